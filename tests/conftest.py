@@ -1,0 +1,24 @@
+"""What holds for every test: one printed seed repeats both the order and the generated examples of a run."""
+
+import hypothesis
+import pytest
+from hypothesis import core
+
+# No deadline: on shared cores the time of one example says nothing.
+# No example database: what a run generates depends on its seed and on nothing that an earlier run left behind.
+hypothesis.settings.register_profile("perdure", deadline=None, database=None, print_blob=True)
+hypothesis.settings.load_profile("perdure")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give hypothesis the seed that pytest-randomly resolved, in the controller and in each worker."""
+    if core.global_force_seed is None:
+        core.global_force_seed = config.getoption("randomly_seed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Say how to repeat a failed run, also where quiet mode has hidden the header."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        seed = terminalreporter.config.getoption("randomly_seed")
+        terminalreporter.write_line(f"Repeat this run with: uv run pytest --randomly-seed={seed}")
