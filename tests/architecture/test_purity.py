@@ -1,0 +1,158 @@
+"""Law 1: what decides is a pure function of values. No clock, no chance, no input or output, no logging.
+
+Also for all shipped code: nothing that turns data into running code.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.repository import PACKAGE, imported_modules, parsed, python_files, relative
+
+PURE_ROOMS = ("kernel", "scheduling", "resilience", "models", "analysis")
+
+IMPURE_MODULES = frozenset({
+    "apsw",
+    "asyncio.subprocess",
+    "concurrent",
+    "fcntl",
+    "io",
+    "locale",
+    "logging",
+    "mmap",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "platform",
+    "random",
+    "requests",
+    "secrets",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib",
+})  # fmt: skip
+IMPURE_CALLS = frozenset({
+    "asyncio.create_subprocess_exec",
+    "asyncio.create_subprocess_shell",
+    "asyncio.open_connection",
+    "asyncio.run",
+    "asyncio.to_thread",
+    "breakpoint",
+    "date.today",
+    "datetime.now",
+    "datetime.today",
+    "datetime.utcnow",
+    "datetime.date.today",
+    "datetime.datetime.now",
+    "datetime.datetime.today",
+    "datetime.datetime.utcnow",
+    "input",
+    "open",
+    "print",
+    "uuid.uuid1",
+    "uuid.uuid4",
+    "uuid1",
+    "uuid4",
+})  # fmt: skip
+# `random.Random(seed)` is pure; the module's functions share hidden state. One module of the kernel makes generators.
+MAKER_OF_GENERATORS = "src/perdure/kernel/randomness.py"
+
+CODE_FROM_DATA_MODULES = frozenset({"cPickle", "cloudpickle", "dill", "imp", "marshal", "pickle", "shelve"})
+CODE_FROM_DATA_CALLS = frozenset({"__import__", "compile", "eval", "exec", "yaml.load", "yaml.unsafe_load"})
+
+
+@pytest.mark.parametrize("room", PURE_ROOMS)
+def test_a_pure_room_reads_no_clock_and_no_chance_and_touches_nothing_outside(room: str) -> None:
+    assert [finding for path in python_files(PACKAGE / room) for finding in impurities(path, parsed(path))] == []
+
+
+def test_shipped_code_never_turns_data_into_code() -> None:
+    assert [finding for path in python_files(PACKAGE) for finding in code_from_data(path, parsed(path))] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "import os.path",
+        "from time import monotonic",
+        "from random import shuffle",
+        "import asyncio.subprocess",
+        "from datetime import datetime\nat = datetime.now()",
+        "import uuid\nid = uuid.uuid4()",
+        "open('file')",
+        "def f():\n    print('x')",
+    ],
+)
+def test_the_purity_check_finds(source: str) -> None:
+    assert impurities(PACKAGE / "kernel" / "example.py", ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from perdure.kernel.time import Timestamp",
+        "from .time import Timestamp",
+        "import asyncio",
+        "import uuid\nid = uuid.UUID(int=1)",
+        "loop.time()",
+        "from datetime import datetime\nat = datetime.fromtimestamp(0)",
+    ],
+)
+def test_the_purity_check_allows(source: str) -> None:
+    assert impurities(PACKAGE / "kernel" / "example.py", ast.parse(source)) == []
+
+
+def test_only_the_maker_of_generators_may_use_random_and_only_its_class() -> None:
+    maker = PACKAGE.parent.parent / MAKER_OF_GENERATORS
+    assert impurities(maker, ast.parse("from random import Random")) == []
+    assert impurities(maker, ast.parse("from random import Random, choice"))
+    assert impurities(maker, ast.parse("import random"))
+    assert impurities(PACKAGE / "kernel" / "retry.py", ast.parse("from random import Random"))
+
+
+@pytest.mark.parametrize("source", ["import pickle", "from marshal import loads", "eval('1')", "yaml.load(text)"])
+def test_the_code_from_data_check_finds(source: str) -> None:
+    assert code_from_data(PACKAGE / "example.py", ast.parse(source))
+
+
+def impurities(path: Path, tree: ast.Module) -> list[str]:
+    imports = [
+        f"{relative(path)}:{line} imports {module}"
+        for line, module, names in imported_modules(tree)
+        if _is_within(module, IMPURE_MODULES) and not _builds_generators(path, module, names)
+    ]
+    calls = [f"{relative(path)}:{line} calls {name}" for line, name in _calls(tree) if name in IMPURE_CALLS]
+    return imports + calls
+
+
+def code_from_data(path: Path, tree: ast.Module) -> list[str]:
+    imports = [
+        f"{relative(path)}:{line} imports {module}"
+        for line, module, _ in imported_modules(tree)
+        if _is_within(module, CODE_FROM_DATA_MODULES)
+    ]
+    calls = [f"{relative(path)}:{line} calls {name}" for line, name in _calls(tree) if name in CODE_FROM_DATA_CALLS]
+    return imports + calls
+
+
+def _builds_generators(path: Path, module: str, names: frozenset[str]) -> bool:
+    return module == "random" and names == {"Random"} and relative(path) == MAKER_OF_GENERATORS
+
+
+def _is_within(module: str, forbidden: frozenset[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in forbidden)
+
+
+def _calls(tree: ast.AST) -> list[tuple[int, str]]:
+    return [(node.lineno, ast.unparse(node.func)) for node in ast.walk(tree) if isinstance(node, ast.Call)]
