@@ -5,7 +5,7 @@ import tomllib
 
 from importlinter.cli import lint_imports
 
-from tests.architecture.repository import DOCS, PACKAGE, ROOT
+from tests.architecture.repository import DOCS, PACKAGE, ROOT, python_files, relative
 
 
 def test_every_import_respects_the_contracts() -> None:
@@ -18,6 +18,11 @@ def test_the_layers_are_exhaustive_so_a_new_room_needs_a_place() -> None:
     assert layers["exhaustive"] is True
     assert layers["containers"] == ["perdure"]
     assert "exhaustive_ignores" not in layers
+
+
+def test_every_folder_of_code_is_a_package_or_the_contracts_would_not_see_it() -> None:
+    folders = {path.parent for path in python_files(PACKAGE)}
+    assert [relative(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
 
 
 def test_the_architecture_page_draws_every_room_that_exists() -> None:
