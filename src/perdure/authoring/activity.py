@@ -1,0 +1,379 @@
+"""Activities: functions with side effects, called from workflow code as if they were ordinary functions.
+
+Inside a workflow a call is recorded, run by the engine with the activity's policy, and its outcome recorded: once
+there is one it is final, however often the workflow is replayed. Outside a workflow the call is the plain function.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from perdure.authoring.registry import default_registry
+from perdure.authoring.signature import Signature
+from perdure.errors import (
+    ActivityError,
+    ActivityFailedError,
+    ActivityTimeoutError,
+    InvalidArgumentError,
+    UsageError,
+)
+from perdure.kernel import commands as c
+from perdure.kernel import events as e
+from perdure.kernel.coroutine_program import Compensation, Journal, current_journal
+from perdure.kernel.identity import Operation
+from perdure.kernel.options import ActivityOptions, Executor, merge_options
+from perdure.kernel.payload import Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.retry import Retry, exponential
+from perdure.kernel.time import duration_microseconds
+
+__all__ = ["DEFAULT_RETRY", "Activity", "ActivityDecorator", "BoundActivity", "activity"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_RETRY: Final = Retry(
+    attempts=3, backoff=exponential(timedelta(seconds=1), factor=2.0, maximum=timedelta(seconds=60))
+)
+"""What an activity without a retry policy of its own gets: three attempts, one second and two apart."""
+
+
+class Activity(Generic[P, R]):
+    """An activity: what `@activity` makes of a function. Call it in a workflow; outside it is the function."""
+
+    def __init__(
+        self,
+        function: Callable[P, Coroutine[Any, Any, R]] | Callable[P, R],
+        *,
+        name: str,
+        options: ActivityOptions,
+        compensate: "Activity[..., Any] | None" = None,
+        fallback: "Activity[..., Any] | None" = None,
+    ) -> None:
+        """Build from parts; use `@activity`."""
+        self.name = name
+        self.function = function
+        self.defaults = options
+        self.signature = Signature.of(function, name=name)
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.compensation = compensate
+        self.fallback = fallback
+        self.__name__ = name
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """In a workflow: return the recorded call, to be awaited. Elsewhere: call the plain function."""
+        journal = current_journal()
+        if journal is None:
+            return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
+        return self._call(journal, args, kwargs, None)
+
+    def options(
+        self,
+        *,
+        retry: Retry | None = None,
+        timeout: timedelta | None = None,
+        schedule_to_start: timedelta | None = None,
+        schedule_to_close: timedelta | None = None,
+        heartbeat_timeout: timedelta | None = None,
+        queue: str | None = None,
+        priority: Priority | None = None,
+        executor: Executor | str | None = None,
+        expected_duration: timedelta | None = None,
+        idempotency_key: str | None = None,
+        at_most_once: bool | None = None,
+        resources: dict[str, int] | None = None,
+    ) -> "BoundActivity[P, R]":
+        """Return the same activity with other options for the calls made through it; they mean what they mean on
+        `@activity` and are recorded with the call."""
+        override = build_options(
+            self.name,
+            retry=retry,
+            timeout=timeout,
+            schedule_to_start=schedule_to_start,
+            schedule_to_close=schedule_to_close,
+            heartbeat_timeout=heartbeat_timeout,
+            queue=queue,
+            priority=priority,
+            executor=executor,
+            expected_duration=expected_duration,
+            idempotency_key=idempotency_key,
+            at_most_once=at_most_once,
+            resources=resources,
+        )
+        return BoundActivity(self, override)
+
+    def effective_options(self, override: ActivityOptions | None) -> ActivityOptions:
+        """Return the options of a call: the activity's own, with what the call said laid over them."""
+        return merge_options(self.defaults, override)
+
+    async def call_to_compensate(self, journal: Journal, args: tuple[Any, ...], compensates: Operation) -> R:
+        """Call as the compensation of a finished operation."""
+        return await self._perform(journal, args, {}, None, compensates)
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<activity {self.name}>"
+
+    async def _call(
+        self, journal: Journal, args: tuple[Any, ...], kwargs: dict[str, Any], override: ActivityOptions | None
+    ) -> R:
+        if self.fallback is None:
+            return await self._perform(journal, args, kwargs, override, _NOTHING)
+        try:
+            return await self._perform(journal, args, kwargs, override, _NOTHING)
+        except ActivityError:
+            return cast("R", await self.fallback(*args, **kwargs))
+
+    async def _perform(
+        self,
+        journal: Journal,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        override: ActivityOptions | None,
+        compensates: Operation,
+    ) -> R:
+        given = self.signature.encode_arguments(args, kwargs)
+        operation = journal.next_operation()
+        journal.give(
+            c.ScheduleActivity(
+                operation=operation,
+                activity=self.name,
+                input=given,
+                options=override,
+                schedule_to_close_microseconds=self._schedule_to_close(override),
+                compensates=compensates,
+                location=journal.location() if journal.replaying else None,
+            )
+        )
+        try:
+            outcome = await journal.wait(operation)
+        except asyncio.CancelledError:
+            if journal.forget(operation):
+                journal.give(c.CancelActivity(operation=operation, location=journal.location()))
+            raise
+        if type(outcome) is not Payload:
+            raise _error_of(self.name, outcome)
+        result = self.signature.decode_result(outcome)
+        if self.compensation is not None:
+            journal.compensations.append(_undo(journal, self.compensation, operation, result))
+        return cast("R", result)
+
+    def _schedule_to_close(self, override: ActivityOptions | None) -> int | None:
+        if override is not None and override.schedule_to_close_microseconds is not None:
+            return override.schedule_to_close_microseconds
+        return self.defaults.schedule_to_close_microseconds
+
+
+class BoundActivity(Generic[P, R]):
+    """An activity with options for its next calls; see `Activity.options`."""
+
+    __slots__ = ("activity", "override")
+
+    def __init__(self, activity: Activity[P, R], override: ActivityOptions) -> None:
+        """Build from parts; use `Activity.options`."""
+        self.activity = activity
+        self.override = override
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """In a workflow: return the recorded call, to be awaited. Elsewhere: call the plain function."""
+        journal = current_journal()
+        if journal is None:
+            return cast("Coroutine[Any, Any, R]", self.activity.function(*args, **kwargs))
+        return self.activity._call(journal, args, kwargs, self.override)  # noqa: SLF001 - its own other half
+
+
+class ActivityDecorator(Protocol):
+    """What `@activity(...)` with options gives: a decorator."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Activity[P, R]: ...
+    def __call__(self, function: Callable[P, Any], /) -> Activity[P, Any]:
+        """Make an activity of a function."""
+        ...
+
+
+@overload
+def activity(function: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R]: ...
+@overload
+def activity(function: Callable[P, R], /) -> Activity[P, R]: ...
+@overload
+def activity(
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    schedule_to_start: timedelta | None = None,
+    schedule_to_close: timedelta | None = None,
+    heartbeat_timeout: timedelta | None = None,
+    queue: str | None = None,
+    priority: Priority | None = None,
+    executor: Executor | str | None = None,
+    expected_duration: timedelta | None = None,
+    idempotency_key: str | None = None,
+    at_most_once: bool | None = None,
+    resources: dict[str, int] | None = None,
+    compensate: Activity[..., Any] | None = None,
+    fallback: Activity[..., Any] | None = None,
+) -> ActivityDecorator: ...
+
+
+def activity(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    schedule_to_start: timedelta | None = None,
+    schedule_to_close: timedelta | None = None,
+    heartbeat_timeout: timedelta | None = None,
+    queue: str | None = None,
+    priority: Priority | None = None,
+    executor: Executor | str | None = None,
+    expected_duration: timedelta | None = None,
+    idempotency_key: str | None = None,
+    at_most_once: bool | None = None,
+    resources: dict[str, int] | None = None,
+    compensate: Activity[..., Any] | None = None,
+    fallback: Activity[..., Any] | None = None,
+) -> Any:
+    """Make an activity of a function: ``async def`` runs on the event loop, ``def`` in a thread.
+
+    `name`: as recorded in histories (the function's). `retry`: which failures are tried again, when and how often
+    (`DEFAULT_RETRY`). `timeout`: limit of one attempt; `schedule_to_start`: of the wait for a slot;
+    `schedule_to_close`: of everything with all retries; `heartbeat_timeout`: of the silence between two heartbeats;
+    None: no limit. `queue`: the line it waits in. `priority`: its class (the run's). `executor`: ``loop``, ``thread``,
+    ``process`` (for work that burns CPU) or ``hybrid``. `expected_duration`: a hint for the hybrid choice and the
+    scheduler. `idempotency_key`: handed to the function's context (derived from run and operation otherwise).
+    `at_most_once`: no attempt is started twice, at the price of one more commit each. `resources`: what it needs, per
+    dimension. `compensate`: an activity that undoes it, called with the result if it takes an argument. `fallback`: an
+    activity with the same parameters and result, called when this one has failed for good.
+
+    Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Activity[..., Any]:
+        chosen = name or function.__name__
+        options = build_options(
+            chosen,
+            retry=retry or DEFAULT_RETRY,
+            timeout=timeout,
+            schedule_to_start=schedule_to_start,
+            schedule_to_close=schedule_to_close,
+            heartbeat_timeout=heartbeat_timeout,
+            queue=queue,
+            priority=priority,
+            executor=executor or _default_executor(function),
+            expected_duration=expected_duration,
+            idempotency_key=idempotency_key,
+            at_most_once=at_most_once,
+            resources=resources,
+        )
+        _require_possible(chosen, function, options)
+        made: Activity[..., Any] = Activity(
+            function, name=chosen, options=options, compensate=compensate, fallback=fallback
+        )
+        default_registry.add_activity(made)
+        return made
+
+    return decorate if function is None else decorate(function)
+
+
+def build_options(
+    activity_name: str,
+    *,
+    retry: Retry | None,
+    timeout: timedelta | None,
+    schedule_to_start: timedelta | None,
+    schedule_to_close: timedelta | None,
+    heartbeat_timeout: timedelta | None,
+    queue: str | None,
+    priority: Priority | None,
+    executor: Executor | str | None,
+    expected_duration: timedelta | None,
+    idempotency_key: str | None,
+    at_most_once: bool | None,
+    resources: dict[str, int] | None,
+) -> ActivityOptions:
+    """Return checked options. Raises InvalidArgumentError naming the activity and the argument."""
+    return ActivityOptions(
+        retry=retry,
+        start_to_close_microseconds=_limit(activity_name, "timeout", timeout),
+        schedule_to_start_microseconds=_limit(activity_name, "schedule_to_start", schedule_to_start),
+        schedule_to_close_microseconds=_limit(activity_name, "schedule_to_close", schedule_to_close),
+        heartbeat_microseconds=_limit(activity_name, "heartbeat_timeout", heartbeat_timeout),
+        queue=queue,
+        priority=priority,
+        executor=_executor(activity_name, executor),
+        expected_duration_microseconds=_limit(activity_name, "expected_duration", expected_duration),
+        idempotency_key=idempotency_key,
+        at_most_once=at_most_once,
+        resources=resources,
+    )
+
+
+_NOTHING: Final = Operation(0)
+
+
+def _limit(activity_name: str, argument: str, duration: timedelta | None) -> int | None:
+    if duration is None:
+        return None
+    if not isinstance(duration, timedelta) or duration <= timedelta(0):  # type: ignore[redundant-expr]
+        message = f"activity {activity_name}: {argument} is {duration!r}; it must be a timedelta above zero, or None for no limit"
+        raise InvalidArgumentError(message)
+    return duration_microseconds(duration)
+
+
+def _executor(activity_name: str, executor: Executor | str | None) -> Executor | None:
+    if executor is None:
+        return None
+    try:
+        return Executor(executor)
+    except ValueError:
+        message = f"activity {activity_name}: executor is {executor!r}; allowed are {', '.join(Executor)}"
+        raise InvalidArgumentError(message) from None
+
+
+def _default_executor(function: Callable[..., Any]) -> Executor:
+    return Executor.LOOP if inspect.iscoroutinefunction(function) else Executor.THREAD
+
+
+def _require_possible(name: str, function: Callable[..., Any], options: ActivityOptions) -> None:
+    if not callable(function):
+        message = f"@activity needs a function, got {function!r}"
+        raise UsageError(message)
+    if inspect.iscoroutinefunction(function) and options.executor is not Executor.LOOP:
+        message = f"activity {name}: an async def runs on the event loop; for executor={options.executor} make it a def"
+        raise InvalidArgumentError(message)
+    if not inspect.iscoroutinefunction(function) and options.executor is Executor.LOOP:
+        message = f"activity {name}: a def would block the event loop; make it async def, or choose another executor"
+        raise InvalidArgumentError(message)
+
+
+def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> ActivityError:
+    if isinstance(outcome, e.ActivityTimedOut):
+        message = f"activity {name} timed out ({outcome.timeout}) at attempt {outcome.attempt}"
+        return ActivityTimeoutError(message, activity=name, attempts=outcome.attempt, timeout=outcome.timeout)
+    failure = outcome.failure
+    message = (
+        f"activity {name} failed at attempt {outcome.attempt} ({outcome.reason}): {failure.type}: {failure.message}"
+    )
+    return ActivityFailedError(
+        message,
+        activity=name,
+        attempts=outcome.attempt,
+        failure_type=failure.type,
+        failure_types=failure.types,
+        failure_message=failure.message,
+    )
+
+
+def _undo(journal: Journal, compensation: Activity[..., Any], operation: Operation, result: Any) -> Compensation:
+    args = (result,) if compensation.signature.parameter_names else ()
+    return Compensation(operation=operation, perform=lambda: compensation.call_to_compensate(journal, args, operation))

@@ -1,0 +1,86 @@
+"""The activity context: what an activity's function can learn about its call, and its heartbeat.
+
+`current_attempt()` works in every executor: on the loop and in threads by a context variable, in a pool process by one
+that is set there. Outside an activity it raises; `heartbeat` is then a no-op, so that the function stays testable.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from perdure.authoring.payloads import decode_value, encode_value
+from perdure.errors import WrongContextError
+from perdure.kernel.payload import NULL, Payload
+
+__all__ = ["Attempt", "current_attempt", "heartbeat", "running_attempt"]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of an activity, as its function sees it.
+
+    `run_id`, `workflow`: whose call it is. `activity`: its own name. `attempt`: number of this try, from 1.
+    `idempotency_key`: the same for all tries of this call and for no other call: hand it to services that can tell a
+    repetition. `fencing_token`: grows whenever another worker takes the run over. `scheduled_at`: when workflow code
+    called. `heartbeat_details`: what the last heartbeat of an earlier try said, JSON null if none did.
+    """
+
+    run_id: str
+    namespace: str
+    workflow: str
+    activity: str
+    operation: int
+    attempt: int
+    idempotency_key: str
+    fencing_token: int
+    scheduled_at: datetime
+    heartbeat_details: Payload = NULL
+
+    def last_heartbeat(self, type: type[Any] | Any = Any) -> Any:  # noqa: ANN401 - what `type` says
+        """Return the details of the last heartbeat of an earlier try, as `type`; None if there were none."""
+        if self.heartbeat_details == NULL:
+            return None
+        return decode_value(self.heartbeat_details, type, subject=f"heartbeat of {self.activity}")
+
+
+class RunningAttempt:
+    """An attempt with the way its heartbeats go. One per attempt, made by the executor."""
+
+    __slots__ = ("attempt", "beat", "is_cancelled")
+
+    def __init__(self, attempt: Attempt, *, beat: Callable[[Payload], None], is_cancelled: Callable[[], bool]) -> None:
+        """Send encoded heartbeat details to `beat`; `is_cancelled` says whether the call was given up."""
+        self.attempt = attempt
+        self.beat = beat
+        self.is_cancelled = is_cancelled
+
+
+running_attempt: ContextVar[RunningAttempt | None] = ContextVar("perdure_running_attempt", default=None)
+"""The attempt whose function is running here; executors set it."""
+
+
+def current_attempt() -> Attempt:
+    """Return the attempt that is running. Raises WrongContextError outside an activity."""
+    running = running_attempt.get()
+    if running is None:
+        message = "current_attempt() was called outside an activity that the engine runs"
+        raise WrongContextError(message)
+    return running.attempt
+
+
+def heartbeat(details: object = None) -> None:
+    """Say that the activity is alive, and how far it got: `details` is handed to the next attempt if this one fails.
+
+    Raises asyncio.CancelledError in a thread or a pool process when the call was given up (on the event loop
+    cancellation arrives at the next await). Does nothing outside an activity.
+    """
+    running = running_attempt.get()
+    if running is None:
+        return
+    running.beat(encode_value(details, Any, subject=f"heartbeat of {running.attempt.activity}"))
+    if running.is_cancelled():
+        from asyncio import CancelledError  # noqa: PLC0415 - a pool process need not load asyncio
+
+        raise CancelledError

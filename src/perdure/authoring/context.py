@@ -1,0 +1,459 @@
+"""The workflow context: what workflow code has beyond plain Python and asyncio."""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
+
+import msgspec
+
+from perdure.authoring.payloads import decode_value, encode_value
+from perdure.authoring.signals import Signal
+from perdure.errors import ActivityError, ChildRunError, InvalidArgumentError
+from perdure.kernel import commands as c
+from perdure.kernel import events as e
+from perdure.kernel.coroutine_program import SUSPENSION, Compensation, Journal, RunContinuing
+from perdure.kernel.failure import failure_from_exception
+from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import timestamp_to_datetime
+
+if TYPE_CHECKING:
+    from perdure.authoring.activity import Activity
+    from perdure.authoring.workflow import Workflow
+
+__all__ = ["ChildRun", "Context", "RunInfo"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+Item = TypeVar("Item")
+Ts = TypeVarTuple("Ts")
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about the run that is executing.
+
+    `attempt` counts the tries of the workflow's own retry policy, `generation` those and every continue-as-new.
+    `parent` is None for a run that was not started by another.
+    """
+
+    id: str
+    namespace: str
+    generation: int
+    workflow: str
+    version: str
+    attempt: int
+    tenant: str
+    created_labels: dict[str, str]
+    parent: RunRef | None
+
+
+class Context:
+    """What a workflow function gets as its first argument. One per run; use it only inside that run's code."""
+
+    __slots__ = ("_journal", "info", "logger")
+
+    def __init__(self, journal: Journal) -> None:
+        """Serve the run of `journal`; the engine does this."""
+        self._journal = journal
+        created = journal.created
+        self.info = RunInfo(
+            id=created.ref.id,
+            namespace=created.ref.namespace,
+            generation=created.ref.generation,
+            workflow=created.workflow,
+            version=created.definition_version,
+            attempt=created.attempt,
+            tenant=created.tenant,
+            created_labels=created.labels,
+            parent=None if created.parent is None else created.parent.ref,
+        )
+        self.logger = _ReplayAwareLogger(_logger, journal)
+
+    # --- time and chance -----------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the run's time: that of the event being handled, the same on every replay. Aware, UTC."""
+        return timestamp_to_datetime(self._journal.loop.now)
+
+    @property
+    def random(self) -> random.Random:
+        """A random generator that gives the same numbers on every replay."""
+        return self._journal.random
+
+    def uuid4(self) -> uuid.UUID:
+        """Return a random UUID, the same on every replay."""
+        return uuid.UUID(int=self._journal.random.getrandbits(128), version=4)
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        """Wait, across restarts. `duration`: a timedelta, or seconds. The same as `asyncio.sleep`."""
+        await asyncio.sleep(duration.total_seconds() if isinstance(duration, timedelta) else duration)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Wait until an aware datetime, across restarts; return at once if it is past."""
+        if moment.tzinfo is None:
+            message = f"sleep_until: {moment.isoformat()} has no time zone; pass an aware datetime"
+            raise InvalidArgumentError(message)
+        await asyncio.sleep(max(0.0, (moment - self.now()).total_seconds()))
+
+    # --- phases --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def stage(self, name: str) -> AsyncIterator[None]:
+        """Enter a named phase: ``async with ctx.stage("payment"):``. It shows in lists and counts as progress."""
+        journal = self._journal
+        operation = journal.next_operation()
+        journal.give(c.StartStage(operation=operation, name=name, location=journal.location()))
+        try:
+            yield
+        except (Exception, asyncio.CancelledError) as error:
+            failure = failure_from_exception(error, with_traceback=False)
+            journal.give(c.FailStage(operation=operation, failure=failure, location=journal.location()))
+            raise
+        journal.give(c.CompleteStage(operation=operation, location=journal.location()))
+
+    # --- signals -------------------------------------------------------------------------------------------------
+
+    async def wait_for(self, signal: Signal[T], *, timeout: timedelta | None = None) -> T:
+        """Return the body of the next signal of this kind; one that came earlier and was not yet waited for counts.
+
+        Raises TimeoutError if none comes within `timeout` (None: wait for ever).
+        """
+        body = self._journal.next_signal(signal.name)
+        if body is None:
+            waiting = self._journal.wait_for_signal(signal.name)
+            if timeout is None:
+                body = await waiting
+            else:
+                async with asyncio.timeout(timeout.total_seconds()):
+                    body = await waiting
+        return cast("T", decode_value(body, signal.type, subject=f"signal {signal.name!r}"))
+
+    def signal(self, run_id: str, signal: Signal[T], body: T | None = None) -> None:
+        """Send a signal to another run of the namespace. It is delivered when this step is durable; to a run that does
+        not exist or has ended it is not delivered."""
+        journal = self._journal
+        journal.give(
+            c.SendSignal(
+                operation=journal.next_operation(),
+                target=RunRef(namespace=self.info.namespace, id=run_id),
+                name=signal.name,
+                body=encode_value(body, signal.type, subject=f"signal {signal.name!r}"),
+                location=journal.location(),
+            )
+        )
+
+    # --- durable state, labels, priority -------------------------------------------------------------------------
+
+    def get(self, key: str, type: type[T] | Any = Any, default: T | None = None) -> T | None:
+        """Return the value of a key of the run's durable state as `type`, or `default` where it is not set."""
+        value = self._journal.keys.get(key)
+        return default if value is None else cast("T", decode_value(value, type, subject=f"state key {key!r}"))
+
+    def set(self, key: str, value: object) -> None:
+        """Set a key of the run's durable state. It is kept over continue-as-new and can be read from outside."""
+        journal = self._journal
+        encoded = encode_value(value, Any, subject=f"state key {key!r}")
+        journal.give(
+            c.SetStateKey(operation=journal.next_operation(), key=key, value=encoded, location=journal.location())
+        )
+        journal.keys[key] = encoded
+
+    def delete(self, key: str) -> None:
+        """Delete a key of the run's durable state; one that is not set is no error."""
+        journal = self._journal
+        if journal.keys.pop(key, None) is not None:
+            journal.give(c.DeleteStateKey(operation=journal.next_operation(), key=key, location=journal.location()))
+
+    def set_labels(self, **labels: str | None) -> None:
+        """Set labels by which runs are found; None removes one."""
+        journal = self._journal
+        journal.give(
+            c.ChangeLabels(operation=journal.next_operation(), labels=dict(labels), location=journal.location())
+        )
+
+    def set_priority(self, priority: Priority, *, reason: str = "") -> None:
+        """Change the run's priority class from here on."""
+        journal = self._journal
+        journal.give(
+            c.ChangePriority(
+                operation=journal.next_operation(), new=priority, reason=reason, location=journal.location()
+            )
+        )
+
+    def trace_event(self, name: str, **attributes: str) -> None:
+        """Record an event of the user's own in the history."""
+        journal = self._journal
+        journal.give(
+            c.RecordTraceEvent(
+                operation=journal.next_operation(), name=name, attributes=attributes, location=journal.location()
+            )
+        )
+
+    # --- parallel work, child runs -------------------------------------------------------------------------------
+
+    async def map(
+        self, function: "Callable[[Item], Awaitable[R]]", items: Iterable[Item], *, limit: int | None = None
+    ) -> list[R]:
+        """Call an activity (or any async function) for each item, at most `limit` at a time; results in their order.
+
+        The first exception cancels the rest and is raised.
+        """
+        if limit is not None and limit < 1:
+            message = f"ctx.map: limit is {limit}; it must be at least 1, or None for no bound"
+            raise InvalidArgumentError(message)
+        bound = asyncio.Semaphore(limit) if limit is not None else None
+
+        async def call(item: Item) -> R:
+            if bound is None:
+                return await function(item)
+            async with bound:
+                return await function(item)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(call(item)) for item in items]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def run_child(
+        self,
+        workflow: "Workflow[Unpack[Ts], R]",
+        *args: Unpack[Ts],
+        id: str | None = None,
+        policy: e.ParentClosePolicy = e.ParentClosePolicy.CANCEL,
+        priority: Priority | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> R:
+        """Start a child run and return its result. Raises ChildRunError if it ends without one.
+
+        `id`: the child's business key (made from this run's id otherwise). `policy`: what becomes of it if this run
+        ends first. `priority`: its class (this run's).
+        """
+        child = self.start_child(workflow, *args, id=id, policy=policy, priority=priority, labels=labels)
+        return await child.result()
+
+    def start_child(
+        self,
+        workflow: "Workflow[Unpack[Ts], R]",
+        *args: Unpack[Ts],
+        id: str | None = None,
+        policy: e.ParentClosePolicy = e.ParentClosePolicy.CANCEL,
+        priority: Priority | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> "ChildRun[R]":
+        """Start a child run and go on; see `run_child`. With `ParentClosePolicy.ABANDON` it is detached."""
+        journal = self._journal
+        given = workflow.signature.encode_arguments(args, {})
+        operation = journal.next_operation()
+        child = RunRef(namespace=self.info.namespace, id=id or self._child_id(operation))
+        journal.give(
+            c.RequestChild(
+                operation=operation,
+                workflow=workflow.name,
+                definition_version=workflow.version,
+                child=child,
+                input=given,
+                policy=policy,
+                priority=priority,
+                labels=labels or {},
+                stages=workflow.stages,
+                execution_timeout_microseconds=workflow.execution_timeout_microseconds,
+                location=journal.location(),
+            )
+        )
+        return ChildRun(journal, workflow, child, operation)
+
+    # --- control -------------------------------------------------------------------------------------------------
+
+    async def side_effect(self, function: Callable[[], T], type: type[T] | Any = Any) -> T:
+        """Return `function()`, called once and recorded: on replay the recorded value comes back as `type`.
+
+        For small, fast, local things (reading an environment variable); what can fail or block is an activity.
+        """
+        journal = self._journal
+        operation = journal.next_operation()
+        value = journal.recorded_side_effect(operation)
+        if value is None:
+            value = NULL if journal.replaying else encode_value(function(), type, subject="side effect")
+        journal.give(c.RecordSideEffect(operation=operation, value=value, location=journal.location()))
+        return cast("T", decode_value(value, type, subject="side effect"))
+
+    async def suspend(self, reason: str = "") -> None:
+        """Hold this run still until somebody resumes it."""
+        journal = self._journal
+        operation = journal.next_operation()
+        journal.give(c.SuspendRun(operation=operation, reason=reason, location=journal.location()))
+        await journal.wait(SUSPENSION)
+
+    def continue_as_new(self, *args: object) -> NoReturn:
+        """End this generation and begin the next with these arguments (of the same workflow) and a fresh history.
+
+        Durable state, labels and signals not yet waited for are carried over. Call it from the workflow function.
+        """
+        from perdure.authoring.registry import default_registry  # noqa: PLC0415 - the registry imports this module
+
+        signature = default_registry.workflow(self.info.workflow).signature
+        raise RunContinuing(signature.encode_arguments(args, {}))
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked this run to cancel. The request arrives once, as CancelledError at an await;
+        clean-up in ``except`` and ``finally`` may await activities as usual."""
+        return self._journal.cancel is not None
+
+    def patched(self, patch: str) -> bool:
+        """Return True for runs that reach this point with today's code, False for those that passed it before.
+
+        Guards a change of a workflow whose runs are under way: ``if ctx.patched("v2"): new() else: old()``.
+        """
+        journal = self._journal
+        if patch not in journal.asked_patches:
+            new_path = not journal.replaying or patch in journal.patches
+            journal.asked_patches[patch] = new_path
+            if new_path:
+                operation = journal.next_operation()
+                journal.give(c.DecideVersion(operation=operation, patch=patch, location=journal.location()))
+        return journal.asked_patches[patch]
+
+    def query(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Answer queries from outside: decorate a function that reads the workflow's variables and changes nothing.
+
+        ``@ctx.query("status")`` above ``def status() -> str: ...``; outside ``await run.query("status")``.
+        """
+
+        def register(handler: Callable[..., Any]) -> Callable[..., Any]:
+            self._journal.query_handlers[name] = handler
+            return handler
+
+        return register
+
+    # --- compensation --------------------------------------------------------------------------------------------
+
+    def add_compensation(self, activity: "Activity[..., Any]", *args: object) -> None:
+        """Call `activity` with `args` if this run has to be undone, before all that was added earlier."""
+        journal = self._journal
+        operation = Operation(journal.next_operation())
+        self._journal.compensations.append(
+            Compensation(operation=operation, perform=lambda: activity.call_to_compensate(journal, args, operation))
+        )
+
+    async def compensate(self) -> int:
+        """Undo the finished activities that declare a compensation, newest first; return how many could not be undone.
+
+        Each compensation is retried by its own policy; one that fails for good does not stop the others. A cancel
+        request that arrives meanwhile waits until all are done.
+        """
+        journal = self._journal
+        steps, journal.compensations = journal.compensations, []
+        if not steps:
+            return 0
+        return await _shielded(self._undo_all(list(reversed(steps))))
+
+    async def _undo_all(self, steps: list[Compensation]) -> int:
+        journal = self._journal
+        operation = journal.next_operation()
+        journal.give(c.StartCompensation(operation=operation, steps=len(steps), location=journal.location()))
+        failed = 0
+        for step in steps:
+            failure = None
+            try:
+                await step.perform()
+            except ActivityError as error:
+                failure = failure_from_exception(error, with_traceback=False)
+                failed += 1
+            journal.give(
+                c.RecordCompensationStep(
+                    operation=operation, compensates=step.operation, failure=failure, location=journal.location()
+                )
+            )
+        journal.give(c.FinishCompensation(operation=operation, failed=failed, location=journal.location()))
+        return failed
+
+    def _child_id(self, operation: Operation) -> str:
+        generation = f"{self.info.generation}." if self.info.generation > 1 else ""
+        return f"{self.info.id}/{generation}{operation}"
+
+
+class ChildRun(Generic[R]):
+    """A child run that was started. `id` is its business key."""
+
+    __slots__ = ("_future", "_journal", "_operation", "_workflow", "ref")
+
+    def __init__(
+        self, journal: Journal, workflow: "Workflow[Unpack[tuple[Any, ...]], R]", ref: RunRef, operation: Operation
+    ) -> None:
+        """Build from parts; use `Context.start_child`."""
+        self.ref = ref
+        self._journal = journal
+        self._workflow = workflow
+        self._operation = operation
+        self._future = journal.wait(operation)
+
+    @property
+    def id(self) -> str:
+        """The child's business key."""
+        return self.ref.id
+
+    async def result(self) -> R:
+        """Return the child's result. Raises ChildRunError if it ended without one. Cancelling the wait cancels the
+        child, unless others wait too."""
+        try:
+            outcome = await self._future
+        except asyncio.CancelledError:
+            if self._journal.forget(self._operation):
+                self._journal.give(c.CancelChild(operation=self._operation, location=self._journal.location()))
+            raise
+        if not isinstance(outcome, Payload):
+            raise _child_error(self.ref, outcome)
+        return cast("R", self._workflow.signature.decode_result(outcome))
+
+
+def _child_error(ref: RunRef, outcome: e.ChildFailed) -> ChildRunError:
+    failure = outcome.failure
+    message = f"child run {ref} {outcome.outcome}: {failure.type}: {failure.message}"
+    return ChildRunError(
+        message,
+        run_id=ref.id,
+        outcome=outcome.outcome,
+        failure_type=failure.type,
+        failure_message=failure.message,
+    )
+
+
+async def _shielded(work: Awaitable[T]) -> T:
+    """Await `work` to its end; a cancellation that arrives meanwhile is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    interruption: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            interruption = error
+        except Exception:  # noqa: BLE001 - raised below, by result()
+            break
+    result = task.result()
+    if interruption is not None:
+        raise interruption
+    return result
+
+
+_logger = logging.getLogger("perdure.workflow")
+
+
+class _ReplayAwareLogger(logging.LoggerAdapter[logging.Logger]):
+    """Logs with the run's id, and is silent while the history is replayed."""
+
+    def __init__(self, logger: logging.Logger, journal: Journal) -> None:
+        super().__init__(logger, {"run_id": journal.created.ref.id, "workflow": journal.created.workflow})
+        self._journal = journal
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the standard library's name
+        """Return False while replaying, so that nothing is logged twice."""
+        return not self._journal.replaying and super().isEnabledFor(level)

@@ -1,0 +1,93 @@
+"""The registry: which workflows and activities this process has code for, by name.
+
+A decorated function registers itself when its module is imported; a worker finds it again by the name its histories
+hold. Two definitions of one name are an error, except that a module that is loaded again, or a function that is
+defined inside another one again (as tests do), replaces what it defined before.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from perdure.errors import UnknownActivityError, UnknownWorkflowError, UsageError
+
+if TYPE_CHECKING:
+    from perdure.authoring.activity import Activity
+    from perdure.authoring.workflow import Workflow
+
+__all__ = ["Registry", "default_registry"]
+
+
+class _Definition(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def function(self) -> Any: ...
+
+
+D = TypeVar("D", bound=_Definition)
+
+
+class Registry:
+    """Definitions by name."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._workflows: dict[str, Workflow[*tuple[Any, ...], Any]] = {}
+        self._activities: dict[str, Activity[..., Any]] = {}
+        self._workflow_names: frozenset[str] = frozenset()
+
+    def add_workflow(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
+        """Add a workflow. Raises UsageError if another function has the name."""
+        _add(self._workflows, definition, "workflow")
+        self._workflow_names = frozenset(self._workflows)
+
+    def add_activity(self, definition: "Activity[..., Any]") -> None:
+        """Add an activity. Raises UsageError if another function has the name."""
+        _add(self._activities, definition, "activity")
+
+    def workflow(self, name: str) -> "Workflow[*tuple[Any, ...], Any]":
+        """Return the workflow of this name. Raises UnknownWorkflowError."""
+        found = self._workflows.get(name)
+        if found is None:
+            message = f"no workflow named {name!r} is defined in this process; import the module that defines it. {_known(self._workflows)}"
+            raise UnknownWorkflowError(message)
+        return found
+
+    def activity(self, name: str) -> "Activity[..., Any]":
+        """Return the activity of this name. Raises UnknownActivityError."""
+        found = self._activities.get(name)
+        if found is None:
+            message = f"no activity named {name!r} is defined in this process; import the module that defines it. {_known(self._activities)}"
+            raise UnknownActivityError(message)
+        return found
+
+    @property
+    def workflow_names(self) -> frozenset[str]:
+        """The names of all workflows."""
+        return self._workflow_names
+
+
+default_registry = Registry()
+"""Where the decorators put their definitions: what a process can run is a fact about the process."""
+
+
+def _add(definitions: dict[str, D], definition: D, kind: str) -> None:
+    known = definitions.get(definition.name)
+    if known is not None and not _replaces(definition.function, known.function):
+        message = (
+            f"two {kind} functions are named {definition.name!r}: {_place(known.function)} and "
+            f"{_place(definition.function)}; give one of them another name with @{kind}(name=...)"
+        )
+        raise UsageError(message)
+    definitions[definition.name] = definition
+
+
+def _replaces(new: Any, old: Any) -> bool:
+    return _place(new) == _place(old) or "<locals>" in new.__qualname__ or "<locals>" in old.__qualname__
+
+
+def _place(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _known(definitions: dict[str, Any]) -> str:
+    return f"Known: {', '.join(sorted(definitions))}." if definitions else "None is known."

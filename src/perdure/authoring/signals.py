@@ -1,0 +1,35 @@
+"""Signals: named, typed messages to a run."""
+
+from typing import Any, Generic, TypeVar
+
+from perdure.errors import InvalidArgumentError
+
+__all__ = ["Signal"]
+
+T = TypeVar("T")
+
+
+class Signal(Generic[T]):
+    """A kind of message to a run: a name and the type of its body.
+
+    Declare it once and use it on both sides: ``await ctx.wait_for(approval)`` in the workflow,
+    ``await run.signal(approval, Decision(...))`` outside. A signal without a body has the type None.
+
+    >>> cancelled_by_customer = Signal("cancelled_by_customer", str)
+    >>> cancelled_by_customer.name
+    'cancelled_by_customer'
+    """
+
+    __slots__ = ("name", "type")
+
+    def __init__(self, name: str, type: type[T] | Any = Any) -> None:
+        """Name a signal whose body has `type` (any type that an activity may take). Raises InvalidArgumentError."""
+        if not name:
+            message = "a signal needs a name: Signal('approved', Decision)"
+            raise InvalidArgumentError(message)
+        self.name = name
+        self.type = type
+
+    def __repr__(self) -> str:
+        """Show name and type."""
+        return f"Signal({self.name!r}, {getattr(self.type, '__name__', self.type)})"

@@ -1,0 +1,207 @@
+"""Workflows: `async def` functions with a context, whose every step survives the process that runs it."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, overload
+
+from perdure.authoring.context import Context
+from perdure.authoring.registry import default_registry
+from perdure.authoring.signature import Signature
+from perdure.errors import InvalidArgumentError, UsageError, WrongContextError
+from perdure.kernel.coroutine_program import Entry, Journal, RunContinuing, current_journal
+from perdure.kernel.failure import failure_from_exception
+from perdure.kernel.payload import Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.retry import Retry, RetryAfter, decide_retry, draw_for
+from perdure.kernel.time import duration_microseconds
+
+__all__ = ["OnFailure", "Workflow", "WorkflowDecorator", "workflow"]
+
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R")
+
+
+class OnFailure(StrEnum):
+    """What a workflow does when an exception (or a cancellation) leaves its function.
+
+    `compensate`: run the compensations of its finished activities, newest first, then end. `fail`: just end.
+    """
+
+    COMPENSATE = "compensate"
+    FAIL = "fail"
+
+
+class Workflow(Generic[Unpack[Ts], R]):
+    """A workflow: what `@workflow` makes of a function. Start it with `Engine.start`, or `ctx.run_child` in another."""
+
+    def __init__(
+        self,
+        function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]],
+        *,
+        name: str,
+        version: str,
+        priority: Priority,
+        execution_timeout_microseconds: int | None,
+        retry: Retry | None,
+        stages: tuple[str, ...],
+        on_failure: OnFailure,
+    ) -> None:
+        """Build from parts; use `@workflow`."""
+        self.name = name
+        self.function = function
+        self.version = version
+        self.priority = priority
+        self.execution_timeout_microseconds = execution_timeout_microseconds
+        self.retry = retry
+        self.stages = stages
+        self.on_failure = on_failure
+        self.signature = Signature.of(function, skip_first=True, name=name)
+        self.__name__ = name
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __call__(self, ctx: Context, *args: Unpack[Ts]) -> Coroutine[Any, Any, R]:
+        """Refuse: a workflow is started, not called. Raises WrongContextError that says how."""
+        how = f"await ctx.run_child({self.name}, ...)" if current_journal() else f"await engine.start({self.name}, ...)"
+        message = f"workflow {self.name} was called like a function; start it: {how}"
+        raise WrongContextError(message)
+
+    def entry(self) -> Entry:
+        """Return what makes the coroutine of a run of this workflow."""
+        return self._run
+
+    def __repr__(self) -> str:
+        """Show name and version."""
+        return f"<workflow {self.name} version {self.version}>"
+
+    async def _run(self, journal: Journal) -> Payload:
+        ctx = Context(journal)
+        args, kwargs = self.signature.decode_arguments(journal.created.input)
+        try:
+            result = await self.function(ctx, *args, **kwargs)
+        except (Exception, asyncio.CancelledError) as error:  # the outermost call of user code
+            if self.on_failure is OnFailure.COMPENSATE and journal.compensations:
+                await ctx.compensate()
+            if isinstance(error, Exception):
+                self._try_again(journal, error)
+            raise
+        return self.signature.encode_result(result)
+
+    def _try_again(self, journal: Journal, error: Exception) -> None:
+        """Raise RunContinuing if the workflow's retry policy allows another attempt."""
+        if self.retry is None:
+            return
+        created = journal.created
+        failure = failure_from_exception(error)
+        decision = decide_retry(
+            self.retry,
+            attempt=created.attempt,
+            error_type=failure.type,
+            error_types=failure.types,
+            retryable=failure.retryable,
+            elapsed_microseconds=0,
+            draw=draw_for(created.seed, 0, created.attempt),
+        )
+        if isinstance(decision, RetryAfter):
+            raise RunContinuing(
+                created.input,
+                attempt=created.attempt + 1,
+                delay_microseconds=decision.delay_microseconds,
+                failure=failure,
+            ) from error
+
+
+class WorkflowDecorator(Protocol):
+    """What `@workflow(...)` with options gives: a decorator."""
+
+    def __call__(self, function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]], /) -> Workflow[Unpack[Ts], R]:
+        """Make a workflow of a function."""
+        ...
+
+
+@overload
+def workflow(function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]], /) -> Workflow[Unpack[Ts], R]: ...
+@overload
+def workflow(
+    *,
+    name: str | None = None,
+    version: str = "1",
+    priority: Priority = Priority.NORMAL,
+    execution_timeout: timedelta | None = None,
+    retry: Retry | None = None,
+    stages: tuple[str, ...] = (),
+    on_failure: OnFailure | str = OnFailure.COMPENSATE,
+) -> WorkflowDecorator: ...
+
+
+def workflow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    priority: Priority = Priority.NORMAL,
+    execution_timeout: timedelta | None = None,
+    retry: Retry | None = None,
+    stages: tuple[str, ...] = (),
+    on_failure: OnFailure | str = OnFailure.COMPENSATE,
+) -> Any:
+    """Make a workflow of an ``async def`` whose first parameter is the `Context`.
+
+    `name`: as recorded (the function's). `version`: of the definition, recorded with each run. `priority`: class of
+    its runs unless `Engine.start` says otherwise. `execution_timeout`: a run (each generation of it) that takes longer
+    fails. `retry`: whether a run that fails is tried again from its start, as the next generation. `stages`: the names
+    of its phases in order, so that progress is known from the start. `on_failure`: see `OnFailure`.
+
+    Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Workflow[Unpack[tuple[Any, ...]], Any]:
+        chosen = name or function.__name__
+        _require_workflow(chosen, function)
+        made: Workflow[Unpack[tuple[Any, ...]], Any] = Workflow(
+            function,
+            name=chosen,
+            version=version,
+            priority=Priority(priority),
+            execution_timeout_microseconds=_timeout(chosen, execution_timeout),
+            retry=retry,
+            stages=tuple(stages),
+            on_failure=_policy(chosen, on_failure),
+        )
+        default_registry.add_workflow(made)
+        return made
+
+    return decorate if function is None else decorate(function)
+
+
+def _require_workflow(name: str, function: Callable[..., Any]) -> None:
+    if not inspect.iscoroutinefunction(function):
+        message = (
+            f"workflow {name} must be an async def: it waits for activities, timers and signals with await. "
+            f"Blocking code belongs in an activity, which may be a plain def."
+        )
+        raise UsageError(message)
+    if not inspect.signature(function).parameters:
+        message = f"workflow {name} needs a first parameter for its context: async def {name}(ctx: Context, ...)"
+        raise UsageError(message)
+
+
+def _timeout(name: str, limit: timedelta | None) -> int | None:
+    if limit is None:
+        return None
+    if not isinstance(limit, timedelta) or limit <= timedelta(0):  # type: ignore[redundant-expr]
+        message = f"workflow {name}: execution_timeout is {limit!r}; it must be a timedelta above zero, or None"
+        raise InvalidArgumentError(message)
+    return duration_microseconds(limit)
+
+
+def _policy(name: str, on_failure: OnFailure | str) -> OnFailure:
+    try:
+        return OnFailure(on_failure)
+    except ValueError:
+        message = f"workflow {name}: on_failure is {on_failure!r}; allowed are {', '.join(OnFailure)}"
+        raise InvalidArgumentError(message) from None

@@ -1,0 +1,279 @@
+"""Every error Perdure raises, in branches by who must act.
+
+    PerdureError
+    ├── UsageError            the author of the workflow or the caller: fix the code or the argument
+    │   ├── InvalidArgumentError, PayloadError(PayloadTooLargeError, PayloadDecodeError)
+    │   ├── UnknownWorkflowError, UnknownActivityError, WrongContextError
+    │   └── NonDeterminismError
+    ├── RunError              how a run ended: failed, cancelled, terminated
+    ├── ActivityError         raised inside workflow code: an activity (or child run) failed, timed out
+    ├── StateError            the thing is not in the state the call needs: not found, exists, closed
+    ├── ConcurrencyError      a race was lost: nothing was applied, the winner's write stands
+    ├── StoreError            the operator: database unreachable, locked, full, damaged, too new
+    └── InternalError         our bug: please report it
+
+`NonRetryableError` is the one error that users raise: an activity that raises it is not tried again.
+Messages say what happened, with which ids, and what to do next; the fields carry the same facts for programs.
+Control flow of the kernel (`RunEvicted`) derives from BaseException so that `except Exception` cannot eat it.
+"""
+
+__all__ = [
+    "ActivityError",
+    "ActivityFailedError",
+    "ActivityTimeoutError",
+    "ChildRunError",
+    "ConcurrencyError",
+    "EngineClosedError",
+    "HistoryError",
+    "IllegalTransitionError",
+    "InternalError",
+    "InvalidArgumentError",
+    "NonDeterminismError",
+    "NonRetryableError",
+    "PayloadDecodeError",
+    "PayloadError",
+    "PayloadTooLargeError",
+    "PerdureError",
+    "ResultTimeoutError",
+    "RunCancelledError",
+    "RunClosedError",
+    "RunError",
+    "RunEvicted",
+    "RunExistsError",
+    "RunFailedError",
+    "RunNotFoundError",
+    "RunTerminatedError",
+    "SchemaTooNewError",
+    "StaleLeaseError",
+    "StateError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFullError",
+    "StoreLockedError",
+    "StoreUnavailableError",
+    "StoreVersionError",
+    "UnknownActivityError",
+    "UnknownWorkflowError",
+    "UsageError",
+    "WrongContextError",
+]
+
+
+class PerdureError(Exception):
+    """Root of all errors raised by Perdure."""
+
+
+class UsageError(PerdureError):
+    """The author or caller must change something: code, argument, configuration."""
+
+
+class InvalidArgumentError(UsageError, ValueError):
+    """An argument has a value or type that is not allowed."""
+
+
+class PayloadError(UsageError):
+    """A value cannot cross the boundary into or out of the history."""
+
+
+class PayloadTooLargeError(PayloadError):
+    """An encoded value is larger or deeper than the limits allow."""
+
+
+class PayloadDecodeError(PayloadError):
+    """A recorded value does not fit the type that today's code declares for it."""
+
+
+class UnknownWorkflowError(UsageError):
+    """No workflow of this name (or version) is registered in this process."""
+
+
+class UnknownActivityError(UsageError):
+    """No activity of this name is registered in this process."""
+
+
+class WrongContextError(UsageError):
+    """A call that only works inside (or only outside) a workflow or an activity was made elsewhere."""
+
+
+class NonDeterminismError(UsageError):
+    """Replayed workflow code asked for something other than its history records.
+
+    `sequence` is the number of the event, `recorded` what the history holds there, `actual` what the code asked for
+    now, `location` the line of workflow code (``file:line``) that asked, or None where nothing was asked for.
+    """
+
+    def __init__(self, message: str, *, sequence: int, recorded: str, actual: str, location: str | None) -> None:
+        super().__init__(message)
+        self.sequence = sequence
+        self.recorded = recorded
+        self.actual = actual
+        self.location = location
+
+
+class NonRetryableError(PerdureError):
+    """Raise this (or a subclass) in an activity to fail it for good: no retry will be made."""
+
+
+class RunError(PerdureError):
+    """A run ended without a result. `run_id` names it."""
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RunFailedError(RunError):
+    """The workflow raised. `failure_type` is the exception's class name, `failure_message` its text."""
+
+    def __init__(self, message: str, *, run_id: str, failure_type: str, failure_message: str) -> None:
+        super().__init__(message, run_id=run_id)
+        self.failure_type = failure_type
+        self.failure_message = failure_message
+
+
+class RunCancelledError(RunError):
+    """The run was cancelled and has finished its clean-up. `reason` is the one given with the request."""
+
+    def __init__(self, message: str, *, run_id: str, reason: str) -> None:
+        super().__init__(message, run_id=run_id)
+        self.reason = reason
+
+
+class RunTerminatedError(RunError):
+    """The run was stopped without clean-up. `reason` is the one given with the request."""
+
+    def __init__(self, message: str, *, run_id: str, reason: str) -> None:
+        super().__init__(message, run_id=run_id)
+        self.reason = reason
+
+
+class ActivityError(PerdureError):
+    """Raised in workflow code where an activity or child run was awaited that did not succeed."""
+
+
+class ActivityFailedError(ActivityError):
+    """An activity failed for good.
+
+    `activity` is its name, `attempts` how many tries were made, `failure_type` the class name of the last exception,
+    `failure_types` the names of that class and its bases, `failure_message` its text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        activity: str,
+        attempts: int,
+        failure_type: str,
+        failure_types: tuple[str, ...],
+        failure_message: str,
+    ) -> None:
+        super().__init__(message)
+        self.activity = activity
+        self.attempts = attempts
+        self.failure_type = failure_type
+        self.failure_types = failure_types
+        self.failure_message = failure_message
+
+
+class ActivityTimeoutError(ActivityError, TimeoutError):
+    """An activity ran out of time for good. `timeout` names which: see `perdure.kernel.events.TimeoutKind`."""
+
+    def __init__(self, message: str, *, activity: str, attempts: int, timeout: str) -> None:
+        super().__init__(message)
+        self.activity = activity
+        self.attempts = attempts
+        self.timeout = timeout
+
+
+class ChildRunError(ActivityError):
+    """A child run failed, was cancelled or was terminated. `run_id` is the child's, `outcome` its closed status."""
+
+    def __init__(self, message: str, *, run_id: str, outcome: str, failure_type: str, failure_message: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.outcome = outcome
+        self.failure_type = failure_type
+        self.failure_message = failure_message
+
+
+class StateError(PerdureError):
+    """The run (or the engine) is not in the state that the call needs."""
+
+
+class RunNotFoundError(StateError):
+    """No run of this id exists in the namespace."""
+
+
+class RunExistsError(StateError):
+    """A run of this id exists already and the caller asked for that to be an error."""
+
+
+class RunClosedError(StateError):
+    """The run has ended; it takes no more messages."""
+
+
+class ResultTimeoutError(StateError, TimeoutError):
+    """The run did not end within the time the caller was willing to wait. The run goes on."""
+
+
+class EngineClosedError(StateError):
+    """The engine is not open (not entered yet, or already closed)."""
+
+
+class IllegalTransitionError(StateError):
+    """An event does not fit the state it was applied to. `state` and `event` name both."""
+
+    def __init__(self, message: str, *, state: str, event: str) -> None:
+        super().__init__(message)
+        self.state = state
+        self.event = event
+
+
+class ConcurrencyError(PerdureError):
+    """A race was lost; nothing of this write was applied."""
+
+
+class StaleLeaseError(ConcurrencyError):
+    """A worker wrote for a run that another worker has claimed since. Its copy must be dropped."""
+
+
+class StoreError(PerdureError):
+    """The operator must act: the database cannot be used as it is."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store takes no writes at the moment; nothing of this call was saved. Calls succeed again unaided when the
+    cause (named in the message) is gone."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """The disk (or the database's size limit) is full."""
+
+
+class StoreLockedError(StoreUnavailableError):
+    """Another program holds the database's lock for longer than the configured patience."""
+
+
+class StoreCorruptError(StoreError):
+    """The database file is damaged or is not a Perdure database."""
+
+
+class StoreVersionError(StoreError):
+    """The database library in use is too old to be trusted with data."""
+
+
+class SchemaTooNewError(StoreError):
+    """The database was written by a newer Perdure than this one. Nothing was changed; upgrade the library."""
+
+
+class HistoryError(StoreError):
+    """A history cannot be read: an unknown event type or version, a gap, or an undecodable record."""
+
+
+class InternalError(PerdureError):
+    """A promise of Perdure's own code was broken. Please report it with the message."""
+
+
+class RunEvicted(BaseException):
+    """Unwinds workflow code whose run has left memory. Never seen by users; nothing it does has any effect."""

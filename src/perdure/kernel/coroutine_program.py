@@ -1,0 +1,365 @@
+"""Workflow code as a `Program`: a coroutine on a deterministic loop.
+
+`CoroutineProgram` starts the coroutine when the run starts, resolves the futures it waits on when outcomes arrive, and
+collects the commands it gives meanwhile. Workflow code reaches it through `Journal`, which is what the running loop
+carries; `current_journal()` finds it, and finds None outside a workflow.
+
+Numbering: each command takes the next operation number at the moment it is given. A timer that is started and
+cancelled within one event leaves no trace, but keeps its number.
+
+While the history is replayed (`replaying`), every command notes the line of workflow code that gave it; live it does
+not, because walking the stack costs more than all the rest.
+"""
+
+import asyncio
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from perdure.errors import RunEvicted
+from perdure.kernel import commands as c
+from perdure.kernel import events as e
+from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.identity import Operation
+from perdure.kernel.loop import DeterministicLoop, TimerCallback
+from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.time import Timestamp
+
+__all__ = ["SUSPENSION", "Compensation", "CoroutineProgram", "Entry", "Journal", "RunContinuing", "current_journal"]
+
+
+class RunContinuing(BaseException):
+    """Unwinds workflow code that asked to continue as new (or to be tried again)."""
+
+    def __init__(
+        self, payload: Payload, *, attempt: int = 1, delay_microseconds: int = 0, failure: Failure | None = None
+    ) -> None:
+        super().__init__()
+        self.payload = payload
+        self.attempt = attempt
+        self.delay_microseconds = delay_microseconds
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compensation:
+    """How the effect of a finished operation is undone: `perform` makes the coroutine that does it."""
+
+    operation: Operation
+    perform: Callable[[], Coroutine[Any, Any, object]]
+
+
+Entry = Callable[["Journal"], Coroutine[Any, Any, Payload]]
+"""Makes the coroutine of a run: it calls the workflow's function and returns its encoded result."""
+
+
+class Journal:
+    """What a run's code may ask for. One per program; the authoring room gives it a friendly face."""
+
+    def __init__(self, created: e.RunCreated, *, on_error: Callable[[str, BaseException | None], None]) -> None:
+        self.created = created
+        self.loop = DeterministicLoop(self, on_error=on_error)  # type: ignore[abstract]  # the rest is refused at run time
+        self.loop.journal = self  # type: ignore[attr-defined]  # found again by current_journal()
+        self.random = random.Random(created.seed)  # noqa: S311 - reproducible on purpose
+        self.replaying = False
+        self.patches: set[str] = set()
+        self.keys: dict[str, Payload] = dict(created.carried_state)
+        self.cancel: e.RunCancelRequested | None = None
+        self.query_handlers: dict[str, Callable[..., Any]] = {}
+        self.waiters: dict[int, asyncio.Future[Any]] = {}
+        self.compensations: list[Compensation] = []
+        self.asked_patches: dict[str, bool] = {}
+        self._timers: dict[int, TimerCallback] = {}
+        self._signals: dict[str, deque[Payload]] = {}
+        self._signal_waiters: dict[str, deque[asyncio.Future[Payload]]] = {}
+        self._operation = 0
+        self._commands: list[c.Command] = []
+        self._evicted = False
+        self._recorded_side_effects: dict[int, Payload] = {}
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def next_operation(self) -> Operation:
+        """Number the next command. Raises RunEvicted once the run has left memory."""
+        if self._evicted:
+            raise RunEvicted
+        self._operation += 1
+        return Operation(self._operation)
+
+    def give(self, command: c.Command) -> None:
+        """Ask for `command`."""
+        if self._evicted:
+            raise RunEvicted
+        self._commands.append(command)
+
+    def location(self) -> str | None:
+        """Return the line of workflow code that is running, while replaying; None live."""
+        return _user_line() if self.replaying else None
+
+    def wait(self, operation: Operation) -> asyncio.Future[Any]:
+        """Return a future that the outcome of `operation` will resolve."""
+        future = self.loop.create_future()
+        self.waiters[operation] = future
+        return future
+
+    def forget(self, operation: Operation) -> bool:
+        """Stop waiting for an operation; return whether it was still waited for."""
+        return self.waiters.pop(operation, None) is not None and not self._evicted
+
+    def start_timer(self, callback: TimerCallback, due_at: Timestamp) -> None:
+        """Serve the loop: see `DurableTimers`."""
+        callback.operation = operation = self.next_operation()
+        self._timers[operation] = callback
+        self._commands.append(c.StartTimer(operation=operation, due_at=due_at, location=self.location()))
+
+    def cancel_timer(self, callback: TimerCallback) -> None:
+        """Serve the loop: see `DurableTimers`."""
+        operation = Operation(callback.operation)
+        if self._evicted or self._timers.pop(operation, None) is None:
+            return
+        started = next((g for g in self._commands if type(g) is c.StartTimer and g.operation == operation), None)
+        if started is not None:
+            self._commands.remove(started)
+        else:
+            self._commands.append(c.CancelTimer(operation=operation, location=self.location()))
+
+    def take_commands(self) -> list[c.Command]:
+        """Return the commands given since the last call."""
+        given, self._commands = self._commands, []
+        return given
+
+    # --- signals -------------------------------------------------------------------------------------------------
+
+    def next_signal(self, name: str) -> Payload | None:
+        """Return the oldest unconsumed signal of this name, if there is one, and consume it."""
+        waiting = self._signals.get(name)
+        return waiting.popleft() if waiting else None
+
+    def wait_for_signal(self, name: str) -> asyncio.Future[Payload]:
+        """Return a future for the next signal of this name. Waiters are served in the order they came."""
+        if self._evicted:
+            raise RunEvicted
+        future: asyncio.Future[Payload] = self.loop.create_future()
+        self._signal_waiters.setdefault(name, deque()).append(future)
+        return future
+
+    def unconsumed_signals(self) -> tuple[e.CarriedSignal, ...]:
+        """Return what was received and never waited for, per name in order of arrival."""
+        return tuple(e.CarriedSignal(name=n, body=b) for n, bodies in self._signals.items() for b in bodies)
+
+    def put_signal(self, name: str, body: Payload) -> None:
+        """Hand a received signal to the first waiter, or keep it."""
+        waiters = self._signal_waiters.get(name)
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(body)
+                return
+        self._signals.setdefault(name, deque()).append(body)
+
+    # --- side effects --------------------------------------------------------------------------------------------
+
+    def recorded_side_effect(self, operation: Operation) -> Payload | None:
+        """Return the value recorded for this operation, if the history holds one that is being replayed."""
+        return self._recorded_side_effects.pop(operation, None)
+
+    def foresee(self, event: e.Event) -> None:
+        """Note, before replaying up to it, an event whose content the code needs when it asks for it."""
+        if type(event) is e.VersionDecided:
+            self.patches.add(event.patch)
+        elif type(event) is e.SideEffectRecorded:
+            self._recorded_side_effects[event.operation] = event.value
+
+    # --- for the program -----------------------------------------------------------------------------------------
+
+    def fire_timer(self, operation: int) -> None:
+        """Run the callback that waits for a timer."""
+        callback = self._timers.pop(operation, None)
+        if callback is not None:
+            self.loop._ready.append(callback)  # noqa: SLF001 - a due callback runs like any other
+
+    def evict(self) -> None:
+        """Refuse everything from now on."""
+        self._evicted = True
+
+
+class CoroutineProgram:
+    """A `Program` that is a coroutine. See the module's docstring."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        created: e.RunCreated,
+        *,
+        on_error: Callable[[str, BaseException | None], None] = lambda _message, _error: None,
+    ) -> None:
+        """Run `entry`'s coroutine for the run that `created` describes; `on_error` hears of lost exceptions."""
+        self.journal = Journal(created, on_error=on_error)
+        self._entry = entry
+        self._main: asyncio.Task[Payload] | None = None
+        self._done = False
+
+    def advance(self, event: e.Event, at: Timestamp) -> list[c.Command]:
+        """Deliver an event and run the code until it waits. See `Program`."""
+        if self._done:
+            return []
+        journal = self.journal
+        journal.loop.now = at
+        _DELIVERIES[type(event)](self, event)
+        journal.loop.drain()
+        commands = journal.take_commands()
+        main = self._main
+        if main is not None and main.done():
+            commands.append(self._end(main))
+            self.close()
+        return commands
+
+    def foresee(self, event: e.Event) -> None:
+        """Note the content of a recorded side effect or patch marker. See `Program`."""
+        self.journal.replaying = True
+        self.journal.foresee(event)
+
+    def go_live(self) -> None:
+        """Stop looking for recorded values. See `Program`."""
+        self.journal.replaying = False
+
+    def close(self) -> None:
+        """Unwind the coroutine without effect. See `Program`."""
+        self._done = True
+        self.journal.evict()
+        self.journal.loop.abandon()
+
+    def start(self, _event: e.RunStarted) -> None:
+        """Begin the coroutine."""
+        self._main = self.journal.loop.create_task(self._entry(self.journal))
+
+    def request_cancel(self, event: e.RunCancelRequested) -> None:
+        """Cancel the workflow's main task, once."""
+        self.journal.cancel = event
+        if self._main is not None:
+            self._main.cancel(event.reason or None)
+
+    def _end(self, main: "asyncio.Task[Payload]") -> c.Command:
+        journal = self.journal
+        operation = journal.next_operation()
+        unconsumed = _count(journal.unconsumed_signals())
+        if main.cancelled():
+            return self._cancelled_end(operation, unconsumed)
+        error = main.exception()
+        if error is None:
+            return c.CompleteRun(operation=operation, result=main.result(), unconsumed_signals=unconsumed)
+        if isinstance(error, RunContinuing):
+            return c.ContinueRun(
+                operation=operation,
+                input=error.payload,
+                attempt=error.attempt,
+                delay_microseconds=error.delay_microseconds,
+                failure=error.failure,
+                carried_state=dict(journal.keys),
+                carried_signals=journal.unconsumed_signals(),
+            )
+        return c.FailRun(
+            operation=operation,
+            failure=failure_from_exception(error),
+            unconsumed_signals=unconsumed,
+            location=_raising_line(error),
+        )
+
+    def _cancelled_end(self, operation: Operation, unconsumed: dict[str, int]) -> c.Command:
+        if self.journal.cancel is not None:
+            reason = self.journal.cancel.reason
+            return c.CancelRun(operation=operation, reason=reason, unconsumed_signals=unconsumed)
+        failure = Failure(type="CancelledError", message="the workflow's code cancelled itself")
+        return c.FailRun(operation=operation, failure=failure, unconsumed_signals=unconsumed)
+
+
+def current_journal() -> Journal | None:
+    """Return the journal of the workflow whose code is running here, or None outside of workflow code."""
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - the public get_running_loop raises where there is none
+    return loop.journal if type(loop) is DeterministicLoop else None  # type: ignore[attr-defined]
+
+
+def _count(signals: tuple[e.CarriedSignal, ...]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for signal in signals:
+        counts[signal.name] = counts.get(signal.name, 0) + 1
+    return counts
+
+
+def _resolve(program: CoroutineProgram, event: e.ActivityCompleted | e.ChildCompleted) -> None:
+    future = program.journal.waiters.pop(event.operation, None)
+    if future is not None and not future.done():
+        future.set_result(event.result)
+
+
+def _resolve_with_event(program: CoroutineProgram, event: Any) -> None:
+    future = program.journal.waiters.pop(event.operation, None)
+    if future is not None and not future.done():
+        future.set_result(event)
+
+
+def _fire(program: CoroutineProgram, event: e.TimerFired) -> None:
+    program.journal.fire_timer(event.operation)
+
+
+def _signal(program: CoroutineProgram, event: e.SignalReceived) -> None:
+    program.journal.put_signal(event.name, event.body)
+
+
+def _resume(program: CoroutineProgram, _event: e.RunResumed) -> None:
+    future = program.journal.waiters.pop(SUSPENSION, None)
+    if future is not None and not future.done():
+        future.set_result(NULL)
+
+
+def _ignore(_program: CoroutineProgram, _event: e.Event) -> None:
+    """Updates, interventions and locks have no waiting code yet."""
+
+
+SUSPENSION: Final = Operation(-1)
+"""Key under which code that suspended its own run waits."""
+
+# Any: each delivery takes its own event type; the table pairs them by key, which the type system cannot follow.
+_DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]] = {
+    e.RunStarted: CoroutineProgram.start,
+    e.RunCancelRequested: CoroutineProgram.request_cancel,
+    e.RunResumed: _resume,
+    e.ActivityCompleted: _resolve,
+    e.ActivityFailed: _resolve_with_event,
+    e.ActivityTimedOut: _resolve_with_event,
+    e.TimerFired: _fire,
+    e.SignalReceived: _signal,
+    e.UpdateAccepted: _ignore,
+    e.ChildCompleted: _resolve,
+    e.ChildFailed: _resolve_with_event,
+    e.InterventionResolved: _ignore,
+    e.InterventionExpired: _ignore,
+    e.LockAcquired: _ignore,
+}
+
+_OWN_CODE: Final = __file__.rsplit("kernel", 1)[0]
+
+
+def _user_line() -> str | None:
+    # Frames have f_back; the first one outside of Perdure and asyncio is the workflow's.
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way is inspect.currentframe, which is this
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(_OWN_CODE) and "asyncio" not in filename:
+            return f"{filename}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _raising_line(error: BaseException) -> str | None:
+    traceback = error.__traceback__
+    line = None
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        if not filename.startswith(_OWN_CODE):
+            line = f"{filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return line

@@ -1,0 +1,574 @@
+"""The events: every fact a history can record, one record per type.
+
+An event's place in the history, its time and its type name stand beside it (`perdure.kernel.history`), not in it.
+The type name is the class name in snake case; `EVENT_TYPES` lists all. Every type has a version (1 unless
+`EVENT_VERSIONS` says otherwise); readers upgrade old versions (`perdure.kernel.history.UPCASTS`).
+
+`operation` is the number of the command by which workflow code asked for the thing; the event that records the
+command and the events that record its outcome carry the same number. 0 means that no workflow code asked (the engine
+or a client did). Times are `Timestamp` (microseconds since the epoch, UTC).
+"""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.options import ActivityOptions
+from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+
+
+class TimeoutKind(StrEnum):
+    """Which of an activity's time limits was exceeded."""
+
+    SCHEDULE_TO_START = "schedule_to_start"
+    START_TO_CLOSE = "start_to_close"
+    SCHEDULE_TO_CLOSE = "schedule_to_close"
+    HEARTBEAT = "heartbeat"
+
+
+class ParentClosePolicy(StrEnum):
+    """What becomes of an open child run when its parent closes."""
+
+    CANCEL = "cancel"
+    TERMINATE = "terminate"
+    ABANDON = "abandon"
+
+
+class ChildOutcome(StrEnum):
+    """How a child run ended without a result."""
+
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Base of all events."""
+
+
+# --- run ---------------------------------------------------------------------------------------------------------
+
+
+class ParentLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose child a run is: the parent's row, name, and the operation that asked for the child."""
+
+    run_key: int
+    ref: RunRef
+    operation: Operation
+    policy: ParentClosePolicy = ParentClosePolicy.CANCEL
+
+
+class CarriedSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """A signal that a generation received and did not consume; the next generation receives it first."""
+
+    name: str
+    body: Payload
+
+
+class RunCreated(Event, frozen=True, kw_only=True):
+    """The run exists. `seed` feeds the deterministic random of workflow code. `stages` are the declared phase names.
+
+    `carried_state` and `carried_signals` come from the generation before. `execution_timeout_microseconds` is kept so
+    that a later generation gets the same limit; `deadline_at` is what it means for this one.
+    """
+
+    workflow: str
+    definition_version: str = "1"
+    ref: RunRef
+    input: Payload
+    seed: int
+    priority: Priority = Priority.NORMAL
+    tenant: str = ""
+    labels: dict[str, str] = {}
+    stages: tuple[str, ...] = ()
+    parent: ParentLink | None = None
+    trace_context: dict[str, str] = {}
+    execution_timeout_microseconds: int | None = None
+    deadline_at: Timestamp | None = None
+    start_at: Timestamp | None = None
+    attempt: int = 1
+    carried_state: dict[str, Payload] = {}
+    carried_signals: tuple[CarriedSignal, ...] = ()
+
+
+class RunStarted(Event, frozen=True, kw_only=True):
+    """A worker began to run the workflow's code."""
+
+    worker: str = ""
+
+
+class RunCompleted(Event, frozen=True, kw_only=True):
+    """The workflow returned. `unconsumed_signals` counts, per name, what arrived and was never waited for."""
+
+    result: Payload = NULL
+    unconsumed_signals: dict[str, int] = {}
+
+
+class RunFailed(Event, frozen=True, kw_only=True):
+    """The workflow raised, or its execution timeout passed."""
+
+    failure: Failure
+    can_retry: bool = True
+    unconsumed_signals: dict[str, int] = {}
+
+
+class RunCancelRequested(Event, frozen=True, kw_only=True):
+    """Somebody asked for cancellation with clean-up; after `grace_until` the run is terminated. None: no limit."""
+
+    reason: str = ""
+    by: str = ""
+    grace_until: Timestamp | None = None
+
+
+class RunCancelled(Event, frozen=True, kw_only=True):
+    """The workflow ended its clean-up after a cancel request."""
+
+    reason: str = ""
+    unconsumed_signals: dict[str, int] = {}
+
+
+class RunTerminated(Event, frozen=True, kw_only=True):
+    """The run was stopped without clean-up."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class RunSuspended(Event, frozen=True, kw_only=True):
+    """The run holds still until resumed: by its own code (`operation` > 0) or by a client."""
+
+    operation: Operation = Operation(0)
+    reason: str = ""
+    by: str = ""
+
+
+class RunResumed(Event, frozen=True, kw_only=True):
+    """A suspended run goes on."""
+
+    by: str = ""
+
+
+class RunContinued(Event, frozen=True, kw_only=True):
+    """This generation is closed, generation `next_generation` begins with a fresh history.
+
+    By continue-as-new; or, with `failure`, because the workflow's retry policy gives it another `attempt` at `next_at`.
+    """
+
+    input: Payload
+    next_generation: int
+    next_at: Timestamp
+    attempt: int = 1
+    failure: Failure | None = None
+    carried_state: dict[str, Payload] = {}
+    carried_signals: tuple[CarriedSignal, ...] = ()
+
+
+class RunForked(Event, frozen=True, kw_only=True):
+    """This run's history up to here was copied from another run, of which `sequence` was the last event taken."""
+
+    origin: RunRef
+    sequence: int
+
+
+class RunRetried(Event, frozen=True, kw_only=True):
+    """A failed run was opened again and goes on from where it failed."""
+
+    by: str = ""
+
+
+# --- stage -------------------------------------------------------------------------------------------------------
+
+
+class StageStarted(Event, frozen=True, kw_only=True):
+    """A named phase began."""
+
+    operation: Operation
+    name: str
+
+
+class StageCompleted(Event, frozen=True, kw_only=True):
+    """The phase that `operation` started ended normally."""
+
+    operation: Operation
+    result: Payload = NULL
+
+
+class StageFailed(Event, frozen=True, kw_only=True):
+    """An exception left the phase that `operation` started."""
+
+    operation: Operation
+    failure: Failure
+
+
+# --- activity ----------------------------------------------------------------------------------------------------
+
+
+class ActivityScheduled(Event, frozen=True, kw_only=True):
+    """Workflow code called an activity.
+
+    `options` holds only what the call said beyond the activity's own options. `deadline_at` is the end of the
+    schedule-to-close time. `compensates` is the operation whose effect this call undoes, 0 for an ordinary call.
+    """
+
+    operation: Operation
+    activity: str
+    input: Payload
+    options: ActivityOptions | None = None
+    deadline_at: Timestamp | None = None
+    compensates: Operation = Operation(0)
+
+
+class ActivityAttemptStarted(Event, frozen=True, kw_only=True):
+    """An attempt is about to run. Recorded only for activities declared at-most-once."""
+
+    operation: Operation
+    attempt: int
+    worker: str = ""
+
+
+class ActivityAttemptFailed(Event, frozen=True, kw_only=True):
+    """An attempt failed or timed out and another will be made, not before `next_attempt_at`.
+
+    `heartbeat` holds the details of the attempt's last heartbeat, handed to the next attempt.
+    """
+
+    operation: Operation
+    attempt: int
+    failure: Failure
+    next_attempt_at: Timestamp
+    started_at: Timestamp | None = None
+    heartbeat: Payload = NULL
+
+
+class ActivityCompleted(Event, frozen=True, kw_only=True):
+    """The activity returned `result` at its attempt number `attempt`, which began at `started_at`."""
+
+    operation: Operation
+    result: Payload = NULL
+    attempt: int = 1
+    started_at: Timestamp | None = None
+
+
+class ActivityFailed(Event, frozen=True, kw_only=True):
+    """The activity failed for good; `reason` says why no (further) retry was made."""
+
+    operation: Operation
+    failure: Failure
+    attempt: int = 1
+    reason: str = ""
+    started_at: Timestamp | None = None
+
+
+class ActivityTimedOut(Event, frozen=True, kw_only=True):
+    """The activity ran out of time for good; `timeout` says which limit."""
+
+    operation: Operation
+    timeout: TimeoutKind
+    attempt: int = 1
+    started_at: Timestamp | None = None
+    heartbeat: Payload = NULL
+
+
+class ActivityHeartbeatRecorded(Event, frozen=True, kw_only=True):
+    """Details of a heartbeat, saved so that they survive the worker."""
+
+    operation: Operation
+    attempt: int
+    details: Payload
+
+
+class ActivityCancelled(Event, frozen=True, kw_only=True):
+    """Workflow code gave the activity up; or, with a `reason`, the run ended. A later outcome is dropped."""
+
+    operation: Operation
+    reason: str = ""
+
+
+# --- timer -------------------------------------------------------------------------------------------------------
+
+
+class TimerStarted(Event, frozen=True, kw_only=True):
+    """A durable timer is armed. Its due time is never computed again."""
+
+    operation: Operation
+    due_at: Timestamp
+
+
+class TimerFired(Event, frozen=True, kw_only=True):
+    """The timer came due."""
+
+    operation: Operation
+
+
+class TimerCancelled(Event, frozen=True, kw_only=True):
+    """Workflow code no longer needs the timer; or, with a `reason`, the run ended."""
+
+    operation: Operation
+    reason: str = ""
+
+
+# --- signals, updates --------------------------------------------------------------------------------------------
+
+
+class SignalReceived(Event, frozen=True, kw_only=True):
+    """A signal came from a client or another run. `message_id` is the sender's request id."""
+
+    name: str
+    body: Payload = NULL
+    message_id: str = ""
+
+
+class SignalSent(Event, frozen=True, kw_only=True):
+    """Workflow code sent a signal to another run; the delivery is part of the same transition."""
+
+    operation: Operation
+    target: RunRef
+    name: str
+    body: Payload = NULL
+
+
+class UpdateAccepted(Event, frozen=True, kw_only=True):
+    """An update passed its validator and is being handled."""
+
+    update_id: str
+    name: str
+    body: Payload = NULL
+
+
+class UpdateRejected(Event, frozen=True, kw_only=True):
+    """An update's validator refused it."""
+
+    update_id: str
+    failure: Failure
+
+
+class UpdateCompleted(Event, frozen=True, kw_only=True):
+    """An update's handler returned (`failure` None) or raised."""
+
+    update_id: str
+    result: Payload = NULL
+    failure: Failure | None = None
+
+
+# --- child runs --------------------------------------------------------------------------------------------------
+
+
+class ChildRequested(Event, frozen=True, kw_only=True):
+    """Workflow code asked for a child run; its creation is part of the same transition."""
+
+    operation: Operation
+    workflow: str
+    definition_version: str = "1"
+    child: RunRef
+    input: Payload
+    policy: ParentClosePolicy = ParentClosePolicy.CANCEL
+    priority: Priority | None = None
+    labels: dict[str, str] = {}
+    stages: tuple[str, ...] = ()
+    execution_timeout_microseconds: int | None = None
+
+
+class ChildStarted(Event, frozen=True, kw_only=True):
+    """The child run exists under this key."""
+
+    operation: Operation
+    run_key: int
+
+
+class ChildCompleted(Event, frozen=True, kw_only=True):
+    """The child run returned a result."""
+
+    operation: Operation
+    result: Payload = NULL
+
+
+class ChildFailed(Event, frozen=True, kw_only=True):
+    """The child run failed, was cancelled, was terminated, or could not be created."""
+
+    operation: Operation
+    outcome: ChildOutcome
+    failure: Failure
+
+
+class ChildCancelled(Event, frozen=True, kw_only=True):
+    """Workflow code gave the child up; or, with a `reason`, the run ended. Its outcome will be dropped.
+
+    Unless its policy is to abandon, the child is told: to terminate or to cancel.
+    """
+
+    operation: Operation
+    reason: str = ""
+
+
+# --- state, labels, priority -------------------------------------------------------------------------------------
+
+
+class StateKeySet(Event, frozen=True, kw_only=True):
+    """Workflow code set a key of the run's durable state."""
+
+    operation: Operation
+    key: str
+    value: Payload
+
+
+class StateKeyDeleted(Event, frozen=True, kw_only=True):
+    """Workflow code deleted a key of the run's durable state."""
+
+    operation: Operation
+    key: str
+
+
+class LabelsChanged(Event, frozen=True, kw_only=True):
+    """Workflow code set labels (a value) or removed them (None)."""
+
+    operation: Operation
+    labels: dict[str, str | None]
+
+
+class PriorityChanged(Event, frozen=True, kw_only=True):
+    """The run's priority class changed."""
+
+    operation: Operation = Operation(0)
+    old: Priority
+    new: Priority
+    reason: str = ""
+    by: str = ""
+
+
+# --- recovery, interventions, compensation -----------------------------------------------------------------------
+
+
+class RecoveryStarted(Event, frozen=True, kw_only=True):
+    """A recovery began: `strategy` names what is tried, `failure` why."""
+
+    strategy: str
+    failure: Failure | None = None
+
+
+class RecoveryCompleted(Event, frozen=True, kw_only=True):
+    """A recovery ended."""
+
+    strategy: str
+    success: bool
+
+
+class InterventionRequested(Event, frozen=True, kw_only=True):
+    """A person's decision is needed."""
+
+    operation: Operation
+    role: str
+    instructions: str
+    expires_at: Timestamp | None = None
+
+
+class InterventionResolved(Event, frozen=True, kw_only=True):
+    """A person decided."""
+
+    operation: Operation
+    by: str
+    decision: Payload
+
+
+class InterventionExpired(Event, frozen=True, kw_only=True):
+    """Nobody decided in time."""
+
+    operation: Operation
+
+
+class CompensationStarted(Event, frozen=True, kw_only=True):
+    """The run begins to undo its finished activities, newest first. `steps` is how many."""
+
+    operation: Operation
+    steps: int
+
+
+class CompensationStepCompleted(Event, frozen=True, kw_only=True):
+    """The effect of operation `compensates` was undone, or (with `failure`) could not be."""
+
+    operation: Operation
+    compensates: Operation
+    failure: Failure | None = None
+
+
+class CompensationFinished(Event, frozen=True, kw_only=True):
+    """All compensations were tried; `failed` of them without success."""
+
+    operation: Operation
+    failed: int = 0
+
+
+# --- locks, markers ----------------------------------------------------------------------------------------------
+
+
+class LockRequested(Event, frozen=True, kw_only=True):
+    """Workflow code asked for a durable lock."""
+
+    operation: Operation
+    key: str
+    shared: bool = False
+
+
+class LockAcquired(Event, frozen=True, kw_only=True):
+    """The lock was given, with the fencing token to hand to what it protects."""
+
+    operation: Operation
+    fencing_token: int
+
+
+class LockReleased(Event, frozen=True, kw_only=True):
+    """The lock was given back."""
+
+    operation: Operation
+
+
+class VersionDecided(Event, frozen=True, kw_only=True):
+    """Workflow code passed a patch marker for the first time; the new code path was taken."""
+
+    operation: Operation
+    patch: str
+
+
+class SideEffectRecorded(Event, frozen=True, kw_only=True):
+    """The value of a side effect, computed once."""
+
+    operation: Operation
+    value: Payload = NULL
+
+
+class TraceEventRecorded(Event, frozen=True, kw_only=True):
+    """A user's own trace event."""
+
+    operation: Operation
+    name: str
+    attributes: dict[str, str] = {}
+
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower(): event for event in Event.__subclasses__()
+}
+"""Type name -> record class, for every event."""
+
+EVENT_NAMES: Final[dict[type[Event], str]] = {event: name for name, event in EVENT_TYPES.items()}
+"""Record class -> type name."""
+
+EVENT_VERSIONS: Final[dict[type[Event], int]] = dict.fromkeys(EVENT_NAMES, 1)
+"""Record class -> the version that this library writes."""
+
+__all__ = [
+    "EVENT_NAMES",
+    "EVENT_TYPES",
+    "EVENT_VERSIONS",
+    "CarriedSignal",
+    "ChildOutcome",
+    "Event",
+    "ParentClosePolicy",
+    "ParentLink",
+    "TimeoutKind",
+    *(event.__name__ for event in EVENT_NAMES),
+]

@@ -1,0 +1,69 @@
+"""Failures as data: what of an exception crosses the history. Never a pickle, never a class to import."""
+
+import traceback as _traceback
+
+import msgspec
+
+from perdure.errors import NonRetryableError, PerdureError
+
+__all__ = ["TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception"]
+
+TRACEBACK_LIMIT_CHARACTERS = 4_000
+"""How much of a traceback's end is kept in a history."""
+
+_MESSAGE_LIMIT_CHARACTERS = 4_000
+_CAUSE_DEPTH_LIMIT = 5
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An exception as recorded.
+
+    `type` is its class name, `types` the names of that class and its bases up to Exception (for policies that match a
+    base class), `message` its text, `retryable` False where the raiser ruled out another try, `traceback` the end of
+    the formatted traceback or None, `cause` the failure it was raised from or None.
+    """
+
+    type: str
+    message: str
+    types: tuple[str, ...] = ()
+    retryable: bool = True
+    traceback: str | None = None
+    cause: "Failure | None" = None
+
+
+def failure_from_exception(error: BaseException, *, with_traceback: bool = True) -> Failure:
+    """Record an exception as a failure, with its chain of causes (at most five deep)."""
+    return _failure(error, with_traceback=with_traceback, depth=0)
+
+
+def _failure(error: BaseException, *, with_traceback: bool, depth: int) -> Failure:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return Failure(
+        type=type(error).__name__,
+        types=tuple(c.__name__ for c in type(error).__mro__ if c not in _UNSPECIFIC),
+        message=_message(error),
+        retryable=not isinstance(error, NonRetryableError),
+        traceback=_formatted(error) if with_traceback else None,
+        cause=_failure(cause, with_traceback=False, depth=depth + 1) if cause and depth < _CAUSE_DEPTH_LIMIT else None,
+    )
+
+
+_UNSPECIFIC = frozenset({object, BaseException, Exception, PerdureError})
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything; the failure must still be recorded
+        text = "<the exception's __str__ raised>"
+    return _valid_text(text[:_MESSAGE_LIMIT_CHARACTERS])
+
+
+def _formatted(error: BaseException) -> str:
+    text = "".join(_traceback.format_exception(type(error), error, error.__traceback__, chain=False))
+    return _valid_text(text[-TRACEBACK_LIMIT_CHARACTERS:])
+
+
+def _valid_text(text: str) -> str:
+    """Replace lone surrogates, which JSON and UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,111 @@
+"""Inputs: what a worker tells the kernel about the outside world when it advances a run.
+
+Policies that a decision needs (the retry policy of a failed attempt) travel with the input, so that `advance` stays a
+function of its arguments.
+"""
+
+import msgspec
+
+from perdure.kernel.events import TimeoutKind
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import Operation
+from perdure.kernel.messages import Message
+from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.retry import Retry
+from perdure.kernel.time import Timestamp
+
+__all__ = [
+    "AttemptFailed",
+    "AttemptStarting",
+    "AttemptSucceeded",
+    "AttemptTimedOut",
+    "Begin",
+    "HeartbeatSeen",
+    "Input",
+    "MessageArrived",
+    "Recovered",
+]
+
+
+class _Input(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    pass
+
+
+class Begin(_Input, frozen=True, kw_only=True):
+    """Run the workflow's code from its start."""
+
+    worker: str
+
+
+class Recovered(_Input, frozen=True, kw_only=True):
+    """The run was taken over from an owner that died; recorded with the next thing that happens."""
+
+    worker: str
+
+
+class AttemptStarting(_Input, frozen=True, kw_only=True):
+    """An attempt of an at-most-once activity wants to start."""
+
+    operation: Operation
+    attempt: int
+    worker: str
+
+
+class AttemptSucceeded(_Input, frozen=True, kw_only=True):
+    """An attempt returned."""
+
+    operation: Operation
+    attempt: int
+    result: Payload
+    started_at: Timestamp
+
+
+class AttemptFailed(_Input, frozen=True, kw_only=True):
+    """An attempt raised. `retry` is the policy in force, `heartbeat` the details of its last heartbeat."""
+
+    operation: Operation
+    attempt: int
+    failure: Failure
+    retry: Retry
+    started_at: Timestamp
+    heartbeat: Payload = NULL
+
+
+class AttemptTimedOut(_Input, frozen=True, kw_only=True):
+    """An attempt exceeded a limit."""
+
+    operation: Operation
+    attempt: int
+    timeout: TimeoutKind
+    retry: Retry
+    started_at: Timestamp | None
+    heartbeat: Payload = NULL
+
+
+class HeartbeatSeen(_Input, frozen=True, kw_only=True):
+    """Details of a heartbeat that shall survive the worker."""
+
+    operation: Operation
+    attempt: int
+    details: Payload
+
+
+class MessageArrived(_Input, frozen=True, kw_only=True):
+    """A message for the run. `position` is that of its inbox row, None if it did not come through the inbox."""
+
+    message: Message
+    message_id: str = ""
+    position: int | None = None
+
+
+Input = (
+    Begin
+    | Recovered
+    | AttemptStarting
+    | AttemptSucceeded
+    | AttemptFailed
+    | AttemptTimedOut
+    | HeartbeatSeen
+    | MessageArrived
+)
+"""Everything that `advance` takes."""

@@ -1,0 +1,65 @@
+"""Matching: whether what a program asks for now is what its history records.
+
+Two events are the same if they are of one type and all their fields are equal, except payloads: there everything that
+was recorded must still be said, but an object may have gained members (a field added with a default is harmless).
+Failures are compared by type only (messages and tracebacks carry addresses and line numbers).
+"""
+
+from typing import Any
+
+import msgspec
+
+from perdure.kernel import events as e
+from perdure.kernel.failure import Failure
+from perdure.kernel.payload import Payload
+
+__all__ = ["describe", "is_same"]
+
+
+def is_same(recorded: e.Event, actual: e.Event) -> bool:
+    """Return whether `actual`, made from today's code, is what was `recorded`."""
+    if type(recorded) is not type(actual):
+        return False
+    if recorded == actual:
+        return True
+    return all(_is_same_value(getattr(recorded, name), getattr(actual, name)) for name in recorded.__struct_fields__)
+
+
+def describe(event: e.Event) -> str:
+    """Return an event as one short line for people."""
+    fields = msgspec.to_builtins(event, enc_hook=_readable)
+    shown = ", ".join(f"{name}={_shortened(value)}" for name, value in fields.items())
+    return f"{e.EVENT_NAMES[type(event)]}({shown})"
+
+
+_LONGEST_VALUE_CHARACTERS = 80
+
+
+def _readable(value: object) -> object:
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else repr(value)
+
+
+def _shortened(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST_VALUE_CHARACTERS else text[: _LONGEST_VALUE_CHARACTERS - 1] + "…"
+
+
+def _is_same_value(recorded: Any, actual: Any) -> bool:
+    if recorded == actual:
+        return True
+    if isinstance(recorded, Payload) and isinstance(actual, Payload):
+        return _holds(msgspec.json.decode(actual), msgspec.json.decode(recorded))
+    if isinstance(recorded, Failure) and isinstance(actual, Failure):
+        return recorded.type == actual.type
+    if isinstance(recorded, dict) and isinstance(actual, dict):
+        return recorded.keys() == actual.keys() and all(_is_same_value(recorded[k], actual[k]) for k in recorded)
+    return False
+
+
+def _holds(actual: object, recorded: object) -> bool:
+    """Whether `actual` says everything that `recorded` says."""
+    if isinstance(recorded, dict) and isinstance(actual, dict):
+        return all(key in actual and _holds(actual[key], value) for key, value in recorded.items())
+    if isinstance(recorded, list) and isinstance(actual, list):
+        return len(actual) == len(recorded) and all(map(_holds, actual, recorded))
+    return actual == recorded and type(actual) is type(recorded)

@@ -1,0 +1,114 @@
+"""Messages: what others put into a run's inbox. The owner turns them into events when it advances the run."""
+
+import msgspec
+
+from perdure.kernel.events import ChildOutcome
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import Operation
+from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+
+__all__ = [
+    "CancelMessage",
+    "ChildCompletedMessage",
+    "ChildFailedMessage",
+    "Message",
+    "PriorityMessage",
+    "ResumeMessage",
+    "SignalMessage",
+    "SuspendMessage",
+    "TerminateMessage",
+    "decode_message",
+    "encode_message",
+]
+
+
+class _Message(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+    pass
+
+
+class SignalMessage(_Message, frozen=True, kw_only=True, tag="signal"):
+    """A signal; `message_id` is the sender's request id."""
+
+    name: str
+    body: Payload = NULL
+    message_id: str = ""
+
+
+class CancelMessage(_Message, frozen=True, kw_only=True, tag="cancel"):
+    """Ask for cancellation with clean-up; terminate at `grace_until` unless None."""
+
+    reason: str = ""
+    by: str = ""
+    grace_until: Timestamp | None = None
+
+
+class TerminateMessage(_Message, frozen=True, kw_only=True, tag="terminate"):
+    """Stop the run without clean-up."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class SuspendMessage(_Message, frozen=True, kw_only=True, tag="suspend"):
+    """Hold the run still."""
+
+    reason: str = ""
+    by: str = ""
+
+
+class ResumeMessage(_Message, frozen=True, kw_only=True, tag="resume"):
+    """Let a suspended run go on."""
+
+    by: str = ""
+
+
+class PriorityMessage(_Message, frozen=True, kw_only=True, tag="priority"):
+    """Change the run's priority class."""
+
+    new: Priority
+    reason: str = ""
+    by: str = ""
+
+
+class ChildCompletedMessage(_Message, frozen=True, kw_only=True, tag="child_completed"):
+    """The child run of this operation returned."""
+
+    operation: Operation
+    result: Payload = NULL
+
+
+class ChildFailedMessage(_Message, frozen=True, kw_only=True, tag="child_failed"):
+    """The child run of this operation ended without a result, or could not be created."""
+
+    operation: Operation
+    outcome: ChildOutcome
+    failure: Failure
+
+
+Message = (
+    SignalMessage
+    | CancelMessage
+    | TerminateMessage
+    | SuspendMessage
+    | ResumeMessage
+    | PriorityMessage
+    | ChildCompletedMessage
+    | ChildFailedMessage
+)
+"""Everything an inbox can hold."""
+
+
+def encode_message(message: Message) -> bytes:
+    """Return a message as tagged JSON."""
+    return _ENCODER.encode(message)
+
+
+def decode_message(data: bytes | str) -> Message:
+    """Read a message. Raises msgspec.DecodeError for anything else."""
+    return _DECODER.decode(data)
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

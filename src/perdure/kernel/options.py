@@ -1,0 +1,59 @@
+"""Options of one activity call, as they are recorded in a history when they differ from the activity's own."""
+
+from enum import StrEnum
+
+import msgspec
+
+from perdure.kernel.priority import Priority
+from perdure.kernel.retry import Retry
+
+__all__ = ["ActivityOptions", "Executor", "merge_options"]
+
+
+class Executor(StrEnum):
+    """Where an activity's function runs.
+
+    `loop`: on the worker's event loop (``async def``). `thread`: in a thread. `process`: in a process pool, for work
+    that burns CPU. `hybrid`: the engine chooses loop, thread or process from the declaration and measured durations.
+    """
+
+    LOOP = "loop"
+    THREAD = "thread"
+    PROCESS = "process"
+    HYBRID = "hybrid"
+
+
+class ActivityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What may be said about an activity, on its decorator or for one call. None everywhere means: not said.
+
+    Durations are microseconds. `schedule_to_start` bounds the wait for a slot, `start_to_close` one attempt,
+    `schedule_to_close` everything with all retries, `heartbeat` the silence between two heartbeats.
+    `at_most_once`: the start of an attempt is made durable before the function runs, so that an attempt interrupted by
+    a crash counts as failed instead of being run again under the same number; costs one more commit per attempt.
+    `idempotency_key` is handed to the activity; without one it is derived from the run and the operation.
+    `resources` are the requirements per dimension (cpu in hundredths of a core, memory_mb, ...).
+    """
+
+    retry: Retry | None = None
+    schedule_to_start_microseconds: int | None = None
+    start_to_close_microseconds: int | None = None
+    schedule_to_close_microseconds: int | None = None
+    heartbeat_microseconds: int | None = None
+    queue: str | None = None
+    priority: Priority | None = None
+    executor: Executor | None = None
+    expected_duration_microseconds: int | None = None
+    idempotency_key: str | None = None
+    at_most_once: bool | None = None
+    resources: dict[str, int] | None = None
+
+
+def merge_options(base: ActivityOptions, override: ActivityOptions | None) -> ActivityOptions:
+    """Return `base` with everything that `override` says laid over it."""
+    if override is None:
+        return base
+    said = {name: value for name in _FIELDS if (value := getattr(override, name)) is not None}
+    return msgspec.structs.replace(base, **said)
+
+
+_FIELDS = ActivityOptions.__struct_fields__

@@ -1,0 +1,112 @@
+"""Replay: running a program again against its history, without doing anything.
+
+Each recorded event is folded into the state; those that concern the program are fed to it; each event that exists
+because a program asked for it must be what `expand` makes of the next thing the program asks for now. The first
+difference raises `NonDeterminismError`, which shows what the history holds, what the code asked for and where.
+
+What counts as the same (`perdure.kernel.matching`): the kind of command, its operation, names, times and options; of
+payloads that everything recorded is still said, so that a field added with a default is no difference.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from perdure.errors import HistoryError, NonDeterminismError
+from perdure.kernel import events as e
+from perdure.kernel.commands import Command
+from perdure.kernel.expansion import expand
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.matching import describe, is_same
+from perdure.kernel.program import PROGRAM_EVENTS, Feed, Program, is_recorded_command
+from perdure.kernel.state import RunState
+from perdure.kernel.time import Timestamp
+
+__all__ = ["Replay"]
+
+
+class Replay:
+    """Replays one run. Give it the history in order, page by page, then `finish`."""
+
+    def __init__(self, program: Program) -> None:
+        """Begin with nothing recorded."""
+        self.state = RunState()
+        self.feed = Feed(program)
+        self._held_back: list[RecordedEvent] = []
+        self._asked: deque[Command] = deque()
+        self._expected: deque[e.Event] = deque()
+        self._location: str | None = None
+
+    def take(self, history: Iterable[RecordedEvent]) -> None:
+        """Replay the next events. Raises NonDeterminismError, or HistoryError for a gap in the sequence.
+
+        The last event that concerns the program is held back, with what follows it, until the next call: the program
+        may need to know what was recorded in answer to it (`Program.foresee`), which may stand on the next page.
+        """
+        page = [*self._held_back, *history]
+        for recorded in page[len(self._held_back) :]:
+            self.feed.program.foresee(recorded.event)
+        last = max((n for n, recorded in enumerate(page) if type(recorded.event) in PROGRAM_EVENTS), default=0)
+        self._held_back = page[last:]
+        for recorded in page[:last]:
+            self._take(recorded)
+
+    def finish(self) -> tuple[RunState, Feed]:
+        """Return the state and the feed, ready to go on live. Raises NonDeterminismError if more was asked than recorded.
+
+        A run's transitions are committed whole, so a history never ends in the middle of what the program asked for.
+        """
+        for recorded in self._held_back:
+            self._take(recorded)
+        self._held_back = []
+        expected = self._next_expected(self.state.updated_at)
+        if expected is not None:
+            raise self._mismatch(self.state.sequence + 1, None, expected)
+        self.feed.program.go_live()
+        return self.state, self.feed
+
+    def _take(self, recorded: RecordedEvent) -> None:
+        event, state = recorded.event, self.state
+        if recorded.sequence != state.sequence + 1:
+            message = f"the history has a gap: event {recorded.sequence} follows event {state.sequence}"
+            raise HistoryError(message)
+        expected = self._next_expected(recorded.at)
+        if expected is not None and not _is_beside_program(event):
+            if not is_same(event, expected):
+                raise self._mismatch(recorded.sequence, event, expected)
+            self._expected.popleft()
+        elif is_recorded_command(event) and not _ends_run_from_outside(event):
+            raise self._mismatch(recorded.sequence, event, None)
+        state.record(event, recorded.at)
+        self._asked.extend(self.feed.take(event, recorded.at, state.status))
+
+    def _next_expected(self, at: Timestamp) -> e.Event | None:
+        if not self._expected and self._asked:
+            command = self._asked.popleft()
+            self._location = command.location
+            self._expected.extend(expand(self.state, command, at))
+        return self._expected[0] if self._expected else None
+
+    def _mismatch(self, sequence: int, recorded: e.Event | None, actual: e.Event | None) -> NonDeterminismError:
+        history_says = "nothing more" if recorded is None else describe(recorded)
+        code_says = "nothing" if actual is None else describe(actual)
+        where = self._location if actual is not None else None
+        message = (
+            f"the workflow's code no longer does what its history records. At event {sequence} the history holds "
+            f"{history_says}; the code asked for {code_says}{f' at {where}' if where else ''}. Nothing was written. "
+            f"Restore the old order of calls, or guard the change with ctx.patched(...)."
+        )
+        return NonDeterminismError(message, sequence=sequence, recorded=history_says, actual=code_says, location=where)
+
+
+def _is_beside_program(event: e.Event) -> bool:
+    """Whether an event may stand between a command's events without the program's doing."""
+    return type(event) is e.ChildStarted
+
+
+def _ends_run_from_outside(event: e.Event) -> bool:
+    """Whether an event gives up pending work because a deadline, a client or a grace period ended the run."""
+    return bool(getattr(event, "reason", "")) and type(event) in _GIVEN_UP
+
+
+_GIVEN_UP: Final = frozenset({e.ActivityCancelled, e.TimerCancelled, e.ChildCancelled})

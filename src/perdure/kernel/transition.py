@@ -1,0 +1,193 @@
+"""Transitions: the values by which the world changes.
+
+Whoever wants to change something about a run hands a `Write` to the store, which applies it whole, in one database
+transaction, or not at all, and answers with an `Outcome`.
+
+* `Transition`: the owner of a run appends events; with them everything that follows from them (row, inbox rows
+  consumed, messages to other runs, new runs). Refused with `Stale` unless the run's row still holds the same fencing
+  token and sequence.
+* `Creation`: a client starts a run that some worker shall claim.
+* `Delivery`: a client (or another run) puts a message into a run's inbox.
+* `Release`: the owner gives a run back that has nothing to do, with the time at which it must be woken.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.messages import Message
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+
+__all__ = [
+    "CLOSED_STATUSES",
+    "OPEN_STATUSES",
+    "Applied",
+    "Closed",
+    "Creation",
+    "Delivery",
+    "Exists",
+    "Missing",
+    "Outcome",
+    "Release",
+    "RunRow",
+    "RunStatus",
+    "Stale",
+    "Transition",
+    "Write",
+]
+
+
+class RunStatus(StrEnum):
+    """Where a run stands in its life."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    CONTINUED = "continued"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run (this generation of it) has ended."""
+        return self in CLOSED_STATUSES
+
+
+CLOSED_STATUSES = frozenset(
+    {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TERMINATED, RunStatus.CONTINUED}
+)
+OPEN_STATUSES = frozenset({RunStatus.CREATED, RunStatus.RUNNING, RunStatus.SUSPENDED})
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What of a run's state stands in its row, for lists and for claiming.
+
+    `sequence` is the number of the last event; `progress` goes from 0 to 1; `closed_at` is None while it is open.
+    """
+
+    sequence: int
+    status: RunStatus
+    stage: str
+    progress: float
+    priority: Priority
+    updated_at: Timestamp
+    started_at: Timestamp | None = None
+    closed_at: Timestamp | None = None
+
+
+class Creation(msgspec.Struct, frozen=True, kw_only=True):
+    """A new generation of a run; `created` is its first event (a `RunCreated` with sequence 1).
+
+    Refused with `Exists` if this (namespace, id, generation) is taken. A generation above
+    1 also demands that the one before it is closed (the reuse of a closed id). `wake_at` is when a worker shall claim it.
+    `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's key.
+    """
+
+    run_key: RunKey
+    ref: RunRef
+    workflow: str
+    definition_version: str
+    priority: Priority
+    tenant: str
+    labels: dict[str, str]
+    parent_key: RunKey | None
+    created: RecordedEvent
+    wake_at: Timestamp
+    request_id: str = ""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A message for the inbox of a run: named by key, or by ref, meaning its latest generation.
+
+    Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice.
+    """
+
+    target: RunKey | RunRef
+    message: Message
+    message_id: str
+    at: Timestamp
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a run's ownership back; claim it again at `wake_at` (None: when a message comes).
+
+    `expected_sequence` guards like a transition's. A message already waiting in the inbox makes it due at once.
+    """
+
+    run_key: RunKey
+    fencing_token: FencingToken
+    expected_sequence: int
+    wake_at: Timestamp | None
+    now: Timestamp
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Everything that one advance of a run changes.
+
+    `creation` is set when the run's row does not exist yet: then the row is inserted, owned by `owner`, and the first
+    of `events` is the creation's. `consumed` are positions of inbox rows to delete. `creations` are child runs or the
+    next generation, `deliveries` messages to other runs: those to runs that are closed or missing are dropped, and a
+    child whose id is taken gives a `ChildFailedMessage` into this run's own inbox. `moves_inbox_to` is the next
+    generation's key on continue-as-new: what the inbox still holds goes there. `activities` and `cancelled` are what
+    may be released once the transition is durable: operations whose next attempt is to start, and to stop.
+    """
+
+    run_key: RunKey
+    fencing_token: FencingToken
+    expected_sequence: int
+    owner: WorkerId
+    events: tuple[RecordedEvent, ...]
+    row: RunRow
+    creation: Creation | None = None
+    consumed: tuple[int, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    creations: tuple[Creation, ...] = ()
+    labels: dict[str, str | None] | None = None
+    moves_inbox_to: RunKey | None = None
+    activities: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+
+
+Write = Transition | Creation | Delivery | Release
+"""Everything a store commits."""
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The write is durable. `run_key` is the run it concerned (the target, for a delivery)."""
+
+    run_key: RunKey
+    owner: WorkerId | None = None
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """Refused: another worker owns the run now, or the sequence has moved."""
+
+    run_key: RunKey
+
+
+class Exists(msgspec.Struct, frozen=True):
+    """Refused: a run of this id exists; `run_key` is the latest generation's."""
+
+    run_key: RunKey
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Refused: no such run."""
+
+    target: RunKey | RunRef
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """Refused: the run has ended with `status`."""
+
+    run_key: RunKey
+    status: RunStatus
+
+
+Outcome = Applied | Stale | Exists | Missing | Closed
+"""What became of a write."""

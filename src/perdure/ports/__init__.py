@@ -1,0 +1,1 @@
+"""Ports: what Perdure needs from outside, as protocols and records. Stores, clocks and listeners implement them."""

@@ -1,0 +1,201 @@
+"""The store: durable rows for runs, histories and inboxes, with atomic commits, claims, leases and queries.
+
+**Promise.** `commit` applies each write whole or not at all, and answers only when what it answers `Applied` for is
+durable. An exception from `commit` means that *none* of the batch is applied: a store that cannot tell (a COMMIT that
+raised) settles it by re-reading before it answers.
+
+**Ownership.** A store is opened with one *session* (`worker_id`): a row with a lease that `renew_lease` extends. A run
+row names its owner's session. `free_expired` gives back the runs of sessions that are known to be dead or whose lease
+has passed; a claim raises the run's fencing token, which refuses the old owner's writes.
+
+**Threads.** All methods are called on the event loop's thread and do their blocking work elsewhere.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.messages import Message
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Outcome, RunStatus, Write
+
+__all__ = [
+    "Changes",
+    "ClaimedRun",
+    "InboxEntry",
+    "Page",
+    "RunOrder",
+    "RunQuery",
+    "RunStore",
+    "RunSummary",
+    "StoreStatus",
+]
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's row. `owner` is the session that runs it now; `wake_at` is set only while nobody does."""
+
+    run_key: RunKey
+    ref: RunRef
+    workflow: str
+    definition_version: str
+    status: RunStatus
+    stage: str
+    progress: float
+    priority: Priority
+    tenant: str
+    labels: dict[str, str]
+    parent_key: RunKey | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    updated_at: Timestamp
+    closed_at: Timestamp | None
+    sequence: int
+    owner: WorkerId | None
+    fencing_token: FencingToken
+    wake_at: Timestamp | None
+
+
+class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in an inbox; entries of a run are consumed in the order of `position`."""
+
+    position: int
+    message: Message
+    message_id: str
+    at: Timestamp
+
+
+class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that this session owns from now on. `recovered` says that its last owner died holding it."""
+
+    summary: RunSummary
+    recovered: bool
+
+
+class RunOrder(StrEnum):
+    """Order of a listing, by creation."""
+
+    NEWEST_FIRST = "newest_first"
+    OLDEST_FIRST = "oldest_first"
+
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list. Every condition narrows; an empty one does not. Only latest generations are listed.
+
+    `labels` must all be present with these values. Times bound the creation (from inclusive, until exclusive).
+    `cursor` is `Page.next_cursor` of the page before; pages are stable under new runs (keyset paging).
+    """
+
+    namespace: str = DEFAULT_NAMESPACE
+    statuses: frozenset[RunStatus] = frozenset()
+    workflows: frozenset[str] = frozenset()
+    tenants: frozenset[str] = frozenset()
+    priorities: frozenset[Priority] = frozenset()
+    labels: dict[str, str] = {}
+    id_prefix: str = ""
+    parent_key: RunKey | None = None
+    created_from: Timestamp | None = None
+    created_until: Timestamp | None = None
+    order: RunOrder = RunOrder.NEWEST_FIRST
+    limit: int = 100
+    cursor: str = ""
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of runs; `next_cursor` is empty on the last."""
+
+    runs: tuple[RunSummary, ...]
+    next_cursor: str = ""
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """News of commits made by other processes. Empty `run_keys` with `everything` set means: look at all you watch."""
+
+    run_keys: frozenset[RunKey] = frozenset()
+    ready: bool = False
+    everything: bool = False
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `doctor` shows: where the data is, its schema version, sizes, versions and settings read back."""
+
+    location: str
+    schema_version: int
+    size_bytes: int
+    facts: dict[str, str]
+
+
+class RunStore(Protocol):
+    """Durable state of all runs. See the module's docstring for the promises."""
+
+    @property
+    def location(self) -> str:
+        """Where the data is, for people: a path or a URL without secrets."""
+        ...
+
+    async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
+        """Open (and create or migrate) the database, begin a session, and listen for other processes' commits.
+
+        `on_changes` is called on the event loop's thread. Raises a StoreError when the database cannot be used.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back every run of this session, end the session and let go of the database."""
+        ...
+
+    def new_run_key(self) -> RunKey:
+        """Return a key never given out before, without waiting for anything."""
+        ...
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes in one database transaction; return one outcome per write, in order, once they are durable.
+
+        Raises a StoreError (StoreUnavailableError where trying again later makes sense); then nothing was applied.
+        """
+        ...
+
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+        """Take up to `limit` due runs nobody owns (wake_at <= now) of these workflows, best class and longest due first."""
+        ...
+
+    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+        """Return when the next run that nobody owns comes due (possibly past), or None."""
+        ...
+
+    async def renew_lease(self, *, now: Timestamp) -> bool:
+        """Extend this session's lease. False: it had passed and the session's runs may belong to others now."""
+        ...
+
+    async def free_expired(self, *, now: Timestamp) -> int:
+        """Give back the runs of dead sessions and of sessions whose lease has passed; return how many runs."""
+        ...
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """Return the next events after sequence `after`, at most `limit`. Raises HistoryError for damaged rows."""
+        ...
+
+    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries of a run's inbox."""
+        ...
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        """Return a run's row: by key; or by ref, its latest generation (or exactly that one, with `latest` False)."""
+        ...
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """Return one page of runs."""
+        ...
+
+    async def count_runs(self, query: RunQuery) -> int:
+        """Return how many runs match, regardless of limit and cursor."""
+        ...
+
+    async def status(self) -> StoreStatus:
+        """Return facts for an operator."""
+        ...
