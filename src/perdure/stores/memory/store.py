@@ -1,0 +1,307 @@
+"""A session on the tables in memory."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from perdure.errors import HistoryError, InvalidArgumentError, StoreError
+from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.messages import decode_message
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.transition import Outcome, Write
+from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunOrder, RunQuery, RunSummary, StoreStatus
+from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
+from perdure.stores.memory.writes import apply, prepare
+
+__all__ = ["CommitGate", "MemoryStore"]
+
+
+class CommitGate(Protocol):
+    """Stands before and after the moment at which a commit is applied. Whatever it raises, the committer gets."""
+
+    async def before(self, worker: WorkerId, writes: Sequence[Write]) -> None:
+        """Nothing is applied yet."""
+        ...
+
+    async def after(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> None:
+        """Everything is applied, and the caller does not know yet."""
+        ...
+
+
+class MemoryStore:
+    """One worker's session on a `MemoryDatabase`: a `perdure.ports.store.RunStore`."""
+
+    def __init__(self, database: MemoryDatabase | None = None, *, gate: CommitGate | None = None) -> None:
+        """Use `database`, or a new one. Without a `gate` a commit gives way to other tasks once, then is applied."""
+        self.database = MemoryDatabase() if database is None else database
+        self._gate = gate
+        self._session: Session | None = None
+
+    @property
+    def location(self) -> str:
+        """Where the data is."""
+        return "memory"
+
+    async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
+        """Begin a session. Raises StoreError if this store is open already."""
+        if self._session is not None:
+            raise StoreError("this store is open already: give each session a MemoryStore of its own")
+        worker = WorkerId(self.database.next_worker())
+        self._session = self.database.sessions[worker] = Session(
+            worker=worker,
+            name=session_name,
+            lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
+            on_changes=on_changes,
+        )
+        return worker
+
+    async def close(self) -> None:
+        """Give back every run of this session and end it. Closing twice, or after a crash, does nothing."""
+        session, self._session = self._session, None
+        if session is None or session.is_dead:
+            return
+        news = News()
+        for run in self.database.runs.values():
+            if run.owner == session.worker:
+                give_back(self.database, run, run.updated_at, news)
+        del self.database.sessions[session.worker]
+        publish(self.database, session, news)
+
+    def new_run_key(self) -> RunKey:
+        """Return the next key."""
+        return RunKey(self.database.next_run_key())
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes, all in one step. Raises StoreError after a crash; then nothing was applied."""
+        worker = self._alive().worker
+        prepared = [prepare(self.database, write) for write in writes]
+        if self._gate is None:
+            await asyncio.sleep(0)
+        else:
+            await self._gate.before(worker, writes)
+        session = self._alive()
+        news = News()
+        outcomes = [apply(self.database, session, one, news) for one in prepared]
+        publish(self.database, session, news)
+        if self._gate is not None:
+            await self._gate.after(worker, outcomes)
+            self._alive()
+        return outcomes
+
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+        """Take due runs. Complexity: linear in the runs that nobody owns."""
+        session = await self._turn()
+        _begin_leases(self.database, now)
+        due = [
+            run
+            for run in self.database.waiting.values()
+            if run.wake_at is not None and run.wake_at <= now and run.workflow in workflows
+        ]
+        due.sort(key=_claim_order)
+        return [_claim(self.database, run, session.worker) for run in due[: max(limit, 0)]]
+
+    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+        """Return the earliest time at which a run that nobody owns comes due."""
+        await self._turn()
+        times = [
+            run.wake_at
+            for run in self.database.waiting.values()
+            if run.wake_at is not None and run.workflow in workflows
+        ]
+        return min(times, default=None)
+
+    async def renew_lease(self, *, now: Timestamp) -> bool:
+        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
+        session = await self._turn()
+        held = session.lease_until is None or session.lease_until > now
+        session.lease_until = Timestamp(now + session.lease_microseconds)
+        if not held:
+            self._free({session.worker}, now)
+        return held
+
+    async def free_expired(self, *, now: Timestamp) -> int:
+        """Give back the runs of sessions that were killed or whose lease has passed, and forget the killed ones."""
+        await self._turn()
+        _begin_leases(self.database, now)
+        sessions = self.database.sessions
+        gone = {worker for worker, session in sessions.items() if session.is_dead or _has_passed(session, now)}
+        if not gone:
+            return 0
+        for worker in gone:
+            if sessions[worker].is_dead:
+                del sessions[worker]
+        return self._free(gone, now)
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """Return events in their order. Raises HistoryError for a gap and for rows that cannot be decoded."""
+        await self._turn()
+        rows = self.database.events.get(run_key, ())
+        page = [row for row in rows if row[0] > after] if after else list(rows)
+        page = page[: max(limit, 0)]
+        for expected, row in enumerate(page, start=after + 1):
+            if row[0] != expected:
+                raise HistoryError(f"event {expected} of run {run_key} is missing: the next one is number {row[0]}")
+        return [decode_event(*row) for row in page]
+
+    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""
+        await self._turn()
+        entries = sorted(self.database.inboxes.get(run_key, {}).items())[: max(limit, 0)]
+        try:
+            return [
+                InboxEntry(
+                    position=position,
+                    message=decode_message(entry.data),
+                    message_id=entry.message_id,
+                    at=entry.at,
+                )
+                for position, entry in entries
+            ]
+        except msgspec.DecodeError as error:
+            raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        """Return a run's row."""
+        await self._turn()
+        if not isinstance(ref, RunRef):
+            run = self.database.runs.get(ref)
+        elif latest:
+            run = self.database.latest(ref)
+        else:
+            key = self.database.generations.get((ref.namespace, ref.id), {}).get(ref.generation)
+            run = None if key is None else self.database.runs[key]
+        return None if run is None else summarise(run)
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """Return one page. Complexity: linear in all runs."""
+        await self._turn()
+        is_newest_first = query.order is RunOrder.NEWEST_FIRST
+        runs = sorted(self._matching(query), key=_creation_order, reverse=is_newest_first)
+        if query.cursor:
+            last = _read_cursor(query.cursor)
+            runs = [run for run in runs if _is_beyond(_creation_order(run), last, is_newest_first=is_newest_first)]
+        limit = max(query.limit, 0)
+        shown = runs[:limit]
+        has_more = bool(shown) and len(runs) > limit
+        return Page(
+            runs=tuple(summarise(run) for run in shown),
+            next_cursor=_write_cursor(shown[-1]) if has_more else "",
+        )
+
+    async def count_runs(self, query: RunQuery) -> int:
+        """Return how many runs match. Complexity: linear in all runs."""
+        await self._turn()
+        return sum(1 for _ in self._matching(query))
+
+    async def status(self) -> StoreStatus:
+        """Return the sizes of the tables. Bytes are those of events and messages."""
+        await self._turn()
+        database = self.database
+        events = [row for rows in database.events.values() for row in rows]
+        entries = [entry for inbox in database.inboxes.values() for entry in inbox.values()]
+        return StoreStatus(
+            location=self.location,
+            schema_version=_SCHEMA_VERSION,
+            size_bytes=sum(len(row[4]) for row in events) + sum(len(entry.data) for entry in entries),
+            facts={
+                "durability": "none: the data ends with the process",
+                "runs": str(len(database.runs)),
+                "events": str(len(events)),
+                "inbox": str(len(entries)),
+                "sessions": str(len(database.sessions)),
+            },
+        )
+
+    def _alive(self) -> "Session":
+        if self._session is None:
+            raise StoreError("the store is not open")
+        if self._session.is_dead:
+            raise StoreError(f"session {self._session.worker} ({self._session.name}) was killed")
+        return self._session
+
+    async def _turn(self) -> "Session":
+        """Give way once, as every store that does its work elsewhere does."""
+        self._alive()
+        await asyncio.sleep(0)
+        return self._alive()
+
+    def _free(self, workers: set[WorkerId], now: Timestamp) -> int:
+        news = News()
+        freed = [run for run in self.database.runs.values() if run.owner in workers]
+        for run in freed:
+            run.is_recovered = True
+            give_back(self.database, run, now, news)
+        publish(self.database, self._session, news)
+        return len(freed)
+
+    def _matching(self, query: RunQuery) -> Iterable["Run"]:
+        runs = self.database.runs
+        return (
+            run
+            for generations in self.database.generations.values()
+            if _matches(run := runs[generations[max(generations)]], query)
+        )
+
+
+_SCHEMA_VERSION: Final = 1
+
+
+def _claim(database: MemoryDatabase, run: Run, worker: WorkerId) -> ClaimedRun:
+    is_recovered, run.is_recovered = run.is_recovered, False
+    run.owner = worker
+    run.fencing_token = FencingToken(run.fencing_token + 1)
+    run.wake_at = None
+    del database.waiting[run.run_key]
+    return ClaimedRun(summary=summarise(run), recovered=is_recovered)
+
+
+def _claim_order(run: Run) -> tuple[int, int, int]:
+    return (run.priority, run.wake_at or 0, run.run_key)
+
+
+def _begin_leases(database: MemoryDatabase, now: Timestamp) -> None:
+    for session in database.sessions.values():
+        if session.lease_until is None:
+            session.lease_until = Timestamp(now + session.lease_microseconds)
+
+
+def _has_passed(session: Session, now: Timestamp) -> bool:
+    return session.lease_until is not None and session.lease_until <= now
+
+
+def _matches(run: Run, query: RunQuery) -> bool:
+    return (
+        run.ref.namespace == query.namespace
+        and (not query.statuses or run.status in query.statuses)
+        and (not query.workflows or run.workflow in query.workflows)
+        and (not query.tenants or run.tenant in query.tenants)
+        and (not query.priorities or run.priority in query.priorities)
+        and query.labels.items() <= run.labels.items()
+        and run.ref.id.startswith(query.id_prefix)
+        and (query.parent_key is None or run.parent_key == query.parent_key)
+        and (query.created_from is None or run.created_at >= query.created_from)
+        and (query.created_until is None or run.created_at < query.created_until)
+    )
+
+
+def _creation_order(run: Run) -> tuple[int, int]:
+    return (run.created_at, run.run_key)
+
+
+def _is_beyond(place: tuple[int, int], last: tuple[int, int], *, is_newest_first: bool) -> bool:
+    return place < last if is_newest_first else place > last
+
+
+def _write_cursor(run: Run) -> str:
+    return f"{run.created_at}.{run.run_key}"
+
+
+def _read_cursor(cursor: str) -> tuple[int, int]:
+    created_at, _, run_key = cursor.partition(".")
+    try:
+        return (int(created_at), int(run_key))
+    except ValueError:
+        raise InvalidArgumentError(f"{cursor!r} is no cursor of a page of this store") from None

@@ -1,0 +1,178 @@
+"""The tables in memory: rows, the database that holds them, and who owns or waits for what."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
+from perdure.kernel.history import EventRow
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import Changes, RunSummary
+
+__all__ = ["Entry", "MemoryDatabase", "News", "Run", "Session", "give_back", "publish", "summarise", "wake"]
+
+
+class MemoryDatabase:
+    """The tables, shared by sessions. Not for several event loops."""
+
+    def __init__(self) -> None:
+        self.runs: dict[RunKey, Run] = {}
+        self.generations: dict[tuple[str, str], dict[int, RunKey]] = {}
+        self.requests: dict[tuple[str, str], RunKey] = {}
+        self.events: dict[RunKey, list[EventRow]] = {}
+        self.inboxes: dict[RunKey, dict[int, Entry]] = {}
+        self.message_ids: dict[tuple[RunKey, str], int] = {}
+        self.sessions: dict[WorkerId, Session] = {}
+        self.waiting: dict[RunKey, Run] = {}
+        self.next_run_key = count(1).__next__
+        self.next_position = count(1).__next__
+        self.next_worker = count(1).__next__
+
+    def kill(self, worker: WorkerId) -> None:
+        """Let a session die as its process would: it answers nothing any more and keeps its runs until it is freed."""
+        session = self.sessions.get(worker)
+        if session is not None:
+            session.is_dead = True
+
+    def dump(self) -> dict[str, list[dict[str, object]]]:
+        """Return all tables as plain values: table name -> rows in the order of their keys. Equal dumps, equal data."""
+        return {
+            "runs": [msgspec.structs.asdict(self.runs[key]) for key in sorted(self.runs)],
+            "events": [
+                {"run_key": key, "sequence": row[0], "type": row[1], "version": row[2], "at": row[3], "data": row[4]}
+                for key in sorted(self.events)
+                for row in self.events[key]
+            ],
+            "inbox": [
+                {"run_key": key, "position": position, **msgspec.structs.asdict(entry)}
+                for key in sorted(self.inboxes)
+                for position, entry in sorted(self.inboxes[key].items())
+            ],
+            "requests": [
+                {"namespace": namespace, "request_id": request_id, "run_key": key}
+                for (namespace, request_id), key in sorted(self.requests.items())
+            ],
+            "sessions": [
+                {
+                    "worker": session.worker,
+                    "name": session.name,
+                    "lease_until": session.lease_until,
+                    "is_dead": session.is_dead,
+                }
+                for _, session in sorted(self.sessions.items())
+            ],
+        }
+
+    def latest(self, ref: RunRef) -> "Run | None":
+        """Return the latest generation's row."""
+        generations = self.generations.get((ref.namespace, ref.id))
+        return self.runs[generations[max(generations)]] if generations else None
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """A run's row: a `RunSummary` that changes. `is_recovered` holds from its owner's death to the next claim."""
+
+    run_key: RunKey
+    ref: RunRef
+    workflow: str
+    definition_version: str
+    status: RunStatus
+    stage: str
+    progress: float
+    priority: Priority
+    tenant: str
+    labels: dict[str, str]
+    parent_key: RunKey | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    updated_at: Timestamp
+    closed_at: Timestamp | None
+    sequence: int
+    owner: WorkerId | None
+    fencing_token: FencingToken
+    wake_at: Timestamp | None
+    is_recovered: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in an inbox, encoded. An empty `message_id` names nothing."""
+
+    data: bytes
+    message_id: str
+    at: Timestamp
+
+
+class Session(msgspec.Struct, kw_only=True):
+    """A session. `lease_until` is None until some call after its opening says what time it is."""
+
+    worker: WorkerId
+    name: str
+    lease_microseconds: int
+    on_changes: Callable[[Changes], None]
+    lease_until: Timestamp | None = None
+    is_dead: bool = False
+
+
+class News:
+    """What a call changed that other sessions may want to hear of; `is_ready`: some run may be claimed."""
+
+    __slots__ = ("is_ready", "run_keys")
+
+    def __init__(self) -> None:
+        self.run_keys: set[RunKey] = set()
+        self.is_ready = False
+
+
+def wake(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:
+    """Make a run that nobody owns due at a time, unless it is due earlier already."""
+    if run.wake_at is None or at < run.wake_at:
+        run.wake_at = at
+    database.waiting[run.run_key] = run
+    news.run_keys.add(run.run_key)
+    news.is_ready = True
+
+
+def give_back(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:
+    """Take a run from its owner and make it due."""
+    run.owner = None
+    wake(database, run, at, news)
+
+
+def publish(database: MemoryDatabase, origin: "Session | None", news: News) -> None:
+    """Tell all other living sessions, each in a turn of the loop of its own."""
+    if not news.run_keys or len(database.sessions) < 2:  # noqa: PLR2004 - nobody else listens
+        return
+    changes = Changes(run_keys=frozenset(news.run_keys), ready=news.is_ready)
+    loop = asyncio.get_running_loop()
+    for session in database.sessions.values():
+        if session is not origin and not session.is_dead:
+            loop.call_soon(session.on_changes, changes)
+
+
+def summarise(run: Run) -> RunSummary:
+    """Return a row as others may see it."""
+    return RunSummary(
+        run_key=run.run_key,
+        ref=run.ref,
+        workflow=run.workflow,
+        definition_version=run.definition_version,
+        status=run.status,
+        stage=run.stage,
+        progress=run.progress,
+        priority=run.priority,
+        tenant=run.tenant,
+        labels=dict(run.labels),
+        parent_key=run.parent_key,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        updated_at=run.updated_at,
+        closed_at=run.closed_at,
+        sequence=run.sequence,
+        owner=run.owner,
+        fencing_token=run.fencing_token,
+        wake_at=run.wake_at,
+    )

@@ -1,0 +1,295 @@
+"""Writes on the tables in memory: everything is encoded first, so that applying cannot fail half-way."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from perdure.errors import InternalError
+from perdure.kernel.events import ChildOutcome, RunCreated
+from perdure.kernel.failure import Failure
+from perdure.kernel.history import EventRow, encode_event
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.messages import ChildFailedMessage, encode_message
+from perdure.kernel.transition import (
+    Applied,
+    Closed,
+    Creation,
+    Delivery,
+    Exists,
+    Missing,
+    Outcome,
+    Release,
+    RunStatus,
+    Stale,
+    Transition,
+    Write,
+)
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, wake
+
+__all__ = ["Prepared", "apply", "prepare"]
+
+
+# --- commit: encode first, so that applying cannot fail half-way -------------------------------------------------
+
+
+class _PreparedTransition(msgspec.Struct, frozen=True):
+    write: Transition
+    rows: list[EventRow]
+    creations: list["_PreparedCreation"]
+    deliveries: list["_PreparedDelivery"]
+
+
+class _PreparedCreation(msgspec.Struct, frozen=True):
+    write: Creation
+    row: EventRow
+
+
+class _PreparedDelivery(msgspec.Struct, frozen=True):
+    write: Delivery
+    entry: Entry
+
+
+Prepared = _PreparedTransition | _PreparedCreation | _PreparedDelivery | Release
+
+
+def prepare(database: MemoryDatabase, write: Write) -> Prepared:
+    """Encode a write. Raises InternalError, or what encoding raises, for one that can never be applied."""
+    if type(write) is Transition:
+        return _prepare_transition(database, write)
+    if type(write) is Delivery:
+        return _prepare_delivery(write)
+    if type(write) is Creation:
+        return _prepare_creation(database, write)
+    assert type(write) is Release
+    return write
+
+
+def _prepare_transition(database: MemoryDatabase, write: Transition) -> _PreparedTransition:
+    rows = [encode_event(event) for event in write.events]
+    if [row[0] for row in rows] != list(range(write.expected_sequence + 1, write.row.sequence + 1)):
+        raise InternalError(
+            f"the events of a transition of run {write.run_key} must go without gaps from "
+            f"{write.expected_sequence + 1} to {write.row.sequence}, and are {[row[0] for row in rows]}"
+        )
+    if write.creation is not None:
+        _refuse_used_key(database, write.creation)
+    return _PreparedTransition(
+        write,
+        rows,
+        [_prepare_creation(database, creation) for creation in write.creations],
+        [_prepare_delivery(delivery) for delivery in write.deliveries],
+    )
+
+
+def _prepare_creation(database: MemoryDatabase, write: Creation) -> _PreparedCreation:
+    _refuse_used_key(database, write)
+    return _PreparedCreation(write, encode_event(write.created))
+
+
+def _prepare_delivery(write: Delivery) -> _PreparedDelivery:
+    return _PreparedDelivery(write, Entry(data=encode_message(write.message), message_id=write.message_id, at=write.at))
+
+
+def _refuse_used_key(database: MemoryDatabase, write: Creation) -> None:
+    run = database.runs.get(write.run_key)
+    if run is not None and run.ref != write.ref:
+        raise InternalError(f"run key {write.run_key} belongs to {run.ref} and cannot be given to {write.ref}")
+
+
+# --- commit: apply ----------------------------------------------------------------------------------------------
+
+
+def apply(database: MemoryDatabase, session: Session, prepared: Prepared, news: News) -> Outcome:
+    """Apply a write whole or not at all, and add what it changed to `news`."""
+    if type(prepared) is _PreparedTransition:
+        return _apply_transition(database, prepared, news)
+    if type(prepared) is _PreparedDelivery:
+        return _deliver(database, prepared, news)
+    if type(prepared) is _PreparedCreation:
+        return _create(database, prepared, news)
+    assert type(prepared) is Release
+    return _release(database, session, prepared, news)
+
+
+def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, news: News) -> Outcome:
+    write = prepared.write
+    run = database.runs.get(write.run_key)
+    if write.creation is not None:
+        refusal = _refusal(database, write.creation)
+        if refusal is not None:
+            return refusal
+        run = _insert(database, write.creation, owner=write.owner, fencing_token=write.fencing_token)
+    elif (
+        run is None
+        or run.fencing_token != write.fencing_token
+        or run.sequence != write.expected_sequence
+        or run.owner != write.owner
+    ):
+        return Stale(write.run_key)
+    database.events[write.run_key] += prepared.rows
+    _update(run, write)
+    _consume(database, run.run_key, write.consumed)
+    for creation in prepared.creations:
+        if not isinstance(_create(database, creation, news), Applied):
+            _report_conflict(database, run, creation.write, news)
+    if write.moves_inbox_to is not None:
+        _move_inbox(database, run, write.moves_inbox_to, news)
+    for delivery in prepared.deliveries:
+        _deliver(database, delivery, news)
+    news.run_keys.add(run.run_key)
+    return Applied(run.run_key, run.owner)
+
+
+def _update(run: Run, write: Transition) -> None:
+    row = write.row
+    run.sequence = row.sequence
+    run.status = row.status
+    run.stage = row.stage
+    run.progress = row.progress
+    run.priority = row.priority
+    run.updated_at = row.updated_at
+    run.started_at = row.started_at
+    run.closed_at = row.closed_at
+    if write.labels:
+        changed = {**run.labels, **write.labels}
+        run.labels = {name: value for name, value in changed.items() if value is not None}
+    if row.status.is_closed:
+        run.owner = None
+
+
+def _consume(database: MemoryDatabase, run_key: RunKey, positions: Iterable[int]) -> None:
+    inbox = database.inboxes.get(run_key, {})
+    for position in positions:
+        entry = inbox.pop(position, None)
+        if entry is not None:
+            database.message_ids.pop((run_key, entry.message_id), None)
+
+
+def _create(database: MemoryDatabase, prepared: _PreparedCreation, news: News) -> Outcome:
+    refusal = _refusal(database, prepared.write)
+    if refusal is not None:
+        return refusal
+    run = _insert(database, prepared.write, owner=None, fencing_token=FencingToken(0))
+    database.events[run.run_key].append(prepared.row)
+    wake(database, run, prepared.write.wake_at, news)
+    return Applied(run.run_key)
+
+
+def _refusal(database: MemoryDatabase, write: Creation) -> Outcome | None:
+    """Return what answers a creation without inserting anything, or None where it may go ahead."""
+    if write.request_id:
+        first = database.requests.get((write.ref.namespace, write.request_id))
+        if first is not None:
+            return Applied(first, database.runs[first].owner)
+    generations = database.generations.get((write.ref.namespace, write.ref.id), {})
+    generation = write.ref.generation
+    if generation in generations:
+        return Exists(generations[max(generations)])
+    if generation > 1:
+        before = generations.get(generation - 1)
+        if before is None:
+            return Missing(write.ref)
+        if not database.runs[before].status.is_closed:
+            return Exists(generations[max(generations)])
+    return None
+
+
+def _insert(database: MemoryDatabase, write: Creation, *, owner: WorkerId | None, fencing_token: FencingToken) -> Run:
+    at = write.created.at
+    run = database.runs[write.run_key] = Run(
+        run_key=write.run_key,
+        ref=write.ref,
+        workflow=write.workflow,
+        definition_version=write.definition_version,
+        status=RunStatus.CREATED,
+        stage="",
+        progress=0.0,
+        priority=write.priority,
+        tenant=write.tenant,
+        labels=dict(write.labels),
+        parent_key=write.parent_key,
+        created_at=at,
+        started_at=None,
+        updated_at=at,
+        closed_at=None,
+        sequence=1,
+        owner=owner,
+        fencing_token=fencing_token,
+        wake_at=None,
+    )
+    database.generations.setdefault((write.ref.namespace, write.ref.id), {})[write.ref.generation] = write.run_key
+    database.events[write.run_key] = []
+    if write.request_id:
+        database.requests[write.ref.namespace, write.request_id] = write.run_key
+    return run
+
+
+def _report_conflict(database: MemoryDatabase, parent: Run, refused: Creation, news: News) -> None:
+    created = refused.created.event
+    if not isinstance(created, RunCreated) or created.parent is None:
+        return
+    message = ChildFailedMessage(
+        operation=created.parent.operation,
+        outcome=ChildOutcome.FAILED,
+        failure=Failure(
+            type="RunExistsError",
+            types=("RunExistsError", "StateError"),
+            message=f"the child run {refused.ref} cannot be created: its id is taken",
+        ),
+    )
+    report = Delivery(
+        target=parent.run_key,
+        message=message,
+        message_id=f"{parent.run_key}:{parent.sequence}:{created.parent.operation}:conflict",
+        at=parent.updated_at,
+    )
+    _deliver(database, _prepare_delivery(report), news)
+
+
+def _move_inbox(database: MemoryDatabase, run: Run, to: RunKey, news: News) -> None:
+    target = database.runs.get(to)
+    if target is None or not (moved := database.inboxes.pop(run.run_key, None)):
+        return
+    database.inboxes.setdefault(to, {}).update(moved)
+    for position, entry in moved.items():
+        database.message_ids.pop((run.run_key, entry.message_id), None)
+        if entry.message_id:
+            database.message_ids[to, entry.message_id] = position
+    if target.owner is None and not target.status.is_closed:
+        wake(database, target, run.updated_at, news)
+
+
+def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) -> Outcome:
+    write, entry = prepared.write, prepared.entry
+    target = write.target
+    run = database.latest(target) if isinstance(target, RunRef) else database.runs.get(target)
+    if run is None:
+        return Missing(target)
+    if run.status.is_closed:
+        return Closed(run.run_key, run.status)
+    if (run.run_key, entry.message_id) not in database.message_ids:
+        position = database.next_position()
+        database.inboxes.setdefault(run.run_key, {})[position] = entry
+        if entry.message_id:
+            database.message_ids[run.run_key, entry.message_id] = position
+        if run.owner is None:
+            wake(database, run, write.at, news)
+        news.run_keys.add(run.run_key)
+    return Applied(run.run_key, run.owner)
+
+
+def _release(database: MemoryDatabase, session: Session, write: Release, news: News) -> Outcome:
+    run = database.runs.get(write.run_key)
+    if (
+        run is None
+        or run.fencing_token != write.fencing_token
+        or run.sequence != write.expected_sequence
+        or run.owner != session.worker
+    ):
+        return Stale(write.run_key)
+    run.owner = None
+    if write.wake_at is not None:
+        wake(database, run, write.wake_at, news)
+    if database.inboxes.get(run.run_key):
+        wake(database, run, write.now, news)
+    return Applied(run.run_key)
