@@ -276,6 +276,12 @@ def test_objects_of_any_type_are_taken_where_object_is_declared() -> None:
     assert decode_value(encode_value(value, dict[str, object]), dict[str, object]) == value
 
 
+def test_a_path_is_recorded_as_its_text() -> None:
+    payload = encode_value([PurePosixPath("/a/b")], list[PurePosixPath])
+    assert bytes(payload) == b'["/a/b"]'
+    assert decode_value(payload, list[PurePosixPath]) == [PurePosixPath("/a/b")]
+
+
 def test_sets_in_every_kind_of_record_stand_in_order() -> None:
     colors, tags = {Color.RED, Color.BLUE}, frozenset({"b", "a"})
     value = [Address("x", colors), Item(Decimal(1), tags=tags), Customer(email="x", tags=set(tags))]

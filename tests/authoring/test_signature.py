@@ -166,6 +166,15 @@ def test_a_function_without_a_context_cannot_skip_it() -> None:
             Signature.of(function, skip_first=True)
 
 
+def test_a_keyword_without_a_default_is_recorded_by_name() -> None:
+    def ship(*, to: str) -> None: ...
+
+    signature = Signature.of(ship)
+    payload = signature.encode_arguments((), {"to": "Ulm"})
+    assert bytes(payload) == b'{"arguments":[],"keywords":{"to":"Ulm"}}'
+    assert signature.decode_arguments(payload) == ((), {"to": "Ulm"})
+
+
 def test_a_wrapped_function_keeps_its_signature() -> None:
     @functools.wraps(quote)
     def logged(*args: Any, **kwargs: Any) -> Any:

@@ -127,8 +127,8 @@ class _Findings:
         match shape:
             case shapes.AnyType() | shapes.RawType():
                 self._expect_anything()
-            case shapes.CustomType(cls=cls):
-                self._visit_class(cls)
+            case shapes.CustomType():
+                self._visit_class(shape.cls)
             case shapes.FloatType():
                 self.has_floats = True
             case shapes.DateTimeType() | shapes.TimeType():
@@ -180,7 +180,7 @@ class _Findings:
             self._expect_anything()
         elif not issubclass(cls, PurePath):
             raise UnsupportedTypeError(
-                f"{type_name(cls)} has no JSON form; use a dataclass, msgspec.Struct, TypedDict, pydantic model, "
+                f"{cls.__name__} has no JSON form; use a dataclass, msgspec.Struct, TypedDict, pydantic model, "
                 "enum, list, dict, set, tuple or a scalar"
             )
 
@@ -198,13 +198,12 @@ def _plain_reason(text: str) -> str:
 
 def _classes(declared: object) -> tuple[type, ...]:
     """List the classes whose instances may stand for `declared`; `object` where any may."""
-    match declared:
-        case None:
-            return (types.NoneType,)
-        case typing.NewType():
-            return _classes(declared.__supertype__)
-        case _ if declared is typing.Any:  # a class since Python 3.11, but one that refuses isinstance
-            return (object,)
+    if declared is None:
+        return (types.NoneType,)
+    if declared is typing.Any:  # a class since Python 3.11, but one that refuses isinstance
+        return (object,)
+    if isinstance(declared, typing.NewType):
+        return _classes(declared.__supertype__)
     origin = typing.get_origin(declared)
     if origin is typing.Annotated:
         return _classes(typing.get_args(declared)[0])

@@ -12,6 +12,9 @@ lose something of: these are caught here.
 The order of a dict is kept: it is part of the value in Python.
 """
 
+# Values of any class are taken apart here, so what a container holds is unknown to a checker.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 import copy
 import dataclasses
 import math
@@ -113,7 +116,7 @@ def find_fault(value: object, check: Callable[[object], object]) -> tuple[str, o
     return None
 
 
-def _write_foreign(value: object) -> object:
+def _write_foreign(value: Any) -> object:  # noqa: ANN401 - a value of any class that msgspec does not know
     if isinstance(value, PurePath):
         return str(value)
     if is_model(value):

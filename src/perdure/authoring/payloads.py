@@ -30,7 +30,7 @@ import re
 import types
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
 
@@ -275,7 +275,8 @@ def _describe_fault(part: object, error: Exception) -> str:
         case UnicodeEncodeError():
             return "text with half of a surrogate pair has no JSON form"
         case TypeError() if isinstance(part, dict):
-            kinds = sorted({type_name(type(key)) for key in part if find_fault({key: None}, _check)})
+            keys = cast("dict[object, object]", part)
+            kinds = sorted({type_name(type(key)) for key in keys if find_fault({key: None}, _check)})
             return f"keys of type {', '.join(kinds)} have no JSON form; use str, int, an enum, UUID, date or datetime"
         case TypeError() if str(error).endswith(NO_JSON_FORM):
             return f"{error}; use a dataclass, Struct, TypedDict, pydantic model, enum, list, dict or a scalar"

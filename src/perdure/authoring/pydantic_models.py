@@ -5,6 +5,9 @@ modules. A model is recorded as pydantic's own JSON (its serializers and aliases
 validation in JSON mode, so that a strict model accepts what it wrote.
 """
 
+# pydantic is not a dependency, so its classes have no type here.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 import sys
 from typing import Any
 
