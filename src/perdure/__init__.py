@@ -1,1 +1,93 @@
-"""Durable asynchronous workflows: a run survives crashes, and every step's effect is recorded once."""
+"""Perdure: durable asynchronous workflows in plain Python.
+
+Ordinary ``async`` functions that survive crashes, restarts, deployments and lost machines.
+"""
+
+from perdure.authoring.activity import Activity, activity
+from perdure.authoring.activity_context import Attempt, current_attempt, heartbeat
+from perdure.authoring.context import ChildRun, Context, RunInfo
+from perdure.authoring.signals import Signal
+from perdure.authoring.workflow import OnFailure, Workflow, workflow
+from perdure.client.handle import Run
+from perdure.client.starting import IdPolicy
+from perdure.configuration import Settings
+from perdure.engine import Engine
+from perdure.errors import (
+    ActivityError,
+    ActivityFailedError,
+    ActivityTimeoutError,
+    ChildRunError,
+    NonDeterminismError,
+    NonRetryableError,
+    PerdureError,
+    ResultTimeoutError,
+    RunCancelledError,
+    RunClosedError,
+    RunError,
+    RunExistsError,
+    RunFailedError,
+    RunNotFoundError,
+    RunTerminatedError,
+    StoreError,
+    UsageError,
+)
+from perdure.kernel.events import ParentClosePolicy
+from perdure.kernel.options import Executor
+from perdure.kernel.priority import Priority
+from perdure.kernel.retry import (
+    Retry,
+    decorrelated_jitter,
+    exponential,
+    fixed,
+    full_jitter,
+    jitter,
+    linear,
+)
+from perdure.kernel.transition import RunStatus
+
+__all__ = [
+    "Activity",
+    "ActivityError",
+    "ActivityFailedError",
+    "ActivityTimeoutError",
+    "Attempt",
+    "ChildRun",
+    "ChildRunError",
+    "Context",
+    "Engine",
+    "Executor",
+    "IdPolicy",
+    "NonDeterminismError",
+    "NonRetryableError",
+    "OnFailure",
+    "ParentClosePolicy",
+    "PerdureError",
+    "Priority",
+    "ResultTimeoutError",
+    "Retry",
+    "Run",
+    "RunCancelledError",
+    "RunClosedError",
+    "RunError",
+    "RunExistsError",
+    "RunFailedError",
+    "RunInfo",
+    "RunNotFoundError",
+    "RunStatus",
+    "RunTerminatedError",
+    "Settings",
+    "Signal",
+    "StoreError",
+    "UsageError",
+    "Workflow",
+    "activity",
+    "current_attempt",
+    "decorrelated_jitter",
+    "exponential",
+    "fixed",
+    "full_jitter",
+    "heartbeat",
+    "jitter",
+    "linear",
+    "workflow",
+]

@@ -1,0 +1,194 @@
+"""The asynchronous client: every operation on runs that a program outside of workflows has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, TypeVarTuple
+
+import msgspec
+
+from perdure.authoring.workflow import Workflow
+from perdure.client.gateway import Gateway
+from perdure.client.handle import Run
+from perdure.client.starting import IdPolicy, make_creation, require_id
+from perdure.errors import EngineClosedError, RunClosedError, RunExistsError, RunNotFoundError, UsageError
+from perdure.kernel.identity import DEFAULT_NAMESPACE, RunRef
+from perdure.kernel.payload import Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import timestamp_from_datetime
+from perdure.kernel.transition import Applied, RunStatus
+from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
+
+__all__ = ["Client"]
+
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R")
+
+
+class Client:
+    """Starts runs and finds them again. An open `Engine` is one."""
+
+    def __init__(self, *, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """Work in one namespace."""
+        self.namespace = namespace
+        self._gateway: Gateway | None = None
+
+    async def start(
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str | None = None,  # noqa: A002 - the word users know
+        id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
+        priority: Priority | None = None,
+        tenant: str = "",
+        labels: dict[str, str] | None = None,
+        start_at: datetime | None = None,
+        execution_timeout: timedelta | None = None,
+        request_id: str = "",
+    ) -> Run[R]:
+        """Start a run of `workflow` with these arguments; return when it is durable.
+
+        `id`: its business key, unique in the namespace (random otherwise); starting twice with one id gives one run,
+        unless `id_policy` says otherwise. `priority`: its class (the workflow's). `tenant`: whose share it takes.
+        `labels`: to find it by. `start_at`: not before this aware datetime. `execution_timeout`: overrides the
+        workflow's. `request_id`: the same call made again with it returns the same run.
+
+        Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
+        """
+        gateway = self._open()
+        if not isinstance(workflow, Workflow):
+            message = f"start: {workflow!r} is not a workflow; decorate the function with @workflow"
+            raise UsageError(message)
+        payload = workflow.signature.encode_arguments(args, {})
+        name = require_id(id)
+        policy = IdPolicy(id_policy)
+        generation = 1
+        while True:
+            ref = RunRef(namespace=self.namespace, id=name, generation=generation)
+            creation = make_creation(
+                workflow,
+                payload,
+                ref=ref,
+                run_key=gateway.store.new_run_key(),
+                now=gateway.clock.now(),
+                priority=priority,
+                tenant=tenant,
+                labels=labels or {},
+                start_at=start_at,
+                execution_timeout=execution_timeout,
+                trace_context={},
+                request_id=request_id,
+            )
+            outcome = await gateway.start(creation)
+            if isinstance(outcome, Applied):
+                return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature)
+            existing = await gateway.store.find(RunRef(namespace=self.namespace, id=name))
+            if existing is None:
+                continue
+            if not await self._starts_anew(existing, policy, workflow, payload):
+                return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature)
+            generation = existing.ref.generation + 1
+
+    async def _starts_anew(
+        self, existing: RunSummary, policy: IdPolicy, workflow: Workflow[*tuple[Any, ...], Any], _payload: Payload
+    ) -> bool:
+        """Decide by the policy whether a new run takes the id; make way for it if so."""
+        if policy is IdPolicy.FAIL:
+            message = f"a run {existing.ref} exists already ({existing.status})"
+            raise RunExistsError(message)
+        if existing.workflow != workflow.name and policy is IdPolicy.RETURN_EXISTING:
+            message = (
+                f"a run {existing.ref} exists already, of the workflow {existing.workflow!r}, not {workflow.name!r}; "
+                f"choose another id"
+            )
+            raise RunExistsError(message)
+        if policy is IdPolicy.RETURN_EXISTING:
+            return False
+        if existing.status.is_closed:
+            return existing.status is not RunStatus.CONTINUED
+        if policy is IdPolicy.RESTART_CLOSED:
+            return False
+        run = Run[Any](self._open(), existing.ref, run_key=existing.run_key, signature=None)
+        try:
+            await run.terminate("replaced by a new run of the same id")
+        except RunClosedError:
+            return True
+        await self._until_closed(run)
+        return True
+
+    async def _until_closed(self, run: Run[Any]) -> None:
+        async for _ in run.watch():
+            pass
+
+    async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:  # noqa: A002
+        """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
+        gateway = self._open()
+        summary = await gateway.store.find(RunRef(namespace=self.namespace, id=id))
+        if summary is None:
+            message = f"there is no run {self.namespace}/{id}"
+            raise RunNotFoundError(message)
+        signature = None if workflow is None else workflow.signature
+        return Run(gateway, summary.ref, run_key=summary.run_key, signature=signature)
+
+    async def list_runs(
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        workflow: str | None = None,
+        labels: dict[str, str] | None = None,
+        tenant: str | None = None,
+        priority: Priority | None = None,
+        id_prefix: str = "",
+        created_from: datetime | None = None,
+        created_until: datetime | None = None,
+        oldest_first: bool = False,
+        limit: int = 100,
+        cursor: str = "",
+    ) -> Page:
+        """Return one page of runs, newest first unless told otherwise; `Page.next_cursor` leads to the next."""
+        query = RunQuery(
+            namespace=self.namespace,
+            statuses=_only(None if status is None else RunStatus(status)),
+            workflows=_only(workflow),
+            tenants=_only(tenant),
+            priorities=_only(None if priority is None else Priority(priority)),
+            labels=labels or {},
+            id_prefix=id_prefix,
+            created_from=None if created_from is None else timestamp_from_datetime(created_from),
+            created_until=None if created_until is None else timestamp_from_datetime(created_until),
+            order=RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST,
+            limit=limit,
+            cursor=cursor,
+        )
+        return await self._open().store.list_runs(query)
+
+    async def all_runs(self, query: RunQuery | None = None) -> AsyncIterator[RunSummary]:
+        """Yield every run that matches `query`, page by page."""
+        query = query or RunQuery(namespace=self.namespace)
+        while True:
+            page = await self._open().store.list_runs(query)
+            for summary in page.runs:
+                yield summary
+            if not page.next_cursor:
+                return
+            query = msgspec.structs.replace(query, cursor=page.next_cursor)
+
+    async def count_runs(self, query: RunQuery | None = None) -> int:
+        """Return how many runs match `query` (None: all of the namespace)."""
+        return await self._open().store.count_runs(query or RunQuery(namespace=self.namespace))
+
+    def _open(self) -> Gateway:
+        if self._gateway is None:
+            message = "the engine is not open; use it inside `async with Engine(...) as engine:`"
+            raise EngineClosedError(message)
+        if asyncio._get_running_loop() is None:  # noqa: SLF001 - the public call raises a less helpful error
+            message = "the engine is used outside its event loop; in synchronous code use SyncEngine"
+            raise EngineClosedError(message)
+        return self._gateway
+
+
+T = TypeVar("T")
+
+
+def _only(value: T | None) -> frozenset[T]:
+    return frozenset() if value is None else frozenset({value})

@@ -1,0 +1,65 @@
+"""What the client needs from the engine underneath it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from perdure.authoring.registry import Registry
+from perdure.kernel import messages as m
+from perdure.kernel.coroutine_program import Journal
+from perdure.kernel.events import Event
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.transition import Creation, Outcome
+from perdure.ports.clock import Clock
+from perdure.ports.store import RunStore
+
+__all__ = ["Gateway", "Publication"]
+
+Publication = Callable[[RunRef, Sequence[RecordedEvent]], None]
+"""Told of each durable transition of a run in this process."""
+
+
+class Gateway(Protocol):
+    """The worker, as the client sees it."""
+
+    listeners: list[Publication]
+
+    @property
+    def store(self) -> RunStore:
+        """The store."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
+
+    @property
+    def registry(self) -> Registry:
+        """The definitions of this process."""
+        ...
+
+    async def start(self, creation: Creation) -> Outcome:
+        """Create a run: Applied or Exists."""
+        ...
+
+    async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
+        """Bring a message to a run; return when it is durable."""
+        ...
+
+    def closing(self, run_key: RunKey) -> "asyncio.Future[Event | None]":
+        """Return a future for the event that ends a run. None says: look into the store again."""
+        ...
+
+    def stop_waiting(self, run_key: RunKey, future: "asyncio.Future[Event | None]") -> None:
+        """Forget a future of `closing`."""
+        ...
+
+    def holds(self, run_key: RunKey) -> bool:
+        """Whether the run is in this process' memory, open."""
+        ...
+
+    async def view(self, run_key: RunKey) -> Journal:
+        """Return a run's code as its history left it, for reading: the live one, or a replayed copy."""
+        ...

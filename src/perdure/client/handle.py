@@ -1,0 +1,249 @@
+"""The handle of a run: what a client can do with one."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from perdure.authoring.payloads import decode_value, encode_value
+from perdure.authoring.signals import Signal
+from perdure.authoring.signature import Signature
+from perdure.client.gateway import Gateway
+from perdure.errors import (
+    HistoryError,
+    InvalidArgumentError,
+    ResultTimeoutError,
+    RunCancelledError,
+    RunFailedError,
+    RunNotFoundError,
+    RunTerminatedError,
+)
+from perdure.kernel import events as e
+from perdure.kernel import messages as m
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.payload import Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp, duration_microseconds
+from perdure.kernel.transition import RunStatus
+
+if TYPE_CHECKING:
+    from perdure.ports.store import RunSummary
+
+__all__ = ["Run"]
+
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+
+
+class Run(Generic[R]):
+    """A run that exists. `id` is its business key; the handle follows it through all its generations."""
+
+    def __init__(self, gateway: Gateway, ref: RunRef, *, run_key: RunKey | None, signature: Signature | None) -> None:
+        """Build from parts; `Engine.start` and `Engine.get_run` return handles."""
+        self._gateway = gateway
+        self._ref = RunRef(namespace=ref.namespace, id=ref.id)
+        self._run_key = run_key
+        self._signature = signature
+
+    @property
+    def id(self) -> str:
+        """The run's business key."""
+        return self._ref.id
+
+    @property
+    def namespace(self) -> str:
+        """The run's namespace."""
+        return self._ref.namespace
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<run {self._ref}>"
+
+    # --- its end -------------------------------------------------------------------------------------------------
+
+    async def result(self, *, timeout: timedelta | None = None) -> R:
+        """Wait for the run's end and return the workflow's result.
+
+        Raises RunFailedError, RunCancelledError, RunTerminatedError if it ended otherwise; ResultTimeoutError if it did
+        not end within `timeout` (None: wait for ever); NonDeterminismError if this process cannot run it.
+        """
+        try:
+            async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+                closing = await self._closing()
+        except TimeoutError:
+            seconds = 0.0 if timeout is None else timeout.total_seconds()
+            message = f"run {self._ref} did not end within {seconds:g} s; it goes on"
+            raise ResultTimeoutError(message) from None
+        return cast("R", self._outcome(closing))
+
+    async def _closing(self) -> e.Event:
+        gateway = self._gateway
+        while True:
+            run_key = self._run_key
+            if run_key is None or not gateway.holds(run_key):
+                summary = await self.describe()
+                self._run_key = run_key = summary.run_key
+                if summary.status.is_closed and summary.status is not RunStatus.CONTINUED:
+                    return await self._last_event(summary)
+            future = gateway.closing(run_key)
+            try:
+                closing = await future
+            finally:
+                gateway.stop_waiting(run_key, future)
+            if closing is not None and not isinstance(closing, e.RunContinued):
+                return closing
+            self._run_key = None
+
+    async def _last_event(self, summary: "RunSummary") -> e.Event:
+        page = await self._gateway.store.read_history(summary.run_key, after=summary.sequence - 1, limit=1)
+        if not page:
+            message = f"run {self._ref} is {summary.status} but its last event ({summary.sequence}) is missing"
+            raise HistoryError(message)
+        return page[0].event
+
+    def _outcome(self, closing: e.Event) -> Any:  # noqa: ANN401 - what the workflow's annotation says
+        match closing:
+            case e.RunCompleted(result=result):
+                return self._decode(result)
+            case e.RunFailed(failure=failure):
+                message = f"run {self._ref} failed: {failure.type}: {failure.message}"
+                raise RunFailedError(
+                    message, run_id=self.id, failure_type=failure.type, failure_message=failure.message
+                )
+            case e.RunCancelled(reason=reason):
+                raise RunCancelledError(f"run {self._ref} was cancelled: {reason}", run_id=self.id, reason=reason)
+            case e.RunTerminated(reason=reason):
+                raise RunTerminatedError(f"run {self._ref} was terminated: {reason}", run_id=self.id, reason=reason)
+            case _:
+                message = f"run {self._ref} ended with the unexpected event {type(closing).__name__}"
+                raise HistoryError(message)
+
+    def _decode(self, result: Payload) -> Any:  # noqa: ANN401 - what the workflow's annotation says
+        if self._signature is None:
+            return decode_value(result, subject=f"result of {self._ref}")
+        return self._signature.decode_result(result)
+
+    # --- what it is ----------------------------------------------------------------------------------------------
+
+    async def describe(self) -> "RunSummary":
+        """Return the run's row: status, stage, progress, times. Raises RunNotFoundError."""
+        summary = await self._gateway.store.find(self._ref)
+        if summary is None:
+            message = f"there is no run {self._ref}"
+            raise RunNotFoundError(message)
+        return summary
+
+    async def history(self) -> AsyncIterator[RecordedEvent]:
+        """Yield the events of the run's latest generation so far."""
+        summary = await self.describe()
+        after = 0
+        while True:
+            page = await self._gateway.store.read_history(summary.run_key, after=after, limit=_PAGE)
+            for recorded in page:
+                yield recorded
+            if len(page) < _PAGE:
+                return
+            after = page[-1].sequence
+
+    async def watch(self) -> AsyncIterator[RecordedEvent]:
+        """Yield the run's events, those so far and then each new one when it is durable, until the run has ended."""
+        news = asyncio.Event()
+        generation_key = (await self.describe()).run_key
+
+        def published(ref: RunRef, _events: object) -> None:
+            if ref.id == self._ref.id and ref.namespace == self._ref.namespace:
+                news.set()
+
+        self._gateway.listeners.append(published)
+        try:
+            after = 0
+            while True:
+                news.clear()
+                page = await self._gateway.store.read_history(generation_key, after=after, limit=_PAGE)
+                for recorded in page:
+                    yield recorded
+                    after = recorded.sequence
+                summary = await self._gateway.store.find(generation_key)
+                if summary is None or (summary.status.is_closed and after >= summary.sequence):
+                    if summary is None or summary.status is not RunStatus.CONTINUED:
+                        return
+                    generation_key, after = (await self.describe()).run_key, 0
+                    continue
+                if not page:
+                    await self._wait_for_news(generation_key, news)
+        finally:
+            self._gateway.listeners.remove(published)
+
+    async def _wait_for_news(self, run_key: RunKey, news: asyncio.Event) -> None:
+        """Wait for a transition in this process or a notice (or a safety check) about another's."""
+        closing = self._gateway.closing(run_key)
+        waiting = asyncio.ensure_future(news.wait())
+        try:
+            await asyncio.wait({closing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            self._gateway.stop_waiting(run_key, closing)
+
+    async def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns
+        """Ask the run: call the handler that the workflow registered with ``@ctx.query(name)``.
+
+        Reads the state as of the last durable step and changes nothing; works on waiting and closed runs too.
+        Raises InvalidArgumentError if there is no such handler.
+        """
+        summary = await self.describe()
+        journal = await self._gateway.view(summary.run_key)
+        handler = journal.query_handlers.get(name)
+        if handler is None:
+            known = ", ".join(sorted(journal.query_handlers)) or "none"
+            message = f"run {self._ref} answers no query {name!r}; it answers: {known}"
+            raise InvalidArgumentError(message)
+        return handler(*args)
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    async def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> None:
+        """Send a signal; return when it is durable. Raises RunNotFoundError, RunClosedError.
+
+        `request_id` makes a repetition of the call harmless while the first one is still in the inbox.
+        """
+        encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
+        message_id = request_id or _new_id()
+        await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), message_id)
+
+    async def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
+        """Ask the run to end with clean-up. After `grace` (None: no limit) it is terminated."""
+        until = None
+        if grace is not None:
+            until = Timestamp(self._gateway.clock.now() + duration_microseconds(grace))
+        await self._send(m.CancelMessage(reason=reason, by=by, grace_until=until))
+
+    async def terminate(self, reason: str = "", *, by: str = "") -> None:
+        """Stop the run now, without clean-up."""
+        await self._send(m.TerminateMessage(reason=reason, by=by))
+
+    async def suspend(self, reason: str = "", *, by: str = "") -> None:
+        """Hold the run still: what happens to it meanwhile is recorded and told to its code when it resumes."""
+        await self._send(m.SuspendMessage(reason=reason, by=by))
+
+    async def resume(self, *, by: str = "") -> None:
+        """Let a suspended run go on."""
+        await self._send(m.ResumeMessage(by=by))
+
+    async def set_priority(self, priority: Priority, *, reason: str = "", by: str = "") -> None:
+        """Change the run's priority class."""
+        await self._send(m.PriorityMessage(new=priority, reason=reason, by=by))
+
+    async def _send(self, message: m.Message, message_id: str | None = None) -> None:
+        gateway = self._gateway
+        run_key = self._run_key
+        target: RunKey | RunRef = run_key if run_key is not None and gateway.holds(run_key) else self._ref
+        await gateway.deliver(target, message, message_id=message_id or _new_id())
+
+
+_PAGE = 1_000
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

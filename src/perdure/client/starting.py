@@ -1,0 +1,104 @@
+"""Starting runs: ids and what to do when one is taken, and the value that creates a run."""
+
+import hashlib
+import uuid
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from perdure.authoring.workflow import Workflow
+from perdure.errors import InvalidArgumentError
+from perdure.kernel import events as e
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.payload import Payload
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_from_datetime
+from perdure.kernel.transition import Creation
+
+__all__ = ["IdPolicy", "make_creation", "require_id"]
+
+LONGEST_ID_CHARACTERS = 500
+
+
+class IdPolicy(StrEnum):
+    """What `Engine.start` does when a run of the id exists.
+
+    `return_existing`: return that run, open or closed. `fail`: raise RunExistsError. `restart_closed`: if it has ended,
+    start a new run under the id; return it if it is open. `replace`: terminate it if it is open, then start a new one.
+    """
+
+    RETURN_EXISTING = "return_existing"
+    FAIL = "fail"
+    RESTART_CLOSED = "restart_closed"
+    REPLACE = "replace"
+
+
+def require_id(id: str | None) -> str:  # noqa: A002 - the word users know
+    """Return the id, or a new random one for None. Raises InvalidArgumentError for one that cannot be used."""
+    if id is None:
+        return str(uuid.uuid4())
+    if not isinstance(id, str) or not id or len(id) > LONGEST_ID_CHARACTERS:  # type: ignore[redundant-expr]
+        shown = f"{id!r:.60}"
+        message = f"the id of a run is {shown}; it must be a text of 1 to {LONGEST_ID_CHARACTERS} characters"
+        raise InvalidArgumentError(message)
+    return id
+
+
+def make_creation(
+    workflow: "Workflow[*tuple[Any, ...], Any]",
+    payload: Payload,
+    *,
+    ref: RunRef,
+    run_key: RunKey,
+    now: Timestamp,
+    priority: Priority | None,
+    tenant: str,
+    labels: dict[str, str],
+    start_at: datetime | None,
+    execution_timeout: timedelta | None,
+    trace_context: dict[str, str],
+    request_id: str,
+) -> Creation:
+    """Return the value that creates a run of `workflow` with the encoded arguments `payload`."""
+    wake_at = now if start_at is None else max(now, timestamp_from_datetime(start_at))
+    limit = (
+        workflow.execution_timeout_microseconds
+        if execution_timeout is None
+        else duration_microseconds(execution_timeout)
+    )
+    chosen = workflow.priority if priority is None else Priority(priority)
+    created = e.RunCreated(
+        workflow=workflow.name,
+        definition_version=workflow.version,
+        ref=ref,
+        input=payload,
+        seed=_seed(ref),
+        priority=chosen,
+        tenant=tenant,
+        labels=labels,
+        stages=workflow.stages,
+        trace_context=trace_context,
+        execution_timeout_microseconds=limit,
+        deadline_at=None if limit is None else Timestamp(wake_at + limit),
+        start_at=None if start_at is None else wake_at,
+    )
+    return Creation(
+        run_key=run_key,
+        ref=ref,
+        workflow=workflow.name,
+        definition_version=workflow.version,
+        priority=chosen,
+        tenant=tenant,
+        labels=labels,
+        parent_key=None,
+        created=RecordedEvent(1, now, created),
+        wake_at=wake_at,
+        request_id=request_id,
+    )
+
+
+def _seed(ref: RunRef) -> int:
+    """Return a 63-bit seed that only depends on the run's name."""
+    text = f"{ref.namespace}\0{ref.id}\0{ref.generation}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

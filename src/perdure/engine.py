@@ -1,0 +1,95 @@
+"""The engine: one object that opens a store, runs what is due, and takes a program's calls.
+
+``async with Engine("sqlite:///orders.db") as engine:`` is all an embedded program needs. Entering opens (and creates)
+the database, recovers the runs of dead processes and begins to work; leaving drains and closes.
+"""
+
+import asyncio
+import os
+import socket
+from types import TracebackType
+from typing import Self
+
+from perdure.authoring.registry import Registry, default_registry
+from perdure.client.client import Client
+from perdure.configuration import Settings
+from perdure.errors import EngineClosedError
+from perdure.execution.clock import SystemClock
+from perdure.execution.attempts import AttemptExecutor
+from perdure.execution.loop_executor import LoopExecutor
+from perdure.execution.worker import Worker
+from perdure.kernel.identity import DEFAULT_NAMESPACE
+from perdure.kernel.options import Executor
+from perdure.ports.clock import Clock
+from perdure.ports.store import RunStore
+from perdure.stores.opening import open_store
+
+__all__ = ["Engine"]
+
+
+class Engine(Client):
+    """A durable workflow engine inside this process."""
+
+    def __init__(
+        self,
+        url: str | RunStore,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        settings: Settings | None = None,
+        registry: Registry | None = None,
+        name: str | None = None,
+        works: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        """Describe an engine; nothing is opened yet.
+
+        `url`: ``sqlite:///path.db`` (relative), ``sqlite:////path.db`` (absolute) or ``memory:``; or a store.
+        `namespace`: what its client calls concern. `settings`: see `Settings`. `registry`: the definitions it runs
+        (all that this process has imported). `name`: how the worker is called (host and process). `works`: False for
+        programs that only start, signal and look. `clock`: the source of time.
+        """
+        super().__init__(namespace=namespace)
+        self._url = url
+        self._settings = settings or Settings()
+        self._registry = registry or default_registry
+        self._name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._works = works
+        self._clock = clock or SystemClock()
+        self._worker: Worker | None = None
+
+    @property
+    def worker(self) -> Worker:
+        """The worker inside. Raises EngineClosedError while the engine is not open."""
+        if self._worker is None:
+            message = "the engine is not open"
+            raise EngineClosedError(message)
+        return self._worker
+
+    async def __aenter__(self) -> Self:
+        """Open the store and begin to work. Raises a StoreError if the database cannot be used."""
+        store = open_store(self._url, self._settings) if isinstance(self._url, str) else self._url
+        worker = Worker(
+            store,
+            self._clock,
+            self._registry,
+            self._settings,
+            name=self._name,
+            executors=make_executors(self._settings),
+            claims_runs=self._works,
+        )
+        await worker.open()
+        self._worker = worker
+        self._gateway = worker
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let running activities finish (`Settings.shutdown_grace_seconds`), give the runs back, close the store."""
+        worker, self._worker, self._gateway = self.worker, None, None
+        await asyncio.shield(worker.close())
+
+
+def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:
+    """Return one executor of each kind."""
+    return {Executor.LOOP: LoopExecutor()}

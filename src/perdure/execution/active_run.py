@@ -1,0 +1,352 @@
+"""An active run: a run in this worker's memory, and the cycle that moves it.
+
+Inputs gather in `receive`; one callback per turn of the event loop advances the run with all of them; the transition
+is committed; when it is durable its effects are released and the cycle begins again if more inputs came meanwhile.
+At no time are two transitions of one run under way.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from perdure.errors import InternalError, StoreError
+from perdure.execution.call import ActivityCall
+from perdure.kernel import events as e
+from perdure.kernel import inputs as i
+from perdure.kernel.advance import Advance, advance
+from perdure.kernel.failure import Failure
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
+from perdure.kernel.program import Feed
+from perdure.kernel.retry import NO_RETRY
+from perdure.kernel.state import PendingActivity, RunState
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.transition import Applied, Creation, Outcome, Release, RunRow, Transition
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+
+__all__ = ["ActiveRun", "Reply"]
+
+Reply = Callable[[Exception | None], None]
+"""Told, once it is durable, that a message was taken in; or why it was not."""
+
+
+class ActiveRun:
+    """A run that this worker owns and holds in memory."""
+
+    __slots__ = (
+        "_advance_scheduled",
+        "_committing",
+        "_creation",
+        "_dropped",
+        "_inputs",
+        "_replies",
+        "_result",
+        "_timer",
+        "_worker",
+        "calls",
+        "feed",
+        "fencing_token",
+        "inbox_position",
+        "on_created",
+        "ref",
+        "run_key",
+        "state",
+    )
+
+    def __init__(
+        self,
+        worker: "Worker",
+        *,
+        run_key: RunKey,
+        ref: RunRef,
+        fencing_token: FencingToken,
+        state: RunState,
+        feed: Feed,
+        creation: Creation | None = None,
+    ) -> None:
+        """Hold a run; with `creation` one whose row does not exist yet and comes with the first transition."""
+        self._worker = worker
+        self.run_key = run_key
+        self.ref = ref
+        self.fencing_token = fencing_token
+        self.state = state
+        self.feed = feed
+        self.calls: dict[int, ActivityCall] = {}
+        self.inbox_position = 0
+        self.on_created: asyncio.Future[Outcome] | None = None
+        self._creation = creation
+        self._inputs: list[i.Input] = []
+        self._replies: list[tuple[i.MessageArrived, Reply]] = []
+        self._result: Advance | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._advance_scheduled = False
+        self._committing = False
+        self._dropped = False
+
+    # --- inputs --------------------------------------------------------------------------------------------------
+
+    def receive(self, given: i.Input) -> None:
+        """Take an input; the run advances with it at the next turn of the loop, or after the commit under way."""
+        self._inputs.append(given)
+        self._schedule()
+
+    def receive_message(self, message: i.MessageArrived, reply: Reply) -> None:
+        """Take a message whose sender wants to know when it is durable."""
+        self._replies.append((message, reply))
+        self.receive(message)
+
+    def note(self, given: i.Input) -> None:
+        """Take an input that may wait for the next advance."""
+        self._inputs.append(given)
+
+    def resume(self) -> None:
+        """Go on where the loaded state stands: start what is pending, arm the timer."""
+        now = self._worker.clock.now()
+        for activity in list(self.state.activities.values()):
+            if activity.attempt_started:
+                self._count_as_lost(activity)
+            elif activity.next_attempt_at is None or activity.next_attempt_at <= now:
+                self._start(activity)
+        self._arm_timer(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way: the run only waits for time or messages."""
+        return not (self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped)
+
+    # --- leaving memory ------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give the run back to the store and drop it; messages that arrive meanwhile go to its inbox."""
+        self._committing = True
+        now = self._worker.clock.now()
+        write = Release(
+            run_key=self.run_key,
+            fencing_token=self.fencing_token,
+            expected_sequence=self.state.sequence,
+            wake_at=self.state.next_wake_at(now),
+            now=now,
+        )
+
+        self._worker.committer.submit(write, lambda _outcome: self.drop(), keep=True)
+
+    def drop(self) -> None:
+        """Forget everything of this copy of the run; nothing of it has an effect any more."""
+        if self._dropped:
+            return
+        self._dropped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in list(self.calls.values()):
+            self._worker.dispatcher.withdraw(call)
+        self.calls.clear()
+        self._worker.forget(self)
+        self._worker.forward(self, self._take_unanswered())
+        self.feed.program.close()
+
+    # --- the cycle -----------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not (self._advance_scheduled or self._committing or self._dropped):
+            self._advance_scheduled = True
+            self._worker.loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        self._advance_scheduled = False
+        if self._dropped:
+            return
+        inputs, self._inputs = self._inputs, []
+        state, worker = self.state, self._worker
+        now = worker.clock.now()
+        before = state.sequence
+        if self._creation is not None:
+            state.record(self._creation.created.event, self._creation.created.at)
+        result = advance(state, self.feed, inputs, run_key=self.run_key, now=now, new_run_key=worker.store.new_run_key)
+        if self._creation is not None:
+            result.events.insert(0, self._creation.created)
+        if not result.events and not result.consumed:
+            self._settle_replies(result)
+            self._start_due_retries(now)
+            self._arm_timer(now)
+            return
+        self._committing = True
+        self._result = result
+        worker.committer.submit(self._transition(result, before), self._committed, keep=self._creation is None)
+
+    def _transition(self, result: Advance, expected_sequence: int) -> Transition:
+        state = self.state
+        return Transition(
+            run_key=self.run_key,
+            fencing_token=self.fencing_token,
+            expected_sequence=expected_sequence,
+            owner=self._worker.worker_id,
+            events=tuple(result.events),
+            row=RunRow(
+                sequence=state.sequence,
+                status=state.status,
+                stage=state.stage,
+                progress=state.progress,
+                priority=state.priority,
+                updated_at=state.updated_at,
+                started_at=state.started_at,
+                closed_at=state.closed_at,
+            ),
+            creation=self._creation,
+            consumed=tuple(result.consumed),
+            deliveries=tuple(result.deliveries),
+            creations=tuple(result.creations),
+            labels=result.labels or None,
+            moves_inbox_to=result.moves_inbox_to,
+        )
+
+    def _committed(self, outcome: Outcome | StoreError) -> None:
+        self._committing = False
+        if self._dropped:
+            return
+        self._answer_creator(outcome)
+        if not isinstance(outcome, Applied):
+            if self._creation is None:
+                self._worker.lost(self, outcome)
+            self.drop()
+            return
+        result, self._result = self._result, None
+        if result is None:
+            message = f"run {self.run_key} was answered for a transition it did not submit"
+            raise InternalError(message)
+        self._creation = None
+        self._release_effects(result)
+
+    def _answer_creator(self, outcome: Outcome | StoreError) -> None:
+        future, self.on_created = self.on_created, None
+        if future is None or future.done():
+            return
+        if isinstance(outcome, StoreError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+    def _release_effects(self, result: Advance) -> None:
+        """Let happen what the durable transition means."""
+        worker, state = self._worker, self.state
+        for operation in result.to_stop:
+            self._stop(operation)
+        if result.deliveries or result.creations:
+            worker.sent(result.deliveries, result.creations)
+        self._settle_replies(result)
+        if worker.listeners:
+            worker.published(self, result.events)
+        if state.closed_at is not None:
+            worker.closed(self, result)
+            self.drop()
+            return
+        for operation in result.to_start:
+            activity = state.activities.get(operation)
+            if activity is not None:
+                self._start(activity)
+        now = worker.clock.now()
+        self._start_confirmed(result.events)
+        self._start_due_retries(now)
+        self._arm_timer(now)
+        if self._inputs:
+            self._schedule()
+        elif not self.calls:
+            worker.idle.add(self)
+
+    # --- activities ----------------------------------------------------------------------------------------------
+
+    def attempt_ended(self, call: ActivityCall, given: i.Input | None) -> None:
+        """Take the outcome of an attempt (None: it was given up)."""
+        if self.calls.get(call.operation) is call:
+            del self.calls[call.operation]
+            if given is not None:
+                self.receive(given)
+
+    def _start(self, activity: PendingActivity) -> None:
+        """Queue the next attempt of an activity; an at-most-once one asks for a durable record of its start first."""
+        operation = activity.operation
+        if operation in self.calls:
+            return
+        call = self._worker.make_call(self, activity)
+        if call is None:
+            return
+        if call.options.at_most_once and not activity.attempt_started:
+            self.receive(i.AttemptStarting(operation=operation, attempt=activity.attempt, worker=self._worker.name))
+            return
+        self.calls[operation] = call
+        self._worker.dispatcher.enqueue(call)
+
+    def _start_confirmed(self, events: list[RecordedEvent]) -> None:
+        """Start the at-most-once attempts whose start has just become durable."""
+        for recorded in events:
+            if type(recorded.event) is e.ActivityAttemptStarted:
+                activity = self.state.activities.get(recorded.event.operation)
+                if activity is not None and activity.attempt == recorded.event.attempt:
+                    self._start(activity)
+
+    def _start_due_retries(self, now: Timestamp) -> None:
+        for activity in self.state.activities.values():
+            due_at = activity.next_attempt_at
+            if due_at is not None and due_at <= now and activity.operation not in self.calls:
+                self._start(activity)
+
+    def _stop(self, operation: int) -> None:
+        call = self.calls.pop(operation, None)
+        if call is not None:
+            self._worker.dispatcher.withdraw(call)
+
+    def _count_as_lost(self, activity: PendingActivity) -> None:
+        options = self._worker.options_of(activity)
+        self.receive(
+            i.AttemptFailed(
+                operation=Operation(activity.operation),
+                attempt=activity.attempt,
+                failure=Failure(
+                    type="WorkerLostError",
+                    types=("WorkerLostError",),
+                    message="the worker was lost while this at-most-once attempt ran; its outcome is unknown",
+                ),
+                retry=options.retry if options is not None and options.retry is not None else NO_RETRY,
+                started_at=activity.scheduled_at,
+                heartbeat=activity.heartbeat,
+            )
+        )
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def _arm_timer(self, now: Timestamp) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._dropped or self.state.closed_at is not None:
+            return
+        wake_at = self.state.next_wake_at(now)
+        if wake_at is not None:
+            delay = min(max(wake_at - now, 0) / MICROSECONDS_PER_SECOND, _LONGEST_TIMER_SECONDS)
+            self._timer = self._worker.loop.call_later(delay, self._schedule)
+
+    # --- replies -------------------------------------------------------------------------------------------------
+
+    def _settle_replies(self, result: Advance) -> None:
+        if not self._replies:
+            return
+        taken = {id(given) for given in self._inputs}
+        replies, self._replies = self._replies, []
+        refused = {id(given) for given in result.refused}
+        for message, reply in replies:
+            if id(message) in taken:
+                self._replies.append((message, reply))
+            elif id(message) in refused:
+                reply(self._worker.closed_error(self))
+            else:
+                reply(None)
+
+    def _take_unanswered(self) -> list[tuple[i.MessageArrived, Reply]]:
+        """Return the messages whose senders have no answer yet: nothing of them was recorded."""
+        replies, self._replies = self._replies, []
+        return replies
+
+
+_LONGEST_TIMER_SECONDS = 24 * 3600.0
+"""Event loops refuse timers that are too far away; the run arms the next one when this one fires."""

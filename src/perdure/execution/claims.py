@@ -1,0 +1,159 @@
+"""Run claims: finding due runs that nobody owns, taking them, and loading them into memory by replay.
+
+There is no polling: the next due time is asked from the store once after each claim and a timer is set for it; new
+runs and messages, of this process or others, wake the claims by `wake`.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from perdure.errors import HistoryError, NonDeterminismError, StoreError, UnknownWorkflowError
+from perdure.execution.active_run import ActiveRun
+from perdure.kernel import events as e
+from perdure.kernel import inputs as i
+from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.replay import Replay
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import ClaimedRun
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+    from perdure.kernel.identity import RunKey
+    from perdure.kernel.program import Feed
+    from perdure.kernel.state import RunState
+
+__all__ = ["RunClaims", "load_run"]
+
+_logger = logging.getLogger("perdure.worker")
+
+
+class RunClaims:
+    """Claims due runs while there is room."""
+
+    def __init__(self, worker: "Worker", *, loads_at_once: int) -> None:
+        """Claim for `worker`, loading at most `loads_at_once` runs concurrently."""
+        self._worker = worker
+        self._loads = asyncio.Semaphore(loads_at_once)
+        self._claim_limit = loads_at_once * 4
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """Look for due runs soon."""
+        self._wake.set()
+
+    async def work(self) -> None:
+        """Claim for ever. A failing store is tried again after a pause."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._claim_all()
+                await self._set_timer()
+            except StoreError as error:
+                _logger.warning("claiming runs failed and will be tried again: %s", error)
+                self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
+
+    async def _claim_all(self) -> None:
+        worker = self._worker
+        while worker.is_claiming:
+            room = worker.room
+            if room <= 0:
+                worker.idle.release_oldest(self._claim_limit)
+                return
+            claimed = await worker.store.claim(
+                now=worker.clock.now(),
+                limit=min(room, self._claim_limit),
+                workflows=worker.registry.workflow_names,
+            )
+            if not claimed:
+                return
+            await asyncio.gather(*(self._take(run) for run in claimed))
+
+    async def _take(self, claimed: ClaimedRun) -> None:
+        async with self._loads:
+            try:
+                await self._load(claimed)
+            except (NonDeterminismError, HistoryError, UnknownWorkflowError) as error:
+                self._worker.park(claimed.summary, error)
+
+    async def _load(self, claimed: ClaimedRun) -> None:
+        worker, summary = self._worker, claimed.summary
+        state, feed = await load_run(worker, summary.run_key)
+        run = ActiveRun(
+            worker,
+            run_key=summary.run_key,
+            ref=summary.ref,
+            fencing_token=summary.fencing_token,
+            state=state,
+            feed=feed,
+        )
+        inbox = await worker.store.read_inbox(summary.run_key)
+        worker.adopt(run)
+        if claimed.recovered:
+            run.note(i.Recovered(worker=worker.name))
+        if state.status is RunStatus.CREATED:
+            run.receive(i.Begin(worker=worker.name))
+        worker.take_inbox(run, inbox)
+        run.resume()
+        if run.is_idle:
+            worker.idle.add(run)
+
+    async def _set_timer(self) -> None:
+        worker = self._worker
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if worker.room <= 0 or not worker.is_claiming:
+            return
+        wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_names)
+        if wake_at is not None:
+            self.wake_at(wake_at)
+
+    def wake_at(self, moment: Timestamp) -> None:
+        """Look for due runs at `moment`, unless an earlier look is planned."""
+        delay = max(moment - self._worker.clock.now(), 0) / MICROSECONDS_PER_SECOND
+        self._wake_after(min(delay, _LONGEST_PAUSE_SECONDS))
+
+    def _wake_after(self, seconds: float) -> None:
+        loop = self._worker.loop
+        if self._timer is not None:
+            if not self._timer.cancelled() and self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Set no more timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+async def load_run(worker: "Worker", run_key: "RunKey") -> "tuple[RunState, Feed]":
+    """Load a run by replaying its history, in pages, against this process' code.
+
+    Raises NonDeterminismError, HistoryError, UnknownWorkflowError.
+    """
+    page_size = worker.settings.history_page
+    page = await worker.store.read_history(run_key, limit=page_size)
+    created = page[0].event if page else None
+    if not isinstance(created, e.RunCreated):
+        message = f"the history of run key {run_key} does not begin with its creation"
+        raise HistoryError(message)
+    definition = worker.registry.workflow(created.workflow)
+    replay = Replay(CoroutineProgram(definition.entry(), created, on_error=worker.report_lost_exception))
+    replay.take(page)
+    while len(page) == page_size:
+        page = await worker.store.read_history(run_key, after=page[-1].sequence, limit=page_size)
+        replay.take(page)
+    return replay.finish()
+
+
+_PAUSE_AFTER_FAILURE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 24 * 3600.0

@@ -1,0 +1,52 @@
+"""Lease keeping: the worker's session stays alive, and runs of dead sessions are freed.
+
+The time of a renewal is taken before the call, and trust ends before the lease does: a worker whose renewals fail for
+longer than its lease drops its runs by itself, whatever the store thinks (river, leadership).
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from perdure.errors import StoreError
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+
+__all__ = ["LeaseKeeper"]
+
+_logger = logging.getLogger("perdure.worker")
+
+
+class LeaseKeeper:
+    """Renews one worker's lease and looks for the expired ones of others."""
+
+    def __init__(self, worker: "Worker", *, lease_seconds: float, renewals: int) -> None:
+        """Renew `renewals` times per lease."""
+        self._worker = worker
+        self._lease_seconds = lease_seconds
+        self._pause_seconds = lease_seconds / renewals
+
+    async def work(self) -> None:
+        """Keep the lease for ever."""
+        worker = self._worker
+        renewed_at = worker.loop.time()
+        while True:
+            await asyncio.sleep(self._pause_seconds)
+            asked_at = worker.loop.time()
+            try:
+                kept = await worker.store.renew_lease(now=worker.clock.now())
+                freed = await worker.store.free_expired(now=worker.clock.now())
+            except StoreError as error:
+                _logger.warning("renewing the lease failed: %s", error)
+                if worker.loop.time() - renewed_at > self._lease_seconds:
+                    worker.drop_all("the lease could not be renewed in time")
+                continue
+            if kept:
+                renewed_at = asked_at
+            else:
+                worker.drop_all("the lease had passed before it was renewed")
+                await worker.begin_session()
+                renewed_at = worker.loop.time()
+            if freed:
+                worker.claims.wake()
