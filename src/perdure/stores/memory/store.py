@@ -1,7 +1,9 @@
 """A session on the tables in memory."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Final, Protocol
 
 import msgspec
@@ -45,6 +47,13 @@ class MemoryStore:
         """Where the data is."""
         return "memory"
 
+    @property
+    def worker(self) -> WorkerId:
+        """This session. Raises StoreError if the store is not open."""
+        if self._session is None:
+            raise StoreError("the store is not open")
+        return self._session.worker
+
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Begin a session. Raises StoreError if this store is open already."""
         if self._session is not None:
@@ -67,6 +76,7 @@ class MemoryStore:
         for run in self.database.runs.values():
             if run.owner == session.worker:
                 give_back(self.database, run, run.updated_at, news)
+        session.is_dead = True
         del self.database.sessions[session.worker]
         publish(self.database, session, news)
 
@@ -138,9 +148,9 @@ class MemoryStore:
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for a gap and for rows that cannot be decoded."""
         await self._turn()
-        rows = self.database.events.get(run_key, ())
-        page = [row for row in rows if row[0] > after] if after else list(rows)
-        page = page[: max(limit, 0)]
+        rows = self.database.events.get(run_key, [])
+        first = bisect_right(rows, after, key=itemgetter(0))
+        page = rows[first : first + max(limit, 0)]
         for expected, row in enumerate(page, start=after + 1):
             if row[0] != expected:
                 raise HistoryError(f"event {expected} of run {run_key} is missing: the next one is number {row[0]}")

@@ -144,13 +144,17 @@ def give_back(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> 
 
 def publish(database: MemoryDatabase, origin: "Session | None", news: News) -> None:
     """Tell all other living sessions, each in a turn of the loop of its own."""
-    if not news.run_keys or len(database.sessions) < 2:  # noqa: PLR2004 - nobody else listens
-        return
-    changes = Changes(run_keys=frozenset(news.run_keys), ready=news.is_ready)
-    loop = asyncio.get_running_loop()
-    for session in database.sessions.values():
-        if session is not origin and not session.is_dead:
-            loop.call_soon(session.on_changes, changes)
+    listeners = [other for other in database.sessions.values() if other is not origin and not other.is_dead]
+    if listeners and news.run_keys:
+        changes = Changes(run_keys=frozenset(news.run_keys), ready=news.is_ready)
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            loop.call_soon(_tell, listener, changes)
+
+
+def _tell(listener: Session, changes: Changes) -> None:
+    if not listener.is_dead:
+        listener.on_changes(changes)
 
 
 def summarise(run: Run) -> RunSummary:

@@ -1,0 +1,1 @@
+"""Testing: what Perdure ships for testing itself and what users build around it."""

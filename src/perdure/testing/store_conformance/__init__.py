@@ -1,0 +1,40 @@
+"""The conformance suite of stores: every sentence of `perdure.ports.store`, as a test that any store must pass.
+
+**Use.** Derive a test class from `StoreConformance` and give it a fixture `harness` that yields a `StoreHarness` on a
+fresh database. The tests are async: run them with pytest-asyncio in auto mode.
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        async def harness(self) -> AsyncIterator[StoreHarness]:
+            harness = MyHarness()
+            yield harness
+            await harness.close()
+
+**Readings.** Where the port leaves a choice, the suite holds the reading that loses nothing and wakes nobody too late;
+such a test says its reading in its name.
+
+**Time.** All instants are the suite's own (`START` and later), in the past of any real clock. Nothing sleeps.
+"""
+
+from perdure.testing.store_conformance.advancing import AdvancingConformance
+from perdure.testing.store_conformance.claiming import ClaimingConformance
+from perdure.testing.store_conformance.creating import CreatingConformance
+from perdure.testing.store_conformance.delivering import DeliveringConformance
+from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
+from perdure.testing.store_conformance.listing import ListingConformance
+from perdure.testing.store_conformance.reading import ReadingConformance
+from perdure.testing.store_conformance.sessions import SessionsConformance
+
+__all__ = ["START", "StoreConformance", "StoreHarness", "StoreSession"]
+
+
+class StoreConformance(
+    CreatingConformance,
+    AdvancingConformance,
+    DeliveringConformance,
+    ClaimingConformance,
+    SessionsConformance,
+    ReadingConformance,
+    ListingConformance,
+):
+    """Everything a store must do."""
