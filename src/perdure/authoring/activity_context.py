@@ -4,10 +4,9 @@
 that is set there. Outside an activity it raises; `heartbeat` is then a no-op, so that the function stays testable.
 """
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -45,16 +44,21 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         return decode_value(self.heartbeat_details, type, subject=f"heartbeat of {self.activity}")
 
 
-class RunningAttempt:
-    """An attempt with the way its heartbeats go. One per attempt, made by the executor."""
+class RunningAttempt(Protocol):
+    """An attempt under way, as its executor knows it."""
 
-    __slots__ = ("attempt", "beat", "is_cancelled")
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the call was given up."""
+        ...
 
-    def __init__(self, attempt: Attempt, *, beat: Callable[[Payload], None], is_cancelled: Callable[[], bool]) -> None:
-        """Send encoded heartbeat details to `beat`; `is_cancelled` says whether the call was given up."""
-        self.attempt = attempt
-        self.beat = beat
-        self.is_cancelled = is_cancelled
+    def describe(self) -> Attempt:
+        """Return the attempt as its function sees it."""
+        ...
+
+    def beat(self, details: Payload) -> None:
+        """Take a heartbeat."""
+        ...
 
 
 running_attempt: ContextVar[RunningAttempt | None] = ContextVar("perdure_running_attempt", default=None)
@@ -67,7 +71,7 @@ def current_attempt() -> Attempt:
     if running is None:
         message = "current_attempt() was called outside an activity that the engine runs"
         raise WrongContextError(message)
-    return running.attempt
+    return running.describe()
 
 
 def heartbeat(details: object = None) -> None:
@@ -79,8 +83,8 @@ def heartbeat(details: object = None) -> None:
     running = running_attempt.get()
     if running is None:
         return
-    running.beat(encode_value(details, Any, subject=f"heartbeat of {running.attempt.activity}"))
-    if running.is_cancelled():
+    running.beat(encode_value(details, Any, subject="heartbeat details"))
+    if running.is_cancelled:
         from asyncio import CancelledError  # noqa: PLC0415 - a pool process need not load asyncio
 
         raise CancelledError

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perdure.errors import InternalError, StoreError
+from perdure.errors import InternalError, PerdureError, StoreError
 from perdure.execution.call import ActivityCall
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
@@ -44,6 +44,7 @@ class ActiveRun:
         "_replies",
         "_result",
         "_timer",
+        "_timer_at",
         "_worker",
         "calls",
         "feed",
@@ -81,6 +82,7 @@ class ActiveRun:
         self._replies: list[tuple[i.MessageArrived, Reply]] = []
         self._result: Advance | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Timestamp | None = None
         self._advance_scheduled = False
         self._committing = False
         self._dropped = False
@@ -139,6 +141,7 @@ class ActiveRun:
         self._dropped = True
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         for call in list(self.calls.values()):
             self._worker.dispatcher.withdraw(call)
         self.calls.clear()
@@ -146,20 +149,29 @@ class ActiveRun:
         self._worker.forward(self, self._take_unanswered())
         self.feed.program.close()
 
+    def break_off(self, error: PerdureError) -> None:
+        """Drop a run that cannot go on in this process; its creator and the senders of messages get the error."""
+        future, self.on_created = self.on_created, None
+        if future is not None and not future.done():
+            future.set_exception(error)
+        for _, reply in self._take_unanswered():
+            reply(error)
+        self.drop()
+
     # --- the cycle -----------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
         if not (self._advance_scheduled or self._committing or self._dropped):
             self._advance_scheduled = True
-            self._worker.loop.call_soon(self._advance)
+            self._worker.schedule(self)
 
-    def _advance(self) -> None:
+    def advance(self, now: Timestamp) -> None:
+        """Advance with all inputs that have gathered; the worker calls this for a run that asked for it."""
         self._advance_scheduled = False
         if self._dropped:
             return
         inputs, self._inputs = self._inputs, []
         state, worker = self.state, self._worker
-        now = worker.clock.now()
         before = state.sequence
         if self._creation is not None:
             state.record(self._creation.created.event, self._creation.created.at)
@@ -241,13 +253,14 @@ class ActiveRun:
             worker.closed(self, result)
             self.drop()
             return
+        now = worker.clock.now()
         for operation in result.to_start:
             activity = state.activities.get(operation)
             if activity is not None:
                 self._start(activity)
-        now = worker.clock.now()
         self._start_confirmed(result.events)
-        self._start_due_retries(now)
+        if state.retries:
+            self._start_due_retries(now)
         self._arm_timer(now)
         if self._inputs:
             self._schedule()
@@ -286,10 +299,9 @@ class ActiveRun:
                     self._start(activity)
 
     def _start_due_retries(self, now: Timestamp) -> None:
-        for activity in self.state.activities.values():
-            due_at = activity.next_attempt_at
-            if due_at is not None and due_at <= now and activity.operation not in self.calls:
-                self._start(activity)
+        for operation, due_at in list(self.state.retries.items()):
+            if due_at <= now and operation not in self.calls:
+                self._start(self.state.activities[operation])
 
     def _stop(self, operation: int) -> None:
         call = self.calls.pop(operation, None)
@@ -316,12 +328,15 @@ class ActiveRun:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _arm_timer(self, now: Timestamp) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """Have the loop call when the next thing comes due. A timer that is armed for that moment already stays."""
+        wake_at = None if self._dropped or self.state.closed_at is not None else self.state.next_wake_at(now)
+        timer = self._timer
+        if timer is not None:
+            if wake_at == self._timer_at and not timer.cancelled() and timer.when() > self._worker.loop.time():
+                return
+            timer.cancel()
             self._timer = None
-        if self._dropped or self.state.closed_at is not None:
-            return
-        wake_at = self.state.next_wake_at(now)
+        self._timer_at = wake_at
         if wake_at is not None:
             delay = min(max(wake_at - now, 0) / MICROSECONDS_PER_SECOND, _LONGEST_TIMER_SECONDS)
             self._timer = self._worker.loop.call_later(delay, self._schedule)

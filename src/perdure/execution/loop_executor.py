@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
-from perdure.authoring.activity_context import RunningAttempt, running_attempt
+from perdure.authoring.activity_context import running_attempt
 from perdure.execution.attempts import RunningCall
+from perdure.kernel.payload import Payload
 
 __all__ = ["LoopExecutor"]
 
@@ -14,38 +15,40 @@ class LoopExecutor:
 
     def __init__(self) -> None:
         """Begin with nothing running."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[RunningCall, asyncio.Task[None]] = {}
 
     def start(self, running: RunningCall) -> None:
         """See `AttemptExecutor.start`."""
         task = asyncio.get_running_loop().create_task(self._run(running))
         running.stop = task.cancel  # type: ignore[assignment]  # what cancel returns does not matter here
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[running] = task
 
     async def close(self) -> None:
         """See `AttemptExecutor.close`."""
-        for task in list(self._tasks):
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CANCELLATION_SECONDS)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CANCELLATION_SECONDS)
 
     async def _run(self, running: RunningCall) -> None:
         call = running.call
         signature = call.definition.signature
         function: Any = call.definition.function
-        running_attempt.set(
-            RunningAttempt(running.describe(), beat=running.beat, is_cancelled=lambda: running.is_cancelled)
-        )
+        running_attempt.set(running)
         try:
             args, kwargs = signature.decode_arguments(call.input)
             payload = signature.encode_result(await function(*args, **kwargs))
         except asyncio.CancelledError as error:
-            running.ended(None, None if running.is_cancelled else error)
+            self._ended(running, None, None if running.is_cancelled else error)
         except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
-            running.ended(None, error)
+            self._ended(running, None, error)
         else:
-            running.ended(payload, None)
+            self._ended(running, payload, None)
+
+    def _ended(self, running: RunningCall, result: Payload | None, error: BaseException | None) -> None:
+        del self._tasks[running]
+        running.ended(result, error)
 
 
 _CANCELLATION_SECONDS = 1.0

@@ -9,6 +9,7 @@ from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
 from perdure.configuration import Settings
 from perdure.errors import (
+    InternalError,
     PerdureError,
     RunClosedError,
     RunExistsError,
@@ -74,7 +75,7 @@ class Worker:
         self.active: dict[RunKey, ActiveRun] = {}
         self.parked: dict[RunKey, PerdureError] = {}
         self.is_claiming = claims_runs
-        self._serves_only = not claims_runs
+        self._scheduled: list[ActiveRun] = []
         self._by_id: dict[tuple[str, str], ActiveRun] = {}
         self._ids: dict[RunKey, tuple[str, str]] = {}
         self._closings: dict[RunKey, list[asyncio.Future[e.Event | None]]] = {}
@@ -176,6 +177,31 @@ class Worker:
         run.on_created = future = self.loop.create_future()
         run.receive(i.Begin(worker=self.name))
         return await future
+
+    def schedule(self, run: ActiveRun) -> None:
+        """Advance a run at the next turn of the loop, together with all others that are scheduled until then."""
+        if not self._scheduled:
+            self.loop.call_soon(self._advance_scheduled)
+        self._scheduled.append(run)
+
+    def _advance_scheduled(self) -> None:
+        scheduled, self._scheduled = self._scheduled, []
+        now = self.clock.now()
+        for run in scheduled:
+            try:
+                run.advance(now)
+            except Exception as error:  # noqa: BLE001 - one broken run must not stop the others of this turn
+                self._broken(run, error)
+
+    def _broken(self, run: ActiveRun, error: Exception) -> None:
+        """Stop running a run whose advance raised, which is a bug of Perdure's: nothing of it was committed."""
+        _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
+        broken = error if isinstance(error, PerdureError) else InternalError(f"run {run.ref} broke: {error!r}")
+        for future in self._closings.pop(run.run_key, []):
+            if not future.done():
+                future.set_exception(broken)
+        run.break_off(broken)
+        self.parked[run.run_key] = broken
 
     def adopt(self, run: ActiveRun) -> None:
         """Put a loaded run into the table."""

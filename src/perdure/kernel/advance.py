@@ -26,7 +26,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.priority import Priority
-from perdure.kernel.program import Feed
+from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.retry import GiveUp, Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
 from perdure.kernel.time import Timestamp
@@ -112,9 +112,10 @@ class _Step:
 
     def fire_what_is_due(self) -> None:
         state, at = self.state, self.at
-        for operation in _due_timers(state, at):
-            if operation in state.timers and state.closed_at is None:
-                self.record(e.TimerFired(operation=Operation(operation)))
+        if state.timers:
+            for operation in _due_timers(state, at):
+                if operation in state.timers and state.closed_at is None:
+                    self.record(e.TimerFired(operation=Operation(operation)))
         if state.closed_at is not None:
             return
         created, cancel = state.created, state.cancel
@@ -125,17 +126,18 @@ class _Step:
 
     def record(self, event: e.Event) -> None:
         """Make `event` part of the history, with all that follows from it."""
-        state, at = self.state, self.at
-        if type(event) is e.ChildCancelled:
-            self.leaving = state.children.get(event.operation)
+        state, at, kind = self.state, self.at, type(event)
+        if kind is e.ChildCancelled:
+            self.leaving = state.children.get(event.operation)  # type: ignore[attr-defined]  # narrowed by kind
         state.record(event, at)
         self.result.events.append(RecordedEvent(state.sequence, at, event))
-        consequence = _CONSEQUENCES.get(type(event))
+        consequence = _CONSEQUENCES.get(kind)
         if consequence is not None:
             consequence(self, event)
-        for command in self.feed.take(event, at, state.status):
-            for following in expand(state, command, at):
-                self.record(following)
+        if kind in PROGRAM_EVENTS:
+            for command in self.feed.take(event, at, state.status):
+                for following in expand(state, command, at):
+                    self.record(following)
 
     def created(self) -> e.RunCreated:
         if self.state.created is None:
@@ -158,8 +160,6 @@ class _Step:
 
 
 def _due_timers(state: RunState, at: Timestamp) -> list[int]:
-    if not state.timers:
-        return []
     return [operation for due_at, operation in sorted((d, o) for o, d in state.timers.items()) if due_at <= at]
 
 

@@ -92,6 +92,7 @@ class RunState:
     activities_scheduled: int = 0
     activities_finished: int = 0
     timers: dict[int, Timestamp] = field(default_factory=dict)
+    retries: dict[int, Timestamp] = field(default_factory=dict)
     children: dict[int, OpenChild] = field(default_factory=dict)
     keys: dict[str, Payload] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
@@ -119,17 +120,15 @@ class RunState:
     def record(self, event: e.Event, at: Timestamp) -> None:
         """Apply the next event in place. Raises IllegalTransitionError for one that this state does not allow."""
         kind = type(event)
-        following = _RUN_STEPS[self.status].get(kind)
-        if self.sequence == 0 and kind is not e.RunCreated:
-            raise illegal("not created", kind, subject="the run")
+        step = _STEPS[self.status].get(kind)
+        if step is None or (self.sequence == 0) is not (kind is e.RunCreated):
+            raise illegal(self.status if self.sequence else "not created", kind, subject="the run")
+        following, effect = step
         if following is not None:
             self.status = following
             if following not in OPEN_STATUSES:
                 self.closed_at = at
                 self.closing = event
-        elif kind in _RUN_EVENTS or (self.status not in OPEN_STATUSES and kind not in _LEGAL_WHEN_CLOSED) or (self.status is RunStatus.CREATED and kind not in _LEGAL_BEFORE_START):
-            raise illegal(self.status, kind, subject="the run")
-        effect = _EFFECTS.get(kind)
         if effect is not None:
             effect(self, event, at)
         self.sequence += 1
@@ -147,7 +146,7 @@ class RunState:
     def next_wake_at(self, now: Timestamp) -> Timestamp | None:
         """Return when something comes due without anybody's doing: timer, retry after `now`, deadline, end of grace."""
         due = list(self.timers.values())
-        due += [t for a in self.activities.values() if (t := a.next_attempt_at) is not None and t > now]
+        due += [moment for moment in self.retries.values() if moment > now]
         if self.created is not None and self.created.deadline_at is not None:
             due.append(self.created.deadline_at)
         if self.cancel is not None and self.cancel.grace_until is not None:
@@ -173,21 +172,17 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
     return following
 
 
-_RUN_EVENTS: Final = frozenset(kind for steps in RUN_LIFECYCLE.values() for kind in steps)
-_RUN_STEPS: Final = {status: dict(steps) for status, steps in RUN_LIFECYCLE.items()}
 _LEGAL_BEFORE_START: Final = frozenset(
     {e.RunCreated, e.RunForked, e.PriorityChanged, e.RecoveryStarted, e.RecoveryCompleted}
 )
 _LEGAL_WHEN_CLOSED: Final = frozenset({e.RecoveryStarted, e.RecoveryCompleted})
 _CONTAINERS: Final = (
-    "stages", "timers", "keys", "labels", "patches", "updates", "locks", "interventions", "compensations",
+    "stages", "timers", "retries", "keys", "labels", "patches", "updates", "locks", "interventions", "compensations",
     "signals_received",
 )  # fmt: skip
 
 
 def _created(state: RunState, event: e.RunCreated, at: Timestamp) -> None:
-    if state.sequence:
-        raise illegal(state.status, e.RunCreated, subject="the run")
     state.created = event
     state.created_at = at
     state.priority = event.priority
@@ -258,6 +253,7 @@ def _attempt_started(state: RunState, event: e.ActivityAttemptStarted, _at: Time
     activity.attempt = event.attempt
     activity.attempt_started = True
     activity.next_attempt_at = None
+    state.retries.pop(event.operation, None)
 
 
 def _attempt_failed(state: RunState, event: e.ActivityAttemptFailed, _at: Timestamp) -> None:
@@ -265,6 +261,7 @@ def _attempt_failed(state: RunState, event: e.ActivityAttemptFailed, _at: Timest
     activity.attempt = event.attempt + 1
     activity.attempt_started = False
     activity.next_attempt_at = event.next_attempt_at
+    state.retries[event.operation] = event.next_attempt_at
     activity.last_failure = event.failure
     if event.heartbeat != NULL:
         activity.heartbeat = event.heartbeat
@@ -281,6 +278,8 @@ def _activity_ended(
 ) -> None:
     if state.activities.pop(event.operation, None) is None:
         raise illegal("not pending", type(event), subject=f"activity {event.operation}")
+    if state.retries:
+        state.retries.pop(event.operation, None)
     state.activities_finished += 1
     _advance_progress(state)
 
@@ -475,3 +474,22 @@ _EFFECTS: Final[dict[type[e.Event], Callable[[RunState, Any, Timestamp], None]]]
     e.SideEffectRecorded: _operation_recorded,
     e.TraceEventRecorded: _operation_recorded,
 }
+
+
+_Effect = Callable[[RunState, Any, Timestamp], None]
+
+
+def _steps(status: RunStatus) -> dict[type[e.Event], tuple[RunStatus | None, _Effect | None]]:
+    """Return every event that is legal in a status, with the status it leads to (None: the same) and its effect."""
+    moving = {kind for steps in RUN_LIFECYCLE.values() for kind in steps}
+    if status is RunStatus.CREATED:
+        legal: Iterable[type[e.Event]] = _LEGAL_BEFORE_START
+    elif status in OPEN_STATUSES:
+        legal = e.EVENT_NAMES.keys() - moving - {e.RunCreated}
+    else:
+        legal = _LEGAL_WHEN_CLOSED
+    known: dict[type[e.Event], RunStatus | None] = {**dict.fromkeys(legal), **RUN_LIFECYCLE[status]}
+    return {kind: (following, _EFFECTS.get(kind)) for kind, following in known.items()}
+
+
+_STEPS: Final = {status: _steps(status) for status in RunStatus}
