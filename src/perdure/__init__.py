@@ -10,8 +10,9 @@ from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.handle import Run
 from perdure.client.starting import IdPolicy
+from perdure.client.sync import SyncRun
 from perdure.configuration import Settings
-from perdure.engine import Engine
+from perdure.engine import Engine, SyncEngine
 from perdure.errors import (
     ActivityError,
     ActivityFailedError,
@@ -78,6 +79,8 @@ __all__ = [
     "Settings",
     "Signal",
     "StoreError",
+    "SyncEngine",
+    "SyncRun",
     "UsageError",
     "Workflow",
     "activity",

@@ -12,10 +12,11 @@ from typing import Self
 
 from perdure.authoring.registry import Registry, default_registry
 from perdure.client.client import Client
+from perdure.client.sync import SyncClient
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError
-from perdure.execution.clock import SystemClock
 from perdure.execution.attempts import AttemptExecutor
+from perdure.execution.clock import SystemClock
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.worker import Worker
 from perdure.kernel.identity import DEFAULT_NAMESPACE
@@ -24,7 +25,7 @@ from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
 from perdure.stores.opening import open_store
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "SyncEngine"]
 
 
 class Engine(Client):
@@ -67,7 +68,7 @@ class Engine(Client):
 
     async def __aenter__(self) -> Self:
         """Open the store and begin to work. Raises a StoreError if the database cannot be used."""
-        store = open_store(self._url, self._settings) if isinstance(self._url, str) else self._url
+        store = open_store(self._url, settings=self._settings, clock=self._clock) if isinstance(self._url, str) else self._url
         worker = Worker(
             store,
             self._clock,
@@ -88,6 +89,25 @@ class Engine(Client):
         """Let running activities finish (`Settings.shutdown_grace_seconds`), give the runs back, close the store."""
         worker, self._worker, self._gateway = self.worker, None, None
         await asyncio.shield(worker.close())
+
+
+class SyncEngine(SyncClient):
+    """An engine for programs without an event loop: ``with SyncEngine("sqlite:///orders.db") as engine:``."""
+
+    def __init__(
+        self,
+        url: str | RunStore,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        settings: Settings | None = None,
+        registry: Registry | None = None,
+        name: str | None = None,
+        works: bool = True,
+    ) -> None:
+        """Describe an engine; see `Engine`."""
+        super().__init__(
+            lambda: Engine(url, namespace=namespace, settings=settings, registry=registry, name=name, works=works)
+        )
 
 
 def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:

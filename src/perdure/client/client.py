@@ -37,7 +37,7 @@ class Client:
         self,
         workflow: Workflow[*Ts, R],
         *args: *Ts,
-        id: str | None = None,  # noqa: A002 - the word users know
+        id: str | None = None,
         id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
         priority: Priority | None = None,
         tenant: str = "",
@@ -120,7 +120,7 @@ class Client:
         async for _ in run.watch():
             pass
 
-    async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:  # noqa: A002
+    async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
         """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
         gateway = self._open()
         summary = await gateway.store.find(RunRef(namespace=self.namespace, id=id))

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
-class Run(Generic[R]):
+class Run(Generic[R_co]):
     """A run that exists. `id` is its business key; the handle follows it through all its generations."""
 
     def __init__(self, gateway: Gateway, ref: RunRef, *, run_key: RunKey | None, signature: Signature | None) -> None:
@@ -63,7 +63,7 @@ class Run(Generic[R]):
 
     # --- its end -------------------------------------------------------------------------------------------------
 
-    async def result(self, *, timeout: timedelta | None = None) -> R:
+    async def result(self, *, timeout: timedelta | None = None) -> R_co:
         """Wait for the run's end and return the workflow's result.
 
         Raises RunFailedError, RunCancelledError, RunTerminatedError if it ended otherwise; ResultTimeoutError if it did
@@ -76,7 +76,7 @@ class Run(Generic[R]):
             seconds = 0.0 if timeout is None else timeout.total_seconds()
             message = f"run {self._ref} did not end within {seconds:g} s; it goes on"
             raise ResultTimeoutError(message) from None
-        return cast("R", self._outcome(closing))
+        return cast("R_co", self._outcome(closing))
 
     async def _closing(self) -> e.Event:
         gateway = self._gateway
@@ -179,11 +179,10 @@ class Run(Generic[R]):
     async def _wait_for_news(self, run_key: RunKey, news: asyncio.Event) -> None:
         """Wait for a transition in this process or a notice (or a safety check) about another's."""
         closing = self._gateway.closing(run_key)
-        waiting = asyncio.ensure_future(news.wait())
+        closing.add_done_callback(lambda _closed: news.set())
         try:
-            await asyncio.wait({closing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await news.wait()
         finally:
-            waiting.cancel()
             self._gateway.stop_waiting(run_key, closing)
 
     async def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns

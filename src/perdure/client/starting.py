@@ -34,7 +34,7 @@ class IdPolicy(StrEnum):
     REPLACE = "replace"
 
 
-def require_id(id: str | None) -> str:  # noqa: A002 - the word users know
+def require_id(id: str | None) -> str:
     """Return the id, or a new random one for None. Raises InvalidArgumentError for one that cannot be used."""
     if id is None:
         return str(uuid.uuid4())

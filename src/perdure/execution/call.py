@@ -43,7 +43,7 @@ class ActivityCall:
         options: ActivityOptions,
         operation: Operation,
         attempt: int,
-        input: Payload,  # noqa: A002 - the history's word
+        input: Payload,
         scheduled_at: Timestamp,
         deadline_at: Timestamp | None,
         heartbeat: Payload,

@@ -6,6 +6,7 @@ never holds up another. The decision is the tree's; this class only counts slots
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from perdure.execution.attempts import Attempts
 from perdure.execution.call import ActivityCall
@@ -93,7 +94,7 @@ class Dispatcher:
         if call.deadline_at is not None:
             limits.append((max(call.deadline_at - self._clock.now(), 0), TimeoutKind.SCHEDULE_TO_CLOSE))
         for microseconds, kind in limits:
-            _call_later(microseconds, lambda kind=kind: self._waited_too_long(line, call, kind))
+            _call_later(microseconds, partial(self._waited_too_long, line, call, kind))
 
     def _waited_too_long(self, line: "_Line", call: ActivityCall, kind: TimeoutKind) -> None:
         if call.item is None or line.queued.pop(call.item.key, None) is None:

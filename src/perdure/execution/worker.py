@@ -174,7 +174,8 @@ class Worker:
             creation=creation,
         )
         self.adopt(run)
-        run.on_created = future = self.loop.create_future()
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        run.on_created = future
         run.receive(i.Begin(worker=self.name))
         return await future
 

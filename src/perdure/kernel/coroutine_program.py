@@ -63,7 +63,7 @@ class Journal:
         self.created = created
         self.loop = DeterministicLoop(self, on_error=on_error)  # type: ignore[abstract]  # the rest is refused at run time
         self.loop.journal = self  # type: ignore[attr-defined]  # found again by current_journal()
-        self.random = random.Random(created.seed)  # noqa: S311 - reproducible on purpose
+        self._random: random.Random | None = None
         self.replaying = False
         self.patches: set[str] = set()
         self.keys: dict[str, Payload] = dict(created.carried_state)
@@ -79,6 +79,13 @@ class Journal:
         self._commands: list[c.Command] = []
         self._evicted = False
         self._recorded_side_effects: dict[int, Payload] = {}
+
+    @property
+    def random(self) -> random.Random:
+        """The run's own generator, made on first use: seeding one costs more than a step."""
+        if self._random is None:
+            self._random = random.Random(self.created.seed)  # noqa: S311 - reproducible on purpose
+        return self._random
 
     # --- commands ------------------------------------------------------------------------------------------------
 
@@ -231,6 +238,7 @@ class CoroutineProgram:
         self._done = True
         self.journal.evict()
         self.journal.loop.abandon()
+        self.journal.loop.journal = None  # type: ignore[attr-defined]  # ends a cycle: freed at once, not by the collector
 
     def start(self, _event: e.RunStarted) -> None:
         """Begin the coroutine."""

@@ -1,0 +1,238 @@
+"""The synchronous façade: the same engine for programs without an event loop (scripts, Django, Flask).
+
+The engine runs on an event loop in a thread of its own; calls are handed over to it and waited for. Any thread may
+call. Workflows and activities are the same: workflows are ``async def``, activities may be either.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple
+
+from perdure.authoring.signals import Signal
+from perdure.authoring.workflow import Workflow
+from perdure.client.client import Client
+from perdure.client.handle import Run
+from perdure.client.starting import IdPolicy
+from perdure.errors import EngineClosedError, WrongContextError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.priority import Priority
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import Page, RunSummary
+
+__all__ = ["SyncClient", "SyncRun"]
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class SyncRun(Generic[R_co]):
+    """A run that exists; the methods of `Run`, waiting instead of awaiting."""
+
+    def __init__(self, loop: "LoopThread", run: Run[R_co]) -> None:
+        """Build from parts; `SyncClient.start` and `get_run` return handles."""
+        self._loop = loop
+        self._run = run
+
+    @property
+    def id(self) -> str:
+        """The run's business key."""
+        return self._run.id
+
+    def result(self, *, timeout: timedelta | None = None) -> R_co:
+        """Wait for the run's end and return its result; errors as for `Run.result`."""
+        return self._loop.call(self._run.result(timeout=timeout))
+
+    def describe(self) -> RunSummary:
+        """Return the run's row."""
+        return self._loop.call(self._run.describe())
+
+    def history(self) -> list[RecordedEvent]:
+        """Return the events of the run's latest generation so far."""
+        return self._loop.call(_collect(self._run.history()))
+
+    def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns
+        """Ask the run; see `Run.query`."""
+        return self._loop.call(self._run.query(name, *args))
+
+    def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> None:
+        """Send a signal; return when it is durable."""
+        self._loop.call(self._run.signal(signal, body, request_id=request_id))
+
+    def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
+        """Ask the run to end with clean-up."""
+        self._loop.call(self._run.cancel(reason, grace=grace, by=by))
+
+    def terminate(self, reason: str = "", *, by: str = "") -> None:
+        """Stop the run now, without clean-up."""
+        self._loop.call(self._run.terminate(reason, by=by))
+
+    def suspend(self, reason: str = "", *, by: str = "") -> None:
+        """Hold the run still."""
+        self._loop.call(self._run.suspend(reason, by=by))
+
+    def resume(self, *, by: str = "") -> None:
+        """Let a suspended run go on."""
+        self._loop.call(self._run.resume(by=by))
+
+    def set_priority(self, priority: Priority, *, reason: str = "", by: str = "") -> None:
+        """Change the run's priority class."""
+        self._loop.call(self._run.set_priority(priority, reason=reason, by=by))
+
+
+class SyncClient:
+    """The operations of `Client` for synchronous programs; an open `SyncEngine` is one."""
+
+    def __init__(self, make_engine: Callable[[], AbstractAsyncContextManager[Client]]) -> None:
+        """Serve the client that entering `make_engine()` gives, on an event loop of its own."""
+        self._make_engine = make_engine
+        self._engine: AbstractAsyncContextManager[Client] | None = None
+        self._loop: LoopThread | None = None
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        """Start the thread and open the engine."""
+        loop = LoopThread()
+        try:
+            self._engine, self._client = loop.call(_enter(self._make_engine))
+        except BaseException:
+            loop.stop()
+            raise
+        self._loop = loop
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the engine and end the thread."""
+        loop, _ = self._open()
+        engine, self._engine, self._loop, self._client = self._engine, None, None, None
+        try:
+            if engine is not None:
+                loop.call(_exit(engine))
+        finally:
+            loop.stop()
+
+    def start(
+        self,
+        workflow: Workflow[*Ts, T],
+        *args: *Ts,
+        id: str | None = None,
+        id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
+        priority: Priority | None = None,
+        tenant: str = "",
+        labels: dict[str, str] | None = None,
+        start_at: datetime | None = None,
+        execution_timeout: timedelta | None = None,
+        request_id: str = "",
+    ) -> SyncRun[T]:
+        """Start a run; see `Client.start`."""
+        loop, client = self._open()
+        run = loop.call(
+            client.start(
+                workflow,
+                *args,
+                id=id,
+                id_policy=id_policy,
+                priority=priority,
+                tenant=tenant,
+                labels=labels,
+                start_at=start_at,
+                execution_timeout=execution_timeout,
+                request_id=request_id,
+            )
+        )
+        return SyncRun(loop, run)
+
+    def get_run(self, id: str, workflow: Workflow[*Ts, T] | None = None) -> SyncRun[T]:
+        """Return the handle of an existing run; see `Client.get_run`."""
+        loop, client = self._open()
+        return SyncRun(loop, loop.call(client.get_run(id, workflow)))
+
+    def list_runs(
+        self,
+        *,
+        status: RunStatus | str | None = None,
+        workflow: str | None = None,
+        labels: dict[str, str] | None = None,
+        tenant: str | None = None,
+        limit: int = 100,
+        cursor: str = "",
+    ) -> Page:
+        """Return one page of runs; see `Client.list_runs`."""
+        loop, client = self._open()
+        return loop.call(
+            client.list_runs(status=status, workflow=workflow, labels=labels, tenant=tenant, limit=limit, cursor=cursor)
+        )
+
+    def runs(self, *, status: RunStatus | str | None = None, workflow: str | None = None) -> Iterator[RunSummary]:
+        """Yield all runs that match, page by page."""
+        cursor = ""
+        while True:
+            page = self.list_runs(status=status, workflow=workflow, cursor=cursor)
+            yield from page.runs
+            cursor = page.next_cursor
+            if not cursor:
+                return
+
+    def _open(self) -> "tuple[LoopThread, Client]":
+        if self._loop is None or self._client is None:
+            message = "the engine is not open; use it inside `with SyncEngine(...) as engine:`"
+            raise EngineClosedError(message)
+        return self._loop, self._client
+
+
+class LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="perdure-engine", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it. Raises what it raises, and WrongContextError from inside a loop."""
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public call raises where there is none
+            work.close()
+            message = (
+                "the synchronous engine was called from a running event loop, which it would block; "
+                "use `async with Engine(...)` there"
+            )
+            raise WrongContextError(message)
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the loop and the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+
+async def _enter(
+    make_engine: Callable[[], AbstractAsyncContextManager[Client]],
+) -> tuple[AbstractAsyncContextManager[Client], Client]:
+    engine = make_engine()
+    return engine, await engine.__aenter__()
+
+
+async def _exit(engine: AbstractAsyncContextManager[Client]) -> None:
+    await engine.__aexit__(None, None, None)
+
+
+async def _collect(events: Any) -> list[RecordedEvent]:  # noqa: ANN401 - any asynchronous iterator
+    return [recorded async for recorded in events]
