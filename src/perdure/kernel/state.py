@@ -10,66 +10,24 @@ the run completed.
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
-from perdure.kernel.failure import Failure
+from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import Operation, RunRef
-from perdure.kernel.lifecycle import (
-    ACTIVITY_LIFECYCLE,
-    CHILD_LIFECYCLE,
-    RUN_LIFECYCLE,
-    TIMER_LIFECYCLE,
-    UPDATE_LIFECYCLE,
-    ActivityPhase,
-    ChildPhase,
-    TimerPhase,
-    UpdatePhase,
-    illegal,
-    next_phase,
-)
-from perdure.kernel.options import ActivityOptions
-from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.lifecycle import UpdatePhase, illegal
+from perdure.kernel.payload import Payload
+from perdure.kernel.pending import OpenChild, PendingActivity
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 
 __all__ = ["OpenChild", "PendingActivity", "RunState", "apply", "fold"]
 
-
-@dataclass(slots=True, kw_only=True)
-class PendingActivity:
-    """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
-    start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for."""
-
-    operation: Operation
-    activity: str
-    input: Payload
-    options: ActivityOptions | None
-    scheduled_at: Timestamp
-    deadline_at: Timestamp | None
-    compensates: Operation
-    attempt: int = 1
-    attempt_started: bool = False
-    next_attempt_at: Timestamp | None = None
-    last_failure: Failure | None = None
-    heartbeat: Payload = field(default_factory=lambda: NULL)
-
-
-@dataclass(slots=True, kw_only=True)
-class OpenChild:
-    """A child run that has not reported its end."""
-
-    operation: Operation
-    workflow: str
-    ref: RunRef
-    policy: e.ParentClosePolicy
-    phase: ChildPhase = ChildPhase.REQUESTED
-    run_key: int = 0
+_BEGINNING: Final = Timestamp(0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,10 +35,10 @@ class RunState:
     """A run as of event number `sequence`, which happened at `updated_at`."""
 
     sequence: int = 0
-    updated_at: Timestamp = Timestamp(0)
+    updated_at: Timestamp = _BEGINNING
     status: RunStatus = RunStatus.CREATED
     created: e.RunCreated | None = None
-    created_at: Timestamp = Timestamp(0)
+    created_at: Timestamp = _BEGINNING
     started_at: Timestamp | None = None
     closed_at: Timestamp | None = None
     closing: e.Event | None = None
@@ -120,7 +78,7 @@ class RunState:
     def record(self, event: e.Event, at: Timestamp) -> None:
         """Apply the next event in place. Raises IllegalTransitionError for one that this state does not allow."""
         kind = type(event)
-        step = _STEPS[self.status].get(kind)
+        step = STEPS[self.status].get(kind)
         if step is None or (self.sequence == 0) is not (kind is e.RunCreated):
             raise illegal(self.status if self.sequence else "not created", kind, subject="the run")
         following, effect = step
@@ -172,324 +130,7 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
     return following
 
 
-_LEGAL_BEFORE_START: Final = frozenset(
-    {e.RunCreated, e.RunForked, e.PriorityChanged, e.RecoveryStarted, e.RecoveryCompleted}
-)
-_LEGAL_WHEN_CLOSED: Final = frozenset({e.RecoveryStarted, e.RecoveryCompleted})
 _CONTAINERS: Final = (
     "stages", "timers", "retries", "keys", "labels", "patches", "updates", "locks", "interventions", "compensations",
     "signals_received",
 )  # fmt: skip
-
-
-def _created(state: RunState, event: e.RunCreated, at: Timestamp) -> None:
-    state.created = event
-    state.created_at = at
-    state.priority = event.priority
-    state.labels = dict(event.labels)
-    state.keys = dict(event.carried_state)
-
-
-def _started(state: RunState, _event: e.RunStarted, at: Timestamp) -> None:
-    state.started_at = at
-
-
-def _completed(state: RunState, _event: e.RunCompleted, _at: Timestamp) -> None:
-    state.progress = 1.0
-
-
-def _cancel_requested(state: RunState, event: e.RunCancelRequested, _at: Timestamp) -> None:
-    state.cancel = event
-
-
-def _suspended(state: RunState, event: e.RunSuspended, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-
-
-def _retried(state: RunState, _event: e.RunRetried, _at: Timestamp) -> None:
-    state.closed_at = None
-    state.closing = None
-    state.cancel = None
-
-
-def _stage_started(state: RunState, event: e.StageStarted, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.stages[event.operation] = event.name
-
-
-def _stage_ended(state: RunState, event: e.StageCompleted | e.StageFailed, _at: Timestamp) -> None:
-    if state.stages.pop(event.operation, None) is None:
-        raise illegal("not started", type(event), subject=f"stage {event.operation}")
-    if type(event) is e.StageCompleted:
-        state.stages_finished += 1
-    _advance_progress(state)
-
-
-def _activity_scheduled(state: RunState, event: e.ActivityScheduled, at: Timestamp) -> None:
-    operation = event.operation
-    _count_operation(state, operation)
-    state.activities_scheduled += 1
-    state.activities[operation] = PendingActivity(
-        operation=operation,
-        activity=event.activity,
-        input=event.input,
-        options=event.options,
-        scheduled_at=at,
-        deadline_at=event.deadline_at,
-        compensates=event.compensates,
-    )
-
-
-def _pending(state: RunState, operation: int, kind: type[e.Event]) -> PendingActivity:
-    activity = state.activities.get(operation)
-    if activity is None:
-        raise illegal("not pending", kind, subject=f"activity {operation}")
-    next_phase(ACTIVITY_LIFECYCLE, ActivityPhase.PENDING, kind, subject=f"activity {operation}")
-    return activity
-
-
-def _attempt_started(state: RunState, event: e.ActivityAttemptStarted, _at: Timestamp) -> None:
-    activity = _pending(state, event.operation, e.ActivityAttemptStarted)
-    activity.attempt = event.attempt
-    activity.attempt_started = True
-    activity.next_attempt_at = None
-    state.retries.pop(event.operation, None)
-
-
-def _attempt_failed(state: RunState, event: e.ActivityAttemptFailed, _at: Timestamp) -> None:
-    activity = _pending(state, event.operation, e.ActivityAttemptFailed)
-    activity.attempt = event.attempt + 1
-    activity.attempt_started = False
-    activity.next_attempt_at = event.next_attempt_at
-    state.retries[event.operation] = event.next_attempt_at
-    activity.last_failure = event.failure
-    if event.heartbeat != NULL:
-        activity.heartbeat = event.heartbeat
-
-
-def _heartbeat(state: RunState, event: e.ActivityHeartbeatRecorded, _at: Timestamp) -> None:
-    _pending(state, event.operation, e.ActivityHeartbeatRecorded).heartbeat = event.details
-
-
-def _activity_ended(
-    state: RunState,
-    event: e.ActivityCompleted | e.ActivityFailed | e.ActivityTimedOut | e.ActivityCancelled,
-    _at: Timestamp,
-) -> None:
-    if state.activities.pop(event.operation, None) is None:
-        raise illegal("not pending", type(event), subject=f"activity {event.operation}")
-    if state.retries:
-        state.retries.pop(event.operation, None)
-    state.activities_finished += 1
-    _advance_progress(state)
-
-
-def _timer_started(state: RunState, event: e.TimerStarted, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.timers[event.operation] = event.due_at
-
-
-def _timer_ended(state: RunState, event: e.TimerFired | e.TimerCancelled, _at: Timestamp) -> None:
-    if state.timers.pop(event.operation, None) is None:
-        raise illegal("not armed", type(event), subject=f"timer {event.operation}")
-    next_phase(TIMER_LIFECYCLE, TimerPhase.ARMED, type(event), subject=f"timer {event.operation}")
-
-
-def _signal_received(state: RunState, event: e.SignalReceived, _at: Timestamp) -> None:
-    state.signals_received[event.name] = state.signals_received.get(event.name, 0) + 1
-
-
-def _update_moved(
-    state: RunState, event: e.UpdateAccepted | e.UpdateRejected | e.UpdateCompleted, _at: Timestamp
-) -> None:
-    phase = state.updates.get(event.update_id, UpdatePhase.ABSENT)
-    state.updates[event.update_id] = next_phase(
-        UPDATE_LIFECYCLE, phase, type(event), subject=f"update {event.update_id!r}"
-    )
-
-
-def _child_requested(state: RunState, event: e.ChildRequested, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.children[event.operation] = OpenChild(
-        operation=event.operation, workflow=event.workflow, ref=event.child, policy=event.policy
-    )
-
-
-def _child_moved(
-    state: RunState, event: e.ChildStarted | e.ChildCompleted | e.ChildFailed | e.ChildCancelled, _at: Timestamp
-) -> None:
-    subject = f"child run {event.operation}"
-    child = state.children.get(event.operation)
-    if child is None:
-        raise illegal("not open", type(event), subject=subject)
-    child.phase = next_phase(CHILD_LIFECYCLE, child.phase, type(event), subject=subject)
-    if type(event) is e.ChildStarted:
-        child.run_key = event.run_key
-    else:
-        del state.children[event.operation]
-
-
-def _key_set(state: RunState, event: e.StateKeySet, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.keys[event.key] = event.value
-
-
-def _key_deleted(state: RunState, event: e.StateKeyDeleted, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.keys.pop(event.key, None)
-
-
-def _labels_changed(state: RunState, event: e.LabelsChanged, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    for name, value in event.labels.items():
-        if value is None:
-            state.labels.pop(name, None)
-        else:
-            state.labels[name] = value
-
-
-def _priority_changed(state: RunState, event: e.PriorityChanged, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.priority = event.new
-
-
-def _recovery_started(state: RunState, _event: e.RecoveryStarted, _at: Timestamp) -> None:
-    state.recoveries += 1
-
-
-def _intervention_requested(state: RunState, event: e.InterventionRequested, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.interventions[event.operation] = event
-
-
-def _intervention_ended(state: RunState, event: e.InterventionResolved | e.InterventionExpired, _at: Timestamp) -> None:
-    if state.interventions.pop(event.operation, None) is None:
-        raise illegal("not requested", type(event), subject=f"intervention {event.operation}")
-
-
-def _compensation_started(state: RunState, event: e.CompensationStarted, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.compensations[event.operation] = event.steps
-
-
-def _compensation_step(state: RunState, event: e.CompensationStepCompleted, _at: Timestamp) -> None:
-    if state.compensations.get(event.operation, 0) <= 0:
-        raise illegal("not under way", type(event), subject=f"compensation {event.operation}")
-    state.compensations[event.operation] -= 1
-    state.compensations_failed += event.failure is not None
-
-
-def _compensation_finished(state: RunState, event: e.CompensationFinished, _at: Timestamp) -> None:
-    if state.compensations.pop(event.operation, None) != 0:
-        raise illegal("not all done", type(event), subject=f"compensation {event.operation}")
-
-
-def _lock_requested(state: RunState, event: e.LockRequested, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.locks[event.operation] = (event.key, 0)
-
-
-def _lock_acquired(state: RunState, event: e.LockAcquired, _at: Timestamp) -> None:
-    if event.operation not in state.locks:
-        raise illegal("not requested", type(event), subject=f"lock {event.operation}")
-    state.locks[event.operation] = (state.locks[event.operation][0], event.fencing_token)
-
-
-def _lock_released(state: RunState, event: e.LockReleased, _at: Timestamp) -> None:
-    if state.locks.pop(event.operation, None) is None:
-        raise illegal("not held", type(event), subject=f"lock {event.operation}")
-
-
-def _version_decided(state: RunState, event: e.VersionDecided, _at: Timestamp) -> None:
-    _count_operation(state, event.operation)
-    state.patches.add(event.patch)
-
-
-def _operation_recorded(
-    state: RunState, event: e.SignalSent | e.SideEffectRecorded | e.TraceEventRecorded, _at: Timestamp
-) -> None:
-    _count_operation(state, event.operation)
-
-
-def _count_operation(state: RunState, operation: int) -> None:
-    state.last_operation = max(state.last_operation, operation)
-
-
-def _advance_progress(state: RunState) -> None:
-    declared = len(state.created.stages) if state.created is not None else 0
-    if declared:
-        known = min(state.stages_finished, declared) / (declared + 1)
-    else:
-        known = state.activities_finished / (state.activities_scheduled + 1)
-    state.progress = max(state.progress, known)
-
-
-# Any: each effect takes its own event type; the table pairs them by key, which the type system cannot follow.
-_EFFECTS: Final[dict[type[e.Event], Callable[[RunState, Any, Timestamp], None]]] = {
-    e.RunCreated: _created,
-    e.RunStarted: _started,
-    e.RunCompleted: _completed,
-    e.RunCancelRequested: _cancel_requested,
-    e.RunSuspended: _suspended,
-    e.RunRetried: _retried,
-    e.StageStarted: _stage_started,
-    e.StageCompleted: _stage_ended,
-    e.StageFailed: _stage_ended,
-    e.ActivityScheduled: _activity_scheduled,
-    e.ActivityAttemptStarted: _attempt_started,
-    e.ActivityAttemptFailed: _attempt_failed,
-    e.ActivityHeartbeatRecorded: _heartbeat,
-    e.ActivityCompleted: _activity_ended,
-    e.ActivityFailed: _activity_ended,
-    e.ActivityTimedOut: _activity_ended,
-    e.ActivityCancelled: _activity_ended,
-    e.TimerStarted: _timer_started,
-    e.TimerFired: _timer_ended,
-    e.TimerCancelled: _timer_ended,
-    e.SignalReceived: _signal_received,
-    e.SignalSent: _operation_recorded,
-    e.UpdateAccepted: _update_moved,
-    e.UpdateRejected: _update_moved,
-    e.UpdateCompleted: _update_moved,
-    e.ChildRequested: _child_requested,
-    e.ChildStarted: _child_moved,
-    e.ChildCompleted: _child_moved,
-    e.ChildFailed: _child_moved,
-    e.ChildCancelled: _child_moved,
-    e.StateKeySet: _key_set,
-    e.StateKeyDeleted: _key_deleted,
-    e.LabelsChanged: _labels_changed,
-    e.PriorityChanged: _priority_changed,
-    e.RecoveryStarted: _recovery_started,
-    e.InterventionRequested: _intervention_requested,
-    e.InterventionResolved: _intervention_ended,
-    e.InterventionExpired: _intervention_ended,
-    e.CompensationStarted: _compensation_started,
-    e.CompensationStepCompleted: _compensation_step,
-    e.CompensationFinished: _compensation_finished,
-    e.LockRequested: _lock_requested,
-    e.LockAcquired: _lock_acquired,
-    e.LockReleased: _lock_released,
-    e.VersionDecided: _version_decided,
-    e.SideEffectRecorded: _operation_recorded,
-    e.TraceEventRecorded: _operation_recorded,
-}
-
-
-_Effect = Callable[[RunState, Any, Timestamp], None]
-
-
-def _steps(status: RunStatus) -> dict[type[e.Event], tuple[RunStatus | None, _Effect | None]]:
-    """Return every event that is legal in a status, with the status it leads to (None: the same) and its effect."""
-    moving = {kind for steps in RUN_LIFECYCLE.values() for kind in steps}
-    if status is RunStatus.CREATED:
-        legal: Iterable[type[e.Event]] = _LEGAL_BEFORE_START
-    elif status in OPEN_STATUSES:
-        legal = e.EVENT_NAMES.keys() - moving - {e.RunCreated}
-    else:
-        legal = _LEGAL_WHEN_CLOSED
-    known: dict[type[e.Event], RunStatus | None] = {**dict.fromkeys(legal), **RUN_LIFECYCLE[status]}
-    return {kind: (following, _EFFECTS.get(kind)) for kind, following in known.items()}
-
-
-_STEPS: Final = {status: _steps(status) for status in RunStatus}

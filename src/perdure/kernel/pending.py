@@ -1,0 +1,44 @@
+"""What is pending in a run: activities without an outcome, child runs that have not reported their end."""
+
+from dataclasses import dataclass, field
+
+from perdure.kernel import events as e
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.lifecycle import ChildPhase
+from perdure.kernel.options import ActivityOptions
+from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.time import Timestamp
+
+__all__ = ["OpenChild", "PendingActivity"]
+
+
+@dataclass(slots=True, kw_only=True)
+class PendingActivity:
+    """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
+    start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for."""
+
+    operation: Operation
+    activity: str
+    input: Payload
+    options: ActivityOptions | None
+    scheduled_at: Timestamp
+    deadline_at: Timestamp | None
+    compensates: Operation
+    attempt: int = 1
+    attempt_started: bool = False
+    next_attempt_at: Timestamp | None = None
+    last_failure: Failure | None = None
+    heartbeat: Payload = field(default_factory=lambda: NULL)
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenChild:
+    """A child run that has not reported its end."""
+
+    operation: Operation
+    workflow: str
+    ref: RunRef
+    policy: e.ParentClosePolicy
+    phase: ChildPhase = ChildPhase.REQUESTED
+    run_key: int = 0
