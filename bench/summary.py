@@ -1,0 +1,102 @@
+"""From readings to a table: medians, ranges and ratios. Pure."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.records import Reading
+
+# A loss that happened once in five repeats happened.
+WORST_COUNTS: Final = frozenset({"lost", "run twice"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric of one subject over all repeats."""
+
+    workload: str
+    subject: str
+    metric: str
+    unit: str
+    value: float  # the median; the worst for losses
+    lowest: float
+    highest: float
+    cpu_microseconds_per_unit: float | None
+    fsync_per_second: float
+    load: float
+    repeats: int
+    size: dict[str, int]
+
+    @property
+    def is_rate(self) -> bool:
+        return self.unit.endswith("/s")
+
+
+class Summary:
+    """All rows of a run, found by (workload, subject, metric)."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = list(rows)
+        self._found = {(row.workload, row.subject, row.metric): row for row in self.rows}
+
+    def row(self, workload: str, subject: str, metric: str) -> Row | None:
+        return self._found.get((workload, subject, metric))
+
+    def value(self, workload: str, subject: str, metric: str) -> float | None:
+        row = self.row(workload, subject, metric)
+        return None if row is None else row.value
+
+    def cpu(self, workload: str, subject: str, metric: str) -> float | None:
+        row = self.row(workload, subject, metric)
+        return None if row is None else row.cpu_microseconds_per_unit
+
+    def advantage(self, row: Row, baseline: str) -> float | None:
+        """Say how many times better the row is than the same metric of the baseline; None where there is none."""
+        other = self.row(row.workload, baseline, row.metric)
+        if other is None or other is row or row.metric in WORST_COUNTS:
+            return None
+        better, worse = (row.value, other.value) if row.is_rate else (other.value, row.value)
+        return better / worse if worse else None
+
+
+def summarise(readings: Sequence[Reading]) -> Summary:
+    """Gather the repeats of each metric, in the order in which they first came."""
+    gathered: dict[tuple[str, str, str], list[Reading]] = {}
+    for reading in readings:
+        gathered.setdefault((reading.workload, reading.subject, reading.figure.metric), []).append(reading)
+    order = {name: position for position, name in enumerate(dict.fromkeys(key[0] for key in gathered))}
+    return Summary(_row(gathered[key]) for key in sorted(gathered, key=lambda key: order[key[0]]))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Give the smallest value that at least `percent` of the values do not exceed (nearest rank).
+
+    >>> percentile([5, 1, 4, 2, 3], 50), percentile([5, 1, 4, 2, 3], 99), percentile([7], 50)
+    (3, 5, 7)
+    """
+    if not values:
+        raise ValueError("no values to take a percentile of")
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def _row(readings: list[Reading]) -> Row:
+    first = readings[0]
+    values = [reading.figure.value for reading in readings]
+    cpu = [c for reading in readings if (c := reading.figure.cpu_microseconds_per_unit) is not None]
+    return Row(
+        workload=first.workload,
+        subject=first.subject,
+        metric=first.figure.metric,
+        unit=first.figure.unit,
+        value=max(values) if first.figure.metric in WORST_COUNTS else statistics.median(values),
+        lowest=min(values),
+        highest=max(values),
+        cpu_microseconds_per_unit=statistics.median(cpu) if cpu else None,
+        fsync_per_second=statistics.median(reading.fsync_per_second for reading in readings),
+        load=statistics.median(reading.load for reading in readings),
+        repeats=len(readings),
+        size=first.size,
+    )
