@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STEPS", "Effect"]
 
-Effect: TypeAlias = "Callable[[RunState, Any, Timestamp], None]"
+Effect: TypeAlias = Callable[["RunState", Any, Timestamp], None]
 """Changes a state by an event that happened at a time."""
 
 
