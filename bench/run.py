@@ -25,7 +25,7 @@ from bench.goals import judge  # noqa: E402
 from bench.measurement import Measurement, MeasurementError, default_directory, loop_by_default  # noqa: E402
 from bench.peer_environments import PeerEnvironmentError, interpreter  # noqa: E402
 from bench.records import Reading  # noqa: E402
-from bench.summary import summarise  # noqa: E402
+from bench.summary import summarise, uneven_workloads  # noqa: E402
 from bench.workloads import SUBJECTS, WORKLOADS, size_for  # noqa: E402
 
 FAILED = 1
@@ -201,6 +201,10 @@ def _report(options: argparse.Namespace, console: Console, findings: Findings) -
     for subject, facts in findings.facts.items():
         if facts:
             console.print(f"{subject}: " + ", ".join(f"{k} {v}" for k, v in facts.items()), highlight=False)
+    for workload in uneven_workloads(summary):
+        console.print(
+            f"{workload}: the disk was far slower for one subject than for another; measure again", style="yellow"
+        )
     if options.quick:
         console.print("--quick: the sizes are too small for figures that mean anything", style="yellow")
     if verdicts:

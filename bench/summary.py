@@ -10,6 +10,7 @@ from bench.records import Reading
 
 # A loss that happened once in five repeats happened.
 WORST_COUNTS: Final = frozenset({"lost", "run twice"})
+_UNEVEN: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,14 @@ def percentile(values: Sequence[float], percent: float) -> float:
         raise ValueError("no values to take a percentile of")
     ordered = sorted(values)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def uneven_workloads(summary: Summary) -> list[str]:
+    """Name the workloads during which the disk was so much slower for one subject that a comparison means little."""
+    rates: dict[str, list[float]] = {}
+    for row in summary.rows:
+        rates.setdefault(row.workload, []).append(row.fsync_per_second)
+    return [workload for workload, found in rates.items() if max(found) > _UNEVEN * min(found)]
 
 
 def _row(readings: list[Reading]) -> Row:

@@ -15,7 +15,7 @@ from bench.flows import keep_in_flight
 from bench.goals import judge
 from bench.recording import Ledger
 from bench.records import Figure, Outcome, Reading, Request
-from bench.summary import Summary, percentile, summarise
+from bench.summary import Summary, percentile, summarise, uneven_workloads
 from bench.workloads import SUBJECTS, WORKLOADS, size_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,3 +267,9 @@ def test_a_row_keeps_the_conditions_beside_the_figure() -> None:
     moods = [replace(throughput("a", 1), fsync_per_second=rate, load=load) for rate, load in ((100, 1), (300, 3))]
     (row,) = summarise(moods).rows
     assert (row.fsync_per_second, row.load) == (200, 2)
+
+
+def test_a_disk_that_slowed_down_between_subjects_is_reported() -> None:
+    even = [throughput("a", 1, workload="W1"), throughput("b", 1, workload="W1")]
+    uneven = [throughput("a", 1), replace(throughput("b", 1), fsync_per_second=200.0)]
+    assert uneven_workloads(summarise([*even, *uneven])) == ["W2"]
