@@ -12,8 +12,8 @@ Inputs are taken in the order they arrived, then the timers that are due: an out
 time-out that would have cut it off still counts. All events of one advance bear one time, which never runs backwards.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,21 +21,18 @@ from perdure.errors import InternalError
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
+from perdure.kernel.consequences import CONSEQUENCES
 from perdure.kernel.expansion import close_events, expand
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
-from perdure.kernel.priority import Priority
+from perdure.kernel.input_rules import INPUT_RULES
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
-from perdure.kernel.retry import GiveUp, Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Creation, Delivery, RunStatus
+from perdure.kernel.transition import Creation, Delivery
 
-__all__ = ["WORKER_LOST", "Advance", "RunKeys", "advance"]
-
-WORKER_LOST: Final = "WorkerLostError"
-"""Failure type of an at-most-once attempt whose worker died."""
+__all__ = ["RUN_TIMEOUT", "Advance", "RunKeys", "Step", "advance"]
 
 RUN_TIMEOUT: Final = "RunTimeoutError"
 """Failure type of a run whose execution timeout passed."""
@@ -81,14 +78,14 @@ def advance(
     Raises whatever `Program.advance` raises (for workflow code nothing: its exceptions end the run).
     Complexity: linear in inputs and commands.
     """
-    step = _Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
+    step = Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
     for given in inputs:
         step.take(given)
     step.fire_what_is_due()
     return step.result
 
 
-class _Step:
+class Step:
     """The working place of one advance."""
 
     __slots__ = ("at", "feed", "leaving", "new_run_key", "result", "run_key", "state")
@@ -106,7 +103,7 @@ class _Step:
 
     def take(self, given: i.Input) -> None:
         if self.state.closed_at is None:
-            _INPUT_RULES[type(given)](self, given)
+            INPUT_RULES[type(given)](self, given)
         elif type(given) is i.MessageArrived:
             self.result.refused.append(given)
 
@@ -131,7 +128,7 @@ class _Step:
             self.leaving = state.children.get(event.operation)  # type: ignore[attr-defined]  # narrowed by kind
         state.record(event, at)
         self.result.events.append(RecordedEvent(state.sequence, at, event))
-        consequence = _CONSEQUENCES.get(kind)
+        consequence = CONSEQUENCES.get(kind)
         if consequence is not None:
             consequence(self, event)
         if kind in PROGRAM_EVENTS:
@@ -163,301 +160,6 @@ def _due_timers(state: RunState, at: Timestamp) -> list[int]:
     return [operation for due_at, operation in sorted((d, o) for o, d in state.timers.items()) if due_at <= at]
 
 
-# --- inputs ------------------------------------------------------------------------------------------------------
-
-
-def _begin(step: _Step, given: i.Begin) -> None:
-    if step.state.status is RunStatus.CREATED:
-        created = step.state.created
-        step.record(e.RunStarted(worker=given.worker))
-        for carried in created.carried_signals if created is not None else ():
-            if step.state.closed_at is None:
-                step.record(e.SignalReceived(name=carried.name, body=carried.body))
-
-
-def _recovered(step: _Step, given: i.Recovered) -> None:
-    step.record(e.RecoveryStarted(strategy=f"taken over by {given.worker}"))
-    step.record(e.RecoveryCompleted(strategy=f"taken over by {given.worker}", success=True))
-
-
-def _attempt_starting(step: _Step, given: i.AttemptStarting) -> None:
-    if step.pending(given.operation, given.attempt) is not None:
-        step.record(e.ActivityAttemptStarted(operation=given.operation, attempt=given.attempt, worker=given.worker))
-
-
-def _attempt_succeeded(step: _Step, given: i.AttemptSucceeded) -> None:
-    if step.pending(given.operation, given.attempt) is not None:
-        step.record(
-            e.ActivityCompleted(
-                operation=given.operation, result=given.result, attempt=given.attempt, started_at=given.started_at
-            )
-        )
-
-
-def _attempt_failed(step: _Step, given: i.AttemptFailed) -> None:
-    activity = step.pending(given.operation, given.attempt)
-    if activity is None:
-        return
-    decision = _decide(step, activity, given.failure, given.retry)
-    if isinstance(decision, RetryAfter):
-        _record_retry(step, given, given.failure, decision)
-    else:
-        step.record(
-            e.ActivityFailed(
-                operation=given.operation,
-                failure=given.failure,
-                attempt=given.attempt,
-                reason=decision.reason,
-                started_at=given.started_at,
-            )
-        )
-
-
-def _attempt_timed_out(step: _Step, given: i.AttemptTimedOut) -> None:
-    activity = step.pending(given.operation, given.attempt)
-    if activity is None:
-        return
-    if given.timeout in _RETRYABLE_TIMEOUTS:
-        failure = Failure(
-            type="ActivityTimeoutError",
-            types=("ActivityTimeoutError", "TimeoutError"),
-            message=f"attempt {given.attempt} exceeded its {given.timeout} limit",
-        )
-        decision = _decide(step, activity, failure, given.retry)
-        if isinstance(decision, RetryAfter):
-            _record_retry(step, given, failure, decision)
-            return
-    step.record(
-        e.ActivityTimedOut(
-            operation=given.operation,
-            timeout=given.timeout,
-            attempt=given.attempt,
-            started_at=given.started_at,
-            heartbeat=given.heartbeat,
-        )
-    )
-
-
-_RETRYABLE_TIMEOUTS: Final = frozenset({e.TimeoutKind.START_TO_CLOSE, e.TimeoutKind.HEARTBEAT})
-
-
-def _decide(step: _Step, activity: PendingActivity, failure: Failure, retry: Retry) -> RetryAfter | GiveUp:
-    return decide_retry(
-        retry,
-        attempt=activity.attempt,
-        error_type=failure.type,
-        error_types=failure.types,
-        retryable=failure.retryable,
-        elapsed_microseconds=step.at - activity.scheduled_at,
-        until_deadline_microseconds=None if activity.deadline_at is None else activity.deadline_at - step.at,
-        draw=draw_for(step.run_key, activity.operation, activity.attempt),
-    )
-
-
-def _record_retry(
-    step: _Step, given: i.AttemptFailed | i.AttemptTimedOut, failure: Failure, decision: RetryAfter
-) -> None:
-    step.record(
-        e.ActivityAttemptFailed(
-            operation=given.operation,
-            attempt=given.attempt,
-            failure=failure,
-            next_attempt_at=Timestamp(step.at + decision.delay_microseconds),
-            started_at=given.started_at,
-            heartbeat=given.heartbeat,
-        )
-    )
-
-
-def _heartbeat_seen(step: _Step, given: i.HeartbeatSeen) -> None:
-    if step.pending(given.operation, given.attempt) is not None:
-        step.record(
-            e.ActivityHeartbeatRecorded(operation=given.operation, attempt=given.attempt, details=given.details)
-        )
-
-
-# --- messages ----------------------------------------------------------------------------------------------------
-
-
-def _message_arrived(step: _Step, given: i.MessageArrived) -> None:
-    if given.position is not None:
-        step.result.consumed.append(given.position)
-    _MESSAGE_RULES[type(given.message)](step, given.message, given.message_id)
-
-
-def _signal(step: _Step, message: m.SignalMessage, message_id: str) -> None:
-    step.record(e.SignalReceived(name=message.name, body=message.body, message_id=message_id))
-
-
-def _cancel(step: _Step, message: m.CancelMessage, _message_id: str) -> None:
-    if step.state.cancel is not None:
-        return
-    if step.state.status is RunStatus.SUSPENDED:
-        step.record(e.RunResumed(by=message.by))
-    if step.state.status is RunStatus.CREATED:
-        step.close(e.RunCancelled(reason=message.reason))
-    else:
-        step.record(e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=message.grace_until))
-
-
-def _terminate(step: _Step, message: m.TerminateMessage, _message_id: str) -> None:
-    step.close(e.RunTerminated(reason=message.reason, by=message.by))
-
-
-def _suspend(step: _Step, message: m.SuspendMessage, _message_id: str) -> None:
-    if step.state.status is RunStatus.RUNNING:
-        step.record(e.RunSuspended(reason=message.reason, by=message.by))
-
-
-def _resume(step: _Step, message: m.ResumeMessage, _message_id: str) -> None:
-    if step.state.status is RunStatus.SUSPENDED:
-        step.record(e.RunResumed(by=message.by))
-
-
-def _change_priority(step: _Step, message: m.PriorityMessage, _message_id: str) -> None:
-    step.record(e.PriorityChanged(old=step.state.priority, new=message.new, reason=message.reason, by=message.by))
-
-
-def _child_completed(step: _Step, message: m.ChildCompletedMessage, _message_id: str) -> None:
-    if message.operation in step.state.children:
-        step.record(e.ChildCompleted(operation=message.operation, result=message.result))
-
-
-def _child_failed(step: _Step, message: m.ChildFailedMessage, _message_id: str) -> None:
-    if message.operation in step.state.children:
-        step.record(e.ChildFailed(operation=message.operation, outcome=message.outcome, failure=message.failure))
-
-
-# --- what follows from an event ----------------------------------------------------------------------------------
-
-
-def _start_activity(step: _Step, event: e.ActivityScheduled) -> None:
-    step.result.to_start.append(event.operation)
-
-
-def _stop_activity(step: _Step, event: e.ActivityCancelled) -> None:
-    if event.operation in step.result.to_start:
-        step.result.to_start.remove(event.operation)
-    else:
-        step.result.to_stop.append(event.operation)
-
-
-def _send_signal(step: _Step, event: e.SignalSent) -> None:
-    message = m.SignalMessage(name=event.name, body=event.body)
-    step.deliver(_latest(event.target), message, about=event.operation)
-
-
-def _latest(ref: RunRef) -> RunRef:
-    return ref if ref.generation == 1 else RunRef(namespace=ref.namespace, id=ref.id)
-
-
-def _create_child(step: _Step, event: e.ChildRequested) -> None:
-    parent = step.created()
-    key = step.new_run_key()
-    timeout = event.execution_timeout_microseconds
-    created = e.RunCreated(
-        workflow=event.workflow,
-        definition_version=event.definition_version,
-        ref=event.child,
-        input=event.input,
-        seed=_mix(parent.seed, event.operation),
-        priority=step.state.priority if event.priority is None else event.priority,
-        tenant=parent.tenant,
-        labels=event.labels,
-        stages=event.stages,
-        parent=e.ParentLink(run_key=step.run_key, ref=parent.ref, operation=event.operation, policy=event.policy),
-        trace_context=parent.trace_context,
-        execution_timeout_microseconds=timeout,
-        deadline_at=None if timeout is None else Timestamp(step.at + timeout),
-    )
-    step.result.creations.append(_creation(key, created, step.at, wake_at=step.at))
-    step.record(e.ChildStarted(operation=event.operation, run_key=key))
-
-
-def _cancel_child(step: _Step, event: e.ChildCancelled) -> None:
-    child = step.leaving
-    if child is None or child.policy is e.ParentClosePolicy.ABANDON:
-        return
-    reason = "its parent run gave it up"
-    if child.policy is e.ParentClosePolicy.TERMINATE:
-        step.deliver(RunKey(child.run_key), m.TerminateMessage(reason=reason, by="parent"), about=event.operation)
-    else:
-        step.deliver(RunKey(child.run_key), m.CancelMessage(reason=reason, by="parent"), about=event.operation)
-
-
-def _change_labels(step: _Step, event: e.LabelsChanged) -> None:
-    step.result.labels.update(event.labels)
-
-
-def _open_next_generation(step: _Step, event: e.RunContinued) -> None:
-    before = step.created()
-    key = step.new_run_key()
-    timeout = before.execution_timeout_microseconds
-    created = msgspec.structs.replace(
-        before,
-        ref=RunRef(namespace=before.ref.namespace, id=before.ref.id, generation=event.next_generation),
-        input=event.input,
-        seed=_mix(before.seed, event.next_generation),
-        priority=step.state.priority,
-        labels=dict(step.state.labels),
-        attempt=event.attempt,
-        deadline_at=before.deadline_at if timeout is None else Timestamp(event.next_at + timeout),
-        carried_state=event.carried_state,
-        carried_signals=event.carried_signals,
-    )
-    step.result.creations.append(_creation(key, created, step.at, wake_at=event.next_at))
-    step.result.moves_inbox_to = key
-
-
-def _report_completed(step: _Step, event: e.RunCompleted) -> None:
-    parent = step.created().parent
-    if parent is not None:
-        message = m.ChildCompletedMessage(operation=parent.operation, result=event.result)
-        step.deliver(RunKey(parent.run_key), message, about=parent.operation)
-
-
-def _report_failed(step: _Step, event: e.RunFailed) -> None:
-    _report_without_result(step, e.ChildOutcome.FAILED, event.failure)
-
-
-def _report_cancelled(step: _Step, event: e.RunCancelled) -> None:
-    _report_without_result(step, e.ChildOutcome.CANCELLED, Failure(type="RunCancelledError", message=event.reason))
-
-
-def _report_terminated(step: _Step, event: e.RunTerminated) -> None:
-    _report_without_result(step, e.ChildOutcome.TERMINATED, Failure(type="RunTerminatedError", message=event.reason))
-
-
-def _report_without_result(step: _Step, outcome: e.ChildOutcome, failure: Failure) -> None:
-    parent = step.created().parent
-    if parent is not None:
-        message = m.ChildFailedMessage(operation=parent.operation, outcome=outcome, failure=failure)
-        step.deliver(RunKey(parent.run_key), message, about=parent.operation)
-
-
-def _creation(key: RunKey, created: e.RunCreated, at: Timestamp, *, wake_at: Timestamp) -> Creation:
-    return Creation(
-        run_key=key,
-        ref=created.ref,
-        workflow=created.workflow,
-        definition_version=created.definition_version,
-        priority=Priority(created.priority),
-        tenant=created.tenant,
-        labels=created.labels,
-        parent_key=None if created.parent is None else RunKey(created.parent.run_key),
-        created=RecordedEvent(1, at, created),
-        wake_at=wake_at,
-    )
-
-
-def _mix(seed: int, number: int) -> int:
-    """Return another 63-bit seed, by a step of splitmix64 (Steele, Lea, Flood: Fast splittable PRNGs, 2014)."""
-    z = (seed + number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (z ^ (z >> 31)) >> 1
-
-
 def _run_timeout(created: e.RunCreated) -> Failure:
     seconds = (created.execution_timeout_microseconds or 0) / 1_000_000
     return Failure(
@@ -466,41 +168,3 @@ def _run_timeout(created: e.RunCreated) -> Failure:
         message=f"the run did not end within its execution timeout of {seconds:g} s",
         retryable=False,
     )
-
-
-# Any: each rule takes its own type; the tables pair them by key, which the type system cannot follow.
-_INPUT_RULES: Final[dict[type, Callable[[_Step, Any], None]]] = {
-    i.Begin: _begin,
-    i.Recovered: _recovered,
-    i.AttemptStarting: _attempt_starting,
-    i.AttemptSucceeded: _attempt_succeeded,
-    i.AttemptFailed: _attempt_failed,
-    i.AttemptTimedOut: _attempt_timed_out,
-    i.HeartbeatSeen: _heartbeat_seen,
-    i.MessageArrived: _message_arrived,
-}
-
-_MESSAGE_RULES: Final[dict[type, Callable[[_Step, Any, str], None]]] = {
-    m.SignalMessage: _signal,
-    m.CancelMessage: _cancel,
-    m.TerminateMessage: _terminate,
-    m.SuspendMessage: _suspend,
-    m.ResumeMessage: _resume,
-    m.PriorityMessage: _change_priority,
-    m.ChildCompletedMessage: _child_completed,
-    m.ChildFailedMessage: _child_failed,
-}
-
-_CONSEQUENCES: Final[dict[type[e.Event], Callable[[_Step, Any], None]]] = {
-    e.ActivityScheduled: _start_activity,
-    e.ActivityCancelled: _stop_activity,
-    e.SignalSent: _send_signal,
-    e.ChildRequested: _create_child,
-    e.ChildCancelled: _cancel_child,
-    e.LabelsChanged: _change_labels,
-    e.RunContinued: _open_next_generation,
-    e.RunCompleted: _report_completed,
-    e.RunFailed: _report_failed,
-    e.RunCancelled: _report_cancelled,
-    e.RunTerminated: _report_terminated,
-}

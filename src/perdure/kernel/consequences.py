@@ -1,0 +1,164 @@
+"""Consequences: what follows from an event outside of the run: activities, messages to other runs, new runs."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from perdure.kernel import events as e
+from perdure.kernel import messages as m
+from perdure.kernel.failure import Failure
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Creation
+
+if TYPE_CHECKING:
+    from perdure.kernel.advance import Step
+
+__all__ = ["CONSEQUENCES"]
+
+
+def _start_activity(step: "Step", event: e.ActivityScheduled) -> None:
+    step.result.to_start.append(event.operation)
+
+
+def _stop_activity(step: "Step", event: e.ActivityCancelled) -> None:
+    if event.operation in step.result.to_start:
+        step.result.to_start.remove(event.operation)
+    else:
+        step.result.to_stop.append(event.operation)
+
+
+def _send_signal(step: "Step", event: e.SignalSent) -> None:
+    message = m.SignalMessage(name=event.name, body=event.body)
+    step.deliver(_latest(event.target), message, about=event.operation)
+
+
+def _latest(ref: RunRef) -> RunRef:
+    return ref if ref.generation == 1 else RunRef(namespace=ref.namespace, id=ref.id)
+
+
+def _create_child(step: "Step", event: e.ChildRequested) -> None:
+    parent = step.created()
+    key = step.new_run_key()
+    timeout = event.execution_timeout_microseconds
+    created = e.RunCreated(
+        workflow=event.workflow,
+        definition_version=event.definition_version,
+        ref=event.child,
+        input=event.input,
+        seed=_mix(parent.seed, event.operation),
+        priority=step.state.priority if event.priority is None else event.priority,
+        tenant=parent.tenant,
+        labels=event.labels,
+        stages=event.stages,
+        parent=e.ParentLink(run_key=step.run_key, ref=parent.ref, operation=event.operation, policy=event.policy),
+        trace_context=parent.trace_context,
+        execution_timeout_microseconds=timeout,
+        deadline_at=None if timeout is None else Timestamp(step.at + timeout),
+    )
+    step.result.creations.append(_creation(key, created, step.at, wake_at=step.at))
+    step.record(e.ChildStarted(operation=event.operation, run_key=key))
+
+
+def _cancel_child(step: "Step", event: e.ChildCancelled) -> None:
+    child = step.leaving
+    if child is None or child.policy is e.ParentClosePolicy.ABANDON:
+        return
+    reason = "its parent run gave it up"
+    if child.policy is e.ParentClosePolicy.TERMINATE:
+        step.deliver(RunKey(child.run_key), m.TerminateMessage(reason=reason, by="parent"), about=event.operation)
+    else:
+        step.deliver(RunKey(child.run_key), m.CancelMessage(reason=reason, by="parent"), about=event.operation)
+
+
+def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
+    step.result.labels.update(event.labels)
+
+
+def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
+    before = step.created()
+    key = step.new_run_key()
+    timeout = before.execution_timeout_microseconds
+    created = msgspec.structs.replace(
+        before,
+        ref=RunRef(namespace=before.ref.namespace, id=before.ref.id, generation=event.next_generation),
+        input=event.input,
+        seed=_mix(before.seed, event.next_generation),
+        priority=step.state.priority,
+        labels=dict(step.state.labels),
+        attempt=event.attempt,
+        deadline_at=before.deadline_at if timeout is None else Timestamp(event.next_at + timeout),
+        carried_state=event.carried_state,
+        carried_signals=event.carried_signals,
+    )
+    step.result.creations.append(_creation(key, created, step.at, wake_at=event.next_at))
+    step.result.moves_inbox_to = key
+
+
+def _report_completed(step: "Step", event: e.RunCompleted) -> None:
+    parent = step.created().parent
+    if parent is not None:
+        message = m.ChildCompletedMessage(operation=parent.operation, result=event.result)
+        step.deliver(RunKey(parent.run_key), message, about=parent.operation)
+
+
+def _report_failed(step: "Step", event: e.RunFailed) -> None:
+    _report_without_result(step, e.ChildOutcome.FAILED, event.failure)
+
+
+def _report_cancelled(step: "Step", event: e.RunCancelled) -> None:
+    _report_without_result(step, e.ChildOutcome.CANCELLED, Failure(type="RunCancelledError", message=event.reason))
+
+
+def _report_terminated(step: "Step", event: e.RunTerminated) -> None:
+    _report_without_result(step, e.ChildOutcome.TERMINATED, Failure(type="RunTerminatedError", message=event.reason))
+
+
+def _report_without_result(step: "Step", outcome: e.ChildOutcome, failure: Failure) -> None:
+    parent = step.created().parent
+    if parent is not None:
+        message = m.ChildFailedMessage(operation=parent.operation, outcome=outcome, failure=failure)
+        step.deliver(RunKey(parent.run_key), message, about=parent.operation)
+
+
+def _creation(key: RunKey, created: e.RunCreated, at: Timestamp, *, wake_at: Timestamp) -> Creation:
+    return Creation(
+        run_key=key,
+        ref=created.ref,
+        workflow=created.workflow,
+        definition_version=created.definition_version,
+        priority=Priority(created.priority),
+        tenant=created.tenant,
+        labels=created.labels,
+        parent_key=None if created.parent is None else RunKey(created.parent.run_key),
+        created=RecordedEvent(1, at, created),
+        wake_at=wake_at,
+    )
+
+
+def _mix(seed: int, number: int) -> int:
+    """Return another 63-bit seed, by a step of splitmix64 (Steele, Lea, Flood: Fast splittable PRNGs, 2014)."""
+    z = (seed + number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (z ^ (z >> 31)) >> 1
+
+
+# Any: each rule takes its own event type; the table pairs them by key, which the type system cannot follow.
+CONSEQUENCES: Final[Mapping[type[e.Event], Callable[["Step", Any], None]]] = {
+    e.ActivityScheduled: _start_activity,
+    e.ActivityCancelled: _stop_activity,
+    e.SignalSent: _send_signal,
+    e.ChildRequested: _create_child,
+    e.ChildCancelled: _cancel_child,
+    e.LabelsChanged: _change_labels,
+    e.RunContinued: _open_next_generation,
+    e.RunCompleted: _report_completed,
+    e.RunFailed: _report_failed,
+    e.RunCancelled: _report_cancelled,
+    e.RunTerminated: _report_terminated,
+}
+"""Event type -> what it entails, for the types that entail something."""

@@ -1,0 +1,152 @@
+"""Rules of inputs: which events an input means, by the state the run is in.
+
+Outcomes of attempts that are not (or no longer) the current one are dropped: the first recorded outcome of an activity
+stands. A failed attempt is tried again or given up by its retry policy; the decision and its time are recorded.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.kernel import events as e
+from perdure.kernel import inputs as i
+from perdure.kernel.failure import Failure
+from perdure.kernel.message_rules import MESSAGE_RULES
+from perdure.kernel.pending import PendingActivity
+from perdure.kernel.retry import GiveUp, Retry, RetryAfter, decide_retry, draw_for
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import RunStatus
+
+if TYPE_CHECKING:
+    from perdure.kernel.advance import Step
+
+__all__ = ["INPUT_RULES"]
+
+
+def _begin(step: "Step", given: i.Begin) -> None:
+    if step.state.status is RunStatus.CREATED:
+        created = step.state.created
+        step.record(e.RunStarted(worker=given.worker))
+        for carried in created.carried_signals if created is not None else ():
+            if step.state.closed_at is None:
+                step.record(e.SignalReceived(name=carried.name, body=carried.body))
+
+
+def _recovered(step: "Step", given: i.Recovered) -> None:
+    step.record(e.RecoveryStarted(strategy=f"taken over by {given.worker}"))
+    step.record(e.RecoveryCompleted(strategy=f"taken over by {given.worker}", success=True))
+
+
+def _attempt_starting(step: "Step", given: i.AttemptStarting) -> None:
+    if step.pending(given.operation, given.attempt) is not None:
+        step.record(e.ActivityAttemptStarted(operation=given.operation, attempt=given.attempt, worker=given.worker))
+
+
+def _attempt_succeeded(step: "Step", given: i.AttemptSucceeded) -> None:
+    if step.pending(given.operation, given.attempt) is not None:
+        step.record(
+            e.ActivityCompleted(
+                operation=given.operation, result=given.result, attempt=given.attempt, started_at=given.started_at
+            )
+        )
+
+
+def _attempt_failed(step: "Step", given: i.AttemptFailed) -> None:
+    activity = step.pending(given.operation, given.attempt)
+    if activity is None:
+        return
+    decision = _decide(step, activity, given.failure, given.retry)
+    if isinstance(decision, RetryAfter):
+        _record_retry(step, given, given.failure, decision)
+    else:
+        step.record(
+            e.ActivityFailed(
+                operation=given.operation,
+                failure=given.failure,
+                attempt=given.attempt,
+                reason=decision.reason,
+                started_at=given.started_at,
+            )
+        )
+
+
+def _attempt_timed_out(step: "Step", given: i.AttemptTimedOut) -> None:
+    activity = step.pending(given.operation, given.attempt)
+    if activity is None:
+        return
+    if given.timeout in _RETRYABLE_TIMEOUTS:
+        failure = Failure(
+            type="ActivityTimeoutError",
+            types=("ActivityTimeoutError", "TimeoutError"),
+            message=f"attempt {given.attempt} exceeded its {given.timeout} limit",
+        )
+        decision = _decide(step, activity, failure, given.retry)
+        if isinstance(decision, RetryAfter):
+            _record_retry(step, given, failure, decision)
+            return
+    step.record(
+        e.ActivityTimedOut(
+            operation=given.operation,
+            timeout=given.timeout,
+            attempt=given.attempt,
+            started_at=given.started_at,
+            heartbeat=given.heartbeat,
+        )
+    )
+
+
+_RETRYABLE_TIMEOUTS: Final = frozenset({e.TimeoutKind.START_TO_CLOSE, e.TimeoutKind.HEARTBEAT})
+
+
+def _decide(step: "Step", activity: PendingActivity, failure: Failure, retry: Retry) -> RetryAfter | GiveUp:
+    return decide_retry(
+        retry,
+        attempt=activity.attempt,
+        error_type=failure.type,
+        error_types=failure.types,
+        retryable=failure.retryable,
+        elapsed_microseconds=step.at - activity.scheduled_at,
+        until_deadline_microseconds=None if activity.deadline_at is None else activity.deadline_at - step.at,
+        draw=draw_for(step.run_key, activity.operation, activity.attempt),
+    )
+
+
+def _record_retry(
+    step: "Step", given: i.AttemptFailed | i.AttemptTimedOut, failure: Failure, decision: RetryAfter
+) -> None:
+    step.record(
+        e.ActivityAttemptFailed(
+            operation=given.operation,
+            attempt=given.attempt,
+            failure=failure,
+            next_attempt_at=Timestamp(step.at + decision.delay_microseconds),
+            started_at=given.started_at,
+            heartbeat=given.heartbeat,
+        )
+    )
+
+
+def _heartbeat_seen(step: "Step", given: i.HeartbeatSeen) -> None:
+    if step.pending(given.operation, given.attempt) is not None:
+        step.record(
+            e.ActivityHeartbeatRecorded(operation=given.operation, attempt=given.attempt, details=given.details)
+        )
+
+
+def _message_arrived(step: "Step", given: i.MessageArrived) -> None:
+    if given.position is not None:
+        step.result.consumed.append(given.position)
+    MESSAGE_RULES[type(given.message)](step, given.message, given.message_id)
+
+
+# Any: each rule takes its own input type; the table pairs them by key, which the type system cannot follow.
+INPUT_RULES: Final[Mapping[type, Callable[["Step", Any], None]]] = {
+    i.Begin: _begin,
+    i.Recovered: _recovered,
+    i.AttemptStarting: _attempt_starting,
+    i.AttemptSucceeded: _attempt_succeeded,
+    i.AttemptFailed: _attempt_failed,
+    i.AttemptTimedOut: _attempt_timed_out,
+    i.HeartbeatSeen: _heartbeat_seen,
+    i.MessageArrived: _message_arrived,
+}
+"""Input type -> its rule."""

@@ -1,0 +1,70 @@
+"""Rules of messages: which events a message means, by the state the run is in."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.kernel import events as e
+from perdure.kernel import messages as m
+from perdure.kernel.transition import RunStatus
+
+if TYPE_CHECKING:
+    from perdure.kernel.advance import Step
+
+__all__ = ["MESSAGE_RULES"]
+
+
+def _signal(step: "Step", message: m.SignalMessage, message_id: str) -> None:
+    step.record(e.SignalReceived(name=message.name, body=message.body, message_id=message_id))
+
+
+def _cancel(step: "Step", message: m.CancelMessage, _message_id: str) -> None:
+    if step.state.cancel is not None:
+        return
+    if step.state.status is RunStatus.SUSPENDED:
+        step.record(e.RunResumed(by=message.by))
+    if step.state.status is RunStatus.CREATED:
+        step.close(e.RunCancelled(reason=message.reason))
+    else:
+        step.record(e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=message.grace_until))
+
+
+def _terminate(step: "Step", message: m.TerminateMessage, _message_id: str) -> None:
+    step.close(e.RunTerminated(reason=message.reason, by=message.by))
+
+
+def _suspend(step: "Step", message: m.SuspendMessage, _message_id: str) -> None:
+    if step.state.status is RunStatus.RUNNING:
+        step.record(e.RunSuspended(reason=message.reason, by=message.by))
+
+
+def _resume(step: "Step", message: m.ResumeMessage, _message_id: str) -> None:
+    if step.state.status is RunStatus.SUSPENDED:
+        step.record(e.RunResumed(by=message.by))
+
+
+def _change_priority(step: "Step", message: m.PriorityMessage, _message_id: str) -> None:
+    step.record(e.PriorityChanged(old=step.state.priority, new=message.new, reason=message.reason, by=message.by))
+
+
+def _child_completed(step: "Step", message: m.ChildCompletedMessage, _message_id: str) -> None:
+    if message.operation in step.state.children:
+        step.record(e.ChildCompleted(operation=message.operation, result=message.result))
+
+
+def _child_failed(step: "Step", message: m.ChildFailedMessage, _message_id: str) -> None:
+    if message.operation in step.state.children:
+        step.record(e.ChildFailed(operation=message.operation, outcome=message.outcome, failure=message.failure))
+
+
+# Any: each rule takes its own message type; the table pairs them by key, which the type system cannot follow.
+MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
+    m.SignalMessage: _signal,
+    m.CancelMessage: _cancel,
+    m.TerminateMessage: _terminate,
+    m.SuspendMessage: _suspend,
+    m.ResumeMessage: _resume,
+    m.PriorityMessage: _change_priority,
+    m.ChildCompletedMessage: _child_completed,
+    m.ChildFailedMessage: _child_failed,
+}
+"""Message type -> its rule, which also gets the message's id."""
