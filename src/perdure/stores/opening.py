@@ -1,0 +1,60 @@
+"""From a URL to a store.
+
+| URL                  | store                                                     |
+|----------------------|-----------------------------------------------------------|
+| `sqlite:///path`     | a database file, relative to the working directory        |
+| `sqlite:////path`    | a database file by its absolute path                      |
+| `memory:`            | in this process only, for tests and trials                |
+"""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from perdure.configuration import Settings
+from perdure.errors import UsageError
+from perdure.ports.clock import Clock
+from perdure.ports.store import RunStore
+
+__all__ = ["open_store"]
+
+_SQLITE: Final = "sqlite:///"
+_MEMORY: Final = "memory:"
+
+
+def open_store(url: str, *, settings: Settings | None = None, clock: Clock | None = None) -> RunStore:
+    """Return the store that a URL names, not open yet: `RunStore.open` touches the database.
+
+    `settings` gives the limits of commits and the patience with locks; `clock` says when a session's lease begins.
+    Raises UsageError for a URL that names no store.
+    """
+    if url == _MEMORY:
+        from perdure.stores.memory import MemoryStore  # noqa: PLC0415 - only who uses a store pays for its import
+
+        return MemoryStore()
+    if url.startswith(_SQLITE):
+        path = unquote(url.removeprefix(_SQLITE))
+        if not path or path.endswith("/"):
+            raise UsageError(f"the store url {url!r} names no file; write for example 'sqlite:///perdure.db'")
+        return _sqlite(Path(path), settings=settings or Settings(), clock=clock)
+    if url.startswith(("postgresql:", "postgres:")):
+        raise UsageError(
+            "PostgreSQL is not in this version of Perdure; use 'sqlite:///path' (processes of one machine may share it)"
+        )
+    raise UsageError(
+        f"{url!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
+        f"four: absolute) or 'memory:'"
+    )
+
+
+def _sqlite(path: Path, *, settings: Settings, clock: Clock | None) -> RunStore:
+    from perdure.stores.sqlite.settings import SqliteSettings  # noqa: PLC0415 - only who uses a store pays for it
+    from perdure.stores.sqlite.store import SqliteStore  # noqa: PLC0415 - as above
+
+    chosen = SqliteSettings(
+        lock_patience_seconds=settings.lock_patience_seconds,
+        safety_check_seconds=settings.safety_check_seconds,
+        writes_per_transaction=settings.commit_batch,
+        settling_pause_seconds=settings.retry_store_maximum_seconds,
+    )
+    return SqliteStore(path, settings=chosen, clock=clock)

@@ -1,0 +1,303 @@
+"""The named statements of the SQL stores.
+
+A statement on many rows is a template for a number of rows: `of(n)` gives its text. Its parameters are the rows' values
+one after the other, in the order that the template's comment names.
+"""
+
+from functools import cache
+from typing import Final
+
+from perdure.kernel.priority import Priority
+
+__all__ = [
+    "ADVANCE_RUNS",
+    "CHANGE_RUNS",
+    "DELETE_LABEL",
+    "DELETE_MESSAGES",
+    "END_ALL_SESSIONS",
+    "END_SESSION",
+    "EXTEND_LEASE",
+    "FIND_RUN",
+    "FREE_ALL_RUNS",
+    "FREE_RUNS",
+    "GIVE_BACK_RUNS",
+    "INSERT_HISTORY",
+    "INSERT_LABELS",
+    "INSERT_MESSAGES",
+    "INSERT_RUNS",
+    "LAST_COMMIT",
+    "LAST_NOTICES",
+    "LATEST_OF_ID",
+    "MOVE_MESSAGES",
+    "NEXT_WAKE",
+    "NEXT_WORKER_ID",
+    "NUMBER_COMMIT",
+    "PUT_LABEL",
+    "PUT_SESSION",
+    "READ_HISTORY",
+    "READ_INBOX",
+    "RELEASE_RUNS",
+    "ROW_COUNTS",
+    "RUNS_BY_KEY",
+    "RUNS_TO_CLAIM",
+    "RUN_COLUMNS",
+    "RUN_OF_REQUEST",
+    "SESSIONS",
+    "SESSION_IDS",
+    "SUPERSEDE_RUN",
+    "TAKE_RUNS",
+    "TARGETS_BY_KEY",
+    "TARGETS_BY_NAME",
+    "WAKE_RUNS",
+    "RowsStatement",
+]
+
+
+def _over_priorities(part: str, whole: str) -> str:
+    """Return a statement that asks each priority class by itself, since only so an index gives the order."""
+    parts = (f"SELECT * FROM ({part.format(priority=priority.value)})" for priority in Priority)  # noqa: S608
+    return whole.format(parts=" UNION ALL ".join(parts))
+
+
+ROW_COUNTS: Final = (64, 16, 4, 1)
+"""For how many rows statements are prepared; a batch is cut into these. Few texts, so that all stay prepared."""
+
+
+class RowsStatement:
+    """A statement on many rows of `width` values each; `{rows}` in the text stands for the list of rows."""
+
+    def __init__(self, text: str, *, width: int) -> None:
+        self.width: Final = width
+        row = f"({', '.join('?' * width)})"
+        self._texts: Final = {count: text.replace("{rows}", ", ".join([row] * count)).strip() for count in ROW_COUNTS}
+
+    def of(self, count: int) -> str:
+        """Return the text for `count` rows, one of `ROW_COUNTS`."""
+        return self._texts[count]
+
+
+# run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
+# parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, request_id
+INSERT_RUNS: Final = RowsStatement(
+    """
+INSERT INTO runs (
+    run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
+    parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, request_id
+) VALUES {rows} ON CONFLICT DO NOTHING
+""",
+    width=21,
+)
+
+# run_key, name, value, namespace, created_at
+INSERT_LABELS: Final = RowsStatement(
+    "INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES {rows}", width=5
+)
+
+# run_key, sequence, type, version, at, data
+INSERT_HISTORY: Final = RowsStatement(
+    "INSERT INTO history (run_key, sequence, type, version, at, data) VALUES {rows}", width=6
+)
+
+# run_key, fencing_token, sequence expected, sequence, status, stage, progress, priority, updated_at, started_at,
+# closed_at, owner expected: for runs whose status and priority stay, so that no index is touched.
+ADVANCE_RUNS: Final = RowsStatement(
+    """
+UPDATE runs SET sequence = n.column4, stage = n.column6, progress = n.column7, updated_at = n.column9,
+    started_at = n.column10
+FROM (VALUES {rows}) AS n
+WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
+    AND runs.owner = n.column12 AND runs.status = n.column5 AND runs.priority = n.column8
+    AND runs.closed_at IS NULL AND n.column11 IS NULL
+""",
+    width=12,
+)
+
+# The same columns, for any change. A closed run has no owner and is not woken.
+CHANGE_RUNS: Final = RowsStatement(
+    """
+UPDATE runs SET sequence = n.column4, status = n.column5, stage = n.column6, progress = n.column7,
+    priority = n.column8, updated_at = n.column9, started_at = n.column10, closed_at = n.column11,
+    owner = CASE WHEN n.column11 IS NULL THEN runs.owner END,
+    wake_at = CASE WHEN n.column11 IS NULL THEN runs.wake_at END
+FROM (VALUES {rows}) AS n
+WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
+    AND runs.owner = n.column12
+""",
+    width=12,
+)
+
+# run_key, fencing_token, sequence expected, wake_at, now, owner expected
+RELEASE_RUNS: Final = RowsStatement(
+    """
+UPDATE runs SET owner = NULL,
+    wake_at = CASE
+        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1)
+        THEN min(coalesce(n.column4, n.column5), n.column5)
+        ELSE n.column4
+    END
+FROM (VALUES {rows}) AS n
+WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
+    AND runs.owner = n.column6
+""",
+    width=6,
+)
+
+# run_key, message_id, data, at
+INSERT_MESSAGES: Final = RowsStatement(
+    "INSERT INTO inbox (run_key, message_id, data, at) VALUES {rows} ON CONFLICT DO NOTHING", width=4
+)
+
+# run_key, at; each run once
+WAKE_RUNS: Final = RowsStatement(
+    """
+UPDATE runs SET wake_at = min(coalesce(runs.wake_at, n.column2), n.column2)
+FROM (VALUES {rows}) AS n
+WHERE runs.run_key = n.column1 AND runs.owner IS NULL AND runs.closed_at IS NULL
+""",
+    width=2,
+)
+
+# position, run_key
+DELETE_MESSAGES: Final = RowsStatement("DELETE FROM inbox WHERE (position, run_key) IN (VALUES {rows})", width=2)
+
+# new run_key, old run_key
+MOVE_MESSAGES: Final = "UPDATE inbox SET run_key = ? WHERE run_key = ?"
+
+# name, value, run_key
+PUT_LABEL: Final = """
+INSERT INTO run_labels (run_key, name, value, namespace, created_at)
+SELECT run_key, ?, ?, namespace, created_at FROM runs WHERE run_key = ?
+ON CONFLICT (run_key, name) DO UPDATE SET value = excluded.value
+"""
+
+# run_key, name
+DELETE_LABEL: Final = "DELETE FROM run_labels WHERE run_key = ? AND name = ?"
+
+# namespace, id, generation of the predecessor
+SUPERSEDE_RUN: Final = """
+UPDATE runs SET latest = 0 WHERE namespace = ? AND id = ? AND generation = ? AND closed_at IS NOT NULL
+"""
+
+RUN_COLUMNS: Final = """
+    run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
+    parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at,
+    (SELECT json_group_array(json_array(name, value)) FROM run_labels WHERE run_labels.run_key = runs.run_key),
+    recovering
+"""
+"""The columns of `RunSummary`, in the order in which `reads.summary` takes them, from a table named `runs`."""
+
+
+@cache
+def _find(condition: str) -> str:
+    return f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition}"  # noqa: S608 - the conditions are below
+
+
+FIND_RUN: Final = {
+    "by key": _find("run_key = ?"),
+    "latest": _find("namespace = ? AND id = ? ORDER BY generation DESC LIMIT 1"),
+    "by generation": _find("namespace = ? AND id = ? AND generation = ?"),
+}
+"""The lookups of one run."""
+
+# a JSON list of run keys
+TARGETS_BY_KEY: Final = "SELECT run_key, status, owner FROM runs WHERE run_key IN (SELECT value FROM json_each(?))"
+
+# a JSON list of [namespace, id]; gives the place in the list, then the latest generation
+TARGETS_BY_NAME: Final = """
+SELECT wanted.key, runs.run_key, runs.status, runs.owner
+FROM json_each(?) AS wanted
+JOIN runs ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.latest = 1
+"""
+
+# namespace, request_id
+RUN_OF_REQUEST: Final = """
+SELECT run_key, owner FROM runs WHERE namespace = ? AND request_id = ? AND request_id <> ''
+"""
+
+# namespace, id
+LATEST_OF_ID: Final = """
+SELECT run_key, generation, closed_at FROM runs WHERE namespace = ? AND id = ? ORDER BY generation DESC LIMIT 1
+"""
+
+# workflows as a JSON list, now, limit
+RUNS_TO_CLAIM: Final = _over_priorities(
+    """
+SELECT priority, wake_at, run_key FROM runs
+WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority} AND wake_at <= ?2
+    AND workflow IN (SELECT value FROM json_each(?1))
+ORDER BY wake_at, run_key LIMIT ?3
+""",
+    "SELECT run_key FROM ({parts}) ORDER BY priority, wake_at, run_key LIMIT ?3",
+)
+
+# workflows as a JSON list
+NEXT_WAKE: Final = _over_priorities(
+    """
+SELECT wake_at FROM runs
+WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority}
+    AND workflow IN (SELECT value FROM json_each(?1))
+ORDER BY wake_at, run_key LIMIT 1
+""",
+    "SELECT min(wake_at) FROM ({parts})",
+)
+
+# a JSON list of run keys
+RUNS_BY_KEY: Final = f"SELECT {RUN_COLUMNS} FROM runs WHERE run_key IN (SELECT value FROM json_each(?))"  # noqa: S608
+
+# owner, a JSON list of run keys
+TAKE_RUNS: Final = """
+UPDATE runs SET owner = ?, fencing_token = fencing_token + 1, wake_at = NULL, recovering = 0
+WHERE run_key IN (SELECT value FROM json_each(?))
+"""
+
+# owner: its session has ended in good order. What nobody owns is due since it was last written.
+GIVE_BACK_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at WHERE owner = ?"
+
+# now, owner: its session is dead or too late
+FREE_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = ?, recovering = 1 WHERE owner = ?"
+
+# What nobody owns is due since it was last written, whatever time it is now.
+FREE_ALL_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at, recovering = 1 WHERE owner IS NOT NULL"
+
+END_ALL_SESSIONS: Final = "DELETE FROM sessions"
+
+SESSIONS: Final = "SELECT worker_id, lease_until FROM sessions ORDER BY worker_id"
+
+SESSION_IDS: Final = "SELECT worker_id FROM sessions"
+
+# worker_id
+END_SESSION: Final = "DELETE FROM sessions WHERE worker_id = ?"
+
+# new lease_until, worker_id, now
+EXTEND_LEASE: Final = "UPDATE sessions SET lease_until = ? WHERE worker_id = ? AND lease_until > ?"
+
+# worker_id, name, pid, started_at, lease_until, last_commit, last_notice
+PUT_SESSION: Final = """
+INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (worker_id) DO UPDATE SET lease_until = excluded.lease_until
+"""
+
+# the same; the lease of a session that exists stays, a session that others ended comes back without one
+NUMBER_COMMIT: Final = """
+INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
+VALUES (?, ?, ?, ?, 0, ?, ?)
+ON CONFLICT (worker_id) DO UPDATE SET last_commit = excluded.last_commit, last_notice = excluded.last_notice
+"""
+
+# worker_id
+LAST_COMMIT: Final = "SELECT last_commit FROM sessions WHERE worker_id = ?"
+
+NEXT_WORKER_ID: Final = "UPDATE store_meta SET value = value + 1 WHERE name = 'last_worker_id' RETURNING value"
+
+# run_key, after, limit
+READ_HISTORY: Final = """
+SELECT sequence, type, version, at, data FROM history WHERE run_key = ? AND sequence > ? ORDER BY sequence LIMIT ?
+"""
+
+# run_key, limit
+READ_INBOX: Final = """
+SELECT position, data, message_id, at FROM inbox WHERE run_key = ? ORDER BY position LIMIT ?
+"""
+
+LAST_NOTICES: Final = "SELECT worker_id, last_notice FROM sessions"

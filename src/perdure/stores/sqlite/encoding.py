@@ -1,0 +1,246 @@
+"""Writes as parameters of statements, made on the caller's thread.
+
+So a value that cannot be encoded fails its caller alone, and the writer's thread, which competes with the loop for the
+interpreter, has only lists to join. Parameters are flat lists, since one statement takes the values of many rows.
+"""
+
+from typing import Final
+
+import msgspec
+
+from perdure.errors import InternalError
+from perdure.kernel.history import RecordedEvent, encode_event
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.messages import encode_message
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Applied, Creation, Delivery, Release, RunStatus, Transition, Write
+
+__all__ = [
+    "Column",
+    "EncodedCreation",
+    "EncodedDelivery",
+    "EncodedRelease",
+    "EncodedTransition",
+    "EncodedWrite",
+    "encode_write",
+]
+
+Column = int | float | str | None
+"""What stands in one column of one row."""
+
+
+class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A run to be inserted. `child` is the write itself if it comes with a transition of the run's parent."""
+
+    run_key: RunKey
+    ref: RunRef
+    request_id: str
+    row: list[Column]
+    labels: list[Column]
+    history: list[Column]
+    child: Creation | None = None
+
+
+class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A message for an inbox."""
+
+    target: RunKey | RunRef
+    message_id: str
+    data: str
+    at: Timestamp
+
+
+class EncodedRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A run to be given back."""
+
+    run_key: RunKey
+    row: tuple[Column, ...]
+
+
+class EncodedTransition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A run that moves on. `update` is None when `creation` inserts the run."""
+
+    run_key: RunKey
+    update: list[Column] | None
+    creation: EncodedCreation | None
+    history: list[Column]
+    outcome: Applied
+    is_closing: bool
+    status: RunStatus
+    priority: int
+    updated_at: Timestamp
+    sequence: int
+    consumed: tuple[int, ...]
+    deliveries: tuple[EncodedDelivery, ...]
+    creations: tuple[EncodedCreation, ...]
+    labels: dict[str, str | None] | None
+    moves_inbox_to: RunKey | None
+
+
+EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease
+"""A write ready for the writer's thread."""
+
+
+def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
+    """Return a write of the session `owner` as parameters. Raises whatever the encoding of its values raises."""
+    match write:
+        case Transition():
+            return _encode_transition(write)
+        case Creation():
+            return _encode_creation(write)
+        case Delivery():
+            return _encode_delivery(write)
+        case Release():
+            row = (write.run_key, write.fencing_token, write.expected_sequence, write.wake_at, write.now, owner)
+            return EncodedRelease(run_key=write.run_key, row=row)
+
+
+def _encode_transition(write: Transition) -> EncodedTransition:
+    row = write.row
+    run_key = write.run_key
+    is_closing = row.closed_at is not None
+    creation = None
+    update = None
+    if write.creation is None:
+        update = [
+            run_key,
+            write.fencing_token,
+            write.expected_sequence,
+            row.sequence,
+            row.status.value,
+            row.stage,
+            row.progress,
+            row.priority.value,
+            row.updated_at,
+            row.started_at,
+            row.closed_at,
+            write.owner,
+        ]
+    else:
+        creation = _encode_owned_creation(write, write.creation, owner=None if is_closing else write.owner)
+    return EncodedTransition(
+        run_key=run_key,
+        update=update,
+        creation=creation,
+        history=_encode_events(run_key, write.events, after=write.expected_sequence, last=row.sequence),
+        outcome=Applied(run_key, None if is_closing else write.owner),
+        is_closing=is_closing,
+        status=row.status,
+        priority=row.priority.value,
+        updated_at=row.updated_at,
+        sequence=row.sequence,
+        consumed=write.consumed,
+        deliveries=tuple(_encode_delivery(delivery) for delivery in write.deliveries),
+        creations=tuple(_encode_creation(creation, parent_key=run_key) for creation in write.creations),
+        labels=write.labels,
+        moves_inbox_to=write.moves_inbox_to,
+    )
+
+
+def _encode_events(run_key: RunKey, events: tuple[RecordedEvent, ...], *, after: int, last: int) -> list[Column]:
+    parameters: list[Column] = []
+    expected = after
+    for event in events:
+        sequence, type_name, version, at, data = encode_event(event)
+        expected += 1
+        if sequence != expected:
+            break
+        parameters += (run_key, sequence, type_name, version, at, data.decode())
+    else:
+        if expected == last:
+            return parameters
+    raise InternalError(
+        f"the events of a write of run {run_key} must go without gaps from {after + 1} to {last}, "
+        f"and are {[event.sequence for event in events]}"
+    )
+
+
+def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> EncodedCreation:
+    row: list[Column] = [
+        *_identity(write),
+        RunStatus.CREATED.value,
+        "",
+        0.0,
+        write.priority.value,
+        write.tenant,
+        write.parent_key,
+        write.created.at,
+        None,
+        write.created.at,
+        None,
+        1,
+        None,
+        _UNCLAIMED,
+        write.wake_at,
+        write.request_id,
+    ]
+    return EncodedCreation(
+        run_key=write.run_key,
+        ref=write.ref,
+        request_id=write.request_id,
+        row=row,
+        labels=_labels(write),
+        history=_encode_events(write.run_key, (write.created,), after=0, last=1),
+        child=write if parent_key is not None and write.parent_key == parent_key else None,
+    )
+
+
+def _encode_owned_creation(write: Transition, creation: Creation, *, owner: WorkerId | None) -> EncodedCreation:
+    row = write.row
+    columns: list[Column] = [
+        *_identity(creation),
+        row.status.value,
+        row.stage,
+        row.progress,
+        row.priority.value,
+        creation.tenant,
+        creation.parent_key,
+        creation.created.at,
+        row.started_at,
+        row.updated_at,
+        row.closed_at,
+        row.sequence,
+        owner,
+        write.fencing_token,
+        None,
+        creation.request_id,
+    ]
+    return EncodedCreation(
+        run_key=creation.run_key,
+        ref=creation.ref,
+        request_id=creation.request_id,
+        row=columns,
+        labels=_labels(creation),
+        history=[],
+    )
+
+
+_UNCLAIMED: Final = 0
+
+
+def _identity(creation: Creation) -> tuple[Column, ...]:
+    ref = creation.ref
+    return (
+        creation.run_key,
+        ref.namespace,
+        ref.id,
+        ref.generation,
+        creation.workflow,
+        creation.definition_version,
+    )
+
+
+def _labels(creation: Creation) -> list[Column]:
+    parameters: list[Column] = []
+    for name, value in creation.labels.items():
+        parameters += (creation.run_key, name, value, creation.ref.namespace, creation.created.at)
+    return parameters
+
+
+def _encode_delivery(write: Delivery) -> EncodedDelivery:
+    return EncodedDelivery(
+        target=write.target,
+        message_id=write.message_id,
+        data=encode_message(write.message).decode(),
+        at=write.at,
+    )

@@ -1,0 +1,51 @@
+"""From SQLite's errors to the library's: what happened, to which file, and what to do."""
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from perdure.errors import (
+    InternalError,
+    PerdureError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
+
+__all__ = ["store_error"]
+
+
+def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
+    """Return the library's error for one of SQLite's or the operating system's while `doing` something to `path`."""
+    kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
+    cause = str(error) or type(error).__name__
+    return kind(f"{doing} failed on the database {path}: {cause}. {advice}")
+
+
+_FULL: Final = """\
+The disk is full (or the database's size limit is reached); nothing of this call was saved. Make room: calls succeed \
+again by themselves."""
+_LOCKED: Final = """\
+Another program holds the database's lock; nothing of this call was saved. Find it (for example with `fuser`) and end \
+its transaction; calls then succeed again by themselves."""
+_READ_ONLY: Final = """\
+The file or its folder cannot be written by this user; nothing of this call was saved. Give write permission on the \
+file and its folder."""
+_DAMAGED: Final = """\
+The file is damaged or is not an SQLite database. Stop all processes that use it, keep a copy of it and of the files \
+beside it, and restore a backup; or choose another path if it is another program's file."""
+_UNAVAILABLE: Final = """\
+Nothing of this call was saved. Check the disk, its mount and the permissions of the folder; calls succeed again by \
+themselves when the cause is gone."""
+_DEFECT: Final = "This is a defect of Perdure; please report it with this message."
+
+_ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], type[PerdureError], str], ...]] = (
+    ((apsw.FullError,), StoreFullError, _FULL),
+    ((apsw.BusyError, apsw.LockedError), StoreLockedError, _LOCKED),
+    ((apsw.ReadOnlyError, apsw.PermissionsError, PermissionError), StoreUnavailableError, _READ_ONLY),
+    ((apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError), StoreCorruptError, _DAMAGED),
+    ((apsw.IOError, apsw.CantOpenError, apsw.NoMemError, OSError), StoreUnavailableError, _UNAVAILABLE),
+    ((Exception,), InternalError, _DEFECT),
+)

@@ -1,0 +1,89 @@
+"""Locks on files between processes, by flock: they belong to an opening of a file and end with the process.
+
+Not POSIX record locks: those vanish as soon as any code of the process opens and closes the same file.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from perdure.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["FileLock", "demand_file_locks"]
+
+_FIRST_PAUSE_SECONDS: Final = 0.0002
+_LONGEST_PAUSE_SECONDS: Final = 0.005
+
+
+def demand_file_locks() -> None:
+    """Raise UsageError on a platform that cannot lock files in the way the SQLite store needs."""
+    if fcntl is None:
+        raise UsageError(
+            "the SQLite store needs flock, which this platform lacks. Use Linux or macOS (on Windows: WSL), "
+            "or the url 'memory:' for trials."
+        )
+
+
+class FileLock:
+    """A lock file, opened now and locked when asked. Not safe for use by several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def try_exclusive(self) -> bool:
+        """Take the lock alone, without waiting; a shared one held so far is given up either way."""
+        return self._try(fcntl.LOCK_EX)
+
+    def try_shared(self) -> bool:
+        """Take the lock together with others, without waiting."""
+        return self._try(fcntl.LOCK_SH)
+
+    def wait_exclusive(self, *, patience_seconds: float) -> bool:
+        """Take the lock alone; return False if others held it for longer than `patience_seconds`.
+
+        Asks again and again, in pauses of at most 5 ms, because a waiting flock cannot be given a limit.
+        """
+        if self.try_exclusive():
+            return True
+        give_up_at = time.monotonic() + patience_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while time.monotonic() < give_up_at:
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiting processes, keeps no secret
+            if self.try_exclusive():
+                return True
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        return False
+
+    def unlock(self) -> None:
+        """Let others have the lock."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Let go of the lock and the file. Closing twice is harmless."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _try(self, mode: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,129 @@
+"""Opening a database: the order of locks, checks and first writes; and closing it.
+
+1. Wait for the turn (`opening.lock`). Learn whether nobody else has the file open.
+2. If so, make the log durable before SQLite sees it.
+3. Open, check whose the file is and of which version, upgrade the tables.
+4. If nobody else is there, all sessions in the file are dead: give back their runs now.
+5. Begin the session: number, lock, row, in one transaction.
+6. Show the presence to others, and give up the turn.
+"""
+
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from perdure.errors import PerdureError, StoreUnavailableError
+from perdure.kernel.identity import WorkerId
+from perdure.kernel.time import Timestamp
+from perdure.stores.sql import statements
+from perdure.stores.sqlite.connection import demand_sound_sqlite
+from perdure.stores.sqlite.database import Database
+from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.locks import demand_file_locks
+from perdure.stores.sqlite.presence import Presence
+from perdure.stores.sqlite.schema import prepare_schema
+from perdure.stores.sqlite.sessions import Session, free_all, put_session
+from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
+
+__all__ = ["OpenedDatabase", "open_database"]
+
+
+class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    """A database file that is open with a session on it."""
+
+    database: Database
+    presence: Presence
+    session: Session
+
+    def close(self) -> None:
+        """Close the file and leave."""
+        try:
+            self.database.close()
+        finally:
+            self.presence.close(self.session.worker_id)
+
+
+def open_database(
+    path: Path,
+    *,
+    settings: SqliteSettings,
+    vfs: str | None,
+    session_name: str,
+    lease_microseconds: int,
+    now: Timestamp,
+) -> OpenedDatabase:
+    """Open a database and begin a session; blocks. Raises UsageError and StoreErrors."""
+    demand_file_locks()
+    demand_sound_sqlite()
+    try:
+        path = _resolved(path)
+        presence = Presence(path)
+        database = Database(path, settings=settings, vfs=vfs)
+        try:
+            is_alone = presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
+            session = _open(
+                database,
+                presence,
+                is_alone=is_alone,
+                session_name=session_name,
+                lease_microseconds=lease_microseconds,
+                now=now,
+            )
+            presence.end_opening()
+        except BaseException:
+            database.close()
+            presence.close(None)
+            raise
+    except PerdureError:
+        raise
+    except (apsw.Error, OSError) as error:
+        raise store_error(error, path=path, doing="opening") from error
+    return OpenedDatabase(database=database, presence=presence, session=session)
+
+
+def _resolved(path: Path) -> Path:
+    """Return the one path by which all processes name the file, making its folder if only that is missing."""
+    resolved = path.resolve()
+    folder = resolved.parent
+    if not folder.exists():
+        if not folder.parent.is_dir():
+            raise StoreUnavailableError(
+                f"the folder {folder} of the database {path} does not exist, nor does the one above it. "
+                f"Create it, or choose another path."
+            )
+        folder.mkdir(exist_ok=True)
+    if resolved.is_dir():
+        raise StoreUnavailableError(f"{path} is a folder; the database must be a file. Choose a path within it.")
+    return resolved
+
+
+def _open(
+    database: Database,
+    presence: Presence,
+    *,
+    is_alone: bool,
+    session_name: str,
+    lease_microseconds: int,
+    now: Timestamp,
+) -> Session:
+    patience = database.settings.lock_patience_seconds
+    if not presence.writer_lock.wait_exclusive(patience_seconds=patience):
+        raise apsw.BusyError("another process holds the writer's lock")
+    try:
+        if is_alone and is_marked_as_ours(database.path):
+            make_log_durable(database.path)
+        connection = database.open()
+        prepare_schema(connection, path=database.path, now=now)
+        connection.execute("BEGIN IMMEDIATE")
+        if is_alone:
+            free_all(connection)
+        worker_id = WorkerId(connection.execute(statements.NEXT_WORKER_ID).get)
+        presence.begin_session(worker_id)
+        session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
+        put_session(connection, session, now=now)
+        connection.execute("COMMIT")
+    finally:
+        presence.writer_lock.unlock()
+    return session

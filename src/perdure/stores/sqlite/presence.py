@@ -1,0 +1,101 @@
+"""Who is here: the folder of lock files beside the database.
+
+| file             | held                                      | tells                                             |
+|------------------|-------------------------------------------|---------------------------------------------------|
+| opening.lock     | exclusively while a process opens         | openings happen one after the other               |
+| presence.lock    | shared for life; exclusively by the first | no other process has the database open            |
+| writer.lock      | exclusively around each write transaction | nobody else writes                                |
+| session-N.lock   | exclusively for life by session N         | whether session N is alive, without waiting       |
+| session-N.sock   | bound by session N                        | where to send notices (`notices`)                 |
+
+The kernel drops a dead process's locks, so nothing here needs cleaning for correctness; the first opener tidies up.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from perdure.errors import StoreLockedError
+from perdure.kernel.identity import WorkerId
+from perdure.stores.sqlite.locks import FileLock
+
+__all__ = ["Presence", "sidecar_folder"]
+
+
+def sidecar_folder(database: Path) -> Path:
+    """Return the folder of lock files of a database."""
+    return database.with_name(f"{database.name}.perdure")
+
+
+class Presence:
+    """This opening of the database among all others. Used by the writer's thread only."""
+
+    def __init__(self, database: Path) -> None:
+        """Open the lock files. Raises OSError when the folder cannot be made or written."""
+        self.folder: Final = sidecar_folder(database)
+        self.folder.mkdir(exist_ok=True)
+        self.writer_lock: Final = FileLock(self.folder / "writer.lock")
+        self._opening_lock: Final = FileLock(self.folder / "opening.lock")
+        self._presence_lock: Final = FileLock(self.folder / "presence.lock")
+        self._session_lock: FileLock | None = None
+
+    def begin_opening(self, *, patience_seconds: float) -> bool:
+        """Wait for the turn to open the database; return whether nobody else has it open.
+
+        Raises StoreLockedError when others' openings take longer than `patience_seconds`.
+        """
+        if not self._opening_lock.wait_exclusive(patience_seconds=patience_seconds):
+            raise StoreLockedError(
+                f"another process has been opening the database beside {self.folder} for more than "
+                f"{patience_seconds:g} s. If it hangs, end it; then try again."
+            )
+        alone = self._presence_lock.try_exclusive()
+        if alone:
+            self._tidy()
+        return alone
+
+    def end_opening(self) -> None:
+        """Show this process to later openers, and let the next of them begin."""
+        # Every other process that would take it exclusively waits for the opening lock: nobody gets in between.
+        if not self._presence_lock.try_shared():
+            raise StoreLockedError(f"the lock {self._presence_lock.path} is held by something other than Perdure.")
+        self._opening_lock.unlock()
+
+    def begin_session(self, worker_id: WorkerId) -> None:
+        """Take the lock that says that this session is alive."""
+        lock = FileLock(self._session_path(worker_id))
+        if not lock.try_exclusive():
+            lock.close()
+            raise StoreLockedError(f"the lock of the new session {worker_id} in {self.folder} is taken by another.")
+        self._session_lock = lock
+
+    def is_dead(self, worker_id: WorkerId) -> bool:
+        """Whether the process of another session has ended."""
+        path = self._session_path(worker_id)
+        if not path.exists():
+            return True
+        with FileLock(path) as lock:
+            return lock.try_exclusive()
+
+    def forget_session(self, worker_id: WorkerId) -> None:
+        """Remove what a dead session left in the folder."""
+        self._session_path(worker_id).unlink(missing_ok=True)
+        self.socket_path(worker_id).unlink(missing_ok=True)
+
+    def socket_path(self, worker_id: WorkerId) -> Path:
+        """Return where a session listens."""
+        return self.folder / f"session-{worker_id}.sock"
+
+    def close(self, worker_id: WorkerId | None) -> None:
+        """Leave: drop every lock, and remove this session's own files."""
+        if worker_id is not None:
+            self.forget_session(worker_id)
+        for lock in (self._session_lock, self.writer_lock, self._presence_lock, self._opening_lock):
+            if lock is not None:
+                lock.close()
+
+    def _session_path(self, worker_id: WorkerId) -> Path:
+        return self.folder / f"session-{worker_id}.lock"
+
+    def _tidy(self) -> None:
+        for left in self.folder.glob("session-*"):
+            left.unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""The questions: functions of a connection, run on the reader's thread."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from perdure.errors import HistoryError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.time import Timestamp
+from perdure.ports.store import InboxEntry, Page, RunQuery, RunSummary, StoreStatus
+from perdure.stores.sql import statements
+from perdure.stores.sql.listing import counting, cursor_after, listing, prefix_range
+from perdure.stores.sqlite.connection import pragma
+from perdure.stores.sqlite.rows import events_of, inbox_of, summary_of
+from perdure.stores.sqlite.schema import schema_version
+
+__all__ = ["count_runs", "find", "list_runs", "next_wake_at", "read_history", "read_inbox", "status"]
+
+
+def find(connection: apsw.Connection, ref: RunRef | RunKey, *, latest: bool) -> RunSummary | None:
+    """Return a run's row, by key, by id (latest generation) or by generation."""
+    if not isinstance(ref, RunRef):
+        row = connection.execute(statements.FIND_RUN["by key"], (ref,)).get
+    elif latest:
+        row = connection.execute(statements.FIND_RUN["latest"], (ref.namespace, ref.id)).get
+    else:
+        row = connection.execute(statements.FIND_RUN["by generation"], (ref.namespace, ref.id, ref.generation)).get
+    return None if row is None else summary_of(row)
+
+
+def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, limit: int) -> list[RecordedEvent]:
+    """Return the events after `after`. Raises HistoryError."""
+    rows = _fetch(connection, statements.READ_HISTORY, (run_key, after, max(limit, 0)))
+    return events_of(run_key, rows, after=after)
+
+
+def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> list[InboxEntry]:
+    """Return the oldest messages. Raises HistoryError."""
+    return inbox_of(run_key, _fetch(connection, statements.READ_INBOX, (run_key, max(limit, 0))))
+
+
+def next_wake_at(connection: apsw.Connection, workflows: frozenset[str]) -> Timestamp | None:
+    """Return the earliest time at which a run that nobody owns comes due."""
+    names = msgspec.json.encode(sorted(workflows)).decode()
+    found: int | None = connection.execute(statements.NEXT_WAKE, (names,)).get
+    return None if found is None else Timestamp(found)
+
+
+def list_runs(connection: apsw.Connection, query: RunQuery) -> Page:
+    """Return one page. Raises InvalidArgumentError for a cursor that no page gave."""
+    limit = max(query.limit, 0)
+    text, parameters = listing(query, limit=limit + 1, by_id=_has_rare_prefix(connection, query))
+    found = [summary_of(row) for row in connection.execute(text, parameters)]
+    shown = tuple(found[:limit])
+    return Page(runs=shown, next_cursor=cursor_after(shown[-1]) if shown and len(found) > limit else "")
+
+
+def count_runs(connection: apsw.Connection, query: RunQuery) -> int:
+    """Return how many runs match."""
+    text, parameters = counting(query)
+    found: int = connection.execute(text, parameters).get
+    return found
+
+
+def _fetch(connection: apsw.Connection, statement: str, parameters: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """Return the rows of a run, named first among the parameters. Raises HistoryError for text that is none."""
+    try:
+        return list(connection.execute(statement, parameters))
+    except UnicodeDecodeError as error:
+        raise HistoryError(f"the rows of run {parameters[0]} hold text that is not UTF-8: {error}") from error
+
+
+def _has_rare_prefix(connection: apsw.Connection, query: RunQuery) -> bool:
+    """Whether so few runs have the query's id prefix that sorting them is cheaper than passing over all others."""
+    if not query.id_prefix:
+        return False
+    found: int = connection.execute(*prefix_range(query, limit=_RARE + 1)).get
+    return found <= _RARE
+
+
+_RARE: Final = 1_000
+
+
+def status(connection: apsw.Connection, path: Path) -> StoreStatus:
+    """Return facts about the file."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    sizes = [file.stat().st_size if file.exists() else 0 for file in files]
+    facts = {
+        "sqlite": apsw.sqlite_lib_version(),
+        "journal_mode": pragma(connection, "journal_mode"),
+        "page_size": pragma(connection, "page_size"),
+        "page_count": pragma(connection, "page_count"),
+        "free_pages": pragma(connection, "freelist_count"),
+        "log_bytes": sizes[1],
+        "sessions": ", ".join(str(worker_id) for (worker_id,) in connection.execute(statements.SESSION_IDS)),
+    }
+    return StoreStatus(
+        location=str(path),
+        schema_version=schema_version(connection),
+        size_bytes=sum(sizes),
+        facts={name: str(value) for name, value in facts.items()},
+    )

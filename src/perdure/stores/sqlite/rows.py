@@ -1,0 +1,76 @@
+"""Rows of the tables as the port's records."""
+
+from typing import Any
+
+import msgspec
+
+from perdure.errors import HistoryError
+from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.messages import decode_message
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import InboxEntry, RunSummary
+
+__all__ = ["events_of", "inbox_of", "summary_of"]
+
+# Any in this file: a row holds what SQLite found, which the records give its types.
+
+
+def summary_of(row: tuple[Any, ...]) -> RunSummary:
+    """Read the columns `RUN_COLUMNS`. Raises HistoryError for values that no Perdure wrote."""
+    try:
+        return _summary(row)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise HistoryError(f"the row of run {row[0]} ({row[1]}/{row[2]}) cannot be read: {error}") from error
+
+
+def _summary(row: tuple[Any, ...]) -> RunSummary:
+    return RunSummary(
+        run_key=RunKey(row[0]),
+        ref=RunRef(namespace=row[1], id=row[2], generation=row[3]),
+        workflow=row[4],
+        definition_version=row[5],
+        status=RunStatus(row[6]),
+        stage=row[7],
+        progress=row[8],
+        priority=Priority(row[9]),
+        tenant=row[10],
+        parent_key=None if row[11] is None else RunKey(row[11]),
+        created_at=Timestamp(row[12]),
+        started_at=_time(row[13]),
+        updated_at=Timestamp(row[14]),
+        closed_at=_time(row[15]),
+        sequence=row[16],
+        owner=None if row[17] is None else WorkerId(row[17]),
+        fencing_token=FencingToken(row[18]),
+        wake_at=_time(row[19]),
+        labels=dict(_LABELS.decode(row[20])),
+    )
+
+
+def events_of(run_key: RunKey, rows: list[tuple[Any, ...]], *, after: int) -> list[RecordedEvent]:
+    """Read rows of a history that must follow event `after` without gaps. Raises HistoryError."""
+    for expected, row in enumerate(rows, start=after + 1):
+        if row[0] != expected:
+            raise HistoryError(f"event {expected} of run {run_key} is missing: the next one is number {row[0]}")
+    return [decode_event(*row) for row in rows]
+
+
+def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:
+    """Read rows of an inbox. Raises HistoryError for one that cannot be decoded."""
+    try:
+        return [
+            InboxEntry(position=position, message=decode_message(data), message_id=message_id, at=Timestamp(at))
+            for position, data, message_id, at in rows
+        ]
+    except msgspec.DecodeError as error:
+        raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
+
+
+_LABELS: msgspec.json.Decoder[list[tuple[str, str]]] = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+def _time(value: int | None) -> Timestamp | None:
+    return None if value is None else Timestamp(value)

@@ -1,0 +1,93 @@
+"""The tables of one database file: is it ours, is it of our time, and the steps that bring it up to date.
+
+Nothing is written into a file before it is known to be empty or Perdure's, and of a version that this library knows.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from perdure.errors import SchemaTooNewError, StoreCorruptError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sql.migrations import Migration, migrations
+from perdure.stores.sqlite.connection import APPLICATION_ID, pragma, use_log
+
+__all__ = ["prepare_schema", "schema_version"]
+
+_RECORD: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
+) STRICT
+"""
+
+
+def schema_version(connection: apsw.Connection) -> int:
+    """Return the number of the last migration applied, 0 for an empty database."""
+    version = pragma(connection, "user_version")
+    assert isinstance(version, int)
+    return version
+
+
+def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -> None:
+    """Create or upgrade the tables. The caller holds the locks that keep every other process out of the file.
+
+    Raises StoreCorruptError for another program's file, SchemaTooNewError for a newer Perdure's; both are left as
+    they are.
+    """
+    _demand_ours(connection, path=path)
+    known = migrations()
+    found = schema_version(connection)
+    if found > len(known):
+        raise SchemaTooNewError(
+            f"the database {path} has schema version {found}; this Perdure knows versions up to {len(known)}. "
+            f"Nothing was changed. Upgrade Perdure, or choose another database."
+        )
+    if pragma(connection, "application_id") != APPLICATION_ID:
+        # Before the log exists, so that the mark stands in the file itself, where `settling` looks for it.
+        pragma(connection, f"application_id = {APPLICATION_ID}")
+    use_log(connection)
+    _demand_same_texts(connection, path=path, applied=known[:found])
+    for migration in known[found:]:
+        _apply(connection, migration, now=now)
+
+
+def _demand_ours(connection: apsw.Connection, *, path: Path) -> None:
+    if pragma(connection, "application_id") == APPLICATION_ID:
+        return
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if tables or schema_version(connection):
+        raise StoreCorruptError(
+            f"{path} is an SQLite database of another program (it holds {tables} tables and indexes and lacks "
+            f"Perdure's mark). Nothing was changed. Choose another path for Perdure's database."
+        )
+
+
+def _demand_same_texts(connection: apsw.Connection, *, path: Path, applied: tuple[Migration, ...]) -> None:
+    if not applied:
+        return
+    recorded = list(connection.execute("SELECT number, checksum FROM schema_migrations ORDER BY number"))
+    if recorded != [(migration.number, migration.checksum) for migration in applied]:
+        raise StoreCorruptError(
+            f"the tables of {path} were made by other migrations than those of this Perdure, though they carry the "
+            f"same version {len(applied)}. Nothing was changed. Use the Perdure that made it, or restore a backup."
+        )
+
+
+def _apply(connection: apsw.Connection, migration: Migration, *, now: Timestamp) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_RECORD)
+        # Exhausted, since apsw runs a text of several statements lazily.
+        for _ in connection.execute(migration.text):
+            pass
+        connection.execute(
+            "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+            (migration.number, migration.name, migration.checksum, now),
+        )
+        pragma(connection, f"user_version = {migration.number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

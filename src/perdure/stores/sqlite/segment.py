@@ -1,0 +1,274 @@
+"""Writes of many runs applied by few statements.
+
+A segment collects writes whose order among each other does not matter: no run twice, no message to a run that a later
+write of the same segment changes. `Segment.accepts` says whether the next write fits; the writer applies the segment
+and begins a new one when it does not. So the outcome is that of applying all writes one after the other.
+
+Every statement's count of changed rows is compared with the number of its rows. A difference raises `MismatchError`:
+some write of the segment is to be refused, and the caller applies them again one by one (`exact`).
+"""
+
+from collections.abc import Iterable
+from typing import Final, assert_never
+
+import apsw
+import msgspec
+
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus
+from perdure.stores.sql import statements
+from perdure.stores.sql.statements import ROW_COUNTS, RowsStatement
+from perdure.stores.sqlite.encoding import (
+    Column,
+    EncodedCreation,
+    EncodedDelivery,
+    EncodedRelease,
+    EncodedTransition,
+    EncodedWrite,
+)
+
+__all__ = ["KnownRuns", "MismatchError", "News", "Segment"]
+
+KnownRuns = dict[RunKey, tuple[RunStatus, int]]
+"""Status and priority of runs as this process last wrote them: only a hint which of two UPDATE statements to use."""
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class MismatchError(Exception):
+    """Some write of the segment does not apply; nothing of the segment may stay."""
+
+
+class News:
+    """What a transaction did that other processes may wait for."""
+
+    def __init__(self) -> None:
+        """Begin with no news."""
+        self.run_keys: set[RunKey] = set()
+        self.is_ready = False
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return self.is_ready or bool(self.run_keys)
+
+
+class Segment:
+    """Writes that can be applied together. `is_exact` trusts no hint: for a single write after a mismatch."""
+
+    def __init__(self, *, known: KnownRuns, news: News, is_exact: bool = False) -> None:
+        self._known: Final = known
+        self._news: Final = news
+        self._is_exact: Final = is_exact
+        self._outcomes: list[Outcome | EncodedDelivery] = []
+        self._run_keys: set[RunKey] = set()
+        self._targets: set[RunKey] = set()
+        self._has_named_targets = False
+        self._first_generations: list[Column] = []
+        self._later_generations: list[EncodedCreation] = []
+        self._advances: list[Column] = []
+        self._changes: list[Column] = []
+        self._releases: list[Column] = []
+        self._history: list[Column] = []
+        self._labels: list[Column] = []
+        self._consumed: list[Column] = []
+        self._deliveries: list[EncodedDelivery] = []
+        self._moves: list[EncodedTransition] = []
+        self._relabelled: list[EncodedTransition] = []
+
+    def accepts(self, write: EncodedWrite) -> bool:
+        """Whether a write may join without its order among the others mattering."""
+        match write:
+            case EncodedDelivery():
+                return True
+            case EncodedTransition():
+                keys = (write.run_key, *(creation.run_key for creation in write.creations))
+            case EncodedCreation() | EncodedRelease():
+                keys = (write.run_key,)
+            case _:
+                assert_never(write)
+        if self._has_named_targets:
+            return False
+        return not any(key in self._run_keys or key in self._targets for key in keys)
+
+    def add(self, write: EncodedWrite) -> None:
+        """Let a write join that the segment accepts."""
+        match write:
+            case EncodedTransition():
+                self._add_transition(write)
+                self._outcomes.append(write.outcome)
+            case EncodedCreation():
+                self._add_creation(write)
+                self._outcomes.append(Applied(write.run_key))
+            case EncodedRelease():
+                self._run_keys.add(write.run_key)
+                self._known.pop(write.run_key, None)
+                self._releases += write.row
+                self._news.is_ready = True
+                self._outcomes.append(Applied(write.run_key))
+            case EncodedDelivery():
+                self._add_delivery(write)
+                self._outcomes.append(write)
+
+    def apply(self, connection: apsw.Connection) -> list[Outcome]:
+        """Write all; return the outcomes in the order of adding. Raises MismatchError and apsw's errors."""
+        _execute(connection, statements.INSERT_RUNS, self._first_generations)
+        _execute(connection, statements.ADVANCE_RUNS, self._advances)
+        _execute(connection, statements.CHANGE_RUNS, self._changes)
+        _execute(connection, statements.RELEASE_RUNS, self._releases)
+        for creation in self._later_generations:
+            _insert_later_generation(connection, creation)
+        _execute(connection, statements.INSERT_LABELS, self._labels)
+        _execute(connection, statements.INSERT_HISTORY, self._history)
+        _execute(connection, statements.DELETE_MESSAGES, self._consumed, is_counted=False)
+        for transition in self._relabelled:
+            _relabel(connection, transition)
+        for transition in self._moves:
+            _move_inbox(connection, transition)
+        if not self._deliveries:
+            return [outcome for outcome in self._outcomes if not isinstance(outcome, EncodedDelivery)]
+        delivered = _deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
+        by_delivery = {id(delivery): outcome for delivery, outcome in zip(self._deliveries, delivered, strict=True)}
+        return [
+            by_delivery[id(outcome)] if isinstance(outcome, EncodedDelivery) else outcome for outcome in self._outcomes
+        ]
+
+    def _add_transition(self, write: EncodedTransition) -> None:
+        key = write.run_key
+        self._run_keys.add(key)
+        if write.creation is not None:
+            self._add_creation(write.creation)
+        if write.update is not None:
+            is_known = not self._is_exact and self._known.get(key) == (write.status, write.priority)
+            rows = self._advances if is_known and not write.is_closing else self._changes
+            rows += write.update
+        self._news.run_keys.add(key)
+        if write.is_closing:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = (write.status, write.priority)
+        self._history += write.history
+        for position in write.consumed:
+            self._consumed += (position, key)
+        for creation in write.creations:
+            self._add_creation(creation)
+        for delivery in write.deliveries:
+            self._add_delivery(delivery)
+        if write.labels:
+            self._relabelled.append(write)
+        if write.moves_inbox_to is not None:
+            self._moves.append(write)
+
+    def _add_creation(self, creation: EncodedCreation) -> None:
+        self._run_keys.add(creation.run_key)
+        if creation.ref.generation == 1:
+            self._first_generations += creation.row
+        else:
+            self._later_generations.append(creation)
+        self._labels += creation.labels
+        self._history += creation.history
+        self._news.is_ready = True
+
+    def _add_delivery(self, delivery: EncodedDelivery) -> None:
+        self._deliveries.append(delivery)
+        if isinstance(delivery.target, RunRef):
+            self._has_named_targets = True
+        else:
+            self._targets.add(delivery.target)
+
+
+def _deliver(
+    connection: apsw.Connection, deliveries: list[EncodedDelivery], *, news: News, is_exact: bool
+) -> list[Outcome]:
+    """Put messages into inboxes and make the runs due that nobody owns; return each delivery's outcome."""
+    targets = _targets(connection, {delivery.target for delivery in deliveries})
+    outcomes: list[Outcome] = []
+    messages: list[Column] = []
+    wakes: dict[RunKey, int] = {}
+    for delivery in deliveries:
+        found = targets.get(delivery.target)
+        if found is None:
+            outcomes.append(Missing(delivery.target))
+            continue
+        run_key, status, owner = found
+        if status.is_closed:
+            outcomes.append(Closed(run_key, status))
+            continue
+        outcomes.append(Applied(run_key, owner))
+        message = (run_key, delivery.message_id, delivery.data, delivery.at)
+        if is_exact and not _insert_message(connection, message):
+            continue
+        messages += message
+        news.run_keys.add(run_key)
+        if owner is None:
+            news.is_ready = True
+            wakes[run_key] = min(wakes.get(run_key, delivery.at), delivery.at)
+    if not is_exact:
+        _execute(connection, statements.INSERT_MESSAGES, messages)
+    _execute(connection, statements.WAKE_RUNS, [value for wake in wakes.items() for value in wake])
+    return outcomes
+
+
+def _insert_message(connection: apsw.Connection, message: tuple[Column, ...]) -> bool:
+    """Insert a message; return False if the inbox holds it already."""
+    connection.execute(statements.INSERT_MESSAGES.of(1), message)
+    return connection.changes() == 1
+
+
+def _targets(
+    connection: apsw.Connection, wanted: set[RunKey | RunRef]
+) -> dict[RunKey | RunRef, tuple[RunKey, RunStatus, WorkerId | None]]:
+    keys = [target for target in wanted if not isinstance(target, RunRef)]
+    refs = [target for target in wanted if isinstance(target, RunRef)]
+    found: dict[RunKey | RunRef, tuple[RunKey, RunStatus, WorkerId | None]] = {}
+    if keys:
+        for run_key, status, owner in connection.execute(statements.TARGETS_BY_KEY, (_json(keys),)):
+            found[run_key] = (run_key, RunStatus(status), owner)
+    if refs:
+        names = _json([(ref.namespace, ref.id) for ref in refs])
+        for place, run_key, status, owner in connection.execute(statements.TARGETS_BY_NAME, (names,)):
+            found[refs[place]] = (run_key, RunStatus(status), owner)
+    return found
+
+
+def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreation) -> None:
+    ref = creation.ref
+    connection.execute(statements.SUPERSEDE_RUN, (ref.namespace, ref.id, ref.generation - 1))
+    if connection.changes() != 1:
+        raise MismatchError
+    _execute(connection, statements.INSERT_RUNS, creation.row)
+
+
+def _relabel(connection: apsw.Connection, transition: EncodedTransition) -> None:
+    assert transition.labels is not None
+    for name, value in transition.labels.items():
+        if value is None:
+            connection.execute(statements.DELETE_LABEL, (transition.run_key, name))
+        else:
+            connection.execute(statements.PUT_LABEL, (name, value, transition.run_key))
+
+
+def _move_inbox(connection: apsw.Connection, transition: EncodedTransition) -> None:
+    connection.execute(statements.MOVE_MESSAGES, (transition.moves_inbox_to, transition.run_key))
+    if connection.changes():
+        connection.execute(statements.WAKE_RUNS.of(1), (transition.moves_inbox_to, transition.updated_at))
+
+
+def _execute(
+    connection: apsw.Connection, statement: RowsStatement, parameters: list[Column], *, is_counted: bool = True
+) -> None:
+    """Run a statement on all rows, in pieces of the prepared sizes. Raises MismatchError if not every row counted."""
+    width = statement.width
+    done = 0
+    left = len(parameters) // width
+    for count in ROW_COUNTS:
+        while left >= count:
+            end = done + count * width
+            connection.execute(statement.of(count), parameters[done:end])
+            if is_counted and connection.changes() != count:
+                raise MismatchError
+            done = end
+            left -= count
+
+
+def _json(values: Iterable[object]) -> str:
+    return _ENCODER.encode(values).decode()

@@ -1,0 +1,116 @@
+"""Sessions and claims: who owns which run. Functions of a connection, run within the writer's transaction."""
+
+import os
+from collections.abc import Callable
+
+import apsw
+import msgspec
+
+from perdure.kernel.identity import FencingToken, RunKey, WorkerId
+from perdure.kernel.time import Timestamp
+from perdure.ports.store import ClaimedRun
+from perdure.stores.sql import statements
+from perdure.stores.sqlite.rows import summary_of
+from perdure.stores.sqlite.segment import News
+
+__all__ = ["Session", "claim", "end_session", "free_all", "free_expired", "number_commit", "put_session", "renew"]
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """This process's session."""
+
+    worker_id: WorkerId
+    name: str
+    started_at: Timestamp
+    lease_microseconds: int
+
+
+def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> None:
+    """Insert the session's row, or extend its lease."""
+    row = (*_identity(session), now + session.lease_microseconds, 0, 0)
+    connection.execute(statements.PUT_SESSION, row)
+
+
+def number_commit(connection: apsw.Connection, session: Session, *, number: int, notice: int) -> None:
+    """Note within a transaction which of the session's commits and notices it is."""
+    connection.execute(statements.NUMBER_COMMIT, (*_identity(session), number, notice))
+
+
+def claim(
+    connection: apsw.Connection, session: Session, *, now: Timestamp, limit: int, workflows: frozenset[str]
+) -> list[ClaimedRun]:
+    """Take due runs that nobody owns, best class and longest due first."""
+    names = _json(sorted(workflows))
+    found = connection.execute(statements.RUNS_TO_CLAIM, (names, now, max(limit, 0)))
+    keys = [RunKey(run_key) for (run_key,) in found]
+    if not keys:
+        return []
+    rows = {row[0]: row for row in connection.execute(statements.RUNS_BY_KEY, (_json(keys),))}
+    connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(keys)))
+    return [_claimed(rows[key], owner=session.worker_id) for key in keys]
+
+
+def renew(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> bool:
+    """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False."""
+    lease_until = now + session.lease_microseconds
+    connection.execute(statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
+    if connection.changes():
+        return True
+    _free(connection, session.worker_id, news, now=now)
+    put_session(connection, session, now=now)
+    return False
+
+
+def free_expired(
+    connection: apsw.Connection,
+    session: Session,
+    news: News,
+    *,
+    now: Timestamp,
+    is_dead: Callable[[WorkerId], bool],
+) -> int:
+    """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed."""
+    freed = 0
+    for worker_id, lease_until in list(connection.execute(statements.SESSIONS)):
+        gone = worker_id != session.worker_id and is_dead(worker_id)
+        if gone or lease_until <= now:
+            freed += _free(connection, worker_id, news, now=now)
+        if gone:
+            connection.execute(statements.END_SESSION, (worker_id,))
+    return freed
+
+
+def free_all(connection: apsw.Connection) -> None:
+    """Give back the runs of every session, all known to be dead, and forget the sessions."""
+    connection.execute(statements.FREE_ALL_RUNS)
+    connection.execute(statements.END_ALL_SESSIONS)
+
+
+def end_session(connection: apsw.Connection, session: Session, news: News) -> None:
+    """Give back the session's runs in good order and remove its row."""
+    connection.execute(statements.GIVE_BACK_RUNS, (session.worker_id,))
+    news.is_ready = news.is_ready or connection.changes() > 0
+    connection.execute(statements.END_SESSION, (session.worker_id,))
+
+
+def _free(connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp) -> int:
+    connection.execute(statements.FREE_RUNS, (now, worker_id))
+    freed = connection.changes()
+    news.is_ready = news.is_ready or freed > 0
+    return freed
+
+
+def _identity(session: Session) -> tuple[int, str, int, int]:
+    return (session.worker_id, session.name, os.getpid(), session.started_at)
+
+
+def _claimed(row: tuple[object, ...], *, owner: WorkerId) -> ClaimedRun:
+    found = summary_of(row)
+    taken = msgspec.structs.replace(
+        found, owner=owner, fencing_token=FencingToken(found.fencing_token + 1), wake_at=None
+    )
+    return ClaimedRun(summary=taken, recovered=bool(row[-1]))
+
+
+def _json(values: object) -> str:
+    return msgspec.json.encode(values).decode()

@@ -1,0 +1,187 @@
+"""The SQLite store as the engine sees it: the port `RunStore` on the event loop's thread."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from perdure.errors import StoreError, UsageError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.transition import Outcome, Write
+from perdure.ports.clock import Clock
+from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunQuery, RunSummary, StoreStatus
+from perdure.stores.sqlite import reads
+from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.opened import OpenedDatabase, open_database
+from perdure.stores.sqlite.reader import Reader
+from perdure.stores.sqlite.segment import News
+from perdure.stores.sqlite.sessions import claim, end_session, free_expired, renew
+from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.writer import Writer
+
+__all__ = ["SqliteStore"]
+
+_KEYS_PER_SESSION_BITS: Final = 32
+
+
+class SqliteStore:
+    """One session on a database file. See the package's docstring for the promises and the parts."""
+
+    def __init__(
+        self, path: Path, *, settings: SqliteSettings | None = None, clock: Clock | None = None, vfs: str | None = None
+    ) -> None:
+        """Prepare; `open` does the work. `clock` says when a lease begins; `vfs` names a file system of apsw's."""
+        self._path: Final = path.absolute()
+        self._settings: Final = settings or SqliteSettings()
+        self._clock: Final = clock or _SystemClock()
+        self._vfs: Final = vfs
+        self._opened: OpenedDatabase | None = None
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._next_run_key = 0
+        self._on_changes: Callable[[Changes], None] | None = None
+
+    @property
+    def location(self) -> str:
+        """The database file's path."""
+        return str(self._path)
+
+    async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
+        """Open (and create or upgrade) the file and begin a session.
+
+        Raises UsageError if this store is open already or the platform lacks file locks, and the StoreError that says
+        why the file cannot be used: StoreUnavailableError, StoreLockedError, StoreCorruptError, SchemaTooNewError,
+        StoreVersionError.
+        """
+        if self._opened is not None:
+            raise UsageError("this store is open already: each session needs a store of its own")
+        self._on_changes = on_changes
+        loop = asyncio.get_running_loop()
+        opened = await loop.run_in_executor(
+            None,
+            lambda: open_database(
+                self._path,
+                settings=self._settings,
+                vfs=self._vfs,
+                session_name=session_name,
+                lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
+                now=self._clock.now(),
+            ),
+        )
+        self._opened = opened
+        self._next_run_key = opened.session.worker_id << _KEYS_PER_SESSION_BITS
+        self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._vfs)
+        self._writer = Writer(
+            opened.database,
+            lock=opened.presence.writer_lock,
+            session=opened.session,
+            loop=loop,
+            publish=self._publish,
+        )
+        self._writer.start()
+        return opened.session.worker_id
+
+    async def close(self) -> None:
+        """Give back every run of this session, end it and let go of the file. Closing twice does nothing."""
+        opened, writer, reader = self._opened, self._writer, self._reader
+        if opened is None or writer is None or reader is None:
+            return
+        self._opened = self._writer = self._reader = None
+        try:
+            await writer.call(lambda connection, news: end_session(connection, opened.session, news))
+        finally:
+            writer.stop()
+            await asyncio.get_running_loop().run_in_executor(None, writer.join)
+            await reader.close()
+            opened.close()
+
+    def new_run_key(self) -> RunKey:
+        """Return a key never given out before: the session's number and a count."""
+        self._next_run_key += 1
+        return RunKey(self._next_run_key)
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes in one transaction; return their outcomes once they are durable. See the port."""
+        owner = self._session_id()
+        encoded = [encode_write(write, owner=owner) for write in writes]
+        return await self._writing().commit(encoded)
+
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+        """Take due runs that nobody owns. Complexity: their number, plus the due runs of other workflows passed."""
+        session = self._open().session
+        return await self._writing().call(
+            lambda connection, _: claim(connection, session, now=now, limit=limit, workflows=workflows)
+        )
+
+    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+        """Return when the next run that nobody owns comes due."""
+        return await self._reading().ask(lambda connection: reads.next_wake_at(connection, workflows))
+
+    async def renew_lease(self, *, now: Timestamp) -> bool:
+        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
+        session = self._open().session
+        return await self._writing().call(lambda connection, news: renew(connection, session, news, now=now))
+
+    async def free_expired(self, *, now: Timestamp) -> int:
+        """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
+        opened = self._open()
+        is_dead = opened.presence.is_dead
+        return await self._writing().call(
+            lambda connection, news: free_expired(connection, opened.session, news, now=now, is_dead=is_dead)
+        )
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """Return events in their order. Raises HistoryError for gaps and undecodable rows."""
+        return await self._reading().ask(
+            lambda connection: reads.read_history(connection, run_key, after=after, limit=limit)
+        )
+
+    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""
+        return await self._reading().ask(lambda connection: reads.read_inbox(connection, run_key, limit=limit))
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        """Return a run's row."""
+        return await self._reading().ask(lambda connection: reads.find(connection, ref, latest=latest))
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
+        return await self._reading().ask(lambda connection: reads.list_runs(connection, query))
+
+    async def count_runs(self, query: RunQuery) -> int:
+        """Return how many runs match."""
+        return await self._reading().ask(lambda connection: reads.count_runs(connection, query))
+
+    async def status(self) -> StoreStatus:
+        """Return sizes, versions, the settings read back and who is alive."""
+        path = self._open().database.path
+        return await self._reading().ask(lambda connection: reads.status(connection, path))
+
+    def _open(self) -> OpenedDatabase:
+        if self._opened is None:
+            raise StoreError(f"the store on {self._path} is not open")
+        return self._opened
+
+    def _session_id(self) -> WorkerId:
+        return self._open().session.worker_id
+
+    def _writing(self) -> Writer:
+        self._open()
+        assert self._writer is not None
+        return self._writer
+
+    def _reading(self) -> Reader:
+        self._open()
+        assert self._reader is not None
+        return self._reader
+
+    def _publish(self, news: News, number: int) -> None:
+        pass
+
+
+class _SystemClock:
+    def now(self) -> Timestamp:
+        return Timestamp(time.time_ns() // 1_000)

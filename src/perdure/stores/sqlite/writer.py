@@ -1,0 +1,239 @@
+"""The one thread that writes: it takes all that waits, applies it in one transaction, and answers once.
+
+**Group commit.** While a transaction is being made durable, further jobs gather; the next transaction takes them all
+(up to a limit). Nothing waits on purpose: a lone job is committed at once.
+
+**Failures.** An error before COMMIT rolls back: nothing of the transaction is in the file, every job of it gets the
+error. An error from COMMIT is settled first (`database`). An error that one job causes harms that job alone.
+
+**Turn.** `writer.lock` is held from before BEGIN until after COMMIT; callers are answered before it is let go, so that
+their next steps overlap with it.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
+from perdure.kernel.transition import Outcome
+from perdure.stores.sqlite.application import Call, Commit, Job, apply_one_by_one, apply_together
+from perdure.stores.sqlite.database import Database
+from perdure.stores.sqlite.encoding import EncodedWrite
+from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.locks import FileLock
+from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News
+from perdure.stores.sqlite.sessions import Session, number_commit
+
+__all__ = ["Writer"]
+
+Result = TypeVar("Result")
+
+_FIRST_PAUSE_SECONDS: Final = 0.05
+
+
+class Writer:
+    """The thread and its queue. Made by the store once the database is open and the session begun."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lock: FileLock,
+        session: Session,
+        loop: asyncio.AbstractEventLoop,
+        publish: Callable[[News, int], None],
+    ) -> None:
+        """Take over an open database. `publish` is told the news of each transaction that has any, and their number."""
+        self._database: Final = database
+        self._path: Final[Path] = database.path
+        self._lock: Final = lock
+        self._session: Final = session
+        self._loop: Final = loop
+        self._publish: Final = publish
+        self._limit: Final = database.settings.writes_per_transaction
+        self._jobs: Final[queue.SimpleQueue[Job | None]] = queue.SimpleQueue()
+        self._known: Final[KnownRuns] = {}
+        self._stopping: Final = threading.Event()
+        self._left_over: Job | None = None
+        self._thread: Final = threading.Thread(target=self._run, name="perdure-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def commit(self, writes: Sequence[EncodedWrite]) -> asyncio.Future[list[Outcome]]:
+        """Ask for writes of one caller to be committed."""
+        answer: asyncio.Future[list[Outcome]] = self._loop.create_future()
+        self._jobs.put(Commit(writes, answer))
+        return answer
+
+    def call(self, function: Callable[[apsw.Connection, News], Result]) -> asyncio.Future[Result]:
+        """Ask for a function to be run in a transaction; it may be run twice, and only the last run counts."""
+        answer: asyncio.Future[Result] = self._loop.create_future()
+        self._jobs.put(Call(function, answer))
+        return answer
+
+    def stop(self) -> None:
+        """Ask the thread to end after what it was asked so far; what cannot be settled then stays unsettled."""
+        self._stopping.set()
+        self._jobs.put(None)
+
+    def join(self) -> None:
+        """Wait for the thread to end."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while jobs := self._take():
+            news = self._process(jobs)
+            try:
+                self._loop.call_soon_threadsafe(_answer, jobs)
+            except RuntimeError:
+                # The loop is closed: nobody waits for answers any more.
+                return
+            finally:
+                self._lock.unlock()
+            if news:
+                self._publish(news, self._database.last_notice)
+
+    def _take(self) -> list[Job]:
+        """Wait for a job, then take what waits with it; an empty list says that the thread shall end."""
+        first = self._left_over or self._jobs.get()
+        self._left_over = None
+        if first is None:
+            return []
+        jobs = [first]
+        size = first.size
+        while size < self._limit:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            if size + job.size > self._limit:
+                self._left_over = job
+                break
+            jobs.append(job)
+            size += job.size
+        return jobs
+
+    def _process(self, jobs: list[Job]) -> News:
+        """Apply jobs in one transaction and note in each its result or error; return what others may wait for.
+
+        The writer's lock is left as it is: the caller lets it go.
+        """
+        patience = self._database.settings.lock_patience_seconds
+        if not self._lock.wait_exclusive(patience_seconds=patience):
+            return _fail(jobs, self._locked(patience))
+        try:
+            connection = self._database.connection()
+            connection.execute("BEGIN IMMEDIATE")
+            before = connection.total_changes()
+            news = self._apply(connection, jobs)
+            if connection.total_changes() == before:
+                connection.execute("ROLLBACK")
+                return News()
+            number = self._number(connection, news)
+        except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
+            return _fail(jobs, self._abandon(error))
+        try:
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - as above; the outcome is unknown until it is settled
+            failure = self._settle(error, number)
+            if failure is not None:
+                return _fail(jobs, failure)
+        return news
+
+    def _apply(self, connection: apsw.Connection, jobs: list[Job]) -> News:
+        news = News()
+        try:
+            apply_together(connection, jobs, known=self._known, news=news)
+        except (MismatchError, apsw.ConstraintError):
+            connection.execute("ROLLBACK")
+            self._known.clear()
+            news = News()
+            connection.execute("BEGIN IMMEDIATE")
+            apply_one_by_one(connection, jobs, known=self._known, news=news)
+        return news
+
+    def _number(self, connection: apsw.Connection, news: News) -> int:
+        database = self._database
+        database.last_commit += 1
+        if news:
+            database.last_notice += 1
+        number_commit(connection, self._session, number=database.last_commit, notice=database.last_notice)
+        return database.last_commit
+
+    def _abandon(self, error: Exception) -> PerdureError:
+        """Undo a transaction that met an error before COMMIT: nothing of it can be in the file."""
+        self._known.clear()
+        try:
+            self._database.roll_back()
+        except apsw.Error:
+            self._database.distrust()
+        if not isinstance(error, _HARMLESS):
+            self._database.distrust()
+        return self._error(error)
+
+    def _settle(self, error: Exception, number: int) -> PerdureError | None:
+        """Find out what became of a COMMIT that raised; return None if it is in the file, else the error to answer."""
+        self._known.clear()
+        self._database.distrust()
+        longest = self._database.settings.settling_pause_seconds
+        pause = min(_FIRST_PAUSE_SECONDS, longest)
+        while True:
+            try:
+                return None if self._database.settle(self._session, number=number) else self._error(error)
+            except (apsw.Error, OSError) as again:
+                if isinstance(error, apsw.FullError) and isinstance(again, apsw.FullError):
+                    # The log's pages are written in order, the one that commits last: it did not fit.
+                    return self._error(error)
+            self._lock.unlock()
+            if self._stopping.wait(pause):
+                return StoreUnavailableError(
+                    f"committing failed on the database {self._path}: {error}. The store was closed before it could "
+                    f"be found out whether this call was saved; look it up after the next opening."
+                )
+            pause = min(pause * 2, longest)
+            while not self._lock.wait_exclusive(patience_seconds=longest):
+                if self._stopping.is_set():
+                    break
+
+    def _error(self, error: Exception) -> PerdureError:
+        if isinstance(error, PerdureError):
+            return error
+        failure = store_error(error, path=self._path, doing="committing")
+        failure.__cause__ = error
+        return failure
+
+    def _locked(self, patience: float) -> PerdureError:
+        return StoreLockedError(
+            f"another process has been writing to {self._path} for more than {patience:g} s; nothing of this call "
+            f"was saved. If that process hangs or is stopped, end it; calls then succeed again by themselves."
+        )
+
+
+_HARMLESS: Final = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.ReadOnlyError, PerdureError)
+
+
+def _fail(jobs: list[Job], error: PerdureError) -> News:
+    for job in jobs:
+        job.error = error
+    return News()
+
+
+def _answer(jobs: list[Job]) -> None:
+    """Answer the callers of one transaction, on the loop's thread."""
+    for job in jobs:
+        if job.answer.done():
+            continue
+        if job.error is None:
+            job.answer.set_result(job.result)
+        else:
+            job.answer.set_exception(job.error)
