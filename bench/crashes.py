@@ -14,12 +14,11 @@ from statistics import median
 from typing import Final
 
 from bench.conditions import cpu_seconds
-from bench.flows import expect, keep_in_flight
+from bench.flows import expect, keep_in_flight, warm_up
 from bench.protocol import OpenEngine, Run
 from bench.recording import RECORDING, Ledger, StepClock
 from bench.records import Figure, Request
 
-_STARTERS: Final = 50
 _LONG: Final = "long"
 _DONE_BEFORE_KILL: Final = 0.98
 _FIRST_STEP_COUNTED: Final = 10
@@ -28,7 +27,7 @@ Phase = Callable[[OpenEngine, Request], Awaitable[list[Figure]]]
 
 
 async def recovery_until_the_kill(open_engine: OpenEngine, request: Request) -> list[Figure]:
-    """W5, first process: start all runs; the ledger kills it in the step after half of the steps."""
+    """W5, first process: start all runs at once; the ledger kills it in the step after half of the steps."""
     size = request.size
     ledger = Ledger(path=_ledger_path(request), kill_at=size["runs"] * size["steps"] // 2 + 1)
     ledger.open()
@@ -40,7 +39,7 @@ async def recovery_until_the_kill(open_engine: OpenEngine, request: Request) -> 
             runs.append(await engine.ledgered(f"crash-{number}", number, size["steps"]))
             ledger.acknowledged(number)
 
-        await keep_in_flight(_STARTERS, range(size["runs"]), start)
+        await keep_in_flight(size["runs"], range(size["runs"]), start)
         await asyncio.gather(*(run.result() for run in runs))
     raise AssertionError("the process was to be killed at half of the steps, but all of them ran")
 
@@ -86,6 +85,7 @@ async def long_run_until_the_kill(open_engine: OpenEngine, request: Request) -> 
     """W8, first process."""
     RECORDING.clock = StepClock(path=_clock_path(request), kill_at=_done_before_kill(request) + 1)
     async with open_engine(request.database) as engine:
+        await warm_up(engine)  # or the first steps would look dearer than the last
         run = await engine.long(_LONG, request.size["steps"])
         await run.result()
     raise AssertionError("the process was to be killed in its long run, but the run ended")

@@ -71,7 +71,7 @@ WORKLOADS: Final = {
         ),
         Workload(
             name="W5",
-            sentence="runs of 5 steps; SIGKILL at half of the steps, restart: until all are complete",
+            sentence="runs of 5 steps, all at once; SIGKILL at half of the steps, restart: until all are complete",
             size={"runs": 500, "steps": 5},
             quick={"runs": 40, "steps": 5},
             phases=CRASHED,
