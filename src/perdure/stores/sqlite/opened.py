@@ -21,6 +21,7 @@ from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
+from perdure.stores.sqlite.notices import Mailbox
 from perdure.stores.sqlite.presence import Presence
 from perdure.stores.sqlite.schema import prepare_schema
 from perdure.stores.sqlite.sessions import Session, free_all, put_session
@@ -31,11 +32,13 @@ __all__ = ["OpenedDatabase", "open_database"]
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """A database file that is open with a session on it."""
+    """A database file that is open with a session on it, and the other sessions with the numbers of their notices."""
 
     database: Database
     presence: Presence
     session: Session
+    mailbox: Mailbox | None
+    others: dict[WorkerId, int]
 
     def close(self) -> None:
         """Close the file and leave."""
@@ -63,7 +66,7 @@ def open_database(
         database = Database(path, settings=settings, vfs=vfs)
         try:
             is_alone = presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
-            session = _open(
+            opened = _open(
                 database,
                 presence,
                 is_alone=is_alone,
@@ -80,7 +83,7 @@ def open_database(
         raise
     except (apsw.Error, OSError) as error:
         raise store_error(error, path=path, doing="opening") from error
-    return OpenedDatabase(database=database, presence=presence, session=session)
+    return opened
 
 
 def _resolved(path: Path) -> Path:
@@ -107,7 +110,7 @@ def _open(
     session_name: str,
     lease_microseconds: int,
     now: Timestamp,
-) -> Session:
+) -> OpenedDatabase:
     patience = database.settings.lock_patience_seconds
     if not presence.writer_lock.wait_exclusive(patience_seconds=patience):
         raise apsw.BusyError("another process holds the writer's lock")
@@ -122,8 +125,18 @@ def _open(
         worker_id = WorkerId(connection.execute(statements.NEXT_WORKER_ID).get)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
+        mailbox = _mailbox(presence, worker_id)
+        others = {WorkerId(other): number for other, number in connection.execute(statements.LAST_NOTICES)}
         put_session(connection, session, now=now)
         connection.execute("COMMIT")
     finally:
         presence.writer_lock.unlock()
-    return session
+    return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
+
+
+def _mailbox(presence: Presence, worker_id: WorkerId) -> Mailbox | None:
+    """Return the session's socket, None where the file system or the platform has no sockets in folders."""
+    try:
+        return Mailbox(presence.folder, presence.socket_path(worker_id))
+    except OSError:
+        return None

@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.errors import HistoryError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry, Page, RunQuery, RunSummary, StoreStatus
 from perdure.stores.sql import statements
@@ -17,7 +17,7 @@ from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.rows import events_of, inbox_of, summary_of
 from perdure.stores.sqlite.schema import schema_version
 
-__all__ = ["count_runs", "find", "list_runs", "next_wake_at", "read_history", "read_inbox", "status"]
+__all__ = ["count_runs", "find", "last_notices", "list_runs", "next_wake_at", "read_history", "read_inbox", "status"]
 
 
 def find(connection: apsw.Connection, ref: RunRef | RunKey, *, latest: bool) -> RunSummary | None:
@@ -82,6 +82,11 @@ def _has_rare_prefix(connection: apsw.Connection, query: RunQuery) -> bool:
 
 
 _RARE: Final = 1_000
+
+
+def last_notices(connection: apsw.Connection) -> dict[WorkerId, int]:
+    """Return the number of each session's last notice."""
+    return {WorkerId(worker_id): number for worker_id, number in connection.execute(statements.LAST_NOTICES)}
 
 
 def status(connection: apsw.Connection, path: Path) -> StoreStatus:

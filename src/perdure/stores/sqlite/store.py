@@ -1,6 +1,7 @@
 """The SQLite store as the engine sees it: the port `RunStore` on the event loop's thread."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +16,9 @@ from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunQuery, RunSummary, StoreStatus
 from perdure.stores.sqlite import reads
 from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
 from perdure.stores.sqlite.reader import Reader
-from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.writer import Writer
@@ -42,7 +43,8 @@ class SqliteStore:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         self._next_run_key = 0
-        self._on_changes: Callable[[Changes], None] | None = None
+        self._notices: Notices | None = None
+        self._checking: asyncio.Task[None] | None = None
 
     @property
     def location(self) -> str:
@@ -58,7 +60,6 @@ class SqliteStore:
         """
         if self._opened is not None:
             raise UsageError("this store is open already: each session needs a store of its own")
-        self._on_changes = on_changes
         loop = asyncio.get_running_loop()
         opened = await loop.run_in_executor(
             None,
@@ -72,6 +73,13 @@ class SqliteStore:
             ),
         )
         self._opened = opened
+        self._notices = notices = Notices(
+            opened.session.worker_id,
+            mailbox=opened.mailbox,
+            others=opened.others,
+            address=opened.presence.socket_path,
+            on_changes=on_changes,
+        )
         self._next_run_key = opened.session.worker_id << _KEYS_PER_SESSION_BITS
         self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._vfs)
         self._writer = Writer(
@@ -79,23 +87,24 @@ class SqliteStore:
             lock=opened.presence.writer_lock,
             session=opened.session,
             loop=loop,
-            publish=self._publish,
+            publish=notices.publish,
         )
         self._writer.start()
+        notices.listen(loop)
+        notices.greet()
+        self._checking = loop.create_task(self._check_notices(notices, self._reader), name="perdure-notices")
         return opened.session.worker_id
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the file. Closing twice does nothing."""
-        opened, writer, reader = self._opened, self._writer, self._reader
-        if opened is None or writer is None or reader is None:
+        opened, writer = self._opened, self._writer
+        if opened is None or writer is None:
             return
-        self._opened = self._writer = self._reader = None
+        self._opened = None
         try:
             await writer.call(lambda connection, news: end_session(connection, opened.session, news))
         finally:
-            writer.stop()
-            await asyncio.get_running_loop().run_in_executor(None, writer.join)
-            await reader.close()
+            await self._let_go()
             opened.close()
 
     def new_run_key(self) -> RunKey:
@@ -178,8 +187,28 @@ class SqliteStore:
         assert self._reader is not None
         return self._reader
 
-    def _publish(self, news: News, number: int) -> None:
-        pass
+    async def _let_go(self) -> None:
+        """End the threads and the listening."""
+        loop = asyncio.get_running_loop()
+        writer, reader, notices, checking = self._writer, self._reader, self._notices, self._checking
+        self._opened = self._writer = self._reader = self._notices = self._checking = None
+        assert writer is not None
+        assert reader is not None
+        assert notices is not None
+        assert checking is not None
+        checking.cancel()
+        writer.stop()
+        await loop.run_in_executor(None, writer.join)
+        await reader.close()
+        notices.close(loop)
+
+    async def _check_notices(self, notices: Notices, reader: Reader) -> None:
+        while True:
+            await asyncio.sleep(self._settings.safety_check_seconds)
+            if notices.has_others:
+                # A database that cannot be read now is read at the next check, and says so to whoever asks it.
+                with contextlib.suppress(StoreError):
+                    notices.compare(await reader.ask(reads.last_notices))
 
 
 class _SystemClock:
