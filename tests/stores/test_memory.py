@@ -10,38 +10,16 @@ import pytest
 from perdure.errors import InternalError, InvalidArgumentError, StoreError
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.transition import Applied, Outcome, Write
-from perdure.ports.store import RunQuery, RunStore
+from perdure.ports.store import RunQuery
 from perdure.stores.memory import MemoryDatabase, MemoryStore
-
-pytest.register_assert_rewrite("perdure.testing.store_conformance")
-
-from perdure.testing.store_conformance import (  # noqa: E402 - after the rewriting is set up
+from perdure.testing.store_conformance import (
     START,
     StoreConformance,
     StoreHarness,
     StoreSession,
 )
-from perdure.testing.store_conformance.harness import creation, delivery, later, transition  # noqa: E402
-
-
-class MemoryHarness(StoreHarness):
-    def __init__(self) -> None:
-        super().__init__()
-        self.database = MemoryDatabase()
-
-    def new_store(self) -> MemoryStore:
-        return MemoryStore(self.database)
-
-    async def crash(self, store: RunStore) -> None:
-        assert isinstance(store, MemoryStore)
-        self.database.kill(store.worker)
-
-    async def damage_event(self, run_key: RunKey, sequence: int, *, data: bytes) -> None:
-        rows = self.database.events[run_key]
-        rows[sequence - 1] = (*rows[sequence - 1][:4], data)
-
-    async def remove_event(self, run_key: RunKey, sequence: int) -> None:
-        del self.database.events[run_key][sequence - 1]
+from perdure.testing.store_conformance.harness import creation, delivery, later, transition
+from tests.stores.harnesses import MemoryHarness
 
 
 class TestMemoryStore(StoreConformance):

@@ -181,17 +181,12 @@ def _refusal(database: MemoryDatabase, write: Creation) -> Outcome | None:
         first = database.requests.get((write.ref.namespace, write.request_id))
         if first is not None:
             return Applied(first, database.runs[first].owner)
-    generations = database.generations.get((write.ref.namespace, write.ref.id), {})
-    generation = write.ref.generation
-    if generation in generations:
-        return Exists(generations[max(generations)])
-    if generation > 1:
-        before = generations.get(generation - 1)
-        if before is None:
-            return Missing(write.ref)
-        if not database.runs[before].status.is_closed:
-            return Exists(generations[max(generations)])
-    return None
+    latest = database.latest(write.ref)
+    if latest is None:
+        return None if write.ref.generation == 1 else Missing(write.ref)
+    if latest.ref.generation >= write.ref.generation or not latest.status.is_closed:
+        return Exists(latest.run_key)
+    return None if latest.ref.generation == write.ref.generation - 1 else Missing(write.ref)
 
 
 def _insert(database: MemoryDatabase, write: Creation, *, owner: WorkerId | None, fencing_token: FencingToken) -> Run:

@@ -1,0 +1,421 @@
+"""Random programs of the differential test: what to do, in words that mean the same on every store.
+
+Runs and sessions are named by numbers; a store's own keys and positions never occur. A `World` carries a program out on
+one store, step by step, and answers each step with an observation in the same words.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+import msgspec
+
+from perdure.kernel.events import RunCreated, SignalReceived
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.messages import ChildFailedMessage, SignalMessage
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import (
+    Applied,
+    Closed,
+    Creation,
+    Delivery,
+    Exists,
+    Missing,
+    Outcome,
+    RunStatus,
+    Stale,
+    Write,
+)
+from perdure.ports.store import ClaimedRun, InboxEntry, RunOrder, RunQuery, RunSummary
+from perdure.testing.store_conformance import START, StoreHarness, StoreSession
+from perdure.testing.store_conformance.harness import Held, creation, later, release, transition
+
+IDS = ("a", "b", "c\x00d", "c\x00", "é", "f", "g", "h")
+NAMESPACES = ("default", "other")
+WORKFLOWS = ("order", "report")
+SESSIONS = 2
+KEYS = 1_000
+LEASE_SECONDS = 30.0
+
+T = TypeVar("T")
+Observation = Any  # a tree of plain values that two stores must agree on
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step: `verb` names a method of `World`, `draws` decide everything about it."""
+
+    verb: str
+    draws: tuple[int, ...]
+
+
+class Draws:
+    """Choices, in order, from a step's numbers; 0 (the simplest choice) when they are used up."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._numbers = iter(numbers)
+
+    def below(self, bound: int) -> int:
+        return next(self._numbers, 0) % bound
+
+    def of(self, options: Sequence[T]) -> T:
+        return options[self.below(len(options))]
+
+    def is_rare(self) -> bool:
+        return self.below(6) == 5
+
+
+VERBS = (
+    *["commit"] * 16,
+    *["claim"] * 6,
+    *["pass_time"] * 3,
+    "renew",
+    "renew",
+    "free",
+    "kill",
+    "close",
+    "query",
+    "wake",
+)
+
+
+def program(seed: int, *, length: int = 40) -> list[Step]:
+    """Return the program of a seed."""
+    random = Random(seed)
+    return [Step(random.choice(VERBS), tuple(random.randrange(2**16) for _ in range(150))) for _ in range(length)]
+
+
+KINDS = ("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release")
+
+
+class World:
+    """A program's world on one store. An observer's session is always open; it allocates all keys and reads."""
+
+    def __init__(self, harness: StoreHarness) -> None:
+        self.harness = harness
+        self.now = START
+        self.keys: list[RunKey] = []
+        self.numbers: dict[RunKey, int] = {}
+        self.sessions: list[StoreSession] = []
+        self.workers: dict[WorkerId, int] = {}
+        self.rows: dict[int, RunSummary] = {}
+        self.unseen: set[int] = set()
+        self.used = 0
+
+    async def open(self) -> None:
+        self.observer = await self.harness.session("observer", lease_seconds=1e9)
+        self.keys = [self.observer.store.new_run_key() for _ in range(KEYS)]
+        self.numbers = {key: number for number, key in enumerate(self.keys)}
+        self.sessions = [await self._session() for _ in range(SESSIONS)]
+
+    async def do(self, step: Step) -> Observation:
+        """Carry a step out; return what it answered and how all rows look after it."""
+        verb: Callable[[Draws], Awaitable[Observation]] = getattr(self, step.verb)
+        answer = await verb(Draws(step.draws))
+        await self._look()
+        return (step.verb, answer, [self._seen(row) for _, row in sorted(self.rows.items())])
+
+    async def everything(self) -> list[Observation]:
+        """Return all that can be read of all runs, one observation per run."""
+        return [
+            (
+                number,
+                [self._event(recorded) for recorded in await self.observer.store.read_history(key)],
+                [self._entry(entry) for entry in await self.observer.inbox(key)],
+            )
+            for number, key in enumerate(self.keys[: self.used])
+        ]
+
+    # --- verbs ---
+
+    async def commit(self, draws: Draws) -> Observation:
+        owners = {row.owner for row in self.rows.values()}
+        busy = [session for session in self.sessions if session.worker in owners]
+        session = draws.of(self.sessions if draws.is_rare() else busy or self.sessions)
+        batch = _Batch(self, session, draws)
+        writes = [await batch.write() for _ in range(1 + draws.below(5))]
+        outcomes = await session.commit(*writes)
+        return [self._outcome(outcome) for outcome in outcomes]
+
+    async def claim(self, draws: Draws) -> Observation:
+        session = draws.of(self.sessions)
+        workflows = frozenset(WORKFLOWS[: draws.of((2, 2, 1))])
+        claims = await session.store.claim(now=self.now, limit=draws.of((3, 1, 20)), workflows=workflows)
+        return [self._claimed(claimed) for claimed in claims]
+
+    async def pass_time(self, draws: Draws) -> Observation:
+        self.now = Timestamp(self.now + draws.of((1, 7, 20, 1, 7, 20, 31, 100)) * 1_000_000)
+        return self.now
+
+    async def renew(self, draws: Draws) -> Observation:
+        return await draws.of(self.sessions).store.renew_lease(now=self.now)
+
+    async def free(self, draws: Draws) -> Observation:
+        session = draws.of([*self.sessions, self.observer])
+        return await session.store.free_expired(now=self.now)
+
+    async def kill(self, draws: Draws) -> Observation:
+        number = draws.below(SESSIONS)
+        await self.harness.kill(self.sessions[number])
+        self.sessions[number] = await self._session()
+
+    async def close(self, draws: Draws) -> Observation:
+        number = draws.below(SESSIONS)
+        await self.harness.end(self.sessions[number])
+        self.sessions[number] = await self._session()
+
+    async def query(self, draws: Draws) -> Observation:
+        query = self._query(draws)
+        store = self.observer.store
+        pages, cursor = [], ""
+        while True:
+            page = await store.list_runs(msgspec.structs.replace(query, cursor=cursor))
+            pages.append([self._seen(row) for row in page.runs])
+            cursor = page.next_cursor
+            if not cursor:
+                return pages, await store.count_runs(query)
+
+    async def wake(self, draws: Draws) -> Observation:
+        workflows = frozenset(WORKFLOWS[: draws.of((2, 1))])
+        return await self.observer.store.next_wake_at(workflows=workflows)
+
+    # --- the same words for all stores ---
+
+    def _seen(self, row: RunSummary) -> Observation:
+        fields = msgspec.structs.asdict(row)
+        fields["run_key"] = self.numbers[row.run_key]
+        fields["parent_key"] = None if row.parent_key is None else self.numbers[row.parent_key]
+        fields["owner"] = self._owner(row.owner)
+        return fields
+
+    def _claimed(self, claimed: ClaimedRun) -> Observation:
+        return (self._seen(claimed.summary), claimed.recovered)
+
+    def _event(self, recorded: RecordedEvent) -> RecordedEvent:
+        event = recorded.event
+        if not isinstance(event, RunCreated) or event.parent is None:
+            return recorded
+        parent = msgspec.structs.replace(event.parent, run_key=self.numbers[RunKey(event.parent.run_key)])
+        return msgspec.structs.replace(recorded, event=msgspec.structs.replace(event, parent=parent))
+
+    def _entry(self, entry: InboxEntry) -> Observation:
+        """Return an entry without its position; of a report of a conflict, which the store words, only what it is."""
+        message = entry.message
+        if isinstance(message, ChildFailedMessage):
+            return (message.operation, message.outcome, message.failure.type, entry.at)
+        return (message, entry.message_id, entry.at)
+
+    def _owner(self, owner: WorkerId | None) -> int | None:
+        return None if owner is None else self.workers[owner]
+
+    def _outcome(self, outcome: Outcome) -> Observation:
+        match outcome:
+            case Applied():
+                return ("applied", self.numbers[outcome.run_key], self._owner(outcome.owner))
+            case Stale() | Exists():
+                return (type(outcome).__name__, self.numbers[outcome.run_key])
+            case Closed():
+                return ("closed", self.numbers[outcome.run_key], outcome.status)
+            case Missing(target=target):
+                return ("missing", target if isinstance(target, RunRef) else self.numbers[target])
+
+    def new_number(self) -> int:
+        """Return the number of a run that may come to be by the step under way."""
+        self.used += 1
+        self.unseen.add(self.used - 1)
+        return self.used - 1
+
+    async def _session(self) -> StoreSession:
+        session = await self.harness.session("worker", lease_seconds=LEASE_SECONDS)
+        await session.store.renew_lease(now=self.now)
+        self.workers[session.worker] = len(self.workers)
+        return session
+
+    async def _look(self) -> None:
+        """Read all rows again that exist, and those that the last step may have made."""
+        for number in [*self.rows, *self.unseen]:
+            row = await self.observer.store.find(self.keys[number])
+            if row is not None:
+                self.rows[number] = row
+        self.unseen.clear()
+
+    def _query(self, draws: Draws) -> RunQuery:
+        def some(options: Sequence[T]) -> frozenset[T]:
+            return frozenset({draws.of(options), draws.of(options)}) if draws.below(3) == 1 else frozenset()
+
+        return RunQuery(
+            namespace=draws.of(NAMESPACES),
+            order=draws.of(tuple(RunOrder)),
+            limit=draws.of((100, 1, 2, 3)),
+            statuses=some(tuple(RunStatus)),
+            workflows=some(WORKFLOWS),
+            tenants=some(("", "t1", "t2")),
+            priorities=some(tuple(Priority)),
+            labels=draws.of(({}, {}, {"x": "1"}, {"y": ""}, {"x": "2", "y": "1"})),
+            id_prefix=draws.of(("", "", "", "a", "c\x00", "c")),
+            parent_key=draws.of((None, None, None, self.keys[0], self.keys[1])),
+            created_from=draws.of((None, None, later(1), later(30))),
+            created_until=draws.of((None, None, later(2), later(31))),
+        )
+
+
+class _Batch:
+    """Writes of one batch: mostly what a worker that knows the rows would write, sometimes what a wrong one would."""
+
+    def __init__(self, world: World, session: StoreSession, draws: Draws) -> None:
+        self.world = world
+        self.session = session
+        self.draws = draws
+        self.advanced: dict[int, int] = {}
+
+    async def write(self) -> Write:
+        kind = self.draws.of(KINDS)
+        run = self._held()
+        match kind:
+            case "creation":
+                return self._creation()
+            case "delivery":
+                return self._delivery()
+            case _ if run is None:
+                return self._delivery() if self.draws.below(2) else self._creation()
+            case "release":
+                wake_at = self.draws.of((None, self.world.now, self._soon()))
+                return release(self._mistaken(run), wake_at=wake_at, now=self.world.now)
+            case "begin":
+                return self._begin()
+            case _:
+                return await self._transition(run)
+
+    def _number(self) -> int:
+        """Return the number of a run, or (rarely) of one that never was."""
+        if self.draws.is_rare() or not self.world.rows:
+            return self.draws.below(self.world.used + 1)
+        return self.draws.of(sorted(self.world.rows))
+
+    def _soon(self) -> Timestamp:
+        return Timestamp(self.world.now + self.draws.below(40) * 1_000_000)
+
+    def _held(self) -> Held | None:
+        """Return a run that this session owns; rarely any other, as if it did."""
+        world = self.world
+        rows = [world.rows[number] for number in sorted(world.rows)]
+        own = [row for row in rows if row.owner == self.session.worker]
+        candidates = rows if self.draws.is_rare() else own
+        if not candidates:
+            return None
+        row = self.draws.of(candidates)
+        ahead = self.advanced.get(world.numbers[row.run_key], 0)
+        return Held(
+            run_key=row.run_key,
+            ref=row.ref,
+            owner=self.session.worker,
+            fencing_token=row.fencing_token,
+            sequence=row.sequence + ahead,
+        )
+
+    def _mistaken(self, run: Held) -> Held:
+        if not self.draws.is_rare():
+            return run
+        change = msgspec.structs.replace
+        return self.draws.of(
+            (
+                change(run, fencing_token=FencingToken(run.fencing_token - 1)),
+                change(run, fencing_token=FencingToken(run.fencing_token + 1)),
+                change(run, sequence=max(run.sequence - 1, 0)),
+                change(run, sequence=run.sequence + 1),
+                change(run, owner=self.world.observer.worker),
+                change(run, run_key=self.world.keys[self._number()]),
+            )
+        )
+
+    def _creation(self, *, parent: Held | None = None, ref: RunRef | None = None) -> Creation:
+        draws, world = self.draws, self.world
+        if ref is None:
+            ref = RunRef(namespace=draws.of(NAMESPACES), id=draws.of(IDS), generation=self._generation())
+        if parent is not None and (ref.namespace, ref.id) == (parent.ref.namespace, parent.ref.id):
+            # Whether a run that closes may leave its own id to a child is not for the stores to agree on.
+            ref = msgspec.structs.replace(ref, id=f"child of {ref.id}")
+        return creation(
+            world.keys[world.new_number()],
+            ref.id,
+            namespace=ref.namespace,
+            generation=ref.generation,
+            workflow=draws.of(WORKFLOWS),
+            priority=draws.of(tuple(Priority)),
+            tenant=draws.of(("", "t1", "t2")),
+            labels=draws.of(({}, {"x": "1"}, {"y": ""}, {"x": "2", "y": "1"})),
+            parent=parent,
+            operation=1 + draws.below(3),
+            at=world.now,
+            wake_at=draws.of((world.now, self._soon())),
+            request_id=draws.of(("", "", "", "r1", "r2")),
+        )
+
+    def _generation(self) -> int:
+        return self.draws.of((1, 1, 2, 3))
+
+    def _begin(self) -> Write:
+        begins = self._creation()
+        run = Held(
+            run_key=begins.run_key,
+            ref=begins.ref,
+            owner=self.session.worker,
+            fencing_token=FencingToken(1),
+            sequence=0,
+        )
+        return transition(
+            run,
+            events=1 + self.draws.below(3),
+            begins=begins,
+            status=self.draws.of((RunStatus.RUNNING, RunStatus.RUNNING, RunStatus.COMPLETED)),
+            at=self.world.now,
+            priority=begins.priority,
+            labels=self._labels(),
+        )
+
+    async def _transition(self, known: Held) -> Write:
+        draws, world = self.draws, self.world
+        run = self._mistaken(known)
+        events = draws.below(4)
+        status = draws.of((RunStatus.RUNNING, RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.RUNNING, *RunStatus))
+        creations = [self._creation(parent=run) for _ in range(draws.of((0, 0, 0, 1, 2)))]
+        moves_inbox_to = None
+        if status is RunStatus.CONTINUED and draws.below(3):
+            ref = msgspec.structs.replace(run.ref, generation=run.ref.generation + 1)
+            following = self._creation(ref=ref)
+            creations.append(msgspec.structs.replace(following, request_id=""))
+            moves_inbox_to = following.run_key
+        self.advanced[world.numbers[known.run_key]] = self.advanced.get(world.numbers[known.run_key], 0) + events
+        return transition(
+            run,
+            events=events,
+            what=SignalReceived(name=draws.of(("x", "y\x00", "é'"))) if draws.is_rare() else None,
+            status=status,
+            priority=draws.of(tuple(Priority)),
+            at=world.now,
+            consumed=await self._consumed(run.run_key),
+            deliveries=[self._delivery() for _ in range(draws.of((0, 0, 1, 2)))],
+            creations=creations,
+            labels=self._labels(),
+            moves_inbox_to=moves_inbox_to,
+        )
+
+    def _labels(self) -> dict[str, str | None] | None:
+        changes: tuple[dict[str, str | None], ...] = ({}, {}, {"x": "2"}, {"x": None, "y": "1"}, {"z": None})
+        return self.draws.of(changes) or None
+
+    async def _consumed(self, run_key: RunKey) -> list[int]:
+        of = self.world.keys[self._number()] if self.draws.is_rare() else run_key
+        entries = await self.world.observer.inbox(of)
+        return [entry.position for entry in entries if self.draws.below(2)]
+
+    def _delivery(self) -> Delivery:
+        draws, world = self.draws, self.world
+        ref = RunRef(namespace=draws.of(NAMESPACES), id=draws.of(IDS), generation=self._generation())
+        return Delivery(
+            target=world.keys[self._number()] if draws.below(2) else ref,
+            message=SignalMessage(name=draws.of(("s1", "s2"))),
+            message_id=draws.of(("", "m1", "m2", "m3")),
+            at=draws.of((world.now, self._soon())),
+        )
