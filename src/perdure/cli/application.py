@@ -1,0 +1,214 @@
+"""The commands with all their arguments: what `perdure --help` shows, and nothing of what they do."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from perdure.cli.database import DEFAULT_URL, Place
+from perdure.cli.exits import ExitCode, exit_code_of
+from perdure.cli.printing import complain
+from perdure.errors import PerdureError
+from perdure.kernel.identity import DEFAULT_NAMESPACE
+from perdure.kernel.transition import RunStatus
+
+__all__ = ["make_application", "run_command_line"]
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. Errors are printed, not raised."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(list(arguments))
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes standard output once more at exit; it must not find the broken pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.BROKEN_PIPE
+
+
+def make_application() -> App:
+    """Return the parser of the command line."""
+    application = App(
+        name="perdure",
+        help="Durable asynchronous workflows: look at, steer and examine the runs of a database.",
+        version=f"perdure {version('perdure')}",
+        help_epilogue=_EPILOGUE,
+        help_format="plaintext",
+    )
+    for command in (demo, list_, show, history, signal, cancel, doctor):
+        application.command(command, name=command.__name__.rstrip("_"))
+    return application
+
+
+def _run(arguments: list[str]) -> int:
+    application = make_application()
+    called = next((argument for argument in arguments if not argument.startswith("-")), "")
+    try:
+        command, bound, _ = application.parse_args(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        complain(f"{error}\nTry: perdure {called} --help" if called in application else f"{error}\nTry: perdure --help")
+        return ExitCode.USAGE
+    try:
+        return command(*bound.args, **bound.kwargs) or ExitCode.OK
+    except PerdureError as error:
+        complain(str(error), command=called)
+        return exit_code_of(error)
+
+
+_EPILOGUE: Final = "Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such run."
+
+# --- arguments that several commands share ---------------------------------------------------------------------------
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DatabaseArguments:
+    """Which database, and which namespace of it."""
+
+    db: Annotated[str, Parameter(help="URL of the database.", env_var="PERDURE_URL")] = DEFAULT_URL
+    namespace: Annotated[str, Parameter(help="Namespace of the runs.")] = DEFAULT_NAMESPACE
+
+    def place(self) -> Place:
+        """Return them as the commands take them."""
+        return Place(url=self.db, namespace=self.namespace)
+
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
+RunId = Annotated[str, Parameter(name="id", help="Id of the run.")]
+Generation = Annotated[
+    int | None, Parameter(help="A generation of the run, from 1, where it was continued as new; the latest otherwise.")
+]
+_HERE: Final = DatabaseArguments()
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+def demo(
+    *,
+    directory: Annotated[
+        Path | None, Parameter(help="Where to keep the database and the log; a new temporary folder otherwise.")
+    ] = None,
+    fast: Annotated[bool, Parameter(negative="", help="Ten times as fast, too fast to watch.")] = False,
+    json: Json = False,
+) -> int:
+    """Run twenty orders through a workflow, kill the worker in the middle, show that nothing was lost or done twice."""
+    from perdure.cli.demo.demonstration import demonstrate
+
+    return demonstrate(directory=directory, is_fast=fast, as_json=json)
+
+
+def list_(
+    *,
+    status: Annotated[
+        list[RunStatus] | None, Parameter(help="Only runs in this status; may be repeated.", negative="")
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, Parameter(help="Only runs of this workflow; may be repeated.", negative="")
+    ] = None,
+    label: Annotated[
+        list[str] | None, Parameter(help="Only runs with this label, as NAME=VALUE; may be repeated.", negative="")
+    ] = None,
+    tenant: Annotated[str | None, Parameter(help="Only runs of this tenant.")] = None,
+    id_prefix: Annotated[str, Parameter(help="Only runs whose id begins so.")] = "",
+    since: Annotated[
+        str | None, Parameter(help="Only runs created since then: 2h or 7d (ago), or a date and time in ISO 8601.")
+    ] = None,
+    limit: Annotated[int, Parameter(help="At most so many runs.")] = 50,
+    cursor: Annotated[str, Parameter(help="Go on after an earlier page, which ended with this cursor.")] = "",
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """List runs, newest first."""
+    from perdure.cli.listing import RunFilter, list_runs
+
+    chosen = RunFilter(
+        statuses=frozenset(status or ()),
+        workflows=frozenset(workflow or ()),
+        labels=tuple(label or ()),
+        tenant=tenant,
+        id_prefix=id_prefix,
+        since=since,
+        limit=limit,
+        cursor=cursor,
+    )
+    return asyncio.run(list_runs(database.place(), chosen, as_json=json))
+
+
+def show(
+    id: RunId, /, *, generation: Generation = None, database: DatabaseArguments = _HERE, json: Json = False
+) -> int:
+    """Show a run: where it stands, what it waits for, what went wrong last."""
+    from perdure.cli.showing import show_run
+
+    return asyncio.run(show_run(database.place(), id, generation=generation, as_json=json))
+
+
+def history(
+    id: RunId,
+    /,
+    *,
+    generation: Generation = None,
+    after: Annotated[int, Parameter(help="Only events after this sequence number.")] = 0,
+    limit: Annotated[int | None, Parameter(help="At most so many events.")] = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Print the events of a run; with --json one per line, complete."""
+    from perdure.cli.telling import tell_history
+
+    return asyncio.run(
+        tell_history(database.place(), id, generation=generation, after=after, limit=limit, as_json=json)
+    )
+
+
+def signal(
+    id: RunId,
+    name: Annotated[str, Parameter(help="Name of the signal.")],
+    body: Annotated[str, Parameter(help="Its body, in JSON.")] = "null",
+    /,
+    *,
+    request_id: Annotated[
+        str | None, Parameter(help="Makes a repetition of this call harmless while the first is not consumed.")
+    ] = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Send a signal to a run; return when it is durable."""
+    from perdure.cli.steering import send_signal
+
+    return asyncio.run(send_signal(database.place(), id, name, body, request_id=request_id, as_json=json))
+
+
+def cancel(
+    id: RunId,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why; recorded in the history.")] = "",
+    grace: Annotated[
+        str | None,
+        Parameter(help="Terminate the run if its clean-up takes longer, for example 30s; no limit otherwise."),
+    ] = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Ask a run to end, with clean-up and compensation; return when the request is durable."""
+    from perdure.cli.steering import request_cancel
+
+    return asyncio.run(request_cancel(database.place(), id, reason=reason, grace=grace, as_json=json))
+
+
+def doctor(*, database: DatabaseArguments = _HERE, json: Json = False) -> int:
+    """Examine this installation and the database: versions, settings, integrity, locks, sessions, space."""
+    from perdure.cli.examination import examine
+
+    return asyncio.run(examine(database.place(), as_json=json))

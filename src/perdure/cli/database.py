@@ -1,0 +1,83 @@
+"""The database that a command works on: which one, whether it is there, and the engine that opens it as a client."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+import msgspec
+
+from perdure.cli.exits import NoDatabaseError
+from perdure.engine import Engine
+from perdure.errors import UsageError
+from perdure.kernel.identity import DEFAULT_NAMESPACE
+from perdure.ports.store import RunStore
+
+__all__ = ["DEFAULT_URL", "Place", "as_client", "database_file", "require_database", "store_of", "url_of"]
+
+DEFAULT_URL: Final = "sqlite:///perdure.db"
+"""The database where neither ``--db`` nor PERDURE_URL names one."""
+
+_SQLITE: Final = "sqlite:///"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a command looks: the database's URL and the namespace within it."""
+
+    url: str = DEFAULT_URL
+    namespace: str = DEFAULT_NAMESPACE
+
+
+@asynccontextmanager
+async def as_client(place: Place) -> AsyncIterator[Engine]:
+    """Open the database that is there, to look and to steer; no run is executed in this process.
+
+    Raises NoDatabaseError, UsageError for a URL that names none, and the errors of opening.
+    """
+    require_database(place.url)
+    async with Engine(place.url, namespace=place.namespace, works=False) as engine:
+        yield engine
+
+
+def store_of(engine: Engine) -> RunStore:
+    """Return the open store of an engine, for the questions that only an operator has."""
+    return engine.worker.store
+
+
+def url_of(path: Path) -> str:
+    """Return the URL of a database file."""
+    return f"{_SQLITE}{path.absolute()}"
+
+
+def database_file(url: str) -> Path:
+    """Return the file that a URL names. Raises UsageError for a URL of anything else."""
+    if url == "memory:":
+        message = "memory: names a database inside one process, which no other command can see; name a file's URL"
+        raise UsageError(message)
+    if not url.startswith(_SQLITE):
+        hint = f"; did you mean sqlite:///{url}?" if url and "://" not in url and not url.startswith("sqlite:") else ""
+        message = f"{url!r} is not the URL of a database, such as sqlite:///perdure.db{hint}"
+        raise UsageError(message)
+    return Path(unquote(url.removeprefix(_SQLITE)))
+
+
+def require_database(url: str) -> Path:
+    """Return the file of a database that exists. Raises NoDatabaseError, UsageError."""
+    path = database_file(url)
+    if path.is_dir():
+        message = f"{path} is a folder, not a database. {_HINT}"
+        raise NoDatabaseError(message)
+    if not path.exists():
+        message = f"there is no database at {path.absolute()}. {_HINT}"
+        raise NoDatabaseError(message)
+    if path.stat().st_size == 0:
+        message = f"the file {path.absolute()} is empty: no engine has used it yet. {_HINT}"
+        raise NoDatabaseError(message)
+    return path
+
+
+_HINT: Final = (
+    "An engine makes the database when it is first opened; name an existing one with --db sqlite:///PATH or the "
+    "environment variable PERDURE_URL."
+)

@@ -1,0 +1,147 @@
+"""The demonstration while it runs: a live table on a terminal, lines elsewhere, nothing for programs."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from perdure.cli.demo.observation import STAGES, OrderProgress, Snapshot
+from perdure.cli.printing import make_console, make_table, printable, words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+__all__ = ["View", "make_view"]
+
+
+class View(Protocol):
+    """Shows what happens; used as a context manager."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End."""
+        ...
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the orders as of now."""
+        ...
+
+    def tell(self, news: str) -> None:
+        """Tell what happened to the worker."""
+        ...
+
+
+def make_view(*, is_quiet: bool) -> View:
+    """Return the view that fits standard output."""
+    if is_quiet:
+        return _QuietView()
+    return _LiveView() if sys.stdout.isatty() else _PlainView()
+
+
+class _QuietView:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing was begun."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Keep quiet."""
+
+    def tell(self, news: str) -> None:
+        """Keep quiet."""
+
+
+class _PlainView(_QuietView):
+    """Prints a line for each order that has ended, and for what happens to the worker."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._ended: set[str] = set()
+
+    def show(self, snapshot: Snapshot) -> None:
+        for order in snapshot.orders:
+            if order.is_closed and order.id not in self._ended:
+                self._ended.add(order.id)
+                self.tell(f"{order.id} {order.note if order.status == 'failed' else order.status}")
+
+    def tell(self, news: str) -> None:
+        print(f"{time.monotonic() - self._begun:6.1f} s  {printable(news)}", flush=True)
+
+
+class _LiveView:
+    """Redraws a table of all orders, or of as many as the terminal has room for."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._begun = time.monotonic()
+        self._console = make_console()
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._news: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._live.update(self._drawn(snapshot), refresh=True)
+
+    def tell(self, news: str) -> None:
+        line = f"{time.monotonic() - self._begun:6.1f} s  {news}"
+        self._live.console.print(words(line, "bold red" if "killed" in news else "bold"))
+
+    def _drawn(self, snapshot: Snapshot) -> "RenderableType":
+        table = make_table("order", "to", *STAGES, "")
+        for order in _fitting(snapshot.orders, self._console.height - _LINES_AROUND):
+            cells = [_cell(order, index) for index in range(len(STAGES))]
+            table.add_row(words(order.id), words(order.destination), *cells, words(order.note, "yellow"))
+        table.caption = (
+            f"{time.monotonic() - self._begun:.0f} s: {snapshot.closed} of {len(snapshot.orders)} orders ended"
+        )
+        table.caption_justify = "left"
+        return table
+
+
+_LINES_AROUND: Final = 8
+_MARKS: Final = {"done": ("●", "green"), "now": ("◐", "cyan"), "failed": ("✗", "red"), "to come": ("·", "dim")}
+_PLAIN_MARKS: Final = {"done": "+", "now": "o", "failed": "x", "to come": "."}
+
+
+def _fitting(orders: tuple[OrderProgress, ...], room: int) -> list[OrderProgress]:
+    """Return the orders there is room for: those under way before those to come, before those that have ended."""
+    if len(orders) <= room:
+        return list(orders)
+    wanted = sorted(orders, key=lambda order: (order.is_closed, not order.status))[: max(room, 1)]
+    return [order for order in orders if order in wanted]
+
+
+def _cell(order: OrderProgress, index: int) -> "Text":
+    last = order.stages_begun - 1
+    if index > last or not order.status:
+        mark = "to come"
+    elif index < last or order.status == "completed":
+        mark = "done"
+    else:
+        mark = "failed" if order.is_closed or order.note.startswith("undoing") else "now"
+    shown, style = _MARKS[mark]
+    try:
+        shown.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        shown = _PLAIN_MARKS[mark]
+    return words(shown, style)

@@ -1,0 +1,268 @@
+"""`perdure doctor`: what an operator would check by hand, each check with its finding and, where it is bad, advice.
+
+The checks of the installation need no database. Those of the database open it as every engine does, so that whatever
+keeps an engine from opening it is found and named; only then it is looked into.
+"""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+
+from perdure.cli.database import Place, as_client, require_database, store_of
+from perdure.cli.exits import ExitCode
+from perdure.cli.printing import make_table, print_for_people, print_json, words
+from perdure.engine import Engine
+from perdure.errors import StoreError
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import OPEN_STATUSES
+from perdure.ports.store import RunQuery
+from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
+from perdure.stores.sqlite.locks import demand_file_locks
+from perdure.stores.sqlite.presence import sidecar_folder
+from perdure.stores.sqlite.settings import SqliteSettings
+
+__all__ = ["Check", "Verdict", "examine"]
+
+
+class Verdict(StrEnum):
+    """What a check says: all is well, look at it some time, or act."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding. `advice` says what to do; it is empty where all is well."""
+
+    name: str
+    verdict: Verdict
+    finding: str
+    advice: str = ""
+
+
+async def examine(place: Place, *, as_json: bool) -> int:
+    """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database."""
+    checks = [*_installation()]
+    try:
+        path = require_database(place.url)
+        checks += [_folder(path), _space(path)]
+        async with as_client(place) as engine:
+            checks += [check async for check in _database(engine, path.resolve())]
+    except StoreError as error:
+        checks.append(Check(name="database", verdict=Verdict.FAIL, finding=type(error).__name__, advice=str(error)))
+    worst = max(checks, key=lambda check: _GRAVITY[check.verdict]).verdict
+    if as_json:
+        print_json({"verdict": worst, "checks": checks})
+    else:
+        _print_for_people(checks)
+    return ExitCode.ERROR if worst is Verdict.FAIL else ExitCode.OK
+
+
+_GRAVITY: Final = {Verdict.OK: 0, Verdict.WARN: 1, Verdict.FAIL: 2}
+_STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+def _print_for_people(checks: list[Check]) -> None:
+    table = make_table("check", "", "finding", "advice")
+    for check in checks:
+        table.add_row(
+            words(check.name), words(check.verdict, _STYLES[check.verdict]), words(check.finding), words(check.advice)
+        )
+    print_for_people(table)
+
+
+# --- the installation ------------------------------------------------------------------------------------------------
+
+_OLDEST_PYTHON: Final = (3, 11)
+
+
+def _installation() -> Iterator[Check]:
+    yield Check(name="perdure", verdict=Verdict.OK, finding=version("perdure"))
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info >= _OLDEST_PYTHON:
+        yield Check(name="python", verdict=Verdict.OK, finding=python)
+    else:
+        yield Check(name="python", verdict=Verdict.FAIL, finding=python, advice="use Python 3.11 or newer")
+    yield _demanded("sqlite", f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})", demand_sound_sqlite)
+    yield _demanded("file locks", "flock works on this platform", demand_file_locks)
+
+
+def _demanded(name: str, finding: str, demand: Callable[[], None]) -> Check:
+    try:
+        demand()
+    except Exception as error:  # noqa: BLE001 - whatever is missing, the table says it
+        return Check(name=name, verdict=Verdict.FAIL, finding=finding, advice=str(error))
+    return Check(name=name, verdict=Verdict.OK, finding=finding)
+
+
+# --- the file and its surroundings -----------------------------------------------------------------------------------
+
+_SCARCE_BYTES: Final = 1_000_000_000
+_EMPTY_BYTES: Final = 50_000_000
+_LARGE_LOG_BYTES: Final = 256_000_000
+
+
+def _folder(path: Path) -> Check:
+    """Whether the lock files beside the database can be made and locked."""
+    folder = sidecar_folder(path.resolve())
+    if not folder.is_dir():
+        return Check(name="lock files", verdict=Verdict.OK, finding=f"none yet; they will be in {folder}")
+    files = sorted(entry.name for entry in folder.iterdir())
+    try:
+        for entry in folder.iterdir():
+            if entry.suffix == ".lock":
+                with entry.open("r+b"):
+                    pass
+    except OSError as error:
+        advice = "give the user that runs the engine the right to read and write this folder and its files"
+        return Check(name="lock files", verdict=Verdict.FAIL, finding=str(error), advice=advice)
+    return Check(name="lock files", verdict=Verdict.OK, finding=f"{len(files)} files in {folder}")
+
+
+def _space(path: Path) -> Check:
+    free = shutil.disk_usage(path.resolve().parent).free
+    finding = f"{_size(free)} free beside {path}"
+    if free < _EMPTY_BYTES:
+        return Check(
+            name="disk space",
+            verdict=Verdict.FAIL,
+            finding=finding,
+            advice="make room: commits will fail when it is full",
+        )
+    if free < _SCARCE_BYTES:
+        return Check(name="disk space", verdict=Verdict.WARN, finding=finding, advice="make room soon")
+    return Check(name="disk space", verdict=Verdict.OK, finding=finding)
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < _KILO:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= _KILO
+    return f"{size:.1f} TB"
+
+
+_KILO: Final = 1000
+
+
+# --- the database, open ----------------------------------------------------------------------------------------------
+
+
+async def _database(engine: Engine, path: Path) -> AsyncIterator[Check]:
+    yield await _facts(engine)
+    yield _log(path)
+    for question in (_settings, _integrity):
+        yield await asyncio.to_thread(question, path)
+    alive = await asyncio.to_thread(_sessions, path, int(engine.worker.worker_id))
+    yield alive
+    yield await _runs(engine, has_workers=alive.verdict is Verdict.OK and not alive.finding.startswith("none"))
+
+
+async def _facts(engine: Engine) -> Check:
+    status = await store_of(engine).status()
+    finding = f"{status.location}, {_size(status.size_bytes)}, schema version {status.schema_version}"
+    return Check(name="database", verdict=Verdict.OK, finding=finding)
+
+
+def _log(path: Path) -> Check:
+    log = path.with_name(f"{path.name}-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > _LARGE_LOG_BYTES:
+        advice = "a reader that never ends keeps the log from being copied into the database; look for one"
+        return Check(name="log", verdict=Verdict.WARN, finding=_size(size), advice=advice)
+    return Check(name="log", verdict=Verdict.OK, finding=_size(size))
+
+
+def _settings(path: Path) -> Check:
+    """Set and read back on a connection of our own, as the writer of every engine does for its own."""
+    connection = open_writing(path, settings=SqliteSettings())
+    try:
+        found = {name: str(pragma(connection, name)) for name in ("journal_mode", "synchronous", "foreign_keys")}
+    finally:
+        connection.close()
+    finding = ", ".join(f"{name} {_READABLE.get((name, value), value)}" for name, value in found.items())
+    if found == _EXPECTED:
+        return Check(name="settings", verdict=Verdict.OK, finding=finding)
+    return Check(
+        name="settings", verdict=Verdict.FAIL, finding=finding, advice="commits may not be durable: report this"
+    )
+
+
+_EXPECTED: Final = {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"}
+_READABLE: Final = {("synchronous", "2"): "full", ("foreign_keys", "1"): "on"}
+
+
+def _integrity(path: Path) -> Check:
+    connection = open_reading(path, settings=SqliteSettings())
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+    except apsw.Error as error:
+        found = [str(error)]
+    finally:
+        connection.close()
+    if found == ["ok"]:
+        return Check(name="integrity", verdict=Verdict.OK, finding="quick_check found nothing")
+    advice = "stop the engines, keep a copy of the file with its -wal, and restore a backup"
+    return Check(name="integrity", verdict=Verdict.FAIL, finding="; ".join(found), advice=advice)
+
+
+def _sessions(path: Path, own: int) -> Check:
+    """Who else has the database open: every live session holds the lock of its file."""
+    connection = open_reading(path, settings=SqliteSettings())
+    try:
+        rows = [*connection.execute("SELECT worker_id, name, pid FROM sessions ORDER BY worker_id")]
+    finally:
+        connection.close()
+    alive: list[str] = []
+    dead: list[str] = []
+    for number, name, pid in rows:
+        if number != own:
+            (alive if _holds_its_lock(path, number) else dead).append(f"{name} (process {pid})")
+    finding = f"alive: {', '.join(alive)}" if alive else "none but this command"
+    if dead:
+        advice = "their runs go to the next worker that opens the database or renews its lease"
+        return Check(
+            name="sessions", verdict=Verdict.WARN, finding=f"{finding}; dead: {', '.join(dead)}", advice=advice
+        )
+    return Check(name="sessions", verdict=Verdict.OK, finding=finding)
+
+
+def _holds_its_lock(path: Path, session: int) -> bool:
+    """Whether a session's process lives. The lock is asked for shared, so that two who ask do not meet."""
+    import fcntl  # Windows lacks it; the check of file locks has said so by then
+
+    try:
+        with (sidecar_folder(path) / f"session-{session}.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+async def _runs(engine: Engine, *, has_workers: bool) -> Check:
+    store, now = store_of(engine), engine.worker.clock.now()
+    total = await store.count_runs(RunQuery(namespace=engine.namespace))
+    is_open = RunQuery(namespace=engine.namespace, statuses=OPEN_STATUSES, limit=1_000)
+    count = await store.count_runs(is_open)
+    overdue = sum(_is_overdue(run.wake_at, now=now) for run in (await store.list_runs(is_open)).runs)
+    finding = f"{total}, of which {count} open"
+    if overdue and not has_workers:
+        finding = f"{finding}, {overdue} of these due"
+        return Check(name="runs", verdict=Verdict.WARN, finding=finding, advice="start a worker: nobody runs them")
+    return Check(name="runs", verdict=Verdict.OK, finding=finding)
+
+
+def _is_overdue(wake_at: Timestamp | None, *, now: Timestamp) -> bool:
+    return wake_at is not None and wake_at <= now

@@ -1,0 +1,115 @@
+"""`perdure list`: one page of runs."""
+
+from typing import Final
+
+import msgspec
+
+from perdure.cli.database import Place, as_client, store_of
+from perdure.cli.exits import ExitCode
+from perdure.cli.printing import make_table, print_for_people, print_json, printable, progress_bar, status_text, words
+from perdure.cli.times import iso, parse_moment, show_duration, show_moment
+from perdure.errors import InvalidArgumentError
+from perdure.kernel.time import Timestamp, timestamp_from_datetime
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import Page, RunQuery, RunSummary
+
+__all__ = ["LARGEST_PAGE", "RunFilter", "list_runs", "summary_for_programs"]
+
+LARGEST_PAGE: Final = 10_000
+"""So many runs are listed at once; a cursor leads on."""
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs, as the command line says it: `labels` are ``NAME=VALUE``, `since` a time or a duration back."""
+
+    statuses: frozenset[RunStatus]
+    workflows: frozenset[str]
+    labels: tuple[str, ...]
+    tenant: str | None
+    id_prefix: str
+    since: str | None
+    limit: int
+    cursor: str
+
+
+async def list_runs(place: Place, chosen: RunFilter, *, as_json: bool) -> int:
+    """Print the runs that match. Raises NoDatabaseError, StoreErrors, UsageError for a filter that means nothing."""
+    async with as_client(place) as engine:
+        now = engine.worker.clock.now()
+        page = await store_of(engine).list_runs(query_of(place.namespace, chosen, now=now))
+    if as_json:
+        print_json({"runs": [summary_for_programs(run) for run in page.runs], "next_cursor": page.next_cursor or None})
+    else:
+        _print_for_people(page, now=now)
+    return ExitCode.OK
+
+
+def query_of(namespace: str, chosen: RunFilter, *, now: Timestamp) -> RunQuery:
+    """Return the store's query for a filter. Raises InvalidArgumentError."""
+    if not 1 <= chosen.limit <= LARGEST_PAGE:
+        message = f"--limit is {chosen.limit}; allowed is 1 to {LARGEST_PAGE}"
+        raise InvalidArgumentError(message)
+    return RunQuery(
+        namespace=namespace,
+        statuses=chosen.statuses,
+        workflows=chosen.workflows,
+        tenants=frozenset() if chosen.tenant is None else frozenset({chosen.tenant}),
+        labels=dict(_label(text) for text in chosen.labels),
+        id_prefix=chosen.id_prefix,
+        created_from=None if chosen.since is None else timestamp_from_datetime(parse_moment(chosen.since, now=now)),
+        limit=chosen.limit,
+        cursor=chosen.cursor,
+    )
+
+
+def summary_for_programs(run: RunSummary) -> dict[str, object]:
+    """Return a run's row for programs."""
+    return {
+        "id": run.ref.id,
+        "namespace": run.ref.namespace,
+        "generation": run.ref.generation,
+        "workflow": run.workflow,
+        "version": run.definition_version,
+        "status": run.status,
+        "stage": run.stage or None,
+        "progress": round(run.progress, 4),
+        "priority": run.priority.name.lower(),
+        "tenant": run.tenant or None,
+        "labels": run.labels,
+        "created_at": iso(run.created_at),
+        "started_at": iso(run.started_at),
+        "updated_at": iso(run.updated_at),
+        "closed_at": iso(run.closed_at),
+        "wake_at": iso(run.wake_at),
+        "owner": run.owner,
+        "events": run.sequence,
+    }
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        message = f"--label {text!r} is not of the form NAME=VALUE"
+        raise InvalidArgumentError(message)
+    return name, value
+
+
+def _print_for_people(page: Page, *, now: Timestamp) -> None:
+    if not page.runs:
+        print("No runs match.")
+        return
+    table = make_table("id", "workflow", "status", "stage", "progress", "created", ">took")
+    for run in page.runs:
+        took = (run.closed_at or now) - run.created_at
+        table.add_row(
+            words(run.ref.id, "bold"),
+            words(run.workflow),
+            status_text(run.status),
+            words(run.stage),
+            progress_bar(run.progress),
+            show_moment(run.created_at, now=now),
+            show_duration(took),
+        )
+    print_for_people(table)
+    if page.next_cursor:
+        print(f"{len(page.runs)} runs; there are more: repeat with --cursor {printable(page.next_cursor)}")

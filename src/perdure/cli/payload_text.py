@@ -1,0 +1,59 @@
+"""Events and payloads as text: complete JSON for programs, short lines for people."""
+
+from typing import Final
+
+import msgspec
+
+from perdure.cli.printing import printable, shortened
+from perdure.cli.times import iso, show_duration, show_moment
+from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS, Event
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.payload import Payload
+from perdure.kernel.time import Timestamp
+
+__all__ = ["event_details", "event_for_programs", "payload_text"]
+
+_VALUE_CHARACTERS: Final = 60
+_DETAIL_CHARACTERS: Final = 160
+# Long, and told elsewhere: the traceback by `show`, the seed by nobody.
+_LEFT_OUT: Final = frozenset({"seed", "types", "traceback", "trace_context", "cause", "ref"})
+
+
+def event_for_programs(recorded: RecordedEvent) -> dict[str, object]:
+    """Return an event whole, its payloads as the JSON they are."""
+    kind = type(recorded.event)
+    return {
+        "sequence": recorded.sequence,
+        "at": iso(recorded.at),
+        "event": EVENT_NAMES[kind],
+        "version": EVENT_VERSIONS[kind],
+        "data": recorded.event,
+    }
+
+
+def event_details(event: Event, *, now: Timestamp) -> str:
+    """Return what an event says, on one line, each value shortened."""
+    fields: dict[str, object] = msgspec.json.decode(msgspec.json.encode(event))
+    parts = [f"{name}={_value(name, value, now=now)}" for name, value in fields.items() if name not in _LEFT_OUT]
+    return shortened("  ".join(parts), _DETAIL_CHARACTERS)
+
+
+def payload_text(payload: Payload, *, limit: int = 400) -> str:
+    """Return a payload's JSON, printable and at most `limit` characters long."""
+    return shortened(printable(bytes(payload).decode("utf-8", "replace")), limit)
+
+
+def _value(name: str, value: object, *, now: Timestamp) -> str:
+    match value:
+        case int() if name.endswith("_at") or name == "grace_until":
+            return show_moment(Timestamp(value), now=now)
+        case int() if name.endswith("_microseconds"):
+            return show_duration(value)
+        case str():
+            return shortened(printable(value), _VALUE_CHARACTERS)
+        case {"type": failed, "message": message} if name in {"failure", "reason"}:
+            return shortened(printable(f"{failed}: {message}"), _VALUE_CHARACTERS)
+        case {"id": run_id} if name in {"child", "target", "origin"}:
+            return printable(str(run_id))
+        case _:
+            return shortened(printable(msgspec.json.encode(value).decode()), _VALUE_CHARACTERS)

@@ -1,0 +1,148 @@
+"""What is written to the terminal: text made harmless, tables, progress bars, JSON."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = [
+    "complain",
+    "make_console",
+    "make_table",
+    "print_for_people",
+    "print_json",
+    "print_json_line",
+    "printable",
+    "progress_bar",
+    "reading_progress",
+    "shortened",
+    "status_text",
+    "words",
+]
+
+_STATUS_STYLES: Final = {
+    "completed": "green",
+    "failed": "bold red",
+    "terminated": "red",
+    "cancelled": "yellow",
+    "suspended": "magenta",
+    "running": "cyan",
+    "created": "dim",
+    "continued": "blue",
+}
+_PIPED_WIDTH_COLUMNS: Final = 4_000
+"""Lines for a program or a file are not cut to the width of a screen that is not there."""
+
+_LONG: Final = 5_000
+"""Reading fewer events than this is over before a progress bar is seen."""
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with everything escaped that a terminal would obey instead of show.
+
+    That is control characters, direction overrides, invisible and unassigned characters, and line ends.
+
+    >>> printable("order\x1b[2J\u202e1")
+    'order\\x1b[2J\\u202e1'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return at most `limit` characters of `text`, an ellipsis in place of the rest."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def words(text: str, style: str = "") -> "Text":
+    """Return text of unknown origin for a table: printable, and never read as markup."""
+    from rich.text import Text
+
+    return Text(printable(text), style=style)
+
+
+def status_text(status: str) -> "Text":
+    """Return a status in its colour."""
+    return words(status, _STATUS_STYLES.get(status, ""))
+
+
+def progress_bar(progress: float, *, width: int = 10) -> str:
+    """Return progress (0 to 1) as a bar of `width` characters and a percentage."""
+    full = int(progress * width)
+    try:
+        "█░".encode(sys.stdout.encoding or "ascii")
+        bar = "█" * full + "░" * (width - full)
+    except UnicodeEncodeError:
+        bar = "#" * full + "." * (width - full)
+    return f"{bar} {progress:4.0%}"
+
+
+def make_console(*, stderr: bool = False) -> "Console":
+    """Return where to print: as wide as the terminal, or as wide as it takes where there is none."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPED_WIDTH_COLUMNS
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+
+
+def make_table(*headings: str, title: str | None = None) -> "Table":
+    """Return an empty table with these columns; numbers are set to the right by their heading's leading ``>``."""
+    from rich import box
+    from rich.table import Table
+
+    shape = box.SIMPLE_HEAD if sys.stdout.isatty() else None
+    table = Table(box=shape, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def print_for_people(*parts: "RenderableType") -> None:
+    """Print to standard output; where it is no terminal, without the blanks that fill up lines."""
+    console = make_console()
+    if console.is_terminal:
+        console.print(*parts, sep="\n")
+        return
+    with console.capture() as capture:
+        console.print(*parts, sep="\n")
+    print("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
+
+
+@contextmanager
+def reading_progress(title: str, total: int) -> Iterator[Callable[[int], object]]:
+    """Show on a terminal how far a long reading is; yields what is to be called with the number done so far."""
+    if total < _LONG or not sys.stderr.isatty():
+        yield lambda done: done
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def print_json(value: object) -> None:
+    """Print one value for programs."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_json_line(value: object) -> None:
+    """Print one value for programs on one line."""
+    print(msgspec.json.encode(value).decode())
+
+
+def complain(message: str, *, command: str = "") -> None:
+    """Print an error."""
+    prefix = f"perdure {command}".strip()
+    lines = [printable(line) for line in message.splitlines()] or [""]
+    print("\n".join([f"{prefix}: {lines[0]}", *lines[1:]]), file=sys.stderr)

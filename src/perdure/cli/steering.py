@@ -1,0 +1,59 @@
+"""`perdure signal` and `perdure cancel`: messages to a run, durable when the command returns."""
+
+import getpass
+
+import msgspec
+
+from perdure.authoring.signals import Signal
+from perdure.cli.database import Place, as_client
+from perdure.cli.exits import ExitCode
+from perdure.cli.printing import print_json, printable
+from perdure.cli.times import parse_duration
+from perdure.client.handle import Run
+from perdure.errors import InvalidArgumentError
+
+__all__ = ["request_cancel", "send_signal"]
+
+
+async def send_signal(place: Place, run_id: str, name: str, body: str, *, request_id: str | None, as_json: bool) -> int:
+    """Send a signal. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors, UsageError."""
+    value = _json_value(body)
+    async with as_client(place) as engine:
+        run: Run[object] = await engine.get_run(run_id)
+        await run.signal(Signal[object](name), value, request_id=request_id)
+    if as_json:
+        print_json({"id": run_id, "namespace": place.namespace, "signal": name, "delivered": True})
+    else:
+        print(f"The signal {printable(name)!r} is in the inbox of {printable(run_id)}.")
+    return ExitCode.OK
+
+
+async def request_cancel(place: Place, run_id: str, *, reason: str, grace: str | None, as_json: bool) -> int:
+    """Ask for cancellation. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors, UsageError."""
+    limit = None if grace is None else parse_duration(grace)
+    async with as_client(place) as engine:
+        run: Run[object] = await engine.get_run(run_id)
+        await run.cancel(reason, grace=limit, by=_caller())
+    if as_json:
+        print_json({"id": run_id, "namespace": place.namespace, "cancel_requested": True})
+    else:
+        print(
+            f"Cancellation of {printable(run_id)} is requested; `perdure show {printable(run_id)}` tells when it ended."
+        )
+    return ExitCode.OK
+
+
+def _json_value(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        hint = "" if any(mark in text for mark in '{["') else f"; a text is written in quotes: '\"{text}\"'"
+        message = f"the body {text!r} is not JSON ({error}){hint}"
+        raise InvalidArgumentError(message) from None
+
+
+def _caller() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run under a number without a name
+        return ""
