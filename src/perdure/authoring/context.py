@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 import msgspec
 
@@ -16,7 +16,7 @@ from perdure.authoring.signals import Signal
 from perdure.errors import ActivityError, ChildRunError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import SUSPENSION, Compensation, Journal, RunContinuing
+from perdure.kernel.coroutine_program import Compensation, Journal, RunContinuing
 from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import NULL, Payload
@@ -150,10 +150,16 @@ class Context:
 
     # --- durable state, labels, priority -------------------------------------------------------------------------
 
-    def get(self, key: str, type: type[T] | Any = Any, default: T | None = None) -> T | None:
+    @overload
+    def get(self, key: str, type: type[T], default: T) -> T: ...
+    @overload
+    def get(self, key: str, type: type[T]) -> T | None: ...
+    @overload
+    def get(self, key: str, type: object = Any, default: object = None) -> Any: ...
+    def get(self, key: str, type: object = Any, default: object = None) -> Any:
         """Return the value of a key of the run's durable state as `type`, or `default` where it is not set."""
         value = self._journal.keys.get(key)
-        return default if value is None else cast("T", decode_value(value, type, subject=f"state key {key!r}"))
+        return default if value is None else decode_value(value, type, subject=f"state key {key!r}")
 
     def set(self, key: str, value: object) -> None:
         """Set a key of the run's durable state. It is kept over continue-as-new and can be read from outside."""
@@ -272,7 +278,7 @@ class Context:
 
     # --- control -------------------------------------------------------------------------------------------------
 
-    async def side_effect(self, function: Callable[[], T], type: type[T] | Any = Any) -> T:
+    async def side_effect(self, function: Callable[[], T], type: object = Any) -> T:
         """Return `function()`, called once and recorded: on replay the recorded value comes back as `type`.
 
         For small, fast, local things (reading an environment variable); what can fail or block is an activity.
@@ -289,8 +295,11 @@ class Context:
         """Hold this run still until somebody resumes it."""
         journal = self._journal
         operation = journal.next_operation()
-        journal.give(c.SuspendRun(operation=operation, reason=reason, location=journal.location()))
-        await journal.wait(SUSPENSION)
+        cancelling = journal.cancel is not None
+        journal.give(
+            c.SuspendRun(operation=operation, reason=reason, is_cancelling=cancelling, location=journal.location())
+        )
+        await journal.wait_for_resumption()
 
     def continue_as_new(self, *args: object) -> NoReturn:
         """End this generation and begin the next with these arguments (of the same workflow) and a fresh history.

@@ -1,6 +1,6 @@
 """Signals: named, typed messages to a run."""
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from perdure.errors import InvalidArgumentError
 
@@ -22,7 +22,11 @@ class Signal(Generic[T]):
 
     __slots__ = ("name", "type")
 
-    def __init__(self, name: str, type: type[T] | Any = Any) -> None:
+    @overload
+    def __init__(self, name: str, type: type[T]) -> None: ...
+    @overload
+    def __init__(self: "Signal[Any]", name: str, type: object = Any) -> None: ...
+    def __init__(self, name: str, type: object = Any) -> None:
         """Name a signal whose body has `type` (any type that an activity may take). Raises InvalidArgumentError."""
         if not name:
             message = "a signal needs a name: Signal('approved', Decision)"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple, overload
 
 import msgspec
 
@@ -120,6 +120,10 @@ class Client:
         async for _ in run.watch():
             pass
 
+    @overload
+    async def get_run(self, id: str) -> Run[Any]: ...
+    @overload
+    async def get_run(self, id: str, workflow: Workflow[*Ts, R]) -> Run[R]: ...
     async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
         """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
         gateway = self._open()

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import Workflow
@@ -149,10 +149,14 @@ class SyncClient:
         )
         return SyncRun(loop, run)
 
+    @overload
+    def get_run(self, id: str) -> SyncRun[Any]: ...
+    @overload
+    def get_run(self, id: str, workflow: Workflow[*Ts, T]) -> SyncRun[T]: ...
     def get_run(self, id: str, workflow: Workflow[*Ts, T] | None = None) -> SyncRun[T]:
         """Return the handle of an existing run; see `Client.get_run`."""
         loop, client = self._open()
-        return SyncRun(loop, loop.call(client.get_run(id, workflow)))
+        return SyncRun(loop, loop.call(client.get_run(id) if workflow is None else client.get_run(id, workflow)))
 
     def list_runs(
         self,

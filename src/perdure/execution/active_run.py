@@ -132,7 +132,11 @@ class ActiveRun:
             now=now,
         )
 
-        self._worker.committer.submit(write, lambda _outcome: self.drop(), keep=True)
+        def released(_outcome: Outcome | StoreError) -> None:
+            self.drop()
+            self._worker.claims.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
+
+        self._worker.committer.submit(write, released, keep=True)
 
     def drop(self) -> None:
         """Forget everything of this copy of the run; nothing of it has an effect any more."""
@@ -245,7 +249,7 @@ class ActiveRun:
         for operation in result.to_stop:
             self._stop(operation)
         if result.deliveries or result.creations:
-            worker.sent(result.deliveries, result.creations)
+            worker.sent(self, result.deliveries, result.creations)
         self._settle_replies(result)
         if worker.listeners:
             worker.published(self, result.events)
@@ -291,12 +295,14 @@ class ActiveRun:
         self._worker.dispatcher.enqueue(call)
 
     def _start_confirmed(self, events: list[RecordedEvent]) -> None:
-        """Start the at-most-once attempts whose start has just become durable."""
+        """Start the at-most-once attempts whose start has just become durable; let queued ones change their class."""
         for recorded in events:
             if type(recorded.event) is e.ActivityAttemptStarted:
                 activity = self.state.activities.get(recorded.event.operation)
                 if activity is not None and activity.attempt == recorded.event.attempt:
                     self._start(activity)
+            elif type(recorded.event) is e.PriorityChanged:
+                self._worker.dispatcher.reprioritise(self.calls.values())
 
     def _start_due_retries(self, now: Timestamp) -> None:
         for operation, due_at in list(self.state.retries.items()):

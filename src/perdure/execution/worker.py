@@ -21,6 +21,7 @@ from perdure.errors import (
 )
 from perdure.execution.active_run import ActiveRun, Reply
 from perdure.execution.attempts import AttemptExecutor, Attempts
+from perdure.execution.blocking import BlockingWatch
 from perdure.execution.call import ActivityCall
 from perdure.execution.claims import RunClaims, load_run
 from perdure.execution.committer import Committer
@@ -86,7 +87,12 @@ class Worker:
             retry_seconds=settings.retry_store_seconds,
             retry_maximum_seconds=settings.retry_store_maximum_seconds,
         )
-        self.attempts = Attempts(clock, executors, heartbeat_save_seconds=settings.heartbeat_save_seconds)
+        self.attempts = Attempts(
+            clock,
+            executors,
+            heartbeat_save_seconds=settings.heartbeat_save_seconds,
+            hybrid_process_seconds=settings.hybrid_process_seconds,
+        )
         self.dispatcher = Dispatcher(
             self.attempts,
             clock,
@@ -98,6 +104,9 @@ class Worker:
         )
         self.idle = IdleRuns(self.loop, idle_seconds=settings.idle_seconds)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
+        self._blocking = BlockingWatch(
+            self.loop, seconds=settings.blocking_seconds, is_busy=lambda: self.dispatcher.running > 0
+        )
         self._lease = LeaseKeeper(self, lease_seconds=settings.lease_seconds, renewals=settings.lease_renewals)
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -106,6 +115,7 @@ class Worker:
         """Open the store, begin a session, free the runs of dead ones, begin to work."""
         await self.begin_session()
         await self.store.free_expired(now=self.clock.now())
+        self._blocking.start()
         self._tasks.append(self.loop.create_task(self._lease.work(), name="perdure-lease"))
         if self.is_claiming:
             self._tasks.append(self.loop.create_task(self.claims.work(), name="perdure-claims"))
@@ -123,7 +133,7 @@ class Worker:
         """Drain: claim no more, let activities finish within the grace, give every run back, close the store."""
         self.is_claiming = False
         self.claims.stop()
-        await self.attempts.finish(self.settings.shutdown_grace_seconds)
+        await self.dispatcher.finish(self.settings.shutdown_grace_seconds)
         await self.committer.drain()
         for task in self._tasks:
             task.cancel()
@@ -187,6 +197,7 @@ class Worker:
 
     def _advance_scheduled(self) -> None:
         scheduled, self._scheduled = self._scheduled, []
+        self._blocking.work_begins()
         now = self.clock.now()
         for run in scheduled:
             try:
@@ -290,16 +301,21 @@ class Worker:
                     i.MessageArrived(message=entry.message, message_id=entry.message_id, position=entry.position)
                 )
 
-    def sent(self, deliveries: Sequence[Delivery], creations: Sequence[Creation]) -> None:
-        """Look after what a durable transition sent: messages to runs in this process, new runs."""
+    def sent(self, run: ActiveRun, deliveries: Sequence[Delivery], creations: Sequence[Creation]) -> None:
+        """Look after what a run's durable transition sent: messages to runs in this process, new runs.
+
+        A child whose id was taken has left a message about that in the run's own inbox.
+        """
         for delivery in deliveries:
-            run = self._active_run(delivery.target)
-            if run is not None:
-                self._read_inbox_of(run)
+            receiver = self._active_run(delivery.target)
+            if receiver is not None:
+                self._read_inbox_of(receiver)
             else:
                 self.claims.wake()
         for creation in creations:
             self.claims.wake_at(creation.wake_at)
+        if any(creation.parent_key == run.run_key for creation in creations):
+            self._read_inbox_of(run)
 
     def closed_error(self, run: ActiveRun) -> RunClosedError:
         """Return the error for a message to a run that has ended."""
