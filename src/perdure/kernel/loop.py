@@ -8,6 +8,14 @@ for later (`call_at`) is a request for a durable timer, made through `DurableTim
 The loop is stepped inside the worker's own thread and event loop: entering it swaps the running loop (and the hooks of
 asynchronous generators) and leaving swaps it back, which costs well under a microsecond.
 
+Order: asyncio keeps tasks in sets (`TaskGroup` cancels the rest of its tasks in the order of one, `wait` returns two),
+and a set's order follows its members' hashes, which are addresses for plain tasks. So tasks here are numbered in the
+order they are made, and their hash is that number: every replay walks those sets in the same order. One function of
+asyncio puts bare coroutines into a set: `as_completed`; it is refused unless it is given tasks.
+
+An asynchronous generator that is dropped before its end is kept until the run leaves memory: to finish it when the
+garbage collector finds it would be another time on every replay.
+
 What needs the outside world (sockets, subprocesses, threads, signals) raises `WrongContextError` with the way out:
 do it in an activity. Everything asyncio's loop can do and this one cannot is refused by the same rule, by name.
 """
@@ -15,27 +23,29 @@ do it in an activity. Everything asyncio's loop can do and this one cannot is re
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from types import FrameType
+from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple
 
-from perdure.errors import WrongContextError
+from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 
-__all__ = ["DeterministicLoop", "DurableTimers", "TimerCallback"]
+__all__ = ["LAST_INSTANT", "DeterministicLoop", "DurableTimers", "TimerCallback"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+LAST_INSTANT: Final = Timestamp(253_402_300_799_999_999)
+"""The end of the year 9999, as far as datetime goes: a timer for later than that, or for infinity, is due then."""
 
 
 class TimerCallback(asyncio.TimerHandle):
-    """A callback that waits for a durable timer. `operation` is the number of the command that asked for it."""
+    """A callback for later. `operation` is the number of the durable timer it waits for, 0 for none."""
 
-    operation: int = 0
+    __slots__ = ("operation",)
 
-    def run(self) -> None:
-        """Call it, unless it was cancelled."""
-        if not self.cancelled():
-            self._run()
+    operation: int
 
 
 class DurableTimers(Protocol):
@@ -53,13 +63,22 @@ class DurableTimers(Protocol):
 class DeterministicLoop(asyncio.AbstractEventLoop):
     """An asyncio loop whose only inputs are the calls of its owner."""
 
-    def __init__(self, timers: DurableTimers, *, on_error: Callable[[str, BaseException | None], None]) -> None:
-        """Ask `timers` for durable timers; tell `on_error` about exceptions that no workflow code will ever see."""
+    def __init__(
+        self, timers: DurableTimers, *, on_error: Callable[[str, BaseException | None], None], seed: int = 0
+    ) -> None:
+        """Ask `timers` for durable timers; tell `on_error` about exceptions that no workflow code will ever see.
+
+        `seed` sets the tasks of this loop apart from those of others: asyncio keeps all of a process in one set.
+        """
         self.now = Timestamp(0)
-        self._timers = timers
+        self.is_silent = False
+        self._timers: DurableTimers | None = timers
         self._on_error = on_error
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._last_task = (seed << _TASK_BITS) & _HASH_MASK
+        self._dropped_generators: list[AsyncGenerator[Any, Any]] = []
+        self._keeps_generator = self._dropped_generators.append
         self._closed = False
 
     def drain(self) -> None:
@@ -67,30 +86,50 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         ready = self._ready
         outer = asyncio._get_running_loop()  # noqa: SLF001 - asyncio documents this pair for loop implementers
         hooks = sys.get_asyncgen_hooks()
-        asyncio._set_running_loop(self)  # noqa: SLF001
-        sys.set_asyncgen_hooks(None, None)
+        asyncio._set_running_loop(self)  # noqa: SLF001 - as above
+        sys.set_asyncgen_hooks(None, self._keeps_generator)
         try:
             while ready:
-                ready.popleft()._run()  # noqa: SLF001
+                handle = ready.popleft()
+                if not handle._cancelled:  # noqa: SLF001 - handles are the loop's
+                    try:
+                        handle._run()  # noqa: SLF001 - as above
+                    except (SystemExit, KeyboardInterrupt) as error:
+                        self._survive(handle, error)
         finally:
             sys.set_asyncgen_hooks(*hooks)
-            asyncio._set_running_loop(outer)  # noqa: SLF001
+            asyncio._set_running_loop(outer)  # noqa: SLF001 - as above
+
+    def run_soon(self, callback: asyncio.Handle) -> None:
+        """Queue a callback whose time has come."""
+        self._ready.append(callback)
 
     def abandon(self) -> None:
         """Unwind every task that is not done. Whatever its code does while unwinding has no effect."""
         self._closed = True
         self._ready.clear()
-        outer = asyncio._get_running_loop()  # noqa: SLF001
-        asyncio._set_running_loop(self)  # noqa: SLF001
+        outer = asyncio._get_running_loop()  # noqa: SLF001 - as in drain
+        hooks = sys.get_asyncgen_hooks()
+        asyncio._set_running_loop(self)  # noqa: SLF001 - as in drain
+        sys.set_asyncgen_hooks(None, self._keeps_generator)
         try:
-            for task in self._tasks:
-                if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
-                    _unwind(task.get_coro())
+            while self._tasks or self._dropped_generators:
+                # Code that unwinds may make further tasks; none of them ever begins.
+                while self._tasks:
+                    _unwind(self._tasks.pop())
+                while self._dropped_generators:
+                    _finish(self._dropped_generators.pop())
         finally:
-            asyncio._set_running_loop(outer)  # noqa: SLF001
-        self._tasks.clear()
+            sys.set_asyncgen_hooks(*hooks)
+            asyncio._set_running_loop(outer)  # noqa: SLF001 - as in drain
         self._ready.clear()
+        self._timers = None
+
+    def _survive(self, handle: asyncio.Handle, error: BaseException) -> None:
+        """Keep an exception that a handle lets pass, to end a process, from doing so: it ends a task at most."""
+        callback = getattr(handle, "_callback", None)
+        if not isinstance(getattr(callback, "__self__", None), asyncio.Task):  # a task holds its exception itself
+            self.call_exception_handler({"message": "exception in a callback", "exception": error})
 
     # --- what asyncio uses ---------------------------------------------------------------------------------------
 
@@ -98,37 +137,42 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Return the time of the event being delivered, in seconds since the epoch."""
         return self.now / MICROSECONDS_PER_SECOND
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """Queue a callback."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Ask for a durable timer `delay` seconds from now."""
-        due_at = Timestamp(self.now + round(delay * MICROSECONDS_PER_SECOND))
-        return self._call_at(due_at, callback, args, context)
+        return self._call_at(self.now + _microseconds(delay), callback, args, context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Ask for a durable timer at `when`, in seconds since the epoch."""
-        return self._call_at(Timestamp(round(when * MICROSECONDS_PER_SECOND)), callback, args, context)
+        return self._call_at(_microseconds(when), callback, args, context)
 
     def _call_at(
-        self, due_at: Timestamp, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+        self, due_at: int, callback: Callable[[*Ts], object], args: tuple[*Ts], context: Context | None
     ) -> TimerCallback:
+        due_at = min(due_at, LAST_INSTANT)
         handle = TimerCallback(due_at / MICROSECONDS_PER_SECOND, callback, args, self, context)
+        handle.operation = 0
         if due_at <= self.now:
             self._ready.append(handle)
+        elif self._timers is None:
+            raise RunEvicted
         else:
-            self._timers.start_timer(handle, due_at)
+            self._timers.start_timer(handle, Timestamp(due_at))
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if isinstance(handle, TimerCallback) and handle.operation and not self._closed:
+        if self._timers is not None and isinstance(handle, TimerCallback) and handle.operation:
             self._timers.cancel_timer(handle)
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -141,13 +185,12 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         *,
         name: str | None = None,
         context: Context | None = None,
-        **_kwargs: Any,
     ) -> asyncio.Task[T]:
-        """Return a task of this loop."""
-        if context is None:
-            task = asyncio.Task(coro, loop=self, name=name)  # type: ignore[arg-type]  # generators: as asyncio itself
-        else:
-            task = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
+        """Return a task of this loop. Raises WrongContextError for a bare coroutine in `asyncio.as_completed`."""
+        if sys._getframe(1).f_code in _ENSURE_FUTURE:  # noqa: SLF001 - the documented way costs a hundred times more
+            _refuse_unordered(sys._getframe(2), coro)  # noqa: SLF001 - as above
+        self._last_task = number = self._last_task + 1
+        task = _NumberedTask(number, coro, loop=self, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -165,8 +208,9 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         return self._closed
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Report an exception that no code will ever see."""
-        self._on_error(str(context.get("message", "")), context.get("exception"))
+        """Report an exception that no code will ever see; nothing where the loop `is_silent`."""
+        if not self.is_silent:
+            self._on_error(str(context.get("message", "")), context.get("exception"))
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """Report an exception that no code will ever see."""
@@ -176,8 +220,67 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Do nothing: generators die with their run."""
 
 
-def _unwind(coroutine: Any) -> None:
-    """Close a coroutine, at most a few times: clean-up code that awaits gets its exception and goes on unwinding."""
+_TASK_BITS: Final = 24
+_HASH_MASK: Final = (1 << 60) - 1
+
+
+class _NumberedTask(asyncio.Task[T]):
+    """A task whose hash is its number, so that sets of tasks have the same order on every replay."""
+
+    __slots__ = ("_number",)
+
+    def __init__(
+        self,
+        number: int,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        name: str | None,
+        context: Context | None,
+    ) -> None:
+        self._number = number
+        name = f"Task-{number & _LARGEST_TASK_NUMBER}" if name is None else name
+        super().__init__(coro, loop=loop, name=name, context=context)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+_LARGEST_TASK_NUMBER: Final = (1 << _TASK_BITS) - 1
+
+
+def _microseconds(seconds: float) -> int:
+    microseconds = seconds * MICROSECONDS_PER_SECOND
+    return LAST_INSTANT if microseconds >= LAST_INSTANT else round(microseconds)
+
+
+_ENSURE_FUTURE: Final = frozenset(
+    function.__code__
+    for name in ("ensure_future", "_ensure_future")
+    if (function := getattr(asyncio.tasks, name, None)) is not None
+)
+_AS_COMPLETED: Final = ("as_completed", "_AsCompletedIterator")
+
+
+def _refuse_unordered(frame: FrameType | None, coro: object) -> None:
+    """Refuse to make a task for `asyncio.as_completed`, which takes coroutines in the order of their addresses."""
+    while frame is not None and frame.f_code.co_filename == asyncio.tasks.__file__:
+        if frame.f_code.co_qualname.startswith(_AS_COMPLETED):
+            if asyncio.iscoroutine(coro):
+                coro.close()
+            raise WrongContextError(
+                "asyncio.as_completed begins coroutines in an order that no replay repeats: "
+                "give it tasks, as_completed([asyncio.create_task(c) for c in coroutines])"
+            )
+        frame = frame.f_back
+
+
+def _unwind(task: asyncio.Task[Any]) -> None:
+    """Close a task's coroutine; clean-up code that awaits gets an exception there and goes on unwinding."""
+    if task.done():
+        return
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
+    coroutine = task.get_coro()
     for _ in range(_UNWIND_ATTEMPTS):
         try:
             coroutine.close()
@@ -188,11 +291,20 @@ def _unwind(coroutine: Any) -> None:
         return
 
 
+def _finish(generator: AsyncGenerator[Any, Any]) -> None:
+    closing = generator.aclose()
+    for _ in range(_UNWIND_ATTEMPTS):
+        try:
+            closing.send(None)
+        except BaseException:  # noqa: BLE001 - it has ended; how concerns nobody, as in _unwind
+            return
+
+
 _UNWIND_ATTEMPTS: Final = 100
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:
-    def refuse(_self: DeterministicLoop, *_args: Any, **_kwargs: Any) -> NoReturn:
+    def refuse(_self: DeterministicLoop, *_args: object, **_kwargs: object) -> NoReturn:
         message = f"loop.{name}() does not work inside a workflow, which must replay the same way: do it in an activity"
         raise WrongContextError(message)
 
