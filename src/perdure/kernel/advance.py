@@ -21,16 +21,17 @@ from perdure.errors import InternalError
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
+from perdure.kernel.commands import Command
 from perdure.kernel.consequences import CONSEQUENCES
 from perdure.kernel.expansion import close_events, expand
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
-from perdure.kernel.input_rules import INPUT_RULES
+from perdure.kernel.input_rules import INPUT_RULES, start
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Creation, Delivery
+from perdure.kernel.transition import Creation, Delivery, RunStatus
 
 __all__ = ["RUN_TIMEOUT", "Advance", "RunKeys", "Step", "advance"]
 
@@ -81,48 +82,53 @@ def advance(
     step = Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
     for given in inputs:
         step.take(given)
-    step.fire_what_is_due()
-    return step.result
+    return step.finish()
 
 
 class Step:
-    """The working place of one advance."""
+    """The working place of one advance; the rules (`input_rules`, `message_rules`, `consequences`) work on it.
 
-    __slots__ = ("at", "feed", "leaving", "new_run_key", "result", "run_key", "state")
+    What the program asks for is expanded in the order it asked, each command in the state that those before it left:
+    the order in which a replay expects it (`perdure.kernel.replay`).
+    """
+
+    __slots__ = ("_asked", "at", "feed", "leaving", "new_run_key", "result", "run_key", "starting", "state")
 
     def __init__(self, state: RunState, feed: Feed, *, run_key: RunKey, now: Timestamp, new_run_key: RunKeys) -> None:
+        """Begin with nothing done. Time does not run backwards within a run, whatever the clock says."""
         self.state = state
         self.feed = feed
         self.run_key = run_key
-        self.at = max(state.updated_at, now)
+        self.at = now if now > state.updated_at else state.updated_at  # noqa: FURB136 - see effects._count_operation
         self.new_run_key = new_run_key
         self.leaving: OpenChild | None = None  # the child that the event being recorded removes from the state
+        self.starting: dict[int, None] = {}  # an ordered set: a fan-out may be given up again in the same step
         self.result = Advance(
             events=[], to_start=[], to_stop=[], consumed=[], deliveries=[], creations=[], labels={}, refused=[]
         )
+        self._asked: list[Command] = []
 
     def take(self, given: i.Input) -> None:
+        """Take an input by its rule; a run that has ended refuses messages and drops the rest."""
         if self.state.closed_at is None:
             INPUT_RULES[type(given)](self, given)
         elif type(given) is i.MessageArrived:
             self.result.refused.append(given)
 
-    def fire_what_is_due(self) -> None:
-        state, at = self.state, self.at
-        if state.timers:
-            for operation in _due_timers(state, at):
-                if operation in state.timers and state.closed_at is None:
-                    self.record(e.TimerFired(operation=Operation(operation)))
-        if state.closed_at is not None:
-            return
-        created, cancel = state.created, state.cancel
-        if created is not None and created.deadline_at is not None and created.deadline_at <= at:
-            self.close(e.RunFailed(failure=_run_timeout(created)))
-        elif cancel is not None and cancel.grace_until is not None and cancel.grace_until <= at:
-            self.close(e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by))
+    def finish(self) -> Advance:
+        """Fire what is due and return what happened."""
+        self._fire_what_is_due()
+        self.result.to_start.extend(self.starting)
+        return self.result
 
     def record(self, event: e.Event) -> None:
         """Make `event` part of the history, with all that follows from it."""
+        self.append(event)
+        if self._asked or self.feed.held:
+            self._answer()
+
+    def append(self, event: e.Event) -> None:
+        """Make `event` part of the history; what the program asks for in answer is expanded in its turn."""
         state, at, kind = self.state, self.at, type(event)
         if kind is e.ChildCancelled:
             self.leaving = state.children.get(event.operation)  # type: ignore[attr-defined]  # narrowed by kind
@@ -132,21 +138,22 @@ class Step:
         if consequence is not None:
             consequence(self, event)
         if kind in PROGRAM_EVENTS:
-            for command in self.feed.take(event, at, state.status):
-                for following in expand(state, command, at):
-                    self.record(following)
+            self._asked += self.feed.take(event, at, state.status)
 
     def created(self) -> e.RunCreated:
+        """Return the run's first event."""
         if self.state.created is None:
             message = f"run {self.run_key} advances without a RunCreated event"
             raise InternalError(message)
         return self.state.created
 
     def close(self, closing: e.Event) -> None:
+        """End the run by `closing`, from outside of its program."""
         for event in close_events(self.state, closing):
             self.record(event)
 
     def deliver(self, target: RunKey | RunRef, message: m.Message, *, about: int) -> None:
+        """Send a message to another run; `about` tells messages apart that follow from one event."""
         message_id = f"{self.run_key}:{self.state.sequence}:{about}"
         self.result.deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=self.at))
 
@@ -154,6 +161,30 @@ class Step:
         """Return the activity whose current attempt this is, or None where it is settled: a late outcome is dropped."""
         activity = self.state.activities.get(operation)
         return activity if activity is not None and activity.attempt == attempt else None
+
+    def _answer(self) -> None:
+        state, feed, at = self.state, self.feed, self.at
+        while self._asked or feed.has_due(state.status):
+            asked, self._asked = self._asked or feed.release(at), []
+            for command in asked:
+                for event in expand(state, command, at):
+                    self.append(event)
+
+    def _fire_what_is_due(self) -> None:
+        state, at, created = self.state, self.at, self.state.created
+        if created is not None and created.start_at is not None and state.status is RunStatus.CREATED:
+            start(self, worker="")
+        if state.timers:
+            for operation in _due_timers(state, at):
+                if operation in state.timers and state.closed_at is None:
+                    self.record(e.TimerFired(operation=Operation(operation)))
+        if state.closed_at is not None:
+            return
+        cancel = state.cancel
+        if created is not None and created.deadline_at is not None and created.deadline_at <= at:
+            self.close(e.RunFailed(failure=_run_timeout(created)))
+        elif cancel is not None and cancel.grace_until is not None and cancel.grace_until <= at:
+            self.close(e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by))
 
 
 def _due_timers(state: RunState, at: Timestamp) -> list[int]:

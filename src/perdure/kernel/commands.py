@@ -184,9 +184,10 @@ class FinishCompensation(Command, frozen=True, kw_only=True):
 
 
 class SuspendRun(Command, frozen=True, kw_only=True):
-    """Hold still until somebody resumes the run."""
+    """Hold still until somebody resumes the run. `is_cancelling`: the code knows that the run is being cancelled."""
 
     reason: str = ""
+    is_cancelling: bool = False
 
 
 class CompleteRun(Command, frozen=True, kw_only=True):

@@ -21,12 +21,12 @@ __all__ = ["CONSEQUENCES"]
 
 
 def _start_activity(step: "Step", event: e.ActivityScheduled) -> None:
-    step.result.to_start.append(event.operation)
+    step.starting[event.operation] = None
 
 
 def _stop_activity(step: "Step", event: e.ActivityCancelled) -> None:
-    if event.operation in step.result.to_start:
-        step.result.to_start.remove(event.operation)
+    if event.operation in step.starting:
+        del step.starting[event.operation]
     else:
         step.result.to_stop.append(event.operation)
 
@@ -60,18 +60,20 @@ def _create_child(step: "Step", event: e.ChildRequested) -> None:
         deadline_at=None if timeout is None else Timestamp(step.at + timeout),
     )
     step.result.creations.append(_creation(key, created, step.at, wake_at=step.at))
-    step.record(e.ChildStarted(operation=event.operation, run_key=key))
+    step.append(e.ChildStarted(operation=event.operation, run_key=key))
 
 
 def _cancel_child(step: "Step", event: e.ChildCancelled) -> None:
     child = step.leaving
     if child is None or child.policy is e.ParentClosePolicy.ABANDON:
         return
-    reason = "its parent run gave it up"
+    # By name, not by key: the child may have continued as a new generation, whose key its parent never learns.
+    target, reason = _latest(child.ref), "its parent run gave it up"
     if child.policy is e.ParentClosePolicy.TERMINATE:
-        step.deliver(RunKey(child.run_key), m.TerminateMessage(reason=reason, by="parent"), about=event.operation)
+        ending: m.Message = m.TerminateMessage(reason=reason, by="parent", parent_key=step.run_key)
     else:
-        step.deliver(RunKey(child.run_key), m.CancelMessage(reason=reason, by="parent"), about=event.operation)
+        ending = m.CancelMessage(reason=reason, by="parent", parent_key=step.run_key)
+    step.deliver(target, ending, about=event.operation)
 
 
 def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
@@ -91,6 +93,7 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         labels=dict(step.state.labels),
         attempt=event.attempt,
         deadline_at=before.deadline_at if timeout is None else Timestamp(event.next_at + timeout),
+        start_at=event.next_at if event.next_at > step.at else None,
         carried_state=event.carried_state,
         carried_signals=event.carried_signals,
     )

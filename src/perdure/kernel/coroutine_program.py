@@ -12,11 +12,14 @@ not, because walking the stack costs more than all the rest.
 """
 
 import asyncio
+import contextlib
 import random
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Final
 
 from perdure.errors import RunEvicted
@@ -25,10 +28,10 @@ from perdure.kernel import events as e
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.identity import Operation
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
-from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.payload import Payload
 from perdure.kernel.time import Timestamp
 
-__all__ = ["SUSPENSION", "Compensation", "CoroutineProgram", "Entry", "Journal", "RunContinuing", "current_journal"]
+__all__ = ["Compensation", "CoroutineProgram", "Entry", "Journal", "RunContinuing", "current_journal"]
 
 
 class RunContinuing(BaseException):
@@ -52,6 +55,12 @@ class Compensation:
     perform: Callable[[], Coroutine[Any, Any, object]]
 
 
+class _JournalLoop(DeterministicLoop):
+    """The loop of a run's code; `journal` is None once the run has left memory."""
+
+    journal: "Journal | None" = None
+
+
 Entry = Callable[["Journal"], Coroutine[Any, Any, Payload]]
 """Makes the coroutine of a run: it calls the workflow's function and returns its encoded result."""
 
@@ -61,8 +70,9 @@ class Journal:
 
     def __init__(self, created: e.RunCreated, *, on_error: Callable[[str, BaseException | None], None]) -> None:
         self.created = created
-        self.loop = DeterministicLoop(self, on_error=on_error)  # type: ignore[abstract]  # the rest is refused at run time
-        self.loop.journal = self  # type: ignore[attr-defined]  # found again by current_journal()
+        # The ignored error: the methods that the loop does not define refuse at run time.
+        self.loop = _JournalLoop(self, on_error=on_error, seed=created.seed)  # type: ignore[abstract]
+        self.loop.journal = self
         self._random: random.Random | None = None
         self.replaying = False
         self.patches: set[str] = set()
@@ -73,6 +83,7 @@ class Journal:
         self.compensations: list[Compensation] = []
         self.asked_patches: dict[str, bool] = {}
         self._timers: dict[int, TimerCallback] = {}
+        self._suspended: list[asyncio.Future[None]] = []
         self._signals: dict[str, deque[Payload]] = {}
         self._signal_waiters: dict[str, deque[asyncio.Future[Payload]]] = {}
         self._operation = 0
@@ -90,7 +101,7 @@ class Journal:
     # --- commands ------------------------------------------------------------------------------------------------
 
     def next_operation(self) -> Operation:
-        """Number the next command. Raises RunEvicted once the run has left memory."""
+        """Return the number of the next command. Raises RunEvicted once the run has left memory."""
         if self._evicted:
             raise RunEvicted
         self._operation += 1
@@ -150,7 +161,16 @@ class Journal:
         if self._evicted:
             raise RunEvicted
         future: asyncio.Future[Payload] = self.loop.create_future()
-        self._signal_waiters.setdefault(name, deque()).append(future)
+        waiters = self._signal_waiters.setdefault(name, deque())
+        while waiters and waiters[0].done():  # given up, by a timeout say; a loop that polls must not pile them up
+            del waiters[0]
+        waiters.append(future)
+        return future
+
+    def wait_for_resumption(self) -> asyncio.Future[None]:
+        """Return a future for the moment when the run, suspended, goes on."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._suspended.append(future)
         return future
 
     def unconsumed_signals(self) -> tuple[e.CarriedSignal, ...]:
@@ -186,7 +206,14 @@ class Journal:
         """Run the callback that waits for a timer."""
         callback = self._timers.pop(operation, None)
         if callback is not None:
-            self.loop._ready.append(callback)  # noqa: SLF001 - a due callback runs like any other
+            self.loop.run_soon(callback)
+
+    def go_on(self) -> None:
+        """Let all code go on that suspended the run."""
+        suspended, self._suspended = self._suspended, []
+        for future in suspended:
+            if not future.done():
+                future.set_result(None)
 
     def evict(self) -> None:
         """Refuse everything from now on."""
@@ -226,29 +253,30 @@ class CoroutineProgram:
 
     def foresee(self, event: e.Event) -> None:
         """Note the content of a recorded side effect or patch marker. See `Program`."""
-        self.journal.replaying = True
+        self.journal.replaying = self.journal.loop.is_silent = True
         self.journal.foresee(event)
 
     def go_live(self) -> None:
         """Stop looking for recorded values. See `Program`."""
-        self.journal.replaying = False
+        self.journal.replaying = self.journal.loop.is_silent = False
 
     def close(self) -> None:
         """Unwind the coroutine without effect. See `Program`."""
         self._done = True
         self.journal.evict()
         self.journal.loop.abandon()
-        self.journal.loop.journal = None  # type: ignore[attr-defined]  # ends a cycle: freed at once, not by the collector
+        self.journal.loop.journal = None  # ends a cycle: freed at once, not by the collector
 
     def start(self, _event: e.RunStarted) -> None:
-        """Begin the coroutine."""
-        self._main = self.journal.loop.create_task(self._entry(self.journal))
+        """Begin the coroutine, in a context of its own: what the caller of `advance` has set is not on the replay."""
+        self._main = self.journal.loop.create_task(self._entry(self.journal), context=Context())
 
     def request_cancel(self, event: e.RunCancelRequested) -> None:
         """Cancel the workflow's main task, once."""
         self.journal.cancel = event
         if self._main is not None:
             self._main.cancel(event.reason or None)
+        self.journal.go_on()
 
     def _end(self, main: "asyncio.Task[Payload]") -> c.Command:
         journal = self.journal
@@ -287,7 +315,7 @@ class CoroutineProgram:
 def current_journal() -> Journal | None:
     """Return the journal of the workflow whose code is running here, or None outside of workflow code."""
     loop = asyncio._get_running_loop()  # noqa: SLF001 - the public get_running_loop raises where there is none
-    return loop.journal if type(loop) is DeterministicLoop else None  # type: ignore[attr-defined]
+    return loop.journal if type(loop) is _JournalLoop else None
 
 
 def _count(signals: tuple[e.CarriedSignal, ...]) -> dict[str, int]:
@@ -303,7 +331,9 @@ def _resolve(program: CoroutineProgram, event: e.ActivityCompleted | e.ChildComp
         future.set_result(event.result)
 
 
-def _resolve_with_event(program: CoroutineProgram, event: Any) -> None:
+def _resolve_with_event(
+    program: CoroutineProgram, event: e.ActivityFailed | e.ActivityTimedOut | e.ChildFailed
+) -> None:
     future = program.journal.waiters.pop(event.operation, None)
     if future is not None and not future.done():
         future.set_result(event)
@@ -318,17 +348,12 @@ def _signal(program: CoroutineProgram, event: e.SignalReceived) -> None:
 
 
 def _resume(program: CoroutineProgram, _event: e.RunResumed) -> None:
-    future = program.journal.waiters.pop(SUSPENSION, None)
-    if future is not None and not future.done():
-        future.set_result(NULL)
+    program.journal.go_on()
 
 
 def _ignore(_program: CoroutineProgram, _event: e.Event) -> None:
-    """Updates, interventions and locks have no waiting code yet."""
+    """Do nothing: no code can wait for updates, interventions and locks yet."""
 
-
-SUSPENSION: Final = Operation(-1)
-"""Key under which code that suspended its own run waits."""
 
 # Any: each delivery takes its own event type; the table pairs them by key, which the type system cannot follow.
 _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]] = {
@@ -348,17 +373,21 @@ _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]]
     e.LockAcquired: _ignore,
 }
 
-_OWN_CODE: Final = __file__.rsplit("kernel", 1)[0]
+_NOT_THE_WORKFLOW: Final = (
+    __file__.rsplit("kernel", 1)[0],
+    asyncio.__file__.rsplit("__init__", 1)[0],
+    contextlib.__file__,
+)
+"""Beginnings of the file names of Perdure, asyncio and what carries out ``async with``."""
 
 
 def _user_line() -> str | None:
-    # Frames have f_back; the first one outside of Perdure and asyncio is the workflow's.
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way is inspect.currentframe, which is this
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way is inspect.currentframe, which is this
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(_OWN_CODE) and "asyncio" not in filename:
+        if not filename.startswith(_NOT_THE_WORKFLOW):
             return f"{filename}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 
@@ -367,7 +396,7 @@ def _raising_line(error: BaseException) -> str | None:
     line = None
     while traceback is not None:
         filename = traceback.tb_frame.f_code.co_filename
-        if not filename.startswith(_OWN_CODE):
+        if not filename.startswith(_NOT_THE_WORKFLOW):
             line = f"{filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return line

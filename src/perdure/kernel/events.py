@@ -98,7 +98,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
-    """A worker began to run the workflow's code."""
+    """A worker began to run the workflow's code. `worker` is empty where the run's `start_at` came in its memory."""
 
     worker: str = ""
 
@@ -111,15 +111,19 @@ class RunCompleted(Event, frozen=True, kw_only=True):
 
 
 class RunFailed(Event, frozen=True, kw_only=True):
-    """The workflow raised, or its execution timeout passed."""
+    """The workflow raised (`operation` > 0), or its execution timeout passed."""
 
+    operation: Operation = Operation(0)
     failure: Failure
     can_retry: bool = True
     unconsumed_signals: dict[str, int] = {}
 
 
 class RunCancelRequested(Event, frozen=True, kw_only=True):
-    """Somebody asked for cancellation with clean-up; after `grace_until` the run is terminated. None: no limit."""
+    """Somebody asked for cancellation with clean-up; after `grace_until` the run is terminated. None: no limit.
+
+    A suspended run goes on, to clean up.
+    """
 
     reason: str = ""
     by: str = ""
@@ -127,8 +131,9 @@ class RunCancelRequested(Event, frozen=True, kw_only=True):
 
 
 class RunCancelled(Event, frozen=True, kw_only=True):
-    """The workflow ended its clean-up after a cancel request."""
+    """The workflow ended its clean-up after a cancel request (`operation` > 0), or was cancelled before it started."""
 
+    operation: Operation = Operation(0)
     reason: str = ""
     unconsumed_signals: dict[str, int] = {}
 
@@ -560,7 +565,7 @@ EVENT_NAMES: Final[dict[type[Event], str]] = {event: name for name, event in EVE
 EVENT_VERSIONS: Final[dict[type[Event], int]] = dict.fromkeys(EVENT_NAMES, 1)
 """Record class -> the version that this library writes."""
 
-__all__ = [
+__all__ = [  # noqa: PLE0604 - all are strings; the linter cannot see into the last line
     "EVENT_NAMES",
     "EVENT_TYPES",
     "EVENT_VERSIONS",

@@ -13,6 +13,7 @@ from perdure.kernel import events as e
 from perdure.kernel.identity import Operation
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import RunStatus
 
 __all__ = ["close_events", "expand"]
 
@@ -52,16 +53,19 @@ def _schedule_activity(_state: RunState, command: c.ScheduleActivity, at: Timest
     )
 
 
-def _cancel_activity(_state: RunState, command: c.CancelActivity, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (e.ActivityCancelled(operation=command.operation),)
+# While a run is suspended its program lags behind its state: what it gives up may have ended already.
+
+
+def _cancel_activity(state: RunState, command: c.CancelActivity, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (e.ActivityCancelled(operation=command.operation),) if command.operation in state.activities else ()
 
 
 def _start_timer(_state: RunState, command: c.StartTimer, _at: Timestamp) -> tuple[e.Event, ...]:
     return (e.TimerStarted(operation=command.operation, due_at=command.due_at),)
 
 
-def _cancel_timer(_state: RunState, command: c.CancelTimer, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (e.TimerCancelled(operation=command.operation),)
+def _cancel_timer(state: RunState, command: c.CancelTimer, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (e.TimerCancelled(operation=command.operation),) if command.operation in state.timers else ()
 
 
 def _start_stage(_state: RunState, command: c.StartStage, _at: Timestamp) -> tuple[e.Event, ...]:
@@ -93,8 +97,8 @@ def _request_child(_state: RunState, command: c.RequestChild, _at: Timestamp) ->
     )
 
 
-def _cancel_child(_state: RunState, command: c.CancelChild, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (e.ChildCancelled(operation=command.operation),)
+def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (e.ChildCancelled(operation=command.operation),) if command.operation in state.children else ()
 
 
 def _send_signal(_state: RunState, command: c.SendSignal, _at: Timestamp) -> tuple[e.Event, ...]:
@@ -151,7 +155,10 @@ def _finish_compensation(_state: RunState, command: c.FinishCompensation, _at: T
     return (e.CompensationFinished(operation=command.operation, failed=command.failed),)
 
 
-def _suspend_run(_state: RunState, command: c.SuspendRun, _at: Timestamp) -> tuple[e.Event, ...]:
+def _suspend_run(state: RunState, command: c.SuspendRun, _at: Timestamp) -> tuple[e.Event, ...]:
+    # Nothing where another task has suspended the run already, or a cancellation is on its way to the code.
+    if state.status is RunStatus.SUSPENDED or (state.cancel is not None and not command.is_cancelling):
+        return ()
     return (e.RunSuspended(operation=command.operation, reason=command.reason, by="workflow"),)
 
 
@@ -160,11 +167,21 @@ def _complete_run(state: RunState, command: c.CompleteRun, _at: Timestamp) -> tu
 
 
 def _fail_run(state: RunState, command: c.FailRun, _at: Timestamp) -> tuple[e.Event, ...]:
-    return close_events(state, e.RunFailed(failure=command.failure, unconsumed_signals=command.unconsumed_signals))
+    return close_events(
+        state,
+        e.RunFailed(
+            operation=command.operation, failure=command.failure, unconsumed_signals=command.unconsumed_signals
+        ),
+    )
 
 
 def _cancel_run(state: RunState, command: c.CancelRun, _at: Timestamp) -> tuple[e.Event, ...]:
-    return close_events(state, e.RunCancelled(reason=command.reason, unconsumed_signals=command.unconsumed_signals))
+    return close_events(
+        state,
+        e.RunCancelled(
+            operation=command.operation, reason=command.reason, unconsumed_signals=command.unconsumed_signals
+        ),
+    )
 
 
 def _continue_run(state: RunState, command: c.ContinueRun, at: Timestamp) -> tuple[e.Event, ...]:

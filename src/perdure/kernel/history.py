@@ -53,7 +53,10 @@ def decode_event(
     """Read a row back. Raises HistoryError for an unknown type or version and for data that does not fit the type."""
     kind = EVENT_TYPES.get(type_name)
     if kind is None:
-        message = f"event {sequence} has the unknown type {type_name!r} (version {version}); was it written by a newer Perdure?"
+        message = (
+            f"event {sequence} has the unknown type {type_name!r} (version {version}); "
+            f"was it written by a newer Perdure?"
+        )
         raise HistoryError(message)
     try:
         if version == EVENT_VERSIONS[kind]:

@@ -19,16 +19,23 @@ from perdure.kernel.transition import RunStatus
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
 
-__all__ = ["INPUT_RULES"]
+__all__ = ["INPUT_RULES", "start"]
+
+
+def start(step: "Step", *, worker: str) -> None:
+    """Start the run unless its time has not come. Signals of the generation before come first, so that none is lost
+    however soon this one ends."""
+    created = step.created()
+    if created.start_at is not None and created.start_at > step.at:
+        return
+    for carried in created.carried_signals:
+        step.record(e.SignalReceived(name=carried.name, body=carried.body))
+    step.record(e.RunStarted(worker=worker))
 
 
 def _begin(step: "Step", given: i.Begin) -> None:
     if step.state.status is RunStatus.CREATED:
-        created = step.state.created
-        step.record(e.RunStarted(worker=given.worker))
-        for carried in created.carried_signals if created is not None else ():
-            if step.state.closed_at is None:
-                step.record(e.SignalReceived(name=carried.name, body=carried.body))
+        start(step, worker=given.worker)
 
 
 def _recovered(step: "Step", given: i.Recovered) -> None:
@@ -106,6 +113,7 @@ def _decide(step: "Step", activity: PendingActivity, failure: Failure, retry: Re
         retryable=failure.retryable,
         elapsed_microseconds=step.at - activity.scheduled_at,
         until_deadline_microseconds=None if activity.deadline_at is None else activity.deadline_at - step.at,
+        previous_delay_microseconds=activity.retry_delay_microseconds,
         draw=draw_for(step.run_key, activity.operation, activity.attempt),
     )
 

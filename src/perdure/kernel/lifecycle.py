@@ -54,8 +54,11 @@ RUN_LIFECYCLE: Final[Lifecycle[RunStatus]] = {
     },
     RunStatus.SUSPENDED: {
         e.RunResumed: RunStatus.RUNNING,
-        e.RunFailed: RunStatus.FAILED,
-        e.RunTerminated: RunStatus.TERMINATED,
+        e.RunCancelRequested: RunStatus.RUNNING,
+        # Code that suspends its run in one task may end it in another, within the same step.
+        e.RunCompleted: RunStatus.COMPLETED,
+        e.RunContinued: RunStatus.CONTINUED,
+        **_CLOSE,
     },
     RunStatus.FAILED: {e.RunRetried: RunStatus.RUNNING},
     RunStatus.COMPLETED: {},
@@ -168,7 +171,7 @@ UPDATE_LIFECYCLE: Final[Lifecycle[UpdatePhase]] = {
 
 
 def next_phase(lifecycle: Lifecycle[Phase], phase: Phase, event: type[e.Event], *, subject: str) -> Phase:
-    """Return where `event` leads from `phase`. Raises IllegalTransitionError, naming `subject`, if it may not happen."""
+    """Return where `event` leads from `phase`. Raises IllegalTransitionError, naming `subject`, if it may not be."""
     following = lifecycle[phase].get(event)
     if following is None:
         raise illegal(phase, event, subject=subject)

@@ -1,11 +1,16 @@
 """Matching: whether what a program asks for now is what its history records.
 
-Two events are the same if they are of one type and all their fields are equal, except payloads: there everything that
-was recorded must still be said, but an object may have gained members (a field added with a default is harmless).
-Failures are compared by type only (messages and tracebacks carry addresses and line numbers).
+Two events are the same if they are of one type and all their fields are equal, with these exceptions:
+
+* Payloads: everything that was recorded must still be said, but an object may have gained members (a field added with
+  a default is harmless).
+* Failures are compared by type only (messages and tracebacks carry addresses and line numbers).
+* What an event takes from the definition of an activity or of a child's workflow, and not from the call, may change
+  between two deployments: an activity's limit of time, a child's version, stages and execution timeout.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -22,7 +27,12 @@ def is_same(recorded: e.Event, actual: e.Event) -> bool:
         return False
     if recorded == actual:
         return True
-    return all(_is_same_value(getattr(recorded, name), getattr(actual, name)) for name in recorded.__struct_fields__)
+    defined = _FROM_DEFINITIONS.get(type(recorded), ())
+    return all(
+        _is_same_value(getattr(recorded, name), getattr(actual, name))
+        for name in recorded.__struct_fields__
+        if name not in defined
+    )
 
 
 def describe(event: e.Event) -> str:
@@ -31,6 +41,11 @@ def describe(event: e.Event) -> str:
     shown = ", ".join(f"{name}={_shortened(value)}" for name, value in fields.items())
     return f"{e.EVENT_NAMES[type(event)]}({shown})"
 
+
+_FROM_DEFINITIONS: Final[Mapping[type[e.Event], tuple[str, ...]]] = {
+    e.ActivityScheduled: ("deadline_at",),
+    e.ChildRequested: ("definition_version", "stages", "execution_timeout_microseconds"),
+}
 
 _LONGEST_VALUE_CHARACTERS = 80
 
@@ -44,7 +59,7 @@ def _shortened(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE_CHARACTERS else text[: _LONGEST_VALUE_CHARACTERS - 1] + "…"
 
 
-def _is_same_value(recorded: Any, actual: Any) -> bool:
+def _is_same_value(recorded: object, actual: object) -> bool:
     if recorded == actual:
         return True
     if isinstance(recorded, Payload) and isinstance(actual, Payload):
@@ -53,6 +68,10 @@ def _is_same_value(recorded: Any, actual: Any) -> bool:
         return recorded.type == actual.type
     if isinstance(recorded, dict) and isinstance(actual, dict):
         return recorded.keys() == actual.keys() and all(_is_same_value(recorded[k], actual[k]) for k in recorded)
+    if isinstance(recorded, e.CarriedSignal) and isinstance(actual, e.CarriedSignal):
+        return recorded.name == actual.name and _is_same_value(recorded.body, actual.body)
+    if isinstance(recorded, tuple) and isinstance(actual, tuple):
+        return len(recorded) == len(actual) and all(map(_is_same_value, recorded, actual))
     return False
 
 

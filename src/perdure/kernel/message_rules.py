@@ -18,18 +18,23 @@ def _signal(step: "Step", message: m.SignalMessage, message_id: str) -> None:
 
 
 def _cancel(step: "Step", message: m.CancelMessage, _message_id: str) -> None:
-    if step.state.cancel is not None:
+    if step.state.cancel is not None or not _may_end(step, message.parent_key):
         return
-    if step.state.status is RunStatus.SUSPENDED:
-        step.record(e.RunResumed(by=message.by))
     if step.state.status is RunStatus.CREATED:
         step.close(e.RunCancelled(reason=message.reason))
     else:
         step.record(e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=message.grace_until))
 
 
+def _may_end(step: "Step", parent_key: int) -> bool:
+    """Whether this run obeys the sender: a parent names its child by id, which may have become another run's."""
+    parent = step.created().parent
+    return parent_key == 0 or (parent is not None and parent.run_key == parent_key)
+
+
 def _terminate(step: "Step", message: m.TerminateMessage, _message_id: str) -> None:
-    step.close(e.RunTerminated(reason=message.reason, by=message.by))
+    if _may_end(step, message.parent_key):
+        step.close(e.RunTerminated(reason=message.reason, by=message.by))
 
 
 def _suspend(step: "Step", message: m.SuspendMessage, _message_id: str) -> None:

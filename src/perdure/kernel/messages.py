@@ -37,18 +37,23 @@ class SignalMessage(_Message, frozen=True, kw_only=True, tag="signal"):
 
 
 class CancelMessage(_Message, frozen=True, kw_only=True, tag="cancel"):
-    """Ask for cancellation with clean-up; terminate at `grace_until` unless None."""
+    """Ask for cancellation with clean-up; terminate at `grace_until` unless None.
+
+    `parent_key` is set by a parent run: only its own child obeys.
+    """
 
     reason: str = ""
     by: str = ""
     grace_until: Timestamp | None = None
+    parent_key: int = 0
 
 
 class TerminateMessage(_Message, frozen=True, kw_only=True, tag="terminate"):
-    """Stop the run without clean-up."""
+    """Stop the run without clean-up. `parent_key` is set by a parent run: only its own child obeys."""
 
     reason: str = ""
     by: str = ""
+    parent_key: int = 0
 
 
 class SuspendMessage(_Message, frozen=True, kw_only=True, tag="suspend"):

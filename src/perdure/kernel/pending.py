@@ -16,7 +16,8 @@ __all__ = ["OpenChild", "PendingActivity"]
 @dataclass(slots=True, kw_only=True)
 class PendingActivity:
     """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
-    start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for."""
+    start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for, and
+    `retry_delay_microseconds` is how long the last wait was."""
 
     operation: Operation
     activity: str
@@ -28,6 +29,7 @@ class PendingActivity:
     attempt: int = 1
     attempt_started: bool = False
     next_attempt_at: Timestamp | None = None
+    retry_delay_microseconds: int = 0
     last_failure: Failure | None = None
     heartbeat: Payload = field(default_factory=lambda: NULL)
 

@@ -1,5 +1,6 @@
 """The one protocol of everything that advances a run: replayed Python code, a step graph, a state machine, a net."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -77,8 +78,8 @@ RECORDED_COMMANDS: Final = frozenset(
         e.RunContinued,
     }
 )
-"""Events that exist only because a program asked. `RunSuspended` and `PriorityChanged` join them where their
-`operation` is not 0; `RunFailed` and `RunCancelled` where the program, not a deadline or a client, ended the run."""
+"""Events that exist only because a program asked. `RunSuspended`, `PriorityChanged`, `RunFailed` and `RunCancelled`
+join them where their `operation` is not 0: otherwise a client, a deadline or the engine was the cause."""
 
 
 def is_recorded_command(event: e.Event) -> bool:
@@ -86,31 +87,42 @@ def is_recorded_command(event: e.Event) -> bool:
     kind = type(event)
     if kind in RECORDED_COMMANDS:
         return True
-    return (kind is e.RunSuspended or kind is e.PriorityChanged) and bool(getattr(event, "operation", 0))
+    match event:
+        case e.RunSuspended() | e.PriorityChanged() | e.RunFailed() | e.RunCancelled():
+            return event.operation != 0
+        case _:
+            return False
 
 
 class Feed:
-    """Hands a history's events to a program, holding back what happens while the run is suspended until it resumes.
+    """Hands a history's events to a program in their order; while the run is suspended they are held, to be `release`d
+    one by one when it goes on.
 
-    Live execution and replay both feed through this, so a suspended run is replayed in the order it was lived.
+    Live execution and replay both feed through this, so a suspended run is replayed in the order it was lived. Whoever
+    feeds calls `release` while `has_due` is true, each time after all that was asked for before is recorded: the
+    program may suspend the run again, and then the rest stays held.
     """
 
-    __slots__ = ("_held", "program")
+    __slots__ = ("held", "program")
 
     def __init__(self, program: Program) -> None:
-        """Feed `program`."""
+        """Feed `program`. `held` is what happened and was not yet handed on."""
         self.program = program
-        self._held: list[e.Event] = []
+        self.held: deque[e.Event] = deque()
 
     def take(self, event: e.Event, at: Timestamp, status: RunStatus) -> Sequence[Command]:
         """Hand on a recorded event (`status` is the run's after it) and return the commands that answer it."""
-        kind = type(event)
-        if kind not in PROGRAM_EVENTS:
+        if type(event) not in PROGRAM_EVENTS:
             return ()
-        if status is RunStatus.SUSPENDED:
-            self._held.append(event)
+        if self.held or status is RunStatus.SUSPENDED:
+            self.held.append(event)
             return ()
-        if kind is e.RunResumed:
-            held, self._held = [event, *self._held], []
-            return [command for earlier in held for command in self.program.advance(earlier, at)]
         return self.program.advance(event, at)
+
+    def has_due(self, status: RunStatus) -> bool:
+        """Whether an event is held that the program may have now."""
+        return bool(self.held) and status is RunStatus.RUNNING
+
+    def release(self, at: Timestamp) -> Sequence[Command]:
+        """Hand on the oldest held event and return the commands that answer it."""
+        return self.program.advance(self.held.popleft(), at)

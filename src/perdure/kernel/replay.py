@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from perdure.errors import HistoryError, NonDeterminismError
+from perdure.errors import HistoryError, IllegalTransitionError, NonDeterminismError
 from perdure.kernel import events as e
 from perdure.kernel.commands import Command
 from perdure.kernel.expansion import expand
@@ -20,7 +20,6 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.matching import describe, is_same
 from perdure.kernel.program import PROGRAM_EVENTS, Feed, Program, is_recorded_command
 from perdure.kernel.state import RunState
-from perdure.kernel.time import Timestamp
 
 __all__ = ["Replay"]
 
@@ -38,7 +37,7 @@ class Replay:
         self._location: str | None = None
 
     def take(self, history: Iterable[RecordedEvent]) -> None:
-        """Replay the next events. Raises NonDeterminismError, or HistoryError for a gap in the sequence.
+        """Replay the next events. Raises NonDeterminismError, or HistoryError for a damaged history.
 
         The last event that concerns the program is held back, with what follows it, until the next call: the program
         may need to know what was recorded in answer to it (`Program.foresee`), which may stand on the next page.
@@ -52,14 +51,15 @@ class Replay:
             self._take(recorded)
 
     def finish(self) -> tuple[RunState, Feed]:
-        """Return the state and the feed, ready to go on live. Raises NonDeterminismError if more was asked than recorded.
+        """Return the state and the feed, ready to go on live.
 
+        Raises NonDeterminismError if more was asked than recorded.
         A run's transitions are committed whole, so a history never ends in the middle of what the program asked for.
         """
         for recorded in self._held_back:
             self._take(recorded)
         self._held_back = []
-        expected = self._next_expected(self.state.updated_at)
+        expected = self._next_expected()
         if expected is not None:
             raise self._mismatch(self.state.sequence + 1, None, expected)
         self.feed.program.go_live()
@@ -70,22 +70,38 @@ class Replay:
         if recorded.sequence != state.sequence + 1:
             message = f"the history has a gap: event {recorded.sequence} follows event {state.sequence}"
             raise HistoryError(message)
-        expected = self._next_expected(recorded.at)
-        if expected is not None and not _is_beside_program(event):
+        if not _is_beside_program(event):
+            self._match(recorded)
+        try:
+            state.record(event, recorded.at)
+        except IllegalTransitionError as error:
+            message = f"the history is damaged: event {recorded.sequence} cannot follow what stands before it: {error}"
+            raise HistoryError(message) from error
+        self._asked.extend(self.feed.take(event, recorded.at, state.status))
+
+    def _match(self, recorded: RecordedEvent) -> None:
+        """Take the event off what the program asked for. Raises NonDeterminismError unless both agree on it."""
+        event, expected = recorded.event, self._next_expected()
+        if expected is not None:
             if not is_same(event, expected):
                 raise self._mismatch(recorded.sequence, event, expected)
             self._expected.popleft()
         elif is_recorded_command(event) and not _ends_run_from_outside(event):
             raise self._mismatch(recorded.sequence, event, None)
-        state.record(event, recorded.at)
-        self._asked.extend(self.feed.take(event, recorded.at, state.status))
 
-    def _next_expected(self, at: Timestamp) -> e.Event | None:
-        if not self._expected and self._asked:
-            command = self._asked.popleft()
-            self._location = command.location
-            self._expected.extend(expand(self.state, command, at))
-        return self._expected[0] if self._expected else None
+    def _next_expected(self) -> e.Event | None:
+        """Return the next event that the program's commands mean, as `perdure.kernel.advance` would record it now."""
+        state, feed = self.state, self.feed
+        while not self._expected:
+            if self._asked:
+                command = self._asked.popleft()
+                self._location = command.location
+                self._expected.extend(expand(state, command, state.updated_at))
+            elif feed.has_due(state.status):
+                self._asked.extend(feed.release(state.updated_at))
+            else:
+                return None
+        return self._expected[0]
 
     def _mismatch(self, sequence: int, recorded: e.Event | None, actual: e.Event | None) -> NonDeterminismError:
         history_says = "nothing more" if recorded is None else describe(recorded)

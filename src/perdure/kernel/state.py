@@ -5,8 +5,8 @@
 transition. Completed things leave the state, so that its size follows what is pending, not the length of the history.
 
 Progress is what is known: the share of declared stages that are finished, or, without declared stages, finished
-activities among those scheduled so far plus the one unknown that may still come. It never falls, and is 1 only when
-the run completed.
+activities among those scheduled so far, of which those given up do not count; either plus the one unknown that may
+still come. It never falls, and is 1 only when the run completed.
 """
 
 import copy
@@ -45,7 +45,7 @@ class RunState:
     priority: Priority = Priority.NORMAL
     progress: float = 0.0
     stages: dict[int, str] = field(default_factory=dict)
-    stages_finished: int = 0
+    finished_stages: set[str] = field(default_factory=set)
     activities: dict[int, PendingActivity] = field(default_factory=dict)
     activities_scheduled: int = 0
     activities_finished: int = 0
@@ -102,11 +102,15 @@ class RunState:
         return twin
 
     def next_wake_at(self, now: Timestamp) -> Timestamp | None:
-        """Return when something comes due without anybody's doing: timer, retry after `now`, deadline, end of grace."""
+        """Return when something comes due without anybody's doing: the start, a timer, a retry after `now`, the
+        deadline, the end of a grace. Retries of activities that run are in the past; to count all, say 0."""
         due = list(self.timers.values())
         due += [moment for moment in self.retries.values() if moment > now]
-        if self.created is not None and self.created.deadline_at is not None:
-            due.append(self.created.deadline_at)
+        created = self.created
+        if created is not None and created.deadline_at is not None:
+            due.append(created.deadline_at)
+        if created is not None and created.start_at is not None and self.status is RunStatus.CREATED:
+            due.append(created.start_at)
         if self.cancel is not None and self.cancel.grace_until is not None:
             due.append(self.cancel.grace_until)
         return min(due, default=None)
@@ -131,6 +135,6 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
 
 
 _CONTAINERS: Final = (
-    "stages", "timers", "retries", "keys", "labels", "patches", "updates", "locks", "interventions", "compensations",
-    "signals_received",
+    "stages", "finished_stages", "timers", "retries", "keys", "labels", "patches", "updates", "locks", "interventions",
+    "compensations", "signals_received",
 )  # fmt: skip

@@ -83,8 +83,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Creation(msgspec.Struct, frozen=True, kw_only=True):
     """A new generation of a run; `created` is its first event (a `RunCreated` with sequence 1).
 
-    Refused with `Exists` if this (namespace, id, generation) is taken. A generation above
-    1 also demands that the one before it is closed (the reuse of a closed id). `wake_at` is when a worker shall claim it.
+    Refused with `Exists` if this (namespace, id, generation) is taken. A generation above 1 also demands that the one
+    before it is closed (the reuse of a closed id). `wake_at` is when a worker shall claim it.
     `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's key.
     """
 
