@@ -287,6 +287,18 @@ def test_memory_follows_the_tenants_with_work_and_not_all_that_ever_came() -> No
     assert len(branch._children) <= 2
 
 
+def test_memory_does_not_keep_the_tenants_that_only_passed() -> None:
+    policy: Fair[str] = Fair()
+    branch = Branch(policy, route=lambda item: item.tenant, grow=lambda _: Keyed(ARRIVAL), of_leaves=True)
+    branch.pass_through(item(0, "long"), NOW)
+    for number in range(1, 5_000):
+        passing = item(number, f"t{number}")
+        branch.pass_through(passing, NOW)
+        branch.settle(passing, 0.5, NOW)
+        branch.pass_through(item(-number, "long"), NOW)
+        assert len(policy._children) < 200
+
+
 def test_corrections_of_a_tenant_that_is_not_first_do_not_pile_up() -> None:
     policy: Fair[str] = Fair(Weights({"b": 1000.0}))
     branch = Branch(policy, route=lambda item: item.tenant, grow=lambda _: Keyed(ARRIVAL))
@@ -313,29 +325,42 @@ def test_a_tenant_that_owes_still_owes_after_a_sweep() -> None:
     assert served(branch, 9) == "z" * 9
 
 
+def order_of(steps: list[tuple[int, int, int]], in_flight: int) -> list[object]:
+    """Enqueue (tenant, cost, then selections), completing at one to three times the estimate; return the keys."""
+    branch, running, keys = fair_branch(), list[Item](), list[object]()
+    for key, (tenant, cost, selections) in enumerate([*steps, *((0, 1, 9) for _ in range(20))]):
+        branch.add(item(key, f"t{tenant}", float(cost)), NOW)
+        for _ in range(selections):
+            if (taken := branch.take(NOW)) is not None:
+                keys.append(taken.key)
+                running.append(taken)
+        while len(running) > in_flight:
+            done = running.pop(key % len(running))
+            branch.settle(done, done.estimated_cost * (1 + key % 3), NOW)
+    return keys
+
+
+def assert_sweeping_changes_no_decision(steps: list[tuple[int, int, int]], in_flight: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fair, "_SMALL", 10**9)
+        unswept = order_of(steps, in_flight)
+        patch.setattr(fair, "_SMALL", 0)
+        assert order_of(steps, in_flight) == unswept
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.integers(0, 3)), min_size=20, max_size=150),
     st.integers(1, 12),
 )
 def test_sweeping_changes_no_decision(steps: list[tuple[int, int, int]], in_flight: int) -> None:
-    def order() -> list[object]:
-        branch, running, keys = fair_branch(), list[Item](), list[object]()
-        for key, (tenant, cost, selections) in enumerate([*steps, *((0, 1, 9) for _ in range(20))]):
-            branch.add(item(key, f"t{tenant}", float(cost)), NOW)
-            for _ in range(selections):
-                if (taken := branch.take(NOW)) is not None:
-                    keys.append(taken.key)
-                    running.append(taken)
-            while len(running) > in_flight:
-                done = running.pop(0)
-                branch.settle(done, done.estimated_cost * (1 + key % 3), NOW)
-        return keys
+    assert_sweeping_changes_no_decision(steps, in_flight)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fair, "_SMALL", 10**9)
-        unswept = order()
-        patch.setattr(fair, "_SMALL", 0)
-        assert order() == unswept
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_sweeping_changes_no_decision_among_many_tenants(seed: int) -> None:
+    rng = random.Random(seed)
+    steps = [(rng.randrange(100), rng.randint(1, 99), rng.choice([0, 0, 1, 2])) for _ in range(3_000)]
+    assert_sweeping_changes_no_decision(steps, 60)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, 1e-9, 1e9, math.inf, math.nan])

@@ -118,11 +118,7 @@ class Fair(Generic[Share]):
     def on_dispatch(self, child: Share, item: Item, _now: Timestamp) -> None:
         """Charge the estimated cost. O(log m)."""
         account = self._children[child]
-        account.weight = self._weights.of(child)
-        self._served = account.tag
-        account.running += 1
-        self._running += 1
-        account.tag += self._meter.estimate(item) / account.weight
+        self._charge(account, item)
         self._turns = account.turn = self._turns + 1
         # A selected child stands first, so its entry is replaced in place.
         heapreplace(self._line, (account.tag, account.turn, account))
@@ -131,6 +127,15 @@ class Fair(Generic[Share]):
         """Let a child that has no more work leave the line; its tag is kept while it matters. O(1) amortised."""
         self._children[child].turn = 0
         self._backlogged -= 1
+        self._forget_what_is_over()
+
+    def on_pass(self, child: Share, item: Item, _now: Timestamp) -> None:
+        """Charge the estimated cost to a child that joins, is served and leaves at once. O(1) amortised."""
+        account = self._children.get(child)
+        if account is None:
+            account = self._children[child] = _Account(child)
+        account.tag = max(account.tag, self._served)
+        self._charge(account, item)
         self._forget_what_is_over()
 
     def on_complete(self, child: Share, item: Item, actual_cost: float, _now: Timestamp) -> None:
@@ -160,6 +165,13 @@ class Fair(Generic[Share]):
             first=tuple(str(other.child) for other in first),
             rule=f"the least service by weight is served first ({own.tag:.6g} here, {lowest:.6g} lowest)",
         )
+
+    def _charge(self, account: "_Account[Share]", item: Item) -> None:
+        account.weight = self._weights.of(account.child)
+        self._served = account.tag
+        account.running += 1
+        self._running += 1
+        account.tag += self._meter.estimate(item) / account.weight
 
     def _virtual_time(self) -> float:
         first = self._first()

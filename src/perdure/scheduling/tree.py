@@ -47,6 +47,10 @@ class Node(Protocol):
         """Remove and return the item that goes next, None where nothing waits."""
         ...
 
+    def pass_through(self, item: Item, now: Timestamp, /) -> None:
+        """Learn that an item runs without having waited, as nothing waits here: what `add` and `take` would do."""
+        ...
+
     def discard(self, item: Item, now: Timestamp, /) -> None:
         """Forget an item that waits here: the very record that was added."""
         ...
@@ -63,13 +67,22 @@ class Node(Protocol):
 class Branch(Generic[Route]):
     """An inner node: routes items to children by `route`, serves the child that `policy` chooses.
 
-    Children are made by `grow` when an item needs one and dropped when nothing of theirs waits or runs.
+    Children are made by `grow` when an item needs one and dropped when nothing of theirs waits or runs. `of_leaves`
+    says that they are leaves, which know nothing of what runs; then none is asked about an item that does not wait.
     """
 
-    __slots__ = ("_children", "_grow", "_policy", "_route", "pending", "running")
+    __slots__ = ("_children", "_grow", "_of_leaves", "_policy", "_route", "pending", "running")
 
-    def __init__(self, policy: Policy[Route], *, route: Callable[[Item], Route], grow: Callable[[Route], Node]) -> None:
+    def __init__(
+        self,
+        policy: Policy[Route],
+        *,
+        route: Callable[[Item], Route],
+        grow: Callable[[Route], Node],
+        of_leaves: bool = False,
+    ) -> None:
         self._policy = policy
+        self._of_leaves = of_leaves
         self._route = route
         self._grow = grow
         self._children: dict[Route, Node] = {}
@@ -79,10 +92,7 @@ class Branch(Generic[Route]):
     def add(self, item: Item, now: Timestamp) -> None:
         """Let an item wait in the child it belongs to."""
         route = self._route(item)
-        child = self._children.get(route)
-        if child is None:
-            child = self._children[route] = self._grow(route)
-        child.add(item, now)
+        self._child(route).add(item, now)
         self.pending += 1
         self._policy.on_enqueue(route, item, now)
 
@@ -101,6 +111,14 @@ class Branch(Generic[Route]):
             self._rest(route, child, now)
         return item
 
+    def pass_through(self, item: Item, now: Timestamp) -> None:
+        """Charge an item that runs without having waited."""
+        route = self._route(item)
+        self.running += 1
+        self._policy.on_pass(route, item, now)
+        if not self._of_leaves:
+            self._child(route).pass_through(item, now)
+
     def discard(self, item: Item, now: Timestamp) -> None:
         """Forget an item that waits in a child."""
         route = self._route(item)
@@ -115,7 +133,7 @@ class Branch(Generic[Route]):
         route = self._route(item)
         self.running -= 1
         self._policy.on_complete(route, item, actual_cost, now)
-        child = self._children.get(route)
+        child = None if self._of_leaves else self._children.get(route)
         if child is not None:
             child.settle(item, actual_cost, now)
             if not child.pending and not child.running:
@@ -126,6 +144,12 @@ class Branch(Generic[Route]):
         route = self._route(item)
         below = self._children[route].standings(item, names_limit)
         return (self._policy.standing(route, names_limit), *below)
+
+    def _child(self, route: Route) -> Node:
+        child = self._children.get(route)
+        if child is None:
+            child = self._children[route] = self._grow(route)
+        return child
 
     def _rest(self, route: Route, child: Node, now: Timestamp) -> None:
         self._policy.on_idle(route, now)
@@ -161,12 +185,22 @@ class SchedulingTree:
         Raises InvalidArgumentError where the priority is no class or the estimated cost is not above 0 and up to
         `LARGEST_COST`, UsageError where an item of this key waits or runs already.
         """
-        _check_item(item)
-        if item.key in self._pending or item.key in self._running:
-            state = "waits" if item.key in self._pending else "runs"
-            raise UsageError(f"an item of the key {item.key!r} {state} already; remove or complete it first")
+        self._check_newcomer(item)
         self._pending[item.key] = item
         self._root.add(item, now)
+
+    def try_pass(self, item: Item, now: Timestamp) -> bool:
+        """Dispatch an item at once if nothing waits; return whether it was. If not, nothing has changed.
+
+        A shortcut for whoever has a free slot: the same effect as `enqueue` and `select`, at about half the cost.
+        Raises as `enqueue` does.
+        """
+        self._check_newcomer(item)
+        if self._pending:
+            return False
+        self._running[item.key] = item
+        self._root.pass_through(item, now)
+        return True
 
     def select(self, now: Timestamp) -> Item | None:
         """Choose the item that goes next and dispatch it: it counts as running until `complete`. None: none waits."""
@@ -228,6 +262,12 @@ class SchedulingTree:
             return Waiting(key=item.key, standings=self._root.standings(waiting, names_limit))
         return Running(key=item.key) if item.key in self._running else Absent(key=item.key)
 
+    def _check_newcomer(self, item: Item) -> None:
+        _check_item(item)
+        if item.key in self._pending or item.key in self._running:
+            state = "waits" if item.key in self._pending else "runs"
+            raise UsageError(f"an item of the key {item.key!r} {state} already; remove or complete it first")
+
 
 def default_tree(tenant_weights: Weights[str] | None = None, meter: Meter = SLOT_SECONDS) -> SchedulingTree:
     """Return the tree that is used unless told otherwise.
@@ -241,7 +281,7 @@ def default_tree(tenant_weights: Weights[str] | None = None, meter: Meter = SLOT
         return Keyed(deadline_then_arrival, rule="the earliest deadline is served first, then the earliest arrival")
 
     def tenants(_priority: Priority) -> Node:
-        return Branch(Fair(weights, meter, name="tenant"), route=_TENANT, grow=leaf)
+        return Branch(Fair(weights, meter, name="tenant"), route=_TENANT, grow=leaf, of_leaves=True)
 
     return SchedulingTree(Branch(Strict(), route=_PRIORITY, grow=tenants))
 
