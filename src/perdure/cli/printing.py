@@ -24,6 +24,7 @@ __all__ = [
     "reading_progress",
     "shortened",
     "status_text",
+    "verbatim",
     "words",
 ]
 
@@ -94,15 +95,33 @@ def make_console(*, stderr: bool = False) -> "Console":
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
 
 
+def verbatim(text: str) -> "Text":
+    """Return a line that is to be copied: the terminal may wrap it, we do not."""
+    from rich.text import Text
+
+    return Text(printable(text), no_wrap=True)
+
+
 def make_table(*headings: str, title: str | None = None) -> "Table":
     """Return an empty table with these columns; numbers are set to the right by their heading's leading ``>``."""
     from rich import box
     from rich.table import Table
 
-    shape = box.SIMPLE_HEAD if sys.stdout.isatty() else None
-    table = Table(box=shape, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD if sys.stdout.isatty() else None,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=sys.stdout.isatty(),
+    )
     for heading in headings:
-        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", overflow="fold")
+        table.add_column(
+            heading.lstrip(">"),
+            justify="right" if heading.startswith(">") else "left",
+            overflow="fold",
+        )
     return table
 
 
@@ -110,11 +129,16 @@ def print_for_people(*parts: "RenderableType") -> None:
     """Print to standard output; where it is no terminal, without the blanks that fill up lines."""
     console = make_console()
     if console.is_terminal:
-        console.print(*parts, sep="\n")
+        _print_all(console, parts)
         return
     with console.capture() as capture:
-        console.print(*parts, sep="\n")
+        _print_all(console, parts)
     print("\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines()))
+
+
+def _print_all(console: "Console", parts: "tuple[RenderableType, ...]") -> None:
+    for part in parts:
+        console.print(part, soft_wrap=getattr(part, "no_wrap", None) is True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from perdure.cli.database import url_of
 from perdure.cli.demo.verdict import Verdict
-from perdure.cli.printing import make_console, make_table, print_for_people, shortened, words
+from perdure.cli.printing import make_console, make_table, print_for_people, shortened, verbatim, words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,17 +27,19 @@ def print_verdict(verdict: Verdict, database: Path, services: Path) -> None:
         for finding in verdict.findings
     ]
     refunded = next((order.id for order in verdict.orders if order.refunded), verdict.orders[0].id)
-    url = shlex.quote(url_of(database))
     commands = [
-        words(f"  {_program()} {command} --db {url}")
-        for command in ("list --status failed", f"show {refunded}", f"history {refunded}", "doctor")
+        verbatim(f"  export PERDURE_URL={shlex.quote(url_of(database))}"),
+        *(
+            verbatim(f"  {_program()} {command}")
+            for command in ("list --status failed", f"show {refunded}", f"history {refunded}", "doctor")
+        ),
     ]
     print_for_people(
         _table(verdict),
         words(_summary(verdict), "bold"),
         *findings,
-        words(f"Effects are counted in {services}, which only the simulated services write."),
-        words(f"The runs are in {database}. Try next:"),
+        verbatim(f"Effects were counted in {services}."),
+        verbatim(f"The runs are in {database}. Try next:"),
         *commands,
     )
 

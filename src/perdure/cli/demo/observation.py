@@ -98,8 +98,8 @@ def _note(report: RunReport) -> str:
     if isinstance(state.closing, e.RunFailed):
         return "refunded" if "refund_payment" in report.undone else "rejected"
     if state.compensations:
-        return "undoing what was done"
+        return "undoing"
     retrying = next((pending for pending in state.activities.values() if pending.attempt > 1), None)
     if retrying is not None and not report.summary.status.is_closed:
-        return f"{retrying.activity}: attempt {retrying.attempt}"
+        return f"attempt {retrying.attempt}"
     return "recovered" if state.recoveries else ""

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from perdure.cli.demo.observation import STAGES, OrderProgress, Snapshot
-from perdure.cli.printing import make_console, make_table, printable, words
+from perdure.cli.printing import make_console, make_table, printable, shortened, words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,7 +88,7 @@ class _LiveView:
         self._begun = time.monotonic()
         self._console = make_console()
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._news: list[str] = []
+        self._marks = _marks_for(self._console.encoding)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -109,18 +109,36 @@ class _LiveView:
     def _drawn(self, snapshot: Snapshot) -> "RenderableType":
         table = make_table("order", "to", *STAGES, "")
         for order in _fitting(snapshot.orders, self._console.height - _LINES_AROUND):
-            cells = [_cell(order, index) for index in range(len(STAGES))]
-            table.add_row(words(order.id), words(order.destination), *cells, words(order.note, "yellow"))
+            cells = [self._cell(order, index) for index in range(len(STAGES))]
+            table.add_row(
+                words(order.id),
+                words(shortened(order.destination, _DESTINATION_CHARACTERS)),
+                *cells,
+                words(order.note, "yellow"),
+            )
         table.caption = (
             f"{time.monotonic() - self._begun:.0f} s: {snapshot.closed} of {len(snapshot.orders)} orders ended"
         )
         table.caption_justify = "left"
         return table
 
+    def _cell(self, order: OrderProgress, index: int) -> "Text":
+        phase = _phase(order, index)
+        return words(self._marks[phase], _STYLES[phase])
+
 
 _LINES_AROUND: Final = 8
-_MARKS: Final = {"done": ("●", "green"), "now": ("◐", "cyan"), "failed": ("✗", "red"), "to come": ("·", "dim")}
-_PLAIN_MARKS: Final = {"done": "+", "now": "o", "failed": "x", "to come": "."}
+_DESTINATION_CHARACTERS: Final = 18
+_STYLES: Final = {"done": "green", "now": "cyan", "failed": "red", "to come": "dim"}
+
+
+def _marks_for(encoding: str) -> dict[str, str]:
+    """Return the marks of a phase that the terminal can show."""
+    try:
+        "●◐✗·".encode(encoding)
+    except UnicodeEncodeError:
+        return dict(zip(_STYLES, "+ox.", strict=True))
+    return dict(zip(_STYLES, "●◐✗·", strict=True))
 
 
 def _fitting(orders: tuple[OrderProgress, ...], room: int) -> list[OrderProgress]:
@@ -131,17 +149,11 @@ def _fitting(orders: tuple[OrderProgress, ...], room: int) -> list[OrderProgress
     return [order for order in orders if order in wanted]
 
 
-def _cell(order: OrderProgress, index: int) -> "Text":
+def _phase(order: OrderProgress, index: int) -> str:
+    """Return how far an order is with the phase of this index."""
     last = order.stages_begun - 1
     if index > last or not order.status:
-        mark = "to come"
-    elif index < last or order.status == "completed":
-        mark = "done"
-    else:
-        mark = "failed" if order.is_closed or order.note.startswith("undoing") else "now"
-    shown, style = _MARKS[mark]
-    try:
-        shown.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        shown = _PLAIN_MARKS[mark]
-    return words(shown, style)
+        return "to come"
+    if index < last or order.status == "completed":
+        return "done"
+    return "failed" if order.is_closed or order.note == "undoing" else "now"
