@@ -1,16 +1,23 @@
 """Every setting of an engine, with its default and its limit, in one place.
 
-All are plain numbers; durations are seconds. Give a changed copy to the engine:
+All but one are plain numbers; durations are seconds. Give a changed copy to the engine:
 ``Engine(url, settings=Settings(active_runs=200))``.
 """
 
 import os
+from typing import Final
 
 import msgspec
 
 from perdure.errors import InvalidArgumentError
 
-__all__ = ["Settings"]
+__all__ = ["MAXIMUM_PAYLOAD_BYTES", "MAXIMUM_PAYLOAD_DEPTH", "Settings"]
+
+MAXIMUM_PAYLOAD_BYTES: Final = 2 * 2**20
+"""Size of the largest argument list, result, message or other value that can be recorded, as JSON."""
+
+MAXIMUM_PAYLOAD_DEPTH: Final = 64
+"""How deeply values may be nested."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `active_runs`: how many runs are held in memory at once; further ones wait in the store.
         `idle_seconds`: a run with nothing to do leaves memory after this time; its next timer wakes it.
         `history_page`: how many events are read at once when a run is loaded.
-        `history_events`: a run whose history is longer fails; use continue-as-new long before.
+        `history_events`: a run whose history gets longer is terminated; use continue-as-new long before.
         `loads_at_once`: how many runs are loaded from the store concurrently.
 
     Slots, how many activities may run at once:
@@ -40,13 +47,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Activities:
         `heartbeat_save_seconds`: details of heartbeats are saved at most this often per activity.
         `shutdown_grace_seconds`: how long running activities may finish when the engine closes.
-        `hybrid_process_seconds`: hybrid activities that took longer than this on average go to a process.
-
-    Limits of data:
-        `payload_bytes`: largest encoded argument, result or message.
+        `hybrid_process_seconds`: hybrid activities that burn CPU for longer than this on average go to a process.
+        `process_start_seconds`: a process that is not ready by then is killed; the main script is imported in it.
+        `process_stop_seconds`: an activity in a process that was given up may clean up for so long before SIGTERM, if
+        it ever calls `heartbeat`, and before SIGKILL.
+        `process_modules`: modules that are imported once before the first process is forked, so that none has to.
 
     Diagnosis:
-        `blocking_seconds`: workflow or activity code that holds the event loop longer is reported with its stack.
+        `blocking_seconds`: workflow or activity code that holds the event loop longer is reported with its stack;
+        0: nobody watches.
     """
 
     active_runs: int = 10_000
@@ -67,16 +76,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_save_seconds: float = 10.0
     shutdown_grace_seconds: float = 5.0
     hybrid_process_seconds: float = 0.05
-    payload_bytes: int = 2_000_000
+    process_start_seconds: float = 60.0
+    process_stop_seconds: float = 1.0
+    process_modules: tuple[str, ...] = ()
     blocking_seconds: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value <= 0 and name not in _MAY_BE_ZERO:
+            if not isinstance(value, tuple) and value <= 0 and name not in _MAY_BE_ZERO:
                 message = f"Settings: {name} is {value}; it must be above zero"
                 raise InvalidArgumentError(message)
 
 
-_MAY_BE_ZERO = frozenset({"shutdown_grace_seconds", "thread_slots", "process_slots", "hybrid_process_seconds"})
+_MAY_BE_ZERO = frozenset(
+    {"shutdown_grace_seconds", "thread_slots", "process_slots", "hybrid_process_seconds", "blocking_seconds"}
+)

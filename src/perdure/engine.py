@@ -18,6 +18,8 @@ from perdure.errors import EngineClosedError
 from perdure.execution.attempts import AttemptExecutor
 from perdure.execution.clock import SystemClock
 from perdure.execution.loop_executor import LoopExecutor
+from perdure.execution.process_executor import ProcessExecutor
+from perdure.execution.thread_executor import ThreadExecutor
 from perdure.execution.worker import Worker
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.kernel.options import Executor
@@ -111,5 +113,13 @@ class SyncEngine(SyncClient):
 
 
 def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:
-    """Return one executor of each kind."""
-    return {Executor.LOOP: LoopExecutor()}
+    """Return one executor of each kind; threads and processes are started when they are first needed."""
+    return {
+        Executor.LOOP: LoopExecutor(),
+        Executor.THREAD: ThreadExecutor(slots=settings.thread_slots),
+        Executor.PROCESS: ProcessExecutor(
+            start_seconds=settings.process_start_seconds,
+            stop_seconds=settings.process_stop_seconds,
+            modules=settings.process_modules,
+        ),
+    }

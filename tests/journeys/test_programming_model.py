@@ -705,3 +705,32 @@ async def test_a_run_starts_not_before_its_time(make_engine: MakeEngine) -> None
         started_at = (await run.describe()).started_at
         assert started_at is not None
         assert started_at >= int(soon.timestamp() * 1_000_000)
+
+
+async def test_a_run_whose_history_grows_without_end_is_terminated_with_advice(make_engine: MakeEngine) -> None:
+    @workflow
+    async def endless_loop(ctx: Context) -> None:
+        while True:
+            await double(1)
+
+    async with make_engine(Settings(history_events=50)) as engine:
+        with pytest.raises(RunTerminatedError, match="continue_as_new"):
+            await (await engine.start(endless_loop)).result()
+
+
+async def test_a_result_that_cannot_be_recorded_fails_the_step_once(make_engine: MakeEngine) -> None:
+    attempts: list[int] = []
+
+    @activity
+    async def huge() -> str:
+        attempts.append(1)
+        return "x" * 3_000_000
+
+    @workflow
+    async def wanting(ctx: Context) -> str:
+        return await huge()
+
+    async with make_engine() as engine:
+        with pytest.raises(RunFailedError, match="PayloadTooLargeError"):
+            await (await engine.start(wanting)).result()
+    assert attempts == [1]

@@ -4,6 +4,7 @@
 that is set there. Outside an activity it raises; `heartbeat` is then a no-op, so that the function stays testable.
 """
 
+from asyncio import CancelledError
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
@@ -45,11 +46,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunningAttempt(Protocol):
-    """An attempt under way, as its executor knows it."""
+    """An attempt under way, as its executor shows it to the function."""
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the call was given up."""
+        """Whether the call was given up: cancelled, or out of time."""
         ...
 
     def describe(self) -> Attempt:
@@ -57,7 +58,7 @@ class RunningAttempt(Protocol):
         ...
 
     def beat(self, details: Payload) -> None:
-        """Take a heartbeat."""
+        """Take a heartbeat, in whatever thread or process the function runs."""
         ...
 
 
@@ -77,14 +78,13 @@ def current_attempt() -> Attempt:
 def heartbeat(details: object = None) -> None:
     """Say that the activity is alive, and how far it got: `details` is handed to the next attempt if this one fails.
 
-    Raises asyncio.CancelledError in a thread or a pool process when the call was given up (on the event loop
-    cancellation arrives at the next await). Does nothing outside an activity.
+    Raises asyncio.CancelledError when the call was given up (cancelled, or out of time): let it pass, after cleaning
+    up. In a thread or a pool process this is how a function learns of it; on the event loop the next await tells, too.
+    Raises PayloadError for details that cannot be recorded. Does nothing outside an activity.
     """
     running = running_attempt.get()
     if running is None:
         return
-    running.beat(encode_value(details, Any, subject="heartbeat details"))
     if running.is_cancelled:
-        from asyncio import CancelledError  # noqa: PLC0415 - a pool process need not load asyncio
-
         raise CancelledError
+    running.beat(encode_value(details, Any, subject="heartbeat details"))

@@ -50,6 +50,7 @@ from perdure.authoring.payload_values import (
     read_foreign,
 )
 from perdure.authoring.pydantic_models import ModelMisfitError
+from perdure.configuration import MAXIMUM_PAYLOAD_BYTES, MAXIMUM_PAYLOAD_DEPTH
 from perdure.errors import PayloadDecodeError, PayloadError, PayloadTooLargeError
 from perdure.kernel.payload import Payload
 
@@ -68,12 +69,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-MAXIMUM_PAYLOAD_BYTES: Final = 2 * 1024 * 1024
-"""Size limit of a payload unless the caller names another one, in bytes."""
-
-MAXIMUM_PAYLOAD_DEPTH: Final = 64
-"""How many containers may be nested in a payload."""
 
 _TYPES_KEPT: Final = 512
 """How many prepared types `encode_value` and `decode_value` remember."""

@@ -82,13 +82,18 @@ class Run(Generic[R_co]):
         gateway = self._gateway
         while True:
             run_key = self._run_key
-            if run_key is None or not gateway.holds(run_key):
-                summary = await self.describe()
-                self._run_key = run_key = summary.run_key
-                if summary.status.is_closed and summary.status is not RunStatus.CONTINUED:
-                    return await self._last_event(summary)
+            if run_key is None:
+                run_key = self._run_key = (await self.describe()).run_key
             future = gateway.closing(run_key)
             try:
+                # Look only now that the end cannot be missed any more.
+                if not gateway.holds(run_key):
+                    summary = await self.describe()
+                    if summary.run_key != run_key:
+                        self._run_key = summary.run_key
+                        continue
+                    if summary.status.is_closed and summary.status is not RunStatus.CONTINUED:
+                        return await self._last_event(summary)
                 closing = await future
             finally:
                 gateway.stop_waiting(run_key, future)

@@ -17,11 +17,12 @@ from perdure.kernel.advance import Advance, advance
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
+from perdure.kernel.messages import TerminateMessage
 from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Applied, Creation, Outcome, Release, RunRow, Transition
+from perdure.kernel.transition import Applied, Creation, Outcome, Release, RunRow, RunStatus, Transition
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -41,6 +42,7 @@ class ActiveRun:
         "_creation",
         "_dropped",
         "_inputs",
+        "_notes",
         "_replies",
         "_result",
         "_timer",
@@ -49,6 +51,7 @@ class ActiveRun:
         "calls",
         "feed",
         "fencing_token",
+        "inbox_has_more",
         "inbox_position",
         "on_created",
         "ref",
@@ -76,9 +79,11 @@ class ActiveRun:
         self.feed = feed
         self.calls: dict[int, ActivityCall] = {}
         self.inbox_position = 0
+        self.inbox_has_more = False
         self.on_created: asyncio.Future[Outcome] | None = None
         self._creation = creation
         self._inputs: list[i.Input] = []
+        self._notes: list[i.Input] = []
         self._replies: list[tuple[i.MessageArrived, Reply]] = []
         self._result: Advance | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -100,8 +105,8 @@ class ActiveRun:
         self.receive(message)
 
     def note(self, given: i.Input) -> None:
-        """Take an input that may wait for the next advance."""
-        self._inputs.append(given)
+        """Take an input that may wait for the next advance, and is forgotten if none comes."""
+        self._notes.append(given)
 
     def resume(self) -> None:
         """Go on where the loaded state stands: start what is pending, arm the timer."""
@@ -123,20 +128,28 @@ class ActiveRun:
     def release(self) -> None:
         """Give the run back to the store and drop it; messages that arrive meanwhile go to its inbox."""
         self._committing = True
-        now = self._worker.clock.now()
-        write = Release(
-            run_key=self.run_key,
-            fencing_token=self.fencing_token,
-            expected_sequence=self.state.sequence,
-            wake_at=self.state.next_wake_at(now),
-            now=now,
-        )
+        write = self._giving_back(wake_at=self.state.next_wake_at(_AT_ANY_TIME))
 
         def released(_outcome: Outcome | StoreError) -> None:
             self.drop()
             self._worker.claims.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
 
         self._worker.committer.submit(write, released, keep=True)
+
+    def surrender(self) -> None:
+        """Drop a run that may be another worker's by now; if it is not, it is due again, for anybody."""
+        write = self._giving_back(wake_at=self._worker.clock.now())
+        self.drop()
+        self._worker.committer.submit(write, lambda _outcome: self._worker.claims.wake(), keep=True)
+
+    def _giving_back(self, *, wake_at: Timestamp | None) -> Release:
+        return Release(
+            run_key=self.run_key,
+            fencing_token=self.fencing_token,
+            expected_sequence=self.state.sequence,
+            wake_at=wake_at,
+            now=self._worker.clock.now(),
+        )
 
     def drop(self) -> None:
         """Forget everything of this copy of the run; nothing of it has an effect any more."""
@@ -150,7 +163,7 @@ class ActiveRun:
             self._worker.dispatcher.withdraw(call)
         self.calls.clear()
         self._worker.forget(self)
-        self._worker.forward(self, self._take_unanswered())
+        self._worker.mail.forward(self, self._take_unanswered())
         self.feed.program.close()
 
     def break_off(self, error: PerdureError) -> None:
@@ -174,7 +187,8 @@ class ActiveRun:
         self._advance_scheduled = False
         if self._dropped:
             return
-        inputs, self._inputs = self._inputs, []
+        inputs = [*self._notes, *self._inputs] if self._notes else self._inputs
+        self._inputs, self._notes = [], []
         state, worker = self.state, self._worker
         before = state.sequence
         if self._creation is not None:
@@ -186,6 +200,8 @@ class ActiveRun:
             self._settle_replies(result)
             self._start_due_retries(now)
             self._arm_timer(now)
+            if self.is_idle:
+                worker.idle.add(self)
             return
         self._committing = True
         self._result = result
@@ -219,20 +235,22 @@ class ActiveRun:
 
     def _committed(self, outcome: Outcome | StoreError) -> None:
         self._committing = False
-        if self._dropped:
-            return
         self._answer_creator(outcome)
-        if not isinstance(outcome, Applied):
-            if self._creation is None:
-                self._worker.lost(self, outcome)
-            self.drop()
-            return
         result, self._result = self._result, None
         if result is None:
             message = f"run {self.run_key} was answered for a transition it did not submit"
             raise InternalError(message)
-        self._creation = None
-        self._release_effects(result)
+        # A creation whose request was made before is answered with the first one's run: this one does not exist.
+        if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:
+            if self._creation is None:
+                self._worker.lost(self, outcome)
+            self.drop()
+            self._worker.mail.forward(self, self._take_unanswered())
+        elif self._dropped:
+            self._settle_replies(result)
+        else:
+            self._creation = None
+            self._release_effects(result)
 
     def _answer_creator(self, outcome: Outcome | StoreError) -> None:
         future, self.on_created = self.on_created, None
@@ -249,13 +267,18 @@ class ActiveRun:
         for operation in result.to_stop:
             self._stop(operation)
         if result.deliveries or result.creations:
-            worker.sent(self, result.deliveries, result.creations)
+            worker.mail.sent(self, result.deliveries, result.creations)
+        if result.consumed and self.inbox_has_more:
+            worker.mail.read_inbox_of(self)
         self._settle_replies(result)
         if worker.listeners:
             worker.published(self, result.events)
         if state.closed_at is not None:
             worker.closed(self, result)
             self.drop()
+            return
+        if state.sequence > worker.settings.history_events:
+            self._end_oversized()
             return
         now = worker.clock.now()
         for operation in result.to_start:
@@ -270,6 +293,11 @@ class ActiveRun:
             self._schedule()
         elif not self.calls:
             worker.idle.add(self)
+
+    def _end_oversized(self) -> None:
+        limit = self._worker.settings.history_events
+        reason = f"its history has more than {limit} events (Settings.history_events); use ctx.continue_as_new(...)"
+        self.receive(i.MessageArrived(message=TerminateMessage(reason=reason, by="perdure")))
 
     # --- activities ----------------------------------------------------------------------------------------------
 
@@ -343,8 +371,11 @@ class ActiveRun:
             timer.cancel()
             self._timer = None
         self._timer_at = wake_at
-        if wake_at is not None:
-            delay = min(max(wake_at - now, 0) / MICROSECONDS_PER_SECOND, _LONGEST_TIMER_SECONDS)
+        if wake_at is not None and wake_at <= now:
+            # At once, not by a timer of no delay: a run that is due is not idle and must not be given back meanwhile.
+            self._schedule()
+        elif wake_at is not None:
+            delay = min((wake_at - now) / MICROSECONDS_PER_SECOND, _LONGEST_TIMER_SECONDS)
             self._timer = self._worker.loop.call_later(delay, self._schedule)
 
     # --- replies -------------------------------------------------------------------------------------------------
@@ -358,16 +389,25 @@ class ActiveRun:
         for message, reply in replies:
             if id(message) in taken:
                 self._replies.append((message, reply))
+            elif id(message) in refused and self.state.status is RunStatus.CONTINUED:
+                self._worker.mail.forward(self, [(message, reply)])
             elif id(message) in refused:
                 reply(self._worker.closed_error(self))
             else:
                 reply(None)
 
     def _take_unanswered(self) -> list[tuple[i.MessageArrived, Reply]]:
-        """Return the messages whose senders have no answer yet: nothing of them was recorded."""
+        """Return the messages whose senders have no answer yet, but for those in the transition under way: they are
+        answered when its outcome is known."""
         replies, self._replies = self._replies, []
+        if self._result is not None:
+            waiting = {id(given) for given in self._inputs}
+            self._replies = [entry for entry in replies if id(entry[0]) not in waiting]
+            replies = [entry for entry in replies if id(entry[0]) in waiting]
+        self._inputs = []
         return replies
 
 
+_AT_ANY_TIME = Timestamp(0)
 _LONGEST_TIMER_SECONDS = 24 * 3600.0
 """Event loops refuse timers that are too far away; the run arms the next one when this one fires."""

@@ -3,6 +3,9 @@
 `Attempts` keeps the limits and makes an input of the outcome; an `AttemptExecutor` only runs the function. An attempt
 that exceeds a limit is cancelled and reported at once; its slot stays taken until the function has really ended, since
 a thread cannot be stopped from outside.
+
+An attempt that the closing of the worker interrupts has no outcome: nothing is recorded, and the next owner of the run
+runs it again.
 """
 
 import asyncio
@@ -11,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from perdure.authoring.activity_context import Attempt
 from perdure.execution.call import ActivityCall
+from perdure.execution.hybrid import Hybrid
 from perdure.kernel import inputs as i
 from perdure.kernel.events import TimeoutKind
-from perdure.kernel.failure import failure_from_exception
+from perdure.kernel.failure import Failure
 from perdure.kernel.options import Executor
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.retry import NO_RETRY
@@ -27,14 +31,19 @@ __all__ = ["AttemptExecutor", "Attempts", "RunningCall"]
 
 
 class RunningCall:
-    """An attempt under way. `stop` cancels the function, as far as its executor can."""
+    """An attempt under way.
+
+    Its executor sets `stop`, which cancels the function as far as that is possible there, and, where it can measure
+    it, `cpu_seconds`, what the function has burnt.
+    """
 
     __slots__ = (
         "_attempts",
         "call",
-        "executor",
+        "cpu_seconds",
         "heartbeat",
         "heartbeat_at",
+        "heartbeat_saved",
         "heartbeat_saved_at",
         "is_cancelled",
         "started_at",
@@ -42,13 +51,13 @@ class RunningCall:
         "timers",
     )
 
-    def __init__(self, attempts: "Attempts", call: ActivityCall, executor: Executor, started_at: Timestamp) -> None:
+    def __init__(self, attempts: "Attempts", call: ActivityCall, started_at: Timestamp) -> None:
         """Run `call`, begun at `started_at`."""
         self._attempts = attempts
         self.call = call
-        self.executor = executor
+        self.cpu_seconds: float | None = None
         self.started_at = started_at
-        self.heartbeat = NULL
+        self.heartbeat = self.heartbeat_saved = NULL
         self.heartbeat_at = started_at
         self.heartbeat_saved_at = started_at
         self.is_cancelled = False
@@ -74,24 +83,31 @@ class RunningCall:
             heartbeat_details=call.heartbeat,
         )
 
+    def begin(self) -> None:
+        """Count the time from now: a pool process calls this when it has started, before the function runs."""
+        self._attempts.begin(self)
+
     def beat(self, details: Payload) -> None:
         """Take a heartbeat; called on the event loop's thread."""
         self._attempts.beat(self, details)
 
-    def ended(self, result: Payload | None, error: BaseException | None) -> None:
-        """Take the function's end, exactly once: a result, an exception, or (both None) its cancellation."""
-        self._attempts.ended(self, result, error)
+    def ended(self, result: Payload | None, failure: Failure | None) -> None:
+        """Take the function's end, exactly once: a result, a failure, or (both None) its cancellation."""
+        self._attempts.ended(self, result, failure)
 
 
 class AttemptExecutor(Protocol):
     """Runs functions of activities."""
 
     def start(self, running: RunningCall) -> None:
-        """Begin; set `running.stop`; call `running.ended` once, on the event loop's thread, not before returning."""
+        """Begin; set `running.stop`; call `running.ended` once, on the event loop's thread, not before returning.
+
+        In a process, whose start takes its time, `running.begin` is called when the function begins.
+        """
         ...
 
     async def close(self) -> None:
-        """Let go of threads and processes; what still runs is abandoned."""
+        """Let go of threads and processes. What still runs has been cancelled; what does not end soon is abandoned."""
         ...
 
 
@@ -99,33 +115,54 @@ class Attempts:
     """Runs attempts with their limits."""
 
     def __init__(
-        self, clock: Clock, executors: dict[Executor, AttemptExecutor], *, heartbeat_save_seconds: float
+        self,
+        clock: Clock,
+        executors: dict[Executor, AttemptExecutor],
+        *,
+        heartbeat_save_seconds: float,
+        hybrid_process_seconds: float,
     ) -> None:
-        """Run functions with `executors`; save heartbeat details at most every `heartbeat_save_seconds`."""
+        """Run functions with `executors`; save heartbeat details at most every `heartbeat_save_seconds`.
+
+        Hybrid activities that burn CPU for longer than `hybrid_process_seconds` go into a process.
+        """
         self._clock = clock
         self._executors = executors
+        self._hybrid = Hybrid(process_seconds=hybrid_process_seconds)
         self._heartbeat_save_microseconds = int(heartbeat_save_seconds * MICROSECONDS_PER_SECOND)
         self._running: set[RunningCall] = set()
-        self.on_free: Callable[[ActivityCall, Executor, float], None] = lambda _call, _executor, _seconds: None
+        self._all_ended: asyncio.Future[None] | None = None
+        self.on_free: Callable[[ActivityCall, float], None] = lambda _call, _seconds: None
 
-    def executor_of(self, call: ActivityCall) -> Executor:
-        """Return where a call runs."""
-        return call.options.executor or Executor.LOOP
+    def place(self, call: ActivityCall) -> Executor:
+        """Choose where a call runs.
+
+        A coroutine function runs on the loop and no other does, whatever an old history may say: code may change.
+        """
+        chosen = call.options.executor
+        if call.definition.is_async:
+            return Executor.LOOP
+        if chosen is Executor.HYBRID:
+            expected = call.options.expected_duration_microseconds
+            return self._hybrid.choose(call.activity, None if expected is None else expected / MICROSECONDS_PER_SECOND)
+        return Executor.PROCESS if chosen is Executor.PROCESS else Executor.THREAD
 
     def start(self, call: ActivityCall) -> None:
         """Run an attempt; its run hears of the outcome."""
-        executor = self.executor_of(call)
-        running = RunningCall(self, call, executor, self._clock.now())
+        running = RunningCall(self, call, self._clock.now())
         call.running = running
         self._running.add(running)
-        options = call.options
-        if options.start_to_close_microseconds is not None:
-            self._limit(running, options.start_to_close_microseconds, TimeoutKind.START_TO_CLOSE)
         if call.deadline_at is not None:
             self._limit(running, call.deadline_at - running.started_at, TimeoutKind.SCHEDULE_TO_CLOSE)
-        if options.heartbeat_microseconds is not None:
-            self._watch_heartbeat(running, options.heartbeat_microseconds)
-        self._executors[executor].start(running)
+        if call.executor is not Executor.PROCESS:
+            self._limit_attempt(running)
+        self._executors[call.executor].start(running)
+
+    def begin(self, running: RunningCall) -> None:
+        """Count the time of an attempt from now."""
+        if not running.is_cancelled:
+            running.started_at = running.heartbeat_at = running.heartbeat_saved_at = self._clock.now()
+            self._limit_attempt(running)
 
     def cancel(self, running: RunningCall) -> None:
         """Cancel an attempt whose outcome nobody wants any more."""
@@ -139,45 +176,50 @@ class Attempts:
             return
         running.heartbeat = details
         running.heartbeat_at = now = self._clock.now()
-        if details != NULL and now - running.heartbeat_saved_at >= self._heartbeat_save_microseconds:
-            running.heartbeat_saved_at = now
-            call = running.call
-            call.run.receive(i.HeartbeatSeen(operation=call.operation, attempt=call.attempt, details=details))
+        if now - running.heartbeat_saved_at >= self._heartbeat_save_microseconds:
+            self._save_heartbeat(running)
 
-    def ended(self, running: RunningCall, result: Payload | None, error: BaseException | None) -> None:
+    def ended(self, running: RunningCall, result: Payload | None, failure: Failure | None) -> None:
         """Turn a function's end into an input for its run, and free the slot."""
         self._running.discard(running)
         for timer in running.timers:
             timer.cancel()
         call = running.call
-        given: i.Input | None = None
         if not running.is_cancelled:
-            if result is not None:
-                given = i.AttemptSucceeded(
-                    operation=call.operation, attempt=call.attempt, result=result, started_at=running.started_at
-                )
-            elif error is not None:
-                given = i.AttemptFailed(
-                    operation=call.operation,
-                    attempt=call.attempt,
-                    failure=failure_from_exception(error),
-                    retry=call.options.retry or NO_RETRY,
-                    started_at=running.started_at,
-                    heartbeat=running.heartbeat,
-                )
-            call.run.attempt_ended(call, given)
+            call.run.attempt_ended(call, _input(running, result, failure))
+            if call.options.executor is Executor.HYBRID and result is not None and running.cpu_seconds is not None:
+                self._hybrid.note(call.activity, running.cpu_seconds)
         seconds = (self._clock.now() - running.started_at) / MICROSECONDS_PER_SECOND
-        self.on_free(call, running.executor, max(seconds, 0.0))
+        self.on_free(call, max(seconds, 0.0))
+        if self._all_ended is not None and not self._running and not self._all_ended.done():
+            self._all_ended.set_result(None)
 
     async def finish(self, grace_seconds: float) -> None:
-        """Let what runs end by itself for a while, then cancel the rest."""
-        deadline = asyncio.get_running_loop().time() + grace_seconds
-        while self._running and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_FINISH_CHECK_SECONDS)
+        """Let what runs end by itself for `grace_seconds`, then cancel the rest and close the executors."""
+        if self._running:
+            self._all_ended = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._all_ended], timeout=grace_seconds)
         for running in list(self._running):
+            self._save_heartbeat(running)
             self.cancel(running)
-        for executor in self._executors.values():
-            await executor.close()
+        await asyncio.sleep(0)  # the runs take in what was saved
+        await asyncio.gather(*(executor.close() for executor in self._executors.values()))
+
+    def _save_heartbeat(self, running: RunningCall) -> None:
+        """Have the details of the last heartbeat recorded, unless that has been done or there are none."""
+        call = running.call
+        if running.is_cancelled or running.heartbeat == running.heartbeat_saved:
+            return
+        running.heartbeat_saved = running.heartbeat
+        running.heartbeat_saved_at = running.heartbeat_at
+        call.run.receive(i.HeartbeatSeen(operation=call.operation, attempt=call.attempt, details=running.heartbeat))
+
+    def _limit_attempt(self, running: RunningCall) -> None:
+        options = running.call.options
+        if options.start_to_close_microseconds is not None:
+            self._limit(running, options.start_to_close_microseconds, TimeoutKind.START_TO_CLOSE)
+        if options.heartbeat_microseconds is not None:
+            self._watch_heartbeat(running, options.heartbeat_microseconds)
 
     def _limit(self, running: RunningCall, microseconds: int, kind: TimeoutKind) -> None:
         delay = max(microseconds, 0) / MICROSECONDS_PER_SECOND
@@ -198,6 +240,8 @@ class Attempts:
             return
         call = running.call
         self.cancel(running)
+        if call.options.executor is Executor.HYBRID:
+            self._hybrid.note(call.activity, (self._clock.now() - running.started_at) / MICROSECONDS_PER_SECOND)
         call.run.attempt_ended(
             call,
             i.AttemptTimedOut(
@@ -211,8 +255,25 @@ class Attempts:
         )
 
 
-_FINISH_CHECK_SECONDS = 0.02
 _TIMERS_KEPT = 4
+
+
+def _input(running: RunningCall, result: Payload | None, failure: Failure | None) -> i.Input | None:
+    call = running.call
+    if result is not None:
+        return i.AttemptSucceeded(
+            operation=call.operation, attempt=call.attempt, result=result, started_at=running.started_at
+        )
+    if failure is None:
+        return None
+    return i.AttemptFailed(
+        operation=call.operation,
+        attempt=call.attempt,
+        failure=failure,
+        retry=call.options.retry or NO_RETRY,
+        started_at=running.started_at,
+        heartbeat=running.heartbeat,
+    )
 
 
 def _nothing() -> None:

@@ -1,10 +1,12 @@
 """An activity call: one attempt of an activity on its way from the queue to its outcome."""
 
+from asyncio import TimerHandle
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.authoring.activity import Activity
 from perdure.kernel.identity import FencingToken, Operation
-from perdure.kernel.options import ActivityOptions
+from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.time import Timestamp
 from perdure.scheduling.item import Item
@@ -17,13 +19,18 @@ __all__ = ["ActivityCall"]
 
 
 class ActivityCall:
-    """What is needed to run one attempt. `heartbeat` holds the details of an earlier attempt's last heartbeat."""
+    """What is needed to run one attempt, and how far it has come.
+
+    `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
+    on; `item` how the scheduler knows it; `timers` limit its waiting; `running` is set once it has started.
+    """
 
     __slots__ = (
         "activity",
         "attempt",
         "deadline_at",
         "definition",
+        "executor",
         "fencing_token",
         "heartbeat",
         "input",
@@ -33,6 +40,7 @@ class ActivityCall:
         "run",
         "running",
         "scheduled_at",
+        "timers",
     )
 
     def __init__(
@@ -61,5 +69,7 @@ class ActivityCall:
         self.deadline_at = deadline_at
         self.heartbeat = heartbeat
         self.fencing_token = fencing_token
+        self.executor = Executor.LOOP
         self.item: Item | None = None
         self.running: RunningCall | None = None
+        self.timers: Sequence[TimerHandle] = ()

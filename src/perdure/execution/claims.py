@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from perdure.errors import HistoryError, NonDeterminismError, StoreError, UnknownWorkflowError
 from perdure.execution.active_run import ActiveRun
+from perdure.execution.mail import INBOX_PAGE
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.replay import Replay
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import RunStatus
-from perdure.ports.store import ClaimedRun
+from perdure.kernel.transition import Release, RunStatus
+from perdure.ports.store import ClaimedRun, RunSummary
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -74,10 +75,29 @@ class RunClaims:
 
     async def _take(self, claimed: ClaimedRun) -> None:
         async with self._loads:
+            worker, summary = self._worker, claimed.summary
+            worker.mail.begin_loading(summary.run_key)
             try:
                 await self._load(claimed)
             except (NonDeterminismError, HistoryError, UnknownWorkflowError) as error:
-                self._worker.park(claimed.summary, error)
+                worker.park(summary, error)
+            except StoreError as error:
+                _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
+                self._give_back(summary)
+            finally:
+                worker.mail.end_loading(summary.run_key)
+
+    def _give_back(self, summary: RunSummary) -> None:
+        """Make a claimed run that could not be loaded due again, a little later."""
+        now = self._worker.clock.now()
+        write = Release(
+            run_key=summary.run_key,
+            fencing_token=summary.fencing_token,
+            expected_sequence=summary.sequence,
+            wake_at=Timestamp(now + int(_PAUSE_AFTER_FAILURE_SECONDS * MICROSECONDS_PER_SECOND)),
+            now=now,
+        )
+        self._worker.committer.submit(write, lambda _outcome: self.wake(), keep=True)
 
     async def _load(self, claimed: ClaimedRun) -> None:
         worker, summary = self._worker, claimed.summary
@@ -90,13 +110,13 @@ class RunClaims:
             state=state,
             feed=feed,
         )
-        inbox = await worker.store.read_inbox(summary.run_key)
+        inbox = await worker.store.read_inbox(summary.run_key, limit=INBOX_PAGE)
         worker.adopt(run)
         if claimed.recovered:
             run.note(i.Recovered(worker=worker.name))
         if state.status is RunStatus.CREATED:
             run.receive(i.Begin(worker=worker.name))
-        worker.take_inbox(run, inbox)
+        worker.mail.take(run, inbox)
         run.resume()
         if run.is_idle:
             worker.idle.add(run)

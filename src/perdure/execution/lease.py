@@ -45,8 +45,9 @@ class LeaseKeeper:
             if kept:
                 renewed_at = asked_at
             else:
+                # The store has given the runs back and begun a new lease; what is due is claimed like anybody's.
                 worker.drop_all("the lease had passed before it was renewed")
-                await worker.begin_session()
                 renewed_at = worker.loop.time()
+                worker.claims.wake()
             if freed:
                 worker.claims.wake()

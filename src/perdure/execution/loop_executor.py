@@ -1,25 +1,40 @@
-"""Activities that are `async def`: one task each on the worker's event loop."""
+"""Activities that are `async def`: one task each on the worker's event loop.
+
+A function that raises CancelledError without having been cancelled has failed. But somebody else may have cancelled its
+task: `asyncio.run` does so with every task that is left when a program ends without having closed its engine. Then the
+attempt has not failed, it was interrupted, and must be run again by the run's next owner. So the failure of a task that
+was cancelled from outside is reported a moment later, which does not come if the loop is being torn down.
+"""
 
 import asyncio
-from typing import Any
+from contextvars import copy_context
+from typing import Any, Final
 
 from perdure.authoring.activity_context import running_attempt
 from perdure.execution.attempts import RunningCall
+from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.payload import Payload
 
 __all__ = ["LoopExecutor"]
 
+CANCELLATION_SECONDS: Final = 1.0
+"""How long cancelled functions may clean up when the executor is closed."""
+
+TEARDOWN_SECONDS: Final = 0.5
+"""How long the failure of a task that was cancelled from outside is held back."""
+
 
 class LoopExecutor:
-    """Runs activity functions as asyncio tasks."""
+    """Runs activity functions as asyncio tasks, in the context variables that were set when it was made."""
 
     def __init__(self) -> None:
         """Begin with nothing running."""
+        self._context = copy_context()
         self._tasks: dict[RunningCall, asyncio.Task[None]] = {}
 
     def start(self, running: RunningCall) -> None:
         """See `AttemptExecutor.start`."""
-        task = asyncio.get_running_loop().create_task(self._run(running))
+        task = asyncio.get_running_loop().create_task(self._run(running), context=self._context.copy())
         running.stop = task.cancel  # type: ignore[assignment]  # what cancel returns does not matter here
         self._tasks[running] = task
 
@@ -29,7 +44,7 @@ class LoopExecutor:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=_CANCELLATION_SECONDS)
+            await asyncio.wait(tasks, timeout=CANCELLATION_SECONDS)
 
     async def _run(self, running: RunningCall) -> None:
         call = running.call
@@ -40,15 +55,24 @@ class LoopExecutor:
             args, kwargs = signature.decode_arguments(call.input)
             payload = signature.encode_result(await function(*args, **kwargs))
         except asyncio.CancelledError as error:
-            self._ended(running, None, None if running.is_cancelled else error)
+            self._cancelled(running, error)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise  # the loop or the program ends: nothing is known about the attempt
         except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
-            self._ended(running, None, error)
+            self._ended(running, None, failure_from_exception(error))
         else:
             self._ended(running, payload, None)
 
-    def _ended(self, running: RunningCall, result: Payload | None, error: BaseException | None) -> None:
+    def _cancelled(self, running: RunningCall, error: asyncio.CancelledError) -> None:
+        if running.is_cancelled:
+            self._ended(running, None, None)
+            return
+        failure = failure_from_exception(error)
+        if self._tasks[running].cancelling():
+            asyncio.get_running_loop().call_later(TEARDOWN_SECONDS, self._ended, running, None, failure)
+        else:
+            self._ended(running, None, failure)
+
+    def _ended(self, running: RunningCall, result: Payload | None, failure: Failure | None) -> None:
         del self._tasks[running]
-        running.ended(result, error)
-
-
-_CANCELLATION_SECONDS = 1.0
+        running.ended(result, failure)

@@ -9,25 +9,25 @@ from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
 from perdure.configuration import Settings
 from perdure.errors import (
+    EngineClosedError,
     InternalError,
     PerdureError,
     RunClosedError,
-    RunExistsError,
-    RunNotFoundError,
-    StaleLeaseError,
     StoreError,
     UnknownActivityError,
     UsageError,
 )
-from perdure.execution.active_run import ActiveRun, Reply
+from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor, Attempts
 from perdure.execution.blocking import BlockingWatch
 from perdure.execution.call import ActivityCall
 from perdure.execution.claims import RunClaims, load_run
 from perdure.execution.committer import Committer
 from perdure.execution.dispatcher import Dispatcher
+from perdure.execution.endings import Ending, Endings
 from perdure.execution.idle import IdleRuns
 from perdure.execution.lease import LeaseKeeper
+from perdure.execution.mail import Mail
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
@@ -38,9 +38,9 @@ from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, Wor
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
-from perdure.kernel.transition import Applied, Closed, Creation, Delivery, Exists, Missing, Outcome
+from perdure.kernel.transition import Applied, Creation, Outcome
 from perdure.ports.clock import Clock
-from perdure.ports.store import Changes, InboxEntry, RunStore, RunSummary
+from perdure.ports.store import Changes, RunStore, RunSummary
 
 __all__ = ["Listener", "Worker"]
 
@@ -74,12 +74,10 @@ class Worker:
         self.worker_id = WorkerId(0)
         self.listeners: list[Listener] = []
         self.active: dict[RunKey, ActiveRun] = {}
-        self.parked: dict[RunKey, PerdureError] = {}
         self.is_claiming = claims_runs
         self._scheduled: list[ActiveRun] = []
         self._by_id: dict[tuple[str, str], ActiveRun] = {}
         self._ids: dict[RunKey, tuple[str, str]] = {}
-        self._closings: dict[RunKey, list[asyncio.Future[e.Event | None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.committer = Committer(
             store,
@@ -103,6 +101,8 @@ class Worker:
             },
         )
         self.idle = IdleRuns(self.loop, idle_seconds=settings.idle_seconds)
+        self.mail = Mail(self)
+        self.endings = Endings(self.loop)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
         self._blocking = BlockingWatch(
             self.loop, seconds=settings.blocking_seconds, is_busy=lambda: self.dispatcher.running > 0
@@ -113,7 +113,7 @@ class Worker:
 
     async def open(self) -> None:
         """Open the store, begin a session, free the runs of dead ones, begin to work."""
-        await self.begin_session()
+        await self._begin_session()
         await self.store.free_expired(now=self.clock.now())
         self._blocking.start()
         self._tasks.append(self.loop.create_task(self._lease.work(), name="perdure-lease"))
@@ -121,10 +121,8 @@ class Worker:
             self._tasks.append(self.loop.create_task(self.claims.work(), name="perdure-claims"))
             self.claims.wake()
 
-    async def begin_session(self) -> None:
-        """Open the store under a new session; after a lost lease, again."""
-        if self.worker_id:
-            await self.store.close()
+    async def _begin_session(self) -> None:
+        """Open the store and begin a session in it."""
         self.worker_id = await self.store.open(
             session_name=self.name, lease_seconds=self.settings.lease_seconds, on_changes=self._changed
         )
@@ -139,6 +137,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.idle.stop()
+        self.mail.stop()
+        self.endings.fail_all(EngineClosedError("the engine was closed; the run goes on when it is opened again"))
         for run in list(self.active.values()):
             run.drop()
         await self.committer.drain()
@@ -209,18 +209,15 @@ class Worker:
         """Stop running a run whose advance raised, which is a bug of Perdure's: nothing of it was committed."""
         _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
         broken = error if isinstance(error, PerdureError) else InternalError(f"run {run.ref} broke: {error!r}")
-        for future in self._closings.pop(run.run_key, []):
-            if not future.done():
-                future.set_exception(broken)
         run.break_off(broken)
-        self.parked[run.run_key] = broken
+        self.endings.park(run.run_key, broken)
 
     def adopt(self, run: ActiveRun) -> None:
         """Put a loaded run into the table."""
         self.active[run.run_key] = run
         self._ids[run.run_key] = run_id = (run.ref.namespace, run.ref.id)
         self._by_id[run_id] = run
-        self.parked.pop(run.run_key, None)
+        self.endings.parked.pop(run.run_key, None)
 
     def forget(self, run: ActiveRun) -> None:
         """Take a run out of the table."""
@@ -231,7 +228,7 @@ class Worker:
                 del self._by_id[run_id]
         self.idle.discard(run)
         if run.state.closed_at is None:
-            self._look_again(run.run_key)
+            self.endings.look_again(run.run_key)
 
     def holds(self, run_key: RunKey) -> bool:
         """Whether the run is in this process' memory, open."""
@@ -256,105 +253,44 @@ class Worker:
         """Drop every run: this worker may own none of them any more."""
         _logger.error("dropping %d runs: %s", len(self.active), reason)
         for run in list(self.active.values()):
-            run.drop()
+            run.surrender()
 
     def park(self, summary: RunSummary, error: PerdureError) -> None:
         """Keep a run that cannot be advanced by this process' code out of the way, with the reason."""
         _logger.error("run %s is parked: %s", summary.ref, error)
-        self.parked[summary.run_key] = error
-        for future in self._closings.pop(summary.run_key, []):
-            if not future.done():
-                future.set_exception(error)
+        self.endings.park(summary.run_key, error)
 
-    # --- messages ------------------------------------------------------------------------------------------------
+    # --- messages and ends ---------------------------------------------------------------------------------------
 
     async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
-        """Bring a client's message to a run; return when it is durable.
+        """Bring a client's message to a run; see `Mail.deliver`."""
+        await self.mail.deliver(target, message, message_id=message_id)
 
-        Raises RunNotFoundError, RunClosedError or a StoreError. To a run in this process it goes straight into the
-        next transition, otherwise into the inbox.
-        """
-        run = self._active_run(target)
-        if run is not None and run.state.closed_at is None:
-            future: asyncio.Future[None] = self.loop.create_future()
-            arrived = i.MessageArrived(message=message, message_id=message_id)
-            run.receive_message(arrived, lambda error: _settle(future, error))
-            await future
-            return
-        delivery = Delivery(target=target, message=message, message_id=message_id, at=self.clock.now())
-        self._delivered(delivery, await self.committer.commit(delivery))
+    def closing(self, run_key: RunKey) -> Ending:
+        """Return a future for the event that ends a run; see `Endings`."""
+        return self.endings.wait(run_key)
 
-    def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
-        """Put messages that a dropped run did not take in into its inbox, for its next owner."""
-        for arrived, reply in unanswered:
-            delivery = Delivery(
-                target=run.run_key, message=arrived.message, message_id=arrived.message_id, at=self.clock.now()
-            )
-            self.committer.submit(delivery, _forwarding(self, delivery, reply), keep=True)
+    def stop_waiting(self, run_key: RunKey, future: Ending) -> None:
+        """Forget a future of `closing`."""
+        self.endings.stop_waiting(run_key, future)
 
-    def take_inbox(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
-        """Hand inbox entries to a run that is in memory, each once."""
-        for entry in inbox:
-            if entry.position > run.inbox_position:
-                run.inbox_position = entry.position
-                run.receive(
-                    i.MessageArrived(message=entry.message, message_id=entry.message_id, position=entry.position)
-                )
-
-    def sent(self, run: ActiveRun, deliveries: Sequence[Delivery], creations: Sequence[Creation]) -> None:
-        """Look after what a run's durable transition sent: messages to runs in this process, new runs.
-
-        A child whose id was taken has left a message about that in the run's own inbox.
-        """
-        for delivery in deliveries:
-            receiver = self._active_run(delivery.target)
-            if receiver is not None:
-                self._read_inbox_of(receiver)
-            else:
-                self.claims.wake()
-        for creation in creations:
-            self.claims.wake_at(creation.wake_at)
-        if any(creation.parent_key == run.run_key for creation in creations):
-            self._read_inbox_of(run)
+    def find_active(self, target: RunKey | RunRef) -> ActiveRun | None:
+        """Return the run in this process' memory that is meant, if it is here."""
+        if isinstance(target, RunRef):
+            return self._by_id.get((target.namespace, target.id))
+        return self.active.get(target)
 
     def closed_error(self, run: ActiveRun) -> RunClosedError:
         """Return the error for a message to a run that has ended."""
         created = run.state.created
         return RunClosedError(f"run {created.ref if created else run.run_key} has ended: {run.state.status}")
 
-    # --- ends ----------------------------------------------------------------------------------------------------
-
-    def closing(self, run_key: RunKey) -> "asyncio.Future[e.Event | None]":
-        """Return a future for the event that ends a run; None if the store must be looked at again.
-
-        It raises the reason if the run is parked.
-        """
-        future: asyncio.Future[e.Event | None] = self.loop.create_future()
-        if run_key in self.parked:
-            future.set_exception(self.parked[run_key])
-        else:
-            self._closings.setdefault(run_key, []).append(future)
-        return future
-
-    def stop_waiting(self, run_key: RunKey, future: "asyncio.Future[e.Event | None]") -> None:
-        """Forget a future of `closing`."""
-        waiting = self._closings.get(run_key)
-        if waiting is not None and future in waiting:
-            waiting.remove(future)
-            if not waiting:
-                del self._closings[run_key]
-
     def closed(self, run: ActiveRun, result: Advance) -> None:
         """Tell those who wait that a run has ended; a continued one goes on under its next generation's key."""
-        waiting = self._closings.pop(run.run_key, None)
-        if waiting is None or run.state.closing is None:
-            return
         if result.moves_inbox_to is not None:
-            self._closings.setdefault(result.moves_inbox_to, []).extend(waiting)
-            return
-        for future in waiting:
-            if not future.done():
-                future.set_result(run.state.closing)
+            self.endings.continued(run.run_key, result.moves_inbox_to)
+        elif run.state.closing is not None:
+            self.endings.ended(run.run_key, run.state.closing)
 
     def published(self, run: ActiveRun, events: Sequence[RecordedEvent]) -> None:
         """Tell the listeners what is durable."""
@@ -399,77 +335,11 @@ class Worker:
     # --- news ----------------------------------------------------------------------------------------------------
 
     def _changed(self, changes: Changes) -> None:
-        keys = list(self.active) if changes.everything else [key for key in changes.run_keys if key in self.active]
-        for key in keys:
-            self._read_inbox_of(self.active[key])
-        for key in list(self._closings) if changes.everything else changes.run_keys:
+        mine = self.active.keys() | self.mail.loading
+        for key in mine if changes.everything else changes.run_keys & mine:
+            self.mail.news_of(key)
+        for key in self.endings.awaited() if changes.everything else changes.run_keys:
             if key not in self.active:
-                self._look_again(key)
+                self.endings.look_again(key)
         if changes.ready or changes.everything:
             self.claims.wake()
-
-    def _read_inbox_of(self, run: ActiveRun) -> None:
-        self._spawn(self._refresh_inbox(run))
-
-    async def _refresh_inbox(self, run: ActiveRun) -> None:
-        self.take_inbox(run, await self.store.read_inbox(run.run_key))
-
-    def _active_run(self, target: RunKey | RunRef) -> ActiveRun | None:
-        if isinstance(target, RunRef):
-            return self._by_id.get((target.namespace, target.id))
-        return self.active.get(target)
-
-    def _look_again(self, run_key: RunKey) -> None:
-        for future in self._closings.pop(run_key, []):
-            if not future.done():
-                future.set_result(None)
-
-    def _delivered(self, delivery: Delivery, outcome: Outcome) -> None:
-        if not isinstance(outcome, Applied):
-            raise delivery_error(delivery.target, outcome)
-        run = self.active.get(outcome.run_key)
-        if run is not None:
-            self._read_inbox_of(run)
-        elif outcome.owner is None:
-            self.claims.wake()
-
-    def _spawn(self, work: "Any") -> None:
-        task = self.loop.create_task(work)
-        self._tasks.append(task)
-        task.add_done_callback(self._tasks.remove)
-
-
-def delivery_error(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:
-    """Return the error for a message or a start that was refused."""
-    match outcome:
-        case Missing():
-            return RunNotFoundError(f"there is no run {target}")
-        case Closed(status=status):
-            return RunClosedError(f"run {target} has ended ({status}); it takes no more messages")
-        case Exists():
-            return RunExistsError(f"a run {target} exists already")
-        case _:
-            return StaleLeaseError(f"run {target} was changed by another worker; nothing was applied")
-
-
-def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-
-
-def _forwarding(worker: Worker, delivery: Delivery, reply: Reply) -> Callable[[Outcome | StoreError], None]:
-    def answered(outcome: Outcome | StoreError) -> None:
-        if isinstance(outcome, StoreError):
-            reply(outcome)
-        elif isinstance(outcome, Applied):
-            reply(None)
-            if outcome.owner is None:
-                worker.claims.wake()
-        else:
-            reply(delivery_error(delivery.target, outcome))
-
-    return answered

@@ -4,7 +4,7 @@ import traceback as _traceback
 
 import msgspec
 
-from perdure.errors import NonRetryableError, PerdureError
+from perdure.errors import NonRetryableError, PerdureError, UsageError
 
 __all__ = ["TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception"]
 
@@ -19,8 +19,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An exception as recorded.
 
     `type` is its class name, `types` the names of that class and its bases up to Exception (for policies that match a
-    base class), `message` its text, `retryable` False where the raiser ruled out another try, `traceback` the end of
-    the formatted traceback or None, `cause` the failure it was raised from or None.
+    base class), `message` its text, `retryable` False where another try cannot help (the raiser said so, or the code
+    has to be changed), `traceback` the end of the formatted traceback or None, `cause` the failure it was raised from
+    or None.
     """
 
     type: str
@@ -42,7 +43,7 @@ def _failure(error: BaseException, *, with_traceback: bool, depth: int) -> Failu
         type=type(error).__name__,
         types=tuple(c.__name__ for c in type(error).__mro__ if c not in _UNSPECIFIC),
         message=_message(error),
-        retryable=not isinstance(error, NonRetryableError),
+        retryable=not isinstance(error, NonRetryableError | UsageError),
         traceback=_formatted(error) if with_traceback else None,
         cause=_failure(cause, with_traceback=False, depth=depth + 1) if cause and depth < _CAUSE_DEPTH_LIMIT else None,
     )

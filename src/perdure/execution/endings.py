@@ -1,0 +1,74 @@
+"""Endings: who waits for the end of which run, in this process."""
+
+import asyncio
+
+from perdure.errors import PerdureError
+from perdure.kernel.events import Event
+from perdure.kernel.identity import RunKey
+
+__all__ = ["Ending", "Endings"]
+
+Ending = asyncio.Future[Event | None]
+"""Resolves with the event that ended the run, or with None: look into the store again."""
+
+
+class Endings:
+    """Futures by run. They are told of ends that happen here; of ends elsewhere they are told to look again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin with nobody waiting."""
+        self._loop = loop
+        self._waiting: dict[RunKey, list[Ending]] = {}
+        self.parked: dict[RunKey, PerdureError] = {}
+
+    def wait(self, run_key: RunKey) -> Ending:
+        """Return a future for a run's end. It raises the reason if the run is parked."""
+        future: Ending = self._loop.create_future()
+        if run_key in self.parked:
+            future.set_exception(self.parked[run_key])
+        else:
+            self._waiting.setdefault(run_key, []).append(future)
+        return future
+
+    def stop_waiting(self, run_key: RunKey, future: Ending) -> None:
+        """Forget a future of `wait`."""
+        waiting = self._waiting.get(run_key)
+        if waiting is not None and future in waiting:
+            waiting.remove(future)
+            if not waiting:
+                del self._waiting[run_key]
+
+    def awaited(self) -> list[RunKey]:
+        """Return the runs somebody waits for."""
+        return list(self._waiting)
+
+    def ended(self, run_key: RunKey, closing: Event) -> None:
+        """Tell those who wait how a run ended."""
+        for future in self._take(run_key):
+            future.set_result(closing)
+
+    def continued(self, run_key: RunKey, next_key: RunKey) -> None:
+        """Let those who wait for a run wait for its next generation."""
+        waiting = self._take(run_key)
+        if waiting:
+            self._waiting.setdefault(next_key, []).extend(waiting)
+
+    def look_again(self, run_key: RunKey) -> None:
+        """Tell those who wait that the store knows more than this process."""
+        for future in self._take(run_key):
+            future.set_result(None)
+
+    def park(self, run_key: RunKey, error: PerdureError) -> None:
+        """Tell those who wait, now and later, why a run does not go on in this process."""
+        self.parked[run_key] = error
+        for future in self._take(run_key):
+            future.set_exception(error)
+
+    def fail_all(self, error: PerdureError) -> None:
+        """Tell everybody that waiting is over."""
+        for run_key in self.awaited():
+            for future in self._take(run_key):
+                future.set_exception(error)
+
+    def _take(self, run_key: RunKey) -> list[Ending]:
+        return [future for future in self._waiting.pop(run_key, ()) if not future.done()]

@@ -1,0 +1,183 @@
+"""Mail: how messages reach runs, in this process and elsewhere.
+
+A client's message to a run in this process' memory goes straight into the run's next transition, which makes it
+durable; any other goes into the run's inbox in the store, which wakes whoever owns the run or can claim it. An inbox
+row is deleted by the transition that records its message, so each is consumed once.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.errors import (
+    PerdureError,
+    RunClosedError,
+    RunExistsError,
+    RunNotFoundError,
+    StaleLeaseError,
+    StoreError,
+)
+from perdure.execution.active_run import ActiveRun, Reply
+from perdure.kernel import inputs as i
+from perdure.kernel import messages as m
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.transition import Applied, Closed, Creation, Delivery, Exists, Missing, Outcome, RunStatus
+from perdure.ports.store import InboxEntry
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+
+__all__ = ["INBOX_PAGE", "Mail", "refusal"]
+
+INBOX_PAGE: Final = 1_000
+"""How many inbox entries are read at once; the rest follows when these are recorded."""
+
+
+class Mail:
+    """Delivers messages for one worker."""
+
+    def __init__(self, worker: "Worker") -> None:
+        """Serve `worker`."""
+        self._worker = worker
+        self._reading: set[asyncio.Task[None]] = set()
+        self._loading: dict[RunKey, bool] = {}
+
+    async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
+        """Bring a client's message to a run; return when it is durable.
+
+        Raises RunNotFoundError, RunClosedError or a StoreError.
+        """
+        worker = self._worker
+        run = worker.find_active(target)
+        if run is not None and run.state.closed_at is None:
+            future: asyncio.Future[None] = worker.loop.create_future()
+            arrived = i.MessageArrived(message=message, message_id=message_id)
+            run.receive_message(arrived, lambda error: _settle(future, error))
+            await future
+            return
+        delivery = Delivery(target=target, message=message, message_id=message_id, at=worker.clock.now())
+        outcome = await worker.committer.commit(delivery)
+        if not isinstance(outcome, Applied):
+            raise refusal(target, outcome)
+        self._arrived(outcome)
+
+    def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
+        """Put messages that a dropped run did not take in into its inbox, or into that of the generation after it."""
+        worker = self._worker
+        is_continued = run.state.status is RunStatus.CONTINUED
+        target = RunRef(namespace=run.ref.namespace, id=run.ref.id) if is_continued else run.run_key
+        for arrived, reply in unanswered:
+            delivery = Delivery(
+                target=target, message=arrived.message, message_id=arrived.message_id, at=worker.clock.now()
+            )
+            worker.committer.submit(delivery, self._forwarding(delivery, reply), keep=True)
+
+    def sent(self, run: ActiveRun, deliveries: Sequence[Delivery], creations: Sequence[Creation]) -> None:
+        """Look after what a run's durable transition sent: messages to runs in this process, new runs.
+
+        A child whose id was taken has left a message about that in the run's own inbox.
+        """
+        worker = self._worker
+        for delivery in deliveries:
+            self.news_of(delivery.target)
+        for creation in creations:
+            worker.claims.wake_at(creation.wake_at)
+        if any(creation.parent_key == run.run_key for creation in creations):
+            self.read_inbox_of(run)
+
+    @property
+    def loading(self) -> frozenset[RunKey]:
+        """The runs that are being loaded."""
+        return frozenset(self._loading)
+
+    def begin_loading(self, run_key: RunKey) -> None:
+        """Note that this worker loads a run and will read its inbox; news of it that come meanwhile are kept."""
+        self._loading[run_key] = False
+
+    def end_loading(self, run_key: RunKey) -> None:
+        """Read the inbox of a run once more if there were news of it while it was loaded."""
+        run = self._worker.active.get(run_key)
+        if self._loading.pop(run_key, False) and run is not None:
+            self.read_inbox_of(run)
+
+    def news_of(self, target: RunKey | RunRef) -> None:
+        """See to it that a message in a run's inbox is taken out: by this worker, or by whoever claims the run."""
+        run = self._worker.find_active(target)
+        if run is not None:
+            self.read_inbox_of(run)
+            return
+        for run_key in self._loading:
+            if isinstance(target, RunRef) or target == run_key:
+                self._loading[run_key] = True
+        self._worker.claims.wake()
+
+    def read_inbox_of(self, run: ActiveRun) -> None:
+        """Fetch what has come into the inbox of a run in memory."""
+        self._spawn(self._refresh(run))
+
+    def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
+        """Hand inbox entries to a run in memory, each once."""
+        run.inbox_has_more = len(inbox) >= INBOX_PAGE
+        for entry in inbox:
+            if entry.position > run.inbox_position:
+                run.inbox_position = entry.position
+                run.receive(
+                    i.MessageArrived(message=entry.message, message_id=entry.message_id, position=entry.position)
+                )
+
+    def stop(self) -> None:
+        """Read no more inboxes."""
+        for task in self._reading:
+            task.cancel()
+
+    async def _refresh(self, run: ActiveRun) -> None:
+        store = self._worker.store
+        try:
+            self.take(run, await store.read_inbox(run.run_key, limit=INBOX_PAGE))
+        except StoreError as error:
+            # The messages are safe in the inbox; whoever owns the run next reads them there.
+            self._worker.lost(run, error)
+            run.drop()
+
+    def _arrived(self, outcome: Applied) -> None:
+        if outcome.owner is None or outcome.owner == self._worker.worker_id:
+            self.news_of(outcome.run_key)
+
+    def _forwarding(self, delivery: Delivery, reply: Reply) -> Callable[[Outcome | StoreError], None]:
+        def answered(outcome: Outcome | StoreError) -> None:
+            if isinstance(outcome, StoreError):
+                reply(outcome)
+            elif isinstance(outcome, Applied):
+                self._arrived(outcome)
+                reply(None)
+            else:
+                reply(refusal(delivery.target, outcome))
+
+        return answered
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._worker.loop.create_task(work)
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+
+def refusal(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:
+    """Return the error for a message or a start that was refused."""
+    match outcome:
+        case Missing():
+            return RunNotFoundError(f"there is no run {target}")
+        case Closed(status=status):
+            return RunClosedError(f"run {target} has ended ({status}); it takes no more messages")
+        case Exists():
+            return RunExistsError(f"a run {target} exists already")
+        case _:
+            return StaleLeaseError(f"run {target} was changed by another worker; nothing was applied")
+
+
+def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

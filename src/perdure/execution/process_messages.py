@@ -1,0 +1,133 @@
+"""What an executor and its worker processes tell each other: JSON records in frames over a socket, never a pickle.
+
+A frame is the length of its body, four bytes, and the body. Values of users travel as the payloads they are recorded
+as. Every message about an attempt bears its number, which grows with each attempt that the process was given.
+"""
+
+import struct
+from typing import Final, TypeAlias
+
+import msgspec
+
+from perdure.authoring.activity_context import Attempt
+from perdure.kernel.failure import Failure
+from perdure.kernel.payload import Payload
+
+__all__ = [
+    "Beat",
+    "Frames",
+    "GiveUp",
+    "Leave",
+    "Order",
+    "Perform",
+    "Raised",
+    "Ready",
+    "Report",
+    "Returned",
+    "decode_order",
+    "decode_report",
+    "frame",
+]
+
+
+class Perform(msgspec.Struct, frozen=True, kw_only=True, tag="perform"):
+    """Run an activity: import `module`, find the activity there by its name."""
+
+    number: int
+    module: str
+    input: Payload
+    attempt: Attempt
+
+
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True, tag="give_up"):
+    """The attempt is not wanted any more: its next heartbeat raises."""
+
+    number: int
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True, tag="leave"):
+    """End the process; it has nothing to do."""
+
+
+Order: TypeAlias = Perform | GiveUp | Leave
+"""What a worker process is told."""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """The process has started, and leads a process group of its own."""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, tag="beat"):
+    """A heartbeat."""
+
+    number: int
+    details: Payload
+
+
+class Returned(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
+    """The activity returned; it has burnt `cpu_seconds`."""
+
+    number: int
+    result: Payload
+    cpu_seconds: float
+
+
+class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
+    """The activity raised, or could not be found."""
+
+    number: int
+    failure: Failure
+
+
+Report: TypeAlias = Ready | Beat | Returned | Raised
+"""What a worker process says."""
+
+
+def frame(message: Order | Report) -> bytes:
+    """Encode a message with its length in front."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_order(body: bytes) -> Order:
+    """Read the body of a frame from an executor."""
+    order: Order = _order_decoder.decode(body)
+    return order
+
+
+def decode_report(body: bytes) -> Report:
+    """Read the body of a frame from a worker process."""
+    report: Report = _report_decoder.decode(body)
+    return report
+
+
+class Frames:
+    """Cuts a stream of bytes into the bodies of its frames."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        """Begin at the start of a stream."""
+        self._rest = bytearray()
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """Take the next bytes; return the bodies that are complete now. Linear in the bytes of whole frames."""
+        rest = self._rest
+        rest += received
+        bodies: list[bytes] = []
+        start = 0
+        while len(rest) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(rest, start)
+            end = start + _LENGTH.size + length
+            if len(rest) < end:
+                break
+            bodies.append(bytes(rest[start + _LENGTH.size : end]))
+            start = end
+        del rest[:start]
+        return bodies
+
+
+_LENGTH: Final = struct.Struct("!I")
+_encoder: Final = msgspec.json.Encoder()
+_order_decoder: Final = msgspec.json.Decoder(Order)
+_report_decoder: Final = msgspec.json.Decoder(Report)
