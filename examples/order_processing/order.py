@@ -104,7 +104,7 @@ def problems_of(order: Order) -> list[str]:
     """Return everything that is wrong with an order, in words for the customer; nothing for a good one."""
     problems = [*_problems_of_items(order), *_problems_of_address(order.address)]
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", order.email):
-        problems.append(f"{order.email!r} is not an e-mail address")
+        problems.append(f"{order.email!r} is no e-mail address")
     if isinstance(order.payment, BankTransfer) and not _is_iban(order.payment.iban):
         problems.append(f"the account {order.payment.iban} is mistyped: its check digits do not fit")
     return problems

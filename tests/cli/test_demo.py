@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from perdure.cli.demo.location import PROGRAM, examples_root, orders_file
+from perdure.cli.demo.observation import Destination
+from perdure.cli.demo.services_census import ServicesCensus, count_services
+from perdure.cli.demo.verdict import Kill, OrderResult, _findings_on_effects, _findings_on_ends, judge
+from perdure.cli.run_report import RunReport
+from tests.cli.runs import perdure
+from tests.examples.orders import COMPLETED, REFUNDED, REJECTED
+
+KILL = Kill(process=1, orders_under_way=3, calls_cut_off=1, charges_before=6)
+
+
+def test_twenty_orders_survive_a_killed_worker(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    called = perdure("demo", "--fast", "--json", "--directory", str(directory), directory=tmp_path)
+    assert called.code == 0, called.out + called.err + (directory / "worker.log").read_text()
+    told = called.json
+    assert told["holds"] is True
+    assert {order["id"]: order["result"] for order in told["orders"]} == (
+        dict.fromkeys(COMPLETED, "completed")
+        | dict.fromkeys(REFUNDED, "refunded")
+        | dict.fromkeys(REJECTED, "rejected")
+    )
+    assert told["kill"]["orders_under_way"] >= 3
+    assert any(order["recovered"] for order in told["orders"])
+    census = count_services(directory / "services.db")
+    assert set(census.charges) == COMPLETED | REFUNDED
+    assert set(census.charges.values()) == {1}
+    assert census.refunds == dict.fromkeys(REFUNDED, 1)
+    assert census.shipments == dict.fromkeys(COMPLETED, 1)
+    listed = perdure("list", "--json", "--status", "failed", "--db", told["database"], directory=tmp_path)
+    assert {run["id"] for run in listed.json["runs"]} == REFUNDED | REJECTED
+
+
+def test_the_demonstration_prints_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
+    called = perdure("demo", "--fast", "--directory", str(tmp_path / "demo"), directory=tmp_path)
+    assert called.code == 0, called.out + called.err
+    assert "worker killed with SIGKILL" in called.out
+    assert "worker started again" in called.out
+    assert "20 orders in" in called.out
+    assert "11 completed, 3 refunded, 6 rejected" in called.out
+    assert "0 customers charged twice" in called.out
+    assert f"export PERDURE_URL=sqlite:///{tmp_path}/demo/perdure.db" in called.out
+    assert "\x1b" not in called.out
+
+
+def test_a_folder_in_use_is_refused(place: Path) -> None:
+    called = perdure("demo", "--directory", str(place), directory=place)
+    assert called.code == 2
+    assert "not empty" in called.err
+
+
+def test_the_program_and_its_orders_are_found() -> None:
+    assert (examples_root() / PROGRAM.replace(".", "/") / "__main__.py").is_file()
+    assert len(msgspec.json.decode(orders_file().read_bytes(), type=list[Destination])) == 20
+
+
+def result(order_id: str, word: str) -> OrderResult:
+    return OrderResult(
+        id=order_id, destination="", result=word, stage="", attempts=1, retries=0, refunded=word == "refunded",
+        recovered=True, seconds=1.0, reason="",
+    )  # fmt: skip
+
+
+def census(**counts: dict[str, int]) -> ServicesCensus:
+    none: dict[str, dict[str, int]] = {"charges": {}, "refunds": {}, "shipments": {}, "messages": {}}
+    chosen = none | {"charges": {"a": 1, "b": 1}, "refunds": {"b": 1}, "shipments": {"a": 1}} | counts
+    return ServicesCensus(calls=9, unanswered_calls=0, repeated_calls=0, **chosen)
+
+
+RESULTS = (result("a", "completed"), result("b", "refunded"), result("c", "rejected"))
+
+
+def test_effects_that_agree_with_the_runs_hold() -> None:
+    assert all(finding.holds for finding in _findings_on_effects(RESULTS, census()))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"charges": {"a": 2, "b": 1}},
+        {"charges": {"b": 1}},
+        {"charges": {"a": 1, "b": 1, "c": 1}},
+        {"refunds": {}},
+        {"refunds": {"b": 2}},
+        {"refunds": {"a": 1, "b": 1}},
+        {"shipments": {"a": 1, "b": 1}},
+        {"shipments": {"a": 2}},
+        {"shipments": {}},
+        {"messages": {"a": 2}},
+    ],
+    ids=str,
+)
+def test_an_effect_too_many_or_too_few_is_found(wrong: dict[str, dict[str, int]]) -> None:
+    assert not all(finding.holds for finding in _findings_on_effects(RESULTS, census(**wrong)))
+
+
+def test_a_demonstration_without_a_kill_or_with_an_unfinished_order_fails() -> None:
+    assert all(finding.holds for finding in _findings_on_ends(RESULTS, kill=KILL, exit_code=0))
+    assert not all(finding.holds for finding in _findings_on_ends(RESULTS, kill=None, exit_code=0))
+    assert not all(finding.holds for finding in _findings_on_ends(RESULTS, kill=KILL, exit_code=1))
+    unfinished = (*RESULTS, result("d", "unfinished"))
+    assert not all(finding.holds for finding in _findings_on_ends(unfinished, kill=KILL, exit_code=0))
+
+
+def test_an_order_that_was_never_started_is_unfinished() -> None:
+    destinations = msgspec.json.decode(orders_file().read_bytes(), type=list[Destination])
+    reports: dict[str, RunReport] = {}
+    verdict = judge(destinations, reports, census(), kill=None, exit_code=None, seconds=1.0)
+    assert not verdict.holds
+    assert verdict.count("unfinished") == 20
+
+
+def test_services_that_do_not_exist_yet_have_done_nothing(tmp_path: Path) -> None:
+    assert count_services(tmp_path / "none.db").calls == 0
