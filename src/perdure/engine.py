@@ -70,14 +70,14 @@ class Engine(Client):
 
     async def __aenter__(self) -> Self:
         """Open the store and begin to work. Raises a StoreError if the database cannot be used."""
-        store = open_store(self._url, settings=self._settings, clock=self._clock) if isinstance(self._url, str) else self._url
+        url, settings = self._url, self._settings
         worker = Worker(
-            store,
+            open_store(url, settings=settings, clock=self._clock) if isinstance(url, str) else url,
             self._clock,
             self._registry,
-            self._settings,
+            settings,
             name=self._name,
-            executors=make_executors(self._settings),
+            executors=make_executors(settings),
             claims_runs=self._works,
         )
         await worker.open()

@@ -325,7 +325,10 @@ def _limit(activity_name: str, argument: str, duration: timedelta | None) -> int
     if duration is None:
         return None
     if not isinstance(duration, timedelta) or duration <= timedelta(0):  # type: ignore[redundant-expr]
-        message = f"activity {activity_name}: {argument} is {duration!r}; it must be a timedelta above zero, or None for no limit"
+        message = (
+            f"activity {activity_name}: {argument} is {duration!r}; "
+            f"it must be a timedelta above zero, or None for no limit"
+        )
         raise InvalidArgumentError(message)
     return duration_microseconds(duration)
 
@@ -374,6 +377,6 @@ def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> Acti
     )
 
 
-def _undo(journal: Journal, compensation: Activity[..., Any], operation: Operation, result: Any) -> Compensation:
+def _undo(journal: Journal, compensation: Activity[..., Any], operation: Operation, result: object) -> Compensation:
     args = (result,) if compensation.signature.parameter_names else ()
     return Compensation(operation=operation, perform=lambda: compensation.call_to_compensate(journal, args, operation))

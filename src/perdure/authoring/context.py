@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, cast, overload
 
 import msgspec
 
@@ -155,7 +155,7 @@ class Context:
     @overload
     def get(self, key: str, type: type[T]) -> T | None: ...
     @overload
-    def get(self, key: str, type: object = Any, default: object = None) -> Any: ...
+    def get(self, key: str, type: object = Any, default: object = None) -> Any: ...  # noqa: ANN401 - what `type` says
     def get(self, key: str, type: object = Any, default: object = None) -> Any:
         """Return the value of a key of the run's durable state as `type`, or `default` where it is not set."""
         value = self._journal.keys.get(key)
@@ -230,8 +230,8 @@ class Context:
 
     async def run_child(
         self,
-        workflow: "Workflow[Unpack[Ts], R]",
-        *args: Unpack[Ts],
+        workflow: "Workflow[*Ts, R]",
+        *args: *Ts,
         id: str | None = None,
         policy: e.ParentClosePolicy = e.ParentClosePolicy.CANCEL,
         priority: Priority | None = None,
@@ -247,8 +247,8 @@ class Context:
 
     def start_child(
         self,
-        workflow: "Workflow[Unpack[Ts], R]",
-        *args: Unpack[Ts],
+        workflow: "Workflow[*Ts, R]",
+        *args: *Ts,
         id: str | None = None,
         policy: e.ParentClosePolicy = e.ParentClosePolicy.CANCEL,
         priority: Priority | None = None,
@@ -396,7 +396,7 @@ class ChildRun(Generic[R]):
     __slots__ = ("_future", "_journal", "_operation", "_workflow", "ref")
 
     def __init__(
-        self, journal: Journal, workflow: "Workflow[Unpack[tuple[Any, ...]], R]", ref: RunRef, operation: Operation
+        self, journal: Journal, workflow: "Workflow[*tuple[Any, ...], R]", ref: RunRef, operation: Operation
     ) -> None:
         """Build from parts; use `Context.start_child`."""
         self.ref = ref

@@ -5,6 +5,7 @@ hold. Two definitions of one name are an error, except that a module that is loa
 defined inside another one again (as tests do), replaces what it defined before.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from perdure.errors import UnknownActivityError, UnknownWorkflowError, UsageError
@@ -20,7 +21,7 @@ class _Definition(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def function(self) -> Any: ...
+    def function(self) -> Callable[..., Any]: ...
 
 
 D = TypeVar("D", bound=_Definition)
@@ -48,7 +49,10 @@ class Registry:
         """Return the workflow of this name. Raises UnknownWorkflowError."""
         found = self._workflows.get(name)
         if found is None:
-            message = f"no workflow named {name!r} is defined in this process; import the module that defines it. {_known(self._workflows)}"
+            message = (
+                f"no workflow named {name!r} is defined in this process; import the module that defines it. "
+                f"{_known(self._workflows)}"
+            )
             raise UnknownWorkflowError(message)
         return found
 
@@ -56,7 +60,10 @@ class Registry:
         """Return the activity of this name. Raises UnknownActivityError."""
         found = self._activities.get(name)
         if found is None:
-            message = f"no activity named {name!r} is defined in this process; import the module that defines it. {_known(self._activities)}"
+            message = (
+                f"no activity named {name!r} is defined in this process; import the module that defines it. "
+                f"{_known(self._activities)}"
+            )
             raise UnknownActivityError(message)
         return found
 
@@ -81,11 +88,17 @@ def _add(definitions: dict[str, D], definition: D, kind: str) -> None:
     definitions[definition.name] = definition
 
 
-def _replaces(new: Any, old: Any) -> bool:
-    return _place(new) == _place(old) or "<locals>" in new.__qualname__ or "<locals>" in old.__qualname__
+def _replaces(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
+    return _source(new) == _source(old) or "<locals>" in new.__qualname__ or "<locals>" in old.__qualname__
 
 
-def _place(function: Any) -> str:
+def _source(function: Callable[..., Any]) -> tuple[str, str]:
+    """Return file and name: a function stays itself when its module is loaded again under another name (`__main__`)."""
+    code = getattr(function, "__code__", None)
+    return (function.__module__ if code is None else code.co_filename, function.__qualname__)
+
+
+def _place(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__qualname__}"
 
 

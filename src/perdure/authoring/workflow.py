@@ -34,7 +34,7 @@ class OnFailure(StrEnum):
     FAIL = "fail"
 
 
-class Workflow(Generic[Unpack[Ts], R]):
+class Workflow(Generic[*Ts, R]):
     """A workflow: what `@workflow` makes of a function. Start it with `Engine.start`, or `ctx.run_child` in another."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Workflow(Generic[Unpack[Ts], R]):
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
-    def __call__(self, ctx: Context, *args: Unpack[Ts]) -> Coroutine[Any, Any, R]:
+    def __call__(self, _ctx: Context, *_args: *Ts) -> Coroutine[Any, Any, R]:
         """Refuse: a workflow is started, not called. Raises WrongContextError that says how."""
         how = f"await ctx.run_child({self.name}, ...)" if current_journal() else f"await engine.start({self.name}, ...)"
         message = f"workflow {self.name} was called like a function; start it: {how}"
@@ -117,13 +117,13 @@ class Workflow(Generic[Unpack[Ts], R]):
 class WorkflowDecorator(Protocol):
     """What `@workflow(...)` with options gives: a decorator."""
 
-    def __call__(self, function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]], /) -> Workflow[Unpack[Ts], R]:
+    def __call__(self, function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]], /) -> Workflow[*Ts, R]:
         """Make a workflow of a function."""
         ...
 
 
 @overload
-def workflow(function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]], /) -> Workflow[Unpack[Ts], R]: ...
+def workflow(function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]], /) -> Workflow[*Ts, R]: ...
 @overload
 def workflow(
     *,
@@ -159,10 +159,10 @@ def workflow(
     Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
     """
 
-    def decorate(function: Callable[..., Any]) -> Workflow[Unpack[tuple[Any, ...]], Any]:
+    def decorate(function: Callable[..., Any]) -> Workflow[*tuple[Any, ...], Any]:
         chosen = name or function.__name__
         _require_workflow(chosen, function)
-        made: Workflow[Unpack[tuple[Any, ...]], Any] = Workflow(
+        made: Workflow[*tuple[Any, ...], Any] = Workflow(
             function,
             name=chosen,
             version=version,

@@ -161,7 +161,7 @@ class RunStore(Protocol):
         ...
 
     async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
-        """Take up to `limit` due runs nobody owns (wake_at <= now) of these workflows, best class and longest due first."""
+        """Take at most `limit` due runs nobody owns, of these workflows: the best class, then the longest due first."""
         ...
 
     async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
