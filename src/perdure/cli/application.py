@@ -84,7 +84,7 @@ class DatabaseArguments:
 
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
-RunId = Annotated[str, Parameter(name="id", help="Id of the run.")]
+RunId = Annotated[str, Parameter(name="ID", help="Id of the run.")]
 Generation = Annotated[
     int | None, Parameter(help="A generation of the run, from 1, where it was continued as new; the latest otherwise.")
 ]
