@@ -7,6 +7,7 @@ median of the repeats, with the machine's fsync rate, its load and the CPU time 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from bench.goals import judge  # noqa: E402
 from bench.measurement import Measurement, MeasurementError, default_directory, loop_by_default  # noqa: E402
 from bench.peer_environments import PeerEnvironmentError, interpreter  # noqa: E402
 from bench.records import Reading  # noqa: E402
-from bench.summary import summarise, uneven_workloads  # noqa: E402
+from bench.summary import busy_workloads, summarise, uneven_workloads  # noqa: E402
 from bench.workloads import SUBJECTS, WORKLOADS, size_for  # noqa: E402
 
 FAILED = 1
@@ -205,6 +206,10 @@ def _report(options: argparse.Namespace, console: Console, findings: Findings) -
         console.print(
             f"{workload}: the disk was far slower for one subject than for another; measure again", style="yellow"
         )
+    busy = busy_workloads(summary, os.cpu_count() or 1)
+    if busy:
+        message = f"{', '.join(busy)}: the machine was busy with other work; compare only CPU times, and measure again"
+        console.print(message, style="yellow")
     if options.quick:
         console.print("--quick: the sizes are too small for figures that mean anything", style="yellow")
     if verdicts:

@@ -91,6 +91,15 @@ def uneven_workloads(summary: Summary) -> list[str]:
     return [workload for workload, found in rates.items() if max(found) > _UNEVEN * min(found)]
 
 
+def busy_workloads(summary: Summary, cores: int) -> list[str]:
+    """Name the workloads during which more processes wanted a core than there are.
+
+    On such a machine a wake-up after a sync waits for the scheduler's next tick in one process and not in another:
+    an engine of two commits has been seen to answer sooner than one bare commit.
+    """
+    return list(dict.fromkeys(row.workload for row in summary.rows if row.load > cores))
+
+
 def _row(readings: list[Reading]) -> Row:
     first = readings[0]
     values = [reading.figure.value for reading in readings]

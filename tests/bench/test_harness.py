@@ -15,7 +15,7 @@ from bench.flows import keep_in_flight
 from bench.goals import judge
 from bench.recording import Ledger
 from bench.records import Figure, Outcome, Reading, Request
-from bench.summary import Summary, percentile, summarise, uneven_workloads
+from bench.summary import Summary, busy_workloads, percentile, summarise, uneven_workloads
 from bench.workloads import SUBJECTS, WORKLOADS, size_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -273,3 +273,8 @@ def test_a_disk_that_slowed_down_between_subjects_is_reported() -> None:
     even = [throughput("a", 1, workload="W1"), throughput("b", 1, workload="W1")]
     uneven = [throughput("a", 1), replace(throughput("b", 1), fsync_per_second=200.0)]
     assert uneven_workloads(summarise([*even, *uneven])) == ["W2"]
+
+
+def test_a_machine_with_more_work_than_cores_is_reported() -> None:
+    loads = [replace(throughput("a", 1, workload=name), load=load) for name, load in (("W1", 1.5), ("W2", 2.5))]
+    assert busy_workloads(summarise(loads), cores=2) == ["W2"]
