@@ -1,3 +1,13 @@
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import msgspec
@@ -117,3 +127,48 @@ def test_an_order_that_was_never_started_is_unfinished() -> None:
 
 def test_services_that_do_not_exist_yet_have_done_nothing(tmp_path: Path) -> None:
     assert count_services(tmp_path / "none.db").calls == 0
+
+
+def test_a_terminal_shows_a_live_table_that_fits_it(tmp_path: Path) -> None:
+    shown = on_a_terminal("demo", "--fast", "--directory", str(tmp_path / "demo"), directory=tmp_path, rows=24)
+    assert "worker killed with SIGKILL" in shown
+    assert "verify" in shown
+    assert "20 of 20 orders ended" in shown
+    assert "11 completed, 3 refunded, 6 rejected" in shown
+    frame = shown[shown.rindex("verify") : shown.rindex("20 of 20 orders ended")]
+    assert frame.count("order-20") <= 16, "a frame is no taller than the terminal"
+
+
+def test_an_interrupted_demonstration_leaves_no_worker(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "perdure", "demo", "--directory", "demo"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        worker = int(first.rpartition("process ")[2].rstrip(")\n"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def on_a_terminal(*arguments: str, directory: Path, rows: int) -> str:
+    """Call the command line on a terminal of 80 columns; return what it wrote, without the control sequences."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "perdure", *arguments], cwd=directory, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    written = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other side has closed
+        while block := os.read(ours, 65536):
+            written += block
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, written.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
