@@ -69,7 +69,7 @@ class Activity(Generic[P, R]):
         journal = current_journal()
         if journal is None:
             return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
-        return self._call(journal, args, kwargs, None)
+        return self.call(journal, args, kwargs, None)
 
     def options(
         self,
@@ -110,6 +110,14 @@ class Activity(Generic[P, R]):
         """Return the options of a call: the activity's own, with what the call said laid over them."""
         return merge_options(self.defaults, override)
 
+    def call(
+        self, journal: Journal, args: tuple[Any, ...], kwargs: dict[str, Any], override: ActivityOptions | None
+    ) -> Coroutine[Any, Any, R]:
+        """Return the recorded call for the workflow of `journal`, with what the call itself said (`override`)."""
+        if self.fallback is None:
+            return self._perform(journal, args, kwargs, override, _NOTHING)
+        return self._perform_or_fall_back(self.fallback, journal, args, kwargs, override)
+
     async def call_to_compensate(self, journal: Journal, args: tuple[Any, ...], compensates: Operation) -> R:
         """Call as the compensation of a finished operation."""
         return await self._perform(journal, args, {}, None, compensates)
@@ -118,15 +126,18 @@ class Activity(Generic[P, R]):
         """Show the name."""
         return f"<activity {self.name}>"
 
-    async def _call(
-        self, journal: Journal, args: tuple[Any, ...], kwargs: dict[str, Any], override: ActivityOptions | None
+    async def _perform_or_fall_back(
+        self,
+        fallback: "Activity[..., Any]",
+        journal: Journal,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        override: ActivityOptions | None,
     ) -> R:
-        if self.fallback is None:
-            return await self._perform(journal, args, kwargs, override, _NOTHING)
         try:
             return await self._perform(journal, args, kwargs, override, _NOTHING)
         except ActivityError:
-            return cast("R", await self.fallback(*args, **kwargs))
+            return cast("R", await fallback(*args, **kwargs))
 
     async def _perform(
         self,
@@ -183,7 +194,7 @@ class BoundActivity(Generic[P, R]):
         journal = current_journal()
         if journal is None:
             return cast("Coroutine[Any, Any, R]", self.activity.function(*args, **kwargs))
-        return self.activity._call(journal, args, kwargs, self.override)  # noqa: SLF001 - its own other half
+        return self.activity.call(journal, args, kwargs, self.override)
 
 
 class ActivityDecorator(Protocol):

@@ -53,6 +53,7 @@ class ActiveRun:
         "fencing_token",
         "inbox_has_more",
         "inbox_position",
+        "inbox_readings",
         "on_created",
         "ref",
         "run_key",
@@ -80,6 +81,7 @@ class ActiveRun:
         self.calls: dict[int, ActivityCall] = {}
         self.inbox_position = 0
         self.inbox_has_more = False
+        self.inbox_readings = 0
         self.on_created: asyncio.Future[Outcome] | None = None
         self._creation = creation
         self._inputs: list[i.Input] = []
@@ -122,6 +124,11 @@ class ActiveRun:
     def is_idle(self) -> bool:
         """Whether nothing is under way: the run only waits for time or messages."""
         return not (self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped)
+
+    @property
+    def inbox_is_unread(self) -> bool:
+        """Whether messages may stand in the inbox that this copy of the run has not taken yet."""
+        return self.inbox_has_more or self.inbox_readings > 0
 
     # --- leaving memory ------------------------------------------------------------------------------------------
 
@@ -201,7 +208,7 @@ class ActiveRun:
             self._start_due_retries(now)
             self._arm_timer(now)
             if self.is_idle:
-                worker.idle.add(self)
+                worker.rest(self)
             return
         self._committing = True
         self._result = result
@@ -292,7 +299,7 @@ class ActiveRun:
         if self._inputs:
             self._schedule()
         elif not self.calls:
-            worker.idle.add(self)
+            worker.rest(self)
 
     def _end_oversized(self) -> None:
         limit = self._worker.settings.history_events

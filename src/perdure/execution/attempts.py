@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from perdure.authoring.activity_context import Attempt
 from perdure.execution.call import ActivityCall
 from perdure.execution.hybrid import Hybrid
+from perdure.execution.reach import why_unreachable
 from perdure.kernel import inputs as i
 from perdure.kernel.events import TimeoutKind
 from perdure.kernel.failure import Failure
@@ -132,7 +133,7 @@ class Attempts:
         self._heartbeat_save_microseconds = int(heartbeat_save_seconds * MICROSECONDS_PER_SECOND)
         self._running: set[RunningCall] = set()
         self._all_ended: asyncio.Future[None] | None = None
-        self.on_free: Callable[[ActivityCall, float], None] = lambda _call, _seconds: None
+        self.on_free: Callable[[ActivityCall, float, Timestamp], None] = lambda _call, _seconds, _now: None
 
     def place(self, call: ActivityCall) -> Executor:
         """Choose where a call runs.
@@ -143,13 +144,12 @@ class Attempts:
         if call.definition.is_async:
             return Executor.LOOP
         if chosen is Executor.HYBRID:
-            expected = call.options.expected_duration_microseconds
-            return self._hybrid.choose(call.activity, None if expected is None else expected / MICROSECONDS_PER_SECOND)
+            return self._place_hybrid(call)
         return Executor.PROCESS if chosen is Executor.PROCESS else Executor.THREAD
 
-    def start(self, call: ActivityCall) -> None:
-        """Run an attempt; its run hears of the outcome."""
-        running = RunningCall(self, call, self._clock.now())
+    def start(self, call: ActivityCall, now: Timestamp) -> None:
+        """Run an attempt, begun `now`; its run hears of the outcome."""
+        running = RunningCall(self, call, now)
         call.running = running
         self._running.add(running)
         if call.deadline_at is not None:
@@ -189,8 +189,8 @@ class Attempts:
             call.run.attempt_ended(call, _input(running, result, failure))
             if call.options.executor is Executor.HYBRID and result is not None and running.cpu_seconds is not None:
                 self._hybrid.note(call.activity, running.cpu_seconds)
-        seconds = (self._clock.now() - running.started_at) / MICROSECONDS_PER_SECOND
-        self.on_free(call, max(seconds, 0.0))
+        now = self._clock.now()
+        self.on_free(call, max(now - running.started_at, 0) / MICROSECONDS_PER_SECOND, now)
         if self._all_ended is not None and not self._running and not self._all_ended.done():
             self._all_ended.set_result(None)
 
@@ -204,6 +204,14 @@ class Attempts:
             self.cancel(running)
         await asyncio.sleep(0)  # the runs take in what was saved
         await asyncio.gather(*(executor.close() for executor in self._executors.values()))
+
+    def _place_hybrid(self, call: ActivityCall) -> Executor:
+        if Executor.PROCESS not in self._executors or why_unreachable(call.definition.function) is not None:
+            return Executor.THREAD
+        if Executor.THREAD not in self._executors:
+            return Executor.PROCESS
+        expected = call.options.expected_duration_microseconds
+        return self._hybrid.choose(call.activity, None if expected is None else expected / MICROSECONDS_PER_SECOND)
 
     def _save_heartbeat(self, running: RunningCall) -> None:
         """Have the details of the last heartbeat recorded, unless that has been done or there are none."""

@@ -5,6 +5,7 @@ never holds up another. The decision is the tree's; this class only counts slots
 """
 
 import asyncio
+import logging
 from collections.abc import Hashable, Iterable
 
 from perdure.execution.attempts import Attempts
@@ -13,13 +14,15 @@ from perdure.kernel import inputs as i
 from perdure.kernel.events import TimeoutKind
 from perdure.kernel.options import Executor
 from perdure.kernel.retry import NO_RETRY
-from perdure.kernel.time import MICROSECONDS_PER_SECOND
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.clock import Clock
 from perdure.scheduling.explanation import Absent, Explanation
 from perdure.scheduling.item import Item
 from perdure.scheduling.tree import SchedulingTree, default_tree
 
 __all__ = ["Dispatcher"]
+
+_logger = logging.getLogger("perdure.worker")
 
 
 class Dispatcher:
@@ -42,11 +45,14 @@ class Dispatcher:
         call.executor = executor = self._attempts.place(call)
         line = self._lines[executor]
         call.item = item = _item(call)
+        if line.free > 0 and not self._is_finishing and line.tree.try_pass(item, now):
+            self._start(line, call, now)
+            return
         line.queued[item.key] = call
         line.tree.enqueue(item, now)
-        self._start_what_fits(line)
-        if call.running is None:
-            self._limit_wait(line, call)
+        if not line.slots:
+            _logger.warning("activity %s waits for ever: this worker has no %s slots", call.activity, executor)
+        self._limit_wait(line, call)
 
     def withdraw(self, call: ActivityCall) -> None:
         """Take an attempt back: forget it if it waits, cancel it if it runs. Its outcome is dropped."""
@@ -96,24 +102,27 @@ class Dispatcher:
         """How many attempts run."""
         return sum(line.tree.running for line in self._lines.values())
 
-    def _start_what_fits(self, line: "_Line") -> None:
+    def _start_what_fits(self, line: "_Line", now: Timestamp) -> None:
         while line.free > 0 and not self._is_finishing:
-            item = line.tree.select(self._clock.now())
+            item = line.tree.select(now)
             if item is None:
                 return
-            line.free -= 1
             call = line.queued.pop(item.key)
             if call.timers:
                 _disarm(call)
-            self._attempts.start(call)
+            self._start(line, call, now)
 
-    def _freed(self, call: ActivityCall, seconds: float) -> None:
+    def _start(self, line: "_Line", call: ActivityCall, now: Timestamp) -> None:
+        line.free -= 1
+        self._attempts.start(call, now)
+
+    def _freed(self, call: ActivityCall, seconds: float, now: Timestamp) -> None:
         line = self._lines[call.executor]
         line.free += 1
         if call.item is not None:
-            line.tree.complete(call.item, seconds, self._clock.now())
-        if len(line.tree):
-            self._start_what_fits(line)
+            line.tree.complete(call.item, seconds, now)
+        if line.queued:
+            self._start_what_fits(line, now)
 
     def _limit_wait(self, line: "_Line", call: ActivityCall) -> None:
         """Arm the time-outs that an attempt can meet while it still waits."""
@@ -143,10 +152,10 @@ class Dispatcher:
 class _Line:
     """The slots of one executor and those who wait for them."""
 
-    __slots__ = ("free", "queued", "tree")
+    __slots__ = ("free", "queued", "slots", "tree")
 
     def __init__(self, slots: int) -> None:
-        self.free = slots
+        self.slots = self.free = slots
         self.tree: SchedulingTree = default_tree()
         self.queued: dict[Hashable, ActivityCall] = {}
 

@@ -49,7 +49,8 @@ class Mail:
         """
         worker = self._worker
         run = worker.find_active(target)
-        if run is not None and run.state.closed_at is None:
+        # Not past a message that is in the inbox and still unread: signals keep the order in which they were answered.
+        if run is not None and run.state.closed_at is None and not run.inbox_is_unread:
             future: asyncio.Future[None] = worker.loop.create_future()
             arrived = i.MessageArrived(message=message, message_id=message_id)
             run.receive_message(arrived, lambda error: _settle(future, error))
@@ -113,6 +114,7 @@ class Mail:
 
     def read_inbox_of(self, run: ActiveRun) -> None:
         """Fetch what has come into the inbox of a run in memory."""
+        run.inbox_readings += 1
         self._spawn(self._refresh(run))
 
     def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
@@ -138,6 +140,8 @@ class Mail:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
             self._worker.lost(run, error)
             run.drop()
+        finally:
+            run.inbox_readings -= 1
 
     def _arrived(self, outcome: Applied) -> None:
         if outcome.owner is None or outcome.owner == self._worker.worker_id:

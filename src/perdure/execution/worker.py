@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
@@ -136,6 +136,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._blocking.stop()
         self.idle.stop()
         self.mail.stop()
         self.endings.fail_all(EngineClosedError("the engine was closed; the run goes on when it is opened again"))
@@ -190,13 +191,15 @@ class Worker:
         return await future
 
     def schedule(self, run: ActiveRun) -> None:
-        """Advance a run at the next turn of the loop, together with all others that are scheduled until then."""
+        """Advance a run at the next turn of the loop, together with others that are scheduled until then."""
         if not self._scheduled:
             self.loop.call_soon(self._advance_scheduled)
         self._scheduled.append(run)
 
     def _advance_scheduled(self) -> None:
-        scheduled, self._scheduled = self._scheduled, []
+        scheduled, self._scheduled = self._scheduled[:_ADVANCES_PER_TURN], self._scheduled[_ADVANCES_PER_TURN:]
+        if self._scheduled:
+            self.loop.call_soon(self._advance_scheduled)
         self._blocking.work_begins()
         now = self.clock.now()
         for run in scheduled:
@@ -227,8 +230,14 @@ class Worker:
             if self._by_id.get(run_id) is run:
                 del self._by_id[run_id]
         self.idle.discard(run)
+        self.claims.room_can_be_made()
         if run.state.closed_at is None:
             self.endings.look_again(run.run_key)
+
+    def rest(self, run: ActiveRun) -> None:
+        """Note that a run has nothing to do: it leaves memory after a while, or soon if others wait for its place."""
+        self.idle.add(run)
+        self.claims.room_can_be_made()
 
     def holds(self, run_key: RunKey) -> bool:
         """Whether the run is in this process' memory, open."""
@@ -343,3 +352,7 @@ class Worker:
                 self.endings.look_again(key)
         if changes.ready or changes.everything:
             self.claims.wake()
+
+
+_ADVANCES_PER_TURN: Final = 100
+"""How many runs are advanced in one turn of the event loop, which serves everybody else in between."""
