@@ -34,6 +34,8 @@ __all__ = ["Call", "Commit", "Job", "apply_one_by_one", "apply_together"]
 class Commit:
     """Writes of one caller: all applied or refused each for itself, or none if an error is raised."""
 
+    is_last: Final = False
+
     def __init__(self, writes: Sequence[EncodedWrite], answer: asyncio.Future[list[Outcome]]) -> None:
         """Keep the writes; `answer` gets one outcome per write."""
         self.writes: Final = writes
@@ -51,8 +53,11 @@ class Call:
     """Anything else done in a transaction: a function of the connection, which may run twice before it counts."""
 
     # Any: each call has its own type of result, which `Writer.call` gives back to its caller with that type.
-    def __init__(self, function: Callable[[apsw.Connection, News], Any], answer: asyncio.Future[Any]) -> None:
-        """Keep the function; `answer` gets what it returns."""
+    def __init__(
+        self, function: Callable[[apsw.Connection, News], Any], answer: asyncio.Future[Any], *, is_last: bool = False
+    ) -> None:
+        """Keep the function; `answer` gets what it returns. `is_last`: it ends the session."""
+        self.is_last: Final = is_last
         self.function: Final = function
         self.answer: Final = answer
         self.result: Any = None
@@ -79,10 +84,10 @@ def apply_together(connection: apsw.Connection, jobs: Sequence[Job], *, known: K
             job.result = job.function(connection, news)
             continue
         for write in job.writes:
-            if not segment.accepts(write):
+            if not segment.add(write):
                 outcomes += segment.apply(connection)
                 segment = Segment(known=known, news=news)
-            segment.add(write)
+                segment.add(write)
     outcomes += segment.apply(connection)
     done = 0
     for job in jobs:
@@ -199,7 +204,7 @@ def _taken(child: Creation, *, parent: EncodedTransition) -> EncodedDelivery:
     )
     return EncodedDelivery(
         target=parent.run_key,
-        message_id=f"{parent.run_key}:{parent.sequence}:{operation}:conflict",
+        message_id=f"{parent.run_key}:{parent.write.row.sequence}:{operation}:conflict",
         data=encode_message(message).decode(),
-        at=parent.updated_at,
+        at=parent.write.row.updated_at,
     )

@@ -71,6 +71,7 @@ def open_reading(path: Path, *, settings: SqliteSettings, vfs: str | None = None
     try:
         connection.set_busy_timeout(int(settings.lock_patience_seconds * 1000))
         _set(connection, "query_only", 1)
+        _set(connection, "synchronous", _SYNCHRONOUS_FULL)
         _set(connection, "cache_size", -settings.page_cache_kibibytes)
     except BaseException:
         connection.close(force=True)

@@ -9,6 +9,7 @@ therefore commits a transaction of its own, which overwrites them, before it say
 Until that is done nothing is answered; every attempt that fails is followed by another, after a pause.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,7 @@ class Database:
         if self._connection is None or self._is_distrusted:
             # Before the old connection closes: closing may copy the log into the database.
             make_log_durable(self.path)
-            self._drop()
+            self.close()
             connection = open_writing(self.path, settings=self.settings, vfs=self._vfs)
             try:
                 use_log(connection)
@@ -89,17 +90,9 @@ class Database:
             raise
         return False
 
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close(force=True)
-            except apsw.Error:
-                # What could not be closed is not used again; the next opening says whether the file can be.
-                return
-
     def close(self) -> None:
-        """Close the file. Raises apsw's errors."""
+        """Let go of the file. Everything acknowledged is durable already, so an error in closing harms nothing."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with contextlib.suppress(apsw.Error):
+                connection.close(force=True)

@@ -57,24 +57,25 @@ class EncodedRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     row: tuple[Column, ...]
 
 
-class EncodedTransition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A run that moves on. `update` is None when `creation` inserts the run."""
+class EncodedTransition(msgspec.Struct, frozen=True, gc=False):
+    """A run that moves on. `update` is empty when `creation` inserts the run. `outcome` is its answer if it applies.
 
-    run_key: RunKey
-    update: list[Column] | None
-    creation: EncodedCreation | None
+    `is_plain` says that it only appends events and updates its row, as nearly all transitions do.
+    """
+
+    write: Transition
+    update: tuple[Column, ...]
     history: list[Column]
     outcome: Applied
-    is_closing: bool
-    status: RunStatus
-    priority: int
-    updated_at: Timestamp
-    sequence: int
-    consumed: tuple[int, ...]
-    deliveries: tuple[EncodedDelivery, ...]
-    creations: tuple[EncodedCreation, ...]
-    labels: dict[str, str | None] | None
-    moves_inbox_to: RunKey | None
+    is_plain: bool
+    creation: EncodedCreation | None = None
+    creations: tuple[EncodedCreation, ...] = ()
+    deliveries: tuple[EncodedDelivery, ...] = ()
+
+    @property
+    def run_key(self) -> RunKey:
+        """The run's key."""
+        return self.write.run_key
 
 
 EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease
@@ -98,42 +99,37 @@ def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
 def _encode_transition(write: Transition) -> EncodedTransition:
     row = write.row
     run_key = write.run_key
-    is_closing = row.closed_at is not None
-    creation = None
-    update = None
+    owner = write.owner if row.closed_at is None else None
+    history = _encode_events(run_key, write.events, after=write.expected_sequence, last=row.sequence)
+    update: tuple[Column, ...] = ()
     if write.creation is None:
-        update = [
+        update = (
             run_key,
             write.fencing_token,
             write.expected_sequence,
             row.sequence,
-            row.status.value,
+            row.status,
             row.stage,
             row.progress,
-            row.priority.value,
+            row.priority,
             row.updated_at,
             row.started_at,
             row.closed_at,
             write.owner,
-        ]
-    else:
-        creation = _encode_owned_creation(write, write.creation, owner=None if is_closing else write.owner)
+        )
+    if update and not (
+        write.consumed or write.deliveries or write.creations or write.labels or write.moves_inbox_to is not None
+    ):
+        return EncodedTransition(write, update, history, Applied(run_key, owner), is_plain=True)
     return EncodedTransition(
-        run_key=run_key,
-        update=update,
-        creation=creation,
-        history=_encode_events(run_key, write.events, after=write.expected_sequence, last=row.sequence),
-        outcome=Applied(run_key, None if is_closing else write.owner),
-        is_closing=is_closing,
-        status=row.status,
-        priority=row.priority.value,
-        updated_at=row.updated_at,
-        sequence=row.sequence,
-        consumed=write.consumed,
-        deliveries=tuple(_encode_delivery(delivery) for delivery in write.deliveries),
+        write,
+        update,
+        history,
+        Applied(run_key, owner),
+        is_plain=False,
+        creation=None if write.creation is None else _encode_owned_creation(write, write.creation, owner=owner),
         creations=tuple(_encode_creation(creation, parent_key=run_key) for creation in write.creations),
-        labels=write.labels,
-        moves_inbox_to=write.moves_inbox_to,
+        deliveries=tuple(_encode_delivery(delivery) for delivery in write.deliveries),
     )
 
 
@@ -158,10 +154,10 @@ def _encode_events(run_key: RunKey, events: tuple[RecordedEvent, ...], *, after:
 def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> EncodedCreation:
     row: list[Column] = [
         *_identity(write),
-        RunStatus.CREATED.value,
+        RunStatus.CREATED,
         "",
         0.0,
-        write.priority.value,
+        write.priority,
         write.tenant,
         write.parent_key,
         write.created.at,
@@ -189,10 +185,10 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
     row = write.row
     columns: list[Column] = [
         *_identity(creation),
-        row.status.value,
+        row.status,
         row.stage,
         row.progress,
-        row.priority.value,
+        row.priority,
         creation.tenant,
         creation.parent_key,
         creation.created.at,

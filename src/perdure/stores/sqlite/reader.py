@@ -1,6 +1,7 @@
 """The one thread that reads, on its own read-only connection, so that questions never wait for commits."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,4 +50,5 @@ class Reader:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close(force=True)
+            with contextlib.suppress(apsw.Error):
+                connection.close(force=True)

@@ -96,6 +96,7 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
     facts = {
         "sqlite": apsw.sqlite_lib_version(),
         "journal_mode": pragma(connection, "journal_mode"),
+        "synchronous": pragma(connection, "synchronous"),
         "page_size": pragma(connection, "page_size"),
         "page_count": pragma(connection, "page_count"),
         "free_pages": pragma(connection, "freelist_count"),

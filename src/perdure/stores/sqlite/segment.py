@@ -1,21 +1,22 @@
 """Writes of many runs applied by few statements.
 
 A segment collects writes whose order among each other does not matter: no run twice, no message to a run that a later
-write of the same segment changes. `Segment.accepts` says whether the next write fits; the writer applies the segment
-and begins a new one when it does not. So the outcome is that of applying all writes one after the other.
+write of the same segment changes. `Segment.add` says whether the next write fits; the caller applies the segment and
+begins a new one when it does not. So the outcome is that of applying all writes one after the other.
 
 Every statement's count of changed rows is compared with the number of its rows. A difference raises `MismatchError`:
 some write of the segment is to be refused, and the caller applies them again one by one (`exact`).
 """
 
 from collections.abc import Iterable
-from typing import Final, assert_never
+from typing import Final
 
 import apsw
 import msgspec
 
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
-from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus
+from perdure.kernel.priority import Priority
+from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus, Transition
 from perdure.stores.sql import statements
 from perdure.stores.sql.statements import ROW_COUNTS, RowsStatement
 from perdure.stores.sqlite.encoding import (
@@ -29,7 +30,7 @@ from perdure.stores.sqlite.encoding import (
 
 __all__ = ["KnownRuns", "MismatchError", "News", "Segment"]
 
-KnownRuns = dict[RunKey, tuple[RunStatus, int]]
+KnownRuns = dict[RunKey, tuple[RunStatus, Priority]]
 """Status and priority of runs as this process last wrote them: only a hint which of two UPDATE statements to use."""
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -72,34 +73,22 @@ class Segment:
         self._labels: list[Column] = []
         self._consumed: list[Column] = []
         self._deliveries: list[EncodedDelivery] = []
-        self._moves: list[EncodedTransition] = []
-        self._relabelled: list[EncodedTransition] = []
+        self._moves: list[Transition] = []
+        self._relabelled: list[Transition] = []
 
-    def accepts(self, write: EncodedWrite) -> bool:
-        """Whether a write may join without its order among the others mattering."""
-        match write:
-            case EncodedDelivery():
-                return True
-            case EncodedTransition():
-                keys = (write.run_key, *(creation.run_key for creation in write.creations))
-            case EncodedCreation() | EncodedRelease():
-                keys = (write.run_key,)
-            case _:
-                assert_never(write)
-        if self._has_named_targets:
-            return False
-        return not any(key in self._run_keys or key in self._targets for key in keys)
-
-    def add(self, write: EncodedWrite) -> None:
-        """Let a write join that the segment accepts."""
+    def add(self, write: EncodedWrite) -> bool:
+        """Let a write join; return False, and change nothing, if its order among those here matters."""
         match write:
             case EncodedTransition():
-                self._add_transition(write)
-                self._outcomes.append(write.outcome)
+                return self._add_transition(write)
             case EncodedCreation():
+                if not self._is_free(write.run_key):
+                    return False
                 self._add_creation(write)
                 self._outcomes.append(Applied(write.run_key))
             case EncodedRelease():
+                if not self._is_free(write.run_key):
+                    return False
                 self._run_keys.add(write.run_key)
                 self._known.pop(write.run_key, None)
                 self._releases += write.row
@@ -108,6 +97,7 @@ class Segment:
             case EncodedDelivery():
                 self._add_delivery(write)
                 self._outcomes.append(write)
+        return True
 
     def apply(self, connection: apsw.Connection) -> list[Outcome]:
         """Write all; return the outcomes in the order of adding. Raises MismatchError and apsw's errors."""
@@ -132,26 +122,41 @@ class Segment:
             by_delivery[id(outcome)] if isinstance(outcome, EncodedDelivery) else outcome for outcome in self._outcomes
         ]
 
-    def _add_transition(self, write: EncodedTransition) -> None:
+    def _is_free(self, run_key: RunKey) -> bool:
+        return not (self._has_named_targets or run_key in self._run_keys or run_key in self._targets)
+
+    def _add_transition(self, encoded: EncodedTransition) -> bool:
+        write = encoded.write
         key = write.run_key
+        if not (self._is_free(key) and all(self._is_free(creation.run_key) for creation in encoded.creations)):
+            return False
         self._run_keys.add(key)
-        if write.creation is not None:
-            self._add_creation(write.creation)
-        if write.update is not None:
-            is_known = not self._is_exact and self._known.get(key) == (write.status, write.priority)
-            rows = self._advances if is_known and not write.is_closing else self._changes
-            rows += write.update
         self._news.run_keys.add(key)
-        if write.is_closing:
-            self._known.pop(key, None)
+        self._outcomes.append(encoded.outcome)
+        self._history += encoded.history
+        row = write.row
+        standing = (row.status, row.priority)
+        if encoded.update:
+            is_advance = row.closed_at is None and not self._is_exact and self._known.get(key) == standing
+            rows = self._advances if is_advance else self._changes
+            rows += encoded.update
+        if row.closed_at is None:
+            self._known[key] = standing
         else:
-            self._known[key] = (write.status, write.priority)
-        self._history += write.history
+            self._known.pop(key, None)
+        if not encoded.is_plain:
+            self._add_consequences(encoded)
+        return True
+
+    def _add_consequences(self, encoded: EncodedTransition) -> None:
+        write = encoded.write
+        if encoded.creation is not None:
+            self._add_creation(encoded.creation)
         for position in write.consumed:
-            self._consumed += (position, key)
-        for creation in write.creations:
+            self._consumed += (position, write.run_key)
+        for creation in encoded.creations:
             self._add_creation(creation)
-        for delivery in write.deliveries:
+        for delivery in encoded.deliveries:
             self._add_delivery(delivery)
         if write.labels:
             self._relabelled.append(write)
@@ -238,7 +243,7 @@ def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreat
     _execute(connection, statements.INSERT_RUNS, creation.row)
 
 
-def _relabel(connection: apsw.Connection, transition: EncodedTransition) -> None:
+def _relabel(connection: apsw.Connection, transition: Transition) -> None:
     assert transition.labels is not None
     for name, value in transition.labels.items():
         if value is None:
@@ -247,10 +252,10 @@ def _relabel(connection: apsw.Connection, transition: EncodedTransition) -> None
             connection.execute(statements.PUT_LABEL, (name, value, transition.run_key))
 
 
-def _move_inbox(connection: apsw.Connection, transition: EncodedTransition) -> None:
+def _move_inbox(connection: apsw.Connection, transition: Transition) -> None:
     connection.execute(statements.MOVE_MESSAGES, (transition.moves_inbox_to, transition.run_key))
     if connection.changes():
-        connection.execute(statements.WAKE_RUNS.of(1), (transition.moves_inbox_to, transition.updated_at))
+        connection.execute(statements.WAKE_RUNS.of(1), (transition.moves_inbox_to, transition.row.updated_at))
 
 
 def _execute(

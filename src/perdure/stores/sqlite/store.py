@@ -102,7 +102,9 @@ class SqliteStore:
             return
         self._opened = None
         try:
-            await writer.call(lambda connection, news: end_session(connection, opened.session, news))
+            ended = writer.call_last(lambda connection, news: end_session(connection, opened.session, news))
+            writer.stop()
+            await ended
         finally:
             await self._let_go()
             opened.close()

@@ -78,6 +78,12 @@ class Writer:
         self._jobs.put(Call(function, answer))
         return answer
 
+    def call_last(self, function: Callable[[apsw.Connection, News], Result]) -> asyncio.Future[Result]:
+        """Ask for a function that ends the session, whose row is gone with it."""
+        answer: asyncio.Future[Result] = self._loop.create_future()
+        self._jobs.put(Call(function, answer, is_last=True))
+        return answer
+
     def stop(self) -> None:
         """Ask the thread to end after what it was asked so far; what cannot be settled then stays unsettled."""
         self._stopping.set()
@@ -139,7 +145,7 @@ class Writer:
             if connection.total_changes() == before:
                 connection.execute("ROLLBACK")
                 return News()
-            number = self._number(connection, news)
+            number = self._number(connection, news, is_last=any(job.is_last for job in jobs))
         except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
             return _fail(jobs, self._abandon(error))
         try:
@@ -162,12 +168,13 @@ class Writer:
             apply_one_by_one(connection, jobs, known=self._known, news=news)
         return news
 
-    def _number(self, connection: apsw.Connection, news: News) -> int:
+    def _number(self, connection: apsw.Connection, news: News, *, is_last: bool) -> int:
         database = self._database
         database.last_commit += 1
         if news:
             database.last_notice += 1
-        number_commit(connection, self._session, number=database.last_commit, notice=database.last_notice)
+        if not is_last:
+            number_commit(connection, self._session, number=database.last_commit, notice=database.last_notice)
         return database.last_commit
 
     def _abandon(self, error: Exception) -> PerdureError:
