@@ -166,6 +166,17 @@ def entry_of(code: Callable[[], Awaitable[object]]) -> Entry:
     return run
 
 
+def program_of(entry: Entry, created: e.RunCreated, *, lost: LostExceptions | None = None) -> CoroutineProgram:
+    """Return a program that is closed when the test ends; an exception that no code sees fails the test at once."""
+    program = CoroutineProgram(entry, created, on_error=_raise if lost is None else lost)
+    programs.append(program)
+    return program
+
+
+programs: list[CoroutineProgram] = []
+"""The programs of the test that runs."""
+
+
 def created_for(workflow: Workflow[*tuple[Any, ...], Any], *args: object, **fields: Any) -> e.RunCreated:
     return e.RunCreated(
         workflow=workflow.name,
@@ -178,15 +189,15 @@ def created_for(workflow: Workflow[*tuple[Any, ...], Any], *args: object, **fiel
 
 
 def life_of(workflow: Workflow[*tuple[Any, ...], Any], *args: object, **fields: Any) -> Life:
-    """Return a run of a workflow that has not begun; an exception that no code sees fails the test at once."""
+    """Return a run of a workflow that has not begun."""
     created = created_for(workflow, *args, **fields)
-    return Life(CoroutineProgram(workflow.entry(), created, on_error=_raise), created)
+    return Life(program_of(workflow.entry(), created), created)
 
 
 def code_life(code: Callable[[], Awaitable[object]], *, lost: LostExceptions | None = None, **fields: Any) -> Life:
     """Return a run of a plain asynchronous function that has begun."""
     created = e.RunCreated(workflow="code", ref=RunRef(id="order-1"), input=NULL, seed=42, **fields)
-    life = Life(CoroutineProgram(entry_of(code), created, on_error=_raise if lost is None else lost), created)
+    life = Life(program_of(entry_of(code), created, lost=lost), created)
     life.begin()
     return life
 
@@ -199,14 +210,14 @@ def _raise(message: str, error: BaseException | None) -> None:
 
 
 def replay(
-    entry: Entry, history: Iterable[RecordedEvent], *, page: int = 1_000, on_error: LostExceptions | None = None
+    entry: Entry, history: Iterable[RecordedEvent], *, page: int = 1_000, lost: LostExceptions | None = None
 ) -> Life:
     """Return the run as a worker finds it that loads its history, page by page, from its rows."""
     rows = [encode_event(recorded) for recorded in history]
     read = [decode_event(*row) for row in rows]
     created = read[0].event
     assert isinstance(created, e.RunCreated)
-    program = CoroutineProgram(entry, created, on_error=_raise if on_error is None else on_error)
+    program = program_of(entry, created, lost=lost)
     replaying = Replay(program)
     for begin in range(0, len(read), page):
         replaying.take(read[begin : begin + page])

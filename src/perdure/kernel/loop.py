@@ -190,7 +190,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         if sys._getframe(1).f_code in _ENSURE_FUTURE:  # noqa: SLF001 - the documented way costs a hundred times more
             _refuse_unordered(sys._getframe(2), coro)  # noqa: SLF001 - as above
         self._last_task = number = self._last_task + 1
-        task = _NumberedTask(number, coro, loop=self, name=name, context=context)
+        task = Task(number, coro, loop=self, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -224,7 +224,7 @@ _TASK_BITS: Final = 24
 _HASH_MASK: Final = (1 << 60) - 1
 
 
-class _NumberedTask(asyncio.Task[T]):
+class Task(asyncio.Task[T]):
     """A task whose hash is its number, so that sets of tasks have the same order on every replay."""
 
     __slots__ = ("_number",)
