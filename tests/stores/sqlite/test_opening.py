@@ -50,13 +50,11 @@ def changed(path: Path, statement: str) -> None:
     connection.close()
 
 
-async def test_a_url_names_a_file_relative_to_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_url_names_a_file_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store("sqlite:///data.db").location == str(tmp_path / "data.db")
     assert open_store(f"sqlite:///{tmp_path}/a%20b.db").location == str(tmp_path / "a b.db")
-    assert os.listdir(tmp_path) == [], "nothing is touched before it is opened"
+    assert list(tmp_path.iterdir()) == [], "nothing is touched before it is opened"
 
 
 async def test_a_url_opens_a_store_with_the_engines_settings(tmp_path: Path) -> None:

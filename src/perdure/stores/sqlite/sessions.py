@@ -68,16 +68,21 @@ def free_expired(
     *,
     now: Timestamp,
     is_dead: Callable[[WorkerId], bool],
-) -> int:
-    """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed."""
+) -> tuple[int, list[WorkerId]]:
+    """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed.
+
+    Return how many runs, and which sessions are dead.
+    """
     freed = 0
+    dead: list[WorkerId] = []
     for worker_id, lease_until in list(connection.execute(statements.SESSIONS)):
         gone = worker_id != session.worker_id and is_dead(worker_id)
         if gone or lease_until <= now:
             freed += _free(connection, worker_id, news, now=now)
         if gone:
+            dead.append(worker_id)
             connection.execute(statements.END_SESSION, (worker_id,))
-    return freed
+    return freed, dead
 
 
 def free_all(connection: apsw.Connection) -> None:

@@ -139,10 +139,13 @@ class SqliteStore:
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
         opened = self._open()
-        is_dead = opened.presence.is_dead
-        return await self._writing().call(
-            lambda connection, news: free_expired(connection, opened.session, news, now=now, is_dead=is_dead)
+        presence = opened.presence
+        freed, dead = await self._writing().call(
+            lambda connection, news: free_expired(connection, opened.session, news, now=now, is_dead=presence.is_dead)
         )
+        for worker_id in dead:
+            presence.forget_session(worker_id)
+        return freed
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for gaps and undecodable rows."""

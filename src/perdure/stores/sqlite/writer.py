@@ -6,8 +6,8 @@
 **Failures.** An error before COMMIT rolls back: nothing of the transaction is in the file, every job of it gets the
 error. An error from COMMIT is settled first (`database`). An error that one job causes harms that job alone.
 
-**Turn.** `writer.lock` is held from before BEGIN until after COMMIT; callers are answered before it is let go, so that
-their next steps overlap with it.
+**Turn.** `writer.lock` is held from before BEGIN until after COMMIT, and no longer: a process that is stopped right
+after an answer must not hold up the others. One that is stopped within a transaction does, until it goes on or ends.
 """
 
 import asyncio
@@ -95,14 +95,15 @@ class Writer:
 
     def _run(self) -> None:
         while jobs := self._take():
-            news = self._process(jobs)
+            try:
+                news = self._process(jobs)
+            finally:
+                self._lock.unlock()
             try:
                 self._loop.call_soon_threadsafe(_answer, jobs)
             except RuntimeError:
                 # The loop is closed: nobody waits for answers any more.
                 return
-            finally:
-                self._lock.unlock()
             if news:
                 self._publish(news, self._database.last_notice)
 
