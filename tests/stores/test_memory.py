@@ -9,7 +9,7 @@ import pytest
 
 from perdure.errors import InternalError, InvalidArgumentError, StoreError
 from perdure.kernel.identity import RunKey, WorkerId
-from perdure.kernel.transition import Applied, Outcome, Write
+from perdure.kernel.transition import Applied, Outcome, RunStatus, Write
 from perdure.ports.store import RunQuery
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.testing.store_conformance import (
@@ -113,12 +113,42 @@ async def test_a_commit_without_a_gate_gives_way_to_other_tasks_before_it_is_app
 async def test_a_killed_session_answers_nothing_any_more() -> None:
     database = MemoryDatabase()
     session = await opened(database)
-    run_key = await session.create()
+    run = await session.hold()
     database.kill(session.worker)
-    for call in (session.commit(), session.claim(), session.row(run_key), session.store.renew_lease(now=START)):
+    for call in (session.commit(), session.claim(), session.row(run.run_key), session.store.renew_lease(now=START)):
         with pytest.raises(StoreError, match="was killed"):
             await call
     await session.store.close()
+    assert database.runs[run.run_key].owner == session.worker
+
+
+async def test_a_read_under_way_when_the_session_is_killed_has_no_answer() -> None:
+    database = MemoryDatabase()
+    session = await opened(database)
+    reading = asyncio.ensure_future(session.store.count_runs(RunQuery()))
+    await asyncio.sleep(0)
+    database.kill(session.worker)
+    with pytest.raises(StoreError, match="was killed"):
+        await reading
+
+
+async def test_a_killed_session_is_forgotten_once_its_runs_are_given_back() -> None:
+    database = MemoryDatabase()
+    dying, living = await opened(database), await opened(database)
+    run = await dying.hold()
+    database.kill(dying.worker)
+    assert await living.store.free_expired(now=later(1)) == 1
+    assert list(database.sessions) == [living.worker]
+    assert database.runs[run.run_key].owner is None
+
+
+async def test_an_inbox_that_should_move_to_a_run_that_was_refused_stays() -> None:
+    session = await opened(MemoryDatabase())
+    run = await session.hold()
+    await session.commit(delivery(run.run_key, "kept"))
+    nobody = session.store.new_run_key()
+    await session.advance(run, status=RunStatus.CONTINUED, moves_inbox_to=nobody)
+    assert await session.signals(run.run_key) == ["kept"]
 
 
 async def test_a_store_that_is_not_open_says_so() -> None:

@@ -1,5 +1,5 @@
 """Creations: ids, generations, requests."""
-# ruff: noqa: D102 - a test's name is its sentence, its expected values are literal
+# ruff: noqa: D102, PLR2004 - a test's name is its sentence, its expected values are literal
 
 from perdure.kernel.events import RunCreated
 from perdure.kernel.identity import RunKey, RunRef
@@ -64,6 +64,17 @@ class CreatingConformance:
         assert (await session.row(first)).tenant == "first"
         assert await session.store.find(second) is None
         assert await session.store.read_history(second) == []
+
+    async def test_a_creation_sent_again_with_its_own_key_finds_itself(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        write = creation(session.store.new_run_key(), "client's")
+        assert await session.commit(write, write) == [Applied(write.run_key), Exists(write.run_key)]
+        assert await session.commit_one(write) == Exists(write.run_key)
+        run = harness.unborn(session, "worker's")
+        begins = transition(run, events=2, begins=creation(run.run_key, "worker's"))
+        await session.commit(begins)
+        assert await session.commit_one(begins) == Exists(run.run_key)
+        assert len(await session.store.read_history(run.run_key)) == 2
 
     async def test_two_creations_of_one_id_in_one_batch_give_one_run(self, harness: StoreHarness) -> None:
         session = await harness.session()
