@@ -1,0 +1,188 @@
+"""Runs that leave memory: nothing they still do has an effect, nothing of them stays behind."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from perdure.authoring.activity import activity
+from perdure.errors import RunEvicted
+from perdure.kernel import commands as c
+from perdure.kernel import events as e
+from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.payload import NULL
+from tests.kernel import lives
+from tests.kernel.lives import code_life
+
+
+@activity(name="eviction.pay")
+async def pay(amount: int) -> int:
+    return amount
+
+
+async def plain() -> None:
+    await pay(1)
+
+
+async def with_tasks() -> None:
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(pay(number))
+        group.create_task(asyncio.sleep(5))
+
+
+async def in_a_timeout() -> None:
+    async with asyncio.timeout(5):
+        await asyncio.gather(pay(1), asyncio.Event().wait())
+
+
+async def cleaning_up() -> None:
+    try:
+        await pay(1)
+    finally:
+        await asyncio.sleep(0)
+        await pay(2)
+
+
+async def cleaning_up_with_tasks() -> None:
+    try:
+        await pay(1)
+    finally:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pay(2))
+            group.create_task(pay(3))
+
+
+async def cleaning_up_with_sleep() -> None:
+    try:
+        await pay(1)
+    finally:
+        await asyncio.sleep(5)
+
+
+async def catching_everything() -> None:
+    for _ in range(3):
+        try:
+            await pay(1)
+        except BaseException:  # noqa: BLE001 - a stubborn workflow
+            continue
+
+
+async def failing_in_clean_up() -> None:
+    try:
+        await pay(1)
+    finally:
+        raise RuntimeError("while it is thrown away")
+
+
+async def holding_a_generator() -> None:
+    async def numbers() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await pay(3)
+
+    async for _ in numbers():
+        await pay(1)
+
+
+async def never_begun() -> None:
+    tasks = [asyncio.create_task(pay(number)) for number in range(3)]
+    asyncio.current_task().cancel()  # type: ignore[union-attr]  # there is one
+    try:
+        await asyncio.gather(*tasks)
+    except asyncio.CancelledError:
+        await pay(9)
+
+
+OPEN_RUNS = [
+    plain,
+    with_tasks,
+    in_a_timeout,
+    cleaning_up,
+    cleaning_up_with_tasks,
+    cleaning_up_with_sleep,
+    catching_everything,
+    failing_in_clean_up,
+    holding_a_generator,
+    never_begun,
+]
+
+
+@pytest.mark.parametrize("code", OPEN_RUNS)
+def test_an_evicted_run_has_no_effect_and_leaves_no_trace(code: Callable[[], Awaitable[object]]) -> None:
+    """That nothing is 'destroyed but pending' or 'never awaited' is watched for by the fixture of these tests."""
+    run = code_life(code)
+    assert isinstance(run.program, CoroutineProgram)
+    journal = run.program.journal
+    run.program.close()
+    assert journal.take_commands() == []
+    assert not journal.loop._ready
+    assert journal.loop.is_closed()
+    run.program.close()  # closing twice is harmless
+
+
+@pytest.mark.parametrize("code", OPEN_RUNS)
+def test_closing_a_run_whose_main_task_is_being_cancelled_is_harmless(code: Callable[[], Awaitable[object]]) -> None:
+    run = code_life(code)
+    run.cancel()
+    run.program.close()
+
+
+@pytest.mark.parametrize("code", OPEN_RUNS)
+def test_an_evicted_run_is_freed(code: Callable[[], Awaitable[object]]) -> None:
+    run = code_life(code)
+    assert isinstance(run.program, CoroutineProgram)
+    journal = weakref.ref(run.program.journal)
+    loop = weakref.ref(run.program.journal.loop)
+    run.program.close()
+    lives.programs.clear()
+    del run
+    gc.collect()
+    assert journal() is None
+    assert loop() is None
+
+
+def test_a_simple_run_is_freed_at_once_when_it_ends_without_the_collector() -> None:
+    async def code() -> int:
+        await pay(1)
+        return 1
+
+    gc.disable()
+    try:
+        run = code_life(code)
+        run.succeed(1, 1)
+        assert isinstance(run.program, CoroutineProgram)
+        journal = weakref.ref(run.program.journal)
+        lives.programs.clear()
+        del run
+        assert journal() is None
+    finally:
+        gc.enable()
+
+
+def test_an_evicted_journal_refuses_by_an_exception_that_no_except_exception_eats() -> None:
+    run = code_life(plain)
+    assert isinstance(run.program, CoroutineProgram)
+    journal = run.program.journal
+    run.program.close()
+    assert not issubclass(RunEvicted, Exception)
+    with pytest.raises(RunEvicted):
+        journal.next_operation()
+    with pytest.raises(RunEvicted):
+        journal.give(c.SuspendRun(operation=Operation(1)))
+    with pytest.raises(RunEvicted):
+        journal.wait_for_signal("go")
+    with pytest.raises(RunEvicted):
+        journal.loop.call_later(1, print)
+    assert journal.loop.call_later(0, print) is not None  # nothing will ever run it
+
+
+def test_a_run_that_never_began_can_be_closed() -> None:
+    created = e.RunCreated(workflow="w", ref=RunRef(id="a"), input=NULL, seed=1)
+    CoroutineProgram(lives.entry_of(plain), created).close()
