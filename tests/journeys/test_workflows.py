@@ -219,3 +219,22 @@ async def test_a_run_starts_not_before_its_time(make_engine: MakeEngine) -> None
         started_at = (await run.describe()).started_at
         assert started_at is not None
         assert started_at >= int(soon.timestamp() * 1_000_000)
+
+
+async def test_a_run_that_waits_is_not_due_when_its_engine_has_closed(make_engine: MakeEngine) -> None:
+    @workflow
+    async def patient(ctx: Context) -> None:
+        await asyncio.sleep(timedelta(days=30).total_seconds())
+
+    async with make_engine() as engine:
+        waiting = await engine.start(waiting_for_decision, id="waiting")
+        await engine.start(patient, id="patient")
+        await waiting.describe()
+    async with make_engine(works=False) as client:
+        waiting_row = await (await client.get_run("waiting")).describe()
+        patient_row = await (await client.get_run("patient")).describe()
+        assert waiting_row.owner is patient_row.owner is None
+        assert waiting_row.wake_at is not None  # its time limit of three days
+        assert patient_row.wake_at is not None
+        assert patient_row.started_at is not None
+        assert patient_row.wake_at - patient_row.started_at == timedelta(days=30).total_seconds() * 1_000_000

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from perdure.authoring.activity import Activity
@@ -133,6 +134,10 @@ class Worker:
         self.claims.stop()
         await self.dispatcher.finish(self.settings.shutdown_grace_seconds)
         await self.committer.drain()
+        for run in list(self.active.values()):
+            if run.is_idle:
+                run.release()  # with the time at which it must be woken; the others the store gives back as due at once
+        await self.committer.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -244,15 +249,19 @@ class Worker:
         run = self.active.get(run_key)
         return run is not None and run.state.closed_at is None
 
-    async def view(self, run_key: RunKey) -> Journal:
-        """Return a run's code as its history left it, for reading: the live one, or a replayed copy."""
+    @asynccontextmanager
+    async def view(self, run_key: RunKey) -> AsyncIterator[Journal]:
+        """Show a run's code as its history left it, for reading: the live one, or a replayed copy."""
         run = self.active.get(run_key)
-        feed = run.feed if run is not None else (await load_run(self, run_key))[1]
-        program = feed.program
-        if not isinstance(program, CoroutineProgram):
-            message = f"run key {run_key} is not driven by workflow code and answers no queries"
-            raise UsageError(message)
-        return program.journal
+        program = run.feed.program if run is not None else (await load_run(self, run_key))[1].program
+        try:
+            if not isinstance(program, CoroutineProgram):
+                message = f"run key {run_key} is not driven by workflow code and answers no queries"
+                raise UsageError(message)
+            yield program.journal
+        finally:
+            if run is None:
+                program.close()
 
     def lost(self, run: ActiveRun, outcome: Outcome | StoreError) -> None:
         """Take note that a transition was refused: the run is somebody else's, or the store has failed."""
