@@ -113,13 +113,14 @@ class SyncEngine(SyncClient):
 
 
 def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:
-    """Return one executor of each kind; threads and processes are started when they are first needed."""
-    return {
-        Executor.LOOP: LoopExecutor(),
-        Executor.THREAD: ThreadExecutor(slots=settings.thread_slots),
-        Executor.PROCESS: ProcessExecutor(
+    """Return one executor of each kind that has slots; threads and processes are started when they are first needed."""
+    executors: dict[Executor, AttemptExecutor] = {Executor.LOOP: LoopExecutor()}
+    if settings.thread_slots:
+        executors[Executor.THREAD] = ThreadExecutor(slots=settings.thread_slots)
+    if settings.process_slots:
+        executors[Executor.PROCESS] = ProcessExecutor(
             start_seconds=settings.process_start_seconds,
             stop_seconds=settings.process_stop_seconds,
             modules=settings.process_modules,
-        ),
-    }
+        )
+    return executors

@@ -18,12 +18,12 @@ interpreter's lock can do so only when that code returns.
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perdure.errors import UsageError
 from perdure.execution.attempts import RunningCall
+from perdure.execution.reach import why_unreachable
 from perdure.kernel.failure import Failure, failure_from_exception
 
 # multiprocessing is loaded when the first process is needed: most programs never do.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from perdure.execution.worker_process import WorkerProcess
 
-__all__ = ["ProcessExecutor", "why_unreachable"]
+__all__ = ["ProcessExecutor"]
 
 
 class ProcessExecutor:
@@ -118,23 +118,6 @@ class ProcessExecutor:
         if self._all:
             self._on_all_gone = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._on_all_gone], timeout=seconds)
-
-
-def why_unreachable(function: Callable[..., object]) -> str | None:
-    """Say why another process could not find a function by importing its module; None: it could."""
-    if "<" in function.__qualname__:
-        return f"{function.__qualname__} is defined inside a function"
-    if function.__module__ == "__main__" and not _has_main_script():
-        return "it is defined at an interactive prompt, or in code that came by standard input or -c"
-    return None
-
-
-def _has_main_script() -> bool:
-    main = sys.modules["__main__"]
-    if getattr(main, "__spec__", None) is not None:
-        return True
-    file = getattr(main, "__file__", None)
-    return isinstance(file, str) and Path(file).exists()
 
 
 def _refuse_start_up() -> None:

@@ -1,0 +1,24 @@
+"""Reach: whether another process can find a function by importing its module."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["why_unreachable"]
+
+
+def why_unreachable(function: Callable[..., object]) -> str | None:
+    """Say why another process could not find a function by importing its module; None: it could."""
+    if "<" in function.__qualname__:
+        return f"{function.__qualname__} is defined inside a function"
+    if function.__module__ == "__main__" and not _has_main_script():
+        return "it is defined at an interactive prompt, or in code that came by standard input or -c"
+    return None
+
+
+def _has_main_script() -> bool:
+    main = sys.modules["__main__"]
+    if getattr(main, "__spec__", None) is not None:
+        return True
+    file = getattr(main, "__file__", None)
+    return isinstance(file, str) and Path(file).exists()
