@@ -4,6 +4,9 @@ import hypothesis
 import pytest
 from hypothesis import core
 
+# Here, before the doctests of src import it: failed asserts of the shipped suite say what they compared.
+pytest.register_assert_rewrite("perdure.testing.store_conformance")
+
 # No deadline: on shared cores the time of one example says nothing.
 # No example database: what a run generates depends on its seed and on nothing that an earlier run left behind.
 hypothesis.settings.register_profile("perdure", deadline=None, database=None, print_blob=True)
