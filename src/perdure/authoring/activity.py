@@ -104,6 +104,8 @@ class Activity(Generic[P, R]):
             at_most_once=at_most_once,
             resources=resources,
         )
+        if override.executor is not None:
+            _require_possible(self.name, self.function, override)
         return BoundActivity(self, override)
 
     def effective_options(self, override: ActivityOptions | None) -> ActivityOptions:

@@ -78,6 +78,9 @@ def current_attempt() -> Attempt:
 def heartbeat(details: object = None) -> None:
     """Say that the activity is alive, and how far it got: `details` is handed to the next attempt if this one fails.
 
+    `details`: anything JSON can hold; None leaves in force what an earlier heartbeat of the attempt said. They are
+    saved, and so survive the worker, at most every `Settings.heartbeat_save_seconds`.
+
     Raises asyncio.CancelledError when the call was given up (cancelled, or out of time): let it pass, after cleaning
     up. In a thread or a pool process this is how a function learns of it; on the event loop the next await tells, too.
     Raises PayloadError for details that cannot be recorded. Does nothing outside an activity.

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, cast, overload
@@ -104,7 +104,7 @@ class Context:
     # --- phases --------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def stage(self, name: str) -> AsyncIterator[None]:
+    async def stage(self, name: str) -> AsyncGenerator[None]:
         """Enter a named phase: ``async with ctx.stage("payment"):``. It shows in lists and counts as progress."""
         journal = self._journal
         operation = journal.next_operation()

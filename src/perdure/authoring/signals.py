@@ -1,5 +1,6 @@
 """Signals: named, typed messages to a run."""
 
+import builtins
 from typing import Any, Generic, TypeVar, overload
 
 from perdure.errors import InvalidArgumentError
@@ -23,7 +24,7 @@ class Signal(Generic[T]):
     __slots__ = ("name", "type")
 
     @overload
-    def __init__(self, name: str, type: type[T]) -> None: ...
+    def __init__(self, name: str, type: builtins.type[T]) -> None: ...
     @overload
     def __init__(self: "Signal[Any]", name: str, type: object = Any) -> None: ...
     def __init__(self, name: str, type: object = Any) -> None:

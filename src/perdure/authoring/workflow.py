@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, overload
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 from perdure.authoring.context import Context
 from perdure.authoring.registry import default_registry
@@ -79,9 +79,10 @@ class Workflow(Generic[*Ts, R]):
 
     async def _run(self, journal: Journal) -> Payload:
         ctx = Context(journal)
+        function = cast("Callable[..., Coroutine[Any, Any, R]]", self.function)
         args, kwargs = self.signature.decode_arguments(journal.created.input)
         try:
-            result = await self.function(ctx, *args, **kwargs)
+            result = await function(ctx, *args, **kwargs)
         except (Exception, asyncio.CancelledError) as error:  # the outermost call of user code
             if self.on_failure is OnFailure.COMPENSATE and journal.compensations:
                 await ctx.compensate()
@@ -163,7 +164,7 @@ def workflow(
         chosen = name or function.__name__
         _require_workflow(chosen, function)
         made: Workflow[*tuple[Any, ...], Any] = Workflow(
-            function,
+            cast("Any", function),
             name=chosen,
             version=version,
             priority=Priority(priority),

@@ -56,7 +56,7 @@ class Client:
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
         gateway = self._open()
-        if not isinstance(workflow, Workflow):
+        if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]
             message = f"start: {workflow!r} is not a workflow; decorate the function with @workflow"
             raise UsageError(message)
         payload = workflow.signature.encode_arguments(args, {})
