@@ -4,6 +4,7 @@ import asyncio
 import threading
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from perdure import (
@@ -22,6 +23,7 @@ from perdure import (
     workflow,
 )
 from perdure.authoring.activity import Activity
+from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from tests.execution import attempt_activities as a
 from tests.execution.conftest import MakeEngine
@@ -373,6 +375,14 @@ async def test_a_cancelled_run_is_cancelled_while_its_activity_cleans_up(make_en
         await cleaned.wait()
 
 
+@pytest.mark.parametrize(("function", "executor"), [(a.wait_on_loop, "process"), (a.wait_in_thread, "loop")])
+def test_an_executor_that_cannot_run_the_function_is_refused_where_it_is_asked_for(
+    function: Activity[[str], str], executor: str
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        function.options(executor=executor)
+
+
 def test_a_heartbeat_outside_of_an_activity_does_nothing() -> None:
     heartbeat({"step": 1})
 
@@ -387,7 +397,9 @@ async def test_a_coroutine_function_runs_on_the_loop_whatever_an_old_history_say
 
     @workflow
     async def calls(ctx: Context) -> str:
-        return await tells.options(executor=Executor.THREAD)()
+        return await tells()
 
+    # As if the call had been recorded when the function was still a plain def.
+    tells.defaults = msgspec.structs.replace(tells.defaults, executor=Executor.THREAD)
     async with make_engine() as engine:
         assert await (await engine.start(calls)).result() == threading.current_thread().name

@@ -326,6 +326,17 @@ def test_a_main_script_may_define_activities_for_processes(tmp_path: Path) -> No
     assert told.stdout == "True\n", told.stderr
 
 
+def test_modules_may_be_loaded_once_before_processes_are_forked(tmp_path: Path) -> None:
+    asks_for_module = (
+        SCRIPT.replace("return os.getpid()", "return int('tabnanny' in sys.modules)")
+        .replace('Engine("memory:")', 'Engine("memory:", settings=Settings(process_modules=("tabnanny",)))')
+        .replace("import Context", "import Settings, Context")
+        .replace("await tell() != os.getpid()", "await tell()")
+    )
+    told = _run_script(tmp_path, asks_for_module + '\nif __name__ == "__main__":\n    asyncio.run(main())\n')
+    assert told.stdout == "1\n", told.stderr
+
+
 def test_code_from_the_command_line_is_told_that_it_is_out_of_reach() -> None:
     told = _run([sys.executable, "-c", SCRIPT + "\nasyncio.run(main())\n"])
     assert "it is defined at an interactive prompt, or in code that came by standard input or -c" in told.stdout

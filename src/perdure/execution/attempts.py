@@ -174,7 +174,8 @@ class Attempts:
         """Note a heartbeat, and have its details saved if the last saving is long enough ago."""
         if running.is_cancelled:
             return
-        running.heartbeat = details
+        if details != NULL:
+            running.heartbeat = details
         running.heartbeat_at = now = self._clock.now()
         if now - running.heartbeat_saved_at >= self._heartbeat_save_microseconds:
             self._save_heartbeat(running)

@@ -2,10 +2,11 @@
 
 One thread asks the loop for a sign of life and waits `Settings.blocking_seconds` for it. If none comes, the stack of
 the loop's thread names the culprit: one warning per incident to the logger ``perdure.blocking``, and the duration once
-the loop turns again. A hold that is longer than one and a half times the limit is always seen, a shorter one never.
+the loop turns again. A hold that is longer than one and a half times the limit is always seen, one that is shorter than
+the limit never.
 
-While the engine has work it is asked about four times per limit and a half; that is a handful of wake-ups a second,
-whatever the load. Without work the thread waits for the next and costs nothing.
+While the engine has work the loop is asked again half a limit after each answer: a handful of times a second, whatever
+the load. Without work the thread waits for the next and costs nothing.
 
 **Limits.** Code that never lets go of the interpreter's lock cannot be seen while it runs: it is reported afterwards,
 without a stack. So is a process that was stopped, or that got no processor.

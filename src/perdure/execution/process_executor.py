@@ -5,8 +5,9 @@ up, or out of time, is killed with its process, which is replaced.
 
 **Start.** Nothing happens before the first use. Then processes are forked from multiprocessing's fork server (where
 there is none, spawned), which has imported the main script once: a new one is ready in milliseconds. At most one per
-slot; idle ones are kept. Only our own start-up arguments pass through multiprocessing's pickling; arguments, results,
-heartbeats and failures travel as the JSON they are recorded as.
+slot; idle ones are kept until the engine is closed; the fork server itself stays until the program ends. Only our own
+start-up arguments pass through multiprocessing's pickling; arguments, results, heartbeats and failures travel as the
+JSON they are recorded as.
 
 **Finding the function.** The process imports the module that defines the activity and takes it from the registry. So it
 must stand at the top level of a module that can be imported; the main script counts, the interactive prompt does not.

@@ -66,7 +66,7 @@ class WorkerProcess:
         """
         self._loop = asyncio.get_running_loop()
         self._stop_seconds = stop_seconds
-        self._start_timer = self._loop.call_later(start_seconds, self.kill)
+        self._start_timer = self._loop.call_later(start_seconds, self._start_is_overdue)
         self._on_free = on_free
         self._on_gone = on_gone
         self._running: RunningCall | None = None
@@ -197,6 +197,12 @@ class WorkerProcess:
         if self.is_doomed:
             self._signal(signal.SIGKILL)
 
+    def _start_is_overdue(self) -> None:
+        if self._is_started:
+            self.kill()
+        else:  # when it starts after all, it finds its socket closed and ends itself
+            self._gone("was not started in time")
+
     def _ended(self) -> None:
         """Take note that the process has ended: the sentinel says so."""
         exit_code = self._process.exitcode
@@ -204,7 +210,8 @@ class WorkerProcess:
             self._loop.remove_reader(self._process.sentinel)
             self._loop.call_later(_SHORT_PAUSE_SECONDS, self._ended)
             return
-        self._receive()
+        while self._receive():
+            pass
         if self._is_ready and self._process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -250,20 +257,21 @@ class WorkerProcess:
         else:
             self._loop.remove_writer(self._socket)
 
-    def _receive(self) -> None:
-        while not self.is_gone:
-            try:
-                received = self._socket.recv(_RECEIVED_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                received = b""
-            if not received:
-                self._loop.remove_reader(self._socket)
-                self.kill()
-                return
-            for body in self._frames.feed(received):
-                self._take(decode_report(body))
+    def _receive(self) -> bool:
+        """Take in what has arrived, up to a limit that lets the loop turn; return whether there may be more."""
+        try:
+            received = self._socket.recv(_RECEIVED_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            received = b""
+        if not received:
+            self._loop.remove_reader(self._socket)
+            self.kill()
+            return False
+        for body in self._frames.feed(received):
+            self._take(decode_report(body))
+        return not self.is_gone
 
     def _take(self, report: Report) -> None:
         match report:
