@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from perdure.authoring.registry import Registry
@@ -60,6 +61,6 @@ class Gateway(Protocol):
         """Whether the run is in this process' memory, open."""
         ...
 
-    async def view(self, run_key: RunKey) -> Journal:
-        """Return a run's code as its history left it, for reading: the live one, or a replayed copy."""
+    def view(self, run_key: RunKey) -> AbstractAsyncContextManager[Journal]:
+        """Show a run's code as its history left it, for reading: the live one, or a replayed copy."""
         ...

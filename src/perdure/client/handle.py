@@ -197,13 +197,13 @@ class Run(Generic[R_co]):
         Raises InvalidArgumentError if there is no such handler.
         """
         summary = await self.describe()
-        journal = await self._gateway.view(summary.run_key)
-        handler = journal.query_handlers.get(name)
-        if handler is None:
-            known = ", ".join(sorted(journal.query_handlers)) or "none"
-            message = f"run {self._ref} answers no query {name!r}; it answers: {known}"
-            raise InvalidArgumentError(message)
-        return handler(*args)
+        async with self._gateway.view(summary.run_key) as journal:
+            handler = journal.query_handlers.get(name)
+            if handler is None:
+                known = ", ".join(sorted(journal.query_handlers)) or "none"
+                message = f"run {self._ref} answers no query {name!r}; it answers: {known}"
+                raise InvalidArgumentError(message)
+            return handler(*args)
 
     # --- messages ------------------------------------------------------------------------------------------------
 

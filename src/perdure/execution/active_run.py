@@ -172,6 +172,9 @@ class ActiveRun:
         self._worker.forget(self)
         self._worker.mail.forward(self, self._take_unanswered())
         self.feed.program.close()
+        if self._creation is not None and self._result is None and self.on_created is not None:
+            # It was to begin here and has not even been submitted: let it be created for anybody.
+            self._worker.committer.submit(self._creation, self._answer_creator, keep=False)
 
     def break_off(self, error: PerdureError) -> None:
         """Drop a run that cannot go on in this process; its creator and the senders of messages get the error."""
@@ -293,7 +296,8 @@ class ActiveRun:
             if activity is not None:
                 self._start(activity)
         self._start_confirmed(result.events)
-        if state.retries:
+        # Inputs may hold the outcome of an attempt that the state still takes for due.
+        if state.retries and not self._inputs:
             self._start_due_retries(now)
         self._arm_timer(now)
         if self._inputs:

@@ -39,11 +39,17 @@ class RunClaims:
         self._loads = asyncio.Semaphore(loads_at_once)
         self._claim_limit = loads_at_once * 4
         self._wake = asyncio.Event()
+        self.is_starved = False
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """Look for due runs soon."""
         self._wake.set()
+
+    def room_can_be_made(self) -> None:
+        """Look for due runs soon if some were left waiting because memory was full."""
+        if self.is_starved:
+            self._wake.set()
 
     async def work(self) -> None:
         """Claim for ever. A failing store is tried again after a pause."""
@@ -60,18 +66,27 @@ class RunClaims:
     async def _claim_all(self) -> None:
         worker = self._worker
         while worker.is_claiming:
-            room = worker.room
-            if room <= 0:
-                worker.idle.release_oldest(self._claim_limit)
+            if worker.room <= 0:
+                self.is_starved = await self._is_due()
+                if worker.room > 0:  # it was made while we asked
+                    continue
+                if self.is_starved:
+                    worker.idle.release_oldest(self._claim_limit)
                 return
+            self.is_starved = False
             claimed = await worker.store.claim(
                 now=worker.clock.now(),
-                limit=min(room, self._claim_limit),
+                limit=min(worker.room, self._claim_limit),
                 workflows=worker.registry.workflow_names,
             )
             if not claimed:
                 return
             await asyncio.gather(*(self._take(run) for run in claimed))
+
+    async def _is_due(self) -> bool:
+        worker = self._worker
+        wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_names)
+        return wake_at is not None and wake_at <= worker.clock.now()
 
     async def _take(self, claimed: ClaimedRun) -> None:
         async with self._loads:
@@ -102,6 +117,15 @@ class RunClaims:
     async def _load(self, claimed: ClaimedRun) -> None:
         worker, summary = self._worker, claimed.summary
         state, feed = await load_run(worker, summary.run_key)
+        try:
+            inbox = await worker.store.read_inbox(summary.run_key, limit=INBOX_PAGE)
+        except BaseException:
+            feed.program.close()
+            raise
+        newer = worker.active.get(summary.run_key)
+        if newer is not None and newer.fencing_token > summary.fencing_token:
+            feed.program.close()  # the run was lost and claimed again while it was loaded
+            return
         run = ActiveRun(
             worker,
             run_key=summary.run_key,
@@ -110,7 +134,6 @@ class RunClaims:
             state=state,
             feed=feed,
         )
-        inbox = await worker.store.read_inbox(summary.run_key, limit=INBOX_PAGE)
         worker.adopt(run)
         if claimed.recovered:
             run.note(i.Recovered(worker=worker.name))
@@ -119,14 +142,14 @@ class RunClaims:
         worker.mail.take(run, inbox)
         run.resume()
         if run.is_idle:
-            worker.idle.add(run)
+            worker.rest(run)
 
     async def _set_timer(self) -> None:
         worker = self._worker
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if worker.room <= 0 or not worker.is_claiming:
+        if self.is_starved or not worker.is_claiming:
             return
         wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_names)
         if wake_at is not None:
@@ -158,7 +181,8 @@ class RunClaims:
 async def load_run(worker: "Worker", run_key: "RunKey") -> "tuple[RunState, Feed]":
     """Load a run by replaying its history, in pages, against this process' code.
 
-    Raises NonDeterminismError, HistoryError, UnknownWorkflowError.
+    Raises NonDeterminismError, HistoryError, UnknownWorkflowError. Whoever gets the feed closes its program in the end:
+    one that is left to the garbage collector would run its clean-up code wherever that happens.
     """
     page_size = worker.settings.history_page
     page = await worker.store.read_history(run_key, limit=page_size)
@@ -168,11 +192,15 @@ async def load_run(worker: "Worker", run_key: "RunKey") -> "tuple[RunState, Feed
         raise HistoryError(message)
     definition = worker.registry.workflow(created.workflow)
     replay = Replay(CoroutineProgram(definition.entry(), created, on_error=worker.report_lost_exception))
-    replay.take(page)
-    while len(page) == page_size:
-        page = await worker.store.read_history(run_key, after=page[-1].sequence, limit=page_size)
+    try:
         replay.take(page)
-    return replay.finish()
+        while len(page) == page_size:
+            page = await worker.store.read_history(run_key, after=page[-1].sequence, limit=page_size)
+            replay.take(page)
+        return replay.finish()
+    except BaseException:
+        replay.feed.program.close()
+        raise
 
 
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0

@@ -42,7 +42,8 @@ class Committer:
 
     def submit(self, write: Write, answer: Answer, *, keep: bool) -> None:
         """Commit `write` with the next batch and tell `answer`. `keep`: go on trying while the store is unavailable."""
-        if self._trouble is not None and not keep:
+        # While kept writes are being retried the answer is known; if none are, this write finds out how the store is.
+        if self._trouble is not None and self._working is not None and not keep:
             asyncio.get_running_loop().call_soon(answer, self._trouble)
             return
         self._waiting.append((write, answer, keep))

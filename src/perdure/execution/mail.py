@@ -21,7 +21,7 @@ from perdure.execution.active_run import ActiveRun, Reply
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
-from perdure.kernel.transition import Applied, Closed, Creation, Delivery, Exists, Missing, Outcome, RunStatus
+from perdure.kernel.transition import Applied, Closed, Creation, Delivery, Exists, Missing, Outcome
 from perdure.ports.store import InboxEntry
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Mail:
             run.receive_message(arrived, lambda error: _settle(future, error))
             await future
             return
+        target = target if run is None else _latest(run)
         delivery = Delivery(target=target, message=message, message_id=message_id, at=worker.clock.now())
         outcome = await worker.committer.commit(delivery)
         if not isinstance(outcome, Applied):
@@ -64,9 +65,7 @@ class Mail:
 
     def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
         """Put messages that a dropped run did not take in into its inbox, or into that of the generation after it."""
-        worker = self._worker
-        is_continued = run.state.status is RunStatus.CONTINUED
-        target = RunRef(namespace=run.ref.namespace, id=run.ref.id) if is_continued else run.run_key
+        worker, target = self._worker, _latest(run)
         for arrived, reply in unanswered:
             delivery = Delivery(
                 target=target, message=arrived.message, message_id=arrived.message_id, at=worker.clock.now()
@@ -185,3 +184,8 @@ def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(error)
+
+
+def _latest(run: ActiveRun) -> RunRef:
+    """Name a run so that its next generation is meant if it has continued meanwhile, perhaps in another process."""
+    return RunRef(namespace=run.ref.namespace, id=run.ref.id)

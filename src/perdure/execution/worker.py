@@ -222,6 +222,9 @@ class Worker:
 
     def adopt(self, run: ActiveRun) -> None:
         """Put a loaded run into the table."""
+        before = self.active.get(run.run_key)
+        if before is not None:
+            before.drop()  # it was lost and claimed again: its fencing token has passed
         self.active[run.run_key] = run
         self._ids[run.run_key] = run_id = (run.ref.namespace, run.ref.id)
         self._by_id[run_id] = run
