@@ -188,10 +188,12 @@ def created_for(workflow: Workflow[*tuple[Any, ...], Any], *args: object, **fiel
     )
 
 
-def life_of(workflow: Workflow[*tuple[Any, ...], Any], *args: object, **fields: Any) -> Life:
+def life_of(
+    workflow: Workflow[*tuple[Any, ...], Any], *args: object, lost: LostExceptions | None = None, **fields: Any
+) -> Life:
     """Return a run of a workflow that has not begun."""
     created = created_for(workflow, *args, **fields)
-    return Life(program_of(workflow.entry(), created), created)
+    return Life(program_of(workflow.entry(), created, lost=lost), created)
 
 
 def code_life(code: Callable[[], Awaitable[object]], *, lost: LostExceptions | None = None, **fields: Any) -> Life:

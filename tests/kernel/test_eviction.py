@@ -16,7 +16,7 @@ from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import NULL
 from tests.kernel import lives
-from tests.kernel.lives import code_life
+from tests.kernel.lives import LostExceptions, code_life
 
 
 @activity(name="eviction.pay")
@@ -186,3 +186,24 @@ def test_an_evicted_journal_refuses_by_an_exception_that_no_except_exception_eat
 def test_a_run_that_never_began_can_be_closed() -> None:
     created = e.RunCreated(workflow="w", ref=RunRef(id="a"), input=NULL, seed=1)
     CoroutineProgram(lives.entry_of(plain), created).close()
+
+
+async def failing() -> None:
+    raise ValueError("later looked at")
+
+
+async def looking_later() -> str:
+    task = asyncio.create_task(failing())
+    await pay(1)
+    return type(task.exception()).__name__
+
+
+def test_an_exception_that_code_has_not_looked_at_yet_is_not_lost_by_an_eviction() -> None:
+    lost = LostExceptions()
+    run = code_life(looking_later, lost=lost)
+    run.program.close()
+    gc.collect()
+    assert lost == []
+    again = lives.replay(lives.entry_of(looking_later), run.history)
+    again.succeed(1, 1)
+    assert again.result == "ValueError"

@@ -248,7 +248,7 @@ class CoroutineProgram:
         main = self._main
         if main is not None and main.done():
             commands.append(self._end(main))
-            self.close()
+            self._let_go()
         return commands
 
     def foresee(self, event: e.Event) -> None:
@@ -258,10 +258,17 @@ class CoroutineProgram:
 
     def go_live(self) -> None:
         """Stop looking for recorded values. See `Program`."""
-        self.journal.replaying = self.journal.loop.is_silent = False
+        self.journal.replaying = False
+        self.journal.loop.is_silent = self._done  # what a closed run lost was reported when it was lived
 
     def close(self) -> None:
         """Unwind the coroutine without effect. See `Program`."""
+        if not self._done:
+            # An exception that no code has looked at yet is not lost: the run goes on elsewhere.
+            self.journal.loop.is_silent = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._done = True
         self.journal.evict()
         self.journal.loop.abandon()
