@@ -1,23 +1,22 @@
 """The search for runs: from a query to one statement that reads an index in the order of the listing.
 
-**Plan.** One condition of the query drives: the one whose index begins with it and goes on in the order of creation.
-Each of its values (each status, say) is asked for by itself with the page's limit, and the few rows that come are
-merged. The other conditions filter on the way. So a page costs about as many index steps as runs are passed over; the
-plan is fixed by naming the index, and does not depend on statistics.
+**Plan.** One condition of the query drives: its index begins with it and goes on in the order of creation. Each of its
+values (each status, say) is asked for by itself with the page's limit, and the few rows that come are merged. The other
+conditions filter on the way, so the condition should be one that few runs meet: where there is a choice, `drivers`
+lists it and the caller counts each up to a limit (`bounded_count`). The plan is fixed by naming the index; it does not
+depend on statistics.
 """
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from perdure.errors import InvalidArgumentError
-from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
 from perdure.stores.sql.statements import RUN_COLUMNS
 
-__all__ = ["Parameter", "SqlText", "counting", "cursor_after", "listing", "prefix_range"]
+__all__ = ["Driver", "Parameter", "SqlText", "bounded_count", "counting", "cursor_after", "drivers", "listing"]
 
 Parameter = int | str
 """A value bound to a statement."""
@@ -28,18 +27,57 @@ SqlText = tuple[str, list[Parameter]]
 _PARTS_LIMIT: Final = 32
 
 
-def listing(query: RunQuery, *, limit: int, by_id: bool = False) -> SqlText:
-    """Return the statement for up to `limit` runs after the query's cursor; `by_id`: few runs have its id prefix.
+class Driver(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to find all runs of a query, and others. `parts` are FROM with the first conditions of WHERE.
+
+    `table` is whose columns give the order of creation. `is_sorted`: each part comes in that order.
+    """
+
+    parts: Sequence[SqlText]
+    table: str = "runs"
+    is_sorted: bool = True
+
+
+def drivers(query: RunQuery) -> list[Driver]:
+    """Return the ways to find the runs of a query, at least one; the earlier is better where they find equally many."""
+    found: list[Driver] = []
+    if query.parent_key is not None:
+        source = _from("runs_by_parent", "runs.parent_key = ? AND runs.namespace = ?")
+        found.append(Driver(parts=[(source, [query.parent_key, query.namespace])]))
+    if query.labels:
+        found.append(Driver(parts=[_by_label(query.namespace, *next(iter(query.labels.items())))], table="labelled"))
+    if "" not in query.tenants:
+        source = _from("runs_by_tenant", "runs.namespace = ? AND runs.tenant = ? AND runs.tenant <> ''")
+        found += _by_values(source, query.namespace, sorted(query.tenants))
+    source = _from("runs_by_workflow", "runs.namespace = ? AND runs.workflow = ?")
+    found += _by_values(source, query.namespace, sorted(query.workflows))
+    source = _from("runs_by_status", "runs.namespace = ? AND runs.status = ?")
+    found += _by_values(source, query.namespace, sorted(status.value for status in query.statuses))
+    found.append(Driver(parts=[(_from("runs_by_creation", "runs.namespace = ?"), [query.namespace])]))
+    if query.id_prefix:
+        found.append(Driver(parts=[_by_id(query)], is_sorted=False))
+    return found
+
+
+def bounded_count(driver: Driver, *, limit: int) -> SqlText:
+    """Return the statement that counts the runs that a driver finds, up to `limit`."""
+    text = " UNION ALL ".join(f"SELECT 1 FROM {source}" for source, _ in driver.parts)  # noqa: S608
+    parameters = [value for _, values in driver.parts for value in values]
+    return f"SELECT count(*) FROM (SELECT 1 FROM ({text}) LIMIT ?)", [*parameters, limit]  # noqa: S608
+
+
+def listing(query: RunQuery, driver: Driver, *, limit: int) -> SqlText:
+    """Return the statement for up to `limit` runs after the query's cursor.
 
     Raises InvalidArgumentError for a cursor that `cursor_after` did not make.
     """
     direction = "DESC" if query.order is RunOrder.NEWEST_FIRST else "ASC"
+    table = driver.table
     rest_text, rest_parameters = _filters(query)
+    after_text, after_parameters = _after(query, table)
     texts: list[str] = []
     parameters: list[Parameter] = []
-    for source, values in _drivers(query, by_id=by_id):
-        table = "labelled" if source.startswith("run_labels") else "runs"
-        after_text, after_parameters = _after(query, table)
+    for source, values in driver.parts:
         texts.append(
             f"SELECT * FROM (SELECT runs.created_at, runs.run_key FROM {source}{rest_text}{after_text}"  # noqa: S608
             f" ORDER BY {table}.created_at {direction}, {table}.run_key {direction} LIMIT ?)"
@@ -56,12 +94,12 @@ def listing(query: RunQuery, *, limit: int, by_id: bool = False) -> SqlText:
     return text, [*parameters, limit]
 
 
-def counting(query: RunQuery) -> SqlText:
+def counting(query: RunQuery, driver: Driver) -> SqlText:
     """Return the statement that counts all runs of the query."""
     rest_text, rest_parameters = _filters(query)
     texts: list[str] = []
     parameters: list[Parameter] = []
-    for source, values in _drivers(query, by_id=bool(query.id_prefix)):
+    for source, values in driver.parts:
         texts.append(f"SELECT count(*) AS found FROM {source}{rest_text}")  # noqa: S608
         parameters += (*values, *rest_parameters)
     return f"SELECT sum(found) FROM ({' UNION ALL '.join(texts)})", parameters  # noqa: S608
@@ -72,48 +110,23 @@ def cursor_after(last: RunSummary) -> str:
     return f"{last.created_at}.{last.run_key}"
 
 
-def prefix_range(query: RunQuery, *, limit: int) -> SqlText:
-    """Return the statement that counts the runs with the query's id prefix, up to `limit`."""
-    source, parameters = _by_id(query)
-    return f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT ?)", [*parameters, limit]  # noqa: S608
-
-
-def _drivers(query: RunQuery, *, by_id: bool) -> Iterator[SqlText]:
-    """Yield the sources of rows, FROM and the first conditions of WHERE, that together hold all runs of the query."""
-    statuses = sorted(query.statuses) if 0 < len(query.statuses) < len(RunStatus) else []
-    if query.labels:
-        yield _by_label(query)
-    elif query.parent_key is not None:
-        yield _from("runs_by_parent", "runs.parent_key = ? AND runs.namespace = ?"), [query.parent_key, query.namespace]
-    elif by_id:
-        yield _by_id(query)
-    elif 0 < len(query.workflows) * max(len(statuses), 1) <= _PARTS_LIMIT:
-        for workflow, status in product(sorted(query.workflows), statuses or list(RunStatus)):
-            source = _from("runs_by_workflow", "runs.namespace = ? AND runs.workflow = ? AND runs.status = ?")
-            yield source, [query.namespace, workflow, status.value]
-    elif 0 < len(query.tenants) <= _PARTS_LIMIT and "" not in query.tenants:
-        source = _from("runs_by_tenant", "runs.namespace = ? AND runs.tenant = ? AND runs.tenant <> ''")
-        for tenant in sorted(query.tenants):
-            yield source, [query.namespace, tenant]
-    elif statuses:
-        source = _from("runs_by_status", "runs.namespace = ? AND runs.status = ?")
-        for status in statuses:
-            yield source, [query.namespace, status.value]
-    else:
-        yield _from("runs_by_creation", "runs.namespace = ?"), [query.namespace]
+def _by_values(source: str, namespace: str, values: Sequence[str]) -> list[Driver]:
+    """Return the driver that asks for each value by itself; none for no value, or too many to merge."""
+    if not 0 < len(values) <= _PARTS_LIMIT:
+        return []
+    return [Driver(parts=[(source, [namespace, value]) for value in values])]
 
 
 def _from(index: str, condition: str) -> str:
     return f"runs INDEXED BY {index} WHERE {condition} AND runs.latest = 1"
 
 
-def _by_label(query: RunQuery) -> SqlText:
-    name, value = next(iter(query.labels.items()))
+def _by_label(namespace: str, name: str, value: str) -> SqlText:
     source = (
         "run_labels AS labelled INDEXED BY run_labels_by_value CROSS JOIN runs ON runs.run_key = labelled.run_key"
         " WHERE labelled.namespace = ? AND labelled.name = ? AND labelled.value = ? AND runs.latest = 1"
     )
-    return source, [query.namespace, name, value]
+    return source, [namespace, name, value]
 
 
 def _by_id(query: RunQuery) -> SqlText:

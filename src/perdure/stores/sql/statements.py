@@ -59,7 +59,7 @@ def _over_priorities(part: str, whole: str) -> str:
     return whole.format(parts=" UNION ALL ".join(parts))
 
 
-ROW_COUNTS: Final = (64, 16, 4, 1)
+ROW_COUNTS: Final = (128, 64, 32, 16, 8, 4, 2, 1)
 """For how many rows statements are prepared; a batch is cut into these. Few texts, so that all stay prepared."""
 
 

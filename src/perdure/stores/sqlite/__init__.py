@@ -10,7 +10,8 @@ unknown, callers wait until `settling` has found out.
   caller alone, and hands over to
 * `writer.Writer`, the one thread that writes. It takes all that waits at the moment when it becomes free (group
   commit), applies it in one transaction (`application`, `rows`, `sessions`), and answers the loop once per transaction.
-* `reader.Reader`, the one thread that reads, on its own read-only connection.
+* `reader.Reader`, a thread that reads, on its own read-only connection: one for what runs need to go on, one for
+  lists and counts, which may take long.
 * `presence`, the folder of lock files and sockets beside the database (`<database>.perdure/`): who lives, who writes.
 * `notices`, by which the processes that share a file tell each other of commits; nobody polls.
 * `settling`, what is done after an I/O error and before the first opening.

@@ -32,7 +32,10 @@ __all__ = ["Call", "Commit", "Job", "apply_one_by_one", "apply_together"]
 
 
 class Commit:
-    """Writes of one caller: all applied or refused each for itself, or none if an error is raised."""
+    """Writes of one caller: all applied or refused each for itself, or none if an error is raised.
+
+    `size` is how much of a transaction's limit it takes.
+    """
 
     is_last: Final = False
 
@@ -40,13 +43,9 @@ class Commit:
         """Keep the writes; `answer` gets one outcome per write."""
         self.writes: Final = writes
         self.answer: Final = answer
+        self.size: Final = len(writes)
         self.result: list[Outcome] = []
         self.error: Exception | None = None
-
-    @property
-    def size(self) -> int:
-        """How much of a transaction's limit it takes."""
-        return len(self.writes)
 
 
 class Call:
@@ -60,13 +59,9 @@ class Call:
         self.is_last: Final = is_last
         self.function: Final = function
         self.answer: Final = answer
+        self.size: Final = 1
         self.result: Any = None
         self.error: Exception | None = None
-
-    @property
-    def size(self) -> int:
-        """How much of a transaction's limit it takes."""
-        return 1
 
 
 Job = Commit | Call

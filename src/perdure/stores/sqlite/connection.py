@@ -20,6 +20,8 @@ APPLICATION_ID: Final = 0x50455244
 
 _OLDEST_SOUND_SQLITE: Final = (3, 51, 3)
 _SYNCHRONOUS_FULL: Final = 2
+# More than the statements on rows have sizes, together.
+_PREPARED_STATEMENTS: Final = 256
 
 
 def demand_sound_sqlite(version: str | None = None) -> None:
@@ -39,7 +41,7 @@ def open_writing(path: Path, *, settings: SqliteSettings, vfs: str | None = None
     The file's journal mode is not touched here: see `use_log`.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=_PREPARED_STATEMENTS)
     try:
         connection.set_busy_timeout(int(settings.lock_patience_seconds * 1000))
         _demand_writable(connection)

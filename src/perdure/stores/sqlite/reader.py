@@ -1,4 +1,4 @@
-"""The one thread that reads, on its own read-only connection, so that questions never wait for commits."""
+"""A thread that reads, on its own read-only connection, so that questions never wait for commits."""
 
 import asyncio
 import contextlib

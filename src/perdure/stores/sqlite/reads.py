@@ -12,7 +12,7 @@ from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry, Page, RunQuery, RunSummary, StoreStatus
 from perdure.stores.sql import statements
-from perdure.stores.sql.listing import counting, cursor_after, listing, prefix_range
+from perdure.stores.sql.listing import Driver, bounded_count, counting, cursor_after, drivers, listing
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.rows import events_of, inbox_of, summary_of
 from perdure.stores.sqlite.schema import schema_version
@@ -52,7 +52,7 @@ def next_wake_at(connection: apsw.Connection, workflows: frozenset[str]) -> Time
 def list_runs(connection: apsw.Connection, query: RunQuery) -> Page:
     """Return one page. Raises InvalidArgumentError for a cursor that no page gave."""
     limit = max(query.limit, 0)
-    text, parameters = listing(query, limit=limit + 1, by_id=_has_rare_prefix(connection, query))
+    text, parameters = listing(query, _driver(connection, query), limit=limit + 1)
     found = [summary_of(row) for row in connection.execute(text, parameters)]
     shown = tuple(found[:limit])
     return Page(runs=shown, next_cursor=cursor_after(shown[-1]) if shown and len(found) > limit else "")
@@ -60,28 +60,9 @@ def list_runs(connection: apsw.Connection, query: RunQuery) -> Page:
 
 def count_runs(connection: apsw.Connection, query: RunQuery) -> int:
     """Return how many runs match."""
-    text, parameters = counting(query)
+    text, parameters = counting(query, _driver(connection, query))
     found: int = connection.execute(text, parameters).get
     return found
-
-
-def _fetch(connection: apsw.Connection, statement: str, parameters: tuple[int, ...]) -> list[tuple[Any, ...]]:
-    """Return the rows of a run, named first among the parameters. Raises HistoryError for text that is none."""
-    try:
-        return list(connection.execute(statement, parameters))
-    except UnicodeDecodeError as error:
-        raise HistoryError(f"the rows of run {parameters[0]} hold text that is not UTF-8: {error}") from error
-
-
-def _has_rare_prefix(connection: apsw.Connection, query: RunQuery) -> bool:
-    """Whether so few runs have the query's id prefix that sorting them is cheaper than passing over all others."""
-    if not query.id_prefix:
-        return False
-    found: int = connection.execute(*prefix_range(query, limit=_RARE + 1)).get
-    return found <= _RARE
-
-
-_RARE: Final = 1_000
 
 
 def last_notices(connection: apsw.Connection) -> dict[WorkerId, int]:
@@ -109,3 +90,29 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
         size_bytes=sum(sizes),
         facts={name: str(value) for name, value in facts.items()},
     )
+
+
+def _fetch(connection: apsw.Connection, statement: str, parameters: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """Return the rows of a run, named first among the parameters. Raises HistoryError for text that is none."""
+    try:
+        return list(connection.execute(statement, parameters))
+    except UnicodeDecodeError as error:
+        raise HistoryError(f"the rows of run {parameters[0]} hold text that is not UTF-8: {error}") from error
+
+
+def _driver(connection: apsw.Connection, query: RunQuery) -> Driver:
+    """Choose the driver that finds fewest runs, as far as a short count tells."""
+    choice = drivers(query)
+    best, fewest = choice[0], _MANY
+    if len(choice) == 1:
+        return best
+    for driver in choice:
+        found: int = connection.execute(*bounded_count(driver, limit=_MANY)).get
+        if found < fewest:
+            best, fewest = driver, found
+    if fewest < _MANY:
+        return best
+    return next(driver for driver in choice if driver.is_sorted)
+
+
+_MANY: Final = 2_000

@@ -60,7 +60,9 @@ class Segment:
         self._known: Final = known
         self._news: Final = news
         self._is_exact: Final = is_exact
-        self._outcomes: list[Outcome | EncodedDelivery] = []
+        self._outcomes: list[Outcome] = []
+        # Where among the outcomes that of a delivery belongs, and which delivery it is.
+        self._awaited: list[tuple[int, int]] = []
         self._run_keys: set[RunKey] = set()
         self._targets: set[RunKey] = set()
         self._has_named_targets = False
@@ -78,9 +80,9 @@ class Segment:
 
     def add(self, write: EncodedWrite) -> bool:
         """Let a write join; return False, and change nothing, if its order among those here matters."""
+        if type(write) is EncodedTransition:
+            return self._add_transition(write)
         match write:
-            case EncodedTransition():
-                return self._add_transition(write)
             case EncodedCreation():
                 if not self._is_free(write.run_key):
                     return False
@@ -95,8 +97,9 @@ class Segment:
                 self._news.is_ready = True
                 self._outcomes.append(Applied(write.run_key))
             case EncodedDelivery():
+                self._awaited.append((len(self._outcomes), len(self._deliveries)))
+                self._outcomes.append(Missing(write.target))
                 self._add_delivery(write)
-                self._outcomes.append(write)
         return True
 
     def apply(self, connection: apsw.Connection) -> list[Outcome]:
@@ -114,13 +117,11 @@ class Segment:
             _relabel(connection, transition)
         for transition in self._moves:
             _move_inbox(connection, transition)
-        if not self._deliveries:
-            return [outcome for outcome in self._outcomes if not isinstance(outcome, EncodedDelivery)]
-        delivered = _deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
-        by_delivery = {id(delivery): outcome for delivery, outcome in zip(self._deliveries, delivered, strict=True)}
-        return [
-            by_delivery[id(outcome)] if isinstance(outcome, EncodedDelivery) else outcome for outcome in self._outcomes
-        ]
+        if self._deliveries:
+            delivered = _deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
+            for place, delivery in self._awaited:
+                self._outcomes[place] = delivered[delivery]
+        return self._outcomes
 
     def _is_free(self, run_key: RunKey) -> bool:
         return not (self._has_named_targets or run_key in self._run_keys or run_key in self._targets)
@@ -128,7 +129,9 @@ class Segment:
     def _add_transition(self, encoded: EncodedTransition) -> bool:
         write = encoded.write
         key = write.run_key
-        if not (self._is_free(key) and all(self._is_free(creation.run_key) for creation in encoded.creations)):
+        if not self._is_free(key):
+            return False
+        if not encoded.is_plain and not all(self._is_free(creation.run_key) for creation in encoded.creations):
             return False
         self._run_keys.add(key)
         self._news.run_keys.add(key)

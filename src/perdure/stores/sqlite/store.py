@@ -42,6 +42,8 @@ class SqliteStore:
         self._opened: OpenedDatabase | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
+        # Lists and counts may take long; what runs need to go on does not wait for them.
+        self._browser: Reader | None = None
         self._next_run_key = 0
         self._notices: Notices | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -82,6 +84,7 @@ class SqliteStore:
         )
         self._next_run_key = opened.session.worker_id << _KEYS_PER_SESSION_BITS
         self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._vfs)
+        self._browser = Reader(opened.database.path, settings=self._settings, vfs=self._vfs)
         self._writer = Writer(
             opened.database,
             lock=opened.presence.writer_lock,
@@ -163,16 +166,16 @@ class SqliteStore:
 
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
-        return await self._reading().ask(lambda connection: reads.list_runs(connection, query))
+        return await self._browsing().ask(lambda connection: reads.list_runs(connection, query))
 
     async def count_runs(self, query: RunQuery) -> int:
         """Return how many runs match."""
-        return await self._reading().ask(lambda connection: reads.count_runs(connection, query))
+        return await self._browsing().ask(lambda connection: reads.count_runs(connection, query))
 
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""
         path = self._open().database.path
-        return await self._reading().ask(lambda connection: reads.status(connection, path))
+        return await self._browsing().ask(lambda connection: reads.status(connection, path))
 
     def _open(self) -> OpenedDatabase:
         if self._opened is None:
@@ -192,19 +195,26 @@ class SqliteStore:
         assert self._reader is not None
         return self._reader
 
+    def _browsing(self) -> Reader:
+        self._open()
+        assert self._browser is not None
+        return self._browser
+
     async def _let_go(self) -> None:
         """End the threads and the listening."""
         loop = asyncio.get_running_loop()
-        writer, reader, notices, checking = self._writer, self._reader, self._notices, self._checking
-        self._opened = self._writer = self._reader = self._notices = self._checking = None
+        writer, notices, checking = self._writer, self._notices, self._checking
+        readers = (self._reader, self._browser)
+        self._opened = self._writer = self._reader = self._browser = self._notices = self._checking = None
         assert writer is not None
-        assert reader is not None
         assert notices is not None
         assert checking is not None
         checking.cancel()
         writer.stop()
         await loop.run_in_executor(None, writer.join)
-        await reader.close()
+        for reader in readers:
+            if reader is not None:
+                await reader.close()
         notices.close(loop)
 
     async def _check_notices(self, notices: Notices, reader: Reader) -> None:

@@ -38,7 +38,7 @@ CREATE INDEX runs_by_creation ON runs (namespace, created_at, run_key) WHERE lat
 
 CREATE INDEX runs_by_status ON runs (namespace, status, created_at, run_key) WHERE latest = 1;
 
-CREATE INDEX runs_by_workflow ON runs (namespace, workflow, status, created_at, run_key) WHERE latest = 1;
+CREATE INDEX runs_by_workflow ON runs (namespace, workflow, created_at, run_key) WHERE latest = 1;
 
 CREATE INDEX runs_by_tenant ON runs (namespace, tenant, created_at, run_key) WHERE latest = 1 AND tenant <> '';
 
