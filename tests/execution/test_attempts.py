@@ -383,8 +383,22 @@ def test_an_executor_that_cannot_run_the_function_is_refused_where_it_is_asked_f
         function.options(executor=executor)
 
 
-def test_a_heartbeat_outside_of_an_activity_does_nothing() -> None:
-    heartbeat({"step": 1})
+async def test_a_heartbeat_without_details_keeps_those_of_an_earlier_one(make_engine: MakeEngine) -> None:
+    @activity(retry=TWICE)
+    async def beats() -> object:
+        seen = current_attempt().last_heartbeat(int)
+        if seen is None:
+            heartbeat(7)
+            heartbeat()
+            raise LookupError
+        return seen
+
+    @workflow
+    async def calls(ctx: Context) -> object:
+        return await beats()
+
+    async with make_engine() as engine:
+        assert await (await engine.start(calls)).result() == 7
 
 
 # --- where a call runs -------------------------------------------------------------------------------------------

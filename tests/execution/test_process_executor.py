@@ -261,8 +261,8 @@ async def test_closing_the_engine_ends_every_process(make_engine: MakeEngine, me
         visitor = await meeting.visitor()
         processes = [each._process for each in pool._all]
         assert len(processes) == 2
-    assert await visitor.line() != ""
-    assert await visitor.line() == "1"
+        assert await visitor.line() != ""
+        assert await visitor.line() == "1"
     assert await visitor.line() == ""
     assert pool.processes == 0
     assert [process.is_alive() for process in processes] == [False, False]
