@@ -89,6 +89,17 @@ def test_whatever_leaves_workflow_code_fails_the_run_and_not_the_worker(leaves: 
     assert run.result.failure.type == leaves.__name__
 
 
+def test_a_program_that_is_cancelled_before_it_starts_knows_it_when_it_does() -> None:
+    @workflow
+    async def knowing(ctx: Context) -> bool:
+        return ctx.cancel_requested
+
+    run = life_of(knowing)
+    assert run.program.advance(e.RunCancelRequested(), run.state.updated_at) == []
+    run.begin()
+    assert run.result is True
+
+
 def test_an_exit_inside_a_task_group_fails_the_run() -> None:
     async def leave() -> None:
         raise SystemExit(3)

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -125,6 +125,44 @@ def test_an_evicted_run_has_no_effect_and_leaves_no_trace(code: Callable[[], Awa
     assert not journal.loop._ready
     assert journal.loop.is_closed()
     run.program.close()  # closing twice is harmless
+
+
+async def never_giving_up() -> None:
+    while True:
+        try:
+            await pay(1)
+        except BaseException:  # noqa: BLE001 - the most stubborn workflow
+            continue
+
+
+async def never_giving_up_to_sleep() -> None:
+    while True:
+        try:
+            await asyncio.sleep(1)
+        except BaseException:  # noqa: BLE001 - as above
+            continue
+
+
+async def generating_for_ever() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        while True:
+            try:
+                yield 1
+            except BaseException:  # noqa: BLE001 - as above
+                continue
+            finally:
+                await asyncio.sleep(0)
+
+    async for _ in numbers():
+        await pay(1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it ignores its own end, to the end
+@pytest.mark.parametrize("code", [never_giving_up, never_giving_up_to_sleep, generating_for_ever])
+def test_code_that_never_gives_up_does_not_keep_the_worker(code: Callable[[], Awaitable[object]]) -> None:
+    run = code_life(code)
+    run.program.close()
+    assert run.result is None
 
 
 @pytest.mark.parametrize("code", OPEN_RUNS)

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -356,6 +357,22 @@ def test_another_child_is_told() -> None:
     assert 'child={"id":"order-1/1"}' in error.recorded
     assert 'child={"id":"named"}' in error.actual
     assert error.location == line_of(new, "run_child")
+
+
+def test_what_asyncio_itself_asks_for_has_no_line_of_the_workflow() -> None:
+    """A callback of the loop starts a timer: whoever runs the loop stands behind it, and is not shown."""
+
+    async def old(ctx: Context) -> None:
+        await ctx.wait_for(go)
+
+    async def new(ctx: Context) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(partial(loop.call_later, 9, int))
+        await ctx.wait_for(go)
+
+    error = difference(old, new, steps=0)
+    assert error.actual.startswith("timer_started")
+    assert error.location is None
 
 
 # --- changes that are no difference --------------------------------------------------------------------------------

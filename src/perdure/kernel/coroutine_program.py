@@ -89,6 +89,7 @@ class Journal:
         self._operation = 0
         self._commands: list[c.Command] = []
         self._evicted = False
+        self._refusals = 0
         self._recorded_side_effects: dict[int, Payload] = {}
 
     @property
@@ -103,14 +104,14 @@ class Journal:
     def next_operation(self) -> Operation:
         """Return the number of the next command. Raises RunEvicted once the run has left memory."""
         if self._evicted:
-            raise RunEvicted
+            self._refuse()
         self._operation += 1
         return Operation(self._operation)
 
     def give(self, command: c.Command) -> None:
-        """Ask for `command`."""
+        """Ask for `command`. Raises RunEvicted once the run has left memory."""
         if self._evicted:
-            raise RunEvicted
+            self._refuse()
         self._commands.append(command)
 
     def location(self) -> str | None:
@@ -159,7 +160,7 @@ class Journal:
     def wait_for_signal(self, name: str) -> asyncio.Future[Payload]:
         """Return a future for the next signal of this name. Waiters are served in the order they came."""
         if self._evicted:
-            raise RunEvicted
+            self._refuse()
         future: asyncio.Future[Payload] = self.loop.create_future()
         waiters = self._signal_waiters.setdefault(name, deque())
         while waiters and waiters[0].done():  # given up, by a timeout say; a loop that polls must not pile them up
@@ -218,6 +219,13 @@ class Journal:
     def evict(self) -> None:
         """Refuse everything from now on."""
         self._evicted = True
+
+    def _refuse(self) -> None:
+        """Raise RunEvicted, but not for ever: code that catches everything and tries again would never end. In the
+        end it may wait, for what never comes."""
+        self._refusals += 1
+        if self._refusals <= _REFUSALS_LIMIT:
+            raise RunEvicted
 
 
 class CoroutineProgram:
@@ -380,6 +388,8 @@ _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]]
     e.LockAcquired: _ignore,
 }
 
+_REFUSALS_LIMIT: Final = 1_000
+
 _NOT_THE_WORKFLOW: Final = (
     __file__.rsplit("kernel", 1)[0],
     asyncio.__file__.rsplit("__init__", 1)[0],
@@ -394,6 +404,8 @@ def _user_line() -> str | None:
         filename = frame.f_code.co_filename
         if not filename.startswith(_NOT_THE_WORKFLOW):
             return f"{filename}:{frame.f_lineno}"
+        if frame.f_code is DeterministicLoop.drain.__code__:  # beyond stands whoever runs the workflow
+            return None
         frame = frame.f_back
     return None
 

@@ -38,14 +38,16 @@ def failure_from_exception(error: BaseException, *, with_traceback: bool = True)
 
 
 def _failure(error: BaseException, *, with_traceback: bool, depth: int) -> Failure:
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause = error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
     return Failure(
         type=type(error).__name__,
         types=tuple(c.__name__ for c in type(error).__mro__ if c not in _UNSPECIFIC),
         message=_message(error),
         retryable=not isinstance(error, NonRetryableError | UsageError),
         traceback=_formatted(error) if with_traceback else None,
-        cause=_failure(cause, with_traceback=False, depth=depth + 1) if cause and depth < _CAUSE_DEPTH_LIMIT else None,
+        cause=None
+        if cause is None or depth >= _CAUSE_DEPTH_LIMIT
+        else _failure(cause, with_traceback=False, depth=depth + 1),
     )
 
 

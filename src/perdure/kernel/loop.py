@@ -277,8 +277,6 @@ def _refuse_unordered(frame: FrameType | None, coro: object) -> None:
 
 def _unwind(task: asyncio.Task[Any]) -> None:
     """Close a task's coroutine; clean-up code that awaits gets an exception there and goes on unwinding."""
-    if task.done():
-        return
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
     coroutine = task.get_coro()
     for _ in range(_UNWIND_ATTEMPTS):

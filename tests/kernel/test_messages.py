@@ -1,0 +1,39 @@
+"""Messages as inbox rows."""
+
+import msgspec
+import pytest
+
+from perdure.kernel import messages as m
+from perdure.kernel.events import ChildOutcome
+from perdure.kernel.identity import Operation
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from tests.kernel.lives import BROKEN, json
+
+MESSAGES = [
+    m.SignalMessage(name="go", body=json({"a": [1]}), message_id="x"),
+    m.CancelMessage(reason="why", by="ann", grace_until=Timestamp(5), parent_key=3),
+    m.TerminateMessage(reason="why", by="ann", parent_key=3),
+    m.SuspendMessage(reason="why", by="ann"),
+    m.ResumeMessage(by="ann"),
+    m.PriorityMessage(new=Priority.HIGH, reason="why", by="ann"),
+    m.ChildCompletedMessage(operation=Operation(1), result=json(5)),
+    m.ChildFailedMessage(operation=Operation(1), outcome=ChildOutcome.TERMINATED, failure=BROKEN),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_comes_back_from_its_row_as_it_was(message: m.Message) -> None:
+    row = m.encode_message(message)
+    assert m.decode_message(row) == message
+    assert m.decode_message(row.decode()) == message
+
+
+def test_there_is_a_case_for_every_message() -> None:
+    assert {type(message) for message in MESSAGES} == set(m.Message.__args__)
+
+
+@pytest.mark.parametrize("row", [b"", b"{}", b'{"kind":"explode"}', b'{"kind":"signal"}', b"[]"])
+def test_anything_else_is_refused(row: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        m.decode_message(row)

@@ -1,0 +1,25 @@
+"""Options of activity calls: what a call says is laid over what the definition says."""
+
+from datetime import timedelta
+
+from perdure.kernel.options import ActivityOptions, Executor, merge_options
+from perdure.kernel.priority import Priority
+from perdure.kernel.retry import Retry, fixed
+
+BASE = ActivityOptions(
+    retry=Retry(attempts=3, backoff=fixed(timedelta(seconds=1))),
+    queue="fast",
+    executor=Executor.LOOP,
+    at_most_once=True,
+)
+
+
+def test_a_call_that_says_nothing_gets_what_the_definition_says() -> None:
+    assert merge_options(BASE, None) is BASE
+    assert merge_options(BASE, ActivityOptions()) == BASE
+
+
+def test_what_a_call_says_replaces_what_the_definition_says_and_nothing_else() -> None:
+    merged = merge_options(BASE, ActivityOptions(queue="slow", priority=Priority.LOW, at_most_once=False))
+    assert (merged.queue, merged.priority, merged.at_most_once) == ("slow", Priority.LOW, False)
+    assert (merged.retry, merged.executor) == (BASE.retry, BASE.executor)
