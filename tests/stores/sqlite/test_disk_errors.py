@@ -126,7 +126,9 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path
     assert recovered(path, tmp_path / "copy") == {"before", "run"}
 
 
-async def test_nobody_is_answered_while_an_outcome_is_unknown(tmp_path: Path, disk: FaultyDisk) -> None:
+async def test_nobody_is_answered_while_an_outcome_is_unknown_and_the_log_says_so(
+    tmp_path: Path, disk: FaultyDisk, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "unknown.db"
     async with opened(path, disk) as session:
         await session.store.find(RunRef(id="none"))
@@ -134,6 +136,7 @@ async def test_nobody_is_answered_while_an_outcome_is_unknown(tmp_path: Path, di
         committing = [asyncio.ensure_future(session.create(f"run {number}")) for number in range(3)]
         await disk.has_failed(3)
         assert not any(commit.done() for commit in committing)
+        assert "callers wait, trying again" in caplog.text
         disk.heal()
         answers = await asyncio.gather(*committing, return_exceptions=True)
         expected = {f"run {number}" for number, answer in enumerate(answers) if not isinstance(answer, StoreError)}

@@ -276,3 +276,16 @@ async def test_the_status_tells_what_an_operator_asks(tmp_path: Path) -> None:
     assert status.facts["sessions"] == f"{session.worker}"
     assert status.facts["sqlite"] == apsw.sqlite_lib_version()
     await session.store.close()
+
+
+async def test_run_keys_of_one_session_end_before_they_are_anothers(tmp_path: Path) -> None:
+    session = await opened(tmp_path / "data.db")
+    store = session.store
+    assert isinstance(store, SqliteStore)
+    first = store.new_run_key()
+    store._next_run_key = first + 2**36 - 3
+    last = store.new_run_key()
+    assert last >> 36 == first >> 36 == session.worker
+    with pytest.raises(StoreError, match="close and open"):
+        store.new_run_key()
+    await store.close()

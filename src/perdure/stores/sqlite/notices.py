@@ -135,11 +135,18 @@ class Notices:
         self._owed: Final[dict[WorkerId, Notice | None]] = dict.fromkeys(others)
         self._number = 0
         self._is_listening = False
+        self._met: Final = asyncio.Event()
 
     @property
     def has_others(self) -> bool:
         """Whether other sessions are known, or could not make themselves known."""
         return not self._is_listening or bool(self._owed)
+
+    async def wait_for_others(self) -> None:
+        """Return when there is somebody whose notices could be missed."""
+        while not self.has_others:
+            self._met.clear()
+            await self._met.wait()
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take what arrives from now on. A loop that cannot watch sockets leaves the checks."""
@@ -227,6 +234,7 @@ class Notices:
         with self._lock:
             if newcomer not in self._owed:
                 self._owed[newcomer] = None
+                self._met.set()
                 # It may have missed what was committed between its opening and its greeting: the number tells.
                 self._send(newcomer, self._greeting())
 

@@ -66,6 +66,8 @@ class Segment:
         self._run_keys: set[RunKey] = set()
         self._targets: set[RunKey] = set()
         self._has_named_targets = False
+        # Whether a new generation came whose predecessor must have been closed before this segment.
+        self._uses_closed_ids = False
         self._first_generations: list[Column] = []
         self._later_generations: list[EncodedCreation] = []
         self._advances: list[Column] = []
@@ -86,6 +88,7 @@ class Segment:
             case EncodedCreation():
                 if not self._is_free(write.run_key):
                     return False
+                self._uses_closed_ids |= write.ref.generation > 1
                 self._add_creation(write)
                 self._outcomes.append(Applied(write.run_key))
             case EncodedRelease():
@@ -129,7 +132,7 @@ class Segment:
     def _add_transition(self, encoded: EncodedTransition) -> bool:
         write = encoded.write
         key = write.run_key
-        if not self._is_free(key):
+        if not self._is_free(key) or (self._uses_closed_ids and write.row.closed_at is not None):
             return False
         if not encoded.is_plain and not all(self._is_free(creation.run_key) for creation in encoded.creations):
             return False
@@ -154,10 +157,12 @@ class Segment:
     def _add_consequences(self, encoded: EncodedTransition) -> None:
         write = encoded.write
         if encoded.creation is not None:
+            self._uses_closed_ids |= encoded.creation.ref.generation > 1
             self._add_creation(encoded.creation)
         for position in write.consumed:
             self._consumed += (position, write.run_key)
         for creation in encoded.creations:
+            self._uses_closed_ids |= creation.ref.generation > 1 and creation.run_key != write.moves_inbox_to
             self._add_creation(creation)
         for delivery in encoded.deliveries:
             self._add_delivery(delivery)

@@ -25,7 +25,9 @@ from perdure.stores.sqlite.writer import Writer
 
 __all__ = ["SqliteStore"]
 
-_KEYS_PER_SESSION_BITS: Final = 32
+# Seven years of 300 new runs a second in one session, and a hundred million sessions, in 63 bits.
+_KEYS_PER_SESSION_BITS: Final = 36
+_KEY_COUNT_MASK: Final = (1 << _KEYS_PER_SESSION_BITS) - 1
 
 
 class SqliteStore:
@@ -113,8 +115,13 @@ class SqliteStore:
             opened.close()
 
     def new_run_key(self) -> RunKey:
-        """Return a key never given out before: the session's number and a count."""
+        """Return a key never given out before: the session's number and a count.
+
+        Raises StoreError after 68 thousand million keys in one session.
+        """
         self._next_run_key += 1
+        if not self._next_run_key & _KEY_COUNT_MASK:
+            raise StoreError(f"the session on {self._path} has given out all its run keys; close and open the store")
         return RunKey(self._next_run_key)
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -219,11 +226,11 @@ class SqliteStore:
 
     async def _check_notices(self, notices: Notices, reader: Reader) -> None:
         while True:
+            await notices.wait_for_others()
             await asyncio.sleep(self._settings.safety_check_seconds)
-            if notices.has_others:
-                # A database that cannot be read now is read at the next check, and says so to whoever asks it.
-                with contextlib.suppress(StoreError):
-                    notices.compare(await reader.ask(reads.last_notices))
+            # A database that cannot be read now is read at the next check, and says so to whoever asks it.
+            with contextlib.suppress(StoreError):
+                notices.compare(await reader.ask(reads.last_notices))
 
 
 class _SystemClock:

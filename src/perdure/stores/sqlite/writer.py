@@ -11,6 +11,7 @@ after an answer must not hold up the others. One that is stopped within a transa
 """
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ __all__ = ["Writer"]
 Result = TypeVar("Result")
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class Writer:
@@ -136,9 +139,9 @@ class Writer:
         The writer's lock is left as it is: the caller lets it go.
         """
         patience = self._database.settings.lock_patience_seconds
-        if not self._lock.wait_exclusive(patience_seconds=patience):
-            return _fail(jobs, self._locked(patience))
         try:
+            if not self._lock.wait_exclusive(patience_seconds=patience):
+                return _fail(jobs, self._locked(patience))
             connection = self._database.connection()
             connection.execute("BEGIN IMMEDIATE")
             before = connection.total_changes()
@@ -198,10 +201,17 @@ class Writer:
         while True:
             try:
                 return None if self._database.settle(self._session, number=number) else self._error(error)
-            except (apsw.Error, OSError) as again:
+            except Exception as again:  # noqa: BLE001 - whatever keeps the file from being read is tried again
                 if isinstance(error, apsw.FullError) and isinstance(again, apsw.FullError):
                     # The log's pages are written in order, the one that commits last: it did not fit.
                     return self._error(error)
+                _LOGGER.warning(
+                    "it is not known yet whether a commit to %s is saved (%s); callers wait, trying again in %g s: %s",
+                    self._path,
+                    error,
+                    pause,
+                    again,
+                )
             self._lock.unlock()
             if self._stopping.wait(pause):
                 return StoreUnavailableError(
