@@ -61,3 +61,26 @@ def test_a_program_that_ends_without_closing_its_engine_leaves_its_attempts_with
 
 def test_a_failure_is_held_back_for_less_long_than_anybody_would_wait() -> None:
     assert 0 < loop_executor.TEARDOWN_SECONDS < 1
+
+
+class GivenUpCall:
+    """As much of a running call as is used before its function has its first turn."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[object, object]] = []
+        self.is_cancelled = True
+
+    def stop(self) -> None:
+        raise AssertionError("the executor sets this")
+
+    def ended(self, result: object, failure: object) -> None:
+        self.outcomes.append((result, failure))
+
+
+async def test_a_call_given_up_before_its_first_turn_gives_its_slot_back() -> None:
+    call = GivenUpCall()
+    loop_executor.LoopExecutor().start(call)  # type: ignore[arg-type]  # see the class
+    call.stop()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert call.outcomes == [(None, None)]

@@ -8,6 +8,8 @@ was cancelled from outside is reported a moment later, which does not come if th
 
 import asyncio
 from contextvars import copy_context
+from functools import partial
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final
 
 from perdure.authoring.activity_context import running_attempt
@@ -35,7 +37,7 @@ class LoopExecutor:
     def start(self, running: RunningCall) -> None:
         """See `AttemptExecutor.start`."""
         task = asyncio.get_running_loop().create_task(self._run(running), context=self._context.copy())
-        running.stop = task.cancel  # type: ignore[assignment]  # what cancel returns does not matter here
+        running.stop = partial(self._stop, running)
         self._tasks[running] = task
 
     async def close(self) -> None:
@@ -45,6 +47,14 @@ class LoopExecutor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLATION_SECONDS)
+
+    def _stop(self, running: RunningCall) -> None:
+        """Cancel a task. One that has not had its first turn never will: its end is told here, or its slot is lost."""
+        task = self._tasks.get(running)
+        if task is not None and task.cancel():
+            coroutine: Any = task.get_coro()
+            if getcoroutinestate(coroutine) == CORO_CREATED:
+                asyncio.get_running_loop().call_soon(self._ended, running, None, None)
 
     async def _run(self, running: RunningCall) -> None:
         call = running.call
