@@ -27,13 +27,15 @@ def run_command_line(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(list(arguments))
+        code = _run(list(arguments))
+        sys.stdout.flush()  # here, where a reader that went away is expected, not at exit
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The interpreter flushes standard output once more at exit; it must not find the broken pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.BROKEN_PIPE
+    return code
 
 
 def make_application() -> App:
