@@ -7,19 +7,20 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, cast, overload
 
 import msgspec
 
+from perdure.authoring.child_run import ChildRun
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal
-from perdure.errors import ActivityError, ChildRunError, InvalidArgumentError
+from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import Compensation, Journal, RunContinuing
 from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.identity import Operation, RunRef
-from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import timestamp_to_datetime
 
@@ -388,52 +389,6 @@ class Context:
     def _child_id(self, operation: Operation) -> str:
         generation = f"{self.info.generation}." if self.info.generation > 1 else ""
         return f"{self.info.id}/{generation}{operation}"
-
-
-class ChildRun(Generic[R]):
-    """A child run that was started. `id` is its business key."""
-
-    __slots__ = ("_future", "_journal", "_operation", "_workflow", "ref")
-
-    def __init__(
-        self, journal: Journal, workflow: "Workflow[*tuple[Any, ...], R]", ref: RunRef, operation: Operation
-    ) -> None:
-        """Build from parts; use `Context.start_child`."""
-        self.ref = ref
-        self._journal = journal
-        self._workflow = workflow
-        self._operation = operation
-        self._future = journal.wait(operation)
-
-    @property
-    def id(self) -> str:
-        """The child's business key."""
-        return self.ref.id
-
-    async def result(self) -> R:
-        """Return the child's result. Raises ChildRunError if it ended without one. Cancelling the wait cancels the
-        child, unless others wait too."""
-        try:
-            outcome = await self._future
-        except asyncio.CancelledError:
-            if self._journal.forget(self._operation):
-                self._journal.give(c.CancelChild(operation=self._operation, location=self._journal.location()))
-            raise
-        if not isinstance(outcome, Payload):
-            raise _child_error(self.ref, outcome)
-        return cast("R", self._workflow.signature.decode_result(outcome))
-
-
-def _child_error(ref: RunRef, outcome: e.ChildFailed) -> ChildRunError:
-    failure = outcome.failure
-    message = f"child run {ref} {outcome.outcome}: {failure.type}: {failure.message}"
-    return ChildRunError(
-        message,
-        run_id=ref.id,
-        outcome=outcome.outcome,
-        failure_type=failure.type,
-        failure_message=failure.message,
-    )
 
 
 async def _shielded(work: Awaitable[T]) -> T:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
-from perdure.errors import RunEvicted
+from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure, failure_from_exception
@@ -88,6 +88,7 @@ class Journal:
         self._signal_waiters: dict[str, deque[asyncio.Future[Payload]]] = {}
         self._operation = 0
         self._commands: list[c.Command] = []
+        self.is_running = False
         self._evicted = False
         self._refusals = 0
         self._recorded_side_effects: dict[int, Payload] = {}
@@ -95,6 +96,8 @@ class Journal:
     @property
     def random(self) -> random.Random:
         """The run's own generator, made on first use: seeding one costs more than a step."""
+        if not self.is_running:
+            self._refuse()
         if self._random is None:
             self._random = random.Random(self.created.seed)  # noqa: S311 - reproducible on purpose
         return self._random
@@ -102,15 +105,18 @@ class Journal:
     # --- commands ------------------------------------------------------------------------------------------------
 
     def next_operation(self) -> Operation:
-        """Return the number of the next command. Raises RunEvicted once the run has left memory."""
-        if self._evicted:
+        """Return the number of the next command.
+
+        Raises RunEvicted once the run has left memory, WrongContextError where no code of the run is running.
+        """
+        if not self.is_running:
             self._refuse()
         self._operation += 1
         return Operation(self._operation)
 
     def give(self, command: c.Command) -> None:
-        """Ask for `command`. Raises RunEvicted once the run has left memory."""
-        if self._evicted:
+        """Ask for `command`. Raises as `next_operation` does."""
+        if not self.is_running:
             self._refuse()
         self._commands.append(command)
 
@@ -159,7 +165,7 @@ class Journal:
 
     def wait_for_signal(self, name: str) -> asyncio.Future[Payload]:
         """Return a future for the next signal of this name. Waiters are served in the order they came."""
-        if self._evicted:
+        if not self.is_running:
             self._refuse()
         future: asyncio.Future[Payload] = self.loop.create_future()
         waiters = self._signal_waiters.setdefault(name, deque())
@@ -219,10 +225,19 @@ class Journal:
     def evict(self) -> None:
         """Refuse everything from now on."""
         self._evicted = True
+        self.is_running = False
 
     def _refuse(self) -> None:
-        """Raise RunEvicted, but not for ever: code that catches everything and tries again would never end. In the
-        end it may wait, for what never comes."""
+        """Refuse what would change the run where none of its code is running.
+
+        To the code of an evicted run RunEvicted is raised, but not for ever: code that catches everything and tries
+        again would never end. In the end it may wait, for what never comes.
+        """
+        if not self._evicted:
+            raise WrongContextError(
+                "only the workflow's own code may change its run or draw its random numbers: a query handler reads, "
+                "and what it did would be missing on the replay"
+            )
         self._refusals += 1
         if self._refusals <= _REFUSALS_LIMIT:
             raise RunEvicted
@@ -250,13 +265,17 @@ class CoroutineProgram:
             return []
         journal = self.journal
         journal.loop.now = at
-        _DELIVERIES[type(event)](self, event)
-        journal.loop.drain()
-        commands = journal.take_commands()
-        main = self._main
-        if main is not None and main.done():
-            commands.append(self._end(main))
-            self._let_go()
+        journal.is_running = True
+        try:
+            _DELIVERIES[type(event)](self, event)
+            journal.loop.drain()
+            commands = journal.take_commands()
+            main = self._main
+            if main is not None and main.done():
+                commands.append(self._end(main))
+                self._let_go()
+        finally:
+            journal.is_running = False
         return commands
 
     def foresee(self, event: e.Event) -> None:
