@@ -113,19 +113,16 @@ def apply(database: MemoryDatabase, session: Session, prepared: Prepared, news: 
 
 def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, news: News) -> Outcome:
     write = prepared.write
-    run = database.runs.get(write.run_key)
-    if write.creation is not None:
-        refusal = _refusal(database, write.creation)
-        if refusal is not None:
-            return refusal
-        run = _insert(database, write.creation, owner=write.owner, fencing_token=write.fencing_token)
-    elif (
-        run is None
-        or run.fencing_token != write.fencing_token
-        or run.sequence != write.expected_sequence
-        or run.owner != write.owner
-    ):
-        return Stale(write.run_key)
+    begins = write.creation
+    refusal = _staleness(database, write) if begins is None else _refusal(database, begins)
+    if refusal is None and not _can_continue(database, write):
+        refusal = Stale(write.run_key)
+    if refusal is not None:
+        return refusal
+    if begins is None:
+        run = database.runs[write.run_key]
+    else:
+        run = _insert(database, begins, owner=write.owner, fencing_token=write.fencing_token)
     database.events[write.run_key] += prepared.rows
     _update(run, write)
     _consume(database, run.run_key, write.consumed)
@@ -138,6 +135,32 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
         _deliver(database, delivery, news)
     news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
+
+
+def _staleness(database: MemoryDatabase, write: Transition) -> Stale | None:
+    run = database.runs.get(write.run_key)
+    if (
+        run is not None
+        and run.fencing_token == write.fencing_token
+        and run.sequence == write.expected_sequence
+        and run.owner == write.owner
+    ):
+        return None
+    return Stale(write.run_key)
+
+
+def _can_continue(database: MemoryDatabase, write: Transition) -> bool:
+    """Whether the next generation, if there is to be one, can be created: else the run would end without it."""
+    following = next((one.ref for one in write.creations if one.run_key == write.moves_inbox_to), None)
+    if following is None:
+        return True
+    ref = database.runs[write.run_key].ref if write.creation is None else write.creation.ref
+    latest = database.latest(ref)
+    return (
+        (following.namespace, following.id, following.generation) == (ref.namespace, ref.id, ref.generation + 1)
+        and write.row.status.is_closed
+        and (latest is None or latest.ref.generation <= ref.generation)
+    )
 
 
 def _update(run: Run, write: Transition) -> None:

@@ -356,6 +356,47 @@ class AdvancingConformance:
         )
         assert [claimed.summary.run_key for claimed in await session.claim(now=later(1))] == [following.run_key]
 
+    async def test_a_run_may_begin_and_continue_in_one_write(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = harness.unborn(session)
+        following = creation(session.store.new_run_key(), generation=2)
+        await session.advance(
+            run,
+            events=3,
+            begins=creation(run.run_key),
+            status=RunStatus.CONTINUED,
+            creations=[following],
+            moves_inbox_to=following.run_key,
+        )
+        assert (await session.row(run.run_key)).status is RunStatus.CONTINUED
+        assert [claimed.summary.run_key for claimed in await session.claim()] == [following.run_key]
+
+    async def test_reading_a_run_does_not_end_without_the_next_generation_that_it_asks_for(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        await session.commit(delivery(run.run_key, "kept"))
+        impossible = creation(session.store.new_run_key(), generation=3)
+        write = transition(run, status=RunStatus.CONTINUED, creations=[impossible], moves_inbox_to=impossible.run_key)
+        assert await session.commit_one(write) == Stale(run.run_key)
+        assert (await session.row(run.run_key)).status is RunStatus.CREATED
+        assert await session.signals(run.run_key) == ["kept"]
+
+    async def test_a_generation_created_before_its_predecessor_closes_in_the_same_batch_is_refused(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        early = creation(session.store.new_run_key(), generation=2)
+        outcomes = await session.commit(early, transition(run, status=RunStatus.COMPLETED))
+        assert [type(outcome) for outcome in outcomes] == [Exists, Applied]
+        assert await session.store.find(early.run_key) is None
+        run = await session.hold("another")
+        late = creation(session.store.new_run_key(), "another", generation=2)
+        outcomes = await session.commit(transition(run, status=RunStatus.COMPLETED), late)
+        assert [type(outcome) for outcome in outcomes] == [Applied, Applied]
+
     async def test_many_runs_advance_in_one_batch(self, harness: StoreHarness) -> None:
         session = await harness.session()
         created = [creation(session.store.new_run_key(), f"run {n}") for n in range(50)]
