@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perdure.errors import InternalError, PerdureError, StoreError
+from perdure.errors import InternalError, PerdureError
 from perdure.execution.call import ActivityCall
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
@@ -121,6 +121,11 @@ class ActiveRun:
         self._arm_timer(now)
 
     @property
+    def exists(self) -> bool:
+        """Whether the run is in the store; a new one is once its first transition is durable."""
+        return self._creation is None
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: the run only waits for time or messages."""
         return not (self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped)
@@ -137,7 +142,7 @@ class ActiveRun:
         self._committing = True
         write = self._giving_back(wake_at=self.state.next_wake_at(_AT_ANY_TIME))
 
-        def released(_outcome: Outcome | StoreError) -> None:
+        def released(_outcome: Outcome | PerdureError) -> None:
             self.drop()
             self._worker.claims.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
 
@@ -243,7 +248,7 @@ class ActiveRun:
             moves_inbox_to=result.moves_inbox_to,
         )
 
-    def _committed(self, outcome: Outcome | StoreError) -> None:
+    def _committed(self, outcome: Outcome | PerdureError) -> None:
         self._committing = False
         self._answer_creator(outcome)
         result, self._result = self._result, None
@@ -256,37 +261,45 @@ class ActiveRun:
                 self._worker.lost(self, outcome)
             self.drop()
             self._worker.mail.forward(self, self._take_unanswered())
-        elif self._dropped:
-            self._settle_replies(result)
-        else:
+            return
+        if self._creation is not None:
             self._creation = None
+            if not self._dropped:
+                self._worker.created(self)
+        self._announce(result)
+        if not self._dropped:
             self._release_effects(result)
 
-    def _answer_creator(self, outcome: Outcome | StoreError) -> None:
+    def _answer_creator(self, outcome: Outcome | PerdureError) -> None:
         future, self.on_created = self.on_created, None
         if future is None or future.done():
             return
-        if isinstance(outcome, StoreError):
+        if isinstance(outcome, PerdureError):
             future.set_exception(outcome)
         else:
             future.set_result(outcome)
 
-    def _release_effects(self, result: Advance) -> None:
-        """Let happen what the durable transition means."""
-        worker, state = self._worker, self.state
-        for operation in result.to_stop:
-            self._stop(operation)
+    def _announce(self, result: Advance) -> None:
+        """Tell others of the durable transition, even if this copy of the run was dropped while it was committed."""
+        worker = self._worker
         if result.deliveries or result.creations:
             worker.mail.sent(self, result.deliveries, result.creations)
-        if result.consumed and self.inbox_has_more:
-            worker.mail.read_inbox_of(self)
         self._settle_replies(result)
         if worker.listeners:
             worker.published(self, result.events)
-        if state.closed_at is not None:
+        if self.state.closed_at is not None:
             worker.closed(self, result)
+
+    def _release_effects(self, result: Advance) -> None:
+        """Let happen in this process what the durable transition means."""
+        worker, state = self._worker, self.state
+        for operation in result.to_stop:
+            self._stop(operation)
+        if state.closed_at is not None:
             self.drop()
             return
+        if result.consumed and self.inbox_has_more:
+            worker.mail.read_inbox_of(self)
         if state.sequence > worker.settings.history_events:
             self._end_oversized()
             return
@@ -313,11 +326,10 @@ class ActiveRun:
     # --- activities ----------------------------------------------------------------------------------------------
 
     def attempt_ended(self, call: ActivityCall, given: i.Input | None) -> None:
-        """Take the outcome of an attempt (None: it was given up)."""
-        if self.calls.get(call.operation) is call:
+        """Take the outcome of an attempt. None: the worker's closing interrupted it, and the run is due for another."""
+        if given is not None and self.calls.get(call.operation) is call:
             del self.calls[call.operation]
-            if given is not None:
-                self.receive(given)
+            self.receive(given)
 
     def _start(self, activity: PendingActivity) -> None:
         """Queue the next attempt of an activity; an at-most-once one asks for a durable record of its start first."""

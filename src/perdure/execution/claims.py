@@ -8,9 +8,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from perdure.errors import HistoryError, NonDeterminismError, StoreError, UnknownWorkflowError
+from perdure.errors import HistoryError, InternalError, NonDeterminismError, StoreError, UnknownWorkflowError
 from perdure.execution.active_run import ActiveRun
-from perdure.execution.mail import INBOX_PAGE
+from perdure.execution.parked import INBOX_PAGE
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.coroutine_program import CoroutineProgram
@@ -59,8 +59,12 @@ class RunClaims:
             try:
                 await self._claim_all()
                 await self._set_timer()
-            except StoreError as error:
-                _logger.warning("claiming runs failed and will be tried again: %s", error)
+            except Exception as error:  # a service loop: nothing may end it but the closing of the engine
+                _logger.warning(
+                    "claiming runs failed and will be tried again: %s",
+                    error,
+                    exc_info=not isinstance(error, StoreError),
+                )
                 self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
 
     async def _claim_all(self) -> None:
@@ -99,8 +103,18 @@ class RunClaims:
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
                 self._give_back(summary)
+            except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
+                self._broken(summary, error)
             finally:
                 worker.mail.end_loading(summary.run_key)
+
+    def _broken(self, summary: RunSummary, error: Exception) -> None:
+        """Keep a run out of the way that could not be loaded, for a reason that is Perdure's fault."""
+        _logger.critical("run %s could not be loaded", summary.ref, exc_info=error)
+        run = self._worker.active.get(summary.run_key)
+        if run is not None and run.fencing_token == summary.fencing_token:
+            run.drop()
+        self._worker.park(summary, InternalError(f"run {summary.ref} could not be loaded: {error!r}"))
 
     def _give_back(self, summary: RunSummary) -> None:
         """Make a claimed run that could not be loaded due again, a little later."""

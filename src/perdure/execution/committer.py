@@ -6,21 +6,26 @@ natural waiting, never by sleeping. Each writer is answered after its batch is d
 When the store is unavailable (full disk, lock, lost connection) nothing of a batch was applied. Writes that belong to
 runs are kept and tried again, with growing pauses, until the cause is gone; writes of clients are answered with the
 error at once, and so are new ones meanwhile. Any other error of the store is final: everybody gets it.
+
+A write that cannot be committed at all (an error that is not the store's) fails alone: the others of its batch are
+committed one by one. When the engine closes, a store that stays unavailable is given up: what still waits for it was
+acknowledged to nobody and is answered with the error.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
-from perdure.errors import StoreError, StoreUnavailableError
+from perdure.errors import InternalError, PerdureError, StoreError, StoreUnavailableError
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.store import RunStore
 
 __all__ = ["Answer", "Committer"]
 
-Answer = Callable[[Outcome | StoreError], None]
-"""Told what became of a write."""
+Answer = Callable[[Outcome | PerdureError], None]
+"""Told what became of a write. What it raises is logged: it must not keep the answers of others back."""
 
 _logger = logging.getLogger("perdure.store")
 _FACTOR: Final = 2.0
@@ -38,26 +43,28 @@ class Committer:
         self._waiting: list[tuple[Write, Answer, bool]] = []
         self._working: asyncio.Task[None] | None = None
         self._trouble: StoreUnavailableError | None = None
+        self._alone = 0
+        self._given_up = asyncio.Event()
         self.commits = 0
 
     def submit(self, write: Write, answer: Answer, *, keep: bool) -> None:
         """Commit `write` with the next batch and tell `answer`. `keep`: go on trying while the store is unavailable."""
         # While kept writes are being retried the answer is known; if none are, this write finds out how the store is.
         if self._trouble is not None and self._working is not None and not keep:
-            asyncio.get_running_loop().call_soon(answer, self._trouble)
+            asyncio.get_running_loop().call_soon(_tell, answer, self._trouble)
             return
         self._waiting.append((write, answer, keep))
         if self._working is None:
             self._working = asyncio.get_running_loop().create_task(self._work(), name="perdure-committer")
 
     async def commit(self, write: Write) -> Outcome:
-        """Commit a client's write and return its outcome. Raises the StoreError if it could not be applied."""
+        """Commit a client's write and return its outcome. Raises the StoreError (or InternalError) if that failed."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-        def answer(outcome: Outcome | StoreError) -> None:
+        def answer(outcome: Outcome | PerdureError) -> None:
             if future.done():
                 return
-            if isinstance(outcome, StoreError):
+            if isinstance(outcome, PerdureError):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
@@ -65,49 +72,68 @@ class Committer:
         self.submit(write, answer, keep=False)
         return await future
 
-    async def drain(self) -> None:
-        """Wait until nothing waits."""
-        while self._working is not None:
-            await asyncio.wait({self._working})
-
-    async def stop(self) -> None:
-        """Give up what still waits (only after `drain`, or when the store is gone)."""
-        if self._working is not None:
-            self._working.cancel()
-            await asyncio.wait({self._working})
+    async def drain(self, *, patience_seconds: float) -> None:
+        """Wait until nothing waits; give up a store that is still unavailable after `patience_seconds`."""
+        while (working := self._working) is not None:
+            await asyncio.wait({working}, timeout=max(patience_seconds, self._retry_seconds))
+            if self._trouble is not None and not working.done():
+                self._given_up.set()
 
     async def _work(self) -> None:
         pause = self._retry_seconds
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
+                batch = self._take_batch()
                 try:
                     outcomes = await self._store.commit([write for write, _, _ in batch])
                 except StoreUnavailableError as error:
                     self._keep(batch, error)
-                    await asyncio.sleep(pause)
+                    await self._pause(pause)
                     pause = min(pause * _FACTOR, self._retry_maximum_seconds)
-                    continue
                 except StoreError as error:
                     _logger.critical("the store failed for good: %s", error)
-                    self._answer_all(batch, error)
-                    continue
-                pause = self._recovered()
-                self.commits += 1
-                for (_, answer, _), outcome in zip(batch, outcomes, strict=True):
-                    answer(outcome)
+                    _answer_all(batch, error)
+                except Exception as error:  # noqa: BLE001 - a service loop: one bad write must not stop all others
+                    self._part(batch, error)
+                else:
+                    pause = self._recovered()
+                    self.commits += 1
+                    for (_, answer, _), outcome in zip(batch, outcomes, strict=True):
+                        _tell(answer, outcome)
         finally:
             self._working = None
+
+    def _take_batch(self) -> list[tuple[Write, Answer, bool]]:
+        size = self._batch
+        if self._alone:
+            self._alone -= 1
+            size = 1
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        return batch
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._given_up.wait(), seconds)
+
+    def _part(self, batch: list[tuple[Write, Answer, bool]], error: Exception) -> None:
+        """Find the write that cannot be committed by trying each alone; let it fail by itself."""
+        if len(batch) > 1:
+            self._waiting[:0] = batch
+            self._alone = len(batch)
+            return
+        _logger.critical("a write cannot be committed", exc_info=error)
+        if not isinstance(error, PerdureError):
+            error = InternalError(f"a write cannot be committed: {error!r}")
+        _answer_all(batch, error)
 
     def _keep(self, batch: list[tuple[Write, Answer, bool]], error: StoreUnavailableError) -> None:
         if self._trouble is None:
             _logger.error("commits fail and will be tried again: %s", error)
         self._trouble = error
         everything = [*batch, *self._waiting]
-        self._waiting = [entry for entry in everything if entry[2]]
-        for _, answer, keep in everything:
-            if not keep:
-                answer(error)
+        is_kept = not self._given_up.is_set()
+        self._waiting = [entry for entry in everything if entry[2] and is_kept]
+        _answer_all([entry for entry in everything if not (entry[2] and is_kept)], error)
 
     def _recovered(self) -> float:
         if self._trouble is not None:
@@ -115,6 +141,14 @@ class Committer:
             self._trouble = None
         return self._retry_seconds
 
-    def _answer_all(self, batch: list[tuple[Write, Answer, bool]], error: StoreError) -> None:
-        for _, answer, _ in batch:
-            answer(error)
+
+def _answer_all(entries: list[tuple[Write, Answer, bool]], error: PerdureError) -> None:
+    for _, answer, _ in entries:
+        _tell(answer, error)
+
+
+def _tell(answer: Answer, outcome: Outcome | PerdureError) -> None:
+    try:
+        answer(outcome)
+    except Exception as error:  # the others of the batch wait for their answers
+        _logger.critical("what follows from a commit failed", exc_info=error)

@@ -31,7 +31,9 @@ class Endings:
         return future
 
     def stop_waiting(self, run_key: RunKey, future: Ending) -> None:
-        """Forget a future of `wait`."""
+        """Forget a future of `wait`, and what it holds."""
+        if future.done() and not future.cancelled():
+            future.exception()  # looked at: nobody has to be told any more
         waiting = self._waiting.get(run_key)
         if waiting is not None and future in waiting:
             waiting.remove(future)

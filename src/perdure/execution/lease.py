@@ -37,9 +37,9 @@ class LeaseKeeper:
             try:
                 kept = await worker.store.renew_lease(now=worker.clock.now())
                 freed = await worker.store.free_expired(now=worker.clock.now())
-            except StoreError as error:
-                _logger.warning("renewing the lease failed: %s", error)
-                if worker.loop.time() - renewed_at > self._lease_seconds:
+            except Exception as error:
+                _logger.warning("renewing the lease failed: %s", error, exc_info=not isinstance(error, StoreError))
+                if worker.loop.time() - renewed_at + self._pause_seconds > self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
                 continue
             if kept:

@@ -7,7 +7,7 @@ row is deleted by the transition that records its message, so each is consumed o
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from perdure.errors import (
     PerdureError,
@@ -18,6 +18,7 @@ from perdure.errors import (
     StoreError,
 )
 from perdure.execution.active_run import ActiveRun, Reply
+from perdure.execution.parked import INBOX_PAGE, end_parked
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
@@ -27,10 +28,7 @@ from perdure.ports.store import InboxEntry
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["INBOX_PAGE", "Mail", "refusal"]
-
-INBOX_PAGE: Final = 1_000
-"""How many inbox entries are read at once; the rest follows when these are recorded."""
+__all__ = ["Mail", "refusal"]
 
 
 class Mail:
@@ -82,7 +80,7 @@ class Mail:
             self.news_of(delivery.target)
         for creation in creations:
             worker.claims.wake_at(creation.wake_at)
-        if any(creation.parent_key == run.run_key for creation in creations):
+        if worker.active.get(run.run_key) is run and any(made.parent_key == run.run_key for made in creations):
             self.read_inbox_of(run)
 
     @property
@@ -106,6 +104,8 @@ class Mail:
         if run is not None:
             self.read_inbox_of(run)
             return
+        if not isinstance(target, RunRef) and target in self._worker.endings.parked:
+            self._spawn(end_parked(self._worker, target))
         for run_key in self._loading:
             if isinstance(target, RunRef) or target == run_key:
                 self._loading[run_key] = True
@@ -138,7 +138,7 @@ class Mail:
         except StoreError as error:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
             self._worker.lost(run, error)
-            run.drop()
+            run.surrender()
         finally:
             run.inbox_readings -= 1
 
@@ -146,9 +146,9 @@ class Mail:
         if outcome.owner is None or outcome.owner == self._worker.worker_id:
             self.news_of(outcome.run_key)
 
-    def _forwarding(self, delivery: Delivery, reply: Reply) -> Callable[[Outcome | StoreError], None]:
-        def answered(outcome: Outcome | StoreError) -> None:
-            if isinstance(outcome, StoreError):
+    def _forwarding(self, delivery: Delivery, reply: Reply) -> Callable[[Outcome | PerdureError], None]:
+        def answered(outcome: Outcome | PerdureError) -> None:
+            if isinstance(outcome, PerdureError):
                 reply(outcome)
             elif isinstance(outcome, Applied):
                 self._arrived(outcome)

@@ -66,7 +66,7 @@ class Worker:
         claims_runs: bool = True,
     ) -> None:
         """Work on `store`. With `claims_runs` False it serves clients only: no run is advanced in this process."""
-        self.store = store
+        self._store = store
         self.clock = clock
         self.registry = registry
         self.settings = settings
@@ -76,6 +76,7 @@ class Worker:
         self.listeners: list[Listener] = []
         self.active: dict[RunKey, ActiveRun] = {}
         self.is_claiming = claims_runs
+        self._is_closed = False
         self._scheduled: list[ActiveRun] = []
         self._by_id: dict[tuple[str, str], ActiveRun] = {}
         self._ids: dict[RunKey, tuple[str, str]] = {}
@@ -115,7 +116,12 @@ class Worker:
     async def open(self) -> None:
         """Open the store, begin a session, free the runs of dead ones, begin to work."""
         await self._begin_session()
-        await self.store.free_expired(now=self.clock.now())
+        try:
+            await self.store.free_expired(now=self.clock.now())
+        except BaseException:
+            self._is_closed = True
+            await self._store.close()
+            raise
         self._blocking.start()
         self._tasks.append(self.loop.create_task(self._lease.work(), name="perdure-lease"))
         if self.is_claiming:
@@ -132,12 +138,13 @@ class Worker:
         """Drain: claim no more, let activities finish within the grace, give every run back, close the store."""
         self.is_claiming = False
         self.claims.stop()
-        await self.dispatcher.finish(self.settings.shutdown_grace_seconds)
-        await self.committer.drain()
+        patience_seconds = self.settings.shutdown_grace_seconds
+        await self.dispatcher.finish(patience_seconds)
+        await self.committer.drain(patience_seconds=patience_seconds)
         for run in list(self.active.values()):
             if run.is_idle:
                 run.release()  # with the time at which it must be woken; the others the store gives back as due at once
-        await self.committer.drain()
+        await self.committer.drain(patience_seconds=patience_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -147,8 +154,20 @@ class Worker:
         self.endings.fail_all(EngineClosedError("the engine was closed; the run goes on when it is opened again"))
         for run in list(self.active.values()):
             run.drop()
-        await self.committer.drain()
-        await self.store.close()
+        await self.committer.drain(patience_seconds=patience_seconds)
+        self._is_closed = True
+        await self._store.close()
+
+    @property
+    def store(self) -> RunStore:
+        """The store. Raises EngineClosedError once the worker is closed: handles of runs outlive it."""
+        self._require_open()
+        return self._store
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            message = "the engine was closed; open it again to go on"
+            raise EngineClosedError(message)
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
@@ -160,8 +179,9 @@ class Worker:
     async def start(self, creation: Creation) -> Outcome:
         """Create a run; with room for it, claimed and advanced to its first wait in the same commit.
 
-        Returns Applied or Exists. Raises a StoreError if nothing was saved.
+        Returns Applied or Exists. Raises a StoreError if nothing was saved, EngineClosedError after `close`.
         """
+        self._require_open()
         created = creation.created.event
         here = (
             self.is_claiming
@@ -219,16 +239,24 @@ class Worker:
         broken = error if isinstance(error, PerdureError) else InternalError(f"run {run.ref} broke: {error!r}")
         run.break_off(broken)
         self.endings.park(run.run_key, broken)
+        self.mail.news_of(run.run_key)
 
     def adopt(self, run: ActiveRun) -> None:
-        """Put a loaded run into the table."""
+        """Put a loaded run into the table, or a new one whose id may still turn out to be an older, open run's."""
         before = self.active.get(run.run_key)
         if before is not None:
             before.drop()  # it was lost and claimed again: its fencing token has passed
         self.active[run.run_key] = run
         self._ids[run.run_key] = run_id = (run.ref.namespace, run.ref.id)
-        self._by_id[run_id] = run
+        if run.exists:
+            self._by_id[run_id] = run
+        else:
+            self._by_id.setdefault(run_id, run)
         self.endings.parked.pop(run.run_key, None)
+
+    def created(self, run: ActiveRun) -> None:
+        """Take note that a new run exists: the id is its own."""
+        self._by_id[run.ref.namespace, run.ref.id] = run
 
     def forget(self, run: ActiveRun) -> None:
         """Take a run out of the table."""
@@ -239,8 +267,7 @@ class Worker:
                 del self._by_id[run_id]
         self.idle.discard(run)
         self.claims.room_can_be_made()
-        if run.state.closed_at is None:
-            self.endings.look_again(run.run_key)
+        self.endings.look_again(run.run_key)
 
     def rest(self, run: ActiveRun) -> None:
         """Note that a run has nothing to do: it leaves memory after a while, or soon if others wait for its place."""
@@ -266,9 +293,11 @@ class Worker:
             if run is None:
                 program.close()
 
-    def lost(self, run: ActiveRun, outcome: Outcome | StoreError) -> None:
-        """Take note that a transition was refused: the run is somebody else's, or the store has failed."""
-        _logger.warning("run key %s was dropped: %s", run.run_key, outcome)
+    def lost(self, run: ActiveRun, outcome: Outcome | PerdureError) -> None:
+        """Take note that a transition was refused: the run is somebody else's, or it cannot be committed."""
+        _logger.warning("run %s was dropped: %s", run.ref, outcome)
+        if isinstance(outcome, PerdureError) and not isinstance(outcome, StoreError):
+            self.endings.park(run.run_key, outcome)
 
     def drop_all(self, reason: str) -> None:
         """Drop every run: this worker may own none of them any more."""
@@ -277,18 +306,24 @@ class Worker:
             run.surrender()
 
     def park(self, summary: RunSummary, error: PerdureError) -> None:
-        """Keep a run that cannot be advanced by this process' code out of the way, with the reason."""
+        """Keep a run that cannot be advanced by this process' code out of the way, with the reason.
+
+        It can still be terminated, perhaps by a message that came before.
+        """
         _logger.error("run %s is parked: %s", summary.ref, error)
         self.endings.park(summary.run_key, error)
+        self.mail.news_of(summary.run_key)
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 
     async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
-        """Bring a client's message to a run; see `Mail.deliver`."""
+        """Bring a client's message to a run; see `Mail.deliver`. Raises EngineClosedError."""
+        self._require_open()
         await self.mail.deliver(target, message, message_id=message_id)
 
     def closing(self, run_key: RunKey) -> Ending:
-        """Return a future for the event that ends a run; see `Endings`."""
+        """Return a future for the event that ends a run; see `Endings`. Raises EngineClosedError."""
+        self._require_open()
         return self.endings.wait(run_key)
 
     def stop_waiting(self, run_key: RunKey, future: Ending) -> None:
@@ -315,10 +350,11 @@ class Worker:
 
     def published(self, run: ActiveRun, events: Sequence[RecordedEvent]) -> None:
         """Tell the listeners what is durable."""
-        created = run.state.created
-        if created is not None:
-            for listener in self.listeners:
-                listener(created.ref, events)
+        for listener in tuple(self.listeners):
+            try:
+                listener(run.ref, events)
+            except Exception:
+                _logger.exception("listener %r failed with events of run %s", listener, run.ref)
 
     # --- activities ----------------------------------------------------------------------------------------------
 
@@ -356,9 +392,10 @@ class Worker:
     # --- news ----------------------------------------------------------------------------------------------------
 
     def _changed(self, changes: Changes) -> None:
-        mine = self.active.keys() | self.mail.loading
-        for key in mine if changes.everything else changes.run_keys & mine:
-            self.mail.news_of(key)
+        active, loading, parked = self.active, self.mail.loading, self.endings.parked
+        for key in [*active, *loading, *parked] if changes.everything else changes.run_keys:
+            if key in active or key in loading or key in parked:
+                self.mail.news_of(key)
         for key in self.endings.awaited() if changes.everything else changes.run_keys:
             if key not in self.active:
                 self.endings.look_again(key)

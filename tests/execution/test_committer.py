@@ -1,0 +1,52 @@
+"""The committer: bad writes, failing stores, the end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from perdure import Engine, Settings, StoreError
+from perdure.errors import EngineClosedError, InternalError, StoreFullError
+from perdure.kernel.transition import Transition, Write
+from perdure.stores.memory import MemoryDatabase, MemoryStore
+from tests.execution.stores import Gate
+from tests.execution.waiting_workflows import go, held
+
+
+async def test_a_write_that_cannot_be_committed_fails_alone() -> None:
+    database, gate = MemoryDatabase(), Gate()
+
+    def refuse_the_second_run(writes: Sequence[Write]) -> Exception | None:
+        bad = any(isinstance(write, Transition) and write.run_key == bad_key for write in writes)
+        return TypeError("cannot be encoded") if bad else None
+
+    async with Engine(MemoryStore(database, gate=gate)) as engine:
+        runs = [await engine.start(held, id=f"run-{n}") for n in range(3)]
+        bad_key = (await runs[1].describe()).run_key
+        gate.failure = refuse_the_second_run
+        await asyncio.gather(*(run.signal(go, n) for n, run in enumerate(runs)))
+        assert [await runs[0].result(), await runs[2].result()] == [0, 2]
+        with pytest.raises(InternalError, match="cannot be encoded"):
+            await runs[1].result()
+    async with Engine(MemoryStore(database)) as engine:
+        assert await (await engine.get_run("run-1")).result() == 1  # nothing of the bad transition was kept
+
+
+async def test_closing_gives_up_a_store_that_stays_unavailable_and_loses_nothing_acknowledged() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    settings = Settings(shutdown_grace_seconds=0.0, retry_store_seconds=0.001)
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
+        run = await engine.start(held, id="kept")
+        waiting = asyncio.ensure_future(run.result())
+        gate.failure = lambda _writes: StoreFullError("the disk is full")
+        gate.reached.clear()
+        unanswered = asyncio.ensure_future(run.signal(go, 1))
+        await gate.reached.wait()
+    with pytest.raises(StoreError, match="full"):
+        await unanswered
+    with pytest.raises(EngineClosedError):
+        await waiting
+    async with Engine(MemoryStore(database)) as engine:
+        run = await engine.get_run("kept", held)
+        await run.signal(go, 2)
+        assert await run.result() == 2

@@ -1,0 +1,168 @@
+"""The worker: what goes wrong around a run must not stop it, or others."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from perdure import Context, Engine, RunStatus, Settings, workflow
+from perdure.errors import EngineClosedError, InternalError, StoreUnavailableError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunRef
+from perdure.stores.memory import MemoryDatabase, MemoryStore
+from tests.execution.conftest import MakeEngine
+from tests.execution.stores import FaultyStore, Gate
+from tests.execution.waiting_workflows import go, held, messenger
+
+FOR_EVER = 3_600.0
+
+
+async def test_a_listener_that_raises_breaks_no_run(make_engine: MakeEngine, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_ref: RunRef, _events: Sequence[RecordedEvent]) -> None:
+        message = "no listener"
+        raise ValueError(message)
+
+    async with make_engine() as engine:
+        engine.worker.listeners.append(fail)
+        runs = await asyncio.gather(*(engine.start(held) for _ in range(3)))
+        await asyncio.gather(*(run.signal(go, 7) for run in runs))
+        assert [await run.result() for run in runs] == [7, 7, 7]
+    assert "no listener" in caplog.text
+
+
+async def test_a_run_whose_id_was_tried_again_still_hears_other_runs(make_engine: MakeEngine) -> None:
+    async with make_engine(Settings(idle_seconds=FOR_EVER)) as engine:
+        run = await engine.start(held, id="tried")
+        await engine.start(held, id="tried")
+        await engine.start(messenger, "tried", 4)
+        assert await run.result() == 4
+
+
+async def test_an_end_that_is_committed_after_its_run_was_dropped_is_told() -> None:
+    gate = Gate()
+    async with Engine(MemoryStore(gate=gate)) as engine:
+        run = await engine.start(held)
+        waiting = asyncio.ensure_future(run.result())
+        gate.is_open.clear()
+        gate.reached.clear()
+        sending = asyncio.ensure_future(run.signal(go, 3))
+        await gate.reached.wait()
+        engine.worker.drop_all("the test says so")
+        gate.is_open.set()
+        await sending
+        assert await waiting == 3
+
+
+async def test_messages_are_told_that_are_committed_after_their_sender_was_dropped() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database, gate=gate), settings=Settings(idle_seconds=FOR_EVER)) as engine:
+        target = await engine.start(held, id="target")
+        gate.is_open.clear()
+        gate.reached.clear()
+        sending = asyncio.ensure_future(engine.start(messenger, "target", 5))
+        await gate.reached.wait()
+        sender = engine.worker.find_active(RunRef(namespace="default", id=(await _other_id(engine, "target"))))
+        assert sender is not None
+        sender.surrender()
+        gate.is_open.set()
+        await sending
+        assert await target.result() == 5
+
+
+async def _other_id(engine: Engine, known: str) -> str:
+    return next(run.ref.id for run in engine.worker.active.values() if run.ref.id != known)
+
+
+async def test_a_run_whose_inbox_could_not_be_read_is_claimed_again() -> None:
+    store = FaultyStore()
+    async with Engine(store, settings=Settings(idle_seconds=FOR_EVER)) as engine:
+        run = await engine.start(held, id="unread")
+        store.inbox_error = StoreUnavailableError("not now")
+        await engine.start(messenger, "unread", 6)
+        assert await run.result() == 6
+
+
+async def test_one_run_that_cannot_be_loaded_does_not_keep_the_others_waiting() -> None:
+    database, store = MemoryDatabase(), None
+    async with Engine(MemoryStore(database), works=False) as engine:
+        first, second = await engine.start(held, id="first"), await engine.start(held, id="second")
+        await asyncio.gather(first.signal(go, 1), second.signal(go, 2))
+    store = FaultyStore(database)
+    store.history_error = KeyError("unexpected")
+    async with Engine(store) as engine:
+        results = await asyncio.gather(
+            *[(await engine.get_run(each)).result() for each in ("first", "second")], return_exceptions=True
+        )
+        assert len([result for result in results if result in (1, 2)]) == 1
+        assert [type(result) for result in results if isinstance(result, Exception)] == [InternalError]
+
+
+async def test_the_lease_is_kept_after_an_unexpected_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    store = FaultyStore()
+    store.renewal_error = KeyError("unexpected")
+    async with Engine(store, settings=Settings(lease_seconds=60.0, lease_renewals=6_000)):
+        await store.renewed.wait()
+    assert "renewing the lease failed" in caplog.text
+
+
+async def test_trust_in_a_lease_that_cannot_be_renewed_ends_before_the_lease() -> None:
+    class Unrenewable(FaultyStore):
+        async def renew_lease(self, *, now: object) -> bool:
+            message = "not now"
+            raise StoreUnavailableError(message)
+
+    async with Engine(Unrenewable(), settings=Settings(lease_seconds=1.0, lease_renewals=2)) as engine:
+        await engine.start(held, id="owned")
+        run = next(iter(engine.worker.active.values()))
+        begun_at = engine.worker.loop.time()
+        await engine.worker.endings.wait(run.run_key)  # told when the run leaves memory
+        assert engine.worker.loop.time() - begun_at < 1.0
+
+
+async def test_a_store_is_closed_again_when_the_engine_fails_to_open() -> None:
+    store = FaultyStore()
+    store.free_error = StoreUnavailableError("not now")
+    with pytest.raises(StoreUnavailableError):
+        await Engine(store).__aenter__()
+    assert not store.database.sessions
+
+
+async def test_handles_of_a_closed_engine_say_so(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(held)
+    for call in (run.result, run.describe, run.terminate, lambda: run.signal(go, 1), lambda: run.query("any")):
+        with pytest.raises(EngineClosedError):
+            await call()
+
+
+async def test_a_parked_run_can_be_terminated_without_its_code() -> None:
+    database = MemoryDatabase()
+
+    @workflow(name="changing")
+    async def before(ctx: Context) -> int:
+        return await ctx.wait_for(go)
+
+    async with Engine(MemoryStore(database)) as engine:
+        kinds = {"now": await engine.start(before, id="now"), "later": await engine.start(before, id="later")}
+        assert len(kinds) == 2
+
+    @workflow(name="changing")
+    async def after(ctx: Context) -> int:
+        await ctx.sleep(1)
+        return await ctx.wait_for(go)
+
+    async with Engine(MemoryStore(database), works=False) as engine:
+        await (await engine.get_run("now")).terminate("ordered before it was parked")
+    ended: asyncio.Queue[str] = asyncio.Queue()
+    async with Engine(MemoryStore(database)) as engine:
+        assert after.name == "changing"
+        engine.worker.listeners.append(lambda ref, _events: ended.put_nowait(ref.id))
+        assert await ended.get() == "now"
+        run = await engine.get_run("later")
+        await run.terminate("ordered after it was parked")
+        assert await ended.get() == "later"
+        assert {(await run.describe()).status, (await (await engine.get_run("now")).describe()).status} == {
+            RunStatus.TERMINATED
+        }
