@@ -23,7 +23,6 @@ from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.reach import why_unreachable
 from perdure.kernel import events as e
 from perdure.kernel.options import Executor
-from tests.architecture.repository import ROOT
 from tests.execution import process_activities as a
 from tests.execution.conftest import MakeEngine
 from tests.execution.meeting import Meeting
@@ -391,4 +390,4 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -23,7 +23,6 @@ from perdure import (
     workflow,
 )
 from perdure.kernel import events as e
-from tests.architecture.repository import ROOT
 from tests.execution.conftest import MakeEngine
 
 LIMIT_SECONDS = 60.0
@@ -224,6 +223,6 @@ def test_a_function_that_never_ends_does_not_keep_the_program_from_ending(tmp_pa
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "ended\n", "")

@@ -32,6 +32,9 @@ STACK_LIMIT: Final = 25
 
 _logger = logging.getLogger("perdure.blocking")
 
+_END_SECONDS = 5.0
+"""How long the end of the thread is waited for: it only has to wake, unless a log handler is slow."""
+
 
 class BlockingWatch:
     """Watches one event loop from a thread of its own. `start`, `stop` and `work_begins` are for the loop's thread."""
@@ -66,7 +69,7 @@ class BlockingWatch:
         self._turned.set()
         self._stirred.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=self._seconds)
+            self._thread.join(timeout=_END_SECONDS)
 
     def work_begins(self) -> None:
         """Have the loop watched from now on. Cheap: called whenever runs are advanced."""
@@ -97,6 +100,8 @@ class BlockingWatch:
     def _ask(self) -> None:
         """Ask for one sign of life; report if it does not come in time."""
         self._turned.clear()
+        if self._is_stopped:  # looked at after the clearing: `stop` may have set the sign just before
+            return
         asked_at = time.monotonic()
         try:
             self._loop.call_soon_threadsafe(self._turn)
