@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from perdure.errors import InternalError, PerdureError
+from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.advance import Advance, advance
-from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
+from perdure.kernel.identity import FencingToken, RunKey, RunRef
 from perdure.kernel.messages import TerminateMessage
 from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
@@ -367,20 +367,7 @@ class ActiveRun:
 
     def _count_as_lost(self, activity: PendingActivity) -> None:
         options = self._worker.options_of(activity)
-        self.receive(
-            i.AttemptFailed(
-                operation=Operation(activity.operation),
-                attempt=activity.attempt,
-                failure=Failure(
-                    type="WorkerLostError",
-                    types=("WorkerLostError",),
-                    message="the worker was lost while this at-most-once attempt ran; its outcome is unknown",
-                ),
-                retry=options.retry if options is not None and options.retry is not None else NO_RETRY,
-                started_at=activity.scheduled_at,
-                heartbeat=activity.heartbeat,
-            )
-        )
+        self.receive(lost_attempt(activity, NO_RETRY if options is None else options.retry or NO_RETRY))
 
     # --- time ----------------------------------------------------------------------------------------------------
 

@@ -19,16 +19,18 @@ from perdure.execution.reach import why_unreachable
 from perdure.kernel import inputs as i
 from perdure.kernel.events import TimeoutKind
 from perdure.kernel.failure import Failure
+from perdure.kernel.identity import Operation
 from perdure.kernel.options import Executor
 from perdure.kernel.payload import NULL, Payload
-from perdure.kernel.retry import NO_RETRY
+from perdure.kernel.pending import PendingActivity
+from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp, timestamp_to_datetime
 from perdure.ports.clock import Clock
 
 if TYPE_CHECKING:
     from perdure.kernel.events import RunCreated
 
-__all__ = ["AttemptExecutor", "Attempts", "RunningCall"]
+__all__ = ["AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 
 class RunningCall:
@@ -262,6 +264,22 @@ class Attempts:
                 heartbeat=running.heartbeat if running.heartbeat != NULL else call.heartbeat,
             ),
         )
+
+
+def lost_attempt(activity: PendingActivity, retry: Retry) -> i.AttemptFailed:
+    """Return what became of an at-most-once attempt whose worker died: nobody knows, so it has failed."""
+    return i.AttemptFailed(
+        operation=Operation(activity.operation),
+        attempt=activity.attempt,
+        failure=Failure(
+            type="WorkerLostError",
+            types=("WorkerLostError",),
+            message="the worker was lost while this at-most-once attempt ran; its outcome is unknown",
+        ),
+        retry=retry,
+        started_at=activity.scheduled_at,
+        heartbeat=activity.heartbeat,
+    )
 
 
 _TIMERS_KEPT = 4
