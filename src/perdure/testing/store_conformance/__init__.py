@@ -18,6 +18,7 @@ such a test says its reading in its name.
 
 from perdure.testing.store_conformance.advancing import AdvancingConformance
 from perdure.testing.store_conformance.claiming import ClaimingConformance
+from perdure.testing.store_conformance.continuing import ContinuingConformance
 from perdure.testing.store_conformance.creating import CreatingConformance
 from perdure.testing.store_conformance.delivering import DeliveringConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
@@ -31,6 +32,7 @@ __all__ = ["START", "StoreConformance", "StoreHarness", "StoreSession"]
 class StoreConformance(
     CreatingConformance,
     AdvancingConformance,
+    ContinuingConformance,
     DeliveringConformance,
     ClaimingConformance,
     SessionsConformance,
