@@ -1,5 +1,5 @@
 """Transitions that make runs: children, and the next generation of the run itself."""
-# ruff: noqa: D102 - a test's name is its sentence
+# ruff: noqa: D102, PLR2004 - a test's name is its sentence, its expected values are literal
 
 from perdure.kernel.events import ChildOutcome
 from perdure.kernel.identity import RunRef
