@@ -11,6 +11,7 @@ from perdure import (
     ActivityFailedError,
     ActivityTimeoutError,
     Context,
+    Engine,
     Executor,
     Retry,
     Run,
@@ -24,7 +25,10 @@ from perdure import (
 )
 from perdure.authoring.activity import Activity
 from perdure.errors import InvalidArgumentError
+from perdure.execution.clock import SystemClock
 from perdure.kernel import events as e
+from perdure.kernel.time import Timestamp
+from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution import attempt_activities as a
 from tests.execution.conftest import MakeEngine
 from tests.execution.meeting import Meeting, Visitor
@@ -151,6 +155,27 @@ async def test_no_retry_begins_after_schedule_to_close(make_engine: MakeEngine) 
 
     async with make_engine() as engine:
         assert "deadline_reached" in await (await engine.start(calls)).result()
+
+
+async def test_a_call_that_is_found_after_its_end_is_never_started(meeting: Meeting) -> None:
+    database = MemoryDatabase()
+    limits = {"schedule_to_close": LONG}
+    async with Engine(MemoryStore(database), settings=Settings(shutdown_grace_seconds=0.0)) as engine:
+        await engine.start(call_with_limits, meeting.address, "loop", limits, 1, id="late")
+        assert await (await meeting.visitor()).line() == "1"
+    async with Engine(MemoryStore(database), clock=LaterClock()) as engine:
+        run = await engine.get_run("late")
+        assert await run.result() == ["schedule_to_close", "1"]
+        (timed_out,) = await events_of(run, e.ActivityTimedOut)
+        assert isinstance(timed_out, e.ActivityTimedOut)
+        assert timed_out.started_at is None
+
+
+class LaterClock(SystemClock):
+    """Stands an hour after the system's clock."""
+
+    def now(self) -> Timestamp:
+        return Timestamp(super().now() + 3_600_000_000)
 
 
 @pytest.mark.parametrize("limit", ["schedule_to_start", "schedule_to_close"])

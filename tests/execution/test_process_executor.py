@@ -1,6 +1,7 @@
 """Activities in worker processes: real processes, really killed."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from perdure import (
     ActivityFailedError,
@@ -164,6 +167,35 @@ async def test_the_way_a_process_ended_is_told(make_engine: MakeEngine) -> None:
             exited == "WorkerProcessDiedError | the worker process of activity end_with_status ended with exit status 3"
         )
         assert "was ended by SIGSEGV" in broken
+
+
+async def test_a_process_that_cuts_itself_off_ends_and_fails_its_attempt(make_engine: MakeEngine) -> None:
+    @workflow
+    async def cuts(ctx: Context) -> str:
+        return str(await outcome_of(a.close_everything()))
+
+    async with make_engine() as engine:
+        assert "was ended by SIGKILL" in await (await engine.start(cuts)).result()
+
+
+async def test_a_process_that_takes_too_long_to_start_fails_its_attempt(make_engine: MakeEngine) -> None:
+    @workflow
+    async def calls(ctx: Context) -> str:
+        return str(await outcome_of(a.tell_process.options(retry=a.ONCE)()))
+
+    async with make_engine(Settings(process_start_seconds=0.000_001)) as engine:
+        told = await (await engine.start(calls)).result()
+        assert told.startswith("WorkerProcessDiedError")
+        assert "before it was ready" in told
+
+
+async def test_processes_are_spawned_where_there_is_no_fork_server(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    async with make_engine() as engine:
+        (process,) = await (await engine.start(call_tell_process, 1)).result()
+        assert process != os.getpid()
 
 
 async def test_an_idle_process_that_dies_is_replaced_and_nothing_fails(make_engine: MakeEngine) -> None:
