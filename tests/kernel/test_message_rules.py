@@ -326,6 +326,14 @@ def test_a_child_s_report_is_recorded_once() -> None:
     assert run.message(failed) == []
 
 
+def test_the_report_of_a_child_that_an_earlier_generation_asked_for_is_not_taken_for_this_one_s() -> None:
+    run = life(child())
+    assert run.message(m.ChildCompletedMessage(operation=ONE, generation=2, result=json(5))) == []
+    assert run.message(m.ChildCompletedMessage(operation=ONE, result=json(6))) == [
+        e.ChildCompleted(operation=ONE, result=json(6))
+    ]
+
+
 def test_a_child_that_could_not_be_created_has_failed() -> None:
     run = life(child())
     failed = m.ChildFailedMessage(operation=ONE, outcome=e.ChildOutcome.FAILED, failure=BROKEN)

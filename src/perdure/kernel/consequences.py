@@ -104,7 +104,9 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
 def _report_completed(step: "Step", event: e.RunCompleted) -> None:
     parent = step.created().parent
     if parent is not None:
-        message = m.ChildCompletedMessage(operation=parent.operation, result=event.result)
+        message = m.ChildCompletedMessage(
+            operation=parent.operation, generation=parent.ref.generation, result=event.result
+        )
         step.deliver(RunKey(parent.run_key), message, about=parent.operation)
 
 
@@ -123,7 +125,9 @@ def _report_terminated(step: "Step", event: e.RunTerminated) -> None:
 def _report_without_result(step: "Step", outcome: e.ChildOutcome, failure: Failure) -> None:
     parent = step.created().parent
     if parent is not None:
-        message = m.ChildFailedMessage(operation=parent.operation, outcome=outcome, failure=failure)
+        message = m.ChildFailedMessage(
+            operation=parent.operation, generation=parent.ref.generation, outcome=outcome, failure=failure
+        )
         step.deliver(RunKey(parent.run_key), message, about=parent.operation)
 
 

@@ -52,13 +52,18 @@ def _change_priority(step: "Step", message: m.PriorityMessage, _message_id: str)
 
 
 def _child_completed(step: "Step", message: m.ChildCompletedMessage, _message_id: str) -> None:
-    if message.operation in step.state.children:
+    if _is_awaited(step, message):
         step.record(e.ChildCompleted(operation=message.operation, result=message.result))
 
 
 def _child_failed(step: "Step", message: m.ChildFailedMessage, _message_id: str) -> None:
-    if message.operation in step.state.children:
+    if _is_awaited(step, message):
         step.record(e.ChildFailed(operation=message.operation, outcome=message.outcome, failure=message.failure))
+
+
+def _is_awaited(step: "Step", message: m.ChildCompletedMessage | m.ChildFailedMessage) -> bool:
+    """Whether the child is one of this generation's: a message to the one before may have moved here with the inbox."""
+    return message.generation == step.created().ref.generation and message.operation in step.state.children
 
 
 # Any: each rule takes its own message type; the table pairs them by key, which the type system cannot follow.

@@ -78,16 +78,21 @@ class PriorityMessage(_Message, frozen=True, kw_only=True, tag="priority"):
 
 
 class ChildCompletedMessage(_Message, frozen=True, kw_only=True, tag="child_completed"):
-    """The child run of this operation returned."""
+    """The child run of this operation returned.
+
+    `generation` is that of the parent that asked: the next one numbers its operations anew, and is not meant.
+    """
 
     operation: Operation
+    generation: int = 1
     result: Payload = NULL
 
 
 class ChildFailedMessage(_Message, frozen=True, kw_only=True, tag="child_failed"):
-    """The child run of this operation ended without a result, or could not be created."""
+    """The child run of this operation ended without a result, or could not be created; `generation` as above."""
 
     operation: Operation
+    generation: int = 1
     outcome: ChildOutcome
     failure: Failure
 

@@ -248,6 +248,7 @@ def _report_conflict(database: MemoryDatabase, parent: Run, refused: Creation, n
         return
     message = ChildFailedMessage(
         operation=created.parent.operation,
+        generation=created.parent.ref.generation,
         outcome=ChildOutcome.FAILED,
         failure=Failure(
             type="RunExistsError",

@@ -190,6 +190,7 @@ def _taken(child: Creation, *, parent: EncodedTransition) -> EncodedDelivery:
     operation = created.parent.operation
     message = ChildFailedMessage(
         operation=operation,
+        generation=created.parent.ref.generation,
         outcome=ChildOutcome.FAILED,
         failure=Failure(
             type="RunExistsError",
