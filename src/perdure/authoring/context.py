@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, cast, ov
 
 import msgspec
 
+from perdure.authoring.arguments import require_choice, require_text, require_texts
 from perdure.authoring.child_run import ChildRun
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal
@@ -108,6 +109,7 @@ class Context:
     async def stage(self, name: str) -> AsyncGenerator[None]:
         """Enter a named phase: ``async with ctx.stage("payment"):``. It shows in lists and counts as progress."""
         journal = self._journal
+        require_text(name, "the name of a stage")
         operation = journal.next_operation()
         journal.give(c.StartStage(operation=operation, name=name, location=journal.location()))
         try:
@@ -139,6 +141,7 @@ class Context:
         """Send a signal to another run of the namespace. It is delivered when this step is durable; to a run that does
         not exist or has ended it is not delivered."""
         journal = self._journal
+        require_text(run_id, "ctx.signal: run_id")
         journal.give(
             c.SendSignal(
                 operation=journal.next_operation(),
@@ -165,6 +168,7 @@ class Context:
     def set(self, key: str, value: object) -> None:
         """Set a key of the run's durable state. It is kept over continue-as-new and can be read from outside."""
         journal = self._journal
+        require_text(key, "a state key")
         encoded = encode_value(value, Any, subject=f"state key {key!r}")
         journal.give(
             c.SetStateKey(operation=journal.next_operation(), key=key, value=encoded, location=journal.location())
@@ -180,25 +184,26 @@ class Context:
     def set_labels(self, **labels: str | None) -> None:
         """Set labels by which runs are found; None removes one."""
         journal = self._journal
-        journal.give(
-            c.ChangeLabels(operation=journal.next_operation(), labels=dict(labels), location=journal.location())
-        )
+        given = require_texts(labels, "labels", may_be_none=True)
+        journal.give(c.ChangeLabels(operation=journal.next_operation(), labels=given, location=journal.location()))
 
     def set_priority(self, priority: Priority, *, reason: str = "") -> None:
         """Change the run's priority class from here on."""
         journal = self._journal
+        chosen = require_choice(priority, Priority, "priority")
+        require_text(reason, "the reason")
         journal.give(
-            c.ChangePriority(
-                operation=journal.next_operation(), new=priority, reason=reason, location=journal.location()
-            )
+            c.ChangePriority(operation=journal.next_operation(), new=chosen, reason=reason, location=journal.location())
         )
 
     def trace_event(self, name: str, **attributes: str) -> None:
         """Record an event of the user's own in the history."""
         journal = self._journal
+        require_text(name, "the name of a trace event")
+        given = require_texts(attributes, "trace_event")
         journal.give(
             c.RecordTraceEvent(
-                operation=journal.next_operation(), name=name, attributes=attributes, location=journal.location()
+                operation=journal.next_operation(), name=name, attributes=given, location=journal.location()
             )
         )
 
@@ -258,6 +263,10 @@ class Context:
         """Start a child run and go on; see `run_child`. With `ParentClosePolicy.ABANDON` it is detached."""
         journal = self._journal
         given = workflow.signature.encode_arguments(args, {})
+        chosen_labels = require_texts(labels or {}, "labels")
+        chosen_priority = None if priority is None else require_choice(priority, Priority, "priority")
+        if id is not None:
+            require_text(id, "the id of a child run")
         operation = journal.next_operation()
         child = RunRef(namespace=self.info.namespace, id=id or self._child_id(operation))
         journal.give(
@@ -267,9 +276,9 @@ class Context:
                 definition_version=workflow.version,
                 child=child,
                 input=given,
-                policy=policy,
-                priority=priority,
-                labels=labels or {},
+                policy=require_choice(policy, e.ParentClosePolicy, "policy"),
+                priority=chosen_priority,
+                labels=chosen_labels,
                 stages=workflow.stages,
                 execution_timeout_microseconds=workflow.execution_timeout_microseconds,
                 location=journal.location(),
@@ -295,6 +304,7 @@ class Context:
     async def suspend(self, reason: str = "") -> None:
         """Hold this run still until somebody resumes it."""
         journal = self._journal
+        require_text(reason, "the reason")
         operation = journal.next_operation()
         cancelling = journal.cancel is not None
         journal.give(
@@ -324,7 +334,7 @@ class Context:
         Guards a change of a workflow whose runs are under way: ``if ctx.patched("v2"): new() else: old()``.
         """
         journal = self._journal
-        if patch not in journal.asked_patches:
+        if require_text(patch, "the name of a patch") not in journal.asked_patches:
             new_path = not journal.replaying or patch in journal.patches
             journal.asked_patches[patch] = new_path
             if new_path:

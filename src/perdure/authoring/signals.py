@@ -3,6 +3,7 @@
 import builtins
 from typing import Any, Generic, TypeVar, overload
 
+from perdure.authoring.arguments import require_text
 from perdure.errors import InvalidArgumentError
 
 __all__ = ["Signal"]
@@ -29,7 +30,7 @@ class Signal(Generic[T]):
     def __init__(self: "Signal[Any]", name: str, type: object = Any) -> None: ...
     def __init__(self, name: str, type: object = Any) -> None:
         """Name a signal whose body has `type` (any type that an activity may take). Raises InvalidArgumentError."""
-        if not name:
+        if not require_text(name, "the name of a signal"):
             message = "a signal needs a name: Signal('approved', Decision)"
             raise InvalidArgumentError(message)
         self.name = name

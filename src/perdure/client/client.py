@@ -2,20 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, overload
 
 import msgspec
 
+from perdure.authoring.arguments import require_choice, require_moment
 from perdure.authoring.workflow import Workflow
 from perdure.client.gateway import Gateway
 from perdure.client.handle import Run
 from perdure.client.starting import IdPolicy, make_creation, require_id
-from perdure.errors import EngineClosedError, RunClosedError, RunExistsError, RunNotFoundError, UsageError
-from perdure.kernel.identity import DEFAULT_NAMESPACE, RunRef
+from perdure.errors import (
+    EngineClosedError,
+    RunClosedError,
+    RunError,
+    RunExistsError,
+    RunNotFoundError,
+    UsageError,
+)
+from perdure.kernel.identity import DEFAULT_NAMESPACE, RunKey, RunRef
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import timestamp_from_datetime
 from perdure.kernel.transition import Applied, RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
 
@@ -61,7 +69,7 @@ class Client:
             raise UsageError(message)
         payload = workflow.signature.encode_arguments(args, {})
         name = require_id(id)
-        policy = IdPolicy(id_policy)
+        policy = require_choice(id_policy, IdPolicy, "id_policy")
         generation = 1
         while True:
             ref = RunRef(namespace=self.namespace, id=name, generation=generation)
@@ -81,6 +89,8 @@ class Client:
             )
             outcome = await gateway.start(creation)
             if isinstance(outcome, Applied):
+                if request_id and outcome.run_key != creation.run_key:  # the run of the same request made before
+                    ref = (await self._require_run(outcome.run_key)).ref
                 return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature)
             existing = await gateway.store.find(RunRef(namespace=self.namespace, id=name))
             if existing is None:
@@ -117,8 +127,15 @@ class Client:
         return True
 
     async def _until_closed(self, run: Run[Any]) -> None:
-        async for _ in run.watch():
-            pass
+        with suppress(RunError):
+            await run.result()
+
+    async def _require_run(self, target: RunRef | RunKey) -> RunSummary:
+        summary = await self._open().store.find(target)
+        if summary is None:
+            message = f"there is no run {target}"
+            raise RunNotFoundError(message)
+        return summary
 
     @overload
     async def get_run(self, id: str) -> Run[Any]: ...
@@ -127,10 +144,7 @@ class Client:
     async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
         """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
         gateway = self._open()
-        summary = await gateway.store.find(RunRef(namespace=self.namespace, id=id))
-        if summary is None:
-            message = f"there is no run {self.namespace}/{id}"
-            raise RunNotFoundError(message)
+        summary = await self._require_run(RunRef(namespace=self.namespace, id=id))
         signature = None if workflow is None else workflow.signature
         return Run(gateway, summary.ref, run_key=summary.run_key, signature=signature)
 
@@ -152,14 +166,14 @@ class Client:
         """Return one page of runs, newest first unless told otherwise; `Page.next_cursor` leads to the next."""
         query = RunQuery(
             namespace=self.namespace,
-            statuses=_only(None if status is None else RunStatus(status)),
+            statuses=_only(None if status is None else require_choice(status, RunStatus, "status")),
             workflows=_only(workflow),
             tenants=_only(tenant),
-            priorities=_only(None if priority is None else Priority(priority)),
+            priorities=_only(None if priority is None else require_choice(priority, Priority, "priority")),
             labels=labels or {},
             id_prefix=id_prefix,
-            created_from=None if created_from is None else timestamp_from_datetime(created_from),
-            created_until=None if created_until is None else timestamp_from_datetime(created_until),
+            created_from=None if created_from is None else require_moment(created_from, "created_from"),
+            created_until=None if created_until is None else require_moment(created_until, "created_until"),
             order=RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST,
             limit=limit,
             cursor=cursor,
@@ -167,8 +181,8 @@ class Client:
         return await self._open().store.list_runs(query)
 
     async def all_runs(self, query: RunQuery | None = None) -> AsyncIterator[RunSummary]:
-        """Yield every run that matches `query`, page by page."""
-        query = query or RunQuery(namespace=self.namespace)
+        """Yield every run of the client's namespace that matches `query`, page by page."""
+        query = self._own(query)
         while True:
             page = await self._open().store.list_runs(query)
             for summary in page.runs:
@@ -178,8 +192,11 @@ class Client:
             query = msgspec.structs.replace(query, cursor=page.next_cursor)
 
     async def count_runs(self, query: RunQuery | None = None) -> int:
-        """Return how many runs match `query` (None: all of the namespace)."""
-        return await self._open().store.count_runs(query or RunQuery(namespace=self.namespace))
+        """Return how many runs of the client's namespace match `query` (None: all)."""
+        return await self._open().store.count_runs(self._own(query))
+
+    def _own(self, query: RunQuery | None) -> RunQuery:
+        return msgspec.structs.replace(query or RunQuery(), namespace=self.namespace)
 
     def _open(self) -> Gateway:
         if self._gateway is None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from perdure.authoring.arguments import require_choice, require_duration, require_text
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal
 from perdure.authoring.signature import Signature
@@ -25,7 +26,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import Timestamp, duration_microseconds
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ class Run(Generic[R_co]):
         """Wait for the run's end and return the workflow's result.
 
         Raises RunFailedError, RunCancelledError, RunTerminatedError if it ended otherwise; ResultTimeoutError if it did
-        not end within `timeout` (None: wait for ever); NonDeterminismError if this process cannot run it.
+        not end within `timeout` (None: wait for ever); NonDeterminismError if this process cannot run it; StoreError if
+        the store cannot be read.
         """
+        if timeout is not None:
+            require_duration(timeout, "timeout", may_be_zero=True)
         try:
             async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
                 closing = await self._closing()
@@ -153,42 +157,59 @@ class Run(Generic[R_co]):
             after = page[-1].sequence
 
     async def watch(self) -> AsyncIterator[RecordedEvent]:
-        """Yield the run's events, those so far and then each new one when it is durable, until the run has ended."""
-        news = asyncio.Event()
-        generation_key = (await self.describe()).run_key
+        """Yield the run's events, those so far and then each new one when it is durable, until the run has ended.
+
+        Follows the run into its next generations. Raises the reason if this process cannot run it, EngineClosedError
+        when the engine is closed meanwhile.
+        """
+        gateway, news = self._gateway, asyncio.Event()
+        summary = await self.describe()
 
         def published(ref: RunRef, _events: object) -> None:
             if ref.id == self._ref.id and ref.namespace == self._ref.namespace:
                 news.set()
 
-        self._gateway.listeners.append(published)
+        gateway.listeners.append(published)
         try:
             after = 0
             while True:
                 news.clear()
-                page = await self._gateway.store.read_history(generation_key, after=after, limit=_PAGE)
-                for recorded in page:
-                    yield recorded
-                    after = recorded.sequence
-                summary = await self._gateway.store.find(generation_key)
-                if summary is None or (summary.status.is_closed and after >= summary.sequence):
-                    if summary is None or summary.status is not RunStatus.CONTINUED:
+                # Asked before we look, so that a change by another process in between is not missed.
+                closing = gateway.closing(summary.run_key)
+                closing.add_done_callback(lambda _closed: news.set())
+                try:
+                    page = await gateway.store.read_history(summary.run_key, after=after, limit=_PAGE)
+                    for recorded in page:
+                        yield recorded
+                        after = recorded.sequence
+                    if page:
+                        continue
+                    following = await self._following(summary.ref, summary.run_key, after)
+                    if following is None:
                         return
-                    generation_key, after = (await self.describe()).run_key, 0
-                    continue
-                if not page:
-                    await self._wait_for_news(generation_key, news)
+                    if following.run_key != summary.run_key:
+                        summary, after = following, 0
+                    elif following.sequence <= after:
+                        await news.wait()
+                        if closing.done():
+                            closing.result()  # raises what keeps the run from going on here
+                finally:
+                    gateway.stop_waiting(summary.run_key, closing)
         finally:
-            self._gateway.listeners.remove(published)
+            gateway.listeners.remove(published)
 
-    async def _wait_for_news(self, run_key: RunKey, news: asyncio.Event) -> None:
-        """Wait for a transition in this process or a notice (or a safety check) about another's."""
-        closing = self._gateway.closing(run_key)
-        closing.add_done_callback(lambda _closed: news.set())
-        try:
-            await news.wait()
-        finally:
-            self._gateway.stop_waiting(run_key, closing)
+    async def _following(self, ref: RunRef, run_key: RunKey, after: int) -> "RunSummary | None":
+        """Return the row of the generation whose events come next; None if all have been seen."""
+        store = self._gateway.store
+        summary = await store.find(run_key)
+        if summary is None:
+            return None
+        if not summary.status.is_closed or summary.sequence > after:
+            return summary
+        if summary.status is not RunStatus.CONTINUED:
+            return None
+        next_ref = RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation + 1)
+        return await store.find(next_ref, latest=False)
 
     async def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns
         """Ask the run: call the handler that the workflow registered with ``@ctx.query(name)``.
@@ -213,31 +234,32 @@ class Run(Generic[R_co]):
         `request_id` makes a repetition of the call harmless while the first one is still in the inbox.
         """
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
-        message_id = request_id or _new_id()
+        message_id = require_text(request_id, "request_id") if request_id else _new_id()
         await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), message_id)
 
     async def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
         """Ask the run to end with clean-up. After `grace` (None: no limit) it is terminated."""
         until = None
         if grace is not None:
-            until = Timestamp(self._gateway.clock.now() + duration_microseconds(grace))
-        await self._send(m.CancelMessage(reason=reason, by=by, grace_until=until))
+            until = Timestamp(self._gateway.clock.now() + require_duration(grace, "grace"))
+        await self._send(m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until))
 
     async def terminate(self, reason: str = "", *, by: str = "") -> None:
         """Stop the run now, without clean-up."""
-        await self._send(m.TerminateMessage(reason=reason, by=by))
+        await self._send(m.TerminateMessage(reason=_reason(reason), by=_by(by)))
 
     async def suspend(self, reason: str = "", *, by: str = "") -> None:
         """Hold the run still: what happens to it meanwhile is recorded and told to its code when it resumes."""
-        await self._send(m.SuspendMessage(reason=reason, by=by))
+        await self._send(m.SuspendMessage(reason=_reason(reason), by=_by(by)))
 
     async def resume(self, *, by: str = "") -> None:
         """Let a suspended run go on."""
-        await self._send(m.ResumeMessage(by=by))
+        await self._send(m.ResumeMessage(by=_by(by)))
 
     async def set_priority(self, priority: Priority, *, reason: str = "", by: str = "") -> None:
         """Change the run's priority class."""
-        await self._send(m.PriorityMessage(new=priority, reason=reason, by=by))
+        chosen = require_choice(priority, Priority, "priority")
+        await self._send(m.PriorityMessage(new=chosen, reason=_reason(reason), by=_by(by)))
 
     async def _send(self, message: m.Message, message_id: str | None = None) -> None:
         gateway = self._gateway
@@ -247,6 +269,14 @@ class Run(Generic[R_co]):
 
 
 _PAGE = 1_000
+
+
+def _reason(reason: str) -> str:
+    return require_text(reason, "the reason")
+
+
+def _by(by: str) -> str:
+    return require_text(by, "by (whose wish it is)")
 
 
 def _new_id() -> str:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from perdure.authoring.arguments import require_choice, require_duration, require_moment, require_text, require_texts
 from perdure.authoring.workflow import Workflow
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
@@ -13,7 +14,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_from_datetime
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation
 
 __all__ = ["IdPolicy", "make_creation", "require_id"]
@@ -25,7 +26,8 @@ class IdPolicy(StrEnum):
     """What `Engine.start` does when a run of the id exists.
 
     `return_existing`: return that run, open or closed. `fail`: raise RunExistsError. `restart_closed`: if it has ended,
-    start a new run under the id; return it if it is open. `replace`: terminate it if it is open, then start a new one.
+    start a new run under the id; return it if it is open. `replace`: terminate it if it is open, then start a new one;
+    this waits until the worker that has the run (or can claim it) has ended it.
     """
 
     RETURN_EXISTING = "return_existing"
@@ -38,9 +40,8 @@ def require_id(id: str | None) -> str:
     """Return the id, or a new random one for None. Raises InvalidArgumentError for one that cannot be used."""
     if id is None:
         return str(uuid.uuid4())
-    if not isinstance(id, str) or not id or len(id) > LONGEST_ID_CHARACTERS:  # type: ignore[redundant-expr]
-        shown = f"{id!r:.60}"
-        message = f"the id of a run is {shown}; it must be a text of 1 to {LONGEST_ID_CHARACTERS} characters"
+    if not require_text(id, "the id of a run") or len(id) > LONGEST_ID_CHARACTERS:
+        message = f"the id of a run is {id!r:.60}; it must be a text of 1 to {LONGEST_ID_CHARACTERS} characters"
         raise InvalidArgumentError(message)
     return id
 
@@ -60,14 +61,20 @@ def make_creation(
     trace_context: dict[str, str],
     request_id: str,
 ) -> Creation:
-    """Return the value that creates a run of `workflow` with the encoded arguments `payload`."""
-    wake_at = now if start_at is None else max(now, timestamp_from_datetime(start_at))
+    """Return the value that creates a run of `workflow` with the encoded arguments `payload`.
+
+    Raises InvalidArgumentError for a value that is not allowed.
+    """
+    wake_at = now if start_at is None else max(now, require_moment(start_at, "start_at"))
     limit = (
         workflow.execution_timeout_microseconds
         if execution_timeout is None
-        else duration_microseconds(execution_timeout)
+        else require_duration(execution_timeout, "execution_timeout")
     )
-    chosen = workflow.priority if priority is None else Priority(priority)
+    chosen = workflow.priority if priority is None else require_choice(priority, Priority, "priority")
+    labels = require_texts(labels, "labels")
+    require_text(tenant, "tenant")
+    require_text(request_id, "request_id")
     created = e.RunCreated(
         workflow=workflow.name,
         definition_version=workflow.version,

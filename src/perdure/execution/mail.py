@@ -59,7 +59,10 @@ class Mail:
         outcome = await worker.committer.commit(delivery)
         if not isinstance(outcome, Applied):
             raise refusal(target, outcome)
-        self._arrived(outcome)
+        if isinstance(message, m.TerminateMessage) and outcome.run_key in worker.endings.parked:
+            await end_parked(worker, outcome.run_key)
+        else:
+            self._arrived(outcome)
 
     def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
         """Put messages that a dropped run did not take in into its inbox, or into that of the generation after it."""
