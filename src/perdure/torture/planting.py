@@ -1,0 +1,70 @@
+"""Planting: runs a torture tool on an engine with one bug in it, in this process only, never on disk.
+
+Run as a script with the patch as JSON on the command line: ``python planting.py '{"module": ..., "old": ..., "new":
+...}' sim --count 100``. It must be loaded before anything of Perdure is, and so imports nothing of it. The module's
+text is replaced as it is imported; a text that does not occur exactly once ends the process with status 3, so that no
+control passes because it has gone stale.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+
+STALE_STATUS = 3
+
+
+class _PatchedLoader(importlib.machinery.SourceFileLoader):
+    """Loads one module with a piece of its text replaced."""
+
+    def __init__(self, name: str, path: str, old: str, new: str) -> None:
+        super().__init__(name, path)
+        self._old = old
+        self._new = new
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        source = self.get_data(path).decode("utf-8")
+        if source.count(self._old) != 1:
+            sys.stderr.write(
+                f"the text to replace occurs {source.count(self._old)} times in {fullname}: {self._old!r}\n"
+            )
+            sys.exit(STALE_STATUS)
+        return compile(source.replace(self._old, self._new), path, "exec", dont_inherit=True)
+
+
+class _PatchingFinder(importlib.abc.MetaPathFinder):
+    """Finds the one module to patch; leaves all others to the ordinary finders."""
+
+    def __init__(self, module: str, old: str, new: str) -> None:
+        self._module = module
+        self._old = old
+        self._new = new
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._module:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if found is None or found.origin is None:
+            return None
+        loader = _PatchedLoader(fullname, found.origin, self._old, self._new)
+        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Plant the patch and run the tool; return its status."""
+    patch = json.loads(arguments[0])
+    sys.meta_path.insert(0, _PatchingFinder(patch["module"], patch["old"], patch["new"]))
+    from perdure.torture.command import main as run  # noqa: PLC0415 - only now: the patch must come first
+
+    return run(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

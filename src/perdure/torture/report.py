@@ -1,0 +1,88 @@
+"""Reports: what a tool prints, in the same form for all."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+__all__ = ["Progress", "Report"]
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """The outcome of one tool.
+
+    `runs` is how much was tried, `violations` what broke a promise, `controls` names the controls that failed as they
+    must, `survivors` those that did not.
+    """
+
+    name: str
+    runs: int = 0
+    violations: list[str] = []
+    seconds: float = 0.0
+    seed: int = 0
+    controls: list[str] = []
+    survivors: list[str] = []
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no promise was broken and every control failed."""
+        return not self.violations and not self.survivors
+
+    def line(self, unit: str) -> str:
+        """Return the result as one line."""
+        rate = self.runs / self.seconds if self.seconds else 0.0
+        verdict = "ok" if self.is_good else "FAILED"
+        controls = ""
+        if self.controls or self.survivors:
+            controls = (
+                f", {len(self.controls)} of {len(self.controls) + len(self.survivors)} controls failed as they must"
+            )
+        return (
+            f"{self.name}: {verdict}: {self.runs} {unit} in {self.seconds:.1f} s ({rate:.0f}/s), "
+            f"{len(self.violations)} violations, seed {self.seed}{controls}"
+        )
+
+    def as_json(self) -> str:
+        """Return the result for machines."""
+        return msgspec.json.encode(
+            {
+                "name": self.name,
+                "runs": self.runs,
+                "violations": len(self.violations),
+                "seconds": round(self.seconds, 3),
+                "seed": self.seed,
+                "controls": {"failed_as_they_must": self.controls, "survived": self.survivors},
+            }
+        ).decode()
+
+
+class Progress:
+    """A line on the terminal that says how far a tool is; silent where there is no terminal."""
+
+    def __init__(self, name: str, total: int) -> None:
+        """Count to `total`."""
+        self._name = name
+        self._total = max(total, 1)
+        self._begun = time.monotonic()
+        self._is_shown = sys.stderr.isatty()
+        self._write: Callable[[str], object] = sys.stderr.write
+
+    def show(self, done: int) -> None:
+        """Say that `done` are done."""
+        if self._is_shown:
+            filled = round(_WIDTH * min(done / self._total, 1.0))
+            seconds = time.monotonic() - self._begun
+            self._write(
+                f"\r{self._name} [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{self._total} {seconds:.0f} s "
+            )
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._is_shown:
+            self._write("\r\033[K")
+
+
+_WIDTH: Final = 30

@@ -1,0 +1,58 @@
+"""Effects: what activities do to the world, written down where crashes cannot reach, and checked as they happen."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from perdure.authoring.activity_context import Attempt, current_attempt
+from perdure.kernel.identity import RunKey
+from perdure.torture.simulation.world import SimulatedLoop
+
+if TYPE_CHECKING:
+    from perdure.torture.simulation.trial import Trial
+
+__all__ = ["Effect", "perform"]
+
+_DURATIONS = (0.0, 0.0, 0.001, 0.005, 0.05)
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of an activity's body that reached its effect."""
+
+    run_id: str
+    activity: str
+    key: str
+    attempt: int
+    at_most_once: bool
+
+
+async def perform(*, at_most_once: bool = False, seconds: float | None = None) -> Attempt:
+    """Do the effect of the activity that is running: a point, some time, the effect, another point.
+
+    `seconds` is how long the effect takes; None: drawn from the plan's seed. Returns the attempt.
+    """
+    loop = cast("SimulatedLoop", asyncio.get_running_loop())
+    process = loop.process
+    world = process.world
+    trial = cast("Trial", world.trial)
+    attempt = current_attempt()
+    trial.check_planned(attempt)
+    await world.point(process, f"before {attempt.activity}")
+    trial.effects.append(
+        Effect(
+            run_id=attempt.run_id,
+            activity=attempt.activity,
+            key=attempt.idempotency_key,
+            attempt=attempt.attempt,
+            at_most_once=at_most_once,
+        )
+    )
+    await asyncio.sleep(world.random.choice(_DURATIONS) if seconds is None else seconds)
+    await world.point(process, f"after {attempt.activity}")
+    return attempt
+
+
+def run_key_of(attempt: Attempt) -> RunKey:
+    """Return the run key that an attempt's default idempotency key names."""
+    return RunKey(int(attempt.idempotency_key.partition("-")[0], 16))

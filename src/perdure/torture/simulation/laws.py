@@ -1,0 +1,236 @@
+"""The laws that every trial must obey, whatever struck it: each history by itself, the rows, calls and effects."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from perdure.authoring.registry import default_registry
+from perdure.errors import PerdureError
+from perdure.kernel import events as e
+from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey
+from perdure.kernel.replay import Replay
+from perdure.kernel.state import RunState, fold
+from perdure.stores.memory.tables import Run
+from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
+
+if TYPE_CHECKING:
+    from perdure.torture.simulation.trial import Trial
+
+__all__ = ["broken_laws"]
+
+
+def broken_laws(trial: "Trial") -> list[str]:
+    """Return a sentence for each law that the trial broke."""
+    found: list[str] = []
+    for run_key, run in trial.database.runs.items():
+        history = trial.tables.history(run_key)
+        found += (f"run {run.ref}: {what}" for what in _history_laws(trial, run_key, run, history))
+    return [*found, *_result_laws(trial), *_call_laws(trial), *_effect_laws(trial), *_session_laws(trial)]
+
+
+# --- one history -------------------------------------------------------------------------------------------------
+
+
+def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[RecordedEvent]) -> Iterator[str]:
+    if [recorded.sequence for recorded in history] != list(range(1, len(history) + 1)):
+        yield "its history has gaps"
+        return
+    if any(later.at < earlier.at for earlier, later in pairwise(history)):
+        yield "its time runs backwards"
+    try:
+        state = fold(RunState(), history)
+    except PerdureError as error:
+        yield f"its history is not legal: {error}"
+        return
+    yield from _row_laws(run, state)
+    yield from _ending_laws(history)
+    yield from _operation_laws(history)
+    yield from _timer_laws(trial, history)
+    yield from _backoff_laws(history)
+    yield from _compensation_laws(history)
+    yield from _replay_laws(history)
+    recoveries = sum(1 for recorded in history if type(recorded.event) is e.RecoveryStarted)
+    if recoveries > len(trial.plan.strikes) * 2:
+        yield f"it was recovered {recoveries} times after {len(trial.plan.strikes)} strikes"
+    if run_key in trial.database.waiting and run.status.is_closed:
+        yield "it is closed and still waits to be claimed"
+
+
+def _row_laws(run: Run, state: RunState) -> Iterator[str]:
+    pairs = {
+        "sequence": (run.sequence, state.sequence),
+        "status": (run.status, state.status),
+        "stage": (run.stage, state.stage),
+        "progress": (run.progress, state.progress),
+        "priority": (run.priority, state.priority),
+        "labels": (run.labels, state.labels),
+        "updated_at": (run.updated_at, state.updated_at),
+        "started_at": (run.started_at, state.started_at),
+        "closed_at": (run.closed_at, state.closed_at),
+    }
+    for name, (in_row, in_history) in pairs.items():
+        if in_row != in_history:
+            yield f"its row says {name} {in_row!r}, its history {in_history!r}"
+    if run.owner is not None and run.status.is_closed:
+        yield f"it is closed and still owned by session {run.owner}"
+
+
+def _ending_laws(history: list[RecordedEvent]) -> Iterator[str]:
+    endings = [recorded.sequence for recorded in history if type(recorded.event) in _ENDINGS]
+    if endings and endings != [len(history)]:
+        yield f"something follows its end: endings at {endings} of {len(history)} events"
+    cancels = sum(1 for recorded in history if type(recorded.event) is e.RunCancelRequested)
+    if cancels > 1:
+        yield f"its cancellation was recorded {cancels} times"
+
+
+_ENDINGS: Final = frozenset({e.RunCompleted, e.RunFailed, e.RunCancelled, e.RunTerminated, e.RunContinued})
+
+
+def _operation_laws(history: list[RecordedEvent]) -> Iterator[str]:
+    outcomes = Counter(
+        recorded.event.operation  # type: ignore[attr-defined]  # all of these have one
+        for recorded in history
+        if type(recorded.event) in _OUTCOMES
+    )
+    begun = {
+        recorded.event.operation: type(recorded.event).__name__
+        for recorded in history
+        if isinstance(recorded.event, e.ActivityScheduled | e.TimerStarted | e.ChildRequested)
+    }
+    for operation, count in outcomes.items():
+        if count > 1:
+            yield f"operation {operation} has {count} outcomes"
+        if operation not in begun:
+            yield f"operation {operation} has an outcome and was never begun"
+    if type(history[-1].event) in _ENDINGS:
+        for operation, kind in begun.items():
+            if operation not in outcomes:
+                yield f"operation {operation} ({kind}) has no outcome at the end"
+
+
+_OUTCOMES: Final = frozenset(
+    {
+        e.ActivityCompleted,
+        e.ActivityFailed,
+        e.ActivityTimedOut,
+        e.ActivityCancelled,
+        e.TimerFired,
+        e.TimerCancelled,
+        e.ChildCompleted,
+        e.ChildFailed,
+        e.ChildCancelled,
+    }
+)
+
+
+def _timer_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
+    due = {r.event.operation: r.event.due_at for r in history if isinstance(r.event, e.TimerStarted)}
+    latest = _PATIENCE_MICROSECONDS + trial.world.disturbed_microseconds
+    latest += len(trial.plan.strikes) * _LEASE_MICROSECONDS
+    for recorded in history:
+        if isinstance(recorded.event, e.TimerFired):
+            lateness = recorded.at - due[recorded.event.operation]
+            if lateness < 0:
+                yield f"timer {recorded.event.operation} fired {-lateness} microseconds early"
+            elif lateness > latest:
+                yield f"timer {recorded.event.operation} fired {lateness / 1_000_000:g} s late"
+
+
+_PATIENCE_MICROSECONDS: Final = 1_000_000
+_LEASE_MICROSECONDS: Final = 21_000_000
+
+
+def _backoff_laws(history: list[RecordedEvent]) -> Iterator[str]:
+    activities = {r.event.operation: r.event.activity for r in history if isinstance(r.event, e.ActivityScheduled)}
+    for recorded in history:
+        if isinstance(recorded.event, e.ActivityAttemptFailed):
+            expected = BACKOFFS_MICROSECONDS.get(activities[recorded.event.operation])
+            delay = recorded.event.next_attempt_at - recorded.at
+            if expected is not None and delay != expected:
+                yield f"operation {recorded.event.operation} is tried again after {delay} microseconds, not {expected}"
+
+
+def _compensation_laws(history: list[RecordedEvent]) -> Iterator[str]:
+    finished: dict[int, int] = {
+        r.event.operation: r.sequence for r in history if isinstance(r.event, e.ActivityCompleted)
+    }
+    batches: dict[int, list[int]] = {}
+    for recorded in history:
+        if isinstance(recorded.event, e.CompensationStepCompleted):
+            batches.setdefault(recorded.event.operation, []).append(recorded.event.compensates)
+    undoings = Counter(
+        recorded.event.compensates
+        for recorded in history
+        if isinstance(recorded.event, e.ActivityScheduled) and recorded.event.compensates
+    )
+    for operation, count in undoings.items():
+        if count > 1:
+            yield f"operation {operation} was undone {count} times"
+    for batch in batches.values():
+        undone = [finished[operation] for operation in batch if operation in finished]
+        if undone != sorted(undone, reverse=True) or len(set(batch)) != len(batch):
+            yield f"it compensated operations {batch}, not newest first and once each"
+
+
+def _replay_laws(history: list[RecordedEvent]) -> Iterator[str]:
+    created = history[0].event
+    if not isinstance(created, e.RunCreated):
+        yield "its history does not begin with its creation"
+        return
+    replay = Replay(CoroutineProgram(default_registry.workflow(created.workflow).entry(), created))
+    try:
+        replay.take(history)
+        replay.finish()
+    except PerdureError as error:
+        yield f"its history is not replayed: {error}"
+    finally:
+        replay.feed.program.close()
+
+
+# --- calls, effects, sessions ------------------------------------------------------------------------------------
+
+
+def _result_laws(trial: "Trial") -> Iterator[str]:
+    for run_id, result in trial.workload.results.items():
+        endings = trial.tables.events(run_id)[-1:]
+        ending = endings[0] if endings else None
+        returned = bytes(ending.result).decode() if isinstance(ending, e.RunCompleted) else type(ending).__name__
+        if returned != result:
+            yield f"run {run_id} returned {returned}, not {result}"
+
+
+def _call_laws(trial: "Trial") -> Iterator[str]:
+    progress = trial.progress
+    for call in trial.calls:
+        if call.name in progress.acknowledged and not call.is_done(trial.tables):
+            yield f"the call {call.name!r} was acknowledged and is lost"
+        if call.name.startswith("signal "):
+            copies = trial.tables.signal_copies(call.run_id, call.name.removeprefix("signal "))
+            if copies > 1:
+                yield f"{call.name} arrived {copies} times"
+
+
+def _effect_laws(trial: "Trial") -> Iterator[str]:
+    counts = Counter((effect.key, effect.attempt, effect.activity, effect.run_id) for effect in trial.effects)
+    for effect in trial.effects:
+        if effect.at_most_once and counts[effect.key, effect.attempt, effect.activity, effect.run_id] > 1:
+            yield f"run {effect.run_id}: the at-most-once attempt {effect.attempt} of {effect.activity} had two effects"
+    if not trial.plan.strikes:
+        for (_, attempt, activity, run_id), count in counts.items():
+            if count > 1:
+                yield f"run {run_id}: undisturbed, attempt {attempt} of {activity} had {count} effects"
+
+
+def _session_laws(trial: "Trial") -> Iterator[str]:
+    database = trial.database
+    for run in database.runs.values():
+        if run.owner is not None and run.owner not in database.sessions:
+            yield f"run {run.ref} is owned by session {run.owner}, which is gone"
+    for (run_key, message_id), position in database.message_ids.items():
+        entry = database.inboxes.get(run_key, {}).get(position)
+        if entry is None or entry.message_id != message_id:
+            yield f"the inbox remembers message {message_id} at {position}, which is not there"

@@ -1,0 +1,123 @@
+"""Plans: what strikes a workload, at which points, under which seed. A plan is one line of text, and back."""
+
+import random
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from perdure.errors import InvalidArgumentError
+
+__all__ = ["Plan", "Strike", "StrikeKind", "parse_plan", "random_plans", "single_crashes"]
+
+
+class StrikeKind(StrEnum):
+    """What befalls the process that passes a point.
+
+    `crash`: it dies at once. `pause`: it stands still, past its lease if long enough. `outage`: the store takes no
+    writes for a while. `restart`: its engine is closed in an orderly way and opened again.
+    """
+
+    CRASH = "crash"
+    PAUSE = "pause"
+    OUTAGE = "outage"
+    RESTART = "restart"
+
+
+class Strike(msgspec.Struct, frozen=True, kw_only=True):
+    """One strike: at the point number `at`, counted from 0; `seconds` until the process (or the store) is back."""
+
+    kind: StrikeKind
+    at: int
+    seconds: float = 0.5
+
+    def __str__(self) -> str:
+        """Render as ``crash@12:0.5``."""
+        return f"{self.kind}@{self.at}:{self.seconds:g}"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial: `workload` with `workers` engines, and its client in a process of its own unless `is_embedded`."""
+
+    workload: str
+    seed: int
+    workers: int = 1
+    is_embedded: bool = True
+    strikes: tuple[Strike, ...] = ()
+
+    def __str__(self) -> str:
+        """Render as one word: ``sequential/7/2e/crash@3:0.5,pause@9:20``."""
+        place = "e" if self.is_embedded else "c"
+        return f"{self.workload}/{self.seed}/{self.workers}{place}/{','.join(map(str, self.strikes))}"
+
+
+_PLAN: Final = re.compile(r"(?P<workload>\w+)/(?P<seed>\d+)/(?P<workers>\d+)(?P<place>[ec])/(?P<strikes>.*)")
+_STRIKE: Final = re.compile(r"(?P<kind>\w+)@(?P<at>\d+):(?P<seconds>[\d.]+)")
+
+
+def parse_plan(text: str) -> Plan:
+    """Read a plan back from its line. Raises InvalidArgumentError for anything else.
+
+    >>> str(parse_plan("signals/3/2c/crash@5:0.5"))
+    'signals/3/2c/crash@5:0.5'
+    """
+    found = _PLAN.fullmatch(text)
+    if found is None:
+        raise InvalidArgumentError(f"{text!r} is no plan; one looks like signals/3/2c/crash@5:0.5")
+    strikes = tuple(
+        Strike(kind=StrikeKind(strike["kind"]), at=int(strike["at"]), seconds=float(strike["seconds"]))
+        for strike in _STRIKE.finditer(found["strikes"])
+    )
+    return Plan(
+        workload=found["workload"],
+        seed=int(found["seed"]),
+        workers=int(found["workers"]),
+        is_embedded=found["place"] == "e",
+        strikes=strikes,
+    )
+
+
+def single_crashes(plan: Plan, points: int) -> Iterator[Plan]:
+    """Yield `plan` with one crash at each of `points` points, and with a second one soon after each."""
+    for at in range(points):
+        yield msgspec.structs.replace(plan, strikes=(Strike(kind=StrikeKind.CRASH, at=at),))
+    for at in range(points):
+        for gap in _GAPS:
+            pair = (Strike(kind=StrikeKind.CRASH, at=at), Strike(kind=StrikeKind.CRASH, at=at + gap))
+            yield msgspec.structs.replace(plan, strikes=pair)
+
+
+_GAPS: Final = (1, 2, 3, 5)
+
+
+def random_plans(workload: str, points: int, *, seed: int) -> Iterator[Plan]:
+    """Yield plans for ever: other latencies, one to three workers, up to four strikes of any kind."""
+    chance = random.Random(f"{workload}/{seed}")
+    while True:
+        workers = chance.choice((1, 1, 2, 3))
+        yield Plan(
+            workload=workload,
+            seed=chance.randrange(1_000_000_000),
+            workers=workers,
+            is_embedded=chance.random() < _EMBEDDED_SHARE,
+            strikes=tuple(_strike(chance, points) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
+        )
+
+
+_EMBEDDED_SHARE: Final = 0.6
+
+
+def _strike(chance: random.Random, points: int) -> Strike:
+    kind = chance.choice(_KINDS)
+    return Strike(kind=kind, at=chance.randrange(max(points, 1) * 5 // 4 + 1), seconds=chance.choice(_LENGTHS[kind]))
+
+
+_KINDS: Final = (StrikeKind.CRASH,) * 5 + (StrikeKind.PAUSE,) * 2 + (StrikeKind.OUTAGE, StrikeKind.RESTART)
+_LENGTHS: Final = {
+    StrikeKind.CRASH: (0.01, 0.5, 2.0),
+    StrikeKind.PAUSE: (0.5, 16.0, 25.0, 40.0),
+    StrikeKind.OUTAGE: (0.3, 3.0, 20.0),
+    StrikeKind.RESTART: (0.01, 1.0),
+}

@@ -1,0 +1,226 @@
+"""The client program of a trial: calls in order, each made until it is acknowledged, also across its own death.
+
+What a careful client would do is done here: a call whose answer was lost is not repeated blindly; first the program
+looks whether it took effect. So a struck trial ends with the same calls applied once as an undisturbed one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVarTuple
+
+from perdure.authoring.signals import Signal
+from perdure.authoring.workflow import Workflow
+from perdure.client.client import Client
+from perdure.engine import Engine
+from perdure.errors import RunClosedError, RunError, RunNotFoundError, StoreError
+from perdure.kernel import events as e
+from perdure.kernel.priority import Priority
+from perdure.torture.simulation.tables import Tables
+
+__all__ = ["Call", "Progress", "cancel", "drive", "resume", "send", "set_priority", "start", "suspend", "terminate"]
+
+Ts = TypeVarTuple("Ts")
+Question = Callable[[Tables], bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call. It is made when `when` answers yes; `is_done` tells whether it took effect.
+
+    `may_be_refused`: the run may have ended before.
+    """
+
+    name: str
+    run_id: str
+    perform: Callable[[Client], Awaitable[object]]
+    is_done: Question
+    when: Question
+    may_be_refused: bool = False
+
+
+class Progress:
+    """How far the program came; it survives its process, as a client's own database would."""
+
+    def __init__(self) -> None:
+        """Nothing is done."""
+        self.attempted: set[str] = set()
+        self.acknowledged: set[str] = set()
+        self.refused: set[str] = set()
+        self.current = ""
+        self.is_finished = False
+
+
+async def drive(calls: list[Call], progress: Progress, client: Client, tables: Tables) -> None:
+    """Make all calls that are not settled yet, then wait for the end of every run that was started."""
+    for call in calls:
+        if call.name not in progress.acknowledged and call.name not in progress.refused:
+            progress.current = call.name
+            while not call.when(tables):  # noqa: ASYNC110 - it looks into tables, which tell nobody
+                await asyncio.sleep(_LOOK_SECONDS)
+            await _make(call, progress, client, tables)
+    for run_id in dict.fromkeys(call.run_id for call in calls):
+        progress.current = f"result of {run_id}"
+        await _await_result(client, run_id)
+    progress.is_finished = True
+
+
+async def _make(call: Call, progress: Progress, client: Client, tables: Tables) -> None:
+    while True:
+        if call.name in progress.attempted and call.is_done(tables):
+            return
+        progress.attempted.add(call.name)
+        try:
+            await call.perform(client)
+        except StoreError:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            continue
+        except RunClosedError:
+            if not call.may_be_refused:
+                raise
+            progress.refused.add(call.name)
+            return
+        progress.acknowledged.add(call.name)
+        return
+
+
+async def _await_result(client: Client, run_id: str) -> None:
+    while True:
+        try:
+            run = await client.get_run(run_id)
+            await run.result()
+        except (RunError, RunNotFoundError):
+            return
+        except StoreError:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            continue
+        return
+
+
+_LOOK_SECONDS = 0.02
+_PAUSE_SECONDS = 0.2
+
+
+# --- calls -------------------------------------------------------------------------------------------------------
+
+
+def _always(_tables: Tables) -> bool:
+    return True
+
+
+def start(
+    workflow: Workflow[*Ts, Any],
+    *args: *Ts,
+    id: str,
+    when: Question = _always,
+    generation: int = 1,
+    **options: Any,  # noqa: ANN401 - those of `Client.start`
+) -> Call:
+    """Start a run, or (with an id policy among the options) another `generation` of its id.
+
+    With a `request_id` among the options the call is made twice at once.
+    """
+
+    async def perform(client: Client) -> object:
+        if "request_id" not in options:
+            return await client.start(workflow, *args, id=id, **options)
+        return await asyncio.gather(*(client.start(workflow, *args, id=id, **options) for _ in range(2)))
+
+    return Call(
+        name=f"start {id}" if generation == 1 else f"start {id} again",
+        run_id=id,
+        perform=perform,
+        is_done=lambda tables: len(tables.generations(id)) >= generation,
+        when=when,
+    )
+
+
+def send(
+    run_id: str,
+    signal: Signal[Any],
+    body: object,
+    *,
+    message_id: str,
+    when: Question = _always,
+    twice: bool = False,
+    may_be_refused: bool = False,
+) -> Call:
+    """Send a signal; `twice`: send it twice at once under the one id, which must count once.
+
+    Only a program without a worker does so: there both copies meet in the inbox, where the promise holds.
+    """
+
+    async def perform(client: Client) -> object:
+        run = await client.get_run(run_id)
+        times = 2 if twice and isinstance(client, Engine) and not client.worker.is_claiming else 1
+        return await asyncio.gather(*(run.signal(signal, body, request_id=message_id) for _ in range(times)))
+
+    return Call(
+        name=f"signal {message_id}",
+        run_id=run_id,
+        perform=perform,
+        is_done=lambda tables: tables.signal_copies(run_id, message_id) > 0,
+        when=when,
+        may_be_refused=may_be_refused,
+    )
+
+
+def cancel(run_id: str, *, when: Question = _always, grace: Any = None, name: str = "cancel") -> Call:  # noqa: ANN401 - a timedelta or None
+    """Cancel a run, unless it ends before."""
+
+    async def perform(client: Client) -> None:
+        await (await client.get_run(run_id)).cancel("asked to", grace=grace)
+
+    return _message(name, run_id, perform, (e.RunCancelRequested, e.RunCancelled), when)
+
+
+def terminate(run_id: str, *, when: Question = _always) -> Call:
+    """Terminate a run, unless it ends before."""
+
+    async def perform(client: Client) -> None:
+        await (await client.get_run(run_id)).terminate("asked to")
+
+    return _message("terminate", run_id, perform, (e.RunTerminated,), when)
+
+
+def suspend(run_id: str, *, when: Question = _always) -> Call:
+    """Suspend a run."""
+
+    async def perform(client: Client) -> None:
+        await (await client.get_run(run_id)).suspend("asked to")
+
+    return _message("suspend", run_id, perform, (e.RunSuspended,), when)
+
+
+def resume(run_id: str, *, when: Question = _always) -> Call:
+    """Resume a run."""
+
+    async def perform(client: Client) -> None:
+        await (await client.get_run(run_id)).resume()
+
+    return _message("resume", run_id, perform, (e.RunResumed,), when)
+
+
+def set_priority(run_id: str, priority: Priority, *, when: Question = _always) -> Call:
+    """Change a run's priority class."""
+
+    async def perform(client: Client) -> None:
+        await (await client.get_run(run_id)).set_priority(priority)
+
+    return _message("priority", run_id, perform, (e.PriorityChanged,), when)
+
+
+def _message(
+    name: str,
+    run_id: str,
+    perform: Callable[[Client], Awaitable[object]],
+    kinds: tuple[type[e.Event], ...],
+    when: Question,
+) -> Call:
+    def is_done(tables: Tables) -> bool:
+        waiting = any(tables.database.inboxes.get(run.run_key) for run in tables.generations(run_id))
+        return waiting or any(tables.count(run_id, kind) for kind in kinds)
+
+    return Call(
+        name=f"{name} {run_id}", run_id=run_id, perform=perform, is_done=is_done, when=when, may_be_refused=True
+    )

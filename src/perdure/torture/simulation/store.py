@@ -1,0 +1,135 @@
+"""The store of a simulated process: the memory store with latencies, outages, points, and a look at every commit."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from perdure.errors import StoreUnavailableError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Applied, Outcome, Release, Transition, Write
+from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
+from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.torture.simulation.world import Process
+
+__all__ = ["SimulatedStore"]
+
+
+class SimulatedStore(MemoryStore):
+    """A session of a simulated process. Calls take time before and after they have their effect."""
+
+    def __init__(self, database: MemoryDatabase, process: Process) -> None:
+        """Open sessions on `database` for `process`."""
+        super().__init__(database, gate=_Gate(database, process))
+        self._process = process
+
+    async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
+        """See `RunStore.open`."""
+        self._refuse_during_outage()
+        self.on_changes = on_changes
+        return await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
+
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+        """See `RunStore.claim`."""
+        await self._lag()
+        self._refuse_during_outage()
+        claimed = await super().claim(now=now, limit=limit, workflows=workflows)
+        await self._lag()
+        return claimed
+
+    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+        """See `RunStore.next_wake_at`."""
+        await self._lag()
+        found = await super().next_wake_at(workflows=workflows)
+        await self._lag()
+        return found
+
+    async def renew_lease(self, *, now: Timestamp) -> bool:
+        """See `RunStore.renew_lease`."""
+        await self._lag()
+        self._refuse_during_outage()
+        kept = await super().renew_lease(now=now)
+        await self._lag()
+        return kept
+
+    async def free_expired(self, *, now: Timestamp) -> int:
+        """See `RunStore.free_expired`."""
+        await self._lag()
+        self._refuse_during_outage()
+        return await super().free_expired(now=now)
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """See `RunStore.read_history`."""
+        page = await super().read_history(run_key, after=after, limit=limit)
+        await self._lag()
+        return page
+
+    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        """See `RunStore.read_inbox`."""
+        await self._lag()
+        entries = await super().read_inbox(run_key, limit=limit)
+        await self._lag()
+        return entries
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        """See `RunStore.find`."""
+        found = await super().find(ref, latest=latest)
+        await self._lag()
+        return found
+
+    async def _lag(self) -> None:
+        seconds = self._process.world.lag_seconds()
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _refuse_during_outage(self) -> None:
+        _refuse_during_outage(self._process)
+
+
+class _Gate:
+    """Every commit passes a point before and after it is applied, takes its time, and is looked at."""
+
+    def __init__(self, database: MemoryDatabase, process: Process) -> None:
+        self._database = database
+        self._process = process
+        self._writes: Sequence[Write] = ()
+
+    async def before(self, worker: WorkerId, writes: Sequence[Write]) -> None:
+        """See `CommitGate.before`."""
+        del worker
+        world = self._process.world
+        await world.point(self._process, "before commit")
+        await asyncio.sleep(world.lag_seconds())
+        _refuse_during_outage(self._process)
+        self._writes = writes
+
+    async def after(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> None:
+        """See `CommitGate.after`."""
+        world = self._process.world
+        world.has_changed = True
+        released = {write.run_key for write in self._writes if type(write) is Release}
+        for write, outcome in zip(self._writes, outcomes, strict=True):
+            if type(write) is Transition and type(outcome) is Applied and write.run_key not in released:
+                self._check_ownership(worker, write)
+        await world.point(self._process, "after commit")
+        seconds = world.lag_seconds()
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _check_ownership(self, worker: WorkerId, write: Transition) -> None:
+        """Say the rule of fencing once more, where a slip in the store's own check would show."""
+        run = self._database.runs.get(write.run_key)
+        if run is None:
+            return
+        owner_allowed = run.owner == worker or (run.owner is None and run.status.is_closed)
+        if run.fencing_token != write.fencing_token or not owner_allowed:
+            self._process.world.findings.append(
+                f"run {run.ref}: a transition under token {write.fencing_token} of session {worker} was applied, "
+                f"though the row holds token {run.fencing_token} and owner {run.owner}"
+            )
+
+
+def _refuse_during_outage(process: Process) -> None:
+    world = process.world
+    if world.now_microseconds < world.unavailable_until:
+        raise StoreUnavailableError("the simulated store takes no writes at the moment; nothing was saved")

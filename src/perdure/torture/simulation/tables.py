@@ -1,0 +1,82 @@
+"""A look into the tables of a trial, past the engine: rows, decoded histories, states folded from them."""
+
+from perdure.kernel import events as e
+from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.identity import RunKey
+from perdure.kernel.messages import SignalMessage, decode_message
+from perdure.kernel.state import RunState
+from perdure.stores.memory import MemoryDatabase
+from perdure.stores.memory.tables import Run
+
+__all__ = ["Tables"]
+
+
+class Tables:
+    """The tables of one database. Decoded events are kept, so that looking often is cheap."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        """Look at `database`."""
+        self.database = database
+        self._histories: dict[RunKey, list[RecordedEvent]] = {}
+        self._states: dict[RunKey, RunState] = {}
+
+    def forget(self) -> None:
+        """Decode everything anew, after the tables were changed by hand."""
+        self._histories.clear()
+        self._states.clear()
+
+    def generations(self, run_id: str) -> list[Run]:
+        """Return the rows of a run, oldest generation first."""
+        found = self.database.generations.get(("default", run_id), {})
+        return [self.database.runs[key] for _, key in sorted(found.items())]
+
+    def history(self, run_key: RunKey) -> list[RecordedEvent]:
+        """Return all events of one generation."""
+        rows = self.database.events.get(run_key, [])
+        known = self._histories.setdefault(run_key, [])
+        for row in rows[len(known) :]:
+            known.append(decode_event(*row))
+        return known
+
+    def events(self, run_id: str) -> list[e.Event]:
+        """Return all events of a run, over all its generations."""
+        return [recorded.event for run in self.generations(run_id) for recorded in self.history(run.run_key)]
+
+    def count(self, run_id: str, kind: type[e.Event], *, name: str | None = None) -> int:
+        """Return how many events of a kind (with this `name`) a run has."""
+        return sum(
+            1
+            for event in self.events(run_id)
+            if type(event) is kind and (name is None or getattr(event, "name", None) == name)
+        )
+
+    def is_closed(self, run_id: str) -> bool:
+        """Whether a run exists and its last generation has ended."""
+        generations = self.generations(run_id)
+        return bool(generations) and generations[-1].status.is_closed
+
+    def signal_copies(self, run_id: str, message_id: str) -> int:
+        """Return how often a signal of this id stands in a run's histories and inboxes: once if all is well."""
+        received = sum(
+            1 for event in self.events(run_id) if type(event) is e.SignalReceived and event.message_id == message_id
+        )
+        return received + sum(
+            1
+            for run in self.generations(run_id)
+            for entry in self.database.inboxes.get(run.run_key, {}).values()
+            if _names(entry.data, message_id)
+        )
+
+    def state_at(self, run_key: RunKey, sequence: int) -> RunState:
+        """Return the state folded from the first `sequence` events."""
+        state = self._states.get(run_key)
+        if state is None or state.sequence > sequence:
+            state = self._states[run_key] = RunState()
+        for recorded in self.history(run_key)[state.sequence : sequence]:
+            state.record(recorded.event, recorded.at)
+        return state
+
+
+def _names(data: bytes, message_id: str) -> bool:
+    message = decode_message(data)
+    return isinstance(message, SignalMessage) and message.message_id == message_id

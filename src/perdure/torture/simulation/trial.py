@@ -1,0 +1,326 @@
+"""A trial: one workload under one plan, from an empty database to a verdict."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from perdure.authoring.activity_context import Attempt
+from perdure.configuration import Settings
+from perdure.engine import Engine
+from perdure.errors import StoreError
+from perdure.execution.worker import Worker
+from perdure.kernel import events as e
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunRef
+from perdure.ports.store import Changes
+from perdure.stores.memory import MemoryDatabase
+from perdure.torture.simulation.canon import Canon, canonical
+from perdure.torture.simulation.effects import Effect, run_key_of
+from perdure.torture.simulation.laws import broken_laws
+from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
+from perdure.torture.simulation.program import Call, Progress, drive
+from perdure.torture.simulation.store import SimulatedStore
+from perdure.torture.simulation.tables import Tables
+from perdure.torture.simulation.workloads import WORKLOADS
+from perdure.torture.simulation.world import Process, World
+
+__all__ = ["Trial", "Verdict", "run_trial"]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a trial: how many points it had, its tables in canonical form, and all that is wrong."""
+
+    points: int
+    canon: Canon
+    findings: tuple[str, ...]
+
+
+def run_trial(plan: Plan, expected: Canon | None = None) -> Verdict:
+    """Run a plan. With `expected` the tables must be equal to those, as far as the workload promises."""
+    trial = Trial(plan)
+    try:
+        return trial.run(expected)
+    finally:
+        trial.dispose()
+
+
+class Trial:
+    """The parts of one trial, and the glue between them."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Prepare; nothing runs yet."""
+        self.plan = plan
+        self.workload = WORKLOADS[plan.workload]
+        self.world = World(plan)
+        self.world.trial = self
+        self.world.on_strike = self._struck
+        self.database = MemoryDatabase()
+        self.tables = Tables(self.database)
+        self.progress = Progress()
+        self.effects: list[Effect] = []
+        self.calls: list[Call] = self.workload.program(random.Random(plan.seed))
+        self.settings = _settings(random.Random(plan.seed), is_undisturbed=plan.workers == 1 and not plan.strikes)
+        self._hosts: dict[str, _Host] = {}
+        self._lives = 0
+        self._workers: list[Worker] = []
+
+    def run(self, expected: Canon | None) -> Verdict:
+        """Let everything happen, then judge."""
+        names = [f"worker{number}" for number in range(self.plan.workers)]
+        for name in names:
+            self._boot(name, is_client=False)
+        if not self.plan.is_embedded:
+            self._boot("client", is_client=True)
+        world = self.world
+        finished = world.run(self._is_done)
+        if finished:
+            self._come_to_rest()
+        else:
+            world.findings.append(self._stuck())
+        canon = canonical(self.tables, in_order=self.workload.in_order)
+        if finished:
+            world.findings += broken_laws(self)
+            if expected is not None and self._is_compared:
+                world.findings += canon.differences(expected)
+        return Verdict(points=world.points, canon=canon, findings=tuple(dict.fromkeys(world.findings)))
+
+    @property
+    def _is_compared(self) -> bool:
+        is_paused = any(strike.kind is StrikeKind.PAUSE for strike in self.plan.strikes)
+        return self.workload.is_compared and not (self.workload.is_timed and is_paused)
+
+    def dispose(self) -> None:
+        """Let go of every process."""
+        for process in self.world.processes:
+            process.dispose()
+        for worker in self._workers:
+            for run in worker.active.values():
+                run.feed.program.close()
+
+    # --- the course ----------------------------------------------------------------------------------------------
+
+    def _boot(self, name: str, *, is_client: bool) -> None:
+        self._lives += 1
+        process = self.world.add(f"{name}.{self._lives}", is_client=is_client)
+        host = self._hosts[name] = _Host(self, process, name)
+        host.main = process.start(host.live())
+
+    def _is_done(self) -> bool:
+        runs = self.database.runs.values()
+        return (
+            self.progress.is_finished
+            and all(run.status.is_closed for run in runs)
+            and not any(process.is_paused for process in self.world.processes if not process.is_dead)
+        )
+
+    def _come_to_rest(self) -> None:
+        """Let what is late arrive, then close every engine in an orderly way."""
+        world = self.world
+        rest_at = world.now_microseconds + _REST_MICROSECONDS
+        world.later(_REST_MICROSECONDS / 1_000_000, self._look)
+        world.run(lambda: world.now_microseconds >= rest_at)
+        living = [host for host in self._hosts.values() if host.engine is not None and not host.process.is_dead]
+        for host in living:
+            if host.engine is not None and host.engine.worker.dispatcher.running:
+                world.findings.append(f"{host.process.name}: activities run although every run has ended")
+        closings = [host.process.start(host.close()) for host in living]
+        for task in closings:
+            task.add_done_callback(self._look)
+        world.has_changed = True
+        if not world.run(lambda: all(task.done() for task in closings)):
+            world.findings.append("an engine did not close")
+
+    def remember(self, worker: Worker) -> None:
+        """Note a worker whose runs in memory must be let go of in the end, also if its process died."""
+        self._workers.append(worker)
+
+    def _look(self, _done: object = None) -> None:
+        self.world.has_changed = True
+
+    def _stuck(self) -> str:
+        open_runs = ", ".join(
+            f"{run.ref} {run.status} (event {run.sequence}, owner {run.owner}, wake_at {run.wake_at}, "
+            f"inbox {len(self.database.inboxes.get(run.run_key, {}))})"
+            for run in self.database.runs.values()
+            if not run.status.is_closed
+        )
+        client = (
+            "the client has finished" if self.progress.is_finished else f"the client waits: {self.progress.current}"
+        )
+        return f"the trial did not finish; {client}; open runs: {open_runs or 'none'}"
+
+    def _struck(self, process: Process, strike: Strike) -> None:
+        world = self.world
+        name = process.name.partition(".")[0]
+        host = self._hosts[name]
+        match strike.kind:
+            case StrikeKind.CRASH:
+                # Sometimes nobody notices the death: then only the end of its lease frees its runs.
+                if world.random.random() < _NOTICED_SHARE:
+                    host.die_visibly()
+                world.later(strike.seconds, lambda: self._boot(name, is_client=process.is_client))
+            case StrikeKind.RESTART:
+                host.restart(strike.seconds)
+            case StrikeKind.PAUSE | StrikeKind.OUTAGE:
+                pass
+        for delay in _SAFETY_CHECKS_SECONDS:
+            world.later(strike.seconds + delay, self._check_for_news)
+
+    def _check_for_news(self) -> None:
+        """Do what a store does now and then in case a notice was lost, as one is when its sender dies."""
+        for host in self._hosts.values():
+            if host.engine is not None and not host.process.is_dead:
+                host.process.loop.call_soon(host.store.on_changes, Changes(everything=True))
+
+    # --- checks while it runs ------------------------------------------------------------------------------------
+
+    def check_planned(self, attempt: Attempt) -> None:
+        """Check that what an activity is about to do is durable as a plan, and not yet done."""
+        run_key = run_key_of(attempt)
+        run = self.database.runs.get(run_key)
+        if run is None:
+            self._find(attempt, "has an effect, but its run does not exist")
+            return
+        failed, is_scheduled, is_settled, is_started = 0, False, False, False
+        for recorded in self.tables.history(run_key):
+            event = recorded.event
+            if getattr(event, "operation", 0) != attempt.operation:
+                continue
+            kind = type(event)
+            failed += kind is e.ActivityAttemptFailed
+            is_scheduled |= kind is e.ActivityScheduled
+            is_settled |= kind is e.ActivityCompleted or kind is e.ActivityFailed
+            is_started |= isinstance(event, e.ActivityAttemptStarted) and event.attempt == attempt.attempt
+        if not is_scheduled:
+            self._find(attempt, "has an effect before it is durable that it was called")
+        if attempt.activity.endswith("once") and not is_started:
+            self._find(attempt, "has an effect before the start of this at-most-once attempt is durable")
+        if run.fencing_token == attempt.fencing_token and run.owner is not None:
+            if is_settled:
+                self._find(attempt, "has an effect after its outcome was recorded")
+            elif attempt.attempt != failed + 1:
+                self._find(attempt, f"has an effect after {failed} failed attempts")
+
+    def _find(self, attempt: Attempt, what: str) -> None:
+        self.world.findings.append(
+            f"run {attempt.run_id}: activity {attempt.activity} (operation {attempt.operation}, attempt "
+            f"{attempt.attempt}) {what}"
+        )
+
+    def compare_live_state(self, worker: Worker, ref: RunRef, events: Sequence[RecordedEvent]) -> None:
+        """Check that a run's state in memory is what its durable history folds to."""
+        generations = self.database.generations.get((ref.namespace, ref.id), {})
+        run_key = generations.get(ref.generation)
+        run = None if run_key is None else worker.active.get(run_key)
+        if not events or run is None or run_key is None or run.state.sequence != events[-1].sequence:
+            return  # dropped while it was committed: what is durable is published, and nobody goes on from it
+        folded = self.tables.state_at(run_key, run.state.sequence)
+        if folded != run.state:
+            self.world.findings.append(
+                f"run {ref}: its state in memory at event {run.state.sequence} is not its history's"
+            )
+
+
+class _Host:
+    """A process' main program: an engine, and perhaps the client program beside it."""
+
+    def __init__(self, trial: Trial, process: Process, name: str) -> None:
+        self.trial = trial
+        self.process = process
+        self.name = name
+        self.engine: Engine | None = None
+        self.store = SimulatedStore(trial.database, process)
+        self.main: asyncio.Task[None] | None = None
+        self._restart: asyncio.Event | None = None
+        self._pause_seconds = 0.0
+        self._client: asyncio.Task[None] | None = None
+
+    async def live(self) -> None:
+        trial = self.trial
+        while not self.process.is_dead:
+            self._restart = asyncio.Event()
+            engine = Engine(
+                self.store,
+                settings=trial.settings,
+                name=self.process.name,
+                works=not self.process.is_client,
+                clock=trial.world,
+            )
+            try:
+                await engine.__aenter__()
+            except StoreError:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                self.store = SimulatedStore(trial.database, self.process)
+                continue
+            worker = engine.worker
+            trial.remember(worker)
+            worker.listeners.append(partial(trial.compare_live_state, worker))
+            self.engine = engine
+            if self._drives and not trial.progress.is_finished:
+                self._client = self.process.start(self._drive(engine))
+            await self._restart.wait()
+            await self.close()
+            await asyncio.sleep(self._pause_seconds)
+            self.store = SimulatedStore(trial.database, self.process)
+
+    @property
+    def _drives(self) -> bool:
+        return self.process.is_client if not self.trial.plan.is_embedded else self.name == "worker0"
+
+    async def _drive(self, engine: Engine) -> None:
+        trial = self.trial
+        try:
+            await drive(trial.calls, trial.progress, engine, trial.tables)
+        except Exception as error:  # noqa: BLE001 - whatever the engine raises to a client that did nothing wrong is a finding
+            trial.world.findings.append(f"client: {trial.progress.current}: {type(error).__name__}: {error}")
+        trial.world.has_changed = True
+
+    async def close(self) -> None:
+        engine, self.engine = self.engine, None
+        if self._client is not None:
+            self._client.cancel()
+            await asyncio.wait({self._client})
+        if engine is not None:
+            self._check_background(engine)
+            await engine.__aexit__(None, None, None)
+
+    def _check_background(self, engine: Engine) -> None:
+        for task in engine.worker._tasks:  # noqa: SLF001 - whether the engine's own tasks live is what is asked
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                self.trial.world.findings.append(f"{task.get_name()} of {self.process.name} died: {task.exception()!r}")
+
+    def die_visibly(self) -> None:
+        session = self.store._session  # noqa: SLF001 - killed from outside, as a process is
+        if session is not None:
+            self.trial.database.kill(session.worker)
+
+    def restart(self, pause_seconds: float) -> None:
+        self._pause_seconds = pause_seconds
+        if self._restart is not None:
+            self._restart.set()
+
+
+def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:
+    """Return settings that drive the engine into its corners, drawn from the plan's seed."""
+    if is_undisturbed:
+        return Settings(idle_seconds=1.0, blocking_seconds=0.0)
+    return Settings(
+        blocking_seconds=0.0,
+        active_runs=chance.choice((1, 2, 100)),
+        idle_seconds=chance.choice((0.05, 1.0, 10.0)),
+        history_page=chance.choice((1, 3, 1_000)),
+        loads_at_once=chance.choice((1, 8)),
+        loop_slots=chance.choice((1, 2, 100)),
+        commit_batch=chance.choice((2, 3, 1_000)),
+        heartbeat_save_seconds=chance.choice((0.1, 10.0)),
+        shutdown_grace_seconds=chance.choice((0.0, 1.0)),
+    )
+
+
+_REST_MICROSECONDS = 2_000_000
+_NOTICED_SHARE = 0.7
+_PAUSE_SECONDS = 0.3
+_SAFETY_CHECKS_SECONDS = (1.0, 3.0)

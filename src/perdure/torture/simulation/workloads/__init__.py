@@ -1,0 +1,13 @@
+"""The workloads: small workflows that together use every part of the engine, each with a client program."""
+
+from typing import Final
+
+from perdure.torture.simulation.workloads import control, steps, together
+from perdure.torture.simulation.workloads.workload import Workload
+
+__all__ = ["WORKLOADS", "Workload"]
+
+WORKLOADS: Final[dict[str, Workload]] = {
+    workload.name: workload for workload in (*steps.WORKLOADS, *control.WORKLOADS, *together.WORKLOADS)
+}
+"""By name."""

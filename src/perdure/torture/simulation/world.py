@@ -1,0 +1,331 @@
+"""The world of a trial: processes with event loops of their own on one virtual clock, and points that are struck."""
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final, TypeVar
+
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
+
+__all__ = ["EPOCH", "Process", "SimulatedLoop", "World"]
+
+T = TypeVar("T")
+
+EPOCH: Final = Timestamp(1_700_000_000_000_000)
+"""When every world begins."""
+
+_MOST_STEPS: Final = 100_000
+_LONGEST_SECONDS: Final = 4_000
+
+
+class World:
+    """Virtual time, processes, and the strikes of one plan. It is also the clock of all engines in it."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Begin at `EPOCH` with no process."""
+        self.plan = plan
+        self.random = random.Random(plan.seed)
+        self.now_microseconds = 0
+        self.processes: list[Process] = []
+        self.points = 0
+        self.point_names: list[str] = []
+        self.findings: list[str] = []
+        self.disturbed_microseconds = 0
+        self.has_changed = True
+        self.unavailable_until = 0
+        self._strikes: dict[int, Strike] = {strike.at: strike for strike in plan.strikes}
+        self._timers: list[tuple[int, int, Process, asyncio.TimerHandle | None, Callable[[], None] | None]] = []
+        self._ticket = 0
+        self._steps = 0
+        self.trial: object = None
+        self.on_strike: Callable[[Process, Strike], None] = lambda _process, _strike: None
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def now(self) -> Timestamp:
+        """Return the virtual instant: see `perdure.ports.clock.Clock`."""
+        return Timestamp(EPOCH + self.now_microseconds)
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call back after a virtual while, outside of any process."""
+        self._push(self.now_microseconds + round(seconds * MICROSECONDS_PER_SECOND), _NOBODY, None, callback)
+
+    def arm(self, process: "Process", handle: asyncio.TimerHandle) -> None:
+        """Have a timer of a process' loop run when it is due."""
+        self._push(round(handle.when() * MICROSECONDS_PER_SECOND), process, handle, None)
+
+    def _push(
+        self, at: int, process: "Process", handle: asyncio.TimerHandle | None, callback: Callable[[], None] | None
+    ) -> None:
+        self._ticket += 1
+        heapq.heappush(self._timers, (max(at, self.now_microseconds), self._ticket, process, handle, callback))
+
+    # --- the course of events ------------------------------------------------------------------------------------
+
+    def run(self, is_done: Callable[[], bool]) -> bool:
+        """Run all processes until `is_done`; return False if nothing more happens or it takes too long."""
+        outer = asyncio._get_running_loop()  # noqa: SLF001 - the pair that asyncio documents for loop implementers
+        try:
+            while True:
+                if self.has_changed:
+                    self.has_changed = False
+                    if is_done():
+                        return True
+                runnable = [process for process in self.processes if process.is_runnable]
+                if runnable:
+                    chosen = runnable[0] if len(runnable) == 1 else self.random.choice(runnable)
+                    self._steps += chosen.turn()
+                elif not self._timers or self.now_microseconds > _LONGEST_SECONDS * MICROSECONDS_PER_SECOND:
+                    return is_done()
+                else:
+                    self._pass_time()
+                if self._steps > _MOST_STEPS:
+                    self.findings.append(f"the trial did not come to rest within {_MOST_STEPS} callbacks")
+                    return False
+        finally:
+            asyncio._set_running_loop(outer)  # noqa: SLF001
+
+    def _pass_time(self) -> None:
+        timers = self._timers
+        self.now_microseconds = now = timers[0][0]
+        while timers and timers[0][0] <= now:
+            _, _, process, handle, callback = heapq.heappop(timers)
+            if callback is not None:
+                callback()
+            elif handle is not None and not handle.cancelled() and not process.is_dead:
+                process.ready.append(handle)
+
+    # --- processes and points ------------------------------------------------------------------------------------
+
+    def add(self, name: str, *, is_client: bool) -> "Process":
+        """Start a process."""
+        process = Process(self, name, is_client=is_client)
+        self.processes.append(process)
+        return process
+
+    async def point(self, process: "Process", name: str) -> None:
+        """Pass a point; if the plan strikes here, the caller dies, stands still, or goes on under harder conditions."""
+        at, self.points = self.points, self.points + 1
+        self.point_names.append(name)
+        strike = self._strikes.get(at)
+        if strike is None or process.is_dead:
+            return
+        await self._strike(process, strike)
+
+    async def _strike(self, process: "Process", strike: Strike) -> None:
+        length = round(strike.seconds * MICROSECONDS_PER_SECOND)
+        self.disturbed_microseconds += length
+        match strike.kind:
+            case StrikeKind.CRASH:
+                process.is_dead = True
+                self.on_strike(process, strike)
+                await process.loop.create_future()
+            case StrikeKind.PAUSE:
+                process.is_paused = True
+                self.later(strike.seconds, process.go_on)
+                self.on_strike(process, strike)
+                await asyncio.sleep(0)
+            case StrikeKind.OUTAGE:
+                self.unavailable_until = max(self.unavailable_until, self.now_microseconds + length)
+                self.on_strike(process, strike)
+            case StrikeKind.RESTART:
+                self.on_strike(process, strike)
+
+    def lag_seconds(self) -> float:
+        """Return how long a call of the store takes this time: often no time at all."""
+        return self.random.choice(_LAGS)
+
+
+_LAGS: Final = (0.0, 0.0, 0.000_3, 0.001, 0.004)
+
+
+class Process:
+    """An operating system's process, as far as the engine can tell: an event loop that may be stopped or lost."""
+
+    def __init__(self, world: World, name: str, *, is_client: bool) -> None:
+        """Begin with nothing to do."""
+        self.world = world
+        self.name = name
+        self.is_client = is_client
+        self.is_dead = False
+        self.is_paused = False
+        self.ready: deque[asyncio.Handle] = deque()
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.loop = SimulatedLoop(self)  # type: ignore[abstract]  # what the engine does not use is not simulated
+
+    def __lt__(self, other: "Process") -> bool:
+        """Serve the heap of timers, whose tickets never tie."""
+        return self.name < other.name
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether it has something to do and can."""
+        return bool(self.ready) and not (self.is_dead or self.is_paused)
+
+    def turn(self) -> int:
+        """Run what is ready now, in order; return how much that was."""
+        ready = self.ready
+        asyncio._set_running_loop(self.loop)  # noqa: SLF001
+        count = len(ready)
+        for done in range(count):
+            if self.is_dead or self.is_paused:
+                return done
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - what a loop does with a handle
+        return count
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self.is_paused = False
+
+    def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin a task in this process."""
+        return self.loop.create_task(work)
+
+    def dispose(self) -> None:
+        """Unwind what a process left behind, without effect, so that nothing complains when it is collected."""
+        self.is_dead = True
+        asyncio._set_running_loop(self.loop)  # noqa: SLF001
+        try:
+            for task in self.tasks:
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
+                    _close(task.get_coro())
+                else:
+                    _look_at(task)
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
+            self.ready.clear()
+            self.tasks.clear()
+
+
+def _close(coroutine: Any) -> None:  # noqa: ANN401 - asyncio says no more about a task's coroutine
+    for _ in range(_CLOSE_ATTEMPTS):
+        try:
+            coroutine.close()
+        except RuntimeError:  # its clean-up awaited something: close it there, too
+            continue
+        except BaseException:  # noqa: BLE001 - whatever dying code raises concerns nobody
+            return
+        return
+
+
+_CLOSE_ATTEMPTS: Final = 20
+
+
+def _look_at(task: "asyncio.Task[Any]") -> None:
+    """Retrieve a task's exception, so that asyncio does not report it as lost."""
+    if not task.cancelled():
+        task.exception()
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """A process' event loop: callbacks in their order, timers on the world's clock, and nothing else."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve `process`."""
+        self.process = process
+        self._ready = process.ready
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self.process.world.now_microseconds / MICROSECONDS_PER_SECOND
+
+    def call_soon(  # type: ignore[override]  # as call_later
+        self,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - asyncio's signature
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Queue a callback."""
+        handle = asyncio.Handle(callback, args, self, context)
+        if not self.process.is_dead:
+            self._ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # as call_soon
+
+    def call_later(  # type: ignore[override]  # asyncio's own stubs bind the arguments tighter
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - asyncio's signature
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Queue a callback for later."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]  # as call_later
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - asyncio's signature
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Queue a callback for a virtual time."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if not self.process.is_dead:
+            self.process.world.arm(self.process, handle)
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Do nothing: a cancelled timer is passed over when it comes due."""
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        """Return a future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Any,  # noqa: ANN401 - asyncio's signature
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_kwargs: Any,  # noqa: ANN401 - asyncio's signature
+    ) -> "asyncio.Task[Any]":
+        """Return a task of this loop."""
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+        self.process.tasks.append(task)
+        return task
+
+    def get_debug(self) -> bool:
+        """Return False."""
+        return False
+
+    def is_running(self) -> bool:
+        """Return True."""
+        return True
+
+    def is_closed(self) -> bool:
+        """Return whether the process is dead."""
+        return self.process.is_dead
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Take an exception that nobody caught: the engine must not have any."""
+        if not self.process.is_dead:
+            error = context.get("exception")
+            self.process.world.findings.append(
+                f"process {self.process.name}: {context.get('message')}: {type(error).__name__}: {error}"
+            )
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Take an exception that nobody caught."""
+        self.call_exception_handler(context)
+
+
+class _Nobody:
+    """Stands for no process in the heap of timers."""
+
+    is_dead = False
+    name = ""
+
+    def __lt__(self, other: object) -> bool:
+        return True
+
+
+_NOBODY: Final[Any] = _Nobody()
