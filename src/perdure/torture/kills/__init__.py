@@ -1,0 +1,22 @@
+"""Kills: real processes on a real database file, ended by SIGKILL at random moments.
+
+**What happens.** `nursery` is a process without threads that has imported everything and forks all others, so that a
+new worker costs milliseconds. Workers run the workflows of `portfolio`; customers (`customers`), in processes of their
+own or inside a worker, start runs, send signals, cancel, wait for results, and note in a file each call before they
+make it and each answer after it came. `campaign` kills workers and customers, one or two workers at a time, while they
+work and while they open the database. At the end an undisturbed worker finishes what is open.
+
+**What is checked** (`oracle`), on the tables as SQLite gives them: what was acknowledged is there; every run has ended
+with the one result that its arguments mean; histories have no gaps, fold, replay, hold one outcome per step; no effect
+without a recorded request, none missing, none repeated where at most one was promised or after its outcome was
+recorded; nothing is left of the dead.
+
+**Controls.** Customers whose store acknowledges before it commits must be found out (lost operations), and workers
+with such a store (effects of what was never recorded); so must a second outcome planted into the tables.
+
+**Limits.** SIGKILL leaves the page cache: lost power is another tool's business. Pool processes are not in it.
+"""
+
+from perdure.torture.kills.campaign import KillReport, run_kills
+
+__all__ = ["KillReport", "run_kills"]

@@ -1,0 +1,51 @@
+"""The control: a store that lies. It acknowledges first and commits a moment later, if it still can."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.transition import Applied, Delivery, Outcome, Write
+from perdure.ports.store import Changes
+from perdure.stores.sqlite.store import SqliteStore
+
+__all__ = ["EarlyStore"]
+
+
+class EarlyStore(SqliteStore):
+    """A SQLite store that answers every commit at once with what it hopes for."""
+
+    def __init__(self, path: Path) -> None:
+        """Lie about `path`."""
+        super().__init__(path)
+        self._hoped: asyncio.Queue[Sequence[Write]] = asyncio.Queue()
+        self._committing: asyncio.Task[None] | None = None
+
+    async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
+        """Open, and begin to commit what was promised."""
+        worker_id = await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
+        self._committing = asyncio.get_running_loop().create_task(self._keep_promises())
+        return worker_id
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Promise."""
+        self._hoped.put_nowait(tuple(writes))
+        return [Applied(_key_of(write)) for write in writes]
+
+    async def _keep_promises(self) -> None:
+        while True:
+            writes = list(await self._hoped.get())
+            await asyncio.sleep(_DELAY_SECONDS)
+            while not self._hoped.empty():
+                writes += self._hoped.get_nowait()
+            await super().commit(writes)
+
+
+_DELAY_SECONDS: Final = 0.1
+
+
+def _key_of(write: Write) -> RunKey:
+    if isinstance(write, Delivery):
+        return RunKey(0) if not isinstance(write.target, int) else write.target
+    return write.run_key

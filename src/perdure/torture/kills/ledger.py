@@ -1,0 +1,81 @@
+"""Ledgers: files of JSON lines that several processes append to, and that outlive all of them."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from perdure.authoring.activity_context import Attempt, current_attempt
+
+__all__ = ["EFFECTS_VARIABLE", "Effect", "Note", "append", "effect", "read"]
+
+EFFECTS_VARIABLE: Final = "PERDURE_TORTURE_EFFECTS"
+"""The environment variable that names the file of effects: the one thing that activities know of the world."""
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of an activity's body. `at` is when it happened, in microseconds since the epoch."""
+
+    run_id: str
+    activity: str
+    operation: int
+    attempt: int
+    key: str
+    fencing_token: int
+    process: int
+    at: int
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a customer knows of a call. `asked` stands before it, `done` after its answer, `refused` after an error.
+
+    `subject` tells the signals of a run apart; `value` is the argument of a start, the body of a signal, or the result
+    that the customer was given.
+    """
+
+    call: Literal["start", "signal", "stray", "cancel", "result"]
+    state: Literal["asked", "done", "refused"]
+    run_id: str
+    workflow: str = ""
+    subject: str = ""
+    value: object = None
+
+
+def effect() -> Attempt:
+    """Write down that the activity that is running has its effect; return its attempt."""
+    attempt = current_attempt()
+    record = Effect(
+        run_id=attempt.run_id,
+        activity=attempt.activity,
+        operation=attempt.operation,
+        attempt=attempt.attempt,
+        key=attempt.idempotency_key,
+        fencing_token=attempt.fencing_token,
+        process=os.getpid(),
+        at=time.time_ns() // 1_000,
+    )
+    append(Path(os.environ[EFFECTS_VARIABLE]), record)
+    return attempt
+
+
+def append(path: Path, record: msgspec.Struct) -> None:
+    """Add one line in one write, and sync it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, msgspec.json.encode(record) + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path, kind: type[R]) -> Iterator[R]:
+    """Yield the records of a file, which may be missing. A last line without its end was never answered for."""
+    if path.exists():
+        for line in path.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                yield msgspec.json.decode(line, type=kind)

@@ -1,0 +1,349 @@
+"""The oracle: what the tables, the notes and the effects must say to each other when all is done.
+
+It reads the database with SQLite alone, not through the store, so that a fault of the store's reading is seen too.
+Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `left over`, `file`.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from perdure.authoring.registry import default_registry
+from perdure.errors import PerdureError
+from perdure.kernel import events as e
+from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.replay import Replay
+from perdure.kernel.state import RunState, fold
+from perdure.kernel.transition import RunStatus
+from perdure.torture.kills.ledger import Effect, Note, read
+from perdure.torture.kills.portfolio import BOOKING, ENOUGH, KINDS, ONCE, note, stray
+from perdure.torture.kills.tables import StoredRun, Tables
+
+__all__ = ["Verdict", "judge", "plant_second_outcome"]
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What was found, and how much was looked at."""
+
+    violations: list[str] = []
+    acknowledged: int = 0
+    histories: int = 0
+    effects: int = 0
+
+    def count(self, kind: str) -> int:
+        """Return how many violations are of a kind."""
+        return sum(violation.startswith(f"{kind}:") for violation in self.violations)
+
+
+def judge(folder: Path) -> Verdict:
+    """Judge what a campaign left in its folder."""
+    tables = Tables(folder / "torture.db")
+    notes = [record for path in sorted(folder.glob("notes-*")) for record in read(path, Note)]
+    effects = list(read(folder / "effects", Effect))
+    found = list(tables.faults)
+    for run in tables.runs.values():
+        found += (f"{what} (run {run.id} generation {run.generation}, {run.workflow})" for what in _run_laws(run))
+    found += _note_laws(tables, notes)
+    found += _effect_laws(tables, effects)
+    found += _leftover_laws(tables)
+    return Verdict(
+        violations=found,
+        acknowledged=sum(record.state == "done" for record in notes),
+        histories=len(tables.runs),
+        effects=len(effects),
+    )
+
+
+def plant_second_outcome(folder: Path) -> None:
+    """Append a second outcome of some step to a closed history: the oracle must see it."""
+    connection = sqlite3.connect(folder / "torture.db")
+    with connection:
+        run_key, data, at = connection.execute(
+            "SELECT run_key, data, at FROM history WHERE type = 'activity_completed' LIMIT 1"
+        ).fetchone()
+        connection.execute(
+            "INSERT INTO history (run_key, sequence, type, version, at, data) "
+            "SELECT run_key, max(sequence) + 1, 'activity_completed', 1, ?, ? FROM history WHERE run_key = ?",
+            (at, data, run_key),
+        )
+    connection.close()
+
+
+# --- one run -----------------------------------------------------------------------------------------------------
+
+
+def _run_laws(run: StoredRun) -> Iterator[str]:
+    sequences = [recorded.sequence for recorded in run.history]
+    if run.created is None or sequences != list(range(1, len(sequences) + 1)):
+        yield f"history: it has gaps or no beginning: {sequences}"
+        return
+    yield from _outcome_laws(run)
+    try:
+        state = fold(RunState(), run.history)
+    except PerdureError as error:
+        yield f"history: it does not fold: {error}"
+        return
+    if (state.sequence, state.status) != (run.sequence, run.status):
+        yield f"history: it says {state.sequence}, {state.status}; the row {run.sequence}, {run.status}"
+    yield from _timer_laws(run)
+    yield from _replay_laws(run, run.created)
+    yield from _compensation_laws(run)
+    yield from _result_laws(run, run.created)
+
+
+def _outcome_laws(run: StoredRun) -> Iterator[str]:
+    operations: dict[int, list[str]] = {}
+    for recorded in run.history:
+        event = recorded.event
+        if isinstance(event, _BEGUN):
+            operations[event.operation] = []
+        elif isinstance(event, _OUTCOMES):
+            operations.setdefault(event.operation, []).append(type(event).__name__)
+    for operation, outcomes in operations.items():
+        if len(outcomes) > 1:
+            yield f"two outcomes: operation {operation} has {', '.join(outcomes)}"
+        elif not outcomes:
+            yield f"history: operation {operation} has no outcome at the end"
+
+
+_BEGUN: Final = (e.ActivityScheduled, e.TimerStarted, e.ChildRequested)
+_OUTCOMES: Final = (
+    e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut, e.ActivityCancelled, e.TimerFired, e.TimerCancelled,
+    e.ChildCompleted, e.ChildFailed, e.ChildCancelled,
+)  # fmt: skip
+
+
+def _timer_laws(run: StoredRun) -> Iterator[str]:
+    due = {r.event.operation: r.event.due_at for r in run.history if isinstance(r.event, e.TimerStarted)}
+    for recorded in run.history:
+        if isinstance(recorded.event, e.TimerFired) and recorded.at < due.get(recorded.event.operation, recorded.at):
+            yield f"history: timer {recorded.event.operation} fired early"
+
+
+def _replay_laws(run: StoredRun, created: e.RunCreated) -> Iterator[str]:
+    replay = Replay(CoroutineProgram(default_registry.workflow(run.workflow).entry(), created))
+    try:
+        replay.take(run.history)
+        replay.finish()
+    except PerdureError as error:
+        yield f"history: it is not replayed: {error}"
+    finally:
+        replay.feed.program.close()
+
+
+def _compensation_laws(run: StoredRun) -> Iterator[str]:
+    """Find bookings of a failed or cancelled run that were not undone, newest first."""
+    if run.status not in {RunStatus.FAILED, RunStatus.CANCELLED}:
+        return
+    bookings = {
+        r.event.operation
+        for r in run.history
+        if isinstance(r.event, e.ActivityScheduled) and r.event.activity == BOOKING
+    }
+    undoings = {
+        r.event.operation: r.event.compensates
+        for r in run.history
+        if isinstance(r.event, e.ActivityScheduled) and r.event.compensates
+    }
+    completed = [r.event.operation for r in run.history if isinstance(r.event, e.ActivityCompleted)]
+    done = [operation for operation in completed if operation in bookings]
+    undone = [undoings[operation] for operation in completed if operation in undoings]
+    if undone != done[::-1]:
+        yield f"result: bookings {done} were undone as {undone}"
+
+
+def _result_laws(run: StoredRun, created: e.RunCreated) -> Iterator[str]:
+    if not run.latest:
+        if not isinstance(run.ending, e.RunContinued):
+            yield "result: a later generation exists, and this one did not continue"
+        return
+    value = _argument(created)
+    match run.ending:
+        case e.RunCompleted(result=result):
+            returned = msgspec.json.decode(result)
+            if run.workflow == "kill_collecting":
+                expected: object = sorted(_collected(run))  # customers number their notes
+            elif run.workflow == "kill_generations":
+                expected = None  # by its first generation's argument: `_generation_laws`
+                returned = None
+            else:
+                expected = KINDS[run.workflow].result(value)
+            if returned != expected or run.workflow in _NEVER_RETURN:
+                yield f"result: {value!r} gave {returned!r}, not {expected!r}"
+            yield from _unconsumed_laws(run)
+        case e.RunFailed(failure=failure):
+            if run.workflow != "kill_trip" or failure.type != "ValueError":
+                yield f"result: it failed: {failure.type}: {failure.message}"
+        case e.RunCancelled():
+            pass  # `_note_laws` knows whether somebody asked
+        case _:
+            yield f"lost: it has not ended ({run.status}, owner {run.owner}, wake_at {run.wake_at})"
+
+
+_NEVER_RETURN: Final = frozenset({"kill_trip", "kill_waiting"})
+
+
+def _argument(created: e.RunCreated) -> Any:  # noqa: ANN401 - what the portfolio draws
+    args, _ = default_registry.workflow(created.workflow).signature.decode_arguments(created.input)
+    return args[0]
+
+
+def _collected(run: StoredRun) -> list[int]:
+    """Return the notes that came before the one that says enough."""
+    bodies = [
+        msgspec.json.decode(r.event.body, type=int)
+        for r in run.history
+        if isinstance(r.event, e.SignalReceived) and r.event.name == note.name
+    ]
+    return bodies[: bodies.index(ENOUGH)] if ENOUGH in bodies else [*bodies, ENOUGH]
+
+
+def _unconsumed_laws(run: StoredRun) -> Iterator[str]:
+    """Signals that nobody waited for are counted where the run ended."""
+    ending = run.ending
+    assert isinstance(ending, e.RunCompleted)
+    received = sum(isinstance(r.event, e.SignalReceived) and r.event.name == stray.name for r in run.history)
+    listed = ending.unconsumed_signals.get(stray.name, 0)
+    if received != listed:
+        yield f"lost: {received} signals that nobody waited for, {listed} listed"
+
+
+# --- what customers were told ------------------------------------------------------------------------------------
+
+
+def _note_laws(tables: Tables, notes: list[Note]) -> Iterator[str]:
+    cancels = {record.run_id for record in notes if record.call == "cancel"}
+    asked = {record.subject for record in notes if record.subject}
+    started = {record.run_id: record for record in notes if record.call == "start"}
+    for record in notes:
+        if record.state == "done":
+            yield from _answer_laws(tables, record)
+        elif record.state == "refused" and record.subject and tables.signals(record.run_id)[record.subject]:
+            yield f"history: signal {record.subject} was refused and is there"
+    for run_id, generations in tables.generations.items():
+        counts = tables.signals(run_id)
+        for subject, count in counts.items():
+            if subject in asked and count > 1:
+                yield f"two outcomes: signal {subject} is there {count} times"
+        last, root = generations[-1], run_id.partition("/")[0]
+        if root not in started:
+            yield f"history: run {run_id} was started by nobody"
+        if last.status == RunStatus.CANCELLED and root not in cancels and last.workflow != "kill_waiting":
+            yield f"result: run {run_id} was cancelled and nobody asked"
+        yield from _generation_laws(generations)
+
+
+def _answer_laws(tables: Tables, record: Note) -> Iterator[str]:
+    generations = tables.generations.get(record.run_id, [])
+    if not generations:
+        yield f"lost: the {record.call} of run {record.run_id} was acknowledged, and the run does not exist"
+        return
+    first, last = generations[0], generations[-1]
+    match record.call:
+        case "start":
+            value = None if first.created is None else _argument(first.created)
+            if (first.workflow, value) != (record.workflow, record.value):
+                wanted = f"{record.workflow}({record.value!r})"
+                yield f"lost: run {record.run_id} is {first.workflow}({value!r}), not {wanted}"
+        case "signal" | "stray":
+            if tables.signals(record.run_id)[record.subject] != 1:
+                yield f"lost: signal {record.subject} is there {tables.signals(record.run_id)[record.subject]} times"
+            elif record.call == "signal" and record.value not in (ENOUGH, *_returned(last)):
+                yield f"lost: signal {record.subject} arrived and was not consumed"
+        case "cancel":
+            taken = any(isinstance(r.event, e.RunCancelRequested) for run in generations for r in run.history)
+            if not taken and last.status not in {RunStatus.CANCELLED, RunStatus.COMPLETED, RunStatus.FAILED}:
+                yield f"lost: the cancellation of run {record.run_id}"
+        case "result":
+            if record.value != _told(last):
+                yield f"result: run {record.run_id} told {record.value!r}, and ended with {_told(last)!r}"
+
+
+def _returned(run: StoredRun) -> list[object]:
+    """Return the list that a run returned, an empty one for a run that did not."""
+    found = msgspec.json.decode(run.ending.result) if isinstance(run.ending, e.RunCompleted) else None
+    return found if isinstance(found, list) else []
+
+
+def _told(run: StoredRun) -> object:
+    """Return what a customer who waits for the run's result is told."""
+    match run.ending:
+        case e.RunCompleted(result=result):
+            return msgspec.json.decode(result)
+        case ending:
+            return f"{type(ending).__name__}Error"
+
+
+def _generation_laws(generations: list[StoredRun]) -> Iterator[str]:
+    first, last = generations[0], generations[-1]
+    if [run.generation for run in generations] != list(range(1, len(generations) + 1)):
+        yield f"history: run {first.id} has the generations {[run.generation for run in generations]}"
+    if [run.latest for run in generations] != [0] * (len(generations) - 1) + [1]:
+        yield f"history: run {first.id} has more than one latest generation"
+    if first.workflow == "kill_generations" and first.created is not None and isinstance(last.ending, e.RunCompleted):
+        value = _argument(first.created)
+        if (returned := msgspec.json.decode(last.ending.result)) != KINDS[first.workflow].result(value):
+            yield f"result: run {first.id}, begun with {value}, gave {returned!r}"
+
+
+# --- effects -----------------------------------------------------------------------------------------------------
+
+
+def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
+    performed = Counter((record.key, record.attempt) for record in effects)
+    recorded_at: dict[str, int] = {}
+    scheduled: set[str] = set()
+    begun: set[tuple[str, int]] = set()
+    for run in tables.runs.values():
+        for recorded in run.history:
+            event = recorded.event
+            if isinstance(event, e.ActivityScheduled):
+                scheduled.add(_key(run, event.operation))
+            elif isinstance(event, e.ActivityAttemptStarted):
+                begun.add((_key(run, event.operation), event.attempt))
+            elif isinstance(event, e.ActivityCompleted):
+                key = _key(run, event.operation)
+                recorded_at[key] = recorded.at
+                if not performed[key, event.attempt]:
+                    yield f"effect: none of attempt {event.attempt} of {key}, which is recorded as completed"
+    tokens: dict[str, int] = {}
+    by_owner = Counter((record.key, record.attempt, record.fencing_token) for record in effects)
+    for record in effects:
+        name = f"{record.activity} {record.key} attempt {record.attempt}"
+        if record.key not in scheduled:
+            yield f"effect: {name} was never recorded as asked for"
+        elif record.activity == ONCE and (record.key, record.attempt) not in begun:
+            yield f"effect: {name} was never recorded as begun"
+        if record.activity == ONCE and performed[record.key, record.attempt] > 1:
+            yield f"effect: {name} was performed {performed[record.key, record.attempt]} times, promised at most once"
+        if by_owner[record.key, record.attempt, record.fencing_token] > 1:
+            yield f"effect: {name} was performed more than once under the fencing token {record.fencing_token}"
+        if record.fencing_token < tokens.setdefault(record.key, record.fencing_token):
+            yield f"effect: {name} was performed under the old fencing token {record.fencing_token}"
+        tokens[record.key] = record.fencing_token
+        if record.at > recorded_at.get(record.key, record.at):
+            yield f"effect: {name} was performed again after its outcome was recorded"
+
+
+def _key(run: StoredRun, operation: int) -> str:
+    return f"{run.run_key:x}-{operation}"
+
+
+# --- leftovers ---------------------------------------------------------------------------------------------------
+
+
+def _leftover_laws(tables: Tables) -> Iterator[str]:
+    for run in tables.runs.values():
+        if run.owner is not None:
+            yield f"left over: run {run.id} is owned by session {run.owner}"
+        if run.wake_at is not None and RunStatus(run.status).is_closed:
+            yield f"left over: run {run.id} is {run.status} and waits to be claimed"
+    for run_key, data in tables.inbox:
+        if run_key not in tables.runs or not RunStatus(tables.runs[run_key].status).is_closed:
+            yield f"left over: {data} in the inbox of run key {run_key}"
+    if tables.sessions:
+        yield f"left over: {tables.sessions} sessions"

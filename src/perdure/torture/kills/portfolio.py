@@ -1,0 +1,216 @@
+"""The portfolio: workflows that together use every part of the engine, and what each must return."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from perdure.authoring.activity import activity
+from perdure.authoring.context import Context
+from perdure.authoring.signals import Signal
+from perdure.authoring.workflow import Workflow, workflow
+from perdure.errors import ActivityFailedError
+from perdure.kernel.retry import Retry, fixed
+from perdure.torture.kills.ledger import effect
+
+__all__ = ["BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "note", "stray"]
+
+BOOKING: Final = "kill_book"
+UNDOING: Final = "kill_undo"
+ONCE: Final = "kill_once"
+
+ENOUGH: Final = -1
+"""The body of the note that ends a collection."""
+
+note: Final = Signal("kill_note", int)
+stray: Final = Signal("kill_stray", int)
+
+_QUICK: Final = fixed(timedelta(milliseconds=5))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A workflow of one argument, how that is drawn, and what the run returns; None: it raises, or it depends."""
+
+    workflow: Workflow[Any, Any]
+    draw: Callable[[random.Random], Any]
+    result: Callable[[Any], object]
+    weight: int = 1
+
+
+# --- activities --------------------------------------------------------------------------------------------------
+
+
+@activity(name="kill_step")
+def step(label: str) -> str:
+    """Have an effect, in a thread."""
+    effect()
+    return f"{label}!"
+
+
+@activity(name="kill_quick")
+async def quick(label: str) -> str:
+    """Have an effect, on the event loop."""
+    effect()
+    await asyncio.sleep(0)
+    return f"{label}!"
+
+
+@activity(name="kill_flaky", retry=Retry(attempts=4, backoff=_QUICK))
+async def flaky(label: str, failures: int) -> int:
+    """Fail at the first attempts; return the number of the one that did not."""
+    attempt = effect()
+    if attempt.attempt <= failures:
+        raise OSError(label)
+    return attempt.attempt
+
+
+@activity(name=ONCE, at_most_once=True, retry=Retry(attempts=1_000, backoff=fixed(timedelta(milliseconds=1))))
+def once(label: str) -> str:
+    """Have an effect that no attempt repeats."""
+    effect()
+    return f"{label}!"
+
+
+@activity(name=UNDOING, retry=Retry(attempts=5, backoff=_QUICK))
+async def undo(label: str) -> str:
+    """Undo a booking, at the second attempt."""
+    if effect().attempt == 1:
+        raise OSError(label)
+    return label
+
+
+@activity(name=BOOKING, compensate=undo)
+def book(label: str) -> str:
+    """Book something that can be undone."""
+    effect()
+    return label
+
+
+# --- workflows ---------------------------------------------------------------------------------------------------
+
+
+@workflow(name="kill_chain")
+async def chain(_ctx: Context, count: int) -> list[str]:
+    """Take one step after the other."""
+    return [await (step if number % 2 else quick)(str(number)) for number in range(count)]
+
+
+@workflow(name="kill_fan")
+async def fan(ctx: Context, width: int) -> list[str]:
+    """Take steps at once."""
+    gathered = await asyncio.gather(*(quick(str(number)) for number in range(width)))
+    return [*gathered, *await ctx.map(step, [str(number) for number in range(width)], limit=2)]
+
+
+@workflow(name="kill_retrying")
+async def retrying(_ctx: Context, failures: int) -> list[int]:
+    """Take a step that succeeds late, and one that fails for good."""
+    late = await flaky("late", failures)
+    try:
+        await flaky("never", 99)
+    except ActivityFailedError as error:
+        return [late, error.attempts]
+    return []
+
+
+@workflow(name="kill_timing")
+async def timing(_ctx: Context, milliseconds: list[int]) -> list[str]:
+    """Wait for timers with steps between, and for a race."""
+    found: list[str] = []
+    for number in milliseconds:
+        await asyncio.sleep(number / 1_000)
+        found.append(await quick(str(number)))
+    fast, slow = asyncio.create_task(asyncio.sleep(0.01, "fast")), asyncio.create_task(asyncio.sleep(900, "slow"))
+    done, _ = await asyncio.wait({fast, slow}, return_when=asyncio.FIRST_COMPLETED)
+    slow.cancel()
+    return [*found, *(task.result() for task in done)]
+
+
+@workflow(name="kill_collecting")
+async def collecting(ctx: Context, pace: int) -> list[int]:
+    """Collect notes until it is enough, with a step after every `pace` of them."""
+    found: list[int] = []
+    while (body := await ctx.wait_for(note)) != ENOUGH:
+        found.append(body)
+        if len(found) % pace == 0:
+            await quick(str(body))
+    return found
+
+
+@workflow(name="kill_family")
+async def family(ctx: Context, sizes: list[int]) -> list[list[str]]:
+    """Run children at once."""
+    return list(await asyncio.gather(*(ctx.run_child(chain, size) for size in sizes)))
+
+
+@workflow(name="kill_trip")
+async def trip(_ctx: Context, bookings: int) -> None:
+    """Book, fail, and undo all that was booked."""
+    for number in range(bookings):
+        await book(str(number))
+    raise ValueError(bookings)
+
+
+@workflow(name="kill_generations")
+async def generations(ctx: Context, left: int) -> list[str]:
+    """Continue as new, with what was seen in the durable state."""
+    seen = [*ctx.get("seen", list[str], []), await quick(str(left))]
+    ctx.set("seen", seen)
+    if left:
+        ctx.continue_as_new(left - 1)
+    return seen
+
+
+@workflow(name="kill_careful")
+async def careful(_ctx: Context, count: int) -> list[str]:
+    """Take steps that are tried at most once per recorded attempt."""
+    return [await once(str(number)) for number in range(count)]
+
+
+@workflow(name="kill_waiting")
+async def waiting(ctx: Context, bookings: int) -> None:
+    """Book, wait for what never comes, clean up when cancelled."""
+    for number in range(bookings):
+        await book(str(number))
+    try:
+        while True:
+            await ctx.wait_for(note)
+    finally:
+        await quick("clean-up")
+
+
+def _labels(count: int) -> list[str]:
+    return [f"{number}!" for number in range(count)]
+
+
+KINDS: Final[dict[str, Kind]] = {
+    kind.workflow.name: kind
+    for kind in (
+        Kind(workflow=chain, draw=lambda chance: chance.randint(1, 6), result=_labels, weight=2),
+        Kind(workflow=fan, draw=lambda chance: chance.randint(2, 6), result=lambda width: _labels(width) * 2),
+        Kind(workflow=retrying, draw=lambda chance: chance.randint(0, 3), result=lambda failures: [failures + 1, 4]),
+        Kind(
+            workflow=timing,
+            draw=lambda chance: [chance.randint(2, 200) for _ in range(chance.randint(1, 3))],
+            result=lambda milliseconds: [*(f"{number}!" for number in milliseconds), "fast"],
+        ),
+        Kind(workflow=collecting, draw=lambda chance: chance.randint(1, 3), result=lambda _: None, weight=3),
+        Kind(
+            workflow=family,
+            draw=lambda chance: [chance.randint(1, 3) for _ in range(chance.randint(1, 3))],
+            result=lambda sizes: [_labels(size) for size in sizes],
+        ),
+        Kind(workflow=trip, draw=lambda chance: chance.randint(1, 3), result=lambda _: None),
+        Kind(
+            workflow=generations,
+            draw=lambda chance: chance.randint(1, 4),
+            result=lambda left: [f"{number}!" for number in range(left, -1, -1)],
+        ),
+        Kind(workflow=careful, draw=lambda chance: chance.randint(1, 5), result=_labels, weight=2),
+        Kind(workflow=waiting, draw=lambda chance: chance.randint(0, 2), result=lambda _: None),
+    )
+}
+"""By the workflow's name."""

@@ -1,0 +1,66 @@
+"""What a forked process does: an engine that works, serves customers, or settles what is left; until it is killed."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from perdure.engine import Engine
+from perdure.torture.kills.customers import Customer, settle
+from perdure.torture.kills.early import EarlyStore
+from perdure.torture.kills.ledger import EFFECTS_VARIABLE
+
+__all__ = ["Order", "Word", "live"]
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process shall be. `number` names it. `folder` holds the database and the ledgers.
+
+    `customers`: how many it serves; 0: none. `acknowledges_early`: the control.
+    """
+
+    number: int
+    folder: str
+    seed: int
+    works: bool = True
+    customers: int = 0
+    settles: bool = False
+    acknowledges_early: bool = False
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a process: it was forked, has opened its engine, has settled everything, has ended."""
+
+    number: int
+    word: Literal["born", "ready", "settled", "dead"]
+    process: int
+    status: int = 0
+
+    def say(self) -> None:
+        """Write it to the standard output in one piece."""
+        os.write(1, msgspec.json.encode(self) + b"\n")
+
+
+async def live(order: Order) -> None:
+    """Do what `order` says. A settling process returns when all runs have ended; the others never."""
+    folder = Path(order.folder)
+    os.environ[EFFECTS_VARIABLE] = str(folder / "effects")
+    path = folder / "torture.db"
+    store = EarlyStore(path) if order.acknowledges_early else f"sqlite:///{path}"
+    async with Engine(store, works=order.works, name=f"process-{order.number}") as engine:
+        Word(number=order.number, word="ready", process=os.getpid()).say()
+        if order.settles:
+            await settle(engine)
+        elif order.customers:
+            notes = folder / f"notes-{order.number}"
+            async with asyncio.TaskGroup() as group:
+                for number in range(order.customers):
+                    customer = Customer(
+                        engine, notes, name=f"p{order.number}.{number}", seed=order.seed * 1_000 + number
+                    )
+                    group.create_task(customer.live())
+        else:
+            await asyncio.Event().wait()
+    Word(number=order.number, word="settled", process=os.getpid()).say()

@@ -1,0 +1,95 @@
+"""The tables of a database that nobody uses any more, read with SQLite alone and not through the store."""
+
+import sqlite3
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from perdure.errors import PerdureError
+from perdure.kernel import events as e
+from perdure.kernel.history import RecordedEvent, decode_event
+
+__all__ = ["StoredRun", "Tables"]
+
+
+class StoredRun(msgspec.Struct, kw_only=True):
+    """A row of `runs` with its history."""
+
+    run_key: int
+    id: str
+    generation: int
+    latest: int
+    workflow: str
+    status: str
+    sequence: int
+    owner: int | None
+    wake_at: int | None
+    history: list[RecordedEvent] = []
+
+    @property
+    def created(self) -> e.RunCreated | None:
+        """The event that a history begins with."""
+        first = self.history[0].event if self.history else None
+        return first if isinstance(first, e.RunCreated) else None
+
+    @property
+    def ending(self) -> e.Event | None:
+        """The last event."""
+        return self.history[-1].event if self.history else None
+
+
+class Tables:
+    """All rows, and what is wrong with the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file at `path`, which nobody has open."""
+        self.faults: list[str] = []
+        self.runs: dict[int, StoredRun] = {}
+        self.generations: dict[str, list[StoredRun]] = defaultdict(list)
+        self.inbox: list[tuple[int, dict[str, Any]]] = []
+        self.sessions = 0
+        connection = sqlite3.connect(path)
+        try:
+            self._read(connection)
+        finally:
+            connection.close()
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        for (answer,) in connection.execute("PRAGMA integrity_check"):
+            if answer != "ok":
+                self.faults.append(f"file: integrity_check says {answer}")
+        for row in connection.execute(
+            "SELECT run_key, id, generation, latest, workflow, status, sequence, owner, wake_at FROM runs "
+            "ORDER BY id, generation"
+        ):
+            run = StoredRun(**dict(zip(StoredRun.__struct_fields__, row, strict=False)), history=[])
+            self.runs[run.run_key] = run
+            self.generations[run.id].append(run)
+        for run_key, *row in connection.execute(
+            "SELECT run_key, sequence, type, version, at, data FROM history ORDER BY run_key, sequence"
+        ):
+            self._add_event(run_key, row)
+        self.inbox = [
+            (run_key, msgspec.json.decode(data))
+            for run_key, data in connection.execute("SELECT run_key, data FROM inbox")
+        ]
+        (self.sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
+
+    def _add_event(self, run_key: int, row: list[Any]) -> None:
+        if run_key not in self.runs:
+            self.faults.append(f"history: event {row[0]} ({row[1]}) belongs to no run ({run_key})")
+            return
+        try:
+            self.runs[run_key].history.append(decode_event(*row))
+        except PerdureError as error:
+            self.faults.append(f"history: {error} (run key {run_key})")
+
+    def signals(self, run_id: str) -> Counter[str]:
+        """Count the signals of a run by message id, received or still in the inbox."""
+        found: Counter[str] = Counter()
+        for run in self.generations.get(run_id, []):
+            found.update(r.event.message_id for r in run.history if isinstance(r.event, e.SignalReceived))
+            found.update(data["message_id"] for key, data in self.inbox if key == run.run_key and "message_id" in data)
+        return found

@@ -1,0 +1,124 @@
+"""The `kill` tool on a small scale: real processes die, nothing is lost, and each control is found out."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from perdure.torture.kills import campaign as campaigns
+from perdure.torture.kills import run_kills
+from perdure.torture.kills.campaign import Campaign
+from perdure.torture.kills.ledger import Effect, Note, append, read
+from perdure.torture.kills.oracle import Verdict, judge
+
+
+async def test_three_kills_lose_nothing_and_every_control_is_found_out() -> None:
+    report = await run_kills(count=3, seed=1)
+    assert report.violations == []
+    assert report.survivors == []
+    assert len(report.controls) == 3
+    assert report.runs >= 3
+    assert report.acknowledged > 0
+    assert report.effects > 0
+    assert json.loads(report.as_json())["violations"] == 0
+
+
+async def test_no_process_outlives_a_campaign(tmp_path: Path) -> None:
+    async with Campaign(tmp_path, seed=2) as campaign:
+        await campaign.run(1)
+    assert campaign.processes
+    for process in campaign.processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+async def test_a_campaign_that_finds_something_keeps_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(tmp_path))
+    monkeypatch.setattr(campaigns, "judge", _judge_of_a_lost_start)
+    report = await run_kills(count=1, seed=3, has_controls=False)
+    assert not report.is_good
+    assert report.lost == 1
+    assert "1 lost" in report.line("kills")
+    assert (tmp_path / "torture.db").exists()
+
+
+def _judge_of_a_lost_start(folder: Path) -> Verdict:
+    append(folder / "notes-0", Note(call="start", state="done", run_id="nowhere", workflow="kill_chain", value=1))
+    return judge(folder)
+
+
+DAMAGES: dict[str, tuple[str, str]] = {
+    "a run without its history": ("history", "DELETE FROM history WHERE run_key = (SELECT min(run_key) FROM runs)"),
+    "an event that is missing": (
+        "history",
+        "DELETE FROM history WHERE position = (SELECT min(position) FROM history WHERE sequence = 2)",
+    ),
+    "an owner that is gone": ("left over", "UPDATE runs SET owner = 1 WHERE run_key = (SELECT min(run_key) FROM runs)"),
+    "a session of the dead": ("left over", "INSERT INTO sessions VALUES (99, 'x', 1, 1, 1, 1, 1)"),
+    "a message for nobody": ("left over", "INSERT INTO inbox (run_key, message_id, data, at) VALUES (0, '', '{}', 1)"),
+    "another result": (
+        "result",
+        "UPDATE history SET data = json_set(data, '$.result', 'wrong') WHERE type = 'run_completed'",
+    ),
+    "all runs": ("lost", "DELETE FROM runs"),
+}
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("aftermath")
+
+    async def kill_some() -> None:
+        async with Campaign(folder, seed=4) as campaign:
+            assert (await campaign.run(6)).violations == []
+
+    asyncio.run(kill_some())
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_the_oracle_sees(aftermath: Path, tmp_path: Path, kind: str, damage: str) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    assert judge(tmp_path).violations == []
+    connection = sqlite3.connect(tmp_path / "torture.db")
+    with connection:
+        connection.execute(damage)
+    connection.close()
+    assert judge(tmp_path).count(kind) > 0
+
+
+def test_the_oracle_sees_a_missing_an_unasked_and_a_repeated_effect(aftermath: Path, tmp_path: Path) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    done = next(read(tmp_path / "effects", Effect))
+    append(tmp_path / "effects", done)
+    append(tmp_path / "effects", msgspec.structs.replace(done, key="0-1"))
+    found = "\n".join(judge(tmp_path).violations)
+    assert "performed more than once under the fencing token" in found
+    assert "never recorded as asked for" in found
+    (tmp_path / "effects").unlink()
+    assert "effect: none of attempt" in "\n".join(judge(tmp_path).violations)
+
+
+def test_the_oracle_sees_a_lost_signal(aftermath: Path, tmp_path: Path) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    known = next(record for path in sorted(tmp_path.glob("notes-*")) for record in read(path, Note))
+    lost = Note(call="signal", state="done", run_id=known.run_id, subject="never sent", value=7)
+    append(tmp_path / "notes-0", lost)
+    assert judge(tmp_path).count("lost") > 0
+
+
+def test_a_last_line_that_was_cut_off_is_not_read(tmp_path: Path) -> None:
+    note = Note(call="cancel", state="asked", run_id="one")
+    append(tmp_path / "notes", note)
+    with (tmp_path / "notes").open("ab") as file:
+        file.write(b'{"call":"cancel","sta')
+    assert list(read(tmp_path / "notes", Note)) == [note]
+    assert list(read(tmp_path / "missing", Note)) == []
