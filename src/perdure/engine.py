@@ -14,7 +14,7 @@ from perdure.authoring.registry import Registry, default_registry
 from perdure.client.client import Client
 from perdure.client.sync import SyncClient
 from perdure.configuration import Settings
-from perdure.errors import EngineClosedError
+from perdure.errors import EngineClosedError, UsageError
 from perdure.execution.attempts import AttemptExecutor
 from perdure.execution.clock import SystemClock
 from perdure.execution.loop_executor import LoopExecutor
@@ -59,6 +59,7 @@ class Engine(Client):
         self._works = works
         self._clock = clock or SystemClock()
         self._worker: Worker | None = None
+        self._is_open = False
 
     @property
     def worker(self) -> Worker:
@@ -69,7 +70,22 @@ class Engine(Client):
         return self._worker
 
     async def __aenter__(self) -> Self:
-        """Open the store and begin to work. Raises a StoreError if the database cannot be used."""
+        """Open the store and begin to work.
+
+        Raises a StoreError if the database cannot be used, and UsageError if this engine is open.
+        """
+        if self._is_open:
+            message = "this engine is open already; describe another one with Engine(...)"
+            raise UsageError(message)
+        self._is_open = True
+        try:
+            self._worker = self._gateway = await self._open_worker()
+        except BaseException:
+            self._is_open = False
+            raise
+        return self
+
+    async def _open_worker(self) -> Worker:
         url, settings = self._url, self._settings
         worker = Worker(
             open_store(url, settings=settings, clock=self._clock) if isinstance(url, str) else url,
@@ -81,15 +97,14 @@ class Engine(Client):
             claims_runs=self._works,
         )
         await worker.open()
-        self._worker = worker
-        self._gateway = worker
-        return self
+        return worker
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Let running activities finish (`Settings.shutdown_grace_seconds`), give the runs back, close the store."""
         worker, self._worker, self._gateway = self.worker, None, None
+        self._is_open = False
         await asyncio.shield(worker.close())
 
 

@@ -114,11 +114,11 @@ async def test_map_never_runs_more_than_its_limit_at_once(make_engine: MakeEngin
         return number
 
     @workflow
-    async def counting(ctx: Context) -> list[int]:
+    async def tallying(ctx: Context) -> list[int]:
         return await ctx.map(count, range(10), limit=3)
 
     async with make_engine() as engine:
-        assert await (await engine.start(counting)).result() == list(range(10))
+        assert await (await engine.start(tallying)).result() == list(range(10))
     assert max(most) <= 3
 
 
@@ -261,12 +261,12 @@ async def test_cancel_reaches_a_running_activity(make_engine: MakeEngine) -> Non
 
 async def test_an_at_most_once_activity_records_its_start(make_engine: MakeEngine) -> None:
     @activity(at_most_once=True)
-    async def pay() -> str:
+    async def settle() -> str:
         return "paid"
 
     @workflow
     async def paying(ctx: Context) -> str:
-        return await pay()
+        return await settle()
 
     async with make_engine() as engine:
         run = await engine.start(paying)

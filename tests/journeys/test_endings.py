@@ -135,7 +135,7 @@ async def test_cancel_lets_the_workflow_clean_up(make_engine: MakeEngine) -> Non
 
 async def test_the_grace_of_a_cancellation_ends_in_termination(make_engine: MakeEngine) -> None:
     @workflow
-    async def stubborn(ctx: Context) -> None:
+    async def obstinate(ctx: Context) -> None:
         while True:
             try:
                 await ctx.wait_for(decide)
@@ -143,7 +143,7 @@ async def test_the_grace_of_a_cancellation_ends_in_termination(make_engine: Make
                 continue
 
     async with make_engine() as engine:
-        run = await engine.start(stubborn)
+        run = await engine.start(obstinate)
         await run.cancel("please", grace=timedelta(milliseconds=10))
         with pytest.raises(RunTerminatedError, match="grace"):
             await run.result()

@@ -180,14 +180,14 @@ def test_a_cancel_request_arrives_once_and_clean_up_may_await() -> None:
 
 def test_a_run_may_survive_its_cancellation() -> None:
     @workflow
-    async def stubborn(ctx: Context) -> str:
+    async def unmoved(ctx: Context) -> str:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             return "survived"
         return "slept"
 
-    run = life_of(stubborn)
+    run = life_of(unmoved)
     run.begin()
     run.cancel()
     assert run.result == "survived"
@@ -234,7 +234,7 @@ def test_a_cancelled_run_undoes_what_it_did_even_if_it_is_cancelled_meanwhile() 
 
 def test_cancelling_a_run_that_suspended_itself_reaches_the_suspended_code() -> None:
     @workflow
-    async def held(ctx: Context) -> str:
+    async def self_suspended(ctx: Context) -> str:
         try:
             await ctx.suspend("wait for the audit")
         except asyncio.CancelledError:
@@ -242,7 +242,7 @@ def test_cancelling_a_run_that_suspended_itself_reaches_the_suspended_code() -> 
             raise
         return "resumed"
 
-    run = life_of(held)
+    run = life_of(self_suspended)
     assert kinds(run.begin()) == [e.RunStarted, e.RunSuspended]
     assert kinds(run.cancel()) == [e.RunCancelRequested, e.ActivityScheduled]
     run.succeed(run.pending[0], 1)

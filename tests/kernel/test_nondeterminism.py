@@ -16,6 +16,7 @@ import pytest
 
 from perdure.authoring.activity import activity
 from perdure.authoring.context import Context
+from perdure.authoring.registry import default_registry
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import NonDeterminismError
@@ -378,7 +379,9 @@ def test_what_asyncio_itself_asks_for_has_no_line_of_the_workflow() -> None:
 # --- changes that are no difference --------------------------------------------------------------------------------
 
 
-def test_an_input_that_gained_a_field_with_a_default_is_no_difference() -> None:
+def test_an_input_that_gained_a_field_with_a_default_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, "nd.order")
+
     @dataclass(frozen=True)
     class GrownOrder:
         amount: int
@@ -401,7 +404,9 @@ def test_an_input_that_gained_a_field_with_a_default_is_no_difference() -> None:
     assert "currency" in difference(new, shrunk, steps=0).recorded
 
 
-def test_another_limit_on_the_definition_is_no_difference() -> None:
+def test_another_limit_on_the_definition_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, "nd.one")
+
     async def old(ctx: Context) -> int:
         return await one(1)
 
@@ -413,6 +418,11 @@ def test_another_limit_on_the_definition_is_no_difference() -> None:
         return await limited(1)
 
     assert replay(workflow_of(new).entry(), lived(old, steps=0).history).pending == [1]
+
+
+def forget(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Make way for another definition of an activity, for this test: tomorrow's code."""
+    monkeypatch.delitem(default_registry._activities, name)
 
 
 def one_second() -> Any:

@@ -1,12 +1,13 @@
 """The registry: which workflows and activities this process has code for, by name.
 
 A decorated function registers itself when its module is imported; a worker finds it again by the name its histories
-hold. Two definitions of one name are an error, except that a module that is loaded again, or a function that is
-defined inside another one again (as tests do), replaces what it defined before.
+hold. Two definitions of one name are an error, except that a module that is loaded again replaces what it defined
+before, and that anything replaces what was defined inside a function (as tests do).
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakMethod
 
 from perdure.errors import UnknownActivityError, UnknownWorkflowError, UsageError
 
@@ -35,15 +36,32 @@ class Registry:
         self._workflows: dict[str, Workflow[*tuple[Any, ...], Any]] = {}
         self._activities: dict[str, Activity[..., Any]] = {}
         self._workflow_names: frozenset[str] = frozenset()
+        self._watchers: list[WeakMethod[Callable[[], None]]] = []
 
     def add_workflow(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
         """Add a workflow. Raises UsageError if another function has the name."""
         _add(self._workflows, definition, "workflow")
-        self._workflow_names = frozenset(self._workflows)
+        if definition.name not in self._workflow_names:
+            self._workflow_names = frozenset(self._workflows)
+            self._tell()
 
     def add_activity(self, definition: "Activity[..., Any]") -> None:
         """Add an activity. Raises UsageError if another function has the name."""
+        is_new = definition.name not in self._activities
         _add(self._activities, definition, "activity")
+        if is_new:
+            self._tell()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call a bound method whenever there is new code, in the thread that adds it, as long as its object lives."""
+        self._watchers.append(WeakMethod(watcher))
+
+    def _tell(self) -> None:
+        self._watchers = [reference for reference in self._watchers if reference() is not None]
+        for reference in self._watchers:
+            watcher = reference()
+            if watcher is not None:
+                watcher()
 
     def workflow(self, name: str) -> "Workflow[*tuple[Any, ...], Any]":
         """Return the workflow of this name. Raises UnknownWorkflowError."""
@@ -89,7 +107,7 @@ def _add(definitions: dict[str, D], definition: D, kind: str) -> None:
 
 
 def _replaces(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
-    return _source(new) == _source(old) or "<locals>" in new.__qualname__ or "<locals>" in old.__qualname__
+    return _source(new) == _source(old) or "<locals>" in old.__qualname__
 
 
 def _source(function: Callable[..., Any]) -> tuple[str, str]:

@@ -2,12 +2,16 @@
 
 The engine runs on an event loop in a thread of its own; calls are handed over to it and waited for. Any thread may
 call. Workflows and activities are the same: workflows are ``async def``, activities may be either.
+
+A process that is forked (by a web server's pre-loading, say) has none of its parent's threads: open the engine in each
+process, after the fork.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -18,7 +22,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.client.starting import IdPolicy
-from perdure.errors import EngineClosedError, WrongContextError
+from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongContextError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
@@ -96,7 +100,10 @@ class SyncClient:
         self._client: Client | None = None
 
     def __enter__(self) -> Self:
-        """Start the thread and open the engine."""
+        """Start the thread and open the engine. Raises UsageError if it is open, else what opening an engine raises."""
+        if self._loop is not None:
+            message = "this engine is open already; describe another one with SyncEngine(...)"
+            raise UsageError(message)
         loop = LoopThread()
         try:
             self._engine, self._client = loop.call(_enter(self._make_engine))
@@ -196,35 +203,67 @@ class LoopThread:
 
     def __init__(self) -> None:
         """Start the thread."""
+        self._process = os.getpid()
+        self._is_stopped = False
+        self._stopping = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="perdure-engine", daemon=True)
         self._thread.start()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it. Raises what it raises, and WrongContextError from inside a loop."""
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public call raises where there is none
-            work.close()
-            message = (
-                "the synchronous engine was called from a running event loop, which it would block; "
-                "use `async with Engine(...)` there"
-            )
-            raise WrongContextError(message)
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run a coroutine there and wait for it.
+
+        Raises what it raises, WrongContextError from inside a loop or in a forked process, EngineClosedError
+        after `stop`.
+        """
+        future = self._hand_over(work)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+        except CancelledError:
+            if not self._is_stopped:
+                raise
+            raise EngineClosedError(_CLOSED) from None
 
     def stop(self) -> None:
-        """End the loop and the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """End the loop and the thread; what still runs there is cancelled."""
+        with self._stopping:
+            self._is_stopped = True
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()
+
+    def _hand_over(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        try:
+            self._require_usable()
+            with self._stopping:  # nothing is handed over behind the end
+                if self._is_stopped:
+                    raise EngineClosedError(_CLOSED)
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except PerdureError:
+            work.close()
+            raise
+
+    def _require_usable(self) -> None:
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public call raises where there is none
+            message = (
+                "the synchronous engine was called from a running event loop, which it would block; "
+                "use `async with Engine(...)` there"
+            )
+            raise WrongContextError(message)
+        if os.getpid() != self._process:
+            message = (
+                "the engine was opened before this process was forked, without its threads; open one in each process"
+            )
+            raise WrongContextError(message)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.get_loop().run_forever()
+
+
+_CLOSED = "the engine was closed; open it again to go on"
 
 
 async def _enter(

@@ -54,6 +54,7 @@ class ActiveRun:
         "inbox_has_more",
         "inbox_position",
         "inbox_readings",
+        "lacks_code",
         "on_created",
         "ref",
         "run_key",
@@ -82,6 +83,7 @@ class ActiveRun:
         self.inbox_position = 0
         self.inbox_has_more = False
         self.inbox_readings = 0
+        self.lacks_code = False
         self.on_created: asyncio.Future[Outcome] | None = None
         self._creation = creation
         self._inputs: list[i.Input] = []
@@ -140,7 +142,11 @@ class ActiveRun:
     def release(self) -> None:
         """Give the run back to the store and drop it; messages that arrive meanwhile go to its inbox."""
         self._committing = True
-        write = self._giving_back(wake_at=self.state.next_wake_at(_AT_ANY_TIME))
+        wake_at = self.state.next_wake_at(_AT_ANY_TIME)
+        if self.lacks_code:  # others may have it
+            offered_at = self._worker.clock.now() + int(self._worker.settings.idle_seconds * MICROSECONDS_PER_SECOND)
+            wake_at = Timestamp(min(offered_at, offered_at if wake_at is None else wake_at))
+        write = self._giving_back(wake_at=wake_at)
 
         def released(_outcome: Outcome | PerdureError) -> None:
             self.drop()
@@ -338,6 +344,7 @@ class ActiveRun:
             return
         call = self._worker.make_call(self, activity)
         if call is None:
+            self.lacks_code = True
             return
         if call.options.at_most_once and not activity.attempt_started:
             self.receive(i.AttemptStarting(operation=operation, attempt=activity.attempt, worker=self._worker.name))

@@ -127,6 +127,7 @@ class Worker:
         if self.is_claiming:
             self._tasks.append(self.loop.create_task(self.claims.work(), name="perdure-claims"))
             self.claims.wake()
+            self.registry.watch(self._code_came)
 
     async def _begin_session(self) -> None:
         """Open the store and begin a session in it."""
@@ -363,7 +364,7 @@ class Worker:
         try:
             definition: Activity[..., Any] = self.registry.activity(activity.activity)
         except UnknownActivityError as error:
-            _logger.error("run key %s waits for code: %s", run.run_key, error)  # noqa: TRY400 - no traceback needed
+            _logger.error("run %s waits for code: %s", run.ref, error)  # noqa: TRY400 - no traceback needed
             return None
         return ActivityCall(
             run=run,
@@ -390,6 +391,16 @@ class Worker:
         _logger.warning("workflow code: %s", message, exc_info=error)
 
     # --- news ----------------------------------------------------------------------------------------------------
+
+    def _code_came(self) -> None:
+        """Look for runs that can go on with new code; a module may be imported late, and in any thread."""
+        if self.is_claiming and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._use_new_code)
+
+    def _use_new_code(self) -> None:
+        for run in [run for run in self.active.values() if run.lacks_code]:
+            run.surrender()  # it is due again at once, and starts what it could not start
+        self.claims.wake()
 
     def _changed(self, changes: Changes) -> None:
         active, loading, parked = self.active, self.mail.loading, self.endings.parked

@@ -18,7 +18,15 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> int:
     """Run the tool that `arguments` name; return the status to exit with: 0 if every promise held."""
     given = _parser().parse_args(arguments)
+    was_disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # what the engine warns of is what the tools provoke
+    try:
+        return _run(given)
+    finally:
+        logging.disable(was_disabled)
+
+
+def _run(given: argparse.Namespace) -> int:
     options = Options(
         count=given.count,
         seed=random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed,

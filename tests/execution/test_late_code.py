@@ -1,0 +1,55 @@
+"""Code that is imported after the engine was opened."""
+
+import asyncio
+
+import pytest
+
+from perdure import Context, Engine, Settings, activity, workflow
+from perdure.authoring.registry import Registry
+from perdure.stores.memory import MemoryDatabase, MemoryStore
+
+
+@activity
+async def late_activity() -> int:
+    return 5
+
+
+@workflow
+async def uses_late_activity(ctx: Context) -> int:
+    return await late_activity()
+
+
+async def test_a_workflow_that_is_defined_later_is_found_at_once() -> None:
+    database, registry = MemoryDatabase(), Registry()
+    registry.add_activity(late_activity)
+    async with Engine(MemoryStore(database), works=False) as client:
+        await client.start(uses_late_activity, id="early")
+    async with Engine(MemoryStore(database), registry=registry) as engine:
+        run = await engine.get_run("early", uses_late_activity)
+        result = asyncio.ensure_future(run.result())
+        await asyncio.to_thread(registry.add_workflow, uses_late_activity)
+        assert await result == 5
+
+
+async def test_an_activity_that_is_defined_later_is_started_then(caplog: pytest.LogCaptureFixture) -> None:
+    registry = Registry()
+    registry.add_workflow(uses_late_activity)
+    async with Engine("memory:", registry=registry, settings=Settings(idle_seconds=3_600.0)) as engine:
+        run = await engine.start(uses_late_activity)
+        assert "waits for code" in caplog.text
+        registry.add_activity(late_activity)
+        assert await run.result() == 5
+
+
+async def test_a_run_that_waits_for_code_is_offered_to_others() -> None:
+    database, registry = MemoryDatabase(), Registry()
+    registry.add_workflow(uses_late_activity)
+    settings = Settings(idle_seconds=0.01)
+    async with (
+        Engine(MemoryStore(database), registry=registry, settings=settings),
+        Engine(MemoryStore(database), works=False) as client,
+    ):
+        run = await client.start(uses_late_activity)
+        result = asyncio.ensure_future(run.result())
+        async with Engine(MemoryStore(database)):
+            assert await result == 5
