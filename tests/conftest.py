@@ -1,5 +1,8 @@
 """What holds for every test: one printed seed repeats both the order and the generated examples of a run."""
 
+import logging
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 from hypothesis import core
@@ -25,3 +28,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         seed = terminalreporter.config.getoption("randomly_seed")
         terminalreporter.write_line(f"Repeat this run with: uv run pytest --randomly-seed={seed}")
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_heard() -> Iterator[None]:
+    """Let no earlier test's silence reach this one: tools that provoke warnings turn logging off for their process."""
+    logging.disable(logging.NOTSET)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("perdure") and isinstance(logger, logging.Logger):
+            logger.disabled = False
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
+    yield
+    logging.disable(logging.NOTSET)
