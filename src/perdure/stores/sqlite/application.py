@@ -1,8 +1,8 @@
 """The jobs of one transaction applied to the tables.
 
-First all at once (`apply_together`): writes that go together share statements. If any of them is to be refused, the
-caller rolls back and applies the same jobs again with each write alone in a savepoint (`apply_one_by_one`), which finds
-out what is refused and why. Refusals are rare: they mean a lost race or a repeated request.
+First all at once: writes that go together share statements. If any of them is to be refused, that is rolled back and
+the same jobs are applied again with each write alone in a savepoint, which finds out what is refused and why. Refusals
+are rare: they mean a lost race or a repeated request.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from perdure.stores.sqlite.encoding import (
 )
 from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News, Segment
 
-__all__ = ["Call", "Commit", "Job", "apply_one_by_one", "apply_together"]
+__all__ = ["Call", "Commit", "Job", "apply_jobs"]
 
 
 class Commit:
@@ -68,7 +68,24 @@ Job = Commit | Call
 """Something for the writer's thread."""
 
 
-def apply_together(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns, news: News) -> None:
+def apply_jobs(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns) -> News:
+    """Apply the jobs in the transaction that is open on `connection`, and note in each its result.
+
+    The transaction may be another one afterwards: it is begun anew if any write is to be refused.
+    """
+    news = News()
+    try:
+        _apply_together(connection, jobs, known=known, news=news)
+    except (MismatchError, apsw.ConstraintError):
+        connection.execute("ROLLBACK")
+        known.clear()
+        news = News()
+        connection.execute("BEGIN IMMEDIATE")
+        _apply_one_by_one(connection, jobs, known=known, news=news)
+    return news
+
+
+def _apply_together(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns, news: News) -> None:
     """Apply the jobs in order, sharing statements. Raises MismatchError or ConstraintError: then nothing may stay."""
     outcomes: list[Outcome] = []
     segment = Segment(known=known, news=news)
@@ -91,7 +108,7 @@ def apply_together(connection: apsw.Connection, jobs: Sequence[Job], *, known: K
             done += len(job.writes)
 
 
-def apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns, news: News) -> None:
+def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known: KnownRuns, news: News) -> None:
     """Apply the jobs in order, each write alone, and note the refused ones with their reasons.
 
     A write that contradicts the tables in a way that no race explains fails its job with InternalError.

@@ -22,12 +22,12 @@ import apsw
 
 from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.transition import Outcome
-from perdure.stores.sqlite.application import Call, Commit, Job, apply_one_by_one, apply_together
+from perdure.stores.sqlite.application import Call, Commit, Job, apply_jobs
 from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.encoding import EncodedWrite
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import FileLock
-from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News
+from perdure.stores.sqlite.segment import KnownRuns, News
 from perdure.stores.sqlite.sessions import Session, number_commit
 
 __all__ = ["Writer"]
@@ -145,7 +145,7 @@ class Writer:
             connection = self._database.connection()
             connection.execute("BEGIN IMMEDIATE")
             before = connection.total_changes()
-            news = self._apply(connection, jobs)
+            news = apply_jobs(connection, jobs, known=self._known)
             if connection.total_changes() == before:
                 connection.execute("ROLLBACK")
                 return News()
@@ -158,18 +158,6 @@ class Writer:
             failure = self._settle(error, number)
             if failure is not None:
                 return _fail(jobs, failure)
-        return news
-
-    def _apply(self, connection: apsw.Connection, jobs: list[Job]) -> News:
-        news = News()
-        try:
-            apply_together(connection, jobs, known=self._known, news=news)
-        except (MismatchError, apsw.ConstraintError):
-            connection.execute("ROLLBACK")
-            self._known.clear()
-            news = News()
-            connection.execute("BEGIN IMMEDIATE")
-            apply_one_by_one(connection, jobs, known=self._known, news=news)
         return news
 
     def _number(self, connection: apsw.Connection, news: News, *, is_last: bool) -> int:
