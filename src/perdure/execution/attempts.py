@@ -9,8 +9,10 @@ runs it again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from perdure.authoring.activity_context import Attempt
 from perdure.execution.call import ActivityCall
@@ -33,39 +35,19 @@ if TYPE_CHECKING:
 __all__ = ["AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 
-class RunningCall:
-    """An attempt under way.
+class RunningCall(msgspec.Struct, eq=False):
+    """An attempt under way. `cpu_seconds` is what the function has burnt, where its executor can measure it."""
 
-    Its executor sets `stop`, which cancels the function as far as that is possible there, and, where it can measure
-    it, `cpu_seconds`, what the function has burnt.
-    """
-
-    __slots__ = (
-        "_attempts",
-        "call",
-        "cpu_seconds",
-        "heartbeat",
-        "heartbeat_at",
-        "heartbeat_saved",
-        "heartbeat_saved_at",
-        "is_cancelled",
-        "started_at",
-        "stop",
-        "timers",
-    )
-
-    def __init__(self, attempts: "Attempts", call: ActivityCall, started_at: Timestamp) -> None:
-        """Run `call`, begun at `started_at`."""
-        self._attempts = attempts
-        self.call = call
-        self.cpu_seconds: float | None = None
-        self.started_at = started_at
-        self.heartbeat = self.heartbeat_saved = NULL
-        self.heartbeat_at = started_at
-        self.heartbeat_saved_at = started_at
-        self.is_cancelled = False
-        self.stop: Callable[[], None] = _nothing
-        self.timers: list[asyncio.TimerHandle] = []
+    attempts: "Attempts"
+    call: ActivityCall
+    started_at: Timestamp
+    heartbeat_at: Timestamp
+    heartbeat_saved_at: Timestamp
+    heartbeat: Payload = NULL
+    heartbeat_saved: Payload = NULL
+    is_cancelled: bool = False
+    timers: Sequence[asyncio.TimerHandle] = ()
+    cpu_seconds: float | None = None
 
     def describe(self) -> Attempt:
         """Return the attempt as its function sees it."""
@@ -88,25 +70,29 @@ class RunningCall:
 
     def begin(self) -> None:
         """Count the time from now: a pool process calls this when it has started, before the function runs."""
-        self._attempts.begin(self)
+        self.attempts.begin(self)
 
     def beat(self, details: Payload) -> None:
         """Take a heartbeat; called on the event loop's thread."""
-        self._attempts.beat(self, details)
+        self.attempts.beat(self, details)
 
     def ended(self, result: Payload | None, failure: Failure | None) -> None:
         """Take the function's end, exactly once: a result, a failure, or (both None) its cancellation."""
-        self._attempts.ended(self, result, failure)
+        self.attempts.ended(self, result, failure)
 
 
 class AttemptExecutor(Protocol):
     """Runs functions of activities."""
 
     def start(self, running: RunningCall) -> None:
-        """Begin; set `running.stop`; call `running.ended` once, on the event loop's thread, not before returning.
+        """Begin; call `running.ended` once, on the event loop's thread, not before returning.
 
         In a process, whose start takes its time, `running.begin` is called when the function begins.
         """
+        ...
+
+    def stop(self, running: RunningCall) -> None:
+        """Cancel a function that was started and has not ended, as far as that is possible here."""
         ...
 
     async def close(self) -> None:
@@ -151,7 +137,7 @@ class Attempts:
 
     def start(self, call: ActivityCall, now: Timestamp) -> None:
         """Run an attempt, begun `now`; its run hears of the outcome."""
-        running = RunningCall(self, call, now)
+        running = RunningCall(self, call, now, now, now)
         call.running = running
         self._running.add(running)
         if call.deadline_at is not None:
@@ -170,7 +156,7 @@ class Attempts:
         """Cancel an attempt whose outcome nobody wants any more."""
         if not running.is_cancelled:
             running.is_cancelled = True
-            running.stop()
+            self._executors[running.call.executor].stop(running)
 
     def beat(self, running: RunningCall, details: Payload) -> None:
         """Note a heartbeat, and have its details saved if the last saving is long enough ago."""
@@ -188,6 +174,7 @@ class Attempts:
         for timer in running.timers:
             timer.cancel()
         call = running.call
+        call.running = None  # ends a cycle: freed at once, not by the collector
         if not running.is_cancelled:
             call.run.attempt_ended(call, _input(running, result, failure))
             if call.options.executor is Executor.HYBRID and result is not None and running.cpu_seconds is not None:
@@ -234,7 +221,8 @@ class Attempts:
 
     def _limit(self, running: RunningCall, microseconds: int, kind: TimeoutKind) -> None:
         delay = max(microseconds, 0) / MICROSECONDS_PER_SECOND
-        running.timers.append(asyncio.get_running_loop().call_later(delay, self._timed_out, running, kind))
+        timer = asyncio.get_running_loop().call_later(delay, self._timed_out, running, kind)
+        running.timers = [*running.timers, timer]
 
     def _watch_heartbeat(self, running: RunningCall, microseconds: int) -> None:
         silence = self._clock.now() - running.heartbeat_at
@@ -243,8 +231,7 @@ class Attempts:
             return
         delay = (microseconds - silence) / MICROSECONDS_PER_SECOND
         timer = asyncio.get_running_loop().call_later(delay, self._watch_heartbeat, running, microseconds)
-        running.timers.append(timer)
-        del running.timers[:-_TIMERS_KEPT]
+        running.timers = [*running.timers[-_TIMERS_KEPT:], timer]
 
     def _timed_out(self, running: RunningCall, kind: TimeoutKind) -> None:
         if running.is_cancelled:
@@ -301,7 +288,3 @@ def _input(running: RunningCall, result: Payload | None, failure: Failure | None
         started_at=running.started_at,
         heartbeat=running.heartbeat,
     )
-
-
-def _nothing() -> None:
-    pass

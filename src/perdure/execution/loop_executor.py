@@ -8,7 +8,6 @@ was cancelled from outside is reported a moment later, which does not come if th
 
 import asyncio
 from contextvars import copy_context
-from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final
 
@@ -37,7 +36,6 @@ class LoopExecutor:
     def start(self, running: RunningCall) -> None:
         """See `AttemptExecutor.start`."""
         task = asyncio.get_running_loop().create_task(self._run(running), context=self._context.copy())
-        running.stop = partial(self._stop, running)
         self._tasks[running] = task
 
     async def close(self) -> None:
@@ -48,8 +46,11 @@ class LoopExecutor:
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLATION_SECONDS)
 
-    def _stop(self, running: RunningCall) -> None:
-        """Cancel a task. One that has not had its first turn never will: its end is told here, or its slot is lost."""
+    def stop(self, running: RunningCall) -> None:
+        """See `AttemptExecutor.stop`.
+
+        A task that has not had its first turn never will: its end is told here, or its slot is lost.
+        """
         task = self._tasks.get(running)
         if task is not None and task.cancel():
             coroutine: Any = task.get_coro()

@@ -68,6 +68,11 @@ class ProcessExecutor:
         except OSError as error:  # no file descriptor or thread left for a new process: this attempt has failed
             asyncio.get_running_loop().call_soon(running.ended, None, failure_from_exception(error))
 
+    def stop(self, running: RunningCall) -> None:
+        """See `AttemptExecutor.stop`."""
+        for process in self._all:
+            process.give_up(running)
+
     async def close(self) -> None:
         """See `AttemptExecutor.close`. Every process is gone when it returns, or has been told so by its socket."""
         for process in self._all:

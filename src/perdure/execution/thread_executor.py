@@ -44,6 +44,9 @@ class ThreadExecutor:
                 return
         self._work.put(_Job(self, running, loop, self._context.copy()))
 
+    def stop(self, running: RunningCall) -> None:
+        """See `AttemptExecutor.stop`: the function's next heartbeat tells it."""
+
     async def close(self) -> None:
         """See `AttemptExecutor.close`."""
         for _ in range(self._threads):

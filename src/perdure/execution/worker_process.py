@@ -96,11 +96,9 @@ class WorkerProcess:
         if self._is_ready:
             running.begin()
         call = running.call
-        number = self._number
-        running.stop = lambda: self._give_up(number)
         self._send(
             Perform(
-                number=number,
+                number=self._number,
                 module=call.definition.function.__module__,
                 input=call.input,
                 attempt=running.describe(),
@@ -134,10 +132,11 @@ class WorkerProcess:
 
     # --- stopping ------------------------------------------------------------------------------------------------
 
-    def _give_up(self, number: int) -> None:
-        if self._running is None or number != self._number or self.is_doomed:
+    def give_up(self, running: RunningCall) -> None:
+        """Stop an attempt, if it is the one under way here."""
+        if self._running is not running or self.is_doomed:
             return
-        self._send(GiveUp(number=number))
+        self._send(GiveUp(number=self._number))
         if self._has_beaten:
             self._doom_after(self._stop_seconds)
         else:

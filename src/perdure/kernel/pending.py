@@ -1,6 +1,6 @@
 """What is pending in a run: activities without an outcome, child runs that have not reported their end."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
@@ -13,8 +13,7 @@ from perdure.kernel.time import Timestamp
 __all__ = ["OpenChild", "PendingActivity"]
 
 
-@dataclass(slots=True, kw_only=True)
-class PendingActivity:
+class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
     start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for, and
     `retry_delay_microseconds` is how long the last wait was."""
@@ -31,11 +30,10 @@ class PendingActivity:
     next_attempt_at: Timestamp | None = None
     retry_delay_microseconds: int = 0
     last_failure: Failure | None = None
-    heartbeat: Payload = field(default_factory=lambda: NULL)
+    heartbeat: Payload = NULL
 
 
-@dataclass(slots=True, kw_only=True)
-class OpenChild:
+class OpenChild(msgspec.Struct, kw_only=True, gc=False):
     """A child run that has not reported its end."""
 
     operation: Operation
