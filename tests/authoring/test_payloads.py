@@ -113,6 +113,7 @@ class Checked:
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
 DECIMALS = st.decimals(allow_nan=False, places=None)
 KEYS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (str, TEXT),
@@ -121,7 +122,7 @@ KEYS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Size, st.sampled_from(Size)),
     (date, st.dates()),
     (UUID, st.uuids()),
-    (float, st.floats(allow_nan=False, allow_infinity=False)),
+    (float, FINITE),
     (Decimal, DECIMALS),
     (bytes, st.binary(max_size=6)),
     (timedelta, st.timedeltas()),
@@ -137,7 +138,7 @@ SCALARS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (PurePosixPath, st.sampled_from(["/a/b", "c", "."]).map(PurePosixPath)),
     (Item, st.builds(Item, DECIMALS, st.none() | st.datetimes(timezones=OFFSETS), st.frozensets(TEXT))),
     (Address, st.builds(Address, TEXT, st.sets(st.sampled_from(Color)))),
-    (Point, st.builds(Point, st.floats(allow_nan=False, allow_infinity=False))),
+    (Point, st.builds(Point, FINITE, FINITE)),  # both: hypothesis infers fields of a NamedTuple that have defaults, too
     (Options, st.fixed_dictionaries({}, optional={"color": st.sampled_from(Color), "retries": st.integers()})),
     (
         Customer,

@@ -1,7 +1,10 @@
 """Opening: which files are taken, which are refused and left as they are, and what each error says."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -29,6 +32,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import creation
 
+NOBODY = 65534
 IMPATIENT = SqliteSettings(lock_patience_seconds=0.05)
 
 
@@ -159,13 +163,31 @@ async def test_a_failed_opening_lets_go_of_everything(tmp_path: Path) -> None:
     await session.store.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-async def test_a_file_without_write_permission_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "data.db"
-    await made(path)
-    path.chmod(0o444)
-    with pytest.raises(StoreUnavailableError, match="write permission"):
-        await opened(path)
+@contextmanager
+def bound_by_permissions(folder: Path) -> Iterator[None]:
+    """Go on as a user whom the permissions of the folder bind: root becomes nobody for a while, and gives it away."""
+    user = os.geteuid()
+    if user == 0:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, -1)
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+async def test_a_file_without_write_permission_is_named() -> None:
+    with TemporaryDirectory() as folder:  # unlike those of tmp_path it has no parents that only root may enter
+        path = Path(folder) / "data.db"
+        await made(path)
+        path.chmod(0o444)
+        with bound_by_permissions(Path(folder)), pytest.raises(StoreUnavailableError) as refused:
+            await opened(path)
+    assert str(refused.value) == (
+        f"opening failed on the database {path}: the file is read-only. The file or its folder cannot be written by "
+        f"this user; nothing of this call was saved. Give write permission on the file and its folder."
+    )
 
 
 @pytest.mark.parametrize(
