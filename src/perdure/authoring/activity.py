@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
+from perdure.authoring.arguments import require_choice
+from perdure.authoring.definitions import require_definition, require_kind
 from perdure.authoring.registry import default_registry
 from perdure.authoring.signature import Signature
 from perdure.errors import (
@@ -17,7 +19,6 @@ from perdure.errors import (
     ActivityFailedError,
     ActivityTimeoutError,
     InvalidArgumentError,
-    UsageError,
 )
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
@@ -272,7 +273,9 @@ def activity(
     """
 
     def decorate(function: Callable[..., Any]) -> Activity[..., Any]:
-        chosen = name or function.__name__
+        chosen = require_definition("activity", function, name)
+        require_kind(compensate, Activity, f"activity {chosen}: compensate", wanted="an activity")
+        require_kind(fallback, Activity, f"activity {chosen}: fallback", wanted="an activity")
         options = build_options(
             chosen,
             retry=retry or DEFAULT_RETRY,
@@ -315,6 +318,13 @@ def build_options(
     resources: dict[str, int] | None,
 ) -> ActivityOptions:
     """Return checked options. Raises InvalidArgumentError naming the activity and the argument."""
+    subject = f"activity {activity_name}"
+    require_kind(retry, Retry, f"{subject}: retry", wanted="a policy, e.g. Retry(attempts=3)")
+    require_kind(queue, str, f"{subject}: queue", wanted="a text")
+    require_kind(idempotency_key, str, f"{subject}: idempotency_key", wanted="a text")
+    require_kind(at_most_once, bool, f"{subject}: at_most_once", wanted="True or False")
+    if priority is not None:
+        require_choice(priority, Priority, f"{subject}: priority")
     return ActivityOptions(
         retry=retry,
         start_to_close_microseconds=_limit(activity_name, "timeout", timeout),
@@ -361,9 +371,6 @@ def _default_executor(function: Callable[..., Any]) -> Executor:
 
 
 def _require_possible(name: str, function: Callable[..., Any], options: ActivityOptions) -> None:
-    if not callable(function):
-        message = f"@activity needs a function, got {function!r}"
-        raise UsageError(message)
     if inspect.iscoroutinefunction(function) and options.executor is not Executor.LOOP:
         message = f"activity {name}: an async def runs on the event loop; for executor={options.executor} make it a def"
         raise InvalidArgumentError(message)

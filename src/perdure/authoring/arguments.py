@@ -24,7 +24,7 @@ def require_text(value: object, subject: str) -> str:
     'late'
     """
     if not isinstance(value, str):
-        message = f"{subject} is {value!r:.60}, a {type(value).__name__}; it must be a text"
+        message = f"{subject} is {value!r:.60} ({type(value).__name__}); it must be a text"
         raise InvalidArgumentError(message)
     try:
         value.encode()

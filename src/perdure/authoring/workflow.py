@@ -7,7 +7,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast, overload
 
+from perdure.authoring.arguments import require_choice, require_text
 from perdure.authoring.context import Context
+from perdure.authoring.definitions import require_definition, require_kind, require_stages
 from perdure.authoring.registry import default_registry
 from perdure.authoring.signature import Signature
 from perdure.errors import InvalidArgumentError, UsageError, WrongContextError
@@ -161,16 +163,17 @@ def workflow(
     """
 
     def decorate(function: Callable[..., Any]) -> Workflow[*tuple[Any, ...], Any]:
-        chosen = name or function.__name__
+        chosen = require_definition("workflow", function, name)
+        require_kind(retry, Retry, f"workflow {chosen}: retry", wanted="a policy, e.g. Retry(attempts=3)")
         _require_workflow(chosen, function)
         made: Workflow[*tuple[Any, ...], Any] = Workflow(
             cast("Any", function),
             name=chosen,
-            version=version,
-            priority=Priority(priority),
+            version=require_text(version, f"workflow {chosen}: version"),
+            priority=require_choice(priority, Priority, f"workflow {chosen}: priority"),
             execution_timeout_microseconds=_timeout(chosen, execution_timeout),
             retry=retry,
-            stages=tuple(stages),
+            stages=require_stages(stages, f"workflow {chosen}: stages"),
             on_failure=_policy(chosen, on_failure),
         )
         default_registry.add_workflow(made)
@@ -186,9 +189,16 @@ def _require_workflow(name: str, function: Callable[..., Any]) -> None:
             f"Blocking code belongs in an activity, which may be a plain def."
         )
         raise UsageError(message)
-    if not inspect.signature(function).parameters:
+    if not _takes_context(function):
         message = f"workflow {name} needs a first parameter for its context: async def {name}(ctx: Context, ...)"
         raise UsageError(message)
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    for parameter in inspect.signature(function).parameters.values():
+        declared = parameter.annotation
+        return declared is parameter.empty or not isinstance(declared, type) or issubclass(Context, declared)
+    return False
 
 
 def _timeout(name: str, limit: timedelta | None) -> int | None:
