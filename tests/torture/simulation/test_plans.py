@@ -3,7 +3,15 @@
 import pytest
 
 from perdure.errors import InvalidArgumentError
-from perdure.torture.simulation.plans import Plan, Strike, StrikeKind, parse_plan, random_plans, single_crashes
+from perdure.torture.simulation.plans import (
+    Plan,
+    Strike,
+    StrikeKind,
+    paired_crashes,
+    parse_plan,
+    random_plans,
+    single_crashes,
+)
 
 PLAN = Plan(
     workload="signals",
@@ -29,8 +37,12 @@ def test_a_line_that_is_no_plan_is_refused() -> None:
 
 
 def test_single_crashes_strike_every_point() -> None:
-    plans = [plan for plan in single_crashes(PLAN, 5) if len(plan.strikes) == 1]
-    assert [plan.strikes[0].at for plan in plans] == [0, 1, 2, 3, 4]
+    assert [[strike.at for strike in plan.strikes] for plan in single_crashes(PLAN, 3)] == [[0], [1], [2]]
+
+
+def test_paired_crashes_strike_every_point_and_the_points_that_follow() -> None:
+    pairs = [[strike.at for strike in plan.strikes] for plan in paired_crashes(PLAN, 2)]
+    assert pairs == [[at, at + gap] for at in (0, 1) for gap in (1, 2, 3, 4, 5, 6)]
 
 
 def test_the_same_seed_draws_the_same_plans() -> None:

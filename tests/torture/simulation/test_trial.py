@@ -1,10 +1,12 @@
 """Trials: the same plan takes the same course, the engine passes, and the oracle sees what it must."""
 
+import msgspec
 import pytest
 
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent, encode_event
 from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.time import Timestamp
 from perdure.torture.simulation.campaign import examine, run_campaign, undisturbed
 from perdure.torture.simulation.laws import broken_laws
 from perdure.torture.simulation.plans import Plan, parse_plan
@@ -69,6 +71,73 @@ def test_the_oracle_sees_a_lost_acknowledgement() -> None:
     trial = ended("signals")
     trial.database.generations.clear()
     assert any("is lost" in law for law in broken_laws(trial))
+    trial.dispose()
+
+
+def test_the_oracle_sees_a_retry_that_is_early_or_late() -> None:
+    trial = ended("retries")
+    rows = trial.database.events[RunKey(1)]
+    place, failed = next(
+        (number, recorded)
+        for number, recorded in enumerate(trial.tables.history(RunKey(1)))
+        if isinstance(recorded.event, e.ActivityAttemptFailed)
+    )
+    assert isinstance(failed.event, e.ActivityAttemptFailed)
+    for seconds, what in ((3, "early"), (-3, "late")):
+        moved = Timestamp(failed.event.next_attempt_at + seconds * 1_000_000)
+        event = msgspec.structs.replace(failed.event, next_attempt_at=moved)
+        rows[place] = encode_event(RecordedEvent(failed.sequence, failed.at, event))
+        trial.tables.forget()
+        assert any("attempt 2" in law and law.endswith(what) for law in broken_laws(trial)), what
+    trial.dispose()
+
+
+def test_the_oracle_sees_an_attempt_that_its_owner_made_twice() -> None:
+    trial = ended("sequential")
+    trial.effects.append(trial.effects[0])
+    assert any("2 effects under one fencing token" in law for law in broken_laws(trial))
+    trial.dispose()
+
+
+def test_crashes_also_strike_while_a_run_is_recovered() -> None:
+    trial = Trial(parse_plan("sequential/7/1e/crash@6:0.5"))
+    assert trial.run(None).findings == ()
+    assert {"after opening", "after claim", "while loading"} <= set(trial.world.point_names[7:])
+    trial.dispose()
+
+
+DIFFERENCES = {
+    "the runs": "UPDATE runs SET stage = 'another'",
+    "the histories": "UPDATE history SET at = at + 1 WHERE sequence = 1",
+    "the inboxes": "INSERT INTO inbox (run_key, message_id, data, at) VALUES (1, 'm', '{}', 1)",
+    "the requests": "UPDATE runs SET request_id = 'r'",
+    "the sessions": "INSERT INTO sessions VALUES (99, 'x', 1, 1, 1, 1, 1)",
+    "the runs whose owners died": "UPDATE runs SET recovering = 1",
+}
+
+
+@pytest.mark.parametrize(("what", "damage"), DIFFERENCES.items(), ids=DIFFERENCES)
+def test_the_oracle_sees_where_the_tables_in_sqlite_differ(what: str, damage: str) -> None:
+    trial = ended("sequential")
+    trial.shadow.connection.execute(damage)
+    trial.shadow.compare_tables()
+    [finding] = trial.world.findings
+    assert finding.startswith(f"SQLite differs in {what}: ")
+    trial.dispose()
+
+
+@pytest.mark.parametrize(
+    ("what", "damage"),
+    [
+        ("a look-up", "CREATE TRIGGER t AFTER INSERT ON history BEGIN UPDATE runs SET owner = 9; END"),
+        ("a commit", "CREATE TRIGGER t AFTER INSERT ON runs BEGIN SELECT RAISE(FAIL, 'no'); END"),
+    ],
+)
+def test_the_oracle_sees_where_sqlite_answers_otherwise(what: str, damage: str) -> None:
+    trial = Trial(Plan(workload="signals", seed=1))
+    trial.shadow.connection.execute(damage)
+    [finding] = trial.run(None).findings
+    assert finding.startswith(f"SQLite differs in {what}: ")
     trial.dispose()
 
 

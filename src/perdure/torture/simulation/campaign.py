@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from perdure.torture.simulation.canon import Canon
-from perdure.torture.simulation.plans import Plan, parse_plan, random_plans, single_crashes
+from perdure.torture.simulation.plans import Plan, paired_crashes, parse_plan, random_plans, single_crashes
 from perdure.torture.simulation.trial import Verdict, run_trial
 from perdure.torture.simulation.workloads import WORKLOADS
 
@@ -77,27 +77,31 @@ def run_campaign(
 
 
 def _plans(names: list[str], count: int, seed: int) -> Iterator[Plan]:
-    """Yield all single and double crashes of the small workloads first, thinned out to half of `count`, then chance."""
+    """Yield all single crashes of the small workloads, then pairs, thinned out to half of `count`; then chance."""
     chance = random.Random(seed)
     yield from (Plan(workload=name, seed=chance.randrange(1_000_000), workers=2, is_embedded=False) for name in names)
-    exhaustive = [plan for name in names for plan in _exhaustive(name, chance)]
-    share = count // 2
-    if len(exhaustive) > share:
-        exhaustive = chance.sample(exhaustive, share)
-    chance.shuffle(exhaustive)
-    yield from exhaustive
+    places = [place for name in names if not WORKLOADS[name].is_large for place in _places(name, chance)]
+    measured = [(place, run_trial(place).points) for place in places]
+    singles = _thinned([plan for measure in measured for plan in single_crashes(*measure)], count // 2, chance)
+    pairs = [plan for measure in measured for plan in paired_crashes(*measure)]
+    yield from singles
+    yield from _thinned(pairs, count // 2 - len(singles), chance)
     streams = [random_plans(name, undisturbed(name).points, seed=seed) for name in names]
     while True:
         for stream in streams:
             yield next(stream)
 
 
-def _exhaustive(name: str, chance: random.Random) -> Iterator[Plan]:
-    if not WORKLOADS[name].is_large:
-        points = undisturbed(name).points
-        yield from single_crashes(Plan(workload=name, seed=chance.randrange(1_000_000)), points + 1)
-        apart = Plan(workload=name, seed=chance.randrange(1_000_000), workers=2, is_embedded=False)
-        yield from itertools.islice(single_crashes(apart, points * 5 // 4 + 1), points * 5 // 4 + 1)
+def _places(name: str, chance: random.Random) -> Iterator[Plan]:
+    """Yield a workload with its client in its one worker's process, and with two workers and a client apart."""
+    yield Plan(workload=name, seed=chance.randrange(1_000_000))
+    yield Plan(workload=name, seed=chance.randrange(1_000_000), workers=2, is_embedded=False)
+
+
+def _thinned(plans: list[Plan], most: int, chance: random.Random) -> list[Plan]:
+    """Return the plans shuffled, and no more than `most` of them."""
+    chance.shuffle(plans)
+    return plans[:most]
 
 
 def _run_here(

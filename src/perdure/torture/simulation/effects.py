@@ -24,6 +24,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     activity: str
     key: str
     attempt: int
+    fencing_token: int
     at_most_once: bool
 
 
@@ -45,6 +46,7 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
             activity=attempt.activity,
             key=attempt.idempotency_key,
             attempt=attempt.attempt,
+            fencing_token=attempt.fencing_token,
             at_most_once=at_most_once,
         )
     )

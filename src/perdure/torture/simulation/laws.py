@@ -49,6 +49,7 @@ def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[Recor
     yield from _ending_laws(history)
     yield from _operation_laws(history)
     yield from _timer_laws(trial, history)
+    yield from _retry_laws(trial, history)
     yield from _backoff_laws(history)
     yield from _compensation_laws(history)
     yield from _replay_laws(history)
@@ -129,15 +130,37 @@ _OUTCOMES: Final = frozenset(
 
 def _timer_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
     due = {r.event.operation: r.event.due_at for r in history if isinstance(r.event, e.TimerStarted)}
-    latest = _PATIENCE_MICROSECONDS + trial.world.disturbed_microseconds
-    latest += len(trial.plan.strikes) * _LEASE_MICROSECONDS
     for recorded in history:
         if isinstance(recorded.event, e.TimerFired):
-            lateness = recorded.at - due[recorded.event.operation]
-            if lateness < 0:
-                yield f"timer {recorded.event.operation} fired {-lateness} microseconds early"
-            elif lateness > latest:
-                yield f"timer {recorded.event.operation} fired {lateness / 1_000_000:g} s late"
+            fired = f"timer {recorded.event.operation} fired"
+            yield from _punctuality_laws(trial, fired, recorded.at - due[recorded.event.operation])
+
+
+def _retry_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
+    due: dict[tuple[int, int], int] = {}
+    for recorded in history:
+        event = recorded.event
+        if not isinstance(event, _ATTEMPT_ENDS):
+            continue
+        due_at = due.get((event.operation, event.attempt))
+        if due_at is not None and event.started_at is not None:
+            began = f"attempt {event.attempt} of operation {event.operation} began"
+            yield from _punctuality_laws(trial, began, event.started_at - due_at)
+        if isinstance(event, e.ActivityAttemptFailed):
+            due[event.operation, event.attempt + 1] = event.next_attempt_at
+
+
+_ATTEMPT_ENDS: Final = (e.ActivityAttemptFailed, e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut)
+
+
+def _punctuality_laws(trial: "Trial", what: str, lateness: int) -> Iterator[str]:
+    """Nothing is early; nothing is later than the strikes, the leases that had to pass and some patience explain."""
+    latest = _PATIENCE_MICROSECONDS + trial.world.disturbed_microseconds
+    latest += len(trial.plan.strikes) * _LEASE_MICROSECONDS
+    if lateness < 0:
+        yield f"{what} {-lateness} microseconds early"
+    elif lateness > latest:
+        yield f"{what} {lateness / 1_000_000:g} s late"
 
 
 _PATIENCE_MICROSECONDS: Final = 1_000_000
@@ -219,10 +242,11 @@ def _effect_laws(trial: "Trial") -> Iterator[str]:
     for effect in trial.effects:
         if effect.at_most_once and counts[effect.key, effect.attempt, effect.activity, effect.run_id] > 1:
             yield f"run {effect.run_id}: the at-most-once attempt {effect.attempt} of {effect.activity} had two effects"
-    if not trial.plan.strikes:
-        for (_, attempt, activity, run_id), count in counts.items():
-            if count > 1:
-                yield f"run {run_id}: undisturbed, attempt {attempt} of {activity} had {count} effects"
+    # An attempt is made again only by another owner: whoever holds the run knows that it is being made.
+    for effect, count in Counter(trial.effects).items():
+        if count > 1:
+            attempt = f"attempt {effect.attempt} of {effect.activity} ({effect.key})"
+            yield f"run {effect.run_id}: {attempt} had {count} effects under one fencing token"
 
 
 def _session_laws(trial: "Trial") -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from perdure.errors import InvalidArgumentError
 
-__all__ = ["Plan", "Strike", "StrikeKind", "parse_plan", "random_plans", "single_crashes"]
+__all__ = ["Plan", "Strike", "StrikeKind", "paired_crashes", "parse_plan", "random_plans", "single_crashes"]
 
 
 class StrikeKind(StrEnum):
@@ -80,16 +80,20 @@ def parse_plan(text: str) -> Plan:
 
 
 def single_crashes(plan: Plan, points: int) -> Iterator[Plan]:
-    """Yield `plan` with one crash at each of `points` points, and with a second one soon after each."""
+    """Yield `plan` with one crash at each of `points` points."""
     for at in range(points):
         yield msgspec.structs.replace(plan, strikes=(Strike(kind=StrikeKind.CRASH, at=at),))
+
+
+def paired_crashes(plan: Plan, points: int) -> Iterator[Plan]:
+    """Yield `plan` with one crash at each of `points` points and a second one soon after: during the recovery."""
     for at in range(points):
         for gap in _GAPS:
             pair = (Strike(kind=StrikeKind.CRASH, at=at), Strike(kind=StrikeKind.CRASH, at=at + gap))
             yield msgspec.structs.replace(plan, strikes=pair)
 
 
-_GAPS: Final = (1, 2, 3, 5)
+_GAPS: Final = (1, 2, 3, 4, 5, 6)
 
 
 def random_plans(workload: str, points: int, *, seed: int) -> Iterator[Plan]:

@@ -10,30 +10,52 @@ from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Release, Transition, Write
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.torture.simulation.shadow import Shadow
 from perdure.torture.simulation.world import Process
 
 __all__ = ["SimulatedStore"]
 
 
 class SimulatedStore(MemoryStore):
-    """A session of a simulated process. Calls take time before and after they have their effect."""
+    """A session of a simulated process. Calls take time before and after they have their effect.
 
-    def __init__(self, database: MemoryDatabase, process: Process) -> None:
+    With a `shadow` each is done there too, in the same step, and the answers are compared.
+    """
+
+    def __init__(self, database: MemoryDatabase, process: Process, shadow: Shadow | None = None) -> None:
         """Open sessions on `database` for `process`."""
-        super().__init__(database, gate=_Gate(database, process))
+        super().__init__(database, gate=_Gate(database, process, shadow))
         self._process = process
+        self._shadow = shadow
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """See `RunStore.open`."""
         self._refuse_during_outage()
         self.on_changes = on_changes
-        return await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
+        worker = await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
+        session, now = self.database.sessions[worker], self._process.world.now()
+        session.lease_until = Timestamp(now + session.lease_microseconds)
+        if self._shadow is not None:
+            self._shadow.open(worker, name=session_name, lease_microseconds=session.lease_microseconds, now=now)
+        await self._point("after opening")
+        return worker
+
+    async def close(self) -> None:
+        """See `RunStore.close`."""
+        session = self._session
+        await super().close()
+        if self._shadow is not None and session is not None and session.worker not in self.database.sessions:
+            self._shadow.close(session.worker)
 
     async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
         """See `RunStore.claim`."""
         await self._lag()
         self._refuse_during_outage()
         claimed = await super().claim(now=now, limit=limit, workflows=workflows)
+        if self._shadow is not None:
+            self._shadow.claim(self.worker, claimed, now=now, limit=limit, workflows=workflows)
+        if claimed:
+            await self._point("after claim")
         await self._lag()
         return claimed
 
@@ -41,6 +63,8 @@ class SimulatedStore(MemoryStore):
         """See `RunStore.next_wake_at`."""
         await self._lag()
         found = await super().next_wake_at(workflows=workflows)
+        if self._shadow is not None:
+            self._shadow.next_wake_at(found, workflows=workflows)
         await self._lag()
         return found
 
@@ -49,6 +73,8 @@ class SimulatedStore(MemoryStore):
         await self._lag()
         self._refuse_during_outage()
         kept = await super().renew_lease(now=now)
+        if self._shadow is not None:
+            self._shadow.renew(self.worker, kept, now=now)
         await self._lag()
         return kept
 
@@ -56,11 +82,19 @@ class SimulatedStore(MemoryStore):
         """See `RunStore.free_expired`."""
         await self._lag()
         self._refuse_during_outage()
-        return await super().free_expired(now=now)
+        freed = await super().free_expired(now=now)
+        if self._shadow is not None:
+            self._shadow.free_expired(self.worker, freed, now=now)
+        if freed:
+            await self._point("after freeing")
+        return freed
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """See `RunStore.read_history`."""
         page = await super().read_history(run_key, after=after, limit=limit)
+        if self._shadow is not None:
+            self._shadow.read_history(page, run_key, after=after, limit=limit)
+        await self._point("while loading")
         await self._lag()
         return page
 
@@ -68,12 +102,16 @@ class SimulatedStore(MemoryStore):
         """See `RunStore.read_inbox`."""
         await self._lag()
         entries = await super().read_inbox(run_key, limit=limit)
+        if self._shadow is not None:
+            self._shadow.read_inbox(entries, run_key, limit=limit)
         await self._lag()
         return entries
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """See `RunStore.find`."""
         found = await super().find(ref, latest=latest)
+        if self._shadow is not None:
+            self._shadow.find(found, ref, latest=latest)
         await self._lag()
         return found
 
@@ -82,6 +120,9 @@ class SimulatedStore(MemoryStore):
         if seconds:
             await asyncio.sleep(seconds)
 
+    async def _point(self, name: str) -> None:
+        await self._process.world.point(self._process, name)
+
     def _refuse_during_outage(self) -> None:
         _refuse_during_outage(self._process)
 
@@ -89,9 +130,10 @@ class SimulatedStore(MemoryStore):
 class _Gate:
     """Every commit passes a point before and after it is applied, takes its time, and is looked at."""
 
-    def __init__(self, database: MemoryDatabase, process: Process) -> None:
+    def __init__(self, database: MemoryDatabase, process: Process, shadow: Shadow | None) -> None:
         self._database = database
         self._process = process
+        self._shadow = shadow
         self._writes: Sequence[Write] = ()
 
     async def before(self, worker: WorkerId, writes: Sequence[Write]) -> None:
@@ -107,6 +149,8 @@ class _Gate:
         """See `CommitGate.after`."""
         world = self._process.world
         world.has_changed = True
+        if self._shadow is not None:
+            self._shadow.commit(worker, self._writes, outcomes)
         released = {write.run_key for write in self._writes if type(write) is Release}
         for write, outcome in zip(self._writes, outcomes, strict=True):
             if type(write) is Transition and type(outcome) is Applied and write.run_key not in released:

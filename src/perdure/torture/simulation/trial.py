@@ -22,6 +22,7 @@ from perdure.torture.simulation.effects import Effect, run_key_of
 from perdure.torture.simulation.laws import broken_laws
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
 from perdure.torture.simulation.program import Call, Progress, drive
+from perdure.torture.simulation.shadow import Shadow
 from perdure.torture.simulation.store import SimulatedStore
 from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.workloads import WORKLOADS
@@ -58,6 +59,7 @@ class Trial:
         self.world.trial = self
         self.world.on_strike = self._struck
         self.database = MemoryDatabase()
+        self.shadow = Shadow(self.database, self.world.findings.append)
         self.tables = Tables(self.database)
         self.progress = Progress()
         self.effects: list[Effect] = []
@@ -83,6 +85,7 @@ class Trial:
         canon = canonical(self.tables, in_order=self.workload.in_order)
         if finished:
             world.findings += broken_laws(self)
+            self.shadow.compare_tables()
             if expected is not None and self._is_compared:
                 world.findings += canon.differences(expected)
         return Verdict(points=world.points, canon=canon, findings=tuple(dict.fromkeys(world.findings)))
@@ -99,6 +102,7 @@ class Trial:
         for worker in self._workers:
             for run in worker.active.values():
                 run.feed.program.close()
+        self.shadow.dispose()
 
     # --- the course ----------------------------------------------------------------------------------------------
 
@@ -232,7 +236,7 @@ class _Host:
         self.process = process
         self.name = name
         self.engine: Engine | None = None
-        self.store = SimulatedStore(trial.database, process)
+        self.store = SimulatedStore(trial.database, process, trial.shadow)
         self.main: asyncio.Task[None] | None = None
         self._restart: asyncio.Event | None = None
         self._pause_seconds = 0.0
@@ -253,7 +257,7 @@ class _Host:
                 await engine.__aenter__()
             except StoreError:
                 await asyncio.sleep(_PAUSE_SECONDS)
-                self.store = SimulatedStore(trial.database, self.process)
+                self.store = SimulatedStore(trial.database, self.process, trial.shadow)
                 continue
             worker = engine.worker
             trial.remember(worker)
@@ -264,7 +268,7 @@ class _Host:
             await self._restart.wait()
             await self.close()
             await asyncio.sleep(self._pause_seconds)
-            self.store = SimulatedStore(trial.database, self.process)
+            self.store = SimulatedStore(trial.database, self.process, trial.shadow)
 
     @property
     def _drives(self) -> bool:

@@ -1,0 +1,237 @@
+"""The shadow: the SQLite store's tables, moved by the same calls as those in memory, whose answers must be the same.
+
+The trial runs on the memory store, whose every step is its own. Beside it the shadow does each step once more with the
+functions that the SQLite store does its work with, on a database without a file. As long as all answers are equal, the
+engine takes the same course on either; the first that is not is a finding, and so is a row that differs in the end.
+
+Not shadowed: threads, files, locks and notices, which the tests of the store and the `kill` tool are about.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Outcome, Transition, Write
+from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
+from perdure.stores.memory import MemoryDatabase
+from perdure.stores.memory.tables import Run, summarise
+from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite import reads, sessions
+from perdure.stores.sqlite.application import Commit, apply_jobs
+from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.segment import KnownRuns, News
+
+__all__ = ["Shadow"]
+
+
+class Shadow:
+    """SQLite tables beside a `MemoryDatabase`. Every method is called right after the memory store's, and compares.
+
+    After the first difference the two are different worlds, and nothing more is compared.
+    """
+
+    def __init__(self, database: MemoryDatabase, find: Callable[[str], None]) -> None:
+        """Begin with empty tables. `find` is told what differs."""
+        self._database = database
+        self._find = find
+        self._is_equal = True
+        self.connection = apsw.Connection(":memory:", statementcachesize=_PREPARED_STATEMENTS)
+        self.connection.deserialize("main", _empty_tables())
+        self._sessions: dict[WorkerId, sessions.Session] = {}
+        self._known: dict[WorkerId, KnownRuns] = {}
+        self._positions: dict[int, int] = {}
+
+    def open(self, worker: WorkerId, *, name: str, lease_microseconds: int, now: Timestamp) -> None:
+        """Begin a session."""
+        session = sessions.Session(worker_id=worker, name=name, started_at=now, lease_microseconds=lease_microseconds)
+        self._sessions[worker], self._known[worker] = session, {}
+        self._compare("an opening", None, lambda: sessions.put_session(self.connection, session, now=now))
+
+    def close(self, worker: WorkerId) -> None:
+        """End a session in good order."""
+        session = self._sessions[worker]
+        self._compare("a closing", None, lambda: sessions.end_session(self.connection, session, News()))
+
+    def commit(self, worker: WorkerId, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
+        """Apply writes; their outcomes must be `outcomes`."""
+        self._compare("a commit", list(outcomes), lambda: self._apply(worker, writes))
+        self._learn_positions()
+
+    def claim(
+        self, worker: WorkerId, claimed: list[ClaimedRun], *, now: Timestamp, limit: int, workflows: frozenset[str]
+    ) -> None:
+        """Take due runs; they must be `claimed`."""
+        session = self._sessions[worker]
+        self._compare(
+            "a claim",
+            claimed,
+            lambda: sessions.claim(self.connection, session, now=now, limit=limit, workflows=workflows),
+        )
+
+    def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer
+        """Extend a lease; whether it was still held must be `is_kept`."""
+        session = self._sessions[worker]
+        self._compare("a renewal", is_kept, lambda: sessions.renew(self.connection, session, News(), now=now))
+
+    def free_expired(self, worker: WorkerId, freed: int, *, now: Timestamp) -> None:
+        """Give back the runs of dead and late sessions; there must be `freed` of them."""
+        session, living = self._sessions[worker], self._database.sessions
+
+        def free() -> int:
+            found, _ = sessions.free_expired(
+                self.connection, session, News(), now=now, is_dead=lambda other: other not in living
+            )
+            return found
+
+        self._compare("freeing what expired", freed, free)
+
+    def next_wake_at(self, moment: Timestamp | None, *, workflows: frozenset[str]) -> None:
+        """Ask when the next run comes due: it must be `moment`."""
+        self._compare("the next wake-up", moment, lambda: reads.next_wake_at(self.connection, workflows))
+
+    def read_history(self, page: list[RecordedEvent], run_key: RunKey, *, after: int, limit: int) -> None:
+        """Read events; they must be `page`."""
+        self._compare("a history", page, lambda: reads.read_history(self.connection, run_key, after=after, limit=limit))
+
+    def read_inbox(self, entries: list[InboxEntry], run_key: RunKey, *, limit: int) -> None:
+        """Read messages; they must be `entries`."""
+        expected = [msgspec.structs.replace(one, position=self._positions.get(one.position, 0)) for one in entries]
+        self._compare("an inbox", expected, lambda: reads.read_inbox(self.connection, run_key, limit=limit))
+
+    def find(self, found: RunSummary | None, ref: RunRef | RunKey, *, latest: bool) -> None:
+        """Look up a run; it must be `found`."""
+        self._compare("a look-up", found, lambda: reads.find(self.connection, ref, latest=latest))
+
+    def compare_tables(self) -> None:
+        """Compare all rows."""
+        database = self._database
+        self._compare("the runs", [_row(run) for _, run in sorted(database.runs.items())], self._runs)
+        self._compare_rows(
+            "the histories",
+            [(key, *row[:4], bytes(row[4]).decode()) for key in database.events for row in database.events[key]],
+            "SELECT run_key, sequence, type, version, at, data FROM history",
+        )
+        self._compare_rows(
+            "the inboxes",
+            [
+                (key, self._positions.get(position, 0), entry.message_id, entry.data.decode())
+                for key, inbox in database.inboxes.items()
+                for position, entry in inbox.items()
+            ],
+            "SELECT run_key, position, message_id, data FROM inbox",
+        )
+        self._compare_rows(
+            "the requests",
+            [(request, key) for (_, request), key in database.requests.items()],
+            "SELECT request_id, run_key FROM runs WHERE request_id <> ''",
+        )
+        self._compare_rows(
+            "the runs whose owners died",
+            [(run.run_key,) for run in database.runs.values() if run.is_recovered],
+            "SELECT run_key FROM runs WHERE recovering",
+        )
+        self._compare_rows(
+            "the sessions", [(worker,) for worker in database.sessions], "SELECT worker_id FROM sessions"
+        )
+
+    def dispose(self) -> None:
+        """Let go of the tables."""
+        self.connection.close(force=True)
+
+    def _apply(self, worker: WorkerId, writes: Sequence[Write]) -> list[Outcome]:
+        encoded = [encode_write(self._translated(write), owner=worker) for write in writes]
+        job = Commit(encoded, asyncio.get_running_loop().create_future())
+        self.connection.execute("BEGIN IMMEDIATE")
+        apply_jobs(self.connection, [job], known=self._known[worker])
+        self.connection.execute("COMMIT")
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _translated(self, write: Write) -> Write:
+        """Name the messages that a transition consumed by their positions here."""
+        if type(write) is not Transition or not write.consumed:
+            return write
+        consumed = tuple(self._positions.get(position, 0) for position in write.consumed)
+        return msgspec.structs.replace(write, consumed=consumed)
+
+    def _learn_positions(self) -> None:
+        """Pair the positions that messages got in memory and here: both count up, but not from the same number."""
+        known_here = set(self._positions.values())
+        there = sorted(
+            position
+            for inbox in self._database.inboxes.values()
+            for position in inbox
+            if position not in self._positions
+        )
+        here = [one for (one,) in self._rows("SELECT position FROM inbox") if one not in known_here]
+        self._compare("how many messages came", len(there), lambda: len(here))
+        self._positions.update(zip(there, here, strict=False))
+
+    def _runs(self) -> list[RunSummary | None]:
+        return [
+            reads.find(self.connection, RunKey(key), latest=False) for (key,) in self._rows("SELECT run_key FROM runs")
+        ]
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return sorted(self.connection.execute(query))
+
+    def _compare_rows(self, what: str, in_memory: list[tuple[object, ...]], query: str) -> None:
+        self._compare(what, sorted(in_memory), lambda: self._rows(query))
+
+    def _compare(self, what: str, in_memory: object, ask: Callable[[], object]) -> None:
+        """Ask SQLite, and compare what it says, be it an error, with what the memory store said."""
+        if not self._is_equal:
+            return
+        try:
+            in_sqlite = ask()
+        except Exception as error:  # noqa: BLE001 - whatever the store's functions raise is their answer
+            in_sqlite = error
+        if in_memory != in_sqlite:
+            self._is_equal = False
+            mine, other = _apart(in_memory, in_sqlite)
+            self._find(f"SQLite differs in {what}: in memory {mine}, in SQLite {other}")
+
+
+def _row(run: Run) -> RunSummary:
+    """Return a row as SQLite keeps it: of a run that has ended nothing is left to wait for."""
+    summary = summarise(run)
+    return msgspec.structs.replace(summary, wake_at=None) if run.status.is_closed else summary
+
+
+def _apart(one: object, other: object) -> tuple[str, str]:
+    """Return both as text: of two lists only the items that one of them lacks, if there are any."""
+    if isinstance(one, list) and isinstance(other, list):
+        only_one, only_other = [item for item in one if item not in other], [item for item in other if item not in one]
+        if only_one or only_other:
+            return _shown(only_one), _shown(only_other)
+    return _shown(one), _shown(other)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_CHARACTERS else f"{text[:_LONGEST_CHARACTERS]}..."
+
+
+_LONGEST_CHARACTERS: Final = 600
+_PREPARED_STATEMENTS: Final = 256
+
+
+@cache
+def _empty_tables() -> bytes:
+    """Return a database with the store's tables and no rows."""
+    connection = apsw.Connection(":memory:")
+    try:
+        for migration in migrations():
+            for _ in connection.execute(migration.text):  # exhausted, since apsw runs several statements lazily
+                pass
+        return connection.serialize("main") or b""
+    finally:
+        connection.close()
