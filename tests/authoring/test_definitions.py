@@ -135,8 +135,8 @@ REFUSED: list[tuple[Callable[[], object], type[PerdureError], str]] = [
         lambda: activity(heartbeat_timeout=timedelta(0))(greet),
         InvalidArgumentError,
         (
-            "activity greet: heartbeat_timeout is datetime.timedelta(0); it must be a timedelta above zero, or None for "
-            "no limit"
+            "activity greet: heartbeat_timeout is datetime.timedelta(0); it must be a timedelta above zero, or None "
+            "for no limit"
         ),
     ),
     (
