@@ -1,5 +1,7 @@
-"""The log rewritten onto itself: where it is done, and that it changes nothing."""
+"""The log: rewritten onto itself without change, given room ahead, copied into the database when it is long."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import apsw
@@ -7,6 +9,8 @@ import pytest
 
 from perdure.errors import StoreCorruptError
 from perdure.stores.sqlite import opened
+from perdure.stores.sqlite.log import Log
+from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
@@ -75,3 +79,55 @@ async def test_the_log_of_another_programs_database_is_not_touched(tmp_path: Pat
         await StoreSession(SqliteStore(path)).open(name="worker", lease_seconds=30)
     assert log.stat().st_mtime_ns == before
     connection.close()
+
+
+async def test_the_log_has_room_before_it_is_needed_and_does_not_grow_by_each_commit(tmp_path: Path) -> None:
+    log = tmp_path / "data.db-wal"
+    async with opened_session(tmp_path / "data.db") as session:
+        await session.create("first")
+        sizes = {log.stat().st_size}
+        for number in range(10):
+            await session.create(f"run {number}")
+            sizes.add(log.stat().st_size)
+    assert len(sizes) == 1
+
+
+async def test_a_long_log_is_copied_and_begun_anew(tmp_path: Path) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    async with opened_session(path, settings=SqliteSettings(checkpoint_pages=30)) as session:
+        for number in range(60):
+            await session.create(f"run {number}")
+        assert log.stat().st_size < 400 * 4_096, "60 commits write more than 9 pages each"
+        assert path.stat().st_size > 10 * 4_096
+
+
+async def test_what_stands_beyond_the_end_of_the_records_is_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    async with opened_session(path) as session:
+        run_key = await session.create()
+    async with opened_session(path) as session:
+        assert (await session.row(run_key)).sequence == 1
+        assert apsw.Connection(str(path)).execute("PRAGMA integrity_check").get == "ok"
+
+
+def test_a_log_that_cannot_grow_is_left_to_sqlite(tmp_path: Path) -> None:
+    Log(tmp_path / "missing" / "data.db", checkpoint_pages=1).make_room()
+
+
+def test_room_is_never_written_over_records(tmp_path: Path) -> None:
+    file = tmp_path / "data.db-wal"
+    records = b"\x01" * (5_000 * 1_024)
+    file.write_bytes(records)
+    log = Log(tmp_path / "data.db", checkpoint_pages=1)
+    log.make_room()
+    assert file.read_bytes() == records
+
+
+@asynccontextmanager
+async def opened_session(path: Path, *, settings: SqliteSettings | None = None) -> AsyncIterator[StoreSession]:
+    session = StoreSession(SqliteStore(path, settings=settings))
+    await session.open(name="worker", lease_seconds=30)
+    try:
+        yield session
+    finally:
+        await session.store.close()

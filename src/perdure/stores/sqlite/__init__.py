@@ -14,6 +14,7 @@ unknown, callers wait until `settling` has found out.
   lists and counts, which may take long.
 * `presence`, the folder of lock files and sockets beside the database (`<database>.perdure/`): who lives, who writes.
 * `notices`, by which the processes that share a file tell each other of commits; nobody polls.
+* `log`, the room ahead of the log's records, and when the log is copied into the database.
 * `settling`, what is done after an I/O error and before the first opening.
 
 **Several processes.** A database that is open anywhere has `presence.lock` held shared. Who gets it exclusively knows

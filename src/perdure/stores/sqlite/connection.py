@@ -48,7 +48,7 @@ def open_writing(path: Path, *, settings: SqliteSettings, vfs: str | None = None
         _set(connection, "synchronous", _SYNCHRONOUS_FULL)
         _set(connection, "foreign_keys", 1)
         _set(connection, "cache_size", -settings.page_cache_kibibytes)
-        _set(connection, "wal_autocheckpoint", settings.checkpoint_pages)
+        _set(connection, "wal_autocheckpoint", 0)  # see perdure.stores.sqlite.log
     except BaseException:
         connection.close(force=True)
         raise

@@ -10,6 +10,7 @@ Until that is done nothing is answered; every attempt that fails is followed by 
 """
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +18,14 @@ import apsw
 
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import open_writing, use_log
+from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.sessions import Session, number_commit
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import make_log_durable
 
 __all__ = ["Database"]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class Database:
@@ -32,6 +36,7 @@ class Database:
         self.path: Final = path
         self.settings: Final = settings
         self._vfs: Final = vfs
+        self.log: Final = Log(path, checkpoint_pages=settings.checkpoint_pages)
         self._connection: apsw.Connection | None = None
         self._is_distrusted = False
         self.last_commit = 0
@@ -39,8 +44,9 @@ class Database:
 
     def open(self) -> apsw.Connection:
         """Open the file for the first time."""
-        self._connection = open_writing(self.path, settings=self.settings, vfs=self._vfs)
-        return self._connection
+        self._connection = connection = open_writing(self.path, settings=self.settings, vfs=self._vfs)
+        self.log.watch(connection)
+        return connection
 
     def connection(self) -> apsw.Connection:
         """Return the connection. After `distrust` the log is made durable and the file opened anew first.
@@ -57,6 +63,7 @@ class Database:
             except BaseException:
                 connection.close(force=True)
                 raise
+            self.log.watch(connection)
             self._connection = connection
             self._is_distrusted = False
         return self._connection
@@ -69,6 +76,18 @@ class Database:
     def distrust(self) -> None:
         """Note an input or output error: what SQLite and the kernel hold in memory may not be what the disk holds."""
         self._is_distrusted = True
+
+    def copy_log(self) -> None:
+        """Copy the log into the database; what others still read of it stays for the next time.
+
+        The caller holds the writer's lock, and has no transaction open.
+        """
+        if self._connection is not None and not self._is_distrusted:
+            try:
+                self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error as error:
+                _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
+                self.distrust()
 
     def settle(self, session: Session, *, number: int) -> bool:
         """Find out whether transaction `number` is in the file, and make that final. Raises apsw's errors and OSError.

@@ -6,8 +6,9 @@
 **Failures.** An error before COMMIT rolls back: nothing of the transaction is in the file, every job of it gets the
 error. An error from COMMIT is settled first (`database`). An error that one job causes harms that job alone.
 
-**Turn.** `writer.lock` is held from before BEGIN until after COMMIT, and no longer: a process that is stopped right
-after an answer must not hold up the others. One that is stopped within a transaction does, until it goes on or ends.
+**Turn.** `writer.lock` is held from before BEGIN until after COMMIT, and while the log is copied, and no longer: a
+process that is stopped right after an answer must not hold up the others. One that is stopped within these does, until
+it goes on or ends.
 """
 
 import asyncio
@@ -109,6 +110,8 @@ class Writer:
                 return
             if news:
                 self._publish(news, self._database.last_notice)
+            if self._database.log.is_long:
+                self._copy_log()
 
     def _take(self) -> list[Job]:
         """Wait for a job, then take what waits with it; an empty list says that the thread shall end."""
@@ -144,6 +147,7 @@ class Writer:
                 return _fail(jobs, self._locked(patience))
             connection = self._database.connection()
             connection.execute("BEGIN IMMEDIATE")
+            self._database.log.make_room()
             before = connection.total_changes()
             news = apply_jobs(connection, jobs, known=self._known)
             if connection.total_changes() == before:
@@ -159,6 +163,14 @@ class Writer:
             if failure is not None:
                 return _fail(jobs, failure)
         return news
+
+    def _copy_log(self) -> None:
+        """Copy the log into the database, unless another process has its turn: then there is a next time."""
+        if self._lock.wait_exclusive(patience_seconds=0):
+            try:
+                self._database.copy_log()
+            finally:
+                self._lock.unlock()
 
     def _number(self, connection: apsw.Connection, news: News, *, is_last: bool) -> int:
         database = self._database

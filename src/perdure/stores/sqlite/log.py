@@ -1,0 +1,72 @@
+"""The log of the database: room ahead of its records, and when it is copied into the database.
+
+**Room.** A log that grows makes each sync write the file system's own records too, since the file's size has changed;
+a sync of bytes that the file has already writes these bytes alone. So zeros are written ahead of the records, a chunk
+at a time, and a commit takes a third less time until the log has once reached its full length. SQLite takes zeros for
+the end of the log, as it takes what is left of an older one. They are written beyond the end of the file only, and
+while the caller holds SQLite's write lock: nobody's record can come to stand there meanwhile.
+
+**Copying.** SQLite would copy a log that has grown long within the COMMIT that made it so, before anybody is answered.
+Here the writer's thread does it after it has answered.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+__all__ = ["Log"]
+
+_FRAME_HEADER_BYTES: Final = 24
+_PAGE_BYTES: Final = 4_096
+_FRAME_BYTES: Final = _FRAME_HEADER_BYTES + _PAGE_BYTES
+_CHUNK_FRAMES: Final = 256
+_RESERVE_FRAMES: Final = 64
+"""A transaction that writes more pages than these, at the end of the room, lets the file grow as ever."""
+
+
+class Log:
+    """The log as the writer's thread sees it; all methods are that thread's."""
+
+    def __init__(self, database: Path, *, checkpoint_pages: int) -> None:
+        """Look after the log of `database`, to be copied when it has `checkpoint_pages` pages."""
+        self._path: Final = database.with_name(f"{database.name}-wal")
+        self._checkpoint_pages: Final = checkpoint_pages
+        self._pages = 0
+        self._room = 0
+
+    def watch(self, connection: apsw.Connection) -> None:
+        """Learn from each commit of a connection how long the log is; SQLite itself no longer copies it then."""
+        self._pages = self._room = 0
+        connection.set_wal_hook(self._committed)
+
+    def make_room(self) -> None:
+        """Write zeros ahead if the room comes to its end. The caller has a write transaction open.
+
+        A file that cannot grow is left as it is: whether the transaction itself finds room is for SQLite to say.
+        """
+        if self._pages + _RESERVE_FRAMES > self._room:
+            with contextlib.suppress(OSError):
+                self._grow()
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the log should be copied into the database."""
+        return self._pages >= self._checkpoint_pages
+
+    def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def _grow(self) -> None:
+        wanted = self._pages + _RESERVE_FRAMES + _CHUNK_FRAMES
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size < wanted * _FRAME_BYTES:
+                os.pwrite(descriptor, bytes(wanted * _FRAME_BYTES - size), size)
+        finally:
+            os.close(descriptor)
+        self._room = max(wanted, size // _FRAME_BYTES)
