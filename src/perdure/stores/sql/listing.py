@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from perdure.errors import InvalidArgumentError
+from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
 from perdure.stores.sql.statements import RUN_COLUMNS
 
@@ -51,9 +52,9 @@ def drivers(query: RunQuery) -> list[Driver]:
         found += _by_values(source, query.namespace, sorted(query.tenants))
     source = _from("runs_by_workflow", "runs.namespace = ? AND runs.workflow = ?")
     found += _by_values(source, query.namespace, sorted(query.workflows))
+    # All runs are those of all statuses: an index by creation alone would cost each new run a page more.
     source = _from("runs_by_status", "runs.namespace = ? AND runs.status = ?")
-    found += _by_values(source, query.namespace, sorted(status.value for status in query.statuses))
-    found.append(Driver(parts=[(_from("runs_by_creation", "runs.namespace = ?"), [query.namespace])]))
+    found += _by_values(source, query.namespace, sorted(status.value for status in query.statuses or RunStatus))
     if query.id_prefix:
         found.append(Driver(parts=[_by_id(query)], is_sorted=False))
     return found

@@ -34,8 +34,6 @@ CREATE INDEX runs_to_claim ON runs (priority, wake_at, run_key, workflow) WHERE 
 
 CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
 
-CREATE INDEX runs_by_creation ON runs (namespace, created_at, run_key) WHERE latest = 1;
-
 CREATE INDEX runs_by_status ON runs (namespace, status, created_at, run_key) WHERE latest = 1;
 
 CREATE INDEX runs_by_workflow ON runs (namespace, workflow, created_at, run_key) WHERE latest = 1;
