@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from perdure.authoring.activity import activity
-from perdure.errors import RunEvicted
+from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.coroutine_program import CoroutineProgram, current_journal
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import NULL
 from tests.kernel import lives
@@ -205,20 +205,41 @@ def test_a_simple_run_is_freed_at_once_when_it_ends_without_the_collector() -> N
 
 
 def test_an_evicted_journal_refuses_by_an_exception_that_no_except_exception_eats() -> None:
+    refused: list[str] = []
+
+    async def unwinding() -> None:
+        journal = current_journal()
+        assert journal is not None
+        suspension = c.SuspendRun(operation=Operation(1))
+        try:
+            await pay(1)
+        finally:
+            for what in (
+                journal.next_operation,
+                lambda: journal.give(suspension),
+                lambda: journal.wait_for_signal("go"),
+            ):
+                with pytest.raises(RunEvicted):
+                    what()
+                refused.append("refused")
+
+    run = code_life(unwinding)
+    assert isinstance(run.program, CoroutineProgram)
+    run.program.close()
+    assert refused == ["refused"] * 3
+    assert not issubclass(RunEvicted, Exception)
+    loop = run.program.journal.loop
+    with pytest.raises(RunEvicted):
+        loop.call_later(1, print)
+    assert loop.call_later(0, print) is not None  # nothing will ever run it
+
+
+def test_an_evicted_journal_refuses_whoever_kept_it_with_the_reason() -> None:
     run = code_life(plain)
     assert isinstance(run.program, CoroutineProgram)
-    journal = run.program.journal
     run.program.close()
-    assert not issubclass(RunEvicted, Exception)
-    with pytest.raises(RunEvicted):
-        journal.next_operation()
-    with pytest.raises(RunEvicted):
-        journal.give(c.SuspendRun(operation=Operation(1)))
-    with pytest.raises(RunEvicted):
-        journal.wait_for_signal("go")
-    with pytest.raises(RunEvicted):
-        journal.loop.call_later(1, print)
-    assert journal.loop.call_later(0, print) is not None  # nothing will ever run it
+    with pytest.raises(WrongContextError, match="the context of run default/order-1 was used where"):
+        run.program.journal.next_operation()
 
 
 def test_a_run_that_never_began_can_be_closed() -> None:

@@ -233,10 +233,11 @@ class Journal:
         To the code of an evicted run RunEvicted is raised, but not for ever: code that catches everything and tries
         again would never end. In the end it may wait, for what never comes.
         """
-        if not self._evicted:
+        if not self._evicted or current_journal() is not self:
             raise WrongContextError(
-                "only the workflow's own code may change its run or draw its random numbers: a query handler reads, "
-                "and what it did would be missing on the replay"
+                f"the context of run {self.created.ref} was used where its workflow's code is not running: outside, in "
+                f"another run, or in a query handler, which may only read. What it does there would be missing on the "
+                f"replay; do it in the workflow's code"
             )
         self._refusals += 1
         if self._refusals <= _REFUSALS_LIMIT:
@@ -419,12 +420,10 @@ _NOT_THE_WORKFLOW: Final = (
 
 def _user_line() -> str | None:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way is inspect.currentframe, which is this
-    while frame is not None:
+    while frame is not None and frame.f_code is not DeterministicLoop.drain.__code__:  # beyond: who runs the workflow
         filename = frame.f_code.co_filename
         if not filename.startswith(_NOT_THE_WORKFLOW):
             return f"{filename}:{frame.f_lineno}"
-        if frame.f_code is DeterministicLoop.drain.__code__:  # beyond stands whoever runs the workflow
-            return None
         frame = frame.f_back
     return None
 

@@ -262,12 +262,11 @@ _ENSURE_FUTURE: Final = frozenset(
 _AS_COMPLETED: Final = ("as_completed", "_AsCompletedIterator")
 
 
-def _refuse_unordered(frame: FrameType | None, coro: object) -> None:
+def _refuse_unordered(frame: FrameType | None, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any]) -> None:
     """Refuse to make a task for `asyncio.as_completed`, which takes coroutines in the order of their addresses."""
     while frame is not None and frame.f_code.co_filename == asyncio.tasks.__file__:
         if frame.f_code.co_qualname.startswith(_AS_COMPLETED):
-            if asyncio.iscoroutine(coro):
-                coro.close()
+            coro.close()
             raise WrongContextError(
                 "asyncio.as_completed begins coroutines in an order that no replay repeats: "
                 "give it tasks, as_completed([asyncio.create_task(c) for c in coroutines])"
