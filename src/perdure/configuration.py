@@ -85,8 +85,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if not isinstance(value, tuple) and value <= 0 and name not in _MAY_BE_ZERO:
-                message = f"Settings: {name} is {value}; it must be above zero"
+            if isinstance(value, tuple):
+                continue
+            lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
+            if not isinstance(value, int | float) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+                message = f"Settings: {name} is {value!r:.60}; it must be a number {lowest}"
                 raise InvalidArgumentError(message)
 
 

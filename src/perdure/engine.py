@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from perdure.authoring.registry import Registry, default_registry
 from perdure.client.client import Client
@@ -52,7 +52,7 @@ class Engine(Client):
         programs that only start, signal and look. `clock`: the source of time.
         """
         super().__init__(namespace=namespace)
-        self._url = url
+        self._url = require_store(url)
         self._settings = settings or Settings()
         self._registry = registry or default_registry
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
@@ -65,7 +65,7 @@ class Engine(Client):
     def worker(self) -> Worker:
         """The worker inside. Raises EngineClosedError while the engine is not open."""
         if self._worker is None:
-            message = "the engine is not open"
+            message = "the engine is not open; use it inside `async with Engine(...) as engine:`"
             raise EngineClosedError(message)
         return self._worker
 
@@ -106,6 +106,14 @@ class Engine(Client):
         worker, self._worker, self._gateway = self.worker, None, None
         self._is_open = False
         await asyncio.shield(worker.close())
+
+
+def require_store(url: object) -> str | RunStore:
+    """Return a url or a store. Raises UsageError for anything else, such as a path."""
+    if isinstance(url, str) or hasattr(url, "read_history"):
+        return cast("str | RunStore", url)
+    message = f"Engine: {url!r:.60} is neither a url nor a store; pass a text such as 'sqlite:///orders.db'"
+    raise UsageError(message)
 
 
 class SyncEngine(SyncClient):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, cast, ov
 
 import msgspec
 
-from perdure.authoring.arguments import require_choice, require_text, require_texts
+from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
 from perdure.authoring.child_run import ChildRun
+from perdure.authoring.definitions import require_kind
 from perdure.authoring.payloads import decode_value, encode_value
-from perdure.authoring.signals import Signal
+from perdure.authoring.signals import Signal, require_signal
 from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
@@ -98,9 +99,7 @@ class Context:
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until an aware datetime, across restarts; return at once if it is past."""
-        if moment.tzinfo is None:
-            message = f"sleep_until: {moment.isoformat()} has no time zone; pass an aware datetime"
-            raise InvalidArgumentError(message)
+        require_moment(moment, "ctx.sleep_until: the moment")
         await asyncio.sleep(max(0.0, (moment - self.now()).total_seconds()))
 
     # --- phases --------------------------------------------------------------------------------------------------
@@ -127,6 +126,8 @@ class Context:
 
         Raises TimeoutError if none comes within `timeout` (None: wait for ever).
         """
+        require_signal(signal, "ctx.wait_for")
+        require_kind(timeout, timedelta, "ctx.wait_for: timeout", wanted="a timedelta")
         body = self._journal.next_signal(signal.name)
         if body is None:
             waiting = self._journal.wait_for_signal(signal.name)
@@ -142,6 +143,7 @@ class Context:
         not exist or has ended it is not delivered."""
         journal = self._journal
         require_text(run_id, "ctx.signal: run_id")
+        require_signal(signal, "ctx.signal")
         journal.give(
             c.SendSignal(
                 operation=journal.next_operation(),
@@ -261,6 +263,9 @@ class Context:
         labels: dict[str, str] | None = None,
     ) -> "ChildRun[R]":
         """Start a child run and go on; see `run_child`. With `ParentClosePolicy.ABANDON` it is detached."""
+        from perdure.authoring.workflow import require_workflow  # noqa: PLC0415 - workflow.py imports this module
+
+        require_workflow(workflow, "a child run")
         journal = self._journal
         given = workflow.signature.encode_arguments(args, {})
         chosen_labels = require_texts(labels or {}, "labels")
@@ -358,6 +363,11 @@ class Context:
 
     def add_compensation(self, activity: "Activity[..., Any]", *args: object) -> None:
         """Call `activity` with `args` if this run has to be undone, before all that was added earlier."""
+        from perdure.authoring.activity import Activity  # noqa: PLC0415 - known only to those who use it
+
+        if not isinstance(activity, Activity):  # pyright: ignore[reportUnnecessaryIsInstance]
+            message = f"ctx.add_compensation: {activity!r:.60} is no activity; decorate the function with @activity"
+            raise InvalidArgumentError(message)
         journal = self._journal
         operation = Operation(journal.next_operation())
         self._journal.compensations.append(

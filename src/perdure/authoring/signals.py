@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, overload
 from perdure.authoring.arguments import require_text
 from perdure.errors import InvalidArgumentError
 
-__all__ = ["Signal"]
+__all__ = ["Signal", "require_signal"]
 
 T = TypeVar("T")
 
@@ -39,3 +39,10 @@ class Signal(Generic[T]):
     def __repr__(self) -> str:
         """Show name and type."""
         return f"Signal({self.name!r}, {getattr(self.type, '__name__', self.type)})"
+
+
+def require_signal(value: object, call: str) -> None:
+    """Raise InvalidArgumentError, naming the `call`, unless `value` is a `Signal`."""
+    if not isinstance(value, Signal):
+        message = f'{call}: {value!r:.60} is no signal; declare one, approved = Signal("approved", bool), and pass it'
+        raise InvalidArgumentError(message)

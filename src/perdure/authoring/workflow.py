@@ -20,7 +20,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.time import duration_microseconds
 
-__all__ = ["OnFailure", "Workflow", "WorkflowDecorator", "workflow"]
+__all__ = ["OnFailure", "Workflow", "WorkflowDecorator", "require_workflow", "workflow"]
 
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
@@ -180,6 +180,19 @@ def workflow(
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def require_workflow(value: object, call: str) -> None:
+    """Raise UsageError, naming the `call`, unless `value` is a `Workflow`."""
+    if isinstance(value, Workflow):
+        return
+    if isinstance(value, str):
+        message = f"{call}: {value!r:.60} is a text; pass the workflow itself, not its name"
+    elif inspect.isroutine(value):
+        message = f"{call}: {value.__qualname__} is a function; decorate it with @workflow"
+    else:
+        message = f"{call}: {value!r:.60} is not a workflow; pass a function that is decorated with @workflow"
+    raise UsageError(message)
 
 
 def _require_workflow(name: str, function: Callable[..., Any]) -> None:

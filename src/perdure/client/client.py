@@ -8,18 +8,17 @@ from typing import Any, TypeVar, TypeVarTuple, overload
 
 import msgspec
 
-from perdure.authoring.arguments import require_choice, require_moment
-from perdure.authoring.workflow import Workflow
-from perdure.client.gateway import Gateway
+from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
+from perdure.authoring.workflow import Workflow, require_workflow
+from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.starting import IdPolicy, make_creation, require_id
 from perdure.errors import (
     EngineClosedError,
+    InvalidArgumentError,
     RunClosedError,
     RunError,
     RunExistsError,
-    RunNotFoundError,
-    UsageError,
 )
 from perdure.kernel.identity import DEFAULT_NAMESPACE, RunKey, RunRef
 from perdure.kernel.payload import Payload
@@ -64,9 +63,7 @@ class Client:
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
         gateway = self._open()
-        if not isinstance(workflow, Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]
-            message = f"start: {workflow!r} is not a workflow; decorate the function with @workflow"
-            raise UsageError(message)
+        require_workflow(workflow, "start")
         payload = workflow.signature.encode_arguments(args, {})
         name = require_id(id)
         policy = require_choice(id_policy, IdPolicy, "id_policy")
@@ -104,7 +101,9 @@ class Client:
     ) -> bool:
         """Decide by the policy whether a new run takes the id; make way for it if so."""
         if policy is IdPolicy.FAIL:
-            message = f"a run {existing.ref} exists already ({existing.status})"
+            message = (
+                f"a run {existing.ref} exists already ({existing.status}); choose another id, or another id_policy"
+            )
             raise RunExistsError(message)
         if existing.workflow != workflow.name and policy is IdPolicy.RETURN_EXISTING:
             message = (
@@ -133,8 +132,7 @@ class Client:
     async def _require_run(self, target: RunRef | RunKey) -> RunSummary:
         summary = await self._open().store.find(target)
         if summary is None:
-            message = f"there is no run {target}"
-            raise RunNotFoundError(message)
+            raise missing(target)
         return summary
 
     @overload
@@ -144,7 +142,9 @@ class Client:
     async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
         """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
         gateway = self._open()
-        summary = await self._require_run(RunRef(namespace=self.namespace, id=id))
+        if workflow is not None:
+            require_workflow(workflow, "get_run")
+        summary = await self._require_run(RunRef(namespace=self.namespace, id=require_text(id, "the id of a run")))
         signature = None if workflow is None else workflow.signature
         return Run(gateway, summary.ref, run_key=summary.run_key, signature=signature)
 
@@ -167,16 +167,16 @@ class Client:
         query = RunQuery(
             namespace=self.namespace,
             statuses=_only(None if status is None else require_choice(status, RunStatus, "status")),
-            workflows=_only(workflow),
-            tenants=_only(tenant),
+            workflows=_only(None if workflow is None else require_text(workflow, "workflow (a name)")),
+            tenants=_only(None if tenant is None else require_text(tenant, "tenant")),
             priorities=_only(None if priority is None else require_choice(priority, Priority, "priority")),
-            labels=labels or {},
-            id_prefix=id_prefix,
+            labels=require_texts(labels or {}, "labels"),
+            id_prefix=require_text(id_prefix, "id_prefix"),
             created_from=None if created_from is None else require_moment(created_from, "created_from"),
             created_until=None if created_until is None else require_moment(created_until, "created_until"),
             order=RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST,
-            limit=limit,
-            cursor=cursor,
+            limit=_page_size(limit),
+            cursor=require_text(cursor, "cursor"),
         )
         return await self._open().store.list_runs(query)
 
@@ -199,6 +199,7 @@ class Client:
         return msgspec.structs.replace(query or RunQuery(), namespace=self.namespace)
 
     def _open(self) -> Gateway:
+        require_outside()
         if self._gateway is None:
             message = "the engine is not open; use it inside `async with Engine(...) as engine:`"
             raise EngineClosedError(message)
@@ -206,6 +207,13 @@ class Client:
             message = "the engine is used outside its event loop; in synchronous code use SyncEngine"
             raise EngineClosedError(message)
         return self._gateway
+
+
+def _page_size(limit: object) -> int:
+    if not isinstance(limit, int) or limit < 1:
+        message = f"limit is {limit!r:.60}; it must be an integer from 1"
+        raise InvalidArgumentError(message)
+    return limit
 
 
 T = TypeVar("T")

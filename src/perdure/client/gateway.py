@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from perdure.authoring.registry import Registry
+from perdure.errors import RunNotFoundError, WrongContextError
 from perdure.kernel import messages as m
-from perdure.kernel.coroutine_program import Journal
+from perdure.kernel.coroutine_program import Journal, current_journal
 from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
@@ -15,7 +16,7 @@ from perdure.kernel.transition import Creation, Outcome
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
 
-__all__ = ["Gateway", "Publication"]
+__all__ = ["Gateway", "Publication", "missing", "require_outside"]
 
 Publication = Callable[[RunRef, Sequence[RecordedEvent]], None]
 """Told of each durable transition of a run in this process."""
@@ -64,3 +65,18 @@ class Gateway(Protocol):
     def view(self, run_key: RunKey) -> AbstractAsyncContextManager[Journal]:
         """Show a run's code as its history left it, for reading: the live one, or a replayed copy."""
         ...
+
+
+def require_outside() -> None:
+    """Raise WrongContextError in workflow code, which would ask the engine again on every replay."""
+    if current_journal() is not None:
+        message = (
+            "workflow code used the engine or the handle of a run, and would do so again on every replay; use "
+            "ctx.run_child, ctx.start_child and ctx.signal, or use the engine in an activity"
+        )
+        raise WrongContextError(message)
+
+
+def missing(target: RunKey | RunRef) -> RunNotFoundError:
+    """Return the error for a run that there is not."""
+    return RunNotFoundError(f"there is no run {target}; compare its id with those that list_runs() gives")

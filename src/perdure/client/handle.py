@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from perdure.authoring.arguments import require_choice, require_duration, require_text
 from perdure.authoring.payloads import decode_value, encode_value
-from perdure.authoring.signals import Signal
+from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.signature import Signature
-from perdure.client.gateway import Gateway
+from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.errors import (
     HistoryError,
     InvalidArgumentError,
     ResultTimeoutError,
     RunCancelledError,
     RunFailedError,
-    RunNotFoundError,
     RunTerminatedError,
 )
 from perdure.kernel import events as e
@@ -43,10 +42,15 @@ class Run(Generic[R_co]):
 
     def __init__(self, gateway: Gateway, ref: RunRef, *, run_key: RunKey | None, signature: Signature | None) -> None:
         """Build from parts; `Engine.start` and `Engine.get_run` return handles."""
-        self._gateway = gateway
+        self._engine = gateway
         self._ref = RunRef(namespace=ref.namespace, id=ref.id)
         self._run_key = run_key
         self._signature = signature
+
+    @property
+    def _gateway(self) -> Gateway:
+        require_outside()
+        return self._engine
 
     @property
     def id(self) -> str:
@@ -78,7 +82,9 @@ class Run(Generic[R_co]):
                 closing = await self._closing()
         except TimeoutError:
             seconds = 0.0 if timeout is None else timeout.total_seconds()
-            message = f"run {self._ref} did not end within {seconds:g} s; it goes on"
+            message = (
+                f"run {self._ref} did not end within {seconds:g} s and goes on; call result() again to wait for it"
+            )
             raise ResultTimeoutError(message) from None
         return cast("R_co", self._outcome(closing))
 
@@ -140,8 +146,7 @@ class Run(Generic[R_co]):
         """Return the run's row: status, stage, progress, times. Raises RunNotFoundError."""
         summary = await self._gateway.store.find(self._ref)
         if summary is None:
-            message = f"there is no run {self._ref}"
-            raise RunNotFoundError(message)
+            raise missing(self._ref)
         return summary
 
     async def history(self) -> AsyncIterator[RecordedEvent]:
@@ -233,6 +238,7 @@ class Run(Generic[R_co]):
 
         `request_id` makes a repetition of the call harmless while the first one is still in the inbox.
         """
+        require_signal(signal, "run.signal")
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
         message_id = require_text(request_id, "request_id") if request_id else _new_id()
         await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), message_id)

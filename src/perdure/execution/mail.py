@@ -171,9 +171,11 @@ def refusal(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:
     """Return the error for a message or a start that was refused."""
     match outcome:
         case Missing():
-            return RunNotFoundError(f"there is no run {target}")
+            return RunNotFoundError(f"there is no run {target}; compare its id with those that list_runs() gives")
         case Closed(status=status):
-            return RunClosedError(f"run {target} has ended ({status}); it takes no more messages")
+            return RunClosedError(
+                f"run {target} has ended ({status}) and takes no more messages; read its result, or start another run"
+            )
         case Exists():
             return RunExistsError(f"a run {target} exists already")
         case _:

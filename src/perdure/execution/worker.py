@@ -340,7 +340,11 @@ class Worker:
     def closed_error(self, run: ActiveRun) -> RunClosedError:
         """Return the error for a message to a run that has ended."""
         created = run.state.created
-        return RunClosedError(f"run {created.ref if created else run.run_key} has ended: {run.state.status}")
+        name = created.ref if created else run.run_key
+        return RunClosedError(
+            f"run {name} has ended ({run.state.status}) and takes no more messages; read its result, or start another "
+            f"run"
+        )
 
     def closed(self, run: ActiveRun, result: Advance) -> None:
         """Tell those who wait that a run has ended; a continued one goes on under its next generation's key."""

@@ -39,7 +39,8 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
         return _sqlite(Path(path), settings=settings or Settings(), clock=clock)
     if url.startswith(("postgresql:", "postgres:")):
         raise UsageError(
-            "PostgreSQL is not in this version of Perdure; use 'sqlite:///path' (processes of one machine may share it)"
+            f"{url.partition(':')[0]}: PostgreSQL comes in a later version of Perdure; use 'sqlite:///path' until then "
+            f"(the processes of one machine may share it)"
         )
     raise UsageError(
         f"{url!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
