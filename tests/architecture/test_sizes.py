@@ -25,7 +25,6 @@ class Debt:
 
 # "path" for a module, "path::Class.function" for a function.
 NAMED_DEBTS: dict[str, Debt] = {
-    "src/perdure/execution/active_run.py": Debt(lines=410, reason="the cycle of a run, read in the order it is lived"),
     "src/perdure/kernel/events.py": Debt(lines=520, reason="the catalogue of all events, one table read as a whole"),
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from perdure.errors import InternalError, PerdureError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
+from perdure.execution.run_timer import RunTimer
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.advance import Advance, advance
@@ -46,7 +47,6 @@ class ActiveRun:
         "_replies",
         "_result",
         "_timer",
-        "_timer_at",
         "_worker",
         "calls",
         "feed",
@@ -90,8 +90,7 @@ class ActiveRun:
         self._notes: list[i.Input] = []
         self._replies: list[tuple[i.MessageArrived, Reply]] = []
         self._result: Advance | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: Timestamp | None = None
+        self._timer = RunTimer(worker.loop)
         self._advance_scheduled = False
         self._committing = False
         self._dropped = False
@@ -174,9 +173,7 @@ class ActiveRun:
         if self._dropped:
             return
         self._dropped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         for call in list(self.calls.values()):
             self._worker.dispatcher.withdraw(call)
         self.calls.clear()
@@ -379,21 +376,9 @@ class ActiveRun:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _arm_timer(self, now: Timestamp) -> None:
-        """Have the loop call when the next thing comes due. A timer that is armed for that moment already stays."""
-        wake_at = None if self._dropped or self.state.closed_at is not None else self.state.next_wake_at(now)
-        timer = self._timer
-        if timer is not None:
-            if wake_at == self._timer_at and not timer.cancelled() and timer.when() > self._worker.loop.time():
-                return
-            timer.cancel()
-            self._timer = None
-        self._timer_at = wake_at
-        if wake_at is not None and wake_at <= now:
-            # At once, not by a timer of no delay: a run that is due is not idle and must not be given back meanwhile.
-            self._schedule()
-        elif wake_at is not None:
-            delay = min((wake_at - now) / MICROSECONDS_PER_SECOND, _LONGEST_TIMER_SECONDS)
-            self._timer = self._worker.loop.call_later(delay, self._schedule)
+        """Have the run advanced when the next thing comes due."""
+        is_over = self._dropped or self.state.closed_at is not None
+        self._timer.arm(None if is_over else self.state.next_wake_at(now), now, self._schedule)
 
     # --- replies -------------------------------------------------------------------------------------------------
 
@@ -426,5 +411,3 @@ class ActiveRun:
 
 
 _AT_ANY_TIME = Timestamp(0)
-_LONGEST_TIMER_SECONDS = 24 * 3600.0
-"""Event loops refuse timers that are too far away; the run arms the next one when this one fires."""

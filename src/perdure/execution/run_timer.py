@@ -1,0 +1,47 @@
+"""The timer of a run in memory: one call of the event loop's, for the next thing that comes due."""
+
+import asyncio
+from collections.abc import Callable
+
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+
+__all__ = ["RunTimer"]
+
+_LONGEST_SECONDS = 24 * 3600.0
+"""Event loops refuse timers that are too far away; the run arms the next one when this one fires."""
+
+
+class RunTimer:
+    """Calls back when a moment of the store's clock has come."""
+
+    __slots__ = ("_at", "_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Arm nothing yet."""
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+        self._at: Timestamp | None = None
+
+    def arm(self, wake_at: Timestamp | None, now: Timestamp, ring: Callable[[], None]) -> None:
+        """Call `ring` at `wake_at` instead of what was asked for before; None: never.
+
+        What has come already is called at once, before this returns: whoever is due is not idle in between. A timer
+        that is armed for that moment already stays.
+        """
+        handle = self._handle
+        if handle is not None:
+            if wake_at == self._at and not handle.cancelled() and handle.when() > self._loop.time():
+                return
+            self.cancel()
+        self._at = wake_at
+        if wake_at is not None and wake_at <= now:
+            ring()
+        elif wake_at is not None:
+            delay = min((wake_at - now) / MICROSECONDS_PER_SECOND, _LONGEST_SECONDS)
+            self._handle = self._loop.call_later(delay, ring)
+
+    def cancel(self) -> None:
+        """Call back no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
