@@ -157,12 +157,50 @@ async def generating_for_ever() -> None:
         await pay(1)
 
 
+async def waiting_for_ever() -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await loop.create_future()
+        except BaseException:  # noqa: BLE001 - as above
+            continue
+
+
+async def with_a_task_that_waits_for_ever() -> None:
+    await asyncio.create_task(waiting_for_ever())
+
+
+async def dropping_what_cleans_up_for_ever() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            while True:  # noqa: ASYNC110 - it waits for nothing
+                await asyncio.sleep(0)
+
+    async for _ in numbers():
+        break
+    await pay(1)
+
+
+NEVER_ENDING = [
+    never_giving_up,
+    never_giving_up_to_sleep,
+    generating_for_ever,
+    with_a_task_that_waits_for_ever,
+    dropping_what_cleans_up_for_ever,
+]
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it ignores its own end, to the end
-@pytest.mark.parametrize("code", [never_giving_up, never_giving_up_to_sleep, generating_for_ever])
+@pytest.mark.parametrize("code", NEVER_ENDING)
 def test_code_that_never_gives_up_does_not_keep_the_worker(code: Callable[[], Awaitable[object]]) -> None:
     run = code_life(code)
     run.program.close()
     assert run.result is None
+    lives.programs.clear()
+    del run
+    gc.collect()  # here, where its last complaint is expected
 
 
 @pytest.mark.parametrize("code", OPEN_RUNS)

@@ -114,7 +114,7 @@ def test_a_run_is_closed_exactly_while_its_status_is_a_closed_one(history: list[
     state = RunState()
     for recorded in history:
         state.record(recorded.event, recorded.at)
-        assert state.is_closed is (state.status in CLOSED_STATUSES)
+        assert state.is_closed is state.status.is_closed is (state.status in CLOSED_STATUSES)
         assert (state.closing is None) is (state.status in OPEN_STATUSES)
         assert state.updated_at == recorded.at
 
