@@ -185,6 +185,12 @@ def test_the_synchronous_engine_does_the_same() -> None:
         assert run.describe().status is RunStatus.COMPLETED
         assert [summary.ref.id for summary in engine.runs()] == ["sync"]
         assert engine.get_run("sync").history()[-1].sequence == len(run.history())
+        assert [recorded.sequence for recorded in run.watch()] == list(range(1, len(run.history()) + 1))
+        for recorded in engine.start(held, id="left").watch():
+            assert recorded.sequence == 1
+            break
+        assert engine.count_runs() == 2
+        assert [summary.ref.id for summary in engine.list_runs(id_prefix="sy").runs] == ["sync"]
 
 
 async def test_the_synchronous_engine_refuses_to_block_an_event_loop() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -161,7 +161,7 @@ class Run(Generic[R_co]):
                 return
             after = page[-1].sequence
 
-    async def watch(self) -> AsyncIterator[RecordedEvent]:
+    async def watch(self) -> AsyncGenerator[RecordedEvent]:
         """Yield the run's events, those so far and then each new one when it is durable, until the run has ended.
 
         Follows the run into its next generations. Raises the reason if this process cannot run it, EngineClosedError

@@ -10,9 +10,9 @@ process, after the fork.
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
@@ -26,7 +26,7 @@ from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongCon
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
-from perdure.ports.store import Page, RunSummary
+from perdure.ports.store import Page, RunQuery, RunSummary
 
 __all__ = ["SyncClient", "SyncRun"]
 
@@ -59,6 +59,10 @@ class SyncRun(Generic[R_co]):
     def history(self) -> list[RecordedEvent]:
         """Return the events of the run's latest generation so far."""
         return self._loop.call(_collect(self._run.history()))
+
+    def watch(self) -> Iterator[RecordedEvent]:
+        """Yield the run's events, those so far and each new one when it is durable; see `Run.watch`."""
+        return self._loop.iterate(self._run.watch())
 
     def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns
         """Ask the run; see `Run.query`."""
@@ -172,14 +176,36 @@ class SyncClient:
         workflow: str | None = None,
         labels: dict[str, str] | None = None,
         tenant: str | None = None,
+        priority: Priority | None = None,
+        id_prefix: str = "",
+        created_from: datetime | None = None,
+        created_until: datetime | None = None,
+        oldest_first: bool = False,
         limit: int = 100,
         cursor: str = "",
     ) -> Page:
         """Return one page of runs; see `Client.list_runs`."""
         loop, client = self._open()
         return loop.call(
-            client.list_runs(status=status, workflow=workflow, labels=labels, tenant=tenant, limit=limit, cursor=cursor)
+            client.list_runs(
+                status=status,
+                workflow=workflow,
+                labels=labels,
+                tenant=tenant,
+                priority=priority,
+                id_prefix=id_prefix,
+                created_from=created_from,
+                created_until=created_until,
+                oldest_first=oldest_first,
+                limit=limit,
+                cursor=cursor,
+            )
         )
+
+    def count_runs(self, query: RunQuery | None = None) -> int:
+        """Return how many runs match; see `Client.count_runs`."""
+        loop, client = self._open()
+        return loop.call(client.count_runs(query))
 
     def runs(self, *, status: RunStatus | str | None = None, workflow: str | None = None) -> Iterator[RunSummary]:
         """Yield all runs that match, page by page."""
@@ -226,6 +252,19 @@ class LoopThread:
             if not self._is_stopped:
                 raise
             raise EngineClosedError(_CLOSED) from None
+
+    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
+        """Yield what an asynchronous generator yields there, one after the other; close it in the end. As `call`."""
+        try:
+            while True:
+                try:
+                    item = self.call(_next(items))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            with suppress(EngineClosedError):  # which has ended it
+                self.call(_end(items))
 
     def stop(self) -> None:
         """End the loop and the thread; what still runs there is cancelled."""
@@ -275,6 +314,14 @@ async def _enter(
 
 async def _exit(engine: AbstractAsyncContextManager[Client]) -> None:
     await engine.__aexit__(None, None, None)
+
+
+async def _next(items: AsyncGenerator[T]) -> T:
+    return await anext(items)
+
+
+async def _end(items: AsyncGenerator[T]) -> None:
+    await items.aclose()
 
 
 async def _collect(events: Any) -> list[RecordedEvent]:  # noqa: ANN401 - any asynchronous iterator
