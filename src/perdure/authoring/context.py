@@ -16,6 +16,7 @@ from perdure.authoring.child_run import ChildRun
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
+from perdure.authoring.signature import Signature
 from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
@@ -59,11 +60,12 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Context:
     """What a workflow function gets as its first argument. One per run; use it only inside that run's code."""
 
-    __slots__ = ("_journal", "info", "logger")
+    __slots__ = ("_journal", "_signature", "info", "logger")
 
-    def __init__(self, journal: Journal) -> None:
-        """Serve the run of `journal`; the engine does this."""
+    def __init__(self, journal: Journal, signature: Signature) -> None:
+        """Serve the run of `journal`, whose workflow has this `signature`; the engine does this."""
         self._journal = journal
+        self._signature = signature
         created = journal.created
         self.info = RunInfo(
             id=created.ref.id,
@@ -322,10 +324,7 @@ class Context:
 
         Durable state, labels and signals not yet waited for are carried over. Call it from the workflow function.
         """
-        from perdure.authoring.registry import default_registry  # noqa: PLC0415 - the registry imports this module
-
-        signature = default_registry.workflow(self.info.workflow).signature
-        raise RunContinuing(signature.encode_arguments(args, {}))
+        raise RunContinuing(self._signature.encode_arguments(args, {}))
 
     @property
     def cancel_requested(self) -> bool:

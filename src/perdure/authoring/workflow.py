@@ -80,7 +80,7 @@ class Workflow(Generic[*Ts, R]):
         return f"<workflow {self.name} version {self.version}>"
 
     async def _run(self, journal: Journal) -> Payload:
-        ctx = Context(journal)
+        ctx = Context(journal, self.signature)
         function = cast("Callable[..., Coroutine[Any, Any, R]]", self.function)
         args, kwargs = self.signature.decode_arguments(journal.created.input)
         try:
