@@ -29,6 +29,9 @@ The default tree is Strict over the five priority classes -> Fair over tenants -
     >>> [item.key for item in (tree.select(now), tree.select(now)) if item]
     ['payment', 'report']
 
+Beside the tree stand the limits, which keep an item from starting although a slot is free: `ConcurrencyLimit`,
+`RateGate`, `ResourceDemand`. `Admission` keeps the items that are over one out of the tree; see there.
+
 **Life of an item.** `enqueue` -> `select` (chooses and dispatches: the estimated cost is charged) -> `complete` (the
 charge is corrected to the actual cost). `remove` and `reprioritise` act on items that still wait. Whoever selects an
 item owes the tree its `complete`, with cost 0 if nothing was run; without it the item counts as running for ever.

@@ -5,7 +5,9 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["Absent", "Explanation", "Running", "Standing", "Waiting"]
+from perdure.kernel.time import Timestamp
+
+__all__ = ["Absent", "Explanation", "Parked", "Running", "Standing", "Waiting"]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +52,25 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
         return "next in line: it is dispatched as soon as a slot is free"
 
 
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit keeps the item from standing for a slot. `limit` says which, with its numbers.
+
+    `opens_at`: when it is tried again by the passing of time, None: when something else has ended. `standings`: who
+    goes before it among those with the same limits.
+    """
+
+    key: Hashable
+    limit: str
+    opens_at: Timestamp | None = None
+    standings: tuple[Standing, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """The answer as a sentence."""
+        ahead = next((standing for standing in self.standings if standing.ahead), None)
+        return self.limit if ahead is None else f"{self.limit}; {ahead.sentence}"
+
+
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """The item was dispatched and has not been completed."""
 
@@ -72,5 +93,5 @@ class Absent(msgspec.Struct, frozen=True, kw_only=True):
         return "not here: never enqueued, removed, or completed"
 
 
-Explanation: TypeAlias = Waiting | Running | Absent
+Explanation: TypeAlias = Waiting | Parked | Running | Absent
 """Where an item stands."""
