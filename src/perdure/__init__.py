@@ -18,9 +18,11 @@ from perdure.errors import (
     ActivityFailedError,
     ActivityTimeoutError,
     ChildRunError,
+    CircuitOpenError,
     NonDeterminismError,
     NonRetryableError,
     PerdureError,
+    ResourcesUnavailableError,
     ResultTimeoutError,
     RunCancelledError,
     RunClosedError,
@@ -33,6 +35,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.kernel.events import ParentClosePolicy
+from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import Executor
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import (
@@ -54,6 +57,8 @@ __all__ = [
     "Attempt",
     "ChildRun",
     "ChildRunError",
+    "CircuitBreaker",
+    "CircuitOpenError",
     "Context",
     "Engine",
     "Executor",
@@ -64,6 +69,8 @@ __all__ = [
     "ParentClosePolicy",
     "PerdureError",
     "Priority",
+    "RateLimit",
+    "ResourcesUnavailableError",
     "ResultTimeoutError",
     "Retry",
     "Run",

@@ -1,6 +1,6 @@
 """Every setting of an engine, with its default and its limit, in one place.
 
-All but one are plain numbers; durations are seconds. Give a changed copy to the engine:
+Most are plain numbers; durations are seconds. Give a changed copy to the engine:
 ``Engine(url, settings=Settings(active_runs=200))``.
 """
 
@@ -32,6 +32,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Slots, how many activities may run at once:
         `loop_slots` on the event loop, `thread_slots` in threads, `process_slots` in pool processes.
+
+    Resources, what activities that declare `resources` share in this process:
+        `resources`: how much there is per dimension, such as ``{"gpu": 1, "memory_mb": 8192}``. The names are yours,
+        and nothing is measured. An activity that asks for more, or for a dimension that is not named here, fails.
+        `resource_passes`: how many others may start before an activity whose resources are not free yet; then what
+        becomes free is kept for it.
 
     Ownership:
         `lease_seconds`: a worker that does not renew its lease for this long loses its runs.
@@ -66,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     loop_slots: int = 1_000
     thread_slots: int = min(32, (os.cpu_count() or 1) + 4)
     process_slots: int = os.cpu_count() or 1
+    resources: dict[str, int] = {}
+    resource_passes: int = 100
     lease_seconds: float = 15.0
     lease_renewals: int = 3
     commit_batch: int = 1_000
@@ -85,11 +93,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, tuple):
+            if isinstance(value, tuple | dict):
                 continue
             lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
             if not isinstance(value, int | float) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
                 message = f"Settings: {name} is {value!r:.60}; it must be a number {lowest}"
+                raise InvalidArgumentError(message)
+        for dimension, capacity in self.resources.items():
+            if not isinstance(capacity, int) or capacity < 1:  # type: ignore[redundant-expr]
+                message = f"Settings: resources[{dimension!r}] is {capacity!r}; it must be an integer from 1"
                 raise InvalidArgumentError(message)
 
 

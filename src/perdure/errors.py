@@ -7,6 +7,7 @@
     │   └── NonDeterminismError
     ├── RunError              how a run ended: failed, cancelled, terminated
     ├── ActivityError         raised inside workflow code: an activity (or child run) failed, timed out
+    │   └── ActivityFailedError(CircuitOpenError, ResourcesUnavailableError), ActivityTimeoutError, ChildRunError
     ├── StateError            the thing is not in the state the call needs: not found, exists, closed
     ├── ConcurrencyError      a race was lost: nothing was applied, the winner's write stands
     ├── StoreError            the operator: database unreachable, locked, full, damaged, too new
@@ -22,6 +23,7 @@ __all__ = [
     "ActivityFailedError",
     "ActivityTimeoutError",
     "ChildRunError",
+    "CircuitOpenError",
     "ConcurrencyError",
     "EngineClosedError",
     "HistoryError",
@@ -34,6 +36,7 @@ __all__ = [
     "PayloadError",
     "PayloadTooLargeError",
     "PerdureError",
+    "ResourcesUnavailableError",
     "ResultTimeoutError",
     "RunCancelledError",
     "RunClosedError",
@@ -174,6 +177,14 @@ class ActivityFailedError(ActivityError):
         self.failure_type = failure_type
         self.failure_types = failure_types
         self.failure_message = failure_message
+
+
+class CircuitOpenError(ActivityFailedError):
+    """An activity was not tried: its circuit breaker is open, and the call had rather fail than wait."""
+
+
+class ResourcesUnavailableError(ActivityFailedError):
+    """An activity was not tried: it asks for more resources than its worker has (`Settings.resources`)."""
 
 
 class ActivityTimeoutError(ActivityError, TimeoutError):

@@ -9,12 +9,14 @@ import pytest
 
 from perdure import (
     Activity,
+    CircuitBreaker,
     Context,
     Executor,
     IdPolicy,
     OnFailure,
     ParentClosePolicy,
     Priority,
+    RateLimit,
     Retry,
     Run,
     RunFailedError,
@@ -117,6 +119,9 @@ async def test_an_attempt_knows_its_run_its_call_and_its_number(make_engine: Mak
         }
 
 
+RATE = RateLimit(1_000, per=timedelta(seconds=1), key="calls")
+BREAKER = CircuitBreaker(failures=5, window=timedelta(minutes=1), open_for=timedelta(seconds=1))
+
 CALL_OPTIONS: dict[str, tuple[Any, str, Any]] = {
     "retry": (Retry(attempts=2), "retry", Retry(attempts=2)),
     "timeout": (timedelta(seconds=61), "start_to_close_microseconds", 61_000_000),
@@ -130,6 +135,8 @@ CALL_OPTIONS: dict[str, tuple[Any, str, Any]] = {
     "idempotency_key": ("once", "idempotency_key", "once"),
     "at_most_once": (True, "at_most_once", True),
     "resources": ({"cpu": 1}, "resources", {"cpu": 1}),
+    "rate_limit": (RATE, "rate_limit", RATE),
+    "circuit_breaker": (BREAKER, "circuit_breaker", BREAKER),
 }
 
 
@@ -148,7 +155,7 @@ async def test_what_a_call_says_is_recorded_with_it_and_laid_over_the_activity(
 ) -> None:
     _, field, recorded = CALL_OPTIONS[name]
     expected = ActivityOptions(**{field: recorded})
-    async with make_engine() as engine:
+    async with make_engine(Settings(resources={"cpu": 100})) as engine:
         run = await engine.start(calling_with_an_option, name)
         await run.result()
         assert (await first(run, e.ActivityScheduled)).options == expected

@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from perdure.authoring.arguments import require_choice
+from perdure.authoring.activity_options import build_options
+from perdure.authoring.arguments import require_count
 from perdure.authoring.definitions import require_definition, require_kind
 from perdure.authoring.registry import default_registry
 from perdure.authoring.signature import Signature
@@ -18,17 +19,20 @@ from perdure.errors import (
     ActivityError,
     ActivityFailedError,
     ActivityTimeoutError,
+    CircuitOpenError,
     InvalidArgumentError,
+    ResourcesUnavailableError,
 )
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import Compensation, Journal, current_journal
+from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
+from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor, merge_options
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry, exponential
-from perdure.kernel.time import duration_microseconds
 
 __all__ = ["DEFAULT_RETRY", "Activity", "ActivityDecorator", "BoundActivity", "activity"]
 
@@ -50,6 +54,7 @@ class Activity(Generic[P, R]):
         *,
         name: str,
         options: ActivityOptions,
+        max_concurrent: int | None = None,
         compensate: "Activity[..., Any] | None" = None,
         fallback: "Activity[..., Any] | None" = None,
     ) -> None:
@@ -57,6 +62,7 @@ class Activity(Generic[P, R]):
         self.name = name
         self.function = function
         self.defaults = options
+        self.max_concurrent = max_concurrent
         self.signature = Signature.of(function, name=name)
         self.is_async = inspect.iscoroutinefunction(function)
         self.compensation = compensate
@@ -87,6 +93,8 @@ class Activity(Generic[P, R]):
         idempotency_key: str | None = None,
         at_most_once: bool | None = None,
         resources: dict[str, int] | None = None,
+        rate_limit: RateLimit | None = None,
+        circuit_breaker: CircuitBreaker | None = None,
     ) -> "BoundActivity[P, R]":
         """Return the same activity with other options for the calls made through it; they mean what they mean on
         `@activity` and are recorded with the call."""
@@ -104,6 +112,8 @@ class Activity(Generic[P, R]):
             idempotency_key=idempotency_key,
             at_most_once=at_most_once,
             resources=resources,
+            rate_limit=rate_limit,
+            circuit_breaker=circuit_breaker,
         )
         if override.executor is not None:
             _require_possible(self.name, self.function, override)
@@ -232,6 +242,9 @@ def activity(
     idempotency_key: str | None = None,
     at_most_once: bool | None = None,
     resources: dict[str, int] | None = None,
+    max_concurrent: int | None = None,
+    rate_limit: RateLimit | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
     compensate: Activity[..., Any] | None = None,
     fallback: Activity[..., Any] | None = None,
 ) -> ActivityDecorator: ...
@@ -254,6 +267,9 @@ def activity(
     idempotency_key: str | None = None,
     at_most_once: bool | None = None,
     resources: dict[str, int] | None = None,
+    max_concurrent: int | None = None,
+    rate_limit: RateLimit | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
     compensate: Activity[..., Any] | None = None,
     fallback: Activity[..., Any] | None = None,
 ) -> Any:
@@ -265,9 +281,11 @@ def activity(
     None: no limit. `queue`: the line it waits in. `priority`: its class (the run's). `executor`: ``loop``, ``thread``,
     ``process`` (for work that burns CPU) or ``hybrid``. `expected_duration`: a hint for the hybrid choice and the
     scheduler. `idempotency_key`: handed to the function's context (derived from run and operation otherwise).
-    `at_most_once`: no attempt is started twice, at the price of one more commit each. `resources`: what it needs, per
-    dimension. `compensate`: an activity that undoes it, called with the result if it takes an argument. `fallback`: an
-    activity with the same parameters and result, called when this one has failed for good.
+    `at_most_once`: no attempt is started twice, at the price of one more commit each. `resources`: what it needs while
+    it runs, per dimension of `Settings.resources`. `max_concurrent`: at most so many of it run at once. `rate_limit`:
+    how often it may start, see `RateLimit`. `circuit_breaker`: when it is not tried any more, see `CircuitBreaker`;
+    these four hold per worker process. `compensate`: an activity that undoes it, called with the result if it takes an
+    argument. `fallback`: an activity with the same parameters and result, called when this one has failed for good.
 
     Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
     """
@@ -290,10 +308,17 @@ def activity(
             idempotency_key=idempotency_key,
             at_most_once=at_most_once,
             resources=resources,
+            rate_limit=rate_limit,
+            circuit_breaker=circuit_breaker,
         )
         _require_possible(chosen, function, options)
         made: Activity[..., Any] = Activity(
-            function, name=chosen, options=options, compensate=compensate, fallback=fallback
+            function,
+            name=chosen,
+            options=options,
+            max_concurrent=require_count(max_concurrent, f"activity {chosen}: max_concurrent"),
+            compensate=compensate,
+            fallback=fallback,
         )
         default_registry.add_activity(made)
         return made
@@ -301,69 +326,7 @@ def activity(
     return decorate if function is None else decorate(function)
 
 
-def build_options(
-    activity_name: str,
-    *,
-    retry: Retry | None,
-    timeout: timedelta | None,
-    schedule_to_start: timedelta | None,
-    schedule_to_close: timedelta | None,
-    heartbeat_timeout: timedelta | None,
-    queue: str | None,
-    priority: Priority | None,
-    executor: Executor | str | None,
-    expected_duration: timedelta | None,
-    idempotency_key: str | None,
-    at_most_once: bool | None,
-    resources: dict[str, int] | None,
-) -> ActivityOptions:
-    """Return checked options. Raises InvalidArgumentError naming the activity and the argument."""
-    subject = f"activity {activity_name}"
-    require_kind(retry, Retry, f"{subject}: retry", wanted="a policy, e.g. Retry(attempts=3)")
-    require_kind(queue, str, f"{subject}: queue", wanted="a text")
-    require_kind(idempotency_key, str, f"{subject}: idempotency_key", wanted="a text")
-    require_kind(at_most_once, bool, f"{subject}: at_most_once", wanted="True or False")
-    if priority is not None:
-        require_choice(priority, Priority, f"{subject}: priority")
-    return ActivityOptions(
-        retry=retry,
-        start_to_close_microseconds=_limit(activity_name, "timeout", timeout),
-        schedule_to_start_microseconds=_limit(activity_name, "schedule_to_start", schedule_to_start),
-        schedule_to_close_microseconds=_limit(activity_name, "schedule_to_close", schedule_to_close),
-        heartbeat_microseconds=_limit(activity_name, "heartbeat_timeout", heartbeat_timeout),
-        queue=queue,
-        priority=priority,
-        executor=_executor(activity_name, executor),
-        expected_duration_microseconds=_limit(activity_name, "expected_duration", expected_duration),
-        idempotency_key=idempotency_key,
-        at_most_once=at_most_once,
-        resources=resources,
-    )
-
-
 _NOTHING: Final = Operation(0)
-
-
-def _limit(activity_name: str, argument: str, duration: timedelta | None) -> int | None:
-    if duration is None:
-        return None
-    if not isinstance(duration, timedelta) or duration <= timedelta(0):  # type: ignore[redundant-expr]
-        message = (
-            f"activity {activity_name}: {argument} is {duration!r}; "
-            f"it must be a timedelta above zero, or None for no limit"
-        )
-        raise InvalidArgumentError(message)
-    return duration_microseconds(duration)
-
-
-def _executor(activity_name: str, executor: Executor | str | None) -> Executor | None:
-    if executor is None:
-        return None
-    try:
-        return Executor(executor)
-    except ValueError:
-        message = f"activity {activity_name}: executor is {executor!r}; allowed are {', '.join(Executor)}"
-        raise InvalidArgumentError(message) from None
 
 
 def _default_executor(function: Callable[..., Any]) -> Executor:
@@ -387,7 +350,7 @@ def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> Acti
     message = (
         f"activity {name} failed at attempt {outcome.attempt} ({outcome.reason}): {failure.type}: {failure.message}"
     )
-    return ActivityFailedError(
+    return _error_class(failure)(
         message,
         activity=name,
         attempts=outcome.attempt,
@@ -395,6 +358,16 @@ def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> Acti
         failure_types=failure.types,
         failure_message=failure.message,
     )
+
+
+def _error_class(failure: Failure) -> type[ActivityFailedError]:
+    """Return the class for a failure; one of the engine's own says that it is an ActivityFailedError."""
+    if ActivityFailedError.__name__ not in failure.types:
+        return ActivityFailedError
+    return _ERRORS_OF_THE_ENGINE.get(failure.type, ActivityFailedError)
+
+
+_ERRORS_OF_THE_ENGINE: Final = {error.__name__: error for error in (CircuitOpenError, ResourcesUnavailableError)}
 
 
 def _undo(journal: Journal, compensation: Activity[..., Any], operation: Operation, result: object) -> Compensation:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_from_datetime
 
-__all__ = ["require_choice", "require_duration", "require_moment", "require_text", "require_texts"]
+__all__ = ["require_choice", "require_count", "require_duration", "require_moment", "require_text", "require_texts"]
 
 E = TypeVar("E", bound=Enum)
 
@@ -31,6 +31,18 @@ def require_text(value: object, subject: str) -> str:
     except UnicodeEncodeError:
         message = f"{subject} is {value!r:.60}; text with half of a surrogate pair cannot be recorded"
         raise InvalidArgumentError(message) from None
+    return value
+
+
+def require_count(value: int | None, subject: str) -> int | None:
+    """Return a number from 1, or None. Raises InvalidArgumentError that names `subject`.
+
+    >>> require_count(2, "max_concurrent")
+    2
+    """
+    if value is not None and (type(value) is not int or value < 1):
+        message = f"{subject} is {value!r:.60}; it must be an integer from 1, or None for no limit"
+        raise InvalidArgumentError(message)
     return value
 
 

@@ -29,18 +29,23 @@ D = TypeVar("D", bound=_Definition)
 
 
 class Registry:
-    """Definitions by name."""
+    """Definitions by name. `activity_limits`: the workflows' `max_concurrent_activities`, where one is declared."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._workflows: dict[str, Workflow[*tuple[Any, ...], Any]] = {}
         self._activities: dict[str, Activity[..., Any]] = {}
         self._workflow_names: frozenset[str] = frozenset()
+        self.activity_limits: dict[str, int] = {}
         self._watchers: list[WeakMethod[Callable[[], None]]] = []
 
     def add_workflow(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
         """Add a workflow. Raises UsageError if another function has the name."""
         _add(self._workflows, definition, "workflow")
+        if definition.max_concurrent_activities is None:
+            self.activity_limits.pop(definition.name, None)
+        else:
+            self.activity_limits[definition.name] = definition.max_concurrent_activities
         if definition.name not in self._workflow_names:
             self._workflow_names = frozenset(self._workflows)
             self._tell()

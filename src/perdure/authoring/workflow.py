@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast, overload
 
-from perdure.authoring.arguments import require_choice, require_text
+from perdure.authoring.arguments import require_choice, require_count, require_text
 from perdure.authoring.context import Context
 from perdure.authoring.definitions import require_definition, require_kind, require_stages
 from perdure.authoring.registry import default_registry
@@ -50,6 +50,7 @@ class Workflow(Generic[*Ts, R]):
         retry: Retry | None,
         stages: tuple[str, ...],
         on_failure: OnFailure,
+        max_concurrent_activities: int | None = None,
     ) -> None:
         """Build from parts; use `@workflow`."""
         self.name = name
@@ -60,6 +61,7 @@ class Workflow(Generic[*Ts, R]):
         self.retry = retry
         self.stages = stages
         self.on_failure = on_failure
+        self.max_concurrent_activities = max_concurrent_activities
         self.signature = Signature.of(function, skip_first=True, name=name)
         self.__name__ = name
         self.__doc__ = function.__doc__
@@ -137,6 +139,7 @@ def workflow(
     retry: Retry | None = None,
     stages: tuple[str, ...] = (),
     on_failure: OnFailure | str = OnFailure.COMPENSATE,
+    max_concurrent_activities: int | None = None,
 ) -> WorkflowDecorator: ...
 
 
@@ -151,6 +154,7 @@ def workflow(
     retry: Retry | None = None,
     stages: tuple[str, ...] = (),
     on_failure: OnFailure | str = OnFailure.COMPENSATE,
+    max_concurrent_activities: int | None = None,
 ) -> Any:
     """Make a workflow of an ``async def`` whose first parameter is the `Context`.
 
@@ -158,6 +162,8 @@ def workflow(
     its runs unless `Engine.start` says otherwise. `execution_timeout`: a run (each generation of it) that takes longer
     fails. `retry`: whether a run that fails is tried again from its start, as the next generation. `stages`: the names
     of its phases in order, so that progress is known from the start. `on_failure`: see `OnFailure`.
+    `max_concurrent_activities`: at most so many activities of all its runs together run at once in one worker process,
+    compensations and fallbacks among them; waiting runs count for nothing, child runs count for their own workflow.
 
     Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
     """
@@ -175,6 +181,9 @@ def workflow(
             retry=retry,
             stages=require_stages(stages, f"workflow {chosen}: stages"),
             on_failure=_policy(chosen, on_failure),
+            max_concurrent_activities=require_count(
+                max_concurrent_activities, f"workflow {chosen}: max_concurrent_activities"
+            ),
         )
         default_registry.add_workflow(made)
         return made

@@ -121,6 +121,7 @@ class Attempts:
         self._heartbeat_save_microseconds = int(heartbeat_save_seconds * MICROSECONDS_PER_SECOND)
         self._running: set[RunningCall] = set()
         self._all_ended: asyncio.Future[None] | None = None
+        self.on_outcome: Callable[[ActivityCall, i.Input | None], None] = lambda _call, _given: None
         self.on_free: Callable[[ActivityCall, float, Timestamp], None] = lambda _call, _seconds, _now: None
 
     def place(self, call: ActivityCall) -> Executor:
@@ -176,7 +177,7 @@ class Attempts:
         call = running.call
         call.running = None  # ends a cycle: freed at once, not by the collector
         if not running.is_cancelled:
-            call.run.attempt_ended(call, _input(running, result, failure))
+            self._report(call, _input(running, result, failure))
             if call.options.executor is Executor.HYBRID and result is not None and running.cpu_seconds is not None:
                 self._hybrid.note(call.activity, running.cpu_seconds)
         now = self._clock.now()
@@ -240,7 +241,7 @@ class Attempts:
         self.cancel(running)
         if call.options.executor is Executor.HYBRID:
             self._hybrid.note(call.activity, (self._clock.now() - running.started_at) / MICROSECONDS_PER_SECOND)
-        call.run.attempt_ended(
+        self._report(
             call,
             i.AttemptTimedOut(
                 operation=call.operation,
@@ -251,6 +252,11 @@ class Attempts:
                 heartbeat=running.heartbeat if running.heartbeat != NULL else call.heartbeat,
             ),
         )
+
+    def _report(self, call: ActivityCall, given: i.Input | None) -> None:
+        call.run.attempt_ended(call, given)
+        if call.options.circuit_breaker is not None:
+            self.on_outcome(call, given)
 
 
 def lost_attempt(activity: PendingActivity, retry: Retry) -> i.AttemptFailed:

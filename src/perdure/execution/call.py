@@ -11,6 +11,7 @@ from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.time import Timestamp
+from perdure.scheduling.admission import Group
 from perdure.scheduling.item import Item
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     """What is needed to run one attempt, and how far it has come.
 
     `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
-    on; `item` how the scheduler knows it; `timers` limit its waiting; `running` is set once it has started.
+    on; `item` how the scheduler knows it; `group` those with the same limits (None: nothing limits it); `timers` limit
+    its waiting; `running` is set once it has started.
     """
 
     run: "ActiveRun"
@@ -39,6 +41,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     fencing_token: FencingToken
     executor: Executor = Executor.LOOP
     item: Item | None = None
+    group: Group[Executor] | None = None
     running: "RunningCall | None" = None
     timers: Sequence[TimerHandle] = ()
 

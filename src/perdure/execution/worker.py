@@ -28,6 +28,7 @@ from perdure.execution.dispatcher import Dispatcher
 from perdure.execution.endings import Ending, Endings
 from perdure.execution.idle import IdleRuns
 from perdure.execution.lease import LeaseKeeper
+from perdure.execution.limits import Limits
 from perdure.execution.mail import Mail
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
@@ -96,6 +97,7 @@ class Worker:
         self.dispatcher = Dispatcher(
             self.attempts,
             clock,
+            Limits(registry, resources=settings.resources, resource_passes=settings.resource_passes),
             slots={
                 Executor.LOOP: settings.loop_slots,
                 Executor.THREAD: settings.thread_slots,

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry
 
@@ -31,7 +32,8 @@ class ActivityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     `at_most_once`: the start of an attempt is made durable before the function runs, so that an attempt interrupted by
     a crash counts as failed instead of being run again under the same number; costs one more commit per attempt.
     `idempotency_key` is handed to the activity; without one it is derived from the run and the operation.
-    `resources` are the requirements per dimension (cpu in hundredths of a core, memory_mb, ...).
+    `resources` are the requirements per dimension (cpu in hundredths of a core, memory_mb, ...). `rate_limit` and
+    `circuit_breaker` say when no attempt is started.
     """
 
     retry: Retry | None = None
@@ -46,6 +48,8 @@ class ActivityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     idempotency_key: str | None = None
     at_most_once: bool | None = None
     resources: dict[str, int] | None = None
+    rate_limit: RateLimit | None = None
+    circuit_breaker: CircuitBreaker | None = None
 
 
 def merge_options(base: ActivityOptions, override: ActivityOptions | None) -> ActivityOptions:

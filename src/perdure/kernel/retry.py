@@ -54,6 +54,7 @@ __all__ = [
     "decide_retry",
     "decorrelated_jitter",
     "draw_for",
+    "excludes",
     "exponential",
     "fixed",
     "full_jitter",
@@ -373,7 +374,7 @@ def decide_retry(
     """
     if not retryable:
         return GiveUp(reason=GiveUpReason.ERROR_NOT_RETRYABLE)
-    if policy.non_retryable and _is_excluded(policy, error_type, error_types):
+    if policy.non_retryable and excludes(policy, error_type, error_types):
         return GiveUp(reason=GiveUpReason.ERROR_TYPE_EXCLUDED)
     if policy.attempts is not None and attempt >= policy.attempts:
         return GiveUp(reason=GiveUpReason.ATTEMPTS_EXHAUSTED)
@@ -385,6 +386,11 @@ def decide_retry(
     if until_deadline_microseconds is not None and delay >= until_deadline_microseconds:
         return GiveUp(reason=GiveUpReason.DEADLINE_REACHED)
     return RetryAfter(delay_microseconds=delay)
+
+
+def excludes(policy: Retry, error_type: str, error_types: tuple[str, ...]) -> bool:
+    """Whether a policy lists an error's class, or one of its bases, as non-retryable. See `decide_retry`."""
+    return any(name == error_type or name in error_types or name in _EVERY_ERROR for name in policy.non_retryable)
 
 
 def backoff_delay(backoff: Backoff, *, attempt: int, draw: float, previous_delay_microseconds: int = 0) -> int:
@@ -441,10 +447,6 @@ def _steady(function: str, base: object) -> SteadyBackoff:
             f"{function}: base is {base!r}; allowed is a timedelta or a fixed, linear or exponential backoff"
         )
     return base
-
-
-def _is_excluded(policy: Retry, error_type: str, error_types: tuple[str, ...]) -> bool:
-    return any(name == error_type or name in error_types or name in _EVERY_ERROR for name in policy.non_retryable)
 
 
 def _steady_delay(backoff: SteadyBackoff, attempt: int) -> int:
