@@ -44,11 +44,11 @@ async def reserve(item: str) -> str:
 
 
 @activity
-async def release(reservation: str) -> None: ...
+async def put_back(reservation: str) -> None: ...
 
 
-@activity(compensate=release)
-async def hold(item: str) -> str:
+@activity(compensate=put_back)
+async def set_aside(item: str) -> str:
     return item
 
 
@@ -65,7 +65,7 @@ async def varied(ctx: Context) -> list[str]:
         ctx.set("items", 3)
         ctx.set_labels(kind="varied")
         done += await asyncio.gather(*(reserve(item) for item in ("book", "rare", "lamp")))
-        done.append(await hold("table"))
+        done.append(await set_aside("table"))
     async with ctx.stage("approve"):
         ctx.set_priority(Priority.HIGH)
         try:
