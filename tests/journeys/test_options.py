@@ -122,7 +122,7 @@ async def test_an_attempt_knows_its_run_its_call_and_its_number(make_engine: Mak
 RATE = RateLimit(1_000, per=timedelta(seconds=1), key="calls")
 BREAKER = CircuitBreaker(failures=5, window=timedelta(minutes=1), open_for=timedelta(seconds=1))
 
-CALL_OPTIONS: dict[str, tuple[Any, str, Any]] = {
+OPTIONS: dict[str, tuple[Any, str, Any]] = {
     "retry": (Retry(attempts=2), "retry", Retry(attempts=2)),
     "timeout": (timedelta(seconds=61), "start_to_close_microseconds", 61_000_000),
     "schedule_to_start": (timedelta(seconds=62), "schedule_to_start_microseconds", 62_000_000),
@@ -146,14 +146,14 @@ async def idle() -> None: ...
 
 @workflow
 async def calling_with_an_option(ctx: Context, name: str) -> None:
-    await idle.options(**{name: CALL_OPTIONS[name][0]})()
+    await idle.options(**{name: OPTIONS[name][0]})()
 
 
-@pytest.mark.parametrize("name", CALL_OPTIONS)
+@pytest.mark.parametrize("name", OPTIONS)
 async def test_what_a_call_says_is_recorded_with_it_and_laid_over_the_activity(
     make_engine: MakeEngine, name: str
 ) -> None:
-    _, field, recorded = CALL_OPTIONS[name]
+    _, field, recorded = OPTIONS[name]
     expected = ActivityOptions(**{field: recorded})
     async with make_engine(Settings(resources={"cpu": 100})) as engine:
         run = await engine.start(calling_with_an_option, name)
@@ -163,6 +163,16 @@ async def test_what_a_call_says_is_recorded_with_it_and_laid_over_the_activity(
     assert getattr(effective, field) == recorded
     others = [other for other in ActivityOptions.__struct_fields__ if other != field]
     assert [getattr(effective, other) for other in others] == [getattr(idle.defaults, other) for other in others]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_what_the_decorator_says_is_what_a_call_gets(name: str) -> None:
+    given, field, recorded = OPTIONS[name]
+
+    @activity(**{name: given})
+    async def optioned() -> None: ...
+
+    assert getattr(optioned.effective_options(None), field) == recorded
 
 
 # --- of a workflow -----------------------------------------------------------------------------------------------
@@ -253,6 +263,20 @@ async def test_each_id_policy_does_what_it_says(make_engine: MakeEngine) -> None
 
 
 # --- the context -------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_sleeps_for_a_duration_or_for_seconds(make_engine: MakeEngine) -> None:
+    @workflow
+    async def dozing(ctx: Context) -> list[bool]:
+        slept = []
+        for duration in (timedelta(milliseconds=5), 0.005):
+            begun = ctx.now()
+            await ctx.sleep(duration)
+            slept.append(ctx.now() - begun >= timedelta(milliseconds=5))
+        return slept
+
+    async with make_engine() as engine:
+        assert await (await engine.start(dozing)).result() == [True, True]
 
 
 async def test_a_run_sleeps_until_a_moment_and_not_at_all_until_a_past_one(make_engine: MakeEngine) -> None:
@@ -466,4 +490,4 @@ def test_the_synchronous_facade_offers_what_the_asynchronous_does(
 
 def test_every_option_of_a_call_is_tried() -> None:
     offered = set(inspect.signature(Activity.options).parameters) - {"self"}
-    assert offered - CALL_OPTIONS.keys() == set()
+    assert offered - OPTIONS.keys() == set()

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_law_3_a_checkpoint_and_the_rest_give_what_all_gives(history: list[Recor
     whole = fold(RunState(), history)
     split = data.draw(st.integers(0, len(history)))
     checkpoint = fold(RunState(), history[:split])
-    kept = checkpoint.copy()
+    kept = deepcopy(checkpoint)
     assert fold(checkpoint, history[split:]) == whole
     assert checkpoint == kept
 
@@ -102,7 +103,7 @@ def test_law_6_progress_never_falls_and_is_1_exactly_at_completion(history: list
 def test_applying_an_event_leaves_the_given_state_as_it_was(history: list[RecordedEvent]) -> None:
     state = RunState()
     for recorded in history:
-        kept = state.copy()
+        kept = deepcopy(state)
         following = apply(state, recorded.event, recorded.at)
         assert state == kept
         assert following.sequence == state.sequence + 1

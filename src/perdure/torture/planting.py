@@ -57,10 +57,14 @@ class _PatchingFinder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
 
 
+def plant(*, module: str, old: str, new: str) -> None:
+    """Replace `old` by `new` in the text of `module` when it is imported."""
+    sys.meta_path.insert(0, _PatchingFinder(module, old, new))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Plant the patch and run the tool; return its status."""
-    patch = json.loads(arguments[0])
-    sys.meta_path.insert(0, _PatchingFinder(patch["module"], patch["old"], patch["new"]))
+    plant(**json.loads(arguments[0]))
     from perdure.torture.command import main as run  # noqa: PLC0415 - only now: the patch must come first
 
     return run(arguments[1:])

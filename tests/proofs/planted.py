@@ -1,0 +1,579 @@
+"""The breakages: for each subject of the pages what makes it not work. A text must occur exactly once."""
+
+# ruff: noqa: E501 - these are lines of the engine
+
+from typing import Final
+
+from tests.proofs.defect import Defect
+
+__all__ = ["PLANTED"]
+
+PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
+    # --- the laws of docs/design/promises.md
+    "law 1": (
+        Defect(
+            "kernel.state", "        self.updated_at = at\n", "        self.updated_at = Timestamp(at + id(self))\n"
+        ),
+    ),
+    "law 2": (
+        Defect(
+            "kernel.state",
+            "following.record(recorded.event, recorded.at)",
+            "following.record(recorded.event, Timestamp(recorded.at + 1))",
+        ),
+    ),
+    "law 3": (Defect("kernel.state", '"compensations", "signals_received",', '"compensations",'),),
+    "law 4": (
+        Defect(
+            "kernel.state",
+            "    for recorded in history:\n        if recorded",
+            "    for recorded in list(history)[:40]:\n        if recorded",
+        ),
+        Defect(
+            "execution.active_run",
+            "        self._result = result\n        worker",
+            "        self._result = result\n        worker.published(self, result.events)\n        worker",
+        ),
+        Defect(
+            "stores.sqlite.segment",
+            "        _execute(connection, statements.INSERT_HISTORY, self._history)\n",
+            '        connection.execute("COMMIT")\n        connection.execute("BEGIN IMMEDIATE")\n        _execute(connection, statements.INSERT_HISTORY, self._history)\n',
+        ),
+    ),
+    "law 5": (
+        Defect(
+            "kernel.state",
+            "    following = state.copy()\n    for",
+            "    following = state.copy()\n    following.activities_finished = 0\n    for",
+        ),
+    ),
+    "law 6": (
+        Defect(
+            "kernel.effects",
+            "len(state.finished_stages) / (len(set(declared)) + 1)",
+            "len(state.finished_stages) / len(set(declared))",
+        ),
+    ),
+    # --- options of an activity
+    "activity.name": (
+        Defect(
+            "authoring.activity",
+            'require_definition("activity", function, name)',
+            'require_definition("activity", function, None)',
+        ),
+    ),
+    "activity.retry": (Defect("authoring.activity", "retry=retry or DEFAULT_RETRY,", "retry=DEFAULT_RETRY,"),),
+    "activity.timeout": (
+        Defect(
+            "authoring.activity_options",
+            'start_to_close_microseconds=_limit(activity_name, "timeout", timeout)',
+            "start_to_close_microseconds=None",
+        ),
+    ),
+    "activity.schedule_to_start": (
+        Defect(
+            "authoring.activity_options",
+            'schedule_to_start_microseconds=_limit(activity_name, "schedule_to_start", schedule_to_start)',
+            "schedule_to_start_microseconds=None",
+        ),
+    ),
+    "activity.schedule_to_close": (
+        Defect(
+            "authoring.activity_options",
+            'schedule_to_close_microseconds=_limit(activity_name, "schedule_to_close", schedule_to_close)',
+            "schedule_to_close_microseconds=None",
+        ),
+    ),
+    "activity.heartbeat_timeout": (
+        Defect(
+            "authoring.activity_options",
+            'heartbeat_microseconds=_limit(activity_name, "heartbeat_timeout", heartbeat_timeout)',
+            "heartbeat_microseconds=None",
+        ),
+    ),
+    "activity.queue": (
+        Defect(
+            "authoring.activity_options",
+            "        queue=queue,\n        priority=priority,\n        executor=_executor",
+            "        queue=None,\n        priority=priority,\n        executor=_executor",
+        ),
+    ),
+    "activity.priority": (
+        Defect(
+            "authoring.activity_options",
+            "        priority=priority,\n        executor=_executor",
+            "        priority=None,\n        executor=_executor",
+        ),
+    ),
+    "activity.executor": (
+        Defect(
+            "authoring.activity",
+            "executor=executor or _default_executor(function),",
+            "executor=_default_executor(function),",
+        ),
+    ),
+    "activity.expected_duration": (
+        Defect(
+            "authoring.activity_options",
+            'expected_duration_microseconds=_limit(activity_name, "expected_duration", expected_duration)',
+            "expected_duration_microseconds=None",
+        ),
+    ),
+    "activity.idempotency_key": (
+        Defect(
+            "authoring.activity_options",
+            "        idempotency_key=idempotency_key,\n",
+            "        idempotency_key=None,\n",
+        ),
+    ),
+    "activity.at_most_once": (
+        Defect("authoring.activity_options", "        at_most_once=at_most_once,\n", "        at_most_once=None,\n"),
+    ),
+    "activity.resources": (
+        Defect("authoring.activity_options", "resources=_resources(activity_name, resources)", "resources=None"),
+    ),
+    "activity.max_concurrent": (
+        Defect("authoring.activity", "self.max_concurrent = max_concurrent", "self.max_concurrent = None"),
+    ),
+    "activity.rate_limit": (Defect("authoring.activity_options", "rate_limit=rate_limit,", "rate_limit=None,"),),
+    "activity.circuit_breaker": (
+        Defect("authoring.activity_options", "circuit_breaker=circuit_breaker,", "circuit_breaker=None,"),
+    ),
+    "activity.compensate": (
+        Defect("authoring.activity", "self.compensation = compensate", "self.compensation = None"),
+    ),
+    "activity.fallback": (Defect("authoring.activity", "self.fallback = fallback", "self.fallback = None"),),
+    "options": (
+        Defect(
+            "authoring.activity",
+            "return BoundActivity(self, override)",
+            "return BoundActivity(self, ActivityOptions())",
+        ),
+    ),
+    # --- inside an activity
+    "current_attempt": (
+        Defect(
+            "authoring.activity_context",
+            "    return running.describe()",
+            "    return running.describe().__class__(run_id='', namespace='', workflow='', activity='', operation=0, attempt=0, idempotency_key='', fencing_token=0, scheduled_at=datetime.min)",
+        ),
+    ),
+    "heartbeat": (
+        Defect(
+            "authoring.activity_context",
+            '    running.beat(encode_value(details, Any, subject="heartbeat details"))',
+            "    encode_value(details, Any)",
+        ),
+    ),
+    # --- retry policies
+    "Retry.attempts": (Defect("kernel.retry", "attempt >= policy.attempts:", "attempt > policy.attempts:"),),
+    "Retry.backoff": (
+        Defect(
+            "kernel.retry",
+            "        case Fixed() | Linear() | Exponential():\n            return _steady_delay(backoff, attempt)",
+            "        case Fixed() | Linear() | Exponential():\n            return 7",
+        ),
+        Defect(
+            "kernel.retry",
+            "backoff: Backoff = Exponential(initial_microseconds=1_000_000",
+            "backoff: Backoff = Exponential(initial_microseconds=2_000_000",
+        ),
+    ),
+    "Retry.non_retryable": (Defect("kernel.retry", "if policy.non_retryable and excludes", "if False and excludes"),),
+    "Retry.budget": (Defect("kernel.retry", "if policy.budget is not None and elapsed", "if False and elapsed"),),
+    # --- options of a workflow
+    "workflow.name": (
+        Defect(
+            "authoring.workflow",
+            'require_definition("workflow", function, name)',
+            'require_definition("workflow", function, None)',
+        ),
+    ),
+    "workflow.version": (
+        Defect(
+            "client.starting",
+            "definition_version=workflow.version,\n        ref=ref,\n        input",
+            'definition_version="1",\n        ref=ref,\n        input',
+        ),
+    ),
+    "workflow.priority": (
+        Defect(
+            "client.starting",
+            "chosen = workflow.priority if priority is None",
+            "chosen = Priority.NORMAL if priority is None",
+        ),
+    ),
+    "workflow.execution_timeout": (
+        Defect(
+            "client.starting",
+            "        workflow.execution_timeout_microseconds\n        if execution_timeout is None",
+            "        None\n        if execution_timeout is None",
+        ),
+    ),
+    "workflow.retry": (Defect("authoring.workflow", "        self.retry = retry\n", "        self.retry = None\n"),),
+    "workflow.stages": (Defect("client.starting", "stages=workflow.stages,", "stages=(),"),),
+    "workflow.max_concurrent_activities": (
+        Defect(
+            "authoring.workflow",
+            "self.max_concurrent_activities = max_concurrent_activities",
+            "self.max_concurrent_activities = None",
+        ),
+    ),
+    "workflow.on_failure": (
+        Defect("authoring.workflow", "if self.on_failure is OnFailure.COMPENSATE and journal", "if journal"),
+    ),
+    # --- the context
+    "ctx.info": (Defect("authoring.context", "            tenant=created.tenant,\n", '            tenant="",\n'),),
+    "ctx.logger": (
+        Defect(
+            "authoring.context",
+            "return not self._journal.replaying and super().isEnabledFor(level)",
+            "return super().isEnabledFor(level)",
+        ),
+    ),
+    "ctx.now": (
+        Defect(
+            "authoring.context",
+            "return timestamp_to_datetime(self._journal.loop.now)",
+            'return datetime.now(__import__("datetime").UTC)',
+        ),
+    ),
+    "ctx.random": (
+        Defect(
+            "kernel.coroutine_program",
+            "self._random = random.Random(self.created.seed)",
+            "self._random = random.Random()",
+        ),
+    ),
+    "ctx.uuid4": (
+        Defect(
+            "authoring.context",
+            "return uuid.UUID(int=self._journal.random.getrandbits(128), version=4)",
+            "return uuid.uuid4()",
+        ),
+    ),
+    "ctx.sleep": (
+        Defect(
+            "authoring.context",
+            "        await asyncio.sleep(duration.total_seconds() if isinstance(duration, timedelta) else duration)",
+            "        return",
+        ),
+    ),
+    "ctx.sleep_until": (
+        Defect("authoring.context", "await asyncio.sleep(max(0.0, (moment - self.now()).total_seconds()))", "return"),
+    ),
+    "ctx.stage": (
+        Defect(
+            "authoring.context",
+            "journal.give(c.StartStage(operation=operation, name=name, location=journal.location()))",
+            'journal.give(c.StartStage(operation=operation, name="", location=journal.location()))',
+        ),
+    ),
+    "ctx.wait_for": (
+        Defect(
+            "authoring.context",
+            'return cast("T", decode_value(body, signal.type, subject=f"signal {signal.name!r}"))',
+            'return cast("T", None)',
+        ),
+    ),
+    "ctx.signal": (
+        Defect(
+            "authoring.context",
+            'body=encode_value(body, signal.type, subject=f"signal {signal.name!r}"),',
+            "body=encode_value(None, Any),",
+        ),
+    ),
+    "ctx.get": (Defect("authoring.context", "value = self._journal.keys.get(key)", "value = None"),),
+    "ctx.set": (Defect("authoring.context", "        journal.keys[key] = encoded\n", ""),),
+    "ctx.delete": (Defect("authoring.context", "if journal.keys.pop(key, None) is not None:", "if False:"),),
+    "ctx.set_labels": (
+        Defect(
+            "authoring.context",
+            "labels=given, location=journal.location()))",
+            "labels={}, location=journal.location()))",
+        ),
+    ),
+    "ctx.set_priority": (
+        Defect("kernel.expansion", "old=state.priority, new=command.new,", "old=state.priority, new=state.priority,"),
+    ),
+    "ctx.trace_event": (Defect("kernel.expansion", "attributes=command.attributes", "attributes={}"),),
+    "ctx.map": (
+        Defect("authoring.context", "bound = asyncio.Semaphore(limit) if limit is not None else None", "bound = None"),
+    ),
+    "ctx.run_child": (Defect("authoring.context", "return await child.result()", 'return cast("R", None)'),),
+    "ctx.start_child": (
+        Defect(
+            "authoring.context",
+            "return ChildRun(journal, workflow, child, operation)",
+            'return ChildRun(journal, workflow, RunRef(id="other"), operation)',
+        ),
+    ),
+    "ctx.start_child.id": (
+        Defect("authoring.context", "id=id or self._child_id(operation))", "id=self._child_id(operation))"),
+    ),
+    "ctx.start_child.policy": (
+        Defect(
+            "authoring.context",
+            'policy=require_choice(policy, e.ParentClosePolicy, "policy"),',
+            "policy=e.ParentClosePolicy.TERMINATE,",
+        ),
+    ),
+    "ctx.start_child.priority": (Defect("authoring.context", "priority=chosen_priority,", "priority=None,"),),
+    "ctx.start_child.labels": (Defect("authoring.context", "labels=chosen_labels,", "labels={},"),),
+    "ctx.side_effect": (
+        Defect(
+            "authoring.context",
+            "            value = NULL if journal.replaying else encode_value",
+            "            value = encode_value",
+        ),
+        Defect(
+            "authoring.context",
+            "value = journal.recorded_side_effect(operation)\n        if value is None:\n            value = NULL if journal.replaying else encode_value",
+            "value = None\n        if value is None:\n            value = encode_value",
+        ),
+    ),
+    "ctx.suspend": (Defect("authoring.context", "        await journal.wait_for_resumption()\n", ""),),
+    "ctx.continue_as_new": (
+        Defect("kernel.coroutine_program", "carried_state=dict(journal.keys),", "carried_state={},"),
+    ),
+    "ctx.cancel_requested": (Defect("authoring.context", "return self._journal.cancel is not None", "return False"),),
+    "ctx.patched": (
+        Defect("authoring.context", "new_path = not journal.replaying or patch in journal.patches", "new_path = True"),
+    ),
+    "ctx.query": (Defect("authoring.context", "            self._journal.query_handlers[name] = handler\n", ""),),
+    "ctx.add_compensation": (
+        Defect(
+            "authoring.context",
+            "        self._journal.compensations.append(\n            Compensation(",
+            "        (\n            Compensation(",
+        ),
+    ),
+    "ctx.compensate": (Defect("authoring.context", "        if not steps:\n            return 0", "        return 0"),),
+    # --- plain asyncio in workflows
+    "asyncio.sleep": (
+        Defect(
+            "kernel.loop",
+            "        elif self._timers is None:\n            raise RunEvicted\n",
+            "        elif True:\n            self._ready.append(handle)\n",
+        ),
+    ),
+    "asyncio.gather": (
+        Defect(
+            "authoring.activity",
+            "        operation = journal.next_operation()\n        journal.give(",
+            "        while journal.waiters:\n            await asyncio.sleep(1)\n        operation = journal.next_operation()\n        journal.give(",
+        ),
+    ),
+    "asyncio.TaskGroup": (
+        Defect("kernel.loop", "        return self._number\n", "        return -self._number * 7919 % 10007\n"),
+        Defect(
+            "kernel.loop", "        self._tasks.add(task)\n", "        self._tasks.add(task)\n        task.cancel()\n"
+        ),
+    ),
+    "asyncio.timeout": (
+        Defect(
+            "kernel.coroutine_program",
+            "            self._commands.append(c.CancelTimer(operation=operation, location=self.location()))",
+            "            pass",
+        ),
+        Defect("kernel.coroutine_program", "            self.loop.run_soon(callback)", "            pass"),
+    ),
+    "asyncio.wait": (
+        Defect("kernel.coroutine_program", "        future.set_result(event.result)", "        self_ = 0"),
+        Defect("kernel.coroutine_program", "            self.loop.run_soon(callback)", "            pass"),
+    ),
+    "asyncio.Queue": (
+        Defect(
+            "kernel.loop",
+            "        handle = asyncio.Handle(callback, args, self, context)\n        self._ready.append(handle)\n",
+            "        handle = asyncio.Handle(callback, args, self, context)\n",
+        ),
+    ),
+    "asyncio.Event": (Defect("kernel.loop", "handle = ready.popleft()", "handle = ready.pop()"),),
+    # --- starting a run
+    "start.id": (Defect("client.client", "name = require_id(id)", "name = require_id(None)"),),
+    "start.id_policy": (
+        Defect(
+            "client.client",
+            'policy = require_choice(id_policy, IdPolicy, "id_policy")',
+            "policy = IdPolicy.RETURN_EXISTING",
+        ),
+    ),
+    "start.priority": (
+        Defect("client.client", "                priority=priority,\n", "                priority=None,\n"),
+    ),
+    "start.tenant": (Defect("client.client", "                tenant=tenant,\n", '                tenant="",\n'),),
+    "start.labels": (
+        Defect("client.client", "                labels=labels or {},\n", "                labels={},\n"),
+    ),
+    "start.start_at": (
+        Defect("client.client", "                start_at=start_at,\n", "                start_at=None,\n"),
+    ),
+    "start.execution_timeout": (
+        Defect(
+            "client.client",
+            "                execution_timeout=execution_timeout,\n",
+            "                execution_timeout=None,\n",
+        ),
+    ),
+    "start.request_id": (
+        Defect("client.client", "                request_id=request_id,\n", '                request_id="",\n'),
+    ),
+    # --- the client
+    "engine.start": (
+        Defect(
+            "client.client",
+            "                return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature)",
+            "                raise RunExistsError",
+        ),
+        Defect(
+            "client.starting",
+            "        wake_at=wake_at,\n        request_id",
+            "        wake_at=None,\n        request_id",
+        ),
+    ),
+    "engine.get_run": (
+        Defect("client.client", "signature = None if workflow is None else workflow.signature", "signature = None"),
+    ),
+    "engine.list_runs": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
+    "list_runs.status": (
+        Defect(
+            "client.client",
+            '_only(None if status is None else require_choice(status, RunStatus, "status"))',
+            "frozenset()",
+        ),
+    ),
+    "list_runs.workflow": (
+        Defect(
+            "client.client",
+            '_only(None if workflow is None else require_text(workflow, "workflow (a name)"))',
+            "frozenset()",
+        ),
+    ),
+    "list_runs.labels": (
+        Defect(
+            "client.client",
+            'labels=require_texts(labels or {}, "labels"),',
+            'labels={"none": "such"} if labels else {},',
+        ),
+    ),
+    "list_runs.tenant": (
+        Defect("client.client", '_only(None if tenant is None else require_text(tenant, "tenant"))', "frozenset()"),
+    ),
+    "list_runs.priority": (
+        Defect(
+            "client.client",
+            '_only(None if priority is None else require_choice(priority, Priority, "priority"))',
+            "frozenset()",
+        ),
+    ),
+    "list_runs.id_prefix": (
+        Defect("client.client", 'id_prefix=require_text(id_prefix, "id_prefix"),', 'id_prefix="",'),
+    ),
+    "list_runs.created_from": (
+        Defect(
+            "client.client",
+            'created_from=None if created_from is None else require_moment(created_from, "created_from"),',
+            "created_from=None,",
+        ),
+    ),
+    "list_runs.created_until": (
+        Defect(
+            "client.client",
+            'created_until=None if created_until is None else require_moment(created_until, "created_until"),',
+            "created_until=None,",
+        ),
+    ),
+    "list_runs.oldest_first": (
+        Defect(
+            "client.client", "RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST", "RunOrder.NEWEST_FIRST"
+        ),
+    ),
+    "list_runs.limit": (Defect("client.client", "limit=_page_size(limit),", "limit=100,"),),
+    "list_runs.cursor": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
+    "engine.all_runs": (
+        Defect(
+            "client.client",
+            "            if not page.next_cursor:\n                return\n            query",
+            "            return\n            query",
+        ),
+    ),
+    "engine.count_runs": (Defect("client.client", "count_runs(self._own(query))", "count_runs(self._own(None))"),),
+    "SyncEngine": (Defect("client.sync", "    def count_runs(self,", "    def counted_runs(self,"),),
+    # --- a run
+    "run.id": (Defect("client.handle", "return self._ref.id", 'return ""'),),
+    "run.namespace": (Defect("client.handle", "return self._ref.namespace", 'return ""'),),
+    "run.result": (Defect("client.handle", "return self._signature.decode_result(result)", "return None"),),
+    "run.result.timeout": (
+        Defect(
+            "client.handle",
+            "asyncio.timeout(None if timeout is None else timeout.total_seconds())",
+            "asyncio.timeout(None)",
+        ),
+    ),
+    "run.describe": (
+        Defect(
+            "client.handle",
+            "            raise missing(self._ref)\n        return summary",
+            "            raise missing(self._ref)\n        return __import__('msgspec').structs.replace(summary, stage='', progress=0.0)",
+        ),
+    ),
+    "run.history": (
+        Defect(
+            "client.handle",
+            "            for recorded in page:\n                yield recorded\n            if",
+            "            for recorded in page[1:]:\n                yield recorded\n            if",
+        ),
+    ),
+    "run.watch": (
+        Defect(
+            "client.handle",
+            "                        after = recorded.sequence\n",
+            "                        after = recorded.sequence + 1\n",
+        ),
+        Defect("client.handle", "        return await store.find(next_ref, latest=False)", "        return None"),
+    ),
+    "run.query": (Defect("client.handle", "return handler(*args)", "return None"),),
+    "run.signal": (
+        Defect(
+            "client.handle", "m.SignalMessage(name=signal.name, body=encoded", "m.SignalMessage(name='', body=encoded"
+        ),
+    ),
+    "run.signal.request_id": (
+        Defect(
+            "client.handle",
+            'message_id = require_text(request_id, "request_id") if request_id else _new_id()',
+            "message_id = _new_id()",
+        ),
+    ),
+    "run.cancel": (
+        Defect(
+            "client.handle",
+            "m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until)",
+            "m.TerminateMessage(reason=_reason(reason), by=_by(by))",
+        ),
+    ),
+    "run.cancel.grace": (
+        Defect(
+            "client.handle", "        if grace is not None:\n            until", "        if False:\n            until"
+        ),
+    ),
+    "run.terminate": (
+        Defect(
+            "client.handle",
+            "m.TerminateMessage(reason=_reason(reason), by=_by(by))",
+            "m.CancelMessage(reason=_reason(reason))",
+        ),
+    ),
+    "run.suspend": (
+        Defect("kernel.message_rules", "step.record(e.RunSuspended(reason=message.reason, by=message.by))", "pass"),
+    ),
+    "run.resume": (Defect("kernel.message_rules", "step.record(e.RunResumed(by=message.by))", "pass"),),
+    "run.set_priority": (
+        Defect(
+            "kernel.message_rules",
+            "new=message.new, reason=message.reason, by=message.by",
+            "new=step.state.priority, reason='', by=''",
+        ),
+    ),
+}
