@@ -287,18 +287,6 @@ def test_memory_follows_the_tenants_with_work_and_not_all_that_ever_came() -> No
     assert len(branch._children) <= 2
 
 
-def test_memory_does_not_keep_the_tenants_that_only_passed() -> None:
-    policy: Fair[str] = Fair()
-    branch = Branch(policy, route=lambda item: item.tenant, grow=lambda _: Keyed(ARRIVAL), of_leaves=True)
-    branch.pass_through(item(0, "long"), NOW)
-    for number in range(1, 5_000):
-        passing = item(number, f"t{number}")
-        branch.pass_through(passing, NOW)
-        branch.settle(passing, 0.5, NOW)
-        branch.pass_through(item(-number, "long"), NOW)
-        assert len(policy._children) < 200
-
-
 def test_corrections_of_a_tenant_that_is_not_first_do_not_pile_up() -> None:
     policy: Fair[str] = Fair(Weights({"b": 1000.0}))
     branch = Branch(policy, route=lambda item: item.tenant, grow=lambda _: Keyed(ARRIVAL))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -140,19 +140,6 @@ class TreeAgainstOracle(RuleBasedStateMachine):
             )
             self.tree.enqueue(item, NOW)
             self.arrive(item)
-
-    @rule(priority=st.sampled_from(Priority), tenant=st.sampled_from(sorted(WEIGHTS)), cost=st.integers(1, 8))
-    def try_pass(self, priority: Priority, tenant: str, cost: int) -> None:
-        key = self.numbers + 1
-        item = Item(key=key, priority=priority, tenant=tenant, enqueued_at=NOW, estimated_cost=float(cost))
-        if self.tree.try_pass(item, NOW):
-            assert self.expected() is None
-            self.arrive(item)
-            self.classes[priority].dispatch(item)
-            self.running.append(item)
-        else:
-            assert self.expected() is not None
-            assert self.tree.explain(item) == Absent(key=key)
 
     @rule(times=st.integers(1, 5))
     def select(self, times: int) -> None:
@@ -331,49 +318,6 @@ def test_the_same_calls_give_the_same_order() -> None:
 
     assert order() == order()
     assert len(set(order())) == 500
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(list(Priority)[:2]), st.sampled_from(sorted(WEIGHTS)), st.integers(1, 8), st.integers(0, 4)
-        ),
-        min_size=3,
-        max_size=40,
-    )
-)
-def test_passing_leaves_the_same_shares_as_waiting_for_no_time(
-    steps: list[tuple[Priority, str, int, int]],
-) -> None:
-    def order_after(*, passing: bool) -> list[object]:
-        tree, running = default_tree(Weights(WEIGHTS)), list[Item]()
-        for number, (priority, tenant, cost, in_flight) in enumerate(steps):
-            running.append(item(f"{number}", priority, tenant, cost=float(cost)))
-            if passing:
-                assert tree.try_pass(running[-1], NOW)
-            else:
-                tree.enqueue(running[-1], NOW)
-                assert tree.select(NOW) is running[-1]
-            while len(running) > in_flight + 1:
-                done = running.pop(0)
-                tree.complete(done, done.estimated_cost * 2, NOW)
-        for number, (priority, tenant, cost, _) in enumerate(steps * 2, start=len(steps)):
-            tree.enqueue(item(f"{number}", priority, tenant, at=number, cost=float(cost)), NOW)
-        return keys(tree)
-
-    assert order_after(passing=True) == order_after(passing=False)
-
-
-def test_an_item_passes_only_where_nothing_waits() -> None:
-    tree = default_tree()
-    assert tree.try_pass(item("first"), NOW)
-    assert tree.try_pass(item("second"), NOW)
-    with pytest.raises(UsageError, match="'first' runs already"):
-        tree.try_pass(item("first"), NOW)
-    tree.enqueue(item("third", Priority.BACKGROUND), NOW)
-    assert not tree.try_pass(item("urgent", Priority.CRITICAL), NOW)
-    assert tree.running == 2
-    assert keys(tree) == ["third"]
 
 
 def test_a_key_waits_or_runs_once() -> None:

@@ -49,3 +49,9 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     def activity(self) -> str:
         """The activity's name."""
         return self.definition.name
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow whose run calls."""
+        created = self.run.state.created
+        return "" if created is None else created.workflow

@@ -21,7 +21,7 @@ from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.clock import Clock
 from perdure.scheduling.admission import Admission, Group
-from perdure.scheduling.explanation import Absent, Explanation
+from perdure.scheduling.explanation import Absent, Explanation, Running
 from perdure.scheduling.item import Item
 from perdure.scheduling.tree import SchedulingTree, default_tree
 
@@ -55,13 +55,13 @@ class Dispatcher:
             return
         call.executor = executor = self._attempts.place(call)
         line = self._lines[executor]
+        limits = self._limits.key(call)
+        if limits is None and line.free > 0 and not len(line.tree) and not self._is_finishing:
+            self._start(line, call, now)
+            return
         call.item = item = _item(call)
-        limits = self._limits.key(call, item.workflow_type)
         if limits is not None:
             self._enqueue_limited(line, call, item, limits, now)
-            return
-        if line.free > 0 and not self._is_finishing and line.tree.try_pass(item, now):
-            self._start(line, call, now)
             return
         line.queued[item.key] = call
         line.tree.enqueue(item, now)
@@ -96,6 +96,8 @@ class Dispatcher:
     def explain(self, call: ActivityCall) -> Explanation:
         """Say why an attempt does not run yet: which limit refused it, or who is ahead of it in its line."""
         item = call.item
+        if call.running is not None:
+            return Running(key=_key(call))
         if item is None:
             return Absent(key=_key(call))
         if call.group is not None:
@@ -123,7 +125,7 @@ class Dispatcher:
     @property
     def running(self) -> int:
         """How many attempts run."""
-        return sum(line.tree.running for line in self._lines.values())
+        return sum(line.slots - line.free for line in self._lines.values())
 
     def _start_what_fits(self, line: "_Line", now: Timestamp) -> None:
         while line.free > 0 and not self._is_finishing:
@@ -161,9 +163,7 @@ class Dispatcher:
         if failure is not None:
             _fail(call, failure, now)
             return
-        call.group = group = self._admission.group(
-            limits, call.executor, lambda: self._limits.bind(call, item.workflow_type)
-        )
+        call.group = group = self._admission.group(limits, call.executor, lambda: self._limits.bind(call))
         line.queued[item.key] = call
         self._admission.add(group, item, now)
         self._serve_opened(now, changed=line)
@@ -296,7 +296,7 @@ def _item(call: ActivityCall) -> Item:
         key=_key(call),
         priority=state.priority if call.options.priority is None else call.options.priority,
         tenant="" if created is None else created.tenant,
-        workflow_type="" if created is None else created.workflow,
+        workflow_type=call.workflow,
         enqueued_at=call.scheduled_at,
         deadline=None if created is None else created.deadline_at,
         estimated_cost=_estimate(call),

@@ -39,10 +39,10 @@ class Limits:
         self._pool = ResourcePool(resources, passes=resource_passes)
         self._breakers = _Breakers()
 
-    def key(self, call: ActivityCall, workflow: str) -> Hashable | None:
-        """Name the group of a call by a run of `workflow`, those under the same limits; None: nothing limits it."""
+    def key(self, call: ActivityCall) -> Hashable | None:
+        """Name the group of a call, those under the same limits; None: nothing limits it."""
         options, most = call.options, call.definition.max_concurrent
-        workflow_most = self._registry.activity_limits.get(workflow)
+        workflow_most = self._registry.activity_limits.get(call.workflow)
         if (
             workflow_most is None
             and most is None
@@ -52,21 +52,21 @@ class Limits:
         ):
             return None
         resources = None if options.resources is None else tuple(sorted(options.resources.items()))
-        limits_workflow = None if workflow_most is None else (workflow, workflow_most)
+        limits_workflow = None if workflow_most is None else (call.workflow, workflow_most)
         breaker = None if options.circuit_breaker is None else (options.circuit_breaker, had_rather_fail(call))
         return (call.executor, call.activity, most, limits_workflow, resources, options.rate_limit, breaker)
 
-    def bind(self, call: ActivityCall, workflow: str) -> list[Limit]:
+    def bind(self, call: ActivityCall) -> list[Limit]:
         """Return the limits of the group of a call, bound to what this process shares."""
         options, name = call.options, call.activity
         limits: list[Limit] = []
         policy, rate, most = options.circuit_breaker, options.rate_limit, call.definition.max_concurrent
-        workflow_most = self._registry.activity_limits.get(workflow)
+        workflow_most = self._registry.activity_limits.get(call.workflow)
         if policy is not None:
             limits.append(self._breaker_limit(call, policy))
         if workflow_most is not None:
-            what = f"activities of workflow {workflow}"
-            limits.append(ConcurrencyLimit(self._running, ("workflow", workflow), workflow_most, what=what))
+            what = f"activities of workflow {call.workflow}"
+            limits.append(ConcurrencyLimit(self._running, ("workflow", call.workflow), workflow_most, what=what))
         if most is not None:
             limits.append(ConcurrencyLimit(self._running, ("activity", name), most, what=f"activity {name}"))
         if options.resources:

@@ -129,15 +129,6 @@ class Fair(Generic[Share]):
         self._backlogged -= 1
         self._forget_what_is_over()
 
-    def on_pass(self, child: Share, item: Item, _now: Timestamp) -> None:
-        """Charge the estimated cost to a child that joins, is served and leaves at once. O(1) amortised."""
-        account = self._children.get(child)
-        if account is None:
-            account = self._children[child] = _Account(child)
-        account.tag = max(account.tag, self._served)
-        self._charge(account, item)
-        self._forget_what_is_over()
-
     def on_complete(self, child: Share, item: Item, actual_cost: float, _now: Timestamp) -> None:
         """Correct the charge of a dispatched item to its actual cost, unclamped. O(log m)."""
         account = self._children[child]

@@ -104,9 +104,6 @@ class Keyed:
         if len(self._dead) > self.pending:
             self._bury(self._dead)
 
-    def pass_through(self, item: Item, now: Timestamp) -> None:
-        """Nothing to learn: an item that does not wait has no place in the order."""
-
     def settle(self, item: Item, actual_cost: float, now: Timestamp) -> None:
         """Nothing to learn: cost does not change the order."""
 

@@ -17,8 +17,7 @@ class Policy(Protocol[Child]):
 
     Its `Branch` tells it everything, in this order: `on_enqueue` for each item that enters a child; after a
     `select`, `on_dispatch` of the child that was served, then `on_idle` if that took the child's last waiting item (a
-    removal of the last one also tells `on_idle`); `on_complete` once per dispatch. Where no child has work, `on_pass`
-    stands for `on_enqueue`, `select`, `on_dispatch` and `on_idle` of one item, and must leave the same state.
+    removal of the last one also tells `on_idle`); `on_complete` once per dispatch.
     """
 
     def on_enqueue(self, child: Child, item: Item, now: Timestamp, /) -> None:
@@ -35,10 +34,6 @@ class Policy(Protocol[Child]):
 
     def on_idle(self, child: Child, now: Timestamp, /) -> None:
         """Learn that nothing waits in `child` any more."""
-        ...
-
-    def on_pass(self, child: Child, item: Item, now: Timestamp, /) -> None:
-        """Learn that `item` of `child` begins to run without having waited, as no child has work."""
         ...
 
     def on_complete(self, child: Child, item: Item, actual_cost: float, now: Timestamp, /) -> None:

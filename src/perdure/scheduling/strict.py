@@ -38,9 +38,6 @@ class Strict:
         """Mark the class as having no work."""
         self._backlogged &= ~(1 << child)
 
-    def on_pass(self, child: Priority, item: Item, now: Timestamp) -> None:
-        """Nothing to learn: no class has work, before and after."""
-
     def on_complete(self, child: Priority, item: Item, actual_cost: float, now: Timestamp) -> None:
         """Nothing to learn: cost does not change who is first."""
 

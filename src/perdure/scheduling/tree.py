@@ -47,10 +47,6 @@ class Node(Protocol):
         """Remove and return the item that goes next, None where nothing waits."""
         ...
 
-    def pass_through(self, item: Item, now: Timestamp, /) -> None:
-        """Learn that an item runs without having waited, as nothing waits here: what `add` and `take` would do."""
-        ...
-
     def discard(self, item: Item, now: Timestamp, /) -> None:
         """Forget an item that waits here: the very record that was added."""
         ...
@@ -111,14 +107,6 @@ class Branch(Generic[Route]):
             self._rest(route, child, now)
         return item
 
-    def pass_through(self, item: Item, now: Timestamp) -> None:
-        """Charge an item that runs without having waited."""
-        route = self._route(item)
-        self.running += 1
-        self._policy.on_pass(route, item, now)
-        if not self._of_leaves:
-            self._child(route).pass_through(item, now)
-
     def discard(self, item: Item, now: Timestamp) -> None:
         """Forget an item that waits in a child."""
         route = self._route(item)
@@ -160,6 +148,9 @@ class Branch(Generic[Route]):
 class SchedulingTree:
     """The items that wait for a slot, and the decision which of them goes next.
 
+    Whoever finds a free slot while nothing waits need not stand here: shares are promised among those who wait at the
+    same time.
+
     Items are known by their `key`. Every method is a pure step of the tree's state: same calls, same answers.
     """
 
@@ -188,19 +179,6 @@ class SchedulingTree:
         self._check_newcomer(item)
         self._pending[item.key] = item
         self._root.add(item, now)
-
-    def try_pass(self, item: Item, now: Timestamp) -> bool:
-        """Dispatch an item at once if nothing waits; return whether it was. If not, nothing has changed.
-
-        A shortcut for whoever has a free slot: the same effect as `enqueue` and `select`, at about half the cost.
-        Raises as `enqueue` does.
-        """
-        self._check_newcomer(item)
-        if self._pending:
-            return False
-        self._running[item.key] = item
-        self._root.pass_through(item, now)
-        return True
 
     def select(self, now: Timestamp) -> Item | None:
         """Choose the item that goes next and dispatch it: it counts as running until `complete`. None: none waits."""
