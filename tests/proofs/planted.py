@@ -50,6 +50,11 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "law 6": (
         Defect(
             "kernel.effects",
+            "state.activities_finished / (state.activities_scheduled + 1)",
+            "state.activities_finished / state.activities_scheduled",
+        ),
+        Defect(
+            "kernel.effects",
             "len(state.finished_stages) / (len(set(declared)) + 1)",
             "len(state.finished_stages) / len(set(declared))",
         ),
