@@ -75,7 +75,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._timers: DurableTimers | None = timers
         self._on_error = on_error
         self._ready: deque[asyncio.Handle] = deque()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks_limit = _FEW_TASKS
         self._last_task = (seed << _TASK_BITS) & _HASH_MASK
         self._dropped_generators: list[AsyncGenerator[Any, Any]] = []
         self._keeps_generator = self._dropped_generators.append
@@ -99,6 +100,8 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)  # noqa: SLF001 - as above
+        if 1 < len(self._tasks) <= _FEW_TASKS:
+            self._let_go_of_done_tasks()
 
     def run_soon(self, callback: asyncio.Handle) -> None:
         """Queue a callback whose time has come."""
@@ -193,9 +196,17 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             _refuse_unordered(sys._getframe(2), coro)  # noqa: SLF001 - as above
         self._last_task = number = self._last_task + 1
         task = Task(number, coro, loop=self, name=name, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks = self._tasks
+        tasks.append(task)
+        if len(tasks) > self._tasks_limit:
+            self._let_go_of_done_tasks()
         return task
+
+    def _let_go_of_done_tasks(self) -> None:
+        """Keep the tasks that are not done: nobody else may hold them. Few are looked at after each event, many when
+        their number has doubled; a callback at the end of each would cost more memory than all else about it."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks_limit = max(2 * len(self._tasks), _FEW_TASKS)
 
     def get_debug(self) -> bool:
         """Return False: asyncio's debug mode reads the clock."""
@@ -222,6 +233,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Do nothing: generators die with their run."""
 
 
+_FEW_TASKS: Final = 32
 _TASK_BITS: Final = 24
 _HASH_MASK: Final = (1 << 60) - 1
 
