@@ -75,13 +75,14 @@ class Run(Generic[R_co]):
         not end within `timeout` (None: wait for ever); NonDeterminismError if this process cannot run it; StoreError if
         the store cannot be read.
         """
-        if timeout is not None:
-            require_duration(timeout, "timeout", may_be_zero=True)
+        if timeout is None:
+            return cast("R_co", self._outcome(await self._closing()))
+        require_duration(timeout, "timeout", may_be_zero=True)
+        seconds = timeout.total_seconds()
         try:
-            async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            async with asyncio.timeout(seconds):
                 closing = await self._closing()
         except TimeoutError:
-            seconds = 0.0 if timeout is None else timeout.total_seconds()
             message = (
                 f"run {self._ref} did not end within {seconds:g} s and goes on; call result() again to wait for it"
             )
