@@ -12,12 +12,17 @@ from perdure.stores.memory import MemoryDatabase, MemoryStore
 
 
 class Gate:
-    """A gate of commits: closed ones wait, `failure` says what a batch raises instead of being applied."""
+    """A gate of commits: closed ones wait, before they are applied or (`is_answering`) before they are answered.
+
+    `failure` says what a batch raises instead of being applied.
+    """
 
     def __init__(self) -> None:
         self.failure: Callable[[Sequence[Write]], Exception | None] = lambda _writes: None
         self.is_open = asyncio.Event()
         self.is_open.set()
+        self.is_answering = asyncio.Event()
+        self.is_answering.set()
         self.reached = asyncio.Event()
 
     async def before(self, _worker: WorkerId, writes: Sequence[Write]) -> None:
@@ -29,6 +34,7 @@ class Gate:
 
     async def after(self, _worker: WorkerId, _outcomes: Sequence[Outcome]) -> None:
         await asyncio.sleep(0)
+        await self.is_answering.wait()
 
 
 class FaultyStore(MemoryStore):

@@ -13,7 +13,7 @@ from perdure.kernel.identity import RunRef
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.conftest import MakeEngine
 from tests.execution.stores import FaultyStore, Gate
-from tests.execution.waiting_workflows import go, held, messenger
+from tests.execution.waiting_workflows import continuing, go, held, messenger
 
 FOR_EVER = 3_600.0
 
@@ -52,6 +52,21 @@ async def test_an_end_that_is_committed_after_its_run_was_dropped_is_told() -> N
         gate.is_open.set()
         await sending
         assert await waiting == 3
+
+
+async def test_an_end_is_told_that_came_elsewhere_before_it_was_known_here_that_the_run_goes_on() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database, gate=gate)) as engine, Engine(MemoryStore(database)) as other:
+        run = await engine.start(continuing, None, id="continued")
+        waiting = asyncio.ensure_future(run.result())
+        while not engine.worker.endings.awaited():  # noqa: ASYNC110 - it is nobody's news that somebody waits
+            await asyncio.sleep(0)
+        gate.is_answering.clear()
+        sending = asyncio.ensure_future(run.signal(go, 8))
+        assert await (await other.get_run("continued")).result() == 8
+        gate.is_answering.set()
+        await sending
+        assert await waiting == 8
 
 
 async def test_messages_are_told_that_are_committed_after_their_sender_was_dropped() -> None:

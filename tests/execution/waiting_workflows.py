@@ -13,3 +13,11 @@ async def held(ctx: Context) -> int:
 @workflow(name="sends_a_number")
 async def messenger(ctx: Context, to: str, number: int) -> None:
     ctx.signal(to, go, number)
+
+
+@workflow(name="continues_with_a_number")
+async def continuing(ctx: Context, number: int | None) -> int:
+    if number is None:
+        following = await ctx.wait_for(go)
+        ctx.continue_as_new(following)
+    return number

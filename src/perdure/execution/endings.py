@@ -49,12 +49,6 @@ class Endings:
         for future in self._take(run_key):
             future.set_result(closing)
 
-    def continued(self, run_key: RunKey, next_key: RunKey) -> None:
-        """Let those who wait for a run wait for its next generation."""
-        waiting = self._take(run_key)
-        if waiting:
-            self._waiting.setdefault(next_key, []).extend(waiting)
-
     def look_again(self, run_key: RunKey) -> None:
         """Tell those who wait that the store knows more than this process."""
         for future in self._take(run_key):

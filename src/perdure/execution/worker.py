@@ -349,9 +349,10 @@ class Worker:
         )
 
     def closed(self, run: ActiveRun, result: Advance) -> None:
-        """Tell those who wait that a run has ended; a continued one goes on under its next generation's key."""
+        """Tell those who wait that a run has ended. Where it has continued they look for its latest generation: by now
+        another worker may have ended that one, too."""
         if result.moves_inbox_to is not None:
-            self.endings.continued(run.run_key, result.moves_inbox_to)
+            self.endings.look_again(run.run_key)
         elif run.state.closing is not None:
             self.endings.ended(run.run_key, run.state.closing)
 
