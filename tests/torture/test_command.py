@@ -1,11 +1,13 @@
-"""The command: it ends with a status, prints one line, and its controls fail as they must."""
+"""The command: it ends with a status, prints one line, and says how to do it again."""
 
 import json
 
 import pytest
 
+from perdure.torture import command
 from perdure.torture.command import main
-from perdure.torture.planted import PLANTED
+from perdure.torture.options import Options
+from perdure.torture.report import Report
 
 
 def test_a_good_campaign_ends_with_zero_and_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,29 +15,39 @@ def test_a_good_campaign_ends_with_zero_and_json(capsys: pytest.CaptureFixture[s
     line, machine = capsys.readouterr().out.splitlines()
     assert line.startswith("sim: ok: 5 plans")
     result = json.loads(machine)
-    assert {name: result[name] for name in ("name", "runs", "violations", "seed")} == {
-        "name": "sim",
-        "runs": 5,
-        "violations": 0,
-        "seed": 1,
-    }
+    assert result.keys() == {"name", "runs", "violations", "seconds", "seed", "controls"}
+    assert (result["name"], result["runs"], result["violations"], result["seed"]) == ("sim", 5, 0, 1)
 
 
 def test_one_plan_can_be_run_again() -> None:
     assert main(["sim", "--plan", "sequential/7/2e/crash@3:0.5"]) == 0
 
 
-def test_planted_bugs_are_found(capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ["an effect happens before its transition is durable", "a timer fires early"]
-    arguments = [argument for name in chosen for argument in ("--only", name)]
-    assert main(["mutants", "--seed", "1", "--processes", "2", *arguments]) == 0
-    assert "2 of 2 controls failed as they must" in capsys.readouterr().out
+@pytest.mark.parametrize("given", [["--seed", "4"], []])
+def test_a_failure_ends_with_one_and_the_line_that_repeats_it(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds: list[int] = []
+
+    def fail(options: Options) -> Report:
+        seeds.append(options.seed)
+        return Report(name="sim", runs=9, violations=["it broke"], seed=options.seed)
+
+    monkeypatch.setitem(command._TOOLS, "sim", (fail, "plans"))
+    assert main(["sim", "--count", "9", *given]) == 1
+    violation, line, again = capsys.readouterr().out.splitlines()
+    assert violation == "it broke"
+    assert line.startswith("sim: FAILED: 9 plans")
+    assert again == f"again: python -m perdure.torture sim --count 9 --seed {seeds[0]}"
 
 
-def test_a_planted_bug_whose_place_has_changed_is_reported(
+def test_a_control_that_does_not_fail_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stale = type(PLANTED[0])(name="stale", module="perdure.kernel.time", old="no such text", new="")
-    monkeypatch.setattr("perdure.torture.mutants.PLANTED", (stale,))
-    assert main(["mutants", "--seed", "1", "--processes", "1"]) == 1
-    assert "is stale" in capsys.readouterr().out
+    report = Report(name="sim", runs=1, controls=["one"], survivors=["another"])
+    monkeypatch.setitem(command._TOOLS, "sim", (lambda _options: report, "plans"))
+    assert main(["sim"]) == 1
+    failed, survived, line, _ = capsys.readouterr().out.splitlines()
+    assert failed == "this control failed as it must: one"
+    assert survived == "this control did not fail: another"
+    assert "1 of 2 controls failed as they must" in line

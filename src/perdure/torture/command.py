@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import random
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -18,18 +19,20 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> int:
     """Run the tool that `arguments` name; return the status to exit with: 0 if every promise held."""
     given = _parser().parse_args(arguments)
+    seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
+    again = [*arguments] if given.seed is not None else [*arguments, "--seed", str(seed)]
     was_disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # what the engine warns of is what the tools provoke
     try:
-        return _run(given)
+        return _run(given, seed=seed, again=shlex.join(again))
     finally:
         logging.disable(was_disabled)
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(given: argparse.Namespace, *, seed: int, again: str) -> int:
     options = Options(
         count=given.count,
-        seed=random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed,
+        seed=seed,
         is_ci=given.ci,
         is_long=given.long,
         plan=given.plan or "",
@@ -42,11 +45,13 @@ def _run(given: argparse.Namespace) -> int:
     report = tool(options)
     for violation in report.violations:
         print(violation)
+    for control in report.controls:
+        print(f"this control failed as it must: {control}")
     for survivor in report.survivors:
         print(f"this control did not fail: {survivor}")
     print(report.line(unit))
     if not report.is_good:
-        print(f"again: python -m perdure.torture {given.name} --seed {options.seed}")
+        print(f"again: python -m perdure.torture {again}")
     if given.json:
         print(report.as_json())
     sys.stdout.flush()

@@ -20,18 +20,14 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Try the simulation on every planted bug, or on those that `options` name."""
     begun = time.monotonic()
-    chosen = [mutant for mutant in PLANTED if not options.only or mutant.name in options.only][: options.count]
+    chosen = [mutant for mutant in PLANTED if not options.only or mutant.name in options.only]
     progress = Progress("mutants", len(chosen))
     report = Report(name="mutants", runs=len(chosen), seed=options.seed, controls=[], survivors=[])
     with ThreadPoolExecutor(options.processes) as pool:
-        waiting = {pool.submit(_find, mutant, options.seed): mutant for mutant in chosen}
+        waiting = {pool.submit(_try, mutant, options.seed): mutant for mutant in chosen}
         for done, future in enumerate(as_completed(waiting), start=1):
-            mutant = waiting[future]
-            reason = future.result()
-            if reason is None:
-                report.controls.append(mutant.name)
-            else:
-                report.survivors.append(f"{mutant.name}: {reason}")
+            is_found, what = future.result()
+            (report.controls if is_found else report.survivors).append(f"{waiting[future]}: {what}")
             progress.show(done)
     progress.end()
     report.controls.sort()
@@ -40,33 +36,34 @@ def run(options: Options) -> Report:
     return report
 
 
-def _find(mutant: Mutant, seed: int) -> str | None:
-    """Return None if the simulation finds the bug, else why it did not."""
+def _try(mutant: Mutant, seed: int) -> tuple[bool, str]:
+    """Return whether the simulation finds the bug, and what it said.
+
+    Only a finding counts: a process that breaks, or does not come to an end, has found nothing.
+    """
     patch = msgspec.json.encode({"module": mutant.module, "old": mutant.old, "new": mutant.new}).decode()
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        str(Path(planting.__file__)),
-        patch,
-        "sim",
-        "--first",
-        "--processes",
-        "1",
-    ]
-    command += ["--seed", str(seed), "--count", str(_PLANS)]
+    command = [sys.executable, "-W", "ignore", str(Path(planting.__file__)), patch, "sim", "--json", "--first"]
+    command += ["--processes", "1", "--seed", str(seed), "--count", str(_PLANS)]
     for workload in mutant.workloads:
         command += ["--workload", workload]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own command
     except subprocess.TimeoutExpired:
-        return None  # an engine that never comes to rest is no less found than one that ends wrong
+        return False, f"it did not end within {_SECONDS} s"
     if ran.returncode == planting.STALE_STATUS:
-        return f"is stale: {ran.stderr.strip()}"
-    if ran.returncode == 0:
-        return f"survived {_PLANS} plans"
-    return None
+        return False, f"it is stale: {ran.stderr.strip()}"
+    return _verdict(ran.stdout) if ran.stdout else (False, f"it broke: {ran.stderr.strip()[-_LONGEST_CHARACTERS:]}")
+
+
+def _verdict(output: str) -> tuple[bool, str]:
+    *lines, last = output.splitlines()
+    report = msgspec.json.decode(last)
+    findings = [line.strip() for line in lines if line.startswith("    ")]
+    if not report["violations"] or not findings:
+        return False, f"it survived {report['runs']} plans"
+    return True, f"plan {report['runs']}: {findings[0][:_LONGEST_CHARACTERS]}"
 
 
 _PLANS: Final = 1_500
-_SECONDS: Final = 120
+_SECONDS: Final = 900
+_LONGEST_CHARACTERS: Final = 160

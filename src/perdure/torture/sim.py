@@ -1,4 +1,4 @@
-"""``sim``: the deterministic simulation. With ``--ci`` it also tries itself on planted bugs (`mutants`)."""
+"""``sim``: the deterministic simulation. With ``--ci`` or ``--long`` it also tries itself on planted bugs."""
 
 import time
 from typing import Final
@@ -36,7 +36,7 @@ def run(options: Options) -> Report:
         seconds=time.monotonic() - begun,
         seed=options.seed,
     )
-    if options.is_ci and options.count is None:
+    if options.is_ci or options.is_long:
         _add_controls(report, options)
     return report
 

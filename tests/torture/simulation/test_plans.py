@@ -1,7 +1,10 @@
 """A plan is a line of text and back, and decides everything."""
 
+from itertools import islice
+
 import pytest
 
+from perdure.configuration import Settings
 from perdure.errors import InvalidArgumentError
 from perdure.torture.simulation.plans import (
     Plan,
@@ -11,6 +14,7 @@ from perdure.torture.simulation.plans import (
     parse_plan,
     random_plans,
     single_crashes,
+    single_pauses,
 )
 
 PLAN = Plan(
@@ -40,11 +44,24 @@ def test_single_crashes_strike_every_point() -> None:
     assert [[strike.at for strike in plan.strikes] for plan in single_crashes(PLAN, 3)] == [[0], [1], [2]]
 
 
+def test_single_pauses_last_longer_than_a_lease() -> None:
+    strikes = [strike for plan in single_pauses(PLAN, 3) for strike in plan.strikes]
+    assert [(strike.kind, strike.at) for strike in strikes] == [(StrikeKind.PAUSE, at) for at in (0, 1, 2)]
+    assert min(strike.seconds for strike in strikes) > Settings().lease_seconds
+
+
+def test_strikes_by_chance_reach_all_points_of_either_place() -> None:
+    plans = list(islice(random_plans("timers", points=20, points_apart=60, seed=5), 500))
+    reach = {place: max(s.at for p in plans if p.is_embedded is place for s in p.strikes) for place in (True, False)}
+    assert reach[True] in range(20, 26)
+    assert reach[False] in range(60, 76)
+
+
 def test_paired_crashes_strike_every_point_and_the_points_that_follow() -> None:
     pairs = [[strike.at for strike in plan.strikes] for plan in paired_crashes(PLAN, 2)]
     assert pairs == [[at, at + gap] for at in (0, 1) for gap in (1, 2, 3, 4, 5, 6)]
 
 
 def test_the_same_seed_draws_the_same_plans() -> None:
-    first, second = random_plans("timers", 20, seed=5), random_plans("timers", 20, seed=5)
+    first, second = (random_plans("timers", points=20, points_apart=30, seed=5) for _ in range(2))
     assert [next(first) for _ in range(20)] == [next(second) for _ in range(20)]

@@ -13,7 +13,14 @@ from typing import Final
 import msgspec
 
 from perdure.torture.simulation.canon import Canon
-from perdure.torture.simulation.plans import Plan, paired_crashes, parse_plan, random_plans, single_crashes
+from perdure.torture.simulation.plans import (
+    Plan,
+    paired_crashes,
+    parse_plan,
+    random_plans,
+    single_crashes,
+    single_pauses,
+)
 from perdure.torture.simulation.trial import Verdict, run_trial
 from perdure.torture.simulation.workloads import WORKLOADS
 
@@ -77,25 +84,41 @@ def run_campaign(
 
 
 def _plans(names: list[str], count: int, seed: int) -> Iterator[Plan]:
-    """Yield all single crashes of the small workloads, then pairs, thinned out to half of `count`; then chance."""
+    """Yield all single crashes and long pauses of the small workloads, then pairs of crashes, thinned out to half of
+    `count`; then chance."""
     chance = random.Random(seed)
-    yield from (Plan(workload=name, seed=chance.randrange(1_000_000), workers=2, is_embedded=False) for name in names)
-    places = [place for name in names if not WORKLOADS[name].is_large for place in _places(name, chance)]
-    measured = [(place, run_trial(place).points) for place in places]
-    singles = _thinned([plan for measure in measured for plan in single_crashes(*measure)], count // 2, chance)
-    pairs = [plan for measure in measured for plan in paired_crashes(*measure)]
+    places = [_Places(name, chance) for name in names]
+    yield from (place.apart for place in places)
+    small = [place for place in places if not WORKLOADS[place.apart.workload].is_large]
+    singles = _thinned([plan for place in small for plan in place.singles()], count // 2, chance)
     yield from singles
-    yield from _thinned(pairs, count // 2 - len(singles), chance)
-    streams = [random_plans(name, undisturbed(name).points, seed=seed) for name in names]
+    yield from _thinned([plan for place in small for plan in place.pairs()], count // 2 - len(singles), chance)
+    streams = [place.random_plans(seed) for place in places]
     while True:
         for stream in streams:
             yield next(stream)
 
 
-def _places(name: str, chance: random.Random) -> Iterator[Plan]:
-    """Yield a workload with its client in its one worker's process, and with two workers and a client apart."""
-    yield Plan(workload=name, seed=chance.randrange(1_000_000))
-    yield Plan(workload=name, seed=chance.randrange(1_000_000), workers=2, is_embedded=False)
+class _Places:
+    """A workload with its client in its one worker's process, and with two workers and a client apart."""
+
+    def __init__(self, workload: str, chance: random.Random) -> None:
+        self.within = Plan(workload=workload, seed=chance.randrange(1_000_000))
+        self.apart = Plan(workload=workload, seed=chance.randrange(1_000_000), workers=2, is_embedded=False)
+        self._points = run_trial(self.within).points
+        self._points_apart = run_trial(self.apart).points
+
+    def singles(self) -> Iterator[Plan]:
+        yield from single_crashes(self.within, self._points)
+        yield from single_crashes(self.apart, self._points_apart)
+        yield from single_pauses(self.apart, self._points_apart)
+
+    def pairs(self) -> Iterator[Plan]:
+        yield from paired_crashes(self.within, self._points)
+        yield from paired_crashes(self.apart, self._points_apart)
+
+    def random_plans(self, seed: int) -> Iterator[Plan]:
+        return random_plans(self.within.workload, points=self._points, points_apart=self._points_apart, seed=seed)
 
 
 def _thinned(plans: list[Plan], most: int, chance: random.Random) -> list[Plan]:

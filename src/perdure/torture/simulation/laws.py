@@ -28,7 +28,14 @@ def broken_laws(trial: "Trial") -> list[str]:
     for run_key, run in trial.database.runs.items():
         history = trial.tables.history(run_key)
         found += (f"run {run.ref}: {what}" for what in _history_laws(trial, run_key, run, history))
-    return [*found, *_result_laws(trial), *_call_laws(trial), *_effect_laws(trial), *_session_laws(trial)]
+    return [
+        *found,
+        *_generation_laws(trial),
+        *_result_laws(trial),
+        *_call_laws(trial),
+        *_effect_laws(trial),
+        *_session_laws(trial),
+    ]
 
 
 # --- one history -------------------------------------------------------------------------------------------------
@@ -214,10 +221,25 @@ def _replay_laws(history: list[RecordedEvent]) -> Iterator[str]:
         replay.feed.program.close()
 
 
-# --- calls, effects, sessions ------------------------------------------------------------------------------------
+# --- generations, calls, effects, sessions -------------------------------------------------------------------------
+
+
+def _generation_laws(trial: "Trial") -> Iterator[str]:
+    """Find generations that did not begin when the one before them said that they would."""
+    tables = trial.tables
+    for namespace, run_id in trial.database.generations:
+        generations = [tables.history(run.run_key) for run in tables.generations(run_id)]
+        for before, after in pairwise(generations):
+            ending = before[-1].event
+            begun = next((recorded.at for recorded in after if isinstance(recorded.event, e.RunStarted)), None)
+            if isinstance(ending, e.RunContinued) and begun is not None:
+                what = f"run {namespace}/{run_id}: its generation {ending.next_generation} began"
+                yield from _punctuality_laws(trial, what, begun - ending.next_at)
 
 
 def _result_laws(trial: "Trial") -> Iterator[str]:
+    if not trial.is_timely:
+        return
     for run_id, result in trial.workload.results.items():
         endings = trial.tables.events(run_id)[-1:]
         ending = endings[0] if endings else None

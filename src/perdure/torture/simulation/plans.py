@@ -10,7 +10,16 @@ import msgspec
 
 from perdure.errors import InvalidArgumentError
 
-__all__ = ["Plan", "Strike", "StrikeKind", "paired_crashes", "parse_plan", "random_plans", "single_crashes"]
+__all__ = [
+    "Plan",
+    "Strike",
+    "StrikeKind",
+    "paired_crashes",
+    "parse_plan",
+    "random_plans",
+    "single_crashes",
+    "single_pauses",
+]
 
 
 class StrikeKind(StrEnum):
@@ -85,6 +94,16 @@ def single_crashes(plan: Plan, points: int) -> Iterator[Plan]:
         yield msgspec.structs.replace(plan, strikes=(Strike(kind=StrikeKind.CRASH, at=at),))
 
 
+def single_pauses(plan: Plan, points: int) -> Iterator[Plan]:
+    """Yield `plan` with one pause past the lease at each of `points` points: the run goes to another worker."""
+    for at in range(points):
+        strike = Strike(kind=StrikeKind.PAUSE, at=at, seconds=_PAST_THE_LEASE_SECONDS)
+        yield msgspec.structs.replace(plan, strikes=(strike,))
+
+
+_PAST_THE_LEASE_SECONDS: Final = 25.0
+
+
 def paired_crashes(plan: Plan, points: int) -> Iterator[Plan]:
     """Yield `plan` with one crash at each of `points` points and a second one soon after: during the recovery."""
     for at in range(points):
@@ -96,17 +115,22 @@ def paired_crashes(plan: Plan, points: int) -> Iterator[Plan]:
 _GAPS: Final = (1, 2, 3, 4, 5, 6)
 
 
-def random_plans(workload: str, points: int, *, seed: int) -> Iterator[Plan]:
-    """Yield plans for ever: other latencies, one to three workers, up to four strikes of any kind."""
+def random_plans(workload: str, *, points: int, points_apart: int, seed: int) -> Iterator[Plan]:
+    """Yield plans for ever: other latencies, one to three workers, up to four strikes of any kind.
+
+    An undisturbed trial has `points` with its client in the worker's process, `points_apart` with its client apart.
+    """
     chance = random.Random(f"{workload}/{seed}")
     while True:
         workers = chance.choice((1, 1, 2, 3))
+        is_embedded = chance.random() < _EMBEDDED_SHARE
+        reach = points if is_embedded else points_apart
         yield Plan(
             workload=workload,
             seed=chance.randrange(1_000_000_000),
             workers=workers,
-            is_embedded=chance.random() < _EMBEDDED_SHARE,
-            strikes=tuple(_strike(chance, points) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
+            is_embedded=is_embedded,
+            strikes=tuple(_strike(chance, reach) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
         )
 
 

@@ -86,14 +86,15 @@ class Trial:
         if finished:
             world.findings += broken_laws(self)
             self.shadow.compare_tables()
-            if expected is not None and self._is_compared:
+            if expected is not None and self.workload.is_compared and self.is_timely:
                 world.findings += canon.differences(expected)
         return Verdict(points=world.points, canon=canon, findings=tuple(dict.fromkeys(world.findings)))
 
     @property
-    def _is_compared(self) -> bool:
+    def is_timely(self) -> bool:
+        """Whether activities were as quick as the workload wants: else they may have exceeded their limits."""
         is_paused = any(strike.kind is StrikeKind.PAUSE for strike in self.plan.strikes)
-        return self.workload.is_compared and not (self.workload.is_timed and is_paused)
+        return not (self.workload.is_timed and is_paused)
 
     def dispose(self) -> None:
         """Let go of every process."""

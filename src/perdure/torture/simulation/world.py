@@ -180,8 +180,9 @@ class Process:
         return count
 
     def go_on(self) -> None:
-        """End a pause."""
+        """End a pause. A trial may have waited for no more than this."""
         self.is_paused = False
+        self.world.has_changed = True
 
     def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Begin a task in this process."""

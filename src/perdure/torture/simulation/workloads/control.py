@@ -24,6 +24,7 @@ from perdure.torture.simulation.program import (
     terminate,
 )
 from perdure.torture.simulation.workloads.activities import book, slow, step
+from perdure.torture.simulation.workloads.steps import second_try
 from perdure.torture.simulation.workloads.workload import Workload, runs
 from perdure.torture.simulation.world import EPOCH
 
@@ -169,8 +170,15 @@ def _generations_program(_chance: random.Random) -> list[Call]:
 
 
 def _hasty_generations_program(_chance: random.Random) -> list[Call]:
-    calls = [start(generations, 1, [], id="one")]
-    return [*calls, *(send("one", more, number, message_id=f"m{number}") for number in range(3))]
+    return [start(generations, 1, [], id="one"), *_hasty_signals()]
+
+
+def _hasty_tries_program(_chance: random.Random) -> list[Call]:
+    return [start(second_try, id="one"), *_hasty_signals(may_be_refused=True)]
+
+
+def _hasty_signals(*, may_be_refused: bool = False) -> list[Call]:
+    return [send("one", more, number, message_id=f"m{number}", may_be_refused=may_be_refused) for number in range(3)]
 
 
 # --- suspension, priority, end -----------------------------------------------------------------------------------
@@ -314,6 +322,7 @@ WORKLOADS: Final = (
     Workload(
         name="hasty_generations", program=_hasty_generations_program, is_compared=False, results={"one": "[0,1,2,6]"}
     ),
+    Workload(name="hasty_tries", program=_hasty_tries_program, is_compared=False, results={"one": "3"}),
     Workload(
         name="suspended",
         program=_suspended_program,

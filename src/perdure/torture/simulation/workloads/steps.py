@@ -21,7 +21,7 @@ from perdure.torture.simulation.workloads.activities import (
 )
 from perdure.torture.simulation.workloads.workload import Workload, runs
 
-__all__ = ["WORKLOADS", "branches", "sequential"]
+__all__ = ["WORKLOADS", "branches", "second_try", "sequential"]
 
 
 @workflow(name="sim_sequential")
@@ -116,6 +116,19 @@ async def timers(ctx: Context) -> list[str]:
     return found
 
 
+@workflow(name="sim_alarms")
+async def alarms(_ctx: Context) -> list[str]:
+    """Timers that may all be overdue when somebody looks at them, and go off in the order of their times."""
+    rung: list[str] = []
+
+    async def alarm(label: str, seconds: int) -> None:
+        await asyncio.sleep(seconds)
+        rung.append(label)
+
+    await asyncio.gather(alarm("third", 3), alarm("first", 1), alarm("second", 2))
+    return rung
+
+
 @workflow(name="sim_compensation")
 async def compensation(ctx: Context) -> str:
     """Bookings that are undone because what follows fails."""
@@ -201,9 +214,15 @@ WORKLOADS: Final = (
     ),
     Workload(name="branches", program=runs(branches, 3, 3), in_order=False, results={"one": "9"}),
     Workload(name="retries", program=runs(retries), results={"one": '[3,[3,"ValueError","never"],1]'}),
-    Workload(name="timeouts", program=runs(timeouts), is_timed=True),
-    Workload(name="heartbeats", program=runs(heartbeats), is_timed=True),
+    Workload(
+        name="timeouts",
+        program=runs(timeouts),
+        is_timed=True,
+        results={"one": '[2,2,"start_to_close",1,"schedule_to_close"]'},
+    ),
+    Workload(name="heartbeats", program=runs(heartbeats), is_timed=True, results={"one": '"something"'}),
     Workload(name="timers", program=runs(timers), in_order=False, results={"one": '["fast","timeout","in time"]'}),
+    Workload(name="alarms", program=runs(alarms), results={"one": '["first","second","third"]'}),
     Workload(name="compensation", program=runs(compensation), in_order=False, results={"one": "RunFailed"}),
     Workload(name="compensated", program=runs(compensated), results={"one": "0"}),
     Workload(name="at_most_once", program=runs(once_run), is_compared=False),

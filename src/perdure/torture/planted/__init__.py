@@ -1,0 +1,14 @@
+"""The planted bugs: one change of the engine's text each, which the simulation must find.
+
+A text that no longer occurs exactly once is reported as a control that did not fail, and fails a test: whoever changes
+that place of the engine changes the entry here with it.
+"""
+
+from typing import Final
+
+from perdure.torture.planted import execution, kernel, stores
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED", "Mutant"]
+
+PLANTED: Final = (*kernel.PLANTED, *execution.PLANTED, *stores.PLANTED)

@@ -1,0 +1,240 @@
+"""Bugs of the worker: what is done, when, and by whom."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+
+def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads: str) -> Mutant:
+    return Mutant(name=name, breaks=breaks, module=f"perdure.execution.{module}", old=old, new=new, workloads=workloads)
+
+
+_RUN: Final = "active_run"
+_MAIL: Final = "mail"
+_CLAIMS: Final = "claims"
+
+PLANTED: Final = (
+    # --- nothing before it is durable ----------------------------------------------------------------------------
+    _mutant(
+        "an effect happens before its transition is durable",
+        "P1: nothing has an effect before it is durable",
+        _RUN,
+        "        self._committing = True\n        self._result = result\n",
+        "        self._committing = True\n        self._result = result\n"
+        "        for operation in result.to_start:\n            self._start(state.activities[operation])\n",
+        "sequential",
+    ),
+    _mutant(
+        "an at-most-once attempt starts before its start is durable",
+        "P3: at most once",
+        _RUN,
+        "if call.options.at_most_once and not activity.attempt_started:",
+        "if False:",
+        "at_most_once",
+    ),
+    _mutant(
+        "an at-most-once attempt whose worker died is made again",
+        "P3: at most once",
+        _RUN,
+        "            if activity.attempt_started:\n",
+        "            if False:\n",
+        "at_most_once",
+    ),
+    _mutant(
+        "a message is acknowledged before it is durable",
+        "P1: durable acknowledgements",
+        _RUN,
+        "        self._replies.append((message, reply))\n        self.receive(message)\n",
+        "        reply(None)\n        self.receive(message)\n",
+        "signals",
+    ),
+    _mutant(
+        "a refused transition is taken for durable",
+        "P5: single writer",
+        _RUN,
+        "if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:",
+        "if False:",
+    ),
+    _mutant(
+        "a repeated request starts a second run",
+        "P2: one request, one effect",
+        _RUN,
+        "if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:",
+        "if not isinstance(outcome, Applied):",
+        "repeated",
+    ),
+    _mutant(
+        "writes that were kept during an outage are dropped",
+        "P14: work resumes unaided",
+        "committer",
+        "[entry for entry in everything if entry[2] and is_kept]",
+        "[]",
+        "sequential",
+        "timers",
+    ),
+    _mutant(
+        "one failed commit is remembered for ever",
+        "P14: work resumes unaided",
+        "committer",
+        "if self._trouble is not None and self._working is not None and not keep:",
+        "if self._trouble is not None and not keep:",
+        "signals",
+        "children",
+    ),
+    # --- recovery ------------------------------------------------------------------------------------------------
+    _mutant(
+        "a retry that was waited for is forgotten when the run is loaded",
+        "P4: never lost",
+        _RUN,
+        "elif activity.next_attempt_at is None or activity.next_attempt_at <= now:",
+        "elif activity.next_attempt_at is None and not activity.last_failure:",
+        "retries",
+    ),
+    _mutant(
+        "a retry that is due is started while its outcome waits",
+        "P3: one owner makes an attempt once",
+        _RUN,
+        "if state.retries and not self._inputs:",
+        "if state.retries:",
+        "crowd",
+        "retries",
+    ),
+    _mutant(
+        "a pending activity is not started when the run is loaded",
+        "P7: recovery equals uninterrupted execution",
+        _RUN,
+        "            elif activity.next_attempt_at is None or activity.next_attempt_at <= now:\n"
+        "                self._start(activity)",
+        "            elif activity.next_attempt_at is not None and activity.next_attempt_at <= now:\n"
+        "                self._start(activity)",
+        "sequential",
+    ),
+    _mutant(
+        "only the first page of a history is loaded",
+        "P7: recovery equals uninterrupted execution",
+        _CLAIMS,
+        "while len(page) == page_size:",
+        "while False:",
+        "sequential",
+        "timers",
+    ),
+    # --- timers --------------------------------------------------------------------------------------------------
+    _mutant(
+        "a timer is computed anew from the time of its run's loading",
+        "P4: a due time is never computed again",
+        _CLAIMS,
+        "        worker.adopt(run)\n",
+        "        worker.adopt(run)\n"
+        "        late = worker.clock.now() - state.updated_at\n"
+        "        state.timers = {o: Timestamp(d + late) for o, d in state.timers.items()}\n",
+        "timers",
+    ),
+    _mutant(
+        "a released run forgets its timer",
+        "P4: never lost",
+        _RUN,
+        "write = self._giving_back(wake_at=wake_at)",
+        "write = self._giving_back(wake_at=None)",
+        "timers",
+        "late_signals",
+    ),
+    _mutant(
+        "a released run forgets a retry that is just due",
+        "P4: never lost",
+        _RUN,
+        "wake_at = self.state.next_wake_at(_AT_ANY_TIME)",
+        "wake_at = self.state.next_wake_at(self._worker.clock.now())",
+        "retries",
+        "crowd",
+    ),
+    _mutant(
+        "a run that leaves memory is not looked for again",
+        "P13: progress resumes",
+        _RUN,
+        "            self._worker.claims.wake()  # plans",
+        "            # plans",
+        "timers",
+        "signals",
+    ),
+    _mutant(
+        "who waits for a run is not told that it has continued",
+        "P13: who waits for a result gets it",
+        "worker",
+        "            self.endings.look_again(run.run_key)\n        elif",
+        "            pass\n        elif",
+        "generations",
+        "hasty_generations",
+    ),
+    _mutant(
+        "a child is not looked for",
+        "P12: what is created is run",
+        _MAIL,
+        "            worker.claims.wake_at(creation.wake_at)",
+        "            pass",
+        "children",
+    ),
+    # --- messages ------------------------------------------------------------------------------------------------
+    _mutant(
+        "messages of a dropped run are lost",
+        "P1: durable acknowledgements",
+        _MAIL,
+        "        for arrived, reply in unanswered:\n",
+        "        for arrived, reply in unanswered:\n            reply(None)\n            continue\n",
+        "signals",
+        "late_signals",
+        "hasty_generations",
+    ),
+    _mutant(
+        "a signal overtakes one in the inbox",
+        "P9: in order",
+        _MAIL,
+        "run.state.closed_at is None and not run.inbox_is_unread:",
+        "run.state.closed_at is None:",
+        "hasty_generations",
+    ),
+    _mutant(
+        "the inbox is handed to a run twice",
+        "P9: consumed once",
+        _MAIL,
+        "if entry.position > run.inbox_position:",
+        "if True:",
+        "players",
+        "signals",
+    ),
+    _mutant(
+        "news that come while a run is loaded are forgotten",
+        "P9: consumed, not only kept",
+        _MAIL,
+        "                self._loading[run_key] = True\n",
+        "                pass\n",
+        "signals",
+        "players",
+    ),
+    # --- leases --------------------------------------------------------------------------------------------------
+    _mutant(
+        "a worker that lost its lease goes on",
+        "P5: single writer",
+        "lease",
+        '                worker.drop_all("the lease had passed before it was renewed")\n',
+        "",
+        "giving_up",
+        "terminated",
+        "limited",
+    ),
+    _mutant(
+        "the lease is not renewed",
+        "P13: who lives keeps its runs",
+        "lease",
+        "kept = await worker.store.renew_lease(now=worker.clock.now())",
+        "kept = True",
+    ),
+    _mutant(
+        "the runs of dead workers are looked for only at the start",
+        "P13: progress resumes within the lease",
+        "lease",
+        "freed = await worker.store.free_expired(now=worker.clock.now())",
+        "freed = 0",
+    ),
+)

@@ -1,0 +1,258 @@
+"""Bugs of the stores: the tables in memory that the simulation runs on, and SQLite's, which it checks beside them."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+
+def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads: str) -> Mutant:
+    return Mutant(name=name, breaks=breaks, module=f"perdure.stores.{module}", old=old, new=new, workloads=workloads)
+
+
+_WRITES: Final = "memory.writes"
+_STORE: Final = "memory.store"
+_STATEMENTS: Final = "sql.statements"
+_SEGMENT: Final = "sqlite.segment"
+_APPLICATION: Final = "sqlite.application"
+_SESSIONS: Final = "sqlite.sessions"
+
+_CHECKS_OF_A_WRITE: Final = (
+    "        and run.fencing_token == write.fencing_token\n        and run.sequence == write.expected_sequence\n"
+    "        and run.owner == write.owner\n    ):\n        return None"
+)
+
+_IN_MEMORY: Final = (
+    _mutant(
+        "fencing is ignored",
+        "P5: single writer",
+        _WRITES,
+        _CHECKS_OF_A_WRITE,
+        "        and run.sequence == write.expected_sequence\n    ):\n        return None",
+        "sequential",
+        "timers",
+    ),
+    _mutant(
+        "the sequence is not checked",
+        "P6: gapless, append-only",
+        _WRITES,
+        _CHECKS_OF_A_WRITE,
+        "    ):\n        return None",
+    ),
+    _mutant(
+        "the fencing token does not grow with a claim",
+        "P5: single writer",
+        _STORE,
+        "run.fencing_token = FencingToken(run.fencing_token + 1)",
+        "run.fencing_token = FencingToken(run.fencing_token + 0)",
+    ),
+    _mutant(
+        "a lease that has not passed is taken",
+        "P5: single writer",
+        _STORE,
+        "return session.lease_until is not None and session.lease_until <= now",
+        "return session.lease_until is not None",
+    ),
+    _mutant(
+        "the runs of a dead worker are never freed",
+        "P13: progress resumes within the lease",
+        _STORE,
+        "if session.is_dead or _has_passed(session, now)}",
+        "if False}",
+        "sequential",
+    ),
+    _mutant(
+        "inbox rows are not deleted",
+        "P9: consumed once",
+        _WRITES,
+        "        entry = inbox.pop(position, None)\n",
+        "        entry = None\n",
+        "signals",
+        "players",
+    ),
+    _mutant(
+        "a message id that waits is delivered again",
+        "P2: one request, one effect",
+        _WRITES,
+        "if (run.run_key, entry.message_id) not in database.message_ids:",
+        "if True:",
+        "doubled",
+    ),
+    _mutant(
+        "a release that meets a message loses the wake-up",
+        "P9: consumed, not only kept",
+        _WRITES,
+        "    if database.inboxes.get(run.run_key):\n",
+        "    if False:\n",
+        "late_signals",
+        "self_suspended",
+        "crowd",
+    ),
+    _mutant(
+        "a message to a run that nobody owns does not wake it",
+        "P9: consumed, not only kept",
+        _WRITES,
+        "        if run.owner is None:\n            wake(database, run, write.at, news)\n",
+        "        if False:\n            wake(database, run, write.at, news)\n",
+        "late_signals",
+        "children",
+    ),
+)
+
+_IN_SQLITE: Final = (
+    _mutant(
+        "SQLite: an ordinary step is written without fencing",
+        "P5: single writer",
+        _STATEMENTS,
+        "runs.sequence = n.column3\n    AND runs.owner = n.column12 AND runs.status",
+        "runs.sequence = n.column3\n    AND runs.status",
+        "sequential",
+        "timers",
+    ),
+    _mutant(
+        "SQLite: a change of status is written without fencing",
+        "P5: single writer",
+        _STATEMENTS,
+        "WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3\n"
+        '    AND runs.owner = n.column12\n"""',
+        'WHERE runs.run_key = n.column1 AND runs.sequence = n.column3\n"""',
+        "sequential",
+        "timers",
+    ),
+    _mutant(
+        "SQLite: the fencing token does not grow with a claim",
+        "P5: single writer",
+        _STATEMENTS,
+        "fencing_token = fencing_token + 1, wake_at = NULL",
+        "fencing_token = fencing_token, wake_at = NULL",
+        "sequential",
+    ),
+    _mutant(
+        "SQLite: a run that somebody owns is claimed",
+        "P5: single writer",
+        _STATEMENTS,
+        "WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority} AND wake_at <= ?2",
+        "WHERE priority = {priority} AND coalesce(wake_at, 0) <= ?2",
+        "sequential",
+    ),
+    _mutant(
+        "SQLite: a run that has ended keeps its owner",
+        "P5: what has ended is nobody's",
+        _STATEMENTS,
+        "owner = CASE WHEN n.column11 IS NULL THEN runs.owner END,",
+        "owner = runs.owner,",
+        "sequential",
+    ),
+    _mutant(
+        "SQLite: a refused batch is not undone",
+        "P5: a stale worker writes nothing",
+        _APPLICATION,
+        '        connection.execute("ROLLBACK")\n        known.clear()\n        news = News()\n'
+        '        connection.execute("BEGIN IMMEDIATE")\n',
+        "        known.clear()\n        news = News()\n",
+    ),
+    _mutant(
+        "SQLite: a release that meets a message loses the wake-up",
+        "P9: consumed, not only kept",
+        _STATEMENTS,
+        "WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1)",
+        "WHEN FALSE",
+        "late_signals",
+        "self_suspended",
+        "crowd",
+    ),
+    _mutant(
+        "SQLite: a message does not wake a run before its timer",
+        "P9: consumed, not only kept",
+        _STATEMENTS,
+        "UPDATE runs SET wake_at = min(coalesce(runs.wake_at, n.column2), n.column2)",
+        "UPDATE runs SET wake_at = coalesce(runs.wake_at, n.column2)",
+        "late_signals",
+    ),
+    _mutant(
+        "SQLite: a message id that waits is delivered again",
+        "P2: one request, one effect",
+        _SEGMENT,
+        "message = (run_key, delivery.message_id, delivery.data, delivery.at)",
+        'message = (run_key, f"{delivery.message_id}{len(messages)}{news.run_keys}", delivery.data, delivery.at)',
+        "doubled",
+    ),
+    _mutant(
+        "SQLite: consumed messages are not deleted",
+        "P9: consumed once",
+        _SEGMENT,
+        "            self._consumed += (position, write.run_key)",
+        "            pass",
+        "players",
+        "late_signals",
+    ),
+    _mutant(
+        "SQLite: the next generation is not woken by the messages it inherits",
+        "P12: messages move with the step",
+        _SEGMENT,
+        "    if connection.changes():\n        connection.execute(statements.WAKE_RUNS.of(1)",
+        "    if False:\n        connection.execute(statements.WAKE_RUNS.of(1)",
+        "hasty_tries",
+        "hasty_generations",
+        "generations",
+    ),
+    _mutant(
+        "SQLite: the inbox stays with the generation that ended",
+        "P12: messages move with the step",
+        _SEGMENT,
+        "            self._moves.append(write)",
+        "            pass",
+        "hasty_generations",
+        "generations",
+    ),
+    _mutant(
+        "SQLite: a child whose id is taken is not reported",
+        "P12: the parent learns what became of its child",
+        _APPLICATION,
+        "            reports.append(_taken(creation.child, parent=write))\n",
+        "",
+        "taken",
+    ),
+    _mutant(
+        "SQLite: a label that was taken away stays",
+        "P7: every table equal",
+        _STATEMENTS,
+        'DELETE_LABEL: Final = "DELETE FROM run_labels WHERE run_key = ? AND name = ?"',
+        'DELETE_LABEL: Final = "DELETE FROM run_labels WHERE run_key = ? AND name = ? AND FALSE"',
+        "keeping",
+    ),
+    _mutant(
+        "SQLite: the runs of a dead worker are not marked as recovering",
+        "P7: recovery is recorded",
+        _STATEMENTS,
+        'FREE_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = ?, recovering = 1 WHERE owner = ?"',
+        'FREE_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = ?, recovering = 0 WHERE owner = ?"',
+        "sequential",
+    ),
+    _mutant(
+        "SQLite: a lease that has passed is extended",
+        "P5: single writer",
+        _STATEMENTS,
+        "WHERE worker_id = ? AND lease_until > ?",
+        "WHERE worker_id = ? AND ? IS NOT NULL",
+    ),
+    _mutant(
+        "SQLite: a lease that has not passed is taken",
+        "P5: single writer",
+        _SESSIONS,
+        "if gone or lease_until <= now:",
+        "if worker_id != session.worker_id:",
+    ),
+    _mutant(
+        "SQLite: a session that ends keeps its runs",
+        "P13: progress resumes",
+        _STATEMENTS,
+        'GIVE_BACK_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at WHERE owner = ?"',
+        'GIVE_BACK_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at WHERE owner = ? AND FALSE"',
+        "sequential",
+        "children",
+    ),
+)
+
+PLANTED: Final = (*_IN_MEMORY, *_IN_SQLITE)

@@ -1,0 +1,79 @@
+"""The planted bugs: each has its place and its promise, and only a finding of the simulation discovers it."""
+
+import importlib.util
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from perdure.torture import mutants
+from perdure.torture.command import main
+from perdure.torture.planted import PLANTED, Mutant
+
+FOUND = (
+    "an effect happens before its transition is durable",
+    "a timer fires early",
+    "SQLite: the inbox stays with the generation that ended",
+)
+HARMLESS = Mutant(
+    name="harmless",
+    breaks="nothing",
+    module="perdure.kernel.advance",
+    old="if due_at <= at]",
+    new="if at >= due_at]",
+    workloads=("timers",),
+)
+
+
+@pytest.mark.parametrize("mutant", PLANTED, ids=lambda mutant: mutant.name)
+def test_a_planted_bug_has_its_place(mutant: Mutant) -> None:
+    spec = importlib.util.find_spec(mutant.module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    assert source.count(mutant.old) == 1, "the engine has changed here: change the planted bug with it"
+    compile(source.replace(mutant.old, mutant.new), mutant.module, "exec")
+
+
+def test_planted_bugs_have_names_of_their_own_and_say_which_promise_they_break() -> None:
+    assert [name for name, count in Counter(mutant.name for mutant in PLANTED).items() if count > 1] == []
+    assert [mutant.name for mutant in PLANTED if not re.match(r"P\d+: \w", mutant.breaks)] == []
+
+
+def test_every_room_that_keeps_promises_has_planted_bugs() -> None:
+    rooms = Counter(mutant.module.split(".")[1] for mutant in PLANTED)
+    assert min(rooms[room] for room in ("kernel", "execution", "stores")) >= 10
+
+
+@pytest.mark.parametrize("tool", [["mutants"], ["sim", "--ci", "--count", "2"]], ids=["mutants", "sim"])
+def test_planted_bugs_are_found(
+    tool: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mutants, "PLANTED", [mutant for mutant in PLANTED if mutant.name in FOUND])
+    assert main([*tool, "--seed", "1", "--processes", "2", "--json"]) == 0
+    controls = json.loads(capsys.readouterr().out.splitlines()[-1])["controls"]
+    assert controls["survived"] == []
+    assert sorted(control.partition(" (breaks")[0] for control in controls["failed_as_they_must"]) == sorted(FOUND)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "reason"),
+    [
+        (HARMLESS, "it survived 20 plans"),
+        (Mutant(name="x", breaks="", module="perdure.kernel.time", old="no such text", new=""), "it is stale"),
+        (
+            Mutant(name="x", breaks="", module="perdure.kernel.advance", old="RUN_TIMEOUT: Final", new="1 / 0"),
+            "it broke",
+        ),
+    ],
+    ids=["survives", "is stale", "breaks"],
+)
+def test_only_a_finding_counts_as_a_discovery(
+    mutant: Mutant, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mutants, "PLANTED", [mutant])
+    monkeypatch.setattr(mutants, "_PLANS", 20)
+    assert main(["mutants", "--seed", "1", "--processes", "1"]) == 1
+    assert f"this control did not fail: {mutant}: {reason}" in capsys.readouterr().out
