@@ -53,3 +53,10 @@ async def test_a_run_that_waits_for_code_is_offered_to_others() -> None:
         result = asyncio.ensure_future(run.result())
         async with Engine(MemoryStore(database)):
             assert await result == 5
+
+
+async def test_a_run_that_nobody_here_can_run_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with Engine("memory:", registry=Registry()) as engine:
+        await engine.start(uses_late_activity, id="nobody's")
+        assert "nobody's" in caplog.text
+        assert "waits for a worker that has the workflow 'uses_late_activity'" in caplog.text

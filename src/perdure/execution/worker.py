@@ -194,6 +194,8 @@ class Worker:
             and created.workflow in self.registry.workflow_names
         )
         if not here or not isinstance(created, e.RunCreated):
+            if self.is_claiming and creation.workflow not in self.registry.workflow_names:
+                _logger.warning("run %s waits for a worker that has the workflow %r", creation.ref, creation.workflow)
             outcome = await self.committer.commit(creation)
             if isinstance(outcome, Applied):
                 self.claims.wake_at(creation.wake_at)
