@@ -49,3 +49,27 @@ async def test_runs_leave_no_cycles_to_the_garbage_collector(make_engine: MakeEn
             gc.garbage.clear()
             gc.enable()
     assert {name: count for name, count in left.items() if name.startswith("perdure.")} == {}
+
+
+async def test_what_is_under_way_is_known_to_the_collector(make_engine: MakeEngine) -> None:
+    @activity
+    async def waits() -> None:
+        begun.set()
+        await may_end.wait()
+
+    @workflow
+    async def calls(ctx: Context) -> None:
+        await waits()
+
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    async with make_engine() as engine:
+        run = await engine.start(calls)
+        await begun.wait()
+        (active,) = engine.worker.active.values()
+        (call,) = active.calls.values()
+        # A program may drop an engine without closing it; a run and its calls refer to each other.
+        assert gc.is_tracked(call)
+        assert gc.is_tracked(call.running)
+        del active, call
+        may_end.set()
+        await run.result()

@@ -35,12 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 
-class RunningCall(msgspec.Struct, eq=False, gc=False):
-    """An attempt under way. `cpu_seconds` is what the function has burnt, where its executor can measure it.
-
-    Unknown to the garbage collector, whose passes would cost more the more is in flight: it and its call let go of each
-    other in `Attempts.ended`.
-    """
+class RunningCall(msgspec.Struct, eq=False):
+    """An attempt under way. `cpu_seconds` is what the function has burnt, where its executor can measure it."""
 
     attempts: "Attempts"
     call: ActivityCall

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["ActivityCall"]
 
 
-class ActivityCall(msgspec.Struct, kw_only=True, eq=False, gc=False):
+class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     """What is needed to run one attempt, and how far it has come.
 
     `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
     on; `item` how the scheduler knows it; `group` those with the same limits (None: nothing limits it); `timers` limit
     its waiting; `running` is set once it has started.
-
-    Unknown to the garbage collector, as is `RunningCall`: a run lets go of its calls when they end or it is dropped.
     """
 
     run: "ActiveRun"
