@@ -1,6 +1,7 @@
 """Code that is imported after the engine was opened."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -60,3 +61,13 @@ async def test_a_run_that_nobody_here_can_run_is_told(caplog: pytest.LogCaptureF
         await engine.start(uses_late_activity, id="nobody's")
         assert "nobody's" in caplog.text
         assert "waits for a worker that has the workflow 'uses_late_activity'" in caplog.text
+
+
+async def test_an_engine_that_is_gone_leaves_nothing_in_the_registry() -> None:
+    registry = Registry()
+    for _ in range(3):
+        async with Engine("memory:", registry=registry):
+            pass
+    gc.collect()
+    async with Engine("memory:", registry=registry):
+        assert len(registry._watchers) == 1

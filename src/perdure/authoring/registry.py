@@ -59,10 +59,10 @@ class Registry:
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call a bound method whenever there is new code, in the thread that adds it, as long as its object lives."""
+        self._watchers = [reference for reference in self._watchers if reference() is not None]
         self._watchers.append(WeakMethod(watcher))
 
     def _tell(self) -> None:
-        self._watchers = [reference for reference in self._watchers if reference() is not None]
         for reference in self._watchers:
             watcher = reference()
             if watcher is not None:
