@@ -1,5 +1,7 @@
 """Trials: the same plan takes the same course, the engine passes, and the oracle sees what it must."""
 
+import gc
+
 import msgspec
 import pytest
 
@@ -39,6 +41,16 @@ def ended(workload: str) -> Trial:
     trial = Trial(Plan(workload=workload, seed=1))
     assert trial.run(None).findings == ()
     return trial
+
+
+def test_trials_leave_next_to_nothing_behind() -> None:
+    lines = [f"retries/{seed}/2e/crash@{at}:0.5" for seed in range(2) for at in range(3, 30, 3)]
+    for line in lines:
+        run_trial(parse_plan(line))
+    while gc.collect():  # what coroutines held is found only after they are gone
+        pass
+    left = [thing for thing in gc.get_objects() if type(thing) is Trial]
+    assert len(left) < len(lines) / 4
 
 
 def test_the_oracle_sees_an_event_after_the_end() -> None:

@@ -149,7 +149,10 @@ def _run_in_pool(
 ) -> tuple[int, list[Violation]]:
     found: list[Violation] = []
     done = 0
-    with ProcessPoolExecutor(processes, mp_context=_SPAWN, initializer=_be_quiet) as pool:
+    pool = ProcessPoolExecutor(
+        processes, mp_context=_SPAWN, initializer=_be_quiet, max_tasks_per_child=_BATCHES_PER_PROCESS
+    )
+    with pool:
         waiting: set[Future[tuple[int, list[Violation]]]] = set()
         is_ending = False
         while True:
@@ -187,5 +190,7 @@ def _examine_batch(batch: list[str]) -> tuple[int, list[Violation]]:
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _BATCH: Final = 40
+_BATCHES_PER_PROCESS: Final = 100
+"""A process of the pool is replaced then: whatever trials leave behind in it does not add up over a long campaign."""
 _MOST_VIOLATIONS: Final = 20
 _LONGEST_BATCH_SECONDS: Final = 120

@@ -100,9 +100,9 @@ class Trial:
         """Let go of every process."""
         for process in self.world.processes:
             process.dispose()
+        self.world.forget_timers()
         for worker in self._workers:
-            for run in worker.active.values():
-                run.feed.program.close()
+            _take_apart(worker)
         self.shadow.dispose()
 
     # --- the course ----------------------------------------------------------------------------------------------
@@ -306,6 +306,23 @@ class _Host:
         self._pause_seconds = pause_seconds
         if self._restart is not None:
             self._restart.set()
+
+
+def _take_apart(worker: Worker) -> None:
+    """Let go of what a dead process did not.
+
+    Calls are hidden from the garbage collector, and whoever had one when the process died, or a timer armed in the
+    context of one, would keep the whole trial.
+    """
+    for run in worker.active.values():
+        run.feed.program.close()
+        run.calls.clear()
+        run._timer.cancel()  # noqa: SLF001 - a dead process' memory is nobody's secret
+    attempts = worker.dispatcher._attempts  # noqa: SLF001 - as above
+    for running in attempts._running:  # noqa: SLF001 - as above
+        running.call = running.attempts = None  # type: ignore[assignment]  # nobody looks at it again
+    vars(worker).clear()
+    worker.is_claiming = False  # new code may come, of which the registry tells every worker that is not collected yet
 
 
 def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:
