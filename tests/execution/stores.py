@@ -43,12 +43,17 @@ class FaultyStore(MemoryStore):
     def __init__(self, database: MemoryDatabase | None = None, *, gate: Gate | None = None) -> None:
         super().__init__(database, gate=gate)
         self.history_error: Exception | None = None
+        self.history_is_readable = asyncio.Event()
+        self.history_is_readable.set()
+        self.history_asked = asyncio.Event()
         self.inbox_error: Exception | None = None
         self.free_error: Exception | None = None
         self.renewal_error: Exception | None = None
         self.renewed = asyncio.Event()
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        self.history_asked.set()
+        await self.history_is_readable.wait()
         error, self.history_error = self.history_error, None
         if error is not None:
             raise error

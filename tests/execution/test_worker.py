@@ -11,6 +11,7 @@ from perdure.errors import EngineClosedError, InternalError, StoreUnavailableErr
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.stores.memory.tables import News, give_back
 from tests.execution.conftest import MakeEngine
 from tests.execution.stores import FaultyStore, Gate
 from tests.execution.waiting_workflows import continuing, go, held, messenger
@@ -111,6 +112,28 @@ async def test_one_run_that_cannot_be_loaded_does_not_keep_the_others_waiting() 
         )
         assert len([result for result in results if result in (1, 2)]) == 1
         assert [type(result) for result in results if isinstance(result, Exception)] == [InternalError]
+
+
+async def test_a_run_that_is_lost_while_it_is_loaded_is_left_to_its_new_owner() -> None:
+    database = MemoryDatabase()
+    store = FaultyStore(database)
+    store.history_is_readable.clear()
+    async with Engine(MemoryStore(database), works=False) as client:
+        run = await client.start(held, id="lost")
+        async with Engine(store) as engine:
+            await store.history_asked.wait()
+            [row] = database.runs.values()
+            give_back(database, row, row.updated_at, News())
+            engine.worker.drop_all("the lease had passed")
+            async with Engine(MemoryStore(database)) as other:
+                while not other.worker.active:  # noqa: ASYNC110 - a worker tells nobody that it has loaded a run
+                    await asyncio.sleep(0)
+                store.history_is_readable.set()
+                while engine.worker.mail.loading:  # noqa: ASYNC110 - nor that it has not
+                    await asyncio.sleep(0)
+                assert not engine.worker.active
+                await run.signal(go, 9)
+                assert await run.result() == 9
 
 
 async def test_the_lease_is_kept_after_an_unexpected_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -39,12 +39,17 @@ class RunClaims:
         self._loads = asyncio.Semaphore(loads_at_once)
         self._claim_limit = loads_at_once * 4
         self._wake = asyncio.Event()
+        self._losses = 0
         self.is_starved = False
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """Look for due runs soon."""
         self._wake.set()
+
+    def lose(self) -> None:
+        """Note that this worker may own none of the runs any more that it has claimed, be they loaded or not yet."""
+        self._losses += 1
 
     def room_can_be_made(self) -> None:
         """Look for due runs soon if some were left waiting because memory was full."""
@@ -78,6 +83,7 @@ class RunClaims:
                     worker.idle.release_oldest(self._claim_limit)
                 return
             self.is_starved = False
+            losses = self._losses
             claimed = await worker.store.claim(
                 now=worker.clock.now(),
                 limit=min(worker.room, self._claim_limit),
@@ -85,24 +91,25 @@ class RunClaims:
             )
             if not claimed:
                 return
-            await asyncio.gather(*(self._take(run) for run in claimed))
+            await asyncio.gather(*(self._take(run, losses) for run in claimed))
 
     async def _is_due(self) -> bool:
         worker = self._worker
         wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_names)
         return wake_at is not None and wake_at <= worker.clock.now()
 
-    async def _take(self, claimed: ClaimedRun) -> None:
+    async def _take(self, claimed: ClaimedRun, losses: int) -> None:
+        """Load a run that was claimed after so many losses."""
         async with self._loads:
             worker, summary = self._worker, claimed.summary
             worker.mail.begin_loading(summary.run_key)
             try:
-                await self._load(claimed)
+                await self._load(claimed, losses)
             except (NonDeterminismError, HistoryError, UnknownWorkflowError) as error:
                 worker.park(summary, error)
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
-                self._give_back(summary)
+                self._give_back(summary, after_seconds=_PAUSE_AFTER_FAILURE_SECONDS)
             except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
                 self._broken(summary, error)
             finally:
@@ -116,19 +123,19 @@ class RunClaims:
             run.drop()
         self._worker.park(summary, InternalError(f"run {summary.ref} could not be loaded: {error!r}"))
 
-    def _give_back(self, summary: RunSummary) -> None:
-        """Make a claimed run that could not be loaded due again, a little later."""
+    def _give_back(self, summary: RunSummary, *, after_seconds: float) -> None:
+        """Make a claimed run that was not adopted due again, a little later."""
         now = self._worker.clock.now()
         write = Release(
             run_key=summary.run_key,
             fencing_token=summary.fencing_token,
             expected_sequence=summary.sequence,
-            wake_at=Timestamp(now + int(_PAUSE_AFTER_FAILURE_SECONDS * MICROSECONDS_PER_SECOND)),
+            wake_at=Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND)),
             now=now,
         )
         self._worker.committer.submit(write, lambda _outcome: self.wake(), keep=True)
 
-    async def _load(self, claimed: ClaimedRun) -> None:
+    async def _load(self, claimed: ClaimedRun, losses: int) -> None:
         worker, summary = self._worker, claimed.summary
         state, feed = await load_run(worker, summary.run_key)
         try:
@@ -136,9 +143,9 @@ class RunClaims:
         except BaseException:
             feed.program.close()
             raise
-        newer = worker.active.get(summary.run_key)
-        if newer is not None and newer.fencing_token > summary.fencing_token:
-            feed.program.close()  # the run was lost and claimed again while it was loaded
+        if losses != self._losses:
+            feed.program.close()  # it may be another's by now; if it is not, it is due again, for anybody
+            self._give_back(summary, after_seconds=0.0)
             return
         run = ActiveRun(
             worker,

@@ -305,7 +305,8 @@ class Worker:
             self.endings.park(run.run_key, outcome)
 
     def drop_all(self, reason: str) -> None:
-        """Drop every run: this worker may own none of them any more."""
+        """Drop every run, also those that are being loaded: this worker may own none of them any more."""
+        self.claims.lose()
         _logger.error("dropping %d runs: %s", len(self.active), reason)
         for run in list(self.active.values()):
             run.surrender()
