@@ -10,11 +10,11 @@ from perdure.torture.simulation.plans import (
     Plan,
     Strike,
     StrikeKind,
-    paired_crashes,
     parse_plan,
     random_plans,
     single_crashes,
     single_pauses,
+    struck_recoveries,
 )
 
 PLAN = Plan(
@@ -57,9 +57,12 @@ def test_strikes_by_chance_reach_all_points_of_either_place() -> None:
     assert reach[False] in range(60, 76)
 
 
-def test_paired_crashes_strike_every_point_and_the_points_that_follow() -> None:
-    pairs = [[strike.at for strike in plan.strikes] for plan in paired_crashes(PLAN, 2)]
-    assert pairs == [[at, at + gap] for at in (0, 1) for gap in (1, 2, 3, 4, 5, 6)]
+def test_recoveries_are_struck_at_each_of_the_points_that_follow_a_crash() -> None:
+    plans = list(struck_recoveries(PLAN, 2))
+    for kind in (StrikeKind.CRASH, StrikeKind.PAUSE):
+        struck = [[strike.at for strike in plan.strikes] for plan in plans if plan.strikes[1].kind is kind]
+        assert struck == [[at, at + gap] for at in (0, 1) for gap in (1, 2, 3, 4, 5, 6)]
+    assert {plan.strikes[0].kind for plan in plans} == {StrikeKind.CRASH}
 
 
 def test_the_same_seed_draws_the_same_plans() -> None:

@@ -120,6 +120,14 @@ PLANTED: Final = (
         "sequential",
         "timers",
     ),
+    _mutant(
+        "a run that was lost while it was loaded is adopted all the same",
+        "P5: single writer",
+        _CLAIMS,
+        "if losses != self._losses:",
+        "if False:",
+        "terminated",
+    ),
     # --- timers --------------------------------------------------------------------------------------------------
     _mutant(
         "a timer is computed anew from the time of its run's loading",

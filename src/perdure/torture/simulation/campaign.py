@@ -15,11 +15,11 @@ import msgspec
 from perdure.torture.simulation.canon import Canon
 from perdure.torture.simulation.plans import (
     Plan,
-    paired_crashes,
     parse_plan,
     random_plans,
     single_crashes,
     single_pauses,
+    struck_recoveries,
 )
 from perdure.torture.simulation.trial import Verdict, run_trial
 from perdure.torture.simulation.workloads import WORKLOADS
@@ -84,7 +84,7 @@ def run_campaign(
 
 
 def _plans(names: list[str], count: int, seed: int) -> Iterator[Plan]:
-    """Yield all single crashes and long pauses of the small workloads, then pairs of crashes, thinned out to half of
+    """Yield all single crashes and long pauses of the small workloads, then struck recoveries, thinned out to half of
     `count`; then chance."""
     chance = random.Random(seed)
     places = [_Places(name, chance) for name in names]
@@ -92,7 +92,9 @@ def _plans(names: list[str], count: int, seed: int) -> Iterator[Plan]:
     small = [place for place in places if not WORKLOADS[place.apart.workload].is_large]
     singles = _thinned([plan for place in small for plan in place.singles()], count // 2, chance)
     yield from singles
-    yield from _thinned([plan for place in small for plan in place.pairs()], count // 2 - len(singles), chance)
+    yield from _thinned(
+        [plan for place in small for plan in place.struck_recoveries()], count // 2 - len(singles), chance
+    )
     streams = [place.random_plans(seed) for place in places]
     while True:
         for stream in streams:
@@ -113,9 +115,9 @@ class _Places:
         yield from single_crashes(self.apart, self._points_apart)
         yield from single_pauses(self.apart, self._points_apart)
 
-    def pairs(self) -> Iterator[Plan]:
-        yield from paired_crashes(self.within, self._points)
-        yield from paired_crashes(self.apart, self._points_apart)
+    def struck_recoveries(self) -> Iterator[Plan]:
+        yield from struck_recoveries(self.within, self._points)
+        yield from struck_recoveries(self.apart, self._points_apart)
 
     def random_plans(self, seed: int) -> Iterator[Plan]:
         return random_plans(self.within.workload, points=self._points, points_apart=self._points_apart, seed=seed)
@@ -149,10 +151,7 @@ def _run_in_pool(
 ) -> tuple[int, list[Violation]]:
     found: list[Violation] = []
     done = 0
-    pool = ProcessPoolExecutor(
-        processes, mp_context=_SPAWN, initializer=_be_quiet, max_tasks_per_child=_BATCHES_PER_PROCESS
-    )
-    with pool:
+    with ProcessPoolExecutor(processes, mp_context=_SPAWN, initializer=_be_quiet) as pool:
         waiting: set[Future[tuple[int, list[Violation]]]] = set()
         is_ending = False
         while True:
@@ -190,7 +189,5 @@ def _examine_batch(batch: list[str]) -> tuple[int, list[Violation]]:
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _BATCH: Final = 40
-_BATCHES_PER_PROCESS: Final = 100
-"""A process of the pool is replaced then: whatever trials leave behind in it does not add up over a long campaign."""
 _MOST_VIOLATIONS: Final = 20
 _LONGEST_BATCH_SECONDS: Final = 120

@@ -14,11 +14,11 @@ __all__ = [
     "Plan",
     "Strike",
     "StrikeKind",
-    "paired_crashes",
     "parse_plan",
     "random_plans",
     "single_crashes",
     "single_pauses",
+    "struck_recoveries",
 ]
 
 
@@ -104,12 +104,15 @@ def single_pauses(plan: Plan, points: int) -> Iterator[Plan]:
 _PAST_THE_LEASE_SECONDS: Final = 25.0
 
 
-def paired_crashes(plan: Plan, points: int) -> Iterator[Plan]:
-    """Yield `plan` with one crash at each of `points` points and a second one soon after: during the recovery."""
+def struck_recoveries(plan: Plan, points: int) -> Iterator[Plan]:
+    """Yield `plan` with one crash at each of `points` points and, soon after it, another or a pause past the lease."""
     for at in range(points):
+        first = Strike(kind=StrikeKind.CRASH, at=at)
         for gap in _GAPS:
-            pair = (Strike(kind=StrikeKind.CRASH, at=at), Strike(kind=StrikeKind.CRASH, at=at + gap))
-            yield msgspec.structs.replace(plan, strikes=pair)
+            crash = Strike(kind=StrikeKind.CRASH, at=at + gap)
+            pause = Strike(kind=StrikeKind.PAUSE, at=at + gap, seconds=_PAST_THE_LEASE_SECONDS)
+            yield msgspec.structs.replace(plan, strikes=(first, crash))
+            yield msgspec.structs.replace(plan, strikes=(first, pause))
 
 
 _GAPS: Final = (1, 2, 3, 4, 5, 6)

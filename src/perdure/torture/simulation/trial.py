@@ -100,9 +100,9 @@ class Trial:
         """Let go of every process."""
         for process in self.world.processes:
             process.dispose()
-        self.world.forget_timers()
         for worker in self._workers:
-            _take_apart(worker)
+            for run in worker.active.values():
+                run.feed.program.close()
         self.shadow.dispose()
 
     # --- the course ----------------------------------------------------------------------------------------------
@@ -131,11 +131,11 @@ class Trial:
         for host in living:
             if host.engine is not None and host.engine.worker.dispatcher.running:
                 world.findings.append(f"{host.process.name}: activities run although every run has ended")
-        closings = [host.process.start(host.close()) for host in living]
-        for task in closings:
+        closings = {host.process: host.process.start(host.close()) for host in living}
+        for task in closings.values():
             task.add_done_callback(self._look)
         world.has_changed = True
-        if not world.run(lambda: all(task.done() for task in closings)):
+        if not world.run(lambda: all(task.done() or process.is_dead for process, task in closings.items())):
             world.findings.append("an engine did not close")
 
     def remember(self, worker: Worker) -> None:
@@ -163,6 +163,7 @@ class Trial:
         host = self._hosts[name]
         match strike.kind:
             case StrikeKind.CRASH:
+                world.has_changed = True
                 # Sometimes nobody notices the death: then only the end of its lease frees its runs.
                 if world.random.random() < _NOTICED_SHARE:
                     host.die_visibly()
@@ -306,23 +307,6 @@ class _Host:
         self._pause_seconds = pause_seconds
         if self._restart is not None:
             self._restart.set()
-
-
-def _take_apart(worker: Worker) -> None:
-    """Let go of what a dead process did not.
-
-    Calls are hidden from the garbage collector, and whoever had one when the process died, or a timer armed in the
-    context of one, would keep the whole trial.
-    """
-    for run in worker.active.values():
-        run.feed.program.close()
-        run.calls.clear()
-        run._timer.cancel()  # noqa: SLF001 - a dead process' memory is nobody's secret
-    attempts = worker.dispatcher._attempts  # noqa: SLF001 - as above
-    for running in attempts._running:  # noqa: SLF001 - as above
-        running.call = running.attempts = None  # type: ignore[assignment]  # nobody looks at it again
-    vars(worker).clear()
-    worker.is_claiming = False  # new code may come, of which the registry tells every worker that is not collected yet
 
 
 def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:

@@ -58,10 +58,6 @@ class World:
         """Have a timer of a process' loop run when it is due."""
         self._push(round(handle.when() * MICROSECONDS_PER_SECOND), process, handle, None)
 
-    def forget_timers(self) -> None:
-        """Let nothing more come due."""
-        self._timers.clear()
-
     def _push(
         self, at: int, process: "Process", handle: asyncio.TimerHandle | None, callback: Callable[[], None] | None
     ) -> None:
