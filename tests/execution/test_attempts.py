@@ -205,11 +205,52 @@ async def test_limits_that_are_not_met_leave_nothing_behind(
         (active,) = engine.worker.active.values()
         (call,) = active.calls.values()
         assert call.running is not None
-        timers = [*call.timers, *call.running.timers]
+        assert call.running.watch is not None
+        timers = [*call.timers, *call.running.timers, call.running.watch]
         visitor.tell("done")
         await run.result()
         assert len(timers) == 3
         assert [timer.cancelled() for timer in timers] == [True] * 3
+
+
+async def test_watching_for_heartbeats_forgets_no_other_limit_that_must_end_with_the_attempt() -> None:
+    may_end = asyncio.Event()
+
+    @activity(timeout=LONG, heartbeat_timeout=MOMENT)
+    async def beaten() -> None:
+        await may_end.wait()
+
+    @workflow
+    async def watched(ctx: Context) -> None:
+        await beaten()
+
+    clock = StandingClock()
+    async with Engine(MemoryStore(MemoryDatabase()), clock=clock) as engine:
+        run = await engine.start(watched)
+        (active,) = engine.worker.active.values()
+        (call,) = active.calls.values()
+        assert call.running is not None
+        (limit,) = [timer for timer in call.running.timers if timer.when() > asyncio.get_running_loop().time() + 60]
+        clock.readings_left = 20  # no heartbeat is late while time stands; each look for one reads the clock
+        await clock.was_read.wait()
+        may_end.set()
+        await run.result()
+        assert limit.cancelled()
+
+
+class StandingClock(SystemClock):
+    """Stands still, and tells when it has been read so many times."""
+
+    def __init__(self) -> None:
+        self.moment = super().now()
+        self.readings_left = 0
+        self.was_read = asyncio.Event()
+
+    def now(self) -> Timestamp:
+        self.readings_left -= 1
+        if self.readings_left == 0:
+            self.was_read.set()
+        return self.moment
 
 
 # --- heartbeat details -------------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ __all__ = ["AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 
 class RunningCall(msgspec.Struct, eq=False):
-    """An attempt under way. `cpu_seconds` is what the function has burnt, where its executor can measure it."""
+    """An attempt under way. `timers` end it, `watch` looks for its heartbeat; `cpu_seconds` is what the function has
+    burnt, where its executor can measure it."""
 
     attempts: "Attempts"
     call: ActivityCall
@@ -47,6 +48,7 @@ class RunningCall(msgspec.Struct, eq=False):
     heartbeat_saved: Payload = NULL
     is_cancelled: bool = False
     timers: Sequence[asyncio.TimerHandle] = ()
+    watch: asyncio.TimerHandle | None = None
     cpu_seconds: float | None = None
 
     def describe(self) -> Attempt:
@@ -174,6 +176,8 @@ class Attempts:
         self._running.discard(running)
         for timer in running.timers:
             timer.cancel()
+        if running.watch is not None:
+            running.watch.cancel()
         call = running.call
         call.running = None  # ends a cycle: freed at once, not by the collector
         if not running.is_cancelled:
@@ -231,8 +235,7 @@ class Attempts:
             self._timed_out(running, TimeoutKind.HEARTBEAT)
             return
         delay = (microseconds - silence) / MICROSECONDS_PER_SECOND
-        timer = asyncio.get_running_loop().call_later(delay, self._watch_heartbeat, running, microseconds)
-        running.timers = [*running.timers[-_TIMERS_KEPT:], timer]
+        running.watch = asyncio.get_running_loop().call_later(delay, self._watch_heartbeat, running, microseconds)
 
     def _timed_out(self, running: RunningCall, kind: TimeoutKind) -> None:
         if running.is_cancelled:
@@ -273,9 +276,6 @@ def lost_attempt(activity: PendingActivity, retry: Retry) -> i.AttemptFailed:
         started_at=activity.scheduled_at,
         heartbeat=activity.heartbeat,
     )
-
-
-_TIMERS_KEPT = 4
 
 
 def _input(running: RunningCall, result: Payload | None, failure: Failure | None) -> i.Input | None:
