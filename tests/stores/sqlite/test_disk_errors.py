@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from perdure.errors import InternalError, StoreError, StoreFullError, StoreUnavailableError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied
+from perdure.stores.sqlite.locks import FileLock
+from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
@@ -158,6 +161,38 @@ async def test_a_store_that_closes_while_an_outcome_is_unknown_says_that_it_is(
         await store.close()
     with pytest.raises(StoreUnavailableError, match="closed before it could be found out"):
         await committing
+
+
+async def test_a_store_that_closes_never_settles_in_the_turn_of_another_process(
+    tmp_path: Path, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = threading.Event()
+    ask = FileLock.wait_exclusive
+
+    def ask_and_tell(lock: FileLock, *, patience_seconds: float) -> bool:
+        is_taken = ask(lock, patience_seconds=patience_seconds)
+        if not is_taken:
+            refused.set()
+        return is_taken
+
+    monkeypatch.setattr(FileLock, "wait_exclusive", ask_and_tell)
+    path = tmp_path / "unknown.db"
+    store = SqliteStore(path, settings=SETTINGS, vfs=disk.name)
+    session = StoreSession(store)
+    await session.open(name="worker", lease_seconds=30)
+    await store.find(RunRef(id="none"))
+    disk.plan("sync log", first=1, length=10_000)
+    committing = asyncio.ensure_future(session.create())
+    await disk.has_failed(2)
+    with FileLock(sidecar_folder(path) / "writer.lock") as turn_of_another:
+        assert await asyncio.to_thread(turn_of_another.wait_exclusive, patience_seconds=30)
+        refused.clear()
+        assert await asyncio.to_thread(refused.wait, 30)
+        disk.heal()
+        with pytest.raises(StoreError):
+            await store.close()
+        with pytest.raises(StoreUnavailableError, match="closed before it could be found out"):
+            await committing
 
 
 async def test_an_error_of_one_caller_harms_no_other_of_the_same_transaction(tmp_path: Path, disk: FaultyDisk) -> None:

@@ -212,16 +212,20 @@ class Writer:
                     pause,
                     again,
                 )
-            self._lock.unlock()
-            if self._stopping.wait(pause):
+            if not self._wait_for_another_turn(pause):
                 return StoreUnavailableError(
                     f"committing failed on the database {self._path}: {error}. The store was closed before it could "
                     f"be found out whether this call was saved; look it up after the next opening."
                 )
             pause = min(pause * 2, longest)
-            while not self._lock.wait_exclusive(patience_seconds=longest):
-                if self._stopping.is_set():
-                    break
+
+    def _wait_for_another_turn(self, pause: float) -> bool:
+        """Give up the turn, pause, and take it again; return False, without it, if the thread is to end."""
+        self._lock.unlock()
+        while not self._stopping.wait(pause):
+            if self._lock.wait_exclusive(patience_seconds=pause):
+                return True
+        return False
 
     def _error(self, error: Exception) -> PerdureError:
         if isinstance(error, PerdureError):
