@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import InternalError, StoreError, StoreFullError, StoreUnavailableError
+from perdure.errors import InternalError, StoreError, StoreFullError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied
 from perdure.stores.sqlite.locks import FileLock
@@ -18,7 +18,7 @@ from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
-from perdure.testing.store_conformance.harness import creation
+from perdure.testing.store_conformance.harness import creation, delivery
 from tests.stores.sqlite.faulty_disk import FaultyDisk, faulty_disk
 
 # Small enough that checkpoints happen within a test; a short pause, since a planned failure is soon over.
@@ -41,6 +41,20 @@ async def opened(path: Path, disk: FaultyDisk) -> AsyncIterator[StoreSession]:
     finally:
         disk.heal()
         await session.store.close()
+
+
+@asynccontextmanager
+async def accompanied(path: Path, *, by_another: bool = True) -> AsyncIterator[None]:
+    """Have another session in the file, whose disk is sound."""
+    if not by_another:
+        yield
+        return
+    another = StoreSession(SqliteStore(path, settings=SETTINGS))
+    await another.open(name="another", lease_seconds=30)
+    try:
+        yield
+    finally:
+        await another.store.close()
 
 
 async def commit_many(
@@ -91,14 +105,15 @@ SWEEPS = [
 
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("is_shared", [False, True], ids=["alone", "shared"])
+@pytest.mark.parametrize("is_shared", [False, True], ids=["unread", "read"])
+@pytest.mark.parametrize("by_another", [False, True], ids=["alone", "accompanied"])
 async def test_wherever_the_disk_fails_the_file_holds_what_was_acknowledged_and_nothing_else(
-    tmp_path: Path, disk: FaultyDisk, after: bool, length: int, is_shared: bool
+    tmp_path: Path, disk: FaultyDisk, *, after: bool, length: int, is_shared: bool, by_another: bool
 ) -> None:
     disk.after = after
     for operation, number in [(operation, number) for operation, numbers in SWEEPS for number in numbers]:
         path = tmp_path / f"{operation} {number}.db"
-        async with opened(path, disk) as session:
+        async with opened(path, disk) as session, accompanied(path, by_another=by_another):
             if is_shared:
                 # An open connection keeps what SQLite believes of the log in memory: nothing recovers it from the file.
                 await session.store.find(RunRef(id="none"))
@@ -181,18 +196,51 @@ async def test_a_store_that_closes_never_settles_in_the_turn_of_another_process(
     session = StoreSession(store)
     await session.open(name="worker", lease_seconds=30)
     await store.find(RunRef(id="none"))
-    disk.plan("sync log", first=1, length=10_000)
-    committing = asyncio.ensure_future(session.create())
-    await disk.has_failed(2)
-    with FileLock(sidecar_folder(path) / "writer.lock") as turn_of_another:
-        assert await asyncio.to_thread(turn_of_another.wait_exclusive, patience_seconds=30)
-        refused.clear()
-        assert await asyncio.to_thread(refused.wait, 30)
+    async with accompanied(path):
+        disk.plan("sync log", first=1, length=10_000)
+        committing = asyncio.ensure_future(session.create())
+        await disk.has_failed(2)
+        with FileLock(sidecar_folder(path) / "writer.lock") as turn_of_another:
+            assert await asyncio.to_thread(turn_of_another.wait_exclusive, patience_seconds=30)
+            refused.clear()
+            assert await asyncio.to_thread(refused.wait, 30)
+            disk.heal()
+            with pytest.raises(StoreError):
+                await store.close()
+            with pytest.raises(StoreUnavailableError, match="closed before it could be found out"):
+                await committing
+
+
+async def test_nobody_comes_in_between_while_an_outcome_is_told_by_an_event(tmp_path: Path, disk: FaultyDisk) -> None:
+    path = tmp_path / "unknown.db"
+    newcomer = SqliteStore(path, settings=SqliteSettings(lock_patience_seconds=0.01))
+    async with opened(path, disk) as session:
+        disk.plan("sync log", first=1, length=10_000)
+        committing = asyncio.ensure_future(session.create("run"))
+        await disk.has_failed(2)
+        with pytest.raises(StoreLockedError):
+            await StoreSession(newcomer).open(name="newcomer", lease_seconds=30)
         disk.heal()
-        with pytest.raises(StoreError):
-            await store.close()
-        with pytest.raises(StoreUnavailableError, match="closed before it could be found out"):
-            await committing
+        (answer,) = await asyncio.gather(committing, return_exceptions=True)
+        is_saved = not isinstance(answer, StoreError)
+        assert recovered(path, tmp_path / "copy") == ({"run"} if is_saved else set())
+
+
+async def test_a_transaction_is_not_told_by_an_event_that_was_taken_back(tmp_path: Path, disk: FaultyDisk) -> None:
+    async with opened(tmp_path / "perdure.db", disk) as session:
+        taken = await session.create("taken")
+        wrong = creation(taken, "another id under the same key")
+        disk.after = True
+        disk.plan("sync log", first=1, length=1)
+        answers = await asyncio.gather(
+            session.commit(creation(session.store.new_run_key(), "taken back"), wrong),
+            session.commit(delivery(RunRef(id="taken"))),
+            return_exceptions=True,
+        )
+        assert disk.failed
+        assert isinstance(answers[0], InternalError)
+        assert answers[1] == [Applied(taken)], "the delivery is in the file, whatever became of the other call"
+        assert len(await session.store.read_inbox(taken)) == 1
 
 
 async def test_an_error_of_one_caller_harms_no_other_of_the_same_transaction(tmp_path: Path, disk: FaultyDisk) -> None:

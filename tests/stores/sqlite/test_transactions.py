@@ -61,6 +61,28 @@ async def test_a_call_larger_than_the_limit_is_still_one_transaction(session: St
     assert commits(session) - before == 1
 
 
+async def test_transactions_carry_a_number_only_while_others_could_come_between(
+    session: StoreSession, tmp_path: Path
+) -> None:
+    def numbered() -> int:
+        connection = apsw.Connection(str(tmp_path / "data.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        number = connection.execute("SELECT last_commit FROM sessions WHERE worker_id = ?", (session.worker,)).get
+        connection.close()
+        assert isinstance(number, int)
+        return number
+
+    before = numbered()
+    await session.create("alone")
+    assert numbered() == before
+    another = StoreSession(SqliteStore(tmp_path / "data.db"))
+    await another.open(name="another", lease_seconds=30)
+    await session.create("accompanied")
+    assert numbered() == commits(session)
+    await another.store.close()
+    await session.create("alone again")
+    assert numbered() < commits(session)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 128, 129, 300])
 async def test_every_number_of_writes_fits_the_prepared_statements(session: StoreSession, count: int) -> None:
     runs = await many(session, count)

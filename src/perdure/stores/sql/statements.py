@@ -21,6 +21,8 @@ __all__ = [
     "FREE_ALL_RUNS",
     "FREE_RUNS",
     "GIVE_BACK_RUNS",
+    "HAS_EVENT",
+    "HAS_OTHER_SESSIONS",
     "INSERT_HISTORY",
     "INSERT_LABELS",
     "INSERT_MESSAGES",
@@ -294,6 +296,12 @@ INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit
 VALUES (?, ?, ?, ?, 0, ?, ?)
 ON CONFLICT (worker_id) DO UPDATE SET last_commit = excluded.last_commit, last_notice = excluded.last_notice
 """
+
+# run_key, sequence
+HAS_EVENT: Final = "SELECT EXISTS (SELECT 1 FROM history WHERE run_key = ? AND sequence = ?)"
+
+# worker_id
+HAS_OTHER_SESSIONS: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id <> ?)"
 
 # worker_id
 LAST_COMMIT: Final = "SELECT last_commit FROM sessions WHERE worker_id = ?"

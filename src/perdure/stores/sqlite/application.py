@@ -112,6 +112,7 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
     """Apply the jobs in order, each write alone, and note the refused ones with their reasons.
 
     A write that contradicts the tables in a way that no race explains fails its job with InternalError.
+    No event is a witness then: that of a job that failed is taken back with it.
     """
     for job in jobs:
         job.error = None
@@ -125,6 +126,7 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
             connection.execute("ROLLBACK TO job")
             job.error = InternalError(f"the database's rows contradict a write: {error}. Please report this.")
         connection.execute("RELEASE job")
+    news.witness = []
 
 
 def _apply_alone(connection: apsw.Connection, write: EncodedWrite, *, known: KnownRuns, news: News) -> Outcome:

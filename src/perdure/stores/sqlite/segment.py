@@ -34,6 +34,7 @@ KnownRuns = dict[RunKey, tuple[RunStatus, Priority]]
 """Status and priority of runs as this process last wrote them: only a hint which of two UPDATE statements to use."""
 
 _ENCODER: Final = msgspec.json.Encoder()
+_EVENT_KEY_COLUMNS: Final = 2
 
 
 class MismatchError(Exception):
@@ -41,12 +42,16 @@ class MismatchError(Exception):
 
 
 class News:
-    """What a transaction did that other processes may wait for."""
+    """What a transaction did that other processes may wait for.
+
+    `witness` is the key of an event that it added, if any: where the event is, the transaction is.
+    """
 
     def __init__(self) -> None:
         """Begin with no news."""
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.witness: list[Column] = []
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
@@ -114,7 +119,9 @@ class Segment:
         for creation in self._later_generations:
             _insert_later_generation(connection, creation)
         _execute(connection, statements.INSERT_LABELS, self._labels)
-        _execute(connection, statements.INSERT_HISTORY, self._history)
+        if self._history:
+            _execute(connection, statements.INSERT_HISTORY, self._history)
+            self._news.witness = self._history[:_EVENT_KEY_COLUMNS]
         _execute(connection, statements.DELETE_MESSAGES, self._consumed, is_counted=False)
         for transition in self._relabelled:
             _relabel(connection, transition)
@@ -270,6 +277,8 @@ def _execute(
     connection: apsw.Connection, statement: RowsStatement, parameters: list[Column], *, is_counted: bool = True
 ) -> None:
     """Run a statement on all rows, in pieces of the prepared sizes. Raises MismatchError if not every row counted."""
+    if not parameters:
+        return
     width = statement.width
     done = 0
     left = len(parameters) // width

@@ -24,12 +24,12 @@ import apsw
 from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.transition import Outcome
 from perdure.stores.sqlite.application import Call, Commit, Job, apply_jobs
-from perdure.stores.sqlite.database import Database
+from perdure.stores.sqlite.database import Database, Mark
 from perdure.stores.sqlite.encoding import EncodedWrite
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.segment import KnownRuns, News
-from perdure.stores.sqlite.sessions import Session, number_commit
+from perdure.stores.sqlite.sessions import Session
 
 __all__ = ["Writer"]
 
@@ -153,13 +153,13 @@ class Writer:
             if connection.total_changes() == before:
                 connection.execute("ROLLBACK")
                 return News()
-            number = self._number(connection, news, is_last=any(job.is_last for job in jobs))
+            mark = self._database.mark(connection, self._session, news, is_last=any(job.is_last for job in jobs))
         except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
             return _fail(jobs, self._abandon(error))
         try:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - as above; the outcome is unknown until it is settled
-            failure = self._settle(error, number)
+            failure = self._settle(error, mark)
             if failure is not None:
                 return _fail(jobs, failure)
         return news
@@ -172,15 +172,6 @@ class Writer:
             finally:
                 self._lock.unlock()
 
-    def _number(self, connection: apsw.Connection, news: News, *, is_last: bool) -> int:
-        database = self._database
-        database.last_commit += 1
-        if news:
-            database.last_notice += 1
-        if not is_last:
-            number_commit(connection, self._session, number=database.last_commit, notice=database.last_notice)
-        return database.last_commit
-
     def _abandon(self, error: Exception) -> PerdureError:
         """Undo a transaction that met an error before COMMIT: nothing of it can be in the file."""
         self._known.clear()
@@ -192,7 +183,7 @@ class Writer:
             self._database.distrust()
         return self._error(error)
 
-    def _settle(self, error: Exception, number: int) -> PerdureError | None:
+    def _settle(self, error: Exception, mark: Mark) -> PerdureError | None:
         """Find out what became of a COMMIT that raised; return None if it is in the file, else the error to answer."""
         self._known.clear()
         self._database.distrust()
@@ -200,7 +191,7 @@ class Writer:
         pause = min(_FIRST_PAUSE_SECONDS, longest)
         while True:
             try:
-                return None if self._database.settle(self._session, number=number) else self._error(error)
+                return None if self._database.settle(self._session, mark) else self._error(error)
             except Exception as again:  # noqa: BLE001 - whatever keeps the file from being read is tried again
                 if isinstance(error, apsw.FullError) and isinstance(again, apsw.FullError):
                     # The log's pages are written in order, the one that commits last: it did not fit.
@@ -212,12 +203,16 @@ class Writer:
                     pause,
                     again,
                 )
-            if not self._wait_for_another_turn(pause):
+            if not (self._wait_in_turn(pause) if mark.event else self._wait_for_another_turn(pause)):
                 return StoreUnavailableError(
                     f"committing failed on the database {self._path}: {error}. The store was closed before it could "
                     f"be found out whether this call was saved; look it up after the next opening."
                 )
             pause = min(pause * 2, longest)
+
+    def _wait_in_turn(self, pause: float) -> bool:
+        """Pause, and keep the turn; return False if the thread is to end."""
+        return not self._stopping.wait(pause)
 
     def _wait_for_another_turn(self, pause: float) -> bool:
         """Give up the turn, pause, and take it again; return False, without it, if the thread is to end."""
