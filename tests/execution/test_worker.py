@@ -10,6 +10,7 @@ from perdure import Context, Engine, RunStatus, Settings, workflow
 from perdure.errors import EngineClosedError, InternalError, StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
+from perdure.kernel.time import Timestamp
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.memory.tables import News, give_back
 from tests.execution.conftest import MakeEngine
@@ -143,6 +144,20 @@ async def test_the_lease_is_kept_after_an_unexpected_error(caplog: pytest.LogCap
     async with Engine(store, settings=Settings(lease_seconds=60.0, lease_renewals=6_000)):
         await store.renewed.wait()
     assert "renewing the lease failed" in caplog.text
+
+
+async def test_runs_are_dropped_with_a_lease_that_had_passed_whatever_else_fails() -> None:
+    class Late(FaultyStore):
+        async def renew_lease(self, *, now: Timestamp) -> bool:
+            self.free_error = StoreUnavailableError("not now")
+            await super().renew_lease(now=now)
+            return False
+
+    async with Engine(Late(), settings=Settings(lease_seconds=60.0, lease_renewals=6_000)) as engine:
+        await engine.start(held, id="owned")
+        run = next(iter(engine.worker.active.values()))
+        await engine.worker.endings.wait(run.run_key)  # told when the run leaves memory
+        assert run.run_key not in engine.worker.active
 
 
 async def test_trust_in_a_lease_that_cannot_be_renewed_ends_before_the_lease() -> None:

@@ -35,19 +35,16 @@ class LeaseKeeper:
             await asyncio.sleep(self._pause_seconds)
             asked_at = worker.loop.time()
             try:
-                kept = await worker.store.renew_lease(now=worker.clock.now())
-                freed = await worker.store.free_expired(now=worker.clock.now())
+                if await worker.store.renew_lease(now=worker.clock.now()):
+                    renewed_at = asked_at
+                else:
+                    # The store has given the runs back and begun a new lease; what is due is claimed like anybody's.
+                    worker.drop_all("the lease had passed before it was renewed")
+                    renewed_at = worker.loop.time()
+                    worker.claims.wake()
+                if await worker.store.free_expired(now=worker.clock.now()):
+                    worker.claims.wake()
             except Exception as error:
                 _logger.warning("renewing the lease failed: %s", error, exc_info=not isinstance(error, StoreError))
                 if worker.loop.time() - renewed_at + self._pause_seconds > self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
-                continue
-            if kept:
-                renewed_at = asked_at
-            else:
-                # The store has given the runs back and begun a new lease; what is due is claimed like anybody's.
-                worker.drop_all("the lease had passed before it was renewed")
-                renewed_at = worker.loop.time()
-                worker.claims.wake()
-            if freed:
-                worker.claims.wake()

@@ -40,6 +40,7 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
     attempt = current_attempt()
     trial.check_planned(attempt)
     await world.point(process, f"before {attempt.activity}")
+    trial.check_owned(attempt, process)
     trial.effects.append(
         Effect(
             run_id=attempt.run_id,

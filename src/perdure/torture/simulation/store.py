@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from perdure.errors import StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Release, Transition, Write
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
@@ -27,6 +27,7 @@ class SimulatedStore(MemoryStore):
         super().__init__(database, gate=_Gate(database, process, shadow))
         self._process = process
         self._shadow = shadow
+        self._claimed: set[tuple[RunKey, FencingToken]] = set()
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """See `RunStore.open`."""
@@ -57,6 +58,7 @@ class SimulatedStore(MemoryStore):
         if claimed:
             await self._point("after claim")
         await self._lag()
+        self._claimed |= {(run.summary.run_key, run.summary.fencing_token) for run in claimed}
         return claimed
 
     async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
@@ -76,6 +78,8 @@ class SimulatedStore(MemoryStore):
         if self._shadow is not None:
             self._shadow.renew(self.worker, kept, now=now)
         await self._lag()
+        if not kept:
+            self._process.lost |= self._claimed
         return kept
 
     async def free_expired(self, *, now: Timestamp) -> int:

@@ -210,6 +210,11 @@ class Trial:
             elif attempt.attempt != failed + 1:
                 self._find(attempt, f"has an effect after {failed} failed attempts")
 
+    def check_owned(self, attempt: Attempt, process: Process) -> None:
+        """Check that a worker that has been told of the loss of a run lets its activities have no effect any more."""
+        if (run_key_of(attempt), attempt.fencing_token) in process.lost:
+            self._find(attempt, "has an effect although its worker knows that the run is lost")
+
     def _find(self, attempt: Attempt, what: str) -> None:
         self.world.findings.append(
             f"run {attempt.run_id}: activity {attempt.activity} (operation {attempt.operation}, attempt "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeVar
 
+from perdure.kernel.identity import FencingToken, RunKey
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
 
@@ -144,7 +145,10 @@ _LAGS: Final = (0.0, 0.0, 0.000_3, 0.001, 0.004)
 
 
 class Process:
-    """An operating system's process, as far as the engine can tell: an event loop that may be stopped or lost."""
+    """An operating system's process, as far as the engine can tell: an event loop that may be stopped or lost.
+
+    `lost` holds the claims of which its worker has been told that they have passed.
+    """
 
     def __init__(self, world: World, name: str, *, is_client: bool) -> None:
         """Begin with nothing to do."""
@@ -153,6 +157,7 @@ class Process:
         self.is_client = is_client
         self.is_dead = False
         self.is_paused = False
+        self.lost: set[tuple[RunKey, FencingToken]] = set()
         self.ready: deque[asyncio.Handle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
         self.loop = SimulatedLoop(self)  # type: ignore[abstract]  # what the engine does not use is not simulated
