@@ -217,8 +217,7 @@ PLANTED: Final = (
         _MAIL,
         "                self._loading[run_key] = True\n",
         "                pass\n",
-        "signals",
-        "players",
+        "knocked",
     ),
     # --- leases --------------------------------------------------------------------------------------------------
     _mutant(

@@ -101,6 +101,17 @@ async def two_signals(ctx: Context) -> list[int]:
     return [await ctx.wait_for(more), await ctx.wait_for(more)]
 
 
+@workflow(name="sim_knocked")
+async def knocked(ctx: Context) -> list[int]:
+    """Wait for two signals, for the second in memory: at work on something that takes longer than any trial."""
+    first = await ctx.wait_for(more)
+    working = asyncio.ensure_future(slow("meanwhile", 10_000))
+    second = await ctx.wait_for(more)
+    working.cancel()
+    await asyncio.wait({working})
+    return [first, second]
+
+
 def _repeated_program(_chance: random.Random) -> list[Call]:
     return [
         start(two_signals, id="one", labels={"kind": "repeated"}, request_id="r1"),
@@ -298,6 +309,17 @@ def _doubled_program(_chance: random.Random) -> list[Call]:
     ]
 
 
+def _knocked_program(_chance: random.Random) -> list[Call]:
+    # The first signal has a run loaded that had left memory; the second comes meanwhile, and nothing comes after it.
+    names = [f"run {number}" for number in range(6)]
+    signals = [
+        send(name, more, number, message_id=f"{name} {number}", when=_has("pause", e.RunCompleted))
+        for name in names
+        for number in (1, 2)
+    ]
+    return [*(start(knocked, id=name) for name in names), start(pause, 12, id="pause"), *signals]
+
+
 def _cancelled_twice_program(_chance: random.Random) -> list[Call]:
     return [
         start(cancelled, id="one"),
@@ -311,6 +333,13 @@ WORKLOADS: Final = (
         name="signals", program=_signals_program, in_order=False, results={"one": '["first",1,2,"second","none"]'}
     ),
     Workload(name="late_signals", program=_late_signals_program, in_order=False, results={"one": "[0,1,2]"}),
+    Workload(
+        name="knocked",
+        program=_knocked_program,
+        in_order=False,
+        is_large=True,
+        results={f"run {number}": "[1,2]" for number in range(6)},
+    ),
     Workload(name="repeated", program=_repeated_program, results={"one": "[1,2]"}),
     Workload(
         name="keeping",
