@@ -7,12 +7,16 @@ the database, recovers the runs of dead processes and begins to work; leaving dr
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 
+from perdure.authoring.payload_limit import raise_payload_limit
 from perdure.authoring.registry import Registry, default_registry
 from perdure.client.client import Client
 from perdure.client.sync import SyncClient
+from perdure.codecs import Payloads
+from perdure.codecs.coded_store import coded
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError, UsageError
 from perdure.execution.attempts import AttemptExecutor
@@ -43,13 +47,15 @@ class Engine(Client):
         name: str | None = None,
         works: bool = True,
         clock: Clock | None = None,
+        payloads: Payloads | None = None,
     ) -> None:
         """Describe an engine; nothing is opened yet.
 
         `url`: ``sqlite:///path.db`` (relative), ``sqlite:////path.db`` (absolute) or ``memory:``; or a store.
         `namespace`: what its client calls concern. `settings`: see `Settings`. `registry`: the definitions it runs
         (all that this process has imported). `name`: how the worker is called (host and process). `works`: False for
-        programs that only start, signal and look. `clock`: the source of time.
+        programs that only start, signal and look. `clock`: the source of time. `payloads`: how values are recorded
+        (compressed, encrypted, large ones elsewhere); every engine of a database needs the same.
         """
         super().__init__(namespace=namespace)
         self._url = require_store(url)
@@ -58,6 +64,8 @@ class Engine(Client):
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._works = works
         self._clock = clock or SystemClock()
+        self._payloads = payloads
+        self._restore_limit: Callable[[], None] | None = None
         self._worker: Worker | None = None
         self._is_open = False
 
@@ -87,8 +95,9 @@ class Engine(Client):
 
     async def _open_worker(self) -> Worker:
         url, settings = self._url, self._settings
+        store = open_store(url, settings=settings, clock=self._clock) if isinstance(url, str) else url
         worker = Worker(
-            open_store(url, settings=settings, clock=self._clock) if isinstance(url, str) else url,
+            coded(store, self._payloads),
             self._clock,
             self._registry,
             settings,
@@ -97,6 +106,8 @@ class Engine(Client):
             claims_runs=self._works,
         )
         await worker.open()
+        if self._payloads is not None:
+            self._restore_limit = raise_payload_limit(self._payloads.maximum_bytes)
         return worker
 
     async def __aexit__(
@@ -105,7 +116,12 @@ class Engine(Client):
         """Let running activities finish (`Settings.shutdown_grace_seconds`), give the runs back, close the store."""
         worker, self._worker, self._gateway = self.worker, None, None
         self._is_open = False
-        await asyncio.shield(worker.close())
+        restore, self._restore_limit = self._restore_limit, None
+        try:
+            await asyncio.shield(worker.close())
+        finally:
+            if restore is not None:
+                restore()
 
 
 def require_store(url: object) -> str | RunStore:
@@ -128,10 +144,19 @@ class SyncEngine(SyncClient):
         registry: Registry | None = None,
         name: str | None = None,
         works: bool = True,
+        payloads: Payloads | None = None,
     ) -> None:
         """Describe an engine; see `Engine`."""
         super().__init__(
-            lambda: Engine(url, namespace=namespace, settings=settings, registry=registry, name=name, works=works)
+            lambda: Engine(
+                url,
+                namespace=namespace,
+                settings=settings,
+                registry=registry,
+                name=name,
+                works=works,
+                payloads=payloads,
+            )
         )
 
 

@@ -57,6 +57,7 @@ __all__ = [
     "StoreVersionError",
     "UnknownActivityError",
     "UnknownWorkflowError",
+    "UnreadablePayloadError",
     "UsageError",
     "WrongContextError",
 ]
@@ -280,6 +281,10 @@ class SchemaTooNewError(StoreError):
 
 class HistoryError(StoreError):
     """A history cannot be read: an unknown event type or version, a gap, or an undecodable record."""
+
+
+class UnreadablePayloadError(HistoryError):
+    """A recorded value is encoded in a way that this engine cannot undo: its key, codec or blob is missing."""
 
 
 class InternalError(PerdureError):

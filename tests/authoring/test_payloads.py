@@ -484,7 +484,8 @@ def test_a_payload_may_be_as_large_as_the_limit_and_no_larger() -> None:
         encode_value("x" * MAXIMUM_PAYLOAD_BYTES, str, subject="signal 'scan'")
     assert str(caught.value) == (
         "signal 'scan': 2,097,154 bytes of JSON, the limit is 2,097,152; "
-        "store the data elsewhere and pass a reference (a path, a key), or raise the limit"
+        "store the data elsewhere and pass a reference (a path, a key), or give the engine a place for large "
+        "values: Payloads(blobs=...)"
     )
 
 

@@ -36,8 +36,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         ),
         Defect(
             "stores.sqlite.segment",
-            "        _execute(connection, statements.INSERT_HISTORY, self._history)\n",
-            '        connection.execute("COMMIT")\n        connection.execute("BEGIN IMMEDIATE")\n        _execute(connection, statements.INSERT_HISTORY, self._history)\n',
+            "        if self._history:\n",
+            '        connection.execute("COMMIT")\n        connection.execute("BEGIN IMMEDIATE")\n        if self._history:\n',
         ),
     ),
     "law 5": (
@@ -581,4 +581,17 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             "new=step.state.priority, reason='', by=''",
         ),
     ),
+    # --- payloads
+    "Payloads": (Defect("codecs.payloads", "            if encoded is not None:\n", "            if False:\n"),),
+    "Payloads.blobs": (Defect("codecs.coded_store", "blobs is not None and len(data)", "False and len(data)"),),
+    "Payloads.maximum_bytes": (Defect("engine", "if self._payloads is not None:", "if False:"),),
+    "Compression": (
+        Defect("codecs.compression", "if len(encoded) * 5 < len(data) * 4 else None", "if False else None"),
+    ),
+    "Encryption": (Defect("codecs.encryption", 'f"perdure/1/{key}/{place}"', 'f"perdure/1/{key}"'),),
+    "Encryption.active": (
+        Defect("codecs.encryption", "list(keys)[-1] if active is None else active", "list(keys)[-1]"),
+    ),
+    "FileBlobs": (Defect("codecs.file_blobs", "hexdigest() != name", "hexdigest() == ''"),),
+    "ObjectBlobs": (Defect("codecs.object_blobs", "hexdigest() != name", "hexdigest() == ''"),),
 }

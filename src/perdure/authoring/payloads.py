@@ -34,6 +34,7 @@ from typing import Any, Final, TypeVar, cast, overload
 
 import msgspec
 
+from perdure.authoring.payload_limit import payload_limit
 from perdure.authoring.payload_types import (
     TypeTraits,
     UnsupportedTypeError,
@@ -79,7 +80,7 @@ def encode_value(
     declared: object = Any,
     *,
     subject: str = "value",
-    maximum_bytes: int = MAXIMUM_PAYLOAD_BYTES,
+    maximum_bytes: int | None = None,
 ) -> Payload:
     """Encode one value of a declared type: a signal's body, a state entry, heartbeat details, a side effect.
 
@@ -121,7 +122,7 @@ def prepare_type(declared: object, *, subject: str) -> "ValueType":
         raise PayloadError(f"{subject}: {type_name(declared)} cannot be recorded: {error}") from error
 
 
-def check_size(payload: bytes | Payload, *, subject: str, maximum_bytes: int = MAXIMUM_PAYLOAD_BYTES) -> None:
+def check_size(payload: bytes | Payload, *, subject: str, maximum_bytes: int | None = None) -> None:
     """Check JSON that came from outside (HTTP, command line) against the limits. Raises PayloadTooLargeError."""
     encoded = bytes(payload)
     require_size(encoded, subject, maximum_bytes)
@@ -160,7 +161,7 @@ class ValueType:
         declared: object = types.GenericAlias(tuple, tuple(part.declared for part in parts))
         return cls(declared, merge_traits(part.traits for part in parts))
 
-    def encode(self, value: object, *, subject: str, maximum_bytes: int = MAXIMUM_PAYLOAD_BYTES) -> Payload:
+    def encode(self, value: object, *, subject: str, maximum_bytes: int | None = None) -> Payload:
         """Encode a value. Raises PayloadError or PayloadTooLargeError, whose message begins with `subject`."""
         try:
             encoded = self.dump(value)
@@ -217,12 +218,15 @@ def describe_misfit(place: str, what: str, declared: object) -> str:
     )
 
 
-def require_size(encoded: bytes, subject: str, maximum_bytes: int) -> None:
-    """Raise PayloadTooLargeError when an encoded value is too large."""
+def require_size(encoded: bytes, subject: str, maximum_bytes: int | None) -> None:
+    """Raise PayloadTooLargeError when an encoded value is larger than `maximum_bytes` (None: the process' limit)."""
+    if maximum_bytes is None:
+        maximum_bytes = MAXIMUM_PAYLOAD_BYTES if len(encoded) <= MAXIMUM_PAYLOAD_BYTES else payload_limit()
     if len(encoded) > maximum_bytes:
         raise PayloadTooLargeError(
             f"{subject}: {len(encoded):,} bytes of JSON, the limit is {maximum_bytes:,}; "
-            "store the data elsewhere and pass a reference (a path, a key), or raise the limit"
+            "store the data elsewhere and pass a reference (a path, a key), or give the engine a place for large "
+            "values: Payloads(blobs=...)"
         )
 
 

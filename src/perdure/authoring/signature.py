@@ -31,7 +31,6 @@ import msgspec
 from perdure.authoring.payload_types import UnsupportedTypeError, type_name
 from perdure.authoring.payload_values import encode_json
 from perdure.authoring.payloads import (
-    MAXIMUM_PAYLOAD_BYTES,
     MisfitError,
     ValueType,
     describe_misfit,
@@ -86,7 +85,7 @@ class Signature:
         return self._require_prepared().result.declared
 
     def encode_arguments(
-        self, args: tuple[object, ...], kwargs: Mapping[str, object], *, maximum_bytes: int = MAXIMUM_PAYLOAD_BYTES
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], *, maximum_bytes: int | None = None
     ) -> Payload:
         """Encode a call's arguments.
 
@@ -122,7 +121,7 @@ class Signature:
             self._require_bound(call)
         return call
 
-    def encode_result(self, value: object, *, maximum_bytes: int = MAXIMUM_PAYLOAD_BYTES) -> Payload:
+    def encode_result(self, value: object, *, maximum_bytes: int | None = None) -> Payload:
         """Encode a result. Raises PayloadError or PayloadTooLargeError."""
         result = (self._prepared or self._require_prepared()).result
         return result.encode(value, subject=f"{self.name}(): result", maximum_bytes=maximum_bytes)

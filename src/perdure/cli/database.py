@@ -1,5 +1,8 @@
 """The database that a command works on: which one, whether it is there, and the engine that opens it as a client."""
 
+import importlib
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from perdure.cli.exits import NoDatabaseError
+from perdure.codecs import Payloads
 from perdure.engine import Engine
 from perdure.errors import UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
@@ -18,6 +22,9 @@ __all__ = ["DEFAULT_URL", "Place", "as_client", "database_file", "require_databa
 
 DEFAULT_URL: Final = "sqlite:///perdure.db"
 """The database where neither ``--db`` nor PERDURE_URL names one."""
+
+PAYLOADS_VARIABLE: Final = "PERDURE_PAYLOADS"
+"""Names the codecs of the database's values, where these are to be shown."""
 
 _SQLITE: Final = "sqlite:///"
 
@@ -36,8 +43,29 @@ async def as_client(place: Place) -> AsyncIterator[Engine]:
     Raises NoDatabaseError, UsageError for a URL that names none, and the errors of opening.
     """
     require_database(place.url)
-    async with Engine(place.url, namespace=place.namespace, works=False) as engine:
+    payloads = payloads_of(os.environ.get(PAYLOADS_VARIABLE, "")).leaving_unreadable()
+    async with Engine(place.url, namespace=place.namespace, works=False, payloads=payloads) as engine:
         yield engine
+
+
+def payloads_of(name: str) -> Payloads:
+    """Return the `Payloads` that a name such as ``orders.storage:payloads`` means, plain ones for no name.
+
+    The module may stand in the working directory. Raises UsageError if there is none.
+    """
+    if not name:
+        return Payloads()
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        message = f"{PAYLOADS_VARIABLE}={name}: {error}; it must look like module:name"
+        raise UsageError(message) from error
+    if not isinstance(found, Payloads):
+        message = f"{PAYLOADS_VARIABLE}={name}: that is a {type(found).__name__}, not a Payloads"
+        raise UsageError(message)
+    return found
 
 
 def store_of(engine: Engine) -> RunStore:

@@ -1,5 +1,6 @@
 """Events and payloads as text: complete JSON for programs, short lines for people."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -8,7 +9,7 @@ from perdure.cli.printing import printable, shortened
 from perdure.cli.times import iso, show_duration, show_moment
 from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS, Event
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.payload import Payload
+from perdure.kernel.payload import Payload, is_enveloped
 from perdure.kernel.time import Timestamp
 
 __all__ = ["event_details", "event_for_programs", "payload_text"]
@@ -39,7 +40,9 @@ def event_details(event: Event, *, now: Timestamp) -> str:
 
 
 def payload_text(payload: Payload, *, limit: int = 400) -> str:
-    """Return a payload's JSON, printable and at most `limit` characters long."""
+    """Return a payload's JSON, printable and at most `limit` characters long; of an encoded one by what it was."""
+    if is_enveloped(payload):
+        return _encoded(msgspec.json.decode(payload))
     return shortened(printable(bytes(payload).decode("utf-8", "replace")), limit)
 
 
@@ -53,7 +56,15 @@ def _value(name: str, value: object, *, now: Timestamp) -> str:
             return shortened(printable(value), _VALUE_CHARACTERS)
         case {"type": failed, "message": message} if name in {"failure", "reason"}:
             return shortened(printable(f"{failed}: {message}"), _VALUE_CHARACTERS)
+        case {"$perdure": _, **envelope}:
+            return _encoded(envelope)
         case {"id": run_id} if name in {"child", "target", "origin"}:
             return printable(str(run_id))
         case _:
             return shortened(printable(msgspec.json.encode(value).decode()), _VALUE_CHARACTERS)
+
+
+def _encoded(envelope: Mapping[object, object]) -> str:
+    """Return what stands for a value that this command has no codec for."""
+    by = envelope.get("by") or ["blob"]
+    return f"<encoded: {', '.join(map(str, by)) if isinstance(by, list) else '?'}>"

@@ -31,12 +31,13 @@ __all__ = [
 
 
 class Perform(msgspec.Struct, frozen=True, kw_only=True, tag="perform"):
-    """Run an activity: import `module`, find the activity there by its name."""
+    """Run an activity: import `module`, find the activity there by its name. `maximum_bytes` limits its result."""
 
     number: int
     module: str
     input: Payload
     attempt: Attempt
+    maximum_bytes: int
 
 
 class GiveUp(msgspec.Struct, frozen=True, kw_only=True, tag="give_up"):

@@ -142,7 +142,8 @@ def _perform(order: Perform, service: _Service) -> Returned | Raised:
     begun_at = time.process_time()
     try:
         args, kwargs = definition.signature.decode_arguments(order.input)
-        result = definition.signature.encode_result(definition.function(*args, **kwargs))
+        value = definition.function(*args, **kwargs)
+        result = definition.signature.encode_result(value, maximum_bytes=order.maximum_bytes)
     except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
         return Raised(number=order.number, failure=failure_from_exception(error))
     return Returned(number=order.number, result=result, cpu_seconds=time.process_time() - begun_at)

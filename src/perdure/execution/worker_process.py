@@ -23,6 +23,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Final
 
+from perdure.authoring.payload_limit import payload_limit
 from perdure.execution.attempts import RunningCall
 from perdure.execution.process_messages import (
     Beat,
@@ -102,6 +103,7 @@ class WorkerProcess:
                 module=call.definition.function.__module__,
                 input=call.input,
                 attempt=running.describe(),
+                maximum_bytes=payload_limit(),
             )
         )
 

@@ -1,0 +1,257 @@
+"""A store whose payloads pass codecs: encoded on their way in, decoded on their way out. Nobody else notices.
+
+Only records with payloads are touched: the events and messages of `commit`, `read_history` and `read_inbox`; everything
+else is the store's own. Large amounts of work are done in a thread; blobs are durable before the commit that names them
+begins, so a name in the database always has its blob. A commit that fails may leave blobs that nobody names.
+
+**What cannot be read** (its key, codec or blob is missing) is an error that says why. A worker does not go on from such
+a value: the run is parked, and goes on where the key is. Tools that only show may have it left as it is recorded
+(`Payloads.leaving_unreadable`).
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar, cast
+
+import msgspec
+
+from perdure.codecs.fields import transform
+from perdure.codecs.payloads import Envelope, Payloads, open_envelope, seal_envelope
+from perdure.errors import StoreError, UnreadablePayloadError
+from perdure.kernel.events import EVENT_NAMES
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey
+from perdure.kernel.messages import Message
+from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
+from perdure.kernel.transition import Creation, Delivery, Outcome, Release, Transition, Write
+from perdure.ports.store import InboxEntry, RunStore
+
+__all__ = ["coded"]
+
+T = TypeVar("T")
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+_IN_A_THREAD_ABOVE_BYTES: Final = 256 * 2**10
+_BLOBS_AT_ONCE: Final = 16
+_NULL: Final = bytes(NULL)
+_TEXT_PREFIX: Final = ENVELOPE_PREFIX.decode()
+
+
+def coded(store: RunStore, payloads: Payloads | None) -> RunStore:
+    """Return `store` with its payloads passing `payloads`; without any it still reads what is compressed."""
+    return cast("RunStore", _CodedStore(store, payloads or Payloads()))
+
+
+class _CodedStore:
+    def __init__(self, store: RunStore, payloads: Payloads) -> None:
+        self._store: Final = store
+        self._payloads: Final = payloads
+        # The hot path of who uses no codec: nothing of this class is on it.
+        self.new_run_key = store.new_run_key
+        if not payloads.encodes:
+            self.commit = store.commit  # type: ignore[method-assign]
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the store has
+        return getattr(self._store, name)
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `RunStore.commit`."""
+        job = _Encoding(self._payloads)
+        return await self._store.commit(await job.run(lambda: [_write(job, write) for write in writes]))
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """See `RunStore.read_history`. Raises UnreadablePayloadError."""
+        page = await self._store.read_history(run_key, after=after, limit=limit)
+        job = _Decoding(self._payloads)
+        return await job.run(lambda: [_recorded(job, run_key, recorded) for recorded in page])
+
+    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        """See `RunStore.read_inbox`. Raises UnreadablePayloadError."""
+        entries = await self._store.read_inbox(run_key, limit=limit)
+        job = _Decoding(self._payloads)
+        return await job.run(lambda: [_entry(job, entry) for entry in entries])
+
+
+# --- the records that hold payloads ------------------------------------------------------------------------------
+
+
+def _write(job: "_Job", write: Write) -> Write:
+    match write:
+        case Transition():
+            creation = write.creation
+            events = tuple(_recorded(job, write.run_key, recorded) for recorded in write.events)
+            return msgspec.structs.replace(
+                write,
+                events=events,
+                creation=None if creation is None else msgspec.structs.replace(creation, created=events[0]),
+                deliveries=tuple(_delivery(job, delivery) for delivery in write.deliveries),
+                creations=tuple(_creation(job, child) for child in write.creations),
+            )
+        case Creation():
+            return _creation(job, write)
+        case Delivery():
+            return _delivery(job, write)
+        case Release():
+            return write
+
+
+def _creation(job: "_Job", creation: Creation) -> Creation:
+    return msgspec.structs.replace(creation, created=_recorded(job, creation.run_key, creation.created))
+
+
+def _recorded(job: "_Job", run_key: RunKey, recorded: RecordedEvent) -> RecordedEvent:
+    kind = type(recorded.event)
+    event = job.pass_through(recorded.event, lambda: f"event {recorded.sequence} of run key {run_key} ({_name(kind)})")
+    return recorded if event is recorded.event else RecordedEvent(recorded.sequence, recorded.at, event)
+
+
+def _delivery(job: "_Job", delivery: Delivery) -> Delivery:
+    return msgspec.structs.replace(delivery, message=_message(job, delivery.message))
+
+
+def _entry(job: "_Job", entry: InboxEntry) -> InboxEntry:
+    return msgspec.structs.replace(entry, message=_message(job, entry.message))
+
+
+def _message(job: "_Job", message: Message) -> Message:
+    # Not bound to the run: what is in an inbox may go on to the run's next generation.
+    return job.pass_through(message, lambda: f"a message ({type(message).__name__})")
+
+
+def _name(kind: type[Any]) -> str:
+    return EVENT_NAMES[kind]
+
+
+# --- the work: once to find what there is to do, once to put the results in its place ----------------------------
+
+
+class _Job:
+    """The payloads of one call of the store. `found` is what must be worked on, with its place, in order."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads: Final = payloads
+        self.found: list[tuple[bytes, str]] = []
+        self._results: list[bytes] | None = None
+        self._next = 0
+
+    async def run(self, walk: Callable[[], T]) -> T:
+        """Walk over the records twice: to find, and to replace."""
+        walked = walk()
+        if not self.found:
+            return walked
+        self._results = await self._work()
+        return walk()
+
+    def pass_through(self, record: Record, place: Callable[[], str]) -> Record:
+        """Find in, or replace in, one record."""
+        return transform(
+            record,
+            lambda payload: Payload(self._bytes(bytes(payload), place)) if self._concerns(payload) else payload,
+            lambda text: self._bytes(text.encode(), place).decode() if self._concerns_text(text) else text,
+        )
+
+    def _bytes(self, data: bytes, place: Callable[[], str]) -> bytes:
+        if self._results is None:
+            self.found.append((data, place()))
+            return data
+        result = self._results[self._next]
+        self._next += 1
+        return result
+
+    def _concerns(self, payload: Payload) -> bool:
+        raise NotImplementedError
+
+    def _concerns_text(self, text: str) -> bool:
+        raise NotImplementedError
+
+    async def _work(self) -> list[bytes]:
+        raise NotImplementedError
+
+
+class _Encoding(_Job):
+    def _concerns(self, payload: Payload) -> bool:
+        return bytes(payload) != _NULL
+
+    def _concerns_text(self, text: str) -> bool:
+        return bool(text) and self._payloads.hides
+
+    async def _work(self) -> list[bytes]:
+        payloads, blobs = self._payloads, self._payloads.blobs
+        encoded = await _in_a_thread_if_large(
+            self.found, lambda: [payloads.encode(data, place=place) for data, place in self.found]
+        )
+
+        async def seal(plain: bytes, data: bytes, by: tuple[str, ...]) -> bytes:
+            if blobs is not None and len(data) > payloads.blobs_above:
+                return seal_envelope(by, blob=await blobs.put(data))
+            return seal_envelope(by, data=data) if by else plain
+
+        return await _together([seal(plain, *one) for (plain, _), one in zip(self.found, encoded, strict=True)])
+
+
+class _Decoding(_Job):
+    def _concerns(self, payload: Payload) -> bool:
+        return is_enveloped(payload)
+
+    def _concerns_text(self, text: str) -> bool:
+        return text.startswith(_TEXT_PREFIX)
+
+    async def _work(self) -> list[bytes]:
+        loaded = await _together([self._load(sealed, place) for sealed, place in self.found])
+        return await _in_a_thread_if_large(
+            self.found, lambda: [self._decode(*one) for one in zip(self.found, loaded, strict=True)]
+        )
+
+    async def _load(self, sealed: bytes, place: str) -> tuple[Envelope, bytes] | None:
+        """Return an envelope and its data; None for one that is to stay as it is."""
+        try:
+            envelope = open_envelope(sealed, place=place)
+            if not envelope.blob:
+                return envelope, _from_base64(envelope.data, place)
+            if self._payloads.blobs is None:
+                raise UnreadablePayloadError(
+                    f"{place}: it is in the blob {envelope.blob}, and this engine was given no Payloads(blobs=...)"
+                )
+            return envelope, await self._payloads.blobs.get(envelope.blob)
+        except StoreError:
+            if not self._payloads.leaves_unreadable:
+                raise
+            return None
+
+    def _decode(self, found: tuple[bytes, str], loaded: tuple[Envelope, bytes] | None) -> bytes:
+        sealed, place = found
+        if loaded is None:
+            return sealed
+        envelope, data = loaded
+        try:
+            return self._payloads.decode(data, envelope.by, place=place)
+        except UnreadablePayloadError:
+            if not self._payloads.leaves_unreadable:
+                raise
+            return sealed
+
+
+async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do the work of all, of a few at once. Raises the first error."""
+    turns = asyncio.Semaphore(_BLOBS_AT_ONCE)
+
+    async def in_turn(one: Coroutine[Any, Any, T]) -> T:
+        async with turns:
+            return await one
+
+    return await asyncio.gather(*map(in_turn, work))
+
+
+def _from_base64(text: str, place: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise UnreadablePayloadError(f"{place}: its data is damaged: {error}") from error
+
+
+async def _in_a_thread_if_large(found: list[tuple[bytes, str]], work: Callable[[], T]) -> T:
+    if sum(len(data) for data, _ in found) > _IN_A_THREAD_ABOVE_BYTES:
+        return await asyncio.to_thread(work)
+    return work()
