@@ -25,6 +25,7 @@ from perdure import (
 )
 from perdure.authoring.activity import Activity
 from perdure.errors import InvalidArgumentError
+from perdure.execution.attempts import RunningCall
 from perdure.execution.clock import SystemClock
 from perdure.kernel import events as e
 from perdure.kernel.time import Timestamp
@@ -216,7 +217,7 @@ async def test_limits_that_are_not_met_leave_nothing_behind(
 async def test_watching_for_heartbeats_forgets_no_other_limit_that_must_end_with_the_attempt() -> None:
     may_end = asyncio.Event()
 
-    @activity(timeout=LONG, heartbeat_timeout=MOMENT)
+    @activity(timeout=LONG, heartbeat_timeout=LONG)
     async def beaten() -> None:
         await may_end.wait()
 
@@ -224,33 +225,52 @@ async def test_watching_for_heartbeats_forgets_no_other_limit_that_must_end_with
     async def watched(ctx: Context) -> None:
         await beaten()
 
-    clock = StandingClock()
-    async with Engine(MemoryStore(MemoryDatabase()), clock=clock) as engine:
+    async with Engine(MemoryStore(MemoryDatabase())) as engine:
         run = await engine.start(watched)
-        (active,) = engine.worker.active.values()
-        (call,) = active.calls.values()
-        assert call.running is not None
-        (limit,) = [timer for timer in call.running.timers if timer.when() > asyncio.get_running_loop().time() + 60]
-        clock.readings_left = 20  # no heartbeat is late while time stands; each look for one reads the clock
-        await clock.was_read.wait()
+        running = the_only_attempt(engine)
+        (limit,) = [timer for timer in running.timers if timer.when() > asyncio.get_running_loop().time() + 60]
+        for _ in range(3):  # as its timer does
+            engine.worker.attempts._watch_heartbeat(running, LONG.total_seconds())
         may_end.set()
         await run.result()
         assert limit.cancelled()
 
 
-class StandingClock(SystemClock):
-    """Stands still, and tells when it has been read so many times."""
+async def test_a_clock_that_is_set_forward_makes_no_heartbeat_late() -> None:
+    may_end = asyncio.Event()
 
-    def __init__(self) -> None:
-        self.moment = super().now()
-        self.readings_left = 0
-        self.was_read = asyncio.Event()
+    @activity(heartbeat_timeout=LONG)
+    async def quiet() -> str:
+        await may_end.wait()
+        return "done"
+
+    @workflow
+    async def waiting(ctx: Context) -> str:
+        return await quiet()
+
+    clock = SetForward()
+    async with Engine(MemoryStore(MemoryDatabase()), clock=clock) as engine:
+        run = await engine.start(waiting)
+        running = the_only_attempt(engine)
+        clock.ahead = Timestamp(2 * int(LONG.total_seconds() * 1_000_000))
+        engine.worker.attempts._watch_heartbeat(running, LONG.total_seconds())
+        assert not running.is_cancelled
+        may_end.set()
+        assert await run.result() == "done"
+
+
+def the_only_attempt(engine: Engine) -> RunningCall:
+    (active,) = engine.worker.active.values()
+    (call,) = active.calls.values()
+    assert call.running is not None
+    return call.running
+
+
+class SetForward(SystemClock):
+    ahead = Timestamp(0)
 
     def now(self) -> Timestamp:
-        self.readings_left -= 1
-        if self.readings_left == 0:
-            self.was_read.set()
-        return self.moment
+        return Timestamp(super().now() + self.ahead)
 
 
 # --- heartbeat details -------------------------------------------------------------------------------------------

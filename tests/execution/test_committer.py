@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from perdure import Engine, Settings, StoreError
-from perdure.errors import EngineClosedError, InternalError, StoreFullError
+from perdure.errors import EngineClosedError, InternalError, StoreCorruptError, StoreFullError
 from perdure.kernel.transition import Transition, Write
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.stores import Gate
@@ -50,3 +50,32 @@ async def test_closing_gives_up_a_store_that_stays_unavailable_and_loses_nothing
         run = await engine.get_run("kept", held)
         await run.signal(go, 2)
         assert await run.result() == 2
+
+
+async def test_closing_does_not_wait_for_a_store_that_does_not_answer() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    settings = Settings(shutdown_grace_seconds=0.0, retry_store_seconds=0.001)
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
+        run = await engine.start(held, id="silent")
+        gate.is_open.clear()
+        gate.reached.clear()
+        unanswered = asyncio.ensure_future(run.signal(go, 1))
+        await gate.reached.wait()
+    assert not unanswered.done(), "what nobody knows is not answered"
+    assert not database.sessions
+    gate.is_open.set()
+    await asyncio.wait({unanswered})
+
+
+async def test_a_run_whose_transition_fails_for_good_is_given_back_and_goes_on() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    failures = iter([StoreCorruptError("one page"), StoreCorruptError("the page, still")])
+    async with Engine(MemoryStore(database, gate=gate)) as engine:
+        run = await engine.start(held, id="refused")
+        gate.failure = lambda _writes: next(failures, None)
+        engine.worker.claims.pause_after_failure_seconds = 0.001
+        with pytest.raises(StoreCorruptError):
+            await run.signal(go, 1)
+        await run.signal(go, 2)
+        assert await run.result() == 2
+    assert next(failures, None) is None

@@ -174,6 +174,33 @@ async def test_trust_in_a_lease_that_cannot_be_renewed_ends_before_the_lease() -
         assert engine.worker.loop.time() - begun_at < 1.0
 
 
+async def test_trust_in_a_lease_ends_also_while_its_renewal_does_not_come_back() -> None:
+    class Hanging(FaultyStore):
+        async def renew_lease(self, *, now: Timestamp) -> bool:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with Engine(Hanging(), settings=Settings(lease_seconds=0.4, lease_renewals=4)) as engine:
+        await engine.start(held, id="owned")
+        run = next(iter(engine.worker.active.values()))
+        await engine.worker.endings.wait(run.run_key)  # told when the run leaves memory
+        assert run.run_key not in engine.worker.active
+
+
+async def test_news_of_a_run_that_is_loaded_twice_at_a_time_reach_the_second_loading(make_engine: MakeEngine) -> None:
+    async with make_engine(Settings(idle_seconds=FOR_EVER)) as engine:
+        run = await engine.start(held, id="twice")
+        (active,) = engine.worker.active.values()
+        del engine.worker.active[active.run_key], engine.worker._by_id["default", "twice"]
+        mail = engine.worker.mail
+        with mail.while_loading(active.run_key):
+            with mail.while_loading(active.run_key):
+                pass
+            await run.signal(go, 5)  # into the inbox, as long as the run is not in memory
+            engine.worker.active[active.run_key] = active
+        assert await run.result() == 5
+
+
 async def test_a_store_is_closed_again_when_the_engine_fails_to_open() -> None:
     store = FaultyStore()
     store.free_error = StoreUnavailableError("not now")

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perdure.errors import InternalError, PerdureError
+from perdure.errors import InternalError, PerdureError, StoreError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
 from perdure.execution.run_timer import RunTimer
@@ -145,25 +145,19 @@ class ActiveRun:
         if self.lacks_code:  # others may have it
             offered_at = self._worker.clock.now() + int(self._worker.settings.idle_seconds * MICROSECONDS_PER_SECOND)
             wake_at = Timestamp(min(offered_at, offered_at if wake_at is None else wake_at))
-        write = self._giving_back(wake_at=wake_at)
-
-        def released(_outcome: Outcome | PerdureError) -> None:
-            self.drop()
-            self._worker.claims.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
-
-        self._worker.committer.submit(write, released, keep=True)
+        self._worker.claims.give_back(self._giving_back(wake_at=wake_at), self.drop)
 
     def surrender(self) -> None:
         """Drop a run that may be another worker's by now; if it is not, it is due again, for anybody."""
         write = self._giving_back(wake_at=self._worker.clock.now())
         self.drop()
-        self._worker.committer.submit(write, lambda _outcome: self._worker.claims.wake(), keep=True)
+        self._worker.claims.give_back(write)
 
-    def _giving_back(self, *, wake_at: Timestamp | None) -> Release:
+    def _giving_back(self, *, wake_at: Timestamp | None, sequence: int | None = None) -> Release:
         return Release(
             run_key=self.run_key,
             fencing_token=self.fencing_token,
-            expected_sequence=self.state.sequence,
+            expected_sequence=self.state.sequence if sequence is None else sequence,
             wake_at=wake_at,
             now=self._worker.clock.now(),
         )
@@ -260,9 +254,12 @@ class ActiveRun:
             raise InternalError(message)
         # A creation whose request was made before is answered with the first one's run: this one does not exist.
         if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:
+            self.drop()
             if self._creation is None:
                 self._worker.lost(self, outcome)
-            self.drop()
+                if isinstance(outcome, StoreError):  # what it has refused for good is still owned here
+                    durable = self.state.sequence - len(result.events)
+                    self._worker.claims.give_back(self._giving_back(wake_at=self._worker.clock.now(), sequence=durable))
             self._worker.mail.forward(self, self._take_unanswered())
             return
         if self._creation is not None:

@@ -10,7 +10,7 @@ runs it again.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -37,13 +37,13 @@ __all__ = ["AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 class RunningCall(msgspec.Struct, eq=False):
     """An attempt under way. `timers` end it, `watch` looks for its heartbeat; `cpu_seconds` is what the function has
-    burnt, where its executor can measure it."""
+    burnt, where its executor can measure it. Heartbeats are timed by the event loop, whose time does not jump."""
 
     attempts: "Attempts"
     call: ActivityCall
     started_at: Timestamp
-    heartbeat_at: Timestamp
-    heartbeat_saved_at: Timestamp
+    heartbeat_at: float
+    heartbeat_saved_at: float
     heartbeat: Payload = NULL
     heartbeat_saved: Payload = NULL
     is_cancelled: bool = False
@@ -120,7 +120,7 @@ class Attempts:
         self._clock = clock
         self._executors = executors
         self._hybrid = Hybrid(process_seconds=hybrid_process_seconds)
-        self._heartbeat_save_microseconds = int(heartbeat_save_seconds * MICROSECONDS_PER_SECOND)
+        self._heartbeat_save_seconds = heartbeat_save_seconds
         self._running: set[RunningCall] = set()
         self._all_ended: asyncio.Future[None] | None = None
         self.on_outcome: Callable[[ActivityCall, i.Input | None], None] = lambda _call, _given: None
@@ -140,7 +140,8 @@ class Attempts:
 
     def start(self, call: ActivityCall, now: Timestamp) -> None:
         """Run an attempt, begun `now`; its run hears of the outcome."""
-        running = RunningCall(self, call, now, now, now)
+        begun_at = asyncio.get_running_loop().time()
+        running = RunningCall(self, call, now, begun_at, begun_at)
         call.running = running
         self._running.add(running)
         if call.deadline_at is not None:
@@ -152,7 +153,8 @@ class Attempts:
     def begin(self, running: RunningCall) -> None:
         """Count the time of an attempt from now."""
         if not running.is_cancelled:
-            running.started_at = running.heartbeat_at = running.heartbeat_saved_at = self._clock.now()
+            running.started_at = self._clock.now()
+            running.heartbeat_at = running.heartbeat_saved_at = asyncio.get_running_loop().time()
             self._limit_attempt(running)
 
     def cancel(self, running: RunningCall) -> None:
@@ -167,8 +169,8 @@ class Attempts:
             return
         if details != NULL:
             running.heartbeat = details
-        running.heartbeat_at = now = self._clock.now()
-        if now - running.heartbeat_saved_at >= self._heartbeat_save_microseconds:
+        running.heartbeat_at = now = asyncio.get_running_loop().time()
+        if now - running.heartbeat_saved_at >= self._heartbeat_save_seconds:
             self._save_heartbeat(running)
 
     def ended(self, running: RunningCall, result: Payload | None, failure: Failure | None) -> None:
@@ -222,20 +224,20 @@ class Attempts:
         if options.start_to_close_microseconds is not None:
             self._limit(running, options.start_to_close_microseconds, TimeoutKind.START_TO_CLOSE)
         if options.heartbeat_microseconds is not None:
-            self._watch_heartbeat(running, options.heartbeat_microseconds)
+            self._watch_heartbeat(running, options.heartbeat_microseconds / MICROSECONDS_PER_SECOND)
 
     def _limit(self, running: RunningCall, microseconds: int, kind: TimeoutKind) -> None:
         delay = max(microseconds, 0) / MICROSECONDS_PER_SECOND
         timer = asyncio.get_running_loop().call_later(delay, self._timed_out, running, kind)
         running.timers = [*running.timers, timer]
 
-    def _watch_heartbeat(self, running: RunningCall, microseconds: int) -> None:
-        silence = self._clock.now() - running.heartbeat_at
-        if silence >= microseconds:
+    def _watch_heartbeat(self, running: RunningCall, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        remaining = running.heartbeat_at + seconds - loop.time()
+        if remaining <= _RESOLUTION_SECONDS:
             self._timed_out(running, TimeoutKind.HEARTBEAT)
-            return
-        delay = (microseconds - silence) / MICROSECONDS_PER_SECOND
-        running.watch = asyncio.get_running_loop().call_later(delay, self._watch_heartbeat, running, microseconds)
+        else:
+            running.watch = loop.call_later(remaining, self._watch_heartbeat, running, seconds)
 
     def _timed_out(self, running: RunningCall, kind: TimeoutKind) -> None:
         if running.is_cancelled:
@@ -260,6 +262,10 @@ class Attempts:
         call.run.attempt_ended(call, given)
         if call.options.circuit_breaker is not None:
             self.on_outcome(call, given)
+
+
+_RESOLUTION_SECONDS: Final = 1e-6
+"""A timer may ring by so much too early."""
 
 
 def lost_attempt(activity: PendingActivity, retry: Retry) -> i.AttemptFailed:

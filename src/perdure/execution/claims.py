@@ -6,9 +6,17 @@ runs and messages, of this process or others, wake the claims by `wake`.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perdure.errors import HistoryError, InternalError, NonDeterminismError, StoreError, UnknownWorkflowError
+from perdure.errors import (
+    HistoryError,
+    InternalError,
+    NonDeterminismError,
+    PerdureError,
+    StoreError,
+    UnknownWorkflowError,
+)
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.parked import INBOX_PAGE
 from perdure.kernel import events as e
@@ -16,7 +24,7 @@ from perdure.kernel import inputs as i
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.replay import Replay
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Release, RunStatus
+from perdure.kernel.transition import Outcome, Release, RunStatus
 from perdure.ports.store import ClaimedRun, RunSummary
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ class RunClaims:
         self._wake = asyncio.Event()
         self._losses = 0
         self.is_starved = False
+        self.pause_after_failure_seconds = _PAUSE_AFTER_FAILURE_SECONDS
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
@@ -100,11 +109,11 @@ class RunClaims:
 
     async def _take(self, claimed: ClaimedRun, losses: int) -> None:
         """Load a run that was claimed after so many losses."""
+        worker, summary = self._worker, claimed.summary
         async with self._loads:
-            worker, summary = self._worker, claimed.summary
-            worker.mail.begin_loading(summary.run_key)
             try:
-                await self._load(claimed, losses)
+                with worker.mail.while_loading(summary.run_key):
+                    await self._load(claimed, losses)
             except (NonDeterminismError, HistoryError, UnknownWorkflowError) as error:
                 worker.park(summary, error)
             except StoreError as error:
@@ -112,8 +121,6 @@ class RunClaims:
                 self._give_back(summary, after_seconds=_PAUSE_AFTER_FAILURE_SECONDS)
             except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
                 self._broken(summary, error)
-            finally:
-                worker.mail.end_loading(summary.run_key)
 
     def _broken(self, summary: RunSummary, error: Exception) -> None:
         """Keep a run out of the way that could not be loaded, for a reason that is Perdure's fault."""
@@ -133,7 +140,26 @@ class RunClaims:
             wake_at=Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND)),
             now=now,
         )
-        self._worker.committer.submit(write, lambda _outcome: self.wake(), keep=True)
+        self.give_back(write)
+
+    def give_back(self, write: Release, released: Callable[[], None] = lambda: None) -> None:
+        """Give a run back that is nobody's in this process, and call `released` when that is answered.
+
+        A store that fails for good is asked again after a pause: until it takes the run back, nobody can have it.
+        """
+
+        def answered(outcome: Outcome | PerdureError) -> None:
+            released()
+            if isinstance(outcome, PerdureError):
+                self._worker.loop.call_later(self.pause_after_failure_seconds, self._give_back_again, write)
+            else:
+                self.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
+
+        self._worker.committer.submit(write, answered, keep=True)
+
+    def _give_back_again(self, write: Release) -> None:
+        if self._worker.is_claiming:
+            self.give_back(write)
 
     async def _load(self, claimed: ClaimedRun, losses: int) -> None:
         worker, summary = self._worker, claimed.summary

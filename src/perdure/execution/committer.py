@@ -73,11 +73,17 @@ class Committer:
         return await future
 
     async def drain(self, *, patience_seconds: float) -> None:
-        """Wait until nothing waits; give up a store that is still unavailable after `patience_seconds`."""
+        """Wait until nothing waits; give up a store that is still unavailable after `patience_seconds`.
+
+        One that does not even answer by then will answer when it is closed.
+        """
         while (working := self._working) is not None:
             await asyncio.wait({working}, timeout=max(patience_seconds, self._retry_seconds))
-            if self._trouble is not None and not working.done():
+            if not working.done():
+                is_silent = self._trouble is None
                 self._given_up.set()
+                if is_silent:
+                    return
 
     async def _work(self) -> None:
         pause = self._retry_seconds

@@ -1,7 +1,7 @@
 """Lease keeping: the worker's session stays alive, and runs of dead sessions are freed.
 
 The time of a renewal is taken before the call, and trust ends before the lease does: a worker whose renewals fail for
-longer than its lease drops its runs by itself, whatever the store thinks (river, leadership).
+longer than its lease, or do not come back, drops its runs by itself, whatever the store thinks (river, leadership).
 """
 
 import asyncio
@@ -34,17 +34,22 @@ class LeaseKeeper:
         while True:
             await asyncio.sleep(self._pause_seconds)
             asked_at = worker.loop.time()
+            trusted_until = renewed_at + self._lease_seconds - self._pause_seconds
             try:
-                if await worker.store.renew_lease(now=worker.clock.now()):
-                    renewed_at = asked_at
-                else:
-                    # The store has given the runs back and begun a new lease; what is due is claimed like anybody's.
-                    worker.drop_all("the lease had passed before it was renewed")
-                    renewed_at = worker.loop.time()
-                    worker.claims.wake()
-                if await worker.store.free_expired(now=worker.clock.now()):
-                    worker.claims.wake()
+                async with asyncio.timeout_at(max(trusted_until, asked_at + self._pause_seconds)):
+                    if await worker.store.renew_lease(now=worker.clock.now()):
+                        renewed_at = asked_at
+                    else:
+                        # The store has given the runs back and begun a new lease; who is due is claimed anew.
+                        worker.drop_all("the lease had passed before it was renewed")
+                        renewed_at = worker.loop.time()
+                        worker.claims.wake()
+                    if await worker.store.free_expired(now=worker.clock.now()):
+                        worker.claims.wake()
             except Exception as error:
-                _logger.warning("renewing the lease failed: %s", error, exc_info=not isinstance(error, StoreError))
-                if worker.loop.time() - renewed_at + self._pause_seconds > self._lease_seconds:
+                _logger.warning("renewing the lease failed: %r", error, exc_info=not isinstance(error, _EXPECTED))
+                if worker.loop.time() - renewed_at + self._pause_seconds >= self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
+
+
+_EXPECTED = (StoreError, TimeoutError)

@@ -6,8 +6,11 @@ row is deleted by the transition that records its message, so each is consumed o
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from perdure.errors import (
     PerdureError,
@@ -31,6 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["Mail", "refusal"]
 
 
+class Loading(msgspec.Struct, eq=False):
+    """One loading of a run, and whether there were news of the run since it began."""
+
+    run_key: RunKey
+    has_news: bool = False
+
+
 class Mail:
     """Delivers messages for one worker."""
 
@@ -38,7 +48,7 @@ class Mail:
         """Serve `worker`."""
         self._worker = worker
         self._reading: set[asyncio.Task[None]] = set()
-        self._loading: dict[RunKey, bool] = {}
+        self._loading: list[Loading] = []
 
     async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
         """Bring a client's message to a run; return when it is durable.
@@ -89,17 +99,23 @@ class Mail:
     @property
     def loading(self) -> frozenset[RunKey]:
         """The runs that are being loaded."""
-        return frozenset(self._loading)
+        return frozenset(loading.run_key for loading in self._loading)
 
-    def begin_loading(self, run_key: RunKey) -> None:
-        """Note that this worker loads a run and will read its inbox; news of it that come meanwhile are kept."""
-        self._loading[run_key] = False
+    @contextmanager
+    def while_loading(self, run_key: RunKey) -> Iterator[None]:
+        """Keep news of a run that come while it is loaded: its inbox is read once more in the end.
 
-    def end_loading(self, run_key: RunKey) -> None:
-        """Read the inbox of a run once more if there were news of it while it was loaded."""
-        run = self._worker.active.get(run_key)
-        if self._loading.pop(run_key, False) and run is not None:
-            self.read_inbox_of(run)
+        A run that was lost and claimed again may be loaded twice at a time.
+        """
+        loading = Loading(run_key)
+        self._loading.append(loading)
+        try:
+            yield
+        finally:
+            self._loading.remove(loading)
+            run = self._worker.active.get(run_key)
+            if loading.has_news and run is not None:
+                self.read_inbox_of(run)
 
     def news_of(self, target: RunKey | RunRef) -> None:
         """See to it that a message in a run's inbox is taken out: by this worker, or by whoever claims the run."""
@@ -109,9 +125,9 @@ class Mail:
             return
         if not isinstance(target, RunRef) and target in self._worker.endings.parked:
             self._spawn(end_parked(self._worker, target))
-        for run_key in self._loading:
-            if isinstance(target, RunRef) or target == run_key:
-                self._loading[run_key] = True
+        for loading in self._loading:
+            if isinstance(target, RunRef) or target == loading.run_key:
+                loading.has_news = True
         self._worker.claims.wake()
 
     def read_inbox_of(self, run: ActiveRun) -> None:

@@ -215,9 +215,10 @@ async def test_nobody_comes_in_between_while_an_outcome_is_told_by_an_event(tmp_
     path = tmp_path / "unknown.db"
     newcomer = SqliteStore(path, settings=SqliteSettings(lock_patience_seconds=0.01))
     async with opened(path, disk) as session:
+        await session.store.find(RunRef(id="none"))
         disk.plan("sync log", first=1, length=10_000)
         committing = asyncio.ensure_future(session.create("run"))
-        await disk.has_failed(2)
+        await disk.has_failed(4)
         with pytest.raises(StoreLockedError):
             await StoreSession(newcomer).open(name="newcomer", lease_seconds=30)
         disk.heal()
@@ -241,6 +242,23 @@ async def test_a_transaction_is_not_told_by_an_event_that_was_taken_back(tmp_pat
         assert isinstance(answers[0], InternalError)
         assert answers[1] == [Applied(taken)], "the delivery is in the file, whatever became of the other call"
         assert len(await session.store.read_inbox(taken)) == 1
+
+
+async def test_a_log_whose_lock_fails_is_copied_another_time(
+    tmp_path: Path, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask = FileLock.wait_exclusive
+
+    def fail_without_patience(lock: FileLock, *, patience_seconds: float) -> bool:
+        if not patience_seconds:
+            message = "no locks available"
+            raise OSError(message)
+        return ask(lock, patience_seconds=patience_seconds)
+
+    monkeypatch.setattr(FileLock, "wait_exclusive", fail_without_patience)
+    async with opened(tmp_path / "perdure.db", disk) as session:
+        assert all((await commit_many(session, tmp_path / "perdure.db", commits=30)).values())
+    assert "could not be copied into it, and is kept: no locks available" in caplog.text
 
 
 async def test_an_error_of_one_caller_harms_no_other_of_the_same_transaction(tmp_path: Path, disk: FaultyDisk) -> None:

@@ -166,11 +166,14 @@ class Writer:
 
     def _copy_log(self) -> None:
         """Copy the log into the database, unless another process has its turn: then there is a next time."""
-        if self._lock.wait_exclusive(patience_seconds=0):
-            try:
-                self._database.copy_log()
-            finally:
-                self._lock.unlock()
+        try:
+            if self._lock.wait_exclusive(patience_seconds=0):
+                try:
+                    self._database.copy_log()
+                finally:
+                    self._lock.unlock()
+        except OSError as error:
+            _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self._path, error)
 
     def _abandon(self, error: Exception) -> PerdureError:
         """Undo a transaction that met an error before COMMIT: nothing of it can be in the file."""
