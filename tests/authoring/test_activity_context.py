@@ -30,7 +30,7 @@ class Observed:
             idempotency_key="1-3",
             fencing_token=1,
             scheduled_at=datetime(2026, 1, 1, tzinfo=UTC),
-            heartbeat_details=self._details,
+            heartbeat_payload=self._details,
         )
 
     def beat(self, details: Payload) -> None:

@@ -7,7 +7,7 @@ that is set there. Outside an activity it raises; `heartbeat` is then a no-op, s
 from asyncio import CancelledError
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -18,13 +18,17 @@ from perdure.kernel.payload import NULL, Payload
 __all__ = ["Attempt", "current_attempt", "heartbeat", "running_attempt"]
 
 
+T = TypeVar("T")
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try of an activity, as its function sees it.
 
     `run_id`, `workflow`: whose call it is. `activity`: its own name. `attempt`: number of this try, from 1.
     `idempotency_key`: the same for all tries of this call and for no other call: hand it to services that can tell a
     repetition. `fencing_token`: grows whenever another worker takes the run over. `scheduled_at`: when workflow code
-    called. `heartbeat_details`: what the last heartbeat of an earlier try said, JSON null if none did.
+    called. `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said; `last_heartbeat`
+    decodes it.
     """
 
     run_id: str
@@ -36,13 +40,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     fencing_token: int
     scheduled_at: datetime
-    heartbeat_details: Payload = NULL
+    heartbeat_payload: Payload = NULL
 
-    def last_heartbeat(self, type: type[Any] | Any = Any) -> Any:  # noqa: ANN401 - what `type` says
+    @overload
+    def last_heartbeat(self, type: type[T]) -> T | None: ...
+    @overload
+    def last_heartbeat(self, type: object = Any) -> Any: ...  # noqa: ANN401 - what `type` says
+    def last_heartbeat(self, type: object = Any) -> Any:
         """Return the details of the last heartbeat of an earlier try, as `type`; None if there were none."""
-        if self.heartbeat_details == NULL:
+        if self.heartbeat_payload == NULL:
             return None
-        return decode_value(self.heartbeat_details, type, subject=f"heartbeat of {self.activity}")
+        return decode_value(self.heartbeat_payload, type, subject=f"heartbeat of {self.activity}")
 
 
 class RunningAttempt(Protocol):

@@ -67,7 +67,7 @@ class RunningCall(msgspec.Struct, eq=False):
             idempotency_key=key,
             fencing_token=call.fencing_token,
             scheduled_at=timestamp_to_datetime(call.scheduled_at),
-            heartbeat_details=call.heartbeat,
+            heartbeat_payload=call.heartbeat,
         )
 
     def begin(self) -> None:
