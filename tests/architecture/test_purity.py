@@ -10,7 +10,7 @@ import pytest
 
 from tests.architecture.repository import PACKAGE, imported_modules, parsed, python_files, relative
 
-PURE_ROOMS = ("kernel", "scheduling", "resilience", "models", "analysis")
+PURE_ROOMS = ("kernel", "scheduling", "resilience", "models", "analysis", "linting")
 
 IMPURE_MODULES = frozenset({
     "apsw",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -47,7 +47,7 @@ def make_application() -> App:
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
     )
-    for command in (demo, list_, show, history, signal, cancel, doctor):
+    for command in (demo, list_, show, history, signal, cancel, doctor, lint):
         application.command(command, name=command.__name__.rstrip("_"))
     return application
 
@@ -214,3 +214,26 @@ def doctor(*, database: DatabaseArguments = _HERE, json: Json = False) -> int:
     from perdure.cli.examination import examine
 
     return asyncio.run(examine(database.place(), as_json=json))
+
+
+def lint(
+    paths: Annotated[list[Path] | None, Parameter(name="PATHS", help="Files and folders; `.` otherwise.")] = None,
+    /,
+    *,
+    select: Annotated[
+        list[str] | None, Parameter(help="Only rules whose codes begin so; may be repeated.", negative="")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, Parameter(help="Not the rules whose codes begin so; may be repeated.", negative="")
+    ] = None,
+    form: Annotated[
+        Literal["text", "ruff", "json", "github", "sarif"], Parameter(name="--format", help="How findings are printed.")
+    ] = "text",
+    explain: Annotated[str | None, Parameter(help="Explain a rule by its code, or list `all`; check nothing.")] = None,
+) -> int:
+    """Find what workflow code does that does not replay: clocks, chance, files, threads, forgotten awaits and more."""
+    from perdure.cli import linting
+
+    if explain is not None:
+        return linting.explain(explain)
+    return linting.lint(paths or [Path()], select=select or [], ignore=ignore or [], form=form)

@@ -1,0 +1,48 @@
+"""The pytest plugin: ``pytest --perdure-lint src`` adds a test that fails with what the linter finds there.
+
+pytest loads it by itself where perdure is installed; it imports nothing of Perdure until it is asked for.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option."""
+    group = parser.getgroup("perdure")
+    group.addoption(
+        "--perdure-lint",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="check the workflow code of a file or folder for what does not replay; may be given several times",
+    )
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add a test for each path."""
+    items.extend(_Lint.from_parent(session, name=f"perdure lint {path}", path_checked=path) for path in _paths(config))
+
+
+def _paths(config: pytest.Config) -> Iterator[str]:
+    yield from config.getoption("perdure_lint")
+
+
+class _Lint(pytest.Item):
+    def __init__(self, *, path_checked: str, **others: object) -> None:
+        super().__init__(**others)  # type: ignore[arg-type]  # what pytest itself passes on
+        self._path_checked = path_checked
+
+    def runtest(self) -> None:
+        from perdure.testing.linting import assert_deterministic  # noqa: PLC0415 - only for who asks
+
+        assert_deterministic(self._path_checked)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:  # type: ignore[override]  # a text will do
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[str, int | None, str]:
+        return self._path_checked, None, self.name

@@ -1,0 +1,116 @@
+"""The linter on files: what is read, what the project says, and how little is found that is right as it is."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from perdure.errors import InvalidArgumentError
+from perdure.linting import RULES
+from perdure.testing.linting import Choice, assert_deterministic, lint_paths
+from tests.linting.rules_page import PAGE, whole_page
+
+ROOT = Path(__file__).resolve().parents[2]
+BAD = "import time\n\nfrom perdure import workflow\n\n\n@workflow\nasync def w(ctx):\n    return time.time()\n"
+
+# Workflows of tests that do on purpose what a rule forbids: each is a true finding.
+ON_PURPOSE = {
+    ("src/perdure/torture/simulation/workloads/control.py", "PDR501"),
+    ("tests/journeys/test_client.py", "PDR406"),
+    ("tests/journeys/test_endings.py", "PDR501"),
+    ("tests/journeys/test_options.py", "PDR501"),
+    ("tests/kernel/test_coroutine_program.py", "PDR501"),
+    ("tests/kernel/test_journal.py", "PDR501"),
+}
+
+
+def test_nothing_is_found_in_the_examples() -> None:
+    assert_deterministic(ROOT / "examples", choice=Choice())
+
+
+def test_nothing_is_found_in_hundreds_of_workflows_but_what_they_do_on_purpose() -> None:
+    paths = [ROOT / "tests", ROOT / "src", ROOT / "bench"]
+    found = {(Path(each.path).relative_to(ROOT).as_posix(), each.code) for each in lint_paths(paths, choice=Choice())}
+    assert found - ON_PURPOSE == set()
+
+
+def test_every_kind_of_mistake_is_found_when_it_is_planted_into_the_example(tmp_path: Path) -> None:
+    source = (ROOT / "examples" / "order_processing" / "workflow.py").read_text("utf-8")
+    place = '        async with ctx.stage("verify"):\n'
+    assert source.count(place) == 1
+    chance = random.Random(7)
+    for code, mistake in MISTAKES.items():
+        planted = source.replace(place, f"        {mistake}\n{place}")
+        file = tmp_path / f"{code}_{chance.randrange(10**6)}.py"
+        file.write_text(IMPORTS + planted)
+        assert [each.code for each in lint_paths([file], choice=Choice())] == [code]
+
+
+IMPORTS = """
+import datetime, gc, logging, os, platform, random, secrets, socket, sqlite3, subprocess, sys, threading, time, uuid
+from perdure import Engine, heartbeat
+SEEN = []
+"""
+MISTAKES = {
+    "PDR101": "at = datetime.datetime.now(datetime.UTC)",
+    "PDR102": "number = random.random()",
+    "PDR103": "token = secrets.token_hex()",
+    "PDR104": "key = uuid.uuid4()",
+    "PDR105": "home = os.environ.get('HOME')",
+    "PDR106": "text = open('orders.txt')",
+    "PDR107": "connection = socket.create_connection(('shop', 80))",
+    "PDR108": "database = sqlite3.connect('shop.db')",
+    "PDR109": "subprocess.check_call(['true'])",
+    "PDR110": "lock = threading.Lock()",
+    "PDR111": "time.sleep(1)",
+    "PDR113": "name = platform.node()",
+    "PDR114": "print(order)",
+    "PDR115": "logging.getLogger('shop').info('order')",
+    "PDR116": "at = time.localtime(0)",
+    "PDR201": "carriers = list({'dhl', 'ups'})",
+    "PDR202": "number = hash(order.id)",
+    "PDR203": "gc.collect()",
+    "PDR302": "SEEN.append(order)",
+    "PDR304": "total = eval('1 + 1')",
+    "PDR401": "ctx.sleep(1)",
+    "PDR404": "engine = Engine('memory:')",
+    "PDR405": "heartbeat()",
+    "PDR503": "sys.exit(1)",
+}
+
+
+def test_the_project_says_which_rules_and_files_count(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "orders.py").write_text(BAD)
+    (tmp_path / "shop" / "legacy").mkdir()
+    (tmp_path / "shop" / "legacy" / "old.py").write_text(BAD)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "other.py").write_text(BAD)
+    assert [each.code for each in lint_paths([tmp_path])] == ["PDR101", "PDR101"]
+    (tmp_path / "pyproject.toml").write_text('[tool.perdure.lint]\nexclude = ["legacy/"]\n')
+    assert [Path(each.path).name for each in lint_paths([tmp_path / "shop"])] == ["orders.py"]
+    (tmp_path / "pyproject.toml").write_text('[tool.perdure.lint]\nignore = ["PDR1"]\n')
+    assert lint_paths([tmp_path]) == []
+    for wrong, says in (('ignores = ["PDR1"]', "there is no 'ignores'"), ("ignore = 5", "Expected `array`")):
+        (tmp_path / "pyproject.toml").write_text(f"[tool.perdure.lint]\n{wrong}\n")
+        with pytest.raises(InvalidArgumentError, match=says):
+            lint_paths([tmp_path])
+
+
+def test_a_path_without_python_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="there is no file or folder"):
+        lint_paths([tmp_path / "missing"])
+    with pytest.raises(InvalidArgumentError, match="there is no Python file"):
+        lint_paths([tmp_path])
+
+
+def test_a_failed_check_shows_every_finding(tmp_path: Path) -> None:
+    file = tmp_path / "orders.py"
+    file.write_text(BAD)
+    with pytest.raises(AssertionError, match=r"orders\.py:8:12: PDR101 wall-clock: time\.time \(in workflow w\)"):
+        assert_deterministic(file)
+
+
+def test_the_reference_shows_every_rule() -> None:
+    assert PAGE.read_text(encoding="utf-8") == whole_page(), "run: uv run python -m tests.linting.rules_page"
+    assert all(f"### {code} " in whole_page() for code in RULES)
