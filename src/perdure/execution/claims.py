@@ -51,6 +51,7 @@ class RunClaims:
         self.is_starved = False
         self.pause_after_failure_seconds = _PAUSE_AFTER_FAILURE_SECONDS
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_rings_at = 0.0
 
     def wake(self) -> None:
         """Look for due runs soon."""
@@ -209,11 +210,13 @@ class RunClaims:
 
     def _wake_after(self, seconds: float) -> None:
         loop = self._worker.loop
+        rings_at = loop.time() + seconds
         if self._timer is not None:
-            if not self._timer.cancelled() and self._timer.when() <= loop.time() + seconds:
+            if not self._timer.cancelled() and self._timer_rings_at <= rings_at:
                 return
             self._timer.cancel()
         self._timer = loop.call_later(seconds, self._timer_due)
+        self._timer_rings_at = rings_at
 
     def _timer_due(self) -> None:
         self._timer = None

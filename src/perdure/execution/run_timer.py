@@ -14,13 +14,14 @@ _LONGEST_SECONDS = 24 * 3600.0
 class RunTimer:
     """Calls back when a moment of the store's clock has come."""
 
-    __slots__ = ("_at", "_handle", "_loop")
+    __slots__ = ("_at", "_handle", "_loop", "_rings_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Arm nothing yet."""
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
         self._at: Timestamp | None = None
+        self._rings_at = 0.0
 
     def arm(self, wake_at: Timestamp | None, now: Timestamp, ring: Callable[[], None]) -> None:
         """Call `ring` at `wake_at` instead of what was asked for before; None: never.
@@ -30,7 +31,7 @@ class RunTimer:
         """
         handle = self._handle
         if handle is not None:
-            if wake_at == self._at and not handle.cancelled() and handle.when() > self._loop.time():
+            if wake_at == self._at and not handle.cancelled() and self._rings_at > self._loop.time():
                 return
             self.cancel()
         self._at = wake_at
@@ -38,6 +39,7 @@ class RunTimer:
             ring()
         elif wake_at is not None:
             delay = min((wake_at - now) / MICROSECONDS_PER_SECOND, _LONGEST_SECONDS)
+            self._rings_at = self._loop.time() + delay  # kept here: uvloop's handles of short delays do not know it
             self._handle = self._loop.call_later(delay, ring)
 
     def cancel(self) -> None:
