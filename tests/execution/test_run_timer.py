@@ -16,12 +16,9 @@ class Calls:
         self.delays: list[float] = []
         self.loop = asyncio.get_running_loop()
 
-    def time(self) -> float:
-        return self.loop.time()
-
-    def call_later(self, delay: float, callback: object) -> asyncio.TimerHandle:
+    def call_later(self, delay: float, *_callback: object) -> asyncio.TimerHandle:
         self.delays.append(delay)
-        return self.loop.call_later(delay, lambda: callback)
+        return self.loop.call_later(delay, lambda: None)
 
 
 def timer(calls: Calls) -> RunTimer:

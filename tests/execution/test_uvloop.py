@@ -4,7 +4,7 @@ import asyncio
 
 import uvloop
 
-from perdure import Context, Engine, activity, workflow
+from perdure import Context, Engine, Settings, activity, workflow
 from perdure.execution.run_timer import RunTimer
 from perdure.kernel.time import Timestamp
 
@@ -24,7 +24,7 @@ async def sleeping(ctx: Context, number: int) -> int:
 
 def test_runs_that_sleep_for_less_than_a_millisecond_end() -> None:
     async def run() -> list[int]:
-        async with Engine("memory:") as engine:
+        async with Engine("memory:", settings=Settings(idle_seconds=3_600.0)) as engine:
             runs = [await engine.start(sleeping, number) for number in range(40)]
             return [await each.result() for each in runs]
 
@@ -38,8 +38,8 @@ def test_a_timer_of_no_length_may_be_armed_again() -> None:
         for _ in range(2):
             timer.arm(Timestamp(100), Timestamp(0), rung.set)
         await rung.wait()
+        rung.clear()
         timer.arm(Timestamp(100), Timestamp(0), rung.set)
-        timer.cancel()
-        return rung.is_set()
+        return await rung.wait()
 
     assert uvloop.run(arm())

@@ -14,14 +14,13 @@ _LONGEST_SECONDS = 24 * 3600.0
 class RunTimer:
     """Calls back when a moment of the store's clock has come."""
 
-    __slots__ = ("_at", "_handle", "_loop", "_rings_at")
+    __slots__ = ("_at", "_handle", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Arm nothing yet."""
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
         self._at: Timestamp | None = None
-        self._rings_at = 0.0
 
     def arm(self, wake_at: Timestamp | None, now: Timestamp, ring: Callable[[], None]) -> None:
         """Call `ring` at `wake_at` instead of what was asked for before; None: never.
@@ -31,7 +30,7 @@ class RunTimer:
         """
         handle = self._handle
         if handle is not None:
-            if wake_at == self._at and not handle.cancelled() and self._rings_at > self._loop.time():
+            if wake_at == self._at:
                 return
             self.cancel()
         self._at = wake_at
@@ -39,11 +38,15 @@ class RunTimer:
             ring()
         elif wake_at is not None:
             delay = min((wake_at - now) / MICROSECONDS_PER_SECOND, _LONGEST_SECONDS)
-            self._rings_at = self._loop.time() + delay  # kept here: uvloop's handles of short delays do not know it
-            self._handle = self._loop.call_later(delay, ring)
+            self._handle = self._loop.call_later(delay, self._rung, ring)
 
     def cancel(self) -> None:
         """Call back no more."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+    def _rung(self, ring: Callable[[], None]) -> None:
+        # Not to be asked of the handle: uvloop's handles of short delays know no time, and its clock stands meanwhile.
+        self._handle = None
+        ring()
