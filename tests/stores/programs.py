@@ -28,8 +28,10 @@ from perdure.kernel.transition import (
     Stale,
     Write,
 )
+from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.store import ClaimedRun, InboxEntry, RunOrder, RunQuery, RunSummary
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
+from perdure.testing.store_conformance.agenda import agenda_entry
 from perdure.testing.store_conformance.harness import Held, creation, later, release, transition
 
 IDS = ("a", "b", "c\x00d", "c\x00", "é", "f", "g", "h")
@@ -77,6 +79,7 @@ VERBS = (
     "close",
     "query",
     "wake",
+    *["agenda"] * 3,
 )
 
 
@@ -102,6 +105,8 @@ class World:
         self.rows: dict[int, RunSummary] = {}
         self.unseen: set[int] = set()
         self.used = 0
+        self.versions: dict[str, RunKey | None] = {}
+        self.made: list[RunKey] = []
 
     async def open(self) -> None:
         self.observer = await self.harness.session("observer", lease_seconds=1e9)
@@ -175,6 +180,30 @@ class World:
             cursor = page.next_cursor
             if not cursor:
                 return pages, await store.count_runs(query)
+
+    async def agenda(self, draws: Draws) -> Observation:
+        """Change an entry, with runs and messages; at times from a version that has passed."""
+        store = draws.of(self.sessions).store
+        name = draws.of(("x", "y"))
+        known = self.versions.get(name)
+        expected = draws.of((known, known, known, None, self.keys[0]))
+        version = self.keys[-1 - len(self.made)]
+        self.made.append(version)
+        entry = agenda_entry(version, name, due_at=draws.of((self.now, None)), waits=draws.is_rare(), inputs=(b"[1]",))
+        batch = _Batch(self, draws.of(self.sessions), draws)
+        change = AgendaChange(
+            key=entry.key,
+            expected=expected,
+            entry=None if draws.is_rare() else entry,
+            creations=tuple(batch.some_creation() for _ in range(draws.below(3))),
+            deliveries=tuple(batch.some_delivery() for _ in range(draws.below(2))),
+        )
+        is_applied = await store.change_agenda(change)
+        if is_applied:
+            self.versions[name] = None if change.entry is None else version
+        entries = await self.observer.store.list_agenda(AgendaQuery(due_by=draws.of((None, self.now))))
+        seen = [(one.key, self.numbers[one.version], one.due_at, one.waits, one.inputs) for one in entries]
+        return is_applied, seen, await self.observer.store.next_agenda_at()
 
     async def wake(self, draws: Draws) -> Observation:
         workflows = frozenset(WORKFLOWS[: draws.of((2, 1))])
@@ -274,11 +303,11 @@ class _Batch:
         run = self._held()
         match kind:
             case "creation":
-                return self._creation()
+                return self.some_creation()
             case "delivery":
-                return self._delivery()
+                return self.some_delivery()
             case _ if run is None:
-                return self._delivery() if self.draws.below(2) else self._creation()
+                return self.some_delivery() if self.draws.below(2) else self.some_creation()
             case "release":
                 wake_at = self.draws.of((None, self.world.now, self._soon()))
                 return release(self._mistaken(run), wake_at=wake_at, now=self.world.now)
@@ -329,7 +358,7 @@ class _Batch:
             )
         )
 
-    def _creation(self, *, parent: Held | None = None, ref: RunRef | None = None) -> Creation:
+    def some_creation(self, *, parent: Held | None = None, ref: RunRef | None = None) -> Creation:
         draws, world = self.draws, self.world
         if ref is None:
             ref = RunRef(namespace=draws.of(NAMESPACES), id=draws.of(IDS), generation=self._generation())
@@ -356,7 +385,7 @@ class _Batch:
         return self.draws.of((1, 1, 2, 3))
 
     def _begin(self) -> Write:
-        begins = self._creation()
+        begins = self.some_creation()
         run = Held(
             run_key=begins.run_key,
             ref=begins.ref,
@@ -379,11 +408,11 @@ class _Batch:
         run = self._mistaken(known)
         events = draws.below(4)
         status = draws.of((RunStatus.RUNNING, RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.RUNNING, *RunStatus))
-        creations = [self._creation(parent=run) for _ in range(draws.of((0, 0, 0, 1, 2)))]
+        creations = [self.some_creation(parent=run) for _ in range(draws.of((0, 0, 0, 1, 2)))]
         moves_inbox_to = None
         if status is RunStatus.CONTINUED and draws.below(3):
             ref = msgspec.structs.replace(run.ref, generation=run.ref.generation + 1)
-            following = self._creation(ref=ref)
+            following = self.some_creation(ref=ref)
             creations.append(msgspec.structs.replace(following, request_id=""))
             moves_inbox_to = following.run_key
         self.advanced[world.numbers[known.run_key]] = self.advanced.get(world.numbers[known.run_key], 0) + events
@@ -395,7 +424,7 @@ class _Batch:
             priority=draws.of(tuple(Priority)),
             at=world.now,
             consumed=await self._consumed(run.run_key),
-            deliveries=[self._delivery() for _ in range(draws.of((0, 0, 1, 2)))],
+            deliveries=[self.some_delivery() for _ in range(draws.of((0, 0, 1, 2)))],
             creations=creations,
             labels=self._labels(),
             moves_inbox_to=moves_inbox_to,
@@ -410,7 +439,7 @@ class _Batch:
         entries = await self.world.observer.inbox(of)
         return [entry.position for entry in entries if self.draws.below(2)]
 
-    def _delivery(self) -> Delivery:
+    def some_delivery(self) -> Delivery:
         draws, world = self.draws, self.world
         ref = RunRef(namespace=draws.of(NAMESPACES), id=draws.of(IDS), generation=self._generation())
         return Delivery(

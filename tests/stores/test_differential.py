@@ -28,16 +28,20 @@ async def test_random_programs_have_the_same_outcomes_and_rows_in_memory_and_in_
 async def test_a_program_does_what_it_is_meant_to_do() -> None:
     """Guard against programs that only ever hear refusals: then the test above would compare nothing."""
     heard: list[str] = []
-    for seed in range(10):
+    for seed in range(60):
         harness = MemoryHarness()
         world = World(harness)
         await world.open()
         for step in program(seed):
             _, answer, _ = await world.do(step)
-            heard += [outcome[0] for outcome in answer] if step.verb == "commit" else [f"{step.verb} {bool(answer)}"]
+            if step.verb == "commit":
+                heard += [outcome[0] for outcome in answer]
+            else:
+                heard.append(f"{step.verb} {bool(answer[0] if step.verb == 'agenda' else answer)}")
         await harness.close()
     assert heard.count("applied") > len(heard) / 4
-    for rare in ("Stale", "Exists", "missing", "closed", "claim True", "renew False", "free True", "query True"):
+    rare_ones = ("Stale", "Exists", "missing", "closed", "claim True", "renew False", "free True", "query True")
+    for rare in (*rare_ones, "agenda True", "agenda False"):
         assert heard.count(rare) >= 5, rare
 
 

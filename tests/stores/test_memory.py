@@ -188,6 +188,7 @@ async def test_the_same_calls_make_the_same_tables() -> None:
         "inbox": 1,
         "requests": 1,
         "sessions": 0,
+        "agenda": 0,
     }
 
 

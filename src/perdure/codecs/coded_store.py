@@ -1,8 +1,9 @@
 """A store whose payloads pass codecs: encoded on their way in, decoded on their way out. Nobody else notices.
 
-Only records with payloads are touched: the events and messages of `commit`, `read_history` and `read_inbox`; everything
-else is the store's own. Large amounts of work are done in a thread; blobs are durable before the commit that names them
-begins, so a name in the database always has its blob. A commit that fails may leave blobs that nobody names.
+Only records with payloads are touched: the events and messages of `commit`, `read_history` and `read_inbox`, and the
+entries of the agenda; everything else is the store's own. Large amounts of work are done in a thread; blobs are durable
+before the commit that names them begins, so a name in the database always has its blob. A commit that fails may leave
+blobs that nobody names.
 
 **What cannot be read** (its key, codec or blob is missing) is an error that says why. A worker does not go on from such
 a value: the run is parked, and goes on where the key is. Tools that only show may have it left as it is recorded
@@ -26,6 +27,7 @@ from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import Message
 from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
 from perdure.kernel.transition import Creation, Delivery, Outcome, Release, Transition, Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.store import InboxEntry, RunStore
 
 __all__ = ["coded"]
@@ -73,6 +75,27 @@ class _CodedStore:
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
 
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """See `RunStore.change_agenda`."""
+        job = _Encoding(self._payloads)
+        return await self._store.change_agenda(await job.run(lambda: _change(job, change)))
+
+    async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
+        """See `RunStore.find_agenda`. Raises UnreadablePayloadError."""
+        entry = await self._store.find_agenda(key)
+        if entry is None:
+            return None
+        [decoded] = await self._decoded([entry])
+        return decoded
+
+    async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
+        """See `RunStore.list_agenda`. Raises UnreadablePayloadError."""
+        return await self._decoded(await self._store.list_agenda(query))
+
+    async def _decoded(self, entries: list[AgendaEntry]) -> list[AgendaEntry]:
+        job = _Decoding(self._payloads)
+        return await job.run(lambda: [_agenda_entry(job, entry) for entry in entries])
+
 
 # --- the records that hold payloads ------------------------------------------------------------------------------
 
@@ -95,6 +118,19 @@ def _write(job: "_Job", write: Write) -> Write:
             return _delivery(job, write)
         case Release():
             return write
+
+
+def _change(job: "_Job", change: AgendaChange) -> AgendaChange:
+    return msgspec.structs.replace(
+        change,
+        entry=None if change.entry is None else _agenda_entry(job, change.entry),
+        creations=tuple(_creation(job, creation) for creation in change.creations),
+        deliveries=tuple(_delivery(job, delivery) for delivery in change.deliveries),
+    )
+
+
+def _agenda_entry(job: "_Job", entry: AgendaEntry) -> AgendaEntry:
+    return job.pass_through(entry, lambda: f"the {entry.key.kind} {entry.key.namespace}/{entry.key.id}")
 
 
 def _creation(job: "_Job", creation: Creation) -> Creation:

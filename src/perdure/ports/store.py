@@ -23,6 +23,7 @@ from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, RunStatus, Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 
 __all__ = [
     "Changes",
@@ -114,11 +115,15 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """News of commits made by other processes. Empty `run_keys` with `everything` set means: look at all you watch."""
+    """News of commits made by other processes. Empty `run_keys` with `everything` set means: look at all you watch.
+
+    `agenda` says that entries of the agenda have changed.
+    """
 
     run_keys: frozenset[RunKey] = frozenset()
     ready: bool = False
     everything: bool = False
+    agenda: bool = False
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +199,25 @@ class RunStore(Protocol):
 
     async def count_runs(self, query: RunQuery) -> int:
         """Return how many runs match, regardless of limit and cursor."""
+        ...
+
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """Apply a change and return True once it is durable; False, and nothing is applied, if the version differs.
+
+        Raises a StoreError; then nothing was applied.
+        """
+        ...
+
+    async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
+        """Return an entry of the agenda."""
+        ...
+
+    async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
+        """Return one page of entries."""
+        ...
+
+    async def next_agenda_at(self) -> Timestamp | None:
+        """Return when the next entry comes due (possibly past), or None."""
         ...
 
     async def status(self) -> StoreStatus:

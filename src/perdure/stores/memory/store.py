@@ -14,6 +14,7 @@ from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.messages import decode_message
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunOrder, RunQuery, RunSummary, StoreStatus
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
@@ -205,6 +206,43 @@ class MemoryStore:
         """Return how many runs match. Complexity: linear in all runs."""
         await self._turn()
         return sum(1 for _ in self._matching(query))
+
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """Apply a change in one step. Raises StoreError after a crash; then nothing was applied."""
+        worker = self._alive().worker
+        writes: tuple[Write, ...] = (*change.creations, *change.deliveries)
+        prepared = [prepare(self.database, write) for write in writes]
+        if self._gate is None:
+            await asyncio.sleep(0)
+        else:
+            await self._gate.before(worker, writes)
+        session = self._alive()
+        if not self.database.agenda.accepts(change):
+            return False
+        news = News()
+        news.is_agenda = True
+        self.database.agenda.apply(change)
+        outcomes = [apply(self.database, session, one, news) for one in prepared]
+        publish(self.database, session, news)
+        if self._gate is not None:
+            await self._gate.after(worker, outcomes)
+            self._alive()
+        return True
+
+    async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
+        """Return an entry of the agenda."""
+        await self._turn()
+        return self.database.agenda.find(key)
+
+    async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
+        """Return one page of entries. Complexity: linear in all."""
+        await self._turn()
+        return self.database.agenda.page(query)
+
+    async def next_agenda_at(self) -> Timestamp | None:
+        """Return when the next entry comes due."""
+        await self._turn()
+        return self.database.agenda.next_at()
 
     async def status(self) -> StoreStatus:
         """Return the sizes of the tables. Bytes are those of events and messages."""

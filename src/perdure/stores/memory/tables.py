@@ -12,6 +12,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Changes, RunSummary
+from perdure.stores.memory.agenda import Agenda
 
 __all__ = ["Entry", "MemoryDatabase", "News", "Run", "Session", "give_back", "publish", "summarise", "wake"]
 
@@ -28,6 +29,7 @@ class MemoryDatabase:
         self.message_ids: dict[tuple[RunKey, str], int] = {}
         self.sessions: dict[WorkerId, Session] = {}
         self.waiting: dict[RunKey, Run] = {}
+        self.agenda = Agenda()
         self.next_run_key = count(1).__next__
         self.next_position = count(1).__next__
         self.next_worker = count(1).__next__
@@ -65,6 +67,7 @@ class MemoryDatabase:
                 }
                 for _, session in sorted(self.sessions.items())
             ],
+            "agenda": self.agenda.dump(),
         }
 
     def latest(self, ref: RunRef) -> "Run | None":
@@ -118,13 +121,17 @@ class Session(msgspec.Struct, kw_only=True):
 
 
 class News:
-    """What a call changed that other sessions may want to hear of; `is_ready`: some run may be claimed."""
+    """What a call changed that other sessions may want to hear of.
 
-    __slots__ = ("is_ready", "run_keys")
+    `is_ready`: some run may be claimed. `is_agenda`: the agenda has changed.
+    """
+
+    __slots__ = ("is_agenda", "is_ready", "run_keys")
 
     def __init__(self) -> None:
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.is_agenda = False
 
 
 def wake(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:
@@ -145,8 +152,8 @@ def give_back(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> 
 def publish(database: MemoryDatabase, origin: "Session | None", news: News) -> None:
     """Tell all other living sessions, each in a turn of the loop of its own."""
     listeners = [other for other in database.sessions.values() if other is not origin and not other.is_dead]
-    if listeners and news.run_keys:
-        changes = Changes(run_keys=frozenset(news.run_keys), ready=news.is_ready)
+    if listeners and (news.run_keys or news.is_agenda):
+        changes = Changes(run_keys=frozenset(news.run_keys), ready=news.is_ready, agenda=news.is_agenda)
         loop = asyncio.get_running_loop()
         for listener in listeners:
             loop.call_soon(_tell, listener, changes)

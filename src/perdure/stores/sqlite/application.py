@@ -28,7 +28,7 @@ from perdure.stores.sqlite.encoding import (
 )
 from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News, Segment
 
-__all__ = ["Call", "Commit", "Job", "apply_jobs"]
+__all__ = ["Call", "Commit", "Job", "apply_alone", "apply_jobs"]
 
 
 class Commit:
@@ -121,7 +121,7 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
             continue
         connection.execute("SAVEPOINT job")
         try:
-            job.result = [_apply_alone(connection, write, known=known, news=news) for write in job.writes]
+            job.result = [apply_alone(connection, write, known=known, news=news) for write in job.writes]
         except (apsw.ConstraintError, InternalError) as error:
             connection.execute("ROLLBACK TO job")
             job.error = InternalError(f"the database's rows contradict a write: {error}. Please report this.")
@@ -129,7 +129,8 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
     news.witness = []
 
 
-def _apply_alone(connection: apsw.Connection, write: EncodedWrite, *, known: KnownRuns, news: News) -> Outcome:
+def apply_alone(connection: apsw.Connection, write: EncodedWrite, *, known: KnownRuns, news: News) -> Outcome:
+    """Apply one write in a savepoint. Raises InternalError for one that contradicts the tables."""
     if isinstance(write, EncodedTransition) and write.creations:
         write = _without_taken_children(connection, write)
     segment = Segment(known=known, news=news, is_exact=True)

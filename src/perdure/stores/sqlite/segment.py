@@ -44,18 +44,20 @@ class MismatchError(Exception):
 class News:
     """What a transaction did that other processes may wait for.
 
-    `witness` is the key of an event that it added, if any: where the event is, the transaction is.
+    `witness` is the key of an event that it added, if any: where the event is, the transaction is. `is_agenda` says
+    that the agenda has changed.
     """
 
     def __init__(self) -> None:
         """Begin with no news."""
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.is_agenda = False
         self.witness: list[Column] = []
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
-        return self.is_ready or bool(self.run_keys)
+        return self.is_ready or self.is_agenda or bool(self.run_keys)
 
 
 class Segment:

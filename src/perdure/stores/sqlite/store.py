@@ -12,9 +12,10 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunQuery, RunSummary, StoreStatus
-from perdure.stores.sqlite import reads
+from perdure.stores.sqlite import agenda, reads
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
@@ -178,6 +179,22 @@ class SqliteStore:
     async def count_runs(self, query: RunQuery) -> int:
         """Return how many runs match."""
         return await self._browsing().ask(lambda connection: reads.count_runs(connection, query))
+
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """Apply a change in one transaction; False if its version has passed. See the port."""
+        return await self._writing().call(agenda.changing(change, owner=self._session_id()))
+
+    async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
+        """Return an entry of the agenda."""
+        return await self._reading().ask(lambda connection: agenda.find_agenda(connection, key))
+
+    async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
+        """Return one page of entries."""
+        return await self._reading().ask(lambda connection: agenda.list_agenda(connection, query))
+
+    async def next_agenda_at(self) -> Timestamp | None:
+        """Return when the next entry comes due."""
+        return await self._reading().ask(agenda.next_agenda_at)
 
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""

@@ -17,6 +17,7 @@ such a test says its reading in its name.
 """
 
 from perdure.testing.store_conformance.advancing import AdvancingConformance
+from perdure.testing.store_conformance.agenda import AgendaConformance
 from perdure.testing.store_conformance.claiming import ClaimingConformance
 from perdure.testing.store_conformance.continuing import ContinuingConformance
 from perdure.testing.store_conformance.creating import CreatingConformance
@@ -38,5 +39,6 @@ class StoreConformance(
     SessionsConformance,
     ReadingConformance,
     ListingConformance,
+    AgendaConformance,
 ):
     """Everything a store must do."""

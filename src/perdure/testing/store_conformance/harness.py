@@ -171,6 +171,13 @@ class StoreSession:
                 self._heard.clear()
                 await self._heard.wait()
 
+    async def hear_of_agenda(self) -> None:
+        """Wait until the store has told that the agenda changed."""
+        async with asyncio.timeout(_HEARING_SECONDS):
+            while not any(news.everything or news.agenda for news in self.changes):
+                self._heard.clear()
+                await self._heard.wait()
+
     def _hear(self, changes: Changes) -> None:
         self.changes.append(changes)
         self._heard.set()

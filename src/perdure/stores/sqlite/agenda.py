@@ -1,0 +1,90 @@
+"""The agenda in SQLite: a change is a function of the connection, run in the writer's transaction."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from perdure.errors import HistoryError
+from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.payload import Payload
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.stores.sql import agenda as statements
+from perdure.stores.sqlite.application import apply_alone
+from perdure.stores.sqlite.encoding import Column, encode_write
+from perdure.stores.sqlite.segment import News
+
+__all__ = ["changing", "find_agenda", "list_agenda", "next_agenda_at"]
+
+# Any in this file: a row holds what SQLite found, which the records give its types.
+
+
+def changing(change: AgendaChange, *, owner: WorkerId) -> Callable[[apsw.Connection, News], bool]:
+    """Return what applies a change, encoded now, on the caller's thread."""
+    given: tuple[Write, ...] = (*change.creations, *change.deliveries)
+    writes = [encode_write(write, owner=owner) for write in given]
+    key = (change.key.namespace, change.key.kind, change.key.id)
+    row = None if change.entry is None else _row(change.entry)
+
+    def apply(connection: apsw.Connection, news: News) -> bool:
+        found = connection.execute(statements.AGENDA_VERSION, key).get
+        if found != change.expected:
+            return False
+        if row is None:
+            connection.execute(statements.DELETE_AGENDA, key)
+        else:
+            connection.execute(statements.PUT_AGENDA, row)
+        of_runs = News()
+        for write in writes:
+            apply_alone(connection, write, known={}, news=of_runs)
+        # Not its witness: an event that a refusal took back would be none.
+        news.run_keys |= of_runs.run_keys
+        news.is_ready |= of_runs.is_ready
+        news.is_agenda = True
+        return True
+
+    return apply
+
+
+def find_agenda(connection: apsw.Connection, key: AgendaKey) -> AgendaEntry | None:
+    """Return an entry. Raises HistoryError for a row that cannot be read."""
+    row = connection.execute(statements.FIND_AGENDA, (key.namespace, key.kind, key.id)).get
+    return None if row is None else _entry(row)
+
+
+def list_agenda(connection: apsw.Connection, query: AgendaQuery) -> list[AgendaEntry]:
+    """Return one page. Raises HistoryError for a row that cannot be read."""
+    return [_entry(row) for row in connection.execute(*statements.listing_agenda(query))]
+
+
+def next_agenda_at(connection: apsw.Connection) -> Timestamp | None:
+    """Return the earliest time at which an entry is due."""
+    found: int | None = connection.execute(statements.NEXT_AGENDA).get
+    return None if found is None else Timestamp(found)
+
+
+def _row(entry: AgendaEntry) -> tuple[Column, ...]:
+    key = entry.key
+    inputs = msgspec.json.encode(entry.inputs).decode()
+    return (key.namespace, key.kind, key.id, entry.version, entry.due_at, int(entry.waits), entry.data, inputs)
+
+
+def _entry(row: tuple[Any, ...]) -> AgendaEntry:
+    namespace, kind, name, version, due_at, waits, data, inputs = row
+    try:
+        return AgendaEntry(
+            key=AgendaKey(kind=kind, namespace=namespace, id=name),
+            version=RunKey(version),
+            due_at=None if due_at is None else Timestamp(due_at),
+            waits=bool(waits),
+            data=data,
+            inputs=_INPUTS.decode(inputs),
+        )
+    except msgspec.DecodeError as error:
+        raise HistoryError(f"the {kind} {namespace}/{name} cannot be read: {error}") from error
+
+
+_INPUTS: Final[msgspec.json.Decoder[tuple[Payload, ...]]] = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
