@@ -46,6 +46,8 @@ __all__ = [
     "RunFailedError",
     "RunNotFoundError",
     "RunTerminatedError",
+    "ScheduleExistsError",
+    "ScheduleNotFoundError",
     "SchemaTooNewError",
     "StaleLeaseError",
     "StateError",
@@ -219,6 +221,14 @@ class RunNotFoundError(StateError):
 
 class RunExistsError(StateError):
     """A run of this id exists already and the caller asked for that to be an error."""
+
+
+class ScheduleNotFoundError(StateError):
+    """No schedule of this id exists in the namespace."""
+
+
+class ScheduleExistsError(StateError):
+    """A schedule of this id exists already."""
 
 
 class RunClosedError(StateError):

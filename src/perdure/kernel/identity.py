@@ -1,10 +1,11 @@
 """The names of things: runs, workers, operations. All are plain values; NewTypes keep them from being mixed up."""
 
+import hashlib
 from typing import NewType
 
 import msgspec
 
-__all__ = ["DEFAULT_NAMESPACE", "FencingToken", "Operation", "RunKey", "RunRef", "WorkerId"]
+__all__ = ["DEFAULT_NAMESPACE", "FencingToken", "Operation", "RunKey", "RunRef", "WorkerId", "seed_of"]
 
 RunKey = NewType("RunKey", int)
 """The store's own key of one generation of one run. Opaque; unique in a store for ever."""
@@ -32,3 +33,9 @@ class RunRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Render as ``namespace/id`` with the generation where it is not the first."""
         suffix = f"#{self.generation}" if self.generation > 1 else ""
         return f"{self.namespace}/{self.id}{suffix}"
+
+
+def seed_of(ref: RunRef) -> int:
+    """Return a 63-bit seed that only depends on the run's name."""
+    text = f"{ref.namespace}\0{ref.id}\0{ref.generation}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

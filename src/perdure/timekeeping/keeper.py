@@ -1,0 +1,187 @@
+"""The keeper: looks at what the agenda has due, decides, and commits what follows together with the changed entry.
+
+Every process that works has one. They need not know of each other: a change that was decided from a version of the
+entry that has passed is refused by the store, and the loser looks again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from perdure.errors import PerdureError, StoreError
+from perdure.kernel.events import Event
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.ports.agenda import AgendaEntry, AgendaQuery
+from perdure.ports.clock import Clock
+from perdure.ports.store import Changes, RunStore
+
+__all__ = ["Host", "Keeper", "Outlook"]
+
+_logger = logging.getLogger("perdure.timekeeping")
+
+_PAGE: Final = 100
+_PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 24 * 3600.0
+
+
+class Host(Protocol):
+    """What the keeper needs from the worker around it."""
+
+    @property
+    def store(self) -> RunStore:
+        """The store."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
+
+    def hear(self, changes: Changes) -> None:
+        """Take note of runs that this process has just changed in the store: others hear of them by themselves."""
+        ...
+
+    def closing(self, run_key: RunKey) -> "asyncio.Future[Event | None]":
+        """Return a future for the end of a run; None says: look into the store again."""
+        ...
+
+    def stop_waiting(self, run_key: RunKey, future: "asyncio.Future[Event | None]") -> None:
+        """Forget a future of `closing`."""
+        ...
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """What a settled entry waits for: the ends of these runs."""
+
+    run_refs: tuple[RunRef, ...] = ()
+
+
+Settle = Callable[[Host, AgendaEntry], Awaitable[Outlook | None]]
+"""Does what an entry has due. None: the entry has changed meanwhile, and must be read again."""
+
+
+class Keeper:
+    """Keeps the agenda for one process."""
+
+    def __init__(self, host: Host, kinds: Mapping[str, Settle]) -> None:
+        """Keep entries of these kinds; others are left to processes that know them."""
+        self._host: Final = host
+        self._kinds: Final = kinds
+        self._wake: Final = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watches: Final[dict[RunRef, asyncio.Task[None]]] = {}
+
+    def wake(self) -> None:
+        """Look at the agenda soon."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Set no more timers and watch no more runs."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for watch in self._watches.values():
+            watch.cancel()
+
+    async def work(self) -> None:
+        """Keep the agenda for ever. What fails is tried again after a pause."""
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._set_timer(is_whole=await self._look())
+            except Exception as error:  # a service loop: nothing may end it but the closing of the engine
+                _logger.warning(
+                    "keeping the agenda failed and will be tried again: %s",
+                    error,
+                    exc_info=not isinstance(error, StoreError),
+                )
+                self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
+
+    async def _look(self) -> bool:
+        """Settle what is due, then what waits for runs; return False if something could not be settled."""
+        now = self._host.clock.now()
+        is_whole = await self._settle_all(AgendaQuery(due_by=now, limit=_PAGE))
+        return await self._settle_all(AgendaQuery(waits=True, limit=_PAGE)) and is_whole
+
+    async def _settle_all(self, query: AgendaQuery) -> bool:
+        is_whole = True
+        while page := await self._host.store.list_agenda(query):
+            for entry in page:
+                is_whole &= entry.key.kind in self._kinds and await self._try_to_settle(entry)
+            query = msgspec.structs.replace(query, after=page[-1].key)
+        return is_whole
+
+    async def _try_to_settle(self, entry: AgendaEntry) -> bool:
+        """Settle one entry; a broken one must not keep the others from being settled."""
+        try:
+            outlook = await self._settle(entry)
+        except Exception as error:
+            key = entry.key
+            _logger.exception("the %s %s/%s could not be settled: %s", key.kind, key.namespace, key.id, error)  # noqa: TRY401
+            return False
+        for ref in outlook.run_refs:
+            if ref not in self._watches:
+                watch = asyncio.get_running_loop().create_task(self._watch(ref), name="perdure-agenda-watch")
+                self._watches[ref] = watch
+        return True
+
+    async def _settle(self, entry: AgendaEntry) -> Outlook:
+        settle = self._kinds[entry.key.kind]
+        while (outlook := await settle(self._host, entry)) is None:
+            again = await self._host.store.find_agenda(entry.key)
+            if again is None:
+                return Outlook()
+            entry = again
+        return outlook
+
+    async def _watch(self, ref: RunRef) -> None:
+        """Look at the agenda again when a run has ended."""
+        host = self._host
+        try:
+            summary = await host.store.find(ref)
+            if summary is None or summary.status.is_closed:
+                return
+            ending = host.closing(summary.run_key)
+            try:
+                again = await host.store.find(summary.run_key)  # it may have ended before anybody waited
+                if again is not None and not again.status.is_closed:
+                    await ending
+            finally:
+                host.stop_waiting(summary.run_key, ending)
+        except PerdureError as error:
+            _logger.warning("run %s, for which the agenda waits, does not go on here: %s", ref, error)
+            await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+        finally:
+            del self._watches[ref]
+            self._wake.set()
+
+    async def _set_timer(self, *, is_whole: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not is_whole:
+            self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
+        due_at = await self._host.store.next_agenda_at()
+        if due_at is not None and (is_whole or due_at > self._host.clock.now()):
+            self._wake_at(due_at)
+
+    def _wake_at(self, moment: Timestamp) -> None:
+        self._wake_after(max(moment - self._host.clock.now(), 0) / MICROSECONDS_PER_SECOND)
+
+    def _wake_after(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        delay = min(seconds, _LONGEST_PAUSE_SECONDS)
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + delay:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(delay, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._timer = None
+        self._wake.set()
