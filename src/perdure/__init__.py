@@ -9,6 +9,7 @@ from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.handle import Run
+from perdure.client.schedules import ScheduleDescription, ScheduleHandle, ScheduleHistory, Schedules
 from perdure.client.starting import IdPolicy
 from perdure.client.sync import SyncRun
 from perdure.configuration import Settings
@@ -31,6 +32,8 @@ from perdure.errors import (
     RunFailedError,
     RunNotFoundError,
     RunTerminatedError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
     StoreError,
     UsageError,
 )
@@ -48,6 +51,8 @@ from perdure.kernel.retry import (
     linear,
 )
 from perdure.kernel.transition import RunStatus
+from perdure.timekeeping.schedules import Overlap
+from perdure.timekeeping.specs import Calendar, Cron, Every
 
 __all__ = [
     "Activity",
@@ -55,17 +60,21 @@ __all__ = [
     "ActivityFailedError",
     "ActivityTimeoutError",
     "Attempt",
+    "Calendar",
     "ChildRun",
     "ChildRunError",
     "CircuitBreaker",
     "CircuitOpenError",
     "Context",
+    "Cron",
     "Engine",
+    "Every",
     "Executor",
     "IdPolicy",
     "NonDeterminismError",
     "NonRetryableError",
     "OnFailure",
+    "Overlap",
     "ParentClosePolicy",
     "PerdureError",
     "Priority",
@@ -83,6 +92,12 @@ __all__ = [
     "RunNotFoundError",
     "RunStatus",
     "RunTerminatedError",
+    "ScheduleDescription",
+    "ScheduleExistsError",
+    "ScheduleHandle",
+    "ScheduleHistory",
+    "ScheduleNotFoundError",
+    "Schedules",
     "Settings",
     "Signal",
     "StoreError",

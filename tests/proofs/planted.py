@@ -503,6 +503,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             "            return\n            query",
         ),
     ),
+    "engine.schedules": (Defect("timekeeping.decisions", "or due_at > self._now:", "or True:"),),
     "engine.count_runs": (Defect("client.client", "count_runs(self._own(query))", "count_runs(self._own(None))"),),
     "SyncEngine": (Defect("client.sync", "    def count_runs(self,", "    def counted_runs(self,"),),
     # --- a run

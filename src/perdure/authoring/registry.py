@@ -95,6 +95,10 @@ class Registry:
         """The names of all workflows."""
         return self._workflow_names
 
+    def version_of(self, workflow: str) -> str | None:
+        """Return the version of a workflow, None if there is no code for it."""
+        return self.workflow(workflow).version if workflow in self._workflow_names else None
+
 
 default_registry = Registry()
 """Where the decorators put their definitions: what a process can run is a fact about the process."""

@@ -12,6 +12,7 @@ from perdure.authoring.arguments import require_choice, require_moment, require_
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
+from perdure.client.schedules import Schedules
 from perdure.client.starting import IdPolicy, make_creation, require_id
 from perdure.errors import (
     EngineClosedError,
@@ -19,7 +20,6 @@ from perdure.errors import (
     RunClosedError,
     RunError,
     RunExistsError,
-    UsageError,
 )
 from perdure.kernel.identity import DEFAULT_NAMESPACE, RunKey, RunRef
 from perdure.kernel.payload import Payload
@@ -40,6 +40,11 @@ class Client:
         """Work in one namespace."""
         self.namespace = namespace
         self._gateway: Gateway | None = None
+
+    @property
+    def schedules(self) -> Schedules:
+        """Schedules: runs started at nominal times."""
+        return Schedules(self._open, self.namespace)
 
     async def start(
         self,
@@ -141,17 +146,11 @@ class Client:
     @overload
     async def get_run(self, id: str, workflow: Workflow[*Ts, R]) -> Run[R]: ...
     async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
-        """Return the handle of an existing run; with its `workflow` the result is typed.
-
-        Raises RunNotFoundError, and UsageError if it is a run of another workflow.
-        """
+        """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
         gateway = self._open()
         if workflow is not None:
             require_workflow(workflow, "get_run")
         summary = await self._require_run(RunRef(namespace=self.namespace, id=require_text(id, "the id of a run")))
-        if workflow is not None and summary.workflow != workflow.name:
-            message = f"run {summary.ref} is one of the workflow {summary.workflow!r}, not of {workflow.name!r}"
-            raise UsageError(message)
         signature = None if workflow is None else workflow.signature
         return Run(gateway, summary.ref, run_key=summary.run_key, signature=signature)
 

@@ -50,6 +50,10 @@ class Gateway(Protocol):
         """Bring a message to a run; return when it is durable."""
         ...
 
+    def agenda_changed(self) -> None:
+        """Have what the agenda has due looked at."""
+        ...
+
     def closing(self, run_key: RunKey) -> "asyncio.Future[Event | None]":
         """Return a future for the event that ends a run. None says: look into the store again."""
         ...

@@ -1,6 +1,5 @@
 """Starting runs: ids and what to do when one is taken, and the value that creates a run."""
 
-import hashlib
 import uuid
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +10,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey, RunRef, seed_of
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -80,7 +79,7 @@ def make_creation(
         definition_version=workflow.version,
         ref=ref,
         input=payload,
-        seed=_seed(ref),
+        seed=seed_of(ref),
         priority=chosen,
         tenant=tenant,
         labels=labels,
@@ -103,9 +102,3 @@ def make_creation(
         wake_at=wake_at,
         request_id=request_id,
     )
-
-
-def _seed(ref: RunRef) -> int:
-    """Return a 63-bit seed that only depends on the run's name."""
-    text = f"{ref.namespace}\0{ref.id}\0{ref.generation}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

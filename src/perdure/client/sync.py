@@ -22,6 +22,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.client.starting import IdPolicy
+from perdure.client.sync_schedules import SyncSchedules
 from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongContextError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.priority import Priority
@@ -128,6 +129,12 @@ class SyncClient:
                 loop.call(_exit(engine))
         finally:
             loop.stop()
+
+    @property
+    def schedules(self) -> SyncSchedules:
+        """Schedules: runs started at nominal times."""
+        loop, client = self._open()
+        return SyncSchedules(loop, client.schedules)
 
     def start(
         self,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from perdure.errors import (
     HistoryError,
     InternalError,
+    NonDeterminismError,
     PerdureError,
     StoreError,
-    UsageError,
+    UnknownWorkflowError,
 )
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.parked import INBOX_PAGE
@@ -114,7 +115,7 @@ class RunClaims:
             try:
                 with worker.mail.while_loading(summary.run_key):
                     await self._load(claimed, losses)
-            except (UsageError, HistoryError) as error:  # the code does not fit, is missing, or never waits
+            except (NonDeterminismError, HistoryError, UnknownWorkflowError) as error:
                 worker.park(summary, error)
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from perdure.authoring.activity import Activity
@@ -43,6 +44,9 @@ from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.transition import Applied, Creation, Outcome
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
+from perdure.timekeeping.keeper import Keeper
+from perdure.timekeeping.schedules import SCHEDULE_KIND
+from perdure.timekeeping.settling import settle_schedule
 
 __all__ = ["Listener", "Worker"]
 
@@ -108,6 +112,8 @@ class Worker:
         self.mail = Mail(self)
         self.endings = Endings(self.loop)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
+        self.keeper = Keeper(self, {SCHEDULE_KIND: partial(settle_schedule, version_of=registry.version_of)})
+        self.agenda_changed = self.keeper.wake
         self._blocking = BlockingWatch(
             self.loop, seconds=settings.blocking_seconds, is_busy=lambda: self.dispatcher.running > 0
         )
@@ -128,19 +134,21 @@ class Worker:
         self._tasks.append(self.loop.create_task(self._lease.work(), name="perdure-lease"))
         if self.is_claiming:
             self._tasks.append(self.loop.create_task(self.claims.work(), name="perdure-claims"))
+            self._tasks.append(self.loop.create_task(self.keeper.work(), name="perdure-agenda"))
             self.claims.wake()
             self.registry.watch(self._code_came)
 
     async def _begin_session(self) -> None:
         """Open the store and begin a session in it."""
         self.worker_id = await self.store.open(
-            session_name=self.name, lease_seconds=self.settings.lease_seconds, on_changes=self._changed
+            session_name=self.name, lease_seconds=self.settings.lease_seconds, on_changes=self.hear
         )
 
     async def close(self) -> None:
         """Drain: claim no more, let activities finish within the grace, give every run back, close the store."""
         self.is_claiming = False
         self.claims.stop()
+        self.keeper.stop()
         patience_seconds = self.settings.shutdown_grace_seconds
         await self.dispatcher.finish(patience_seconds)
         await self.committer.drain(patience_seconds=patience_seconds)
@@ -239,11 +247,8 @@ class Worker:
                 self._broken(run, error)
 
     def _broken(self, run: ActiveRun, error: Exception) -> None:
-        """Stop running a run whose advance raised. Nothing of it was committed: what its code did wrong, or Perdure."""
-        if isinstance(error, UsageError):
-            _logger.error("run %s is parked: %s", run.ref, error)
-        else:
-            _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
+        """Stop running a run whose advance raised, which is a bug of Perdure's: nothing of it was committed."""
+        _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
         broken = error if isinstance(error, PerdureError) else InternalError(f"run {run.ref} broke: {error!r}")
         run.break_off(broken)
         self.endings.park(run.run_key, broken)
@@ -415,7 +420,8 @@ class Worker:
             run.surrender()  # it is due again at once, and starts what it could not start
         self.claims.wake()
 
-    def _changed(self, changes: Changes) -> None:
+    def hear(self, changes: Changes) -> None:
+        """Take note of what has changed in the store."""
         active, loading, parked = self.active, self.mail.loading, self.endings.parked
         for key in [*active, *loading, *parked] if changes.everything else changes.run_keys:
             if key in active or key in loading or key in parked:
@@ -425,6 +431,8 @@ class Worker:
                 self.endings.look_again(key)
         if changes.ready or changes.everything:
             self.claims.wake()
+        if changes.agenda or changes.everything:
+            self.keeper.wake()
 
 
 _ADVANCES_PER_TURN: Final = 100
