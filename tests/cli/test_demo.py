@@ -146,6 +146,8 @@ def test_an_interrupted_demonstration_leaves_no_worker(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        # Where the tests run in the background of a shell, interrupts are ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads yet
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

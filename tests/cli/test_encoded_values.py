@@ -45,8 +45,9 @@ def test_values_are_read_with_the_codecs_that_the_environment_names(folder: Path
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("no_such_module:payloads", "No module named 'no_such_module'; it must look like module:name"),
-        ("storage:missing", "has no attribute 'missing'"),
+        ("no_such_module:payloads", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("storage", "it must look like module:name"),
+        ("storage:missing", "that is a NoneType, not a Payloads"),
         ("storage:none", "that is a int, not a Payloads"),
     ],
 )

@@ -360,7 +360,7 @@ def test_another_child_is_told() -> None:
     assert error.location == line_of(new, "run_child")
 
 
-def test_what_asyncio_itself_asks_for_has_no_line_of_the_workflow() -> None:
+def test_what_asyncio_itself_asks_for_is_shown_where_the_workflow_waits() -> None:
     """A callback of the loop starts a timer: whoever runs the loop stands behind it, and is not shown."""
 
     async def old(ctx: Context) -> None:
@@ -373,7 +373,22 @@ def test_what_asyncio_itself_asks_for_has_no_line_of_the_workflow() -> None:
 
     error = difference(old, new, steps=0)
     assert error.actual.startswith("timer_started")
-    assert error.location is None
+    assert error.location == line_of(new, "wait_for")
+
+
+def test_a_step_in_a_task_of_its_own_is_shown_where_the_workflow_waits_for_it() -> None:
+    async def old(ctx: Context) -> None:
+        await ctx.wait_for(go)
+
+    async def new(ctx: Context) -> None:
+        await asyncio.gather(
+            one(1),
+            one(2),
+        )
+
+    error = difference(old, new, steps=0)
+    assert error.actual.startswith("activity_scheduled")
+    assert error.location == line_of(new, "gather")
 
 
 # --- changes that are no difference --------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_seeded_generator_is_no_chance() -> None:
 
         @workflow
         async def example(ctx: Context) -> float:
-            generator = random.Random(ctx.info.run_id)
+            generator = random.Random(ctx.info.id)
             return generator.random()
         """
     assert codes(text) == []

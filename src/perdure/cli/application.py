@@ -14,9 +14,10 @@ from cyclopts import App, CycloptsError, Parameter
 from perdure.cli.database import DEFAULT_URL, Place
 from perdure.cli.exits import ExitCode, exit_code_of
 from perdure.cli.printing import complain
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.kernel.transition import RunStatus
+from perdure.ports.store import RunQuery
 
 __all__ = ["make_application", "run_command_line"]
 
@@ -47,7 +48,7 @@ def make_application() -> App:
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
     )
-    for command in (demo, list_, show, history, signal, cancel, doctor, lint):
+    for command in (demo, list_, show, history, signal, cancel, doctor, lint, replay):
         application.command(command, name=command.__name__.rstrip("_"))
     return application
 
@@ -237,3 +238,34 @@ def lint(
     if explain is not None:
         return linting.explain(explain)
     return linting.lint(paths or [Path()], select=select or [], ignore=ignore or [], form=form)
+
+
+def replay(
+    files: Annotated[list[Path] | None, Parameter(name="FILES", help="Saved histories, or folders of *.jsonl.")] = None,
+    /,
+    *,
+    app: Annotated[
+        list[str] | None, Parameter(help="A module that defines workflows; may be repeated.", negative="")
+    ] = None,
+    from_store: Annotated[bool, Parameter(negative="", help="Replay the runs of the database instead.")] = False,
+    status: Annotated[
+        list[RunStatus] | None, Parameter(help="Only runs in this status; may be repeated.", negative="")
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, Parameter(help="Only runs of this workflow; may be repeated.", negative="")
+    ] = None,
+    limit: Annotated[int | None, Parameter(help="At most so many runs, the newest.")] = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Replay histories against today's code, and show where the code does something else; nothing is written."""
+    from perdure.cli import replaying
+
+    if from_store == bool(files):
+        raise UsageError("name saved histories, or take the database's: perdure replay --from-store")
+    if files:
+        return replaying.replay_files(files, apps=app or [], as_json=json)
+    query = RunQuery(
+        namespace=database.namespace, statuses=frozenset(status or ()), workflows=frozenset(workflow or ())
+    )
+    return asyncio.run(replaying.replay_store(database.place(), query, apps=app or [], limit=limit, as_json=json))

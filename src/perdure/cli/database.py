@@ -1,8 +1,6 @@
 """The database that a command works on: which one, whether it is there, and the engine that opens it as a client."""
 
-import importlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from perdure.cli.code import import_module
 from perdure.cli.exits import NoDatabaseError
 from perdure.codecs import Payloads
 from perdure.engine import Engine
@@ -18,7 +17,16 @@ from perdure.errors import UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.ports.store import RunStore
 
-__all__ = ["DEFAULT_URL", "Place", "as_client", "database_file", "require_database", "store_of", "url_of"]
+__all__ = [
+    "DEFAULT_URL",
+    "Place",
+    "as_client",
+    "database_file",
+    "payloads_from_environment",
+    "require_database",
+    "store_of",
+    "url_of",
+]
 
 DEFAULT_URL: Final = "sqlite:///perdure.db"
 """The database where neither ``--db`` nor PERDURE_URL names one."""
@@ -43,25 +51,24 @@ async def as_client(place: Place) -> AsyncIterator[Engine]:
     Raises NoDatabaseError, UsageError for a URL that names none, and the errors of opening.
     """
     require_database(place.url)
-    payloads = payloads_of(os.environ.get(PAYLOADS_VARIABLE, "")).leaving_unreadable()
+    payloads = payloads_from_environment().leaving_unreadable()
     async with Engine(place.url, namespace=place.namespace, works=False, payloads=payloads) as engine:
         yield engine
 
 
-def payloads_of(name: str) -> Payloads:
-    """Return the `Payloads` that a name such as ``orders.storage:payloads`` means, plain ones for no name.
+def payloads_from_environment() -> Payloads:
+    """Return the `Payloads` that PERDURE_PAYLOADS names, such as ``orders.storage:payloads``; plain ones without it.
 
-    The module may stand in the working directory. Raises UsageError if there is none.
+    Raises UsageError if there is none.
     """
+    name = os.environ.get(PAYLOADS_VARIABLE, "")
     if not name:
         return Payloads()
-    module, _, attribute = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        message = f"{PAYLOADS_VARIABLE}={name}: {error}; it must look like module:name"
-        raise UsageError(message) from error
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        message = f"{PAYLOADS_VARIABLE}={name}: it must look like module:name"
+        raise UsageError(message)
+    found = getattr(import_module(module, asked_by=PAYLOADS_VARIABLE), attribute, None)
     if not isinstance(found, Payloads):
         message = f"{PAYLOADS_VARIABLE}={name}: that is a {type(found).__name__}, not a Payloads"
         raise UsageError(message)

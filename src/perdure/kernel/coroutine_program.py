@@ -92,6 +92,7 @@ class Journal:
         self._evicted = False
         self._refusals = 0
         self._recorded_side_effects: dict[int, Payload] = {}
+        self.main: asyncio.Task[Payload] | None = None
 
     @property
     def random(self) -> random.Random:
@@ -121,8 +122,13 @@ class Journal:
         self._commands.append(command)
 
     def location(self) -> str | None:
-        """Return the line of workflow code that is running, while replaying; None live."""
-        return _user_line() if self.replaying else None
+        """Return the line of workflow code that asks, while replaying; None live.
+
+        What was handed to a task of its own (`asyncio.gather(step())`) is asked for where the workflow awaits it.
+        """
+        if not self.replaying:
+            return None
+        return _user_line() or _awaiting_line(None if self.main is None else self.main.get_coro())
 
     def wait(self, operation: Operation) -> asyncio.Future[Any]:
         """Return a future that the outcome of `operation` will resolve."""
@@ -300,11 +306,11 @@ class CoroutineProgram:
         self._done = True
         self.journal.evict()
         self.journal.loop.abandon()
-        self.journal.loop.journal = None  # ends a cycle: freed at once, not by the collector
+        self.journal.loop.journal = self.journal.main = None  # ends cycles: freed at once, not by the collector
 
     def start(self, _event: e.RunStarted) -> None:
         """Begin the coroutine, in a context of its own: what the caller of `advance` has set is not on the replay."""
-        self._main = self.journal.loop.create_task(self._entry(self.journal), context=Context())
+        self._main = self.journal.main = self.journal.loop.create_task(self._entry(self.journal), context=Context())
 
     def request_cancel(self, event: e.RunCancelRequested) -> None:
         """Cancel the workflow's main task, once."""
@@ -426,6 +432,17 @@ def _user_line() -> str | None:
             return f"{filename}:{frame.f_lineno}"
         frame = frame.f_back
     return None
+
+
+def _awaiting_line(coroutine: Any) -> str | None:  # noqa: ANN401 - what a coroutine awaits may be anything
+    """Return the innermost line of workflow code at which a suspended coroutine stands."""
+    line = None
+    while coroutine is not None:
+        frame: FrameType | None = getattr(coroutine, "cr_frame", None)
+        if frame is not None and not frame.f_code.co_filename.startswith(_NOT_THE_WORKFLOW):
+            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        coroutine = getattr(coroutine, "cr_await", None)
+    return line
 
 
 def _raising_line(error: BaseException) -> str | None:

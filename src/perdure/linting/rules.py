@@ -240,7 +240,7 @@ RULES: Final[dict[str, Rule]] = {
             "An engine within a workflow acts again at each replay.",
             "Use the context: `ctx.run_child`, `ctx.signal`.",
             bad="from perdure import Engine\n\n\n" + _body('return Engine("memory:")'),
-            good=_body("return ctx.info.run_id"),
+            good=_body("return ctx.info.id"),
         ),
         _rule(
             "PDR405", "attempt-in-workflow",

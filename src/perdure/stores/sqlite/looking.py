@@ -1,0 +1,70 @@
+"""A database that is only looked at: no session, no lock, not a byte written. For tools that check histories."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import apsw
+
+from perdure.errors import SchemaTooNewError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey
+from perdure.ports.store import InboxEntry, Page, RunQuery
+from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite import reads
+from perdure.stores.sqlite.reader import Reader
+from perdure.stores.sqlite.schema import schema_version
+from perdure.stores.sqlite.settings import SqliteSettings
+
+__all__ = ["SqliteLook"]
+
+
+class SqliteLook:
+    """Reads runs and histories of a database file: ``async with SqliteLook(path) as look:``.
+
+    Others may write to the file meanwhile. Methods are those of `RunStore` that read, and raise what these raise.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Prepare; the file is opened with the first question."""
+        self._path: Final = path
+        self._reader: Final = Reader(path, settings=SqliteSettings())
+
+    async def __aenter__(self) -> Self:
+        """Raise SchemaTooNewError for a file of a newer Perdure, StoreErrors for one that cannot be read."""
+        version, known = await self._reader.ask(schema_version), len(migrations())
+        if version > known:
+            await self._reader.close()
+            raise SchemaTooNewError(
+                f"the database {self._path} has schema version {version}; this Perdure knows versions up to {known}. "
+                f"Upgrade Perdure."
+            )
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close the file."""
+        await self._reader.close()
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """See `RunStore.list_runs`."""
+        return await self._reader.ask(lambda connection: reads.list_runs(connection, query))
+
+    async def count_runs(self, query: RunQuery) -> int:
+        """See `RunStore.count_runs`."""
+        return await self._reader.ask(lambda connection: reads.count_runs(connection, query))
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """See `RunStore.read_history`."""
+
+        def question(connection: apsw.Connection) -> list[RecordedEvent]:
+            return reads.read_history(connection, run_key, after=after, limit=limit)
+
+        return await self._reader.ask(question)
+
+    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> Sequence[InboxEntry]:
+        """See `RunStore.read_inbox`."""
+        return await self._reader.ask(lambda connection: reads.read_inbox(connection, run_key, limit=limit))
+
+    # What a store has, and who only looks does not: see `perdure.codecs.coded_store`.
+    new_run_key = None
+    commit = None

@@ -1,0 +1,165 @@
+"""Replaying recorded histories against today's code, and saying what differs. Nothing runs, nothing is written.
+
+    from perdure.testing.replaying import assert_replays
+
+    def test_histories_of_production_still_replay() -> None:
+        assert_replays("tests/histories")
+
+A saved history is what ``perdure history ID --json`` prints: JSON, one event a line.
+"""
+
+import linecache
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from perdure.authoring.registry import Registry, default_registry
+from perdure.errors import HistoryError, InvalidArgumentError, NonDeterminismError, UnknownWorkflowError
+from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.events import RunCreated
+from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.replay import Replay
+from perdure.kernel.time import timestamp_from_datetime
+
+__all__ = ["Replayed", "Verdict", "assert_replays", "read_history_file", "replay_history", "replayed_text"]
+
+
+class Verdict(StrEnum):
+    """What came of a replay. `differs`: the code asks for something else than the history holds."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    NO_CODE = "no code"
+    DAMAGED = "damaged"
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A replay of one history.
+
+    Where it differs: at which event, what the history holds there (`recorded`), what the code asks for (`actual`), and
+    where in the code, with the lines around. `problem` says what else is wrong.
+    """
+
+    name: str
+    workflow: str
+    verdict: Verdict
+    events: int
+    at_event: int = 0
+    recorded: str = ""
+    actual: str = ""
+    location: str = ""
+    source: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def assert_replays(*paths: str | Path, registry: Registry | None = None) -> None:
+    """Fail unless today's code does what the saved histories hold, files or folders of ``*.jsonl``.
+
+    Import the workflows' modules first. Raises InvalidArgumentError where there is no history.
+    """
+    files = [file for path in paths for file in _files(Path(path))]
+    if not files:
+        message = f"there is no saved history (*.jsonl) in {', '.join(map(str, paths)) or 'nothing'}"
+        raise InvalidArgumentError(message)
+    replayed = [replay_history(read_history_file(file), name=str(file), registry=registry) for file in files]
+    wrong = [each for each in replayed if each.verdict is not Verdict.SAME]
+    if wrong:
+        lines = (line for each in wrong for line in replayed_text(each))
+        raise AssertionError("\n".join([f"{len(wrong)} of {len(files)} histories do not replay", *lines]))
+
+
+def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry: Registry | None = None) -> Replayed:
+    """Replay one history against the definitions of `registry` (all that are imported)."""
+    events = list(history)
+    created = events[0].event if events else None
+    if not isinstance(created, RunCreated):
+        return Replayed(
+            name=name, workflow="", verdict=Verdict.DAMAGED, events=len(events), problem="it begins with no run_created"
+        )
+    about: dict[str, Any] = {"name": name or created.ref.id, "workflow": created.workflow, "events": len(events)}
+    try:
+        definition = (registry or default_registry).workflow(created.workflow)
+    except UnknownWorkflowError as error:
+        return Replayed(**about, verdict=Verdict.NO_CODE, problem=str(error))
+    replay = Replay(CoroutineProgram(definition.entry(), created, on_error=lambda _message, _error: None))
+    try:
+        replay.take(events)
+        replay.finish()
+    except NonDeterminismError as error:
+        return Replayed(
+            **about,
+            verdict=Verdict.DIFFERS,
+            at_event=error.sequence,
+            recorded=error.recorded,
+            actual=error.actual,
+            location=error.location or "",
+            source=tuple(_source_at(error.location)),
+        )
+    except HistoryError as error:
+        return Replayed(**about, verdict=Verdict.DAMAGED, problem=str(error))
+    finally:
+        replay.feed.program.close()
+    return Replayed(**about, verdict=Verdict.SAME)
+
+
+def replayed_text(replayed: Replayed) -> Iterator[str]:
+    """Yield the lines that tell people what came of a replay."""
+    yield f"{replayed.name} ({replayed.workflow or '?'}, {replayed.events} events): {replayed.verdict}"
+    if replayed.verdict is Verdict.DIFFERS:
+        yield f"  at event {replayed.at_event}"
+        yield f"  - the history holds  {replayed.recorded}"
+        yield f"  + the code asks for  {replayed.actual}"
+        if replayed.location:
+            yield f"  at {replayed.location}"
+        yield from (f"    {line}" for line in replayed.source)
+    elif replayed.problem:
+        yield f"  {replayed.problem}"
+
+
+def read_history_file(path: Path) -> list[RecordedEvent]:
+    """Read a saved history. Raises HistoryError for what is none, naming file and line."""
+    events: list[RecordedEvent] = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            said = _DECODER.decode(line)
+            at = timestamp_from_datetime(said.at)
+            events.append(decode_event(said.sequence, said.event, said.version, at, bytes(said.data)))
+        except (msgspec.DecodeError, HistoryError) as error:
+            message = f"{path}:{number}: this is no event as `perdure history ID --json` prints it: {error}"
+            raise HistoryError(message) from error
+    return events
+
+
+class _SavedEvent(msgspec.Struct):
+    sequence: int
+    at: datetime
+    event: str
+    version: int
+    data: msgspec.Raw
+
+
+_DECODER: Final = msgspec.json.Decoder(_SavedEvent)
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+
+
+def _source_at(location: str | None) -> Iterator[str]:
+    """Yield the lines of code around a place, the line itself marked."""
+    file, _, number = (location or "").rpartition(":")
+    if not number.isdigit():
+        return
+    for line in range(max(int(number) - _LINES_AROUND, 1), int(number) + _LINES_AROUND + 1):
+        text = linecache.getline(file, line).rstrip("\n")
+        if text:
+            yield f"{'>' if line == int(number) else ' '} {line:>4} | {text}"
+
+
+_LINES_AROUND: Final = 2

@@ -1,0 +1,216 @@
+"""`perdure replay` and its function: each change that matters is caught, none that does not, and nothing is written."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure import Engine
+from perdure.authoring.registry import Registry, default_registry
+from perdure.errors import HistoryError, InvalidArgumentError, RunFailedError
+from perdure.kernel import events as e
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunRef
+from perdure.testing.replaying import Replayed, Verdict, assert_replays, read_history_file, replay_history
+from tests.cli.runs import perdure
+from tests.replaying.shop import HARMLESS, MUTATIONS, SHOP
+
+IDS = ("order", "order-report", "failing", "counting generation 1", "counting", "waiting", "fresh", "done")
+
+
+def load(text: str) -> dict[str, Any]:
+    """Define the shop's workflows anew, as a deployment does, and return the module's names."""
+    names: dict[str, Any] = {"__name__": "replayed_shop"}
+    exec(compile(text, "replayed_shop.py", "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    load(SHOP)
+
+
+async def live(url: str) -> dict[str, list[RecordedEvent]]:
+    """Live through every workflow of the shop; one run waits for its second signal, one has not been touched."""
+    shop = load(SHOP)
+    async with Engine(url) as engine:
+        order = await engine.start(shop["order"], "lamp", 2, id="order")
+        timers = 0
+        async for recorded in order.watch():
+            timers += isinstance(recorded.event, e.TimerStarted)
+            if timers == 2:
+                break  # it waits for the signal, for at most so long
+        await order.signal(shop["go"], 4)
+        await order.result()
+        failing = await engine.start(shop["failing"], "chair", id="failing")
+        with contextlib.suppress(RunFailedError):
+            await failing.result()
+        await (await engine.start(shop["counting"], 2, id="counting")).result()
+        waiting = await engine.start(shop["waiting"], "table", id="waiting")
+        await waiting.signal(shop["go"], 1)
+        await engine.start(shop["waiting"], "fresh", id="fresh")
+        done = await engine.start(shop["waiting"], "sofa", id="done")
+        await asyncio.gather(done.signal(shop["go"], 1), done.signal(shop["go"], 2))
+        await done.result()
+        store = engine.worker.store
+        found: dict[str, list[RecordedEvent]] = {}
+        for name in IDS:
+            run_id, _, generation = name.partition(" generation ")
+            run = await store.find(RunRef(id=run_id, generation=int(generation or 1)), latest=not generation)
+            assert run is not None
+            found[name] = await store.read_history(run.run_key)
+        return found
+
+
+@pytest.fixture(scope="module")
+def histories() -> dict[str, list[RecordedEvent]]:
+    return asyncio.run(live("memory:"))
+
+
+def replays(histories: dict[str, list[RecordedEvent]]) -> list[Replayed]:
+    return [replay_history(events, name=name) for name, events in histories.items()]
+
+
+def test_unchanged_code_replays(histories: dict[str, list[RecordedEvent]]) -> None:
+    assert [(each.name, each.verdict) for each in replays(histories)] == [(name, Verdict.SAME) for name in IDS]
+    assert len(MUTATIONS) >= 50
+
+
+@pytest.mark.parametrize(("old", "new"), MUTATIONS)
+def test_a_change_that_matters_is_caught(histories: dict[str, list[RecordedEvent]], old: str, new: str) -> None:
+    assert SHOP.count(old) >= 1
+    load(SHOP.replace(old, new, 1))
+    caught = [each for each in replays(histories) if each.verdict is not Verdict.SAME]
+    assert caught, "nobody noticed"
+    assert all(each.verdict is Verdict.DIFFERS and each.at_event for each in caught)
+
+
+@pytest.mark.parametrize(("old", "new"), HARMLESS)
+def test_a_change_that_does_not_matter_is_none(histories: dict[str, list[RecordedEvent]], old: str, new: str) -> None:
+    assert SHOP.count(old) >= 1
+    load(SHOP.replace(old, new, 1))
+    assert [each for each in replays(histories) if each.verdict is not Verdict.SAME] == []
+
+
+def test_code_that_is_missing_and_histories_that_are_damaged_are_told_apart(
+    histories: dict[str, list[RecordedEvent]],
+) -> None:
+    missing = replay_history(histories["order"], registry=Registry())
+    assert (missing.verdict, "no workflow named 'replay_order'" in missing.problem) == (Verdict.NO_CODE, True)
+    gap = replay_history([*histories["order"][:4], *histories["order"][5:]])
+    assert (gap.verdict, "the history has a gap" in gap.problem) == (Verdict.DAMAGED, True)
+    assert replay_history([]).verdict is Verdict.DAMAGED
+
+
+# --- files and the command line ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(SHOP)
+    asyncio.run(live(f"sqlite:///{tmp_path / 'perdure.db'}"))
+    return tmp_path
+
+
+def save(folder: Path, run_id: str) -> Path:
+    printed = perdure("history", run_id, "--json", directory=folder)
+    file = folder / f"{run_id}.jsonl"
+    file.write_text(printed.out)
+    return file
+
+
+def test_saved_histories_are_read_back_as_they_were(folder: Path, histories: dict[str, list[RecordedEvent]]) -> None:
+    saved = read_history_file(save(folder, "order"))
+    assert [type(each.event) for each in saved] == [type(each.event) for each in histories["order"]]
+    assert replay_history(saved).verdict is Verdict.SAME
+    assert_replays(folder)
+
+
+def test_a_difference_is_shown_with_both_sides_and_the_line(folder: Path) -> None:
+    save(folder, "order")
+    save(folder, "waiting")
+    changed = SHOP.replace('quote("dhl", count)', 'quote("dpd", count)')
+    (folder / "shop.py").write_text(changed)
+    line = next(number for number, text in enumerate(changed.splitlines(), start=1) if "dpd" in text)
+    ran = perdure("replay", "order.jsonl", "waiting.jsonl", "--app", "shop", directory=folder)
+    assert ran.code == 1, ran.err
+    assert "order.jsonl (replay_order, " in ran.out
+    assert re.search(r'- the history holds  activity_scheduled\(.*"dhl"', ran.out)
+    assert re.search(r'\+ the code asks for  activity_scheduled\(.*"dpd"', ran.out)
+    assert re.search(rf"> +{line} \|     prices = await asyncio.gather", ran.out)
+    assert "2 histories replayed: 1 same, 1 differs" in ran.out
+    report = json.loads(perdure("replay", ".", "--app", "shop", "--json", directory=folder).out)
+    assert report["counts"] == {"same": 1, "differs": 1, "no code": 0, "damaged": 0}
+    assert [run["verdict"] for run in report["runs"]] == ["differs", "same"]
+
+
+def test_the_runs_of_a_database_are_replayed_and_not_a_byte_is_written(folder: Path) -> None:
+    def traces() -> dict[str, tuple[str, int]]:
+        return {
+            file.name: (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
+            for file in folder.iterdir()
+            if file.name.startswith("perdure.db") and file.is_file() and not file.name.endswith("-shm")
+        }
+
+    before = traces()
+    ran = perdure("replay", "--from-store", "--app", "shop", directory=folder)
+    assert (ran.code, ran.out) == (0, "7 histories replayed: 7 same\n"), ran.err
+    assert traces() == before
+    few = perdure("replay", "--from-store", "--app", "shop", "--limit", "2", directory=folder)
+    assert few.out == "2 histories replayed: 2 same\n"
+    narrow = ("--workflow", "replay_waiting", "--status", "running")
+    chosen = perdure("replay", "--from-store", "--app", "shop", *narrow, directory=folder)
+    assert chosen.out == "2 histories replayed: 2 same\n"
+    none = perdure("replay", "--from-store", "--app", "shop", "--workflow", "nobody", directory=folder)
+    assert (none.code, none.out) == (0, "0 histories replayed: none was found\n")
+
+
+def test_a_run_without_code_is_no_success(folder: Path) -> None:
+    (folder / "empty.py").write_text("")
+    ran = perdure("replay", "--from-store", "--app", "empty", directory=folder)
+    assert ran.code == 1
+    assert "7 histories replayed: 7 no code" in ran.out
+    assert "import the module that defines it" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--app", "shop"), "name saved histories, or take the database's"),
+        (("order.jsonl", "--from-store", "--app", "shop"), "name saved histories, or take the database's"),
+        (("order.jsonl",), "name the module that defines the workflows"),
+        (("missing.jsonl", "--app", "shop"), "there is no file missing.jsonl; save a history with"),
+        (("order.jsonl", "--app", "nothing"), "importing 'nothing' failed: ModuleNotFoundError"),
+    ],
+)
+def test_a_wrong_call_says_how_it_is_done(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "order.jsonl").write_text("")
+    ran = perdure("replay", *arguments, directory=tmp_path)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_a_file_that_is_no_history_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "no.jsonl"
+    file.write_text('{"sequence": 1}\n')
+    with pytest.raises(HistoryError, match=r"no\.jsonl:1: this is no event"):
+        read_history_file(file)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidArgumentError, match="there is no saved history"):
+        assert_replays(tmp_path / "empty")
+
+
+def test_a_history_that_does_not_replay_fails_a_test_with_the_difference(folder: Path) -> None:
+    save(folder, "failing")
+    load(SHOP.replace("await charge(5)", "await charge(50)"))
+    with pytest.raises(AssertionError, match=r"1 of 1 histories do not replay\n.*failing.*: differs\n  at event 3"):
+        assert_replays(folder)
+    assert "replay_failing" in default_registry.workflow_names
