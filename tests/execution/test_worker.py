@@ -1,13 +1,14 @@
 """The worker: what goes wrong around a run must not stop it, or others."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 
 import pytest
 
 from perdure import Context, Engine, RunStatus, Settings, workflow
-from perdure.errors import EngineClosedError, InternalError, StoreUnavailableError
+from perdure.errors import EngineClosedError, InternalError, StoreUnavailableError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp
@@ -31,6 +32,28 @@ async def test_a_listener_that_raises_breaks_no_run(make_engine: MakeEngine, cap
         await asyncio.gather(*(run.signal(go, 7) for run in runs))
         assert [await run.result() for run in runs] == [7, 7, 7]
     assert "no listener" in caplog.text
+
+
+async def test_a_run_whose_code_never_waits_is_parked_and_others_go_on(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @workflow
+    async def asking_again_and_again(ctx: Context) -> None:
+        await ctx.wait_for(go)
+        for _ in itertools.count():
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("perdure.kernel.loop._CALLBACKS_LIMIT", 1_000)
+    async with make_engine() as engine:
+        run = await engine.start(asking_again_and_again, id="restless")
+        with pytest.raises(UsageError, match="without waiting"):
+            await run.signal(go, 1)
+        with pytest.raises(UsageError, match="without waiting"):
+            await run.result()
+        other = await engine.start(held)
+        await other.signal(go, 7)
+        assert await other.result() == 7
+    assert "run default/restless is parked: the workflow's code went on" in caplog.text
 
 
 async def test_a_run_whose_id_was_tried_again_still_hears_other_runs(make_engine: MakeEngine) -> None:

@@ -6,6 +6,7 @@ The code under test is ordinary asyncio code; what it sleeps on are durable time
 import asyncio
 import contextvars
 import gc
+import itertools
 import math
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from perdure.errors import WrongContextError
+from perdure.errors import UsageError, WrongContextError
 from perdure.kernel import events as e
 from perdure.kernel.loop import LAST_INSTANT
 from tests.kernel.lives import SECOND, START, Life, code_life
@@ -46,6 +47,16 @@ def test_a_sleep_is_a_durable_timer() -> None:
     assert run.result is None
     run.wait(0.5)
     assert run.result == 2.5
+
+
+def test_code_that_never_waits_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def code() -> None:
+        for _ in itertools.count():
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("perdure.kernel.loop._CALLBACKS_LIMIT", 1_000)
+    with pytest.raises(UsageError, match="without waiting for an activity, a timer, a signal or a child run"):
+        code_life(code)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

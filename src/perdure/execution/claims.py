@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from perdure.errors import (
     HistoryError,
     InternalError,
-    NonDeterminismError,
     PerdureError,
     StoreError,
-    UnknownWorkflowError,
+    UsageError,
 )
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.parked import INBOX_PAGE
@@ -115,7 +114,7 @@ class RunClaims:
             try:
                 with worker.mail.while_loading(summary.run_key):
                     await self._load(claimed, losses)
-            except (NonDeterminismError, HistoryError, UnknownWorkflowError) as error:
+            except (UsageError, HistoryError) as error:  # the code does not fit, is missing, or never waits
                 worker.park(summary, error)
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)

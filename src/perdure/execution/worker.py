@@ -247,8 +247,11 @@ class Worker:
                 self._broken(run, error)
 
     def _broken(self, run: ActiveRun, error: Exception) -> None:
-        """Stop running a run whose advance raised, which is a bug of Perdure's: nothing of it was committed."""
-        _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
+        """Stop running a run whose advance raised. Nothing of it was committed: what its code did wrong, or Perdure."""
+        if isinstance(error, UsageError):
+            _logger.error("run %s is parked: %s", run.ref, error)
+        else:
+            _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
         broken = error if isinstance(error, PerdureError) else InternalError(f"run {run.ref} broke: {error!r}")
         run.break_off(broken)
         self.endings.park(run.run_key, broken)

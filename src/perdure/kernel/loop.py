@@ -28,7 +28,7 @@ from contextvars import Context
 from types import FrameType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple
 
-from perdure.errors import RunEvicted, WrongContextError
+from perdure.errors import RunEvicted, UsageError, WrongContextError
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 
 __all__ = ["LAST_INSTANT", "DeterministicLoop", "DurableTimers", "TimerCallback"]
@@ -83,20 +83,27 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._closed = False
 
     def drain(self) -> None:
-        """Run all callbacks that are ready and those they make ready, until there are none."""
+        """Run all callbacks that are ready and those they make ready, until there are none.
+
+        Raises UsageError for code that never waits for anything: it would hold the worker for ever.
+        """
         ready = self._ready
         outer = asyncio._get_running_loop()  # noqa: SLF001 - asyncio documents this pair for loop implementers
         hooks = sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)  # noqa: SLF001 - as above
         sys.set_asyncgen_hooks(None, self._keeps_generator)
         try:
-            while ready:
+            for _ in range(_CALLBACKS_LIMIT):
+                if not ready:
+                    break
                 handle = ready.popleft()
                 if not handle._cancelled:  # noqa: SLF001 - handles are the loop's
                     try:
                         handle._run()  # noqa: SLF001 - as above
                     except (SystemExit, KeyboardInterrupt) as error:
                         self._survive(handle, error)
+            else:
+                raise UsageError(_NEVER_WAITS)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)  # noqa: SLF001 - as above
@@ -232,6 +239,15 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     async def shutdown_asyncgens(self) -> None:
         """Do nothing: generators die with their run."""
 
+
+_CALLBACKS_LIMIT = 1_000_000
+"""How many callbacks run before the code must wait for something; a run's history ends with far fewer."""
+
+_NEVER_WAITS: Final = (
+    f"the workflow's code went on for {_CALLBACKS_LIMIT:,} turns of its loop without waiting for an activity, a timer, "
+    "a signal or a child run; nothing that happens outside can end such a loop. Wait with ctx.wait_for, ctx.sleep or "
+    "an asyncio.Event instead of asking again and again"
+)
 
 _FEW_TASKS: Final = 32
 _TASK_BITS: Final = 24
