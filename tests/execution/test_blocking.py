@@ -86,6 +86,7 @@ async def test_workflow_code_that_blocks_is_named(make_engine: MakeEngine, repor
         await (await engine.start(blocks, id="order-8")).result()
     assert "workflow code of run default/order-8" in reports.warnings[0]
     assert "in hold_the_loop" in reports.warnings[0]
+    assert "perdure/kernel" not in reports.warnings[0], "how the engine came to the code is of no use"
 
 
 async def test_code_outside_of_the_engine_is_told_apart(reports: Reports) -> None:

@@ -153,8 +153,14 @@ def _find_culprit(innermost: FrameType | None) -> _Culprit:
             break
         frames.append(frame)
         frame = frame.f_back
+    while len(frames) > 1 and _is_engine(frames[-1]):  # how the engine came to the user's code helps nobody
+        frames.pop()
     shown = [(each, each.f_lineno) for each in reversed(frames[:STACK_LIMIT])]
     return _Culprit(who, "".join(traceback.StackSummary.extract(iter(shown)).format()))
+
+
+def _is_engine(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in {"perdure", "asyncio"}
 
 
 def _activity(frame: FrameType) -> str:
