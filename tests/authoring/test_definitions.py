@@ -17,6 +17,7 @@ async def greet(name: str) -> str:
 
 
 async def walk(ctx: Context) -> None: ...
+async def run_by_keyword(ctx: Context, *, speed: int) -> None: ...
 def blocking(ctx: Context) -> None: ...
 async def without_context() -> None: ...
 async def with_another(order: str) -> None: ...
@@ -208,6 +209,14 @@ REFUSED: list[tuple[Callable[[], object], type[PerdureError], str]] = [
         lambda: workflow(stages="payment")(walk),  # type: ignore[call-overload]
         InvalidArgumentError,
         'workflow walk: stages is \'payment\'; it must be a tuple of texts, e.g. ("payment", "shipping")',
+    ),
+    (
+        lambda: workflow(run_by_keyword),  # type: ignore[arg-type]
+        UsageError,
+        (
+            "workflow run_by_keyword could not be started: its parameter 'speed' must be given by keyword, and a start "
+            "gives arguments by position; move it before the *, or give it a default"
+        ),
     ),
     (
         lambda: workflow(execution_timeout=ANYTHING)(walk),

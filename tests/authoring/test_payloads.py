@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -559,6 +560,15 @@ def test_hostile_bytes_are_an_error_and_nothing_worse(hostile: bytes, declared: 
 def test_data_cannot_choose_a_class() -> None:
     hostile = b'{"__class__":"os.system","py/object":"builtins.eval","$type":"subprocess.Popen"}'
     assert type(decode_value(Payload(hostile))) is dict
+
+
+def test_a_coroutine_in_the_place_of_its_result_is_recognised() -> None:
+    async def count() -> int:
+        return 1
+
+    with contextlib.closing(count()) as counting, pytest.raises(PayloadError) as refused:
+        encode_value(counting, int, subject="the count")
+    assert str(refused.value) == "the count: expected int, got coroutine; an await is missing"
 
 
 def test_a_type_is_prepared_once() -> None:

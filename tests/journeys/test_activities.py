@@ -181,6 +181,17 @@ async def test_errors_declared_final_are_not_retried(make_engine: MakeEngine, ho
     assert attempts == [1]
 
 
+async def test_a_forgotten_await_is_warned_of_by_the_name_of_the_activity(make_engine: MakeEngine) -> None:
+    @workflow
+    async def forgetful(ctx: Context) -> int:
+        double(4)  # type: ignore[unused-coroutine]
+        return 1
+
+    async with make_engine() as engine:
+        with pytest.warns(RuntimeWarning, match="coroutine 'double' was never awaited"):
+            assert await (await engine.start(forgetful)).result() == 1
+
+
 async def test_a_fallback_takes_over_when_an_activity_has_failed_for_good(make_engine: MakeEngine) -> None:
     @activity
     async def spare(number: int) -> str:

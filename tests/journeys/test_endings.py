@@ -111,6 +111,24 @@ async def test_compensations_run_in_reverse_when_the_workflow_fails(make_engine:
     assert names[-1] == "run_failed"
 
 
+async def test_the_error_of_a_failed_run_shows_the_lines_that_raised_it(make_engine: MakeEngine) -> None:
+    @activity(retry=Retry.never())
+    async def look_up() -> str:
+        prices: dict[str, str] = {}
+        return prices["lamp"]
+
+    @workflow
+    async def quoting(ctx: Context) -> str:
+        return await look_up()
+
+    async with make_engine() as engine:
+        with pytest.raises(RunFailedError) as failed:
+            await (await engine.start(quoting)).result()
+    (note,) = failed.value.__notes__
+    assert note.index("return await look_up()") < note.index('return prices["lamp"]')
+    assert note.endswith("KeyError: 'lamp'")
+
+
 async def test_cancel_lets_the_workflow_clean_up(make_engine: MakeEngine) -> None:
     cleaned: list[str] = []
 

@@ -157,6 +157,11 @@ MISUSES: dict[str, tuple[Call, type[PerdureError], str]] = {
         UsageError,
         "get_run: undecorated is a function; decorate it with @workflow",
     ),
+    "another workflow than the run's": (
+        lambda engine, *_: engine.get_run("open", billing),
+        UsageError,
+        "run default/open is one of the workflow 'expectant', not of 'billing'",
+    ),
     "a signal to a closed run": (lambda _, closed, __: closed.signal(go, 1), RunClosedError, CLOSED),
     "a cancellation of a closed run": (lambda _, closed, __: closed.cancel(), RunClosedError, CLOSED),
     "a termination of a closed run": (lambda _, closed, __: closed.terminate(), RunClosedError, CLOSED),
@@ -177,6 +182,11 @@ MISUSES: dict[str, tuple[Call, type[PerdureError], str]] = {
         lambda _, __, run: run.result(timeout=timedelta(0)),
         ResultTimeoutError,
         "run default/open did not end within 0 s and goes on; call result() again to wait for it",
+    ),
+    "a limit of time in seconds": (
+        lambda _, __, run: run.result(timeout=ANYTHING),
+        InvalidArgumentError,
+        "timeout is 5; it must be a timedelta from zero, e.g. timedelta(seconds=5)",
     ),
     "a query that nobody answers": (
         lambda _, __, run: run.query("mood"),
@@ -416,6 +426,12 @@ URLS = {
         "one machine may share it)"
     ),
     "sqlite:///": "the store url 'sqlite:///' names no file; write for example 'sqlite:///perdure.db'",
+    "sqlite:///:memory:": (
+        "the store url 'sqlite:///:memory:' would be a file of that name; a store in memory is 'memory:'"
+    ),
+    "sqlite:///~/orders.db": (
+        "the store url 'sqlite:///~/orders.db': '~' is not replaced; write the whole path, after four slashes"
+    ),
     "orders.db": (
         "'orders.db' names no store; use 'sqlite:///path' (three slashes: relative to the working directory, four: "
         "absolute) or 'memory:'"

@@ -128,8 +128,11 @@ class Activity(Generic[P, R]):
     ) -> Coroutine[Any, Any, R]:
         """Return the recorded call for the workflow of `journal`, with what the call itself said (`override`)."""
         if self.fallback is None:
-            return self._perform(journal, args, kwargs, override, _NOTHING)
-        return self._perform_or_fall_back(self.fallback, journal, args, kwargs, override)
+            made = self._perform(journal, args, kwargs, override, _NOTHING)
+        else:
+            made = self._perform_or_fall_back(self.fallback, journal, args, kwargs, override)
+        made.__qualname__ = self.name  # type: ignore[attr-defined]  # what Python calls it if its await is forgotten
+        return made
 
     async def call_to_compensate(self, journal: Journal, args: tuple[Any, ...], compensates: Operation) -> R:
         """Call as the compensation of a finished operation."""
@@ -348,17 +351,17 @@ def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> Acti
         message = f"activity {name} timed out ({outcome.timeout}) at attempt {outcome.attempt}"
         return ActivityTimeoutError(message, activity=name, attempts=outcome.attempt, timeout=outcome.timeout)
     failure = outcome.failure
-    message = (
-        f"activity {name} failed at attempt {outcome.attempt} ({outcome.reason}): {failure.type}: {failure.message}"
-    )
-    return _error_class(failure)(
-        message,
+    error = _error_class(failure)(
+        f"activity {name} failed at attempt {outcome.attempt} ({outcome.reason}): {failure}",
         activity=name,
         attempts=outcome.attempt,
         failure_type=failure.type,
         failure_types=failure.types,
         failure_message=failure.message,
     )
+    if failure.traceback is not None:  # of another thread, process or day: all that can be shown of it is text
+        error.add_note(f"\nIn the activity:\n{failure.traceback.rstrip()}")
+    return error
 
 
 def _error_class(failure: Failure) -> type[ActivityFailedError]:

@@ -78,7 +78,8 @@ def require_choice(value: object, choices: type[E], subject: str) -> E:
 def require_duration(value: object, subject: str, *, may_be_zero: bool = False) -> int:
     """Return the microseconds of a timedelta above zero (or of zero). Raises InvalidArgumentError."""
     if not isinstance(value, timedelta) or value < timedelta(0) or not (value or may_be_zero):
-        message = f"{subject} is {value!r:.60}; it must be a timedelta above zero"
+        lowest = "from" if may_be_zero else "above"
+        message = f"{subject} is {value!r:.60}; it must be a timedelta {lowest} zero, e.g. timedelta(seconds=5)"
         raise InvalidArgumentError(message)
     return duration_microseconds(value)
 

@@ -60,7 +60,7 @@ class ChildRun(Generic[R]):
 
 def _child_error(ref: RunRef, outcome: e.ChildFailed) -> ChildRunError:
     failure = outcome.failure
-    message = f"child run {ref} {outcome.outcome}: {failure.type}: {failure.message}"
+    message = f"child run {ref} {outcome.outcome}: {failure}"
     return ChildRunError(
         message,
         run_id=ref.id,

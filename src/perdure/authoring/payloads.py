@@ -28,7 +28,7 @@ keys other than str, and sorts the keys of every dict.
 
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast, overload
 
@@ -181,7 +181,8 @@ class ValueType:
     def dump(self, value: object) -> bytes:
         """Encode a value of any size. Raises MisfitError."""
         if not isinstance(value, self.classes):
-            raise MisfitError("$", f"expected {type_name(self.declared)}, got {type_name(type(value))}")
+            hint = "; an await is missing" if isinstance(value, Coroutine) else ""
+            raise MisfitError("$", f"expected {type_name(self.declared)}, got {type_name(type(value))}{hint}")
         return self.dump_unchecked(value)
 
     def dump_unchecked(self, value: object) -> bytes:

@@ -214,6 +214,13 @@ def _require_workflow(name: str, function: Callable[..., Any]) -> None:
     if not _takes_context(function):
         message = f"workflow {name} needs a first parameter for its context: async def {name}(ctx: Context, ...)"
         raise UsageError(message)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            message = (
+                f"workflow {name} could not be started: its parameter {parameter.name!r} must be given by keyword, and "
+                f"a start gives arguments by position; move it before the *, or give it a default"
+            )
+            raise UsageError(message)
 
 
 def _takes_context(function: Callable[..., Any]) -> bool:

@@ -174,7 +174,7 @@ def _facts(report: RunReport, *, now: Timestamp) -> "Table":
         table.add_row(heading, words(payload_text(payload)))
     failure = _closing_failure(report)
     if failure is not None:
-        table.add_row("failed with", words(f"{failure.type}: {failure.message}", "red"))
+        table.add_row("failed with", words(str(failure), "red"))
     if state.cancel is not None:
         table.add_row(
             "cancel asked", words(f"by {state.cancel.by or 'a client'}: {state.cancel.reason or 'no reason given'}")
@@ -217,7 +217,7 @@ def _pending_activities(report: RunReport, *, now: Timestamp) -> "Table":
             str(pending.attempt),
             show_moment(pending.scheduled_at, now=now),
             f"in {_until(pending.next_attempt_at, now=now)}" if waits else "now",
-            words("" if failure is None else f"{failure.type}: {failure.message}"),
+            words("" if failure is None else str(failure)),
         )
     return table
 
@@ -226,12 +226,12 @@ def _last_failure(report: FailureReport, *, now: Timestamp) -> "Iterator[Rendera
     yield words("")
     yield words(f"Last failure: {report.subject}, at {show_moment(report.at, now=now)}", "bold")
     failure: Failure | None = report.failure
-    text = report.failure.traceback or f"{report.failure.type}: {report.failure.message}"
+    text = report.failure.traceback or str(report.failure)
     for line in text.rstrip().splitlines():
         yield words(f"  {line}", "dim")
     while failure is not None and failure.cause is not None:
         failure = failure.cause
-        yield words(f"  caused by {failure.type}: {failure.message}", "dim")
+        yield words(f"  caused by {failure}", "dim")
 
 
 def _until(moment: Timestamp | None, *, now: Timestamp) -> str:

@@ -20,6 +20,7 @@ from perdure.errors import (
     RunClosedError,
     RunError,
     RunExistsError,
+    UsageError,
 )
 from perdure.kernel.identity import DEFAULT_NAMESPACE, RunKey, RunRef
 from perdure.kernel.payload import Payload
@@ -146,11 +147,17 @@ class Client:
     @overload
     async def get_run(self, id: str, workflow: Workflow[*Ts, R]) -> Run[R]: ...
     async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
-        """Return the handle of an existing run; with its `workflow` the result is typed. Raises RunNotFoundError."""
+        """Return the handle of an existing run; with its `workflow` the result is typed.
+
+        Raises RunNotFoundError, and UsageError if it is a run of another workflow.
+        """
         gateway = self._open()
         if workflow is not None:
             require_workflow(workflow, "get_run")
         summary = await self._require_run(RunRef(namespace=self.namespace, id=require_text(id, "the id of a run")))
+        if workflow is not None and summary.workflow != workflow.name:
+            message = f"run {summary.ref} is one of the workflow {summary.workflow!r}, not of {workflow.name!r}"
+            raise UsageError(message)
         signature = None if workflow is None else workflow.signature
         return Run(gateway, summary.ref, run_key=summary.run_key, signature=signature)
 

@@ -124,10 +124,13 @@ class Run(Generic[R_co]):
             case e.RunCompleted(result=result):
                 return self._decode(result)
             case e.RunFailed(failure=failure):
-                message = f"run {self._ref} failed: {failure.type}: {failure.message}"
-                raise RunFailedError(
+                message = f"run {self._ref} failed: {failure}"
+                error = RunFailedError(
                     message, run_id=self.id, failure_type=failure.type, failure_message=failure.message
                 )
+                if failure.traceback is not None:  # recorded where it was raised, maybe in another process
+                    error.add_note(f"\nIn the run:\n{failure.traceback.rstrip()}")
+                raise error
             case e.RunCancelled(reason=reason):
                 raise RunCancelledError(f"run {self._ref} was cancelled: {reason}", run_id=self.id, reason=reason)
             case e.RunTerminated(reason=reason):

@@ -31,6 +31,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceback: str | None = None
     cause: "Failure | None" = None
 
+    def __str__(self) -> str:
+        """Return type and message, as the last line of a traceback."""
+        return f"{self.type}: {self.message}" if self.message else self.type
+
 
 def failure_from_exception(error: BaseException, *, with_traceback: bool = True) -> Failure:
     """Record an exception as a failure, with its chain of causes (at most five deep)."""

@@ -33,10 +33,8 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
 
         return MemoryStore()
     if url.startswith(_SQLITE):
-        path = unquote(url.removeprefix(_SQLITE))
-        if not path or path.endswith("/"):
-            raise UsageError(f"the store url {url!r} names no file; write for example 'sqlite:///perdure.db'")
-        return _sqlite(Path(path), settings=settings or Settings(), clock=clock)
+        path = _path(url, unquote(url.removeprefix(_SQLITE)))
+        return _sqlite(path, settings=settings or Settings(), clock=clock)
     if url.startswith(("postgresql:", "postgres:")):
         raise UsageError(
             f"{url.partition(':')[0]}: PostgreSQL comes in a later version of Perdure; use 'sqlite:///path' until then "
@@ -46,6 +44,17 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
         f"{url!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
         f"four: absolute) or 'memory:'"
     )
+
+
+def _path(url: str, path: str) -> Path:
+    """Return the path that a URL holds. Raises UsageError for what another library would take for something else."""
+    if not path or path.endswith("/"):
+        raise UsageError(f"the store url {url!r} names no file; write for example 'sqlite:///perdure.db'")
+    if path == ":memory:":
+        raise UsageError(f"the store url {url!r} would be a file of that name; a store in memory is 'memory:'")
+    if path.startswith("~"):
+        raise UsageError(f"the store url {url!r}: '~' is not replaced; write the whole path, after four slashes")
+    return Path(path)
 
 
 def _sqlite(path: Path, *, settings: Settings, clock: Clock | None) -> RunStore:
