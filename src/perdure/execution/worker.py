@@ -123,7 +123,9 @@ class Worker:
 
     async def open(self) -> None:
         """Open the store, begin a session, free the runs of dead ones, begin to work."""
-        await self._begin_session()
+        self.worker_id = await self.store.open(
+            session_name=self.name, lease_seconds=self.settings.lease_seconds, on_changes=self.hear
+        )
         try:
             await self.store.free_expired(now=self.clock.now())
         except BaseException:
@@ -137,12 +139,6 @@ class Worker:
             self._tasks.append(self.loop.create_task(self.keeper.work(), name="perdure-agenda"))
             self.claims.wake()
             self.registry.watch(self._code_came)
-
-    async def _begin_session(self) -> None:
-        """Open the store and begin a session in it."""
-        self.worker_id = await self.store.open(
-            session_name=self.name, lease_seconds=self.settings.lease_seconds, on_changes=self.hear
-        )
 
     async def close(self) -> None:
         """Drain: claim no more, let activities finish within the grace, give every run back, close the store."""
