@@ -38,6 +38,7 @@ __all__ = ["DEFAULT_RETRY", "Activity", "ActivityDecorator", "BoundActivity", "a
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 DEFAULT_RETRY: Final = Retry(
     attempts=3, backoff=exponential(timedelta(seconds=1), factor=2.0, maximum=timedelta(seconds=60))
@@ -45,12 +46,12 @@ DEFAULT_RETRY: Final = Retry(
 """What an activity without a retry policy of its own gets: three attempts, one second and two apart."""
 
 
-class Activity(Generic[P, R]):
+class Activity(Generic[P, R_co]):
     """An activity: what `@activity` makes of a function. Call it in a workflow; outside it is the function."""
 
     def __init__(
         self,
-        function: Callable[P, Coroutine[Any, Any, R]] | Callable[P, R],
+        function: Callable[P, Coroutine[Any, Any, R_co]] | Callable[P, R_co],
         *,
         name: str,
         options: ActivityOptions,
@@ -71,11 +72,11 @@ class Activity(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """In a workflow: return the recorded call, to be awaited. Elsewhere: call the plain function."""
         journal = current_journal()
         if journal is None:
-            return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
+            return cast("Coroutine[Any, Any, R_co]", self.function(*args, **kwargs))
         return self.call(journal, args, kwargs, None)
 
     def options(
@@ -95,7 +96,7 @@ class Activity(Generic[P, R]):
         resources: dict[str, int] | None = None,
         rate_limit: RateLimit | None = None,
         circuit_breaker: CircuitBreaker | None = None,
-    ) -> "BoundActivity[P, R]":
+    ) -> "BoundActivity[P, R_co]":
         """Return the same activity with other options for the calls made through it; they mean what they mean on
         `@activity` and are recorded with the call."""
         override = build_options(
@@ -125,7 +126,7 @@ class Activity(Generic[P, R]):
 
     def call(
         self, journal: Journal, args: tuple[Any, ...], kwargs: dict[str, Any], override: ActivityOptions | None
-    ) -> Coroutine[Any, Any, R]:
+    ) -> Coroutine[Any, Any, R_co]:
         """Return the recorded call for the workflow of `journal`, with what the call itself said (`override`)."""
         if self.fallback is None:
             made = self._perform(journal, args, kwargs, override, _NOTHING)
@@ -134,7 +135,7 @@ class Activity(Generic[P, R]):
         made.__qualname__ = self.name  # type: ignore[attr-defined]  # what Python calls it if its await is forgotten
         return made
 
-    async def call_to_compensate(self, journal: Journal, args: tuple[Any, ...], compensates: Operation) -> R:
+    async def call_to_compensate(self, journal: Journal, args: tuple[Any, ...], compensates: Operation) -> R_co:
         """Call as the compensation of a finished operation."""
         return await self._perform(journal, args, {}, None, compensates)
 
@@ -149,11 +150,11 @@ class Activity(Generic[P, R]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         override: ActivityOptions | None,
-    ) -> R:
+    ) -> R_co:
         try:
             return await self._perform(journal, args, kwargs, override, _NOTHING)
         except ActivityError:
-            return cast("R", await fallback(*args, **kwargs))
+            return cast("R_co", await fallback(*args, **kwargs))
 
     async def _perform(
         self,
@@ -162,7 +163,7 @@ class Activity(Generic[P, R]):
         kwargs: dict[str, Any],
         override: ActivityOptions | None,
         compensates: Operation,
-    ) -> R:
+    ) -> R_co:
         given = self.signature.encode_arguments(args, kwargs)
         operation = journal.next_operation()
         journal.give(
@@ -187,7 +188,7 @@ class Activity(Generic[P, R]):
         result = self.signature.decode_result(outcome)
         if self.compensation is not None:
             journal.compensations.append(_undo(journal, self.compensation, operation, result))
-        return cast("R", result)
+        return cast("R_co", result)
 
     def _schedule_to_close(self, override: ActivityOptions | None) -> int | None:
         if override is not None and override.schedule_to_close_microseconds is not None:
@@ -195,21 +196,21 @@ class Activity(Generic[P, R]):
         return self.defaults.schedule_to_close_microseconds
 
 
-class BoundActivity(Generic[P, R]):
+class BoundActivity(Generic[P, R_co]):
     """An activity with options for its next calls; see `Activity.options`."""
 
     __slots__ = ("activity", "override")
 
-    def __init__(self, activity: Activity[P, R], override: ActivityOptions) -> None:
+    def __init__(self, activity: Activity[P, R_co], override: ActivityOptions) -> None:
         """Build from parts; use `Activity.options`."""
         self.activity = activity
         self.override = override
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
         """In a workflow: return the recorded call, to be awaited. Elsewhere: call the plain function."""
         journal = current_journal()
         if journal is None:
-            return cast("Coroutine[Any, Any, R]", self.activity.function(*args, **kwargs))
+            return cast("Coroutine[Any, Any, R_co]", self.activity.function(*args, **kwargs))
         return self.activity.call(journal, args, kwargs, self.override)
 
 

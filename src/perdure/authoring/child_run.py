@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ChildRun"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class ChildRun(Generic[R]):
+class ChildRun(Generic[R_co]):
     """A child run that was started. `id` is its business key."""
 
     __slots__ = ("_future", "_journal", "_operation", "_waiting", "_workflow", "ref")
 
     def __init__(
-        self, journal: Journal, workflow: "Workflow[*tuple[Any, ...], R]", ref: RunRef, operation: Operation
+        self, journal: Journal, workflow: "Workflow[*tuple[Any, ...], R_co]", ref: RunRef, operation: Operation
     ) -> None:
         """Build from parts; use `Context.start_child`."""
         self.ref = ref
@@ -39,7 +39,7 @@ class ChildRun(Generic[R]):
         """The child's business key."""
         return self.ref.id
 
-    async def result(self) -> R:
+    async def result(self) -> R_co:
         """Return the child's result. Raises ChildRunError if it ended without one. Cancelling the wait cancels the
         child, unless others wait too."""
         self._waiting += 1
@@ -55,7 +55,7 @@ class ChildRun(Generic[R]):
             self._waiting -= 1
         if not isinstance(outcome, Payload):
             raise _child_error(self.ref, outcome)
-        return cast("R", self._workflow.signature.decode_result(outcome))
+        return cast("R_co", self._workflow.signature.decode_result(outcome))
 
 
 def _child_error(ref: RunRef, outcome: e.ChildFailed) -> ChildRunError:

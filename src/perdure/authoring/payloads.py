@@ -181,8 +181,9 @@ class ValueType:
     def dump(self, value: object) -> bytes:
         """Encode a value of any size. Raises MisfitError."""
         if not isinstance(value, self.classes):
+            got = type_name(type(value))
             hint = "; an await is missing" if isinstance(value, Coroutine) else ""
-            raise MisfitError("$", f"expected {type_name(self.declared)}, got {type_name(type(value))}{hint}")
+            raise MisfitError("$", f"expected {type_name(self.declared)}, got {got}{hint}")
         return self.dump_unchecked(value)
 
     def dump_unchecked(self, value: object) -> bytes:

@@ -24,6 +24,7 @@ __all__ = ["OnFailure", "Workflow", "WorkflowDecorator", "require_workflow", "wo
 
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class OnFailure(StrEnum):
@@ -36,12 +37,12 @@ class OnFailure(StrEnum):
     FAIL = "fail"
 
 
-class Workflow(Generic[*Ts, R]):
+class Workflow(Generic[*Ts, R_co]):
     """A workflow: what `@workflow` makes of a function. Start it with `Engine.start`, or `ctx.run_child` in another."""
 
     def __init__(
         self,
-        function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R]],
+        function: Callable[[Context, Unpack[Ts]], Coroutine[Any, Any, R_co]],
         *,
         name: str,
         version: str,
@@ -67,7 +68,7 @@ class Workflow(Generic[*Ts, R]):
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
-    def __call__(self, _ctx: Context, *_args: *Ts) -> Coroutine[Any, Any, R]:
+    def __call__(self, _ctx: Context, *_args: *Ts) -> Coroutine[Any, Any, R_co]:
         """Refuse: a workflow is started, not called. Raises WrongContextError that says how."""
         how = f"await ctx.run_child({self.name}, ...)" if current_journal() else f"await engine.start({self.name}, ...)"
         message = f"workflow {self.name} was called like a function; start it: {how}"
@@ -83,7 +84,7 @@ class Workflow(Generic[*Ts, R]):
 
     async def _run(self, journal: Journal) -> Payload:
         ctx = Context(journal, self.signature)
-        function = cast("Callable[..., Coroutine[Any, Any, R]]", self.function)
+        function = cast("Callable[..., Coroutine[Any, Any, R_co]]", self.function)
         args, kwargs = self.signature.decode_arguments(journal.created.input)
         try:
             result = await function(ctx, *args, **kwargs)
