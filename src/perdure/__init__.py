@@ -7,6 +7,7 @@ from perdure.authoring.activity import Activity, activity
 from perdure.authoring.activity_context import Attempt, current_attempt, heartbeat
 from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.signals import Signal
+from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.handle import Run
 from perdure.client.schedules import ScheduleDescription, ScheduleHandle, ScheduleHistory, Schedules
@@ -35,6 +36,9 @@ from perdure.errors import (
     ScheduleExistsError,
     ScheduleNotFoundError,
     StoreError,
+    UpdateError,
+    UpdateFailedError,
+    UpdateRejectedError,
     UsageError,
 )
 from perdure.kernel.events import ParentClosePolicy
@@ -78,6 +82,7 @@ __all__ = [
     "ParentClosePolicy",
     "PerdureError",
     "Priority",
+    "Query",
     "RateLimit",
     "ResourcesUnavailableError",
     "ResultTimeoutError",
@@ -103,6 +108,10 @@ __all__ = [
     "StoreError",
     "SyncEngine",
     "SyncRun",
+    "Update",
+    "UpdateError",
+    "UpdateFailedError",
+    "UpdateRejectedError",
     "UsageError",
     "Workflow",
     "activity",

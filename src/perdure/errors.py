@@ -8,6 +8,7 @@
     ├── RunError              how a run ended: failed, cancelled, terminated
     ├── ActivityError         raised inside workflow code: an activity (or child run) failed, timed out
     │   └── ActivityFailedError(CircuitOpenError, ResourcesUnavailableError), ActivityTimeoutError, ChildRunError
+    ├── UpdateError           an update got no result: rejected, failed
     ├── StateError            the thing is not in the state the call needs: not found, exists, closed
     ├── ConcurrencyError      a race was lost: nothing was applied, the winner's write stands
     ├── StoreError            the operator: database unreachable, locked, full, damaged, too new
@@ -60,6 +61,9 @@ __all__ = [
     "UnknownActivityError",
     "UnknownWorkflowError",
     "UnreadablePayloadError",
+    "UpdateError",
+    "UpdateFailedError",
+    "UpdateRejectedError",
     "UsageError",
     "WrongContextError",
 ]
@@ -209,6 +213,26 @@ class ChildRunError(ActivityError):
         self.outcome = outcome
         self.failure_type = failure_type
         self.failure_message = failure_message
+
+
+class UpdateError(PerdureError):
+    """An update got no result. `update` is its name, `run_id` the run's id, `failure_type` and `failure_message` tell
+    why: the class name and the text of what the validator or the handler raised."""
+
+    def __init__(self, message: str, *, update: str, run_id: str, failure_type: str, failure_message: str) -> None:
+        super().__init__(message)
+        self.update = update
+        self.run_id = run_id
+        self.failure_type = failure_type
+        self.failure_message = failure_message
+
+
+class UpdateRejectedError(UpdateError):
+    """The run refused an update: its validator raised, or too many updates wait. The run is as it was."""
+
+
+class UpdateFailedError(UpdateError):
+    """The run accepted an update, and its handler raised, or the run ended before the handler did."""
 
 
 class StateError(PerdureError):

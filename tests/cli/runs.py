@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from perdure import Context, Engine, ParentClosePolicy, Retry, Signal, activity, fixed, workflow
+from perdure import Context, Engine, ParentClosePolicy, Retry, Signal, Update, activity, fixed, workflow
 
+ADD = Update("add", int, int)
 REVIEW = Signal("review", dict[str, bool])
 NASTY_ID = "evil\x1b[2J\u202eid"
 
@@ -49,6 +50,23 @@ async def wait_for_review(ctx: Context) -> str:
     async with ctx.stage("review"):
         decision = await ctx.wait_for(REVIEW, timeout=timedelta(days=3))
     return "approved" if decision["approved"] else "refused"
+
+
+@workflow
+async def count(ctx: Context) -> None:
+    counted = 0
+
+    async def add(amount: int) -> int:
+        nonlocal counted
+        counted += amount
+        return counted
+
+    @ctx.query("counted")
+    def tell(times: int = 1) -> dict[int, int]:
+        return {counted: times}
+
+    ctx.on_update(ADD, add)
+    await ctx.wait_for(REVIEW)
 
 
 @workflow

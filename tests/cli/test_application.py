@@ -10,7 +10,16 @@ from tests.cli.runs import perdure
 
 @pytest.mark.parametrize(
     "command",
-    [("list",), ("show", "x"), ("history", "x"), ("signal", "x", "go"), ("cancel", "x"), ("doctor",)],
+    [
+        ("list",),
+        ("show", "x"),
+        ("history", "x"),
+        ("signal", "x", "go"),
+        ("update", "x", "u"),
+        ("query", "x", "q"),
+        ("cancel", "x"),
+        ("doctor",),
+    ],
     ids=lambda command: command[0],
 )
 def test_a_command_makes_no_database_where_there_is_none(command: tuple[str, ...], tmp_path: Path) -> None:
@@ -55,7 +64,7 @@ def test_version_and_help_are_printed(tmp_path: Path) -> None:
     assert perdure("--version", directory=tmp_path).out.strip() == f"perdure {version('perdure')}"
     text = perdure("--help", directory=tmp_path)
     assert text.code == 0
-    for command in ("demo", "list", "show", "history", "signal", "cancel", "doctor"):
+    for command in ("demo", "list", "show", "history", "signal", "update", "query", "cancel", "doctor"):
         assert command in text.out
 
 

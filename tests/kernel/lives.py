@@ -18,7 +18,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent, decode_event, encode_event
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.payload import NULL, Payload
-from perdure.kernel.program import Feed, Program
+from perdure.kernel.program import Answer, Feed, Program, Verdict
 from perdure.kernel.replay import Replay
 from perdure.kernel.retry import NO_RETRY, Retry, fixed
 from perdure.kernel.state import RunState
@@ -46,10 +46,14 @@ class Script:
         """Answer the first event of the type that an argument names (`run_started=[...]`) with the given commands."""
         self.answers = {e.EVENT_TYPES[name]: list(commands) for name, commands in answers.items()}
         self.seen: list[e.Event] = []
+        self.verdicts: dict[str, Verdict] = {}
 
     def advance(self, event: e.Event, at: Timestamp) -> Sequence[c.Command]:
         self.seen.append(event)
         return self.answers.pop(type(event), [])
+
+    def consider(self, name: str, body: Payload) -> Verdict:
+        return self.verdicts.get(name, Answer.WAITS)
 
     def foresee(self, event: e.Event) -> None: ...
     def go_live(self) -> None: ...
@@ -101,6 +105,10 @@ class Life:
 
     def signal(self, name: str, body: object = None) -> list[e.Event]:
         return self.take(signal(name, body))
+
+    def update(self, update_id: str, name: str = "add", body: object = None, *, at: int | None = None) -> list[e.Event]:
+        update = m.UpdateMessage(update_id=update_id, name=name, body=json(body))
+        return self.take(i.MessageArrived(message=update, message_id=update_id, position=at))
 
     def cancel(self, reason: str = "enough", *, grace_until: int | None = None) -> list[e.Event]:
         grace = None if grace_until is None else Timestamp(grace_until)

@@ -453,7 +453,6 @@ def test_events_that_no_code_can_wait_for_yet_are_taken_without_effect() -> None
     run = code_life(plain)
     at = run.state.updated_at
     for event in (
-        e.UpdateAccepted(update_id="u", name="n"),
         e.InterventionResolved(operation=Operation(4), by="b", decision=NULL),
         e.InterventionExpired(operation=Operation(4)),
         e.LockAcquired(operation=Operation(4), fencing_token=1),

@@ -5,10 +5,12 @@
 from typing import Final
 
 from tests.proofs.defect import Defect
+from tests.proofs.planted_messages import MESSAGES
 
 __all__ = ["PLANTED"]
 
 PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
+    **MESSAGES,
     # --- the laws of docs/design/promises.md
     "law 1": (
         Defect(
@@ -539,7 +541,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         ),
         Defect("client.handle", "        return await store.find(next_ref, latest=False)", "        return None"),
     ),
-    "run.query": (Defect("client.handle", "return handler(*args)", "return None"),),
+    "run.query": (Defect("client.handle", "return handler(*args, **kwargs)", "return None"),),
     "run.signal": (
         Defect(
             "client.handle", "m.SignalMessage(name=signal.name, body=encoded", "m.SignalMessage(name='', body=encoded"

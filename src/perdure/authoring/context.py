@@ -4,10 +4,10 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
 import msgspec
 
@@ -17,6 +17,7 @@ from perdure.authoring.definitions import require_kind
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.signature import Signature
+from perdure.authoring.updates import Query, Update, make_handler, query_name
 from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
@@ -35,6 +36,7 @@ __all__ = ["ChildRun", "Context", "RunInfo"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
 Item = TypeVar("Item")
 Ts = TypeVarTuple("Ts")
 
@@ -155,6 +157,28 @@ class Context:
                 location=journal.location(),
             )
         )
+
+    # --- updates -------------------------------------------------------------------------------------------------
+
+    def on_update(
+        self,
+        update: Update[T, R],
+        handler: Callable[[T], Coroutine[Any, Any, R]],
+        *,
+        validator: Callable[[T], object] | None = None,
+    ) -> None:
+        """Answer updates of this kind with `handler`, an ``async def`` that takes the input and returns the result.
+
+        It may change the workflow's variables and await whatever workflow code may; several run side by side. Updates
+        that came before wait for it. `validator`, a plain ``def``, raises for an input to refuse: it may only read, and
+        nothing is recorded of the update but that it was rejected.
+        """
+        self._journal.updates.register(self._journal, *make_handler(update, handler, validator))
+
+    async def updates_finished(self) -> None:
+        """Wait until no update is being handled: await it before the end, which cuts handlers off."""
+        while tasks := self._journal.updates.under_way():
+            await asyncio.wait(tasks)
 
     # --- durable state, labels, priority -------------------------------------------------------------------------
 
@@ -346,11 +370,17 @@ class Context:
                 journal.give(c.DecideVersion(operation=operation, patch=patch, location=journal.location()))
         return journal.asked_patches[patch]
 
-    def query(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    @overload
+    def query(self, query: Query[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    @overload
+    def query(self, query: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+    def query(self, query: Query[..., Any] | str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Answer queries from outside: decorate a function that reads the workflow's variables and changes nothing.
 
-        ``@ctx.query("status")`` above ``def status() -> str: ...``; outside ``await run.query("status")``.
+        ``@ctx.query(status)`` above ``def status_now() -> str: ...``; outside ``await run.query(status)``. A name alone
+        does, too; what comes back has then no type.
         """
+        name = query_name(query, "ctx.query")
 
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             self._journal.query_handlers[name] = handler

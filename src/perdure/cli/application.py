@@ -48,7 +48,7 @@ def make_application() -> App:
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
     )
-    for command in (demo, list_, show, history, signal, cancel, doctor, lint, replay):
+    for command in (demo, list_, show, history, signal, update, query, cancel, doctor, lint, replay):
         application.command(command, name=command.__name__.rstrip("_"))
     return application
 
@@ -190,6 +190,51 @@ def signal(
     from perdure.cli.steering import send_signal
 
     return asyncio.run(send_signal(database.place(), id, name, body, request_id=request_id, as_json=json))
+
+
+def update(
+    id: RunId,
+    name: Annotated[str, Parameter(help="Name of the update.")],
+    input: Annotated[str, Parameter(help="Its input, in JSON.")] = "null",
+    /,
+    *,
+    accepted: Annotated[
+        bool, Parameter(negative="", help="Return when the run has accepted it; otherwise when it is completed.")
+    ] = False,
+    timeout: Annotated[str, Parameter(help="How long to wait; the update goes on.")] = "30s",
+    request_id: Annotated[
+        str | None,
+        Parameter(help="Makes a repetition of this call give the answer of the first, and no second effect."),
+    ] = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Update a run and print the result; a worker that has the workflow must run."""
+    from perdure.cli.asking import Asking, send_update
+
+    asking = Asking(request_id=request_id, waits=not accepted, timeout=timeout, as_json=json)
+    return asyncio.run(send_update(database.place(), id, name, input, asking))
+
+
+def query(
+    id: RunId,
+    name: Annotated[str, Parameter(help="Name of the query.")],
+    arguments: Annotated[
+        tuple[str, ...], Parameter(name="ARGUMENT", help="An argument, in JSON; may be repeated.")
+    ] = (),
+    /,
+    *,
+    module: Annotated[
+        tuple[str, ...],
+        Parameter(help="Module that defines the workflow, whose code answers here; may be repeated.", negative=""),
+    ] = (),
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Ask a run and print the answer; it changes nothing, and works on waiting, suspended and closed runs."""
+    from perdure.cli.asking import ask_query
+
+    return asyncio.run(ask_query(database.place(), id, name, arguments, modules=module, as_json=json))
 
 
 def cancel(

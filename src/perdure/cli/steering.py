@@ -2,22 +2,20 @@
 
 import getpass
 
-import msgspec
-
 from perdure.authoring.signals import Signal
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
+from perdure.cli.json_values import read_json
 from perdure.cli.printing import print_json, printable
 from perdure.cli.times import parse_duration
 from perdure.client.handle import Run
-from perdure.errors import InvalidArgumentError
 
 __all__ = ["request_cancel", "send_signal"]
 
 
 async def send_signal(place: Place, run_id: str, name: str, body: str, *, request_id: str | None, as_json: bool) -> int:
     """Send a signal. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors, UsageError."""
-    value = _json_value(body)
+    value = read_json(body, "the body")
     async with as_client(place) as engine:
         run: Run[object] = await engine.get_run(run_id)
         await run.signal(Signal[object](name), value, request_id=request_id)
@@ -41,15 +39,6 @@ async def request_cancel(place: Place, run_id: str, *, reason: str, grace: str |
             f"Cancellation of {printable(run_id)} is requested; `perdure show {printable(run_id)}` tells when it ended."
         )
     return ExitCode.OK
-
-
-def _json_value(text: str) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        hint = "" if any(mark in text for mark in '{["') else f"; a text is written in quotes: '\"{text}\"'"
-        message = f"the body {text!r} is not JSON ({error}){hint}"
-        raise InvalidArgumentError(message) from None
 
 
 def _caller() -> str:

@@ -1,19 +1,24 @@
 """The asynchronous client: every operation on runs that a program outside of workflows has."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, TypeVarTuple, overload
+from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
 
 import msgspec
 
 from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
+from perdure.authoring.payloads import encode_value
+from perdure.authoring.signals import Signal, require_signal
+from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
-from perdure.client.starting import IdPolicy, make_creation, require_id
+from perdure.client.starting import IdPolicy, StartOptions, make_creation, require_id
+from perdure.client.updating import Asked
 from perdure.errors import (
     EngineClosedError,
     InvalidArgumentError,
@@ -22,7 +27,9 @@ from perdure.errors import (
     RunExistsError,
     UsageError,
 )
+from perdure.kernel import events as e
 from perdure.kernel.identity import DEFAULT_NAMESPACE, RunKey, RunRef
+from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import Applied, RunStatus
@@ -32,6 +39,8 @@ __all__ = ["Client"]
 
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Client:
@@ -69,6 +78,98 @@ class Client:
 
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
+        run, _ = await self._start(
+            workflow,
+            args,
+            id=id,
+            id_policy=id_policy,
+            priority=priority,
+            tenant=tenant,
+            labels=labels,
+            start_at=start_at,
+            execution_timeout=execution_timeout,
+            request_id=request_id,
+        )
+        return run
+
+    async def signal_with_start(
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str,
+        signal: Signal[T],
+        body: T | None = None,
+        **options: Unpack[StartOptions],
+    ) -> Run[R]:
+        """Signal the run of this id; if there is none, start it with the signal, both in one commit.
+
+        `options` are those of `start`; by `id_policy` a run that has ended is followed by a new one
+        (`restart_closed`) unless it says otherwise. `request_id`: the call made again with it has no second effect.
+
+        Raises RunClosedError for an ended run that is not to be followed, else as `start` and `Run.signal`.
+        """
+        require_signal(signal, "signal_with_start")
+        encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
+        carried = (e.CarriedSignal(name=signal.name, body=encoded),)
+        options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
+        while True:
+            run, is_begun = await self._start(workflow, args, id=require_id(id), signals=carried, **options)
+            if is_begun:
+                return run
+            try:
+                await run.signal(signal, body, request_id=options.get("request_id"))
+            except RunClosedError:
+                if options["id_policy"] == IdPolicy.RETURN_EXISTING:
+                    raise
+            else:
+                return run
+
+    async def update_with_start(
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str,
+        update: Update[T, U],
+        input: T | None = None,
+        timeout: timedelta | None = None,
+        **options: Unpack[StartOptions],
+    ) -> U:
+        """Update the run of this id and return the result; if there is none, start it with the update, in one commit.
+
+        `options` as for `signal_with_start`, `timeout` and the errors as for `Run.update`.
+        """
+        require_update(update, "update_with_start")
+        update_id = options.get("request_id") or uuid.uuid4().hex
+        sent = UpdateMessage(update_id=update_id, name=update.name, body=update.encode_input(input))
+        carried = (e.CarriedUpdate(update_id=update_id, name=update.name, body=sent.body),)
+        ref = RunRef(namespace=self.namespace, id=require_id(id))
+        options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
+        while True:
+            _, is_begun = await self._start(workflow, args, id=ref.id, updates=carried, **options)
+            asked = Asked(gateway=self._open(), ref=ref, message=sent, is_repeatable=True, is_sent=is_begun)
+            try:
+                return update.decode_result(await asked.answer(until_completed=True, timeout=timeout))
+            except RunClosedError:
+                if options["id_policy"] == IdPolicy.RETURN_EXISTING:
+                    raise
+
+    async def _start(
+        self,
+        workflow: Workflow[*Ts, R],
+        args: tuple[*Ts],
+        *,
+        id: str | None,
+        id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
+        priority: Priority | None = None,
+        tenant: str = "",
+        labels: dict[str, str] | None = None,
+        start_at: datetime | None = None,
+        execution_timeout: timedelta | None = None,
+        request_id: str = "",
+        signals: tuple[e.CarriedSignal, ...] = (),
+        updates: tuple[e.CarriedUpdate, ...] = (),
+    ) -> tuple[Run[R], bool]:
+        """Start a run; return it, and whether this call (or an earlier one of its request id) began it."""
         gateway = self._open()
         require_workflow(workflow, "start")
         payload = workflow.signature.encode_arguments(args, {})
@@ -90,17 +191,19 @@ class Client:
                 execution_timeout=execution_timeout,
                 trace_context={},
                 request_id=request_id,
+                signals=signals,
+                updates=updates,
             )
             outcome = await gateway.start(creation)
             if isinstance(outcome, Applied):
                 if request_id and outcome.run_key != creation.run_key:  # the run of the same request made before
                     ref = (await self._require_run(outcome.run_key)).ref
-                return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature)
+                return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature), True
             existing = await gateway.store.find(RunRef(namespace=self.namespace, id=name))
             if existing is None:
                 continue
             if not await self._starts_anew(existing, policy, workflow, payload):
-                return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature)
+                return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature), False
             generation = existing.ref.generation + 1
 
     async def _starts_anew(
@@ -227,9 +330,6 @@ def _page_size(limit: object) -> int:
         message = f"limit is {limit!r:.60}; it must be an integer from 1"
         raise InvalidArgumentError(message)
     return limit
-
-
-T = TypeVar("T")
 
 
 def _only(value: T | None) -> frozenset[T]:

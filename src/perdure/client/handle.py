@@ -3,14 +3,18 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from perdure.authoring.arguments import require_choice, require_duration, require_text
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.signature import Signature
+from perdure.authoring.updates import Query, Update, query_name, require_update
+from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing, require_outside
+from perdure.client.updating import Asked
 from perdure.errors import (
     HistoryError,
     InvalidArgumentError,
@@ -35,6 +39,8 @@ __all__ = ["Run"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+U = TypeVar("U")
+P = ParamSpec("P")
 
 
 class Run(Generic[R_co]):
@@ -171,61 +177,22 @@ class Run(Generic[R_co]):
         Follows the run into its next generations. Raises the reason if this process cannot run it, EngineClosedError
         when the engine is closed meanwhile.
         """
-        gateway, news = self._gateway, asyncio.Event()
-        summary = await self.describe()
+        async with aclosing(follow(self._gateway, await self.describe(), after=0)) as events:
+            async for recorded in events:
+                yield recorded
 
-        def published(ref: RunRef, _events: object) -> None:
-            if ref.id == self._ref.id and ref.namespace == self._ref.namespace:
-                news.set()
+    @overload
+    async def query(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def query(self, query: str, *args: object) -> Any: ...  # noqa: ANN401 - what the handler returns
+    async def query(self, query: Query[..., Any] | str, *args: object, **kwargs: object) -> Any:
+        """Ask the run: call the handler that the workflow registered with ``@ctx.query(...)``.
 
-        gateway.listeners.append(published)
-        try:
-            after = 0
-            while True:
-                news.clear()
-                # Asked before we look, so that a change by another process in between is not missed.
-                closing = gateway.closing(summary.run_key)
-                closing.add_done_callback(lambda _closed: news.set())
-                try:
-                    page = await gateway.store.read_history(summary.run_key, after=after, limit=_PAGE)
-                    for recorded in page:
-                        yield recorded
-                        after = recorded.sequence
-                    if page:
-                        continue
-                    following = await self._following(summary.ref, summary.run_key, after)
-                    if following is None:
-                        return
-                    if following.run_key != summary.run_key:
-                        summary, after = following, 0
-                    elif following.sequence <= after:
-                        await news.wait()
-                        if closing.done():
-                            closing.result()  # raises what keeps the run from going on here
-                finally:
-                    gateway.stop_waiting(summary.run_key, closing)
-        finally:
-            gateway.listeners.remove(published)
-
-    async def _following(self, ref: RunRef, run_key: RunKey, after: int) -> "RunSummary | None":
-        """Return the row of the generation whose events come next; None if all have been seen."""
-        store = self._gateway.store
-        summary = await store.find(run_key)
-        if summary is None:
-            return None
-        if not summary.status.is_closed or summary.sequence > after:
-            return summary
-        if summary.status is not RunStatus.CONTINUED:
-            return None
-        next_ref = RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation + 1)
-        return await store.find(next_ref, latest=False)
-
-    async def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns
-        """Ask the run: call the handler that the workflow registered with ``@ctx.query(name)``.
-
-        Reads the state as of the last durable step and changes nothing; works on waiting and closed runs too.
-        Raises InvalidArgumentError if there is no such handler.
+        Reads the state as of the last durable step and changes nothing, in this process: of a run that another has, or
+        none, that waits, is suspended or closed, the history is replayed for it.
+        Raises InvalidArgumentError if there is no such handler; the message names those that there are.
         """
+        name = query_name(query, "run.query")
         summary = await self.describe()
         async with self._gateway.view(summary.run_key) as journal:
             handler = journal.query_handlers.get(name)
@@ -233,7 +200,7 @@ class Run(Generic[R_co]):
                 known = ", ".join(sorted(journal.query_handlers)) or "none"
                 message = f"run {self._ref} answers no query {name!r}; it answers: {known}"
                 raise InvalidArgumentError(message)
-            return handler(*args)
+            return handler(*args, **kwargs)
 
     # --- messages ------------------------------------------------------------------------------------------------
 
@@ -246,6 +213,55 @@ class Run(Generic[R_co]):
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
         message_id = require_text(request_id, "request_id") if request_id else _new_id()
         await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), message_id)
+
+    @overload
+    async def update(
+        self,
+        update: Update[T, U],
+        input: T | None = None,
+        *,
+        wait: Literal["completed"] = "completed",
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> U: ...
+    @overload
+    async def update(
+        self,
+        update: Update[T, U],
+        input: T | None = None,
+        *,
+        wait: Literal["accepted"],
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> None: ...
+    async def update(
+        self,
+        update: Update[T, U],
+        input: T | None = None,
+        *,
+        wait: Literal["accepted", "completed"] = "completed",
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> U | None:
+        """Let the run answer an update: return the result of its handler, or None with `wait` "accepted".
+
+        An update that comes before the run has a handler for it, or while it is suspended, waits for that; one that the
+        run leaves unfinished when it continues as new fails, one that only waits goes to the next generation.
+        `request_id`: the call made again with it has the effect and the answer of the first, in the run's current
+        generation, also after the run has ended. `timeout`: how long to wait here; the update goes on.
+
+        Raises UpdateRejectedError (validator), UpdateFailedError (handler, or the run ended), RunNotFoundError,
+        RunClosedError (the run ended without an answer), ResultTimeoutError.
+        """
+        require_update(update, "run.update")
+        if require_text(wait, "wait") not in ("accepted", "completed"):
+            message = f"run.update: wait is {wait!r:.60}; allowed are 'accepted' and 'completed'"
+            raise InvalidArgumentError(message)
+        update_id = require_text(request_id, "request_id") if request_id else _new_id()
+        sent = m.UpdateMessage(update_id=update_id, name=update.name, body=update.encode_input(input))
+        asked = Asked(gateway=self._gateway, ref=self._ref, message=sent, is_repeatable=bool(request_id))
+        result = await asked.answer(until_completed=wait == "completed", timeout=timeout)
+        return update.decode_result(result) if wait == "completed" else None
 
     async def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
         """Ask the run to end with clean-up. After `grace` (None: no limit) it is terminated."""

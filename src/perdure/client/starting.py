@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from perdure.authoring.arguments import require_choice, require_duration, require_moment, require_text, require_texts
 from perdure.authoring.workflow import Workflow
@@ -16,7 +16,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation
 
-__all__ = ["IdPolicy", "make_creation", "require_id"]
+__all__ = ["IdPolicy", "StartOptions", "make_creation", "require_id"]
 
 LONGEST_ID_CHARACTERS = 500
 
@@ -33,6 +33,18 @@ class IdPolicy(StrEnum):
     FAIL = "fail"
     RESTART_CLOSED = "restart_closed"
     REPLACE = "replace"
+
+
+class StartOptions(TypedDict, total=False):
+    """The options of a start, but for the id; see `Client.start`."""
+
+    id_policy: IdPolicy | str
+    priority: Priority | None
+    tenant: str
+    labels: dict[str, str] | None
+    start_at: datetime | None
+    execution_timeout: timedelta | None
+    request_id: str
 
 
 def require_id(id: str | None) -> str:
@@ -59,8 +71,11 @@ def make_creation(
     execution_timeout: timedelta | None,
     trace_context: dict[str, str],
     request_id: str,
+    signals: tuple[e.CarriedSignal, ...] = (),
+    updates: tuple[e.CarriedUpdate, ...] = (),
 ) -> Creation:
-    """Return the value that creates a run of `workflow` with the encoded arguments `payload`.
+    """Return the value that creates a run of `workflow` with the encoded arguments `payload`, and with it what it finds
+    when it begins: `signals` and `updates`.
 
     Raises InvalidArgumentError for a value that is not allowed.
     """
@@ -88,6 +103,8 @@ def make_creation(
         execution_timeout_microseconds=limit,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
         start_at=None if start_at is None else wake_at,
+        carried_signals=signals,
+        carried_updates=updates,
     )
     return Creation(
         run_key=run_key,

@@ -15,13 +15,14 @@ from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from perdure.authoring.signals import Signal
+from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.client.handle import Run
-from perdure.client.starting import IdPolicy
+from perdure.client.starting import IdPolicy, StartOptions
 from perdure.client.sync_schedules import SyncSchedules
 from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongContextError
 from perdure.kernel.history import RecordedEvent
@@ -32,7 +33,10 @@ from perdure.ports.store import Page, RunQuery, RunSummary
 __all__ = ["SyncClient", "SyncRun"]
 
 R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
 T = TypeVar("T")
+U = TypeVar("U")
+P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 
 
@@ -65,13 +69,54 @@ class SyncRun(Generic[R_co]):
         """Yield the run's events, those so far and each new one when it is durable; see `Run.watch`."""
         return self._loop.iterate(self._run.watch())
 
-    def query(self, name: str, *args: object) -> Any:  # noqa: ANN401 - what the handler returns
+    @overload
+    def query(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def query(self, query: str, *args: object) -> Any: ...  # noqa: ANN401 - what the handler returns
+    def query(self, query: Query[..., Any] | str, *args: object, **kwargs: object) -> Any:
         """Ask the run; see `Run.query`."""
-        return self._loop.call(self._run.query(name, *args))
+        asked: Any = query  # the overloads of `Run.query` take one kind each
+        return self._loop.call(self._run.query(asked, *args, **kwargs))
 
     def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> None:
         """Send a signal; return when it is durable."""
         self._loop.call(self._run.signal(signal, body, request_id=request_id))
+
+    @overload
+    def update(
+        self,
+        update: Update[T, U],
+        input: T | None = None,
+        *,
+        wait: Literal["completed"] = "completed",
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> U: ...
+    @overload
+    def update(
+        self,
+        update: Update[T, U],
+        input: T | None = None,
+        *,
+        wait: Literal["accepted"],
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> None: ...
+    def update(
+        self,
+        update: Update[T, U],
+        input: T | None = None,
+        *,
+        wait: Literal["accepted", "completed"] = "completed",
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> U | None:
+        """Let the run answer an update; see `Run.update`."""
+        stage: Any = wait  # the overloads of `Run.update` take one value each
+        call: Coroutine[Any, Any, U | None] = self._run.update(
+            update, input, wait=stage, request_id=request_id, timeout=timeout
+        )
+        return self._loop.call(call)
 
     def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
         """Ask the run to end with clean-up."""
@@ -166,6 +211,35 @@ class SyncClient:
             )
         )
         return SyncRun(loop, run)
+
+    def signal_with_start(
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str,
+        signal: Signal[T],
+        body: T | None = None,
+        **options: Unpack[StartOptions],
+    ) -> SyncRun[R]:
+        """Signal a run, or start it with the signal; see `Client.signal_with_start`."""
+        loop, client = self._open()
+        call = client.signal_with_start(workflow, *args, id=id, signal=signal, body=body, **options)
+        return SyncRun(loop, loop.call(call))
+
+    def update_with_start(
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str,
+        update: Update[T, U],
+        input: T | None = None,
+        timeout: timedelta | None = None,
+        **options: Unpack[StartOptions],
+    ) -> U:
+        """Update a run, or start it with the update; see `Client.update_with_start`."""
+        loop, client = self._open()
+        call = client.update_with_start(workflow, *args, id=id, update=update, input=input, timeout=timeout, **options)
+        return loop.call(call)
 
     @overload
     def get_run(self, id: str) -> SyncRun[Any]: ...

@@ -128,8 +128,10 @@ class ActiveRun:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way: the run only waits for time or messages."""
-        return not (self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped)
+        """Whether nothing is under way: the run only waits for time or messages. An update that waits for its handler
+        keeps it in memory: its message is in the inbox, so that the run would be claimed again at once."""
+        under_way = self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped
+        return not (under_way or self.feed.updates)
 
     @property
     def inbox_is_unread(self) -> bool:

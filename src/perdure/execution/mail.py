@@ -58,7 +58,9 @@ class Mail:
         worker = self._worker
         run = worker.find_active(target)
         # Not past a message that is in the inbox and still unread: signals keep the order in which they were answered.
-        if run is not None and run.state.closed_at is None and not run.inbox_is_unread:
+        # An update may have to wait for its handler, and does so in the inbox.
+        is_update = isinstance(message, m.UpdateMessage)
+        if run is not None and not is_update and run.state.closed_at is None and not run.inbox_is_unread:
             future: asyncio.Future[None] = worker.loop.create_future()
             arrived = i.MessageArrived(message=message, message_id=message_id)
             run.receive_message(arrived, lambda error: _settle(future, error))

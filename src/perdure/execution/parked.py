@@ -15,7 +15,8 @@ from perdure.kernel import inputs as i
 from perdure.kernel.commands import Command
 from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import TerminateMessage
-from perdure.kernel.program import Feed
+from perdure.kernel.payload import Payload
+from perdure.kernel.program import Answer, Feed, Verdict
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
 
@@ -85,6 +86,9 @@ class _NoCode:
 
     def advance(self, _event: e.Event, _at: Timestamp) -> Sequence[Command]:
         return ()
+
+    def consider(self, _name: str, _body: Payload) -> Verdict:
+        return Answer.WAITS
 
     def foresee(self, event: e.Event) -> None:
         """Ignore it."""

@@ -32,6 +32,7 @@ from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, RunStatus
+from perdure.kernel.update_rules import answer_updates
 
 __all__ = ["RUN_TIMEOUT", "Advance", "RunKeys", "Step", "advance"]
 
@@ -118,6 +119,8 @@ class Step:
     def finish(self) -> Advance:
         """Fire what is due and return what happened."""
         self._fire_what_is_due()
+        if self.feed.updates:
+            answer_updates(self)
         self.result.to_start.extend(self.starting)
         return self.result
 

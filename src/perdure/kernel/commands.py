@@ -24,6 +24,7 @@ __all__ = [
     "Command",
     "CompleteRun",
     "CompleteStage",
+    "CompleteUpdate",
     "ContinueRun",
     "DecideVersion",
     "DeleteStateKey",
@@ -117,6 +118,14 @@ class SendSignal(Command, frozen=True, kw_only=True):
     target: RunRef
     name: str
     body: Payload = NULL
+
+
+class CompleteUpdate(Command, frozen=True, kw_only=True):
+    """Answer an update that was accepted: with the result of its handler, or with its failure."""
+
+    update_id: str
+    result: Payload = NULL
+    failure: Failure | None = None
 
 
 class SetStateKey(Command, frozen=True, kw_only=True):

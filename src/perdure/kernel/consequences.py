@@ -96,6 +96,7 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         start_at=event.next_at if event.next_at > step.at else None,
         carried_state=event.carried_state,
         carried_signals=event.carried_signals,
+        carried_updates=tuple(u for u in before.carried_updates if u.update_id not in step.state.updates),
     )
     step.result.creations.append(_creation(key, created, step.at, wake_at=event.next_at))
     step.result.moves_inbox_to = key

@@ -29,7 +29,9 @@ from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.identity import Operation
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
 from perdure.kernel.payload import Payload
+from perdure.kernel.program import Answer, Verdict
 from perdure.kernel.time import Timestamp
+from perdure.kernel.update_tasks import UpdateTasks
 
 __all__ = ["Compensation", "CoroutineProgram", "Entry", "Journal", "RunContinuing", "current_journal"]
 
@@ -79,6 +81,7 @@ class Journal:
         self.keys: dict[str, Payload] = dict(created.carried_state)
         self.cancel: e.RunCancelRequested | None = None
         self.query_handlers: dict[str, Callable[..., Any]] = {}
+        self.updates = UpdateTasks()
         self.waiters: dict[int, asyncio.Future[Any]] = {}
         self.compensations: list[Compensation] = []
         self.asked_patches: dict[str, bool] = {}
@@ -242,8 +245,8 @@ class Journal:
         if not self._evicted or current_journal() is not self:
             raise WrongContextError(
                 f"the context of run {self.created.ref} was used where its workflow's code is not running: outside, in "
-                f"another run, or in a query handler, which may only read. What it does there would be missing on the "
-                f"replay; do it in the workflow's code"
+                f"another run, or in a query handler or a validator, which may only read. What it does there would be "
+                f"missing on the replay; do it in the workflow's code"
             )
         self._refusals += 1
         if self._refusals <= _REFUSALS_LIMIT:
@@ -284,6 +287,10 @@ class CoroutineProgram:
         finally:
             journal.is_running = False
         return commands
+
+    def consider(self, name: str, body: Payload) -> Verdict:
+        """Let the validator of an update read. See `Program`."""
+        return Answer.WAITS if self._done else self.journal.updates.consider(name, body)
 
     def foresee(self, event: e.Event) -> None:
         """Note the content of a recorded side effect or patch marker. See `Program`."""
@@ -388,12 +395,16 @@ def _signal(program: CoroutineProgram, event: e.SignalReceived) -> None:
     program.journal.put_signal(event.name, event.body)
 
 
+def _update(program: CoroutineProgram, event: e.UpdateAccepted) -> None:
+    program.journal.updates.accept(program.journal, event)
+
+
 def _resume(program: CoroutineProgram, _event: e.RunResumed) -> None:
     program.journal.go_on()
 
 
 def _ignore(_program: CoroutineProgram, _event: e.Event) -> None:
-    """Do nothing: no code can wait for updates, interventions and locks yet."""
+    """Do nothing: no code can wait for interventions and locks yet."""
 
 
 # Any: each delivery takes its own event type; the table pairs them by key, which the type system cannot follow.
@@ -406,7 +417,7 @@ _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]]
     e.ActivityTimedOut: _resolve_with_event,
     e.TimerFired: _fire,
     e.SignalReceived: _signal,
-    e.UpdateAccepted: _ignore,
+    e.UpdateAccepted: _update,
     e.ChildCompleted: _resolve,
     e.ChildFailed: _resolve_with_event,
     e.InterventionResolved: _ignore,

@@ -65,8 +65,19 @@ class ParentLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CarriedSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal that a generation received and did not consume; the next generation receives it first."""
+    """A signal that a generation received and did not consume; the next generation receives it first.
 
+    Or one that came together with the start of the run.
+    """
+
+    name: str
+    body: Payload
+
+
+class CarriedUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """An update that came together with the start of the run; it waits for its handler like any other."""
+
+    update_id: str
     name: str
     body: Payload
 
@@ -95,6 +106,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     attempt: int = 1
     carried_state: dict[str, Payload] = {}
     carried_signals: tuple[CarriedSignal, ...] = ()
+    carried_updates: tuple[CarriedUpdate, ...] = ()
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -354,11 +366,12 @@ class UpdateRejected(Event, frozen=True, kw_only=True):
 
 
 class UpdateCompleted(Event, frozen=True, kw_only=True):
-    """An update's handler returned (`failure` None) or raised."""
+    """An update's handler returned (`failure` None) or raised; or, with a `reason`, the run ended before it did."""
 
     update_id: str
     result: Payload = NULL
     failure: Failure | None = None
+    reason: str = ""
 
 
 # --- child runs --------------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from typing import Any, Final
 from perdure.errors import InternalError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
+from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
+from perdure.kernel.lifecycle import UpdatePhase
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
@@ -36,7 +38,15 @@ def close_events(state: RunState, closing: e.Event) -> tuple[e.Event, ...]:
     given_up: list[e.Event] = [e.ActivityCancelled(operation=Operation(o), reason=reason) for o in state.activities]
     given_up += [e.TimerCancelled(operation=Operation(o), reason=reason) for o in state.timers]
     given_up += [e.ChildCancelled(operation=Operation(o), reason=reason) for o in state.children]
+    if state.updates:
+        given_up += _abandoned_updates(state, reason)
     return (*given_up, closing)
+
+
+def _abandoned_updates(state: RunState, reason: str) -> list[e.Event]:
+    failure = Failure(type="RunClosedError", message=f"{reason} before the update's handler did", retryable=False)
+    accepted = [update_id for update_id, phase in state.updates.items() if phase is UpdatePhase.ACCEPTED]
+    return [e.UpdateCompleted(update_id=update_id, failure=failure, reason=reason) for update_id in accepted]
 
 
 def _schedule_activity(_state: RunState, command: c.ScheduleActivity, at: Timestamp) -> tuple[e.Event, ...]:
@@ -103,6 +113,10 @@ def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tu
 
 def _send_signal(_state: RunState, command: c.SendSignal, _at: Timestamp) -> tuple[e.Event, ...]:
     return (e.SignalSent(operation=command.operation, target=command.target, name=command.name, body=command.body),)
+
+
+def _complete_update(_state: RunState, command: c.CompleteUpdate, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (e.UpdateCompleted(update_id=command.update_id, result=command.result, failure=command.failure),)
 
 
 def _set_state_key(_state: RunState, command: c.SetStateKey, _at: Timestamp) -> tuple[e.Event, ...]:
@@ -212,6 +226,7 @@ _RULES: Final[dict[type[c.Command], Callable[[RunState, Any, Timestamp], tuple[e
     c.RequestChild: _request_child,
     c.CancelChild: _cancel_child,
     c.SendSignal: _send_signal,
+    c.CompleteUpdate: _complete_update,
     c.SetStateKey: _set_state_key,
     c.DeleteStateKey: _delete_state_key,
     c.ChangeLabels: _change_labels,

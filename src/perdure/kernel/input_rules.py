@@ -11,10 +11,12 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.failure import Failure
 from perdure.kernel.message_rules import MESSAGE_RULES
+from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import GiveUp, Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
+from perdure.kernel.update_rules import let_carried_updates_wait, take_update
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
@@ -30,6 +32,8 @@ def start(step: "Step", *, worker: str) -> None:
         return
     for carried in created.carried_signals:
         step.record(e.SignalReceived(name=carried.name, body=carried.body))
+    if created.carried_updates:
+        let_carried_updates_wait(created, step.state, step.feed)
     step.record(e.RunStarted(worker=worker))
 
 
@@ -141,6 +145,9 @@ def _heartbeat_seen(step: "Step", given: i.HeartbeatSeen) -> None:
 
 
 def _message_arrived(step: "Step", given: i.MessageArrived) -> None:
+    if type(given.message) is UpdateMessage:
+        take_update(step, given)
+        return
     if given.position is not None:
         step.result.consumed.append(given.position)
     MESSAGE_RULES[type(given.message)](step, given.message, given.message_id)

@@ -19,6 +19,7 @@ __all__ = [
     "SignalMessage",
     "SuspendMessage",
     "TerminateMessage",
+    "UpdateMessage",
     "decode_message",
     "encode_message",
 ]
@@ -34,6 +35,14 @@ class SignalMessage(_Message, frozen=True, kw_only=True, tag="signal"):
     name: str
     body: Payload = NULL
     message_id: str = ""
+
+
+class UpdateMessage(_Message, frozen=True, kw_only=True, tag="update"):
+    """An update; `update_id` is the sender's request id. It stays in the inbox until the run has answered it."""
+
+    update_id: str
+    name: str
+    body: Payload = NULL
 
 
 class CancelMessage(_Message, frozen=True, kw_only=True, tag="cancel"):
@@ -99,6 +108,7 @@ class ChildFailedMessage(_Message, frozen=True, kw_only=True, tag="child_failed"
 
 Message = (
     SignalMessage
+    | UpdateMessage
     | CancelMessage
     | TerminateMessage
     | SuspendMessage

@@ -2,14 +2,29 @@
 
 from collections import deque
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final, Protocol
 
 from perdure.kernel import events as e
 from perdure.kernel.commands import Command
+from perdure.kernel.failure import Failure
+from perdure.kernel.inputs import MessageArrived
+from perdure.kernel.payload import Payload
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 
-__all__ = ["PROGRAM_EVENTS", "RECORDED_COMMANDS", "Feed", "Program", "is_recorded_command"]
+__all__ = ["PROGRAM_EVENTS", "RECORDED_COMMANDS", "Answer", "Feed", "Program", "Verdict", "is_recorded_command"]
+
+
+class Answer(StrEnum):
+    """What becomes of an update that is not refused: it waits for its handler, or is handled."""
+
+    WAITS = "waits"
+    ACCEPTED = "accepted"
+
+
+Verdict = Answer | Failure
+"""What a program says to an update; a failure is the validator's, and refuses it."""
 
 
 class Program(Protocol):
@@ -17,6 +32,10 @@ class Program(Protocol):
 
     def advance(self, event: e.Event, at: Timestamp) -> Sequence[Command]:
         """Take the next event (one of `PROGRAM_EVENTS`) and return what is asked for now, in order."""
+        ...
+
+    def consider(self, name: str, body: Payload) -> "Verdict":
+        """Say what becomes of an update, without changing anything: the journal is closed to the validator."""
         ...
 
     def foresee(self, event: e.Event) -> None:
@@ -103,12 +122,13 @@ class Feed:
     program may suspend the run again, and then the rest stays held.
     """
 
-    __slots__ = ("held", "program")
+    __slots__ = ("held", "program", "updates")
 
     def __init__(self, program: Program) -> None:
-        """Feed `program`. `held` is what happened and was not yet handed on."""
+        """Feed `program`. `held` is what happened and was not yet handed on; `updates` wait for their handlers."""
         self.program = program
         self.held: deque[e.Event] = deque()
+        self.updates: tuple[MessageArrived, ...] = ()
 
     def take(self, event: e.Event, at: Timestamp, status: RunStatus) -> Sequence[Command]:
         """Hand on a recorded event (`status` is the run's after it) and return the commands that answer it."""

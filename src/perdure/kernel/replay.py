@@ -20,6 +20,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.matching import describe, is_same
 from perdure.kernel.program import PROGRAM_EVENTS, Feed, Program, is_recorded_command
 from perdure.kernel.state import RunState
+from perdure.kernel.update_rules import let_carried_updates_wait
 
 __all__ = ["Replay"]
 
@@ -63,6 +64,9 @@ class Replay:
         if expected is not None:
             raise self._mismatch(self.state.sequence + 1, None, expected)
         self.feed.program.go_live()
+        created = self.state.created
+        if created is not None and created.carried_updates and self.state.started_at is not None:
+            let_carried_updates_wait(created, self.state, self.feed)
         return self.state, self.feed
 
     def _take(self, recorded: RecordedEvent) -> None:
@@ -125,4 +129,4 @@ def _ends_run_from_outside(event: e.Event) -> bool:
     return bool(getattr(event, "reason", "")) and type(event) in _GIVEN_UP
 
 
-_GIVEN_UP: Final = frozenset({e.ActivityCancelled, e.TimerCancelled, e.ChildCancelled})
+_GIVEN_UP: Final = frozenset({e.ActivityCancelled, e.TimerCancelled, e.ChildCancelled, e.UpdateCompleted})

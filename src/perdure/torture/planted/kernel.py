@@ -269,4 +269,30 @@ PLANTED: Final = (
         "leaving",
         "children",
     ),
+    # --- updates -------------------------------------------------------------------------------------------------
+    _mutant(
+        "an update that waits for its handler leaves the inbox",
+        "P1: what was taken in is durable",
+        "kernel.update_rules",
+        "    if verdict is Answer.WAITS:\n",
+        "    if verdict is Answer.WAITS:\n        _consume(step, given)\n",
+        "updated",
+    ),
+    _mutant(
+        "an update that came with the start is forgotten by a reload",
+        "P1: what was taken in is durable",
+        "kernel.replay",
+        "            let_carried_updates_wait(created, self.state, self.feed)\n",
+        "            pass\n",
+        "updated",
+        "rolling",
+    ),
+    _mutant(
+        "an update that is made again is handled again",
+        "P3: one effect per request",
+        "kernel.update_rules",
+        "if update.update_id in step.state.updates:  # the call was made again",
+        "if update.update_id in ():  # the call was made again",
+        "updated",
+    ),
 )

@@ -5,20 +5,34 @@ looks whether it took effect. So a struck trial ends with the same calls applied
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVarTuple
 
 from perdure.authoring.signals import Signal
+from perdure.authoring.updates import Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.engine import Engine
-from perdure.errors import RunClosedError, RunError, RunNotFoundError, StoreError
+from perdure.errors import RunClosedError, RunError, RunNotFoundError, StoreError, UpdateRejectedError
 from perdure.kernel import events as e
 from perdure.kernel.priority import Priority
 from perdure.torture.simulation.tables import Tables
 
-__all__ = ["Call", "Progress", "cancel", "drive", "resume", "send", "set_priority", "start", "suspend", "terminate"]
+__all__ = [
+    "Call",
+    "Progress",
+    "ask",
+    "ask_with_start",
+    "cancel",
+    "drive",
+    "resume",
+    "send",
+    "set_priority",
+    "start",
+    "suspend",
+    "terminate",
+]
 
 Ts = TypeVarTuple("Ts")
 Question = Callable[[Tables], bool]
@@ -163,6 +177,55 @@ def send(
         when=when,
         may_be_refused=may_be_refused,
     )
+
+
+def ask(
+    run_id: str,
+    update: Update[Any, Any],
+    input: object,
+    *,
+    request_id: str,
+    twice: bool = False,
+    when: Question = _always,
+) -> Call:
+    """Update a run until it has answered, `twice` at once under one id; ask again until an answer comes back."""
+
+    async def perform(client: Client) -> object:
+        run = await client.get_run(run_id)
+        asked = [run.update(update, input, request_id=request_id) for _ in range(2 if twice else 1)]
+        return await _answers(asked)
+
+    return _update(request_id, run_id, perform, when)
+
+
+def ask_with_start(
+    workflow: Workflow[*Ts, Any], *args: *Ts, id: str, update: Update[Any, Any], input: object, request_id: str
+) -> Call:
+    """Update a run that is started for it, or is there; asked again as by `ask`."""
+
+    async def perform(client: Client) -> object:
+        return await _answers(
+            [client.update_with_start(workflow, *args, id=id, update=update, input=input, request_id=request_id)]
+        )
+
+    return _update(request_id, id, perform, _always)
+
+
+async def _answers(asked: list[Coroutine[Any, Any, object]]) -> object:
+    """Wait for all answers; a rejection is one. Raises what kept one from coming."""
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, UpdateRejectedError):
+            raise answer
+    return answers
+
+
+def _update(request_id: str, run_id: str, perform: Callable[[Client], Awaitable[object]], when: Question) -> Call:
+    def is_done(tables: Tables) -> bool:
+        answers = [event for event in tables.events(run_id) if isinstance(event, e.UpdateCompleted | e.UpdateRejected)]
+        return any(answer.update_id == request_id for answer in answers)
+
+    return Call(name=f"update {request_id}", run_id=run_id, perform=perform, is_done=is_done, when=when)
 
 
 def cancel(run_id: str, *, when: Question = _always, grace: Any = None, name: str = "cancel") -> Call:  # noqa: ANN401 - a timedelta or None

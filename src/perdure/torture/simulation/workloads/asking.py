@@ -1,0 +1,88 @@
+"""Workloads of updates: accepted, rejected, repeated, waiting for a handler or for the next generation."""
+
+import asyncio
+import random
+from typing import Final
+
+from perdure.authoring.context import Context
+from perdure.authoring.updates import Update
+from perdure.authoring.workflow import workflow
+from perdure.torture.simulation.program import Call, ask, ask_with_start, send, start
+from perdure.torture.simulation.workloads.activities import step
+from perdure.torture.simulation.workloads.control import go
+from perdure.torture.simulation.workloads.workload import Workload
+
+__all__ = ["WORKLOADS"]
+
+put: Final = Update("put", int, int)
+
+
+class _Total:
+    """What the handlers of one run have put together."""
+
+    def __init__(self) -> None:
+        self.amount = 0
+
+    async def put(self, amount: int) -> int:
+        """Add an amount, in two steps."""
+        await step(f"put {amount}")
+        await asyncio.sleep(1)
+        self.amount += amount
+        return self.amount
+
+
+def _refuse_odd(amount: int) -> None:
+    if amount % 2:
+        raise ValueError("odd")
+
+
+@workflow(name="sim_updated")
+async def updated(ctx: Context) -> int:
+    """Answer updates from the second second on, until told to stop."""
+    total = _Total()
+    await asyncio.sleep(2)
+    ctx.on_update(put, total.put, validator=_refuse_odd)
+    await ctx.wait_for(go)
+    await ctx.updates_finished()
+    return total.amount
+
+
+def _updated_program(_chance: random.Random) -> list[Call]:
+    return [
+        start(updated, id="one"),
+        ask("one", put, 2, request_id="waits"),
+        ask("one", put, 3, request_id="odd"),
+        ask("one", put, 4, request_id="twice", twice=True),
+        ask_with_start(updated, id="two", update=put, input=10, request_id="begins"),
+        ask_with_start(updated, id="two", update=put, input=20, request_id="follows"),
+        send("one", go, "stop", message_id="g1"),
+        send("two", go, "stop", message_id="g2"),
+    ]
+
+
+@workflow(name="sim_rolling")
+async def rolling(ctx: Context, generation: int) -> int:
+    """Leave an update to the next generation."""
+    total = _Total()
+    if generation == 1:
+        await asyncio.sleep(2)
+        ctx.continue_as_new(2)
+    ctx.on_update(put, total.put)
+    await ctx.wait_for(go)
+    return total.amount
+
+
+def _rolling_program(_chance: random.Random) -> list[Call]:
+    return [
+        start(rolling, 1, id="one"),
+        ask("one", put, 2, request_id="moves"),
+        ask_with_start(rolling, 1, id="two", update=put, input=4, request_id="is carried"),
+        send("one", go, "stop", message_id="g1"),
+        send("two", go, "stop", message_id="g2"),
+    ]
+
+
+WORKLOADS: Final = (
+    Workload(name="updated", program=_updated_program, in_order=False, results={"one": "6", "two": "30"}),
+    Workload(name="rolling", program=_rolling_program, in_order=False, results={"one": "2", "two": "4"}),
+)
