@@ -12,14 +12,11 @@ not, because walking the stack costs more than all the rest.
 """
 
 import asyncio
-import contextlib
 import random
-import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Final
 
 from perdure.errors import RunEvicted, WrongContextError
@@ -27,6 +24,7 @@ from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.identity import Operation
+from perdure.kernel.lines import line_of_await, line_of_workflow, line_that_raised
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
 from perdure.kernel.payload import Payload
 from perdure.kernel.program import Answer, Verdict
@@ -131,7 +129,7 @@ class Journal:
         """
         if not self.replaying:
             return None
-        return _user_line() or _awaiting_line(None if self.main is None else self.main.get_coro())
+        return line_of_workflow() or line_of_await(None if self.main is None else self.main.get_coro())
 
     def wait(self, operation: Operation) -> asyncio.Future[Any]:
         """Return a future that the outcome of `operation` will resolve."""
@@ -349,7 +347,7 @@ class CoroutineProgram:
             operation=operation,
             failure=failure_from_exception(error),
             unconsumed_signals=unconsumed,
-            location=_raising_line(error),
+            location=line_that_raised(error),
         )
 
     def _cancelled_end(self, operation: Operation, unconsumed: dict[str, int]) -> c.Command:
@@ -426,42 +424,3 @@ _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]]
 }
 
 _REFUSALS_LIMIT: Final = 1_000
-
-_NOT_THE_WORKFLOW: Final = (
-    __file__.rsplit("kernel", 1)[0],
-    asyncio.__file__.rsplit("__init__", 1)[0],
-    contextlib.__file__,
-)
-"""Beginnings of the file names of Perdure, asyncio and what carries out ``async with``."""
-
-
-def _user_line() -> str | None:
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way is inspect.currentframe, which is this
-    while frame is not None and frame.f_code is not DeterministicLoop.drain.__code__:  # beyond: who runs the workflow
-        filename = frame.f_code.co_filename
-        if not filename.startswith(_NOT_THE_WORKFLOW):
-            return f"{filename}:{frame.f_lineno}"
-        frame = frame.f_back
-    return None
-
-
-def _awaiting_line(coroutine: Any) -> str | None:  # noqa: ANN401 - what a coroutine awaits may be anything
-    """Return the innermost line of workflow code at which a suspended coroutine stands."""
-    line = None
-    while coroutine is not None:
-        frame: FrameType | None = getattr(coroutine, "cr_frame", None)
-        if frame is not None and not frame.f_code.co_filename.startswith(_NOT_THE_WORKFLOW):
-            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        coroutine = getattr(coroutine, "cr_await", None)
-    return line
-
-
-def _raising_line(error: BaseException) -> str | None:
-    traceback = error.__traceback__
-    line = None
-    while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        if not filename.startswith(_NOT_THE_WORKFLOW):
-            line = f"{filename}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return line
