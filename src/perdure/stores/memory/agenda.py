@@ -39,6 +39,11 @@ class Agenda:
         """Return the earliest time at which an entry is due."""
         return min((entry.due_at for entry in self._entries.values() if entry.due_at is not None), default=None)
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether no entry is due at any time, and none waits."""
+        return not any(entry.waits or entry.due_at is not None for entry in self._entries.values())
+
     def dump(self) -> list[dict[str, object]]:
         """Return the entries as plain values, in order."""
         entries = sorted(self._entries.values(), key=lambda entry: _order(entry.key))

@@ -14,6 +14,7 @@ from perdure.kernel.identity import RunKey
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
+from perdure.torture.simulation.schedule_laws import broken_schedule_laws
 from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def broken_laws(trial: "Trial") -> list[str]:
         *_call_laws(trial),
         *_effect_laws(trial),
         *_session_laws(trial),
+        *broken_schedule_laws(trial),
     ]
 
 

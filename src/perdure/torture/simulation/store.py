@@ -8,6 +8,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Release, Transition, Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.torture.simulation.shadow import Shadow
@@ -118,6 +119,19 @@ class SimulatedStore(MemoryStore):
             self._shadow.find(found, ref, latest=latest)
         await self._lag()
         return found
+
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """See `RunStore.change_agenda`: a commit, with its points."""
+        await self._lag()
+        return await super().change_agenda(change)
+
+    async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
+        """See `RunStore.list_agenda`."""
+        entries = await super().list_agenda(query)
+        if entries:
+            await self._point("after reading the agenda")
+        await self._lag()
+        return entries
 
     async def _lag(self) -> None:
         seconds = self._process.world.lag_seconds()

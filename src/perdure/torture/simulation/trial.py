@@ -118,6 +118,7 @@ class Trial:
         return (
             self.progress.is_finished
             and all(run.status.is_closed for run in runs)
+            and self.database.agenda.is_at_rest
             and not any(process.is_paused for process in self.world.processes if not process.is_dead)
         )
 

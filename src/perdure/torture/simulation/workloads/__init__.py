@@ -2,13 +2,19 @@
 
 from typing import Final
 
-from perdure.torture.simulation.workloads import asking, control, steps, together
+from perdure.torture.simulation.workloads import asking, control, schedules, steps, together
 from perdure.torture.simulation.workloads.workload import Workload
 
 __all__ = ["WORKLOADS", "Workload"]
 
 WORKLOADS: Final[dict[str, Workload]] = {
     workload.name: workload
-    for workload in (*steps.WORKLOADS, *control.WORKLOADS, *asking.WORKLOADS, *together.WORKLOADS)
+    for workload in (
+        *steps.WORKLOADS,
+        *control.WORKLOADS,
+        *asking.WORKLOADS,
+        *together.WORKLOADS,
+        *schedules.WORKLOADS,
+    )
 }
 """By name."""
