@@ -9,10 +9,12 @@ from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.signals import Signal
 from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
+from perdure.client.bulk import Bulk, BulkFailure, BulkReport
 from perdure.client.handle import Run
 from perdure.client.schedules import ScheduleDescription, ScheduleHandle, ScheduleHistory, Schedules
 from perdure.client.starting import IdPolicy
 from perdure.client.sync import SyncRun
+from perdure.client.sync_bulk import SyncBulk
 from perdure.configuration import Settings
 from perdure.engine import Engine, SyncEngine
 from perdure.errors import (
@@ -55,6 +57,7 @@ from perdure.kernel.retry import (
     linear,
 )
 from perdure.kernel.transition import RunStatus
+from perdure.ports.store import RunQuery
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import Calendar, Cron, Every
 
@@ -64,6 +67,9 @@ __all__ = [
     "ActivityFailedError",
     "ActivityTimeoutError",
     "Attempt",
+    "Bulk",
+    "BulkFailure",
+    "BulkReport",
     "Calendar",
     "ChildRun",
     "ChildRunError",
@@ -95,6 +101,7 @@ __all__ = [
     "RunFailedError",
     "RunInfo",
     "RunNotFoundError",
+    "RunQuery",
     "RunStatus",
     "RunTerminatedError",
     "ScheduleDescription",
@@ -106,6 +113,7 @@ __all__ = [
     "Settings",
     "Signal",
     "StoreError",
+    "SyncBulk",
     "SyncEngine",
     "SyncRun",
     "Update",

@@ -5,6 +5,7 @@
 from typing import Final
 
 from tests.proofs.defect import Defect
+from tests.proofs.planted_bulk import BULK
 from tests.proofs.planted_messages import MESSAGES
 
 __all__ = ["PLANTED"]
@@ -498,15 +499,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "list_runs.limit": (Defect("client.client", "limit=_page_size(limit),", "limit=100,"),),
     "list_runs.cursor": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
-    "engine.all_runs": (
-        Defect(
-            "client.client",
-            "            if not page.next_cursor:\n                return\n            query",
-            "            return\n            query",
-        ),
-    ),
     "engine.schedules": (Defect("timekeeping.decisions", "or due_at > self._now:", "or True:"),),
-    "engine.count_runs": (Defect("client.client", "count_runs(self._own(query))", "count_runs(self._own(None))"),),
     "SyncEngine": (Defect("client.sync", "    def count_runs(self,", "    def counted_runs(self,"),),
     # --- a run
     "run.id": (Defect("client.handle", "return self._ref.id", 'return ""'),),
@@ -584,6 +577,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             "new=step.state.priority, reason='', by=''",
         ),
     ),
+    **BULK,
     # --- payloads
     "Payloads": (Defect("codecs.payloads", "            if encoded is not None:\n", "            if False:\n"),),
     "Payloads.blobs": (Defect("codecs.coded_store", "blobs is not None and len(data)", "False and len(data)"),),

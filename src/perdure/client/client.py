@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
@@ -14,6 +14,7 @@ from perdure.authoring.payloads import encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
+from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
@@ -310,6 +311,29 @@ class Client:
     async def count_runs(self, query: RunQuery | None = None) -> int:
         """Return how many runs of the client's namespace match `query` (None: all)."""
         return await self._open().store.count_runs(self._own(query))
+
+    def bulk(
+        self,
+        query: RunQuery,
+        *,
+        concurrency: int = 50,
+        dry_run: bool = False,
+        on_progress: Callable[[BulkReport], object] | None = None,
+    ) -> Bulk:
+        """Return all runs of the client's namespace that match `query`, to be cancelled, signalled and so on.
+
+        `concurrency`: how many are asked at once (1 to 1000). `dry_run`: count them only. `on_progress`: called with
+        the report so far after each so many. The query's order, limit and cursor do not matter.
+
+        Raises InvalidArgumentError.
+        """
+        return Bulk(
+            self._open(),
+            self._own(query),
+            concurrency=require_concurrency(concurrency),
+            dry_run=dry_run,
+            on_progress=on_progress,
+        )
 
     def _own(self, query: RunQuery | None) -> RunQuery:
         return msgspec.structs.replace(query or RunQuery(), namespace=self.namespace)

@@ -20,9 +20,11 @@ from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple
 from perdure.authoring.signals import Signal
 from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import Workflow
+from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.client.starting import IdPolicy, StartOptions
+from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
 from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongContextError
 from perdure.kernel.history import RecordedEvent
@@ -288,6 +290,19 @@ class SyncClient:
         loop, client = self._open()
         return loop.call(client.count_runs(query))
 
+    def bulk(
+        self,
+        query: RunQuery,
+        *,
+        concurrency: int = 50,
+        dry_run: bool = False,
+        on_progress: Callable[[BulkReport], object] | None = None,
+    ) -> SyncBulk:
+        """Return all runs that match; see `Client.bulk`. `on_progress` is called in the engine's thread."""
+        loop, client = self._open()
+        bulk = loop.call(_bulk(client, query, concurrency=concurrency, dry_run=dry_run, on_progress=on_progress))
+        return SyncBulk(loop, bulk)
+
     def runs(self, *, status: RunStatus | str | None = None, workflow: str | None = None) -> Iterator[RunSummary]:
         """Yield all runs that match, page by page."""
         cursor = ""
@@ -403,6 +418,10 @@ async def _next(items: AsyncGenerator[T]) -> T:
 
 async def _end(items: AsyncGenerator[T]) -> None:
     await items.aclose()
+
+
+async def _bulk(client: Client, query: RunQuery, **options: Any) -> Bulk:  # noqa: ANN401 - those of `Client.bulk`
+    return client.bulk(query, **options)
 
 
 async def _collect(events: Any) -> list[RecordedEvent]:  # noqa: ANN401 - any asynchronous iterator

@@ -1,0 +1,160 @@
+"""Bulk: one wish for all runs that a filter finds.
+
+The runs are read page by page, newest first, and a page's runs are asked at once; so neither memory nor the store sees
+more than a page, and runs that are created meanwhile are left alone. A run is asked by its id: its latest generation is
+meant. What one run answers does not stop the others: a run that ended before its turn is counted, an error is kept with
+the run's id.
+
+Doing it again is harmless: what has ended is not found any more, a run whose cancellation is requested keeps the first
+request, a suspended run is not suspended twice; signals carry the request id that the caller gives.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from perdure.authoring.arguments import require_duration
+from perdure.authoring.signals import Signal, require_signal
+from perdure.client.gateway import Gateway
+from perdure.client.handle import Run
+from perdure.errors import InvalidArgumentError, PerdureError, RunClosedError
+from perdure.kernel.transition import OPEN_STATUSES, RunStatus
+from perdure.ports.store import RunOrder, RunQuery, RunSummary
+
+__all__ = ["Bulk", "BulkFailure", "BulkReport", "require_concurrency"]
+
+T = TypeVar("T")
+
+
+class BulkFailure(msgspec.Struct, frozen=True):
+    """A run that could not be asked, by its id, and why."""
+
+    id: str
+    error: PerdureError
+
+
+class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a bulk operation is.
+
+    `found`: so many runs matched when it began. `done`: so many were asked, durably. `ended`: so many had ended before
+    their turn. `failures`: those that could not be asked.
+    """
+
+    found: int
+    done: int = 0
+    ended: int = 0
+    failures: tuple[BulkFailure, ...] = ()
+
+    @property
+    def handled(self) -> int:
+        """How many runs had their turn."""
+        return self.done + self.ended + len(self.failures)
+
+
+OnProgress = Callable[[BulkReport], object]
+
+
+class Bulk:
+    """All runs that a filter finds, to be asked something; `Engine.bulk` returns it. Each call looks for them anew."""
+
+    def __init__(
+        self, gateway: Gateway, query: RunQuery, *, concurrency: int, dry_run: bool, on_progress: OnProgress | None
+    ) -> None:
+        """Build from parts."""
+        self._gateway = gateway
+        self._query = msgspec.structs.replace(query, order=RunOrder.NEWEST_FIRST, limit=concurrency, cursor="")
+        self._is_dry = dry_run
+        self._on_progress = on_progress
+
+    async def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> BulkReport:
+        """Ask every open run to end with clean-up; as `Run.cancel`."""
+        if grace is not None:
+            require_duration(grace, "grace")
+        return await self._ask(OPEN_STATUSES, lambda run: run.cancel(reason, grace=grace, by=by))
+
+    async def terminate(self, reason: str = "", *, by: str = "") -> BulkReport:
+        """Stop every open run now, without clean-up; as `Run.terminate`."""
+        return await self._ask(OPEN_STATUSES, lambda run: run.terminate(reason, by=by))
+
+    async def suspend(self, reason: str = "", *, by: str = "") -> BulkReport:
+        """Hold every running run still; as `Run.suspend`."""
+        return await self._ask(frozenset({RunStatus.RUNNING}), lambda run: run.suspend(reason, by=by))
+
+    async def resume(self, *, by: str = "") -> BulkReport:
+        """Let every suspended run go on; as `Run.resume`."""
+        return await self._ask(frozenset({RunStatus.SUSPENDED}), lambda run: run.resume(by=by))
+
+    async def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> BulkReport:
+        """Send every open run a signal; as `Run.signal`, with one `request_id` for all of them."""
+        require_signal(signal, "bulk.signal")
+        return await self._ask(OPEN_STATUSES, lambda run: run.signal(signal, body, request_id=request_id))
+
+    async def _ask(self, concerned: frozenset[RunStatus], wish: Callable[[Run[Any]], Awaitable[None]]) -> BulkReport:
+        query = msgspec.structs.replace(self._query, statuses=_concerned(self._query.statuses, concerned))
+        store = self._gateway.store
+        report = BulkReport(found=await store.count_runs(query))
+        while not self._is_dry:
+            page = await store.list_runs(query)
+            answers = await asyncio.gather(*(self._ask_one(summary, wish) for summary in page.runs))
+            report = _with(report, answers)
+            if self._on_progress is not None:
+                self._on_progress(report)
+            if not page.next_cursor:
+                break
+            query = msgspec.structs.replace(query, cursor=page.next_cursor)
+        return report
+
+    async def _ask_one(
+        self, summary: RunSummary, wish: Callable[[Run[Any]], Awaitable[None]]
+    ) -> BulkFailure | RunClosedError | None:
+        """Ask a run; return None where it took the wish in, and what came instead otherwise."""
+        run = Run[Any](self._gateway, summary.ref, run_key=summary.run_key, signature=None)
+        try:
+            await wish(run)
+        except RunClosedError as error:
+            return error
+        except InvalidArgumentError:  # which is the caller's, and would be the same for each run
+            raise
+        except PerdureError as error:
+            return BulkFailure(run.id, error)
+        return None
+
+
+def require_concurrency(value: object) -> int:
+    """Return how many runs may be asked at once. Raises InvalidArgumentError."""
+    if type(value) is not int or not 1 <= value <= _LARGEST_CONCURRENCY:
+        message = f"concurrency is {value!r:.60}; it must be an integer from 1 to {_LARGEST_CONCURRENCY}"
+        raise InvalidArgumentError(message)
+    return value
+
+
+_LARGEST_CONCURRENCY = 1_000
+
+
+def _concerned(asked: frozenset[RunStatus], concerned: frozenset[RunStatus]) -> frozenset[RunStatus]:
+    """Return those of the statuses asked for (none: all) that the wish can concern."""
+    both = asked & concerned if asked else concerned
+    if not both:
+        message = (
+            f"the filter asks for runs that are {_names(asked)}, but this concerns only runs that are "
+            f"{_names(concerned)}; leave the status out, or choose one of these"
+        )
+        raise InvalidArgumentError(message)
+    return both
+
+
+def _names(statuses: frozenset[RunStatus]) -> str:
+    return " or ".join(sorted(statuses))
+
+
+def _with(report: BulkReport, answers: list[BulkFailure | RunClosedError | None]) -> BulkReport:
+    failures = tuple(answer for answer in answers if isinstance(answer, BulkFailure))
+    return BulkReport(
+        found=report.found,
+        done=report.done + answers.count(None),
+        ended=report.ended + sum(isinstance(answer, RunClosedError) for answer in answers),
+        failures=report.failures + failures,
+    )

@@ -1,0 +1,43 @@
+"""The synchronous façade of bulk operations."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from perdure.authoring.signals import Signal
+from perdure.client.bulk import Bulk, BulkReport
+
+if TYPE_CHECKING:
+    from perdure.client.sync import LoopThread
+
+__all__ = ["SyncBulk"]
+
+T = TypeVar("T")
+
+
+class SyncBulk:
+    """The operations of `Bulk`, waiting instead of awaiting."""
+
+    def __init__(self, loop: "LoopThread", bulk: Bulk) -> None:
+        """Build from parts; `SyncClient.bulk` returns it."""
+        self._loop = loop
+        self._bulk = bulk
+
+    def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> BulkReport:
+        """Ask every open run to end with clean-up."""
+        return self._loop.call(self._bulk.cancel(reason, grace=grace, by=by))
+
+    def terminate(self, reason: str = "", *, by: str = "") -> BulkReport:
+        """Stop every open run now, without clean-up."""
+        return self._loop.call(self._bulk.terminate(reason, by=by))
+
+    def suspend(self, reason: str = "", *, by: str = "") -> BulkReport:
+        """Hold every running run still."""
+        return self._loop.call(self._bulk.suspend(reason, by=by))
+
+    def resume(self, *, by: str = "") -> BulkReport:
+        """Let every suspended run go on."""
+        return self._loop.call(self._bulk.resume(by=by))
+
+    def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> BulkReport:
+        """Send every open run a signal."""
+        return self._loop.call(self._bulk.signal(signal, body, request_id=request_id))
