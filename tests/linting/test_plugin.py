@@ -25,7 +25,7 @@ def test_a_path_becomes_a_test_that_fails_with_its_findings(tmp_path: Path) -> N
 
 def test_without_the_option_nothing_is_added(tmp_path: Path) -> None:
     (tmp_path / "test_nothing.py").write_text(
-        "import sys\n\ndef test_nothing() -> None:\n    assert 'perdure.linting' not in sys.modules\n"
+        "import sys\n\ndef test_nothing() -> None:\n    assert 'perdure' not in sys.modules\n"
     )
     ran = run_pytest(tmp_path)
     assert "1 passed" in ran.stdout, ran.stdout
