@@ -35,6 +35,12 @@ def test_the_menu_lists_every_page_once_and_no_other() -> None:
     assert sorted(listed) == existing
 
 
+def test_the_overview_of_how_to_links_every_page_of_it() -> None:
+    folder = DOCS / "how-to"
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (folder / "index.md").read_text("utf-8")))
+    assert linked == {page.name for page in folder.glob("*.md")} - {"index.md"}
+
+
 def test_every_page_opens_with_its_title() -> None:
     untitled = [
         relative(path) for path in sorted(DOCS.rglob("*.md")) if not path.read_text(encoding="utf-8").startswith("# ")

@@ -91,13 +91,13 @@ def _program(page: Path, blocks: list[Block]) -> Program:
     return Program(page=page, source="\n".join(lines) + "\n", output=output, line=code[0].line)
 
 
-@pytest.mark.parametrize("program", [p for page in PAGES for p in programs_of(page, page.read_text("utf-8"))], ids=str)
-def test_the_program_of_a_page_runs_and_prints_what_the_page_says(program: Program, tmp_path: Path) -> None:
+def run(program: Program, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in the working directory that it finds there."""
     script = tmp_path / f"{program.page.stem.replace('-', '_').lower()}_page.py"
     script.write_text(program.source, encoding="utf-8")
     directory = tmp_path / "directory"
-    directory.mkdir()
-    ran = subprocess.run(
+    directory.mkdir(exist_ok=True)
+    return subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=directory,
         capture_output=True,
@@ -105,9 +105,22 @@ def test_the_program_of_a_page_runs_and_prints_what_the_page_says(program: Progr
         check=False,
         timeout=SECONDS_PER_PROGRAM,
     )
+
+
+@pytest.mark.parametrize("program", [p for page in PAGES for p in programs_of(page, page.read_text("utf-8"))], ids=str)
+def test_the_program_of_a_page_runs_and_prints_what_the_page_says(program: Program, tmp_path: Path) -> None:
+    ran = run(program, tmp_path)
     assert ran.returncode == 0, f"{program}\n{ran.stdout}{ran.stderr}"
     if program.output is not None:
         assert ran.stdout == program.output
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/tutorial.md"], ids=lambda page: page.name)
+def test_a_newcomer_may_run_the_first_programs_again_on_the_same_database(page: Path, tmp_path: Path) -> None:
+    (program,) = programs_of(page, page.read_text("utf-8"))
+    for _ in range(2):
+        ran = run(program, tmp_path)
+        assert (ran.returncode, ran.stdout) == (0, program.output), ran.stderr
 
 
 def test_the_blocks_of_a_page_are_one_program_at_their_line_numbers() -> None:

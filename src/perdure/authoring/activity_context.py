@@ -24,7 +24,8 @@ T = TypeVar("T")
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try of an activity, as its function sees it.
 
-    `run_id`, `workflow`: whose call it is. `activity`: its own name. `attempt`: number of this try, from 1.
+    `run_id`, `workflow`: whose call it is. `activity`: its own name. `attempt`: number of this try, from 1; a try
+    that ended with its process is made again under the same number, unless the activity is `at_most_once`.
     `idempotency_key`: the same for all tries of this call and for no other call: hand it to services that can tell a
     repetition. `fencing_token`: grows whenever another worker takes the run over. `scheduled_at`: when workflow code
     called. `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said; `last_heartbeat`
