@@ -374,7 +374,7 @@ class Context:
     def query(self, query: Query[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     @overload
     def query(self, query: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
-    def query(self, query: Query[..., Any] | str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def query(self, query: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Answer queries from outside: decorate a function that reads the workflow's variables and changes nothing.
 
         ``@ctx.query(status)`` above ``def status_now() -> str: ...``; outside ``await run.query(status)``. A name alone

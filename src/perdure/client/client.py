@@ -120,7 +120,7 @@ class Client:
             try:
                 await run.signal(signal, body, request_id=options.get("request_id"))
             except RunClosedError:
-                if options["id_policy"] == IdPolicy.RETURN_EXISTING:
+                if options.get("id_policy") == IdPolicy.RETURN_EXISTING:
                     raise
             else:
                 return run
@@ -151,7 +151,7 @@ class Client:
             try:
                 return update.decode_result(await asked.answer(until_completed=True, timeout=timeout))
             except RunClosedError:
-                if options["id_policy"] == IdPolicy.RETURN_EXISTING:
+                if options.get("id_policy") == IdPolicy.RETURN_EXISTING:
                     raise
 
     async def _start(

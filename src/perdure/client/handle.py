@@ -185,7 +185,7 @@ class Run(Generic[R_co]):
     async def query(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
     @overload
     async def query(self, query: str, *args: object) -> Any: ...  # noqa: ANN401 - what the handler returns
-    async def query(self, query: Query[..., Any] | str, *args: object, **kwargs: object) -> Any:
+    async def query(self, query: object, *args: object, **kwargs: object) -> Any:
         """Ask the run: call the handler that the workflow registered with ``@ctx.query(...)``.
 
         Reads the state as of the last durable step and changes nothing, in this process: of a run that another has, or

@@ -75,7 +75,7 @@ class SyncRun(Generic[R_co]):
     def query(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
     @overload
     def query(self, query: str, *args: object) -> Any: ...  # noqa: ANN401 - what the handler returns
-    def query(self, query: Query[..., Any] | str, *args: object, **kwargs: object) -> Any:
+    def query(self, query: object, *args: object, **kwargs: object) -> Any:
         """Ask the run; see `Run.query`."""
         asked: Any = query  # the overloads of `Run.query` take one kind each
         return self._loop.call(self._run.query(asked, *args, **kwargs))
@@ -114,11 +114,9 @@ class SyncRun(Generic[R_co]):
         timeout: timedelta | None = None,
     ) -> U | None:
         """Let the run answer an update; see `Run.update`."""
-        stage: Any = wait  # the overloads of `Run.update` take one value each
-        call: Coroutine[Any, Any, U | None] = self._run.update(
-            update, input, wait=stage, request_id=request_id, timeout=timeout
-        )
-        return self._loop.call(call)
+        run: Any = self._run  # the overloads of `Run.update` take one value of `wait` each
+        answer: U | None = self._loop.call(run.update(update, input, wait=wait, request_id=request_id, timeout=timeout))
+        return answer
 
     def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
         """Ask the run to end with clean-up."""
