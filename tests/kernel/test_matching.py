@@ -134,3 +134,14 @@ def test_a_description_shows_the_fields_and_shortens_long_values() -> None:
     assert describe(call()) == 'activity_scheduled(operation=1, activity="pay", input={"amount":5})'
     assert describe(call(input=json("x" * 500))).endswith("xxx…)")
     assert len(describe(call(input=json("x" * 500)))) < 200
+
+
+def test_an_event_of_a_failure_says_why_in_one_line() -> None:
+    message = (
+        "walk(): recorded argument 'n': expected str, got int; the recorded JSON does not fit str.\nGive it a default"
+    )
+    failed = e.RunFailed(operation=ONE, failure=Failure(type="PayloadDecodeError", message=message))
+    assert describe(failed) == (
+        "run_failed(operation=1, failure=PayloadDecodeError: walk(): recorded argument 'n': expected str, got int; the "
+        "recorded JSON does not fit str. Give it a default)"
+    )

@@ -286,8 +286,8 @@ def test_code_that_fails_otherwise_is_told_with_the_line_that_raised() -> None:
         raise ValueError("a")
 
     error = difference(old, new, steps=0)
-    assert '"type":"KeyError"' in error.recorded
-    assert '"type":"ValueError"' in error.actual
+    assert "failure=KeyError: 'a'" in error.recorded
+    assert "failure=ValueError: a" in error.actual
     assert error.location == line_of(new, "raise ValueError")
 
 

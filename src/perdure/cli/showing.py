@@ -22,6 +22,7 @@ from perdure.cli.times import iso, show_duration, show_moment
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunRef
+from perdure.kernel.messages import Message, SignalMessage, UpdateMessage
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.time import Timestamp
@@ -128,7 +129,7 @@ def _parts(report: RunReport, inbox: list[InboxEntry], *, now: Timestamp) -> "It
         for name, count in state.signals_received.items():
             signals.add_row(words(name), f"received {count} times" if count > 1 else "received")
         for entry in inbox:
-            signals.add_row(words(type(entry.message).__name__), f"in the inbox since {show_moment(entry.at, now=now)}")
+            signals.add_row(words(_title(entry.message)), f"in the inbox since {show_moment(entry.at, now=now)}")
         yield signals
     if report.children:
         children = make_table("id", "workflow", "outcome", title="Child runs")
@@ -232,6 +233,13 @@ def _last_failure(report: FailureReport, *, now: Timestamp) -> "Iterator[Rendera
     while failure is not None and failure.cause is not None:
         failure = failure.cause
         yield words(f"  caused by {failure}", "dim")
+
+
+def _title(message: Message) -> str:
+    """Return a message's own name, or its kind: a cancellation has none."""
+    if isinstance(message, SignalMessage | UpdateMessage):
+        return message.name
+    return str(message.__struct_config__.tag)
 
 
 def _until(moment: Timestamp | None, *, now: Timestamp) -> str:

@@ -37,8 +37,7 @@ def is_same(recorded: e.Event, actual: e.Event) -> bool:
 
 def describe(event: e.Event) -> str:
     """Return an event as one short line for people."""
-    fields = msgspec.to_builtins(event, enc_hook=_readable)
-    shown = ", ".join(f"{name}={_shortened(value)}" for name, value in fields.items())
+    shown = ", ".join(f"{name}={_shown(value)}" for name, value in _fields(event).items())
     return f"{e.EVENT_NAMES[type(event)]}({shown})"
 
 
@@ -48,15 +47,28 @@ _FROM_DEFINITIONS: Final[Mapping[type[e.Event], tuple[str, ...]]] = {
 }
 
 _LONGEST_VALUE_CHARACTERS = 80
+_LONGEST_FAILURE_CHARACTERS = 300
+
+
+def _fields(event: e.Event) -> dict[str, object]:
+    """Return what an event says, without defaults; failures as themselves."""
+    plain = msgspec.to_builtins(event, enc_hook=_readable)
+    given = {name: getattr(event, name) for name in plain}
+    return {name: value if isinstance(value, Failure) else plain[name] for name, value in given.items()}
 
 
 def _readable(value: object) -> object:
     return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else repr(value)
 
 
-def _shortened(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _LONGEST_VALUE_CHARACTERS else text[: _LONGEST_VALUE_CHARACTERS - 1] + "…"
+def _shown(value: object) -> str:
+    if isinstance(value, Failure):  # its message says why the code takes another way
+        return _shortened(" ".join(str(value).split()), _LONGEST_FAILURE_CHARACTERS)
+    return _shortened(msgspec.json.encode(value).decode(), _LONGEST_VALUE_CHARACTERS)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _is_same_value(recorded: object, actual: object) -> bool:
