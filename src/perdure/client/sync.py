@@ -27,6 +27,7 @@ from perdure.client.starting import IdPolicy, StartOptions
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
 from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongContextError
+from perdure.kernel.coroutine_program import current_journal
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
@@ -379,6 +380,12 @@ class LoopThread:
             raise
 
     def _require_usable(self) -> None:
+        if current_journal() is not None:
+            message = (
+                "the synchronous engine was called by workflow code, where it would act again at each replay; use the "
+                "context (ctx.run_child, ctx.signal), or call it in an activity"
+            )
+            raise WrongContextError(message)
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public call raises where there is none
             message = (
                 "the synchronous engine was called from a running event loop, which it would block; "
