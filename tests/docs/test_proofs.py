@@ -10,6 +10,7 @@ import pytest
 from perdure import Activity, Context, Retry, Run, activity, workflow
 from perdure.client.client import Client
 from tests.proofs.planted import PLANTED
+from tests.proofs.rows import ROOT
 from tests.proofs.rows import exists, proved
 
 PROVED = proved()
@@ -63,3 +64,14 @@ def test_every_named_test_exists() -> None:
 def test_every_row_has_a_defect_that_proves_it_and_every_defect_its_row() -> None:
     assert PLANTED.keys() == PROVED.keys()
     assert all(PLANTED.values())
+
+
+def test_every_breakage_has_its_place_in_the_engine() -> None:
+    package = ROOT / "src" / "perdure"
+    stale = [
+        f"{subject}: {defect.module}: {defect.old!r}"
+        for subject, defects in PLANTED.items()
+        for defect in defects
+        if (package / f"{defect.module.replace('.', '/')}.py").read_text("utf-8").count(defect.old) != 1
+    ]
+    assert stale == [], "the engine has changed here: change the breakage with it"

@@ -374,9 +374,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "asyncio.TaskGroup": (
         Defect("kernel.loop", "        return self._number\n", "        return -self._number * 7919 % 10007\n"),
-        Defect(
-            "kernel.loop", "        self._tasks.add(task)\n", "        self._tasks.add(task)\n        task.cancel()\n"
-        ),
+        Defect("kernel.loop", "        tasks = self._tasks\n", "        tasks = self._tasks\n        task.cancel()\n"),
     ),
     "asyncio.timeout": (
         Defect(
@@ -508,8 +506,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "run.result.timeout": (
         Defect(
             "client.handle",
-            "asyncio.timeout(None if timeout is None else timeout.total_seconds())",
-            "asyncio.timeout(None)",
+            "async with asyncio.timeout(seconds):",
+            "async with asyncio.timeout(None):",
         ),
     ),
     "run.describe": (
@@ -528,11 +526,11 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "run.watch": (
         Defect(
-            "client.handle",
-            "                        after = recorded.sequence\n",
-            "                        after = recorded.sequence + 1\n",
+            "client.following",
+            "                    after = recorded.sequence\n",
+            "                    after = recorded.sequence + 1\n",
         ),
-        Defect("client.handle", "        return await store.find(next_ref, latest=False)", "        return None"),
+        Defect("client.following", "    return await store.find(next_ref, latest=False)", "    return None"),
     ),
     "run.query": (Defect("client.handle", "return handler(*args, **kwargs)", "return None"),),
     "run.signal": (
