@@ -10,8 +10,7 @@ import pytest
 from perdure import Activity, Context, Retry, Run, activity, workflow
 from perdure.client.client import Client
 from tests.proofs.planted import PLANTED
-from tests.proofs.rows import ROOT
-from tests.proofs.rows import exists, proved
+from tests.proofs.rows import ROOT, exists, proved
 
 PROVED = proved()
 
