@@ -44,6 +44,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.kernel.events import ParentClosePolicy
+from perdure.kernel.history import RecordedEvent
 from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import Executor
 from perdure.kernel.priority import Priority
@@ -57,7 +58,7 @@ from perdure.kernel.retry import (
     linear,
 )
 from perdure.kernel.transition import RunStatus
-from perdure.ports.store import RunQuery
+from perdure.ports.store import Page, RunQuery, RunSummary
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import Calendar, Cron, Every
 
@@ -85,11 +86,13 @@ __all__ = [
     "NonRetryableError",
     "OnFailure",
     "Overlap",
+    "Page",
     "ParentClosePolicy",
     "PerdureError",
     "Priority",
     "Query",
     "RateLimit",
+    "RecordedEvent",
     "ResourcesUnavailableError",
     "ResultTimeoutError",
     "Retry",
@@ -103,6 +106,7 @@ __all__ = [
     "RunNotFoundError",
     "RunQuery",
     "RunStatus",
+    "RunSummary",
     "RunTerminatedError",
     "ScheduleDescription",
     "ScheduleExistsError",

@@ -34,6 +34,10 @@ def test_a_row_names_sequence_type_version_and_time() -> None:
     assert encode_event(FIRED) == (4, "timer_fired", 1, 1_700_000_000_000_000, b'{"operation":2}')
 
 
+def test_a_recorded_event_names_its_type() -> None:
+    assert FIRED.type == "timer_fired"
+
+
 def test_every_event_type_has_a_name_in_snake_case_and_a_version() -> None:
     assert e.EVENT_TYPES["activity_attempt_failed"] is e.ActivityAttemptFailed
     assert e.EVENT_NAMES.keys() == e.EVENT_VERSIONS.keys() == set(e.EVENT_TYPES.values())

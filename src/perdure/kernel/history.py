@@ -17,11 +17,17 @@ __all__ = ["UPCASTS", "EventRow", "RecordedEvent", "Upcast", "decode_event", "en
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event in its place: `sequence` counts from 1 without gaps, `at` never decreases within a run."""
+    """An event in its place: `sequence` counts from 1 without gaps, `at` (microseconds since 1970, UTC) never decreases
+    within a run."""
 
     sequence: int
     at: Timestamp
     event: Event
+
+    @property
+    def type(self) -> str:
+        """The event's type as the database, the command line and the documentation name it: ``activity_completed``."""
+        return EVENT_NAMES[type(self.event)]
 
 
 EventRow = tuple[int, str, int, int, bytes]

@@ -39,7 +39,11 @@ __all__ = [
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run's row. `owner` is the session that runs it now; `wake_at` is set only while nobody does."""
+    """A run's row. `owner` is the session that runs it now; `wake_at` is set only while nobody does.
+
+    `stage` is the last one entered ("" before the first), `progress` goes from 0 to 1 at completion, `sequence` counts
+    the events so far. Times are microseconds since 1970, UTC; None where it has not happened.
+    """
 
     run_key: RunKey
     ref: RunRef
@@ -60,6 +64,11 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     owner: WorkerId | None
     fencing_token: FencingToken
     wake_at: Timestamp | None
+
+    @property
+    def id(self) -> str:
+        """The run's business key."""
+        return self.ref.id
 
 
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
