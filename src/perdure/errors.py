@@ -109,15 +109,19 @@ class NonDeterminismError(UsageError):
     """Replayed workflow code asked for something other than its history records.
 
     `sequence` is the number of the event, `recorded` what the history holds there, `actual` what the code asked for
-    now, `location` the line of workflow code (``file:line``) that asked, or None where nothing was asked for.
+    now, `location` the line of workflow code (``file:line``) that asked, or None where nothing was asked for. `advice`
+    says what to do.
     """
 
-    def __init__(self, message: str, *, sequence: int, recorded: str, actual: str, location: str | None) -> None:
+    def __init__(
+        self, message: str, *, sequence: int, recorded: str, actual: str, location: str | None, advice: str = ""
+    ) -> None:
         super().__init__(message)
         self.sequence = sequence
         self.recorded = recorded
         self.actual = actual
         self.location = location
+        self.advice = advice
 
 
 class NonRetryableError(PerdureError):

@@ -346,7 +346,12 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "ctx.cancel_requested": (Defect("authoring.context", "return self._journal.cancel is not None", "return False"),),
     "ctx.patched": (
-        Defect("authoring.context", "new_path = not journal.replaying or patch in journal.patches", "new_path = True"),
+        Defect("authoring.patches", "new_path = not journal.replaying or patch in journal.patches", "new_path = True"),
+    ),
+    "ctx.deprecate_patch": (
+        Defect(
+            "authoring.patches", "_NO_OPERATION if deprecated else journal.next_operation()", "journal.next_operation()"
+        ),
     ),
     "ctx.query": (Defect("authoring.context", "            self._journal.query_handlers[name] = handler\n", ""),),
     "ctx.add_compensation": (

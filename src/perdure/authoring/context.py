@@ -14,6 +14,7 @@ import msgspec
 from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
 from perdure.authoring.child_run import ChildRun
 from perdure.authoring.definitions import require_kind
+from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.signature import Signature
@@ -359,16 +360,18 @@ class Context:
     def patched(self, patch: str) -> bool:
         """Return True for runs that reach this point with today's code, False for those that passed it before.
 
-        Guards a change of a workflow whose runs are under way: ``if ctx.patched("v2"): new() else: old()``.
+        Guards a change of a workflow whose runs are under way: ``if ctx.patched("v2"): new() else: old()``. In the end
+        `deprecate_patch` takes its place.
         """
-        journal = self._journal
-        if require_text(patch, "the name of a patch") not in journal.asked_patches:
-            new_path = not journal.replaying or patch in journal.patches
-            journal.asked_patches[patch] = new_path
-            if new_path:
-                operation = journal.next_operation()
-                journal.give(c.DecideVersion(operation=operation, patch=patch, location=journal.location()))
-        return journal.asked_patches[patch]
+        return ask_patch(self._journal, patch)
+
+    def deprecate_patch(self, patch: str) -> None:
+        """Take the place of `patched` when no run is open that went the old way: ``ctx.deprecate_patch("v2"); new()``.
+
+        The call may go when no run is open that recorded ``patched``. A run for which it comes too early is parked with
+        a NonDeterminismError that says so.
+        """
+        deprecate_patch(self._journal, patch)
 
     @overload
     def query(self, query: Query[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...

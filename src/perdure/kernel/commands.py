@@ -155,9 +155,10 @@ class ChangePriority(Command, frozen=True, kw_only=True):
 
 
 class DecideVersion(Command, frozen=True, kw_only=True):
-    """Take the new path at a patch marker."""
+    """Take the new path at a patch marker, the only one where it is `deprecated`."""
 
     patch: str
+    deprecated: bool = False
 
 
 class RecordSideEffect(Command, frozen=True, kw_only=True):

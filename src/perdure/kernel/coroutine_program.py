@@ -75,7 +75,7 @@ class Journal:
         self.loop.journal = self
         self._random: random.Random | None = None
         self.replaying = False
-        self.patches: set[str] = set()
+        self.patches: dict[str, bool] = {}
         self.keys: dict[str, Payload] = dict(created.carried_state)
         self.cancel: e.RunCancelRequested | None = None
         self.query_handlers: dict[str, Callable[..., Any]] = {}
@@ -210,7 +210,7 @@ class Journal:
     def foresee(self, event: e.Event) -> None:
         """Note, before replaying up to it, an event whose content the code needs when it asks for it."""
         if type(event) is e.VersionDecided:
-            self.patches.add(event.patch)
+            self.patches[event.patch] = event.deprecated
         elif type(event) is e.SideEffectRecorded:
             self._recorded_side_effects[event.operation] = event.value
 

@@ -546,10 +546,15 @@ class LockReleased(Event, frozen=True, kw_only=True):
 
 
 class VersionDecided(Event, frozen=True, kw_only=True):
-    """Workflow code passed a patch marker for the first time; the new code path was taken."""
+    """Workflow code passed a patch marker for the first time; the new code path was taken.
+
+    `deprecated`: by code that knows no other way any more. Such a marker takes no number (`operation` 0), and code that
+    does not ask for it goes past it.
+    """
 
     operation: Operation
     patch: str
+    deprecated: bool = False
 
 
 class SideEffectRecorded(Event, frozen=True, kw_only=True):

@@ -140,7 +140,7 @@ def _change_priority(state: RunState, command: c.ChangePriority, _at: Timestamp)
 
 
 def _decide_version(_state: RunState, command: c.DecideVersion, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (e.VersionDecided(operation=command.operation, patch=command.patch),)
+    return (e.VersionDecided(operation=command.operation, patch=command.patch, deprecated=command.deprecated),)
 
 
 def _record_side_effect(_state: RunState, command: c.RecordSideEffect, _at: Timestamp) -> tuple[e.Event, ...]:

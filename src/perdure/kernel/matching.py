@@ -18,7 +18,7 @@ from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
 
-__all__ = ["describe", "is_same"]
+__all__ = ["advice", "describe", "is_same"]
 
 
 def is_same(recorded: e.Event, actual: e.Event) -> bool:
@@ -39,6 +39,23 @@ def describe(event: e.Event) -> str:
     """Return an event as one short line for people."""
     shown = ", ".join(f"{name}={_shown(value)}" for name, value in _fields(event).items())
     return f"{e.EVENT_NAMES[type(event)]}({shown})"
+
+
+def advice(recorded: e.Event | None, actual: e.Event | None) -> str:
+    """Return what to do about a difference: at markers of patches, which step of their life came too early."""
+    if type(actual) is e.VersionDecided and actual.deprecated:
+        patch = repr(actual.patch)
+        return (
+            f"This run passed here before ctx.patched({patch}) was there, or by its old way: restore `if "
+            f"ctx.patched({patch})` with both ways until no such run is open; ctx.deprecate_patch({patch}) comes then."
+        )
+    if type(recorded) is e.VersionDecided:
+        patch = repr(recorded.patch)
+        return (
+            f"This run recorded the patch {patch}, whose call is gone: put ctx.deprecate_patch({patch}) where "
+            f"ctx.patched({patch}) was, until no such run is open."
+        )
+    return "Restore the old order of calls, or guard the change with ctx.patched(...)."
 
 
 _FROM_DEFINITIONS: Final[Mapping[type[e.Event], tuple[str, ...]]] = {

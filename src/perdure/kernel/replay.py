@@ -17,7 +17,7 @@ from perdure.kernel import events as e
 from perdure.kernel.commands import Command
 from perdure.kernel.expansion import expand
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.matching import describe, is_same
+from perdure.kernel.matching import advice, describe, is_same
 from perdure.kernel.program import PROGRAM_EVENTS, Feed, Program, is_recorded_command
 from perdure.kernel.state import RunState
 from perdure.kernel.update_rules import let_carried_updates_wait
@@ -86,10 +86,12 @@ class Replay:
     def _match(self, recorded: RecordedEvent) -> None:
         """Take the event off what the program asked for. Raises NonDeterminismError unless both agree on it."""
         event, expected = recorded.event, self._next_expected()
-        if expected is not None:
-            if not is_same(event, expected):
-                raise self._mismatch(recorded.sequence, event, expected)
+        if expected is not None and is_same(event, expected):
             self._expected.popleft()
+        elif _may_be_passed_over(event):
+            return
+        elif expected is not None:
+            raise self._mismatch(recorded.sequence, event, expected)
         elif is_recorded_command(event) and not _ends_run_from_outside(event):
             raise self._mismatch(recorded.sequence, event, None)
 
@@ -111,17 +113,25 @@ class Replay:
         history_says = "nothing more" if recorded is None else describe(recorded)
         code_says = "nothing" if actual is None else describe(actual)
         where = self._location if actual is not None else None
+        what_to_do = advice(recorded, actual)
         message = (
             f"the workflow's code no longer does what its history records. At event {sequence} the history holds "
             f"{history_says}; the code asked for {code_says}{f' at {where}' if where else ''}. Nothing was written. "
-            f"Restore the old order of calls, or guard the change with ctx.patched(...)."
+            f"{what_to_do}"
         )
-        return NonDeterminismError(message, sequence=sequence, recorded=history_says, actual=code_says, location=where)
+        return NonDeterminismError(
+            message, sequence=sequence, recorded=history_says, actual=code_says, location=where, advice=what_to_do
+        )
 
 
 def _is_beside_program(event: e.Event) -> bool:
     """Whether an event may stand between a command's events without the program's doing."""
     return type(event) is e.ChildStarted
+
+
+def _may_be_passed_over(event: e.Event) -> bool:
+    """Whether an event is the marker of a patch whose code has no trace of it left."""
+    return type(event) is e.VersionDecided and event.deprecated
 
 
 def _ends_run_from_outside(event: e.Event) -> bool:

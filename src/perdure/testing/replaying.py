@@ -41,7 +41,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A replay of one history.
 
     Where it differs: at which event, what the history holds there (`recorded`), what the code asks for (`actual`), and
-    where in the code, with the lines around. `problem` says what else is wrong.
+    where in the code, with the lines around, and what to do (`advice`). `problem` says what else is wrong.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actual: str = ""
     location: str = ""
     source: tuple[str, ...] = ()
+    advice: str = ""
     problem: str = ""
 
 
@@ -98,6 +99,7 @@ def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry
             actual=error.actual,
             location=error.location or "",
             source=tuple(_source_at(error.location)),
+            advice=error.advice,
         )
     except HistoryError as error:
         return Replayed(**about, verdict=Verdict.DAMAGED, problem=str(error))
@@ -116,6 +118,7 @@ def replayed_text(replayed: Replayed) -> Iterator[str]:
         if replayed.location:
             yield f"  at {replayed.location}"
         yield from (f"    {line}" for line in replayed.source)
+        yield f"  {replayed.advice}"
     elif replayed.problem:
         yield f"  {replayed.problem}"
 

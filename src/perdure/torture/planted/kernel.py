@@ -19,6 +19,7 @@ _EFFECTS: Final = "kernel.effects"
 _PROGRAM: Final = "kernel.program"
 _JOURNAL: Final = "kernel.coroutine_program"
 _CONTEXT: Final = "authoring.context"
+_PATCHES: Final = "authoring.patches"
 
 PLANTED: Final = (
     # --- outcomes and retries ------------------------------------------------------------------------------------
@@ -221,9 +222,17 @@ PLANTED: Final = (
     _mutant(
         "a patch marker is decided anew on replay",
         "P8: replay takes the recorded path",
-        _CONTEXT,
+        _PATCHES,
         "new_path = not journal.replaying or patch in journal.patches",
         "new_path = not journal.replaying",
+        "patched",
+    ),
+    _mutant(
+        "a marker that takes no number is asked for with one on replay",
+        "P8: replay takes the recorded path",
+        _PATCHES,
+        "deprecated=recorded is not False",
+        "deprecated=recorded is None",
         "patched",
     ),
     _mutant(

@@ -154,6 +154,7 @@ async def patched(ctx: Context) -> list[object]:
     found: list[Any] = []
     for number in range(3):
         found.append(ctx.patched("p1" if number < 2 else "p2"))  # noqa: PLR2004 - the same marker twice, then another
+        ctx.deprecate_patch("no way back")
         found.append(await step(f"p{number}"))
     return found
 
