@@ -130,3 +130,13 @@ def test_a_group_shows_its_members_in_the_traceback() -> None:
     assert failure.type == "ExceptionGroup"
     assert failure.traceback is not None
     assert "KeyError: 'b'" in failure.traceback
+
+
+def test_the_message_of_a_group_says_what_was_raised_in_it() -> None:
+    group = ExceptionGroup(
+        "unhandled errors in a TaskGroup", [ValueError("bad 2"), SpeechlessError(), KeyError("k"), OSError()]
+    )
+    assert failure_from_exception(raised(group)).message == (
+        "unhandled errors in a TaskGroup (4 sub-exceptions): ValueError: bad 2; "
+        "SpeechlessError: <the exception's __str__ raised>; KeyError: 'k'"
+    )

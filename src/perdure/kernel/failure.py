@@ -13,6 +13,7 @@ TRACEBACK_LIMIT_CHARACTERS = 4_000
 
 _MESSAGE_LIMIT_CHARACTERS = 4_000
 _CAUSE_DEPTH_LIMIT = 5
+_GROUP_MEMBERS_NAMED = 3
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,11 +60,18 @@ _UNSPECIFIC = frozenset({object, BaseException, Exception, PerdureError})
 
 
 def _message(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything; the failure must still be recorded
-        text = "<the exception's __str__ raised>"
+    text = _text(error)
+    if isinstance(error, BaseExceptionGroup):  # its own text only counts them
+        members = (f"{type(each).__name__}: {_text(each)}" for each in error.exceptions[:_GROUP_MEMBERS_NAMED])
+        text = f"{text}: {'; '.join(members)}"
     return _valid_text(text[:_MESSAGE_LIMIT_CHARACTERS])
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything; the failure must still be recorded
+        return "<the exception's __str__ raised>"
 
 
 def _formatted(error: BaseException) -> str:
