@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 
 from tests.architecture.repository import PACKAGE, ROOT, committed_files, parsed, python_files, relative
 
@@ -43,3 +45,29 @@ def test_no_file_holds_an_open_end() -> None:
         if OPEN_END.search(line)
     ]
     assert found == []
+
+
+def test_a_workflow_or_activity_at_the_top_of_a_test_module_has_a_name_of_its_own() -> None:
+    """Definitions stay as long as the process: under another order of the tests a second one would be refused."""
+    owners: dict[tuple[str, str], set[str]] = defaultdict(set)
+    lasting: set[tuple[str, str]] = set()
+    for path in python_files(ROOT / "tests"):
+        tree = parsed(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for definition in _definitions(node):
+                    owners[definition].add(relative(path))
+                    lasting |= {definition} if node in tree.body else set()
+    assert {definition: owners[definition] for definition in lasting if len(owners[definition]) > 1} == {}
+
+
+def _definitions(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, str]]:
+    for decorator in function.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        kind = ast.unparse(decorator if call is None else call.func)
+        if kind in {"activity", "workflow"}:
+            names = [each.value for each in (call.keywords if call else ()) if each.arg == "name"]
+            yield (
+                kind,
+                str(ast.literal_eval(names[0])) if names and isinstance(names[0], ast.Constant) else function.name,
+            )

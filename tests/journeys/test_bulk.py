@@ -30,7 +30,7 @@ SEVEN = 7
 
 
 @workflow
-async def patient(ctx: Context) -> int:
+async def bulk_patient(ctx: Context) -> int:
     return await ctx.wait_for(go)
 
 
@@ -39,12 +39,12 @@ async def uninvolved(ctx: Context) -> int:
     return await ctx.wait_for(go)
 
 
-PATIENT = RunQuery(workflows=frozenset({"patient"}))
+PATIENT = RunQuery(workflows=frozenset({"bulk_patient"}))
 
 
 async def start_seven(engine: Engine) -> None:
     for number in range(SEVEN):
-        await engine.start(patient, id=f"patient-{number}")
+        await engine.start(bulk_patient, id=f"patient-{number}")
     await engine.start(uninvolved, id="uninvolved")
 
 
@@ -81,7 +81,7 @@ async def test_all_runs_that_match_are_asked_and_no_others(
 
 async def test_who_asked_in_bulk_and_why_stands_in_each_history(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
-        run = await engine.start(patient)
+        run = await engine.start(bulk_patient)
         await engine.bulk(PATIENT).suspend("season is over", by="ops")
         await engine.bulk(PATIENT).resume(by="ops")
         await engine.bulk(PATIENT).terminate("season is over", by="ops")
@@ -110,7 +110,7 @@ async def test_a_bulk_operation_repeated_asks_nobody_twice(make_engine: MakeEngi
 
 async def test_a_bulk_signal_repeated_under_one_request_id_arrives_once(make_engine: MakeEngine) -> None:
     async with make_engine(works=False) as client:
-        await client.start(patient, id="waiting")
+        await client.start(bulk_patient, id="waiting")
         for _ in range(2):
             await client.bulk(PATIENT).signal(go, 5, request_id="once")
         key = (await (await client.get_run("waiting")).describe()).run_key
@@ -188,7 +188,7 @@ async def test_a_wish_for_runs_that_it_cannot_concern_is_refused(make_engine: Ma
 def test_the_synchronous_engine_asks_in_bulk() -> None:
     with SyncEngine("memory:") as engine:
         for number in range(SEVEN):
-            engine.start(patient, id=f"patient-{number}")
+            engine.start(bulk_patient, id=f"patient-{number}")
         assert engine.bulk(PATIENT, dry_run=True).cancel().found == SEVEN
         assert engine.bulk(PATIENT).suspend("for now").done == SEVEN
         assert engine.bulk(PATIENT).resume().done == SEVEN
