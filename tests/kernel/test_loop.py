@@ -8,8 +8,10 @@ import contextvars
 import gc
 import itertools
 import math
+import os
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -193,6 +195,63 @@ def test_wait_walks_many_tasks_in_the_order_they_were_made() -> None:
     run = code_life(code)
     run.wait(1)
     assert run.result == [f"Task-{n}" for n in range(2, 102)]
+
+
+SHIELDED = """
+import asyncio, sys
+from tests.kernel.lives import code_life
+others = [bytearray(size) for size in range(1, int(sys.argv[1]), 7)]
+async def code():
+    shields = []
+    for number in range(40):
+        async def give(number=number):
+            return number
+        others.append(bytearray(number % int(sys.argv[1])))
+        shields.append(asyncio.shield(give()))
+    done, _ = await asyncio.wait(shields)
+    return [future.result() for future in done]
+print(code_life(code).result)
+"""
+
+
+def test_wait_walks_shielded_tasks_in_the_same_order_in_every_process() -> None:
+    orders = set()
+    for number in ("1", "50", "999"):
+        finished = subprocess.run(
+            [sys.executable, "-c", SHIELDED, number],
+            env={**os.environ, "PYTHONHASHSEED": number, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        orders.add(finished.stdout)
+    assert orders == {f"{list(range(40))}\n"}
+
+
+@pytest.mark.parametrize("make", [lambda: asyncio.gather(asyncio.sleep(0)), asyncio.Future])
+def test_wait_for_several_futures_without_numbers_is_refused_because_no_replay_repeats_its_order(
+    make: Callable[[], asyncio.Future[Any]],
+) -> None:
+    async def code() -> str:
+        futures = [make(), make()]
+        try:
+            await asyncio.wait(futures, timeout=1)
+        except WrongContextError as error:
+            return str(error)
+        return ""
+
+    assert "give it tasks" in code_life(code).result
+
+
+def test_wait_for_one_future_of_gather_returns_when_that_is_done() -> None:
+    async def code() -> list[Any]:
+        done, _ = await asyncio.wait([asyncio.gather(value_after(1, "a"), value_after(2, "b"))])
+        return [future.result() for future in done]
+
+    run = code_life(code)
+    run.wait(1)
+    run.wait(1)
+    assert run.result == [["a", "b"]]
 
 
 def test_wait_with_a_timeout_gives_what_is_done() -> None:

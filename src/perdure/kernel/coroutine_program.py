@@ -132,8 +132,8 @@ class Journal:
         return line_of_workflow() or line_of_await(None if self.main is None else self.main.get_coro())
 
     def wait(self, operation: Operation) -> asyncio.Future[Any]:
-        """Return a future that the outcome of `operation` will resolve."""
-        future = self.loop.create_future()
+        """Return a future that the outcome of `operation` will resolve. It has no number: no set may hold it."""
+        future: asyncio.Future[Any] = asyncio.Future(loop=self.loop)
         self.waiters[operation] = future
         return future
 
@@ -174,7 +174,7 @@ class Journal:
         """Return a future for the next signal of this name. Waiters are served in the order they came."""
         if not self.is_running:
             self._refuse()
-        future: asyncio.Future[Payload] = self.loop.create_future()
+        future: asyncio.Future[Payload] = asyncio.Future(loop=self.loop)
         waiters = self._signal_waiters.setdefault(name, deque())
         while waiters and waiters[0].done():  # given up, by a timeout say; a loop that polls must not pile them up
             del waiters[0]
@@ -183,7 +183,7 @@ class Journal:
 
     def wait_for_resumption(self) -> asyncio.Future[None]:
         """Return a future for the moment when the run, suspended, goes on."""
-        future: asyncio.Future[None] = self.loop.create_future()
+        future: asyncio.Future[None] = asyncio.Future(loop=self.loop)
         self._suspended.append(future)
         return future
 

@@ -9,9 +9,10 @@ The loop is stepped inside the worker's own thread and event loop: entering it s
 asynchronous generators) and leaving swaps it back, which costs well under a microsecond.
 
 Order: asyncio keeps tasks in sets (`TaskGroup` cancels the rest of its tasks in the order of one, `wait` returns two),
-and a set's order follows its members' hashes, which are addresses for plain tasks. So tasks here are numbered in the
-order they are made, and their hash is that number: every replay walks those sets in the same order. One function of
-asyncio puts bare coroutines into a set: `as_completed`; it is refused unless it is given tasks.
+and a set's order follows its members' hashes, which are addresses for plain ones. So tasks here, and the futures that
+`create_future` makes (those of `shield`, too), are numbered in the order they are made, and their hash is that number:
+every replay walks those sets in the same order. What asyncio puts into a set without a number is refused: the bare
+coroutines of `as_completed`, and in `wait` the futures that the loop did not make, such as those of `gather`.
 
 An asynchronous generator that is dropped before its end is kept until the run leaves memory: to finish it when the
 garbage collector finds it would be another time on every replay.
@@ -77,7 +78,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: list[asyncio.Task[Any]] = []
         self._tasks_limit = _FEW_TASKS
-        self._last_task = (seed << _TASK_BITS) & _HASH_MASK
+        self._last_task = self._last_future = (seed << _TASK_BITS) & _HASH_MASK
         self._dropped_generators: list[AsyncGenerator[Any, Any]] = []
         self._keeps_generator = self._dropped_generators.append
         self._closed = False
@@ -186,8 +187,15 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             self._timers.cancel_timer(handle)
 
     def create_future(self) -> asyncio.Future[Any]:
-        """Return a future of this loop."""
-        return asyncio.Future(loop=self)
+        """Return a future of this loop.
+
+        Raises WrongContextError in `asyncio.wait` where that holds several futures, and one that has no number.
+        """
+        caller = sys._getframe(1)  # noqa: SLF001 - the documented way to walk the stack costs more than the future
+        if caller.f_code is _WAIT:
+            _refuse_unnumbered(caller.f_locals["fs"])
+        self._last_future = number = self._last_future + 1
+        return Future(number, loop=self)
 
     def create_task(
         self,
@@ -279,6 +287,19 @@ class Task(asyncio.Task[T]):
 _LARGEST_TASK_NUMBER: Final = (1 << _TASK_BITS) - 1
 
 
+class Future(asyncio.Future[T]):
+    """A future whose hash is its number, as that of a `Task` is."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int, *, loop: asyncio.AbstractEventLoop) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 def _microseconds(seconds: float) -> int:
     microseconds = seconds * MICROSECONDS_PER_SECOND
     return LAST_INSTANT if microseconds >= LAST_INSTANT else round(microseconds)
@@ -287,6 +308,16 @@ def _microseconds(seconds: float) -> int:
 _ENSURE_FUTURE: Final = asyncio.ensure_future.__code__
 _INNER_ENSURE_FUTURE: Final = getattr(asyncio.tasks, "_ensure_future", asyncio.ensure_future).__code__
 _AS_COMPLETED: Final = ("as_completed", "_AsCompletedIterator")
+_WAIT: Final = asyncio.tasks._wait.__code__  # type: ignore[attr-defined]  # noqa: SLF001 - what `asyncio.wait` awaits
+
+
+def _refuse_unnumbered(waited: set[asyncio.Future[Any]]) -> None:
+    """Refuse to let `asyncio.wait` give several futures back in the order of their addresses."""
+    if len(waited) > 1 and not all(isinstance(future, Task | Future) for future in waited):
+        raise WrongContextError(
+            "asyncio.wait gives the futures of asyncio.gather and of asyncio.Future() back in an order that no replay "
+            "repeats: give it tasks, made by asyncio.create_task from coroutines that await these futures"
+        )
 
 
 def _refuse_unordered(frame: FrameType | None, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any]) -> None:
