@@ -67,6 +67,30 @@ async def test_closing_does_not_wait_for_a_store_that_does_not_answer() -> None:
     await asyncio.wait({unanswered})
 
 
+async def test_closing_does_not_wait_for_an_unavailable_store_that_does_not_answer_when_it_is_asked_again() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    settings = Settings(shutdown_grace_seconds=0.0, retry_store_seconds=0.001)
+
+    def fail_and_fall_silent(_writes: Sequence[Write]) -> Exception | None:
+        if not gate.is_open.is_set():
+            return None
+        gate.is_open.clear()
+        gate.reached.clear()
+        return StoreFullError("the disk is full")
+
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
+        run = await engine.start(held, id="full, then silent")
+        gate.failure = fail_and_fall_silent
+        gate.reached.clear()
+        unanswered = asyncio.ensure_future(run.signal(go, 1))
+        await gate.reached.wait()  # for the first time
+        await gate.reached.wait()
+    assert not unanswered.done(), "what nobody knows is not answered"
+    assert not database.sessions
+    gate.is_open.set()
+    await asyncio.wait({unanswered})
+
+
 async def test_a_run_whose_transition_fails_for_good_is_given_back_and_goes_on() -> None:
     database, gate = MemoryDatabase(), Gate()
     failures = iter([StoreCorruptError("one page"), StoreCorruptError("the page, still")])

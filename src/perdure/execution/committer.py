@@ -75,12 +75,13 @@ class Committer:
     async def drain(self, *, patience_seconds: float) -> None:
         """Wait until nothing waits; give up a store that is still unavailable after `patience_seconds`.
 
-        One that does not even answer by then will answer when it is closed.
+        One that does not even answer by then, at first or when it is asked for the last time, will answer when it is
+        closed.
         """
         while (working := self._working) is not None:
             await asyncio.wait({working}, timeout=max(patience_seconds, self._retry_seconds))
             if not working.done():
-                is_silent = self._trouble is None
+                is_silent = self._trouble is None or self._given_up.is_set()
                 self._given_up.set()
                 if is_silent:
                     return
