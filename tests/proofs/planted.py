@@ -378,7 +378,11 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         ),
     ),
     "asyncio.TaskGroup": (
-        Defect("kernel.loop", "        return self._number\n", "        return -self._number * 7919 % 10007\n"),
+        Defect(
+            "kernel.loop",
+            "name=name, context=context)\n\n    def __hash__(self) -> int:\n        return self._number\n",
+            "name=name, context=context)\n\n    def __hash__(self) -> int:\n        return -self._number * 7919 % 10007\n",
+        ),
         Defect("kernel.loop", "        tasks = self._tasks\n", "        tasks = self._tasks\n        task.cancel()\n"),
     ),
     "asyncio.timeout": (
