@@ -216,7 +216,7 @@ def _refusal(status: RunStatus, kind: type[e.Event]) -> str | None:
         return None
     if kind in MOVING or kind is e.RunCreated or status not in OPEN_STATUSES:
         return status
-    if status is RunStatus.CREATED and kind not in {e.RunForked, e.PriorityChanged, e.SignalReceived}:
+    if status is RunStatus.CREATED and kind not in {e.RunForked, e.PriorityChanged, e.SignalReceived, e.UpdateRejected}:
         return status
     return ENDS_OF_THINGS.get(kind)
 

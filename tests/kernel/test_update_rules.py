@@ -105,8 +105,9 @@ def test_an_update_that_is_made_again_is_consumed_without_effect() -> None:
     assert life.advanced.consumed == [5]
 
 
-def test_more_than_so_many_updates_do_not_wait() -> None:
-    life, _ = begun()
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_more_than_so_many_updates_do_not_wait(has_begun: bool) -> None:
+    life, _ = begun() if has_begun else script()
     for number in range(MOST_WAITING_UPDATES):
         assert life.update(f"u{number}", at=number) == []
     [rejected] = life.update("more", at=1_000)

@@ -340,7 +340,15 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
 
 
 _LEGAL_BEFORE_START: Final[frozenset[type[e.Event]]] = frozenset(
-    {e.RunCreated, e.RunForked, e.SignalReceived, e.PriorityChanged, e.RecoveryStarted, e.RecoveryCompleted}
+    {
+        e.RunCreated,
+        e.RunForked,
+        e.SignalReceived,
+        e.UpdateRejected,
+        e.PriorityChanged,
+        e.RecoveryStarted,
+        e.RecoveryCompleted,
+    }
 )
 _LEGAL_WHEN_CLOSED: Final[frozenset[type[e.Event]]] = frozenset({e.RecoveryStarted, e.RecoveryCompleted})
 
