@@ -21,7 +21,18 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY, Retry, fixed
 from perdure.kernel.state import RunState
 from tests.kernel import lives
-from tests.kernel.lives import BROKEN, Life, LostExceptions, code_life, failed, json, life_of, signal, success
+from tests.kernel.lives import (
+    BROKEN,
+    Life,
+    LostExceptions,
+    code_life,
+    failed,
+    json,
+    life_of,
+    replay,
+    signal,
+    success,
+)
 
 go = Signal("go", int)
 
@@ -294,6 +305,23 @@ def test_what_came_while_the_run_was_suspended_is_there_when_it_goes_on() -> Non
     assert run.result is None
     run.message(m.ResumeMessage())
     assert run.result == 6
+
+
+def test_a_signal_that_came_while_the_run_was_suspended_is_not_lost_when_it_continues_with_another() -> None:
+    @workflow
+    async def one_each(ctx: Context, turn: int) -> None:
+        await ctx.wait_for(go)
+        ctx.continue_as_new(turn + 1)
+
+    run = life_of(one_each, 1)
+    run.begin()
+    run.message(m.SuspendMessage())
+    run.take(signal("go", 5), signal("go", 6))
+    run.message(m.ResumeMessage())
+    following = run.advanced.creations[0].created.event
+    assert isinstance(following, e.RunCreated)
+    assert following.carried_signals == (e.CarriedSignal(name="go", body=json(6)),)
+    assert replay(one_each.entry(), run.history).state == run.state
 
 
 def test_giving_up_what_has_ended_while_the_run_was_suspended_is_nothing() -> None:

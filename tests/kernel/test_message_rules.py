@@ -203,6 +203,35 @@ def test_a_run_that_suspends_itself_again_while_it_catches_up_holds_the_rest() -
     assert seen(run) == [e.RunStarted, e.SignalReceived, e.SignalReceived, e.RunResumed, e.RunResumed]
 
 
+def test_a_run_that_continues_before_it_has_caught_up_takes_all_missed_signals_along() -> None:
+    carried = (e.CarriedSignal(name="old", body=json(0)),)
+    run = life(signal_received=[c.ContinueRun(operation=ONE, input=NULL, carried_signals=carried)])
+    run.message(SUSPEND)
+    run.take(signal("a", 1), signal("b", 2), signal("b", 3))
+    assert kinds(run.message(RESUME)) == [e.RunResumed, e.RunContinued]
+    closing = run.state.closing
+    assert isinstance(closing, e.RunContinued)
+    assert [(s.name, s.body) for s in closing.carried_signals] == [("old", json(0)), ("b", json(2)), ("b", json(3))]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        c.CompleteRun(operation=ONE, unconsumed_signals={"b": 1, "old": 1}),
+        c.FailRun(operation=ONE, failure=BROKEN, unconsumed_signals={"b": 1, "old": 1}),
+        c.CancelRun(operation=ONE, unconsumed_signals={"b": 1, "old": 1}),
+    ],
+)
+def test_a_run_that_ends_before_it_has_caught_up_lists_the_missed_signals(ending: c.Command) -> None:
+    run = life(signal_received=[ending])
+    run.message(SUSPEND)
+    run.take(signal("a"), signal("b"), signal("c"))
+    run.message(RESUME)
+    closing = run.state.closing
+    assert isinstance(closing, e.RunCompleted | e.RunFailed | e.RunCancelled)
+    assert closing.unconsumed_signals == {"b": 2, "old": 1, "c": 1}
+
+
 def test_suspending_twice_or_resuming_what_runs_records_nothing() -> None:
     run = life()
     assert run.message(RESUME) == []

@@ -1,10 +1,13 @@
 """The one protocol of everything that advances a run: replayed Python code, a step graph, a state machine, a net."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
+import msgspec
+
+from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.commands import Command
 from perdure.kernel.failure import Failure
@@ -144,5 +147,24 @@ class Feed:
         return bool(self.held) and status is RunStatus.RUNNING
 
     def release(self, at: Timestamp) -> Sequence[Command]:
-        """Hand on the oldest held event and return the commands that answer it."""
-        return self.program.advance(self.held.popleft(), at)
+        """Hand on the oldest held event and return the commands that answer it.
+
+        A program that ends by it has missed the signals that are still held: it leaves them as it leaves those that it
+        took in and never waited for.
+        """
+        commands = self.program.advance(self.held.popleft(), at)
+        missed = [event for event in self.held if type(event) is e.SignalReceived]
+        return [_leaving(command, missed) for command in commands] if missed else commands
+
+
+def _leaving(command: Command, missed: Sequence[e.SignalReceived]) -> Command:
+    """Return a command that, if it ends the run, leaves the missed signals as well."""
+    match command:
+        case c.ContinueRun(carried_signals=carried):
+            carried += tuple(e.CarriedSignal(name=signal.name, body=signal.body) for signal in missed)
+            return msgspec.structs.replace(command, carried_signals=carried)
+        case c.CompleteRun() | c.FailRun() | c.CancelRun():
+            counts = Counter(command.unconsumed_signals) + Counter(signal.name for signal in missed)
+            return msgspec.structs.replace(command, unconsumed_signals=dict(counts))
+        case _:
+            return command
