@@ -43,3 +43,13 @@ def test_a_timer_of_no_length_may_be_armed_again() -> None:
         return await rung.wait()
 
     assert uvloop.run(arm())
+
+
+def test_the_services_may_set_a_timer_again_that_was_to_ring_at_once() -> None:
+    async def set_again() -> None:
+        async with Engine("memory:") as engine:
+            for service in (engine.worker.claims, engine.worker.keeper):
+                service._wake_after(0.0)
+                service._wake_after(1.0)
+
+    uvloop.run(set_again())

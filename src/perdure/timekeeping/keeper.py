@@ -73,6 +73,7 @@ class Keeper:
         self._kinds: Final = kinds
         self._wake: Final = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_rings_at = 0.0
         self._watches: Final[dict[RunRef, asyncio.Task[None]]] = {}
 
     def wake(self) -> None:
@@ -176,11 +177,13 @@ class Keeper:
     def _wake_after(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         delay = min(seconds, _LONGEST_PAUSE_SECONDS)
+        rings_at = loop.time() + delay  # kept beside the timer: uvloop's of short delays do not know it
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + delay:
+            if self._timer_rings_at <= rings_at:
                 return
             self._timer.cancel()
         self._timer = loop.call_later(delay, self._timer_due)
+        self._timer_rings_at = rings_at
 
     def _timer_due(self) -> None:
         self._timer = None
