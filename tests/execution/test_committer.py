@@ -94,10 +94,10 @@ async def test_closing_does_not_wait_for_an_unavailable_store_that_does_not_answ
 async def test_a_run_whose_transition_fails_for_good_is_given_back_and_goes_on() -> None:
     database, gate = MemoryDatabase(), Gate()
     failures = iter([StoreCorruptError("one page"), StoreCorruptError("the page, still")])
-    async with Engine(MemoryStore(database, gate=gate)) as engine:
+    settings = Settings(retry_store_maximum_seconds=0.001)
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
         run = await engine.start(held, id="refused")
         gate.failure = lambda _writes: next(failures, None)
-        engine.worker.claims.pause_after_failure_seconds = 0.001
         with pytest.raises(StoreCorruptError):
             await run.signal(go, 1)
         await run.signal(go, 2)

@@ -48,7 +48,6 @@ class RunClaims:
         self._wake = asyncio.Event()
         self._losses = 0
         self.is_starved = False
-        self.pause_after_failure_seconds = _PAUSE_AFTER_FAILURE_SECONDS
         self._timer: asyncio.TimerHandle | None = None
         self._timer_rings_at = 0.0
 
@@ -151,7 +150,8 @@ class RunClaims:
         def answered(outcome: Outcome | PerdureError) -> None:
             released()
             if isinstance(outcome, PerdureError):
-                self._worker.loop.call_later(self.pause_after_failure_seconds, self._give_back_again, write)
+                pause = self._worker.settings.retry_store_maximum_seconds
+                self._worker.loop.call_later(pause, self._give_back_again, write)
             else:
                 self.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Mail", "refusal"]
 
 
-class Loading(msgspec.Struct, eq=False):
+class _Loading(msgspec.Struct, eq=False):
     """One loading of a run, and whether there were news of the run since it began."""
 
     run_key: RunKey
@@ -48,7 +48,7 @@ class Mail:
         """Serve `worker`."""
         self._worker = worker
         self._reading: set[asyncio.Task[None]] = set()
-        self._loading: list[Loading] = []
+        self._loading: list[_Loading] = []
 
     async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
         """Bring a client's message to a run; return when it is durable.
@@ -109,7 +109,7 @@ class Mail:
 
         A run that was lost and claimed again may be loaded twice at a time.
         """
-        loading = Loading(run_key)
+        loading = _Loading(run_key)
         self._loading.append(loading)
         try:
             yield

@@ -264,7 +264,6 @@ class CoroutineProgram:
         """Run `entry`'s coroutine for the run that `created` describes; `on_error` hears of lost exceptions."""
         self.journal = Journal(created, on_error=on_error)
         self._entry = entry
-        self._main: asyncio.Task[Payload] | None = None
         self._done = False
 
     def advance(self, event: e.Event, at: Timestamp) -> list[c.Command]:
@@ -278,7 +277,7 @@ class CoroutineProgram:
             _DELIVERIES[type(event)](self, event)
             journal.loop.drain()
             commands = journal.take_commands()
-            main = self._main
+            main = journal.main
             if main is not None and main.done():
                 commands.append(self._end(main))
                 self._let_go()
@@ -315,13 +314,13 @@ class CoroutineProgram:
 
     def start(self, _event: e.RunStarted) -> None:
         """Begin the coroutine, in a context of its own: what the caller of `advance` has set is not on the replay."""
-        self._main = self.journal.main = self.journal.loop.create_task(self._entry(self.journal), context=Context())
+        self.journal.main = self.journal.loop.create_task(self._entry(self.journal), context=Context())
 
     def request_cancel(self, event: e.RunCancelRequested) -> None:
         """Cancel the workflow's main task, once."""
         self.journal.cancel = event
-        if self._main is not None:
-            self._main.cancel(event.reason or None)
+        if self.journal.main is not None:
+            self.journal.main.cancel(event.reason or None)
         self.journal.go_on()
 
     def _end(self, main: "asyncio.Task[Payload]") -> c.Command:
