@@ -11,7 +11,7 @@ from pathlib import Path
 
 import obstore
 import pytest
-from obstore.store import S3Store
+from obstore.store import MemoryStore, S3Store
 
 from perdure.codecs import BlobStore, FileBlobs, ObjectBlobs
 from perdure.errors import StoreUnavailableError, UnreadablePayloadError
@@ -120,8 +120,9 @@ async def test_a_folder_that_cannot_be_written_is_tried_again_by_the_caller(tmp_
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "A" * 64, "0" * 63])
 async def test_a_name_from_the_database_is_never_taken_for_a_path(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnreadablePayloadError, match="is not the name of a blob"):
-        await FileBlobs(tmp_path).get(name)
+    for blobs in (FileBlobs(tmp_path), ObjectBlobs(MemoryStore())):
+        with pytest.raises(UnreadablePayloadError, match="is not the name of a blob"):
+            await blobs.get(name)
 
 
 async def test_nothing_is_left_of_a_blob_that_could_not_be_written(

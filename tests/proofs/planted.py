@@ -587,7 +587,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **BULK,
     # --- payloads
     "Payloads": (Defect("codecs.payloads", "            if encoded is not None:\n", "            if False:\n"),),
-    "Payloads.blobs": (Defect("codecs.coded_store", "blobs is not None and len(data)", "False and len(data)"),),
+    "Payloads.blobs": (Defect("codecs.coded_store", "if len(data) > payloads.blobs_above]", "if False]"),),
     "Payloads.maximum_bytes": (Defect("engine", "if self._payloads is not None:", "if False:"),),
     "Compression": (
         Defect("codecs.compression", "if len(encoded) * 5 < len(data) * 4 else None", "if False else None"),
@@ -596,6 +596,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "Encryption.active": (
         Defect("codecs.encryption", "list(keys)[-1] if active is None else active", "list(keys)[-1]"),
     ),
-    "FileBlobs": (Defect("codecs.file_blobs", "hexdigest() != name", "hexdigest() == ''"),),
-    "ObjectBlobs": (Defect("codecs.object_blobs", "hexdigest() != name", "hexdigest() == ''"),),
+    "FileBlobs": (Defect("codecs.file_blobs", "        require_content(data, name=name, where=self._folder)\n", ""),),
+    "ObjectBlobs": (
+        Defect("codecs.object_blobs", "        require_content(data, name=name, where=self._store)\n", ""),
+    ),
 }

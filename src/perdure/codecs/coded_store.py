@@ -13,7 +13,8 @@ a value: the run is parked, and goes on where the key is. Tools that only show m
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Coroutine, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -43,25 +44,22 @@ _TEXT_PREFIX: Final = ENVELOPE_PREFIX.decode()
 
 def coded(store: RunStore, payloads: Payloads | None) -> RunStore:
     """Return `store` with its payloads passing `payloads`; without any it still reads what is compressed."""
-    return cast("RunStore", _CodedStore(store, payloads or Payloads()))
+    chosen = payloads or Payloads()
+    return cast("RunStore", (_EncodingStore if chosen.encodes else _DecodingStore)(store, chosen))
 
 
-class _CodedStore:
+class _DecodingStore:
+    """Reads through codecs, and writes as it is told."""
+
     def __init__(self, store: RunStore, payloads: Payloads) -> None:
         self._store: Final = store
         self._payloads: Final = payloads
-        # The hot path of who uses no codec: nothing of this class is on it.
-        self.new_run_key = store.new_run_key
-        if not payloads.encodes:
-            self.commit = store.commit  # type: ignore[method-assign]
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the store has
-        return getattr(self._store, name)
-
-    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
-        """See `RunStore.commit`."""
-        job = _Encoding(self._payloads)
-        return await self._store.commit(await job.run(lambda: [_write(job, write) for write in writes]))
+        found = getattr(self._store, name)
+        if callable(found):
+            self.__dict__[name] = found  # asked for once: what passes no codec pays nothing
+        return found
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """See `RunStore.read_history`. Raises UnreadablePayloadError."""
@@ -74,11 +72,6 @@ class _CodedStore:
         entries = await self._store.read_inbox(run_key, limit=limit)
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
-
-    async def change_agenda(self, change: AgendaChange) -> bool:
-        """See `RunStore.change_agenda`."""
-        job = _Encoding(self._payloads)
-        return await self._store.change_agenda(await job.run(lambda: _change(job, change)))
 
     async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
         """See `RunStore.find_agenda`. Raises UnreadablePayloadError."""
@@ -95,6 +88,20 @@ class _CodedStore:
     async def _decoded(self, entries: list[AgendaEntry]) -> list[AgendaEntry]:
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_agenda_entry(job, entry) for entry in entries])
+
+
+class _EncodingStore(_DecodingStore):
+    """Writes through codecs, too."""
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `RunStore.commit`."""
+        job = _Encoding(self._payloads)
+        return await self._store.commit(await job.run(lambda: [_write(job, write) for write in writes]))
+
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """See `RunStore.change_agenda`."""
+        job = _Encoding(self._payloads)
+        return await self._store.change_agenda(await job.run(lambda: _change(job, change)))
 
 
 # --- the records that hold payloads ------------------------------------------------------------------------------
@@ -163,7 +170,7 @@ def _name(kind: type[Any]) -> str:
 # --- the work: once to find what there is to do, once to put the results in its place ----------------------------
 
 
-class _Job:
+class _Job(ABC):
     """The payloads of one call of the store. `found` is what must be worked on, with its place, in order."""
 
     def __init__(self, payloads: Payloads) -> None:
@@ -196,14 +203,17 @@ class _Job:
         self._next += 1
         return result
 
+    @abstractmethod
     def _concerns(self, payload: Payload) -> bool:
-        raise NotImplementedError
+        """Whether a payload must be worked on."""
 
+    @abstractmethod
     def _concerns_text(self, text: str) -> bool:
-        raise NotImplementedError
+        """Whether a text of a failure must be worked on."""
 
+    @abstractmethod
     async def _work(self) -> list[bytes]:
-        raise NotImplementedError
+        """Return what becomes of each that was found, in order."""
 
 
 class _Encoding(_Job):
@@ -216,15 +226,19 @@ class _Encoding(_Job):
     async def _work(self) -> list[bytes]:
         payloads, blobs = self._payloads, self._payloads.blobs
         encoded = await _in_a_thread_if_large(
-            self.found, lambda: [payloads.encode(data, place=place) for data, place in self.found]
+            sum(len(data) for data, _ in self.found),
+            lambda: [payloads.encode(data, place=place) for data, place in self.found],
         )
-
-        async def seal(plain: bytes, data: bytes, by: tuple[str, ...]) -> bytes:
-            if blobs is not None and len(data) > payloads.blobs_above:
-                return seal_envelope(by, blob=await blobs.put(data))
-            return seal_envelope(by, data=data) if by else plain
-
-        return await _together([seal(plain, *one) for (plain, _), one in zip(self.found, encoded, strict=True)])
+        sealed = [
+            seal_envelope(by, data=data) if by else plain
+            for (plain, _), (data, by) in zip(self.found, encoded, strict=True)
+        ]
+        if blobs is not None:
+            large = [number for number, (data, _) in enumerate(encoded) if len(data) > payloads.blobs_above]
+            names = await _together([blobs.put(encoded[number][0]) for number in large])
+            for number, name in zip(large, names, strict=True):
+                sealed[number] = seal_envelope(encoded[number][1], blob=name)
+        return sealed
 
 
 class _Decoding(_Job):
@@ -235,41 +249,53 @@ class _Decoding(_Job):
         return text.startswith(_TEXT_PREFIX)
 
     async def _work(self) -> list[bytes]:
-        loaded = await _together([self._load(sealed, place) for sealed, place in self.found])
+        envelopes = [self._open(sealed, place) for sealed, place in self.found]
+        from_blobs = {number: envelope for number, envelope in enumerate(envelopes) if envelope and envelope.blob}
+        blobs = dict(zip(from_blobs, await _together(map(self._load, from_blobs.items())), strict=True))
+        size = sum(len(sealed) for sealed, _ in self.found) + sum(len(blob or b"") for blob in blobs.values())
         return await _in_a_thread_if_large(
-            self.found, lambda: [self._decode(*one) for one in zip(self.found, loaded, strict=True)]
+            size, lambda: [self._decode(number, envelope, blobs) for number, envelope in enumerate(envelopes)]
         )
 
-    async def _load(self, sealed: bytes, place: str) -> tuple[Envelope, bytes] | None:
-        """Return an envelope and its data; None for one that is to stay as it is."""
+    def _open(self, sealed: bytes, place: str) -> Envelope | None:
+        """Return an envelope; None, here and below, for one that is to stay as it is recorded."""
         try:
-            envelope = open_envelope(sealed, place=place)
-            if not envelope.blob:
-                return envelope, _from_base64(envelope.data, place)
+            return open_envelope(sealed, place=place)
+        except UnreadablePayloadError as error:
+            self._leave(error)
+            return None
+
+    async def _load(self, numbered: tuple[int, Envelope]) -> bytes | None:
+        number, envelope = numbered
+        try:
             if self._payloads.blobs is None:
+                place = self.found[number][1]
                 raise UnreadablePayloadError(
                     f"{place}: it is in the blob {envelope.blob}, and this engine was given no Payloads(blobs=...)"
                 )
-            return envelope, await self._payloads.blobs.get(envelope.blob)
-        except StoreError:
-            if not self._payloads.leaves_unreadable:
-                raise
+            return await self._payloads.blobs.get(envelope.blob)
+        except StoreError as error:
+            self._leave(error)
             return None
 
-    def _decode(self, found: tuple[bytes, str], loaded: tuple[Envelope, bytes] | None) -> bytes:
-        sealed, place = found
-        if loaded is None:
+    def _decode(self, number: int, envelope: Envelope | None, blobs: Mapping[int, bytes | None]) -> bytes:
+        sealed, place = self.found[number]
+        if envelope is None:
             return sealed
-        envelope, data = loaded
         try:
-            return self._payloads.decode(data, envelope.by, place=place)
-        except UnreadablePayloadError:
-            if not self._payloads.leaves_unreadable:
-                raise
+            data = blobs[number] if envelope.blob else _from_base64(envelope.data, place)
+            return sealed if data is None else self._payloads.decode(data, envelope.by, place=place)
+        except UnreadablePayloadError as error:
+            self._leave(error)
             return sealed
 
+    def _leave(self, error: StoreError) -> None:
+        """Raise what keeps a payload from being read, unless such are to be left as they are."""
+        if not self._payloads.leaves_unreadable:
+            raise error
 
-async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+
+async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Do the work of all, of a few at once. Raises the first error."""
     turns = asyncio.Semaphore(_BLOBS_AT_ONCE)
 
@@ -287,7 +313,5 @@ def _from_base64(text: str, place: str) -> bytes:
         raise UnreadablePayloadError(f"{place}: its data is damaged: {error}") from error
 
 
-async def _in_a_thread_if_large(found: list[tuple[bytes, str]], work: Callable[[], T]) -> T:
-    if sum(len(data) for data, _ in found) > _IN_A_THREAD_ABOVE_BYTES:
-        return await asyncio.to_thread(work)
-    return work()
+async def _in_a_thread_if_large(size: int, work: Callable[[], T]) -> T:
+    return await asyncio.to_thread(work) if size > _IN_A_THREAD_ABOVE_BYTES else work()

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
+from perdure.codecs.blob_names import name_of, require_content, require_name
 from perdure.errors import StoreUnavailableError, UnreadablePayloadError
 
 __all__ = ["FileBlobs"]
@@ -25,7 +25,7 @@ class FileBlobs:
 
     async def put(self, data: bytes) -> str:
         """See `BlobStore.put`."""
-        name = hashlib.sha256(data).hexdigest()
+        name = name_of(data)
         try:
             await asyncio.to_thread(_write, self._path(name), data)
         except OSError as error:
@@ -37,8 +37,7 @@ class FileBlobs:
 
     async def get(self, name: str) -> bytes:
         """See `BlobStore.get`. What a file holds is compared with its name."""
-        if not _is_name(name):
-            raise UnreadablePayloadError(f"{name!r:.80} is not the name of a blob in {self._folder}")
+        require_name(name, where=self._folder)
         path = self._path(name)
         try:
             data = await asyncio.to_thread(path.read_bytes)
@@ -48,26 +47,23 @@ class FileBlobs:
             ) from error
         except OSError as error:
             raise StoreUnavailableError(f"the blob {path} could not be read: {error}") from error
-        if hashlib.sha256(data).hexdigest() != name:
-            raise UnreadablePayloadError(f"the blob {path} is damaged: its content is not what its name says")
+        require_content(data, name=name, where=self._folder)
         return data
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
 
-def _is_name(name: str) -> bool:
-    return len(name) == _NAME_CHARACTERS and set(name) <= _NAME_ALPHABET
-
-
-_NAME_CHARACTERS: Final = 64
-_NAME_ALPHABET: Final = frozenset("0123456789abcdef")
-
-
 def _write(path: Path, data: bytes) -> None:
-    if path.exists():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _write_new(path, data)
+    # Also where it was there: whoever named it may have died before it was durable that it is.
+    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+        _sync_folder(folder)
+
+
+def _write_new(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".new-{os.urandom(8).hex()}")
     try:
         with temporary.open("xb") as file:
@@ -79,8 +75,6 @@ def _write(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
-    _sync_folder(path.parent.parent)
 
 
 def _sync_folder(folder: Path) -> None:

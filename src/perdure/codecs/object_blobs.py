@@ -1,8 +1,8 @@
 """Blobs as objects of an object store: Amazon S3 and what speaks its protocol, Google's and Azure's, by `obstore`."""
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
+from perdure.codecs.blob_names import name_of, require_content, require_name
 from perdure.errors import StoreUnavailableError, UnreadablePayloadError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ObjectBlobs:
 
     async def put(self, data: bytes) -> str:
         """See `BlobStore.put`."""
-        name = hashlib.sha256(data).hexdigest()
+        name = name_of(data)
         try:
             await self._objects.put_async(self._store, self._path(name), data)
         except Exception as error:
@@ -43,6 +43,7 @@ class ObjectBlobs:
 
     async def get(self, name: str) -> bytes:
         """See `BlobStore.get`. What an object holds is compared with its name."""
+        require_name(name, where=self._store)
         path = self._path(name)
         try:
             found = await self._objects.get_async(self._store, path)
@@ -53,8 +54,7 @@ class ObjectBlobs:
             raise StoreUnavailableError(
                 f"the blob {path} could not be read from {self._store}: {_first_line(error)}"
             ) from error
-        if hashlib.sha256(data).hexdigest() != name:
-            raise UnreadablePayloadError(f"the blob {path} of {self._store} is damaged: it is not what its name says")
+        require_content(data, name=name, where=self._store)
         return data
 
     def _path(self, name: str) -> str:

@@ -64,7 +64,3 @@ class SqliteLook:
     async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> Sequence[InboxEntry]:
         """See `RunStore.read_inbox`."""
         return await self._reader.ask(lambda connection: reads.read_inbox(connection, run_key, limit=limit))
-
-    # What a store has, and who only looks does not: see `perdure.codecs.coded_store`.
-    new_run_key = None
-    commit = None
