@@ -1,6 +1,6 @@
 """The breakages of payload codecs; see `planted`."""
 
-# ruff: noqa: E501 - these are lines of the engine
+
 
 from typing import Final
 
