@@ -104,6 +104,18 @@ def test_a_path_without_python_is_no_success(tmp_path: Path) -> None:
         lint_paths([tmp_path])
 
 
+def test_a_file_that_is_no_python_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.py").write_bytes(b"# \xe9\n")
+    with pytest.raises(InvalidArgumentError, match=r"latin\.py cannot be read as Python"):
+        lint_paths([tmp_path])
+    (tmp_path / "latin.py").write_bytes(b"# coding: latin-1\n# \xe9\n")
+    (tmp_path / "null.py").write_bytes(b"x = '\0'\n")
+    assert [(Path(each.path).name, each.code) for each in lint_paths([tmp_path])] == [("null.py", "PDR000")]
+    (tmp_path / "pyproject.toml").write_text("[tool.perdure")
+    with pytest.raises(InvalidArgumentError, match=r"pyproject\.toml: \[tool\.perdure\.lint\]"):
+        lint_paths([tmp_path])
+
+
 def test_a_failed_check_shows_every_finding(tmp_path: Path) -> None:
     file = tmp_path / "orders.py"
     file.write_text(BAD)

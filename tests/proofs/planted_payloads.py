@@ -1,7 +1,5 @@
 """The breakages of payload codecs; see `planted`."""
 
-
-
 from typing import Final
 
 from tests.proofs.defect import Defect

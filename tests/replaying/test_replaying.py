@@ -153,10 +153,11 @@ def test_a_difference_is_shown_with_both_sides_and_the_line(folder: Path) -> Non
 
 def test_the_runs_of_a_database_are_replayed_and_not_a_byte_is_written(folder: Path) -> None:
     def traces() -> dict[str, tuple[str, int]]:
+        """What the database's files are, and its folder of locks; SQLite's index of the log is shared memory."""
         return {
-            file.name: (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
-            for file in folder.iterdir()
-            if file.name.startswith("perdure.db") and file.is_file() and not file.name.endswith("-shm")
+            str(file.relative_to(folder)): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
+            for file in folder.rglob("*")
+            if file.is_file() and "perdure.db" in str(file.relative_to(folder)) and not file.name.endswith("-shm")
         }
 
     before = traces()
@@ -204,8 +205,17 @@ def test_a_file_that_is_no_history_is_named_with_its_line(tmp_path: Path) -> Non
     with pytest.raises(HistoryError, match=r"no\.jsonl:1: this is no event"):
         read_history_file(file)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidArgumentError, match="there is no saved history"):
+    with pytest.raises(InvalidArgumentError, match=r"no \*\.jsonl is in .*empty; save a history with"):
         assert_replays(tmp_path / "empty")
+
+
+def test_a_damaged_file_does_not_keep_the_others_from_being_replayed(folder: Path) -> None:
+    save(folder, "order")
+    (folder / "damaged.jsonl").write_bytes(b'{"sequence": 1}\n\xff\n')
+    ran = perdure("replay", ".", "--app", "shop", directory=folder)
+    assert ran.code == 1
+    assert "damaged.jsonl:1: this is no event" in ran.out
+    assert "2 histories replayed: 1 same, 1 damaged" in ran.out
 
 
 def test_a_history_that_does_not_replay_fails_a_test_with_the_difference(folder: Path) -> None:

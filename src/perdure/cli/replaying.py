@@ -12,32 +12,22 @@ from perdure.cli.code import import_module
 from perdure.cli.database import Place, payloads_from_environment, require_database
 from perdure.cli.exits import ExitCode
 from perdure.cli.printing import print_json, printable, reading_progress
+from perdure.cli.run_report import read_pages
 from perdure.codecs.coded_store import coded
 from perdure.errors import HistoryError, UsageError
-from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey
 from perdure.ports.store import RunQuery, RunStore, RunSummary
 from perdure.stores.sqlite.looking import SqliteLook
-from perdure.testing.replaying import Replayed, Verdict, read_history_file, replay_history, replayed_text
+from perdure.testing.replaying import Replayed, Verdict, replay_file, replay_history, replayed_text, saved_histories
 
 __all__ = ["replay_files", "replay_store"]
 
-_PAGE_EVENTS = 1_000
 _PAGE_RUNS = 200
 
 
 def replay_files(files: list[Path], *, apps: list[str], as_json: bool) -> int:
-    """Replay saved histories. Raises UsageError, HistoryError."""
+    """Replay saved histories. Raises UsageError."""
     _import(apps)
-    saved = [file for path in files for file in (sorted(path.rglob("*.jsonl")) if path.is_dir() else [path])]
-    for file in saved:
-        if not file.is_file():
-            message = f"there is no file {file}; save a history with: perdure history ID --json > {file}"
-            raise UsageError(message)
-    if not saved:
-        message = "there is no saved history (*.jsonl) in the folder; perdure history ID --json > FILE.jsonl makes one"
-        raise UsageError(message)
-    return _report((replay_history(read_history_file(file), name=str(file)) for file in saved), as_json=as_json)
+    return _report(map(replay_file, saved_histories(files)), as_json=as_json)
 
 
 async def replay_store(place: Place, query: RunQuery, *, apps: list[str], limit: int | None, as_json: bool) -> int:
@@ -59,9 +49,10 @@ async def replay_store(place: Place, query: RunQuery, *, apps: list[str], limit:
 
 
 async def _replay(store: RunStore, run: RunSummary) -> Replayed:
-    name = f"{run.ref.id}" if run.ref.generation == 1 else f"{run.ref.id} (generation {run.ref.generation})"
+    name = run.ref.id if run.ref.generation == 1 else f"{run.ref.id} (generation {run.ref.generation})"
     try:
-        return replay_history(await _history(store, run.run_key), name=name)
+        events = [recorded async for page in read_pages(store, run) for recorded in page]
+        return replay_history(events, name=name)
     except HistoryError as error:
         return Replayed(
             name=name, workflow=run.workflow, verdict=Verdict.DAMAGED, events=run.sequence, problem=str(error)
@@ -78,15 +69,6 @@ async def _runs(store: RunStore, query: RunQuery, wanted: int) -> AsyncGenerator
         if not page.next_cursor:
             return
         query = msgspec.structs.replace(query, cursor=page.next_cursor)
-
-
-async def _history(store: RunStore, run_key: RunKey) -> list[RecordedEvent]:
-    events: list[RecordedEvent] = []
-    while True:
-        page = await store.read_history(run_key, after=len(events), limit=_PAGE_EVENTS)
-        events += page
-        if len(page) < _PAGE_EVENTS:
-            return events
 
 
 def _import(apps: list[str]) -> None:

@@ -6,6 +6,7 @@ def test_workflows_replay_as_they_ran() -> None:
     assert_deterministic("src")
 """
 
+import tokenize
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -68,10 +69,9 @@ def choice_of_project(paths: Sequence[Path]) -> Choice:
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
         if file.is_file():
-            said: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
             try:
-                return msgspec.convert(_section(said), Choice)
-            except (msgspec.ValidationError, ValueError) as error:
+                return msgspec.convert(_section(tomllib.loads(file.read_text("utf-8"))), Choice)
+            except (msgspec.ValidationError, ValueError) as error:  # no TOML and no UTF-8 are ValueErrors, too
                 message = f"{file}: [tool.perdure.lint]: {error}"
                 raise InvalidArgumentError(message) from error
     return Choice()
@@ -111,4 +111,10 @@ def _source(path: Path) -> Source:
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent
-    return Source(path=str(path), module=".".join(parts), text=path.read_text("utf-8"))
+    try:
+        with tokenize.open(path) as file:  # in the encoding that the file declares
+            text = file.read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read as Python: {error}"
+        raise InvalidArgumentError(message) from error
+    return Source(path=str(path), module=".".join(parts), text=text)

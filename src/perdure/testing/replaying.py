@@ -25,7 +25,16 @@ from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.replay import Replay
 from perdure.kernel.time import timestamp_from_datetime
 
-__all__ = ["Replayed", "Verdict", "assert_replays", "read_history_file", "replay_history", "replayed_text"]
+__all__ = [
+    "Replayed",
+    "Verdict",
+    "assert_replays",
+    "read_history_file",
+    "replay_file",
+    "replay_history",
+    "replayed_text",
+    "saved_histories",
+]
 
 
 class Verdict(StrEnum):
@@ -62,15 +71,34 @@ def assert_replays(*paths: str | Path, registry: Registry | None = None) -> None
 
     Import the workflows' modules first. Raises InvalidArgumentError where there is no history.
     """
-    files = [file for path in paths for file in _files(Path(path))]
-    if not files:
-        message = f"there is no saved history (*.jsonl) in {', '.join(map(str, paths)) or 'nothing'}"
-        raise InvalidArgumentError(message)
-    replayed = [replay_history(read_history_file(file), name=str(file), registry=registry) for file in files]
+    files = saved_histories(map(Path, paths))
+    replayed = [replay_file(file, registry=registry) for file in files]
     wrong = [each for each in replayed if each.verdict is not Verdict.SAME]
     if wrong:
         lines = (line for each in wrong for line in replayed_text(each))
         raise AssertionError("\n".join([f"{len(wrong)} of {len(files)} histories do not replay", *lines]))
+
+
+def saved_histories(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that paths name, of a folder its ``*.jsonl``. Raises InvalidArgumentError where there is none."""
+    given = list(paths)
+    files = [file for path in given for file in (sorted(path.rglob("*.jsonl")) if path.is_dir() else [path])]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None or not files:
+        what = (
+            f"there is no file {missing}" if missing else f"no *.jsonl is in {', '.join(map(str, given)) or 'nothing'}"
+        )
+        message = f"{what}; save a history with: perdure history ID --json > FILE.jsonl"
+        raise InvalidArgumentError(message)
+    return files
+
+
+def replay_file(file: Path, *, registry: Registry | None = None) -> Replayed:
+    """Replay a saved history; one that cannot be read is damaged."""
+    try:
+        return replay_history(read_history_file(file), name=str(file), registry=registry)
+    except HistoryError as error:
+        return Replayed(name=str(file), workflow="", verdict=Verdict.DAMAGED, events=0, problem=str(error))
 
 
 def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry: Registry | None = None) -> Replayed:
@@ -126,7 +154,7 @@ def replayed_text(replayed: Replayed) -> Iterator[str]:
 def read_history_file(path: Path) -> list[RecordedEvent]:
     """Read a saved history. Raises HistoryError for what is none, naming file and line."""
     events: list[RecordedEvent] = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -148,10 +176,6 @@ class _SavedEvent(msgspec.Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(_SavedEvent)
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
 
 
 def _source_at(location: str | None) -> Iterator[str]:
