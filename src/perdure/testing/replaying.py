@@ -80,7 +80,7 @@ def assert_replays(*paths: str | Path, registry: Registry | None = None) -> None
 
 
 def saved_histories(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that paths name, of a folder its ``*.jsonl``. Raises InvalidArgumentError where there is none."""
+    """Return the files that paths name, of a folder its ``*.jsonl``. Raises InvalidArgumentError if there is none."""
     given = list(paths)
     files = [file for path in given for file in (sorted(path.rglob("*.jsonl")) if path.is_dir() else [path])]
     missing = next((file for file in files if not file.is_file()), None)
