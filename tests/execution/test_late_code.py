@@ -60,7 +60,7 @@ async def test_a_run_that_nobody_here_can_run_is_told(caplog: pytest.LogCaptureF
     async with Engine("memory:", registry=Registry()) as engine:
         await engine.start(uses_late_activity, id="nobody's")
         assert "nobody's" in caplog.text
-        assert "waits for a worker that has the workflow 'uses_late_activity'" in caplog.text
+        assert "waits for a worker that has the workflow 'uses_late_activity', version 1" in caplog.text
 
 
 async def test_an_engine_that_is_gone_leaves_nothing_in_the_registry() -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.proofs.defect import Defect
 from tests.proofs.planted_bulk import BULK
+from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
 
@@ -13,6 +14,7 @@ __all__ = ["PLANTED"]
 
 PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **MESSAGES,
+    **EVOLUTION,
     # --- the laws of docs/design/promises.md
     "law 1": (
         Defect(
@@ -198,13 +200,6 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             'require_definition("workflow", function, None)',
         ),
     ),
-    "workflow.version": (
-        Defect(
-            "client.starting",
-            "definition_version=workflow.version,\n        ref=ref,\n        input",
-            'definition_version="1",\n        ref=ref,\n        input',
-        ),
-    ),
     "workflow.priority": (
         Defect(
             "client.starting",
@@ -312,23 +307,27 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.run_child": (Defect("authoring.context", "return await child.result()", 'return cast("R", None)'),),
     "ctx.start_child": (
         Defect(
-            "authoring.context",
+            "authoring.child_run",
             "return ChildRun(journal, workflow, child, operation)",
             'return ChildRun(journal, workflow, RunRef(id="other"), operation)',
         ),
     ),
     "ctx.start_child.id": (
-        Defect("authoring.context", "id=id or self._child_id(operation))", "id=self._child_id(operation))"),
+        Defect(
+            "authoring.child_run",
+            "id=id or _child_id(journal.created.ref, operation))",
+            "id=_child_id(journal.created.ref, operation))",
+        ),
     ),
     "ctx.start_child.policy": (
         Defect(
-            "authoring.context",
+            "authoring.child_run",
             'policy=require_choice(policy, e.ParentClosePolicy, "policy"),',
             "policy=e.ParentClosePolicy.TERMINATE,",
         ),
     ),
-    "ctx.start_child.priority": (Defect("authoring.context", "priority=chosen_priority,", "priority=None,"),),
-    "ctx.start_child.labels": (Defect("authoring.context", "labels=chosen_labels,", "labels={},"),),
+    "ctx.start_child.priority": (Defect("authoring.child_run", "priority=chosen_priority,", "priority=None,"),),
+    "ctx.start_child.labels": (Defect("authoring.child_run", "labels=chosen_labels,", "labels={},"),),
     "ctx.side_effect": (
         Defect(
             "authoring.context",
@@ -348,11 +347,6 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.cancel_requested": (Defect("authoring.context", "return self._journal.cancel is not None", "return False"),),
     "ctx.patched": (
         Defect("authoring.patches", "new_path = not journal.replaying or patch in journal.patches", "new_path = True"),
-    ),
-    "ctx.deprecate_patch": (
-        Defect(
-            "authoring.patches", "_NO_OPERATION if deprecated else journal.next_operation()", "journal.next_operation()"
-        ),
     ),
     "ctx.query": (Defect("authoring.context", "            self._journal.query_handlers[name] = handler\n", ""),),
     "ctx.add_compensation": (

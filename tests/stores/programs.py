@@ -12,7 +12,7 @@ import msgspec
 
 from perdure.kernel.events import RunCreated, SignalReceived
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.messages import ChildFailedMessage, SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -32,11 +32,12 @@ from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.store import ClaimedRun, InboxEntry, RunOrder, RunQuery, RunSummary
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
-from perdure.testing.store_conformance.harness import Held, creation, later, release, transition
+from perdure.testing.store_conformance.harness import Held, code_of, creation, later, release, transition
 
 IDS = ("a", "b", "c\x00d", "c\x00", "é", "f", "g", "h")
 NAMESPACES = ("default", "other")
 WORKFLOWS = ("order", "report")
+VERSIONS = ("1", "1", "2")
 SESSIONS = 2
 KEYS = 1_000
 LEASE_SECONDS = 30.0
@@ -145,7 +146,7 @@ class World:
 
     async def claim(self, draws: Draws) -> Observation:
         session = draws.of(self.sessions)
-        workflows = frozenset(WORKFLOWS[: draws.of((2, 2, 1))])
+        workflows = some_code(draws)
         claims = await session.store.claim(now=self.now, limit=draws.of((3, 1, 20)), workflows=workflows)
         return [self._claimed(claimed) for claimed in claims]
 
@@ -206,7 +207,7 @@ class World:
         return is_applied, seen, await self.observer.store.next_agenda_at()
 
     async def wake(self, draws: Draws) -> Observation:
-        workflows = frozenset(WORKFLOWS[: draws.of((2, 1))])
+        workflows = some_code(draws)
         return await self.observer.store.next_wake_at(workflows=workflows)
 
     # --- the same words for all stores ---
@@ -287,6 +288,12 @@ class World:
             created_from=draws.of((None, None, later(1), later(30))),
             created_until=draws.of((None, None, later(2), later(31))),
         )
+
+
+def some_code(draws: Draws) -> frozenset[WorkflowVersion]:
+    """Return what a worker has: mostly everything."""
+    newer = code_of(WORKFLOWS[0], version=VERSIONS[-1])
+    return draws.of((code_of(*WORKFLOWS) | newer, code_of(*WORKFLOWS), code_of(WORKFLOWS[0]), newer))
 
 
 class _Batch:
@@ -371,6 +378,7 @@ class _Batch:
             namespace=ref.namespace,
             generation=ref.generation,
             workflow=draws.of(WORKFLOWS),
+            version=draws.of(VERSIONS),
             priority=draws.of(tuple(Priority)),
             tenant=draws.of(("", "t1", "t2")),
             labels=draws.of(({}, {"x": "1"}, {"y": ""}, {"x": "2", "y": "1"})),

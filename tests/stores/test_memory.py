@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from perdure.errors import InternalError, InvalidArgumentError, StoreError
-from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.identity import RunKey, WorkerId, WorkflowVersion
 from perdure.kernel.transition import Applied, Outcome, RunStatus, Write
 from perdure.ports.store import RunQuery
 from perdure.stores.memory import MemoryDatabase, MemoryStore
@@ -220,7 +220,7 @@ async def test_a_lease_begins_at_the_first_time_that_anybody_mentions() -> None:
     await silent.open(session_name="silent", lease_seconds=30, on_changes=print)
     session = await opened(database)
     await session.create()
-    claimed = await silent.claim(now=later(100), limit=1, workflows=frozenset({"order"}))
+    claimed = await silent.claim(now=later(100), limit=1, workflows=frozenset({WorkflowVersion("order", "1")}))
     assert len(claimed) == 1
     assert await session.store.renew_lease(now=later(25))
     assert await session.store.free_expired(now=later(129)) == 0

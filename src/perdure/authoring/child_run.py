@@ -1,21 +1,68 @@
 """Child runs, as the workflow that started them sees them."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 
+from perdure.authoring.arguments import require_choice, require_text, require_texts
 from perdure.errors import ChildRunError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import Journal
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import Payload
+from perdure.kernel.priority import Priority
 
 if TYPE_CHECKING:
+    from perdure.authoring.registry import Registry
     from perdure.authoring.workflow import Workflow
 
-__all__ = ["ChildRun"]
+__all__ = ["ChildRun", "request_child"]
 
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+Ts = TypeVarTuple("Ts")
+
+
+def request_child(
+    journal: Journal,
+    registry: "Registry",
+    workflow: "Workflow[*Ts, R]",
+    args: tuple[*Ts],
+    *,
+    id: str | None,
+    policy: e.ParentClosePolicy,
+    priority: Priority | None,
+    labels: dict[str, str] | None,
+    version: str | None,
+) -> "ChildRun[R]":
+    """Ask for a child run; see `Context.start_child`."""
+    from perdure.authoring.workflow import require_workflow  # noqa: PLC0415 - workflow.py imports this module
+
+    require_workflow(workflow, "a child run")
+    workflow = registry.at_version(workflow, version)
+    given = workflow.signature.encode_arguments(args, {})
+    chosen_labels = require_texts(labels or {}, "labels")
+    chosen_priority = None if priority is None else require_choice(priority, Priority, "priority")
+    if id is not None:
+        require_text(id, "the id of a child run")
+    operation = journal.next_operation()
+    child = RunRef(namespace=journal.created.ref.namespace, id=id or _child_id(journal.created.ref, operation))
+    journal.give(
+        c.RequestChild(
+            operation=operation,
+            workflow=workflow.name,
+            definition_version=workflow.version,
+            child=child,
+            input=given,
+            policy=require_choice(policy, e.ParentClosePolicy, "policy"),
+            priority=chosen_priority,
+            labels=chosen_labels,
+            stages=workflow.stages,
+            execution_timeout_microseconds=workflow.execution_timeout_microseconds,
+            location=journal.location(),
+        )
+    )
+    return ChildRun(journal, workflow, child, operation)
 
 
 class ChildRun(Generic[R_co]):
@@ -56,6 +103,11 @@ class ChildRun(Generic[R_co]):
         if not isinstance(outcome, Payload):
             raise _child_error(self.ref, outcome)
         return cast("R_co", self._workflow.signature.decode_result(outcome))
+
+
+def _child_id(parent: RunRef, operation: Operation) -> str:
+    generation = f"{parent.generation}." if parent.generation > 1 else ""
+    return f"{parent.id}/{generation}{operation}"
 
 
 def _child_error(ref: RunRef, outcome: e.ChildFailed) -> ChildRunError:

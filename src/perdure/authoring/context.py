@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, TypeVarTupl
 import msgspec
 
 from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
-from perdure.authoring.child_run import ChildRun
+from perdure.authoring.child_run import ChildRun, request_child
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
-from perdure.authoring.signature import Signature
 from perdure.authoring.updates import Query, Update, make_handler, query_name
 from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
@@ -31,6 +30,7 @@ from perdure.kernel.time import timestamp_to_datetime
 
 if TYPE_CHECKING:
     from perdure.authoring.activity import Activity
+    from perdure.authoring.registry import Registry
     from perdure.authoring.workflow import Workflow
 
 __all__ = ["ChildRun", "Context", "RunInfo"]
@@ -63,12 +63,13 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Context:
     """What a workflow function gets as its first argument. One per run; use it only inside that run's code."""
 
-    __slots__ = ("_journal", "_signature", "info", "logger")
+    __slots__ = ("_definition", "_journal", "_registry", "info", "logger")
 
-    def __init__(self, journal: Journal, signature: Signature) -> None:
-        """Serve the run of `journal`, whose workflow has this `signature`; the engine does this."""
+    def __init__(self, journal: Journal, definition: "Workflow[*tuple[Any, ...], Any]", registry: "Registry") -> None:
+        """Serve the run of `journal`, of this `definition`, where there is the code of `registry`."""
         self._journal = journal
-        self._signature = signature
+        self._definition = definition
+        self._registry = registry
         created = journal.created
         self.info = RunInfo(
             id=created.ref.id,
@@ -271,13 +272,16 @@ class Context:
         policy: e.ParentClosePolicy = e.ParentClosePolicy.CANCEL,
         priority: Priority | None = None,
         labels: dict[str, str] | None = None,
+        version: str | None = None,
     ) -> R:
         """Start a child run and return its result. Raises ChildRunError if it ends without one.
 
         `id`: the child's business key (made from this run's id otherwise). `policy`: what becomes of it if this run
-        ends first. `priority`: its class (this run's).
+        ends first. `priority`: its class (this run's). `version`: which one of the workflow it has (`workflow`'s).
         """
-        child = self.start_child(workflow, *args, id=id, policy=policy, priority=priority, labels=labels)
+        child = self.start_child(
+            workflow, *args, id=id, policy=policy, priority=priority, labels=labels, version=version
+        )
         return await child.result()
 
     def start_child(
@@ -288,35 +292,20 @@ class Context:
         policy: e.ParentClosePolicy = e.ParentClosePolicy.CANCEL,
         priority: Priority | None = None,
         labels: dict[str, str] | None = None,
+        version: str | None = None,
     ) -> "ChildRun[R]":
         """Start a child run and go on; see `run_child`. With `ParentClosePolicy.ABANDON` it is detached."""
-        from perdure.authoring.workflow import require_workflow  # noqa: PLC0415 - workflow.py imports this module
-
-        require_workflow(workflow, "a child run")
-        journal = self._journal
-        given = workflow.signature.encode_arguments(args, {})
-        chosen_labels = require_texts(labels or {}, "labels")
-        chosen_priority = None if priority is None else require_choice(priority, Priority, "priority")
-        if id is not None:
-            require_text(id, "the id of a child run")
-        operation = journal.next_operation()
-        child = RunRef(namespace=self.info.namespace, id=id or self._child_id(operation))
-        journal.give(
-            c.RequestChild(
-                operation=operation,
-                workflow=workflow.name,
-                definition_version=workflow.version,
-                child=child,
-                input=given,
-                policy=require_choice(policy, e.ParentClosePolicy, "policy"),
-                priority=chosen_priority,
-                labels=chosen_labels,
-                stages=workflow.stages,
-                execution_timeout_microseconds=workflow.execution_timeout_microseconds,
-                location=journal.location(),
-            )
+        return request_child(
+            self._journal,
+            self._registry,
+            workflow,
+            args,
+            id=id,
+            policy=policy,
+            priority=priority,
+            labels=labels,
+            version=version,
         )
-        return ChildRun(journal, workflow, child, operation)
 
     # --- control -------------------------------------------------------------------------------------------------
 
@@ -344,12 +333,22 @@ class Context:
         )
         await journal.wait_for_resumption()
 
-    def continue_as_new(self, *args: object) -> NoReturn:
+    def continue_as_new(self, *args: object, version: str | None = None) -> NoReturn:
         """End this generation and begin the next with these arguments (of the same workflow) and a fresh history.
 
-        Durable state, labels and signals not yet waited for are carried over. Call it from the workflow function.
+        Durable state, labels and signals not yet waited for are carried over. `version`: which one of the workflow goes
+        on (the newest that this process has, which must take these arguments; ``ctx.info.version`` for the same). Call
+        it from the workflow function.
         """
-        raise RunContinuing(self._signature.encode_arguments(args, {}))
+        own = self._definition
+        told = self._registry.at_version(own, version)
+        following = self._registry.newest(own) if version is None else told
+        moves = following.version != own.version
+        raise RunContinuing(
+            told.signature.encode_arguments(args, {}),
+            definition_version=following.version if moves else "",
+            stages=following.stages if moves else (),
+        )
 
     @property
     def cancel_requested(self) -> bool:
@@ -437,10 +436,6 @@ class Context:
             )
         journal.give(c.FinishCompensation(operation=operation, failed=failed, location=journal.location()))
         return failed
-
-    def _child_id(self, operation: Operation) -> str:
-        generation = f"{self.info.generation}." if self.info.generation > 1 else ""
-        return f"{self.info.id}/{generation}{operation}"
 
 
 async def _shielded(work: Awaitable[T]) -> T:

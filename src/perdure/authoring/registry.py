@@ -1,15 +1,24 @@
-"""The registry: which workflows and activities this process has code for, by name.
+"""The registry: which workflows and activities this process has code for, by name, workflows also by version.
 
-A decorated function registers itself when its module is imported; a worker finds it again by the name its histories
-hold. Two definitions of one name are an error, except that a module that is loaded again replaces what it defined
-before, and that anything replaces what was defined inside a function (as tests do).
+A decorated function registers itself when its module is imported; a worker finds it again by the name (and version)
+that its histories hold. Two definitions of one name and version are an error, except that a module that is loaded again
+replaces what it defined before, and that anything replaces what was defined inside a function (as tests do).
+
+Versions of a workflow stand side by side. The newest is that which is greatest, groups of digits counting as numbers:
+``"2" < "10"``, ``"1.9" < "1.10"``, ``"2026-05" < "2026-11"``.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakMethod
 
+from perdure.authoring.arguments import require_text
 from perdure.errors import UnknownActivityError, UnknownWorkflowError, UsageError
+from perdure.kernel.coroutine_program import Entry
+from perdure.kernel.events import RunCreated
+from perdure.kernel.identity import WorkflowVersion
 
 if TYPE_CHECKING:
     from perdure.authoring.activity import Activity
@@ -25,35 +34,46 @@ class _Definition(Protocol):
     def function(self) -> Callable[..., Any]: ...
 
 
+K = TypeVar("K")
 D = TypeVar("D", bound=_Definition)
+W = TypeVar("W", bound="Workflow[*tuple[Any, ...], Any]")
 
 
 class Registry:
-    """Definitions by name. `activity_limits`: the workflows' `max_concurrent_activities`, where one is declared."""
+    """Definitions by name. `activity_limits`: the `max_concurrent_activities` that the newest versions declare."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._workflows: dict[str, Workflow[*tuple[Any, ...], Any]] = {}
+        self._workflows: dict[WorkflowVersion, Workflow[*tuple[Any, ...], Any]] = {}
+        self._newest: dict[str, Workflow[*tuple[Any, ...], Any]] = {}
         self._activities: dict[str, Activity[..., Any]] = {}
-        self._workflow_names: frozenset[str] = frozenset()
+        self._workflow_versions: frozenset[WorkflowVersion] = frozenset()
         self.activity_limits: dict[str, int] = {}
         self._watchers: list[WeakMethod[Callable[[], None]]] = []
 
     def add_workflow(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
-        """Add a workflow. Raises UsageError if another function has the name."""
-        _add(self._workflows, definition, "workflow")
+        """Add a workflow. Raises UsageError if another function has the name and the version."""
+        name, version = key = WorkflowVersion(definition.name, definition.version)
+        kind = "workflow" if version == "1" else f"workflow version {version!r}"
+        _add(self._workflows, key, definition, kind)
+        newest = self._newest.get(name)
+        if newest is None or _order_of(version) >= _order_of(newest.version):
+            self._newest[name] = definition
+            self._limit_activities(definition)
+        if key not in self._workflow_versions:
+            self._workflow_versions = frozenset(self._workflows)
+            self._tell()
+
+    def _limit_activities(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
         if definition.max_concurrent_activities is None:
             self.activity_limits.pop(definition.name, None)
         else:
             self.activity_limits[definition.name] = definition.max_concurrent_activities
-        if definition.name not in self._workflow_names:
-            self._workflow_names = frozenset(self._workflows)
-            self._tell()
 
     def add_activity(self, definition: "Activity[..., Any]") -> None:
         """Add an activity. Raises UsageError if another function has the name."""
         is_new = definition.name not in self._activities
-        _add(self._activities, definition, "activity")
+        _add(self._activities, definition.name, definition, "activity")
         if is_new:
             self._tell()
 
@@ -68,16 +88,56 @@ class Registry:
             if watcher is not None:
                 watcher()
 
-    def workflow(self, name: str) -> "Workflow[*tuple[Any, ...], Any]":
-        """Return the workflow of this name. Raises UnknownWorkflowError."""
-        found = self._workflows.get(name)
+    def workflow(self, name: str, version: str | None = None) -> "Workflow[*tuple[Any, ...], Any]":
+        """Return the workflow of this name and version (None: the newest). Raises UnknownWorkflowError."""
+        found = self._newest.get(name) if version is None else self._workflows.get(WorkflowVersion(name, version))
         if found is None:
-            message = (
-                f"no workflow named {name!r} is defined in this process; import the module that defines it. "
-                f"{_known(self._workflows)}"
-            )
-            raise UnknownWorkflowError(message)
+            raise UnknownWorkflowError(self._unknown(name, version))
         return found
+
+    def entry_of(self, created: RunCreated) -> Entry:
+        """Return what makes the coroutine of a run, of the version it began with. Raises UnknownWorkflowError."""
+        return self.workflow(created.workflow, created.definition_version).entry(self)
+
+    def has_workflow(self, name: str, version: str) -> bool:
+        """Whether there is code for runs that began with this version."""
+        return WorkflowVersion(name, version) in self._workflows
+
+    def at_version(self, definition: W, version: str | None) -> W:
+        """Return another version of a workflow (None: the same), under whose name and version runs can be started.
+
+        Where this process has no code for it, that is the same definition with the other version on it.
+
+        Raises InvalidArgumentError for a version that is no text.
+        """
+        if version is None or require_text(version, "version") == definition.version:
+            return definition
+        found = self._workflows.get(WorkflowVersion(definition.name, version))
+        if found is not None:
+            return found  # type: ignore[return-value]  # of one name: who names a version vouches for its types
+        twin = copy(definition)
+        twin.version = version
+        return twin
+
+    def newest(self, definition: W) -> W:
+        """Return the newest version of a workflow that this process has."""
+        return self._newest.get(definition.name, definition)  # type: ignore[return-value]  # as in `at_version`
+
+    def versions_of(self, name: str) -> tuple[str, ...]:
+        """Return the versions of a workflow that this process has, the newest last."""
+        return tuple(sorted((key.version for key in self._workflows if key.name == name), key=_order_of))
+
+    def _unknown(self, name: str, version: str | None) -> str:
+        if name not in self._newest:
+            return (
+                f"no workflow named {name!r} is defined in this process; import the module that defines it. "
+                f"{_known(sorted(self._newest))}"
+            )
+        return (
+            f"the workflow {name!r} is defined in this process, but not its version {version!r}; import the module "
+            f"that defines @workflow(name={name!r}, version={version!r}), beside what is there. "
+            f"{_known(self.versions_of(name))}"
+        )
 
     def activity(self, name: str) -> "Activity[..., Any]":
         """Return the activity of this name. Raises UnknownActivityError."""
@@ -85,34 +145,38 @@ class Registry:
         if found is None:
             message = (
                 f"no activity named {name!r} is defined in this process; import the module that defines it. "
-                f"{_known(self._activities)}"
+                f"{_known(sorted(self._activities))}"
             )
             raise UnknownActivityError(message)
         return found
 
     @property
-    def workflow_names(self) -> frozenset[str]:
-        """The names of all workflows."""
-        return self._workflow_names
+    def workflow_versions(self) -> frozenset[WorkflowVersion]:
+        """All workflows with their versions."""
+        return self._workflow_versions
 
     def version_of(self, workflow: str) -> str | None:
-        """Return the version of a workflow, None if there is no code for it."""
-        return self.workflow(workflow).version if workflow in self._workflow_names else None
+        """Return the newest version of a workflow, None if there is no code for it."""
+        newest = self._newest.get(workflow)
+        return None if newest is None else newest.version
 
 
 default_registry = Registry()
 """Where the decorators put their definitions: what a process can run is a fact about the process."""
 
 
-def _add(definitions: dict[str, D], definition: D, kind: str) -> None:
-    known = definitions.get(definition.name)
+def _add(definitions: dict[K, D], key: K, definition: D, kind: str) -> None:
+    known = definitions.get(key)
     if known is not None and not _replaces(definition.function, known.function):
+        other = "another name with @activity(name=...)"
+        if kind != "activity":
+            other = "another name or version with @workflow(name=..., version=...)"
         message = (
             f"two {kind} functions are named {definition.name!r}: {_place(known.function)} and "
-            f"{_place(definition.function)}; give one of them another name with @{kind}(name=...)"
+            f"{_place(definition.function)}; give one of them {other}"
         )
         raise UsageError(message)
-    definitions[definition.name] = definition
+    definitions[key] = definition
 
 
 def _replaces(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
@@ -129,5 +193,14 @@ def _place(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__qualname__}"
 
 
-def _known(definitions: dict[str, Any]) -> str:
-    return f"Known: {', '.join(sorted(definitions))}." if definitions else "None is known."
+def _known(names: Iterable[str]) -> str:
+    known = ", ".join(names)
+    return f"Known: {known}." if known else "None is known."
+
+
+def _order_of(version: str) -> list[str | int]:
+    """Return what versions are compared by: texts and numbers in turn."""
+    return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(version))]
+
+
+_DIGITS = re.compile(r"([0-9]+)")

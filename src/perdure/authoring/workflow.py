@@ -5,12 +5,13 @@ import inspect
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 from perdure.authoring.arguments import require_choice, require_count, require_text
 from perdure.authoring.context import Context
 from perdure.authoring.definitions import require_definition, require_kind, require_stages
-from perdure.authoring.registry import default_registry
+from perdure.authoring.registry import Registry, default_registry
 from perdure.authoring.signature import Signature
 from perdure.errors import InvalidArgumentError, UsageError, WrongContextError
 from perdure.kernel.coroutine_program import Entry, Journal, RunContinuing, current_journal
@@ -74,16 +75,16 @@ class Workflow(Generic[*Ts, R_co]):
         message = f"workflow {self.name} was called like a function; start it: {how}"
         raise WrongContextError(message)
 
-    def entry(self) -> Entry:
-        """Return what makes the coroutine of a run of this workflow."""
-        return self._run
+    def entry(self, registry: Registry = default_registry) -> Entry:
+        """Return what makes the coroutine of a run of this workflow, where there is the code of `registry`."""
+        return partial(self._run, registry)
 
     def __repr__(self) -> str:
         """Show name and version."""
         return f"<workflow {self.name} version {self.version}>"
 
-    async def _run(self, journal: Journal) -> Payload:
-        ctx = Context(journal, self.signature)
+    async def _run(self, registry: Registry, journal: Journal) -> Payload:
+        ctx = Context(journal, self, registry)
         function = cast("Callable[..., Coroutine[Any, Any, R_co]]", self.function)
         args, kwargs = self.signature.decode_arguments(journal.created.input)
         try:
@@ -159,8 +160,9 @@ def workflow(
 ) -> Any:
     """Make a workflow of an ``async def`` whose first parameter is the `Context`.
 
-    `name`: as recorded (the function's). `version`: of the definition, recorded with each run. `priority`: class of
-    its runs unless `Engine.start` says otherwise. `execution_timeout`: a run (each generation of it) that takes longer
+    `name`: as recorded (the function's). `version`: of the definition; a run stays on that with which it began, and
+    several may stand side by side under one name (see `Registry`). `priority`: class of its runs unless `Engine.start`
+    says otherwise. `execution_timeout`: a run (each generation of it) that takes longer
     fails. `retry`: whether a run that fails is tried again from its start, as the next generation. `stages`: the names
     of its phases in order, so that progress is known from the start. `on_failure`: see `OnFailure`.
     `max_concurrent_activities`: at most so many activities of all its runs together run at once in one worker process,

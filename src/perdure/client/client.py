@@ -69,13 +69,15 @@ class Client:
         start_at: datetime | None = None,
         execution_timeout: timedelta | None = None,
         request_id: str = "",
+        version: str | None = None,
     ) -> Run[R]:
         """Start a run of `workflow` with these arguments; return when it is durable.
 
         `id`: its business key, unique in the namespace (random otherwise); starting twice with one id gives one run,
         unless `id_policy` says otherwise. `priority`: its class (the workflow's). `tenant`: whose share it takes.
         `labels`: to find it by. `start_at`: not before this aware datetime. `execution_timeout`: overrides the
-        workflow's. `request_id`: the same call made again with it returns the same run.
+        workflow's. `request_id`: the same call made again with it returns the same run. `version`: which one of the
+        workflow the run has for good (that of `workflow`); for one that is not here it waits for a process that has it.
 
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
@@ -90,6 +92,7 @@ class Client:
             start_at=start_at,
             execution_timeout=execution_timeout,
             request_id=request_id,
+            version=version,
         )
         return run
 
@@ -167,12 +170,14 @@ class Client:
         start_at: datetime | None = None,
         execution_timeout: timedelta | None = None,
         request_id: str = "",
+        version: str | None = None,
         signals: tuple[e.CarriedSignal, ...] = (),
         updates: tuple[e.CarriedUpdate, ...] = (),
     ) -> tuple[Run[R], bool]:
         """Start a run; return it, and whether this call (or an earlier one of its request id) began it."""
         gateway = self._open()
         require_workflow(workflow, "start")
+        workflow = gateway.registry.at_version(workflow, version)
         payload = workflow.signature.encode_arguments(args, {})
         name = require_id(id)
         policy = require_choice(id_policy, IdPolicy, "id_policy")

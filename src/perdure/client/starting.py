@@ -45,6 +45,7 @@ class StartOptions(TypedDict, total=False):
     start_at: datetime | None
     execution_timeout: timedelta | None
     request_id: str
+    version: str | None
 
 
 def require_id(id: str | None) -> str:

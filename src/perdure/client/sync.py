@@ -194,6 +194,7 @@ class SyncClient:
         start_at: datetime | None = None,
         execution_timeout: timedelta | None = None,
         request_id: str = "",
+        version: str | None = None,
     ) -> SyncRun[T]:
         """Start a run; see `Client.start`."""
         loop, client = self._open()
@@ -209,6 +210,7 @@ class SyncClient:
                 start_at=start_at,
                 execution_timeout=execution_timeout,
                 request_id=request_id,
+                version=version,
             )
         )
         return SyncRun(loop, run)

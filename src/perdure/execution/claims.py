@@ -95,7 +95,7 @@ class RunClaims:
             claimed = await worker.store.claim(
                 now=worker.clock.now(),
                 limit=min(worker.room, self._claim_limit),
-                workflows=worker.registry.workflow_names,
+                workflows=worker.registry.workflow_versions,
             )
             if not claimed:
                 return
@@ -103,7 +103,7 @@ class RunClaims:
 
     async def _is_due(self) -> bool:
         worker = self._worker
-        wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_names)
+        wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_versions)
         return wake_at is not None and wake_at <= worker.clock.now()
 
     async def _take(self, claimed: ClaimedRun, losses: int) -> None:
@@ -198,7 +198,7 @@ class RunClaims:
             self._timer = None
         if self.is_starved or not worker.is_claiming:
             return
-        wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_names)
+        wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_versions)
         if wake_at is not None:
             self.wake_at(wake_at)
 
@@ -239,8 +239,8 @@ async def load_run(worker: "Worker", run_key: "RunKey") -> "tuple[RunState, Feed
     if not isinstance(created, e.RunCreated):
         message = f"the history of run key {run_key} does not begin with its creation"
         raise HistoryError(message)
-    definition = worker.registry.workflow(created.workflow)
-    replay = Replay(CoroutineProgram(definition.entry(), created, on_error=worker.report_lost_exception))
+    entry = worker.registry.entry_of(created)
+    replay = Replay(CoroutineProgram(entry, created, on_error=worker.report_lost_exception))
     try:
         replay.take(page)
         while len(page) == page_size:

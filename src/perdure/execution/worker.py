@@ -195,11 +195,12 @@ class Worker:
             and self.room > 0
             and creation.wake_at <= creation.created.at
             and isinstance(created, e.RunCreated)
-            and created.workflow in self.registry.workflow_names
+            and self.registry.has_workflow(created.workflow, created.definition_version)
         )
         if not here or not isinstance(created, e.RunCreated):
-            if self.is_claiming and creation.workflow not in self.registry.workflow_names:
-                _logger.warning("run %s waits for a worker that has the workflow %r", creation.ref, creation.workflow)
+            if self.is_claiming and not self.registry.has_workflow(creation.workflow, creation.definition_version):
+                needed = f"the workflow {creation.workflow!r}, version {creation.definition_version}"
+                _logger.warning("run %s waits for a worker that has %s", creation.ref, needed)
             outcome = await self.committer.commit(creation)
             if isinstance(outcome, Applied):
                 self.claims.wake_at(creation.wake_at)
@@ -207,8 +208,7 @@ class Worker:
         return await self._start_here(creation, created)
 
     async def _start_here(self, creation: Creation, created: e.RunCreated) -> Outcome:
-        definition = self.registry.workflow(created.workflow)
-        feed = Feed(CoroutineProgram(definition.entry(), created, on_error=self.report_lost_exception))
+        feed = Feed(CoroutineProgram(self.registry.entry_of(created), created, on_error=self.report_lost_exception))
         run = ActiveRun(
             self,
             run_key=creation.run_key,

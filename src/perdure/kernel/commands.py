@@ -225,7 +225,8 @@ class ContinueRun(Command, frozen=True, kw_only=True):
     """Close this generation and open the next with `input`.
 
     A failed run that is tried again continues too: then `failure` says why, `attempt` counts the tries, and the next
-    generation begins `delay_microseconds` later.
+    generation begins `delay_microseconds` later. `definition_version` and `stages` are those of the definition that it
+    runs; an empty version: the same as this one.
     """
 
     input: Payload
@@ -234,3 +235,5 @@ class ContinueRun(Command, frozen=True, kw_only=True):
     failure: Failure | None = None
     carried_state: dict[str, Payload] = {}
     carried_signals: tuple[CarriedSignal, ...] = ()
+    definition_version: str = ""
+    stages: tuple[str, ...] = ()

@@ -86,6 +86,8 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
     timeout = before.execution_timeout_microseconds
     created = msgspec.structs.replace(
         before,
+        definition_version=event.definition_version or before.definition_version,
+        stages=event.stages if event.definition_version else before.stages,
         ref=RunRef(namespace=before.ref.namespace, id=before.ref.id, generation=event.next_generation),
         input=event.input,
         seed=_mix(before.seed, event.next_generation),

@@ -38,13 +38,22 @@ class RunContinuing(BaseException):
     """Unwinds workflow code that asked to continue as new (or to be tried again)."""
 
     def __init__(
-        self, payload: Payload, *, attempt: int = 1, delay_microseconds: int = 0, failure: Failure | None = None
+        self,
+        payload: Payload,
+        *,
+        attempt: int = 1,
+        delay_microseconds: int = 0,
+        failure: Failure | None = None,
+        definition_version: str = "",
+        stages: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.payload = payload
         self.attempt = attempt
         self.delay_microseconds = delay_microseconds
         self.failure = failure
+        self.definition_version = definition_version
+        self.stages = stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,6 +350,8 @@ class CoroutineProgram:
                 failure=error.failure,
                 carried_state=dict(journal.keys),
                 carried_signals=journal.unconsumed_signals(),
+                definition_version=error.definition_version,
+                stages=error.stages,
             )
         return c.FailRun(
             operation=operation,

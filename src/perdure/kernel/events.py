@@ -175,6 +175,7 @@ class RunContinued(Event, frozen=True, kw_only=True):
     """This generation is closed, generation `next_generation` begins with a fresh history.
 
     By continue-as-new; or, with `failure`, because the workflow's retry policy gives it another `attempt` at `next_at`.
+    `definition_version`, with its `stages`, is that of the next generation; empty: the same as this one's.
     """
 
     input: Payload
@@ -184,6 +185,8 @@ class RunContinued(Event, frozen=True, kw_only=True):
     failure: Failure | None = None
     carried_state: dict[str, Payload] = {}
     carried_signals: tuple[CarriedSignal, ...] = ()
+    definition_version: str = ""
+    stages: tuple[str, ...] = ()
 
 
 class RunForked(Event, frozen=True, kw_only=True):

@@ -210,6 +210,8 @@ def _continue_run(state: RunState, command: c.ContinueRun, at: Timestamp) -> tup
             failure=command.failure,
             carried_state=command.carried_state,
             carried_signals=command.carried_signals,
+            definition_version=command.definition_version,
+            stages=command.stages,
         ),
     )
 

@@ -1,11 +1,20 @@
 """The names of things: runs, workers, operations. All are plain values; NewTypes keep them from being mixed up."""
 
 import hashlib
-from typing import NewType
+from typing import NamedTuple, NewType
 
 import msgspec
 
-__all__ = ["DEFAULT_NAMESPACE", "FencingToken", "Operation", "RunKey", "RunRef", "WorkerId", "seed_of"]
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "FencingToken",
+    "Operation",
+    "RunKey",
+    "RunRef",
+    "WorkerId",
+    "WorkflowVersion",
+    "seed_of",
+]
 
 RunKey = NewType("RunKey", int)
 """The store's own key of one generation of one run. Opaque; unique in a store for ever."""
@@ -33,6 +42,13 @@ class RunRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Render as ``namespace/id`` with the generation where it is not the first."""
         suffix = f"#{self.generation}" if self.generation > 1 else ""
         return f"{self.namespace}/{self.id}{suffix}"
+
+
+class WorkflowVersion(NamedTuple):
+    """Which code a run needs: a workflow by name, and the version that the run began with."""
+
+    name: str
+    version: str
 
 
 def seed_of(ref: RunRef) -> int:

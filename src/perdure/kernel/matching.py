@@ -6,7 +6,8 @@ Two events are the same if they are of one type and all their fields are equal, 
   a default is harmless).
 * Failures are compared by type only (messages and tracebacks carry addresses and line numbers).
 * What an event takes from the definition of an activity or of a child's workflow, and not from the call, may change
-  between two deployments: an activity's limit of time, a child's version, stages and execution timeout.
+  two deployments: an activity's limit of time, a child's version, stages and execution timeout, version and stages of
+  the next generation.
 """
 
 from collections.abc import Mapping
@@ -61,6 +62,7 @@ def advice(recorded: e.Event | None, actual: e.Event | None) -> str:
 _FROM_DEFINITIONS: Final[Mapping[type[e.Event], tuple[str, ...]]] = {
     e.ActivityScheduled: ("deadline_at",),
     e.ChildRequested: ("definition_version", "stages", "execution_timeout_microseconds"),
+    e.RunContinued: ("definition_version", "stages"),
 }
 
 _LONGEST_VALUE_CHARACTERS = 80

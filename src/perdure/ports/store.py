@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -174,11 +174,11 @@ class RunStore(Protocol):
         """
         ...
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
-        """Take at most `limit` due runs nobody owns, of these workflows: the best class, then the longest due first."""
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
+        """Take at most `limit` due runs nobody owns that need these: the best class, then the longest due first."""
         ...
 
-    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+    async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due (possibly past), or None."""
         ...
 

@@ -111,10 +111,10 @@ def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry
         )
     about: dict[str, Any] = {"name": name or created.ref.id, "workflow": created.workflow, "events": len(events)}
     try:
-        definition = (registry or default_registry).workflow(created.workflow)
+        entry = (registry or default_registry).entry_of(created)
     except UnknownWorkflowError as error:
         return Replayed(**about, verdict=Verdict.NO_CODE, problem=str(error))
-    replay = Replay(CoroutineProgram(definition.entry(), created, on_error=lambda _message, _error: None))
+    replay = Replay(CoroutineProgram(entry, created, on_error=lambda _message, _error: None))
     try:
         replay.take(events)
         replay.finish()

@@ -10,7 +10,7 @@ import msgspec
 
 from perdure.errors import HistoryError, InvalidArgumentError, StoreError
 from perdure.kernel.history import RecordedEvent, decode_event
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.messages import decode_message
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
@@ -102,25 +102,25 @@ class MemoryStore:
             self._alive()
         return outcomes
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
         """Take due runs. Complexity: linear in the runs that nobody owns."""
         session = await self._turn()
         _begin_leases(self.database, now)
         due = [
             run
             for run in self.database.waiting.values()
-            if run.wake_at is not None and run.wake_at <= now and run.workflow in workflows
+            if run.wake_at is not None and run.wake_at <= now and _needs(run) in workflows
         ]
         due.sort(key=_claim_order)
         return [_claim(self.database, run, session.worker) for run in due[: max(limit, 0)]]
 
-    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+    async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return the earliest time at which a run that nobody owns comes due."""
         await self._turn()
         times = [
             run.wake_at
             for run in self.database.waiting.values()
-            if run.wake_at is not None and run.workflow in workflows
+            if run.wake_at is not None and _needs(run) in workflows
         ]
         return min(times, default=None)
 
@@ -304,6 +304,10 @@ def _claim(database: MemoryDatabase, run: Run, worker: WorkerId) -> ClaimedRun:
     run.wake_at = None
     del database.waiting[run.run_key]
     return ClaimedRun(summary=summarise(run), recovered=is_recovered)
+
+
+def _needs(run: Run) -> WorkflowVersion:
+    return WorkflowVersion(run.workflow, run.definition_version)
 
 
 def _claim_order(run: Run) -> tuple[int, int, int]:

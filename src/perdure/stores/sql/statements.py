@@ -231,23 +231,23 @@ LATEST_OF_ID: Final = """
 SELECT run_key, generation, closed_at FROM runs WHERE namespace = ? AND id = ? ORDER BY generation DESC LIMIT 1
 """
 
-# workflows as a JSON list, now, limit
+# a JSON list of [workflow, version], now, limit
 RUNS_TO_CLAIM: Final = _over_priorities(
     """
 SELECT priority, wake_at, run_key FROM runs
 WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority} AND wake_at <= ?2
-    AND workflow IN (SELECT value FROM json_each(?1))
+    AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT ?3
 """,
     "SELECT run_key FROM ({parts}) ORDER BY priority, wake_at, run_key LIMIT ?3",
 )
 
-# workflows as a JSON list
+# a JSON list of [workflow, version]
 NEXT_WAKE: Final = _over_priorities(
     """
 SELECT wake_at FROM runs
 WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority}
-    AND workflow IN (SELECT value FROM json_each(?1))
+    AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT 1
 """,
     "SELECT min(wake_at) FROM ({parts})",

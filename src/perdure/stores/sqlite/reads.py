@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.errors import HistoryError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry, Page, RunQuery, RunSummary, StoreStatus
 from perdure.stores.sql import statements
@@ -42,7 +42,7 @@ def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> l
     return inbox_of(run_key, _fetch(connection, statements.READ_INBOX, (run_key, max(limit, 0))))
 
 
-def next_wake_at(connection: apsw.Connection, workflows: frozenset[str]) -> Timestamp | None:
+def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
     """Return the earliest time at which a run that nobody owns comes due."""
     names = msgspec.json.encode(sorted(workflows)).decode()
     found: int | None = connection.execute(statements.NEXT_WAKE, (names,)).get

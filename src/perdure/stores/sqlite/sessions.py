@@ -6,7 +6,7 @@ from collections.abc import Callable
 import apsw
 import msgspec
 
-from perdure.kernel.identity import FencingToken, RunKey, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import statements
@@ -37,7 +37,7 @@ def number_commit(connection: apsw.Connection, session: Session, *, number: int,
 
 
 def claim(
-    connection: apsw.Connection, session: Session, *, now: Timestamp, limit: int, workflows: frozenset[str]
+    connection: apsw.Connection, session: Session, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]
 ) -> list[ClaimedRun]:
     """Take due runs that nobody owns, best class and longest due first."""
     names = _json(sorted(workflows))

@@ -9,7 +9,7 @@ from typing import Final
 
 from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
@@ -131,14 +131,14 @@ class SqliteStore:
         encoded = [encode_write(write, owner=owner) for write in writes]
         return await self._writing().commit(encoded)
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
         """Take due runs that nobody owns. Complexity: their number, plus the due runs of other workflows passed."""
         session = self._open().session
         return await self._writing().call(
             lambda connection, _: claim(connection, session, now=now, limit=limit, workflows=workflows)
         )
 
-    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+    async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""
         return await self._reading().ask(lambda connection: reads.next_wake_at(connection, workflows))
 

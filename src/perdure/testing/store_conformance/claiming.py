@@ -13,6 +13,7 @@ from perdure.testing.store_conformance.harness import (
     FAR,
     START,
     StoreHarness,
+    code_of,
     creation,
     delivery,
     later,
@@ -85,9 +86,23 @@ class ClaimingConformance:
         await session.create("a report", workflow="report", priority=Priority.HIGH)
         claim = session.store.claim
         assert await claim(now=FAR, limit=10, workflows=frozenset()) == []
-        assert await claim(now=FAR, limit=10, workflows=frozenset({"Order", "orders", "%"})) == []
-        assert _ids(await claim(now=FAR, limit=1, workflows=frozenset({"order", "x'y"}))) == ["an order"]
-        assert _ids(await claim(now=FAR, limit=1, workflows=frozenset({"order", "report"}))) == ["a report"]
+        assert await claim(now=FAR, limit=10, workflows=code_of("Order", "orders", "%")) == []
+        assert _ids(await claim(now=FAR, limit=1, workflows=code_of("order", "x'y"))) == ["an order"]
+        assert _ids(await claim(now=FAR, limit=1, workflows=code_of("order", "report"))) == ["a report"]
+
+    async def test_a_claim_takes_runs_of_its_versions_only(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        await session.create("old", version="1", wake_at=later(1))
+        await session.create("new", version="2", wake_at=later(2))
+        claim, wake = session.store.claim, session.store.next_wake_at
+        newer = code_of("order", version="2")
+        assert await claim(now=FAR, limit=10, workflows=code_of("order", version="10")) == []
+        assert await claim(now=FAR, limit=10, workflows=code_of("report") | code_of("1", version="order")) == []
+        assert await wake(workflows=newer) == later(2)
+        assert await wake(workflows=newer | code_of("order")) == later(1)
+        assert _ids(await claim(now=FAR, limit=10, workflows=newer)) == ["new"]
+        assert await wake(workflows=newer) is None
+        assert _ids(await claim(now=FAR, limit=10, workflows=newer | code_of("order"))) == ["old"]
 
     async def test_a_claim_is_not_bound_to_a_namespace(self, harness: StoreHarness) -> None:
         session = await harness.session()
@@ -193,21 +208,21 @@ class ClaimingConformance:
     async def test_the_next_wake_is_the_earliest_of_runs_that_nobody_owns(self, harness: StoreHarness) -> None:
         session = await harness.session()
         wake = session.store.next_wake_at
-        assert await wake(workflows=frozenset({"order", "report"})) is None
+        assert await wake(workflows=code_of("order", "report")) is None
         await session.create("late", wake_at=later(20))
         await session.create("early", wake_at=later(10), priority=Priority.BACKGROUND)
         await session.create("other", workflow="report", wake_at=later(5))
-        assert await wake(workflows=frozenset({"order"})) == later(10)
-        assert await wake(workflows=frozenset({"order", "report"})) == later(5)
-        assert await wake(workflows=frozenset({"unknown"})) is None
+        assert await wake(workflows=code_of("order")) == later(10)
+        assert await wake(workflows=code_of("order", "report")) == later(5)
+        assert await wake(workflows=code_of("unknown")) is None
         assert await wake(workflows=frozenset()) is None
         await session.claim(now=later(10))
-        assert await wake(workflows=frozenset({"order", "report"})) == later(20)
+        assert await wake(workflows=code_of("order", "report")) == later(20)
 
     async def test_the_next_wake_may_be_past(self, harness: StoreHarness) -> None:
         session = await harness.session()
         await session.create(wake_at=later(-1000))
-        assert await session.store.next_wake_at(workflows=frozenset({"order"})) == later(-1000)
+        assert await session.store.next_wake_at(workflows=code_of("order")) == later(-1000)
 
     async def test_runs_that_are_owned_closed_or_waiting_for_a_message_have_no_wake(
         self, harness: StoreHarness
@@ -217,7 +232,7 @@ class ClaimingConformance:
         await session.finish(closed)
         await session.give_back(waiting, wake_at=None)
         await session.hold("owned")
-        assert await session.store.next_wake_at(workflows=frozenset({"order"})) is None
+        assert await session.store.next_wake_at(workflows=code_of("order")) is None
 
 
 def _ids(claims: list[ClaimedRun]) -> list[str]:

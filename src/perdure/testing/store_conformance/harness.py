@@ -9,7 +9,15 @@ import msgspec
 
 from perdure.kernel.events import Event, ParentLink, RunCreated, SignalReceived
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, Operation, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import (
+    DEFAULT_NAMESPACE,
+    FencingToken,
+    Operation,
+    RunKey,
+    RunRef,
+    WorkerId,
+    WorkflowVersion,
+)
 from perdure.kernel.messages import Message, SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
@@ -31,10 +39,10 @@ __all__ = [
     "LEASE_SECONDS",
     "NEVER",
     "START",
-    "WORKFLOWS",
     "Held",
     "StoreHarness",
     "StoreSession",
+    "code_of",
     "creation",
     "delivery",
     "event",
@@ -49,9 +57,13 @@ FAR: Final = Timestamp(4_000_000_000_000_000)
 NEVER: Final = Timestamp(5_000_000_000_000_000)
 """Later than any claim."""
 LEASE_SECONDS: Final = 30.0
-WORKFLOWS: Final = frozenset({"order", "report"})
 
 _HEARING_SECONDS: Final = 10.0
+
+
+def code_of(*names: str, version: str = "1") -> frozenset[WorkflowVersion]:
+    """Return what a worker says that has these workflows, each in one version."""
+    return frozenset(WorkflowVersion(name, version) for name in names)
 
 
 def later(seconds: float) -> Timestamp:
@@ -114,7 +126,7 @@ class StoreSession:
 
     async def claim(self, *, now: Timestamp = FAR, limit: int = 100) -> list[ClaimedRun]:
         """Claim what is due."""
-        return await self.store.claim(now=now, limit=limit, workflows=WORKFLOWS)
+        return await self.store.claim(now=now, limit=limit, workflows=code_of("order", "report"))
 
     async def hold(self, run_id: str = "run", **options: object) -> Held:
         """Create a run and claim it. Nothing else must be due."""
@@ -254,6 +266,7 @@ def creation(
     namespace: str = DEFAULT_NAMESPACE,
     generation: int = 1,
     workflow: str = "order",
+    version: str = "1",
     priority: Priority = Priority.NORMAL,
     tenant: str = "",
     labels: dict[str, str] | None = None,
@@ -271,6 +284,7 @@ def creation(
     )
     created = RunCreated(
         workflow=workflow,
+        definition_version=version,
         ref=ref,
         input=msgspec.Raw(input),
         seed=7,
@@ -283,7 +297,7 @@ def creation(
         run_key=run_key,
         ref=ref,
         workflow=workflow,
-        definition_version="1",
+        definition_version=version,
         priority=priority,
         tenant=tenant,
         labels=labels or {},

@@ -125,7 +125,7 @@ def _timer_laws(run: StoredRun) -> Iterator[str]:
 
 
 def _replay_laws(run: StoredRun, created: e.RunCreated) -> Iterator[str]:
-    replay = Replay(CoroutineProgram(default_registry.workflow(run.workflow).entry(), created))
+    replay = Replay(CoroutineProgram(default_registry.entry_of(created), created))
     try:
         replay.take(run.history)
         replay.finish()
@@ -188,7 +188,9 @@ _NEVER_RETURN: Final = frozenset({"kill_trip", "kill_waiting"})
 
 
 def _argument(created: e.RunCreated) -> Any:  # noqa: ANN401 - what the portfolio draws
-    args, _ = default_registry.workflow(created.workflow).signature.decode_arguments(created.input)
+    args, _ = default_registry.workflow(created.workflow, created.definition_version).signature.decode_arguments(
+        created.input
+    )
     return args[0]
 
 

@@ -213,7 +213,7 @@ def _replay_laws(history: list[RecordedEvent]) -> Iterator[str]:
     if not isinstance(created, e.RunCreated):
         yield "its history does not begin with its creation"
         return
-    replay = Replay(CoroutineProgram(default_registry.workflow(created.workflow).entry(), created))
+    replay = Replay(CoroutineProgram(default_registry.entry_of(created), created))
     try:
         replay.take(history)
         replay.finish()

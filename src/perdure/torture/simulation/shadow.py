@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, Transition, Write
 from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
@@ -65,7 +65,13 @@ class Shadow:
         self._learn_positions()
 
     def claim(
-        self, worker: WorkerId, claimed: list[ClaimedRun], *, now: Timestamp, limit: int, workflows: frozenset[str]
+        self,
+        worker: WorkerId,
+        claimed: list[ClaimedRun],
+        *,
+        now: Timestamp,
+        limit: int,
+        workflows: frozenset[WorkflowVersion],
     ) -> None:
         """Take due runs; they must be `claimed`."""
         session = self._sessions[worker]
@@ -92,7 +98,7 @@ class Shadow:
 
         self._compare("freeing what expired", freed, free)
 
-    def next_wake_at(self, moment: Timestamp | None, *, workflows: frozenset[str]) -> None:
+    def next_wake_at(self, moment: Timestamp | None, *, workflows: frozenset[WorkflowVersion]) -> None:
         """Ask when the next run comes due: it must be `moment`."""
         self._compare("the next wake-up", moment, lambda: reads.next_wake_at(self.connection, workflows))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from perdure.errors import StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Release, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
@@ -49,7 +49,7 @@ class SimulatedStore(MemoryStore):
         if self._shadow is not None and session is not None and session.worker not in self.database.sessions:
             self._shadow.close(session.worker)
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[str]) -> list[ClaimedRun]:
+    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
         """See `RunStore.claim`."""
         await self._lag()
         self._refuse_during_outage()
@@ -62,7 +62,7 @@ class SimulatedStore(MemoryStore):
         self._claimed |= {(run.summary.run_key, run.summary.fencing_token) for run in claimed}
         return claimed
 
-    async def next_wake_at(self, *, workflows: frozenset[str]) -> Timestamp | None:
+    async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """See `RunStore.next_wake_at`."""
         await self._lag()
         found = await super().next_wake_at(workflows=workflows)

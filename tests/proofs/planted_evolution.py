@@ -1,0 +1,34 @@
+"""What is broken of versions and patches, for each row of docs/reference/tested.md."""
+
+from tests.proofs.defect import Defect
+
+EVOLUTION: dict[str, tuple[Defect, ...]] = {
+    "ctx.deprecate_patch": (
+        Defect(
+            "authoring.patches", "_NO_OPERATION if deprecated else journal.next_operation()", "journal.next_operation()"
+        ),
+    ),
+    "ctx.start_child.version": (
+        Defect("authoring.child_run", "    workflow = registry.at_version(workflow, version)\n", ""),
+    ),
+    "ctx.continue_as_new.version": (
+        Defect("authoring.context", "self._registry.newest(own) if version is None else told", "own"),
+    ),
+    "start.version": (
+        Defect("client.client", "        workflow = gateway.registry.at_version(workflow, version)\n", ""),
+    ),
+    "workflow.version": (
+        Defect(
+            "client.starting",
+            "definition_version=workflow.version,\n        ref=ref,\n        input",
+            'definition_version="1",\n        ref=ref,\n        input',
+        ),
+    ),
+    "workflow.version.side_by_side": (
+        Defect(
+            "authoring.registry",
+            "self.workflow(created.workflow, created.definition_version)",
+            "self.workflow(created.workflow)",
+        ),
+    ),
+}
