@@ -135,7 +135,7 @@ PLANTED: Final = (
         "a cancellation does not reach the code",
         "P10: delivered once",
         _JOURNAL,
-        "            self._main.cancel(event.reason or None)",
+        "            self.journal.main.cancel(event.reason or None)",
         "            pass",
         "cancelled",
     ),
