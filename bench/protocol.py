@@ -47,6 +47,10 @@ class Engine(Protocol):
         """Give a run that an earlier process started; raise if there is none."""
         ...
 
+    def row_committer(self) -> Callable[[int], None] | None:
+        """Give what commits one numbered row to the disk that the engine uses; None where that cannot be measured."""
+        ...
+
     def facts(self) -> dict[str, str]:
         """Say the version and the settings that decide about durability."""
         ...

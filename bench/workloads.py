@@ -116,7 +116,7 @@ SUBJECTS: Final = {
     subject.name: subject
     for subject in (
         Subject(name="perdure-sqlite", module="perdure_sqlite", workloads=_ALL),
-        Subject(name="raw-sqlite", module="raw_sqlite", workloads=frozenset({"W2", "W4"})),
+        Subject(name="raw-sqlite", module="raw_sqlite", workloads=frozenset({"W2"})),
         Subject(name="dbos-sqlite", module="dbos_sqlite", workloads=_ALL, peer="dbos", scale=_DBOS_SCALE),
         # Not a setting that DBOS documents, but one an operator could make on the file: the harder rival.
         Subject(name="dbos-sqlite-wal", module="dbos_sqlite", workloads=_ALL, peer="dbos", scale=_DBOS_SCALE),

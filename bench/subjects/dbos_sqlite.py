@@ -136,6 +136,9 @@ class DbosEngine:
     async def find(self, id: str) -> Run:
         return DbosRun(handle=await DBOS.retrieve_workflow_async(id))
 
+    def row_committer(self) -> None:
+        return None  # its environment has no apsw
+
     def facts(self) -> dict[str, str]:
         with self.dbos._sys_db.engine.connect() as connection:  # noqa: SLF001 - synchronous is a connection's own
             pragmas = {name: str(connection.exec_driver_sql(f"pragma {name}").scalar()) for name in _PRAGMAS}

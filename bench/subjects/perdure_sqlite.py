@@ -1,7 +1,8 @@
 """Perdure on SQLite, embedded, as a user would write it: plain decorators, default settings, default durability."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from bench.measures import measure_engine
 from bench.protocol import Run
 from bench.recording import RECORDING, ledger
 from bench.records import Outcome, Request
+from bench.subjects import raw_sqlite
 from perdure import Context, Signal, activity, workflow
 
 
@@ -127,6 +129,10 @@ class PerdureEngine:
 
     async def find(self, id: str) -> Run:
         return PerdureRun(handle=await self.engine.get_run(id))
+
+    def row_committer(self) -> Callable[[int], None]:
+        connection = raw_sqlite.opened(self.database.with_name("raw.db"))
+        return functools.partial(raw_sqlite.commit_rows, connection, run_key=0, rows=1)
 
     def facts(self) -> dict[str, str]:
         # The store reads `synchronous` back on its own connection when it opens and refuses less than FULL.

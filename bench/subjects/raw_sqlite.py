@@ -1,4 +1,4 @@
-"""What SQLite itself does on this machine: rows a second by rows per transaction, and the time of one commit.
+"""What SQLite itself does on this machine: rows a second by rows per transaction; W4 times single commits.
 
 The same driver and durability as Perdure's store (apsw, WAL, synchronous=FULL) and nothing else: no workflow, no
 encoding, no thread. A row has the shape of a history row and the 295 bytes of an ordinary event.
@@ -11,7 +11,6 @@ from typing import Final
 import apsw
 
 from bench.conditions import cpu_seconds
-from bench.flows import latencies
 from bench.records import Figure, Outcome, Request
 
 _EVENT: Final = b'{"activity":"' + b"x" * 280 + b'"}'
@@ -21,9 +20,8 @@ ROWS_PER_TRANSACTION: Final = (1, 10, 100, 1000)
 
 
 def measure(request: Request) -> Outcome:
-    connection = _opened(request.database)
-    measures = {"W2": rows_per_second, "W4": commit_latency}
-    figures = measures[request.workload](connection, request.size)
+    connection = opened(request.database)
+    figures = [_rate(connection, rows, run_key) for run_key, rows in enumerate(ROWS_PER_TRANSACTION, start=1)]
     facts = {
         "SQLite": apsw.sqlite_lib_version(),
         "journal_mode": str(connection.pragma("journal_mode")),
@@ -33,36 +31,20 @@ def measure(request: Request) -> Outcome:
     return Outcome(figures=figures, facts=facts)
 
 
-def rows_per_second(connection: apsw.Connection, size: dict[str, int]) -> list[Figure]:
-    """W2's measure: its size does not matter here, each rate is taken over the same time."""
-    del size
-    return [_rate(connection, rows, run_key) for run_key, rows in enumerate(ROWS_PER_TRANSACTION, start=1)]
-
-
-def commit_latency(connection: apsw.Connection, size: dict[str, int]) -> list[Figure]:
-    """W4's measure: one row, one commit, one at a time."""
-    seconds: list[float] = []
-    cpu = cpu_seconds()
-    for sequence in range(size["runs"]):
-        begun = time.perf_counter()
-        _commit(connection, run_key=0, first=sequence, rows=1)
-        seconds.append(time.perf_counter() - begun)
-    return latencies(seconds, cpu_seconds() - cpu)
-
-
 def _rate(connection: apsw.Connection, rows: int, run_key: int) -> Figure:
     written = 0
     cpu = cpu_seconds()
     begun = time.perf_counter()
     while (seconds := time.perf_counter() - begun) < _SECONDS:
-        _commit(connection, run_key=run_key, first=written, rows=rows)
+        commit_rows(connection, written, run_key=run_key, rows=rows)
         written += rows
     per_row = (cpu_seconds() - cpu) / written * 1e6
     metric = f"rows, {rows} per transaction"
     return Figure(metric=metric, value=written / seconds, unit="rows/s", cpu_microseconds_per_unit=per_row)
 
 
-def _commit(connection: apsw.Connection, *, run_key: int, first: int, rows: int) -> None:
+def commit_rows(connection: apsw.Connection, first: int, *, run_key: int, rows: int) -> None:
+    """Commit rows with sequence numbers from `first` on in one transaction."""
     connection.execute("begin immediate")
     connection.executemany(
         _INSERT, [(run_key, sequence, "activity_completed", 1, 0, _EVENT) for sequence in range(first, first + rows)]
@@ -70,7 +52,8 @@ def _commit(connection: apsw.Connection, *, run_key: int, first: int, rows: int)
     connection.execute("commit")
 
 
-def _opened(database: Path) -> apsw.Connection:
+def opened(database: Path) -> apsw.Connection:
+    """Open a database as durable as Perdure's store, with a table of rows of a history's size."""
     connection = apsw.Connection(str(database))
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
