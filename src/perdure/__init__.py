@@ -11,7 +11,8 @@ from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.bulk import Bulk, BulkFailure, BulkReport
 from perdure.client.handle import Run
-from perdure.client.schedules import ScheduleDescription, ScheduleHandle, ScheduleHistory, Schedules
+from perdure.client.schedule_reports import ScheduleDescription, ScheduledRun, ScheduleHistory
+from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
 from perdure.client.starting import IdPolicy
 from perdure.client.sync import SyncRun
 from perdure.client.sync_bulk import SyncBulk
@@ -108,11 +109,13 @@ __all__ = [
     "RunStatus",
     "RunSummary",
     "RunTerminatedError",
+    "ScheduleChanges",
     "ScheduleDescription",
     "ScheduleExistsError",
     "ScheduleHandle",
     "ScheduleHistory",
     "ScheduleNotFoundError",
+    "ScheduledRun",
     "Schedules",
     "Settings",
     "Signal",

@@ -11,13 +11,29 @@ import msgspec
 
 from perdure.errors import InvalidArgumentError
 
-__all__ = ["MAXIMUM_PAYLOAD_BYTES", "MAXIMUM_PAYLOAD_DEPTH", "Settings"]
+__all__ = [
+    "MAXIMUM_BACKFILLS",
+    "MAXIMUM_PAYLOAD_BYTES",
+    "MAXIMUM_PAYLOAD_DEPTH",
+    "MAXIMUM_WAITING_STARTS",
+    "REMEMBERED_TIMES",
+    "Settings",
+]
 
 MAXIMUM_PAYLOAD_BYTES: Final = 2 * 2**20
 """Size of the largest argument list, result, message or other value that can be recorded, as JSON."""
 
 MAXIMUM_PAYLOAD_DEPTH: Final = 64
 """How deeply values may be nested."""
+
+MAXIMUM_WAITING_STARTS: Final = 1_000
+"""So many starts may wait at once in the buffer of a schedule, to be triggered there, or under a singleton's key."""
+
+MAXIMUM_BACKFILLS: Final = 100
+"""So many backfills of a schedule may be unfinished at once."""
+
+REMEMBERED_TIMES: Final = 50
+"""So many of its latest starts, and of its latest skipped times, a schedule remembers."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import pytest
 
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.timekeeping.decisions import Decision, decide, jitter_of
+from perdure.timekeeping.decisions import Decision, decide, jitter_of, revised
 from perdure.timekeeping.schedules import Overlap, Pause, Plan, Reason, Schedule, run_id_of
 from perdure.timekeeping.specs import Every
 
@@ -100,6 +100,41 @@ def test_the_times_of_a_pause_are_skipped_when_it_ends() -> None:
     ended = msgspec.structs.replace(held.schedule, pauses=(Pause(at(1), at(3)),))
     decision = look(ended, 4)
     assert (started(decision), skipped(decision)) == ([at(4)], [(Reason.PAUSED, 2)])
+
+
+def test_times_that_an_update_takes_away_before_they_were_acted_on_are_skipped_with_that_reason() -> None:
+    given = schedule(overlap=Overlap.ALLOW_ALL)
+    slower = msgspec.structs.replace(given.plan, when=Every(timedelta(minutes=10)))
+    decision = look(revised(given, slower, now=at(3.5)), 4)
+    assert (started(decision), skipped(decision)) == ([], [(Reason.REPLANNED, 3)])
+    ended = msgspec.structs.replace(given.plan, end_at=at(1))
+    decision = look(revised(given, ended, now=at(3.5)), 4)
+    assert (started(decision), skipped(decision), decision.due_at) == ([at(1)], [(Reason.REPLANNED, 2)], None)
+
+
+def test_an_update_that_changes_no_times_leaves_those_that_are_due() -> None:
+    given = schedule(overlap=Overlap.SKIP)
+    changed = msgspec.structs.replace(given.plan, overlap=Overlap.ALLOW_ALL, end_at=at(100))
+    decision = look(revised(given, changed, now=at(2)), 2)
+    assert (started(decision), skipped(decision)) == ([at(1), at(2)], [])
+
+
+@pytest.mark.parametrize("bound", [{"limit": 1}, {"end_at": at(1)}], ids=str)
+def test_a_schedule_that_had_ended_goes_on_with_later_times_when_its_bound_is_lifted(bound: dict[str, Any]) -> None:
+    ended = look(schedule(overlap=Overlap.ALLOW_ALL, **bound), 5).schedule
+    unbounded = msgspec.structs.replace(ended.plan, limit=None, end_at=None)
+    decision = look(revised(ended, unbounded, now=at(7.5)), 9)
+    assert (started(decision), skipped(decision)) == ([at(8), at(9)], [])
+
+
+def test_one_look_accounts_for_a_bounded_number_of_outdated_times() -> None:
+    given = schedule()
+    never = msgspec.structs.replace(given.plan, when=Every(timedelta(days=10_000)))
+    decision = look(revised(given, never, now=at(1_000)), 1_000)
+    assert (skipped(decision), decision.due_at) == ([(Reason.REPLANNED, 200)], at(1_000))
+    while decision.schedule.outdated:
+        decision = look(decision.schedule, 1_000)
+    assert skipped(decision) == [(Reason.REPLANNED, 1_000)]
 
 
 def test_one_look_deals_with_a_bounded_number_of_times_and_the_rest_is_due_at_once() -> None:

@@ -135,7 +135,7 @@ async def settle_at_once(processes: list[Process], key: AgendaKey) -> None:
     """Let all processes settle the schedule from what they know now; a crash may befall each of them."""
     entry = await processes[0].store.find_agenda(key)
     assert entry is not None
-    settling = (settle_schedule(process, entry, version_of=lambda _workflow: None) for process in processes)
+    settling = (settle_schedule(process, entry, newest=lambda _workflow: None) for process in processes)
     answers = await asyncio.gather(*settling, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, StoreUnavailableError):

@@ -8,7 +8,9 @@ import pytest
 
 from perdure import Context, Engine, Every, Overlap, workflow
 from perdure.client.schedules import ScheduleHandle
-from perdure.errors import ScheduleExistsError, ScheduleNotFoundError
+from perdure.configuration import MAXIMUM_BACKFILLS, MAXIMUM_WAITING_STARTS
+from perdure.errors import InvalidArgumentError, ScheduleExistsError, ScheduleNotFoundError, UsageError
+from perdure.kernel.events import RunCreated
 from tests.timekeeping.virtual import Stage, at
 
 MINUTE = timedelta(minutes=1)
@@ -160,6 +162,83 @@ def test_jitter_moves_the_start_and_not_the_nominal_time() -> None:
         assert all(0 <= one < 31_000_000 for one in late)
 
     assert play(part).run_ids() == names(1, 2, 3, 4, 5, 6)
+
+
+def test_a_description_tells_what_became_of_the_latest_runs() -> None:
+    async def part(engine: Engine) -> None:
+        schedule = await engine.schedules.create(
+            "s", scheduled_sleep, 80, when=EVERY_MINUTE, overlap=Overlap.TERMINATE_OTHER
+        )
+        await asyncio.sleep(130)
+        runs = (await schedule.describe()).runs
+        assert [(run.id, run.nominal_at, run.status) for run in runs] == [
+            (names(1)[0], at(60), "terminated"),
+            (names(2)[0], at(120), "running"),
+        ]
+
+    play(part)
+
+
+def test_bounds_can_be_lifted_and_catching_up_made_unlimited() -> None:
+    async def part(engine: Engine) -> None:
+        schedule = await engine.schedules.create("s", scheduled_sleep, 1, when=EVERY_MINUTE, limit=1, end_at=at(500))
+        await asyncio.sleep(150)
+        await schedule.update(limit=None, end_at=None, catch_up=None)
+        plan = (await schedule.describe()).plan
+        assert (plan.limit, plan.end_at, plan.catch_up_microseconds) == (None, None, None)
+        await asyncio.sleep(60)
+        assert await reasons(schedule) == []
+
+    assert play(part).run_ids() == names(1, 3)
+
+
+def test_an_update_of_what_a_schedule_has_not_is_refused() -> None:
+    async def part(engine: Engine) -> None:
+        schedule = await engine.schedules.create("s", scheduled_sleep, 1, when=EVERY_MINUTE)
+        with pytest.raises(InvalidArgumentError, match="tz cannot be changed"):
+            await schedule.update(tz="UTC")  # type: ignore[call-arg]  # the mistake
+        with pytest.raises(InvalidArgumentError, match="when is None"):
+            await schedule.update(when=None)  # type: ignore[arg-type]  # the mistake
+
+    play(part)
+
+
+def test_triggers_and_backfills_that_nobody_takes_are_refused_beyond_their_limit() -> None:
+    stage = Stage()
+
+    async def client(stage: Stage) -> None:
+        async with stage.engine(works=False) as engine:
+            schedule = await engine.schedules.create("s", scheduled_sleep, 1, when=EVERY_MINUTE)
+            for _ in range(MAXIMUM_BACKFILLS):
+                await schedule.backfill(at(0), at(60))
+            with pytest.raises(UsageError, match="100 backfills of the schedule 's' wait already"):
+                await schedule.backfill(at(0), at(60))
+            for _ in range(MAXIMUM_WAITING_STARTS):
+                await schedule.trigger()
+            with pytest.raises(UsageError, match="1000 triggers of the schedule 's' wait already"):
+                await schedule.trigger()
+
+    stage.play(client)
+
+
+def test_a_run_gets_the_stages_of_the_version_that_it_gets() -> None:
+    @workflow(name="staged", stages=("old",))
+    async def first(_ctx: Context) -> None:
+        """Do nothing."""
+
+    async def part(engine: Engine) -> None:
+        await engine.schedules.create("s", first, when=EVERY_MINUTE)
+
+        @workflow(name="staged", version="2", stages=("new", "newer"))
+        async def second(_ctx: Context) -> None:
+            """Do nothing."""
+
+        await asyncio.sleep(70)
+        created, *_ = [recorded.event async for recorded in (await engine.get_run(names(1)[0])).history()]
+        assert isinstance(created, RunCreated)
+        assert (created.definition_version, created.stages) == (second.version, second.stages)
+
+    play(part)
 
 
 def test_an_update_holds_from_now_on_and_a_deleted_schedule_does_nothing() -> None:

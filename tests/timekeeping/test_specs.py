@@ -142,6 +142,8 @@ def after(when: When, moment: datetime) -> Timestamp:
         ("0 0 * * friL", datetime(2026, 11, 27, tzinfo=UTC)),
         ("0 0 * * 5#5", datetime(2027, 1, 29, tzinfo=UTC)),
         ("0 0 * * sat-sun", datetime(2026, 11, 28, tzinfo=UTC)),
+        ("0 0 * * sun-sun", datetime(2026, 11, 29, tzinfo=UTC)),
+        ("0 0 * * 0-1", datetime(2026, 11, 29, tzinfo=UTC)),
         ("5/20 * ? * *", datetime(2026, 11, 25, 12, 5, tzinfo=UTC)),
         ("0 0 29 2 1", datetime(2026, 11, 30, 0, 0, tzinfo=UTC)),
         ("0 0 29 2 */1", datetime(2028, 2, 29, tzinfo=UTC)),
@@ -190,3 +192,17 @@ def test_intervals_are_counted_from_the_epoch_with_their_offset() -> None:
 def test_what_means_no_time_is_refused_where_it_is_written(make: Callable[[], When]) -> None:
     with pytest.raises(InvalidArgumentError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("expression", "pointing"),
+    [
+        ("60 * * * *", "^^"),
+        ("0 3  x-y * *", "     ^^^"),
+        ("* * * * * mon,foo", "          ^^^^^^^"),
+    ],
+)
+def test_an_unreadable_cron_expression_is_pointed_at_where_it_is_wrong(expression: str, pointing: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        Cron(expression)
+    assert str(caught.value).splitlines()[1:] == [f"  {expression}", f"  {pointing}"]

@@ -155,10 +155,9 @@ class Registry:
         """All workflows with their versions."""
         return self._workflow_versions
 
-    def version_of(self, workflow: str) -> str | None:
-        """Return the newest version of a workflow, None if there is no code for it."""
-        newest = self._newest.get(workflow)
-        return None if newest is None else newest.version
+    def find_newest(self, name: str) -> "Workflow[*tuple[Any, ...], Any] | None":
+        """Return the newest version of the workflow of this name, None if there is no code for it."""
+        return self._newest.get(name)
 
 
 default_registry = Registry()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Final, TypedDict, TypeVar, TypeVarTuple, Unpack
 
 import msgspec
 
@@ -16,12 +16,20 @@ from perdure.authoring.arguments import (
 )
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway
+from perdure.client.schedule_reports import (
+    NEXT_TIMES,
+    ScheduleDescription,
+    ScheduleHistory,
+    described,
+    with_outcomes,
+)
 from perdure.client.starting import require_id
-from perdure.errors import InvalidArgumentError, ScheduleExistsError, ScheduleNotFoundError
+from perdure.configuration import MAXIMUM_BACKFILLS, MAXIMUM_WAITING_STARTS
+from perdure.errors import InvalidArgumentError, ScheduleExistsError, ScheduleNotFoundError, UsageError
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import Timestamp, timestamp_to_datetime
+from perdure.kernel.time import Timestamp
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.timekeeping.decisions import due_at_of, next_times
+from perdure.timekeeping.decisions import due_at_of, revised
 from perdure.timekeeping.schedules import (
     SCHEDULE_KIND,
     Backfill,
@@ -31,52 +39,21 @@ from perdure.timekeeping.schedules import (
     Pending,
     Plan,
     Schedule,
-    Skip,
-    Start,
     decode_schedule,
     encode_schedule,
     run_id_of,
 )
 from perdure.timekeeping.specs import Calendar, Cron, Every, When
 
-__all__ = ["DAY", "NEXT_TIMES", "ScheduleDescription", "ScheduleHandle", "ScheduleHistory", "Schedules"]
+__all__ = ["DAY", "ScheduleChanges", "ScheduleHandle", "ScheduleOptions", "Schedules"]
 
 Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 DAY: Final = timedelta(days=1)
-NEXT_TIMES: Final = 5
 _PAGE: Final = 100
 _LONGEST_ID_CHARACTERS: Final = 400
 """Shorter than a run's: the nominal time is added."""
-
-
-class ScheduleDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule as it stands now.
-
-    `next_times`: the next nominal times, if it is not paused until then; empty: there are none. `waiting`: how many
-    starts wait for an open run to end. `started` and `skipped` count since its creation. `starts` and `skips` are the
-    latest, oldest first.
-    """
-
-    id: str
-    plan: Plan
-    created_at: datetime
-    is_paused: bool
-    note: str
-    next_times: tuple[datetime, ...]
-    waiting: int
-    started: int
-    skipped: int
-    starts: tuple[Start, ...]
-    skips: tuple[Skip, ...]
-
-
-class ScheduleHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a schedule did last: 50 starts, and 50 skipped times, or unbroken rows of them, with their reason."""
-
-    starts: tuple[Start, ...]
-    skips: tuple[Skip, ...]
 
 
 class Schedules:
@@ -133,8 +110,8 @@ class Schedules:
             overlap=require_choice(overlap, Overlap, "overlap"),
             catch_up_microseconds=_catch_up(catch_up),
             jitter_microseconds=require_duration(jitter, "jitter", may_be_zero=True),
-            start_at=None if start_at is None else require_moment(start_at, "start_at"),
-            end_at=None if end_at is None else require_moment(end_at, "end_at"),
+            start_at=_moment(start_at, "start_at"),
+            end_at=_moment(end_at, "end_at"),
             limit=require_count(limit, "limit"),
         )
         pauses = (Pause(now),) if paused else ()
@@ -200,13 +177,40 @@ class Schedules:
 
     async def describe(self, id: str, *, times: int = NEXT_TIMES) -> ScheduleDescription:
         """Return a schedule as it stands. Raises ScheduleNotFoundError."""
-        return described(await self.entry(id), now=self._gateway().clock.now(), times=times)
+        gateway = self._gateway()
+        return described(await self.entry(id), now=gateway.clock.now(), times=times)
+
+    async def describe_with_outcomes(self, id: str, *, times: int) -> ScheduleDescription:
+        """Return a schedule as it stands, with its latest runs. Raises ScheduleNotFoundError."""
+        return await with_outcomes(
+            await self.describe(id, times=times), self._gateway().store, namespace=self._namespace
+        )
 
     def _key(self, id: str) -> AgendaKey:
         if len(require_id(id)) > _LONGEST_ID_CHARACTERS:
             message = f"the id of the schedule has {len(id)} characters; at most {_LONGEST_ID_CHARACTERS} are allowed"
             raise InvalidArgumentError(message)
         return AgendaKey(kind=SCHEDULE_KIND, namespace=self._namespace, id=id)
+
+
+class ScheduleOptions(TypedDict, total=False):
+    """What a new schedule may be told and an old one again; see `Schedules.create`."""
+
+    overlap: Overlap | str
+    catch_up: timedelta | None
+    jitter: timedelta
+    end_at: datetime | None
+    limit: int | None
+    note: str
+
+
+class ScheduleChanges(ScheduleOptions, total=False):
+    """What `ScheduleHandle.update` may change; see `Schedules.create`. What is not given stays as it is.
+
+    None lifts a bound: `catch_up`, `end_at`, `limit`. A schedule that had come to its end goes on from now.
+    """
+
+    when: When
 
 
 class ScheduleHandle:
@@ -223,12 +227,12 @@ class ScheduleHandle:
         return self._id
 
     async def describe(self, *, times: int = NEXT_TIMES) -> ScheduleDescription:
-        """Return how it stands, with so many of its next nominal times."""
-        return await self._schedules.describe(self._id, times=times)
+        """Return how it stands, with so many of its next nominal times, and what has become of its latest runs."""
+        return await self._schedules.describe_with_outcomes(self._id, times=times)
 
     async def history(self) -> ScheduleHistory:
         """Return what it did last: which runs it started, and why it skipped times."""
-        description = await self.describe(times=0)
+        description = await self._schedules.describe(self._id, times=0)
         return ScheduleHistory(starts=description.starts, skips=description.skips)
 
     async def pause(self, note: str = "") -> None:
@@ -254,10 +258,14 @@ class ScheduleHandle:
         await self._schedules.change(self._id, resume)
 
     async def trigger(self, *, overlap: Overlap | str | None = None) -> str:
-        """Start a run now, also while paused, if the overlap policy (the schedule's) allows it; return its id."""
+        """Start a run now, also while paused, if the overlap policy (the schedule's) allows it; return its id.
+
+        Raises UsageError when 1,000 triggers wait already for a process that works.
+        """
         policy = None if overlap is None else require_choice(overlap, Overlap, "overlap")
 
         def trigger(schedule: Schedule, now: Timestamp) -> Schedule:
+            _require_room(schedule.requests, MAXIMUM_WAITING_STARTS, f"triggers of the schedule {self._id!r}")
             number = schedule.triggered + 1
             run_id = f"{run_id_of(self._id, now)}!{number}"
             pending = Pending(now, run_id, Cause.TRIGGER, policy or schedule.plan.overlap)
@@ -270,6 +278,8 @@ class ScheduleHandle:
         """Start the runs of the nominal times from `start` to `end`, both inclusive, that have none yet.
 
         `overlap` is this backfill's own policy; one run after the other unless told otherwise.
+
+        Raises UsageError when 100 backfills are unfinished already.
         """
         after, until = Timestamp(require_moment(start, "start") - 1), require_moment(end, "end")
         if until <= after:
@@ -278,67 +288,28 @@ class ScheduleHandle:
         backfill = Backfill(after, until, require_choice(overlap, Overlap, "overlap"))
 
         def add(schedule: Schedule, _now: Timestamp) -> Schedule:
+            _require_room(schedule.backfills, MAXIMUM_BACKFILLS, f"backfills of the schedule {self._id!r}")
             return msgspec.structs.replace(schedule, backfills=(*schedule.backfills, backfill))
 
         await self._schedules.change(self._id, add)
 
-    async def update(
-        self,
-        *,
-        when: When | None = None,
-        overlap: Overlap | str | None = None,
-        catch_up: timedelta | None = None,
-        jitter: timedelta | None = None,
-        end_at: datetime | None = None,
-        limit: int | None = None,
-        note: str | None = None,
-    ) -> None:
-        """Change what is given, for the nominal times from now on; see `Schedules.create`."""
-        changes: dict[str, object] = {}
-        if when is not None:
-            changes["when"] = _require_when(when)
-        if overlap is not None:
-            changes["overlap"] = require_choice(overlap, Overlap, "overlap")
-        if catch_up is not None:
-            changes["catch_up_microseconds"] = _catch_up(catch_up)
-        if jitter is not None:
-            changes["jitter_microseconds"] = require_duration(jitter, "jitter", may_be_zero=True)
-        if end_at is not None:
-            changes["end_at"] = require_moment(end_at, "end_at")
-        if limit is not None:
-            changes["limit"] = require_count(limit, "limit")
-        text = None if note is None else require_text(note, "note")
+    async def update(self, **changes: Unpack["ScheduleChanges"]) -> None:
+        """Change what is given, for the nominal times from now on; see `ScheduleChanges`.
+
+        Times that were due and are no nominal times any more are recorded as skipped (`replanned`).
+        """
+        fields = _plan_fields(changes)
+        note = require_text(changes["note"], "note") if "note" in changes else None
 
         def update(schedule: Schedule, now: Timestamp) -> Schedule:
-            plan = msgspec.structs.replace(schedule.plan, **changes)
-            cursor = max(schedule.cursor, now) if when is not None else schedule.cursor
-            return msgspec.structs.replace(
-                schedule, plan=plan, cursor=cursor, note=schedule.note if text is None else text
-            )
+            changed = revised(schedule, msgspec.structs.replace(schedule.plan, **fields), now=now)
+            return changed if note is None else msgspec.structs.replace(changed, note=note)
 
         await self._schedules.change(self._id, update)
 
     async def delete(self) -> None:
         """Delete it. Its runs go on; starts that waited for them do not come."""
         await self._schedules.delete(self._id)
-
-
-def described(entry: AgendaEntry, *, now: Timestamp, times: int = NEXT_TIMES) -> ScheduleDescription:
-    """Return the schedule of an entry."""
-    schedule = decode_schedule(entry.data)
-    return ScheduleDescription(
-        id=entry.key.id,
-        plan=schedule.plan,
-        created_at=timestamp_to_datetime(schedule.created_at),
-        is_paused=schedule.is_paused,
-        note=schedule.note,
-        next_times=tuple(map(timestamp_to_datetime, next_times(schedule, now=now, count=times))),
-        waiting=len(schedule.buffer),
-        started=schedule.started,
-        skipped=schedule.skipped,
-        starts=schedule.starts,
-        skips=schedule.skips,
-    )
 
 
 def _require_when(when: object) -> When:
@@ -350,3 +321,35 @@ def _require_when(when: object) -> When:
 
 def _catch_up(value: timedelta | None) -> int | None:
     return None if value is None else require_duration(value, "catch_up", may_be_zero=True)
+
+
+def _plan_fields(changes: ScheduleChanges) -> dict[str, object]:
+    """Return what of a plan changes. Raises InvalidArgumentError."""
+    known = ScheduleChanges.__annotations__
+    if unknown := sorted(changes.keys() - known.keys()):
+        message = f"update: {', '.join(unknown)} cannot be changed; what can be is {', '.join(known)}"
+        raise InvalidArgumentError(message)
+    fields: dict[str, object] = {}
+    if "when" in changes:
+        fields["when"] = _require_when(changes["when"])
+    if "overlap" in changes:
+        fields["overlap"] = require_choice(changes["overlap"], Overlap, "overlap")
+    if "catch_up" in changes:
+        fields["catch_up_microseconds"] = _catch_up(changes["catch_up"])
+    if "jitter" in changes:
+        fields["jitter_microseconds"] = require_duration(changes["jitter"], "jitter", may_be_zero=True)
+    if "end_at" in changes:
+        fields["end_at"] = _moment(changes["end_at"], "end_at")
+    if "limit" in changes:
+        fields["limit"] = require_count(changes["limit"], "limit")
+    return fields
+
+
+def _moment(value: datetime | None, subject: str) -> Timestamp | None:
+    return None if value is None else require_moment(value, subject)
+
+
+def _require_room(waiting: tuple[object, ...], maximum: int, what: str) -> None:
+    if len(waiting) >= maximum:
+        message = f"{len(waiting)} {what} wait already, as many as may: is there a process that works on this database?"
+        raise UsageError(message)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
 from perdure.authoring.workflow import Workflow
-from perdure.client.schedules import DAY, NEXT_TIMES, ScheduleDescription, ScheduleHandle, ScheduleHistory, Schedules
+from perdure.client.schedule_reports import NEXT_TIMES, ScheduleDescription, ScheduleHistory
+from perdure.client.schedules import DAY, ScheduleChanges, ScheduleHandle, Schedules
 from perdure.kernel.priority import Priority
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import When
@@ -115,29 +116,9 @@ class SyncScheduleHandle:
         """Start the runs of a period's nominal times that have none yet."""
         self._loop.call(self._handle.backfill(start, end, overlap=overlap))
 
-    def update(
-        self,
-        *,
-        when: When | None = None,
-        overlap: Overlap | str | None = None,
-        catch_up: timedelta | None = None,
-        jitter: timedelta | None = None,
-        end_at: datetime | None = None,
-        limit: int | None = None,
-        note: str | None = None,
-    ) -> None:
-        """Change what is given, for the nominal times from now on."""
-        self._loop.call(
-            self._handle.update(
-                when=when,
-                overlap=overlap,
-                catch_up=catch_up,
-                jitter=jitter,
-                end_at=end_at,
-                limit=limit,
-                note=note,
-            )
-        )
+    def update(self, **changes: Unpack[ScheduleChanges]) -> None:
+        """Change what is given, for the nominal times from now on; see `ScheduleHandle.update`."""
+        self._loop.call(self._handle.update(**changes))
 
     def delete(self) -> None:
         """Delete it."""

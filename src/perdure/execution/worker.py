@@ -112,7 +112,7 @@ class Worker:
         self.mail = Mail(self)
         self.endings = Endings(self.loop)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
-        self.keeper = Keeper(self, {SCHEDULE_KIND: partial(settle_schedule, version_of=registry.version_of)})
+        self.keeper = Keeper(self, {SCHEDULE_KIND: partial(settle_schedule, newest=registry.find_newest)})
         self.agenda_changed = self.keeper.wake
         self._blocking = BlockingWatch(
             self.loop, seconds=settings.blocking_seconds, is_busy=lambda: self.dispatcher.running > 0

@@ -11,8 +11,9 @@ a second one.
 """
 
 import re
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from perdure.errors import InvalidArgumentError
 from perdure.timekeeping.patterns import DayRule, LocalPattern
 
 __all__ = ["parse_cron"]
+
+T = TypeVar("T")
 
 _MACROS: Final = {
     "@yearly": "0 0 1 1 *",
@@ -60,7 +63,9 @@ _MOST_WEEKS: Final = 5
 
 
 class _MisfitError(Exception):
-    pass
+    """What cannot be read, and where in the expression its field stands."""
+
+    place: range = range(0)
 
 
 @lru_cache(maxsize=256)
@@ -77,34 +82,49 @@ def parse_cron(expression: str, zone: str) -> LocalPattern:
         return _pattern(_MACROS.get(expression.strip().lower(), expression), zone)
     except _MisfitError as misfit:
         message = f"the cron expression {expression!r:.80} cannot be read: {misfit}"
+        if misfit.place and expression.isprintable() and len(expression) <= _LONGEST_SHOWN:
+            message += f"\n  {expression}\n  {' ' * misfit.place.start}{'^' * len(misfit.place)}"
         raise InvalidArgumentError(message) from None
 
 
+_LONGEST_SHOWN: Final = 80
+
+
 def _pattern(expression: str, zone: str) -> LocalPattern:
-    fields = expression.lower().split()
+    fields = [(found[0], range(*found.span())) for found in re.finditer(r"\S+", expression.lower())]
     if len(fields) == _FIELDS_WITH_SECONDS - 1:
-        fields = ["0", *fields]
+        fields = [("0", range(0)), *fields]
     if len(fields) != _FIELDS_WITH_SECONDS:
         raise _MisfitError(
             f"it has {len(fields)} fields; write minute hour day month weekday, or these after the second, or one of "
             f"{', '.join(_MACROS)}"
         )
     seconds, minutes, hours, days, months, weekdays = fields
-    plain, nth = _weekdays(weekdays)
+    plain, nth = _read(_weekdays, weekdays)
     rule = DayRule(
-        months=_values(_MONTH, months),
-        days=_days(days),
+        months=_read(partial(_values, _MONTH), months),
+        days=_read(_days, days),
         weekdays=plain,
         nth_weekdays=nth,
-        either=not days.startswith(("*", "?")) and not weekdays.startswith(("*", "?")),
+        either=not days[0].startswith(("*", "?")) and not weekdays[0].startswith(("*", "?")),
     )
     times = sorted(
         hour * 3600 + minute * 60 + second
-        for hour in _values(_HOUR, hours)
-        for minute in _values(_MINUTE, minutes)
-        for second in _values(_SECOND, seconds)
+        for hour in _read(partial(_values, _HOUR), hours)
+        for minute in _read(partial(_values, _MINUTE), minutes)
+        for second in _read(partial(_values, _SECOND), seconds)
     )
-    return LocalPattern(rule=rule, times=tuple(times), zone=zone, each=hours.startswith("*"))
+    return LocalPattern(rule=rule, times=tuple(times), zone=zone, each=hours[0].startswith("*"))
+
+
+def _read(reader: Callable[[str], T], field: tuple[str, range]) -> T:
+    """Read a field. Raises _MisfitError that knows its place."""
+    text, place = field
+    try:
+        return reader(text)
+    except _MisfitError as misfit:
+        misfit.place = place
+        raise
 
 
 def _values(field: _Field, text: str) -> frozenset[int]:
@@ -121,7 +141,7 @@ def _range(field: _Field, part: str) -> range:
     first, dash, last = bounds.partition("-")
     low = field.number(first)
     high = field.number(last) if dash else field.high if slash else low
-    if dash and field is _WEEKDAY and high == 0:
+    if dash and field is _WEEKDAY and high == 0 < low:
         high = 7
     if low > high:
         raise _MisfitError(f"the range {bounds!r} of the {field.name} goes backwards")

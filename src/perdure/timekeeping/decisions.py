@@ -1,21 +1,36 @@
 """What follows when a schedule is looked at: a pure function of the schedule, the time, and its runs.
 
-Order of one look: runs that have ended are forgotten; what waited for them starts; triggers; backfills; then the
-nominal times that are due, in their order, each of which gives a start, a place in the buffer or a skip with its
-reason. A look deals with a bounded number of times; the rest is due at once.
+Order of one look: runs that have ended are forgotten; what waited for them starts; triggers; backfills; times that an
+update took away; then the nominal times that are due, in their order, each of which gives a start, a place in the
+buffer or a skip with its reason. A look deals with a bounded number of times; the rest is due at once.
 """
 
 import hashlib
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import msgspec
 
 from perdure.kernel.time import Timestamp
-from perdure.timekeeping.schedules import Backfill, Cause, Overlap, Pending, Reason, Schedule, Start, run_id_of
-from perdure.timekeeping.specs import next_after
+from perdure.timekeeping.schedules import (
+    Backfill,
+    Cause,
+    Outdated,
+    Overlap,
+    Pending,
+    Plan,
+    Reason,
+    Schedule,
+    Start,
+    run_id_of,
+)
+from perdure.timekeeping.specs import When, next_after
 
-__all__ = ["Decision", "decide", "due_at_of", "jitter_of", "next_times"]
+__all__ = ["Decision", "decide", "due_at_of", "jitter_of", "next_times", "revised"]
+
+Span = TypeVar("Span", Backfill, Outdated)
 
 _TIMES_AT_ONCE: Final = 200
 
@@ -55,6 +70,7 @@ def decide(
     look.empty_buffer()
     look.take_requests()
     look.make_up_backfills()
+    look.account_for_outdated_times()
     look.take_due_times()
     return look.decision()
 
@@ -75,6 +91,25 @@ def next_times(schedule: Schedule, *, now: Timestamp, count: int) -> list[Timest
         times.append(nominal_at)
         following = msgspec.structs.replace(following, cursor=nominal_at)
     return times
+
+
+def revised(schedule: Schedule, plan: Plan, *, now: Timestamp) -> Schedule:
+    """Return the schedule with another plan for the nominal times from now on.
+
+    Times that were due by the old plan, and are none by the new one, are kept as outdated, to be recorded as skipped.
+    A schedule that had ended goes on with the times after `now`: those in between were never its own.
+    """
+    if _next_nominal(schedule) is None:
+        return msgspec.structs.replace(schedule, plan=plan, cursor=max(schedule.cursor, now))
+    old = schedule.plan
+    keeps_times = plan.when == old.when
+    until = now if old.end_at is None else min(now, old.end_at)
+    after = max(schedule.cursor, (old.start_at or 1) - 1)
+    if keeps_times:
+        after = max(after, until if plan.end_at is None else plan.end_at)
+    outdated = (*schedule.outdated, Outdated(old.when, Timestamp(after), until)) if after < until else schedule.outdated
+    cursor = schedule.cursor if keeps_times else max(schedule.cursor, now)
+    return msgspec.structs.replace(schedule, plan=plan, cursor=cursor, outdated=outdated)
 
 
 def jitter_of(schedule_id: str, schedule: Schedule, nominal_at: Timestamp) -> int:
@@ -125,22 +160,30 @@ class _Look:
         """Act on the times of backfills, as many as one look may."""
         left: list[Backfill] = []
         for backfill in self._schedule.backfills:
-            rest = self._make_up(backfill)
-            if rest is not None:
-                left.append(rest)
+            left += self._walk(backfill, self._schedule.plan.when, partial(self._make_up, backfill.overlap))
         self._change(backfills=tuple(left))
 
-    def _make_up(self, backfill: Backfill) -> Backfill | None:
-        after = backfill.after
+    def _make_up(self, overlap: Overlap, nominal_at: Timestamp) -> None:
+        self._act(Pending(nominal_at, run_id_of(self._id, nominal_at), Cause.BACKFILL, overlap))
+
+    def account_for_outdated_times(self) -> None:
+        """Record why there is no run for the times that an update took away, as many as one look may."""
+        left: list[Outdated] = []
+        for outdated in self._schedule.outdated:
+            left += self._walk(outdated, outdated.when, lambda nominal_at: self._skip(nominal_at, Reason.REPLANNED))
+        self._change(outdated=tuple(left))
+
+    def _walk(self, span: Span, when: When, act: Callable[[Timestamp], None]) -> list[Span]:
+        """Act on the nominal times of a span; return what is left of it for another look, if anything is."""
+        after = span.after
         while self._left:
-            nominal_at = next_after(self._schedule.plan.when, after)
-            if nominal_at is None or nominal_at > backfill.until:
-                return None
+            nominal_at = next_after(when, after)
+            if nominal_at is None or nominal_at > span.until:
+                return []
             self._left -= 1
             after = nominal_at
-            run_id = run_id_of(self._id, nominal_at)
-            self._act(Pending(nominal_at, run_id, Cause.BACKFILL, backfill.overlap))
-        return msgspec.structs.replace(backfill, after=after)
+            act(nominal_at)
+        return [msgspec.structs.replace(span, after=after)]
 
     def take_due_times(self) -> None:
         """Act on the nominal times that are due."""
@@ -167,7 +210,7 @@ class _Look:
         schedule = self._schedule
         pauses = tuple(pause for pause in schedule.pauses if pause.until is None or pause.until > schedule.cursor)
         self._change(pauses=pauses, open_run_ids=tuple(self._open))
-        is_unfinished = bool(self._schedule.backfills)
+        is_unfinished = bool(self._schedule.backfills or self._schedule.outdated)
         return Decision(
             schedule=self._schedule,
             starts=tuple(self._starts),

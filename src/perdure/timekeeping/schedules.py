@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from perdure.configuration import MAXIMUM_WAITING_STARTS, REMEMBERED_TIMES
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.timekeeping.specs import Calendar, Cron, Every
@@ -16,6 +17,7 @@ __all__ = [
     "SCHEDULE_KIND",
     "Backfill",
     "Cause",
+    "Outdated",
     "Overlap",
     "Pause",
     "Pending",
@@ -30,9 +32,6 @@ __all__ = [
 ]
 
 SCHEDULE_KIND: Final = "schedule"
-
-_MOST_REMEMBERED: Final = 50
-_LONGEST_BUFFER: Final = 1_000
 
 
 class Overlap(StrEnum):
@@ -64,7 +63,8 @@ class Reason(StrEnum):
 
     `overlap`: a run was still open. `buffer_full`: as many were waiting as may. `superseded`: a later time took its
     place in the buffer. `missed`: it was found due later than the catch-up window allows. `paused`: the schedule was.
-    `exists`: a run of its id existed already. `limit`: as many runs had been started as shall be.
+    `exists`: a run of its id existed already. `limit`: as many runs had been started as shall be. `replanned`: it was
+    not acted on yet when `update` gave the schedule other times.
     """
 
     OVERLAP = "overlap"
@@ -74,6 +74,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     EXISTS = "exists"
     LIMIT = "limit"
+    REPLANNED = "replanned"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +116,14 @@ class Backfill(msgspec.Struct, frozen=True):
     overlap: Overlap
 
 
+class Outdated(msgspec.Struct, frozen=True):
+    """Nominal times after `after`, up to `until`, that the schedule had before an update and did not act on."""
+
+    when: Cron | Every | Calendar
+    after: Timestamp
+    until: Timestamp
+
+
 class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
     """A start that waits: for an open run to end, or (a trigger) for the schedule to be looked at."""
 
@@ -145,8 +154,9 @@ class Skip(msgspec.Struct, frozen=True):
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a schedule stands.
 
-    `cursor` is the last nominal time that was dealt with. `open_run_ids`: runs that others must not overlap. `started`
-    and `skipped` count all; `starts` and `skips` are the latest.
+    `cursor` is the last nominal time that was dealt with; what updates took away before it was is `outdated`.
+    `open_run_ids`: runs that others must not overlap. `started` and `skipped` count all; `starts` and `skips` are the
+    latest.
     """
 
     plan: Plan
@@ -158,6 +168,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     requests: tuple[Pending, ...] = ()
     buffer: tuple[Pending, ...] = ()
     backfills: tuple[Backfill, ...] = ()
+    outdated: tuple[Outdated, ...] = ()
     triggered: int = 0
     started: int = 0
     skipped: int = 0
@@ -172,11 +183,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def has_room(self) -> bool:
         """Whether one more start may wait."""
-        return len(self.buffer) < _LONGEST_BUFFER
+        return len(self.buffer) < MAXIMUM_WAITING_STARTS
 
     def with_start(self, start: Start) -> "Schedule":
         """Return it with a start recorded."""
-        starts = (*self.starts, start)[-_MOST_REMEMBERED:]
+        starts = (*self.starts, start)[-REMEMBERED_TIMES:]
         return msgspec.structs.replace(self, started=self.started + 1, starts=starts)
 
     def with_skip(self, nominal_at: Timestamp, reason: Reason) -> "Schedule":
@@ -186,7 +197,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             last = self.skips[-1]
             if last.reason is reason and last.last < nominal_at and not self._started_since(last):
                 skips = (*self.skips[:-1], Skip(last.first, nominal_at, last.count + 1, reason))
-        return msgspec.structs.replace(self, skipped=self.skipped + 1, skips=skips[-_MOST_REMEMBERED:])
+        return msgspec.structs.replace(self, skipped=self.skipped + 1, skips=skips[-REMEMBERED_TIMES:])
 
     def _started_since(self, skip: Skip) -> bool:
         return any(start.nominal_at > skip.last for start in self.starts[-1:])

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, Protocol
+
+import msgspec
 
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
@@ -23,18 +25,34 @@ SCHEDULE_LABEL: Final = "perdure.schedule"
 """The label by which the runs of a schedule are found: its value is the schedule's id."""
 
 
-async def settle_schedule(host: Host, entry: AgendaEntry, *, version_of: Callable[[str], str | None]) -> Outlook | None:
+class Definition(Protocol):
+    """What the keeper needs of a workflow."""
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        ...
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that it declares."""
+        ...
+
+
+async def settle_schedule(
+    host: Host, entry: AgendaEntry, *, newest: Callable[[str], Definition | None]
+) -> Outlook | None:
     """Do what a schedule has due now; None if another has changed it meanwhile.
 
-    `version_of` gives the version that this process has of a workflow, None if it does not have it: then the runs get
-    that which the schedule was made with.
+    `newest` gives the newest version that this process has of a workflow, None if it has none: then the runs get that
+    which the schedule was made with.
     """
     schedule = decode_schedule(entry.data)
     namespace = entry.key.namespace
     open_runs = await _open_runs(host, namespace, schedule)
     decision = await _decide(host, entry.key, schedule, open_runs.keys())
     if decision.schedule != schedule or decision.due_at != entry.due_at or decision.waits != entry.waits:
-        if not await host.store.change_agenda(_change(host, entry, decision, version_of)):
+        if not await host.store.change_agenda(_change(host, entry, decision, newest)):
             return None
         asked = decision.cancelled | decision.terminated
         run_keys = frozenset(run_key for run_id, run_key in open_runs.items() if run_id in asked)
@@ -83,10 +101,12 @@ async def _decide(host: Host, key: AgendaKey, schedule: Schedule, open_run_ids: 
 
 
 def _change(
-    host: Host, entry: AgendaEntry, decision: Decision, version_of: Callable[[str], str | None]
+    host: Host, entry: AgendaEntry, decision: Decision, newest: Callable[[str], Definition | None]
 ) -> AgendaChange:
     plan, key, now = decision.schedule.plan, entry.key, host.clock.now()
-    version = version_of(plan.workflow) or plan.definition_version
+    definition = newest(plan.workflow)
+    if definition is not None:
+        plan = msgspec.structs.replace(plan, definition_version=definition.version, stages=definition.stages)
     asked: list[tuple[str, Message]] = [
         *((run_id, CancelMessage(reason=_REASON, by=key.id)) for run_id in sorted(decision.cancelled)),
         *((run_id, TerminateMessage(reason=_REASON, by=key.id)) for run_id in sorted(decision.terminated)),
@@ -95,7 +115,7 @@ def _change(
         key=key,
         expected=entry.version,
         entry=new_entry(host, key, decision.schedule, due_at=decision.due_at, inputs=entry.inputs),
-        creations=tuple(_creation(host, entry, plan, start, version=version) for start in decision.starts),
+        creations=tuple(_creation(host, entry, plan, start) for start in decision.starts),
         deliveries=tuple(
             Delivery(target=RunRef(namespace=key.namespace, id=run_id), message=message, message_id="", at=now)
             for run_id, message in asked
@@ -106,13 +126,13 @@ def _change(
 _REASON: Final = "the next run of its schedule is due"
 
 
-def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start, *, version: str) -> Creation:
+def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start) -> Creation:
     ref = RunRef(namespace=entry.key.namespace, id=start.run_id)
     labels = {**plan.labels, SCHEDULE_LABEL: entry.key.id}
     limit = plan.execution_timeout_microseconds
     created = RunCreated(
         workflow=plan.workflow,
-        definition_version=version,
+        definition_version=plan.definition_version,
         ref=ref,
         input=entry.inputs[0],
         seed=seed_of(ref),
@@ -127,7 +147,7 @@ def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start, *, versi
         run_key=host.store.new_run_key(),
         ref=ref,
         workflow=plan.workflow,
-        definition_version=version,
+        definition_version=plan.definition_version,
         priority=plan.priority,
         tenant=plan.tenant,
         labels=labels,
