@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+from cyclopts import App
 from cyclopts.argument import Argument
 
 from perdure.cli.application import make_application
@@ -27,9 +28,7 @@ def whole_page() -> str:
 
 
 def _sections() -> Iterator[list[str]]:
-    application = make_application()
-    for name in (name for name in application if not name.startswith("-")):
-        command = application[name]
+    for name, command in _commands(make_application()):
         shown = [argument for argument in command.assemble_argument_collection() if argument.show]
         positional = [argument for argument in shown if not argument.names[0].startswith("--")]
         options = [argument for argument in shown if argument.names[0].startswith("--")]
@@ -38,6 +37,16 @@ def _sections() -> Iterator[list[str]]:
         yield ["| argument | default | meaning |", "|---|---|---|"]
         yield [_row(argument) for argument in (*positional, *options)]
         yield [""]
+
+
+def _commands(application: App, prefix: str = "") -> Iterator[tuple[str, App]]:
+    """Yield every command with its whole name, those of a group in the group's place."""
+    for name in (name for name in application if not name.startswith("-")):
+        command = application[name]
+        if command.default_command is None:
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def _usage(argument: Argument) -> str:

@@ -41,6 +41,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def make_application() -> App:
     """Return the parser of the command line."""
+    from perdure.cli.schedule_application import make_schedule_application
+
     application = App(
         name="perdure",
         help="Durable asynchronous workflows: look at, steer and examine the runs of a database.",
@@ -50,6 +52,7 @@ def make_application() -> App:
     )
     for command in (demo, list_, show, history, signal, update, query, cancel, doctor, lint, replay):
         application.command(command, name=command.__name__.rstrip("_"))
+    application.command(make_schedule_application())
     return application
 
 
@@ -68,7 +71,7 @@ def _run(arguments: list[str]) -> int:
         return exit_code_of(error)
 
 
-_EPILOGUE: Final = "Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such run."
+_EPILOGUE: Final = "Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such run or schedule."
 
 # --- arguments that several commands share ---------------------------------------------------------------------------
 

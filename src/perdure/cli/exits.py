@@ -5,14 +5,14 @@
 | 0 | done |
 | 1 | it failed: the message on standard error says why and what to do |
 | 2 | the command was called wrongly |
-| 3 | there is no such run |
+| 3 | there is no such run, or no such schedule |
 | 130 | interrupted by the keyboard |
 | 141 | whoever read the output stopped reading |
 """
 
 from enum import IntEnum
 
-from perdure.errors import PerdureError, RunNotFoundError, StoreError, UsageError
+from perdure.errors import PerdureError, RunNotFoundError, ScheduleNotFoundError, StoreError, UsageError
 
 __all__ = ["ExitCode", "NoDatabaseError", "exit_code_of"]
 
@@ -35,7 +35,7 @@ class NoDatabaseError(StoreError):
 def exit_code_of(error: PerdureError) -> ExitCode:
     """Return the exit code for an error."""
     match error:
-        case RunNotFoundError():
+        case RunNotFoundError() | ScheduleNotFoundError():
             return ExitCode.NOT_FOUND
         case UsageError():
             return ExitCode.USAGE
