@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +38,9 @@ async def waiting(ctx: Context) -> int:
         {"labels": ["a list"]},
         {"start_at": datetime(2030, 1, 1)},  # noqa: DTZ001 - without a time zone: what is tested
         {"start_at": "tomorrow"},
+        {"start_after": 5},
+        {"start_after": timedelta(-1)},
+        {"start_after": timedelta(1), "start_at": datetime(2030, 1, 1, tzinfo=UTC)},
         {"execution_timeout": timedelta(0)},
         {"execution_timeout": 5},
         {"request_id": A_TEXT},

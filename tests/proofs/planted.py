@@ -419,6 +419,9 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "start.start_at": (
         Defect("client.client", "                start_at=start_at,\n", "                start_at=None,\n"),
     ),
+    "start.start_after": (
+        Defect("client.client", "                start_after=start_after,\n", "                start_after=None,\n"),
+    ),
     "start.execution_timeout": (
         Defect(
             "client.client",

@@ -50,7 +50,7 @@ def make_application() -> App:
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
     )
-    for command in (demo, list_, show, history, signal, update, query, cancel, doctor, lint, replay):
+    for command in (demo, start, list_, show, history, signal, update, query, cancel, doctor, lint, replay):
         application.command(command, name=command.__name__.rstrip("_"))
     application.command(make_schedule_application())
     return application
@@ -111,6 +111,44 @@ def demo(
     from perdure.cli.demo.demonstration import demonstrate
 
     return demonstrate(directory=directory, is_fast=fast, as_json=json)
+
+
+def start(
+    workflow: Annotated[str, Parameter(name="WORKFLOW", help="Name of the workflow.")],
+    arguments: Annotated[
+        tuple[str, ...], Parameter(name="ARGUMENT", help="An argument, in JSON; may be repeated.")
+    ] = (),
+    /,
+    *,
+    app: Annotated[
+        list[str] | None, Parameter(help="A module that defines the workflow; may be repeated.", negative="")
+    ] = None,
+    id: Annotated[str | None, Parameter(help="Id of the run; the run that has it, if there is one.")] = None,
+    at: Annotated[str | None, Parameter(help="Begin not before this date and time in ISO 8601.")] = None,
+    after: Annotated[str | None, Parameter(help="Begin so much later than now, for example 90s or 2h.")] = None,
+    label: Annotated[
+        list[str] | None, Parameter(help="A label of the run, as NAME=VALUE; may be repeated.", negative="")
+    ] = None,
+    tenant: Annotated[str, Parameter(help="Tenant of the run.")] = "",
+    request_id: Annotated[str, Parameter(help="Makes a repetition of this call give the run of the first.")] = "",
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Start a run, now or later; return when it is durable. A worker that has the workflow runs it."""
+    from perdure.cli.starting import NewRun, start_run
+
+    new = NewRun(
+        workflow=workflow,
+        arguments=arguments,
+        apps=tuple(app or ()),
+        id=id,
+        start_at=at,
+        start_after=after,
+        labels=tuple(label or ()),
+        tenant=tenant,
+        request_id=request_id,
+    )
+    return asyncio.run(start_run(database.place(), new, as_json=json))
 
 
 def list_(

@@ -13,7 +13,7 @@ from perdure.kernel.time import Timestamp, timestamp_from_datetime
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
 
-__all__ = ["LARGEST_PAGE", "RunFilter", "list_runs", "summary_for_programs"]
+__all__ = ["LARGEST_PAGE", "RunFilter", "labels_of", "list_runs", "starting_text", "summary_for_programs"]
 
 LARGEST_PAGE: Final = 10_000
 """So many runs are listed at once; a cursor leads on."""
@@ -54,7 +54,7 @@ def query_of(namespace: str, chosen: RunFilter, *, now: Timestamp) -> RunQuery:
         statuses=chosen.statuses,
         workflows=chosen.workflows,
         tenants=frozenset() if chosen.tenant is None else frozenset({chosen.tenant}),
-        labels=dict(_label(text) for text in chosen.labels),
+        labels=labels_of(chosen.labels),
         id_prefix=chosen.id_prefix,
         created_from=None if chosen.since is None else timestamp_from_datetime(parse_moment(chosen.since, now=now)),
         limit=chosen.limit,
@@ -86,6 +86,18 @@ def summary_for_programs(run: RunSummary) -> dict[str, object]:
     }
 
 
+def labels_of(texts: tuple[str, ...]) -> dict[str, str]:
+    """Return labels that are given as ``NAME=VALUE``. Raises InvalidArgumentError."""
+    return dict(map(_label, texts))
+
+
+def starting_text(run: RunSummary, *, now: Timestamp) -> str:
+    """Say when a run that was started for later begins; empty for any other."""
+    if run.status is not RunStatus.CREATED or run.wake_at is None or run.wake_at <= now:
+        return ""
+    return f"begins in {show_duration(run.wake_at - now)}, at {show_moment(run.wake_at, now=now)}"
+
+
 def _label(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -105,7 +117,7 @@ def _print_for_people(page: Page, *, now: Timestamp) -> None:
             words(run.ref.id, "bold"),
             words(run.workflow),
             status_text(run.status),
-            words(run.stage),
+            words(run.stage or starting_text(run, now=now)),
             progress_bar(run.progress),
             show_moment(run.created_at, now=now),
             show_duration(took),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
-from perdure.cli.times import iso, parse_duration, show_duration
+from perdure.cli.times import iso, parse_duration, read_moment, show_duration
 from perdure.client.schedule_reports import ScheduleDescription
 from perdure.client.schedules import ScheduleChanges, ScheduleOptions
 from perdure.errors import InvalidArgumentError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Revision",
     "changes_of",
-    "moment_of",
     "options_of",
     "require_when",
     "schedule_for_programs",
@@ -62,7 +61,7 @@ def options_of(revision: Revision) -> ScheduleOptions:
     if revision.jitter is not None:
         changes["jitter"] = parse_duration(revision.jitter)
     if revision.end_at is not None:
-        changes["end_at"] = _unless("never", lambda text: moment_of(text, "--end-at"), revision.end_at)
+        changes["end_at"] = _unless("never", lambda text: read_moment(text, "--end-at"), revision.end_at)
     if revision.limit is not None:
         changes["limit"] = _unless("none", _count, revision.limit)
     if revision.note is not None:
@@ -77,15 +76,6 @@ def require_when(said: "WhenArguments") -> When:
         message = "say when: --cron '0 3 * * *', --every 15m or --at 09:30 (may be repeated)"
         raise InvalidArgumentError(message)
     return when
-
-
-def moment_of(text: str, subject: str) -> datetime:
-    """Read a date and time in ISO 8601, local unless it says otherwise. Raises InvalidArgumentError."""
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        message = f"{subject}: {text!r} is no time; write for example 2026-03-01 or 2026-03-01T14:30+01:00"
-        raise InvalidArgumentError(message) from None
 
 
 def _when(said: "WhenArguments") -> When | None:

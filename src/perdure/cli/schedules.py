@@ -7,11 +7,11 @@ import msgspec
 
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
+from perdure.cli.listing import labels_of
 from perdure.cli.printing import make_table, print_for_people, print_json, printable, status_text, words
 from perdure.cli.schedule_values import (
     Revision,
     changes_of,
-    moment_of,
     options_of,
     require_when,
     schedule_for_programs,
@@ -19,8 +19,8 @@ from perdure.cli.schedule_values import (
     when_text,
     zone_of_when,
 )
-from perdure.cli.starting import arguments_of, find_workflow, labels_of
-from perdure.cli.times import show_duration, show_moment
+from perdure.cli.starting import arguments_of, find_workflow
+from perdure.cli.times import read_moment, show_duration, show_moment
 from perdure.client.schedule_reports import ScheduleDescription
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.time import Timestamp, timestamp_from_datetime
@@ -121,7 +121,7 @@ async def create_schedule(place: Place, schedule_id: str, new: NewSchedule, *, a
     when, options = require_when(new.revision.when), options_of(new.revision)
     workflow = find_workflow(new.workflow, apps=new.apps)
     arguments = arguments_of(workflow, new.arguments)
-    start_at = None if new.start_at is None else moment_of(new.start_at, "--start-at")
+    start_at = None if new.start_at is None else read_moment(new.start_at, "--start-at")
     async with as_client(place) as engine:
         schedule = await engine.schedules.create(
             schedule_id,
@@ -188,7 +188,7 @@ async def backfill_schedule(
     place: Place, schedule_id: str, start: str, end: str, *, overlap: Overlap, as_json: bool
 ) -> int:
     """Make up the times of a period. Raises ScheduleNotFoundError, NoDatabaseError, StoreErrors, UsageError."""
-    first, last = moment_of(start, "START"), moment_of(end, "END")
+    first, last = read_moment(start, "START"), read_moment(end, "END")
     async with as_client(place) as engine:
         await (await engine.schedules.get(schedule_id)).backfill(first, last, overlap=overlap)
     if as_json:

@@ -6,7 +6,7 @@ import msgspec
 
 from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
-from perdure.cli.listing import summary_for_programs
+from perdure.cli.listing import starting_text, summary_for_programs
 from perdure.cli.payload_text import payload_text
 from perdure.cli.printing import (
     make_table,
@@ -193,6 +193,8 @@ def _waiting_line(report: RunReport, *, now: Timestamp) -> str:
     wake_at = report.summary.wake_at
     if wake_at is None:
         return "no worker: it waits for a message"
+    if starting := starting_text(report.summary, now=now):
+        return f"no worker: it {starting}"
     if wake_at <= now:
         return "no worker: it is due and waits for one"
     return f"no worker: it is due in {_until(wake_at, now=now)}"

@@ -7,7 +7,7 @@ from typing import Final
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp, timestamp_to_datetime
 
-__all__ = ["iso", "parse_duration", "parse_moment", "show_duration", "show_moment"]
+__all__ = ["iso", "parse_duration", "parse_moment", "read_moment", "show_duration", "show_moment"]
 
 _UNITS: Final = {
     "ms": timedelta(milliseconds=1),
@@ -52,6 +52,19 @@ def parse_moment(text: str, *, now: Timestamp) -> datetime:
         return timestamp_to_datetime(now) - parse_duration(text)
     except (InvalidArgumentError, OverflowError):
         message = f"{text!r} is no time; write for example 2h or 7d (ago), 2026-03-01 or 2026-03-01T14:30+01:00"
+        raise InvalidArgumentError(message) from None
+
+
+def read_moment(text: str, subject: str) -> datetime:
+    """Read a date and time in ISO 8601, local unless it says otherwise. Raises InvalidArgumentError.
+
+    >>> read_moment("2026-03-01T14:30+01:00", "--at").isoformat()
+    '2026-03-01T13:30:00+00:00'
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = f"{subject}: {text!r} is no time; write for example 2026-03-01 or 2026-03-01T14:30+01:00"
         raise InvalidArgumentError(message) from None
 
 

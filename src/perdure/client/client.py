@@ -67,6 +67,7 @@ class Client:
         tenant: str = "",
         labels: dict[str, str] | None = None,
         start_at: datetime | None = None,
+        start_after: timedelta | None = None,
         execution_timeout: timedelta | None = None,
         request_id: str = "",
         version: str | None = None,
@@ -75,9 +76,10 @@ class Client:
 
         `id`: its business key, unique in the namespace (random otherwise); starting twice with one id gives one run,
         unless `id_policy` says otherwise. `priority`: its class (the workflow's). `tenant`: whose share it takes.
-        `labels`: to find it by. `start_at`: not before this aware datetime. `execution_timeout`: overrides the
-        workflow's. `request_id`: the same call made again with it returns the same run. `version`: which one of the
-        workflow the run has for good (that of `workflow`); for one that is not here it waits for a process that has it.
+        `labels`: to find it by. `start_at`: not before this aware datetime; `start_after`: or so much later than now.
+        `execution_timeout`: overrides the workflow's. `request_id`: the same call made again with it returns the same
+        run. `version`: which one of the workflow the run has for good (that of `workflow`); for one that is not here it
+        waits for a process that has it.
 
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
@@ -90,6 +92,7 @@ class Client:
             tenant=tenant,
             labels=labels,
             start_at=start_at,
+            start_after=start_after,
             execution_timeout=execution_timeout,
             request_id=request_id,
             version=version,
@@ -168,6 +171,7 @@ class Client:
         tenant: str = "",
         labels: dict[str, str] | None = None,
         start_at: datetime | None = None,
+        start_after: timedelta | None = None,
         execution_timeout: timedelta | None = None,
         request_id: str = "",
         version: str | None = None,
@@ -194,6 +198,7 @@ class Client:
                 tenant=tenant,
                 labels=labels or {},
                 start_at=start_at,
+                start_after=start_after,
                 execution_timeout=execution_timeout,
                 trace_context={},
                 request_id=request_id,

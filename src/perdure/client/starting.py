@@ -43,6 +43,7 @@ class StartOptions(TypedDict, total=False):
     tenant: str
     labels: dict[str, str] | None
     start_at: datetime | None
+    start_after: timedelta | None
     execution_timeout: timedelta | None
     request_id: str
     version: str | None
@@ -69,6 +70,7 @@ def make_creation(
     tenant: str,
     labels: dict[str, str],
     start_at: datetime | None,
+    start_after: timedelta | None = None,
     execution_timeout: timedelta | None,
     trace_context: dict[str, str],
     request_id: str,
@@ -80,7 +82,8 @@ def make_creation(
 
     Raises InvalidArgumentError for a value that is not allowed.
     """
-    wake_at = now if start_at is None else max(now, require_moment(start_at, "start_at"))
+    begin_at = _begin_at(start_at, start_after, now=now)
+    wake_at = begin_at or now
     limit = (
         workflow.execution_timeout_microseconds
         if execution_timeout is None
@@ -103,7 +106,7 @@ def make_creation(
         trace_context=trace_context,
         execution_timeout_microseconds=limit,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
-        start_at=None if start_at is None else wake_at,
+        start_at=begin_at,
         carried_signals=signals,
         carried_updates=updates,
     )
@@ -120,3 +123,13 @@ def make_creation(
         wake_at=wake_at,
         request_id=request_id,
     )
+
+
+def _begin_at(start_at: datetime | None, start_after: timedelta | None, *, now: Timestamp) -> Timestamp | None:
+    """Return the time before which a run does not begin; None: it may begin at once."""
+    if start_at is not None and start_after is not None:
+        message = "start_at and start_after exclude each other: both say when the run begins"
+        raise InvalidArgumentError(message)
+    if start_after is not None:
+        return Timestamp(now + require_duration(start_after, "start_after", may_be_zero=True))
+    return None if start_at is None else max(now, require_moment(start_at, "start_at"))
