@@ -4,7 +4,7 @@ Ordinary ``async`` functions that survive crashes, restarts, deployments and los
 """
 
 from perdure.authoring.activity import Activity, activity
-from perdure.authoring.activity_context import Attempt, current_attempt, heartbeat
+from perdure.authoring.activity_context import Attempt, current_attempt, defer, heartbeat
 from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.signals import Signal
 from perdure.authoring.updates import Query, Update
@@ -38,6 +38,7 @@ from perdure.errors import (
     RunTerminatedError,
     ScheduleExistsError,
     ScheduleNotFoundError,
+    StaleTokenError,
     StoreError,
     UpdateError,
     UpdateFailedError,
@@ -119,6 +120,7 @@ __all__ = [
     "Schedules",
     "Settings",
     "Signal",
+    "StaleTokenError",
     "StoreError",
     "SyncBulk",
     "SyncEngine",
@@ -132,6 +134,7 @@ __all__ = [
     "activity",
     "current_attempt",
     "decorrelated_jitter",
+    "defer",
     "exponential",
     "fixed",
     "full_jitter",

@@ -9,7 +9,7 @@
     ├── ActivityError         raised inside workflow code: an activity (or child run) failed, timed out
     │   └── ActivityFailedError(CircuitOpenError, ResourcesUnavailableError), ActivityTimeoutError, ChildRunError
     ├── UpdateError           an update got no result: rejected, failed
-    ├── StateError            the thing is not in the state the call needs: not found, exists, closed
+    ├── StateError            the thing is not in the state the call needs: not found, exists, closed, settled
     ├── ConcurrencyError      a race was lost: nothing was applied, the winner's write stands
     ├── StoreError            the operator: database unreachable, locked, full, damaged, too new
     └── InternalError         our bug: please report it
@@ -51,6 +51,7 @@ __all__ = [
     "ScheduleNotFoundError",
     "SchemaTooNewError",
     "StaleLeaseError",
+    "StaleTokenError",
     "StateError",
     "StoreCorruptError",
     "StoreError",
@@ -261,6 +262,21 @@ class ScheduleExistsError(StateError):
 
 class RunClosedError(StateError):
     """The run has ended; it takes no more messages."""
+
+
+class StaleTokenError(StateError):
+    """The attempt of an activity that a token names has had its outcome, or nobody wants one any more.
+
+    `run_id` and `activity` say whose it was. `reason`: ``completed``, ``failed``, ``retried`` (it failed or ran out of
+    time, and another attempt with another token was made), ``timed_out``, ``cancelled`` (the workflow gave the call up,
+    or the run has ended).
+    """
+
+    def __init__(self, message: str, *, run_id: str, activity: str, reason: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.activity = activity
+        self.reason = reason
 
 
 class ResultTimeoutError(StateError, TimeoutError):

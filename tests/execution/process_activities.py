@@ -9,7 +9,7 @@ import sys
 from asyncio import CancelledError
 from datetime import timedelta
 
-from perdure import Retry, activity, current_attempt, fixed, heartbeat
+from perdure import Retry, activity, current_attempt, defer, fixed, heartbeat
 from tests.execution.meeting import visiting
 
 TWICE = Retry(attempts=2, backoff=fixed(timedelta(milliseconds=1)))
@@ -127,3 +127,11 @@ def tell_hybrid_process() -> int:
 @activity(executor="hybrid", expected_duration=timedelta(hours=1))
 def tell_declared_process() -> int:
     return os.getpid()
+
+
+@activity(executor="process", retry=ONCE)
+def leave_to_somebody(address: str) -> str:
+    """Say the token and defer."""
+    with visiting(address) as visit:
+        visit.say(current_attempt().token)
+    defer()

@@ -103,6 +103,23 @@ async def test_its_attempt_is_known_there(make_engine: MakeEngine, meeting: Meet
         assert await run.result() == "done"
 
 
+async def test_a_function_in_a_process_leaves_its_outcome_to_somebody_outside(
+    make_engine: MakeEngine, meeting: Meeting
+) -> None:
+    @workflow
+    async def call_leave(ctx: Context, address: str) -> str:
+        return await a.leave_to_somebody(address)
+
+    async with make_engine() as engine:
+        run = await engine.start(call_leave, meeting.address)
+        token = await (await meeting.visitor()).line()
+        async for recorded in run.watch():
+            if isinstance(recorded.event, e.ActivityDeferred):
+                break
+        await engine.complete(token, "done")
+        assert await run.result() == "done"
+
+
 async def test_large_arguments_and_results_pass(make_engine: MakeEngine) -> None:
     @workflow
     async def echo(ctx: Context, text: str) -> str:

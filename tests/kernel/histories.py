@@ -141,6 +141,7 @@ class _Author:
                 self.activity_attempt_started,
                 self.activity_attempt_failed,
                 self.activity_heartbeat_recorded,
+                self.activity_deferred,
                 self.activity_completed,
                 self.activity_failed,
                 self.activity_timed_out,
@@ -318,6 +319,18 @@ class _Author:
         operation = Operation(self.pick(self.activities))
         return e.ActivityHeartbeatRecorded(
             operation=operation, attempt=self.activities[operation], details=self.payload()
+        )
+
+    def activity_deferred(self) -> e.Event:
+        operation = Operation(self.pick(self.activities))
+        return e.ActivityDeferred(
+            operation=operation,
+            attempt=self.activities[operation],
+            started_at=Timestamp(self.at),
+            retry=Retry(attempts=3, backoff=fixed(timedelta(seconds=1))),
+            limits={kind: Timestamp(self.at + self.choose(9)) for kind in e.TimeoutKind},
+            heartbeat_microseconds=self.choose(9),
+            heartbeat=self.payload(),
         )
 
     def activity_completed(self) -> e.Event:

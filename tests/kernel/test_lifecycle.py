@@ -21,6 +21,7 @@ from perdure.kernel.lifecycle import (
     next_phase,
 )
 from perdure.kernel.payload import NULL
+from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
@@ -120,6 +121,7 @@ SAMPLES: dict[type[e.Event], e.Event] = {
         e.ActivityFailed(operation=ONE, failure=FAILURE),
         e.ActivityTimedOut(operation=ONE, timeout=e.TimeoutKind.HEARTBEAT),
         e.ActivityHeartbeatRecorded(operation=ONE, attempt=1, details=NULL),
+        e.ActivityDeferred(operation=ONE, attempt=1, started_at=Timestamp(1), retry=NO_RETRY),
         e.ActivityCancelled(operation=ONE),
         e.TimerStarted(operation=ONE, due_at=Timestamp(1)),
         e.TimerFired(operation=ONE),
@@ -163,6 +165,7 @@ ENDS_OF_THINGS = {
     e.ActivityFailed: "not pending",
     e.ActivityTimedOut: "not pending",
     e.ActivityHeartbeatRecorded: "not pending",
+    e.ActivityDeferred: "not pending",
     e.ActivityCancelled: "not pending",
     e.TimerFired: "not armed",
     e.TimerCancelled: "not armed",

@@ -8,7 +8,7 @@ from perdure.kernel.events import ChildOutcome
 from perdure.kernel.identity import Operation
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
-from tests.kernel.lives import BROKEN, json
+from tests.kernel.lives import BROKEN, RETRIED, json
 
 MESSAGES = [
     m.SignalMessage(name="go", body=json({"a": [1]}), message_id="x"),
@@ -20,6 +20,9 @@ MESSAGES = [
     m.PriorityMessage(new=Priority.HIGH, reason="why", by="ann"),
     m.ChildCompletedMessage(operation=Operation(1), result=json(5)),
     m.ChildFailedMessage(operation=Operation(1), outcome=ChildOutcome.TERMINATED, failure=BROKEN),
+    m.CompleteActivityMessage(operation=Operation(1), attempt=2, generation=3, result=json(5), request_id="r"),
+    m.FailActivityMessage(operation=Operation(1), attempt=2, failure=BROKEN, request_id="r", retry=RETRIED),
+    m.HeartbeatMessage(operation=Operation(1), attempt=2, details=json("half")),
 ]
 
 

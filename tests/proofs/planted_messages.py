@@ -16,6 +16,32 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "engine.signal_with_start": (Defect("client.starting", "carried_signals=signals", "carried_signals=()"),),
     "engine.update_with_start": (Defect("client.starting", "carried_updates=updates", "carried_updates=()"),),
+    "defer": (
+        Defect(
+            "execution.active_run",
+            "if activity.operation in self.state.deferrals:",
+            "if activity.operation in ():",
+        ),
+        Defect("kernel.advance", "        if state.deferrals:\n", "        if False:\n"),
+    ),
+    "engine.complete": (
+        Defect("kernel.deferral_rules", "                result=message.result,\n", "                result=m.NULL,\n"),
+        Defect("client.completing", "await self._settled_by_now() or waiting", "self.settled or outcome"),
+    ),
+    "engine.complete.request_id": (
+        Defect("client.completing", "settled.request_id == outcome.request_id or settled.result", "settled.result"),
+    ),
+    "engine.fail": (
+        Defect("kernel.deferral_rules", "if deferral is None else deferral.retry", "if deferral is None else NO_RETRY"),
+    ),
+    "engine.heartbeat": (
+        Defect("kernel.effects", "        activity.heartbeat = event.details\n", "        pass\n"),
+        Defect(
+            "client.completing",
+            "            raise self._stale(settled)\n\n    async def _settle(",
+            "            return\n\n    async def _settle(",
+        ),
+    ),
     "run.update": (Defect("client.updating", "                return result\n", "                return NULL\n"),),
     "run.update.wait": (
         Defect("client.handle", 'until_completed=wait == "completed", timeout', "until_completed=True, timeout"),

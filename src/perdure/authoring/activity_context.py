@@ -2,12 +2,15 @@
 
 `current_attempt()` works in every executor: on the loop and in threads by a context variable, in a pool process by one
 that is set there. Outside an activity it raises; `heartbeat` is then a no-op, so that the function stays testable.
+
+`defer` ends a function without an outcome: whoever has the attempt's token tells it, days later and from another
+process if need be (`Engine.complete`, `fail`, `heartbeat`).
 """
 
 from asyncio import CancelledError
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, NoReturn, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -15,7 +18,7 @@ from perdure.authoring.payloads import decode_value, encode_value
 from perdure.errors import WrongContextError
 from perdure.kernel.payload import NULL, Payload
 
-__all__ = ["Attempt", "current_attempt", "heartbeat", "running_attempt"]
+__all__ = ["Attempt", "Deferring", "current_attempt", "defer", "heartbeat", "running_attempt"]
 
 
 T = TypeVar("T")
@@ -28,8 +31,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     that ended with its process is made again under the same number, unless the activity is `at_most_once`.
     `idempotency_key`: the same for all tries of this call and for no other call: hand it to services that can tell a
     repetition. `fencing_token`: grows whenever another worker takes the run over. `scheduled_at`: when workflow code
-    called. `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said; `last_heartbeat`
-    decodes it.
+    called. `token`: names this try of this call for ever, for whoever shall complete it from outside (`defer`); it is
+    short and fits into a URL. `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said;
+    `last_heartbeat` decodes it.
     """
 
     run_id: str
@@ -41,6 +45,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     fencing_token: int
     scheduled_at: datetime
+    token: str = ""
     heartbeat_payload: Payload = NULL
 
     @overload
@@ -82,6 +87,25 @@ def current_attempt() -> Attempt:
         message = "current_attempt() was called outside an activity that the engine runs"
         raise WrongContextError(message)
     return running.describe()
+
+
+class Deferring(BaseException):
+    """Unwinds the function of an activity that calls `defer`."""
+
+
+def defer() -> NoReturn:
+    """End the function here and leave its outcome to whoever has the token (`current_attempt().token`).
+
+    Hand the token on before. The attempt goes on without the function, its limits hold, and its slot is free: it ends
+    by `Engine.complete` or `Engine.fail`, or by a limit, after which the next attempt calls the function again. Once
+    the deferral is recorded no crash makes the function run again; a crash before it does, under the same token.
+
+    Raises WrongContextError outside an activity.
+    """
+    if running_attempt.get() is None:
+        message = "defer() was called outside an activity that the engine runs"
+        raise WrongContextError(message)
+    raise Deferring
 
 
 def heartbeat(details: object = None) -> None:

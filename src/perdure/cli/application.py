@@ -50,7 +50,22 @@ def make_application() -> App:
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
     )
-    for command in (demo, start, list_, show, history, signal, update, query, cancel, doctor, lint, replay):
+    for command in (
+        demo,
+        start,
+        list_,
+        show,
+        history,
+        signal,
+        update,
+        query,
+        complete,
+        fail,
+        cancel,
+        doctor,
+        lint,
+        replay,
+    ):
         application.command(command, name=command.__name__.rstrip("_"))
     application.command(make_schedule_application())
     return application
@@ -90,6 +105,10 @@ class DatabaseArguments:
 
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
+Token = Annotated[str, Parameter(name="TOKEN", help="The token that the activity handed out.")]
+ToldAgain = Annotated[
+    str | None, Parameter(help="Makes a repetition of this call harmless; so does the same outcome told again.")
+]
 RunId = Annotated[str, Parameter(name="ID", help="Id of the run.")]
 Generation = Annotated[
     int | None, Parameter(help="A generation of the run, from 1, where it was continued as new; the latest otherwise.")
@@ -276,6 +295,39 @@ def query(
     from perdure.cli.asking import ask_query
 
     return asyncio.run(ask_query(database.place(), id, name, arguments, modules=module, as_json=json))
+
+
+def complete(
+    token: Token,
+    value: Annotated[str, Parameter(help="The activity's result, in JSON.")] = "null",
+    /,
+    *,
+    request_id: ToldAgain = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Complete a deferred activity; return when that is durable."""
+    from perdure.cli.completing import complete_activity
+
+    return asyncio.run(complete_activity(database.place(), token, value, request_id=request_id, as_json=json))
+
+
+def fail(
+    token: Token,
+    message: Annotated[str, Parameter(help="What went wrong.")],
+    /,
+    *,
+    final: Annotated[bool, Parameter(negative="", help="Make no further attempt, whatever the retry policy.")] = False,
+    request_id: ToldAgain = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Fail a deferred activity, which is tried again by its retry policy; return when that is durable."""
+    from perdure.cli.completing import fail_activity
+
+    return asyncio.run(
+        fail_activity(database.place(), token, message, is_final=final, request_id=request_id, as_json=json)
+    )
 
 
 def cancel(

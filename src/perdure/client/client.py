@@ -15,6 +15,7 @@ from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.bulk import Bulk, BulkReport, require_concurrency
+from perdure.client.completing import OutsideAttempt
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
@@ -159,6 +160,36 @@ class Client:
             except RunClosedError:
                 if options.get("id_policy") == IdPolicy.RETURN_EXISTING:
                     raise
+
+    async def complete(self, token: str, value: object = None, *, request_id: str | None = None) -> None:
+        """Complete an activity from outside: let the attempt of this token return `value`. See `defer`.
+
+        Returns when that is durable; no worker has to be there. Of several outcomes of one attempt the first counts.
+        The same value, or the same `request_id`, told again changes nothing.
+
+        Raises StaleTokenError if the attempt has another outcome or nobody wants one any more, InvalidArgumentError for
+        what is no token of this database, PayloadError for a value that cannot be the activity's result.
+        """
+        attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
+        await attempt.complete(value, request_id=_request_id(request_id))
+
+    async def fail(self, token: str, error: BaseException, *, request_id: str | None = None) -> None:
+        """Fail an activity from outside: let the attempt of this token raise `error`; its retry policy decides.
+
+        An activity is not tried again after a `NonRetryableError`. Else as `complete`.
+        """
+        attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
+        await attempt.fail(error, request_id=_request_id(request_id))
+
+    async def heartbeat(self, token: str, details: object = None) -> None:
+        """Say, outside, that the attempt of this token is being worked on; as `perdure.heartbeat` inside an activity.
+
+        Each is recorded: send one a few times per `heartbeat_timeout`. Raises StaleTokenError when there is nothing to
+        do any more, with the `reason` ``cancelled`` when the workflow gave the call up; else as `complete`.
+        """
+        attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
+        encoded = encode_value(details, subject="heartbeat details")
+        await attempt.beat(encoded, message_id=uuid.uuid4().hex)
 
     async def _start(
         self,
@@ -357,6 +388,10 @@ class Client:
             message = "the engine is used outside its event loop; in synchronous code use SyncEngine"
             raise EngineClosedError(message)
         return self._gateway
+
+
+def _request_id(given: str | None) -> str:
+    return require_text(given, "request_id") if given else uuid.uuid4().hex
 
 
 def _page_size(limit: object) -> int:

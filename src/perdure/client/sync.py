@@ -7,12 +7,8 @@ A process that is forked (by a web server's pre-loading, say) has none of its pa
 process, after the fork.
 """
 
-import asyncio
-import os
-import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
@@ -23,11 +19,11 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
 from perdure.client.handle import Run
+from perdure.client.loop_thread import LoopThread
 from perdure.client.starting import IdPolicy, StartOptions
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
-from perdure.errors import EngineClosedError, PerdureError, UsageError, WrongContextError
-from perdure.kernel.coroutine_program import current_journal
+from perdure.errors import EngineClosedError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
@@ -46,7 +42,7 @@ Ts = TypeVarTuple("Ts")
 class SyncRun(Generic[R_co]):
     """A run that exists; the methods of `Run`, waiting instead of awaiting."""
 
-    def __init__(self, loop: "LoopThread", run: Run[R_co]) -> None:
+    def __init__(self, loop: LoopThread, run: Run[R_co]) -> None:
         """Build from parts; `SyncClient.start` and `get_run` return handles."""
         self._loop = loop
         self._run = run
@@ -246,6 +242,21 @@ class SyncClient:
         call = client.update_with_start(workflow, *args, id=id, update=update, input=input, timeout=timeout, **options)
         return loop.call(call)
 
+    def complete(self, token: str, value: object = None, *, request_id: str | None = None) -> None:
+        """Complete an activity from outside; see `Client.complete`."""
+        loop, client = self._open()
+        loop.call(client.complete(token, value, request_id=request_id))
+
+    def fail(self, token: str, error: BaseException, *, request_id: str | None = None) -> None:
+        """Fail an activity from outside; see `Client.fail`."""
+        loop, client = self._open()
+        loop.call(client.fail(token, error, request_id=request_id))
+
+    def heartbeat(self, token: str, details: object = None) -> None:
+        """Say, outside, that an activity is being worked on; see `Client.heartbeat`."""
+        loop, client = self._open()
+        loop.call(client.heartbeat(token, details))
+
     @overload
     def get_run(self, id: str) -> SyncRun[Any]: ...
     @overload
@@ -316,98 +327,11 @@ class SyncClient:
             if not cursor:
                 return
 
-    def _open(self) -> "tuple[LoopThread, Client]":
+    def _open(self) -> tuple[LoopThread, Client]:
         if self._loop is None or self._client is None:
             message = "the engine is not open; use it inside `with SyncEngine(...) as engine:`"
             raise EngineClosedError(message)
         return self._loop, self._client
-
-
-class LoopThread:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        """Start the thread."""
-        self._process = os.getpid()
-        self._is_stopped = False
-        self._stopping = threading.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="perdure-engine", daemon=True)
-        self._thread.start()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it.
-
-        Raises what it raises, WrongContextError from inside a loop or in a forked process, EngineClosedError
-        after `stop`.
-        """
-        future = self._hand_over(work)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
-        except CancelledError:
-            if not self._is_stopped:
-                raise
-            raise EngineClosedError(_CLOSED) from None
-
-    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
-        """Yield what an asynchronous generator yields there, one after the other; close it in the end. As `call`."""
-        try:
-            while True:
-                try:
-                    item = self.call(_next(items))
-                except StopAsyncIteration:
-                    return
-                yield item
-        finally:
-            with suppress(EngineClosedError):  # which has ended it
-                self.call(_end(items))
-
-    def stop(self) -> None:
-        """End the loop and the thread; what still runs there is cancelled."""
-        with self._stopping:
-            self._is_stopped = True
-            self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _hand_over(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        try:
-            self._require_usable()
-            with self._stopping:  # nothing is handed over behind the end
-                if self._is_stopped:
-                    raise EngineClosedError(_CLOSED)
-                return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except PerdureError:
-            work.close()
-            raise
-
-    def _require_usable(self) -> None:
-        if current_journal() is not None:
-            message = (
-                "the synchronous engine was called by workflow code, where it would act again at each replay; use the "
-                "context (ctx.run_child, ctx.signal), or call it in an activity"
-            )
-            raise WrongContextError(message)
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public call raises where there is none
-            message = (
-                "the synchronous engine was called from a running event loop, which it would block; "
-                "use `async with Engine(...)` there"
-            )
-            raise WrongContextError(message)
-        if os.getpid() != self._process:
-            message = (
-                "the engine was opened before this process was forked, without its threads; open one in each process"
-            )
-            raise WrongContextError(message)
-
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.get_loop().run_forever()
-
-
-_CLOSED = "the engine was closed; open it again to go on"
 
 
 async def _enter(
@@ -419,14 +343,6 @@ async def _enter(
 
 async def _exit(engine: AbstractAsyncContextManager[Client]) -> None:
     await engine.__aexit__(None, None, None)
-
-
-async def _next(items: AsyncGenerator[T]) -> T:
-    return await anext(items)
-
-
-async def _end(items: AsyncGenerator[T]) -> None:
-    await items.aclose()
 
 
 async def _bulk(client: Client, query: RunQuery, **options: Any) -> Bulk:  # noqa: ANN401 - those of `Client.bulk`

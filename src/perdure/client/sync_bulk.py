@@ -7,7 +7,7 @@ from perdure.authoring.signals import Signal
 from perdure.client.bulk import Bulk, BulkReport
 
 if TYPE_CHECKING:
-    from perdure.client.sync import LoopThread
+    from perdure.client.loop_thread import LoopThread
 
 __all__ = ["SyncBulk"]
 

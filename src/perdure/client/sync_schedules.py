@@ -12,7 +12,7 @@ from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import When
 
 if TYPE_CHECKING:
-    from perdure.client.sync import LoopThread
+    from perdure.client.loop_thread import LoopThread
 
 __all__ = ["SyncScheduleHandle", "SyncSchedules"]
 

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from perdure.errors import InternalError, PerdureError, StoreError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
@@ -18,7 +20,7 @@ from perdure.kernel import inputs as i
 from perdure.kernel.advance import Advance, advance
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef
-from perdure.kernel.messages import TerminateMessage
+from perdure.kernel.messages import FailActivityMessage, TerminateMessage
 from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
@@ -115,6 +117,8 @@ class ActiveRun:
         """Go on where the loaded state stands: start what is pending, arm the timer."""
         now = self._worker.clock.now()
         for activity in list(self.state.activities.values()):
+            if activity.operation in self.state.deferrals:
+                continue  # somebody outside has it
             if activity.attempt_started:
                 self._count_as_lost(activity)
             elif activity.next_attempt_at is None or activity.next_attempt_at <= now:
@@ -367,6 +371,11 @@ class ActiveRun:
         call = self.calls.pop(operation, None)
         if call is not None:
             self._worker.dispatcher.withdraw(call)
+
+    def with_retry(self, message: FailActivityMessage) -> FailActivityMessage:
+        """Add the retry policy of an attempt whose function still runs here; else the history has it."""
+        call = self.calls.get(message.operation)
+        return message if call is None else structs.replace(message, retry=call.options.retry)
 
     def _count_as_lost(self, activity: PendingActivity) -> None:
         options = self._worker.options_of(activity)

@@ -27,12 +27,16 @@ from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp, timestamp_to_datetime
+from perdure.kernel.tokens import ActivityToken
 from perdure.ports.clock import Clock
 
 if TYPE_CHECKING:
     from perdure.kernel.events import RunCreated
 
-__all__ = ["AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
+__all__ = ["DEFERRED", "AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
+
+DEFERRED: Final = Payload(b"null")
+"""What an executor gives as the result, this very object, of a function that has called `defer`."""
 
 
 class RunningCall(msgspec.Struct, eq=False):
@@ -67,6 +71,9 @@ class RunningCall(msgspec.Struct, eq=False):
             idempotency_key=key,
             fencing_token=call.fencing_token,
             scheduled_at=timestamp_to_datetime(call.scheduled_at),
+            token=""
+            if created is None
+            else str(ActivityToken.of(created, call.run.run_key, call.operation, call.attempt)),
             heartbeat_payload=call.heartbeat,
         )
 
@@ -79,7 +86,10 @@ class RunningCall(msgspec.Struct, eq=False):
         self.attempts.beat(self, details)
 
     def ended(self, result: Payload | None, failure: Failure | None) -> None:
-        """Take the function's end, exactly once: a result, a failure, or (both None) its cancellation."""
+        """Take the function's end, exactly once: a result, a failure, or (both None) its cancellation.
+
+        The result `DEFERRED` says that somebody outside will tell the outcome.
+        """
         self.attempts.ended(self, result, failure)
 
 
@@ -183,7 +193,7 @@ class Attempts:
         call = running.call
         call.running = None  # ends a cycle: freed at once, not by the collector
         if not running.is_cancelled:
-            self._report(call, _input(running, result, failure))
+            self._report(call, self._deferral(running) if result is DEFERRED else _input(running, result, failure))
             if call.options.executor is Executor.HYBRID and result is not None and running.cpu_seconds is not None:
                 self._hybrid.note(call.activity, running.cpu_seconds)
         now = self._clock.now()
@@ -201,6 +211,28 @@ class Attempts:
             self.cancel(running)
         await asyncio.sleep(0)  # the runs take in what was saved
         await asyncio.gather(*(executor.close() for executor in self._executors.values()))
+
+    def _deferral(self, running: RunningCall) -> i.AttemptDeferred:
+        """Return what is recorded of an attempt that goes on without its function: its limits, as moments."""
+        call, limits = running.call, {}
+        options = call.options
+        if options.start_to_close_microseconds is not None:
+            limits[TimeoutKind.START_TO_CLOSE] = Timestamp(running.started_at + options.start_to_close_microseconds)
+        if options.heartbeat_microseconds is not None:
+            silence = asyncio.get_running_loop().time() - running.heartbeat_at
+            left = options.heartbeat_microseconds - int(silence * MICROSECONDS_PER_SECOND)
+            limits[TimeoutKind.HEARTBEAT] = Timestamp(self._clock.now() + max(left, 0))
+        if call.deadline_at is not None:
+            limits[TimeoutKind.SCHEDULE_TO_CLOSE] = call.deadline_at
+        return i.AttemptDeferred(
+            operation=call.operation,
+            attempt=call.attempt,
+            started_at=running.started_at,
+            retry=options.retry or NO_RETRY,
+            limits=limits,
+            heartbeat_microseconds=options.heartbeat_microseconds,
+            heartbeat=running.heartbeat,
+        )
 
     def _place_hybrid(self, call: ActivityCall) -> Executor:
         if Executor.PROCESS not in self._executors or why_unreachable(call.definition.function) is not None:

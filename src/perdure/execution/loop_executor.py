@@ -11,8 +11,8 @@ from contextvars import copy_context
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final
 
-from perdure.authoring.activity_context import running_attempt
-from perdure.execution.attempts import RunningCall
+from perdure.authoring.activity_context import Deferring, running_attempt
+from perdure.execution.attempts import DEFERRED, RunningCall
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.payload import Payload
 
@@ -67,6 +67,8 @@ class LoopExecutor:
             payload = signature.encode_result(await function(*args, **kwargs))
         except asyncio.CancelledError as error:
             self._cancelled(running, error)
+        except Deferring:
+            self._ended(running, DEFERRED, None)
         except (GeneratorExit, KeyboardInterrupt):
             raise  # the loop or the program ends: nothing is known about the attempt
         except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event

@@ -8,7 +8,7 @@ row is deleted by the transition that records its message, so each is consumed o
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -58,9 +58,8 @@ class Mail:
         worker = self._worker
         run = worker.find_active(target)
         # Not past a message that is in the inbox and still unread: signals keep the order in which they were answered.
-        # An update may have to wait for its handler, and does so in the inbox.
-        is_update = isinstance(message, m.UpdateMessage)
-        if run is not None and not is_update and run.state.closed_at is None and not run.inbox_is_unread:
+        by_inbox = isinstance(message, _BY_INBOX)
+        if run is not None and not by_inbox and run.state.closed_at is None and not run.inbox_is_unread:
             future: asyncio.Future[None] = worker.loop.create_future()
             arrived = i.MessageArrived(message=message, message_id=message_id)
             run.receive_message(arrived, lambda error: _settle(future, error))
@@ -143,9 +142,10 @@ class Mail:
         for entry in inbox:
             if entry.position > run.inbox_position:
                 run.inbox_position = entry.position
-                run.receive(
-                    i.MessageArrived(message=entry.message, message_id=entry.message_id, position=entry.position)
+                message = (
+                    run.with_retry(entry.message) if type(entry.message) is m.FailActivityMessage else entry.message
                 )
+                run.receive(i.MessageArrived(message=message, message_id=entry.message_id, position=entry.position))
 
     def stop(self) -> None:
         """Read no more inboxes."""
@@ -183,6 +183,11 @@ class Mail:
         task = self._worker.loop.create_task(work)
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
+
+
+_BY_INBOX: Final = (m.UpdateMessage, m.CompleteActivityMessage, m.FailActivityMessage, m.HeartbeatMessage)
+"""Messages that always go through the inbox: an update may have to wait there for its handler, and of two outcomes of
+one attempt the inbox takes one."""
 
 
 def refusal(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:

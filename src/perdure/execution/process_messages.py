@@ -80,7 +80,14 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
     failure: Failure
 
 
-Report: TypeAlias = Ready | Beat | Returned | Raised
+class Deferred(msgspec.Struct, frozen=True, kw_only=True, tag="deferred"):
+    """The activity left its outcome to somebody outside; it has burnt `cpu_seconds`."""
+
+    number: int
+    cpu_seconds: float
+
+
+Report: TypeAlias = Ready | Beat | Returned | Raised | Deferred
 """What a worker process says."""
 
 

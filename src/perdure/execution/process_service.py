@@ -23,11 +23,12 @@ from typing import Any, NoReturn
 import msgspec
 
 from perdure.authoring.activity import Activity
-from perdure.authoring.activity_context import Attempt, running_attempt
+from perdure.authoring.activity_context import Attempt, Deferring, running_attempt
 from perdure.authoring.registry import default_registry
 from perdure.errors import UnknownActivityError
 from perdure.execution.process_messages import (
     Beat,
+    Deferred,
     Frames,
     GiveUp,
     Leave,
@@ -133,7 +134,7 @@ class _ProcessAttempt:
         self._service.report(Beat(number=self._order.number, details=details))
 
 
-def _perform(order: Perform, service: _Service) -> Returned | Raised:
+def _perform(order: Perform, service: _Service) -> Returned | Raised | Deferred:
     try:
         definition = find_activity(order.module, order.attempt.activity)
     except BaseException as error:  # noqa: BLE001 - a module may raise anything when it is imported
@@ -144,6 +145,8 @@ def _perform(order: Perform, service: _Service) -> Returned | Raised:
         args, kwargs = definition.signature.decode_arguments(order.input)
         value = definition.function(*args, **kwargs)
         result = definition.signature.encode_result(value, maximum_bytes=order.maximum_bytes)
+    except Deferring:
+        return Deferred(number=order.number, cpu_seconds=time.process_time() - begun_at)
     except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
         return Raised(number=order.number, failure=failure_from_exception(error))
     return Returned(number=order.number, result=result, cpu_seconds=time.process_time() - begun_at)

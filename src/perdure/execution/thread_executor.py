@@ -12,8 +12,8 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
-from perdure.authoring.activity_context import Attempt, running_attempt
-from perdure.execution.attempts import RunningCall
+from perdure.authoring.activity_context import Attempt, Deferring, running_attempt
+from perdure.execution.attempts import DEFERRED, RunningCall
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.payload import Payload
 
@@ -129,6 +129,8 @@ def _perform(job: _Job) -> _Outcome:
     try:
         args, kwargs = signature.decode_arguments(call.input)
         result = signature.encode_result(function(*args, **kwargs))
+    except Deferring:
+        result = DEFERRED
     except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
         return _Outcome(None, failure_from_exception(error), time.thread_time() - begun_at)
     return _Outcome(result, None, time.thread_time() - begun_at)

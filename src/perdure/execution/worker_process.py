@@ -24,9 +24,10 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 from perdure.authoring.payload_limit import payload_limit
-from perdure.execution.attempts import RunningCall
+from perdure.execution.attempts import DEFERRED, RunningCall
 from perdure.execution.process_messages import (
     Beat,
+    Deferred,
     Frames,
     GiveUp,
     Leave,
@@ -285,6 +286,8 @@ class WorkerProcess:
                 self._beat(report)
             case Returned():
                 self._finished(report.number, report.result, None, report.cpu_seconds)
+            case Deferred():
+                self._finished(report.number, DEFERRED, None, report.cpu_seconds)
             case Raised():
                 self._finished(report.number, None, report.failure, None)
 

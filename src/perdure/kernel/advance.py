@@ -23,6 +23,7 @@ from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.commands import Command
 from perdure.kernel.consequences import CONSEQUENCES
+from perdure.kernel.deferral_rules import time_out_deferred
 from perdure.kernel.expansion import close_events, expand
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
@@ -181,6 +182,8 @@ class Step:
             for operation in _due_timers(state, at):
                 if operation in state.timers and state.closed_at is None:
                     self.record(e.TimerFired(operation=Operation(operation)))
+        if state.deferrals:
+            time_out_deferred(self)
         if state.closed_at is not None:
             return
         cancel = state.cancel

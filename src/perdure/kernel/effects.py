@@ -22,7 +22,7 @@ from perdure.kernel.lifecycle import (
     next_phase,
 )
 from perdure.kernel.payload import NULL
-from perdure.kernel.pending import OpenChild, PendingActivity
+from perdure.kernel.pending import Deferral, OpenChild, PendingActivity
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 
@@ -110,8 +110,25 @@ def _attempt_started(state: "RunState", event: e.ActivityAttemptStarted, _at: Ti
     state.retries.pop(event.operation, None)
 
 
+def _activity_deferred(state: "RunState", event: e.ActivityDeferred, _at: Timestamp) -> None:
+    pending = _pending(state, event.operation, e.ActivityDeferred)
+    if event.heartbeat != NULL:
+        pending.heartbeat = event.heartbeat
+    pending.next_attempt_at = None
+    state.retries.pop(event.operation, None)
+    state.deferrals[event.operation] = Deferral(
+        attempt=event.attempt,
+        started_at=event.started_at,
+        retry=event.retry,
+        limits=event.limits,
+        heartbeat_microseconds=event.heartbeat_microseconds,
+    )
+
+
 def _attempt_failed(state: "RunState", event: e.ActivityAttemptFailed, at: Timestamp) -> None:
     activity = _pending(state, event.operation, e.ActivityAttemptFailed)
+    if state.deferrals:
+        state.deferrals.pop(event.operation, None)
     activity.attempt = event.attempt + 1
     activity.attempt_started = False
     activity.next_attempt_at = event.next_attempt_at
@@ -122,8 +139,13 @@ def _attempt_failed(state: "RunState", event: e.ActivityAttemptFailed, at: Times
         activity.heartbeat = event.heartbeat
 
 
-def _heartbeat(state: "RunState", event: e.ActivityHeartbeatRecorded, _at: Timestamp) -> None:
-    _pending(state, event.operation, e.ActivityHeartbeatRecorded).heartbeat = event.details
+def _heartbeat(state: "RunState", event: e.ActivityHeartbeatRecorded, at: Timestamp) -> None:
+    activity = _pending(state, event.operation, e.ActivityHeartbeatRecorded)
+    if event.details != NULL:
+        activity.heartbeat = event.details
+    deferral = state.deferrals.get(event.operation)
+    if deferral is not None:
+        state.deferrals[event.operation] = deferral.heard_of(at)
 
 
 def _activity_ended(
@@ -135,6 +157,8 @@ def _activity_ended(
         raise illegal("not pending", type(event), subject=f"activity {event.operation}")
     if state.retries:
         state.retries.pop(event.operation, None)
+    if state.deferrals:
+        state.deferrals.pop(event.operation, None)
     if type(event) is e.ActivityCancelled:
         state.activities_scheduled -= 1
         return
@@ -300,6 +324,7 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
     e.StageFailed: _stage_ended,
     e.ActivityScheduled: _activity_scheduled,
     e.ActivityAttemptStarted: _attempt_started,
+    e.ActivityDeferred: _activity_deferred,
     e.ActivityAttemptFailed: _attempt_failed,
     e.ActivityHeartbeatRecorded: _heartbeat,
     e.ActivityCompleted: _activity_ended,

@@ -20,6 +20,7 @@ from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
+from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
 
@@ -264,15 +265,36 @@ class ActivityAttemptFailed(Event, frozen=True, kw_only=True):
     next_attempt_at: Timestamp
     started_at: Timestamp | None = None
     heartbeat: Payload = NULL
+    request_id: str = ""
+
+
+class ActivityDeferred(Event, frozen=True, kw_only=True):
+    """The function of an attempt has ended without an outcome: somebody outside will tell it, by the attempt's token.
+
+    `retry` is the policy in force, `limits` when the attempt has run out of time; the one of its heartbeats moves on
+    by `heartbeat_microseconds` with each. `heartbeat` holds the details of the last one so far.
+    """
+
+    operation: Operation
+    attempt: int
+    started_at: Timestamp
+    retry: Retry
+    limits: dict[TimeoutKind, Timestamp] = {}
+    heartbeat_microseconds: int | None = None
+    heartbeat: Payload = NULL
 
 
 class ActivityCompleted(Event, frozen=True, kw_only=True):
-    """The activity returned `result` at its attempt number `attempt`, which began at `started_at`."""
+    """The activity returned `result` at its attempt number `attempt`, which began at `started_at`.
+
+    Here and in the events of failure `request_id` is that of whoever told the outcome from outside, else empty.
+    """
 
     operation: Operation
     result: Payload = NULL
     attempt: int = 1
     started_at: Timestamp | None = None
+    request_id: str = ""
 
 
 class ActivityFailed(Event, frozen=True, kw_only=True):
@@ -283,6 +305,7 @@ class ActivityFailed(Event, frozen=True, kw_only=True):
     attempt: int = 1
     reason: str = ""
     started_at: Timestamp | None = None
+    request_id: str = ""
 
 
 class ActivityTimedOut(Event, frozen=True, kw_only=True):
@@ -296,7 +319,7 @@ class ActivityTimedOut(Event, frozen=True, kw_only=True):
 
 
 class ActivityHeartbeatRecorded(Event, frozen=True, kw_only=True):
-    """Details of a heartbeat, saved so that they survive the worker."""
+    """Details of a heartbeat, saved so that they survive the worker. One from outside may have none."""
 
     operation: Operation
     attempt: int

@@ -56,7 +56,26 @@ def _attempt_succeeded(step: "Step", given: i.AttemptSucceeded) -> None:
     if step.pending(given.operation, given.attempt) is not None:
         step.record(
             e.ActivityCompleted(
-                operation=given.operation, result=given.result, attempt=given.attempt, started_at=given.started_at
+                operation=given.operation,
+                result=given.result,
+                attempt=given.attempt,
+                started_at=given.started_at,
+                request_id=given.request_id,
+            )
+        )
+
+
+def _attempt_deferred(step: "Step", given: i.AttemptDeferred) -> None:
+    if step.pending(given.operation, given.attempt) is not None:
+        step.record(
+            e.ActivityDeferred(
+                operation=given.operation,
+                attempt=given.attempt,
+                started_at=given.started_at,
+                retry=given.retry,
+                limits=given.limits,
+                heartbeat_microseconds=given.heartbeat_microseconds,
+                heartbeat=given.heartbeat,
             )
         )
 
@@ -67,7 +86,7 @@ def _attempt_failed(step: "Step", given: i.AttemptFailed) -> None:
         return
     decision = _decide(step, activity, given.failure, given.retry)
     if isinstance(decision, RetryAfter):
-        _record_retry(step, given, given.failure, decision)
+        _record_retry(step, given, given.failure, decision, request_id=given.request_id)
     else:
         step.record(
             e.ActivityFailed(
@@ -76,6 +95,7 @@ def _attempt_failed(step: "Step", given: i.AttemptFailed) -> None:
                 attempt=given.attempt,
                 reason=decision.reason,
                 started_at=given.started_at,
+                request_id=given.request_id,
             )
         )
 
@@ -123,7 +143,12 @@ def _decide(step: "Step", activity: PendingActivity, failure: Failure, retry: Re
 
 
 def _record_retry(
-    step: "Step", given: i.AttemptFailed | i.AttemptTimedOut, failure: Failure, decision: RetryAfter
+    step: "Step",
+    given: i.AttemptFailed | i.AttemptTimedOut,
+    failure: Failure,
+    decision: RetryAfter,
+    *,
+    request_id: str = "",
 ) -> None:
     step.record(
         e.ActivityAttemptFailed(
@@ -133,6 +158,7 @@ def _record_retry(
             next_attempt_at=Timestamp(step.at + decision.delay_microseconds),
             started_at=given.started_at,
             heartbeat=given.heartbeat,
+            request_id=request_id,
         )
     )
 
@@ -159,6 +185,7 @@ INPUT_RULES: Final[Mapping[type, Callable[["Step", Any], None]]] = {
     i.Recovered: _recovered,
     i.AttemptStarting: _attempt_starting,
     i.AttemptSucceeded: _attempt_succeeded,
+    i.AttemptDeferred: _attempt_deferred,
     i.AttemptFailed: _attempt_failed,
     i.AttemptTimedOut: _attempt_timed_out,
     i.HeartbeatSeen: _heartbeat_seen,

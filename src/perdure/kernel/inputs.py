@@ -15,6 +15,7 @@ from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
 __all__ = [
+    "AttemptDeferred",
     "AttemptFailed",
     "AttemptStarting",
     "AttemptSucceeded",
@@ -52,23 +53,40 @@ class AttemptStarting(_Input, frozen=True, kw_only=True):
 
 
 class AttemptSucceeded(_Input, frozen=True, kw_only=True):
-    """An attempt returned."""
+    """An attempt returned; or somebody outside, with this `request_id`, completed it."""
 
     operation: Operation
     attempt: int
     result: Payload
+    started_at: Timestamp | None
+    request_id: str = ""
+
+
+class AttemptDeferred(_Input, frozen=True, kw_only=True):
+    """The function of an attempt ended and leaves the outcome to somebody outside. As `ActivityDeferred`."""
+
+    operation: Operation
+    attempt: int
     started_at: Timestamp
+    retry: Retry
+    limits: dict[TimeoutKind, Timestamp]
+    heartbeat_microseconds: int | None
+    heartbeat: Payload
 
 
 class AttemptFailed(_Input, frozen=True, kw_only=True):
-    """An attempt raised. `retry` is the policy in force, `heartbeat` the details of its last heartbeat."""
+    """An attempt raised; or somebody outside, with this `request_id`, failed it.
+
+    `retry` is the policy in force, `heartbeat` the details of its last heartbeat.
+    """
 
     operation: Operation
     attempt: int
     failure: Failure
     retry: Retry
-    started_at: Timestamp
+    started_at: Timestamp | None
     heartbeat: Payload = NULL
+    request_id: str = ""
 
 
 class AttemptTimedOut(_Input, frozen=True, kw_only=True):
@@ -103,6 +121,7 @@ Input = (
     | Recovered
     | AttemptStarting
     | AttemptSucceeded
+    | AttemptDeferred
     | AttemptFailed
     | AttemptTimedOut
     | HeartbeatSeen

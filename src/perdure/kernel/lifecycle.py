@@ -84,6 +84,7 @@ ACTIVITY_LIFECYCLE: Final[Lifecycle[ActivityPhase]] = {
         e.ActivityAttemptStarted: ActivityPhase.PENDING,
         e.ActivityAttemptFailed: ActivityPhase.PENDING,
         e.ActivityHeartbeatRecorded: ActivityPhase.PENDING,
+        e.ActivityDeferred: ActivityPhase.PENDING,
         e.ActivityCompleted: ActivityPhase.COMPLETED,
         e.ActivityFailed: ActivityPhase.FAILED,
         e.ActivityTimedOut: ActivityPhase.TIMED_OUT,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
+from perdure.kernel.deferral_rules import complete_activity, fail_activity, take_heartbeat
 from perdure.kernel.transition import RunStatus
 
 if TYPE_CHECKING:
@@ -76,5 +77,8 @@ MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
     m.PriorityMessage: _change_priority,
     m.ChildCompletedMessage: _child_completed,
     m.ChildFailedMessage: _child_failed,
+    m.CompleteActivityMessage: complete_activity,
+    m.FailActivityMessage: fail_activity,
+    m.HeartbeatMessage: take_heartbeat,
 }
 """Message type -> its rule, which also gets the message's id."""

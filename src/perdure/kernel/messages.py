@@ -7,12 +7,16 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
+from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
 __all__ = [
     "CancelMessage",
     "ChildCompletedMessage",
     "ChildFailedMessage",
+    "CompleteActivityMessage",
+    "FailActivityMessage",
+    "HeartbeatMessage",
     "Message",
     "PriorityMessage",
     "ResumeMessage",
@@ -106,6 +110,35 @@ class ChildFailedMessage(_Message, frozen=True, kw_only=True, tag="child_failed"
     failure: Failure
 
 
+class _AttemptMessage(_Message, frozen=True, kw_only=True):
+    """Something from outside about an attempt, named by its token; `generation` as above."""
+
+    operation: Operation
+    attempt: int
+    generation: int = 1
+
+
+class CompleteActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="complete_activity"):
+    """The attempt has succeeded, with this result. `request_id` is the sender's."""
+
+    result: Payload = NULL
+    request_id: str = ""
+
+
+class FailActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="fail_activity"):
+    """The attempt has failed. `retry` is added by the run's owner while the attempt's function still runs there."""
+
+    failure: Failure
+    request_id: str = ""
+    retry: Retry | None = None
+
+
+class HeartbeatMessage(_AttemptMessage, frozen=True, kw_only=True, tag="heartbeat"):
+    """Whoever will tell the attempt's outcome is alive."""
+
+    details: Payload = NULL
+
+
 Message = (
     SignalMessage
     | UpdateMessage
@@ -116,6 +149,9 @@ Message = (
     | PriorityMessage
     | ChildCompletedMessage
     | ChildFailedMessage
+    | CompleteActivityMessage
+    | FailActivityMessage
+    | HeartbeatMessage
 )
 """Everything an inbox can hold."""
 

@@ -1,4 +1,4 @@
-"""What is pending in a run: activities without an outcome, child runs that have not reported their end."""
+"""What is pending in a run: activities without an outcome, those of others, child runs that have not ended."""
 
 import msgspec
 
@@ -8,9 +8,10 @@ from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.lifecycle import ChildPhase
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
+from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
-__all__ = ["OpenChild", "PendingActivity"]
+__all__ = ["Deferral", "OpenChild", "PendingActivity"]
 
 
 class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
@@ -31,6 +32,24 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     retry_delay_microseconds: int = 0
     last_failure: Failure | None = None
     heartbeat: Payload = NULL
+
+
+class Deferral(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt whose outcome somebody outside will tell; see `ActivityDeferred`. It has run out of time when the
+    first of its `limits` has passed."""
+
+    attempt: int
+    started_at: Timestamp
+    retry: Retry
+    limits: dict[e.TimeoutKind, Timestamp]
+    heartbeat_microseconds: int | None
+
+    def heard_of(self, at: Timestamp) -> "Deferral":
+        """Return the same after a sign of life."""
+        if self.heartbeat_microseconds is None:
+            return self
+        limits = {**self.limits, e.TimeoutKind.HEARTBEAT: Timestamp(at + self.heartbeat_microseconds)}
+        return msgspec.structs.replace(self, limits=limits)
 
 
 class OpenChild(msgspec.Struct, kw_only=True, gc=False):

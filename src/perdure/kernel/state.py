@@ -20,7 +20,7 @@ from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.lifecycle import UpdatePhase, illegal
 from perdure.kernel.payload import Payload
-from perdure.kernel.pending import OpenChild, PendingActivity
+from perdure.kernel.pending import Deferral, OpenChild, PendingActivity
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
@@ -51,6 +51,7 @@ class RunState:
     activities_finished: int = 0
     timers: dict[int, Timestamp] = field(default_factory=dict)
     retries: dict[int, Timestamp] = field(default_factory=dict)
+    deferrals: dict[int, Deferral] = field(default_factory=dict)
     children: dict[int, OpenChild] = field(default_factory=dict)
     keys: dict[str, Payload] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
@@ -102,10 +103,13 @@ class RunState:
         return twin
 
     def next_wake_at(self, now: Timestamp) -> Timestamp | None:
-        """Return when something comes due without anybody's doing: the start, a timer, a retry after `now`, the
-        deadline, the end of a grace. Retries of activities that run are in the past; to count all, say 0."""
+        """Return when something comes due without anybody's doing: the start, a timer, a retry after `now`, a
+        limit of a deferred attempt, the deadline, the end of a grace. Retries of activities that run are in the past;
+        to count all, say 0."""
         due = list(self.timers.values())
         due += [moment for moment in self.retries.values() if moment > now]
+        if self.deferrals:
+            due += [moment for deferral in self.deferrals.values() for moment in deferral.limits.values()]
         created = self.created
         if created is not None and created.deadline_at is not None:
             due.append(created.deadline_at)
@@ -135,6 +139,6 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
 
 
 _CONTAINERS: Final = (
-    "stages", "finished_stages", "timers", "retries", "keys", "labels", "patches", "updates", "locks", "interventions",
-    "compensations", "signals_received",
+    "stages", "finished_stages", "timers", "retries", "deferrals", "keys", "labels", "patches", "updates", "locks",
+    "interventions", "compensations", "signals_received",
 )  # fmt: skip

@@ -6,9 +6,16 @@ that place of the engine changes the entry here with it.
 
 from typing import Final
 
-from perdure.torture.planted import evolving, execution, kernel, stores, timekeeping
+from perdure.torture.planted import evolving, execution, kernel, outside, stores, timekeeping
 from perdure.torture.planted.mutant import Mutant
 
 __all__ = ["PLANTED", "Mutant"]
 
-PLANTED: Final = (*kernel.PLANTED, *execution.PLANTED, *stores.PLANTED, *timekeeping.PLANTED, *evolving.PLANTED)
+PLANTED: Final = (
+    *kernel.PLANTED,
+    *execution.PLANTED,
+    *stores.PLANTED,
+    *timekeeping.PLANTED,
+    *evolving.PLANTED,
+    *outside.PLANTED,
+)

@@ -191,7 +191,7 @@ class Trial:
         if run is None:
             self._find(attempt, "has an effect, but its run does not exist")
             return
-        failed, is_scheduled, is_settled, is_started = 0, False, False, False
+        failed, is_scheduled, is_settled, is_started, is_deferred = 0, False, False, False, False
         for recorded in self.tables.history(run_key):
             event = recorded.event
             if getattr(event, "operation", 0) != attempt.operation:
@@ -201,6 +201,7 @@ class Trial:
             is_scheduled |= kind is e.ActivityScheduled
             is_settled |= kind is e.ActivityCompleted or kind is e.ActivityFailed
             is_started |= isinstance(event, e.ActivityAttemptStarted) and event.attempt == attempt.attempt
+            is_deferred |= isinstance(event, e.ActivityDeferred) and event.attempt == attempt.attempt
         if not is_scheduled:
             self._find(attempt, "has an effect before it is durable that it was called")
         if attempt.activity.endswith("once") and not is_started:
@@ -208,6 +209,8 @@ class Trial:
         if run.fencing_token == attempt.fencing_token and run.owner is not None:
             if is_settled:
                 self._find(attempt, "has an effect after its outcome was recorded")
+            elif is_deferred:
+                self._find(attempt, "has an effect after it was left to somebody outside")
             elif attempt.attempt != failed + 1:
                 self._find(attempt, f"has an effect after {failed} failed attempts")
 

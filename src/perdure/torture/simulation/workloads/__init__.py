@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.torture.simulation.workloads import asking, control, evolving, schedules, steps, together
+from perdure.torture.simulation.workloads import asking, control, evolving, outside, schedules, steps, together
 from perdure.torture.simulation.workloads.workload import Workload
 
 __all__ = ["WORKLOADS", "Workload"]
@@ -13,6 +13,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *steps.WORKLOADS,
         *control.WORKLOADS,
         *asking.WORKLOADS,
+        *outside.WORKLOADS,
         *evolving.WORKLOADS,
         *together.WORKLOADS,
         *schedules.WORKLOADS,

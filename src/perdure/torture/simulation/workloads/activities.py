@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from perdure.authoring.activity import activity
-from perdure.authoring.activity_context import heartbeat
+from perdure.authoring.activity_context import defer, heartbeat
 from perdure.kernel.retry import NO_RETRY, Retry, fixed
 from perdure.torture.simulation.effects import perform
 
@@ -13,10 +13,12 @@ __all__ = [
     "BACKOFFS_MICROSECONDS",
     "beating",
     "book",
+    "deferring",
     "flaky",
     "hanging",
     "instead",
     "once",
+    "overdue",
     "slow",
     "step",
     "undo",
@@ -80,6 +82,22 @@ async def beating(label: str) -> str:
     if attempt.attempt == 2:  # noqa: PLR2004 - the second attempt
         await asyncio.sleep(100)
     return "nothing" if said is None else "something"
+
+
+@activity(name="sim_deferring", retry=Retry(attempts=2, backoff=_QUICK))
+async def deferring(_label: str) -> str:
+    """Have an effect and leave the outcome to somebody outside."""
+    await perform()
+    defer()
+
+
+@activity(
+    name="sim_overdue", retry=Retry(attempts=100, backoff=fixed(timedelta(seconds=0.2))), timeout=timedelta(seconds=2)
+)
+async def overdue(_label: str) -> str:
+    """Have an effect and leave the outcome to somebody outside, who has little time."""
+    await perform(seconds=0.0)
+    defer()
 
 
 @activity(name="sim_once", retry=NO_RETRY, at_most_once=True)

@@ -1,0 +1,201 @@
+"""Outcomes of activities from outside: a message into the run's inbox, named by an attempt's token.
+
+The history says what became of the attempt; where it does not yet, the inbox takes one outcome of an attempt, the
+first, and no other. So exactly one counts, whoever else tries, and the caller learns which; no worker has to be there.
+
+**What the caller is promised.** When `complete` or `fail` returns, the outcome is durable and the first. It counts,
+unless a limit of the attempt passes, or the workflow gives the call up, before a worker has taken it from the inbox.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from perdure.authoring.payloads import encode_value
+from perdure.authoring.signature import Signature
+from perdure.client.gateway import Gateway
+from perdure.errors import InternalError, InvalidArgumentError, RunClosedError, StaleTokenError, UnknownActivityError
+from perdure.kernel import events as e
+from perdure.kernel import messages as m
+from perdure.kernel.failure import failure_from_exception
+from perdure.kernel.identity import RunRef
+from perdure.kernel.payload import Payload
+from perdure.kernel.tokens import ActivityToken
+
+__all__ = ["OutsideAttempt"]
+
+_Outcome = m.CompleteActivityMessage | m.FailActivityMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideAttempt:
+    """An attempt that somebody outside works on: whose it is, and what its history says of it so far.
+
+    `settled` is the event by which it ended, None while it is open.
+    """
+
+    gateway: Gateway
+    token: ActivityToken
+    ref: RunRef
+    activity: str
+    settled: e.Event | None
+
+    @classmethod
+    async def find(cls, gateway: Gateway, text: str) -> "OutsideAttempt":
+        """Return the attempt that a token names. Complexity: the run's events.
+
+        Raises InvalidArgumentError for a text that is no token of this store.
+        """
+        token = ActivityToken.parse(text)
+        events = await _events(gateway, token)
+        created = events[0] if events else None
+        if not isinstance(created, e.RunCreated) or not token.is_of(created):
+            message = f"the token {text!r:.60} was not given out by a run of this database"
+            raise InvalidArgumentError(message)
+        own = [event for event in events if getattr(event, "operation", 0) == token.operation]
+        activity = next((event.activity for event in own if isinstance(event, e.ActivityScheduled)), "")
+        settled = next((event for event in own if _settles(event, token.attempt)), None)
+        return cls(gateway=gateway, token=token, ref=created.ref, activity=activity, settled=settled)
+
+    async def complete(self, value: object, *, request_id: str) -> None:
+        """Let the attempt succeed. Raises StaleTokenError, PayloadError for a value that is no result of it."""
+        await self._settle(
+            m.CompleteActivityMessage(
+                operation=self.token.operation,
+                attempt=self.token.attempt,
+                generation=self.ref.generation,
+                result=self._encode(value),
+                request_id=request_id,
+            )
+        )
+
+    async def fail(self, error: object, *, request_id: str) -> None:
+        """Let the attempt fail. Raises StaleTokenError, InvalidArgumentError for what is no exception."""
+        if not isinstance(error, BaseException):
+            message = f"fail: error is {error!r:.60}; it must be an exception"
+            raise InvalidArgumentError(message)
+        await self._settle(
+            m.FailActivityMessage(
+                operation=self.token.operation,
+                attempt=self.token.attempt,
+                generation=self.ref.generation,
+                failure=failure_from_exception(error, with_traceback=error.__traceback__ is not None),
+                request_id=request_id,
+            )
+        )
+
+    async def beat(self, details: Payload, *, message_id: str) -> None:
+        """Say that the attempt is being worked on. Raises StaleTokenError."""
+        beat = m.HeartbeatMessage(
+            operation=self.token.operation,
+            attempt=self.token.attempt,
+            generation=self.ref.generation,
+            details=details,
+        )
+        settled = self.settled
+        if settled is None:
+            try:
+                await self.gateway.deliver(self.token.run_key, beat, message_id=message_id)
+            except RunClosedError:
+                settled = await self._settled_by_now()
+        if settled is not None:
+            raise self._stale(settled)
+
+    async def _settle(self, outcome: _Outcome) -> None:
+        first = self.settled or await self._first_with(outcome)
+        if not _is_same(first, outcome):
+            raise self._stale(first)
+
+    async def _first_with(self, outcome: _Outcome) -> e.Event | m.Message:
+        """Send the outcome and return the first that there is of the attempt: this one, or another's.
+
+        The history is asked last: the inbox takes a second outcome when the first has been taken out of it.
+        """
+        waiting, message_id = None, f"outcome:{self.token.operation}:{self.token.attempt}"
+        with suppress(RunClosedError):
+            await self.gateway.deliver(self.token.run_key, outcome, message_id=message_id)
+            inbox = await self.gateway.store.read_inbox(self.token.run_key, limit=_LONGEST_INBOX)
+            waiting = next((entry.message for entry in inbox if entry.message_id == message_id), None)
+        first = await self._settled_by_now() or waiting
+        if first is None:
+            message = f"an outcome of activity {self.activity} of run {self.ref} was taken and is not in its history"
+            raise InternalError(message)
+        return first
+
+    async def _settled_by_now(self) -> e.Event | None:
+        return (await self.find(self.gateway, str(self.token))).settled
+
+    def _encode(self, value: object) -> Payload:
+        """Encode a result, by the activity's own type where this process knows it."""
+        signature = self._signature()
+        if signature is None:
+            return encode_value(value, subject=f"result of {self.activity}")
+        payload = signature.encode_result(value)
+        signature.decode_result(payload)  # what the workflow could not read is refused here
+        return payload
+
+    def _signature(self) -> Signature | None:
+        try:
+            return self.gateway.registry.activity(self.activity).signature
+        except UnknownActivityError:
+            return None
+
+    def _stale(self, settled: e.Event | m.Message) -> StaleTokenError:
+        became = _WHAT_BECAME[type(settled)]
+        what = f"attempt {self.token.attempt} of activity {self.activity} of run {self.ref}"
+        return StaleTokenError(
+            f"{what} {_SENTENCES[became]}", run_id=self.ref.id, activity=self.activity, reason=became
+        )
+
+
+async def _events(gateway: Gateway, token: ActivityToken) -> list[e.Event]:
+    found: list[e.Event] = []
+    while True:
+        page = await gateway.store.read_history(token.run_key, after=len(found), limit=_PAGE)
+        found += (recorded.event for recorded in page)
+        if len(page) < _PAGE:
+            return found
+
+
+def _settles(event: e.Event, attempt: int) -> bool:
+    match event:
+        case e.ActivityCompleted() | e.ActivityFailed() | e.ActivityTimedOut() | e.ActivityCancelled():
+            return True
+        case e.ActivityAttemptFailed():
+            return event.attempt == attempt
+        case _:
+            return False
+
+
+def _is_same(settled: e.Event | m.Message, outcome: _Outcome) -> bool:
+    """Whether what settled an attempt is this outcome, told before."""
+    match settled, outcome:
+        case ((e.ActivityCompleted() | m.CompleteActivityMessage()), m.CompleteActivityMessage()):
+            return settled.attempt == outcome.attempt and (
+                settled.request_id == outcome.request_id or settled.result == outcome.result
+            )
+        case ((e.ActivityFailed() | e.ActivityAttemptFailed() | m.FailActivityMessage()), m.FailActivityMessage()):
+            return settled.attempt == outcome.attempt and (
+                settled.request_id == outcome.request_id or str(settled.failure) == str(outcome.failure)
+            )
+        case _:
+            return False
+
+
+_WHAT_BECAME: dict[type[e.Event | m.Message], str] = {
+    e.ActivityCompleted: "completed",
+    m.CompleteActivityMessage: "completed",
+    e.ActivityFailed: "failed",
+    m.FailActivityMessage: "failed",
+    e.ActivityAttemptFailed: "retried",
+    e.ActivityTimedOut: "timed_out",
+    e.ActivityCancelled: "cancelled",
+}
+_SENTENCES = {
+    "completed": "is completed already, with another result",
+    "failed": "has failed already",
+    "retried": "has failed or run out of time, and another attempt was made: it has a token of its own",
+    "timed_out": "has run out of time",
+    "cancelled": "is not wanted any more: the workflow gave it up, or its run has ended",
+}
+_PAGE = 1_000
+_LONGEST_INBOX = 1_000_000

@@ -1,0 +1,111 @@
+"""The thread in which the synchronous façade keeps its event loop: calls are handed over to it and waited for."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from perdure.errors import EngineClosedError, PerdureError, WrongContextError
+from perdure.kernel.coroutine_program import current_journal
+
+__all__ = ["LoopThread"]
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._process = os.getpid()
+        self._is_stopped = False
+        self._stopping = threading.Lock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="perdure-engine", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it.
+
+        Raises what it raises, WrongContextError from inside a loop or in a forked process, EngineClosedError
+        after `stop`.
+        """
+        future = self._hand_over(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+        except CancelledError:
+            if not self._is_stopped:
+                raise
+            raise EngineClosedError(_CLOSED) from None
+
+    def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
+        """Yield what an asynchronous generator yields there, one after the other; close it in the end. As `call`."""
+        try:
+            while True:
+                try:
+                    item = self.call(_next(items))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            with suppress(EngineClosedError):  # which has ended it
+                self.call(_end(items))
+
+    def stop(self) -> None:
+        """End the loop and the thread; what still runs there is cancelled."""
+        with self._stopping:
+            self._is_stopped = True
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _hand_over(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        try:
+            self._require_usable()
+            with self._stopping:  # nothing is handed over behind the end
+                if self._is_stopped:
+                    raise EngineClosedError(_CLOSED)
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except PerdureError:
+            work.close()
+            raise
+
+    def _require_usable(self) -> None:
+        if current_journal() is not None:
+            message = (
+                "the synchronous engine was called by workflow code, where it would act again at each replay; use the "
+                "context (ctx.run_child, ctx.signal), or call it in an activity"
+            )
+            raise WrongContextError(message)
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public call raises where there is none
+            message = (
+                "the synchronous engine was called from a running event loop, which it would block; "
+                "use `async with Engine(...)` there"
+            )
+            raise WrongContextError(message)
+        if os.getpid() != self._process:
+            message = (
+                "the engine was opened before this process was forked, without its threads; open one in each process"
+            )
+            raise WrongContextError(message)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.get_loop().run_forever()
+
+
+_CLOSED: Final = "the engine was closed; open it again to go on"
+
+
+async def _next(items: AsyncGenerator[T]) -> T:
+    return await anext(items)
+
+
+async def _end(items: AsyncGenerator[T]) -> None:
+    await items.aclose()
