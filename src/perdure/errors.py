@@ -8,6 +8,7 @@
     ├── RunError              how a run ended: failed, cancelled, terminated
     ├── ActivityError         raised inside workflow code: an activity (or child run) failed, timed out
     │   └── ActivityFailedError(CircuitOpenError, ResourcesUnavailableError), ActivityTimeoutError, ChildRunError
+    ├── StageTimeoutError     raised inside workflow code: a stage did not end by its deadline
     ├── UpdateError           an update got no result: rejected, failed
     ├── StateError            the thing is not in the state the call needs: not found, exists, closed, settled
     ├── ConcurrencyError      a race was lost: nothing was applied, the winner's write stands
@@ -50,6 +51,7 @@ __all__ = [
     "ScheduleExistsError",
     "ScheduleNotFoundError",
     "SchemaTooNewError",
+    "StageTimeoutError",
     "StaleLeaseError",
     "StaleTokenError",
     "StateError",
@@ -218,6 +220,14 @@ class ChildRunError(ActivityError):
         self.outcome = outcome
         self.failure_type = failure_type
         self.failure_message = failure_message
+
+
+class StageTimeoutError(PerdureError, TimeoutError):
+    """A stage did not end by its deadline: what it waited for was cancelled, its clean-up has run."""
+
+    def __init__(self, message: str, *, stage: str) -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class UpdateError(PerdureError):

@@ -117,6 +117,10 @@ class Life:
     def message(self, message: m.Message) -> list[e.Event]:
         return self.take(i.MessageArrived(message=message))
 
+    def skip_keys(self, given_out: int) -> None:
+        """Give out no key again that the run whose history this is has given to a child."""
+        self._keys = itertools.count(1_000 + given_out)
+
     # --- what became of it ---------------------------------------------------------------------------------------
 
     @property
@@ -235,4 +239,5 @@ def replay(
     life.state, life.feed = replaying.finish()
     life.history = read
     life.now = read[-1].at
+    life.skip_keys(sum(1 for recorded in read if type(recorded.event) is e.ChildStarted))
     return life

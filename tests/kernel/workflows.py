@@ -154,6 +154,21 @@ async def undoing(ctx: Context, steps: int) -> None:
     raise ValueError("undo all")
 
 
+@workflow(name="replay.limited")
+async def limited(ctx: Context, steps: int) -> list[str]:
+    log: list[str] = []
+    for number in range(steps):
+        try:
+            async with ctx.stage("outer", timeout=timedelta(seconds=9)):
+                async with ctx.stage("inner", timeout=timedelta(seconds=2 + number)):
+                    await asyncio.gather(charge(number), ctx.run_child(child, number), ctx.sleep(number))
+                await ship("parcel")
+        except (TimeoutError, ActivityError) as error:
+            log.append(type(error).__name__)
+            await undo(number)
+    return log
+
+
 @workflow(name="replay.rolling", retry=Retry(attempts=2, backoff=fixed(timedelta(seconds=3))))
 async def rolling(ctx: Context, turn: int) -> int:
     ctx.set("turn", turn)
@@ -175,6 +190,7 @@ WORKFLOWS: list[Workflow[*tuple[Any, ...], Any]] = [
     company,
     patient,
     undoing,
+    limited,
     rolling,
 ]
 

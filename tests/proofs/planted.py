@@ -7,6 +7,7 @@ from typing import Final
 from tests.proofs.defect import Defect
 from tests.proofs.planted_bulk import BULK
 from tests.proofs.planted_evolution import EVOLUTION
+from tests.proofs.planted_lifecycles import LIFECYCLES
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
 
@@ -15,6 +16,7 @@ __all__ = ["PLANTED"]
 PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **MESSAGES,
     **EVOLUTION,
+    **LIFECYCLES,
     # --- the laws of docs/design/promises.md
     "law 1": (
         Defect(
@@ -268,9 +270,9 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "ctx.stage": (
         Defect(
-            "authoring.context",
-            "journal.give(c.StartStage(operation=operation, name=name, location=journal.location()))",
-            'journal.give(c.StartStage(operation=operation, name="", location=journal.location()))',
+            "authoring.stages",
+            "operation=operation, name=name, deadline_at=ends_at,",
+            'operation=operation, name="", deadline_at=ends_at,',
         ),
     ),
     "ctx.wait_for": (
@@ -322,7 +324,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.start_child.policy": (
         Defect(
             "authoring.child_run",
-            'policy=require_choice(policy, e.ParentClosePolicy, "policy"),',
+            "policy=chosen_policy,",
             "policy=e.ParentClosePolicy.TERMINATE,",
         ),
     ),

@@ -15,6 +15,7 @@ from perdure.authoring.arguments import require_count
 from perdure.authoring.definitions import require_definition, require_kind
 from perdure.authoring.registry import default_registry
 from perdure.authoring.signature import Signature
+from perdure.authoring.stages import deadline_around
 from perdure.errors import (
     ActivityError,
     ActivityFailedError,
@@ -174,6 +175,7 @@ class Activity(Generic[P, R_co]):
                 options=override,
                 schedule_to_close_microseconds=self._schedule_to_close(override),
                 compensates=compensates,
+                within=deadline_around() if journal.has_deadlines and not compensates else None,
                 location=journal.location() if journal.replaying else None,
             )
         )
@@ -349,11 +351,12 @@ def _require_possible(name: str, function: Callable[..., Any], options: Activity
 
 def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> ActivityError:
     if isinstance(outcome, e.ActivityTimedOut):
-        message = f"activity {name} timed out ({outcome.timeout}) at attempt {outcome.attempt}"
+        whose = f" of {outcome.deadline_of}" if outcome.deadline_of else ""
+        message = f"activity {name} timed out ({outcome.timeout}{whose}) at attempt {outcome.attempt}"
         return ActivityTimeoutError(message, activity=name, attempts=outcome.attempt, timeout=outcome.timeout)
     failure = outcome.failure
     error = _error_class(failure)(
-        f"activity {name} failed at attempt {outcome.attempt} ({outcome.reason}): {failure}",
+        f"activity {name} failed at attempt {outcome.attempt} ({_why_final(outcome)}): {failure}",
         activity=name,
         attempts=outcome.attempt,
         failure_type=failure.type,
@@ -363,6 +366,12 @@ def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> Acti
     if failure.traceback is not None:  # of another thread, process or day: all that can be shown of it is text
         error.add_note(f"\nIn the activity:\n{failure.traceback.rstrip()}")
     return error
+
+
+def _why_final(outcome: e.ActivityFailed) -> str:
+    if not outcome.deadline_of:
+        return outcome.reason
+    return f"{outcome.reason}: another attempt would begin after the deadline of {outcome.deadline_of}"
 
 
 def _error_class(failure: Failure) -> type[ActivityFailedError]:

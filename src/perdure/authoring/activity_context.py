@@ -32,8 +32,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     `idempotency_key`: the same for all tries of this call and for no other call: hand it to services that can tell a
     repetition. `fencing_token`: grows whenever another worker takes the run over. `scheduled_at`: when workflow code
     called. `token`: names this try of this call for ever, for whoever shall complete it from outside (`defer`); it is
-    short and fits into a URL. `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said;
-    `last_heartbeat` decodes it.
+    short and fits into a URL. `deadline`: when this try is cut off, by its own limits or with the stage or the run that
+    it belongs to, as an aware datetime; None: never. Give clients of other services the time that is left.
+    `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said; `last_heartbeat` decodes it.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     fencing_token: int
     scheduled_at: datetime
+    deadline: datetime | None = None
     token: str = ""
     heartbeat_payload: Payload = NULL
 

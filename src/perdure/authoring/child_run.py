@@ -4,6 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 
 from perdure.authoring.arguments import require_choice, require_text, require_texts
+from perdure.authoring.definitions import require_kind
+from perdure.authoring.stages import deadline_around
 from perdure.errors import ChildRunError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
@@ -34,6 +36,7 @@ def request_child(
     priority: Priority | None,
     labels: dict[str, str] | None,
     version: str | None,
+    inherits_deadline: bool | None,
 ) -> "ChildRun[R]":
     """Ask for a child run; see `Context.start_child`."""
     from perdure.authoring.workflow import require_workflow  # noqa: PLC0415 - workflow.py imports this module
@@ -45,6 +48,9 @@ def request_child(
     chosen_priority = None if priority is None else require_choice(priority, Priority, "priority")
     if id is not None:
         require_text(id, "the id of a child run")
+    require_kind(inherits_deadline, bool, "a child run: inherits_deadline", wanted="True or False")
+    chosen_policy = require_choice(policy, e.ParentClosePolicy, "policy")
+    is_detached = chosen_policy is e.ParentClosePolicy.ABANDON
     operation = journal.next_operation()
     child = RunRef(namespace=journal.created.ref.namespace, id=id or _child_id(journal.created.ref, operation))
     journal.give(
@@ -54,11 +60,13 @@ def request_child(
             definition_version=workflow.version,
             child=child,
             input=given,
-            policy=require_choice(policy, e.ParentClosePolicy, "policy"),
+            policy=chosen_policy,
             priority=chosen_priority,
             labels=chosen_labels,
             stages=workflow.stages,
             execution_timeout_microseconds=workflow.execution_timeout_microseconds,
+            inherits_deadline=not is_detached if inherits_deadline is None else inherits_deadline,
+            within=deadline_around(),
             location=journal.location(),
         )
     )

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
@@ -17,6 +17,7 @@ from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
+from perdure.authoring.stages import open_stage
 from perdure.authoring.updates import Query, Update, make_handler, query_name
 from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
@@ -46,7 +47,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about the run that is executing.
 
     `attempt` counts the tries of the workflow's own retry policy, `generation` those and every continue-as-new.
-    `parent` is None for a run that was not started by another.
+    `parent` is None for a run that was not started by another, `deadline` (when the run fails if it has not ended) for
+    one that may take for ever.
     """
 
     id: str
@@ -58,6 +60,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     created_labels: dict[str, str]
     parent: RunRef | None
+    deadline: datetime | None = None
 
 
 class Context:
@@ -81,6 +84,7 @@ class Context:
             tenant=created.tenant,
             created_labels=created.labels,
             parent=None if created.parent is None else created.parent.ref,
+            deadline=None if created.deadline_at is None else timestamp_to_datetime(created.deadline_at),
         )
         self.logger = _ReplayAwareLogger(_logger, journal)
 
@@ -110,20 +114,16 @@ class Context:
 
     # --- phases --------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def stage(self, name: str) -> AsyncGenerator[None]:
-        """Enter a named phase: ``async with ctx.stage("payment"):``. It shows in lists and counts as progress."""
-        journal = self._journal
-        require_text(name, "the name of a stage")
-        operation = journal.next_operation()
-        journal.give(c.StartStage(operation=operation, name=name, location=journal.location()))
-        try:
-            yield
-        except (Exception, asyncio.CancelledError) as error:
-            failure = failure_from_exception(error, with_traceback=False)
-            journal.give(c.FailStage(operation=operation, failure=failure, location=journal.location()))
-            raise
-        journal.give(c.CompleteStage(operation=operation, location=journal.location()))
+    def stage(
+        self, name: str, *, timeout: timedelta | None = None, deadline: datetime | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """Enter a named phase: ``async with ctx.stage("payment"):``. It shows in lists and counts as progress.
+
+        `timeout`, or `deadline` (an aware datetime): by when it is to end, across restarts. Then what it waits for is
+        cancelled, and the stage raises StageTimeoutError (a TimeoutError) when its clean-up has run. The activities and
+        child runs within it have no more time than it has.
+        """
+        return open_stage(self._journal, name, timeout=timeout, deadline=deadline)
 
     # --- signals -------------------------------------------------------------------------------------------------
 
@@ -273,14 +273,24 @@ class Context:
         priority: Priority | None = None,
         labels: dict[str, str] | None = None,
         version: str | None = None,
+        inherits_deadline: bool | None = None,
     ) -> R:
         """Start a child run and return its result. Raises ChildRunError if it ends without one.
 
         `id`: the child's business key (made from this run's id otherwise). `policy`: what becomes of it if this run
         ends first. `priority`: its class (this run's). `version`: which one of the workflow it has (`workflow`'s).
+        `inherits_deadline`: whether it is to end by the deadlines of this run and of the stages around, too (yes,
+        unless it is detached).
         """
         child = self.start_child(
-            workflow, *args, id=id, policy=policy, priority=priority, labels=labels, version=version
+            workflow,
+            *args,
+            id=id,
+            policy=policy,
+            priority=priority,
+            labels=labels,
+            version=version,
+            inherits_deadline=inherits_deadline,
         )
         return await child.result()
 
@@ -293,6 +303,7 @@ class Context:
         priority: Priority | None = None,
         labels: dict[str, str] | None = None,
         version: str | None = None,
+        inherits_deadline: bool | None = None,
     ) -> "ChildRun[R]":
         """Start a child run and go on; see `run_child`. With `ParentClosePolicy.ABANDON` it is detached."""
         return request_child(
@@ -305,6 +316,7 @@ class Context:
             priority=priority,
             labels=labels,
             version=version,
+            inherits_deadline=inherits_deadline,
         )
 
     # --- control -------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ class Workflow(Generic[*Ts, R_co]):
             error_types=failure.types,
             retryable=failure.retryable,
             elapsed_microseconds=0,
+            until_deadline_microseconds=None if created.deadline_at is None else created.deadline_at - journal.loop.now,
             draw=draw_for(created.seed, 0, created.attempt),
         )
         if isinstance(decision, RetryAfter):
@@ -162,9 +163,10 @@ def workflow(
 
     `name`: as recorded (the function's). `version`: of the definition; a run stays on that with which it began, and
     several may stand side by side under one name (see `Registry`). `priority`: class of its runs unless `Engine.start`
-    says otherwise. `execution_timeout`: a run (each generation of it) that takes longer
-    fails. `retry`: whether a run that fails is tried again from its start, as the next generation. `stages`: the names
-    of its phases in order, so that progress is known from the start. `on_failure`: see `OnFailure`.
+    says otherwise. `execution_timeout`: a run that takes longer fails; it spans all its generations and attempts, and
+    its children have no more time either. `retry`: whether a run that fails is tried again from its start, as the next
+    generation. `stages`: the names of its phases in order, so that progress is known from the start. `on_failure`: see
+    `OnFailure`.
     `max_concurrent_activities`: at most so many activities of all its runs together run at once in one worker process,
     compensations and fallbacks among them; waiting runs count for nothing, child runs count for their own workflow.
 

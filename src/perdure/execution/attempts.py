@@ -10,6 +10,7 @@ runs it again.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -74,6 +75,7 @@ class RunningCall(msgspec.Struct, eq=False):
             token=""
             if created is None
             else str(ActivityToken.of(created, call.run.run_key, call.operation, call.attempt)),
+            deadline=_deadline(self),
             heartbeat_payload=call.heartbeat,
         )
 
@@ -314,6 +316,15 @@ def lost_attempt(activity: PendingActivity, retry: Retry) -> i.AttemptFailed:
         started_at=activity.scheduled_at,
         heartbeat=activity.heartbeat,
     )
+
+
+def _deadline(running: RunningCall) -> datetime | None:
+    """Return when an attempt is cut off: by its own limits, or with the stage or the run around it."""
+    call, limit = running.call, running.call.options.start_to_close_microseconds
+    ends = [] if limit is None else [running.started_at + limit]
+    ends += [] if call.deadline_at is None else [call.deadline_at]
+    ends += [] if call.around is None else [call.around.at]
+    return timestamp_to_datetime(Timestamp(min(ends))) if ends else None
 
 
 def _input(running: RunningCall, result: Payload | None, failure: Failure | None) -> i.Input | None:

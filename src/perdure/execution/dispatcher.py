@@ -142,6 +142,10 @@ class Dispatcher:
 
     def _start(self, line: "_Line", call: ActivityCall, now: Timestamp) -> None:
         line.free -= 1
+        if call.around is not None and call.around.at <= now:  # the slot is free again at the next turn of the loop
+            asyncio.get_running_loop().call_soon(self._freed, call, 0.0, now)
+            _time_out(call, TimeoutKind.DEADLINE)
+            return
         self._attempts.start(call, now)
 
     def _freed(self, call: ActivityCall, seconds: float, now: Timestamp) -> None:

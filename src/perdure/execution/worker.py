@@ -22,7 +22,7 @@ from perdure.errors import (
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor, Attempts
 from perdure.execution.blocking import BlockingWatch
-from perdure.execution.call import ActivityCall
+from perdure.execution.call import ActivityCall, make_call
 from perdure.execution.claims import RunClaims, load_run
 from perdure.execution.committer import Committer
 from perdure.execution.dispatcher import Dispatcher
@@ -37,7 +37,7 @@ from perdure.kernel import messages as m
 from perdure.kernel.advance import Advance
 from perdure.kernel.coroutine_program import CoroutineProgram, Journal
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
@@ -383,18 +383,7 @@ class Worker:
         except UnknownActivityError as error:
             _logger.error("run %s waits for code: %s", run.ref, error)  # noqa: TRY400 - no traceback needed
             return None
-        return ActivityCall(
-            run=run,
-            definition=definition,
-            options=definition.effective_options(activity.options),
-            operation=Operation(activity.operation),
-            attempt=activity.attempt,
-            input=activity.input,
-            scheduled_at=activity.scheduled_at,
-            deadline_at=activity.deadline_at,
-            heartbeat=activity.heartbeat,
-            fencing_token=run.fencing_token,
-        )
+        return make_call(run, activity, definition)
 
     def options_of(self, activity: PendingActivity) -> ActivityOptions | None:
         """Return the options in force for a pending activity, None if this process has no code for it."""

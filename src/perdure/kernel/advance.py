@@ -31,7 +31,7 @@ from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.input_rules import INPUT_RULES, start
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Delivery, RunStatus
 from perdure.kernel.update_rules import answer_updates
 
@@ -119,11 +119,31 @@ class Step:
 
     def finish(self) -> Advance:
         """Fire what is due and return what happened."""
-        self._fire_what_is_due()
+        self.fire_what_is_due()
         if self.feed.updates:
             answer_updates(self)
         self.result.to_start.extend(self.starting)
         return self.result
+
+    def fire_what_is_due(self) -> None:
+        """Start the run if its time has come, fire its timers, and end it after its deadline or its grace."""
+        state, at, created = self.state, self.at, self.state.created
+        if created is not None and created.start_at is not None and state.status is RunStatus.CREATED:
+            start(self, worker="")
+        if state.timers:
+            for operation in _due_timers(state, at):
+                if operation in state.timers and state.closed_at is None:
+                    self.record(e.TimerFired(operation=Operation(operation)))
+        if state.deferrals:
+            time_out_deferred(self)
+        if state.closed_at is not None:
+            return
+        cancel = state.cancel
+        deadline = state.deadline
+        if deadline is not None and deadline.at <= at:
+            self.close(e.RunFailed(failure=_run_timeout(self.created())))
+        elif cancel is not None and cancel.grace_until is not None and cancel.grace_until <= at:
+            self.close(e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by))
 
     def record(self, event: e.Event) -> None:
         """Make `event` part of the history, with all that follows from it."""
@@ -174,34 +194,18 @@ class Step:
                 for event in expand(state, command, at):
                     self.append(event)
 
-    def _fire_what_is_due(self) -> None:
-        state, at, created = self.state, self.at, self.state.created
-        if created is not None and created.start_at is not None and state.status is RunStatus.CREATED:
-            start(self, worker="")
-        if state.timers:
-            for operation in _due_timers(state, at):
-                if operation in state.timers and state.closed_at is None:
-                    self.record(e.TimerFired(operation=Operation(operation)))
-        if state.deferrals:
-            time_out_deferred(self)
-        if state.closed_at is not None:
-            return
-        cancel = state.cancel
-        if created is not None and created.deadline_at is not None and created.deadline_at <= at:
-            self.close(e.RunFailed(failure=_run_timeout(created)))
-        elif cancel is not None and cancel.grace_until is not None and cancel.grace_until <= at:
-            self.close(e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by))
-
 
 def _due_timers(state: RunState, at: Timestamp) -> list[int]:
     return [operation for due_at, operation in sorted((d, o) for o, d in state.timers.items()) if due_at <= at]
 
 
 def _run_timeout(created: e.RunCreated) -> Failure:
-    seconds = (created.execution_timeout_microseconds or 0) / 1_000_000
+    seconds = (created.execution_timeout_microseconds or 0) / MICROSECONDS_PER_SECOND
+    own = f"within its execution timeout of {seconds:g} s"
+    limit = f"by the deadline of {created.deadline_of}, which holds for its children" if created.deadline_of else own
     return Failure(
         type=RUN_TIMEOUT,
         types=(RUN_TIMEOUT, "TimeoutError"),
-        message=f"the run did not end within its execution timeout of {seconds:g} s",
+        message=f"the run did not end {limit}",
         retryable=False,
     )

@@ -6,6 +6,7 @@ workflow code (``file:line``) and is known only while replaying, where a mismatc
 
 import msgspec
 
+from perdure.kernel.deadline import Deadline
 from perdure.kernel.events import CarriedSignal, ParentClosePolicy
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
@@ -53,13 +54,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ScheduleActivity(Command, frozen=True, kw_only=True):
-    """Run an activity. `schedule_to_close_microseconds` is the effective limit, for the deadline to be recorded."""
+    """Run an activity. `schedule_to_close_microseconds` is the effective limit, for the deadline to be recorded;
+    `within` the nearest deadline of the stages around the call."""
 
     activity: str
     input: Payload
     options: ActivityOptions | None = None
     schedule_to_close_microseconds: int | None = None
     compensates: Operation = Operation(0)
+    within: Deadline | None = None
 
 
 class CancelActivity(Command, frozen=True, kw_only=True):
@@ -77,9 +80,10 @@ class CancelTimer(Command, frozen=True, kw_only=True):
 
 
 class StartStage(Command, frozen=True, kw_only=True):
-    """Enter a named phase."""
+    """Enter a named phase, which is to end by `deadline_at`."""
 
     name: str
+    deadline_at: Timestamp | None = None
 
 
 class CompleteStage(Command, frozen=True, kw_only=True):
@@ -95,7 +99,8 @@ class FailStage(Command, frozen=True, kw_only=True):
 
 
 class RequestChild(Command, frozen=True, kw_only=True):
-    """Start a child run."""
+    """Start a child run. `inherits_deadline`: it is to end by the nearest deadline of the run, and of the stages around
+    the call (`within`)."""
 
     workflow: str
     definition_version: str
@@ -106,6 +111,8 @@ class RequestChild(Command, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     stages: tuple[str, ...] = ()
     execution_timeout_microseconds: int | None = None
+    inherits_deadline: bool = False
+    within: Deadline | None = None
 
 
 class CancelChild(Command, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
+from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
@@ -44,6 +45,7 @@ def _create_child(step: "Step", event: e.ChildRequested) -> None:
     parent = step.created()
     key = step.new_run_key()
     timeout = event.execution_timeout_microseconds
+    deadline = nearest(None if timeout is None else Deadline(at=Timestamp(step.at + timeout), of=""), event.within)
     created = e.RunCreated(
         workflow=event.workflow,
         definition_version=event.definition_version,
@@ -57,7 +59,8 @@ def _create_child(step: "Step", event: e.ChildRequested) -> None:
         parent=e.ParentLink(run_key=step.run_key, ref=parent.ref, operation=event.operation, policy=event.policy),
         trace_context=parent.trace_context,
         execution_timeout_microseconds=timeout,
-        deadline_at=None if timeout is None else Timestamp(step.at + timeout),
+        deadline_at=None if deadline is None else deadline.at,
+        deadline_of="" if deadline is None else deadline.of,
     )
     step.result.creations.append(_creation(key, created, step.at, wake_at=step.at))
     step.append(e.ChildStarted(operation=event.operation, run_key=key))
@@ -83,7 +86,6 @@ def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
 def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
     before = step.created()
     key = step.new_run_key()
-    timeout = before.execution_timeout_microseconds
     created = msgspec.structs.replace(
         before,
         definition_version=event.definition_version or before.definition_version,
@@ -94,7 +96,6 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         priority=step.state.priority,
         labels=dict(step.state.labels),
         attempt=event.attempt,
-        deadline_at=before.deadline_at if timeout is None else Timestamp(event.next_at + timeout),
         start_at=event.next_at if event.next_at > step.at else None,
         carried_state=event.carried_state,
         carried_signals=event.carried_signals,

@@ -84,6 +84,7 @@ class Journal:
         self.loop.journal = self
         self._random: random.Random | None = None
         self.replaying = False
+        self.has_deadlines = False
         self.patches: dict[str, bool] = {}
         self.keys: dict[str, Payload] = dict(created.carried_state)
         self.cancel: e.RunCancelRequested | None = None

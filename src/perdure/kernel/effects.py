@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from perdure.kernel import events as e
+from perdure.kernel.deadline import Deadline
 from perdure.kernel.lifecycle import (
     ACTIVITY_LIFECYCLE,
     CHILD_LIFECYCLE,
@@ -41,6 +42,8 @@ def _created(state: "RunState", event: e.RunCreated, at: Timestamp) -> None:
     state.priority = event.priority
     state.labels = dict(event.labels)
     state.keys = dict(event.carried_state)
+    if event.deadline_at is not None:
+        state.deadline = Deadline(at=event.deadline_at, of=event.deadline_of or f"run {event.ref}")
 
 
 def _started(state: "RunState", _event: e.RunStarted, at: Timestamp) -> None:
@@ -91,6 +94,7 @@ def _activity_scheduled(state: "RunState", event: e.ActivityScheduled, at: Times
         scheduled_at=at,
         deadline_at=event.deadline_at,
         compensates=event.compensates,
+        within=event.within,
     )
 
 

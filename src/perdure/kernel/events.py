@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.options import ActivityOptions
@@ -25,11 +26,12 @@ from perdure.kernel.time import Timestamp
 
 
 class TimeoutKind(StrEnum):
-    """Which of an activity's time limits was exceeded."""
+    """Which of an activity's time limits was exceeded; `deadline` is that of a stage around it."""
 
     SCHEDULE_TO_START = "schedule_to_start"
     START_TO_CLOSE = "start_to_close"
     SCHEDULE_TO_CLOSE = "schedule_to_close"
+    DEADLINE = "deadline"
     HEARTBEAT = "heartbeat"
 
 
@@ -86,8 +88,9 @@ class CarriedUpdate(msgspec.Struct, frozen=True, kw_only=True):
 class RunCreated(Event, frozen=True, kw_only=True):
     """The run exists. `seed` feeds the deterministic random of workflow code. `stages` are the declared phase names.
 
-    `carried_state` and `carried_signals` come from the generation before. `execution_timeout_microseconds` is kept so
-    that a later generation gets the same limit; `deadline_at` is what it means for this one.
+    `carried_state` and `carried_signals` come from the generation before. `deadline_at` is the end of the whole run,
+    over all its generations: by its own execution timeout, or by the deadline of what `deadline_of` names, where that
+    is nearer and was around the call that started it.
     """
 
     workflow: str
@@ -103,6 +106,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     trace_context: dict[str, str] = {}
     execution_timeout_microseconds: int | None = None
     deadline_at: Timestamp | None = None
+    deadline_of: str = ""
     start_at: Timestamp | None = None
     attempt: int = 1
     carried_state: dict[str, Payload] = {}
@@ -207,10 +211,11 @@ class RunRetried(Event, frozen=True, kw_only=True):
 
 
 class StageStarted(Event, frozen=True, kw_only=True):
-    """A named phase began."""
+    """A named phase began. After `deadline_at` it is cancelled; None: it has no deadline of its own."""
 
     operation: Operation
     name: str
+    deadline_at: Timestamp | None = None
 
 
 class StageCompleted(Event, frozen=True, kw_only=True):
@@ -234,7 +239,8 @@ class ActivityScheduled(Event, frozen=True, kw_only=True):
     """Workflow code called an activity.
 
     `options` holds only what the call said beyond the activity's own options. `deadline_at` is the end of the
-    schedule-to-close time. `compensates` is the operation whose effect this call undoes, 0 for an ordinary call.
+    schedule-to-close time, `within` the nearest deadline of the stages around the call. `compensates` is the operation
+    whose effect this call undoes, 0 for an ordinary call.
     """
 
     operation: Operation
@@ -243,6 +249,7 @@ class ActivityScheduled(Event, frozen=True, kw_only=True):
     options: ActivityOptions | None = None
     deadline_at: Timestamp | None = None
     compensates: Operation = Operation(0)
+    within: Deadline | None = None
 
 
 class ActivityAttemptStarted(Event, frozen=True, kw_only=True):
@@ -298,7 +305,8 @@ class ActivityCompleted(Event, frozen=True, kw_only=True):
 
 
 class ActivityFailed(Event, frozen=True, kw_only=True):
-    """The activity failed for good; `reason` says why no (further) retry was made."""
+    """The activity failed for good; `reason` says why no (further) retry was made; where it would have come after a
+    deadline, `deadline_of` says whose."""
 
     operation: Operation
     failure: Failure
@@ -306,16 +314,18 @@ class ActivityFailed(Event, frozen=True, kw_only=True):
     reason: str = ""
     started_at: Timestamp | None = None
     request_id: str = ""
+    deadline_of: str = ""
 
 
 class ActivityTimedOut(Event, frozen=True, kw_only=True):
-    """The activity ran out of time for good; `timeout` says which limit."""
+    """The activity ran out of time for good; `timeout` says which limit, `deadline_of` whose it was, if not its own."""
 
     operation: Operation
     timeout: TimeoutKind
     attempt: int = 1
     started_at: Timestamp | None = None
     heartbeat: Payload = NULL
+    deadline_of: str = ""
 
 
 class ActivityHeartbeatRecorded(Event, frozen=True, kw_only=True):
@@ -404,7 +414,11 @@ class UpdateCompleted(Event, frozen=True, kw_only=True):
 
 
 class ChildRequested(Event, frozen=True, kw_only=True):
-    """Workflow code asked for a child run; its creation is part of the same transition."""
+    """Workflow code asked for a child run; its creation is part of the same transition.
+
+    `within` is the nearest deadline around the call, which holds for the child, too; None: there is none, or the child
+    was to have a time of its own.
+    """
 
     operation: Operation
     workflow: str
@@ -416,6 +430,7 @@ class ChildRequested(Event, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     stages: tuple[str, ...] = ()
     execution_timeout_microseconds: int | None = None
+    within: Deadline | None = None
 
 
 class ChildStarted(Event, frozen=True, kw_only=True):

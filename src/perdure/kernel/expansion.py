@@ -10,6 +10,7 @@ from typing import Any, Final
 from perdure.errors import InternalError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
+from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.lifecycle import UpdatePhase
@@ -59,6 +60,7 @@ def _schedule_activity(_state: RunState, command: c.ScheduleActivity, at: Timest
             options=command.options,
             deadline_at=None if limit is None else Timestamp(at + limit),
             compensates=command.compensates,
+            within=command.within,
         ),
     )
 
@@ -79,7 +81,7 @@ def _cancel_timer(state: RunState, command: c.CancelTimer, _at: Timestamp) -> tu
 
 
 def _start_stage(_state: RunState, command: c.StartStage, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (e.StageStarted(operation=command.operation, name=command.name),)
+    return (e.StageStarted(operation=command.operation, name=command.name, deadline_at=command.deadline_at),)
 
 
 def _complete_stage(_state: RunState, command: c.CompleteStage, _at: Timestamp) -> tuple[e.Event, ...]:
@@ -90,7 +92,7 @@ def _fail_stage(_state: RunState, command: c.FailStage, _at: Timestamp) -> tuple
     return (e.StageFailed(operation=command.operation, failure=command.failure),)
 
 
-def _request_child(_state: RunState, command: c.RequestChild, _at: Timestamp) -> tuple[e.Event, ...]:
+def _request_child(state: RunState, command: c.RequestChild, _at: Timestamp) -> tuple[e.Event, ...]:
     return (
         e.ChildRequested(
             operation=command.operation,
@@ -103,8 +105,16 @@ def _request_child(_state: RunState, command: c.RequestChild, _at: Timestamp) ->
             labels=command.labels,
             stages=command.stages,
             execution_timeout_microseconds=command.execution_timeout_microseconds,
+            within=_deadline_of_child(state, command) if command.inherits_deadline else None,
         ),
     )
+
+
+def _deadline_of_child(state: RunState, command: c.RequestChild) -> Deadline | None:
+    within, run = command.within, state.deadline
+    if within is not None and state.created is not None:  # to the child it is another run's
+        within = Deadline(at=within.at, of=f"{within.of} of run {state.created.ref}")
+    return nearest(run, within)
 
 
 def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tuple[e.Event, ...]:

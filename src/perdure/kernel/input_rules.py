@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
+from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
 from perdure.kernel.message_rules import MESSAGE_RULES
 from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.pending import PendingActivity
-from perdure.kernel.retry import GiveUp, Retry, RetryAfter, decide_retry, draw_for
+from perdure.kernel.retry import GiveUp, GiveUpReason, Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.kernel.update_rules import let_carried_updates_wait, take_update
@@ -84,23 +85,28 @@ def _attempt_failed(step: "Step", given: i.AttemptFailed) -> None:
     activity = step.pending(given.operation, given.attempt)
     if activity is None:
         return
-    decision = _decide(step, activity, given.failure, given.retry)
+    deadline = activity.deadline(step.state.deadline)
+    decision = _decide(step, activity, given.failure, given.retry, deadline)
     if isinstance(decision, RetryAfter):
         _record_retry(step, given, given.failure, decision, request_id=given.request_id)
-    else:
-        step.record(
-            e.ActivityFailed(
-                operation=given.operation,
-                failure=given.failure,
-                attempt=given.attempt,
-                reason=decision.reason,
-                started_at=given.started_at,
-                request_id=given.request_id,
-            )
+        return
+    is_out_of_time = decision.reason is GiveUpReason.DEADLINE_REACHED
+    step.record(
+        e.ActivityFailed(
+            operation=given.operation,
+            failure=given.failure,
+            attempt=given.attempt,
+            reason=decision.reason,
+            started_at=given.started_at,
+            deadline_of=deadline.of if deadline is not None and is_out_of_time else "",
+            request_id=given.request_id,
         )
+    )
 
 
 def _attempt_timed_out(step: "Step", given: i.AttemptTimedOut) -> None:
+    if given.timeout is e.TimeoutKind.DEADLINE:
+        step.fire_what_is_due()  # what ends the stage or the run takes what it held with it, but for what is shielded
     activity = step.pending(given.operation, given.attempt)
     if activity is None:
         return
@@ -110,7 +116,7 @@ def _attempt_timed_out(step: "Step", given: i.AttemptTimedOut) -> None:
             types=("ActivityTimeoutError", "TimeoutError"),
             message=f"attempt {given.attempt} exceeded its {given.timeout} limit",
         )
-        decision = _decide(step, activity, failure, given.retry)
+        decision = _decide(step, activity, failure, given.retry, activity.deadline(step.state.deadline))
         if isinstance(decision, RetryAfter):
             _record_retry(step, given, failure, decision)
             return
@@ -121,14 +127,21 @@ def _attempt_timed_out(step: "Step", given: i.AttemptTimedOut) -> None:
             attempt=given.attempt,
             started_at=given.started_at,
             heartbeat=given.heartbeat,
+            deadline_of=_whose_deadline(activity, given.timeout),
         )
     )
+
+
+def _whose_deadline(activity: PendingActivity, timeout: e.TimeoutKind) -> str:
+    return activity.within.of if timeout is e.TimeoutKind.DEADLINE and activity.within is not None else ""
 
 
 _RETRYABLE_TIMEOUTS: Final = frozenset({e.TimeoutKind.START_TO_CLOSE, e.TimeoutKind.HEARTBEAT})
 
 
-def _decide(step: "Step", activity: PendingActivity, failure: Failure, retry: Retry) -> RetryAfter | GiveUp:
+def _decide(
+    step: "Step", activity: PendingActivity, failure: Failure, retry: Retry, deadline: Deadline | None
+) -> RetryAfter | GiveUp:
     return decide_retry(
         retry,
         attempt=activity.attempt,
@@ -136,7 +149,7 @@ def _decide(step: "Step", activity: PendingActivity, failure: Failure, retry: Re
         error_types=failure.types,
         retryable=failure.retryable,
         elapsed_microseconds=step.at - activity.scheduled_at,
-        until_deadline_microseconds=None if activity.deadline_at is None else activity.deadline_at - step.at,
+        until_deadline_microseconds=None if deadline is None else deadline.at - step.at,
         previous_delay_microseconds=activity.retry_delay_microseconds,
         draw=draw_for(step.run_key, activity.operation, activity.attempt),
     )

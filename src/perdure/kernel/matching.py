@@ -5,6 +5,7 @@ Two events are the same if they are of one type and all their fields are equal, 
 * Payloads: everything that was recorded must still be said, but an object may have gained members (a field added with
   a default is harmless).
 * Failures are compared by type only (messages and tracebacks carry addresses and line numbers).
+* Deadlines that an event repeats are compared where they are set: at the stage, at the start of the run.
 * What an event takes from the definition of an activity or of a child's workflow, and not from the call, may change
   two deployments: an activity's limit of time, a child's version, stages and execution timeout, version and stages of
   the next generation.
@@ -60,8 +61,8 @@ def advice(recorded: e.Event | None, actual: e.Event | None) -> str:
 
 
 _FROM_DEFINITIONS: Final[Mapping[type[e.Event], tuple[str, ...]]] = {
-    e.ActivityScheduled: ("deadline_at",),
-    e.ChildRequested: ("definition_version", "stages", "execution_timeout_microseconds"),
+    e.ActivityScheduled: ("deadline_at", "within"),
+    e.ChildRequested: ("definition_version", "stages", "execution_timeout_microseconds", "within"),
     e.RunContinued: ("definition_version", "stages"),
 }
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from perdure.kernel import events as e
+from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.lifecycle import ChildPhase
@@ -17,7 +18,7 @@ __all__ = ["Deferral", "OpenChild", "PendingActivity"]
 class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
     start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for, and
-    `retry_delay_microseconds` is how long the last wait was."""
+    `retry_delay_microseconds` is how long the last wait was. `within` is the nearest deadline of the stages around."""
 
     operation: Operation
     activity: str
@@ -32,6 +33,12 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     retry_delay_microseconds: int = 0
     last_failure: Failure | None = None
     heartbeat: Payload = NULL
+    within: Deadline | None = None
+
+    def deadline(self, run: Deadline | None) -> Deadline | None:
+        """Return the nearest of all that hold for it: its own, those of the stages around it, and that of its `run`."""
+        own = None if self.deadline_at is None else Deadline(at=self.deadline_at, of="its schedule_to_close")
+        return nearest(nearest(own, self.within), run)
 
 
 class Deferral(msgspec.Struct, frozen=True, kw_only=True):

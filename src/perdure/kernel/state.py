@@ -16,6 +16,7 @@ from typing import Final
 
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
+from perdure.kernel.deadline import Deadline
 from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.lifecycle import UpdatePhase, illegal
@@ -39,6 +40,7 @@ class RunState:
     status: RunStatus = RunStatus.CREATED
     created: e.RunCreated | None = None
     created_at: Timestamp = _BEGINNING
+    deadline: Deadline | None = None
     started_at: Timestamp | None = None
     closed_at: Timestamp | None = None
     closing: e.Event | None = None
@@ -111,8 +113,8 @@ class RunState:
         if self.deferrals:
             due += [moment for deferral in self.deferrals.values() for moment in deferral.limits.values()]
         created = self.created
-        if created is not None and created.deadline_at is not None:
-            due.append(created.deadline_at)
+        if self.deadline is not None:
+            due.append(self.deadline.at)
         if created is not None and created.start_at is not None and self.status is RunStatus.CREATED:
             due.append(created.start_at)
         if self.cancel is not None and self.cancel.grace_until is not None:

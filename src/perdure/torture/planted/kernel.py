@@ -110,8 +110,8 @@ PLANTED: Final = (
         "the execution timeout is ignored",
         "P4: a deadline is never lost",
         _ADVANCE,
-        "created.deadline_at is not None and created.deadline_at <= at:",
-        "created.deadline_at is not None and created.deadline_at < 0:",
+        "deadline is not None and deadline.at <= at:",
+        "deadline is not None and deadline.at < 0:",
         "limited",
     ),
     _mutant(

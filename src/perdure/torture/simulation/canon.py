@@ -103,6 +103,7 @@ def _event(recorded: RecordedEvent, *, in_order: bool) -> str:
     for name in _INSTANTS:
         if fields.get(name) is not None:
             fields[name] -= recorded.at
+    _forget_other_times(fields)
     if isinstance(fields.get("failure"), dict):
         _forget_traceback(fields["failure"])
     if isinstance(fields.get("parent"), dict):
@@ -113,6 +114,14 @@ def _event(recorded: RecordedEvent, *, in_order: bool) -> str:
         if isinstance(fields.get("parent"), dict):
             fields["parent"].pop("operation", None)
     return f"{kind} {_text(fields)}"
+
+
+def _forget_other_times(fields: dict[str, Any]) -> None:
+    """Forget when a deadline is that was not set by this event, but before it."""
+    if isinstance(fields.get("within"), dict):
+        del fields["within"]["at"]
+    if fields.get("deadline_of"):
+        fields.pop("deadline_at", None)
 
 
 def _forget_traceback(failure: dict[str, Any]) -> None:

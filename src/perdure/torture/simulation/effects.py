@@ -39,6 +39,7 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
     trial = cast("Trial", world.trial)
     attempt = current_attempt()
     trial.check_planned(attempt)
+    trial.check_in_time(attempt)
     await world.point(process, f"before {attempt.activity}")
     trial.check_owned(attempt, process)
     trial.effects.append(

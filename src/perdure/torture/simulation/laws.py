@@ -59,6 +59,7 @@ def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[Recor
     yield from _operation_laws(history)
     yield from _timer_laws(trial, history)
     yield from _retry_laws(trial, history)
+    yield from _deadline_laws(trial, history)
     yield from _backoff_laws(history)
     yield from _compensation_laws(history)
     yield from _replay_laws(history)
@@ -174,6 +175,16 @@ def _punctuality_laws(trial: "Trial", what: str, lateness: int) -> Iterator[str]
 
 _PATIENCE_MICROSECONDS: Final = 1_000_000
 _LEASE_MICROSECONDS: Final = 21_000_000
+
+
+def _deadline_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
+    created, last = history[0].event, history[-1]
+    if not isinstance(created, e.RunCreated) or created.deadline_at is None or last.at < created.deadline_at:
+        return
+    if type(last.event) not in _ENDINGS:
+        yield "it went on after its deadline"
+    elif isinstance(last.event, e.RunFailed) and last.event.operation == 0:
+        yield from _punctuality_laws(trial, "it ended", last.at - created.deadline_at)
 
 
 def _backoff_laws(history: list[RecordedEvent]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from perdure.execution.worker import Worker
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
+from perdure.kernel.time import timestamp_to_datetime
 from perdure.ports.store import Changes
 from perdure.stores.memory import MemoryDatabase
 from perdure.torture.simulation.canon import Canon, canonical
@@ -183,6 +184,12 @@ class Trial:
                 host.process.loop.call_soon(host.store.on_changes, Changes(everything=True))
 
     # --- checks while it runs ------------------------------------------------------------------------------------
+
+    def check_in_time(self, attempt: Attempt) -> None:
+        """Check that an attempt that begins now is not too late to do so."""
+        now = timestamp_to_datetime(self.world.now())
+        if attempt.deadline is not None and attempt.deadline <= now:
+            self._find(attempt, f"begins {now - attempt.deadline} after its deadline")
 
     def check_planned(self, attempt: Attempt) -> None:
         """Check that what an activity is about to do is durable as a plan, and not yet done."""

@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from perdure.torture.simulation.workloads import asking, control, evolving, outside, schedules, steps, together
+from perdure.torture.simulation.workloads import (
+    asking,
+    control,
+    evolving,
+    lifecycles,
+    outside,
+    schedules,
+    steps,
+    together,
+)
 from perdure.torture.simulation.workloads.workload import Workload
 
 __all__ = ["WORKLOADS", "Workload"]
@@ -17,6 +26,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *evolving.WORKLOADS,
         *together.WORKLOADS,
         *schedules.WORKLOADS,
+        *lifecycles.WORKLOADS,
     )
 }
 """By name."""

@@ -1,0 +1,20 @@
+"""What is broken of deadlines and of the ends of runs, for each row of docs/reference/tested.md."""
+
+from tests.proofs.defect import Defect
+
+LIFECYCLES: dict[str, tuple[Defect, ...]] = {
+    "ctx.stage.timeout": (
+        Defect(
+            "authoring.stages",
+            "            async with _limited(name, ends_at):\n                yield",
+            "            yield",
+        ),
+    ),
+    "ctx.stage.deadline": (
+        Defect("authoring.stages", 'require_moment(deadline, "ctx.stage: deadline")', "journal.loop.now + 1"),
+    ),
+    "ctx.start_child.inherits_deadline": (
+        Defect("authoring.child_run", "not is_detached if inherits_deadline is None else inherits_deadline", "True"),
+    ),
+    "current_attempt.deadline": (Defect("execution.attempts", "[call.around.at]", "[]"),),
+}
