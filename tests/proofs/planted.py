@@ -550,8 +550,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "run.signal.request_id": (
         Defect(
             "client.handle",
-            'message_id = require_text(request_id, "request_id") if request_id else _new_id()',
-            "message_id = _new_id()",
+            'request = require_text(request_id, "request_id") if request_id else ""',
+            'request = ""',
         ),
     ),
     "run.cancel": (

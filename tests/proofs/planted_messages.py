@@ -14,7 +14,10 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.updates_finished": (
         Defect("authoring.context", "            await asyncio.wait(tasks)\n", "            break\n"),
     ),
-    "engine.signal_with_start": (Defect("client.starting", "carried_signals=signals", "carried_signals=()"),),
+    "engine.signal_with_start": (
+        Defect("client.starting", "carried_signals=signals", "carried_signals=()"),
+        Defect("stores.memory.writes", "if asked is not None and write.ref.generation > 1:", "if False:"),
+    ),
     "engine.update_with_start": (Defect("client.starting", "carried_updates=updates", "carried_updates=()"),),
     "defer": (
         Defect(
@@ -40,6 +43,13 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
             "client.completing",
             "            raise self._stale(settled)\n\n    async def _settle(",
             "            return\n\n    async def _settle(",
+        ),
+    ),
+    "run.cancel.request_id": (
+        Defect(
+            "client.handle",
+            'request = require_text(request_id, "request_id") if request_id else ""',
+            'request = ""',
         ),
     ),
     "run.update": (Defect("client.updating", "                return result\n", "                return NULL\n"),),

@@ -17,6 +17,7 @@ from perdure.kernel.messages import ChildFailedMessage, SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
+    Answers,
     Applied,
     Closed,
     Creation,
@@ -432,7 +433,9 @@ class _Batch:
             priority=draws.of(tuple(Priority)),
             at=world.now,
             consumed=await self._consumed(run.run_key),
-            deliveries=[self.some_delivery() for _ in range(draws.of((0, 0, 1, 2)))],
+            deliveries=[
+                self._asking(run) if draws.below(2) else self.some_delivery() for _ in range(draws.of((0, 0, 1, 2)))
+            ],
             creations=creations,
             labels=self._labels(),
             moves_inbox_to=moves_inbox_to,
@@ -455,4 +458,15 @@ class _Batch:
             message=SignalMessage(name=draws.of(("s1", "s2"))),
             message_id=draws.of(("", "m1", "m2", "m3")),
             at=draws.of((world.now, self._soon())),
+            request_id=draws.of(("", "", "", "r1", "r2", "r3")),
         )
+
+    def _asking(self, sender: Held) -> Delivery:
+        """Return a delivery of a run that wants to know what becomes of it."""
+        answers = Answers(
+            run_key=sender.run_key,
+            delivered=self.draws.of((None, SignalMessage(name="delivered"))),
+            missing=SignalMessage(name="missing"),
+            closed=SignalMessage(name="closed"),
+        )
+        return msgspec.structs.replace(self.some_delivery(), answers=answers, request_id="")

@@ -187,6 +187,7 @@ async def test_the_same_calls_make_the_same_tables() -> None:
         "events": 4,
         "inbox": 1,
         "requests": 1,
+        "message_requests": 0,
         "sessions": 0,
         "agenda": 0,
     }

@@ -109,6 +109,9 @@ Token = Annotated[str, Parameter(name="TOKEN", help="The token that the activity
 ToldAgain = Annotated[
     str | None, Parameter(help="Makes a repetition of this call harmless; so does the same outcome told again.")
 ]
+RequestId = Annotated[
+    str | None, Parameter(help="Makes a repetition of this call harmless, also when the run has ended.")
+]
 RunId = Annotated[str, Parameter(name="ID", help="Id of the run.")]
 Generation = Annotated[
     int | None, Parameter(help="A generation of the run, from 1, where it was continued as new; the latest otherwise.")
@@ -240,9 +243,7 @@ def signal(
     body: Annotated[str, Parameter(help="Its body, in JSON.")] = "null",
     /,
     *,
-    request_id: Annotated[
-        str | None, Parameter(help="Makes a repetition of this call harmless while the first is not consumed.")
-    ] = None,
+    request_id: RequestId = None,
     database: DatabaseArguments = _HERE,
     json: Json = False,
 ) -> int:
@@ -339,13 +340,16 @@ def cancel(
         str | None,
         Parameter(help="Terminate the run if its clean-up takes longer, for example 30s; no limit otherwise."),
     ] = None,
+    request_id: RequestId = None,
     database: DatabaseArguments = _HERE,
     json: Json = False,
 ) -> int:
     """Ask a run to end, with clean-up and compensation; return when the request is durable."""
     from perdure.cli.steering import request_cancel
 
-    return asyncio.run(request_cancel(database.place(), id, reason=reason, grace=grace, as_json=json))
+    return asyncio.run(
+        request_cancel(database.place(), id, reason=reason, grace=grace, request_id=request_id, as_json=json)
+    )
 
 
 def doctor(*, database: DatabaseArguments = _HERE, json: Json = False) -> int:

@@ -26,12 +26,14 @@ async def send_signal(place: Place, run_id: str, name: str, body: str, *, reques
     return ExitCode.OK
 
 
-async def request_cancel(place: Place, run_id: str, *, reason: str, grace: str | None, as_json: bool) -> int:
+async def request_cancel(
+    place: Place, run_id: str, *, reason: str, grace: str | None, request_id: str | None, as_json: bool
+) -> int:
     """Ask for cancellation. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors, UsageError."""
     limit = None if grace is None else parse_duration(grace)
     async with as_client(place) as engine:
         run: Run[object] = await engine.get_run(run_id)
-        await run.cancel(reason, grace=limit, by=_caller())
+        await run.cancel(reason, grace=limit, by=_caller(), request_id=request_id)
     if as_json:
         print_json({"id": run_id, "namespace": place.namespace, "cancel_requested": True})
     else:

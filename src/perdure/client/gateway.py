@@ -46,8 +46,10 @@ class Gateway(Protocol):
         """Create a run: Applied or Exists."""
         ...
 
-    async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
-        """Bring a message to a run; return when it is durable."""
+    async def deliver(
+        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
+    ) -> None:
+        """Bring a message to a run; return when it is durable. With a `request_id`: unless that was done before."""
         ...
 
     def agenda_changed(self) -> None:

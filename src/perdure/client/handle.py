@@ -207,12 +207,13 @@ class Run(Generic[R_co]):
     async def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> None:
         """Send a signal; return when it is durable. Raises RunNotFoundError, RunClosedError.
 
-        `request_id` makes a repetition of the call harmless while the first one is still in the inbox.
+        `request_id`, here and below: the call made again with it, to a run of this id, has no second effect and returns
+        as the first did, also when the run has ended. It is kept as long as the run's row is.
         """
         require_signal(signal, "run.signal")
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
         message_id = require_text(request_id, "request_id") if request_id else _new_id()
-        await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), message_id)
+        await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), request_id, message_id)
 
     @overload
     async def update(
@@ -263,35 +264,40 @@ class Run(Generic[R_co]):
         result = await asked.answer(until_completed=wait == "completed", timeout=timeout)
         return update.decode_result(result) if wait == "completed" else None
 
-    async def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
+    async def cancel(
+        self, reason: str = "", *, grace: timedelta | None = None, by: str = "", request_id: str | None = None
+    ) -> None:
         """Ask the run to end with clean-up. After `grace` (None: no limit) it is terminated."""
         until = None
         if grace is not None:
             until = Timestamp(self._gateway.clock.now() + require_duration(grace, "grace"))
-        await self._send(m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until))
+        await self._send(m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until), request_id)
 
-    async def terminate(self, reason: str = "", *, by: str = "") -> None:
+    async def terminate(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
         """Stop the run now, without clean-up."""
-        await self._send(m.TerminateMessage(reason=_reason(reason), by=_by(by)))
+        await self._send(m.TerminateMessage(reason=_reason(reason), by=_by(by)), request_id)
 
-    async def suspend(self, reason: str = "", *, by: str = "") -> None:
+    async def suspend(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
         """Hold the run still: what happens to it meanwhile is recorded and told to its code when it resumes."""
-        await self._send(m.SuspendMessage(reason=_reason(reason), by=_by(by)))
+        await self._send(m.SuspendMessage(reason=_reason(reason), by=_by(by)), request_id)
 
-    async def resume(self, *, by: str = "") -> None:
+    async def resume(self, *, by: str = "", request_id: str | None = None) -> None:
         """Let a suspended run go on."""
-        await self._send(m.ResumeMessage(by=_by(by)))
+        await self._send(m.ResumeMessage(by=_by(by)), request_id)
 
-    async def set_priority(self, priority: Priority, *, reason: str = "", by: str = "") -> None:
+    async def set_priority(
+        self, priority: Priority, *, reason: str = "", by: str = "", request_id: str | None = None
+    ) -> None:
         """Change the run's priority class."""
         chosen = require_choice(priority, Priority, "priority")
-        await self._send(m.PriorityMessage(new=chosen, reason=_reason(reason), by=_by(by)))
+        await self._send(m.PriorityMessage(new=chosen, reason=_reason(reason), by=_by(by)), request_id)
 
-    async def _send(self, message: m.Message, message_id: str | None = None) -> None:
+    async def _send(self, message: m.Message, request_id: str | None, message_id: str = "") -> None:
         gateway = self._gateway
         run_key = self._run_key
         target: RunKey | RunRef = run_key if run_key is not None and gateway.holds(run_key) else self._ref
-        await gateway.deliver(target, message, message_id=message_id or _new_id())
+        request = require_text(request_id, "request_id") if request_id else ""
+        await gateway.deliver(target, message, message_id=message_id or _new_id(), request_id=request)
 
 
 _PAGE = 1_000

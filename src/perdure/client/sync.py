@@ -115,25 +115,29 @@ class SyncRun(Generic[R_co]):
         answer: U | None = self._loop.call(run.update(update, input, wait=wait, request_id=request_id, timeout=timeout))
         return answer
 
-    def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> None:
+    def cancel(
+        self, reason: str = "", *, grace: timedelta | None = None, by: str = "", request_id: str | None = None
+    ) -> None:
         """Ask the run to end with clean-up."""
-        self._loop.call(self._run.cancel(reason, grace=grace, by=by))
+        self._loop.call(self._run.cancel(reason, grace=grace, by=by, request_id=request_id))
 
-    def terminate(self, reason: str = "", *, by: str = "") -> None:
+    def terminate(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
         """Stop the run now, without clean-up."""
-        self._loop.call(self._run.terminate(reason, by=by))
+        self._loop.call(self._run.terminate(reason, by=by, request_id=request_id))
 
-    def suspend(self, reason: str = "", *, by: str = "") -> None:
+    def suspend(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
         """Hold the run still."""
-        self._loop.call(self._run.suspend(reason, by=by))
+        self._loop.call(self._run.suspend(reason, by=by, request_id=request_id))
 
-    def resume(self, *, by: str = "") -> None:
+    def resume(self, *, by: str = "", request_id: str | None = None) -> None:
         """Let a suspended run go on."""
-        self._loop.call(self._run.resume(by=by))
+        self._loop.call(self._run.resume(by=by, request_id=request_id))
 
-    def set_priority(self, priority: Priority, *, reason: str = "", by: str = "") -> None:
+    def set_priority(
+        self, priority: Priority, *, reason: str = "", by: str = "", request_id: str | None = None
+    ) -> None:
         """Change the run's priority class."""
-        self._loop.call(self._run.set_priority(priority, reason=reason, by=by))
+        self._loop.call(self._run.set_priority(priority, reason=reason, by=by, request_id=request_id))
 
 
 class SyncClient:

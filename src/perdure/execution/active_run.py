@@ -14,6 +14,7 @@ from msgspec import structs
 from perdure.errors import InternalError, PerdureError, StoreError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
+from perdure.execution.refusals import refusal
 from perdure.execution.run_timer import RunTimer
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
@@ -25,7 +26,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Applied, Creation, Outcome, Release, RunRow, RunStatus, Transition
+from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunRow, RunStatus, Transition
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -402,7 +403,7 @@ class ActiveRun:
             elif id(message) in refused and self.state.status is RunStatus.CONTINUED:
                 self._worker.mail.forward(self, [(message, reply)])
             elif id(message) in refused:
-                reply(self._worker.closed_error(self))
+                reply(refusal(self.ref, Closed(self.run_key, self.state.status)))
             else:
                 reply(None)
 

@@ -12,26 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from perdure.errors import (
-    PerdureError,
-    RunClosedError,
-    RunExistsError,
-    RunNotFoundError,
-    StaleLeaseError,
-    StoreError,
-)
+from perdure.errors import PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun, Reply
 from perdure.execution.parked import INBOX_PAGE, end_parked
+from perdure.execution.refusals import refusal
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
-from perdure.kernel.transition import Applied, Closed, Creation, Delivery, Exists, Missing, Outcome
+from perdure.kernel.transition import Applied, Creation, Delivery, Outcome
 from perdure.ports.store import InboxEntry
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["Mail", "refusal"]
+__all__ = ["Mail"]
 
 
 class _Loading(msgspec.Struct, eq=False):
@@ -50,15 +44,17 @@ class Mail:
         self._reading: set[asyncio.Task[None]] = set()
         self._loading: list[_Loading] = []
 
-    async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
-        """Bring a client's message to a run; return when it is durable.
+    async def deliver(
+        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
+    ) -> None:
+        """Bring a client's message to a run; return when it is durable. A request with an id is made once.
 
         Raises RunNotFoundError, RunClosedError or a StoreError.
         """
         worker = self._worker
         run = worker.find_active(target)
         # Not past a message that is in the inbox and still unread: signals keep the order in which they were answered.
-        by_inbox = isinstance(message, _BY_INBOX)
+        by_inbox = request_id or isinstance(message, _BY_INBOX)
         if run is not None and not by_inbox and run.state.closed_at is None and not run.inbox_is_unread:
             future: asyncio.Future[None] = worker.loop.create_future()
             arrived = i.MessageArrived(message=message, message_id=message_id)
@@ -66,7 +62,9 @@ class Mail:
             await future
             return
         target = target if run is None else _latest(run)
-        delivery = Delivery(target=target, message=message, message_id=message_id, at=worker.clock.now())
+        delivery = Delivery(
+            target=target, message=message, message_id=message_id, at=worker.clock.now(), request_id=request_id
+        )
         outcome = await worker.committer.commit(delivery)
         if not isinstance(outcome, Applied):
             raise refusal(target, outcome)
@@ -187,22 +185,7 @@ class Mail:
 
 _BY_INBOX: Final = (m.UpdateMessage, m.CompleteActivityMessage, m.FailActivityMessage, m.HeartbeatMessage)
 """Messages that always go through the inbox: an update may have to wait there for its handler, and of two outcomes of
-one attempt the inbox takes one."""
-
-
-def refusal(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:
-    """Return the error for a message or a start that was refused."""
-    match outcome:
-        case Missing():
-            return RunNotFoundError(f"there is no run {target}; compare its id with those that list_runs() gives")
-        case Closed(status=status):
-            return RunClosedError(
-                f"run {target} has ended ({status}) and takes no more messages; read its result, or start another run"
-            )
-        case Exists():
-            return RunExistsError(f"a run {target} exists already")
-        case _:
-            return StaleLeaseError(f"run {target} was changed by another worker; nothing was applied")
+one attempt the inbox takes one. So do requests with an id: the store keeps the ids."""
 
 
 def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:

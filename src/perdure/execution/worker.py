@@ -14,7 +14,6 @@ from perdure.errors import (
     EngineClosedError,
     InternalError,
     PerdureError,
-    RunClosedError,
     StoreError,
     UnknownActivityError,
     UsageError,
@@ -329,10 +328,12 @@ class Worker:
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 
-    async def deliver(self, target: RunKey | RunRef, message: m.Message, *, message_id: str) -> None:
+    async def deliver(
+        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
+    ) -> None:
         """Bring a client's message to a run; see `Mail.deliver`. Raises EngineClosedError."""
         self._require_open()
-        await self.mail.deliver(target, message, message_id=message_id)
+        await self.mail.deliver(target, message, message_id=message_id, request_id=request_id)
 
     def closing(self, run_key: RunKey) -> Ending:
         """Return a future for the event that ends a run; see `Endings`. Raises EngineClosedError."""
@@ -348,15 +349,6 @@ class Worker:
         if isinstance(target, RunRef):
             return self._by_id.get((target.namespace, target.id))
         return self.active.get(target)
-
-    def closed_error(self, run: ActiveRun) -> RunClosedError:
-        """Return the error for a message to a run that has ended."""
-        created = run.state.created
-        name = created.ref if created else run.run_key
-        return RunClosedError(
-            f"run {name} has ended ({run.state.status}) and takes no more messages; read its result, or start another "
-            f"run"
-        )
 
     def closed(self, run: ActiveRun, result: Advance) -> None:
         """Tell those who wait that a run has ended. Where it has continued they look for its latest generation: by now

@@ -24,6 +24,7 @@ from perdure.kernel.time import Timestamp
 __all__ = [
     "CLOSED_STATUSES",
     "OPEN_STATUSES",
+    "Answers",
     "Applied",
     "Closed",
     "Creation",
@@ -85,7 +86,8 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
 
     Refused with `Exists` if this (namespace, id, generation) is taken. A generation above 1 also demands that the one
     before it is closed (the reuse of a closed id). `wake_at` is when a worker shall claim it.
-    `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's key.
+    `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's key, and so
+    does one above generation 1 after a `Delivery` with it.
     """
 
     run_key: RunKey
@@ -101,16 +103,32 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
 
 
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run that sends a message gets into its own inbox, in the same transaction, by what became of the message.
+
+    Nothing where it has ended by then; None: nothing in this case.
+    """
+
+    run_key: RunKey
+    delivered: Message | None
+    missing: Message
+    closed: Message
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """A message for the inbox of a run: named by key, or by ref, meaning its latest generation.
 
-    Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice.
+    Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice. A
+    `request_id` is the caller's: a second delivery with it to a run of this id, of whatever generation, is answered
+    `Applied` for ever, also when the run has ended, and changes nothing.
     """
 
     target: RunKey | RunRef
     message: Message
     message_id: str
     at: Timestamp
+    request_id: str = ""
+    answers: Answers | None = None
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):

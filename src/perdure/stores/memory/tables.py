@@ -24,6 +24,7 @@ class MemoryDatabase:
         self.runs: dict[RunKey, Run] = {}
         self.generations: dict[tuple[str, str], dict[int, RunKey]] = {}
         self.requests: dict[tuple[str, str], RunKey] = {}
+        self.message_requests: dict[tuple[str, str, str], RunKey] = {}
         self.events: dict[RunKey, list[EventRow]] = {}
         self.inboxes: dict[RunKey, dict[int, Entry]] = {}
         self.message_ids: dict[tuple[RunKey, str], int] = {}
@@ -57,6 +58,10 @@ class MemoryDatabase:
             "requests": [
                 {"namespace": namespace, "request_id": request_id, "run_key": key}
                 for (namespace, request_id), key in sorted(self.requests.items())
+            ],
+            "message_requests": [
+                {"namespace": namespace, "id": run_id, "request_id": request_id, "run_key": key}
+                for (namespace, run_id, request_id), key in sorted(self.message_requests.items())
             ],
             "sessions": [
                 {

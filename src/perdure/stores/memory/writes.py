@@ -9,7 +9,7 @@ from perdure.kernel.events import ChildOutcome, RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import EventRow, encode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
-from perdure.kernel.messages import ChildFailedMessage, encode_message
+from perdure.kernel.messages import ChildFailedMessage, Message, encode_message
 from perdure.kernel.transition import (
     Applied,
     Closed,
@@ -47,6 +47,7 @@ class _PreparedCreation(msgspec.Struct, frozen=True):
 class _PreparedDelivery(msgspec.Struct, frozen=True):
     write: Delivery
     entry: Entry
+    answers: dict[type[Outcome], Entry]
 
 
 Prepared = _PreparedTransition | _PreparedCreation | _PreparedDelivery | Release
@@ -87,7 +88,22 @@ def _prepare_creation(database: MemoryDatabase, write: Creation) -> _PreparedCre
 
 
 def _prepare_delivery(write: Delivery) -> _PreparedDelivery:
-    return _PreparedDelivery(write, Entry(data=encode_message(write.message), message_id=write.message_id, at=write.at))
+    answers = write.answers
+    return _PreparedDelivery(
+        write,
+        _entry(write, write.message),
+        {}
+        if answers is None
+        else {
+            outcome: _entry(write, message, of_answer=":answer")
+            for outcome, message in ((Applied, answers.delivered), (Missing, answers.missing), (Closed, answers.closed))
+            if message is not None
+        },
+    )
+
+
+def _entry(write: Delivery, message: Message, *, of_answer: str = "") -> Entry:
+    return Entry(data=encode_message(message), message_id=write.message_id + of_answer, at=write.at)
 
 
 def _refuse_used_key(database: MemoryDatabase, write: Creation) -> None:
@@ -132,7 +148,7 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
     if write.moves_inbox_to is not None:
         _move_inbox(database, run, write.moves_inbox_to, news)
     for delivery in prepared.deliveries:
-        _deliver(database, delivery, news)
+        _answer(database, run, delivery.answers.get(type(_deliver(database, delivery, news))))
     news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
 
@@ -204,6 +220,9 @@ def _refusal(database: MemoryDatabase, write: Creation) -> Outcome | None:
         first = database.requests.get((write.ref.namespace, write.request_id))
         if first is not None:
             return Applied(first, database.runs[first].owner)
+        asked = database.message_requests.get((write.ref.namespace, write.ref.id, write.request_id))
+        if asked is not None and write.ref.generation > 1:
+            return Applied(asked, database.runs[asked].owner)
     latest = database.latest(write.ref)
     if latest is None:
         return None if write.ref.generation == 1 else Missing(write.ref)
@@ -284,17 +303,35 @@ def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) 
     run = database.latest(target) if isinstance(target, RunRef) else database.runs.get(target)
     if run is None:
         return Missing(target)
+    request = (run.ref.namespace, run.ref.id, write.request_id)
+    if request in database.message_requests:
+        return Applied(run.run_key, run.owner)
     if run.status.is_closed:
         return Closed(run.run_key, run.status)
-    if (run.run_key, entry.message_id) not in database.message_ids:
-        position = database.next_position()
-        database.inboxes.setdefault(run.run_key, {})[position] = entry
-        if entry.message_id:
-            database.message_ids[run.run_key, entry.message_id] = position
+    if write.request_id:
+        database.message_requests[request] = run.run_key
+    if _put(database, run, entry):
         if run.owner is None:
             wake(database, run, write.at, news)
         news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
+
+
+def _put(database: MemoryDatabase, run: Run, entry: Entry) -> bool:
+    """Put a message into an inbox; return False if it is there already."""
+    if (run.run_key, entry.message_id) in database.message_ids:
+        return False
+    position = database.next_position()
+    database.inboxes.setdefault(run.run_key, {})[position] = entry
+    if entry.message_id:
+        database.message_ids[run.run_key, entry.message_id] = position
+    return True
+
+
+def _answer(database: MemoryDatabase, sender: Run, entry: Entry | None) -> None:
+    """Tell a run what became of a message that it sent, unless it has ended or does not want to know."""
+    if entry is not None and not sender.status.is_closed:
+        _put(database, sender, entry)
 
 
 def _release(database: MemoryDatabase, session: Session, write: Release, news: News) -> Outcome:

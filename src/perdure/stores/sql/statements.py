@@ -23,6 +23,7 @@ __all__ = [
     "GIVE_BACK_RUNS",
     "HAS_EVENT",
     "HAS_OTHER_SESSIONS",
+    "HAS_REQUEST",
     "INSERT_HISTORY",
     "INSERT_LABELS",
     "INSERT_MESSAGES",
@@ -35,6 +36,7 @@ __all__ = [
     "NEXT_WORKER_ID",
     "NUMBER_COMMIT",
     "PUT_LABEL",
+    "PUT_REQUEST",
     "PUT_SESSION",
     "READ_HISTORY",
     "READ_INBOX",
@@ -43,6 +45,7 @@ __all__ = [
     "RUNS_BY_KEY",
     "RUNS_TO_CLAIM",
     "RUN_COLUMNS",
+    "RUN_OF_MESSAGE_REQUEST",
     "RUN_OF_REQUEST",
     "SESSIONS",
     "SESSION_IDS",
@@ -224,6 +227,25 @@ JOIN runs ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 
 # namespace, request_id
 RUN_OF_REQUEST: Final = """
 SELECT run_key, owner FROM runs WHERE namespace = ? AND request_id = ? AND request_id <> ''
+"""
+
+# run_key, request_id
+HAS_REQUEST: Final = """
+SELECT 1 FROM runs JOIN message_requests USING (namespace, id)
+WHERE runs.run_key = ? AND message_requests.request_id = ?
+"""
+
+# request_id, run_key
+PUT_REQUEST: Final = """
+INSERT INTO message_requests (namespace, id, request_id, run_key)
+SELECT namespace, id, ?, run_key FROM runs WHERE run_key = ?
+"""
+
+# namespace, id, request_id
+RUN_OF_MESSAGE_REQUEST: Final = """
+SELECT run_key, owner FROM runs WHERE run_key = (
+    SELECT run_key FROM message_requests WHERE namespace = ? AND id = ? AND request_id = ?
+)
 """
 
 # namespace, id

@@ -172,6 +172,9 @@ def _refusal(connection: apsw.Connection, creation: EncodedCreation) -> Outcome 
     """Say why a run cannot be created; None if it can."""
     ref = creation.ref
     repeated = connection.execute(statements.RUN_OF_REQUEST, (ref.namespace, creation.request_id)).get
+    if repeated is None and ref.generation > 1:
+        asked = (ref.namespace, ref.id, creation.request_id)
+        repeated = connection.execute(statements.RUN_OF_MESSAGE_REQUEST, asked).get
     if repeated is not None:
         return Applied(*repeated)
     latest = connection.execute(statements.LATEST_OF_ID, (ref.namespace, ref.id)).get

@@ -13,7 +13,19 @@ from perdure.kernel.history import RecordedEvent, encode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.messages import encode_message
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Applied, Creation, Delivery, Release, RunStatus, Transition, Write
+from perdure.kernel.transition import (
+    Answers,
+    Applied,
+    Closed,
+    Creation,
+    Delivery,
+    Missing,
+    Outcome,
+    Release,
+    RunStatus,
+    Transition,
+    Write,
+)
 
 __all__ = [
     "Column",
@@ -42,12 +54,15 @@ class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A message for an inbox."""
+    """A message for an inbox. `answers`: what the inbox of the run `sender` gets by what became of it."""
 
     target: RunKey | RunRef
     message_id: str
     data: str
     at: Timestamp
+    request_id: str = ""
+    sender: RunKey | None = None
+    answers: dict[type[Outcome], str] = {}
 
 
 class EncodedRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -129,7 +144,9 @@ def _encode_transition(write: Transition) -> EncodedTransition:
         is_plain=False,
         creation=None if write.creation is None else _encode_owned_creation(write, write.creation, owner=owner),
         creations=tuple(_encode_creation(creation, parent_key=run_key) for creation in write.creations),
-        deliveries=tuple(_encode_delivery(delivery) for delivery in write.deliveries),
+        deliveries=tuple(
+            _encode_delivery(delivery, is_answered=row.closed_at is None) for delivery in write.deliveries
+        ),
     )
 
 
@@ -233,10 +250,18 @@ def _labels(creation: Creation) -> list[Column]:
     return parameters
 
 
-def _encode_delivery(write: Delivery) -> EncodedDelivery:
+def _encode_delivery(write: Delivery, *, is_answered: bool = False) -> EncodedDelivery:
     return EncodedDelivery(
         target=write.target,
         message_id=write.message_id,
         data=encode_message(write.message).decode(),
         at=write.at,
+        request_id=write.request_id,
+        sender=write.answers.run_key if write.answers is not None and is_answered else None,
+        answers={} if write.answers is None or not is_answered else _encode_answers(write.answers),
     )
+
+
+def _encode_answers(answers: Answers) -> dict[type[Outcome], str]:
+    messages = ((Applied, answers.delivered), (Missing, answers.missing), (Closed, answers.closed))
+    return {outcome: encode_message(message).decode() for outcome, message in messages if message is not None}

@@ -208,26 +208,44 @@ def _deliver(
     wakes: dict[RunKey, int] = {}
     for delivery in deliveries:
         found = targets.get(delivery.target)
-        if found is None:
-            outcomes.append(Missing(delivery.target))
-            continue
-        run_key, status, owner = found
-        if status.is_closed:
-            outcomes.append(Closed(run_key, status))
-            continue
-        outcomes.append(Applied(run_key, owner))
-        message = (run_key, delivery.message_id, delivery.data, delivery.at)
-        if is_exact and not _insert_message(connection, message):
-            continue
-        messages += message
-        news.run_keys.add(run_key)
-        if owner is None:
-            news.is_ready = True
-            wakes[run_key] = min(wakes.get(run_key, delivery.at), delivery.at)
+        outcome, is_new = _outcome(connection, delivery, found)
+        outcomes.append(outcome)
+        if found is not None and is_new:
+            run_key, _, owner = found
+            message = (run_key, delivery.message_id, delivery.data, delivery.at)
+            if not is_exact or _insert_message(connection, message):
+                messages += message
+                news.run_keys.add(run_key)
+                if owner is None:
+                    news.is_ready = True
+                    wakes[run_key] = min(wakes.get(run_key, delivery.at), delivery.at)
+        if delivery.sender is not None and (answer := delivery.answers.get(type(outcome))) is not None:
+            answered = (delivery.sender, f"{delivery.message_id}:answer", answer, delivery.at)
+            if not is_exact or _insert_message(connection, answered):
+                messages += answered
     if not is_exact:
         _execute(connection, statements.INSERT_MESSAGES, messages)
     _execute(connection, statements.WAKE_RUNS, [value for wake in wakes.items() for value in wake])
     return outcomes
+
+
+def _outcome(
+    connection: apsw.Connection, delivery: EncodedDelivery, found: tuple[RunKey, RunStatus, WorkerId | None] | None
+) -> tuple[Outcome, bool]:
+    """Say what becomes of a delivery, and whether there is a message to be put into the inbox.
+
+    Notes the request of one that has a name. Raises apsw.ConstraintError where the same request comes twice at once.
+    """
+    if found is None:
+        return Missing(delivery.target), False
+    run_key, status, owner = found
+    if delivery.request_id and connection.execute(statements.HAS_REQUEST, (run_key, delivery.request_id)).get:
+        return Applied(run_key, owner), False
+    if status.is_closed:
+        return Closed(run_key, status), False
+    if delivery.request_id:
+        connection.execute(statements.PUT_REQUEST, (delivery.request_id, run_key))
+    return Applied(run_key, owner), True
 
 
 def _insert_message(connection: apsw.Connection, message: tuple[Column, ...]) -> bool:
@@ -254,6 +272,11 @@ def _targets(
 
 def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreation) -> None:
     ref = creation.ref
+    if (
+        creation.request_id
+        and connection.execute(statements.RUN_OF_MESSAGE_REQUEST, (ref.namespace, ref.id, creation.request_id)).get
+    ):
+        raise MismatchError
     connection.execute(statements.SUPERSEDE_RUN, (ref.namespace, ref.id, ref.generation - 1))
     if connection.changes() != 1:
         raise MismatchError

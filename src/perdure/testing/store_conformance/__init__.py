@@ -25,6 +25,7 @@ from perdure.testing.store_conformance.delivering import DeliveringConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.listing import ListingConformance
 from perdure.testing.store_conformance.reading import ReadingConformance
+from perdure.testing.store_conformance.requesting import RequestingConformance
 from perdure.testing.store_conformance.sessions import SessionsConformance
 
 __all__ = ["START", "StoreConformance", "StoreHarness", "StoreSession"]
@@ -35,6 +36,7 @@ class StoreConformance(
     AdvancingConformance,
     ContinuingConformance,
     DeliveringConformance,
+    RequestingConformance,
     ClaimingConformance,
     SessionsConformance,
     ReadingConformance,

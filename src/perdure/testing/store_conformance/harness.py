@@ -22,6 +22,7 @@ from perdure.kernel.messages import Message, SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import (
+    Answers,
     Applied,
     Creation,
     Delivery,
@@ -360,6 +361,8 @@ def delivery(
     message: Message | None = None,
     message_id: str = "",
     at: Timestamp = START,
+    request_id: str = "",
+    answers: Answers | None = None,
 ) -> Delivery:
     """Return the delivery of a message, or of a signal called `name`; its id is its name unless given."""
     return Delivery(
@@ -367,6 +370,8 @@ def delivery(
         message=SignalMessage(name=name) if message is None else message,
         message_id=message_id or name,
         at=at,
+        request_id=request_id,
+        answers=answers,
     )
 
 

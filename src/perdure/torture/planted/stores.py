@@ -34,6 +34,14 @@ _IN_MEMORY: Final = (
         "timers",
     ),
     _mutant(
+        "a request that is made again has an effect again",
+        "P3: one effect per request",
+        _WRITES,
+        "    if request in database.message_requests:\n",
+        "    if request in ():\n",
+        "held",
+    ),
+    _mutant(
         "the sequence is not checked",
         "P6: gapless, append-only",
         _WRITES,
@@ -75,8 +83,8 @@ _IN_MEMORY: Final = (
         "a message id that waits is delivered again",
         "P2: one request, one effect",
         _WRITES,
-        "if (run.run_key, entry.message_id) not in database.message_ids:",
-        "if True:",
+        "    if (run.run_key, entry.message_id) in database.message_ids:\n        return False\n",
+        "",
         "doubled",
     ),
     _mutant(

@@ -6,16 +6,19 @@ looks whether it took effect. So a struck trial ends with the same calls applied
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVarTuple
 
+from perdure.authoring.payloads import encode_value
 from perdure.authoring.signals import Signal
 from perdure.authoring.updates import Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
+from perdure.client.handle import Run
 from perdure.engine import Engine
 from perdure.errors import RunClosedError, RunError, RunNotFoundError, StoreError, UpdateRejectedError
 from perdure.kernel import events as e
+from perdure.kernel.messages import SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.torture.simulation.tables import Tables
 
@@ -26,6 +29,7 @@ __all__ = [
     "ask_with_start",
     "cancel",
     "drive",
+    "request",
     "resume",
     "send",
     "set_priority",
@@ -42,7 +46,8 @@ Question = Callable[[Tables], bool]
 class Call:
     """One call. It is made when `when` answers yes; `is_done` tells whether it took effect.
 
-    `may_be_refused`: the run may have ended before.
+    `may_be_refused`: the run may have ended before. `is_repeatable`: it has a request id, and whoever got no answer
+    makes it again without looking.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Call:
     is_done: Question
     when: Question
     may_be_refused: bool = False
+    is_repeatable: bool = False
 
 
 class Progress:
@@ -81,7 +87,7 @@ async def drive(calls: list[Call], progress: Progress, client: Client, tables: T
 
 async def _make(call: Call, progress: Progress, client: Client, tables: Tables) -> None:
     while True:
-        if call.name in progress.attempted and call.is_done(tables):
+        if call.name in progress.attempted and not call.is_repeatable and call.is_done(tables):
             return
         progress.attempted.add(call.name)
         try:
@@ -159,15 +165,17 @@ def send(
     twice: bool = False,
     may_be_refused: bool = False,
 ) -> Call:
-    """Send a signal; `twice`: send it twice at once under the one id, which must count once.
+    """Send a signal under an id; `twice`: twice at once, which must count once.
 
-    Only a program without a worker does so: there both copies meet in the inbox, where the promise holds.
+    Only a program without a worker does so: there both copies meet in the inbox, where the promise holds. It is no
+    request with an id (`request`), which takes a longer way.
     """
+    message = SignalMessage(name=signal.name, body=encode_value(body, signal.type), message_id=message_id)
 
     async def perform(client: Client) -> object:
         run = await client.get_run(run_id)
         times = 2 if twice and isinstance(client, Engine) and not client.worker.is_claiming else 1
-        return await asyncio.gather(*(run.signal(signal, body, request_id=message_id) for _ in range(times)))
+        return await asyncio.gather(*(run._send(message, None, message_id) for _ in range(times)))  # noqa: SLF001
 
     return Call(
         name=f"signal {message_id}",
@@ -287,3 +295,26 @@ def _message(
     return Call(
         name=f"{name} {run_id}", run_id=run_id, perform=perform, is_done=is_done, when=when, may_be_refused=True
     )
+
+
+def request(
+    name: str,
+    run_id: str,
+    wish: Callable[[Run[Any], str], Awaitable[object]],
+    kind: type[e.Event],
+    *,
+    request_id: str,
+    when: Question = _always,
+) -> Call:
+    """Ask a run for something by a request with an id: twice at once, and once more; whoever got no answer asks again.
+
+    `kind` is the event that it leads to.
+    """
+
+    async def perform(client: Client) -> None:
+        run = await client.get_run(run_id)
+        await asyncio.gather(wish(run, request_id), wish(run, request_id))
+        await wish(run, request_id)
+
+    asked = _message(name, run_id, perform, (kind,), when)
+    return replace(asked, may_be_refused=False, is_repeatable=True)

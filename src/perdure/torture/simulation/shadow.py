@@ -139,6 +139,11 @@ class Shadow:
             "SELECT request_id, run_key FROM runs WHERE request_id <> ''",
         )
         self._compare_rows(
+            "the requests of messages",
+            [(*request, key) for request, key in database.message_requests.items()],
+            "SELECT namespace, id, request_id, run_key FROM message_requests",
+        )
+        self._compare_rows(
             "the runs whose owners died",
             [(run.run_key,) for run in database.runs.values() if run.is_recovered],
             "SELECT run_key FROM runs WHERE recovering",
