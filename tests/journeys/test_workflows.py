@@ -3,10 +3,15 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from perdure import (
     ChildRunError,
     Context,
     Priority,
+    RunClosedError,
+    RunFailedError,
+    RunNotFoundError,
     RunStatus,
     Settings,
     workflow,
@@ -201,12 +206,61 @@ async def test_priority_changes_are_recorded(make_engine: MakeEngine) -> None:
 async def test_a_run_signals_another(make_engine: MakeEngine) -> None:
     @workflow
     async def telling(ctx: Context) -> None:
-        ctx.signal("listener", decide, True)
+        _ = ctx.signal("listener", decide, True)
 
     async with make_engine() as engine:
         listener = await engine.start(waiting_for_decision, id="listener")
         await (await engine.start(telling)).result()
         assert await listener.result() == "yes"
+
+
+async def test_a_run_learns_what_became_of_a_signal_that_it_awaits(make_engine: MakeEngine) -> None:
+    @workflow
+    async def doubling(ctx: Context, number: int) -> int:
+        return await double(number)
+
+    @workflow
+    async def telling_all(ctx: Context, targets: list[str]) -> list[str]:
+        async def tell(target: str) -> str:
+            try:
+                await ctx.signal(target, decide, True)
+            except (RunNotFoundError, RunClosedError) as error:
+                return type(error).__name__
+            return "delivered"
+
+        return list(await asyncio.gather(*map(tell, targets)))
+
+    async with make_engine() as engine:
+        listener = await engine.start(waiting_for_decision, id="listener")
+        await (await engine.start(doubling, 1, id="ended")).result()
+        run = await engine.start(telling_all, ["listener", "ended", "nobody"])
+        assert await run.result() == ["delivered", "RunClosedError", "RunNotFoundError"]
+        assert await listener.result() == "yes"
+
+
+async def test_a_refused_signal_that_is_not_awaited_stands_in_the_history(make_engine: MakeEngine) -> None:
+    @workflow
+    async def telling_and_going_on(ctx: Context) -> None:
+        _ = ctx.signal("nobody", decide, True)
+        await asyncio.sleep(0.01)
+
+    async with make_engine() as engine:
+        run = await engine.start(telling_and_going_on)
+        await run.result()
+        answers = [r.event async for r in run.history() if isinstance(r.event, e.SignalAnswered)]
+        assert [answer.outcome for answer in answers] == [e.SignalOutcome.MISSING]
+
+
+async def test_a_signal_is_awaited_where_it_is_sent(make_engine: MakeEngine) -> None:
+    @workflow
+    async def awaiting_late(ctx: Context) -> None:
+        sent = ctx.signal("nobody", decide, True)
+        await asyncio.sleep(0.001)
+        await sent
+
+    async with make_engine() as engine:
+        with pytest.raises(RunFailedError, match="where it is called"):
+            await (await engine.start(awaiting_late)).result()
 
 
 async def test_a_run_starts_not_before_its_time(make_engine: MakeEngine) -> None:

@@ -118,6 +118,7 @@ class _Author:
             self.timer_started,
             self.signal_received,
             self.signal_sent,
+            self.signal_answered,
             self.update_accepted,
             self.update_rejected,
             self.child_requested,
@@ -363,6 +364,9 @@ class _Author:
 
     def signal_sent(self) -> e.Event:
         return e.SignalSent(operation=self.next_operation(), target=RunRef(id="other"), name="go", body=self.payload())
+
+    def signal_answered(self) -> e.Event:
+        return e.SignalAnswered(operation=Operation(self.choose(9)), outcome=self.pick(e.SignalOutcome))
 
     def update_accepted(self) -> e.Event:
         update_id = f"u{len(self.updates)}"

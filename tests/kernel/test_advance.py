@@ -21,7 +21,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import Retry, decorrelated_jitter
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import RunStatus
+from perdure.kernel.transition import Answers, RunStatus
 from tests.kernel.lives import BROKEN, RETRIED, RUN_KEY, SECOND, START, Life, Script, failed, json, signal, success
 
 CREATED = e.RunCreated(workflow="w", ref=RunRef(id="a"), input=NULL, seed=1)
@@ -369,3 +369,33 @@ def test_what_is_asked_for_is_recorded_in_the_order_it_was_asked() -> None:
     run = life(child, call(TWO))
     assert [type(event) for event in run.events[2:]] == [e.ChildRequested, e.ChildStarted, e.ActivityScheduled]
     assert run.state.status is RunStatus.RUNNING
+
+
+# --- answered signals ------------------------------------------------------------------------------------------------
+
+
+def send(*, expects_answer: bool = False) -> c.SendSignal:
+    return c.SendSignal(operation=ONE, target=RunRef(id="other"), name="go", expects_answer=expects_answer)
+
+
+def answer(outcome: e.SignalOutcome, *, generation: int = 1) -> m.SignalAnswerMessage:
+    return m.SignalAnswerMessage(operation=ONE, generation=generation, outcome=outcome)
+
+
+@pytest.mark.parametrize("expects_answer", [True, False])
+def test_a_signal_that_is_not_awaited_asks_for_refusals_only(expects_answer: bool) -> None:
+    [sent] = life(send(expects_answer=expects_answer)).advanced.deliveries
+    assert sent.answers == Answers(
+        run_key=RUN_KEY,
+        delivered=answer(e.SignalOutcome.DELIVERED) if expects_answer else None,
+        missing=answer(e.SignalOutcome.MISSING),
+        closed=answer(e.SignalOutcome.CLOSED),
+    )
+
+
+def test_the_answer_to_a_signal_is_recorded_by_the_generation_that_sent_it() -> None:
+    run = life(send(expects_answer=True))
+    assert run.message(answer(e.SignalOutcome.CLOSED, generation=2)) == []
+    assert run.message(answer(e.SignalOutcome.CLOSED)) == [
+        e.SignalAnswered(operation=ONE, outcome=e.SignalOutcome.CLOSED)
+    ]

@@ -128,6 +128,7 @@ SAMPLES: dict[type[e.Event], e.Event] = {
         e.TimerCancelled(operation=ONE),
         e.SignalReceived(name="s"),
         e.SignalSent(operation=ONE, target=RunRef(id="o"), name="s"),
+        e.SignalAnswered(operation=ONE, outcome=e.SignalOutcome.MISSING),
         e.UpdateAccepted(update_id="u", name="n"),
         e.UpdateRejected(update_id="u", failure=FAILURE),
         e.UpdateCompleted(update_id="u"),

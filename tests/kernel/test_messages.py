@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from perdure.kernel import messages as m
-from perdure.kernel.events import ChildOutcome
+from perdure.kernel.events import ChildOutcome, SignalOutcome
 from perdure.kernel.identity import Operation
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -20,6 +20,7 @@ MESSAGES = [
     m.PriorityMessage(new=Priority.HIGH, reason="why", by="ann"),
     m.ChildCompletedMessage(operation=Operation(1), result=json(5)),
     m.ChildFailedMessage(operation=Operation(1), outcome=ChildOutcome.TERMINATED, failure=BROKEN),
+    m.SignalAnswerMessage(operation=Operation(1), generation=2, outcome=SignalOutcome.CLOSED),
     m.CompleteActivityMessage(operation=Operation(1), attempt=2, generation=3, result=json(5), request_id="r"),
     m.FailActivityMessage(operation=Operation(1), attempt=2, failure=BROKEN, request_id="r", retry=RETRIED),
     m.HeartbeatMessage(operation=Operation(1), attempt=2, details=json("half")),

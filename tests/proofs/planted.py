@@ -285,8 +285,14 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.signal": (
         Defect(
             "authoring.context",
-            'body=encode_value(body, signal.type, subject=f"signal {signal.name!r}"),',
-            "body=encode_value(None, Any),",
+            "operation=operation, target=target, name=signal.name, body=encoded",
+            "operation=operation, target=target, name=signal.name, body=encode_value(None)",
+        ),
+        Defect("kernel.consequences", "closed=closed", "closed=delivered"),
+        Defect(
+            "kernel.message_rules",
+            "        step.record(e.SignalAnswered(operation=message.operation, outcome=message.outcome))\n",
+            "        pass\n",
         ),
     ),
     "ctx.get": (Defect("authoring.context", "value = self._journal.keys.get(key)", "value = None"),),

@@ -16,6 +16,7 @@ from perdure.authoring.child_run import ChildRun, request_child
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
+from perdure.authoring.sent_signal import SentSignal
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.stages import open_stage
 from perdure.authoring.updates import Query, Update, make_handler, query_name
@@ -144,21 +145,24 @@ class Context:
                     body = await waiting
         return cast("T", decode_value(body, signal.type, subject=f"signal {signal.name!r}"))
 
-    def signal(self, run_id: str, signal: Signal[T], body: T | None = None) -> None:
-        """Send a signal to another run of the namespace. It is delivered when this step is durable; to a run that does
-        not exist or has ended it is not delivered."""
+    def signal(self, run_id: str, signal: Signal[T], body: T | None = None) -> SentSignal:
+        """Send a signal to another run of the namespace; it is delivered when this step is durable.
+
+        ``await ctx.signal(...)`` waits for that, and raises RunNotFoundError or RunClosedError if it was not delivered.
+        Without ``await`` the workflow goes on at once, and a refusal only stands in the history (`signal_answered`).
+        """
         journal = self._journal
         require_text(run_id, "ctx.signal: run_id")
         require_signal(signal, "ctx.signal")
+        operation = journal.next_operation()
+        target = RunRef(namespace=self.info.namespace, id=run_id)
+        encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
         journal.give(
             c.SendSignal(
-                operation=journal.next_operation(),
-                target=RunRef(namespace=self.info.namespace, id=run_id),
-                name=signal.name,
-                body=encode_value(body, signal.type, subject=f"signal {signal.name!r}"),
-                location=journal.location(),
+                operation=operation, target=target, name=signal.name, body=encoded, location=journal.location()
             )
         )
+        return SentSignal(journal, operation, target)
 
     # --- updates -------------------------------------------------------------------------------------------------
 

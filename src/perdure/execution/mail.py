@@ -85,14 +85,16 @@ class Mail:
     def sent(self, run: ActiveRun, deliveries: Sequence[Delivery], creations: Sequence[Creation]) -> None:
         """Look after what a run's durable transition sent: messages to runs in this process, new runs.
 
-        A child whose id was taken has left a message about that in the run's own inbox.
+        A child whose id was taken has left a message about that in the run's own inbox, and so have answered signals.
         """
         worker = self._worker
         for delivery in deliveries:
             self.news_of(delivery.target)
         for creation in creations:
             worker.claims.wake_at(creation.wake_at)
-        if worker.active.get(run.run_key) is run and any(made.parent_key == run.run_key for made in creations):
+        is_answered = any(delivery.answers is not None for delivery in deliveries)
+        is_answered |= any(made.parent_key == run.run_key for made in creations)
+        if is_answered and worker.active.get(run.run_key) is run:
             self.read_inbox_of(run)
 
     @property

@@ -32,7 +32,7 @@ from perdure.kernel.input_rules import INPUT_RULES, start
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Creation, Delivery, RunStatus
+from perdure.kernel.transition import Answers, Creation, Delivery, RunStatus
 from perdure.kernel.update_rules import answer_updates
 
 __all__ = ["RUN_TIMEOUT", "Advance", "RunKeys", "Step", "advance"]
@@ -176,10 +176,14 @@ class Step:
         for event in close_events(self.state, closing):
             self.record(event)
 
-    def deliver(self, target: RunKey | RunRef, message: m.Message, *, about: int) -> None:
+    def deliver(
+        self, target: RunKey | RunRef, message: m.Message, *, about: int, answers: Answers | None = None
+    ) -> None:
         """Send a message to another run; `about` tells messages apart that follow from one event."""
         message_id = f"{self.run_key}:{self.state.sequence}:{about}"
-        self.result.deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=self.at))
+        self.result.deliveries.append(
+            Delivery(target=target, message=message, message_id=message_id, at=self.at, answers=answers)
+        )
 
     def pending(self, operation: int, attempt: int) -> PendingActivity | None:
         """Return the activity whose current attempt this is, or None where it is settled: a late outcome is dropped."""

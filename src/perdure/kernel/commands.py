@@ -120,11 +120,12 @@ class CancelChild(Command, frozen=True, kw_only=True):
 
 
 class SendSignal(Command, frozen=True, kw_only=True):
-    """Deliver a signal to another run."""
+    """Deliver a signal to another run. `expects_answer`: and say what became of it."""
 
     target: RunRef
     name: str
     body: Payload = NULL
+    expects_answer: bool = False
 
 
 class CompleteUpdate(Command, frozen=True, kw_only=True):

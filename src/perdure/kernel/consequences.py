@@ -13,7 +13,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Creation
+from perdure.kernel.transition import Answers, Creation
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
@@ -34,7 +34,14 @@ def _stop_activity(step: "Step", event: e.ActivityCancelled) -> None:
 
 def _send_signal(step: "Step", event: e.SignalSent) -> None:
     message = m.SignalMessage(name=event.name, body=event.body)
-    step.deliver(_latest(event.target), message, about=event.operation)
+    delivered, missing, closed = (
+        m.SignalAnswerMessage(operation=event.operation, generation=step.created().ref.generation, outcome=outcome)
+        for outcome in e.SignalOutcome
+    )
+    answers = Answers(
+        run_key=step.run_key, delivered=delivered if event.expects_answer else None, missing=missing, closed=closed
+    )
+    step.deliver(_latest(event.target), message, about=event.operation, answers=answers)
 
 
 def _latest(ref: RunRef) -> RunRef:

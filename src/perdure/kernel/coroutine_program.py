@@ -19,6 +19,8 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import structs
+
 from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
@@ -167,6 +169,14 @@ class Journal:
             self._commands.remove(started)
         else:
             self._commands.append(c.CancelTimer(operation=operation, location=self.location()))
+
+    def expect_answer(self, operation: Operation) -> bool:
+        """Have it told what becomes of a signal; return False if it has been sent by now, without that."""
+        for place, given in enumerate(self._commands):
+            if type(given) is c.SendSignal and given.operation == operation:
+                self._commands[place] = structs.replace(given, expects_answer=True)
+                return True
+        return False
 
     def take_commands(self) -> list[c.Command]:
         """Return the commands given since the last call."""
@@ -389,7 +399,7 @@ def _resolve(program: CoroutineProgram, event: e.ActivityCompleted | e.ChildComp
 
 
 def _resolve_with_event(
-    program: CoroutineProgram, event: e.ActivityFailed | e.ActivityTimedOut | e.ChildFailed
+    program: CoroutineProgram, event: e.ActivityFailed | e.ActivityTimedOut | e.ChildFailed | e.SignalAnswered
 ) -> None:
     future = program.journal.waiters.pop(event.operation, None)
     if future is not None and not future.done():
@@ -426,6 +436,7 @@ _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]]
     e.ActivityTimedOut: _resolve_with_event,
     e.TimerFired: _fire,
     e.SignalReceived: _signal,
+    e.SignalAnswered: _resolve_with_event,
     e.UpdateAccepted: _update,
     e.ChildCompleted: _resolve,
     e.ChildFailed: _resolve_with_event,

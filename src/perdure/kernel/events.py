@@ -51,6 +51,14 @@ class ChildOutcome(StrEnum):
     TERMINATED = "terminated"
 
 
+class SignalOutcome(StrEnum):
+    """What became of a signal that workflow code sent: it is in an inbox, or no such run exists, or it has ended."""
+
+    DELIVERED = "delivered"
+    MISSING = "missing"
+    CLOSED = "closed"
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Base of all events."""
 
@@ -378,12 +386,23 @@ class SignalReceived(Event, frozen=True, kw_only=True):
 
 
 class SignalSent(Event, frozen=True, kw_only=True):
-    """Workflow code sent a signal to another run; the delivery is part of the same transition."""
+    """Workflow code sent a signal to another run; the delivery is part of the same transition.
+
+    `expects_answer`: the code waits to know what became of it; else only a refusal is recorded.
+    """
 
     operation: Operation
     target: RunRef
     name: str
     body: Payload = NULL
+    expects_answer: bool = False
+
+
+class SignalAnswered(Event, frozen=True, kw_only=True):
+    """What became of the signal that `operation` sent, decided when it was sent."""
+
+    operation: Operation
+    outcome: SignalOutcome
 
 
 class UpdateAccepted(Event, frozen=True, kw_only=True):
@@ -633,6 +652,7 @@ __all__ = [  # noqa: PLE0604 - all are strings; the linter cannot see into the l
     "Event",
     "ParentClosePolicy",
     "ParentLink",
+    "SignalOutcome",
     "TimeoutKind",
     *(event.__name__ for event in EVENT_NAMES),
 ]

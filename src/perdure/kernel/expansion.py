@@ -122,7 +122,15 @@ def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tu
 
 
 def _send_signal(_state: RunState, command: c.SendSignal, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (e.SignalSent(operation=command.operation, target=command.target, name=command.name, body=command.body),)
+    return (
+        e.SignalSent(
+            operation=command.operation,
+            target=command.target,
+            name=command.name,
+            body=command.body,
+            expects_answer=command.expects_answer,
+        ),
+    )
 
 
 def _complete_update(_state: RunState, command: c.CompleteUpdate, _at: Timestamp) -> tuple[e.Event, ...]:

@@ -67,6 +67,11 @@ def _is_awaited(step: "Step", message: m.ChildCompletedMessage | m.ChildFailedMe
     return message.generation == step.created().ref.generation and message.operation in step.state.children
 
 
+def _signal_answered(step: "Step", message: m.SignalAnswerMessage, _message_id: str) -> None:
+    if message.generation == step.created().ref.generation:
+        step.record(e.SignalAnswered(operation=message.operation, outcome=message.outcome))
+
+
 # Any: each rule takes its own message type; the table pairs them by key, which the type system cannot follow.
 MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
     m.SignalMessage: _signal,
@@ -77,6 +82,7 @@ MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
     m.PriorityMessage: _change_priority,
     m.ChildCompletedMessage: _child_completed,
     m.ChildFailedMessage: _child_failed,
+    m.SignalAnswerMessage: _signal_answered,
     m.CompleteActivityMessage: complete_activity,
     m.FailActivityMessage: fail_activity,
     m.HeartbeatMessage: take_heartbeat,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from perdure.kernel.events import ChildOutcome
+from perdure.kernel.events import ChildOutcome, SignalOutcome
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.payload import NULL, Payload
@@ -20,6 +20,7 @@ __all__ = [
     "Message",
     "PriorityMessage",
     "ResumeMessage",
+    "SignalAnswerMessage",
     "SignalMessage",
     "SuspendMessage",
     "TerminateMessage",
@@ -110,6 +111,14 @@ class ChildFailedMessage(_Message, frozen=True, kw_only=True, tag="child_failed"
     failure: Failure
 
 
+class SignalAnswerMessage(_Message, frozen=True, kw_only=True, tag="signal_answer"):
+    """What became of the signal that this operation sent; `generation` as above."""
+
+    operation: Operation
+    generation: int = 1
+    outcome: SignalOutcome
+
+
 class _AttemptMessage(_Message, frozen=True, kw_only=True):
     """Something from outside about an attempt, named by its token; `generation` as above."""
 
@@ -149,6 +158,7 @@ Message = (
     | PriorityMessage
     | ChildCompletedMessage
     | ChildFailedMessage
+    | SignalAnswerMessage
     | CompleteActivityMessage
     | FailActivityMessage
     | HeartbeatMessage

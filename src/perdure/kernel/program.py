@@ -64,6 +64,7 @@ PROGRAM_EVENTS: Final = frozenset(
         e.ActivityTimedOut,
         e.TimerFired,
         e.SignalReceived,
+        e.SignalAnswered,
         e.UpdateAccepted,
         e.ChildCompleted,
         e.ChildFailed,

@@ -1,4 +1,4 @@
-"""Bugs of deferred activities, whose outcome comes from outside."""
+"""Bugs of what comes from outside: outcomes of deferred activities, answers to signals."""
 
 from typing import Final
 
@@ -38,5 +38,21 @@ PLANTED: Final = (
         old='    """Let the attempt succeed."""\n',
         new="    return\n",
         workloads=("deferred",),
+    ),
+    Mutant(
+        name="a run that awaits the delivery of its signal is not told of it",
+        breaks="P9: a run that awaits the signal it sends learns what became of it",
+        module="perdure.kernel.consequences",
+        old="delivered=delivered if event.expects_answer else None",
+        new="delivered=None",
+        workloads=("telling",),
+    ),
+    Mutant(
+        name="a run that has ended counts as reached by a signal",
+        breaks="P9: a signal to a closed run is an error",
+        module="perdure.kernel.consequences",
+        old="missing=missing, closed=closed",
+        new="missing=missing, closed=delivered",
+        workloads=("telling",),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from perdure.authoring.context import Context
 from perdure.authoring.workflow import workflow
 from perdure.client.starting import IdPolicy
-from perdure.errors import ActivityError, ChildRunError
+from perdure.errors import ActivityError, ChildRunError, RunClosedError, RunNotFoundError
 from perdure.kernel import events as e
 from perdure.kernel.events import ParentClosePolicy
 from perdure.torture.simulation.program import Call, cancel, send, start
@@ -55,7 +55,7 @@ async def leaving(ctx: Context) -> None:
 async def waiting(ctx: Context) -> None:
     """Say so to the parent, then wait for what never comes."""
     if ctx.info.parent is not None:
-        ctx.signal(ctx.info.parent.id, more, 1)
+        _ = ctx.signal(ctx.info.parent.id, more, 1)
     await ctx.wait_for(go)
 
 
@@ -76,16 +76,35 @@ def _taken_program(_chance: random.Random) -> list[Call]:
     ]
 
 
+@workflow(name="sim_telling")
+async def telling(ctx: Context) -> list[str]:
+    """Send signals to a run that waits, to one that has ended and to nobody, and learn what becomes of them."""
+    listener = ctx.start_child(two_signals, id="listener")
+    await ctx.run_child(child, "short", 0, id="ended")
+    _ = ctx.signal("nobody", more, 0)
+    heard = await asyncio.gather(*(_told(ctx, run_id) for run_id in ("listener", "ended", "nobody", "listener")))
+    await listener.result()
+    return list(heard)
+
+
+async def _told(ctx: Context, run_id: str) -> str:
+    try:
+        await ctx.signal(run_id, more, 1)
+    except (RunNotFoundError, RunClosedError) as error:
+        return type(error).__name__
+    return "delivered"
+
+
 @workflow(name="sim_player")
 async def player(ctx: Context, other: str, serves: bool, rounds: int) -> list[int]:  # noqa: FBT001 - a workflow's argument
     """Play signals back and forth with another run."""
     seen: list[int] = []
     if serves:
-        ctx.signal(other, more, 0)
+        _ = ctx.signal(other, more, 0)
     for _ in range(rounds):
         ball = await ctx.wait_for(more)
         seen.append(ball)
-        ctx.signal(other, more, ball + 1)
+        _ = ctx.signal(other, more, ball + 1)
     return seen
 
 
@@ -181,6 +200,12 @@ WORKLOADS: Final = (
         program=runs(leaving),
         in_order=False,
         results={"to cancel": "RunCancelled", "to terminate": "RunTerminated", "to live": "null"},
+    ),
+    Workload(
+        name="telling",
+        program=runs(telling),
+        in_order=False,
+        results={"one": '["delivered","RunClosedError","RunNotFoundError","delivered"]'},
     ),
     Workload(name="taken", program=_taken_program, in_order=False, results={"one": '"RunExistsError"'}),
     Workload(
