@@ -1,10 +1,7 @@
-import os
 import sqlite3
-import subprocess
-import sys
-import time
 from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,8 +14,8 @@ from examples.order_processing.workflow import process_order
 from perdure import Engine
 from perdure.kernel import events as e
 from tests.examples.orders import COMPLETED, REFUNDED, REJECTED
+from tests.examples.programs import kill_when, run_program, start_program
 
-ROOT = Path(__file__).resolve().parents[2]
 ORDERS = msgspec.json.decode((DATA / "orders.json").read_bytes(), type=list[Order])
 STOCK = msgspec.json.decode((DATA / "stock.json").read_bytes(), type=dict[str, int])
 PACE = "0.02"
@@ -131,38 +128,17 @@ async def test_a_receipt_names_the_ids_of_what_was_done(services: Path) -> None:
 
 def test_orders_survive_three_kills_of_their_program(tmp_path: Path) -> None:
     services = tmp_path / "services.db"
-    for effects_before_kill in (3, 14, 31, None):
-        process = start_program(tmp_path, services)
-        try:
-            if effects_before_kill is None:
-                assert process.wait(timeout=90) == 0, (tmp_path / "log").read_text()
-            else:
-                wait_for_effects(services, effects_before_kill, process)
-        finally:
-            process.kill()
-            process.wait()
+    program = "examples.order_processing"
+    arguments = ("--db", f"sqlite:///{tmp_path / 'orders.db'}", "--services", str(services), "--pace", "0.1")
+    for effects_before_kill in (3, 14, 31):
+        process = start_program(program, *arguments, directory=tmp_path)
+        kill_when(process, partial(has_effects, services, effects_before_kill))
+    run_program(program, *arguments, directory=tmp_path)
     assert_every_effect_happened_once(services)
 
 
-def start_program(directory: Path, services: Path) -> subprocess.Popen[bytes]:
-    arguments = ["--db", f"sqlite:///{directory / 'orders.db'}", "--services", str(services), "--pace", "0.1"]
-    with (directory / "log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "examples.order_processing", *arguments],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-
-
-def wait_for_effects(services: Path, count: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until so many effects have happened. A process of its own gives no other sign than what it does."""
-    deadline = time.monotonic() + 60
-    while sum(map(len, effects_or_none(services).values())) < count:
-        assert process.poll() is None, "the program ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def has_effects(services: Path, count: int) -> bool:
+    return sum(map(len, effects_or_none(services).values())) >= count
 
 
 def effects_or_none(services: Path) -> dict[str, list[str]]:
