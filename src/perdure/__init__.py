@@ -16,6 +16,7 @@ from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
 from perdure.client.starting import IdPolicy
 from perdure.client.sync import SyncRun
 from perdure.client.sync_bulk import SyncBulk
+from perdure.client.sync_schedules import SyncScheduleHandle, SyncSchedules
 from perdure.configuration import Settings
 from perdure.engine import Engine, SyncEngine
 from perdure.errors import (
@@ -127,6 +128,8 @@ __all__ = [
     "SyncBulk",
     "SyncEngine",
     "SyncRun",
+    "SyncScheduleHandle",
+    "SyncSchedules",
     "Update",
     "UpdateError",
     "UpdateFailedError",

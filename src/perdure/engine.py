@@ -144,6 +144,7 @@ class SyncEngine(SyncClient):
         registry: Registry | None = None,
         name: str | None = None,
         works: bool = True,
+        clock: Clock | None = None,
         payloads: Payloads | None = None,
     ) -> None:
         """Describe an engine; see `Engine`."""
@@ -155,6 +156,7 @@ class SyncEngine(SyncClient):
                 registry=registry,
                 name=name,
                 works=works,
+                clock=clock,
                 payloads=payloads,
             )
         )

@@ -183,7 +183,7 @@ def test_the_synchronous_engine_does_the_same() -> None:
         run.signal(go, 12)
         assert run.result(timeout=timedelta(seconds=10)) == 12
         assert run.describe().status is RunStatus.COMPLETED
-        assert [summary.id for summary in engine.runs()] == ["sync"]
+        assert [summary.id for summary in engine.all_runs()] == ["sync"]
         assert engine.get_run("sync").history()[-1].sequence == len(run.history())
         assert [recorded.sequence for recorded in run.watch()] == list(range(1, len(run.history()) + 1))
         for recorded in engine.start(held, id="left").watch():

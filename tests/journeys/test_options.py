@@ -24,13 +24,10 @@ from perdure import (
     RunStatus,
     Settings,
     Signal,
-    SyncEngine,
-    SyncRun,
     activity,
     current_attempt,
     workflow,
 )
-from perdure.client.client import Client
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel.identity import RunRef
@@ -474,18 +471,6 @@ async def test_a_run_that_has_left_memory_is_still_found_by_its_state(make_engin
         assert (await run.describe()).stage == "review"
         with pytest.raises(InvalidArgumentError, match="answers no query"):
             await run.query("anything")
-
-
-@pytest.mark.parametrize(("asynchronous", "synchronous"), [(Client, SyncEngine), (Run, SyncRun)])
-def test_the_synchronous_facade_offers_what_the_asynchronous_does(
-    asynchronous: type[Any], synchronous: type[Any]
-) -> None:
-    for name, member in vars(asynchronous).items():
-        if name.startswith("_") or not inspect.isfunction(member):
-            continue
-        twin = getattr(synchronous, "runs" if name == "all_runs" else name)
-        if name != "all_runs":
-            assert inspect.signature(twin).parameters.keys() == inspect.signature(member).parameters.keys(), name
 
 
 def test_every_option_of_a_call_is_tried() -> None:

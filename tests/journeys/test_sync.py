@@ -144,7 +144,7 @@ def test_an_interrupt_while_waiting_leaves_the_run_going_on(tmp_path: Path) -> N
     assert (ran.returncode, ran.stdout) == (0, "interrupted 5\n"), ran.stderr
 
 
-def test_a_script_that_leaves_its_engine_open_ends(tmp_path: Path) -> None:
+def test_an_engine_left_open_is_closed_in_good_order_when_the_interpreter_ends(tmp_path: Path) -> None:
     ran = script(
         tmp_path,
         """
@@ -159,7 +159,24 @@ def test_a_script_that_leaves_its_engine_open_ends(tmp_path: Path) -> None:
         with SyncEngine("sqlite:///runs.db") as engine:
             run = engine.get_run("left")
             run.signal(go, 9)
-            print(run.result())
+            print(run.result(), [recorded.type for recorded in run.history()])
         """,
     )
-    assert again.stdout == "9\n", again.stderr
+    assert again.stdout == "9 ['run_created', 'run_started', 'signal_received', 'run_completed']\n", again.stderr
+
+
+def test_a_forked_process_that_ends_does_not_close_the_engine_of_its_parent(tmp_path: Path) -> None:
+    ran = script(
+        tmp_path,
+        """
+        engine = SyncEngine("sqlite:///runs.db").__enter__()
+        run = engine.start(waiting)
+        child = os.fork()
+        if not child:
+            sys.exit()  # by the interpreter's end, not by os._exit
+        assert os.waitpid(child, 0)[1] == 0
+        run.signal(go, 4)
+        print(run.result())
+        """,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "4\n", "")

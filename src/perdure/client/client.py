@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
@@ -47,6 +47,9 @@ U = TypeVar("U")
 
 class Client:
     """Starts runs and finds them again. An open `Engine` is one."""
+
+    namespace: str
+    """The namespace its calls concern."""
 
     def __init__(self, *, namespace: str = DEFAULT_NAMESPACE) -> None:
         """Work in one namespace."""
@@ -338,7 +341,7 @@ class Client:
         )
         return await self._open().store.list_runs(query)
 
-    async def all_runs(self, query: RunQuery | None = None) -> AsyncIterator[RunSummary]:
+    async def all_runs(self, query: RunQuery | None = None) -> AsyncGenerator[RunSummary]:
         """Yield every run of the client's namespace that matches `query`, page by page."""
         query = self._own(query)
         while True:

@@ -1,19 +1,42 @@
-"""The thread in which the synchronous façade keeps its event loop: calls are handed over to it and waited for."""
+"""An event loop in a thread of its own, on which synchronous code has its calls done.
+
+Any thread may call.
+"""
 
 import asyncio
+import atexit
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from perdure.errors import EngineClosedError, PerdureError, WrongContextError
 from perdure.kernel.coroutine_program import current_journal
 
-__all__ = ["LoopThread"]
+__all__ = ["LoopThread", "call_at_exit"]
 
 T = TypeVar("T")
+
+
+def call_at_exit(method: Callable[[], None]) -> None:
+    """Have a bound method called when the interpreter begins to end, if its object is still there.
+
+    The public `atexit` comes too late: by then the pools of `concurrent.futures`, which read the store, take no more
+    work. They use this hook themselves; what came last is called first.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
+
+    import_module("concurrent.futures.thread")  # which takes the hook when it is imported
+    getattr(threading, "_register_atexit", atexit.register)(call)
 
 
 class LoopThread:
@@ -27,6 +50,11 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="perdure-engine", daemon=True)
         self._thread.start()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process of the thread, and not one forked from it."""
+        return os.getpid() == self._process
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for it.
@@ -89,7 +117,7 @@ class LoopThread:
                 "use `async with Engine(...)` there"
             )
             raise WrongContextError(message)
-        if os.getpid() != self._process:
+        if not self.is_here:
             message = (
                 "the engine was opened before this process was forked, without its threads; open one in each process"
             )

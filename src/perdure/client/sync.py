@@ -19,7 +19,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
 from perdure.client.handle import Run
-from perdure.client.loop_thread import LoopThread
+from perdure.client.loop_thread import LoopThread, call_at_exit
 from perdure.client.starting import IdPolicy, StartOptions
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
@@ -51,6 +51,11 @@ class SyncRun(Generic[R_co]):
     def id(self) -> str:
         """The run's business key."""
         return self._run.id
+
+    @property
+    def namespace(self) -> str:
+        """The run's namespace."""
+        return self._run.namespace
 
     def result(self, *, timeout: timedelta | None = None) -> R_co:
         """Wait for the run's end and return its result; errors as for `Run.result`."""
@@ -151,7 +156,10 @@ class SyncClient:
         self._client: Client | None = None
 
     def __enter__(self) -> Self:
-        """Start the thread and open the engine. Raises UsageError if it is open, else what opening an engine raises."""
+        """Start the thread and open the engine; one that is left open is closed when the interpreter ends.
+
+        Raises UsageError if it is open, else what opening an engine raises.
+        """
         if self._loop is not None:
             message = "this engine is open already; describe another one with SyncEngine(...)"
             raise UsageError(message)
@@ -162,6 +170,7 @@ class SyncClient:
             loop.stop()
             raise
         self._loop = loop
+        call_at_exit(self._leave)
         return self
 
     def __exit__(
@@ -177,6 +186,11 @@ class SyncClient:
             loop.stop()
 
     @property
+    def namespace(self) -> str:
+        """The namespace it works in."""
+        return self._open()[1].namespace
+
+    @property
     def schedules(self) -> SyncSchedules:
         """Schedules: runs started at nominal times."""
         loop, client = self._open()
@@ -184,7 +198,7 @@ class SyncClient:
 
     def start(
         self,
-        workflow: Workflow[*Ts, T],
+        workflow: Workflow[*Ts, R],
         *args: *Ts,
         id: str | None = None,
         id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
@@ -196,7 +210,7 @@ class SyncClient:
         execution_timeout: timedelta | None = None,
         request_id: str = "",
         version: str | None = None,
-    ) -> SyncRun[T]:
+    ) -> SyncRun[R]:
         """Start a run; see `Client.start`."""
         loop, client = self._open()
         run = loop.call(
@@ -264,8 +278,8 @@ class SyncClient:
     @overload
     def get_run(self, id: str) -> SyncRun[Any]: ...
     @overload
-    def get_run(self, id: str, workflow: Workflow[*Ts, T]) -> SyncRun[T]: ...
-    def get_run(self, id: str, workflow: Workflow[*Ts, T] | None = None) -> SyncRun[T]:
+    def get_run(self, id: str, workflow: Workflow[*Ts, R]) -> SyncRun[R]: ...
+    def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> SyncRun[R]:
         """Return the handle of an existing run; see `Client.get_run`."""
         loop, client = self._open()
         return SyncRun(loop, loop.call(client.get_run(id) if workflow is None else client.get_run(id, workflow)))
@@ -321,15 +335,14 @@ class SyncClient:
         bulk = loop.call(_bulk(client, query, concurrency=concurrency, dry_run=dry_run, on_progress=on_progress))
         return SyncBulk(loop, bulk)
 
-    def runs(self, *, status: RunStatus | str | None = None, workflow: str | None = None) -> Iterator[RunSummary]:
-        """Yield all runs that match, page by page."""
-        cursor = ""
-        while True:
-            page = self.list_runs(status=status, workflow=workflow, cursor=cursor)
-            yield from page.runs
-            cursor = page.next_cursor
-            if not cursor:
-                return
+    def all_runs(self, query: RunQuery | None = None) -> Iterator[RunSummary]:
+        """Yield every run that matches, page by page; see `Client.all_runs`."""
+        loop, client = self._open()
+        return loop.iterate(client.all_runs(query))
+
+    def _leave(self) -> None:
+        if self._loop is not None and self._loop.is_here:
+            self.__exit__(None, None, None)
 
     def _open(self) -> tuple[LoopThread, Client]:
         if self._loop is None or self._client is None:

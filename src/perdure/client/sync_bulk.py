@@ -1,13 +1,11 @@
 """The synchronous façade of bulk operations."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from perdure.authoring.signals import Signal
 from perdure.client.bulk import Bulk, BulkReport
-
-if TYPE_CHECKING:
-    from perdure.client.loop_thread import LoopThread
+from perdure.client.loop_thread import LoopThread
 
 __all__ = ["SyncBulk"]
 
@@ -17,7 +15,7 @@ T = TypeVar("T")
 class SyncBulk:
     """The operations of `Bulk`, waiting instead of awaiting."""
 
-    def __init__(self, loop: "LoopThread", bulk: Bulk) -> None:
+    def __init__(self, loop: LoopThread, bulk: Bulk) -> None:
         """Build from parts; `SyncClient.bulk` returns it."""
         self._loop = loop
         self._bulk = bulk

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple, Unpack
 
 from perdure.authoring.workflow import Workflow
+from perdure.client.loop_thread import LoopThread
 from perdure.client.schedule_reports import NEXT_TIMES, ScheduleDescription, ScheduleHistory
 from perdure.client.schedules import DAY, ScheduleChanges, ScheduleHandle, Schedules
 from perdure.kernel.priority import Priority
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import When
-
-if TYPE_CHECKING:
-    from perdure.client.loop_thread import LoopThread
 
 __all__ = ["SyncScheduleHandle", "SyncSchedules"]
 
@@ -23,7 +21,7 @@ R = TypeVar("R")
 class SyncSchedules:
     """The methods of `Schedules`, waiting instead of awaiting."""
 
-    def __init__(self, loop: "LoopThread", schedules: Schedules) -> None:
+    def __init__(self, loop: LoopThread, schedules: Schedules) -> None:
         """Build from parts; `SyncEngine.schedules` gives one."""
         self._loop = loop
         self._schedules = schedules
@@ -82,7 +80,7 @@ class SyncSchedules:
 class SyncScheduleHandle:
     """A schedule that exists; the methods of `ScheduleHandle`, waiting instead of awaiting."""
 
-    def __init__(self, loop: "LoopThread", handle: ScheduleHandle) -> None:
+    def __init__(self, loop: LoopThread, handle: ScheduleHandle) -> None:
         """Build from parts; `SyncSchedules.create` and `get` return handles."""
         self._loop = loop
         self._handle = handle
