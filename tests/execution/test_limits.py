@@ -315,7 +315,7 @@ async def test_a_breaker_says_in_the_log_when_it_opens_and_closes(
     with caplog.at_level(logging.WARNING, "perdure.worker"):
         async with make_engine() as engine:
             await (await engine.start(asks)).result()
-    messages = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records if record.name == "perdure.worker"]
     assert messages[0].startswith("circuit breaker the provider is open after 1 failures within 0:01:00; ")
     assert messages[1] == "circuit breaker the provider is closed again"
 

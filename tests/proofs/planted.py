@@ -10,12 +10,14 @@ from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_lifecycles import LIFECYCLES
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
+from tests.proofs.planted_world import WORLD
 
 __all__ = ["PLANTED"]
 
 PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **MESSAGES,
     **EVOLUTION,
+    **WORLD,
     **LIFECYCLES,
     # --- the laws of docs/design/promises.md
     "law 1": (

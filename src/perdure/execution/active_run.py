@@ -14,6 +14,7 @@ from msgspec import structs
 from perdure.errors import InternalError, PerdureError, StoreError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
+from perdure.execution.failure_log import log_failed_attempts
 from perdure.execution.refusals import refusal
 from perdure.execution.run_timer import RunTimer
 from perdure.kernel import events as e
@@ -292,6 +293,8 @@ class ActiveRun:
         if result.deliveries or result.creations:
             worker.mail.sent(self, result.deliveries, result.creations)
         self._settle_replies(result)
+        if result.failed:
+            log_failed_attempts(self.ref, result.failed)
         if worker.listeners:
             worker.published(self, result.events)
         if self.state.closed_at is not None:

@@ -26,6 +26,7 @@ from perdure.execution.claims import RunClaims, load_run
 from perdure.execution.committer import Committer
 from perdure.execution.dispatcher import Dispatcher
 from perdure.execution.endings import Ending, Endings
+from perdure.execution.failure_log import log_failed_run
 from perdure.execution.idle import IdleRuns
 from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
@@ -353,6 +354,8 @@ class Worker:
     def closed(self, run: ActiveRun, result: Advance) -> None:
         """Tell those who wait that a run has ended. Where it has continued they look for its latest generation: by now
         another worker may have ended that one, too."""
+        if run.state.closing is not None:
+            log_failed_run(run.ref, run.state.closing)
         if result.moves_inbox_to is not None:
             self.endings.look_again(run.run_key)
         elif run.state.closing is not None:

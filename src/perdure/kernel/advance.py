@@ -35,7 +35,7 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Answers, Creation, Delivery, RunStatus
 from perdure.kernel.update_rules import answer_updates
 
-__all__ = ["RUN_TIMEOUT", "Advance", "RunKeys", "Step", "advance"]
+__all__ = ["RUN_TIMEOUT", "Advance", "FailedAttempt", "RunKeys", "Step", "advance"]
 
 RUN_TIMEOUT: Final = "RunTimeoutError"
 """Failure type of a run whose execution timeout passed."""
@@ -49,11 +49,18 @@ class RunKeys(Protocol):
         ...
 
 
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """An attempt that failed: of which activity, and what was recorded of it."""
+
+    activity: str
+    event: e.ActivityAttemptFailed | e.ActivityFailed | e.ActivityTimedOut
+
+
 class Advance(msgspec.Struct, kw_only=True):
     """The outcome of one advance.
 
     `events` are new, in order. `to_start` and `to_stop` are operations of activities. `consumed` are inbox positions.
-    `refused` are messages that came too late: the run closed before their turn.
+    `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of.
     """
 
     events: list[RecordedEvent]
@@ -65,6 +72,7 @@ class Advance(msgspec.Struct, kw_only=True):
     labels: dict[str, str | None]
     refused: list[i.MessageArrived]
     moves_inbox_to: RunKey | None = None
+    failed: list[FailedAttempt] = []
 
 
 def advance(
@@ -150,6 +158,13 @@ class Step:
         self.append(event)
         if self._asked or self.feed.held:
             self._answer()
+
+    def record_failure(
+        self, activity: PendingActivity, event: e.ActivityAttemptFailed | e.ActivityFailed | e.ActivityTimedOut
+    ) -> None:
+        """Record how an attempt failed, and keep it for those who are told."""
+        self.result.failed.append(FailedAttempt(activity.activity, event))
+        self.record(event)
 
     def append(self, event: e.Event) -> None:
         """Make `event` part of the history; what the program asks for in answer is expanded in its turn."""

@@ -88,10 +88,11 @@ def _attempt_failed(step: "Step", given: i.AttemptFailed) -> None:
     deadline = activity.deadline(step.state.deadline)
     decision = _decide(step, activity, given.failure, given.retry, deadline)
     if isinstance(decision, RetryAfter):
-        _record_retry(step, given, given.failure, decision, request_id=given.request_id)
+        _record_retry(step, activity, given, given.failure, decision, request_id=given.request_id)
         return
     is_out_of_time = decision.reason is GiveUpReason.DEADLINE_REACHED
-    step.record(
+    step.record_failure(
+        activity,
         e.ActivityFailed(
             operation=given.operation,
             failure=given.failure,
@@ -100,7 +101,7 @@ def _attempt_failed(step: "Step", given: i.AttemptFailed) -> None:
             started_at=given.started_at,
             deadline_of=deadline.of if deadline is not None and is_out_of_time else "",
             request_id=given.request_id,
-        )
+        ),
     )
 
 
@@ -118,9 +119,10 @@ def _attempt_timed_out(step: "Step", given: i.AttemptTimedOut) -> None:
         )
         decision = _decide(step, activity, failure, given.retry, activity.deadline(step.state.deadline))
         if isinstance(decision, RetryAfter):
-            _record_retry(step, given, failure, decision)
+            _record_retry(step, activity, given, failure, decision)
             return
-    step.record(
+    step.record_failure(
+        activity,
         e.ActivityTimedOut(
             operation=given.operation,
             timeout=given.timeout,
@@ -128,7 +130,7 @@ def _attempt_timed_out(step: "Step", given: i.AttemptTimedOut) -> None:
             started_at=given.started_at,
             heartbeat=given.heartbeat,
             deadline_of=_whose_deadline(activity, given.timeout),
-        )
+        ),
     )
 
 
@@ -157,13 +159,15 @@ def _decide(
 
 def _record_retry(
     step: "Step",
+    activity: PendingActivity,
     given: i.AttemptFailed | i.AttemptTimedOut,
     failure: Failure,
     decision: RetryAfter,
     *,
     request_id: str = "",
 ) -> None:
-    step.record(
+    step.record_failure(
+        activity,
         e.ActivityAttemptFailed(
             operation=given.operation,
             attempt=given.attempt,
@@ -172,7 +176,7 @@ def _record_retry(
             started_at=given.started_at,
             heartbeat=given.heartbeat,
             request_id=request_id,
-        )
+        ),
     )
 
 

@@ -1,0 +1,16 @@
+"""What is broken of the log and of the synchronous world, for each row of docs/reference/tested.md."""
+
+from tests.proofs.defect import Defect
+
+WORLD: dict[str, tuple[Defect, ...]] = {
+    "log.activities": (
+        Defect("execution.active_run", "        if result.failed:\n", "        if not result.events:\n"),
+    ),
+    "log.runs": (
+        Defect(
+            "execution.worker",
+            "            log_failed_run(run.ref, run.state.closing)\n",
+            "            pass\n",
+        ),
+    ),
+}
