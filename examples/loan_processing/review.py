@@ -66,7 +66,7 @@ An update and no signal: when it has been answered, whoever asks for `loan_statu
 
 @Query
 def loan_status() -> LoanStatus:
-    """Where the application stands."""
+    """Say where the application stands."""
     raise NotImplementedError  # only name and types count
 
 
