@@ -3,6 +3,14 @@
 from tests.proofs.defect import Defect
 
 WORLD: dict[str, tuple[Defect, ...]] = {
+    "SyncEngine.threads": (
+        Defect(
+            "client.loop_thread",
+            "        if not self.is_here:\n",
+            "        if threading.main_thread() is not threading.current_thread():\n",
+        ),
+    ),
+    "SyncEngine.refused": (Defect("client.loop_thread", "            self._require_usable()\n", "            pass\n"),),
     "log.activities": (
         Defect("execution.active_run", "        if result.failed:\n", "        if not result.events:\n"),
     ),
