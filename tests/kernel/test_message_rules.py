@@ -389,7 +389,7 @@ def test_a_child_that_could_not_be_created_has_failed() -> None:
 )
 def test_a_child_reports_its_end_to_its_parent(ending: c.Command, report: m.Message) -> None:
     run = life(ending, created=replace(CREATED, parent=PARENT))
-    assert [(d.target, d.message) for d in run.advanced.deliveries] == [(3, report)]
+    assert [(d.target, d.message) for d in run.advanced.deliveries] == [(PARENT.ref, report)]
 
 
 def test_a_child_that_is_terminated_reports_that() -> None:

@@ -16,5 +16,12 @@ LIFECYCLES: dict[str, tuple[Defect, ...]] = {
     "ctx.start_child.inherits_deadline": (
         Defect("authoring.child_run", "not is_detached if inherits_deadline is None else inherits_deadline", "True"),
     ),
+    "ctx.inherited_child": (
+        Defect(
+            "kernel.message_rules",
+            "(child.operation for child in children.values()",
+            "(child.operation for child in ()",
+        ),
+    ),
     "current_attempt.deadline": (Defect("execution.attempts", "[call.around.at]", "[]"),),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 from perdure.authoring.arguments import require_choice, require_text, require_texts
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.stages import deadline_around
-from perdure.errors import ChildRunError
+from perdure.errors import ChildRunError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import Journal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perdure.authoring.registry import Registry
     from perdure.authoring.workflow import Workflow
 
-__all__ = ["ChildRun", "request_child"]
+__all__ = ["ChildRun", "find_inherited", "request_child"]
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -70,7 +70,26 @@ def request_child(
             location=journal.location(),
         )
     )
-    return ChildRun(journal, workflow, child, operation)
+    return ChildRun(journal, workflow, child, operation, journal.wait(operation))
+
+
+def find_inherited(journal: Journal, workflow: "Workflow[*tuple[Any, ...], R]", id: str) -> "ChildRun[R]":
+    """Return a child run that the generation before left open; see `Context.inherited_child`."""
+    from perdure.authoring.workflow import require_workflow  # noqa: PLC0415 - workflow.py imports this module
+
+    require_workflow(workflow, "ctx.inherited_child")
+    found = journal.inherited.get(id)
+    if found is None:
+        left = ", ".join(journal.inherited) or "none"
+        message = (
+            f"ctx.inherited_child: {id!r:.60} is no child run that the generation before left open; it left {left}"
+        )
+        raise InvalidArgumentError(message)
+    child, future = found
+    if child.workflow != workflow.name:
+        message = f"ctx.inherited_child: child run {id!r:.60} is one of {child.workflow}, not of {workflow.name}"
+        raise InvalidArgumentError(message)
+    return ChildRun(journal, workflow, child.ref, child.operation, future)
 
 
 class ChildRun(Generic[R_co]):
@@ -79,14 +98,19 @@ class ChildRun(Generic[R_co]):
     __slots__ = ("_future", "_journal", "_operation", "_waiting", "_workflow", "ref")
 
     def __init__(
-        self, journal: Journal, workflow: "Workflow[*tuple[Any, ...], R_co]", ref: RunRef, operation: Operation
+        self,
+        journal: Journal,
+        workflow: "Workflow[*tuple[Any, ...], R_co]",
+        ref: RunRef,
+        operation: Operation,
+        outcome: asyncio.Future[Any],
     ) -> None:
         """Build from parts; use `Context.start_child`."""
         self.ref = ref
         self._journal = journal
         self._workflow = workflow
         self._operation = operation
-        self._future = journal.wait(operation)
+        self._future = outcome
         self._waiting = 0
 
     @property

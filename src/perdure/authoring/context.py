@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, TypeVarTupl
 import msgspec
 
 from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
-from perdure.authoring.child_run import ChildRun, request_child
+from perdure.authoring.child_run import ChildRun, find_inherited, request_child
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
@@ -49,7 +49,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `attempt` counts the tries of the workflow's own retry policy, `generation` those and every continue-as-new.
     `parent` is None for a run that was not started by another, `deadline` (when the run fails if it has not ended) for
-    one that may take for ever.
+    one that may take for ever. `inherited_children` are the ids of the child runs that the generation before left open.
     """
 
     id: str
@@ -62,6 +62,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_labels: dict[str, str]
     parent: RunRef | None
     deadline: datetime | None = None
+    inherited_children: tuple[str, ...] = ()
 
 
 class Context:
@@ -86,6 +87,7 @@ class Context:
             created_labels=created.labels,
             parent=None if created.parent is None else created.parent.ref,
             deadline=None if created.deadline_at is None else timestamp_to_datetime(created.deadline_at),
+            inherited_children=tuple(journal.inherited),
         )
         self.logger = _ReplayAwareLogger(_logger, journal)
 
@@ -323,6 +325,13 @@ class Context:
             inherits_deadline=inherits_deadline,
         )
 
+    def inherited_child(self, workflow: "Workflow[*tuple[Any, ...], R]", id: str) -> "ChildRun[R]":
+        """Return a child run that the generation before left open when it continued as new, to await its result here.
+
+        ``ctx.info.inherited_children`` names them. Raises InvalidArgumentError for any other.
+        """
+        return find_inherited(self._journal, workflow, id)
+
     # --- control -------------------------------------------------------------------------------------------------
 
     async def side_effect(self, function: Callable[[], T], type: object = Any) -> T:
@@ -352,7 +361,8 @@ class Context:
     def continue_as_new(self, *args: object, version: str | None = None) -> NoReturn:
         """End this generation and begin the next with these arguments (of the same workflow) and a fresh history.
 
-        Durable state, labels and signals not yet waited for are carried over. `version`: which one of the workflow goes
+        Durable state, labels and signals not yet waited for are carried over; so are open child runs, but for detached
+        ones: see `inherited_child`. `version`: which one of the workflow goes
         on (the newest that this process has, which must take these arguments; ``ctx.info.version`` for the same). Call
         it from the workflow function.
         """

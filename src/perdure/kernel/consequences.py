@@ -79,10 +79,11 @@ def _cancel_child(step: "Step", event: e.ChildCancelled) -> None:
         return
     # By name, not by key: the child may have continued as a new generation, whose key its parent never learns.
     target, reason = _latest(child.ref), "its parent run gave it up"
+    parent_key = step.run_key if child.origin is None else child.origin.run_key
     if child.policy is e.ParentClosePolicy.TERMINATE:
-        ending: m.Message = m.TerminateMessage(reason=reason, by="parent", parent_key=step.run_key)
+        ending: m.Message = m.TerminateMessage(reason=reason, by="parent", parent_key=parent_key)
     else:
-        ending = m.CancelMessage(reason=reason, by="parent", parent_key=step.run_key)
+        ending = m.CancelMessage(reason=reason, by="parent", parent_key=parent_key)
     step.deliver(target, ending, about=event.operation)
 
 
@@ -106,10 +107,15 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         start_at=event.next_at if event.next_at > step.at else None,
         carried_state=event.carried_state,
         carried_signals=event.carried_signals,
+        carried_children=tuple(_with_key(child, step.run_key) for child in event.carried_children),
         carried_updates=tuple(u for u in before.carried_updates if u.update_id not in step.state.updates),
     )
     step.result.creations.append(_creation(key, created, step.at, wake_at=event.next_at))
     step.result.moves_inbox_to = key
+
+
+def _with_key(child: e.CarriedChild, run_key: RunKey) -> e.CarriedChild:
+    return child if child.run_key else msgspec.structs.replace(child, run_key=run_key)
 
 
 def _report_completed(step: "Step", event: e.RunCompleted) -> None:
@@ -118,7 +124,7 @@ def _report_completed(step: "Step", event: e.RunCompleted) -> None:
         message = m.ChildCompletedMessage(
             operation=parent.operation, generation=parent.ref.generation, result=event.result
         )
-        step.deliver(RunKey(parent.run_key), message, about=parent.operation)
+        step.deliver(_latest(parent.ref), message, about=parent.operation)
 
 
 def _report_failed(step: "Step", event: e.RunFailed) -> None:
@@ -139,7 +145,7 @@ def _report_without_result(step: "Step", outcome: e.ChildOutcome, failure: Failu
         message = m.ChildFailedMessage(
             operation=parent.operation, generation=parent.ref.generation, outcome=outcome, failure=failure
         )
-        step.deliver(RunKey(parent.run_key), message, about=parent.operation)
+        step.deliver(_latest(parent.ref), message, about=parent.operation)
 
 
 def _creation(key: RunKey, created: e.RunCreated, at: Timestamp, *, wake_at: Timestamp) -> Creation:

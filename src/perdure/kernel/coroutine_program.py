@@ -29,6 +29,7 @@ from perdure.kernel.identity import Operation
 from perdure.kernel.lines import line_of_await, line_of_workflow, line_that_raised
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
 from perdure.kernel.payload import Payload
+from perdure.kernel.pending import OpenChild, inherited_children
 from perdure.kernel.program import Answer, Verdict
 from perdure.kernel.time import Timestamp
 from perdure.kernel.update_tasks import UpdateTasks
@@ -95,6 +96,7 @@ class Journal:
         self.waiters: dict[int, asyncio.Future[Any]] = {}
         self.compensations: list[Compensation] = []
         self.asked_patches: dict[str, bool] = {}
+        self.inherited = self._wait_for_inherited(created) if created.carried_children else {}
         self._timers: dict[int, TimerCallback] = {}
         self._suspended: list[asyncio.Future[None]] = []
         self._signals: dict[str, deque[Payload]] = {}
@@ -148,6 +150,9 @@ class Journal:
         future: asyncio.Future[Any] = asyncio.Future(loop=self.loop)
         self.waiters[operation] = future
         return future
+
+    def _wait_for_inherited(self, created: e.RunCreated) -> dict[str, tuple[OpenChild, asyncio.Future[Any]]]:
+        return {child.ref.id: (child, self.wait(child.operation)) for child in inherited_children(created)}
 
     def forget(self, operation: Operation) -> bool:
         """Stop waiting for an operation; return whether it was still waited for."""

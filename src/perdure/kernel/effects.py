@@ -23,7 +23,7 @@ from perdure.kernel.lifecycle import (
     next_phase,
 )
 from perdure.kernel.payload import NULL
-from perdure.kernel.pending import Deferral, OpenChild, PendingActivity
+from perdure.kernel.pending import Deferral, OpenChild, PendingActivity, inherited_children
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 
@@ -42,6 +42,8 @@ def _created(state: "RunState", event: e.RunCreated, at: Timestamp) -> None:
     state.priority = event.priority
     state.labels = dict(event.labels)
     state.keys = dict(event.carried_state)
+    if event.carried_children:
+        state.children = {child.operation: child for child in inherited_children(event)}
     if event.deadline_at is not None:
         state.deadline = Deadline(at=event.deadline_at, of=event.deadline_of or f"run {event.ref}")
 

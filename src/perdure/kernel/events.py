@@ -85,6 +85,20 @@ class CarriedSignal(msgspec.Struct, frozen=True, kw_only=True):
     body: Payload
 
 
+class CarriedChild(msgspec.Struct, frozen=True, kw_only=True):
+    """A child run that a generation left open when it continued: the next one hears of its end, or ends it.
+
+    `operation` asked for it in `generation`, whose run key is `run_key` (0: the one that continues).
+    """
+
+    run_key: int = 0
+    generation: int
+    operation: Operation
+    workflow: str
+    ref: RunRef
+    policy: ParentClosePolicy
+
+
 class CarriedUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """An update that came together with the start of the run; it waits for its handler like any other."""
 
@@ -96,7 +110,8 @@ class CarriedUpdate(msgspec.Struct, frozen=True, kw_only=True):
 class RunCreated(Event, frozen=True, kw_only=True):
     """The run exists. `seed` feeds the deterministic random of workflow code. `stages` are the declared phase names.
 
-    `carried_state` and `carried_signals` come from the generation before. `deadline_at` is the end of the whole run,
+    `carried_state`, `carried_signals` and `carried_children` come from the generation before; the children are known
+    by the operations -1, -2, ... here. `deadline_at` is the end of the whole run,
     over all its generations: by its own execution timeout, or by the deadline of what `deadline_of` names, where that
     is nearer and was around the call that started it.
     """
@@ -120,6 +135,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     carried_state: dict[str, Payload] = {}
     carried_signals: tuple[CarriedSignal, ...] = ()
     carried_updates: tuple[CarriedUpdate, ...] = ()
+    carried_children: tuple[CarriedChild, ...] = ()
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -200,6 +216,7 @@ class RunContinued(Event, frozen=True, kw_only=True):
     carried_signals: tuple[CarriedSignal, ...] = ()
     definition_version: str = ""
     stages: tuple[str, ...] = ()
+    carried_children: tuple[CarriedChild, ...] = ()
 
 
 class RunForked(Event, frozen=True, kw_only=True):
@@ -647,6 +664,7 @@ __all__ = [  # noqa: PLE0604 - all are strings; the linter cannot see into the l
     "EVENT_NAMES",
     "EVENT_TYPES",
     "EVENT_VERSIONS",
+    "CarriedChild",
     "CarriedSignal",
     "ChildOutcome",
     "Event",

@@ -4,7 +4,7 @@ Live execution records what `expand` returns; replay demands that the history ho
 history is checked by are the rules it was made by.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from perdure.errors import InternalError
@@ -14,6 +14,7 @@ from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.lifecycle import UpdatePhase
+from perdure.kernel.pending import OpenChild, carried_child
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
@@ -33,12 +34,15 @@ def expand(state: RunState, command: c.Command, at: Timestamp) -> tuple[e.Event,
     return rule(state, command, at)
 
 
-def close_events(state: RunState, closing: e.Event) -> tuple[e.Event, ...]:
-    """Return the events that close a run in order: what is pending is given up first, so nothing follows the end."""
+def close_events(state: RunState, closing: e.Event, *, kept: Collection[int] = ()) -> tuple[e.Event, ...]:
+    """Return the events that close a run in order: what is pending is given up first, so nothing follows the end.
+
+    `kept` are the operations of children that follow it into its next generation.
+    """
     reason = "the run has ended"
     given_up: list[e.Event] = [e.ActivityCancelled(operation=Operation(o), reason=reason) for o in state.activities]
     given_up += [e.TimerCancelled(operation=Operation(o), reason=reason) for o in state.timers]
-    given_up += [e.ChildCancelled(operation=Operation(o), reason=reason) for o in state.children]
+    given_up += [e.ChildCancelled(operation=Operation(o), reason=reason) for o in state.children if o not in kept]
     if state.updates:
         given_up += _abandoned_updates(state, reason)
     return (*given_up, closing)
@@ -218,6 +222,7 @@ def _cancel_run(state: RunState, command: c.CancelRun, _at: Timestamp) -> tuple[
 
 def _continue_run(state: RunState, command: c.ContinueRun, at: Timestamp) -> tuple[e.Event, ...]:
     generation = state.created.ref.generation if state.created is not None else 1
+    following = _following(state) if command.failure is None else ()
     return close_events(
         state,
         e.RunContinued(
@@ -230,8 +235,15 @@ def _continue_run(state: RunState, command: c.ContinueRun, at: Timestamp) -> tup
             carried_signals=command.carried_signals,
             definition_version=command.definition_version,
             stages=command.stages,
+            carried_children=tuple(carried_child(child, generation) for child in following),
         ),
+        kept=[child.operation for child in following],
     )
+
+
+def _following(state: RunState) -> tuple[OpenChild, ...]:
+    """Return the children that go along when a run continues: those that end with it. Detached ones are let go."""
+    return tuple(child for child in state.children.values() if child.policy is not e.ParentClosePolicy.ABANDON)
 
 
 # Any: each rule takes its own command type; the table pairs them by key, which the type system cannot follow.

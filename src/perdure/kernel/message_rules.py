@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.deferral_rules import complete_activity, fail_activity, take_heartbeat
+from perdure.kernel.identity import Operation
+from perdure.kernel.pending import OpenChild
 from perdure.kernel.transition import RunStatus
 
 if TYPE_CHECKING:
@@ -53,18 +55,31 @@ def _change_priority(step: "Step", message: m.PriorityMessage, _message_id: str)
 
 
 def _child_completed(step: "Step", message: m.ChildCompletedMessage, _message_id: str) -> None:
-    if _is_awaited(step, message):
-        step.record(e.ChildCompleted(operation=message.operation, result=message.result))
+    operation = _awaited(step, message)
+    if operation is not None:
+        step.record(e.ChildCompleted(operation=operation, result=message.result))
 
 
 def _child_failed(step: "Step", message: m.ChildFailedMessage, _message_id: str) -> None:
-    if _is_awaited(step, message):
-        step.record(e.ChildFailed(operation=message.operation, outcome=message.outcome, failure=message.failure))
+    operation = _awaited(step, message)
+    if operation is not None:
+        step.record(e.ChildFailed(operation=operation, outcome=message.outcome, failure=message.failure))
 
 
-def _is_awaited(step: "Step", message: m.ChildCompletedMessage | m.ChildFailedMessage) -> bool:
-    """Whether the child is one of this generation's: a message to the one before may have moved here with the inbox."""
-    return message.generation == step.created().ref.generation and message.operation in step.state.children
+def _awaited(step: "Step", message: m.ChildCompletedMessage | m.ChildFailedMessage) -> Operation | None:
+    """Return the operation of the child here, or None: it is no child of this run any more.
+
+    It may be one of a generation before this one, which numbered its operations anew.
+    """
+    children = step.state.children
+    if message.generation == step.created().ref.generation:
+        return message.operation if message.operation in children else None
+    return next((child.operation for child in children.values() if _is_asked_by(child, message)), None)
+
+
+def _is_asked_by(child: OpenChild, message: m.ChildCompletedMessage | m.ChildFailedMessage) -> bool:
+    origin = child.origin
+    return origin is not None and (origin.generation, origin.operation) == (message.generation, message.operation)
 
 
 def _signal_answered(step: "Step", message: m.SignalAnswerMessage, _message_id: str) -> None:

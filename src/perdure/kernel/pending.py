@@ -12,7 +12,7 @@ from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
-__all__ = ["Deferral", "OpenChild", "PendingActivity"]
+__all__ = ["Deferral", "OpenChild", "PendingActivity", "carried_child", "inherited_children"]
 
 
 class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
@@ -60,7 +60,7 @@ class Deferral(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenChild(msgspec.Struct, kw_only=True, gc=False):
-    """A child run that has not reported its end."""
+    """A child run that has not reported its end. `origin`: which generation asked for it; None: this one."""
 
     operation: Operation
     workflow: str
@@ -68,3 +68,30 @@ class OpenChild(msgspec.Struct, kw_only=True, gc=False):
     policy: e.ParentClosePolicy
     phase: ChildPhase = ChildPhase.REQUESTED
     run_key: int = 0
+    origin: e.CarriedChild | None = None
+
+
+def inherited_children(created: e.RunCreated) -> tuple[OpenChild, ...]:
+    """Return the children that the generation before left open, with the operations that they have in this one."""
+    return tuple(
+        OpenChild(
+            operation=Operation(-number),
+            workflow=carried.workflow,
+            ref=carried.ref,
+            policy=carried.policy,
+            phase=ChildPhase.STARTED,
+            origin=carried,
+        )
+        for number, carried in enumerate(created.carried_children, start=1)
+    )
+
+
+def carried_child(child: OpenChild, generation: int) -> e.CarriedChild:
+    """Return an open child of this `generation` as the next one finds it."""
+    return child.origin or e.CarriedChild(
+        generation=generation,
+        operation=child.operation,
+        workflow=child.workflow,
+        ref=child.ref,
+        policy=child.policy,
+    )

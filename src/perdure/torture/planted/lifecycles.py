@@ -31,4 +31,28 @@ PLANTED: Final = (
         new="call.around.at < 0",
         workloads=("deadlines",),
     ),
+    Mutant(
+        name="the next generation does not hear of the children of the one before",
+        breaks="P12: what a child reports reaches its parent",
+        module="perdure.kernel.message_rules",
+        old="return next((child.operation for child in children.values() if _is_asked_by(child, message)), None)",
+        new="return None",
+        workloads=("handing_over",),
+    ),
+    Mutant(
+        name="children disobey a later generation of their parent",
+        breaks="P12: the end of a parent reaches its children",
+        module="perdure.kernel.consequences",
+        old="step.run_key if child.origin is None else child.origin.run_key",
+        new="step.run_key",
+        workloads=("handing_over",),
+    ),
+    Mutant(
+        name="a run that continues gives its children up",
+        breaks="P12: continue-as-new is no end",
+        module="perdure.kernel.expansion",
+        old="kept=[child.operation for child in following]",
+        new="kept=[]",
+        workloads=("handing_over",),
+    ),
 )

@@ -105,6 +105,8 @@ def _event(recorded: RecordedEvent, *, in_order: bool) -> str:
         if fields.get(name) is not None:
             fields[name] -= recorded.at
     _forget_other_times(fields)
+    for child in fields.get("carried_children", ()):
+        child.pop("run_key", None)
     if isinstance(fields.get("failure"), dict):
         _forget_traceback(fields["failure"])
     if isinstance(fields.get("parent"), dict):

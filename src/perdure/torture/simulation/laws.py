@@ -10,7 +10,8 @@ from perdure.errors import PerdureError
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.pending import inherited_children
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
@@ -112,15 +113,31 @@ def _operation_laws(history: list[RecordedEvent]) -> Iterator[str]:
         for recorded in history
         if isinstance(recorded.event, e.ActivityScheduled | e.TimerStarted | e.ChildRequested)
     }
+    begun |= dict.fromkeys(_inherited(history), "ChildRequested")
     for operation, count in outcomes.items():
         if count > 1:
             yield f"operation {operation} has {count} outcomes"
         if operation not in begun:
             yield f"operation {operation} has an outcome and was never begun"
     if type(history[-1].event) in _ENDINGS:
+        carried = _carried(history)
         for operation, kind in begun.items():
-            if operation not in outcomes:
+            if operation not in outcomes and operation not in carried:
                 yield f"operation {operation} ({kind}) has no outcome at the end"
+
+
+def _inherited(history: list[RecordedEvent]) -> list[Operation]:
+    created = history[0].event
+    return [child.operation for child in inherited_children(created)] if isinstance(created, e.RunCreated) else []
+
+
+def _carried(history: list[RecordedEvent]) -> set[int]:
+    """Return the operations of the children that the next generation has from this one."""
+    created, ending = history[0].event, history[-1].event
+    if not isinstance(created, e.RunCreated) or not isinstance(ending, e.RunContinued):
+        return set()
+    known = {child.origin: child.operation for child in inherited_children(created)}
+    return {known.get(child, child.operation) for child in ending.carried_children}
 
 
 _OUTCOMES: Final = frozenset(

@@ -1,4 +1,4 @@
-"""Workloads of lifecycles: deadlines that reach what is within them."""
+"""Workloads of lifecycles: deadlines that reach what is within them, children that follow a run as it continues."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -12,6 +12,7 @@ from perdure.kernel.retry import Retry, fixed
 from perdure.torture.simulation.effects import perform
 from perdure.torture.simulation.workloads.activities import slow, step
 from perdure.torture.simulation.workloads.control import go, pause
+from perdure.torture.simulation.workloads.steps import sequential
 from perdure.torture.simulation.workloads.workload import Workload, runs
 
 __all__ = ["WORKLOADS"]
@@ -58,7 +59,44 @@ async def deadlines(ctx: Context) -> list[object]:
     return found
 
 
+@workflow(name="sim_answering")
+async def answering(ctx: Context) -> str:
+    """Return what a signal says."""
+    return await ctx.wait_for(go)
+
+
+@workflow(name="sim_handing_over")
+async def handing_over(ctx: Context, left: int) -> list[object]:
+    """Continue while children are open, one of which ends at any time; hear of them, and end, as their parent."""
+    if ctx.info.generation == 1:
+        ctx.start_child(answering, id="answering")
+        ctx.start_child(lasting, id="to cancel", policy=ParentClosePolicy.CANCEL)
+        ctx.start_child(lasting, id="to terminate", policy=ParentClosePolicy.TERMINATE)
+        ctx.start_child(pause, 200, id="to live", policy=ParentClosePolicy.ABANDON)
+        ctx.start_child(sequential, 2, id="racing")
+    await step(f"generation {ctx.info.generation}")
+    if left:
+        ctx.continue_as_new(left - 1)
+    if "racing" in ctx.info.inherited_children:
+        await ctx.inherited_child(sequential, "racing").result()
+    await ctx.signal("answering", go, "heard")
+    return [await ctx.inherited_child(answering, "answering").result(), ctx.info.generation]
+
+
 WORKLOADS: Final = (
+    Workload(
+        name="handing_over",
+        program=runs(handing_over, 2),
+        is_compared=False,
+        results={
+            "one": '["heard",3]',
+            "answering": '"heard"',
+            "to cancel": "RunCancelled",
+            "to terminate": "RunTerminated",
+            "to live": "null",
+            "racing": '["s0","s1"]',
+        },
+    ),
     Workload(
         name="deadlines",
         program=runs(deadlines),
