@@ -340,3 +340,30 @@ def test_places_are_those_that_editors_count() -> None:
         ]
     )
     assert (finding.line, finding.column, finding.end_line, finding.end_column) == (7, 12, 7, 21)
+
+
+def test_an_allowance_that_hides_nothing_is_found_in_either_form() -> None:
+    text = """
+        @workflow
+        async def example(ctx: Context) -> object:
+            one = ctx.now()  # noqa: PDR101
+            two = ctx.now()  # noqa: F841, PDR102
+            three = ctx.now()  # noqa: E501
+            four = ctx.now()  # noqa: PDR999
+            return one, two, three, four
+        """
+    assert [(each.code, each.line) for each in found(text)] == [("PDR002", 9), ("PDR002", 10), ("PDR001", 12)]
+
+
+@pytest.mark.parametrize(
+    "given", ["workflow(example)", "workflow(version='2')(example)", "workflow(name='x')(example)"]
+)
+def test_a_workflow_may_be_given_to_its_decorator_by_name(given: str) -> None:
+    text = f"import time\n\nasync def example(ctx):\n    return time.time()\n\nmade = {given}\n"
+    assert codes(text) == ["PDR101"]
+    assert codes(text.replace("workflow(", "print(", 1)) == []
+
+
+def test_the_context_is_no_part_of_arguments_that_are_taken_together() -> None:
+    assert codes("@workflow\nasync def example(*args):\n    pass\n") == ["PDR407"]
+    assert codes("@workflow\nasync def example(ctx, *args):\n    pass\n") == []

@@ -1,6 +1,7 @@
 """The linter on files: what is read, what the project says, and how little is found that is right as it is."""
 
 import random
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ BAD = "import time\n\nfrom perdure import workflow\n\n\n@workflow\nasync def w(c
 # Workflows of tests that do on purpose what a rule forbids: each is a true finding.
 ON_PURPOSE = {
     ("src/perdure/torture/simulation/workloads/control.py", "PDR501"),
+    ("tests/authoring/test_definitions.py", "PDR406"),
+    ("tests/authoring/test_definitions.py", "PDR407"),
     ("tests/journeys/test_client.py", "PDR406"),
     ("tests/journeys/test_endings.py", "PDR501"),
     ("tests/journeys/test_options.py", "PDR501"),
@@ -40,17 +43,43 @@ def test_every_kind_of_mistake_is_found_when_it_is_planted_into_the_example(tmp_
     assert source.count(place) == 1
     chance = random.Random(7)
     for code, mistake in MISTAKES.items():
-        planted = source.replace(place, f"        {mistake}\n{place}")
-        file = tmp_path / f"{code}_{chance.randrange(10**6)}.py"
-        file.write_text(IMPORTS + planted)
-        assert [each.code for each in lint_paths([file], choice=Choice())] == [code]
+        planted = source.replace(place, f"{textwrap.indent(mistake, ' ' * 8)}\n{place}")
+        assert_only(code, planted, tmp_path / f"{code}_{chance.randrange(10**6)}.py")
+    for code, declaration in DECLARATIONS.items():
+        assert source.count(DECLARATION) == 1
+        assert_only(code, source.replace(DECLARATION, declaration), tmp_path / f"{code}.py")
+
+
+def test_every_kind_of_mistake_is_planted() -> None:
+    about_suppressions = {"PDR001", "PDR002"}
+    assert MISTAKES.keys() | DECLARATIONS.keys() | about_suppressions == RULES.keys()
+
+
+def assert_only(code: str, source: str, file: Path) -> None:
+    file.write_text(IMPORTS + source)
+    assert [each.code for each in lint_paths([file], choice=Choice())] == [code]
 
 
 IMPORTS = """
-import datetime, gc, logging, os, platform, random, secrets, socket, sqlite3, subprocess, sys, threading, time, uuid
-from perdure import Engine, heartbeat
+import asyncio, datetime, gc, logging, os, platform, random, secrets, socket, sqlite3
+import subprocess, sys, threading, time, uuid
+from perdure import Context, Engine, activity, heartbeat, workflow
 SEEN = []
+
+@activity
+async def step(number: int) -> int:
+    return number
+
+@workflow
+async def child(ctx: Context) -> int:
+    return 1
 """
+DECLARATION = "async def process_order(ctx: Context, order: Order) -> Receipt:"
+DECLARATIONS = {
+    "PDR303": "async def process_order(ctx: Context, order: Order, seen: list[str] = []) -> Receipt:",
+    "PDR406": "def process_order(ctx: Context, order: Order) -> Receipt:",
+    "PDR407": "async def process_order(*, ctx: Context, order: Order) -> Receipt:",
+}
 MISTAKES = {
     "PDR101": "at = datetime.datetime.now(datetime.UTC)",
     "PDR102": "number = random.random()",
@@ -63,6 +92,7 @@ MISTAKES = {
     "PDR109": "subprocess.check_call(['true'])",
     "PDR110": "lock = threading.Lock()",
     "PDR111": "time.sleep(1)",
+    "PDR112": "loop = asyncio.get_event_loop()",
     "PDR113": "name = platform.node()",
     "PDR114": "print(order)",
     "PDR115": "logging.getLogger('shop').info('order')",
@@ -70,11 +100,16 @@ MISTAKES = {
     "PDR201": "carriers = list({'dhl', 'ups'})",
     "PDR202": "number = hash(order.id)",
     "PDR203": "gc.collect()",
+    "PDR301": "global SEEN",
     "PDR302": "SEEN.append(order)",
     "PDR304": "total = eval('1 + 1')",
     "PDR401": "ctx.sleep(1)",
+    "PDR402": "await step('one', 'two')",
+    "PDR403": "await child(ctx)",
     "PDR404": "engine = Engine('memory:')",
     "PDR405": "heartbeat()",
+    "PDR501": "try:\n    await step(1)\nexcept BaseException:\n    pass",
+    "PDR502": "while True:\n    order.id",
     "PDR503": "sys.exit(1)",
 }
 

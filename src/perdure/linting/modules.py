@@ -29,6 +29,8 @@ class Module:
         self.variables: Final = stored_names(iter(tree.body)) | _assigned(tree)
         self._meanings: Final = Meanings(self.imports)
         self.known: Final = made_by(iter(tree.body), self._meanings)
+        self._workflows: Final = self._given_to(_WORKFLOW)
+        self._activities: Final = self._given_to(_ACTIVITY)
 
     def workflows(self) -> Iterator[Function]:
         """Yield every workflow, also those within functions."""
@@ -37,12 +39,27 @@ class Module:
                 yield node
 
     def is_workflow(self, function: Function) -> bool:
-        """Whether it is decorated as a workflow."""
-        return any(self._decorator(each) in _WORKFLOW for each in function.decorator_list)
+        """Whether it is decorated as a workflow, or given to the decorator by name."""
+        return function in self._workflows or self._is_decorated(function, _WORKFLOW)
 
     def is_activity(self, function: Function) -> bool:
-        """Whether it is decorated as an activity."""
-        return any(self._decorator(each) in _ACTIVITY for each in function.decorator_list)
+        """Whether it is decorated as an activity, or given to the decorator by name."""
+        return function in self._activities or self._is_decorated(function, _ACTIVITY)
+
+    def _is_decorated(self, function: Function, decorators: frozenset[str]) -> bool:
+        return any(self._decorator(each) in decorators for each in function.decorator_list)
+
+    def _given_to(self, decorators: frozenset[str]) -> frozenset[Function]:
+        """Return the functions of ``workflow(f)`` and ``workflow(version="2")(f)``."""
+        return frozenset(
+            self.functions[node.args[0].id]
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Call)
+            and node.args
+            and isinstance(node.args[0], ast.Name)
+            and node.args[0].id in self.functions
+            and self._decorator(node.func) in decorators
+        )
 
     def _decorator(self, node: ast.expr) -> str:
         return self._meanings.of(node.func if isinstance(node, ast.Call) else node)

@@ -1,7 +1,7 @@
 """Suppressions: comments that allow what a rule forbids, with the reason why.
 
 ``# perdure: allow PDR101 it is compared with the real clock`` on the line of the finding, or alone on the line above.
-``# noqa: PDR101`` works as well, on the line itself.
+``# noqa: PDR101`` works as well, on the line itself and without a reason. Codes of other tools are theirs.
 """
 
 import re
@@ -18,6 +18,7 @@ __all__ = ["Suppressions"]
 
 _ALLOW: Final = re.compile(r"#\s*perdure:\s*allow\s+(?P<codes>[A-Z]+\d+(?:\s*,\s*[A-Z]+\d+)*)(?P<reason>.*)")
 _NOQA: Final = re.compile(r"#\s*noqa:\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*)(?P<reason>)")
+_OWN_CODES: Final = "PDR"
 
 
 class _Suppression(msgspec.Struct):
@@ -27,7 +28,7 @@ class _Suppression(msgspec.Struct):
     column: int
     end_column: int
     concerns: int
-    must_work: bool
+    must_say_why: bool
     is_used: bool = False
 
 
@@ -43,18 +44,16 @@ class Suppressions:
         """Whether a finding is allowed; then the suppression has been of use."""
         allowed = False
         for each in self._all:
-            if each.code == finding.code and each.concerns == finding.line and (each.reason or not each.must_work):
+            if each.code == finding.code and each.concerns == finding.line and (each.reason or not each.must_say_why):
                 each.is_used = allowed = True
         return allowed
 
     def complaints(self) -> Iterator[Finding]:
         """Yield what is wrong with the suppressions themselves, once all findings have been asked about."""
         for each in self._all:
-            if not each.must_work:
-                continue
             if each.code not in RULES:
                 yield self._finding(each, "PDR001", f"there is no rule {each.code}")
-            elif not each.reason:
+            elif each.must_say_why and not each.reason:
                 yield self._finding(each, "PDR001", f"no reason is given for {each.code}")
             elif not each.is_used:
                 yield self._finding(each, "PDR002", each.code)
@@ -78,17 +77,19 @@ def _read(source: str) -> Iterator[_Suppression]:
             continue
         line, column = token.start
         is_alone = not token.line[:column].strip()
-        for pattern, must_work in ((_ALLOW, True), (_NOQA, False)):
+        for pattern, must_say_why in ((_ALLOW, True), (_NOQA, False)):
             found = pattern.search(token.string)
             if found is None:
                 continue
             for code in re.split(r"[,\s]+", found["codes"]):
+                if not must_say_why and not code.startswith(_OWN_CODES):
+                    continue
                 yield _Suppression(
                     code=code,
                     reason=found["reason"].strip(" :-"),
                     line=line,
                     column=column + 1,
                     end_column=token.end[1] + 1,
-                    concerns=line + 1 if is_alone and must_work else line,
-                    must_work=must_work,
+                    concerns=line + 1 if is_alone and must_say_why else line,
+                    must_say_why=must_say_why,
                 )
