@@ -7,6 +7,7 @@ from perdure.authoring.activity import Activity, activity
 from perdure.authoring.activity_context import Attempt, current_attempt, defer, heartbeat
 from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.signals import Signal
+from perdure.authoring.streams import Stream, publish
 from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.bulk import Bulk, BulkFailure, BulkReport
@@ -14,6 +15,7 @@ from perdure.client.handle import Run
 from perdure.client.schedule_reports import ScheduleDescription, ScheduledRun, ScheduleHistory
 from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
 from perdure.client.starting import IdPolicy
+from perdure.client.streaming import Published
 from perdure.client.sync import SyncRun
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncScheduleHandle, SyncSchedules
@@ -94,6 +96,7 @@ __all__ = [
     "ParentClosePolicy",
     "PerdureError",
     "Priority",
+    "Published",
     "Query",
     "RateLimit",
     "RecordedEvent",
@@ -125,6 +128,7 @@ __all__ = [
     "StageTimeoutError",
     "StaleTokenError",
     "StoreError",
+    "Stream",
     "SyncBulk",
     "SyncEngine",
     "SyncRun",
@@ -146,5 +150,6 @@ __all__ = [
     "heartbeat",
     "jitter",
     "linear",
+    "publish",
     "workflow",
 ]

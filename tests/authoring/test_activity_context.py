@@ -33,6 +33,9 @@ class Observed:
             heartbeat_payload=self._details,
         )
 
+    def publish(self, stream: str, value: Payload) -> None:
+        raise NotImplementedError
+
     def beat(self, details: Payload) -> None:
         self.beats.append(bytes(details))
 

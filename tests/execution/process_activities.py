@@ -9,11 +9,12 @@ import sys
 from asyncio import CancelledError
 from datetime import timedelta
 
-from perdure import Retry, activity, current_attempt, defer, fixed, heartbeat
+from perdure import Retry, Stream, activity, current_attempt, defer, fixed, heartbeat, publish
 from tests.execution.meeting import visiting
 
 TWICE = Retry(attempts=2, backoff=fixed(timedelta(milliseconds=1)))
 ONCE = Retry.never()
+NUMBERS = Stream("numbers", int)
 
 
 @activity(executor="process")
@@ -135,3 +136,9 @@ def leave_to_somebody(address: str) -> str:
     with visiting(address) as visit:
         visit.say(current_attempt().token)
     defer()
+
+
+@activity(executor="process", retry=ONCE)
+def publish_in_process(up_to: int) -> None:
+    for number in range(up_to):
+        publish(NUMBERS, number)

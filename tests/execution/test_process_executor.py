@@ -120,6 +120,16 @@ async def test_a_function_in_a_process_leaves_its_outcome_to_somebody_outside(
         assert await run.result() == "done"
 
 
+async def test_a_function_in_a_process_publishes(make_engine: MakeEngine) -> None:
+    @workflow
+    async def call_publish(ctx: Context, up_to: int) -> None:
+        await a.publish_in_process(up_to)
+
+    async with make_engine() as engine:
+        run = await engine.start(call_publish, 50)
+        assert [item.value async for item in run.stream(a.NUMBERS)] == list(range(50))
+
+
 async def test_large_arguments_and_results_pass(make_engine: MakeEngine) -> None:
     @workflow
     async def echo(ctx: Context, text: str) -> str:

@@ -133,6 +133,7 @@ class _Author:
             self.version_decided,
             self.side_effect_recorded,
             self.trace_event_recorded,
+            self.value_published,
             *self.recovery_moves(),
         ]
         if self.stages:
@@ -485,6 +486,11 @@ class _Author:
 
     def side_effect_recorded(self) -> e.Event:
         return e.SideEffectRecorded(operation=self.next_operation(), value=self.payload())
+
+    def value_published(self) -> e.Event:
+        attempt = self.choose(3)
+        operation = Operation(self.choose(9)) if attempt else self.next_operation()
+        return e.ValuePublished(operation=operation, stream=self.text(), value=self.payload(), attempt=attempt)
 
     def trace_event_recorded(self) -> e.Event:
         return e.TraceEventRecorded(operation=self.next_operation(), name=self.text(), attributes={"a": self.text()})

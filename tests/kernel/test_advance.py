@@ -17,7 +17,7 @@ from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
-from perdure.kernel.program import Feed
+from perdure.kernel.program import Feed, is_recorded_command
 from perdure.kernel.retry import Retry, decorrelated_jitter
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
@@ -399,3 +399,26 @@ def test_the_answer_to_a_signal_is_recorded_by_the_generation_that_sent_it() -> 
     assert run.message(answer(e.SignalOutcome.CLOSED)) == [
         e.SignalAnswered(operation=ONE, outcome=e.SignalOutcome.CLOSED)
     ]
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+def given(*, attempt: int = 1) -> i.ValueGiven:
+    return i.ValueGiven(operation=ONE, attempt=attempt, stream="words", value=json("one"))
+
+
+def test_a_value_of_the_current_attempt_is_published_and_of_no_other() -> None:
+    run = life(call())
+    assert run.take(given()) == [e.ValuePublished(operation=ONE, stream="words", value=json("one"), attempt=1)]
+    assert run.take(given(attempt=2)) == []
+    run.succeed(1)
+    assert run.take(given()) == []
+
+
+def test_a_value_that_code_publishes_is_its_command() -> None:
+    run = life(c.PublishValue(operation=ONE, stream="words", value=json("one")))
+    published = e.ValuePublished(operation=ONE, stream="words", value=json("one"))
+    assert run.events[-1] == published
+    assert is_recorded_command(published)
+    assert not is_recorded_command(replace(published, attempt=1))

@@ -155,6 +155,7 @@ SAMPLES: dict[type[e.Event], e.Event] = {
         e.VersionDecided(operation=ONE, patch="p"),
         e.SideEffectRecorded(operation=ONE),
         e.TraceEventRecorded(operation=ONE, name="n"),
+        e.ValuePublished(operation=ONE, stream="s", value=NULL),
     )
 }
 ENDS_OF_THINGS = {

@@ -52,6 +52,29 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
             'request = ""',
         ),
     ),
+    "ctx.publish": (
+        Defect("authoring.streams", "stream=stream.name, value=encoded", "stream=stream.name + '?', value=encoded"),
+    ),
+    "publish": (
+        Defect("kernel.input_rules", "value=given.value, attempt=given.attempt", "value=given.value, attempt=0"),
+        Defect(
+            "execution.thread_executor",
+            "        _hop(self._loop, self._running.publish, stream, value)\n",
+            "        pass\n",
+        ),
+    ),
+    "run.stream": (
+        Defect("client.streaming", " and event.stream == stream.name", ""),
+        Defect(
+            "client.streaming",
+            "        async for recorded in events:\n",
+            "        async for recorded in events:\n            break\n",
+        ),
+    ),
+    "run.stream.after": (Defect("client.streaming", "    if not after:\n", "    if True:\n"),),
+    "run.stream.follow": (
+        Defect("client.streaming", "    if not follows and (generation, sequence) >= last:\n        return\n", ""),
+    ),
     "run.update": (Defect("client.updating", "                return result\n", "                return NULL\n"),),
     "run.update.wait": (
         Defect("client.handle", 'until_completed=wait == "completed", timeout', "until_completed=True, timeout"),

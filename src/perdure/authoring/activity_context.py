@@ -77,6 +77,10 @@ class RunningAttempt(Protocol):
         """Take a heartbeat, in whatever thread or process the function runs."""
         ...
 
+    def publish(self, stream: str, value: Payload) -> None:
+        """Take a value for a stream of the run."""
+        ...
+
 
 running_attempt: ContextVar[RunningAttempt | None] = ContextVar("perdure_running_attempt", default=None)
 """The attempt whose function is running here; executors set it."""

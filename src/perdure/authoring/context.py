@@ -19,6 +19,7 @@ from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.sent_signal import SentSignal
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.stages import open_stage
+from perdure.authoring.streams import Stream, give_value
 from perdure.authoring.updates import Query, Update, make_handler, query_name
 from perdure.errors import ActivityError, InvalidArgumentError
 from perdure.kernel import commands as c
@@ -165,6 +166,10 @@ class Context:
             )
         )
         return SentSignal(journal, operation, target)
+
+    def publish(self, stream: Stream[T], value: T) -> None:
+        """Hand a value to whoever reads this stream of the run; each is an event of its history, exactly once."""
+        give_value(self._journal, stream, value)
 
     # --- updates -------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def make_application() -> App:
     """Return the parser of the command line."""
+    from perdure.cli.outside_commands import complete, fail, stream
     from perdure.cli.schedule_application import make_schedule_application
 
     application = App(
@@ -59,6 +60,7 @@ def make_application() -> App:
         signal,
         update,
         query,
+        stream,
         complete,
         fail,
         cancel,
@@ -105,10 +107,6 @@ class DatabaseArguments:
 
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
-Token = Annotated[str, Parameter(name="TOKEN", help="The token that the activity handed out.")]
-ToldAgain = Annotated[
-    str | None, Parameter(help="Makes a repetition of this call harmless; so does the same outcome told again.")
-]
 RequestId = Annotated[
     str | None, Parameter(help="Makes a repetition of this call harmless, also when the run has ended.")
 ]
@@ -296,39 +294,6 @@ def query(
     from perdure.cli.asking import ask_query
 
     return asyncio.run(ask_query(database.place(), id, name, arguments, modules=module, as_json=json))
-
-
-def complete(
-    token: Token,
-    value: Annotated[str, Parameter(help="The activity's result, in JSON.")] = "null",
-    /,
-    *,
-    request_id: ToldAgain = None,
-    database: DatabaseArguments = _HERE,
-    json: Json = False,
-) -> int:
-    """Complete a deferred activity; return when that is durable."""
-    from perdure.cli.completing import complete_activity
-
-    return asyncio.run(complete_activity(database.place(), token, value, request_id=request_id, as_json=json))
-
-
-def fail(
-    token: Token,
-    message: Annotated[str, Parameter(help="What went wrong.")],
-    /,
-    *,
-    final: Annotated[bool, Parameter(negative="", help="Make no further attempt, whatever the retry policy.")] = False,
-    request_id: ToldAgain = None,
-    database: DatabaseArguments = _HERE,
-    json: Json = False,
-) -> int:
-    """Fail a deferred activity, which is tried again by its retry policy; return when that is durable."""
-    from perdure.cli.completing import fail_activity
-
-    return asyncio.run(
-        fail_activity(database.place(), token, message, is_final=final, request_id=request_id, as_json=json)
-    )
 
 
 def cancel(

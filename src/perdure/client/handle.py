@@ -11,9 +11,11 @@ from perdure.authoring.arguments import require_choice, require_duration, requir
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.signature import Signature
+from perdure.authoring.streams import Stream, require_stream
 from perdure.authoring.updates import Query, Update, query_name, require_update
 from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing, require_outside
+from perdure.client.streaming import Published, read_stream
 from perdure.client.updating import Asked
 from perdure.errors import (
     HistoryError,
@@ -180,6 +182,16 @@ class Run(Generic[R_co]):
         async with aclosing(follow(self._gateway, await self.describe(), after=0)) as events:
             async for recorded in events:
                 yield recorded
+
+    def stream(self, stream: Stream[T], *, after: str = "", follow: bool = True) -> AsyncGenerator[Published[T]]:
+        """Return what the run publishes on a stream: the values so far, then each new one when it is durable, until the
+        run has ended, over all its generations.
+
+        `after`: only values after this `Published.position`, which stays valid for ever. `follow` False: only those
+        that are there now. Raises InvalidArgumentError for no position, PayloadDecodeError, else as `watch`.
+        """
+        require_stream(stream, "run.stream")
+        return read_stream(self._gateway, self._ref, stream, after=after, follows=follow)
 
     @overload
     async def query(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...

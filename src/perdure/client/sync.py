@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from perdure.authoring.signals import Signal
+from perdure.authoring.streams import Stream
 from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.bulk import Bulk, BulkReport
@@ -21,6 +22,7 @@ from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.client.loop_thread import LoopThread, call_at_exit
 from perdure.client.starting import IdPolicy, StartOptions
+from perdure.client.streaming import Published
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
 from perdure.errors import EngineClosedError, UsageError
@@ -72,6 +74,10 @@ class SyncRun(Generic[R_co]):
     def watch(self) -> Iterator[RecordedEvent]:
         """Yield the run's events, those so far and each new one when it is durable; see `Run.watch`."""
         return self._loop.iterate(self._run.watch())
+
+    def stream(self, stream: Stream[T], *, after: str = "", follow: bool = True) -> Iterator[Published[T]]:
+        """Yield what the run publishes on a stream; see `Run.stream`."""
+        return self._loop.iterate(self._run.stream(stream, after=after, follow=follow))
 
     @overload
     def query(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...

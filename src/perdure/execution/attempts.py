@@ -87,6 +87,12 @@ class RunningCall(msgspec.Struct, eq=False):
         """Take a heartbeat; called on the event loop's thread."""
         self.attempts.beat(self, details)
 
+    def publish(self, stream: str, value: Payload) -> None:
+        """Take a value for a stream of the run; called on the event loop's thread."""
+        if not self.is_cancelled:
+            call = self.call
+            call.run.receive(i.ValueGiven(operation=call.operation, attempt=call.attempt, stream=stream, value=value))
+
     def ended(self, result: Payload | None, failure: Failure | None) -> None:
         """Take the function's end, exactly once: a result, a failure, or (both None) its cancellation.
 

@@ -80,6 +80,14 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
     failure: Failure
 
 
+class Published(msgspec.Struct, frozen=True, kw_only=True, tag="published"):
+    """A value for a stream of the run."""
+
+    number: int
+    stream: str
+    value: Payload
+
+
 class Deferred(msgspec.Struct, frozen=True, kw_only=True, tag="deferred"):
     """The activity left its outcome to somebody outside; it has burnt `cpu_seconds`."""
 
@@ -87,7 +95,7 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True, tag="deferred"):
     cpu_seconds: float
 
 
-Report: TypeAlias = Ready | Beat | Returned | Raised | Deferred
+Report: TypeAlias = Ready | Beat | Published | Returned | Raised | Deferred
 """What a worker process says."""
 
 

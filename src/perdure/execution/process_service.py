@@ -34,6 +34,7 @@ from perdure.execution.process_messages import (
     Leave,
     Order,
     Perform,
+    Published,
     Raised,
     Ready,
     Report,
@@ -132,6 +133,9 @@ class _ProcessAttempt:
 
     def beat(self, details: Payload) -> None:
         self._service.report(Beat(number=self._order.number, details=details))
+
+    def publish(self, stream: str, value: Payload) -> None:
+        self._service.report(Published(number=self._order.number, stream=stream, value=value))
 
 
 def _perform(order: Perform, service: _Service) -> Returned | Raised | Deferred:

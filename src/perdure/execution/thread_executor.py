@@ -103,6 +103,9 @@ class _ThreadAttempt:
             self._is_passing = True
             _hop(self._loop, self._pass_on)
 
+    def publish(self, stream: str, value: Payload) -> None:
+        _hop(self._loop, self._running.publish, stream, value)
+
     def _pass_on(self) -> None:
         self._is_passing = False
         if self._details is not None:

@@ -33,6 +33,7 @@ from perdure.execution.process_messages import (
     Leave,
     Order,
     Perform,
+    Published,
     Raised,
     Ready,
     Report,
@@ -284,6 +285,9 @@ class WorkerProcess:
                     self._running.begin()
             case Beat():
                 self._beat(report)
+            case Published():
+                if self._running is not None and report.number == self._number:
+                    self._running.publish(report.stream, report.value)
             case Returned():
                 self._finished(report.number, report.result, None, report.cpu_seconds)
             case Deferred():

@@ -32,6 +32,7 @@ __all__ = [
     "FailRun",
     "FailStage",
     "FinishCompensation",
+    "PublishValue",
     "RecordCompensationStep",
     "RecordSideEffect",
     "RecordTraceEvent",
@@ -180,6 +181,13 @@ class RecordTraceEvent(Command, frozen=True, kw_only=True):
 
     name: str
     attributes: dict[str, str] = {}
+
+
+class PublishValue(Command, frozen=True, kw_only=True):
+    """Hand a value to whoever reads a stream of the run."""
+
+    stream: str
+    value: Payload
 
 
 class StartCompensation(Command, frozen=True, kw_only=True):

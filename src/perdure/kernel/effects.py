@@ -297,7 +297,9 @@ def _version_decided(state: "RunState", event: e.VersionDecided, _at: Timestamp)
 
 
 def _operation_recorded(
-    state: "RunState", event: e.SignalSent | e.SideEffectRecorded | e.TraceEventRecorded, _at: Timestamp
+    state: "RunState",
+    event: e.SignalSent | e.SideEffectRecorded | e.TraceEventRecorded | e.ValuePublished,
+    _at: Timestamp,
 ) -> None:
     _count_operation(state, event.operation)
 
@@ -367,6 +369,7 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
     e.VersionDecided: _version_decided,
     e.SideEffectRecorded: _operation_recorded,
     e.TraceEventRecorded: _operation_recorded,
+    e.ValuePublished: _operation_recorded,
 }
 
 

@@ -649,6 +649,18 @@ class TraceEventRecorded(Event, frozen=True, kw_only=True):
     attributes: dict[str, str] = {}
 
 
+class ValuePublished(Event, frozen=True, kw_only=True):
+    """A value came out of the run, for whoever reads the stream of this name.
+
+    Workflow code published it by the command `operation` (`attempt` 0), or that attempt of the activity `operation`.
+    """
+
+    operation: Operation
+    stream: str
+    value: Payload
+    attempt: int = 0
+
+
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower(): event for event in Event.__subclasses__()
 }

@@ -173,6 +173,10 @@ def _record_trace_event(_state: RunState, command: c.RecordTraceEvent, _at: Time
     return (e.TraceEventRecorded(operation=command.operation, name=command.name, attributes=command.attributes),)
 
 
+def _publish_value(_state: RunState, command: c.PublishValue, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (e.ValuePublished(operation=command.operation, stream=command.stream, value=command.value),)
+
+
 def _start_compensation(_state: RunState, command: c.StartCompensation, _at: Timestamp) -> tuple[e.Event, ...]:
     return (e.CompensationStarted(operation=command.operation, steps=command.steps),)
 
@@ -266,6 +270,7 @@ _RULES: Final[dict[type[c.Command], Callable[[RunState, Any, Timestamp], tuple[e
     c.DecideVersion: _decide_version,
     c.RecordSideEffect: _record_side_effect,
     c.RecordTraceEvent: _record_trace_event,
+    c.PublishValue: _publish_value,
     c.StartCompensation: _start_compensation,
     c.RecordCompensationStep: _record_compensation_step,
     c.FinishCompensation: _finish_compensation,

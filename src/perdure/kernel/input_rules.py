@@ -187,6 +187,13 @@ def _heartbeat_seen(step: "Step", given: i.HeartbeatSeen) -> None:
         )
 
 
+def _value_given(step: "Step", given: i.ValueGiven) -> None:
+    if step.pending(given.operation, given.attempt) is not None:
+        step.record(
+            e.ValuePublished(operation=given.operation, stream=given.stream, value=given.value, attempt=given.attempt)
+        )
+
+
 def _message_arrived(step: "Step", given: i.MessageArrived) -> None:
     if type(given.message) is UpdateMessage:
         take_update(step, given)
@@ -206,6 +213,7 @@ INPUT_RULES: Final[Mapping[type, Callable[["Step", Any], None]]] = {
     i.AttemptFailed: _attempt_failed,
     i.AttemptTimedOut: _attempt_timed_out,
     i.HeartbeatSeen: _heartbeat_seen,
+    i.ValueGiven: _value_given,
     i.MessageArrived: _message_arrived,
 }
 """Input type -> its rule."""

@@ -25,6 +25,7 @@ __all__ = [
     "Input",
     "MessageArrived",
     "Recovered",
+    "ValueGiven",
 ]
 
 
@@ -108,6 +109,15 @@ class HeartbeatSeen(_Input, frozen=True, kw_only=True):
     details: Payload
 
 
+class ValueGiven(_Input, frozen=True, kw_only=True):
+    """An attempt that runs has published a value."""
+
+    operation: Operation
+    attempt: int
+    stream: str
+    value: Payload
+
+
 class MessageArrived(_Input, frozen=True, kw_only=True):
     """A message for the run. `position` is that of its inbox row, None if it did not come through the inbox."""
 
@@ -125,6 +135,7 @@ Input = (
     | AttemptFailed
     | AttemptTimedOut
     | HeartbeatSeen
+    | ValueGiven
     | MessageArrived
 )
 """Everything that `advance` takes."""

@@ -102,7 +102,8 @@ RECORDED_COMMANDS: Final = frozenset(
     }
 )
 """Events that exist only because a program asked. `RunSuspended`, `PriorityChanged`, `RunFailed` and `RunCancelled`
-join them where their `operation` is not 0: otherwise a client, a deadline or the engine was the cause."""
+join them where their `operation` is not 0: otherwise a client, a deadline or the engine was the cause;
+`ValuePublished` where its `attempt` is 0: otherwise an activity published."""
 
 
 def is_recorded_command(event: e.Event) -> bool:
@@ -111,6 +112,8 @@ def is_recorded_command(event: e.Event) -> bool:
     if kind in RECORDED_COMMANDS:
         return True
     match event:
+        case e.ValuePublished():
+            return event.attempt == 0
         case e.RunSuspended() | e.PriorityChanged() | e.RunFailed() | e.RunCancelled():
             return event.operation != 0
         case _:

@@ -1,4 +1,4 @@
-"""Bugs of what comes from outside: outcomes of deferred activities, answers to signals."""
+"""Bugs of what comes from outside, outcomes and answers to signals, and of the streams that go out."""
 
 from typing import Final
 
@@ -54,5 +54,29 @@ PLANTED: Final = (
         old="missing=missing, closed=closed",
         new="missing=missing, closed=delivered",
         workloads=("telling",),
+    ),
+    Mutant(
+        name="what an attempt publishes is not recorded",
+        breaks="P1: what was published before an outcome is durable with it",
+        module="perdure.kernel.input_rules",
+        old="    i.ValueGiven: _value_given,\n",
+        new="    i.ValueGiven: lambda _step, _given: None,\n",
+        workloads=("speaking",),
+    ),
+    Mutant(
+        name="a reader that goes on begins again",
+        breaks="P9: each value of a stream is read once",
+        module="perdure.client.streaming",
+        old="            return found, int(sequence)\n",
+        new="            return found, 0\n",
+        workloads=("publishing",),
+    ),
+    Mutant(
+        name="a reader does not follow a run into its next generation",
+        breaks="P9: each value of a stream is read once",
+        module="perdure.client.streaming",
+        old="                generation = event.next_generation\n",
+        new="                return\n",
+        workloads=("publishing",),
     ),
 )

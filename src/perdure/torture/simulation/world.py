@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -194,8 +195,12 @@ class Process:
         return self.loop.create_task(work)
 
     def dispose(self) -> None:
-        """Unwind what a process left behind, without effect, so that nothing complains when it is collected."""
+        """Unwind what a process left behind, without effect, so that nothing complains when it is collected.
+
+        A generator within a generator cannot be unwound without a loop, and says so on its end.
+        """
         self.is_dead = True
+        hook, sys.unraisablehook = sys.unraisablehook, _say_nothing
         asyncio._set_running_loop(self.loop)  # noqa: SLF001
         try:
             for task in self.tasks:
@@ -208,6 +213,7 @@ class Process:
             asyncio._set_running_loop(None)  # noqa: SLF001
             self.ready.clear()
             self.tasks.clear()
+            sys.unraisablehook = hook
 
 
 def _close(coroutine: Any) -> None:  # noqa: ANN401 - asyncio says no more about a task's coroutine
@@ -222,6 +228,10 @@ def _close(coroutine: Any) -> None:  # noqa: ANN401 - asyncio says no more about
 
 
 _CLOSE_ATTEMPTS: Final = 20
+
+
+def _say_nothing(_unraisable: object) -> None:
+    """Do nothing: whatever dying code raises concerns nobody."""
 
 
 def _look_at(task: "asyncio.Task[Any]") -> None:

@@ -11,6 +11,7 @@ from perdure.torture.simulation.workloads import (
     requesting,
     schedules,
     steps,
+    streaming,
     together,
 )
 from perdure.torture.simulation.workloads.workload import Workload
@@ -25,6 +26,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *asking.WORKLOADS,
         *outside.WORKLOADS,
         *requesting.WORKLOADS,
+        *streaming.WORKLOADS,
         *evolving.WORKLOADS,
         *together.WORKLOADS,
         *schedules.WORKLOADS,

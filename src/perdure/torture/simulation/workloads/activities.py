@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Final
 
 from perdure.authoring.activity import activity
-from perdure.authoring.activity_context import defer, heartbeat
+from perdure.authoring.activity_context import current_attempt, defer, heartbeat
+from perdure.authoring.streams import Stream, publish
 from perdure.kernel.retry import NO_RETRY, Retry, fixed
 from perdure.torture.simulation.effects import perform
 
@@ -20,6 +21,7 @@ __all__ = [
     "once",
     "overdue",
     "slow",
+    "speaking",
     "step",
     "undo",
     "undo_badly",
@@ -98,6 +100,17 @@ async def overdue(_label: str) -> str:
     """Have an effect and leave the outcome to somebody outside, who has little time."""
     await perform(seconds=0.0)
     defer()
+
+
+@activity(name="sim_speaking", retry=Retry(attempts=2, backoff=_QUICK))
+async def speaking(stream: str) -> str:
+    """Publish before and after an effect, fail, and do the same again."""
+    publish(Stream(stream, str), f"a{current_attempt().attempt}")
+    attempt = await perform()
+    publish(Stream(stream, str), f"b{attempt.attempt}")
+    if attempt.attempt == 1:
+        raise OSError(stream)
+    return "spoken"
 
 
 @activity(name="sim_once", retry=NO_RETRY, at_most_once=True)
