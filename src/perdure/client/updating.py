@@ -62,10 +62,18 @@ class Asked:
             raise missing(self.ref)
         known = await self._known(summary) if self.is_repeatable else None
         if known is None and not self.is_sent:
-            await self.gateway.deliver(self.ref, self.message, message_id=self.message.update_id)
+            await self._send(summary)
         elif known is not None and _settles(known, until_completed=until_completed):
             return known
         return await self._next(summary, until_completed=until_completed)
+
+    async def _send(self, summary: RunSummary) -> None:
+        try:
+            await self.gateway.deliver(self.ref, self.message, message_id=self.message.update_id)
+        except RunClosedError:
+            # A call with the same id may have been answered since we looked: then its answer follows in the history.
+            if summary.status.is_closed or not self.is_repeatable:
+                raise
 
     async def _known(self, summary: RunSummary) -> Answer | None:
         """Return the last answer that the history holds already."""
