@@ -234,7 +234,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.info": (Defect("authoring.context", "            tenant=created.tenant,\n", '            tenant="",\n'),),
     "ctx.logger": (
         Defect(
-            "authoring.context",
+            "authoring.run_logger",
             "return not self._journal.replaying and super().isEnabledFor(level)",
             "return super().isEnabledFor(level)",
         ),

@@ -1,7 +1,6 @@
 """The workflow context: what workflow code has beyond plain Python and asyncio."""
 
 import asyncio
-import logging
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -16,6 +15,7 @@ from perdure.authoring.child_run import ChildRun, find_inherited, request_child
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
+from perdure.authoring.run_logger import RunLogger
 from perdure.authoring.sent_signal import SentSignal
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.stages import open_stage
@@ -90,7 +90,7 @@ class Context:
             deadline=None if created.deadline_at is None else timestamp_to_datetime(created.deadline_at),
             inherited_children=tuple(journal.inherited),
         )
-        self.logger = _ReplayAwareLogger(_logger, journal)
+        self.logger = RunLogger(journal)
 
     # --- time and chance -----------------------------------------------------------------------------------------
 
@@ -484,18 +484,3 @@ async def _shielded(work: Awaitable[T]) -> T:
     if interruption is not None:
         raise interruption
     return result
-
-
-_logger = logging.getLogger("perdure.workflow")
-
-
-class _ReplayAwareLogger(logging.LoggerAdapter[logging.Logger]):
-    """Logs with the run's id, and is silent while the history is replayed."""
-
-    def __init__(self, logger: logging.Logger, journal: Journal) -> None:
-        super().__init__(logger, {"run_id": journal.created.ref.id, "workflow": journal.created.workflow})
-        self._journal = journal
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the standard library's name
-        """Return False while replaying, so that nothing is logged twice."""
-        return not self._journal.replaying and super().isEnabledFor(level)
