@@ -4,7 +4,7 @@ Ordinary ``async`` functions that survive crashes, restarts, deployments and los
 """
 
 from perdure.authoring.activity import Activity, activity
-from perdure.authoring.activity_context import Attempt, current_attempt, defer, heartbeat
+from perdure.authoring.activity_context import Attempt, current_attempt, defer, heartbeat, is_cancelled
 from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.signals import Signal
 from perdure.authoring.streams import Stream, publish
@@ -148,6 +148,7 @@ __all__ = [
     "fixed",
     "full_jitter",
     "heartbeat",
+    "is_cancelled",
     "jitter",
     "linear",
     "publish",

@@ -12,6 +12,7 @@ from perdure.authoring.activity import activity
 from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
+from perdure.kernel import messages as m
 from perdure.kernel.coroutine_program import CoroutineProgram, current_journal
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import NULL
@@ -304,3 +305,41 @@ def test_an_exception_that_code_has_not_looked_at_yet_is_not_lost_by_an_eviction
     again = lives.replay(lives.entry_of(looking_later), run.history)
     again.succeed(1, 1)
     assert again.result == "ValueError"
+
+
+REALLY_CLEANED: list[str] = []
+
+
+@activity(name="evicted.clean")
+async def really_clean() -> None:
+    REALLY_CLEANED.append("outside of the engine")
+
+
+@pytest.mark.parametrize("is_grouped", [True, False], ids=["in a task group", "alone"])
+def test_clean_up_of_code_that_is_thrown_away_calls_no_activity(*, is_grouped: bool) -> None:
+    """A task group awaits its tasks even then; what is left of the code must not be unwound by the collector later."""
+    REALLY_CLEANED.clear()
+
+    async def wait_in_group() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(10))
+            await asyncio.sleep(10)
+
+    async def wait_and_clean_up() -> None:
+        try:
+            if is_grouped:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(asyncio.sleep(10))
+                    await wait_in_group()
+            await asyncio.sleep(10)
+        finally:
+            await really_clean()
+
+    async def code() -> None:
+        await wait_and_clean_up()
+
+    life = code_life(code)
+    life.message(m.TerminateMessage())
+    del life
+    gc.collect()
+    assert REALLY_CLEANED == []

@@ -23,5 +23,7 @@ LIFECYCLES: dict[str, tuple[Defect, ...]] = {
             "(child.operation for child in ()",
         ),
     ),
+    "ctx.shielded": (Defect("authoring.shielding", "await asyncio.shield(task)\n", "await task\n"),),
+    "is_cancelled": (Defect("authoring.activity_context", "    return running.is_cancelled\n", "    return False\n"),),
     "current_attempt.deadline": (Defect("execution.attempts", "[call.around.at]", "[]"),),
 }

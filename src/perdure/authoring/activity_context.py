@@ -18,7 +18,7 @@ from perdure.authoring.payloads import decode_value, encode_value
 from perdure.errors import WrongContextError
 from perdure.kernel.payload import NULL, Payload
 
-__all__ = ["Attempt", "Deferring", "current_attempt", "defer", "heartbeat", "running_attempt"]
+__all__ = ["Attempt", "Deferring", "current_attempt", "defer", "heartbeat", "is_cancelled", "running_attempt"]
 
 
 T = TypeVar("T")
@@ -130,3 +130,18 @@ def heartbeat(details: object = None) -> None:
     if running.is_cancelled:
         raise CancelledError
     running.beat(encode_value(details, Any, subject="heartbeat details"))
+
+
+def is_cancelled() -> bool:
+    """Return whether the call was given up: cancelled, or out of time. Its outcome will be dropped; end soon.
+
+    For a function in a thread or a pool process that had rather look, between two pieces of its work, than have
+    `heartbeat` raise. It counts as a heartbeat without details. On the event loop the next await raises before it is
+    needed. Returns False outside an activity.
+    """
+    running = running_attempt.get()
+    if running is None:
+        return False
+    if not running.is_cancelled:
+        running.beat(NULL)
+    return running.is_cancelled

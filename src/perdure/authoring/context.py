@@ -17,6 +17,7 @@ from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.run_logger import RunLogger
 from perdure.authoring.sent_signal import SentSignal
+from perdure.authoring.shielding import shield
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.stages import open_stage
 from perdure.authoring.streams import Stream, give_value
@@ -387,6 +388,14 @@ class Context:
         clean-up in ``except`` and ``finally`` may await activities as usual."""
         return self._journal.cancel is not None
 
+    async def shielded(self, work: Awaitable[T]) -> T:
+        """Await `work` to its end; a cancellation that comes meanwhile is raised afterwards, in place of the result.
+
+        For clean-up that nothing may cut off, neither a cancel request nor the deadline of a stage:
+        ``finally: await ctx.shielded(release(seat))``. A terminated run is not shielded.
+        """
+        return await shield(self._journal, work)
+
     def patched(self, patch: str) -> bool:
         """Return True for runs that reach this point with today's code, False for those that passed it before.
 
@@ -446,7 +455,7 @@ class Context:
         steps, journal.compensations = journal.compensations, []
         if not steps:
             return 0
-        return await _shielded(self._undo_all(list(reversed(steps))))
+        return await self.shielded(self._undo_all(list(reversed(steps))))
 
     async def _undo_all(self, steps: list[Compensation]) -> int:
         journal = self._journal
@@ -467,20 +476,3 @@ class Context:
             )
         journal.give(c.FinishCompensation(operation=operation, failed=failed, location=journal.location()))
         return failed
-
-
-async def _shielded(work: Awaitable[T]) -> T:
-    """Await `work` to its end; a cancellation that arrives meanwhile is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            interruption = error
-        except Exception:  # noqa: BLE001 - raised below, by result()
-            break
-    result = task.result()
-    if interruption is not None:
-        raise interruption
-    return result

@@ -130,6 +130,11 @@ class Journal:
         self._operation += 1
         return Operation(self._operation)
 
+    def require_running(self) -> None:
+        """Raise as `next_operation` does, where the code would wait for what cannot come."""
+        if not self.is_running:
+            self._refuse()
+
     def give(self, command: c.Command) -> None:
         """Ask for `command`. Raises as `next_operation` does."""
         if not self.is_running:

@@ -26,7 +26,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context
-from types import FrameType
+from types import CoroutineType, FrameType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from perdure.errors import RunEvicted, UsageError, WrongContextError
@@ -333,9 +333,22 @@ def _refuse_unordered(frame: FrameType | None, coro: Coroutine[Any, Any, Any] | 
 
 
 def _unwind(task: asyncio.Task[Any]) -> None:
-    """Close a task's coroutine; clean-up code that awaits gets an exception there and goes on unwinding."""
+    """Close a task's coroutine; clean-up code that awaits gets an exception there and goes on unwinding.
+
+    From within: one that awaits while it is closed would be left by those around it, and unwound by the garbage
+    collector some time, outside of its run, where to call an activity is to call its function.
+    """
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
-    coroutine = task.get_coro()
+    awaited: list[CoroutineType[Any, Any, Any]] = []
+    inner: object = task.get_coro()
+    while isinstance(inner, CoroutineType):
+        awaited.append(inner)
+        inner = inner.cr_await
+    while awaited:
+        _close(awaited.pop())
+
+
+def _close(coroutine: "CoroutineType[Any, Any, Any]") -> None:
     for _ in range(_UNWIND_ATTEMPTS):
         try:
             coroutine.close()
