@@ -64,7 +64,7 @@ from perdure.kernel.retry import (
     linear,
 )
 from perdure.kernel.transition import RunStatus
-from perdure.ports.store import Page, RunQuery, RunSummary
+from perdure.ports.store import Page, RunQuery, RunSummary, RunTimes
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import Calendar, Cron, Every
 
@@ -115,6 +115,7 @@ __all__ = [
     "RunStatus",
     "RunSummary",
     "RunTerminatedError",
+    "RunTimes",
     "ScheduleChanges",
     "ScheduleDescription",
     "ScheduleExistsError",

@@ -393,8 +393,7 @@ async def test_runs_are_found_by_every_filter(make_engine: MakeEngine) -> None:
         async def found(**filters: Any) -> list[str]:
             return [summary.ref.id for summary in (await engine.list_runs(**filters)).runs]
 
-        middle = (await (await engine.get_run("run-1")).describe()).created_at
-        moment = datetime.fromtimestamp(middle / 1_000_000, UTC)
+        moment = (await (await engine.get_run("run-1")).describe()).times.created_at
         assert await found() == ["other", "run-2", "run-1", "run-0"]
         assert await found(oldest_first=True) == ["run-0", "run-1", "run-2", "other"]
         assert await found(limit=1) == ["other"]
@@ -412,6 +411,26 @@ async def test_runs_are_found_by_every_filter(make_engine: MakeEngine) -> None:
         assert await engine.count_runs(RunQuery(id_prefix="run-")) == 3
         every = [summary.ref.id async for summary in engine.all_runs(RunQuery(limit=1))]
         assert every == ["other", "run-2", "run-1", "run-0"]
+
+
+async def test_the_times_of_a_run_and_of_its_events_are_datetimes_in_utc(make_engine: MakeEngine) -> None:
+    before = datetime.now(UTC)
+    async with make_engine(works=False) as client:
+        await client.start(describing, id="timed", start_after=timedelta(hours=1))
+        waiting = (await (await client.get_run("timed")).describe()).times
+        assert (waiting.started_at, waiting.closed_at) == (None, None)
+        assert waiting.wake_at == waiting.created_at + timedelta(hours=1)
+    async with make_engine() as engine:
+        run = await engine.start(describing)
+        await run.result()
+        times = (await run.describe()).times
+        moments = [recorded.moment async for recorded in run.history()]
+        assert before <= times.created_at <= times.updated_at <= datetime.now(UTC)
+        assert (times.created_at, times.closed_at) == (moments[0], moments[-1])
+        assert times.started_at in moments
+        assert {moment.tzinfo for moment in moments} == {UTC}
+        listed = [summary.times async for summary in engine.all_runs(RunQuery(id_prefix=run.id))]
+        assert listed == [times]
 
 
 async def test_a_run_that_is_found_again_gives_its_result_as_its_workflow_says(make_engine: MakeEngine) -> None:

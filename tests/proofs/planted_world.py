@@ -11,6 +11,12 @@ WORLD: dict[str, tuple[Defect, ...]] = {
         ),
     ),
     "SyncEngine.refused": (Defect("client.loop_thread", "            self._require_usable()\n", "            pass\n"),),
+    "run.describe.times": (
+        Defect("ports.store", "started_at=_moment(self.started_at)", "started_at=_moment(self.wake_at)"),
+    ),
+    "run.history.moment": (
+        Defect("kernel.history", "timestamp_to_datetime(self.at)", "timestamp_to_datetime(self.at + 1)"),
+    ),
     "log.activities": (
         Defect("execution.active_run", "        if result.failed:\n", "        if not result.events:\n"),
     ),

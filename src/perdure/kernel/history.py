@@ -5,13 +5,14 @@ time, on plain dictionaries, so that the rest of the library knows only today's 
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from perdure.errors import HistoryError
 from perdure.kernel.events import EVENT_NAMES, EVENT_TYPES, EVENT_VERSIONS, Event
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import Timestamp, timestamp_to_datetime
 
 __all__ = ["UPCASTS", "EventRow", "RecordedEvent", "Upcast", "decode_event", "encode_event"]
 
@@ -28,6 +29,11 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
     def type(self) -> str:
         """The event's type as the database, the command line and the documentation name it: ``activity_completed``."""
         return EVENT_NAMES[type(self.event)]
+
+    @property
+    def moment(self) -> datetime:
+        """When it happened, as an aware datetime in UTC."""
+        return timestamp_to_datetime(self.at)
 
 
 EventRow = tuple[int, str, int, int, bytes]

@@ -12,6 +12,7 @@ has passed; a claim raises the run's fencing token, which refuses the old owner'
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Outcome, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 
@@ -34,15 +35,28 @@ __all__ = [
     "RunQuery",
     "RunStore",
     "RunSummary",
+    "RunTimes",
     "StoreStatus",
 ]
+
+
+class RunTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """When things happened to a run, in UTC; None where it has not happened. `wake_at` is when it is due again, while
+    nobody runs it."""
+
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    closed_at: datetime | None
+    wake_at: datetime | None
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A run's row. `owner` is the session that runs it now; `wake_at` is set only while nobody does.
 
     `stage` is the last one entered ("" before the first), `progress` goes from 0 to 1 at completion, `sequence` counts
-    the events so far. Times are microseconds since 1970, UTC; None where it has not happened.
+    the events so far. Times are microseconds since 1970, UTC, as they are stored (None where it has not happened);
+    `times` has them as datetimes.
     """
 
     run_key: RunKey
@@ -69,6 +83,17 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """The run's business key."""
         return self.ref.id
+
+    @property
+    def times(self) -> RunTimes:
+        """The times as aware datetimes."""
+        return RunTimes(
+            created_at=timestamp_to_datetime(self.created_at),
+            started_at=_moment(self.started_at),
+            updated_at=timestamp_to_datetime(self.updated_at),
+            closed_at=_moment(self.closed_at),
+            wake_at=_moment(self.wake_at),
+        )
 
 
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,3 +257,7 @@ class RunStore(Protocol):
     async def status(self) -> StoreStatus:
         """Return facts for an operator."""
         ...
+
+
+def _moment(instant: Timestamp | None) -> datetime | None:
+    return None if instant is None else timestamp_to_datetime(instant)
