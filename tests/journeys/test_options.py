@@ -240,6 +240,36 @@ async def test_a_run_knows_what_it_was_started_with(make_engine: MakeEngine) -> 
         assert (await (await engine.start(describing)).describe()).priority is Priority.LOW
 
 
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+
+
+@activity
+async def trace_of_an_activity() -> dict[str, str]:
+    return current_attempt().trace_context
+
+
+@workflow
+async def traced_below(ctx: Context) -> list[dict[str, str]]:
+    return [ctx.info.trace_context, await trace_of_an_activity()]
+
+
+@workflow
+async def traced(ctx: Context, is_again: bool) -> list[dict[str, str]]:
+    if not is_again:
+        ctx.continue_as_new(True)
+    return [ctx.info.trace_context, *await ctx.run_child(traced_below)]
+
+
+async def test_the_trace_context_of_a_start_reaches_activities_child_runs_and_generations(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine() as engine:
+        assert await (await engine.start(traced, False, trace_context=TRACE)).result() == [TRACE] * 3
+        assert await (await engine.start(traced_below)).result() == [{}, {}]
+        with pytest.raises(InvalidArgumentError, match="trace_context"):
+            await engine.start(traced_below, trace_context={"traceparent": 1})  # type: ignore[dict-item]
+
+
 async def test_each_id_policy_does_what_it_says(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
         open_run = await engine.start(waiting_for_decision, id="taken")

@@ -11,6 +11,7 @@ WORLD: dict[str, tuple[Defect, ...]] = {
         ),
     ),
     "SyncEngine.refused": (Defect("client.loop_thread", "            self._require_usable()\n", "            pass\n"),),
+    "start.trace_context": (Defect("client.client", "trace_context=trace_context or {},", "trace_context={},"),),
     "run.describe.times": (
         Defect("ports.store", "started_at=_moment(self.started_at)", "started_at=_moment(self.wake_at)"),
     ),

@@ -34,6 +34,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     called. `token`: names this try of this call for ever, for whoever shall complete it from outside (`defer`); it is
     short and fits into a URL. `deadline`: when this try is cut off, by its own limits or with the stage or the run that
     it belongs to, as an aware datetime; None: never. Give clients of other services the time that is left.
+    `trace_context`: that of the run, to be handed on in calls.
     `heartbeat_payload`: the JSON of what the last heartbeat of an earlier try said; `last_heartbeat` decodes it.
     """
 
@@ -48,6 +49,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     scheduled_at: datetime
     deadline: datetime | None = None
     token: str = ""
+    trace_context: dict[str, str] = {}
     heartbeat_payload: Payload = NULL
 
     @overload

@@ -52,6 +52,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` counts the tries of the workflow's own retry policy, `generation` those and every continue-as-new.
     `parent` is None for a run that was not started by another, `deadline` (when the run fails if it has not ended) for
     one that may take for ever. `inherited_children` are the ids of the child runs that the generation before left open.
+    `trace_context` is what the start was given, such as ``{"traceparent": ...}``; child runs have their parent's.
     """
 
     id: str
@@ -65,6 +66,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     parent: RunRef | None
     deadline: datetime | None = None
     inherited_children: tuple[str, ...] = ()
+    trace_context: dict[str, str] = {}
 
 
 class Context:
@@ -90,6 +92,7 @@ class Context:
             parent=None if created.parent is None else created.parent.ref,
             deadline=None if created.deadline_at is None else timestamp_to_datetime(created.deadline_at),
             inherited_children=tuple(journal.inherited),
+            trace_context=created.trace_context,
         )
         self.logger = RunLogger(journal)
 

@@ -75,6 +75,7 @@ class Client:
         execution_timeout: timedelta | None = None,
         request_id: str = "",
         version: str | None = None,
+        trace_context: dict[str, str] | None = None,
     ) -> Run[R]:
         """Start a run of `workflow` with these arguments; return when it is durable.
 
@@ -83,7 +84,8 @@ class Client:
         `labels`: to find it by. `start_at`: not before this aware datetime; `start_after`: or so much later than now.
         `execution_timeout`: overrides the workflow's. `request_id`: the same call made again with it returns the same
         run. `version`: which one of the workflow the run has for good (that of `workflow`); for one that is not here it
-        waits for a process that has it.
+        waits for a process that has it. `trace_context`: names and texts such as ``{"traceparent": ...}``, which the
+        run, its activities and its child runs have at hand (`ctx.info`, `current_attempt`).
 
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
@@ -100,6 +102,7 @@ class Client:
             execution_timeout=execution_timeout,
             request_id=request_id,
             version=version,
+            trace_context=trace_context,
         )
         return run
 
@@ -209,6 +212,7 @@ class Client:
         execution_timeout: timedelta | None = None,
         request_id: str = "",
         version: str | None = None,
+        trace_context: dict[str, str] | None = None,
         signals: tuple[e.CarriedSignal, ...] = (),
         updates: tuple[e.CarriedUpdate, ...] = (),
     ) -> tuple[Run[R], bool]:
@@ -234,7 +238,7 @@ class Client:
                 start_at=start_at,
                 start_after=start_after,
                 execution_timeout=execution_timeout,
-                trace_context={},
+                trace_context=trace_context or {},
                 request_id=request_id,
                 signals=signals,
                 updates=updates,

@@ -47,6 +47,7 @@ class StartOptions(TypedDict, total=False):
     execution_timeout: timedelta | None
     request_id: str
     version: str | None
+    trace_context: dict[str, str] | None
 
 
 def require_id(id: str | None) -> str:
@@ -103,7 +104,7 @@ def make_creation(
         tenant=tenant,
         labels=labels,
         stages=workflow.stages,
-        trace_context=trace_context,
+        trace_context=require_texts(trace_context, "trace_context"),
         execution_timeout_microseconds=limit,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
         start_at=begin_at,

@@ -216,6 +216,7 @@ class SyncClient:
         execution_timeout: timedelta | None = None,
         request_id: str = "",
         version: str | None = None,
+        trace_context: dict[str, str] | None = None,
     ) -> SyncRun[R]:
         """Start a run; see `Client.start`."""
         loop, client = self._open()
@@ -233,6 +234,7 @@ class SyncClient:
                 execution_timeout=execution_timeout,
                 request_id=request_id,
                 version=version,
+                trace_context=trace_context,
             )
         )
         return SyncRun(loop, run)

@@ -76,6 +76,7 @@ class RunningCall(msgspec.Struct, eq=False):
             if created is None
             else str(ActivityToken.of(created, call.run.run_key, call.operation, call.attempt)),
             deadline=_deadline(self),
+            trace_context={} if created is None else created.trace_context,
             heartbeat_payload=call.heartbeat,
         )
 
