@@ -32,6 +32,14 @@ PLANTED: Final = (
         workloads=("deadlines",),
     ),
     Mutant(
+        name="a cancellation cuts shielded work off",
+        breaks="P10: clean-up and compensations are shielded",
+        module="perdure.authoring.shielding",
+        old="await asyncio.shield(task)",
+        new="await task",
+        workloads=("shielding",),
+    ),
+    Mutant(
         name="the next generation does not hear of the children of the one before",
         breaks="P12: what a child reports reaches its parent",
         module="perdure.kernel.message_rules",

@@ -1,5 +1,9 @@
-"""Workloads of lifecycles: deadlines that reach what is within them, children that follow a run as it continues."""
+"""Workloads of lifecycles: deadlines that reach what is within them, children that follow
+a run as it continues, clean-up that a cancellation does not cut off.
+"""
 
+import asyncio
+import random
 from datetime import timedelta
 from typing import Any, Final
 
@@ -7,9 +11,11 @@ from perdure.authoring.activity import activity
 from perdure.authoring.context import Context
 from perdure.authoring.workflow import workflow
 from perdure.errors import ActivityFailedError, ChildRunError, StageTimeoutError
+from perdure.kernel import events as e
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.retry import Retry, fixed
 from perdure.torture.simulation.effects import perform
+from perdure.torture.simulation.program import Call, cancel, start
 from perdure.torture.simulation.workloads.activities import slow, step
 from perdure.torture.simulation.workloads.control import go, pause
 from perdure.torture.simulation.workloads.steps import sequential
@@ -83,7 +89,32 @@ async def handing_over(ctx: Context, left: int) -> list[object]:
     return [await ctx.inherited_child(answering, "answering").result(), ctx.info.generation]
 
 
+@workflow(name="sim_shielding")
+async def shielding(ctx: Context) -> list[str]:
+    """Be cancelled in the middle of clean-up, which goes on to its end."""
+    done: list[str] = []
+
+    async def clean_up() -> None:
+        await slow("clean-up", 100)
+        await step("last")
+        done.append("clean")
+
+    try:
+        await ctx.shielded(clean_up())
+    except asyncio.CancelledError:
+        done.append("cancelled")
+    return done
+
+
+def _shielding_program(_chance: random.Random) -> list[Call]:
+    return [
+        start(shielding, id="one"),
+        cancel("one", when=lambda tables: tables.count("one", e.ActivityScheduled) > 0),
+    ]
+
+
 WORKLOADS: Final = (
+    Workload(name="shielding", program=_shielding_program, results={"one": '["clean","cancelled"]'}),
     Workload(
         name="handing_over",
         program=runs(handing_over, 2),
