@@ -17,6 +17,17 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     "start.version": (
         Defect("client.client", "        workflow = gateway.registry.at_version(workflow, version)\n", ""),
     ),
+    "workflow.parked": (
+        Defect("execution.claims", "code=worker.code if tries_parked else None", "code=None"),
+        Defect("execution.parking", "_reason(error), code=code", "failure_from_exception(error), code=code"),
+    ),
+    "workflow.parked.resume": (
+        Defect(
+            "kernel.messages",
+            "isinstance(message, TerminateMessage | ResumeMessage)",
+            "isinstance(message, TerminateMessage)",
+        ),
+    ),
     "workflow.version": (
         Defect(
             "client.starting",

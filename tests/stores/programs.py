@@ -13,7 +13,7 @@ import msgspec
 from perdure.kernel.events import RunCreated, SignalReceived
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
-from perdure.kernel.messages import ChildFailedMessage, SignalMessage
+from perdure.kernel.messages import ChildFailedMessage, Message, ResumeMessage, SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
@@ -33,12 +33,14 @@ from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.store import ClaimedRun, InboxEntry, RunOrder, RunQuery, RunSummary
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
-from perdure.testing.store_conformance.harness import Held, code_of, creation, later, release, transition
+from perdure.testing.store_conformance.harness import Held, code_of, creation, later, parks, release, transition
 
 IDS = ("a", "b", "c\x00d", "c\x00", "é", "f", "g", "h")
 NAMESPACES = ("default", "other")
 WORKFLOWS = ("order", "report")
 VERSIONS = ("1", "1", "2")
+CODES = ("a", "b")
+MESSAGES: tuple[Message, ...] = (SignalMessage(name="s1"), SignalMessage(name="s2"), ResumeMessage())
 SESSIONS = 2
 KEYS = 1_000
 LEASE_SECONDS = 30.0
@@ -91,7 +93,7 @@ def program(seed: int, *, length: int = 40) -> list[Step]:
     return [Step(random.choice(VERBS), tuple(random.randrange(2**16) for _ in range(150))) for _ in range(length)]
 
 
-KINDS = ("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release")
+KINDS = ("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release", "park")
 
 
 class World:
@@ -148,7 +150,8 @@ class World:
     async def claim(self, draws: Draws) -> Observation:
         session = draws.of(self.sessions)
         workflows = some_code(draws)
-        claims = await session.store.claim(now=self.now, limit=draws.of((3, 1, 20)), workflows=workflows)
+        limit, code = draws.of((3, 1, 20)), draws.of((None, *CODES))
+        claims = await session.store.claim(now=self.now, limit=limit, workflows=workflows, code=code)
         return [self._claimed(claimed) for claimed in claims]
 
     async def pass_time(self, draws: Draws) -> Observation:
@@ -221,7 +224,7 @@ class World:
         return fields
 
     def _claimed(self, claimed: ClaimedRun) -> Observation:
-        return (self._seen(claimed.summary), claimed.recovered)
+        return (self._seen(claimed.summary), claimed.recovered, claimed.parked)
 
     def _event(self, recorded: RecordedEvent) -> RecordedEvent:
         event = recorded.event
@@ -319,10 +322,18 @@ class _Batch:
             case "release":
                 wake_at = self.draws.of((None, self.world.now, self._soon()))
                 return release(self._mistaken(run), wake_at=wake_at, now=self.world.now)
+            case "park":
+                return await self._park(self._mistaken(run))
             case "begin":
                 return self._begin()
             case _:
                 return await self._transition(run)
+
+    async def _park(self, run: Held) -> Write:
+        entries = await self.world.observer.inbox(run.run_key)
+        seen = self.draws.of([0, *(entry.position for entry in entries)])
+        tried = self.draws.of((CODES[:1], CODES[1:], CODES))
+        return parks(run, tried=tried, inbox_position=seen, now=self.world.now)
 
     def _number(self) -> int:
         """Return the number of a run, or (rarely) of one that never was."""
@@ -455,7 +466,7 @@ class _Batch:
         ref = RunRef(namespace=draws.of(NAMESPACES), id=draws.of(IDS), generation=self._generation())
         return Delivery(
             target=world.keys[self._number()] if draws.below(2) else ref,
-            message=SignalMessage(name=draws.of(("s1", "s2"))),
+            message=draws.of(MESSAGES),
             message_id=draws.of(("", "m1", "m2", "m3")),
             at=draws.of((world.now, self._soon())),
             request_id=draws.of(("", "", "", "r1", "r2", "r3")),

@@ -62,7 +62,7 @@ class Registry:
             self._limit_activities(definition)
         if key not in self._workflow_versions:
             self._workflow_versions = frozenset(self._workflows)
-            self._tell()
+        self._tell()
 
     def _limit_activities(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
         if definition.max_concurrent_activities is None:
@@ -72,13 +72,14 @@ class Registry:
 
     def add_activity(self, definition: "Activity[..., Any]") -> None:
         """Add an activity. Raises UsageError if another function has the name."""
-        is_new = definition.name not in self._activities
         _add(self._activities, definition.name, definition, "activity")
-        if is_new:
-            self._tell()
+        self._tell()
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Call a bound method whenever there is new code, in the thread that adds it, as long as its object lives."""
+        """Call a bound method whenever there is new code, in the thread that adds it, as long as its object lives.
+
+        A definition that is made again (a module that is loaded again, a cell of a notebook) is new code, too.
+        """
         self._watchers = [reference for reference in self._watchers if reference() is not None]
         self._watchers.append(WeakMethod(watcher))
 

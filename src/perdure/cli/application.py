@@ -114,6 +114,8 @@ RunId = Annotated[str, Parameter(name="ID", help="Id of the run.")]
 Generation = Annotated[
     int | None, Parameter(help="A generation of the run, from 1, where it was continued as new; the latest otherwise.")
 ]
+Statuses = Annotated[list[RunStatus] | None, Parameter(help="Only runs in this status; may be repeated.", negative="")]
+WorkflowNames = Annotated[list[str] | None, Parameter(help="Only runs of this workflow; may be repeated.", negative="")]
 _HERE: Final = DatabaseArguments()
 
 # --- the commands ----------------------------------------------------------------------------------------------------
@@ -173,12 +175,11 @@ def start(
 
 def list_(
     *,
-    status: Annotated[
-        list[RunStatus] | None, Parameter(help="Only runs in this status; may be repeated.", negative="")
-    ] = None,
-    workflow: Annotated[
-        list[str] | None, Parameter(help="Only runs of this workflow; may be repeated.", negative="")
-    ] = None,
+    status: Statuses = None,
+    parked: Annotated[
+        bool, Parameter(negative="", help="Only runs that are parked: they wait for code that fits.")
+    ] = False,
+    workflow: WorkflowNames = None,
     label: Annotated[
         list[str] | None, Parameter(help="Only runs with this label, as NAME=VALUE; may be repeated.", negative="")
     ] = None,
@@ -197,6 +198,7 @@ def list_(
 
     chosen = RunFilter(
         statuses=frozenset(status or ()),
+        only_parked=parked,
         workflows=frozenset(workflow or ()),
         labels=tuple(label or ()),
         tenant=tenant,
@@ -317,11 +319,19 @@ def cancel(
     )
 
 
-def doctor(*, database: DatabaseArguments = _HERE, json: Json = False) -> int:
-    """Examine this installation and the database: versions, settings, integrity, locks, sessions, space."""
+def doctor(
+    *,
+    app: Annotated[
+        list[str] | None,
+        Parameter(help="A module that defines workflows, to compare with the open runs; may be repeated.", negative=""),
+    ] = None,
+    database: DatabaseArguments = _HERE,
+    json: Json = False,
+) -> int:
+    """Examine this installation and the database: versions, settings, integrity, locks, sessions, space, code."""
     from perdure.cli.examination import examine
 
-    return asyncio.run(examine(database.place(), as_json=json))
+    return asyncio.run(examine(database.place(), apps=app or [], as_json=json))
 
 
 def lint(
@@ -355,12 +365,8 @@ def replay(
         list[str] | None, Parameter(help="A module that defines workflows; may be repeated.", negative="")
     ] = None,
     from_store: Annotated[bool, Parameter(negative="", help="Replay the runs of the database instead.")] = False,
-    status: Annotated[
-        list[RunStatus] | None, Parameter(help="Only runs in this status; may be repeated.", negative="")
-    ] = None,
-    workflow: Annotated[
-        list[str] | None, Parameter(help="Only runs of this workflow; may be repeated.", negative="")
-    ] = None,
+    status: Statuses = None,
+    workflow: WorkflowNames = None,
     limit: Annotated[int | None, Parameter(help="At most so many runs, the newest.")] = None,
     database: DatabaseArguments = _HERE,
     json: Json = False,

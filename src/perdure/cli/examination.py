@@ -7,17 +7,18 @@ keeps an engine from opening it is found and named; only then it is looked into.
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from enum import StrEnum
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import apsw
-import msgspec
 
+from perdure.cli.code import import_module
+from perdure.cli.code_checks import code_checks
 from perdure.cli.database import Place, as_client, require_database, store_of
 from perdure.cli.exits import ExitCode
+from perdure.cli.finding import Check, Verdict
 from perdure.cli.printing import make_table, print_for_people, print_json, words
 from perdure.engine import Engine
 from perdure.errors import StoreError
@@ -32,31 +33,20 @@ from perdure.stores.sqlite.settings import SqliteSettings
 __all__ = ["Check", "Verdict", "examine"]
 
 
-class Verdict(StrEnum):
-    """What a check says: all is well, look at it some time, or act."""
+async def examine(place: Place, *, apps: Sequence[str] = (), as_json: bool) -> int:
+    """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database.
 
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding. `advice` says what to do; it is empty where all is well."""
-
-    name: str
-    verdict: Verdict
-    finding: str
-    advice: str = ""
-
-
-async def examine(place: Place, *, as_json: bool) -> int:
-    """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database."""
+    `apps`: modules that define workflows, which are compared with the open runs.
+    """
+    for app in apps:
+        import_module(app, asked_by="--app")
     checks = [*_installation()]
     try:
         path = require_database(place.url)
         checks += [_folder(path), _space(path)]
         async with as_client(place) as engine:
             checks += [check async for check in _database(engine, path.resolve())]
+            checks += [check async for check in code_checks(engine, has_code=bool(apps))]
     except StoreError as error:
         checks.append(Check(name="database", verdict=Verdict.FAIL, finding=type(error).__name__, advice=str(error)))
     worst = max(checks, key=lambda check: _GRAVITY[check.verdict]).verdict

@@ -10,10 +10,18 @@ from perdure.cli.printing import make_table, print_for_people, print_json, print
 from perdure.cli.times import iso, parse_moment, show_duration, show_moment
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.time import Timestamp, timestamp_from_datetime
-from perdure.kernel.transition import RunStatus
+from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
 
-__all__ = ["LARGEST_PAGE", "RunFilter", "labels_of", "list_runs", "starting_text", "summary_for_programs"]
+__all__ = [
+    "LARGEST_PAGE",
+    "RunFilter",
+    "labels_of",
+    "list_runs",
+    "parking_for_programs",
+    "starting_text",
+    "summary_for_programs",
+]
 
 LARGEST_PAGE: Final = 10_000
 """So many runs are listed at once; a cursor leads on."""
@@ -23,6 +31,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs, as the command line says it: `labels` are ``NAME=VALUE``, `since` a time or a duration back."""
 
     statuses: frozenset[RunStatus]
+    only_parked: bool
     workflows: frozenset[str]
     labels: tuple[str, ...]
     tenant: str | None
@@ -52,6 +61,7 @@ def query_of(namespace: str, chosen: RunFilter, *, now: Timestamp) -> RunQuery:
     return RunQuery(
         namespace=namespace,
         statuses=chosen.statuses,
+        only_parked=chosen.only_parked,
         workflows=chosen.workflows,
         tenants=frozenset() if chosen.tenant is None else frozenset({chosen.tenant}),
         labels=labels_of(chosen.labels),
@@ -71,6 +81,7 @@ def summary_for_programs(run: RunSummary) -> dict[str, object]:
         "workflow": run.workflow,
         "version": run.definition_version,
         "status": run.status,
+        "parked": None if run.parked is None else parking_for_programs(run.parked),
         "stage": run.stage or None,
         "progress": round(run.progress, 4),
         "priority": run.priority.name.lower(),
@@ -84,6 +95,13 @@ def summary_for_programs(run: RunSummary) -> dict[str, object]:
         "owner": run.owner,
         "events": run.sequence,
     }
+
+
+def parking_for_programs(parked: Parking) -> dict[str, object]:
+    """Return why a run is parked, for programs."""
+    reason = parked.reason
+    difference = (reason.traceback or "").splitlines()
+    return {"since": iso(parked.since), "type": reason.type, "message": reason.message, "difference": difference}
 
 
 def labels_of(texts: tuple[str, ...]) -> dict[str, str]:
@@ -116,7 +134,7 @@ def _print_for_people(page: Page, *, now: Timestamp) -> None:
         table.add_row(
             words(run.ref.id, "bold"),
             words(run.workflow),
-            status_text(run.status),
+            status_text(run.status if run.parked is None else "parked"),
             words(run.stage or starting_text(run, now=now)),
             progress_bar(run.progress),
             show_moment(run.created_at, now=now),

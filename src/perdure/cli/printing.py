@@ -34,6 +34,7 @@ _STATUS_STYLES: Final = {
     "terminated": "red",
     "cancelled": "yellow",
     "suspended": "magenta",
+    "parked": "bold red",
     "running": "cyan",
     "created": "dim",
     "continued": "blue",

@@ -26,6 +26,7 @@ from perdure.kernel.messages import Message, SignalMessage, UpdateMessage
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Parking
 from perdure.ports.store import InboxEntry
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def _parts(report: RunReport, inbox: list[InboxEntry], *, now: Timestamp) -> "It
         for child in report.children.values():
             children.add_row(words(child.ref.id), words(child.workflow), status_text(child.outcome))
         yield children
+    if report.summary.parked is not None:
+        yield from _parking(report.summary.parked, now=now)
     if report.last_failure is not None:
         yield from _last_failure(report.last_failure, now=now)
 
@@ -151,7 +154,7 @@ def _facts(report: RunReport, *, now: Timestamp) -> "Table":
     generation = f" (generation {summary.ref.generation})" if summary.ref.generation > 1 else ""
     table.add_row("run", words(f"{summary.ref.id}{generation}", "bold"))
     table.add_row("workflow", words(f"{summary.workflow} (version {summary.definition_version})"))
-    table.add_row("status", status_text(summary.status))
+    table.add_row("status", status_text(summary.status if summary.parked is None else "parked"))
     if summary.stage or report.stage_reached:
         table.add_row("stage", words(summary.stage or f"{report.stage_reached} (the last one entered)"))
     table.add_row("progress", progress_bar(summary.progress, width=20))
@@ -191,6 +194,8 @@ def _activities_line(report: RunReport) -> str:
 
 def _waiting_line(report: RunReport, *, now: Timestamp) -> str:
     wake_at = report.summary.wake_at
+    if report.summary.parked is not None:
+        return "no worker: it is parked until there is code that fits, and is tried again when it is resumed"
     if wake_at is None:
         return "no worker: it waits for a message"
     if starting := starting_text(report.summary, now=now):
@@ -223,6 +228,13 @@ def _pending_activities(report: RunReport, *, now: Timestamp) -> "Table":
             words("" if failure is None else str(failure)),
         )
     return table
+
+
+def _parking(parked: Parking, *, now: Timestamp) -> "Iterator[RenderableType]":
+    yield words("")
+    yield words(f"Parked since {show_moment(parked.since, now=now)}: {parked.reason}", "bold red")
+    for line in (parked.reason.traceback or "").splitlines():
+        yield words(f"  {line}", "dim")
 
 
 def _last_failure(report: FailureReport, *, now: Timestamp) -> "Iterator[RenderableType]":

@@ -14,7 +14,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.transition import Creation, Outcome
 from perdure.ports.clock import Clock
-from perdure.ports.store import RunStore
+from perdure.ports.store import RunStore, RunSummary
 
 __all__ = ["Gateway", "Publication", "missing", "require_outside"]
 
@@ -58,6 +58,10 @@ class Gateway(Protocol):
 
     def closing(self, run_key: RunKey) -> "asyncio.Future[Event | None]":
         """Return a future for the event that ends a run. None says: look into the store again."""
+        ...
+
+    def note_waiting(self, run: RunSummary) -> None:
+        """Log, once, why an open run for which somebody waits does not go on in this process."""
         ...
 
     def stop_waiting(self, run_key: RunKey, future: "asyncio.Future[Event | None]") -> None:

@@ -113,6 +113,7 @@ class Run(Generic[R_co]):
                         continue
                     if summary.status.is_closed and summary.status is not RunStatus.CONTINUED:
                         return await self._last_event(summary)
+                    gateway.note_waiting(summary)
                 closing = await future
             finally:
                 gateway.stop_waiting(run_key, future)

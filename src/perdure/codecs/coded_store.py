@@ -1,9 +1,9 @@
 """A store whose payloads pass codecs: encoded on their way in, decoded on their way out. Nobody else notices.
 
-Only records with payloads are touched: the events and messages of `commit`, `read_history` and `read_inbox`, and the
-entries of the agenda; everything else is the store's own. Large amounts of work are done in a thread; blobs are durable
-before the commit that names them begins, so a name in the database always has its blob. A commit that fails may leave
-blobs that nobody names.
+Only records with payloads are touched: the events and messages of `commit`, `read_history` and `read_inbox`, the
+entries of the agenda, and why runs are parked; everything else is the store's own. Large amounts of work are done in a
+thread; blobs are durable before the commit that names them begins, so a name in the database always has its blob. A
+commit that fails may leave blobs that nobody names.
 
 **What cannot be read** (its key, codec or blob is missing) is an error that says why. A worker does not go on from such
 a value: the run is parked, and goes on where the key is. Tools that only show may have it left as it is recorded
@@ -24,12 +24,12 @@ from perdure.codecs.payloads import Envelope, Payloads, open_envelope, seal_enve
 from perdure.errors import StoreError, UnreadablePayloadError
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.messages import Message
 from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
-from perdure.kernel.transition import Creation, Delivery, Outcome, Release, Transition, Write
+from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Release, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.ports.store import InboxEntry, RunStore
+from perdure.ports.store import InboxEntry, Page, RunQuery, RunStore, RunSummary
 
 __all__ = ["coded"]
 
@@ -72,6 +72,25 @@ class _DecodingStore:
         entries = await self._store.read_inbox(run_key, limit=limit)
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        """See `RunStore.find`. What cannot be read is left as it is: it must not keep anybody from the row."""
+        found = await self._store.find(ref, latest=latest)
+        if found is None or found.parked is None:
+            return found
+        [decoded] = await self._summaries((found,))
+        return decoded
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """See `RunStore.list_runs`, and `find`."""
+        page = await self._store.list_runs(query)
+        if all(run.parked is None for run in page.runs):
+            return page
+        return msgspec.structs.replace(page, runs=tuple(await self._summaries(page.runs)))
+
+    async def _summaries(self, runs: Sequence[RunSummary]) -> list[RunSummary]:
+        job = _Decoding(self._payloads.leaving_unreadable())
+        return await job.run(lambda: [_summary(job, run) for run in runs])
 
     async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
         """See `RunStore.find_agenda`. Raises UnreadablePayloadError."""
@@ -123,8 +142,18 @@ def _write(job: "_Job", write: Write) -> Write:
             return _creation(job, write)
         case Delivery():
             return _delivery(job, write)
+        case Park():
+            parking = job.pass_through(write.parking, lambda: f"why run key {write.run_key} is parked")
+            return msgspec.structs.replace(write, parking=parking)
         case Release():
             return write
+
+
+def _summary(job: "_Job", run: RunSummary) -> RunSummary:
+    if run.parked is None:
+        return run
+    parked = job.pass_through(run.parked, lambda: f"why run key {run.run_key} is parked")
+    return msgspec.structs.replace(run, parked=parked)
 
 
 def _change(job: "_Job", change: AgendaChange) -> AgendaChange:

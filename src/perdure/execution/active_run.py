@@ -53,6 +53,7 @@ class ActiveRun:
         "_timer",
         "_worker",
         "calls",
+        "code",
         "feed",
         "fencing_token",
         "inbox_has_more",
@@ -81,6 +82,7 @@ class ActiveRun:
         self.run_key = run_key
         self.ref = ref
         self.fencing_token = fencing_token
+        self.code = worker.code
         self.state = state
         self.feed = feed
         self.calls: dict[int, ActivityCall] = {}

@@ -1,5 +1,8 @@
 """Run claims: finding due runs that nobody owns, taking them, and loading them into memory by replay.
 
+Runs that are parked (`perdure.execution.parking`) are looked for at first, whenever this process has new code, and when
+another process has parked one.
+
 There is no polling: the next due time is asked from the store once after each claim and a timer is set for it; new
 runs and messages, of this process or others, wake the claims by `wake`.
 """
@@ -17,7 +20,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.execution.active_run import ActiveRun
-from perdure.execution.parked import INBOX_PAGE
+from perdure.execution.parking import INBOX_PAGE, park
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.coroutine_program import CoroutineProgram
@@ -48,11 +51,17 @@ class RunClaims:
         self._wake = asyncio.Event()
         self._losses = 0
         self.is_starved = False
+        self._tries_parked = True
         self._timer: asyncio.TimerHandle | None = None
         self._timer_rings_at = 0.0
 
     def wake(self) -> None:
         """Look for due runs soon."""
+        self._wake.set()
+
+    def try_parked(self) -> None:
+        """Look soon also for parked runs that this process' code has not tried."""
+        self._tries_parked = True
         self._wake.set()
 
     def lose(self) -> None:
@@ -61,7 +70,7 @@ class RunClaims:
 
     def room_can_be_made(self) -> None:
         """Look for due runs soon if some were left waiting because memory was full."""
-        if self.is_starved:
+        if self.is_starved or self._tries_parked:
             self._wake.set()
 
     async def work(self) -> None:
@@ -92,14 +101,25 @@ class RunClaims:
                 return
             self.is_starved = False
             losses = self._losses
+            claimed = await self._claim()
+            if not claimed:
+                return
+            await asyncio.gather(*(self._take(run, losses) for run in claimed))
+
+    async def _claim(self) -> list[ClaimedRun]:
+        worker = self._worker
+        tries_parked, self._tries_parked = self._tries_parked, False
+        claimed: list[ClaimedRun] | None = None
+        try:
             claimed = await worker.store.claim(
                 now=worker.clock.now(),
                 limit=min(worker.room, self._claim_limit),
                 workflows=worker.registry.workflow_versions,
+                code=worker.code if tries_parked else None,
             )
-            if not claimed:
-                return
-            await asyncio.gather(*(self._take(run, losses) for run in claimed))
+        finally:
+            self._tries_parked |= tries_parked and claimed != []  # there may be more
+        return claimed
 
     async def _is_due(self) -> bool:
         worker = self._worker
@@ -110,24 +130,28 @@ class RunClaims:
         """Load a run that was claimed after so many losses."""
         worker, summary = self._worker, claimed.summary
         async with self._loads:
+            code = worker.code
             try:
                 with worker.mail.while_loading(summary.run_key):
                     await self._load(claimed, losses)
             except (UsageError, HistoryError) as error:  # the code does not fit, is missing, or never waits
-                worker.park(summary, error)
+                _logger.error("run %s is parked: %s", summary.ref, error)  # noqa: TRY400 - no traceback needed
+                await park(worker, summary.run_key, error, code=code, before=claimed.parked)
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
                 self._give_back(summary, after_seconds=_PAUSE_AFTER_FAILURE_SECONDS)
             except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
-                self._broken(summary, error)
+                await self._broken(claimed, error, code=code)
 
-    def _broken(self, summary: RunSummary, error: Exception) -> None:
+    async def _broken(self, claimed: ClaimedRun, error: Exception, *, code: str) -> None:
         """Keep a run out of the way that could not be loaded, for a reason that is Perdure's fault."""
+        summary = claimed.summary
         _logger.critical("run %s could not be loaded", summary.ref, exc_info=error)
         run = self._worker.active.get(summary.run_key)
         if run is not None and run.fencing_token == summary.fencing_token:
             run.drop()
-        self._worker.park(summary, InternalError(f"run {summary.ref} could not be loaded: {error!r}"))
+        broken = InternalError(f"run {summary.ref} could not be loaded: {error!r}")
+        await park(self._worker, summary.run_key, broken, code=code, before=claimed.parked)
 
     def _give_back(self, summary: RunSummary, *, after_seconds: float) -> None:
         """Make a claimed run that was not adopted due again, a little later."""

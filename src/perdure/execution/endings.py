@@ -60,6 +60,10 @@ class Endings:
         for future in self._take(run_key):
             future.set_exception(error)
 
+    def unpark(self, run_key: RunKey) -> None:
+        """Note that it is not known any more why a run does not go on, or that it does."""
+        self.parked.pop(run_key, None)
+
     def fail_all(self, error: PerdureError) -> None:
         """Tell everybody that waiting is over."""
         for run_key in self.awaited():

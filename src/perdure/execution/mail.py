@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.errors import PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun, Reply
-from perdure.execution.parked import INBOX_PAGE, end_parked
+from perdure.execution.parking import INBOX_PAGE
 from perdure.execution.refusals import refusal
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
@@ -68,10 +68,7 @@ class Mail:
         outcome = await worker.committer.commit(delivery)
         if not isinstance(outcome, Applied):
             raise refusal(target, outcome)
-        if isinstance(message, m.TerminateMessage) and outcome.run_key in worker.endings.parked:
-            await end_parked(worker, outcome.run_key)
-        else:
-            self._arrived(outcome)
+        self._arrived(outcome)
 
     def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
         """Put messages that a dropped run did not take in into its inbox, or into that of the generation after it."""
@@ -124,8 +121,6 @@ class Mail:
         if run is not None:
             self.read_inbox_of(run)
             return
-        if not isinstance(target, RunRef) and target in self._worker.endings.parked:
-            self._spawn(end_parked(self._worker, target))
         for loading in self._loading:
             if isinstance(target, RunRef) or target == loading.run_key:
                 loading.has_news = True
@@ -134,7 +129,7 @@ class Mail:
     def read_inbox_of(self, run: ActiveRun) -> None:
         """Fetch what has come into the inbox of a run in memory."""
         run.inbox_readings += 1
-        self._spawn(self._refresh(run))
+        self.spawn(self._refresh(run))
 
     def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
         """Hand inbox entries to a run in memory, each once."""
@@ -179,7 +174,8 @@ class Mail:
 
         return answered
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work that ends with the worker."""
         task = self._worker.loop.create_task(work)
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)

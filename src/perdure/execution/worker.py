@@ -31,6 +31,8 @@ from perdure.execution.idle import IdleRuns
 from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
 from perdure.execution.mail import Mail
+from perdure.execution.parking import look_at_parked, park
+from perdure.execution.waiting import Waiting
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
@@ -58,6 +60,10 @@ Listener = Callable[[RunRef, Sequence[RecordedEvent]], None]
 
 class Worker:
     """Claims runs, advances them, runs their activities. Open it, let `work` run, close it."""
+
+    code = ""
+    """Names this process' code as it is now, among all that ever use the store."""
+    _code_changes = 0
 
     def __init__(
         self,
@@ -111,6 +117,7 @@ class Worker:
         self.idle = IdleRuns(self.loop, idle_seconds=settings.idle_seconds)
         self.mail = Mail(self)
         self.endings = Endings(self.loop)
+        self._waiting = Waiting(registry)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
         self.keeper = Keeper(self, {SCHEDULE_KIND: partial(settle_schedule, newest=registry.find_newest)})
         self.agenda_changed = self.keeper.wake
@@ -126,6 +133,7 @@ class Worker:
         self.worker_id = await self.store.open(
             session_name=self.name, lease_seconds=self.settings.lease_seconds, on_changes=self.hear
         )
+        self.code = f"{self.worker_id}.{self._code_changes}"
         try:
             await self.store.free_expired(now=self.clock.now())
         except BaseException:
@@ -250,8 +258,7 @@ class Worker:
             _logger.critical("run %s could not be advanced", run.ref, exc_info=error)
         broken = error if isinstance(error, PerdureError) else InternalError(f"run {run.ref} broke: {error!r}")
         run.break_off(broken)
-        self.endings.park(run.run_key, broken)
-        self.mail.news_of(run.run_key)
+        self._park(run, broken)
 
     def adopt(self, run: ActiveRun) -> None:
         """Put a loaded run into the table, or a new one whose id may still turn out to be an older, open run's."""
@@ -264,7 +271,7 @@ class Worker:
             self._by_id[run_id] = run
         else:
             self._by_id.setdefault(run_id, run)
-        self.endings.parked.pop(run.run_key, None)
+        self.endings.unpark(run.run_key)
 
     def created(self, run: ActiveRun) -> None:
         """Take note that a new run exists: the id is its own."""
@@ -309,7 +316,7 @@ class Worker:
         """Take note that a transition was refused: the run is somebody else's, or it cannot be committed."""
         _logger.warning("run %s was dropped: %s", run.ref, outcome)
         if isinstance(outcome, PerdureError) and not isinstance(outcome, StoreError):
-            self.endings.park(run.run_key, outcome)
+            self._park(run, outcome)
 
     def drop_all(self, reason: str) -> None:
         """Drop every run, also those that are being loaded: this worker may own none of them any more."""
@@ -318,14 +325,9 @@ class Worker:
         for run in list(self.active.values()):
             run.surrender()
 
-    def park(self, summary: RunSummary, error: PerdureError) -> None:
-        """Keep a run that cannot be advanced by this process' code out of the way, with the reason.
-
-        It can still be terminated, perhaps by a message that came before.
-        """
-        _logger.error("run %s is parked: %s", summary.ref, error)
-        self.endings.park(summary.run_key, error)
-        self.mail.news_of(summary.run_key)
+    def _park(self, run: ActiveRun, error: PerdureError) -> None:
+        """Keep a run out of the way that was dropped because it cannot be advanced in this process."""
+        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=None))
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 
@@ -340,6 +342,10 @@ class Worker:
         """Return a future for the event that ends a run; see `Endings`. Raises EngineClosedError."""
         self._require_open()
         return self.endings.wait(run_key)
+
+    def note_waiting(self, run: RunSummary) -> None:
+        """Log, once, why an open run for which somebody waits does not go on in this process."""
+        self._waiting.note(run, is_working=self.is_claiming)
 
     def stop_waiting(self, run_key: RunKey, future: Ending) -> None:
         """Forget a future of `closing`."""
@@ -399,20 +405,27 @@ class Worker:
             self.loop.call_soon_threadsafe(self._use_new_code)
 
     def _use_new_code(self) -> None:
+        self._code_changes += 1
+        self.code = f"{self.worker_id}.{self._code_changes}"
+        self.endings.parked.clear()
         for run in [run for run in self.active.values() if run.lacks_code]:
             run.surrender()  # it is due again at once, and starts what it could not start
-        self.claims.wake()
+        self.claims.try_parked()
 
     def hear(self, changes: Changes) -> None:
         """Take note of what has changed in the store."""
         active, loading, parked = self.active, self.mail.loading, self.endings.parked
         for key in [*active, *loading, *parked] if changes.everything else changes.run_keys:
-            if key in active or key in loading or key in parked:
+            if key in active or key in loading:
                 self.mail.news_of(key)
+            elif key in parked:
+                self.mail.spawn(look_at_parked(self, key))
         for key in self.endings.awaited() if changes.everything else changes.run_keys:
             if key not in self.active:
                 self.endings.look_again(key)
-        if changes.ready or changes.everything:
+        if changes.parked or changes.everything:
+            self.claims.try_parked()
+        elif changes.ready:
             self.claims.wake()
         if changes.agenda or changes.everything:
             self.keeper.wake()

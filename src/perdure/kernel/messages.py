@@ -27,6 +27,7 @@ __all__ = [
     "UpdateMessage",
     "decode_message",
     "encode_message",
+    "wakes_parked",
 ]
 
 
@@ -164,6 +165,11 @@ Message = (
     | HeartbeatMessage
 )
 """Everything an inbox can hold."""
+
+
+def wakes_parked(message: Message) -> bool:
+    """Whether a message is a reason to try a parked run again: it needs no code, or its sender asks for that."""
+    return isinstance(message, TerminateMessage | ResumeMessage)
 
 
 def encode_message(message: Message) -> bytes:

@@ -9,12 +9,14 @@ transaction, or not at all, and answers with an `Outcome`.
 * `Creation`: a client starts a run that some worker shall claim.
 * `Delivery`: a client (or another run) puts a message into a run's inbox.
 * `Release`: the owner gives a run back that has nothing to do, with the time at which it must be woken.
+* `Park`: the owner gives a run back that its code cannot go on with, with the reason.
 """
 
 from enum import StrEnum
 
 import msgspec
 
+from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.messages import Message
@@ -32,6 +34,8 @@ __all__ = [
     "Exists",
     "Missing",
     "Outcome",
+    "Park",
+    "Parking",
     "Release",
     "RunRow",
     "RunStatus",
@@ -144,6 +148,41 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     now: Timestamp
 
 
+class Parking(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run does not go on, and since when: no code that has tried could go on from its history.
+
+    `reason` is the last error; its traceback shows where code and history differ. `tried` names the code that could
+    not (a process as it was from one change of its definitions to the next), the latest last.
+    """
+
+    reason: Failure
+    since: Timestamp
+    tried: tuple[str, ...]
+
+    def tried_also_by(self, code: str, reason: Failure) -> "Parking":
+        """Return this after another code could not go on, either; of very many that tried, the oldest are forgotten."""
+        return Parking(reason=reason, since=self.since, tried=(*self.tried, code)[-_TRIED_LIMIT:])
+
+
+_TRIED_LIMIT = 100
+
+
+class Park(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a run's ownership back because the owner's code cannot go on with it; nothing else of the run changes.
+
+    It is claimed again by code that has not tried yet, or when a message comes that asks for it
+    (`perdure.kernel.messages.wakes_parked`); one that came after `inbox_position` makes it due at once.
+    `expected_sequence` guards like a transition's.
+    """
+
+    run_key: RunKey
+    fencing_token: FencingToken
+    expected_sequence: int
+    parking: Parking
+    inbox_position: int
+    now: Timestamp
+
+
 class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that one advance of a run changes.
 
@@ -171,7 +210,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancelled: tuple[int, ...] = ()
 
 
-Write = Transition | Creation | Delivery | Release
+Write = Transition | Creation | Delivery | Release | Park
 """Everything a store commits."""
 
 

@@ -23,7 +23,7 @@ from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, Run
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
-from perdure.kernel.transition import Outcome, RunStatus, Write
+from perdure.kernel.transition import Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 
 __all__ = [
@@ -52,7 +52,8 @@ class RunTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run's row. `owner` is the session that runs it now; `wake_at` is set only while nobody does.
+    """A run's row. `owner` is the session that runs it now; `wake_at` is set only while nobody does, and `parked` only
+    while it is not tried whether code can go on with it.
 
     `stage` is the last one entered ("" before the first), `progress` goes from 0 to 1 at completion, `sequence` counts
     the events so far. Times are microseconds since 1970, UTC, as they are stored (None where it has not happened);
@@ -78,6 +79,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     owner: WorkerId | None
     fencing_token: FencingToken
     wake_at: Timestamp | None
+    parked: Parking | None = None
 
     @property
     def id(self) -> str:
@@ -106,10 +108,12 @@ class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that this session owns from now on. `recovered` says that its last owner died holding it."""
+    """A run that this session owns from now on. `recovered` says that its last owner died holding it, `parked` how it
+    was parked until now."""
 
     summary: RunSummary
     recovered: bool
+    parked: Parking | None = None
 
 
 class RunOrder(StrEnum):
@@ -123,6 +127,7 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list. Every condition narrows; an empty one does not. Only latest generations are listed.
 
     `labels` must all be present with these values. Times bound the creation (from inclusive, until exclusive).
+    `only_parked`: see `RunSummary.parked`.
     `cursor` is `Page.next_cursor` of the page before; pages are stable under new runs (keyset paging).
     """
 
@@ -133,6 +138,7 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     priorities: frozenset[Priority] = frozenset()
     labels: dict[str, str] = {}
     id_prefix: str = ""
+    only_parked: bool = False
     parent_key: RunKey | None = None
     created_from: Timestamp | None = None
     created_until: Timestamp | None = None
@@ -151,11 +157,12 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """News of commits made by other processes. Empty `run_keys` with `everything` set means: look at all you watch.
 
-    `agenda` says that entries of the agenda have changed.
+    `ready`: a run may be claimed. `parked`: one was parked. `agenda`: entries of the agenda have changed.
     """
 
     run_keys: frozenset[RunKey] = frozenset()
     ready: bool = False
+    parked: bool = False
     everything: bool = False
     agenda: bool = False
 
@@ -199,8 +206,13 @@ class RunStore(Protocol):
         """
         ...
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
-        """Take at most `limit` due runs nobody owns that need these: the best class, then the longest due first."""
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        """Take at most `limit` due runs nobody owns that need these: the best class, then the longest due first.
+
+        With `code` also, after those, parked runs that need these and that this code has not tried.
+        """
         ...
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:

@@ -8,7 +8,6 @@
 A saved history is what ``perdure history ID --json`` prints: JSON, one event a line.
 """
 
-import linecache
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +18,7 @@ import msgspec
 
 from perdure.authoring.registry import Registry, default_registry
 from perdure.errors import HistoryError, InvalidArgumentError, NonDeterminismError, UnknownWorkflowError
+from perdure.execution.differences import source_lines
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent, decode_event
@@ -126,7 +126,7 @@ def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry
             recorded=error.recorded,
             actual=error.actual,
             location=error.location or "",
-            source=tuple(_source_at(error.location)),
+            source=tuple(source_lines(error.location)),
             advice=error.advice,
         )
     except HistoryError as error:
@@ -176,17 +176,3 @@ class _SavedEvent(msgspec.Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(_SavedEvent)
-
-
-def _source_at(location: str | None) -> Iterator[str]:
-    """Yield the lines of code around a place, the line itself marked."""
-    file, _, number = (location or "").rpartition(":")
-    if not number.isdigit():
-        return
-    for line in range(max(int(number) - _LINES_AROUND, 1), int(number) + _LINES_AROUND + 1):
-        text = linecache.getline(file, line).rstrip("\n")
-        if text:
-            yield f"{'>' if line == int(number) else ' '} {line:>4} | {text}"
-
-
-_LINES_AROUND: Final = 2

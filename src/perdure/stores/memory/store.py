@@ -102,17 +102,19 @@ class MemoryStore:
             self._alive()
         return outcomes
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
-        """Take due runs. Complexity: linear in the runs that nobody owns."""
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        """Take due runs, and parked ones. Complexity: linear in the runs that nobody owns."""
         session = await self._turn()
         _begin_leases(self.database, now)
-        due = [
-            run
-            for run in self.database.waiting.values()
-            if run.wake_at is not None and run.wake_at <= now and _needs(run) in workflows
-        ]
+        fitting = [run for run in self.database.waiting.values() if _needs(run) in workflows]
+        due = [run for run in fitting if run.wake_at is not None and run.wake_at <= now]
         due.sort(key=_claim_order)
-        return [_claim(self.database, run, session.worker) for run in due[: max(limit, 0)]]
+        chosen = {run.run_key for run in due}
+        untried = [run for run in fitting if run.run_key not in chosen and _is_untried(run, code)]
+        untried.sort(key=lambda run: (run.priority, run.run_key))
+        return [_claim(self.database, run, session.worker) for run in [*due, *untried][: max(limit, 0)]]
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return the earliest time at which a run that nobody owns comes due."""
@@ -299,11 +301,16 @@ _SCHEMA_VERSION: Final = 1
 
 def _claim(database: MemoryDatabase, run: Run, worker: WorkerId) -> ClaimedRun:
     is_recovered, run.is_recovered = run.is_recovered, False
+    parked, run.parked = run.parked, None
     run.owner = worker
     run.fencing_token = FencingToken(run.fencing_token + 1)
     run.wake_at = None
     del database.waiting[run.run_key]
-    return ClaimedRun(summary=summarise(run), recovered=is_recovered)
+    return ClaimedRun(summary=summarise(run), recovered=is_recovered, parked=parked)
+
+
+def _is_untried(run: Run, code: str | None) -> bool:
+    return code is not None and run.parked is not None and code not in run.parked.tried
 
 
 def _needs(run: Run) -> WorkflowVersion:
@@ -333,6 +340,7 @@ def _matches(run: Run, query: RunQuery) -> bool:
         and (not query.priorities or run.priority in query.priorities)
         and query.labels.items() <= run.labels.items()
         and run.ref.id.startswith(query.id_prefix)
+        and (run.parked is not None or not query.only_parked)
         and (query.parent_key is None or run.parent_key == query.parent_key)
         and (query.created_from is None or run.created_at >= query.created_from)
         and (query.created_until is None or run.created_at < query.created_until)

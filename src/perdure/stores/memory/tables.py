@@ -10,7 +10,7 @@ from perdure.kernel.history import EventRow
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import RunStatus
+from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Changes, RunSummary
 from perdure.stores.memory.agenda import Agenda
 
@@ -104,6 +104,7 @@ class Run(msgspec.Struct, kw_only=True):
     fencing_token: FencingToken
     wake_at: Timestamp | None
     is_recovered: bool = False
+    parked: Parking | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,14 +129,15 @@ class Session(msgspec.Struct, kw_only=True):
 class News:
     """What a call changed that other sessions may want to hear of.
 
-    `is_ready`: some run may be claimed. `is_agenda`: the agenda has changed.
+    `is_ready`: some run may be claimed. `is_parked`: one was parked. `is_agenda`: the agenda has changed.
     """
 
-    __slots__ = ("is_agenda", "is_ready", "run_keys")
+    __slots__ = ("is_agenda", "is_parked", "is_ready", "run_keys")
 
     def __init__(self) -> None:
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.is_parked = False
         self.is_agenda = False
 
 
@@ -158,7 +160,9 @@ def publish(database: MemoryDatabase, origin: "Session | None", news: News) -> N
     """Tell all other living sessions, each in a turn of the loop of its own."""
     listeners = [other for other in database.sessions.values() if other is not origin and not other.is_dead]
     if listeners and (news.run_keys or news.is_agenda):
-        changes = Changes(run_keys=frozenset(news.run_keys), ready=news.is_ready, agenda=news.is_agenda)
+        changes = Changes(
+            run_keys=frozenset(news.run_keys), ready=news.is_ready, parked=news.is_parked, agenda=news.is_agenda
+        )
         loop = asyncio.get_running_loop()
         for listener in listeners:
             loop.call_soon(_tell, listener, changes)
@@ -191,4 +195,5 @@ def summarise(run: Run) -> RunSummary:
         owner=run.owner,
         fencing_token=run.fencing_token,
         wake_at=run.wake_at,
+        parked=run.parked,
     )

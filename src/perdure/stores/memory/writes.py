@@ -9,7 +9,7 @@ from perdure.kernel.events import ChildOutcome, RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import EventRow, encode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
-from perdure.kernel.messages import ChildFailedMessage, Message, encode_message
+from perdure.kernel.messages import ChildFailedMessage, Message, encode_message, wakes_parked
 from perdure.kernel.transition import (
     Applied,
     Closed,
@@ -18,6 +18,7 @@ from perdure.kernel.transition import (
     Exists,
     Missing,
     Outcome,
+    Park,
     Release,
     RunStatus,
     Stale,
@@ -50,7 +51,7 @@ class _PreparedDelivery(msgspec.Struct, frozen=True):
     answers: dict[type[Outcome], Entry]
 
 
-Prepared = _PreparedTransition | _PreparedCreation | _PreparedDelivery | Release
+Prepared = _PreparedTransition | _PreparedCreation | _PreparedDelivery | Release | Park
 
 
 def prepare(database: MemoryDatabase, write: Write) -> Prepared:
@@ -61,7 +62,7 @@ def prepare(database: MemoryDatabase, write: Write) -> Prepared:
         return _prepare_delivery(write)
     if type(write) is Creation:
         return _prepare_creation(database, write)
-    assert type(write) is Release
+    assert type(write) is Release or type(write) is Park
     return write
 
 
@@ -123,8 +124,10 @@ def apply(database: MemoryDatabase, session: Session, prepared: Prepared, news: 
         return _deliver(database, prepared, news)
     if type(prepared) is _PreparedCreation:
         return _create(database, prepared, news)
-    assert type(prepared) is Release
-    return _release(database, session, prepared, news)
+    if type(prepared) is Release:
+        return _release(database, session, prepared, news)
+    assert type(prepared) is Park
+    return _park(database, session, prepared, news)
 
 
 def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, news: News) -> Outcome:
@@ -311,7 +314,7 @@ def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) 
     if write.request_id:
         database.message_requests[request] = run.run_key
     if _put(database, run, entry):
-        if run.owner is None:
+        if run.owner is None and (run.parked is None or wakes_parked(write.message)):
             wake(database, run, write.at, news)
         news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
@@ -335,13 +338,8 @@ def _answer(database: MemoryDatabase, sender: Run, entry: Entry | None) -> None:
 
 
 def _release(database: MemoryDatabase, session: Session, write: Release, news: News) -> Outcome:
-    run = database.runs.get(write.run_key)
-    if (
-        run is None
-        or run.fencing_token != write.fencing_token
-        or run.sequence != write.expected_sequence
-        or run.owner != session.worker
-    ):
+    run = _owned(database, session, write)
+    if run is None:
         return Stale(write.run_key)
     run.owner = None
     if write.wake_at is not None:
@@ -349,3 +347,29 @@ def _release(database: MemoryDatabase, session: Session, write: Release, news: N
     if database.inboxes.get(run.run_key):
         wake(database, run, write.now, news)
     return Applied(run.run_key)
+
+
+def _park(database: MemoryDatabase, session: Session, write: Park, news: News) -> Outcome:
+    run = _owned(database, session, write)
+    if run is None:
+        return Stale(write.run_key)
+    run.owner, run.parked = None, write.parking
+    database.waiting[run.run_key] = run
+    if any(position > write.inbox_position for position in database.inboxes.get(run.run_key, ())):
+        wake(database, run, write.now, news)
+    news.run_keys.add(run.run_key)
+    news.is_ready = news.is_parked = True
+    return Applied(run.run_key)
+
+
+def _owned(database: MemoryDatabase, session: Session, write: Release | Park) -> Run | None:
+    """Return the run that a session gives back, None if it is not (any more) as the session knows it."""
+    run = database.runs.get(write.run_key)
+    if (
+        run is None
+        or run.fencing_token != write.fencing_token
+        or run.sequence != write.expected_sequence
+        or run.owner != session.worker
+    ):
+        return None
+    return run

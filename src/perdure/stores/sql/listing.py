@@ -45,6 +45,9 @@ def drivers(query: RunQuery) -> list[Driver]:
     if query.parent_key is not None:
         source = _from("runs_by_parent", "runs.parent_key = ? AND runs.namespace = ?")
         found.append(Driver(parts=[(source, [query.parent_key, query.namespace])]))
+    if query.only_parked:
+        source = "runs INDEXED BY runs_parked WHERE runs.parked IS NOT NULL AND runs.namespace = ? AND runs.latest = 1"
+        found.append(Driver(parts=[(source, [query.namespace])], is_sorted=False))
     if query.labels:
         found.append(Driver(parts=[_by_label(query.namespace, *next(iter(query.labels.items())))], table="labelled"))
     if "" not in query.tenants:
@@ -182,6 +185,8 @@ def _filters(query: RunQuery) -> SqlText:
         demand("runs.id >= ?", query.id_prefix)
         if end := _after_all_with(query.id_prefix):
             demand("runs.id < ?", end)
+    if query.only_parked:
+        demand("runs.parked IS NOT NULL")
     if query.parent_key is not None:
         demand("runs.parent_key = ?", query.parent_key)
     if query.created_from is not None:

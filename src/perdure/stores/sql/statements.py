@@ -35,6 +35,8 @@ __all__ = [
     "NEXT_WAKE",
     "NEXT_WORKER_ID",
     "NUMBER_COMMIT",
+    "PARKED_TO_CLAIM",
+    "PARK_RUNS",
     "PUT_LABEL",
     "PUT_REQUEST",
     "PUT_SESSION",
@@ -53,6 +55,7 @@ __all__ = [
     "TAKE_RUNS",
     "TARGETS_BY_KEY",
     "TARGETS_BY_NAME",
+    "UNPARK_RUNS",
     "WAKE_RUNS",
     "RowsStatement",
 ]
@@ -157,6 +160,21 @@ WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.seque
     width=6,
 )
 
+# run_key, fencing_token, sequence expected, parking, position in the inbox, now, owner expected
+PARK_RUNS: Final = RowsStatement(
+    """
+UPDATE runs SET owner = NULL, parked = n.column4,
+    wake_at = CASE
+        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column5)
+        THEN n.column6
+    END
+FROM (VALUES {rows}) AS n
+WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
+    AND runs.owner = n.column7
+""",
+    width=7,
+)
+
 # run_key, message_id, data, at
 INSERT_MESSAGES: Final = RowsStatement(
     "INSERT INTO inbox (run_key, message_id, data, at) VALUES {rows} ON CONFLICT DO NOTHING", width=4
@@ -197,7 +215,7 @@ RUN_COLUMNS: Final = """
     run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
     parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at,
     (SELECT json_group_array(json_array(name, value)) FROM run_labels WHERE run_labels.run_key = runs.run_key),
-    recovering
+    parked, recovering
 """
 """The columns of `RunSummary`, in the order in which `reads.summary` takes them, from a table named `runs`."""
 
@@ -215,11 +233,13 @@ FIND_RUN: Final = {
 """The lookups of one run."""
 
 # a JSON list of run keys
-TARGETS_BY_KEY: Final = "SELECT run_key, status, owner FROM runs WHERE run_key IN (SELECT value FROM json_each(?))"
+TARGETS_BY_KEY: Final = """
+SELECT run_key, status, owner, parked IS NOT NULL FROM runs WHERE run_key IN (SELECT value FROM json_each(?))
+"""
 
 # a JSON list of [namespace, id]; gives the place in the list, then the latest generation
 TARGETS_BY_NAME: Final = """
-SELECT wanted.key, runs.run_key, runs.status, runs.owner
+SELECT wanted.key, runs.run_key, runs.status, runs.owner, runs.parked IS NOT NULL
 FROM json_each(?) AS wanted
 JOIN runs ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.latest = 1
 """
@@ -264,6 +284,15 @@ ORDER BY wake_at, run_key LIMIT ?3
     "SELECT run_key FROM ({parts}) ORDER BY priority, wake_at, run_key LIMIT ?3",
 )
 
+# a JSON list of [workflow, version], code, limit
+PARKED_TO_CLAIM: Final = """
+SELECT run_key FROM runs INDEXED BY runs_parked
+WHERE parked IS NOT NULL AND owner IS NULL
+    AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+    AND NOT EXISTS (SELECT 1 FROM json_each(runs.parked, '$.tried') AS tried WHERE tried.value = ?2)
+ORDER BY priority, run_key LIMIT ?3
+"""
+
 # a JSON list of [workflow, version]
 NEXT_WAKE: Final = _over_priorities(
     """
@@ -283,6 +312,9 @@ TAKE_RUNS: Final = """
 UPDATE runs SET owner = ?, fencing_token = fencing_token + 1, wake_at = NULL, recovering = 0
 WHERE run_key IN (SELECT value FROM json_each(?))
 """
+
+# a JSON list of run keys
+UNPARK_RUNS: Final = "UPDATE runs SET parked = NULL WHERE run_key IN (SELECT value FROM json_each(?))"
 
 # owner: its session has ended in good order. What nobody owns is due since it was last written.
 GIVE_BACK_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at WHERE owner = ?"

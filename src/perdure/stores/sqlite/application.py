@@ -22,6 +22,7 @@ from perdure.stores.sql import statements
 from perdure.stores.sqlite.encoding import (
     EncodedCreation,
     EncodedDelivery,
+    EncodedPark,
     EncodedRelease,
     EncodedTransition,
     EncodedWrite,
@@ -153,7 +154,7 @@ def _reason(connection: apsw.Connection, write: EncodedWrite) -> Outcome:
             return Stale(write.run_key) if write.creation is None else _demand_refusal(connection, write.creation)
         case EncodedCreation():
             return _demand_refusal(connection, write)
-        case EncodedRelease():
+        case EncodedRelease() | EncodedPark():
             return Stale(write.run_key)
         case EncodedDelivery():
             raise InternalError(f"a delivery to {write.target} contradicted the runs' rows")

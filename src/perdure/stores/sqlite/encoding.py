@@ -11,7 +11,7 @@ import msgspec
 from perdure.errors import InternalError
 from perdure.kernel.history import RecordedEvent, encode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
-from perdure.kernel.messages import encode_message
+from perdure.kernel.messages import encode_message, wakes_parked
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Answers,
@@ -21,6 +21,7 @@ from perdure.kernel.transition import (
     Delivery,
     Missing,
     Outcome,
+    Park,
     Release,
     RunStatus,
     Transition,
@@ -31,6 +32,7 @@ __all__ = [
     "Column",
     "EncodedCreation",
     "EncodedDelivery",
+    "EncodedPark",
     "EncodedRelease",
     "EncodedTransition",
     "EncodedWrite",
@@ -54,7 +56,10 @@ class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A message for an inbox. `answers`: what the inbox of the run `sender` gets by what became of it."""
+    """A message for an inbox. `answers`: what the inbox of the run `sender` gets by what became of it.
+
+    `wakes_parked`: it makes a parked run due, too.
+    """
 
     target: RunKey | RunRef
     message_id: str
@@ -63,10 +68,18 @@ class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str = ""
     sender: RunKey | None = None
     answers: dict[type[Outcome], str] = {}
+    wakes_parked: bool = False
 
 
 class EncodedRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A run to be given back."""
+
+    run_key: RunKey
+    row: tuple[Column, ...]
+
+
+class EncodedPark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A run to be parked."""
 
     run_key: RunKey
     row: tuple[Column, ...]
@@ -93,7 +106,7 @@ class EncodedTransition(msgspec.Struct, frozen=True, gc=False):
         return self.write.run_key
 
 
-EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease
+EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease | EncodedPark
 """A write ready for the writer's thread."""
 
 
@@ -109,6 +122,14 @@ def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
         case Release():
             row = (write.run_key, write.fencing_token, write.expected_sequence, write.wake_at, write.now, owner)
             return EncodedRelease(run_key=write.run_key, row=row)
+        case Park():
+            return EncodedPark(run_key=write.run_key, row=_parked_row(write, owner=owner))
+
+
+def _parked_row(write: Park, *, owner: WorkerId) -> tuple[Column, ...]:
+    parking = msgspec.json.encode(write.parking).decode()
+    token, sequence = write.fencing_token, write.expected_sequence
+    return (write.run_key, token, sequence, parking, write.inbox_position, write.now, owner)
 
 
 def _encode_transition(write: Transition) -> EncodedTransition:
@@ -259,6 +280,7 @@ def _encode_delivery(write: Delivery, *, is_answered: bool = False) -> EncodedDe
         request_id=write.request_id,
         sender=write.answers.run_key if write.answers is not None and is_answered else None,
         answers={} if write.answers is None or not is_answered else _encode_answers(write.answers),
+        wakes_parked=wakes_parked(write.message),
     )
 
 

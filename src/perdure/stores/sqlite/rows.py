@@ -10,7 +10,7 @@ from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.messages import decode_message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import RunStatus
+from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 
 __all__ = ["events_of", "inbox_of", "summary_of"]
@@ -47,6 +47,7 @@ def _summary(row: tuple[Any, ...]) -> RunSummary:
         fencing_token=FencingToken(row[18]),
         wake_at=_time(row[19]),
         labels=dict(_LABELS.decode(row[20])),
+        parked=None if row[21] is None else _PARKING.decode(row[21]),
     )
 
 
@@ -69,6 +70,7 @@ def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:
         raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
 
 
+_PARKING: msgspec.json.Decoder[Parking] = msgspec.json.Decoder(Parking)
 _LABELS: msgspec.json.Decoder[list[tuple[str, str]]] = msgspec.json.Decoder(list[tuple[str, str]])
 
 

@@ -23,6 +23,7 @@ from perdure.stores.sqlite.encoding import (
     Column,
     EncodedCreation,
     EncodedDelivery,
+    EncodedPark,
     EncodedRelease,
     EncodedTransition,
     EncodedWrite,
@@ -44,14 +45,15 @@ class MismatchError(Exception):
 class News:
     """What a transaction did that other processes may wait for.
 
-    `witness` is the key of an event that it added, if any: where the event is, the transaction is. `is_agenda` says
-    that the agenda has changed.
+    `witness` is the key of an event that it added, if any: where the event is, the transaction is. `is_parked` says
+    that a run was parked, `is_agenda` that the agenda has changed.
     """
 
     def __init__(self) -> None:
         """Begin with no news."""
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.is_parked = False
         self.is_agenda = False
         self.witness: list[Column] = []
 
@@ -80,6 +82,7 @@ class Segment:
         self._advances: list[Column] = []
         self._changes: list[Column] = []
         self._releases: list[Column] = []
+        self._parks: list[Column] = []
         self._history: list[Column] = []
         self._labels: list[Column] = []
         self._consumed: list[Column] = []
@@ -106,6 +109,10 @@ class Segment:
                 self._releases += write.row
                 self._news.is_ready = True
                 self._outcomes.append(Applied(write.run_key))
+            case EncodedPark():
+                if not self._is_free(write.run_key):
+                    return False
+                self._add_park(write)
             case EncodedDelivery():
                 self._awaited.append((len(self._outcomes), len(self._deliveries)))
                 self._outcomes.append(Missing(write.target))
@@ -118,6 +125,7 @@ class Segment:
         _execute(connection, statements.ADVANCE_RUNS, self._advances)
         _execute(connection, statements.CHANGE_RUNS, self._changes)
         _execute(connection, statements.RELEASE_RUNS, self._releases)
+        _execute(connection, statements.PARK_RUNS, self._parks)
         for creation in self._later_generations:
             _insert_later_generation(connection, creation)
         _execute(connection, statements.INSERT_LABELS, self._labels)
@@ -137,6 +145,14 @@ class Segment:
 
     def _is_free(self, run_key: RunKey) -> bool:
         return not (self._has_named_targets or run_key in self._run_keys or run_key in self._targets)
+
+    def _add_park(self, write: EncodedPark) -> None:
+        self._run_keys.add(write.run_key)
+        self._known.pop(write.run_key, None)
+        self._parks += write.row
+        self._news.run_keys.add(write.run_key)
+        self._news.is_ready = self._news.is_parked = True
+        self._outcomes.append(Applied(write.run_key))
 
     def _add_transition(self, encoded: EncodedTransition) -> bool:
         write = encoded.write
@@ -211,12 +227,12 @@ def _deliver(
         outcome, is_new = _outcome(connection, delivery, found)
         outcomes.append(outcome)
         if found is not None and is_new:
-            run_key, _, owner = found
+            run_key, _, owner, is_parked = found
             message = (run_key, delivery.message_id, delivery.data, delivery.at)
             if not is_exact or _insert_message(connection, message):
                 messages += message
                 news.run_keys.add(run_key)
-                if owner is None:
+                if owner is None and (delivery.wakes_parked or not is_parked):
                     news.is_ready = True
                     wakes[run_key] = min(wakes.get(run_key, delivery.at), delivery.at)
         if delivery.sender is not None and (answer := delivery.answers.get(type(outcome))) is not None:
@@ -229,16 +245,14 @@ def _deliver(
     return outcomes
 
 
-def _outcome(
-    connection: apsw.Connection, delivery: EncodedDelivery, found: tuple[RunKey, RunStatus, WorkerId | None] | None
-) -> tuple[Outcome, bool]:
+def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Target | None") -> tuple[Outcome, bool]:
     """Say what becomes of a delivery, and whether there is a message to be put into the inbox.
 
     Notes the request of one that has a name. Raises apsw.ConstraintError where the same request comes twice at once.
     """
     if found is None:
         return Missing(delivery.target), False
-    run_key, status, owner = found
+    run_key, status, owner, _ = found
     if delivery.request_id and connection.execute(statements.HAS_REQUEST, (run_key, delivery.request_id)).get:
         return Applied(run_key, owner), False
     if status.is_closed:
@@ -254,19 +268,21 @@ def _insert_message(connection: apsw.Connection, message: tuple[Column, ...]) ->
     return connection.changes() == 1
 
 
-def _targets(
-    connection: apsw.Connection, wanted: set[RunKey | RunRef]
-) -> dict[RunKey | RunRef, tuple[RunKey, RunStatus, WorkerId | None]]:
+_Target = tuple[RunKey, RunStatus, WorkerId | None, bool]
+"""A run, its status, its owner, and whether it is parked."""
+
+
+def _targets(connection: apsw.Connection, wanted: set[RunKey | RunRef]) -> dict[RunKey | RunRef, _Target]:
     keys = [target for target in wanted if not isinstance(target, RunRef)]
     refs = [target for target in wanted if isinstance(target, RunRef)]
-    found: dict[RunKey | RunRef, tuple[RunKey, RunStatus, WorkerId | None]] = {}
+    found: dict[RunKey | RunRef, _Target] = {}
     if keys:
-        for run_key, status, owner in connection.execute(statements.TARGETS_BY_KEY, (_json(keys),)):
-            found[run_key] = (run_key, RunStatus(status), owner)
+        for run_key, status, owner, is_parked in connection.execute(statements.TARGETS_BY_KEY, (_json(keys),)):
+            found[run_key] = (run_key, RunStatus(status), owner, bool(is_parked))
     if refs:
         names = _json([(ref.namespace, ref.id) for ref in refs])
-        for place, run_key, status, owner in connection.execute(statements.TARGETS_BY_NAME, (names,)):
-            found[refs[place]] = (run_key, RunStatus(status), owner)
+        for place, run_key, status, owner, is_parked in connection.execute(statements.TARGETS_BY_NAME, (names,)):
+            found[refs[place]] = (run_key, RunStatus(status), owner, bool(is_parked))
     return found
 
 

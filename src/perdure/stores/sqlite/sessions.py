@@ -37,17 +37,29 @@ def number_commit(connection: apsw.Connection, session: Session, *, number: int,
 
 
 def claim(
-    connection: apsw.Connection, session: Session, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]
+    connection: apsw.Connection,
+    session: Session,
+    *,
+    now: Timestamp,
+    limit: int,
+    workflows: frozenset[WorkflowVersion],
+    code: str | None = None,
 ) -> list[ClaimedRun]:
-    """Take due runs that nobody owns, best class and longest due first."""
+    """Take due runs that nobody owns, best class and longest due first, then parked ones that `code` has not tried."""
     names = _json(sorted(workflows))
-    found = connection.execute(statements.RUNS_TO_CLAIM, (names, now, max(limit, 0)))
-    keys = [RunKey(run_key) for (run_key,) in found]
+    keys = _keys(connection, statements.RUNS_TO_CLAIM, (names, now, max(limit, 0)))
+    if code is not None and len(keys) < limit:
+        parked = _keys(connection, statements.PARKED_TO_CLAIM, (names, code, limit))
+        keys = list(dict.fromkeys([*keys, *parked]))[:limit]
     if not keys:
         return []
     rows = {row[0]: row for row in connection.execute(statements.RUNS_BY_KEY, (_json(keys),))}
     connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(keys)))
-    return [_claimed(rows[key], owner=session.worker_id) for key in keys]
+    claimed = [_claimed(rows[key], owner=session.worker_id) for key in keys]
+    unparked = [run.summary.run_key for run in claimed if run.parked is not None]
+    if unparked:
+        connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
+    return claimed
 
 
 def renew(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> bool:
@@ -112,9 +124,13 @@ def _identity(session: Session) -> tuple[int, str, int, int]:
 def _claimed(row: tuple[object, ...], *, owner: WorkerId) -> ClaimedRun:
     found = summary_of(row)
     taken = msgspec.structs.replace(
-        found, owner=owner, fencing_token=FencingToken(found.fencing_token + 1), wake_at=None
+        found, owner=owner, fencing_token=FencingToken(found.fencing_token + 1), wake_at=None, parked=None
     )
-    return ClaimedRun(summary=taken, recovered=bool(row[-1]))
+    return ClaimedRun(summary=taken, recovered=bool(row[-1]), parked=found.parked)
+
+
+def _keys(connection: apsw.Connection, statement: str, parameters: tuple[str | int, ...]) -> list[RunKey]:
+    return [RunKey(run_key) for (run_key,) in connection.execute(statement, parameters)]
 
 
 def _json(values: object) -> str:

@@ -131,11 +131,16 @@ class SqliteStore:
         encoded = [encode_write(write, owner=owner) for write in writes]
         return await self._writing().commit(encoded)
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
-        """Take due runs that nobody owns. Complexity: their number, plus the due runs of other workflows passed."""
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        """Take due runs that nobody owns, and parked ones that `code` has not tried.
+
+        Complexity: their number, plus the due runs of other workflows, and the parked runs, that are passed.
+        """
         session = self._open().session
         return await self._writing().call(
-            lambda connection, _: claim(connection, session, now=now, limit=limit, workflows=workflows)
+            lambda connection, _: claim(connection, session, now=now, limit=limit, workflows=workflows, code=code)
         )
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:

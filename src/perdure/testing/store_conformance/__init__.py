@@ -24,6 +24,7 @@ from perdure.testing.store_conformance.creating import CreatingConformance
 from perdure.testing.store_conformance.delivering import DeliveringConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.listing import ListingConformance
+from perdure.testing.store_conformance.parking import ParkingConformance
 from perdure.testing.store_conformance.reading import ReadingConformance
 from perdure.testing.store_conformance.requesting import RequestingConformance
 from perdure.testing.store_conformance.sessions import SessionsConformance
@@ -38,6 +39,7 @@ class StoreConformance(
     DeliveringConformance,
     RequestingConformance,
     ClaimingConformance,
+    ParkingConformance,
     SessionsConformance,
     ReadingConformance,
     ListingConformance,

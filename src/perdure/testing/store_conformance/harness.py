@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from perdure.kernel.events import Event, ParentLink, RunCreated, SignalReceived
+from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import (
     DEFAULT_NAMESPACE,
@@ -27,6 +28,8 @@ from perdure.kernel.transition import (
     Creation,
     Delivery,
     Outcome,
+    Park,
+    Parking,
     Release,
     RunRow,
     RunStatus,
@@ -48,6 +51,8 @@ __all__ = [
     "delivery",
     "event",
     "later",
+    "parking",
+    "parks",
     "release",
     "transition",
 ]
@@ -382,5 +387,22 @@ def release(run: Held, *, wake_at: Timestamp | None = None, now: Timestamp = STA
         fencing_token=run.fencing_token,
         expected_sequence=run.sequence,
         wake_at=wake_at,
+        now=now,
+    )
+
+
+def parking(tried: tuple[str, ...] = ("a",)) -> Parking:
+    """Return why a run of the suite is parked."""
+    return Parking(reason=Failure(type="NonDeterminismError", message="it differs"), since=START, tried=tried)
+
+
+def parks(run: Held, *, tried: tuple[str, ...] = ("a",), inbox_position: int = 0, now: Timestamp = START) -> Park:
+    """Return the parking of a run."""
+    return Park(
+        run_key=run.run_key,
+        fencing_token=run.fencing_token,
+        expected_sequence=run.sequence,
+        parking=parking(tried),
+        inbox_position=inbox_position,
         now=now,
     )

@@ -23,4 +23,20 @@ PLANTED: Final = (
         new="before.definition_version",
         workloads=("versions",),
     ),
+    Mutant(
+        name="parked runs are not tried by new code",
+        breaks="P8: a run whose code did not fit goes on when there is code that fits",
+        module="perdure.execution.claims",
+        old="code=worker.code if tries_parked else None",
+        new="code=None",
+        workloads=("mended",),
+    ),
+    Mutant(
+        name="SQLite: a run that goes on is still parked",
+        breaks="P8: what is said of a run is so",
+        module="perdure.stores.sqlite.sessions",
+        old="    if unparked:\n",
+        new="    if False:\n",
+        workloads=("mended",),
+    ),
 )

@@ -18,7 +18,7 @@ import msgspec
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Outcome, Transition, Write
+from perdure.kernel.transition import Outcome, Park, Transition, Write
 from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
@@ -72,13 +72,14 @@ class Shadow:
         now: Timestamp,
         limit: int,
         workflows: frozenset[WorkflowVersion],
+        code: str | None,
     ) -> None:
         """Take due runs; they must be `claimed`."""
         session = self._sessions[worker]
         self._compare(
             "a claim",
             claimed,
-            lambda: sessions.claim(self.connection, session, now=now, limit=limit, workflows=workflows),
+            lambda: sessions.claim(self.connection, session, now=now, limit=limit, workflows=workflows, code=code),
         )
 
     def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer
@@ -167,7 +168,10 @@ class Shadow:
         return job.result
 
     def _translated(self, write: Write) -> Write:
-        """Name the messages that a transition consumed by their positions here."""
+        """Name the messages that a write means by their positions here."""
+        if type(write) is Park:
+            known = (here for there, here in self._positions.items() if there <= write.inbox_position)
+            return msgspec.structs.replace(write, inbox_position=max(known, default=0))
         if type(write) is not Transition or not write.consumed:
             return write
         consumed = tuple(self._positions.get(position, 0) for position in write.consumed)

@@ -7,7 +7,7 @@ from perdure.errors import StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Applied, Outcome, Release, Transition, Write
+from perdure.kernel.transition import Applied, Outcome, Park, Release, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
@@ -49,13 +49,15 @@ class SimulatedStore(MemoryStore):
         if self._shadow is not None and session is not None and session.worker not in self.database.sessions:
             self._shadow.close(session.worker)
 
-    async def claim(self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion]) -> list[ClaimedRun]:
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
         """See `RunStore.claim`."""
         await self._lag()
         self._refuse_during_outage()
-        claimed = await super().claim(now=now, limit=limit, workflows=workflows)
+        claimed = await super().claim(now=now, limit=limit, workflows=workflows, code=code)
         if self._shadow is not None:
-            self._shadow.claim(self.worker, claimed, now=now, limit=limit, workflows=workflows)
+            self._shadow.claim(self.worker, claimed, now=now, limit=limit, workflows=workflows, code=code)
         if claimed:
             await self._point("after claim")
         await self._lag()
@@ -169,7 +171,7 @@ class _Gate:
         world.has_changed = True
         if self._shadow is not None:
             self._shadow.commit(worker, self._writes, outcomes)
-        released = {write.run_key for write in self._writes if type(write) is Release}
+        released = {write.run_key for write in self._writes if isinstance(write, Release | Park)}
         for write, outcome in zip(self._writes, outcomes, strict=True):
             if type(write) is Transition and type(outcome) is Applied and write.run_key not in released:
                 self._check_ownership(worker, write)

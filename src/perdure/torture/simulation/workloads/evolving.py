@@ -1,11 +1,15 @@
-"""Workloads of workflows that stand side by side in several versions."""
+"""Workloads of code that changes: several versions side by side, and code that does not fit for a while."""
 
 import random
-from typing import Final
+from typing import ClassVar, Final
 
 from perdure.authoring.context import Context
+from perdure.authoring.registry import default_registry
 from perdure.authoring.workflow import workflow
+from perdure.client.client import Client
+from perdure.kernel import events as e
 from perdure.torture.simulation.program import Call, Question, send, start
+from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.workloads.activities import step
 from perdure.torture.simulation.workloads.control import go
 from perdure.torture.simulation.workloads.workload import Workload
@@ -60,6 +64,64 @@ def _versions_program(_chance: random.Random) -> list[Call]:
     ]
 
 
+class _Deployed:
+    """What the code of `mended` is, in all processes: a trial is alone in its process."""
+
+    is_wrong = False
+    deployed: ClassVar[set[bool]] = set()
+
+
+@workflow(name="sim_mended")
+async def mended(ctx: Context) -> str:
+    """Do what the history holds, unless the wrong code is deployed."""
+    if _Deployed.is_wrong:
+        await ctx.sleep(1)
+    first = await step("first")
+    words = [await ctx.wait_for(go) for _ in range(2)]
+    return f"{first}, {await step('last')}, {' '.join(words)}"
+
+
+def _deploy(*, is_wrong: bool, when: Question) -> Call:
+    """Put other code in the place of `mended` in all processes."""
+
+    async def perform(_client: Client) -> None:
+        _Deployed.is_wrong = is_wrong
+        _Deployed.deployed.add(is_wrong)
+        default_registry.add_workflow(mended)
+
+    return Call(
+        name="deploy the wrong code" if is_wrong else "deploy the right code",
+        run_id="one",
+        perform=perform,
+        is_done=lambda _tables: is_wrong in _Deployed.deployed,
+        when=when,
+    )
+
+
+def _mended_program(_chance: random.Random) -> list[Call]:
+    _Deployed.is_wrong = False
+    _Deployed.deployed.clear()
+    return [
+        start(mended, id="one"),
+        _deploy(is_wrong=True, when=lambda tables: tables.count("one", e.ActivityCompleted) == 1),
+        send("one", go, "go", message_id="g0", when=_is_at_rest),
+        _deploy(is_wrong=False, when=lambda tables: _is_parked(tables) or _has_heard(tables)),
+        send("one", go, "on", message_id="g1"),
+    ]
+
+
+def _is_at_rest(tables: Tables) -> bool:
+    return all(run.owner is None for run in tables.generations("one"))
+
+
+def _is_parked(tables: Tables) -> bool:
+    return any(run.parked is not None for run in tables.generations("one"))
+
+
+def _has_heard(tables: Tables) -> bool:
+    return tables.count("one", e.SignalReceived) > 0
+
+
 def _exists(run_id: str) -> Question:
     return lambda tables: bool(tables.generations(run_id))
 
@@ -71,4 +133,5 @@ WORKLOADS: Final = (
         in_order=False,
         results={"one": '["9","9","10","first part, go","second part, go"]', "alone": '"first part, go"'},
     ),
+    Workload(name="mended", program=_mended_program, results={"one": '"first, last, go on"'}),
 )

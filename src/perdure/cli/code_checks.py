@@ -1,0 +1,73 @@
+"""Whether there is code for the open runs: parked ones, versions that nobody has, patches that may go."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from perdure.authoring.registry import default_registry
+from perdure.cli.database import store_of
+from perdure.cli.finding import Check, Verdict
+from perdure.engine import Engine
+from perdure.kernel.transition import OPEN_STATUSES
+from perdure.ports.store import RunQuery, RunSummary
+
+__all__ = ["code_checks"]
+
+_PAGE_RUNS: Final = 500
+_NAMED_GROUPS: Final = 5
+
+
+async def code_checks(engine: Engine, *, has_code: bool) -> AsyncIterator[Check]:
+    """Yield what keeps open runs from going on; with `has_code` also what the definitions of this process lack."""
+    parked: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
+    async for run in _open_runs(engine):
+        name = f"{run.workflow} version {run.definition_version}"
+        parked[name] += run.parked is not None
+        missing[name] += not default_registry.has_workflow(run.workflow, run.definition_version)
+    yield _parked(+parked)
+    if has_code:
+        yield _missing(+missing)
+
+
+async def _open_runs(engine: Engine) -> AsyncIterator[RunSummary]:
+    query = RunQuery(namespace=engine.namespace, statuses=OPEN_STATUSES, limit=_PAGE_RUNS)
+    while True:
+        page = await store_of(engine).list_runs(query)
+        for run in page.runs:
+            yield run
+        if not page.next_cursor:
+            return
+        query = msgspec.structs.replace(query, cursor=page.next_cursor)
+
+
+def _parked(counts: "Counter[str]") -> Check:
+    if not counts:
+        return Check(name="parked", verdict=Verdict.OK, finding="no run is parked")
+    return Check(
+        name="parked",
+        verdict=Verdict.WARN,
+        finding=f"{_counted(counts)}: their code does not fit their histories",
+        advice="see what differs with: perdure show ID (perdure list --parked names them); deploy code that fits, and "
+        "they go on by themselves",
+    )
+
+
+def _missing(counts: "Counter[str]") -> Check:
+    if not counts:
+        return Check(name="code", verdict=Verdict.OK, finding="there is code for every open run")
+    return Check(
+        name="code",
+        verdict=Verdict.WARN,
+        finding=f"no code here for {_counted(counts)}",
+        advice="keep that version beside the newer one, @workflow(name=..., version=...), until its runs have ended; "
+        "or name all modules with --app",
+    )
+
+
+def _counted(counts: "Counter[str]") -> str:
+    named = [f"{count} of {name}" for name, count in counts.most_common(_NAMED_GROUPS)]
+    others = len(counts) - len(named)
+    return f"{counts.total()} open runs ({', '.join(named)}{f' and {others} more' if others > 0 else ''})"
