@@ -1,0 +1,95 @@
+"""Databases of every released schema: opened by today's code, read, replayed, and brought to their end."""
+
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure import Engine, RunStatus
+from perdure.errors import SchemaTooNewError
+from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS
+from perdure.kernel.history import decode_event
+from perdure.ports.store import RunQuery
+from perdure.stores.sql.migrations import migrations
+from perdure.testing.replaying import Verdict, replay_history
+from tests.data.make_databases import dumped, file_of
+from tests.data.specimen import go
+
+SCHEMAS = range(1, len(migrations()) + 1)
+EVENTS = Path(__file__).parents[2] / "data" / "events"
+
+
+def test_every_schema_has_a_saved_database() -> None:
+    missing = [number for number in SCHEMAS if not file_of(number).exists()]
+    assert missing == [], "save a database of each new schema: uv run python -m tests.data.make_databases"
+
+
+def test_every_older_version_of_an_event_has_a_saved_specimen_that_is_still_read() -> None:
+    """A saved specimen is the JSON of the event's row, in tests/data/events/TYPE.VERSION.json."""
+    older = [(EVENT_NAMES[kind], n) for kind, newest in EVENT_VERSIONS.items() for n in range(1, newest)]
+    for name, version in older:
+        saved = EVENTS / f"{name}.{version}.json"
+        assert saved.exists(), f"save an event {name} as version {version} wrote it: {saved}"
+        assert decode_event(1, name, version, 1, saved.read_bytes()).type == name
+
+
+@pytest.fixture(params=SCHEMAS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A database as the code of a schema left it."""
+    path = tmp_path / "old.db"
+    connection = apsw.Connection(str(path))
+    for _ in connection.execute(file_of(request.param).read_text(encoding="utf-8")):
+        pass
+    assert connection.pragma("user_version") == request.param
+    connection.close()
+    return path
+
+
+async def test_an_old_database_is_migrated_and_its_runs_are_read_replayed_and_brought_to_their_end(
+    database: Path,
+) -> None:
+    async with Engine(f"sqlite:///{database}") as engine:
+        assert (await engine.worker.store.status()).schema_version == len(migrations())
+        page = await engine.worker.store.list_runs(RunQuery())
+        rows = {run.ref.id: run for run in page.runs}
+        assert sorted(rows) == ["closed", "part of 1", "part of 2", "part of 3", "told", "waiting"]
+        assert rows["closed"].labels == {"made": "then"}
+        assert rows["told"].tenant == "ada"
+        for row in page.runs:
+            history = [recorded async for recorded in (await engine.get_run(row.ref.id)).history()]
+            assert replay_history(history).verdict is Verdict.SAME
+        assert await (await engine.get_run("closed")).result() == 22
+        for name in ("waiting", "part of 2", "part of 3"):
+            await (await engine.get_run(name)).signal(go, 30)
+        assert await (await engine.get_run("waiting")).result() == 64
+        assert await (await engine.get_run("told")).result() == 66
+        page = await engine.worker.store.list_runs(RunQuery())
+        assert {run.status for run in page.runs} == {RunStatus.COMPLETED}
+
+
+async def test_a_migrated_database_has_the_tables_of_a_new_one(database: Path, tmp_path: Path) -> None:
+    for path in (database, tmp_path / "new.db"):
+        async with Engine(f"sqlite:///{path}", works=False):
+            pass
+    old, new = (_schema(path) for path in (database, tmp_path / "new.db"))
+    assert old == new
+
+
+async def test_a_database_of_a_newer_schema_is_refused_and_not_touched(database: Path) -> None:
+    connection = apsw.Connection(str(database))
+    connection.pragma("user_version", len(migrations()) + 1)
+    connection.close()
+    before = dumped(database)
+    with pytest.raises(SchemaTooNewError, match=r"has schema version \d+; this Perdure knows versions up to \d+"):
+        async with Engine(f"sqlite:///{database}"):
+            pass
+    assert dumped(database) == before
+
+
+def _schema(path: Path) -> list[tuple[str, str, str]]:
+    connection = apsw.Connection(str(path))
+    try:
+        rows = connection.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_schema")
+        return sorted((str(kind), str(name), " ".join(str(sql).split())) for kind, name, sql in rows)
+    finally:
+        connection.close()
