@@ -41,6 +41,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def make_application() -> App:
     """Return the parser of the command line."""
+    from perdure.cli.control_commands import bulk, resume, suspend, terminate
     from perdure.cli.outside_commands import complete, fail, stream
     from perdure.cli.schedule_application import make_schedule_application
 
@@ -64,6 +65,10 @@ def make_application() -> App:
         complete,
         fail,
         cancel,
+        terminate,
+        suspend,
+        resume,
+        bulk,
         doctor,
         lint,
         replay,

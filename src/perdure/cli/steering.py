@@ -1,6 +1,9 @@
-"""`perdure signal` and `perdure cancel`: messages to a run, durable when the command returns."""
+"""`perdure signal`, `cancel`, `terminate`, `suspend`, `resume`: messages to a run, durable when the command returns."""
 
 import getpass
+from typing import Literal
+
+import msgspec
 
 from perdure.authoring.signals import Signal
 from perdure.cli.database import Place, as_client
@@ -10,7 +13,15 @@ from perdure.cli.printing import print_json, printable
 from perdure.cli.times import parse_duration
 from perdure.client.handle import Run
 
-__all__ = ["request_cancel", "send_signal"]
+__all__ = ["Steering", "caller", "request_cancel", "send_signal", "steer"]
+
+
+class Steering(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is asked, and why."""
+
+    verb: Literal["terminate", "suspend", "resume"]
+    reason: str = ""
+    request_id: str | None = None
 
 
 async def send_signal(place: Place, run_id: str, name: str, body: str, *, request_id: str | None, as_json: bool) -> int:
@@ -33,7 +44,7 @@ async def request_cancel(
     limit = None if grace is None else parse_duration(grace)
     async with as_client(place) as engine:
         run: Run[object] = await engine.get_run(run_id)
-        await run.cancel(reason, grace=limit, by=_caller(), request_id=request_id)
+        await run.cancel(reason, grace=limit, by=caller(), request_id=request_id)
     if as_json:
         print_json({"id": run_id, "namespace": place.namespace, "cancel_requested": True})
     else:
@@ -43,7 +54,27 @@ async def request_cancel(
     return ExitCode.OK
 
 
-def _caller() -> str:
+async def steer(place: Place, run_id: str, wish: Steering, *, as_json: bool) -> int:
+    """Ask a run. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors."""
+    async with as_client(place) as engine:
+        run: Run[object] = await engine.get_run(run_id)
+        match wish.verb:
+            case "terminate":
+                await run.terminate(wish.reason, by=caller(), request_id=wish.request_id)
+            case "suspend":
+                await run.suspend(wish.reason, by=caller(), request_id=wish.request_id)
+            case "resume":
+                await run.resume(by=caller(), request_id=wish.request_id)
+    if as_json:
+        print_json({"id": run_id, "namespace": place.namespace, "request": wish.verb, "delivered": True})
+    else:
+        shown = printable(run_id)
+        print(f"{shown} is asked to {wish.verb}; `perdure show {shown}` tells when it has.")
+    return ExitCode.OK
+
+
+def caller() -> str:
+    """Return who calls, for the history."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container may run under a number without a name
