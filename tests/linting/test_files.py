@@ -17,11 +17,13 @@ BAD = "import time\n\nfrom perdure import workflow\n\n\n@workflow\nasync def w(c
 # Workflows of tests that do on purpose what a rule forbids: each is a true finding.
 ON_PURPOSE = {
     ("src/perdure/torture/simulation/workloads/control.py", "PDR501"),
+    ("src/perdure/torture/simulation/workloads/lifecycles.py", "PDR501"),
     ("tests/authoring/test_definitions.py", "PDR406"),
     ("tests/authoring/test_definitions.py", "PDR407"),
     ("tests/journeys/test_client.py", "PDR406"),
     ("tests/journeys/test_endings.py", "PDR501"),
     ("tests/journeys/test_options.py", "PDR501"),
+    ("tests/kernel/test_cancellation_everywhere.py", "PDR501"),
     ("tests/kernel/test_coroutine_program.py", "PDR501"),
     ("tests/kernel/test_journal.py", "PDR501"),
 }

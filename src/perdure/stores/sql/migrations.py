@@ -1,7 +1,8 @@
 """The numbered steps by which an empty database becomes today's: forward only, each with the checksum of its text.
 
 A database records the number and checksum of every step applied to it, so a step must never be edited once released:
-`perdure.stores.sqlite.schema` refuses a database that was made by another text. `tests/data/databases` holds one of each step.
+`perdure.stores.sqlite.schema` refuses a database that was made by another text. `tests/data/databases` holds one of
+each step.
 """
 
 import hashlib
