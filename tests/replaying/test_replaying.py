@@ -162,10 +162,10 @@ def test_the_runs_of_a_database_are_replayed_and_not_a_byte_is_written(folder: P
 
     before = traces()
     ran = perdure("replay", "--from-store", "--app", "shop", directory=folder)
-    assert (ran.code, ran.out) == (0, "7 histories replayed: 7 same\n"), ran.err
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "7 histories replayed: 7 same"), ran.err
     assert traces() == before
     few = perdure("replay", "--from-store", "--app", "shop", "--limit", "2", directory=folder)
-    assert few.out == "2 histories replayed: 2 same\n"
+    assert few.out.splitlines()[-1] == "2 histories replayed: 2 same"
     narrow = ("--workflow", "replay_waiting", "--status", "running")
     chosen = perdure("replay", "--from-store", "--app", "shop", *narrow, directory=folder)
     assert chosen.out == "2 histories replayed: 2 same\n"

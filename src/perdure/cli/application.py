@@ -231,12 +231,15 @@ def history(
     generation: Generation = None,
     after: Annotated[int, Parameter(help="Only events after this sequence number.")] = 0,
     limit: Annotated[int | None, Parameter(help="At most so many events.")] = None,
+    export: Annotated[Path | None, Parameter(help="Save the whole history in this file, for `perdure replay`.")] = None,
     database: DatabaseArguments = _HERE,
     json: Json = False,
 ) -> int:
     """Print the events of a run; with --json one per line, complete."""
-    from perdure.cli.telling import tell_history
+    from perdure.cli.telling import export_history, tell_history
 
+    if export is not None:
+        return asyncio.run(export_history(database.place(), id, generation=generation, file=export))
     return asyncio.run(
         tell_history(database.place(), id, generation=generation, after=after, limit=limit, as_json=json)
     )
@@ -373,6 +376,8 @@ def replay(
     status: Statuses = None,
     workflow: WorkflowNames = None,
     limit: Annotated[int | None, Parameter(help="At most so many runs, the newest.")] = None,
+    sample: Annotated[int | None, Parameter(help="So many runs, chosen by chance.")] = None,
+    seed: Annotated[int, Parameter(help="What the chance of --sample depends on.")] = 0,
     database: DatabaseArguments = _HERE,
     json: Json = False,
 ) -> int:
@@ -386,4 +391,5 @@ def replay(
     query = RunQuery(
         namespace=database.namespace, statuses=frozenset(status or ()), workflows=frozenset(workflow or ())
     )
-    return asyncio.run(replaying.replay_store(database.place(), query, apps=app or [], limit=limit, as_json=json))
+    chosen = replaying.Choice(query=query, limit=limit, sample=sample, seed=seed)
+    return asyncio.run(replaying.replay_store(database.place(), chosen, apps=app or [], as_json=json))

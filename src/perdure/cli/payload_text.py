@@ -6,30 +6,17 @@ from typing import Final
 import msgspec
 
 from perdure.cli.printing import printable, shortened
-from perdure.cli.times import iso, show_duration, show_moment
-from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS, Event
-from perdure.kernel.history import RecordedEvent
+from perdure.cli.times import show_duration, show_moment
+from perdure.kernel.events import Event
 from perdure.kernel.payload import Payload, is_enveloped
 from perdure.kernel.time import Timestamp
 
-__all__ = ["event_details", "event_for_programs", "payload_text"]
+__all__ = ["event_details", "payload_text"]
 
 _VALUE_CHARACTERS: Final = 60
 _DETAIL_CHARACTERS: Final = 160
 # Long, and told elsewhere: the traceback by `show`, the seed by nobody.
 _LEFT_OUT: Final = frozenset({"seed", "types", "traceback", "trace_context", "cause", "ref"})
-
-
-def event_for_programs(recorded: RecordedEvent) -> dict[str, object]:
-    """Return an event whole, its payloads as the JSON they are."""
-    kind = type(recorded.event)
-    return {
-        "sequence": recorded.sequence,
-        "at": iso(recorded.at),
-        "event": EVENT_NAMES[kind],
-        "version": EVENT_VERSIONS[kind],
-        "data": recorded.event,
-    }
 
 
 def event_details(event: Event, *, now: Timestamp) -> str:

@@ -1,5 +1,6 @@
 """`perdure replay`: whether today's code does what recorded histories hold. Reads only."""
 
+import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -14,12 +15,12 @@ from perdure.cli.exits import ExitCode
 from perdure.cli.printing import print_json, printable, reading_progress
 from perdure.cli.run_report import read_pages
 from perdure.codecs.coded_store import coded
-from perdure.errors import HistoryError, UsageError
+from perdure.errors import HistoryError, InvalidArgumentError, UsageError
 from perdure.ports.store import RunQuery, RunStore, RunSummary
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.testing.replaying import Replayed, Verdict, replay_file, replay_history, replayed_text, saved_histories
 
-__all__ = ["replay_files", "replay_store"]
+__all__ = ["Choice", "replay_files", "replay_store"]
 
 _PAGE_RUNS = 200
 
@@ -30,21 +31,42 @@ def replay_files(files: list[Path], *, apps: list[str], as_json: bool) -> int:
     return _report(map(replay_file, saved_histories(files)), as_json=as_json)
 
 
-async def replay_store(place: Place, query: RunQuery, *, apps: list[str], limit: int | None, as_json: bool) -> int:
-    """Replay the runs of a database that match, newest first. Raises UsageError, NoDatabaseError, StoreErrors."""
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs of a database: the newest `limit` that match (None: all), or a `sample` of these, by chance."""
+
+    query: RunQuery
+    limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
+
+    def numbers(self, total: int) -> list[int]:
+        """Return which of `total` matching runs, the newest being 0. Raises InvalidArgumentError."""
+        count = total if self.limit is None else min(self.limit, total)
+        if self.sample is None:
+            return list(range(count))
+        if self.sample < 1:
+            message = f"--sample is {self.sample}; it must be at least 1"
+            raise InvalidArgumentError(message)
+        return sorted(random.Random(self.seed).sample(range(count), min(self.sample, count)))  # noqa: S311
+
+
+async def replay_store(place: Place, chosen: Choice, *, apps: list[str], as_json: bool) -> int:
+    """Replay the runs of a database that are chosen. Raises UsageError, NoDatabaseError, StoreErrors."""
     _import(apps)
     path = require_database(place.url)
     async with SqliteLook(path) as look:
         # Of a store, only what reads is needed here, and passes the codecs.
         store = coded(cast("RunStore", look), payloads_from_environment())
-        total = await store.count_runs(query)
-        wanted = total if limit is None else min(limit, total)
+        numbers = set(chosen.numbers(await store.count_runs(chosen.query)))
         found: list[Replayed] = []
-        with reading_progress("replaying runs", wanted) as progress:
-            async with aclosing(_runs(store, query, wanted)) as runs:
+        with reading_progress("replaying runs", len(numbers)) as progress:
+            async with aclosing(_runs(store, chosen.query, max(numbers, default=-1) + 1)) as runs:
+                number = 0
                 async for run in runs:
-                    found.append(await _replay(store, run))
-                    progress(len(found))
+                    if number in numbers:
+                        found.append(await _replay(store, run))
+                        progress(len(found))
+                    number += 1
     return _report(iter(found), as_json=as_json)
 
 
@@ -81,16 +103,29 @@ def _import(apps: list[str]) -> None:
 
 def _report(replayed: Iterator[Replayed], *, as_json: bool) -> int:
     counts: Counter[Verdict] = Counter()
+    by_workflow: dict[str, Counter[Verdict]] = {}
     shown: list[Replayed] = []
     for each in replayed:
         counts[each.verdict] += 1
+        by_workflow.setdefault(each.workflow or "?", Counter())[each.verdict] += 1
         if as_json:
             shown.append(each)
         elif each.verdict is not Verdict.SAME:
             print("\n".join(printable(line) for line in replayed_text(each)))
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     if as_json:
-        print_json({"runs": shown, "counts": {verdict.value: counts[verdict] for verdict in Verdict}})
+        workflows = {workflow: _numbers(found) for workflow, found in sorted(by_workflow.items())}
+        print_json({"runs": shown, "counts": _numbers(counts), "workflows": workflows})
     else:
-        print(f"{counts.total()} histories replayed: {summary or 'none was found'}")
+        if len(by_workflow) > 1:
+            for workflow, found in sorted(by_workflow.items()):
+                print(f"  {printable(workflow)}: {_summary(found)}")
+        print(f"{counts.total()} histories replayed: {_summary(counts) or 'none was found'}")
     return ExitCode.OK if counts.total() == counts[Verdict.SAME] else ExitCode.ERROR
+
+
+def _numbers(counts: "Counter[Verdict]") -> dict[str, int]:
+    return {verdict.value: counts[verdict] for verdict in Verdict}
+
+
+def _summary(counts: "Counter[Verdict]") -> str:
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])

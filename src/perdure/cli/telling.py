@@ -1,11 +1,12 @@
 """`perdure history`: the events of a run in their order."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
-from perdure.cli.payload_text import event_details, event_for_programs
-from perdure.cli.printing import make_table, print_for_people, print_json_line, words
+from perdure.cli.payload_text import event_details
+from perdure.cli.printing import make_table, print_for_people, print_json_line, printable, words
 from perdure.cli.run_report import find_run, read_pages
 from perdure.cli.times import show_moment
 from perdure.errors import InvalidArgumentError
@@ -13,8 +14,9 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunStore, RunSummary
+from perdure.testing.history_files import event_record, history_text
 
-__all__ = ["tell_history"]
+__all__ = ["export_history", "tell_history"]
 
 
 async def tell_history(
@@ -31,10 +33,30 @@ async def tell_history(
         events = _events(store, summary, after=after, limit=limit)
         if as_json:
             async for recorded in events:
-                print_json_line(event_for_programs(recorded))
+                print_json_line(event_record(recorded))
         else:
             await _print_for_people(events, now=engine.worker.clock.now())
     return ExitCode.OK
+
+
+async def export_history(place: Place, run_id: str, *, generation: int | None, file: Path) -> int:
+    """Save the whole history of a run. Raises RunNotFoundError, NoDatabaseError, StoreErrors; UsageError (the file)."""
+    async with as_client(place) as engine:
+        store = store_of(engine)
+        ref = RunRef(namespace=place.namespace, id=run_id, generation=generation or 1)
+        summary = await find_run(store, ref, latest=generation is None)
+        history = [recorded async for page in read_pages(store, summary) for recorded in page]
+    _save(file, history_text(history))
+    print(f"{len(history)} events of {printable(str(summary.ref))} saved in {printable(str(file))}")
+    return ExitCode.OK
+
+
+def _save(file: Path, text: bytes) -> None:
+    try:
+        file.write_bytes(text)
+    except OSError as error:
+        message = f"--export {file}: {error.strerror or error}"
+        raise InvalidArgumentError(message) from error
 
 
 async def _events(
@@ -51,7 +73,7 @@ async def _events(
 async def _print_for_people(events: AsyncIterator[RecordedEvent], *, now: Timestamp) -> None:
     table = make_table(">#", "time", "event", "details")
     async for recorded in events:
-        name = event_for_programs(recorded)["event"]
+        name = event_record(recorded)["event"]
         table.add_row(
             str(recorded.sequence),
             show_moment(recorded.at, now=now),

@@ -5,14 +5,13 @@
     def test_histories_of_production_still_replay() -> None:
         assert_replays("tests/histories")
 
-A saved history is what ``perdure history ID --json`` prints: JSON, one event a line.
+Histories are saved with ``perdure history ID --export FILE``; see `perdure.testing.history_files`.
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -21,9 +20,9 @@ from perdure.errors import HistoryError, InvalidArgumentError, NonDeterminismErr
 from perdure.execution.differences import source_lines
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.events import RunCreated
-from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.history import RecordedEvent
 from perdure.kernel.replay import Replay
-from perdure.kernel.time import timestamp_from_datetime
+from perdure.testing.history_files import read_history_file
 
 __all__ = [
     "Replayed",
@@ -88,7 +87,7 @@ def saved_histories(paths: Iterable[Path]) -> list[Path]:
         what = (
             f"there is no file {missing}" if missing else f"no *.jsonl is in {', '.join(map(str, given)) or 'nothing'}"
         )
-        message = f"{what}; save a history with: perdure history ID --json > FILE.jsonl"
+        message = f"{what}; save a history with: perdure history ID --export FILE.jsonl"
         raise InvalidArgumentError(message)
     return files
 
@@ -149,30 +148,3 @@ def replayed_text(replayed: Replayed) -> Iterator[str]:
         yield f"  {replayed.advice}"
     elif replayed.problem:
         yield f"  {replayed.problem}"
-
-
-def read_history_file(path: Path) -> list[RecordedEvent]:
-    """Read a saved history. Raises HistoryError for what is none, naming file and line."""
-    events: list[RecordedEvent] = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            said = _DECODER.decode(line)
-            at = timestamp_from_datetime(said.at)
-            events.append(decode_event(said.sequence, said.event, said.version, at, bytes(said.data)))
-        except (msgspec.DecodeError, HistoryError) as error:
-            message = f"{path}:{number}: this is no event as `perdure history ID --json` prints it: {error}"
-            raise HistoryError(message) from error
-    return events
-
-
-class _SavedEvent(msgspec.Struct):
-    sequence: int
-    at: datetime
-    event: str
-    version: int
-    data: msgspec.Raw
-
-
-_DECODER: Final = msgspec.json.Decoder(_SavedEvent)
