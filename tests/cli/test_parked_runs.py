@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +60,47 @@ async def test_the_doctor_counts_parked_runs_and_versions_without_code(directory
     assert "perdure list --parked" in checks["parked"]["advice"]
     assert checks["code"]["finding"] == "no code here for 1 open runs (1 of cli.parking version 7)"
     assert checks["code"]["verdict"] == "warn"
+
+
+PATCHED = """
+from perdure import Context, Signal, workflow
+
+@workflow(name="cli.patching")
+async def patching(ctx: Context) -> int:
+    if ctx.patched("faster"):
+        return await ctx.wait_for(Signal("go", int))
+    await ctx.sleep(1000)
+    return 1
+"""
+
+
+async def test_the_doctor_says_how_many_open_runs_still_need_the_old_way_of_a_patch(tmp_path: Path) -> None:
+    @workflow(name="cli.patching")
+    async def before(ctx: Context) -> int:
+        await ctx.sleep(1000)
+        return 1
+
+    url = f"sqlite:///{tmp_path / 'perdure.db'}"
+    async with Engine(url) as engine:
+        await engine.start(before, id="old")
+    names: dict[str, Any] = {"__name__": "patched_code"}
+    exec(compile(PATCHED, "patched_code.py", "exec"), names)
+    async with Engine(url) as engine:
+        await engine.start(names["patching"], id="new")
+    (tmp_path / "patched_code.py").write_text(PATCHED)
+
+    def check() -> dict[str, str]:
+        called = perdure("doctor", "--app", "patched_code", "--json", directory=tmp_path)
+        return next(check for check in called.json["checks"] if check["name"] == "patch cli.patching faster")
+
+    found = await asyncio.to_thread(check)
+    assert found["finding"] == "of 2 open runs that passed it, 1 go the old way, 1 hold its marker"
+    assert "keep ctx.patched" in found["advice"]
+    async with Engine(url, works=True) as engine:
+        run = await engine.get_run("old")
+        await run.terminate()
+        while not (await run.describe()).status.is_closed:  # noqa: ASYNC110 - it is nobody's news here
+            await asyncio.sleep(0)
+    found = await asyncio.to_thread(check)
+    assert found["finding"] == "of 1 open runs that passed it, 0 go the old way, 1 hold its marker"
+    assert "ctx.deprecate_patch in the place of ctx.patched" in found["advice"]

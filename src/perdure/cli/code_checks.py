@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ from perdure.authoring.registry import default_registry
 from perdure.cli.database import store_of
 from perdure.cli.finding import Check, Verdict
 from perdure.engine import Engine
+from perdure.errors import HistoryError, UsageError
 from perdure.kernel.transition import OPEN_STATUSES
 from perdure.ports.store import RunQuery, RunSummary
 
@@ -23,13 +25,18 @@ async def code_checks(engine: Engine, *, has_code: bool) -> AsyncIterator[Check]
     """Yield what keeps open runs from going on; with `has_code` also what the definitions of this process lack."""
     parked: Counter[str] = Counter()
     missing: Counter[str] = Counter()
+    patches: dict[str, Counter[str]] = {}
     async for run in _open_runs(engine):
         name = f"{run.workflow} version {run.definition_version}"
         parked[name] += run.parked is not None
         missing[name] += not default_registry.has_workflow(run.workflow, run.definition_version)
+        if has_code:
+            await _count_patches(engine, run, patches)
     yield _parked(+parked)
     if has_code:
         yield _missing(+missing)
+        for patch, ways in sorted(patches.items()):
+            yield _patch(patch, ways)
 
 
 async def _open_runs(engine: Engine) -> AsyncIterator[RunSummary]:
@@ -71,3 +78,27 @@ def _counted(counts: "Counter[str]") -> str:
     named = [f"{count} of {name}" for name, count in counts.most_common(_NAMED_GROUPS)]
     others = len(counts) - len(named)
     return f"{counts.total()} open runs ({', '.join(named)}{f' and {others} more' if others > 0 else ''})"
+
+
+async def _count_patches(engine: Engine, run: RunSummary, patches: "dict[str, Counter[str]]") -> None:
+    """Count by which way a run has passed each patch of today's code; what does not replay says nothing of that."""
+    with suppress(UsageError, HistoryError):
+        async with engine.worker.view(run.run_key) as journal:
+            for patch, is_new in journal.asked_patches.items():
+                is_marked = is_new and journal.patches.get(patch) is False
+                patches.setdefault(f"{run.workflow} {patch}", Counter())[
+                    "marked" if is_marked else "new" if is_new else "old"
+                ] += 1
+
+
+def _patch(name: str, ways: "Counter[str]") -> Check:
+    if ways["old"]:
+        advice = "keep ctx.patched with both ways until none goes the old one"
+    elif ways["marked"]:
+        advice = "the old way may go: ctx.deprecate_patch in the place of ctx.patched"
+    else:
+        advice = "the call of ctx.deprecate_patch may go"
+    finding = (
+        f"of {ways.total()} open runs that passed it, {ways['old']} go the old way, {ways['marked']} hold its marker"
+    )
+    return Check(name=f"patch {name}", verdict=Verdict.OK, finding=finding, advice=advice)
