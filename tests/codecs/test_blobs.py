@@ -45,7 +45,7 @@ async def bucket(tmp_path: Path) -> AsyncIterator[tuple[S3Store, Path]]:
         region="any",
         virtual_hosted_style_request=False,
         client_options={"allow_http": True},
-        retry_config={"max_retries": 0},
+        retry_config={"max_retries": 3},  # rclone closes connections that its client has pooled
     )
     try:
         async with asyncio.timeout(30):

@@ -42,11 +42,11 @@ async def pay(amount: int) -> int:
     return amount
 
 
-@activity
+@activity(name="coroutine_refund")
 async def refund(amount: int) -> None: ...
 
 
-@activity(compensate=refund)
+@activity(name="coroutine_charge", compensate=refund)
 async def charge(amount: int) -> int:
     return amount
 

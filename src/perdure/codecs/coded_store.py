@@ -24,12 +24,13 @@ from perdure.codecs.payloads import Envelope, Payloads, open_envelope, seal_enve
 from perdure.errors import StoreError, UnreadablePayloadError
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey, RunRef, WorkflowVersion
 from perdure.kernel.messages import Message
 from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
-from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Release, Transition, Write
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.ports.store import InboxEntry, Page, RunQuery, RunStore, RunSummary
+from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
 
 __all__ = ["coded"]
 
@@ -92,6 +93,16 @@ class _DecodingStore:
         job = _Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_summary(job, run) for run in runs])
 
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        """See `RunStore.claim`, and `find`."""
+        claimed = await self._store.claim(now=now, limit=limit, workflows=workflows, code=code)
+        if all(run.parked is None for run in claimed):
+            return claimed
+        job = _Decoding(self._payloads.leaving_unreadable())
+        return await job.run(lambda: [_claimed(job, run) for run in claimed])
+
     async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
         """See `RunStore.find_agenda`. Raises UnreadablePayloadError."""
         entry = await self._store.find_agenda(key)
@@ -143,8 +154,7 @@ def _write(job: "_Job", write: Write) -> Write:
         case Delivery():
             return _delivery(job, write)
         case Park():
-            parking = job.pass_through(write.parking, lambda: f"why run key {write.run_key} is parked")
-            return msgspec.structs.replace(write, parking=parking)
+            return msgspec.structs.replace(write, parking=_parking(job, write.run_key, write.parking))
         case Release():
             return write
 
@@ -152,8 +162,17 @@ def _write(job: "_Job", write: Write) -> Write:
 def _summary(job: "_Job", run: RunSummary) -> RunSummary:
     if run.parked is None:
         return run
-    parked = job.pass_through(run.parked, lambda: f"why run key {run.run_key} is parked")
-    return msgspec.structs.replace(run, parked=parked)
+    return msgspec.structs.replace(run, parked=_parking(job, run.run_key, run.parked))
+
+
+def _claimed(job: "_Job", run: ClaimedRun) -> ClaimedRun:
+    if run.parked is None:
+        return run
+    return msgspec.structs.replace(run, parked=_parking(job, run.summary.run_key, run.parked))
+
+
+def _parking(job: "_Job", run_key: RunKey, parking: Parking) -> Parking:
+    return job.pass_through(parking, lambda: f"why run key {run_key} is parked")
 
 
 def _change(job: "_Job", change: AgendaChange) -> AgendaChange:
