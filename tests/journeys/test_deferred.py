@@ -82,6 +82,17 @@ async def hand_out_and_go_on(order: str) -> int:
     defer()
 
 
+@activity(retry=Retry(attempts=1), at_most_once=True)
+async def approve_at_most_once(order: str) -> int:
+    _note()
+    defer()
+
+
+@workflow
+async def order_at_most_once(ctx: Context, number: str) -> int:
+    return await approve_at_most_once(number)
+
+
 @workflow
 async def order(ctx: Context, number: str) -> int:
     return await approve(number) + 1
@@ -132,6 +143,16 @@ async def test_a_deferred_activity_is_not_run_again_by_the_next_worker(make_engi
         await engine.complete(token, 1)
         assert await run.result() == 2
     assert _tokens[run.id] == [token]
+
+
+async def test_a_deferred_at_most_once_activity_is_not_taken_for_lost(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(order_at_most_once, "7")
+        token = await deferred_token_of(run)
+    async with make_engine() as engine:
+        run = await engine.get_run(run.id, order_at_most_once)
+        await engine.complete(token, 1)
+        assert await run.result() == 1
 
 
 async def test_the_outcome_may_come_while_no_worker_is_there(make_engine: MakeEngine) -> None:

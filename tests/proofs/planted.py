@@ -286,7 +286,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "ctx.signal": (
         Defect(
-            "authoring.context",
+            "authoring.sent_signal",
             "operation=operation, target=target, name=signal.name, body=encoded",
             "operation=operation, target=target, name=signal.name, body=encode_value(None)",
         ),

@@ -16,7 +16,7 @@ from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.run_logger import RunLogger
-from perdure.authoring.sent_signal import SentSignal
+from perdure.authoring.sent_signal import SentSignal, send_signal
 from perdure.authoring.shielding import shield
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.stages import open_stage
@@ -158,18 +158,7 @@ class Context:
         ``await ctx.signal(...)`` waits for that, and raises RunNotFoundError or RunClosedError if it was not delivered.
         Without ``await`` the workflow goes on at once, and a refusal only stands in the history (`signal_answered`).
         """
-        journal = self._journal
-        require_text(run_id, "ctx.signal: run_id")
-        require_signal(signal, "ctx.signal")
-        operation = journal.next_operation()
-        target = RunRef(namespace=self.info.namespace, id=run_id)
-        encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
-        journal.give(
-            c.SendSignal(
-                operation=operation, target=target, name=signal.name, body=encoded, location=journal.location()
-            )
-        )
-        return SentSignal(journal, operation, target)
+        return send_signal(self._journal, run_id, signal, body)
 
     def publish(self, stream: Stream[T], value: T) -> None:
         """Hand a value to whoever reads this stream of the run; each is an event of its history, exactly once."""

@@ -1,14 +1,33 @@
 """A signal that workflow code has sent: awaited, it tells whether it was delivered."""
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeVar
 
+from perdure.authoring.arguments import require_text
+from perdure.authoring.payloads import encode_value
+from perdure.authoring.signals import Signal, require_signal
 from perdure.errors import RunClosedError, RunNotFoundError, WrongContextError
+from perdure.kernel import commands as c
 from perdure.kernel.coroutine_program import Journal
 from perdure.kernel.events import SignalAnswered, SignalOutcome
 from perdure.kernel.identity import Operation, RunRef
 
-__all__ = ["SentSignal"]
+__all__ = ["SentSignal", "send_signal"]
+
+T = TypeVar("T")
+
+
+def send_signal(journal: Journal, run_id: str, signal: Signal[T], body: T | None) -> "SentSignal":
+    """Send a signal to another run; see `Context.signal`."""
+    require_text(run_id, "ctx.signal: run_id")
+    require_signal(signal, "ctx.signal")
+    operation = journal.next_operation()
+    target = RunRef(namespace=journal.created.ref.namespace, id=run_id)
+    encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
+    journal.give(
+        c.SendSignal(operation=operation, target=target, name=signal.name, body=encoded, location=journal.location())
+    )
+    return SentSignal(journal, operation, target)
 
 
 class SentSignal:

@@ -51,9 +51,8 @@ class OutsideAttempt:
         if not isinstance(created, e.RunCreated) or not token.is_of(created):
             message = f"the token {text!r:.60} was not given out by a run of this database"
             raise InvalidArgumentError(message)
-        own = [event for event in events if getattr(event, "operation", 0) == token.operation]
-        activity = next((event.activity for event in own if isinstance(event, e.ActivityScheduled)), "")
-        settled = next((event for event in own if _settles(event, token.attempt)), None)
+        activity = next((event.activity for event in events if isinstance(event, e.ActivityScheduled)), "")
+        settled = next((event for event in events if _settles(event, token.attempt)), None)
         return cls(gateway=gateway, token=token, ref=created.ref, activity=activity, settled=settled)
 
     async def complete(self, value: object, *, request_id: str) -> None:
@@ -148,12 +147,15 @@ class OutsideAttempt:
 
 
 async def _events(gateway: Gateway, token: ActivityToken) -> list[e.Event]:
+    """Return the run's first event, and those of the activity call."""
     found: list[e.Event] = []
+    after = 0
     while True:
-        page = await gateway.store.read_history(token.run_key, after=len(found), limit=_PAGE)
-        found += (recorded.event for recorded in page)
+        page = await gateway.store.read_history(token.run_key, after=after, limit=_PAGE)
+        found += (r.event for r in page if r.sequence == 1 or getattr(r.event, "operation", 0) == token.operation)
         if len(page) < _PAGE:
             return found
+        after = page[-1].sequence
 
 
 def _settles(event: e.Event, attempt: int) -> bool:
