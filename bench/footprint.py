@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import resource
-import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -91,6 +90,8 @@ def _plain_environment() -> dict[str, str]:
 
 def _bytes_of(database: Path) -> int:
     """Give the size of the closed database with everything in it; the log, which is used again, does not count."""
+    import sqlite3  # noqa: PLC0415 - it would weigh on the idle process
+
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
     return database.stat().st_size

@@ -5,7 +5,6 @@ import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
@@ -136,6 +135,8 @@ class PerdureEngine:
 
     def facts(self) -> dict[str, str]:
         # The store reads `synchronous` back on its own connection when it opens and refuses less than FULL.
+        from importlib.metadata import version  # noqa: PLC0415 - it would weigh on the idle process
+
         connection = apsw.Connection(str(self.database), flags=apsw.SQLITE_OPEN_READONLY)
         journal_mode = str(connection.pragma("journal_mode"))
         connection.close()

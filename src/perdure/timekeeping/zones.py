@@ -13,10 +13,12 @@ Instants are whole seconds since the epoch. Assumes at most one change of offset
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Final
 
 from perdure.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 __all__ = ["EPOCH", "first_instant_of", "local_time", "next_instant_of_each", "zone_of"]
 
@@ -26,12 +28,14 @@ _DAY_SECONDS: Final = 86_400
 
 
 @lru_cache(maxsize=256)
-def zone_of(name: str) -> ZoneInfo:
+def zone_of(name: str) -> "ZoneInfo":
     """Return the time zone called `name`. Raises InvalidArgumentError.
 
     >>> zone_of("Europe/Berlin").key
     'Europe/Berlin'
     """
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only those with schedules pay for it
+
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError, TypeError):
@@ -39,12 +43,12 @@ def zone_of(name: str) -> ZoneInfo:
         raise InvalidArgumentError(message) from None
 
 
-def local_time(second: int, zone: ZoneInfo) -> datetime:
+def local_time(second: int, zone: "ZoneInfo") -> datetime:
     """Return what the local clock shows at an instant, as a naive datetime."""
     return EPOCH + timedelta(seconds=second + _offset(second, zone))
 
 
-def first_instant_of(moment: datetime, zone: ZoneInfo) -> int:
+def first_instant_of(moment: datetime, zone: "ZoneInfo") -> int:
     """Return the first instant at which the local clock shows `moment` (naive) or later. It grows with `moment`."""
     before = _whole_seconds(moment.replace(tzinfo=zone, fold=0).utcoffset())
     after = _whole_seconds(moment.replace(tzinfo=zone, fold=1).utcoffset())
@@ -54,7 +58,9 @@ def first_instant_of(moment: datetime, zone: ZoneInfo) -> int:
     return _change_between(shown - after, shown - before, zone)
 
 
-def next_instant_of_each(second: int, zone: ZoneInfo, next_match: Callable[[datetime], datetime | None]) -> int | None:
+def next_instant_of_each(
+    second: int, zone: "ZoneInfo", next_match: Callable[[datetime], datetime | None]
+) -> int | None:
     """Return the first instant after `second` whose local time matches.
 
     `next_match` gives the first matching naive time after a naive time. Goes from change of offset to change of offset;
@@ -77,7 +83,7 @@ def next_instant_of_each(second: int, zone: ZoneInfo, next_match: Callable[[date
             offset = _offset(second, zone)
 
 
-def _change_between(low: int, high: int, zone: ZoneInfo) -> int:
+def _change_between(low: int, high: int, zone: "ZoneInfo") -> int:
     """Return the first instant with the offset of `high`, which that of `low` is not. Complexity: logarithmic."""
     new = _offset(high, zone)
     while high - low > 1:
@@ -89,7 +95,7 @@ def _change_between(low: int, high: int, zone: ZoneInfo) -> int:
     return high
 
 
-def _offset(second: int, zone: ZoneInfo) -> int:
+def _offset(second: int, zone: "ZoneInfo") -> int:
     return _whole_seconds((_EPOCH_UTC + timedelta(seconds=second)).astimezone(zone).utcoffset())
 
 
