@@ -51,6 +51,7 @@ __all__ = [
     "ScheduleExistsError",
     "ScheduleNotFoundError",
     "SchemaTooNewError",
+    "SchemaTooOldError",
     "StageTimeoutError",
     "StaleLeaseError",
     "StaleTokenError",
@@ -341,6 +342,11 @@ class StoreVersionError(StoreError):
 
 class SchemaTooNewError(StoreError):
     """The database was written by a newer Perdure than this one. Nothing was changed; upgrade the library."""
+
+
+class SchemaTooOldError(StoreError):
+    """The database was last written by an older Perdure, and is only to be read here. Nothing was changed; an engine
+    that opens it brings it up to date."""
 
 
 class HistoryError(StoreError):

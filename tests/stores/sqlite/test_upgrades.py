@@ -6,11 +6,12 @@ import apsw
 import pytest
 
 from perdure import Engine, RunStatus
-from perdure.errors import SchemaTooNewError
+from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
 from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS
 from perdure.kernel.history import decode_event
 from perdure.ports.store import RunQuery
 from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite.looking import SqliteLook
 from perdure.testing.replaying import Verdict, replay_history
 from tests.data.make_databases import dumped, file_of
 from tests.data.specimen import go
@@ -84,6 +85,30 @@ async def test_a_database_of_a_newer_schema_is_refused_and_not_touched(database:
         async with Engine(f"sqlite:///{database}"):
             pass
     assert dumped(database) == before
+
+
+async def test_a_database_of_another_schema_is_not_looked_at_but_named(database: Path) -> None:
+    connection = apsw.Connection(str(database))
+    version = connection.pragma("user_version")
+    if version == len(migrations()):
+        connection.pragma("user_version", len(migrations()) + 1)
+    connection.close()
+    before = dumped(database)
+    with pytest.raises((SchemaTooOldError, SchemaTooNewError), match=r"Open it once with|Upgrade Perdure") as refused:
+        async with SqliteLook(database):
+            pass
+    assert isinstance(refused.value, SchemaTooOldError) is (version < len(migrations()))
+    assert dumped(database) == before
+
+
+async def test_a_database_of_another_program_is_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE runs (id)")
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="database of another program"):
+        async with SqliteLook(path):
+            pass
 
 
 def _schema(path: Path) -> list[tuple[str, str, str]]:

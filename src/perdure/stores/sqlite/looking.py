@@ -6,14 +6,12 @@ from typing import Final, Self
 
 import apsw
 
-from perdure.errors import SchemaTooNewError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import InboxEntry, Page, RunQuery
-from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite import reads
 from perdure.stores.sqlite.reader import Reader
-from perdure.stores.sqlite.schema import schema_version
+from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.settings import SqliteSettings
 
 __all__ = ["SqliteLook"]
@@ -31,14 +29,12 @@ class SqliteLook:
         self._reader: Final = Reader(path, settings=SqliteSettings())
 
     async def __aenter__(self) -> Self:
-        """Raise SchemaTooNewError for a file of a newer Perdure, StoreErrors for one that cannot be read."""
-        version, known = await self._reader.ask(schema_version), len(migrations())
-        if version > known:
+        """Open the file. Raises SchemaTooOldError, SchemaTooNewError, and StoreErrors for one that cannot be read."""
+        try:
+            await self._reader.ask(lambda connection: demand_current_schema(connection, path=self._path))
+        except BaseException:
             await self._reader.close()
-            raise SchemaTooNewError(
-                f"the database {self._path} has schema version {version}; this Perdure knows versions up to {known}. "
-                f"Upgrade Perdure."
-            )
+            raise
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -8,12 +8,12 @@ from typing import Final
 
 import apsw
 
-from perdure.errors import SchemaTooNewError, StoreCorruptError
+from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql.migrations import Migration, migrations
 from perdure.stores.sqlite.connection import APPLICATION_ID, pragma, use_log
 
-__all__ = ["prepare_schema", "schema_version"]
+__all__ = ["demand_current_schema", "prepare_schema", "schema_version"]
 
 _RECORD: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -35,14 +35,7 @@ def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -
     Raises StoreCorruptError for another program's file, SchemaTooNewError for a newer Perdure's; both are left as
     they are.
     """
-    _demand_ours(connection, path=path)
-    known = migrations()
-    found = schema_version(connection)
-    if found > len(known):
-        raise SchemaTooNewError(
-            f"the database {path} has schema version {found}; this Perdure knows versions up to {len(known)}. "
-            f"Nothing was changed. Upgrade Perdure, or choose another database."
-        )
+    known, found = migrations(), _known_version(connection, path=path)
     if pragma(connection, "application_id") != APPLICATION_ID:
         # Before the log exists, so that the mark stands in the file itself, where `settling` looks for it.
         pragma(connection, f"application_id = {APPLICATION_ID}")
@@ -50,6 +43,31 @@ def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -
     _demand_same_texts(connection, path=path, applied=known[:found])
     for migration in known[found:]:
         _apply(connection, migration, now=now)
+
+
+def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
+    """Demand that a database can be read as it is, which an upgrade would change.
+
+    Raises SchemaTooOldError, and what `prepare_schema` raises.
+    """
+    known, found = len(migrations()), _known_version(connection, path=path)
+    if found < known:
+        raise SchemaTooOldError(
+            f"the database {path} has schema version {found}; this Perdure reads version {known}. Nothing was changed. "
+            f"Open it once with an engine or `perdure doctor` of this version, which upgrade it, or look with the "
+            f"Perdure that wrote it."
+        )
+
+
+def _known_version(connection: apsw.Connection, *, path: Path) -> int:
+    _demand_ours(connection, path=path)
+    known, found = len(migrations()), schema_version(connection)
+    if found > known:
+        raise SchemaTooNewError(
+            f"the database {path} has schema version {found}; this Perdure knows versions up to {known}. "
+            f"Nothing was changed. Upgrade Perdure, or choose another database."
+        )
+    return found
 
 
 def _demand_ours(connection: apsw.Connection, *, path: Path) -> None:
