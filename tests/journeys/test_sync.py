@@ -1,5 +1,6 @@
 """The synchronous engine where scripts and servers use it: threads, activities, forks, interrupts, the end."""
 
+import asyncio
 import subprocess
 import sys
 import textwrap
@@ -180,3 +181,71 @@ def test_a_forked_process_that_ends_does_not_close_the_engine_of_its_parent(tmp_
         """,
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "4\n", "")
+
+
+def test_a_forked_process_that_leaves_the_block_leaves_the_engine_to_its_parent(tmp_path: Path) -> None:
+    ran = script(
+        tmp_path,
+        """
+        with SyncEngine("sqlite:///runs.db") as engine:
+            run = engine.start(waiting)
+            child = os.fork()
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+                run.signal(go, 4)
+                print(run.result())
+        """,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "4\n", "")
+
+
+def test_an_engine_left_open_that_cannot_be_closed_keeps_nothing_else_from_ending_well(tmp_path: Path) -> None:
+    ran = script(
+        tmp_path,
+        """
+        from perdure import Engine
+        from perdure.client.sync import SyncClient
+
+        class Closed(Engine):
+            async def __aexit__(self, *error):
+                await super().__aexit__(*error)
+                print("closed")
+                raise OSError("the disk is gone")
+
+        engines = [SyncClient(lambda: Closed("memory:")).__enter__() for _ in range(2)]
+        threading.Thread(target=lambda: (threading.main_thread().join(), print("waited for"))).start()
+        """,
+    )
+    assert (ran.returncode, sorted(ran.stdout.splitlines())) == (0, ["closed", "closed", "waited for"]), ran.stderr
+    assert ran.stderr.count("OSError: the disk is gone") == 2
+
+
+def test_engines_that_were_closed_leave_nothing_behind_for_the_end(tmp_path: Path) -> None:
+    ran = script(
+        tmp_path,
+        """
+        import gc
+        from perdure.client.loop_thread import calls_at_exit
+
+        def use():
+            with SyncEngine("memory:"):
+                pass
+            gc.collect()
+            return len(threading._threading_atexits), len(calls_at_exit())
+
+        print(len({use() for _ in range(3)}), len(calls_at_exit()))
+        """,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "1 0\n", "")
+
+
+async def test_an_iteration_given_up_in_a_running_loop_ends_without_a_complaint(
+    engine: SyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    run = await asyncio.to_thread(engine.start, waiting)
+    events = run.watch()
+    await asyncio.to_thread(next, events)
+    del events
+    assert complaints == []

@@ -5,38 +5,59 @@ Any thread may call.
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from perdure.errors import EngineClosedError, PerdureError, WrongContextError
 from perdure.kernel.coroutine_program import current_journal
 
-__all__ = ["LoopThread", "call_at_exit"]
+__all__ = ["LoopThread", "call_at_exit", "calls_at_exit"]
 
 T = TypeVar("T")
 
+_logger = logging.getLogger("perdure.client")
+
 
 def call_at_exit(method: Callable[[], None]) -> None:
-    """Have a bound method called when the interpreter begins to end, if its object is still there.
+    """Have a bound method called when the interpreter begins to end, if its object is still there; last come, first
+    called.
 
     The public `atexit` comes too late: by then the pools of `concurrent.futures`, which read the store, take no more
-    work. They use this hook themselves; what came last is called first.
+    work. They use this hook themselves.
     """
-    reference = weakref.WeakMethod(method)
+    calls = calls_at_exit()
+    calls[weakref.WeakMethod(method, lambda gone: calls.pop(gone, None))] = None
 
-    def call() -> None:
-        alive = reference()
-        if alive is not None:
-            alive()
 
+@cache
+def calls_at_exit() -> "dict[weakref.WeakMethod[Callable[[], None]], None]":
+    """Return what is called in the end, in the order in which it came; the interpreter is told once.
+
+    It forgets nothing that it was told, so that telling it of each engine would fill a process that opens many.
+    """
+    calls: dict[weakref.WeakMethod[Callable[[], None]], None] = {}
     import_module("concurrent.futures.thread")  # which takes the hook when it is imported
-    getattr(threading, "_register_atexit", atexit.register)(call)
+    getattr(threading, "_register_atexit", atexit.register)(_call_all, calls)
+    return calls
+
+
+def _call_all(calls: "dict[weakref.WeakMethod[Callable[[], None]], None]") -> None:
+    for reference in reversed(list(calls)):
+        method = reference()
+        if method is None:
+            continue
+        try:
+            method()
+        except Exception:  # the outermost call: the interpreter would leave out what is still to end, threads too
+            _logger.exception("an engine that was left open could not be closed")
 
 
 class LoopThread:
@@ -83,7 +104,8 @@ class LoopThread:
                     return
                 yield item
         finally:
-            with suppress(EngineClosedError):  # which has ended it
+            # Ended by the closed engine, or, where nothing can be called (the collector gives it up), by the loop.
+            with suppress(EngineClosedError, WrongContextError):
                 self.call(_end(items))
 
     def stop(self) -> None:
@@ -124,10 +146,17 @@ class LoopThread:
             raise WrongContextError(message)
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.get_loop().run_forever()
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.get_loop().run_forever()
+        except RuntimeError as error:
+            # Early releases of Python 3.12 start no thread in the end, not even that which waits for the loop's pool.
+            # All else is closed by then, and the pool's own hook waits.
+            if _ENDING not in str(error):
+                raise
 
 
+_ENDING: Final = "at interpreter shutdown"
 _CLOSED: Final = "the engine was closed; open it again to go on"
 
 

@@ -182,9 +182,11 @@ class SyncClient:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the engine and end the thread."""
+        """Close the engine and end the thread. A process forked from that of the engine leaves it to its parent."""
         loop, _ = self._open()
         engine, self._engine, self._loop, self._client = self._engine, None, None, None
+        if not loop.is_here:
+            return
         try:
             if engine is not None:
                 loop.call(_exit(engine))
@@ -349,7 +351,7 @@ class SyncClient:
         return loop.iterate(client.all_runs(query))
 
     def _leave(self) -> None:
-        if self._loop is not None and self._loop.is_here:
+        if self._loop is not None:
             self.__exit__(None, None, None)
 
     def _open(self) -> tuple[LoopThread, Client]:

@@ -27,15 +27,18 @@ class Reader:
         self._settings: Final = settings
         self._vfs: Final = vfs
         self._connection: apsw.Connection | None = None
+        self._is_asked = False
         self._executor: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="perdure-reader")
 
     async def ask(self, question: Callable[[apsw.Connection], Result]) -> Result:
         """Return the question's answer. Raises a StoreError for errors of SQLite's, else what the question raises."""
+        self._is_asked = True
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._ask, question)
 
     async def close(self) -> None:
         """Finish the questions asked so far and close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
+        if self._is_asked:  # otherwise there is no thread, and may be none any more: the interpreter may be ending
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=True)
 
     def _ask(self, question: Callable[[apsw.Connection], Result]) -> Result:
