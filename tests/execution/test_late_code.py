@@ -2,12 +2,16 @@
 
 import asyncio
 import gc
+import itertools
 
 import pytest
 
 from perdure import Context, Engine, Settings, activity, workflow
 from perdure.authoring.registry import Registry
+from perdure.kernel.identity import RunKey
+from perdure.ports.store import InboxEntry
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from tests.execution.waiting_workflows import go
 
 
 @activity
@@ -71,3 +75,35 @@ async def test_an_engine_that_is_gone_leaves_nothing_in_the_registry() -> None:
     gc.collect()
     async with Engine("memory:", registry=registry):
         assert len(registry._watchers) == 1
+
+
+async def test_code_that_comes_while_a_run_is_loaded_tries_what_the_code_before_could_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @workflow(name="late.mended")
+    async def mended(ctx: Context) -> int:
+        return await ctx.wait_for(go)
+
+    @workflow(name="late.mended")
+    async def restless(ctx: Context) -> None:
+        await ctx.wait_for(go)
+        for _ in itertools.count():
+            await asyncio.sleep(0)
+
+    class Reloading(MemoryStore):
+        async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+            if registry.workflow(mended.name) is restless:
+                registry.add_workflow(mended)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return await super().read_inbox(run_key, limit=limit)
+
+    monkeypatch.setattr("perdure.kernel.loop._CALLBACKS_LIMIT", 1_000)
+    database, registry = MemoryDatabase(), Registry()
+    async with Engine(MemoryStore(database)) as engine:
+        await engine.start(mended, id="mended")
+    async with Engine(MemoryStore(database), works=False) as client:
+        await (await client.get_run("mended")).signal(go, 7)
+    registry.add_workflow(restless)
+    async with Engine(Reloading(database), registry=registry) as engine:
+        assert await (await engine.get_run("mended", mended)).result() == 7

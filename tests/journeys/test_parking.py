@@ -10,7 +10,9 @@ import pytest
 
 from perdure import Context, Engine, NonDeterminismError, Run, RunStatus, RunTerminatedError, Signal, Workflow, workflow
 from perdure.authoring.registry import Registry
-from perdure.kernel.transition import Parking
+from perdure.kernel.identity import RunKey
+from perdure.kernel.messages import TerminateMessage
+from perdure.kernel.transition import Delivery, Parking
 from perdure.ports.store import RunQuery, RunSummary
 from tests.journeys.conftest import MakeEngine
 
@@ -195,6 +197,26 @@ async def test_a_parked_run_can_be_terminated_by_a_client_while_a_worker_has_the
         with pytest.raises(RunTerminatedError, match="not worth a fix"):
             await run.result()
         assert (await run.describe()).parked is None
+
+
+async def test_a_termination_ends_a_parked_run_wherever_it_stands_in_the_inbox(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.execution.parking.INBOX_PAGE", 1)
+    await begin(make_engine)
+    async with make_engine(registry=changed()), make_engine(works=False, name="client") as client:
+        run = await client.get_run("old")
+        row = await _when(run, lambda row: row.parked is not None)
+        of_another_parent = Delivery(
+            target=row.run_key,
+            message=TerminateMessage(parent_key=RunKey(row.run_key + 1)),
+            message_id="stray",
+            at=client.worker.clock.now(),
+        )
+        await client.worker.store.commit([of_another_parent])
+        await run.terminate("not worth a fix")
+        with pytest.raises(RunTerminatedError, match="not worth a fix"):
+            await run.result()
 
 
 async def test_who_waits_for_a_parked_run_elsewhere_is_told_once(

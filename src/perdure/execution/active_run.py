@@ -75,14 +75,16 @@ class ActiveRun:
         fencing_token: FencingToken,
         state: RunState,
         feed: Feed,
+        code: str,
         creation: Creation | None = None,
     ) -> None:
-        """Hold a run; with `creation` one whose row does not exist yet and comes with the first transition."""
+        """Hold a run that `code` drives (see `Worker.code`); with `creation` one whose row does not exist yet and comes
+        with the first transition."""
         self._worker = worker
         self.run_key = run_key
         self.ref = ref
         self.fencing_token = fencing_token
-        self.code = worker.code
+        self.code = code
         self.state = state
         self.feed = feed
         self.calls: dict[int, ActivityCall] = {}

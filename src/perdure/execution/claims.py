@@ -133,7 +133,7 @@ class RunClaims:
             code = worker.code
             try:
                 with worker.mail.while_loading(summary.run_key):
-                    await self._load(claimed, losses)
+                    await self._load(claimed, losses, code=code)
             except (UsageError, HistoryError) as error:  # the code does not fit, is missing, or never waits
                 _logger.error("run %s is parked: %s", summary.ref, error)  # noqa: TRY400 - no traceback needed
                 await park(worker, summary.run_key, error, code=code, before=claimed.parked)
@@ -185,7 +185,7 @@ class RunClaims:
         if self._worker.is_claiming:
             self.give_back(write)
 
-    async def _load(self, claimed: ClaimedRun, losses: int) -> None:
+    async def _load(self, claimed: ClaimedRun, losses: int, *, code: str) -> None:
         worker, summary = self._worker, claimed.summary
         state, feed = await load_run(worker, summary.run_key)
         try:
@@ -204,6 +204,7 @@ class RunClaims:
             fencing_token=summary.fencing_token,
             state=state,
             feed=feed,
+            code=code,  # not the worker's by now: other code may have come while this was loaded
         )
         worker.adopt(run)
         if claimed.recovered:

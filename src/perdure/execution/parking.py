@@ -16,10 +16,10 @@ costs no more than one replay.
 """
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -57,16 +57,16 @@ async def park(worker: "Worker", run_key: RunKey, error: PerdureError, *, code: 
         worker.endings.park(run_key, error)
     try:
         summary = await worker.store.find(run_key)
-        inbox = await worker.store.read_inbox(run_key, limit=INBOX_PAGE)
+        inbox = await _whole_inbox(worker, run_key)
         if summary is None or summary.owner != worker.worker_id:
             return  # it was lost to another worker while we read
-        ordered = next((entry for entry in inbox if isinstance(entry.message, TerminateMessage)), None)
-        if ordered is not None and await _end(worker, summary, ordered):
+        orders = [entry for entry in inbox if isinstance(entry.message, TerminateMessage)]
+        if orders and await _end(worker, summary, orders, code=code):
             return
         _submit(worker, _parked(worker, summary, inbox, _reason(error), code=code, before=before))
     except PerdureError as trouble:
         _logger.error("parking run key %s failed and will be tried again: %s", run_key, trouble)  # noqa: TRY400
-        _park_later(worker, partial(park, worker, run_key, error, code=code, before=before))
+        _later(worker, lambda: worker.mail.spawn(park(worker, run_key, error, code=code, before=before)))
 
 
 async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
@@ -87,19 +87,14 @@ def _parked(
     before: Parking | None,
 ) -> Park:
     now = worker.clock.now()
-    # With a full page there may be more that came before: only what is sent later may wake the run.
-    seen = _ALL_POSITIONS if len(inbox) >= INBOX_PAGE else max((entry.position for entry in inbox), default=0)
     return Park(
         run_key=summary.run_key,
         fencing_token=summary.fencing_token,
         expected_sequence=summary.sequence,
         parking=(before or Parking(reason=reason, since=now, tried=())).tried_also_by(code, reason),
-        inbox_position=seen,
+        inbox_position=max((entry.position for entry in inbox), default=0),
         now=now,
     )
-
-
-_ALL_POSITIONS: Final = 2**62
 
 
 def _reason(error: PerdureError) -> Failure:
@@ -112,30 +107,27 @@ def _reason(error: PerdureError) -> Failure:
 def _submit(worker: "Worker", write: Park) -> None:
     def answered(outcome: Outcome | PerdureError) -> None:
         if isinstance(outcome, PerdureError):
-            worker.loop.call_later(worker.settings.retry_store_maximum_seconds, again)
+            _later(worker, partial(_submit, worker, write))
         elif worker.code not in write.parking.tried:
             worker.claims.try_parked()  # new code came meanwhile
-
-    def again() -> None:
-        if worker.is_claiming:
-            _submit(worker, write)
 
     worker.committer.submit(write, answered, keep=True)
 
 
-def _park_later(worker: "Worker", parking: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _later(worker: "Worker", work: Callable[[], None]) -> None:
     def again() -> None:
         if worker.is_claiming:
-            worker.mail.spawn(parking())
+            work()
 
     worker.loop.call_later(worker.settings.retry_store_maximum_seconds, again)
 
 
-async def _end(worker: "Worker", summary: "RunSummary", ordered: "InboxEntry") -> bool:
-    """End a run without its code, as it was ordered; return False if the order is not meant for it."""
+async def _end(worker: "Worker", summary: "RunSummary", orders: "list[InboxEntry]", *, code: str) -> bool:
+    """End a run without its code, as it was ordered; return False if no order is meant for it."""
     run_key = summary.run_key
     state = await _fold(worker, run_key)
-    if not _obeys(state, ordered.message):
+    ordered = next((entry for entry in orders if _obeys(state, entry.message)), None)
+    if ordered is None:
         return False
     run = ActiveRun(
         worker,
@@ -144,10 +136,19 @@ async def _end(worker: "Worker", summary: "RunSummary", ordered: "InboxEntry") -
         fencing_token=summary.fencing_token,
         state=state,
         feed=Feed(NoCode()),
+        code=code,
     )
     worker.adopt(run)
     run.receive(i.MessageArrived(message=ordered.message, message_id=ordered.message_id, position=ordered.position))
     return True
+
+
+async def _whole_inbox(worker: "Worker", run_key: RunKey) -> "list[InboxEntry]":
+    """Read all of an inbox, since a termination may stand behind any number of messages for code."""
+    limit = INBOX_PAGE
+    while len(inbox := await worker.store.read_inbox(run_key, limit=limit)) == limit:
+        limit *= 2
+    return inbox
 
 
 async def _fold(worker: "Worker", run_key: RunKey) -> RunState:

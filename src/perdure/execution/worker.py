@@ -224,6 +224,7 @@ class Worker:
             fencing_token=FencingToken(1),
             state=RunState(),
             feed=feed,
+            code=self.code,
             creation=creation,
         )
         self.adopt(run)
