@@ -1,12 +1,13 @@
 """Codecs in an engine: what the database holds, and what becomes of runs whose values cannot be read."""
 
+import asyncio
 import contextlib
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from perdure import ActivityFailedError, Context, Engine, Settings, Signal, activity, workflow
+from perdure import ActivityFailedError, Context, Engine, Run, RunTerminatedError, Settings, Signal, activity, workflow
 from perdure.authoring.payloads import encode_value
 from perdure.codecs import Compression, Encryption, FileBlobs, Payloads
 from perdure.errors import PayloadTooLargeError, RunFailedError, UnreadablePayloadError
@@ -130,6 +131,37 @@ async def test_a_run_whose_key_is_missing_waits_unharmed_until_it_is_back(tmp_pa
             await run.result()
     ring = Payloads(Encryption({"old": KEY, "new": NEXT_KEY}))
     assert await finish(tmp_path, ring) == f"{CANARY}: charged {CANARY}"
+
+
+async def test_a_run_whose_message_cannot_be_read_here_goes_on_where_the_key_is(tmp_path: Path) -> None:
+    old, ring = Payloads(Encryption({"old": KEY})), Payloads(Encryption({"old": KEY, "new": NEXT_KEY}))
+    await run_until_it_waits(tmp_path, old)
+    async with Engine(url(tmp_path), works=False, payloads=ring) as client:
+        run = await client.get_run("one", pay)
+        await run.signal(go, CANARY)
+        async with Engine(url(tmp_path), payloads=old):
+            await when_parked(run)
+            async with Engine(url(tmp_path), payloads=ring):
+                assert await run.result() == f"{CANARY}: charged {CANARY}"
+
+
+async def test_a_termination_is_left_to_who_can_read_the_history(tmp_path: Path) -> None:
+    ring = Payloads(Encryption({"old": KEY, "new": NEXT_KEY}))
+    await run_until_it_waits(tmp_path, Payloads(Encryption({"old": KEY})))
+    async with Engine(url(tmp_path), works=False, payloads=ring) as client:
+        run = await client.get_run("one", pay)
+        await run.signal(go, CANARY)
+        await run.terminate("the card was stolen")
+        async with Engine(url(tmp_path), payloads=Payloads(Encryption({"new": NEXT_KEY}))):
+            await when_parked(run)
+            async with Engine(url(tmp_path), payloads=ring):
+                with pytest.raises(RunTerminatedError, match="the card was stolen"):
+                    await run.result()
+
+
+async def when_parked(run: Run[str]) -> None:
+    while (await run.describe()).parked is None:  # noqa: ASYNC110 - it is nobody's news in this process
+        await asyncio.sleep(0)
 
 
 async def test_who_only_looks_sees_the_run_but_not_its_values(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ that opens the store, again by one whose definitions change, and by any worker w
 only waits for code is nobody's, costs nothing and never goes round in a circle.
 
 Messages stay in its inbox. Only a termination takes effect, since it needs no code: the state is folded from the
-history, and the run ends.
+history, and the run ends. Where history or inbox cannot be read (a key is missing), that is left to whoever can.
 
 **States.** claimed -> parked (`Park`) -> claimed by other code -> goes on, or is parked again. A process that dies
 while it tries leaves a run that is due for anybody, as any other.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perdure.errors import NonDeterminismError, PerdureError, StoreError
+from perdure.errors import HistoryError, NonDeterminismError, PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.differences import difference_lines
 from perdure.execution.no_code import NoCode
@@ -57,13 +57,16 @@ async def park(worker: "Worker", run_key: RunKey, error: PerdureError, *, code: 
         worker.endings.park(run_key, error)
     try:
         summary = await worker.store.find(run_key)
-        inbox = await _whole_inbox(worker, run_key)
         if summary is None or summary.owner != worker.worker_id:
-            return  # it was lost to another worker while we read
-        orders = [entry for entry in inbox if isinstance(entry.message, TerminateMessage)]
-        if orders and await _end(worker, summary, orders, code=code):
-            return
-        _submit(worker, _parked(worker, summary, inbox, _reason(error), code=code, before=before))
+            return  # it was lost to another worker
+        seen = _ALL_POSITIONS
+        with suppress(HistoryError):  # what cannot be read here is left to whoever can
+            inbox = await _whole_inbox(worker, run_key)
+            seen = max((entry.position for entry in inbox), default=0)
+            orders = [entry for entry in inbox if isinstance(entry.message, TerminateMessage)]
+            if orders and await _end(worker, summary, orders, code=code):
+                return
+        _submit(worker, _parked(worker, summary, _reason(error), seen=seen, code=code, before=before))
     except PerdureError as trouble:
         _logger.error("parking run key %s failed and will be tried again: %s", run_key, trouble)  # noqa: TRY400
         _later(worker, lambda: worker.mail.spawn(park(worker, run_key, error, code=code, before=before)))
@@ -78,13 +81,7 @@ async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
 
 
 def _parked(
-    worker: "Worker",
-    summary: "RunSummary",
-    inbox: "list[InboxEntry]",
-    reason: Failure,
-    *,
-    code: str,
-    before: Parking | None,
+    worker: "Worker", summary: "RunSummary", reason: Failure, *, seen: int, code: str, before: Parking | None
 ) -> Park:
     now = worker.clock.now()
     return Park(
@@ -92,9 +89,13 @@ def _parked(
         fencing_token=summary.fencing_token,
         expected_sequence=summary.sequence,
         parking=(before or Parking(reason=reason, since=now, tried=())).tried_also_by(code, reason),
-        inbox_position=max((entry.position for entry in inbox), default=0),
+        inbox_position=seen,
         now=now,
     )
+
+
+_ALL_POSITIONS: Final = 2**62
+"""Where an inbox cannot be read: only what comes after the parking may wake the run, or it would go in a circle."""
 
 
 def _reason(error: PerdureError) -> Failure:
