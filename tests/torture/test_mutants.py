@@ -14,9 +14,11 @@ from perdure.torture.planted import PLANTED, Mutant
 
 FOUND = (
     "an effect happens before its transition is durable",
-    "a timer fires early",
-    "SQLite: the inbox stays with the generation that ended",
+    "a side effect is computed anew on replay",
+    "SQLite: consumed messages are not deleted",
 )
+"""Found within few plans: a test that takes longer than pytest's `faulthandler_timeout` is ended with its process, and
+on busy cores a search through a thousand plans does."""
 HARMLESS = Mutant(
     name="harmless",
     breaks="nothing",
