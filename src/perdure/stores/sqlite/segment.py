@@ -248,7 +248,7 @@ def _deliver(
 def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Target | None") -> tuple[Outcome, bool]:
     """Say what becomes of a delivery, and whether there is a message to be put into the inbox.
 
-    Notes the request of one that has a name. Raises apsw.ConstraintError where the same request comes twice at once.
+    Notes at once the request of one that has a name: so the next delivery finds it, be it of the same segment.
     """
     if found is None:
         return Missing(delivery.target), False

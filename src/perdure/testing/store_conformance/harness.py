@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -177,22 +177,23 @@ class StoreSession:
 
     async def hear_of(self, run_key: RunKey) -> None:
         """Wait until the store has told that a run changed elsewhere."""
-        async with asyncio.timeout(_HEARING_SECONDS):
-            while not any(news.everything or run_key in news.run_keys for news in self.changes):
-                self._heard.clear()
-                await self._heard.wait()
+        await self._hear_that(lambda news: run_key in news.run_keys)
 
     async def hear_of_ready(self) -> None:
         """Wait until the store has told that a run may be claimed."""
-        async with asyncio.timeout(_HEARING_SECONDS):
-            while not any(news.everything or news.ready for news in self.changes):
-                self._heard.clear()
-                await self._heard.wait()
+        await self._hear_that(lambda news: news.ready)
 
     async def hear_of_agenda(self) -> None:
         """Wait until the store has told that the agenda changed."""
+        await self._hear_that(lambda news: news.agenda)
+
+    async def hear_of_parked(self) -> None:
+        """Wait until the store has told that a run was parked."""
+        await self._hear_that(lambda news: news.parked)
+
+    async def _hear_that(self, is_so: Callable[[Changes], bool]) -> None:
         async with asyncio.timeout(_HEARING_SECONDS):
-            while not any(news.everything or news.agenda for news in self.changes):
+            while not any(news.everything or is_so(news) for news in self.changes):
                 self._heard.clear()
                 await self._heard.wait()
 

@@ -124,8 +124,7 @@ class ParkingConformance:
         run = await session.hold()
         other.changes.clear()
         await session.commit_one(parks(run))
-        await other.hear_of(run.run_key)
-        assert any(news.parked or news.everything for news in other.changes)
+        await other.hear_of_parked()
 
     async def test_a_park_of_a_run_that_is_not_there_is_refused(self, harness: StoreHarness) -> None:
         session = await harness.session()
