@@ -198,22 +198,17 @@ class Worker:
         """
         self._require_open()
         created = creation.created.event
-        here = (
-            self.is_claiming
-            and self.room > 0
-            and creation.wake_at <= creation.created.at
-            and isinstance(created, e.RunCreated)
-            and self.registry.has_workflow(created.workflow, created.definition_version)
-        )
-        if not here or not isinstance(created, e.RunCreated):
-            if self.is_claiming and not self.registry.has_workflow(creation.workflow, creation.definition_version):
-                needed = f"the workflow {creation.workflow!r}, version {creation.definition_version}"
-                _logger.warning("run %s waits for a worker that has %s", creation.ref, needed)
-            outcome = await self.committer.commit(creation)
-            if isinstance(outcome, Applied):
-                self.claims.wake_at(creation.wake_at)
-            return outcome
-        return await self._start_here(creation, created)
+        has_code = self.registry.has_workflow(creation.workflow, creation.definition_version)
+        is_due = creation.wake_at <= creation.created.at
+        if self.is_claiming and self.room > 0 and has_code and is_due and isinstance(created, e.RunCreated):
+            return await self._start_here(creation, created)
+        if self.is_claiming and not has_code:
+            needed = f"the workflow {creation.workflow!r}, version {creation.definition_version}"
+            _logger.warning("run %s waits for a worker that has %s", creation.ref, needed)
+        outcome = await self.committer.commit(creation)
+        if isinstance(outcome, Applied):
+            self.claims.wake_at(creation.wake_at)
+        return outcome
 
     async def _start_here(self, creation: Creation, created: e.RunCreated) -> Outcome:
         feed = Feed(CoroutineProgram(self.registry.entry_of(created), created, on_error=self.report_lost_exception))
