@@ -19,7 +19,7 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     ),
     "workflow.parked": (
         Defect("execution.claims", "code=worker.code if tries_parked else None", "code=None"),
-        Defect("execution.parking", "_reason(error), code=code", "failure_from_exception(error), code=code"),
+        Defect("execution.parking", "_reason(error), seen=seen", "failure_from_exception(error), seen=seen"),
     ),
     "workflow.parked.resume": (
         Defect(
