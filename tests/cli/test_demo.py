@@ -1,13 +1,7 @@
-import contextlib
-import fcntl
 import os
-import pty
-import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import msgspec
@@ -19,6 +13,7 @@ from perdure.cli.demo.services_census import ServicesCensus, count_services
 from perdure.cli.demo.verdict import Kill, OrderResult, _findings_on_effects, _findings_on_ends, judge
 from perdure.cli.run_report import RunReport
 from tests.cli.runs import perdure
+from tests.cli.terminal import on_a_terminal
 from tests.examples.orders import COMPLETED, REFUNDED, REJECTED
 
 KILL = Kill(process=1, orders_under_way=3, calls_cut_off=1, charges_before=6)
@@ -130,7 +125,9 @@ def test_services_that_do_not_exist_yet_have_done_nothing(tmp_path: Path) -> Non
 
 
 def test_a_terminal_shows_a_live_table_that_fits_it(tmp_path: Path) -> None:
-    shown = on_a_terminal("demo", "--fast", "--directory", str(tmp_path / "demo"), directory=tmp_path, rows=24)
+    called = on_a_terminal("demo", "--fast", "--directory", str(tmp_path / "demo"), directory=tmp_path)
+    assert called.code == 0
+    shown = called.out
     assert "worker killed with SIGKILL" in shown
     assert "verify" in shown
     assert "20 of 20 orders ended" in shown
@@ -156,21 +153,3 @@ def test_an_interrupted_demonstration_leaves_no_worker(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
-
-
-def on_a_terminal(*arguments: str, directory: Path, rows: int) -> str:
-    """Call the command line on a terminal of 80 columns; return what it wrote, without the control sequences."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "perdure", *arguments], cwd=directory, stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-    written = b""
-    with contextlib.suppress(OSError):  # Linux says so when the other side has closed
-        while block := os.read(ours, 65536):
-            written += block
-    os.close(ours)
-    assert process.wait(timeout=60) == 0, written.decode()
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())

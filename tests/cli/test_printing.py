@@ -1,6 +1,11 @@
+import contextlib
+import os
+import pty
+import sys
+
 import pytest
 
-from perdure.cli.printing import printable, progress_bar, shortened
+from perdure.cli.printing import printable, progress_bar, progress_shown, shortened
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,29 @@ def test_a_bar_is_full_only_when_all_is_done(progress: float) -> None:
     bar = progress_bar(progress, width=10).split()[0]
     assert len(bar) == 10
     assert (bar in {"█" * 10, "#" * 10}) is (progress == 1.0)
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 60.0])
+def test_progress_is_shown_on_a_terminal_and_only_if_it_takes_its_time(
+    monkeypatch: pytest.MonkeyPatch, after_seconds: float
+) -> None:
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with progress_shown("cancel", 40, after_seconds=after_seconds) as tell:
+            tell(10)
+        print("the end", file=terminal)
+    written = b""
+    with contextlib.suppress(OSError):
+        while block := os.read(ours, 65536):
+            written += block
+    os.close(ours)
+    assert ("cancel" in written.decode()) is (after_seconds == 0)
+    assert ("10/40" in written.decode()) is (after_seconds == 0)
+
+
+def test_no_progress_is_shown_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_shown("cancel", 40, after_seconds=0) as tell:
+        tell(10)
+    assert capsys.readouterr() == ("", "")

@@ -1,8 +1,7 @@
 """`perdure bulk`: one wish for all runs that match, after a look at how many they are."""
 
+import asyncio
 import sys
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -10,11 +9,12 @@ import msgspec
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
 from perdure.cli.listing import RunFilter, query_of
-from perdure.cli.printing import print_json, printable, reading_progress
+from perdure.cli.printing import print_json, printable, progress_shown
 from perdure.cli.steering import caller
 from perdure.cli.times import parse_duration
 from perdure.client.bulk import Bulk, BulkReport
 from perdure.errors import UsageError
+from perdure.ports.store import RunQuery
 
 __all__ = ["BulkOrder", "ask_many"]
 
@@ -30,26 +30,39 @@ class BulkOrder(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool = False
 
 
-async def ask_many(place: Place, chosen: RunFilter, order: BulkOrder) -> int:
-    """Ask all runs that match. Raises NoDatabaseError, StoreErrors, UsageError."""
+def ask_many(place: Place, chosen: RunFilter, order: BulkOrder) -> int:
+    """Ask all runs that match. Raises NoDatabaseError, StoreErrors, UsageError.
+
+    Whoever calls is asked back between two openings of the database: an event loop would take the first interrupt for
+    itself. The runs that are asked are those of which the question told, without any that came later.
+    """
     if order.grace is not None and order.operation != "cancel":
         message = f"--grace belongs to cancel; {order.operation} has none"
         raise UsageError(message)
-    grace = None if order.grace is None else parse_duration(order.grace)
-    async with as_client(place) as engine:
-        query = query_of(place.namespace, chosen, now=engine.worker.clock.now())
-        report = await _ask(engine.bulk(query, dry_run=True), order, grace)
-        if not order.is_dry and report.found and _is_wanted(report.found, order):
-            with reading_progress(order.operation, report.found) as tell:
-                on_progress: Callable[[BulkReport], object] = lambda so_far: tell(so_far.handled)  # noqa: E731
-                report = await _ask(engine.bulk(query, on_progress=on_progress), order, grace)
+    query, report = asyncio.run(_count(place, chosen, order))
+    if not order.is_dry and report.found and _is_wanted(report.found, order):
+        report = asyncio.run(_ask_all(place, query, report.found, order))
     _print(report, place, order)
     return ExitCode.ERROR if report.failures else ExitCode.OK
 
 
-async def _ask(bulk: Bulk, order: BulkOrder, grace: timedelta | None) -> BulkReport:
+async def _count(place: Place, chosen: RunFilter, order: BulkOrder) -> tuple[RunQuery, BulkReport]:
+    async with as_client(place) as engine:
+        now = engine.worker.clock.now()
+        query = msgspec.structs.replace(query_of(place.namespace, chosen, now=now), created_until=now)
+        return query, await _ask(engine.bulk(query, dry_run=True), order)
+
+
+async def _ask_all(place: Place, query: RunQuery, found: int, order: BulkOrder) -> BulkReport:
+    async with as_client(place) as engine:
+        with progress_shown(order.operation, found) as tell:
+            return await _ask(engine.bulk(query, on_progress=lambda so_far: tell(so_far.handled)), order)
+
+
+async def _ask(bulk: Bulk, order: BulkOrder) -> BulkReport:
     match order.operation:
         case "cancel":
+            grace = None if order.grace is None else parse_duration(order.grace)
             return await bulk.cancel(order.reason, grace=grace, by=caller())
         case "terminate":
             return await bulk.terminate(order.reason, by=caller())

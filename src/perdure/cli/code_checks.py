@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
-import msgspec
-
 from perdure.authoring.registry import default_registry
-from perdure.cli.database import store_of
 from perdure.cli.finding import Check, Verdict
+from perdure.cli.printing import progress_shown
 from perdure.engine import Engine
 from perdure.errors import HistoryError, UsageError
 from perdure.kernel.transition import OPEN_STATUSES
@@ -17,37 +15,33 @@ from perdure.ports.store import RunQuery, RunSummary
 
 __all__ = ["code_checks"]
 
-_PAGE_RUNS: Final = 500
+_OPEN: Final = RunQuery(statuses=OPEN_STATUSES, limit=500)
 _NAMED_GROUPS: Final = 5
 
 
 async def code_checks(engine: Engine, *, has_code: bool) -> AsyncIterator[Check]:
-    """Yield what keeps open runs from going on; with `has_code` also what the definitions of this process lack."""
+    """Yield what keeps open runs from going on; with `has_code` also what the definitions of this process lack.
+
+    Then every open run is replayed, none left out: that the old way of a patch may go holds for all or not at all.
+    """
     parked: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     patches: dict[str, Counter[str]] = {}
-    async for run in _open_runs(engine):
-        name = f"{run.workflow} version {run.definition_version}"
-        parked[name] += run.parked is not None
-        missing[name] += not default_registry.has_workflow(run.workflow, run.definition_version)
-        if has_code:
-            await _count_patches(engine, run, patches)
+    count = await engine.count_runs(_OPEN)
+    with progress_shown("replaying open runs" if has_code else "reading open runs", count) as tell:
+        number = 0
+        async for run in engine.all_runs(_OPEN):
+            name = f"{run.workflow} version {run.definition_version}"
+            parked[name] += run.parked is not None
+            missing[name] += not default_registry.has_workflow(run.workflow, run.definition_version)
+            if has_code:
+                await _count_patches(engine, run, patches)
+            tell(number := number + 1)
     yield _parked(+parked)
     if has_code:
         yield _missing(+missing)
         for patch, ways in sorted(patches.items()):
             yield _patch(patch, ways)
-
-
-async def _open_runs(engine: Engine) -> AsyncIterator[RunSummary]:
-    query = RunQuery(namespace=engine.namespace, statuses=OPEN_STATUSES, limit=_PAGE_RUNS)
-    while True:
-        page = await store_of(engine).list_runs(query)
-        for run in page.runs:
-            yield run
-        if not page.next_cursor:
-            return
-        query = msgspec.structs.replace(query, cursor=page.next_cursor)
 
 
 def _parked(counts: "Counter[str]") -> Check:

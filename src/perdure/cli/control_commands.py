@@ -104,4 +104,4 @@ def bulk(
         cursor="",
     )
     order = BulkOrder(operation=operation, reason=reason, grace=grace, is_dry=dry_run, is_confirmed=yes, as_json=json)
-    return asyncio.run(ask_many(database.place(), chosen, order))
+    return ask_many(database.place(), chosen, order)

@@ -1,6 +1,7 @@
 """What is written to the terminal: text made harmless, tables, progress bars, JSON."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,7 @@ __all__ = [
     "print_json_line",
     "printable",
     "progress_bar",
-    "reading_progress",
+    "progress_shown",
     "shortened",
     "status_text",
     "verbatim",
@@ -41,9 +42,6 @@ _STATUS_STYLES: Final = {
 }
 _PIPED_WIDTH_COLUMNS: Final = 4_000
 """Lines for a program or a file are not cut to the width of a screen that is not there."""
-
-_LONG: Final = 5_000
-"""Reading fewer events than this is over before a progress bar is seen."""
 
 
 def printable(text: str) -> str:
@@ -143,17 +141,27 @@ def _print_all(console: "Console", parts: "tuple[RenderableType, ...]") -> None:
 
 
 @contextmanager
-def reading_progress(title: str, total: int) -> Iterator[Callable[[int], object]]:
-    """Show on a terminal how far a long reading is; yields what is to be called with the number done so far."""
-    if total < _LONG or not sys.stderr.isatty():
-        yield lambda done: done
+def progress_shown(title: str, total: int, *, after_seconds: float = 0.5) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something is that takes longer; yields what is told the number done so far."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
+    progress = Progress(*columns, console=make_console(stderr=True), transient=True)
+    task, begun_at = progress.add_task(title, total=total), time.monotonic()
+
+    def tell(done: int) -> None:
+        progress.update(task, completed=done)
+        if not progress.live.is_started and time.monotonic() - begun_at >= after_seconds:
+            progress.start()
+
+    try:
+        yield tell
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
 
 def print_json(value: object) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from perdure.cli.code import import_module
 from perdure.cli.database import Place, payloads_from_environment, require_database
 from perdure.cli.exits import ExitCode
-from perdure.cli.printing import print_json, printable, reading_progress
+from perdure.cli.printing import print_json, printable, progress_shown
 from perdure.cli.run_report import read_pages
 from perdure.codecs.coded_store import coded
 from perdure.errors import HistoryError, InvalidArgumentError, UsageError
@@ -59,7 +59,7 @@ async def replay_store(place: Place, chosen: Choice, *, apps: list[str], as_json
         store = coded(cast("RunStore", look), payloads_from_environment())
         numbers = set(chosen.numbers(await store.count_runs(chosen.query)))
         found: list[Replayed] = []
-        with reading_progress("replaying runs", len(numbers)) as progress:
+        with progress_shown("replaying runs", len(numbers)) as progress:
             async with aclosing(_runs(store, chosen.query, max(numbers, default=-1) + 1)) as runs:
                 number = 0
                 async for run in runs:

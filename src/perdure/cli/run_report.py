@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from perdure.cli.printing import reading_progress
+from perdure.cli.printing import progress_shown
 from perdure.errors import RunNotFoundError
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
@@ -127,7 +127,7 @@ async def read_report(store: RunStore, summary: RunSummary) -> RunReport:
 
 async def follow_report(store: RunStore, report: RunReport, summary: RunSummary) -> None:
     """Bring a report up to date with a newer row of its run."""
-    with reading_progress("reading the history", summary.sequence - report.state.sequence) as tell:
+    with progress_shown("reading the history", summary.sequence - report.state.sequence) as tell:
         async for page in read_pages(store, summary, after=report.state.sequence):
             report.add(page)
             tell(report.state.sequence)
