@@ -87,6 +87,7 @@ class _Author:
                     self.priority_changed_by_client,
                     self.run_cancel_requested,
                     *self.recovery_moves(),
+                    *self.child_moves(),
                 ]
             case "running":
                 return [self.run_suspended, self.run_cancel_requested, *self.open_moves()]
@@ -106,6 +107,16 @@ class _Author:
                 return [*ends, self.run_completed, self.run_continued]
             case _:
                 return []
+
+    def child_moves(self) -> list[Move]:
+        moves: list[Move] = []
+        if "requested" in self.children.values():
+            moves += [self.child_started]
+        if "started" in self.children.values():
+            moves += [self.child_completed]
+        if self.children:
+            moves += [self.child_failed, self.child_cancelled]
+        return moves
 
     def recovery_moves(self) -> list[Move]:
         return [self.recovery_started, self.recovery_completed]
@@ -135,6 +146,7 @@ class _Author:
             self.trace_event_recorded,
             self.value_published,
             *self.recovery_moves(),
+            *self.child_moves(),
         ]
         if self.stages:
             moves += [self.stage_completed, self.stage_failed]
@@ -153,12 +165,6 @@ class _Author:
             moves += [self.timer_fired, self.timer_cancelled]
         if "accepted" in self.updates.values():
             moves += [self.update_completed]
-        if "requested" in self.children.values():
-            moves += [self.child_started]
-        if "started" in self.children.values():
-            moves += [self.child_completed]
-        if self.children:
-            moves += [self.child_failed, self.child_cancelled]
         if self.interventions:
             moves += [self.intervention_resolved, self.intervention_expired]
         if any(self.compensations.values()):
@@ -209,6 +215,8 @@ class _Author:
             e.ParentLink(run_key=7, ref=RunRef(id="parent"), operation=Operation(3)) if self.choose(3) == 0 else None
         )
         stages = self.pick([(), ("one",), ("one", "two", "three"), ("one", "one")])
+        carried = tuple(self.carried_child() for _ in range(self.choose(3)))
+        self.children = {-number: "started" for number in range(1, len(carried) + 1)}
         return e.RunCreated(
             workflow=self.text(),
             ref=RunRef(namespace="n", id=self.text(), generation=1 + self.choose(3)),
@@ -223,6 +231,17 @@ class _Author:
             start_at=self.maybe_time(),
             carried_state={"k": self.payload()} if self.choose(2) else {},
             carried_signals=(e.CarriedSignal(name="go", body=self.payload()),) if self.choose(2) else (),
+            carried_children=carried,
+        )
+
+    def carried_child(self) -> e.CarriedChild:
+        return e.CarriedChild(
+            run_key=6,
+            generation=1,
+            operation=Operation(1 + self.choose(9)),
+            workflow="child",
+            ref=RunRef(id=self.text()),
+            policy=self.pick(e.ParentClosePolicy),
         )
 
     def run_started(self) -> e.Event:

@@ -49,21 +49,30 @@ async def rolling(ctx: Context, generations: int) -> object:
     return found
 
 
-def next_generation(life: Life) -> Life:
-    """Return the generation that a run has opened, begun."""
+def opened(life: Life) -> Life:
+    """Return the generation that a run has opened, not begun."""
     creation = life.advanced.creations[-1]
     created = creation.created.event
     assert isinstance(created, e.RunCreated)
-    following = Life(program_of(rolling.entry(), created), created)
+    return Life(program_of(rolling.entry(), created), created)
+
+
+def next_generation(life: Life) -> Life:
+    """Return the generation that a run has opened, begun."""
+    following = opened(life)
     following.begin()
     return following
 
 
+def first(generations: int = 2) -> Life:
+    life = life_of(rolling, generations)
+    life.begin()
+    life.succeed(4)
+    return life
+
+
 def second(generations: int = 2) -> Life:
-    first = life_of(rolling, generations)
-    first.begin()
-    first.succeed(4)
-    return next_generation(first)
+    return next_generation(first(generations))
 
 
 def completed(operation: int, *, generation: int = 1) -> m.Message:
@@ -79,14 +88,12 @@ def origins(life: Life) -> list[tuple[int, int, int, str]]:
 
 
 def test_children_that_end_with_the_run_follow_it_and_detached_ones_are_let_go() -> None:
-    first = life_of(rolling, 2)
-    first.begin()
-    events = first.succeed(4)
-    assert [event for event in events if isinstance(event, e.ChildCancelled)] == [
+    life = first()
+    assert [event for event in life.events if isinstance(event, e.ChildCancelled)] == [
         e.ChildCancelled(operation=Operation(3), reason="the run has ended")
     ]
-    assert first.advanced.deliveries == []
-    following = next_generation(first)
+    assert life.advanced.deliveries == []
+    following = next_generation(life)
     assert origins(following) == [(RUN_KEY, 1, 1, "cancel"), (RUN_KEY, 1, 2, "terminate")]
     assert list(following.state.children) == [-1, -2]
 
@@ -148,6 +155,23 @@ def test_a_report_of_another_operation_or_generation_is_no_report_of_theirs(gene
     life = second()
     assert life.message(completed(9, generation=generation)) == []
     assert life.message(completed(1, generation=2)) == []
+
+
+def test_a_generation_that_is_ended_before_it_begins_ends_them() -> None:
+    life = opened(first())
+    life.message(m.TerminateMessage())
+    assert life.state.is_closed
+    assert [target.id for target, _ in deliveries(life)] == ["cancel", "terminate"]
+    assert replay(rolling.entry(), life.history).state == life.state
+
+
+def test_a_result_that_comes_before_the_generation_begins_is_kept() -> None:
+    life = opened(first())
+    life.message(completed(1))
+    life.begin()
+    life.succeed(1)
+    assert life.result == [["cancel", "terminate"], 5]
+    assert replay(rolling.entry(), life.history).state == life.state
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,12 @@ ENDS_OF_THINGS = {
 """Events about a thing that must have begun, and what the refusal says of one that has not."""
 
 
+INHERITED_CHILD_ENDS = {e.ChildCompleted, e.ChildFailed, e.ChildCancelled}
+MAY_COME_BEFORE_THE_START = {
+    e.RunForked, e.PriorityChanged, e.SignalReceived, e.UpdateRejected, *INHERITED_CHILD_ENDS
+}  # fmt: skip
+
+
 def run_in(status: RunStatus) -> RunState:
     state = RunState()
     for event in WAYS[status]:
@@ -221,7 +227,7 @@ def _refusal(status: RunStatus, kind: type[e.Event]) -> str | None:
         return None
     if kind in MOVING or kind is e.RunCreated or status not in OPEN_STATUSES:
         return status
-    if status is RunStatus.CREATED and kind not in {e.RunForked, e.PriorityChanged, e.SignalReceived, e.UpdateRejected}:
+    if status is RunStatus.CREATED and kind not in MAY_COME_BEFORE_THE_START:
         return status
     return ENDS_OF_THINGS.get(kind)
 

@@ -382,6 +382,10 @@ _LEGAL_BEFORE_START: Final[frozenset[type[e.Event]]] = frozenset(
         e.PriorityChanged,
         e.RecoveryStarted,
         e.RecoveryCompleted,
+        # of children that the generation before left open
+        e.ChildCompleted,
+        e.ChildFailed,
+        e.ChildCancelled,
     }
 )
 _LEGAL_WHEN_CLOSED: Final[frozenset[type[e.Event]]] = frozenset({e.RecoveryStarted, e.RecoveryCompleted})
