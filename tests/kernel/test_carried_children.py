@@ -1,5 +1,6 @@
 """Children that follow a run into its next generation: who hears of their end, and who ends them."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -47,6 +48,16 @@ async def rolling(ctx: Context, generations: int) -> object:
         found.append(error.failure_type)
     await work()
     return found
+
+
+CARRIED = e.CarriedChild(
+    run_key=3,
+    generation=4,
+    operation=Operation(8),
+    workflow="carried.child",
+    ref=RunRef(id="c"),
+    policy=ParentClosePolicy.CANCEL,
+)
 
 
 def opened(life: Life) -> Life:
@@ -113,15 +124,7 @@ def test_a_result_that_comes_before_it_is_asked_for_is_kept() -> None:
         await work()
         return await ctx.inherited_child(child, "c").result()
 
-    carried = e.CarriedChild(
-        run_key=3,
-        generation=4,
-        operation=Operation(8),
-        workflow="carried.child",
-        ref=RunRef(id="c"),
-        policy=ParentClosePolicy.CANCEL,
-    )
-    life = life_of(late, carried_children=(carried,))
+    life = life_of(late, carried_children=(CARRIED,))
     life.begin()
     life.message(completed(8, generation=4))
     life.succeed(1)
@@ -200,6 +203,26 @@ def test_giving_up_the_wait_for_an_inherited_child_cancels_it() -> None:
         m.CancelMessage(reason="its parent run gave it up", by="parent", parent_key=RUN_KEY),
         m.TerminateMessage(reason="its parent run gave it up", by="parent", parent_key=RUN_KEY),
     ]
+
+
+@workflow(name="carried.twice")
+async def waiting_twice(ctx: Context) -> list[object]:
+    async def briefly() -> object:
+        try:
+            async with asyncio.timeout(1):
+                return await ctx.inherited_child(child, "c").result()
+        except TimeoutError:
+            return "given up"
+
+    return list(await asyncio.gather(ctx.inherited_child(child, "c").result(), briefly()))
+
+
+def test_giving_up_one_of_two_waits_for_an_inherited_child_leaves_the_other() -> None:
+    life = life_of(waiting_twice, carried_children=(CARRIED,))
+    life.begin()
+    assert [type(event) for event in life.wait(1)] == [e.TimerFired]
+    life.message(completed(8, generation=4))
+    assert life.result == [5, "given up"]
 
 
 @workflow(name="carried.failing", retry=Retry(attempts=2, backoff=fixed(timedelta(0))))

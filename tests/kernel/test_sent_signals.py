@@ -7,7 +7,7 @@ import pytest
 from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import workflow
-from perdure.errors import RunClosedError, RunNotFoundError
+from perdure.errors import RunClosedError, RunNotFoundError, WrongContextError
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.identity import Operation
@@ -48,6 +48,20 @@ async def sending_twice(ctx: Context) -> None:
     await ctx.signal("another", go, 2)
 
 
+@workflow(name="kernel_awaiting_twice")
+async def awaiting_twice(ctx: Context) -> list[str]:
+    signal = ctx.signal("other", go, 1)
+
+    async def wait() -> str:
+        try:
+            await signal
+        except WrongContextError:
+            return "refused"
+        return "delivered"
+
+    return list(await asyncio.gather(wait(), wait()))
+
+
 def answer(run: Life, outcome: e.SignalOutcome, *, operation: int) -> list[e.Event]:
     return run.message(m.SignalAnswerMessage(operation=Operation(operation), outcome=outcome))
 
@@ -84,6 +98,13 @@ def test_an_answer_that_comes_after_the_wait_was_given_up_changes_nothing() -> N
     run.wait(100)
     assert run.result == "given up"
     assert replay(giving_up.entry(), run.history).result == "given up"
+
+
+def test_a_signal_that_is_awaited_already_is_not_awaited_again() -> None:
+    run = life_of(awaiting_twice)
+    run.begin()
+    answer(run, e.SignalOutcome.DELIVERED, operation=1)
+    assert run.result == ["delivered", "refused"]
 
 
 def test_only_the_signal_that_is_awaited_asks_for_an_answer_of_its_delivery() -> None:

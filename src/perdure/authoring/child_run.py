@@ -9,7 +9,7 @@ from perdure.authoring.stages import deadline_around
 from perdure.errors import ChildRunError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import Journal
+from perdure.kernel.coroutine_program import ChildWait, Journal
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
@@ -70,7 +70,7 @@ def request_child(
             location=journal.location(),
         )
     )
-    return ChildRun(journal, workflow, child, operation, journal.wait(operation))
+    return ChildRun(journal, workflow, child, journal.wait_for_child(operation))
 
 
 def find_inherited(journal: Journal, workflow: "Workflow[*tuple[Any, ...], R]", id: str) -> "ChildRun[R]":
@@ -85,33 +85,30 @@ def find_inherited(journal: Journal, workflow: "Workflow[*tuple[Any, ...], R]", 
             f"ctx.inherited_child: {id!r:.60} is no child run that the generation before left open; it left {left}"
         )
         raise InvalidArgumentError(message)
-    child, future = found
+    child, wait = found
     if child.workflow != workflow.name:
         message = f"ctx.inherited_child: child run {id!r:.60} is one of {child.workflow}, not of {workflow.name}"
         raise InvalidArgumentError(message)
-    return ChildRun(journal, workflow, child.ref, child.operation, future)
+    return ChildRun(journal, workflow, child.ref, wait)
 
 
 class ChildRun(Generic[R_co]):
     """A child run that was started. `id` is its business key."""
 
-    __slots__ = ("_future", "_journal", "_operation", "_waiting", "_workflow", "ref")
+    __slots__ = ("_journal", "_wait", "_workflow", "ref")
 
     def __init__(
         self,
         journal: Journal,
         workflow: "Workflow[*tuple[Any, ...], R_co]",
         ref: RunRef,
-        operation: Operation,
-        outcome: asyncio.Future[Any],
+        wait: ChildWait,
     ) -> None:
         """Build from parts; use `Context.start_child`."""
         self.ref = ref
         self._journal = journal
         self._workflow = workflow
-        self._operation = operation
-        self._future = outcome
-        self._waiting = 0
+        self._wait = wait
 
     @property
     def id(self) -> str:
@@ -121,17 +118,18 @@ class ChildRun(Generic[R_co]):
     async def result(self) -> R_co:
         """Return the child's result. Raises ChildRunError if it ended without one. Cancelling the wait cancels the
         child, unless others wait too."""
-        self._waiting += 1
+        journal, wait = self._journal, self._wait
+        wait.waiting += 1
         try:
             # Shielded: cancelling one who waits must not cancel the future that others wait for.
-            outcome = await asyncio.shield(self._future)
+            outcome = await asyncio.shield(wait.outcome)
         except asyncio.CancelledError:
-            if self._waiting == 1 and self._journal.forget(self._operation):
-                self._journal.give(c.CancelChild(operation=self._operation, location=self._journal.location()))
-                self._future.cancel()
+            if wait.waiting == 1 and journal.forget(wait.operation):
+                journal.give(c.CancelChild(operation=wait.operation, location=journal.location()))
+                wait.outcome.cancel()
             raise
         finally:
-            self._waiting -= 1
+            wait.waiting -= 1
         if not isinstance(outcome, Payload):
             raise _child_error(self.ref, outcome)
         return cast("R_co", self._workflow.signature.decode_result(outcome))

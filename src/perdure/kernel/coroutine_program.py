@@ -34,7 +34,7 @@ from perdure.kernel.program import Answer, Verdict
 from perdure.kernel.time import Timestamp
 from perdure.kernel.update_tasks import UpdateTasks
 
-__all__ = ["Compensation", "CoroutineProgram", "Entry", "Journal", "RunContinuing", "current_journal"]
+__all__ = ["ChildWait", "Compensation", "CoroutineProgram", "Entry", "Journal", "RunContinuing", "current_journal"]
 
 
 class RunContinuing(BaseException):
@@ -65,6 +65,15 @@ class Compensation:
 
     operation: Operation
     perform: Callable[[], Coroutine[Any, Any, object]]
+
+
+@dataclass(slots=True, kw_only=True)
+class ChildWait:
+    """The wait for the end of a child run, shared by all code that waits; `waiting` counts how many do."""
+
+    operation: Operation
+    outcome: asyncio.Future[Any]
+    waiting: int = 0
 
 
 class _JournalLoop(DeterministicLoop):
@@ -156,8 +165,12 @@ class Journal:
         self.waiters[operation] = future
         return future
 
-    def _wait_for_inherited(self, created: e.RunCreated) -> dict[str, tuple[OpenChild, asyncio.Future[Any]]]:
-        return {child.ref.id: (child, self.wait(child.operation)) for child in inherited_children(created)}
+    def wait_for_child(self, operation: Operation) -> ChildWait:
+        """Return the wait for the child run that `operation` asked for."""
+        return ChildWait(operation=operation, outcome=self.wait(operation))
+
+    def _wait_for_inherited(self, created: e.RunCreated) -> dict[str, tuple[OpenChild, ChildWait]]:
+        return {child.ref.id: (child, self.wait_for_child(child.operation)) for child in inherited_children(created)}
 
     def forget(self, operation: Operation) -> bool:
         """Stop waiting for an operation; return whether it was still waited for."""
@@ -181,9 +194,9 @@ class Journal:
             self._commands.append(c.CancelTimer(operation=operation, location=self.location()))
 
     def expect_answer(self, operation: Operation) -> bool:
-        """Have it told what becomes of a signal; return False if it has been sent by now, without that."""
+        """Have it told what becomes of a signal; return False if it has been sent by now, or is awaited already."""
         for place, given in enumerate(self._commands):
-            if type(given) is c.SendSignal and given.operation == operation:
+            if type(given) is c.SendSignal and given.operation == operation and not given.expects_answer:
                 self._commands[place] = structs.replace(given, expects_answer=True)
                 return True
         return False
