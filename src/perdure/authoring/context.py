@@ -22,7 +22,7 @@ from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.stages import open_stage
 from perdure.authoring.streams import Stream, give_value
 from perdure.authoring.updates import Query, Update, make_handler, query_name
-from perdure.errors import ActivityError, InvalidArgumentError
+from perdure.errors import InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import Compensation, Journal, RunContinuing
@@ -382,6 +382,7 @@ class Context:
 
     async def shielded(self, work: Awaitable[T]) -> T:
         """Await `work` to its end; a cancellation that comes meanwhile is raised afterwards, in place of the result.
+        An exception of `work` is raised before it: then only `cancel_requested` tells of the request.
 
         For clean-up that nothing may cut off, neither a cancel request nor the deadline of a stage:
         ``finally: await ctx.shielded(release(seat))``. A terminated run is not shielded.
@@ -458,7 +459,7 @@ class Context:
             failure = None
             try:
                 await step.perform()
-            except ActivityError as error:
+            except Exception as error:  # noqa: BLE001 - also what does not encode or decode; the others go on
                 failure = failure_from_exception(error, with_traceback=False)
                 failed += 1
             journal.give(

@@ -92,7 +92,7 @@ class Workflow(Generic[*Ts, R_co]):
         except (Exception, asyncio.CancelledError) as error:  # the outermost call of user code
             if self.on_failure is OnFailure.COMPENSATE and journal.compensations:
                 await ctx.compensate()
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and journal.cancel is None:
                 self._try_again(journal, error)
             raise
         return self.signature.encode_result(result)
@@ -165,8 +165,8 @@ def workflow(
     several may stand side by side under one name (see `Registry`). `priority`: class of its runs unless `Engine.start`
     says otherwise. `execution_timeout`: a run that takes longer fails; it spans all its generations and attempts, and
     its children have no more time either. `retry`: whether a run that fails is tried again from its start, as the next
-    generation. `stages`: the names of its phases in order, so that progress is known from the start. `on_failure`: see
-    `OnFailure`.
+    generation; not one that was asked to cancel. `stages`: the names of its phases in order, so that progress is known
+    from the start. `on_failure`: see `OnFailure`.
     `max_concurrent_activities`: at most so many activities of all its runs together run at once in one worker process,
     compensations and fallbacks among them; waiting runs count for nothing, child runs count for their own workflow.
 
