@@ -65,7 +65,7 @@ IMPURE_CALLS = frozenset({
     "uuid4",
 })  # fmt: skip
 # `random.Random(seed)` is pure; the module's functions share hidden state. One module of the kernel makes generators.
-MAKER_OF_GENERATORS = "src/perdure/kernel/coroutine_program.py"
+MAKER_OF_GENERATORS = "src/perdure/kernel/journal.py"
 
 CODE_FROM_DATA_MODULES = frozenset({"cPickle", "cloudpickle", "dill", "imp", "marshal", "pickle", "shelve"})
 CODE_FROM_DATA_CALLS = frozenset({"__import__", "compile", "eval", "exec", "yaml.load", "yaml.unsafe_load"})

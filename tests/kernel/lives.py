@@ -13,10 +13,11 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import Advance, advance
-from perdure.kernel.coroutine_program import CoroutineProgram, Entry, Journal
+from perdure.kernel.coroutine_program import CoroutineProgram, Entry
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent, decode_event, encode_event
 from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.journal import Journal
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.program import Answer, Feed, Program, Verdict
 from perdure.kernel.replay import Replay

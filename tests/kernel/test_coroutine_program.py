@@ -14,8 +14,9 @@ from perdure.errors import ActivityError
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
-from perdure.kernel.coroutine_program import CoroutineProgram, Journal, current_journal
+from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.journal import Journal, current_journal
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY, Retry, fixed

@@ -13,8 +13,9 @@ from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
-from perdure.kernel.coroutine_program import CoroutineProgram, current_journal
+from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.journal import current_journal
 from perdure.kernel.payload import NULL
 from tests.kernel import lives
 from tests.kernel.lives import LostExceptions, code_life

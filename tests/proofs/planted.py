@@ -248,7 +248,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "ctx.random": (
         Defect(
-            "kernel.coroutine_program",
+            "kernel.journal",
             "self._random = random.Random(self.created.seed)",
             "self._random = random.Random()",
         ),
@@ -392,15 +392,15 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "asyncio.timeout": (
         Defect(
-            "kernel.coroutine_program",
+            "kernel.journal",
             "            self._commands.append(c.CancelTimer(operation=operation, location=self.location()))",
             "            pass",
         ),
-        Defect("kernel.coroutine_program", "            self.loop.run_soon(callback)", "            pass"),
+        Defect("kernel.journal", "            self.loop.run_soon(callback)", "            pass"),
     ),
     "asyncio.wait": (
         Defect("kernel.coroutine_program", "        future.set_result(event.result)", "        self_ = 0"),
-        Defect("kernel.coroutine_program", "            self.loop.run_soon(callback)", "            pass"),
+        Defect("kernel.journal", "            self.loop.run_soon(callback)", "            pass"),
     ),
     "asyncio.Queue": (
         Defect(

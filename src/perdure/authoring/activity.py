@@ -26,9 +26,9 @@ from perdure.errors import (
 )
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import Compensation, Journal, current_journal
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
+from perdure.kernel.journal import Compensation, Journal, current_journal
 from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor, merge_options
 from perdure.kernel.payload import Payload

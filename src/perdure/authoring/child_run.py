@@ -9,8 +9,8 @@ from perdure.authoring.stages import deadline_around
 from perdure.errors import ChildRunError, InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import ChildWait, Journal
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.journal import ChildWait, Journal
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 

@@ -25,9 +25,9 @@ from perdure.authoring.updates import Query, Update, make_handler, query_name
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import Compensation, Journal, RunContinuing
 from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.journal import Compensation, Journal, RunContinuing
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import timestamp_to_datetime

@@ -16,8 +16,8 @@ A step made too early is a difference to the histories that it does not fit, and
 from perdure.authoring.arguments import require_text
 from perdure.errors import UsageError
 from perdure.kernel import commands as c
-from perdure.kernel.coroutine_program import Journal
 from perdure.kernel.identity import Operation
+from perdure.kernel.journal import Journal
 
 __all__ = ["ask_patch", "deprecate_patch"]
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from perdure.kernel.coroutine_program import Journal
+from perdure.kernel.journal import Journal
 
 __all__ = ["RunLogger"]
 

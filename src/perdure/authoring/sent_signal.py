@@ -8,9 +8,9 @@ from perdure.authoring.payloads import encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.errors import RunClosedError, RunNotFoundError, WrongContextError
 from perdure.kernel import commands as c
-from perdure.kernel.coroutine_program import Journal
 from perdure.kernel.events import SignalAnswered, SignalOutcome
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.journal import Journal
 
 __all__ = ["SentSignal", "send_signal"]
 

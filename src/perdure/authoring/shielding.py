@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from perdure.kernel.coroutine_program import Journal
+from perdure.kernel.journal import Journal
 
 __all__ = ["shield"]
 

@@ -20,9 +20,9 @@ from datetime import datetime, timedelta
 from perdure.authoring.arguments import require_duration, require_moment, require_text
 from perdure.errors import InvalidArgumentError, StageTimeoutError
 from perdure.kernel import commands as c
-from perdure.kernel.coroutine_program import Journal
 from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import failure_from_exception
+from perdure.kernel.journal import Journal
 from perdure.kernel.loop import LAST_INSTANT
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 

@@ -12,7 +12,7 @@ from perdure.authoring.arguments import require_text
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.errors import InvalidArgumentError, WrongContextError
 from perdure.kernel import commands as c
-from perdure.kernel.coroutine_program import Journal
+from perdure.kernel.journal import Journal
 from perdure.kernel.payload import Payload
 
 __all__ = ["Stream", "give_value", "publish", "require_stream"]

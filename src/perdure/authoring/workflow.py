@@ -14,8 +14,9 @@ from perdure.authoring.definitions import require_definition, require_kind, requ
 from perdure.authoring.registry import Registry, default_registry
 from perdure.authoring.signature import Signature
 from perdure.errors import InvalidArgumentError, UsageError, WrongContextError
-from perdure.kernel.coroutine_program import Entry, Journal, RunContinuing, current_journal
+from perdure.kernel.coroutine_program import Entry
 from perdure.kernel.failure import failure_from_exception
+from perdure.kernel.journal import Journal, RunContinuing, current_journal
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry, RetryAfter, decide_retry, draw_for

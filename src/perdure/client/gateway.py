@@ -8,10 +8,10 @@ from typing import Protocol
 from perdure.authoring.registry import Registry
 from perdure.errors import RunNotFoundError, WrongContextError
 from perdure.kernel import messages as m
-from perdure.kernel.coroutine_program import Journal, current_journal
 from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.journal import Journal, current_journal
 from perdure.kernel.transition import Creation, Outcome
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore, RunSummary

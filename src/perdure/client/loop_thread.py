@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from perdure.errors import EngineClosedError, PerdureError, WrongContextError
-from perdure.kernel.coroutine_program import current_journal
+from perdure.kernel.journal import current_journal
 
 __all__ = ["LoopThread", "call_at_exit", "calls_at_exit"]
 

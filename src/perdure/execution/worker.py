@@ -37,9 +37,10 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import Advance
-from perdure.kernel.coroutine_program import CoroutineProgram, Journal
+from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.journal import Journal
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
@@ -301,8 +302,7 @@ class Worker:
         program = run.feed.program if run is not None else (await load_run(self, run_key))[1].program
         try:
             if not isinstance(program, CoroutineProgram):
-                message = f"run key {run_key} is not driven by workflow code and answers no queries"
-                raise UsageError(message)
+                raise UsageError(f"run key {run_key} is not driven by workflow code and answers no queries")
             yield program.journal
         finally:
             if run is None:

@@ -8,8 +8,8 @@ no logging; times and random numbers arrive as arguments.
 tables (`lifecycle`). Something that implements `Program` (`program`) answers each event that concerns it with
 *commands* (`commands`); `expansion` turns a command into events; `advance` puts the pieces together and yields what
 has to be committed as one value (`transition`). Workflow code written as a coroutine is a `Program` by virtue of the
-deterministic event loop (`loop`, `coroutine_program`). `replay` runs a program against a recorded history and demands
-that it asks for exactly what was recorded.
+deterministic event loop (`loop`, `journal`, `coroutine_program`). `replay` runs a program against a recorded history
+and demands that it asks for exactly what was recorded.
 
 **Rejected.** Comparing commands with events on replay by a second set of rules: the same `expand` serves live
 execution and replay, so the two cannot drift apart.

@@ -373,21 +373,11 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
 }
 
 
-_LEGAL_BEFORE_START: Final[frozenset[type[e.Event]]] = frozenset(
-    {
-        e.RunCreated,
-        e.RunForked,
-        e.SignalReceived,
-        e.UpdateRejected,
-        e.PriorityChanged,
-        e.RecoveryStarted,
-        e.RecoveryCompleted,
-        # of children that the generation before left open
-        e.ChildCompleted,
-        e.ChildFailed,
-        e.ChildCancelled,
-    }
-)
+_LEGAL_BEFORE_START: Final[frozenset[type[e.Event]]] = frozenset({
+    e.RunCreated, e.RunForked, e.SignalReceived, e.UpdateRejected, e.PriorityChanged, e.RecoveryStarted,
+    e.RecoveryCompleted,
+    e.ChildCompleted, e.ChildFailed, e.ChildCancelled,  # of children that the generation before left open
+})  # fmt: skip
 _LEGAL_WHEN_CLOSED: Final[frozenset[type[e.Event]]] = frozenset({e.RecoveryStarted, e.RecoveryCompleted})
 
 

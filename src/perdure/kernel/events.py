@@ -18,6 +18,7 @@ import msgspec
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.lineage import CarriedChild, CarriedSignal, CarriedUpdate, ParentClosePolicy, ParentLink
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
@@ -33,14 +34,6 @@ class TimeoutKind(StrEnum):
     SCHEDULE_TO_CLOSE = "schedule_to_close"
     DEADLINE = "deadline"
     HEARTBEAT = "heartbeat"
-
-
-class ParentClosePolicy(StrEnum):
-    """What becomes of an open child run when its parent closes."""
-
-    CANCEL = "cancel"
-    TERMINATE = "terminate"
-    ABANDON = "abandon"
 
 
 class ChildOutcome(StrEnum):
@@ -66,54 +59,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 # --- run ---------------------------------------------------------------------------------------------------------
 
 
-class ParentLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Whose child a run is: the parent's row, name, and the operation that asked for the child."""
-
-    run_key: int
-    ref: RunRef
-    operation: Operation
-    policy: ParentClosePolicy = ParentClosePolicy.CANCEL
-
-
-class CarriedSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """A signal that a generation received and did not consume; the next generation receives it first.
-
-    Or one that came together with the start of the run.
-    """
-
-    name: str
-    body: Payload
-
-
-class CarriedChild(msgspec.Struct, frozen=True, kw_only=True):
-    """A child run that a generation left open when it continued: the next one hears of its end, or ends it.
-
-    `operation` asked for it in `generation`, whose run key is `run_key` (0: the one that continues).
-    """
-
-    run_key: int = 0
-    generation: int
-    operation: Operation
-    workflow: str
-    ref: RunRef
-    policy: ParentClosePolicy
-
-
-class CarriedUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """An update that came together with the start of the run; it waits for its handler like any other."""
-
-    update_id: str
-    name: str
-    body: Payload
-
-
 class RunCreated(Event, frozen=True, kw_only=True):
     """The run exists. `seed` feeds the deterministic random of workflow code. `stages` are the declared phase names.
 
     `carried_state`, `carried_signals` and `carried_children` come from the generation before; the children are known
-    by the operations -1, -2, ... here. `deadline_at` is the end of the whole run,
-    over all its generations: by its own execution timeout, or by the deadline of what `deadline_of` names, where that
-    is nearer and was around the call that started it.
+    by the operations -1, -2, ... here. `deadline_at` is the end of the whole run, over all its generations: by its own
+    execution timeout, or by the deadline of what `deadline_of` names, where that is nearer and was around the call that
+    started it.
     """
 
     workflow: str
@@ -678,6 +630,7 @@ __all__ = [  # noqa: PLE0604 - all are strings; the linter cannot see into the l
     "EVENT_VERSIONS",
     "CarriedChild",
     "CarriedSignal",
+    "CarriedUpdate",
     "ChildOutcome",
     "Event",
     "ParentClosePolicy",

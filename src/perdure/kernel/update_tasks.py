@@ -18,7 +18,7 @@ from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.program import Answer, Verdict
 
 if TYPE_CHECKING:
-    from perdure.kernel.coroutine_program import Journal
+    from perdure.kernel.journal import Journal
 
 __all__ = ["UpdateHandler", "UpdateTasks"]
 

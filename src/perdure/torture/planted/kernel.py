@@ -17,7 +17,8 @@ _MESSAGES: Final = "kernel.message_rules"
 _CONSEQUENCES: Final = "kernel.consequences"
 _EFFECTS: Final = "kernel.effects"
 _PROGRAM: Final = "kernel.program"
-_JOURNAL: Final = "kernel.coroutine_program"
+_COROUTINE: Final = "kernel.coroutine_program"
+_JOURNAL: Final = "kernel.journal"
 _CONTEXT: Final = "authoring.context"
 _PATCHES: Final = "authoring.patches"
 
@@ -134,7 +135,7 @@ PLANTED: Final = (
     _mutant(
         "a cancellation does not reach the code",
         "P10: delivered once",
-        _JOURNAL,
+        _COROUTINE,
         "            self.journal.main.cancel(event.reason or None)",
         "            pass",
         "cancelled",
@@ -178,7 +179,7 @@ PLANTED: Final = (
     _mutant(
         "continue-as-new loses the signals nobody waited for",
         "P12: one step with the end of the generation",
-        _JOURNAL,
+        _COROUTINE,
         "carried_signals=journal.unconsumed_signals(),",
         "carried_signals=(),",
         "generations",
@@ -195,7 +196,7 @@ PLANTED: Final = (
     _mutant(
         "continue-as-new loses the state",
         "P12: one step with the end of the generation",
-        _JOURNAL,
+        _COROUTINE,
         "carried_state=dict(journal.keys),",
         "carried_state={},",
         "generations",
