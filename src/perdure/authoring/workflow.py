@@ -20,7 +20,7 @@ from perdure.kernel.journal import Journal, RunContinuing, current_journal
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry, RetryAfter, decide_retry, draw_for
-from perdure.kernel.time import duration_microseconds
+from perdure.kernel.time import Timestamp, duration_microseconds
 
 __all__ = ["OnFailure", "Workflow", "WorkflowDecorator", "require_workflow", "workflow"]
 
@@ -87,6 +87,7 @@ class Workflow(Generic[*Ts, R_co]):
     async def _run(self, registry: Registry, journal: Journal) -> Payload:
         ctx = Context(journal, self, registry)
         function = cast("Callable[..., Coroutine[Any, Any, R_co]]", self.function)
+        began_at = journal.loop.now
         args, kwargs = self.signature.decode_arguments(journal.created.input)
         try:
             result = await function(ctx, *args, **kwargs)
@@ -94,15 +95,15 @@ class Workflow(Generic[*Ts, R_co]):
             if self.on_failure is OnFailure.COMPENSATE and journal.compensations:
                 await ctx.compensate()
             if isinstance(error, Exception) and journal.cancel is None:
-                self._try_again(journal, error)
+                self._try_again(journal, error, began_at=began_at)
             raise
         return self.signature.encode_result(result)
 
-    def _try_again(self, journal: Journal, error: Exception) -> None:
+    def _try_again(self, journal: Journal, error: Exception, *, began_at: Timestamp) -> None:
         """Raise RunContinuing if the workflow's retry policy allows another attempt."""
         if self.retry is None:
             return
-        created = journal.created
+        created, now = journal.created, journal.loop.now
         failure = failure_from_exception(error)
         decision = decide_retry(
             self.retry,
@@ -110,8 +111,9 @@ class Workflow(Generic[*Ts, R_co]):
             error_type=failure.type,
             error_types=failure.types,
             retryable=failure.retryable,
-            elapsed_microseconds=0,
-            until_deadline_microseconds=None if created.deadline_at is None else created.deadline_at - journal.loop.now,
+            elapsed_microseconds=now - (created.first_attempt_at or began_at),
+            until_deadline_microseconds=None if created.deadline_at is None else created.deadline_at - now,
+            previous_delay_microseconds=created.retry_delay_microseconds,
             draw=draw_for(created.seed, 0, created.attempt),
         )
         if isinstance(decision, RetryAfter):

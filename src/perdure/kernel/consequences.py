@@ -94,6 +94,7 @@ def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
 def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
     before = step.created()
     key = step.new_run_key()
+    is_retry = event.failure is not None
     created = msgspec.structs.replace(
         before,
         definition_version=event.definition_version or before.definition_version,
@@ -104,6 +105,8 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         priority=step.state.priority,
         labels=dict(step.state.labels),
         attempt=event.attempt,
+        first_attempt_at=before.first_attempt_at or step.state.started_at if is_retry else None,
+        retry_delay_microseconds=event.next_at - step.at if is_retry else 0,
         start_at=event.next_at if event.next_at > step.at else None,
         carried_state=event.carried_state,
         carried_signals=event.carried_signals,

@@ -65,7 +65,8 @@ class RunCreated(Event, frozen=True, kw_only=True):
     `carried_state`, `carried_signals` and `carried_children` come from the generation before; the children are known
     by the operations -1, -2, ... here. `deadline_at` is the end of the whole run, over all its generations: by its own
     execution timeout, or by the deadline of what `deadline_of` names, where that is nearer and was around the call that
-    started it.
+    started it. Where `attempt` is not the first, that began at `first_attempt_at`, and this one was waited for
+    `retry_delay_microseconds`.
     """
 
     workflow: str
@@ -84,6 +85,8 @@ class RunCreated(Event, frozen=True, kw_only=True):
     deadline_of: str = ""
     start_at: Timestamp | None = None
     attempt: int = 1
+    first_attempt_at: Timestamp | None = None
+    retry_delay_microseconds: int = 0
     carried_state: dict[str, Payload] = {}
     carried_signals: tuple[CarriedSignal, ...] = ()
     carried_updates: tuple[CarriedUpdate, ...] = ()

@@ -136,6 +136,6 @@ def _forget_traceback(failure: dict[str, Any]) -> None:
 _LEFT_OUT: Final = frozenset(
     {"RecoveryStarted", "RecoveryCompleted", "ActivityAttemptStarted", "ActivityHeartbeatRecorded"}
 )
-_DROPPED: Final = ("worker", "started_at", "message_id", "run_key", "start_at", "grace_until")
+_DROPPED: Final = ("worker", "started_at", "message_id", "run_key", "start_at", "first_attempt_at", "grace_until")
 _INSTANTS: Final = ("due_at", "next_attempt_at", "deadline_at", "next_at")
 _NUMBERS: Final = ("operation", "compensates", "seed")
