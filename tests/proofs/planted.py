@@ -318,8 +318,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.start_child": (
         Defect(
             "authoring.child_run",
-            "return ChildRun(journal, workflow, child, operation, journal.wait(operation))",
-            'return ChildRun(journal, workflow, RunRef(id="other"), operation, journal.wait(operation))',
+            "return ChildRun(journal, workflow, child, journal.wait_for_child(operation))",
+            'return ChildRun(journal, workflow, RunRef(id="other"), journal.wait_for_child(operation))',
         ),
     ),
     "ctx.start_child.id": (
