@@ -32,7 +32,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_moment_is_a_time_or_a_duration_back() -> None:
     assert parse_moment("2h", now=NOON) == datetime(2026, 3, 1, 10, tzinfo=UTC)
     assert parse_moment("2026-02-28T13:00+01:00", now=NOON) == datetime(2026, 2, 28, 12, tzinfo=UTC)
-    for text in ("yesterday", "999999999w"):
+    for text in ("yesterday", "999999999w", "0001-01-01T00:00+14:00", "9999-12-31T23:00-14:00"):
         with pytest.raises(InvalidArgumentError):
             parse_moment(text, now=NOON)
 

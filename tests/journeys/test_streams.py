@@ -191,7 +191,7 @@ async def test_only_values_of_the_streams_type_are_published(make_engine: MakeEn
 async def test_a_position_of_another_run_or_none_at_all_is_refused(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
         run = await engine.start(speaking, "one")
-        for wrong in ("x", "1", "1.", ".1", "9.1", "1.999", "1.-1"):
+        for wrong in ("x", "1", "1.", ".1", "9.1", "1.999", "1.-1", f"1.{'9' * 5_000}", f"{'9' * 30}.1"):
             with pytest.raises(InvalidArgumentError, match="no position"):
                 await all_of(run.stream(words, after=wrong))
         with pytest.raises(InvalidArgumentError, match="no stream"):

@@ -1,6 +1,7 @@
 """Times and durations as people write and read them on a command line."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -42,17 +43,12 @@ def parse_moment(text: str, *, now: Timestamp) -> datetime:
 
     Raises InvalidArgumentError.
     """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        pass
-    else:
-        return moment.astimezone(UTC)
-    try:
+    with suppress(ValueError, OverflowError):
+        return datetime.fromisoformat(text).astimezone(UTC)
+    with suppress(ValueError, OverflowError):
         return timestamp_to_datetime(now) - parse_duration(text)
-    except (InvalidArgumentError, OverflowError):
-        message = f"{text!r} is no time; write for example 2h or 7d (ago), 2026-03-01 or 2026-03-01T14:30+01:00"
-        raise InvalidArgumentError(message) from None
+    message = f"{text!r} is no time; write for example 2h or 7d (ago), 2026-03-01 or 2026-03-01T14:30+01:00"
+    raise InvalidArgumentError(message)
 
 
 def read_moment(text: str, subject: str) -> datetime:

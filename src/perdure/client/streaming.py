@@ -1,5 +1,6 @@
 """Values out of a run: the events by which they were published, across generations, while the run goes on."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, Generic, TypeVar
@@ -57,7 +58,7 @@ async def read_stream(
             if isinstance(event, e.ValuePublished) and event.stream == stream.name:
                 yield Published(
                     value=stream.decode(event.value),
-                    position=f"{generation}{_POINT}{recorded.sequence}",
+                    position=f"{generation}.{recorded.sequence}",
                     operation=event.operation,
                     attempt=event.attempt,
                 )
@@ -71,12 +72,13 @@ async def _beginning(store: RunStore, latest: RunSummary, after: str) -> tuple[R
     """Return the generation in which the values after a position begin, and the event after which they do."""
     if not after:
         return await _first_generation(store, latest), 0
-    generation, point, sequence = require_text(after, "after").partition(_POINT)
-    if point and generation.isdecimal() and sequence.isdecimal():
-        ref = RunRef(namespace=latest.ref.namespace, id=latest.ref.id, generation=int(generation))
+    position = _POSITION.fullmatch(require_text(after, "after"))
+    if position is not None:
+        generation, sequence = int(position[1]), int(position[2])
+        ref = RunRef(namespace=latest.ref.namespace, id=latest.ref.id, generation=generation)
         found = await store.find(ref, latest=False)
-        if found is not None and int(sequence) <= found.sequence:
-            return found, int(sequence)
+        if found is not None and sequence <= found.sequence:
+            return found, sequence
     message = f"after is {after!r:.60}, which is no position in a stream of run {latest.ref}; take it from an item"
     raise InvalidArgumentError(message)
 
@@ -93,4 +95,5 @@ async def _first_generation(store: RunStore, latest: RunSummary) -> RunSummary:
     return first
 
 
-_POINT: Final = "."
+_POSITION: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
+"""Of a generation and a sequence; no more digits than a store's integers have."""

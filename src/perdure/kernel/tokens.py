@@ -53,9 +53,10 @@ class ActivityToken(NamedTuple):
 
 
 _CHECK_BYTES: Final = 8
-_LAYOUT: Final = struct.Struct(f"!QII{_CHECK_BYTES}s")
+_LAYOUT: Final = struct.Struct(f"!qII{_CHECK_BYTES}s")
+"""The key signed, as a store's integers are: what is no token must be no number that it cannot look for."""
 
 
 def _check(seed: int, run_key: RunKey, operation: Operation, attempt: int) -> bytes:
-    named = struct.pack("!QII", run_key, operation, attempt)
+    named = struct.pack("!qII", run_key, operation, attempt)
     return hashlib.blake2b(named, digest_size=_CHECK_BYTES, key=seed.to_bytes(8, "big")).digest()
