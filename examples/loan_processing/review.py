@@ -1,6 +1,8 @@
 """The desk at which a person decides: how a review comes in, who may give it, and what can be asked meanwhile."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
@@ -87,14 +89,21 @@ class ReviewDesk:
         ctx.on_update(review, self._take_review, validator=self._refuse_review)
         ctx.on_update(documents, self._take_documents, validator=self._refuse_documents)
 
+    @contextmanager
+    def asking_for(self, what: str) -> Iterator[None]:
+        """Take a review, or documents, from here to the end of the block: the first that comes, and no other."""
+        self.waits_for = what
+        try:
+            yield
+        finally:
+            self.waits_for = None
+
     async def next_review(self) -> Review:
         """Wait for a review."""
-        self.waits_for = "review"
         return await self._reviews.get()
 
     async def next_documents(self) -> str:
         """Wait for documents, which are kept, and return their name."""
-        self.waits_for = "documents"
         self.documents.append(await self._documents.get())
         return self.documents[-1]
 

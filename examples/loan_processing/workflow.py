@@ -90,8 +90,9 @@ async def decide_by_person(desk: ReviewDesk, assessment: Assessment) -> Approve 
             return given
         await tell_applicant(desk.application, given.question)
         try:
-            async with asyncio.timeout(DOCUMENTS_WITHIN.total_seconds()):
-                name = await desk.next_documents()
+            with desk.asking_for("documents"):
+                async with asyncio.timeout(DOCUMENTS_WITHIN.total_seconds()):
+                    name = await desk.next_documents()
         except TimeoutError:
             return Reject(reviewer=given.reviewer, reason=f"we got no answer to: {given.question}")
         text = f"{name} has arrived: {given.question}"
@@ -100,12 +101,13 @@ async def decide_by_person(desk: ReviewDesk, assessment: Assessment) -> Approve 
 async def review_by_person(desk: ReviewDesk, text: str) -> Review:
     """Ask for a review, and again every three days, until there is one."""
     await ask_for_review(desk.application, text)
-    while True:
-        try:
-            async with asyncio.timeout(REMINDER_AFTER.total_seconds()):
-                return await desk.next_review()
-        except TimeoutError:
-            await ask_for_review(desk.application, f"reminder: {text}")
+    with desk.asking_for("review"):
+        while True:
+            try:
+                async with asyncio.timeout(REMINDER_AFTER.total_seconds()):
+                    return await desk.next_review()
+            except TimeoutError:
+                await ask_for_review(desk.application, f"reminder: {text}")
 
 
 async def carry_out(

@@ -1,6 +1,6 @@
 import asyncio
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from examples.ledger import LEDGER_FILE, Effect, Ledger
+from examples.loan_processing import workflow
 from examples.loan_processing.__main__ import DATA, give_review, process_loans, send_documents
 from examples.loan_processing.application import Approved, LoanApplication, Rejected, monthly_payment, problems_of
 from examples.loan_processing.bureaus import BUREAUS_FILE, Bureaus
 from examples.loan_processing.review import Approve, AskForMore, Reject, Review, loan_status, review
 from examples.loan_processing.risk import Assessment, Checks, Risk, assess
 from examples.loan_processing.workflow import process_loan
-from perdure import Engine, Run, UpdateRejectedError
+from perdure import Engine, NonRetryableError, Run, RunFailedError, UpdateRejectedError
 from tests.examples.programs import kill_when, run_program, start_program
 
 APPLICATIONS = {
@@ -165,6 +166,71 @@ async def test_of_two_reviews_at_once_one_counts() -> None:
     assert isinstance(outcome, Rejected)
     assert [type(answer) for answer in answers].count(UpdateRejectedError) == 1
     assert outcome.reviewer == ("bertrand" if answers[1] is None else "anna")
+
+
+async def test_a_review_that_comes_while_a_reminder_is_sent_counts_and_no_other(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reminded, reviewed = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(workflow, "REMINDER_AFTER", timedelta(0))
+    monkeypatch.setattr(Ledger, "record", held_up_by("reminder: ", reached=reminded, until=reviewed))
+    async with Engine("memory:") as engine:
+        run = await engine.start(process_loan, APPLICATIONS["loan-1003"], id="loan-1003")
+        await reminded.wait()
+        await run.update(review, Approve(reviewer="anna"))
+        with pytest.raises(UpdateRejectedError, match="does not wait for a review"):
+            await run.update(review, Reject(reviewer="bertrand", reason="too late"))
+        reviewed.set()
+        assert isinstance(await run.result(), Approved)
+        assert (await run.query(loan_status)).waits_for is None
+    assert effects_on(ledger, run.id) == ["review_request", "review_request", "contract", "payout", "message"]
+
+
+def held_up_by(text: str, *, reached: asyncio.Event, until: asyncio.Event) -> Callable[..., Awaitable[str]]:
+    """Return a `Ledger.record` that waits with what begins so."""
+    record = Ledger.record
+
+    async def record_later(ledger: Ledger, kind: str, subject: str, detail: str = "") -> str:
+        if detail.startswith(text):
+            reached.set()
+            await until.wait()
+        return await record(ledger, kind, subject, detail)
+
+    return record_later
+
+
+@pytest.mark.usefixtures("ledger")
+async def test_an_applicant_who_does_not_answer_is_rejected_and_asked_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workflow, "DOCUMENTS_WITHIN", timedelta(0))
+    async with Engine("memory:") as engine:
+        run = await waiting_for_review(engine)
+        await run.update(review, AskForMore(reviewer="anna", question="who holds the claims?"))
+        outcome = await run.result()
+        assert (await run.query(loan_status)).waits_for is None
+    assert isinstance(outcome, Rejected)
+    assert outcome.reasons == ("we got no answer to: who holds the claims?",)
+
+
+@pytest.mark.usefixtures("ledger")
+async def test_a_contract_whose_money_cannot_be_paid_out_becomes_void(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Ledger.record
+
+    async def record_no_payout(ledger: Ledger, kind: str, subject: str, detail: str = "") -> str:
+        if kind == "payout":
+            raise NonRetryableError("the account is closed")
+        return await record(ledger, kind, subject, detail)
+
+    monkeypatch.setattr(Ledger, "record", record_no_payout)
+    async with Engine("memory:") as engine:
+        run = await engine.start(process_loan, GOOD, id=GOOD.id)
+        with pytest.raises(RunFailedError, match="the account is closed"):
+            await run.result()
+    assert effects_on(ledger, GOOD.id) == ["contract", "void", "message"]
+    assert "the account is closed" in ledger.effects()[-1].detail
 
 
 def test_applications_survive_kills_of_their_program(tmp_path: Path) -> None:
