@@ -1,7 +1,7 @@
 """Profile a folder of CSV files. Started again, after a crash or for fun, it goes on where it stood.
 
-The run is named after the folder, so the second start finds the first one's run: files that are done stay done, and
-those that were being read are read on from their last saved heartbeat.
+The run is named after the folder's whole path, so the second start finds the first one's run: files that are done stay
+done, and those that were being read are read on from their last saved heartbeat.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SETTINGS = Settings(heartbeat_save_seconds=0.5)
 async def run_pipeline(job: Job, *, database: str, console: Console) -> Report:
     """Start the folder's run, or find it; show its progress; return its result."""
     async with Engine(database, settings=SETTINGS) as engine:
-        run = await engine.start(profile_folder, job, id=f"profile-{Path(job.folder).name}")
+        run = await engine.start(profile_folder, job, id=f"profile-{job.folder}")
         await follow_with_bar(run, console)
         return await run.result()
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -63,7 +64,7 @@ class RowReader:
         """Yield the rows. Raises BadFileError for what is no CSV."""
         try:
             yield from csv.reader(self._lines(), strict=True)
-        except (csv.Error, UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        except (csv.Error, UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise BadFileError(f"no CSV after byte {self.offset}: {error}") from error
 
     @property

@@ -26,7 +26,7 @@ from examples.loan_processing.review import (
     review,
 )
 from examples.loan_processing.workflow import process_loan
-from perdure import Engine, Run, RunFailedError, UpdateRejectedError
+from perdure import Engine, Run, RunClosedError, RunFailedError, RunNotFoundError, UpdateRejectedError
 
 __all__ = ["give_review", "main", "process_loans", "send_documents"]
 
@@ -95,6 +95,8 @@ def main() -> None:
             print(f"{application_id} {state}")
     except UpdateRejectedError as error:
         raise SystemExit(f"rejected: {error.failure_message}") from None
+    except (RunNotFoundError, RunClosedError) as error:
+        raise SystemExit(str(error)) from None
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ from examples.subscription.account import (
 )
 from examples.subscription.customers import Customer, play_customer
 from examples.subscription.workflow import subscribe
-from perdure import Engine
+from perdure import Engine, RunClosedError, RunNotFoundError
 
 __all__ = ["ask_for", "main", "serve_customers", "show_account"]
 
@@ -60,7 +60,10 @@ def main() -> None:
     given = make_parser().parse_args()
     os.environ[LEDGER_FILE] = str(given.ledger)
     action: Callable[[argparse.Namespace], Coroutine[object, object, None]] = given.action
-    asyncio.run(action(given))
+    try:
+        asyncio.run(action(given))
+    except (RunNotFoundError, RunClosedError) as error:
+        raise SystemExit(str(error)) from None
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -84,7 +84,7 @@ urlpatterns = [
 ]
 
 settings.configure(
-    ALLOWED_HOSTS=["127.0.0.1"],
+    ALLOWED_HOSTS=["localhost", "127.0.0.1"],
     MIDDLEWARE=[f"{__name__}.UnknownRuns"],
     ROOT_URLCONF=__name__,
 )

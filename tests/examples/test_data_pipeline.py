@@ -65,6 +65,12 @@ async def test_all_files_are_read_and_joined(trips: Path, tmp_path: Path) -> Non
     assert f"| member | {everything.columns[header.index('member')].empty} | 2 | 0 |" in text
 
 
+async def test_folders_of_one_name_have_reports_of_their_own(tmp_path: Path) -> None:
+    for place, rows in (("a", 1), ("b", 2)):
+        write_whole(tmp_path / place / "data" / "numbers.csv", b"number\n" + b"7\n" * rows)
+        assert (await run(job_of(tmp_path / place / "data"), tmp_path)).rows == rows
+
+
 async def test_a_file_that_is_no_csv_is_left_out_and_named(trips: Path, tmp_path: Path) -> None:
     (trips / "torn.csv").write_bytes(b'a,b\n1,"2\n')
     (trips / "binary.csv.gz").write_bytes(b"no gzip")
@@ -164,10 +170,19 @@ def test_a_reader_goes_on_after_any_row(name: str, tmp_path: Path) -> None:
             assert list(reader) == rows[read:]
 
 
-@pytest.mark.parametrize("data", [b'a\n"open', b"a\n\xff\n"])
-def test_what_is_no_csv_is_named_with_its_place(data: bytes, tmp_path: Path) -> None:
-    (tmp_path / "bad.csv").write_bytes(data)
-    with RowReader(tmp_path / "bad.csv", offset=0) as reader, pytest.raises(BadFileError, match="after byte"):
+NO_CSV = {
+    "open.csv": b'a\n"open',
+    "binary.csv": b"a\n\xff\n",
+    "binary.csv.gz": b"no gzip",
+    "torn.csv.gz": gzip.compress(b"a\n1\n")[:-9],
+    "changed.csv.gz": gzip.compress(b"a\n1\n")[:10] + b"\xff" * 20,
+}
+
+
+@pytest.mark.parametrize("name", NO_CSV)
+def test_what_is_no_csv_is_named_with_its_place(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(NO_CSV[name])
+    with RowReader(tmp_path / name, offset=0) as reader, pytest.raises(BadFileError, match="after byte"):
         list(reader)
 
 

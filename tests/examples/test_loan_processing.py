@@ -262,12 +262,16 @@ def has_effects(ledger: Ledger, count: int) -> Callable[[], bool]:
 
 def test_a_review_that_is_rejected_ends_its_command_with_the_reason(tmp_path: Path) -> None:
     arguments = ("--db", f"sqlite:///{tmp_path / 'loans.db'}", "--ledger", str(tmp_path / "ledger.db"))
-    run_program("examples.loan_processing", *arguments, directory=tmp_path)
-    process = start_program(
-        "examples.loan_processing", *arguments, "review", "loan-1003", "reject", "--by", "anna", directory=tmp_path
+    program = "examples.loan_processing"
+    run_program(program, *arguments, directory=tmp_path)
+    printed = run_program(
+        program, *arguments, "review", "loan-1003", "reject", "--by", "anna", directory=tmp_path, code=1
     )
-    assert process.wait(timeout=90) == 1
-    assert "rejected: the applicant has to be told why" in (tmp_path / "log").read_text()
+    assert printed.endswith("\nrejected: the applicant has to be told why, or what for\n")
+    printed = run_program(program, *arguments, "send", "loan-1001", "late.pdf", directory=tmp_path, code=1)
+    assert printed.splitlines()[-1].startswith("run default/loan-1001 has ended (completed)")
+    printed = run_program(program, *arguments, "send", "loan-1", "late.pdf", directory=tmp_path, code=1)
+    assert printed.splitlines()[-1].startswith("there is no run default/loan-1;")
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------

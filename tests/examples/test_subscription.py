@@ -152,6 +152,8 @@ def test_subscriptions_survive_kills_of_their_program(tmp_path: Path) -> None:
     assert payments_of(ledger, "sub-2") == list(range(1, 25))
     assert payments_of(ledger, "sub-5") == list(range(1, 14))
     assert kinds_of(ledger, "sub-5").count("message") == 4
+    printed = run_program("examples.subscription", *place, "cancel", "sub-5", directory=tmp_path, code=1)
+    assert printed.splitlines()[-1].startswith("run default/sub-5 has ended (completed)")
 
 
 def has_effects(ledger: Ledger, count: int) -> Callable[[], bool]:

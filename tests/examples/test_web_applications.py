@@ -1,15 +1,12 @@
 """The web applications behind their real servers: two processes, one SQLite file, real requests."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -25,24 +22,19 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "examples.web_applications"
 GUNICORN = ["gunicorn", "-c", f"python:{PACKAGE}.gunicorn_conf", "-b"]
 SERVERS = {
-    "flask": [*GUNICORN, "127.0.0.1:{port}", f"{PACKAGE}.flask_app"],
-    "django": [*GUNICORN, "127.0.0.1:{port}", f"{PACKAGE}.django_app"],
-    "fastapi": ["uvicorn", "--workers", "2", "--port", "{port}", f"{PACKAGE}.fastapi_app:application"],
+    "flask": [*GUNICORN, "fd://{socket}", f"{PACKAGE}.flask_app"],
+    "django": [*GUNICORN, "fd://{socket}", f"{PACKAGE}.django_app"],
+    "fastapi": ["uvicorn", "--workers", "2", "--fd", "{socket}", f"{PACKAGE}.fastapi_app:application"],
 }
-IS_READY = re.compile(r"Listening at|Application startup complete")
 HOLIDAYS = {"employee": "Ada", "first": "2026-12-18", "last": "2026-12-24"}
 
 
 class Server:
     """A server as its clients see it."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.url = f"http://127.0.0.1:{port}"
-        assert process.stderr is not None
-        assert any(IS_READY.search(line) for line in process.stderr), "it ended before it served"
-        self._said = threading.Thread(target=process.stderr.read)  # so that it can go on saying what it does
-        self._said.start()
 
     def ask(self, path: str, body: object = None) -> tuple[int, Any]:
         data = None if body is None else msgspec.json.encode(body)
@@ -55,15 +47,7 @@ class Server:
     def stop(self) -> int:
         """Stop it in good order; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
-        self._said.join()
-        return code
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+        return self.process.wait()
 
 
 @pytest.fixture
@@ -74,12 +58,13 @@ def database(tmp_path: Path) -> str:
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest, database: str) -> Iterator[Server]:
     environment = {**os.environ, "PERDURE_URL": database}
-    port = free_port()
-    command = [sys.executable, "-m", *(word.format(port=port) for word in SERVERS[request.param])]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        serving = Server(process, port)
-        yield serving
-        serving.stop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # already: who comes before the server is up waits
+        port, number = listening.getsockname()[1], listening.fileno()
+        command = [sys.executable, "-m", *(word.format(socket=number) for word in SERVERS[request.param])]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[number])
+    serving = Server(process, port)
+    yield serving
+    serving.stop()
 
 
 def take_leave(server: Server, leave: str) -> str:
