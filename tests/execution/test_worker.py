@@ -4,14 +4,17 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
-from perdure import Context, Engine, RunStatus, Settings, workflow
+from perdure import Context, Engine, Retry, RunStatus, Settings, activity, current_attempt, defer, workflow
 from perdure.errors import EngineClosedError, InternalError, StoreUnavailableError, UsageError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunRef
+from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Outcome, Unread, Write
+from perdure.ports.store import InboxEntry
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.memory.tables import News, give_back
 from tests.execution.conftest import MakeEngine
@@ -269,3 +272,44 @@ async def test_a_parked_run_can_be_terminated_without_its_code() -> None:
         assert {(await run.describe()).status, (await (await engine.get_run("now")).describe()).status} == {
             RunStatus.TERMINATED
         }
+
+
+tokens: asyncio.Queue[str] = asyncio.Queue()
+
+
+@activity(retry=Retry(attempts=1), timeout=timedelta(milliseconds=50))
+async def handed_out() -> int:
+    tokens.put_nowait(current_attempt().token)
+    defer()
+
+
+@workflow
+async def handing_out(_ctx: Context) -> int:
+    return await handed_out()
+
+
+async def test_an_outcome_that_was_acknowledged_counts_although_its_limit_passes_before_it_is_read() -> None:
+    class HardOfHearing(FaultyStore):
+        def __init__(self, database: MemoryDatabase) -> None:
+            super().__init__(database)
+            self.has_refused = asyncio.Event()
+
+        async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+            outcomes = await super().commit(writes)
+            if any(isinstance(outcome, Unread) for outcome in outcomes):
+                self.has_refused.set()
+            return outcomes
+
+        async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+            await self.has_refused.wait()
+            return await super().read_inbox(run_key, limit=limit)
+
+    database = MemoryDatabase()
+    async with (
+        Engine(HardOfHearing(database)) as engine,
+        Engine(MemoryStore(database), works=False) as outside,
+        asyncio.timeout(10),
+    ):
+        run = await engine.start(handing_out)
+        await outside.complete(await tokens.get(), 7)
+        assert await run.result() == 7

@@ -145,6 +145,21 @@ def test_an_outcome_that_arrives_with_its_time_out_counts() -> None:
     assert run.advanced.consumed == [1]
 
 
+@pytest.mark.parametrize("kind", ["start_to_close", "heartbeat", "schedule_to_close"])
+def test_a_limit_does_not_overtake_an_outcome_in_the_inbox(kind: str) -> None:
+    run = deferred(**{kind: 30})
+    run.wait(30)
+    assert run.advanced.must_not_overtake == [m.outcome_id(1, ONE, 1)]
+
+
+def test_a_failure_in_the_process_overtakes_no_outcome_and_one_from_outside_is_the_outcome() -> None:
+    run = life()
+    run.fail(TWO)
+    assert run.advanced.must_not_overtake == [m.outcome_id(1, TWO, 1)]
+    run.message(failing(retry=RETRIED))
+    assert run.advanced.must_not_overtake == []
+
+
 def test_a_heartbeat_from_outside_moves_its_limit_and_keeps_what_was_said() -> None:
     run = deferred(heartbeat=10)
     run.now += 8 * SECOND

@@ -27,6 +27,7 @@ from perdure.kernel.transition import (
     Outcome,
     RunStatus,
     Stale,
+    Unread,
     Write,
 )
 from perdure.ports.agenda import AgendaChange, AgendaQuery
@@ -247,7 +248,7 @@ class World:
         match outcome:
             case Applied():
                 return ("applied", self.numbers[outcome.run_key], self._owner(outcome.owner))
-            case Stale() | Exists():
+            case Stale() | Unread() | Exists():
                 return (type(outcome).__name__, self.numbers[outcome.run_key])
             case Closed():
                 return ("closed", self.numbers[outcome.run_key], outcome.status)
@@ -450,6 +451,7 @@ class _Batch:
             creations=creations,
             labels=self._labels(),
             moves_inbox_to=moves_inbox_to,
+            must_not_overtake=[draws.of(("m1", "m2", "m3"))] if draws.is_rare() else [],
         )
 
     def _labels(self) -> dict[str, str | None] | None:

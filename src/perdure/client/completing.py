@@ -4,7 +4,9 @@ The history says what became of the attempt; where it does not yet, the inbox ta
 first, and no other. So exactly one counts, whoever else tries, and the caller learns which; no worker has to be there.
 
 **What the caller is promised.** When `complete` or `fail` returns, the outcome is durable and the first. It counts,
-unless a limit of the attempt passes, or the workflow gives the call up, before a worker has taken it from the inbox.
+unless the workflow gives the call up, or the run ends, before a worker has taken it from the inbox. A limit or a
+failure of the attempt does not overtake it: the store refuses that transition while the outcome is in the inbox
+(`Transition.must_not_overtake`), and the run is loaded again, inbox first.
 """
 
 from contextlib import suppress
@@ -109,7 +111,7 @@ class OutsideAttempt:
 
         The history is asked last: the inbox takes a second outcome when the first has been taken out of it.
         """
-        waiting, message_id = None, f"outcome:{self.token.operation}:{self.token.attempt}"
+        waiting, message_id = None, m.outcome_id(self.ref.generation, self.token.operation, self.token.attempt)
         with suppress(RunClosedError):
             await self.gateway.deliver(self.token.run_key, outcome, message_id=message_id)
             inbox = await self.gateway.store.read_inbox(self.token.run_key, limit=_LONGEST_INBOX)

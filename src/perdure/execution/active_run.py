@@ -27,7 +27,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunRow, RunStatus, Transition
+from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunRow, RunStatus, Transition, Unread
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -255,6 +255,8 @@ class ActiveRun:
             creations=tuple(result.creations),
             labels=result.labels or None,
             moves_inbox_to=result.moves_inbox_to,
+            # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
+            must_not_overtake=() if self.inbox_has_more else tuple(result.must_not_overtake),
         )
 
     def _committed(self, outcome: Outcome | PerdureError) -> None:
@@ -268,8 +270,9 @@ class ActiveRun:
         if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:
             self.drop()
             if self._creation is None:
-                self._worker.lost(self, outcome)
-                if isinstance(outcome, StoreError):  # what it has refused for good is still owned here
+                if not isinstance(outcome, Unread):
+                    self._worker.lost(self, outcome)
+                if isinstance(outcome, StoreError | Unread):  # it is still owned here
                     durable = self.state.sequence - len(result.events)
                     self._worker.claims.give_back(self._giving_back(wake_at=self._worker.clock.now(), sequence=durable))
             self._worker.mail.forward(self, self._take_unanswered())

@@ -60,7 +60,8 @@ class Advance(msgspec.Struct, kw_only=True):
     """The outcome of one advance.
 
     `events` are new, in order. `to_start` and `to_stop` are operations of activities. `consumed` are inbox positions.
-    `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of.
+    `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of;
+    `must_not_overtake` are the ids of messages that, were they in the inbox, would let these attempts end otherwise.
     """
 
     events: list[RecordedEvent]
@@ -73,6 +74,7 @@ class Advance(msgspec.Struct, kw_only=True):
     refused: list[i.MessageArrived]
     moves_inbox_to: RunKey | None = None
     failed: list[FailedAttempt] = []
+    must_not_overtake: list[str] = []
 
 
 def advance(
@@ -162,8 +164,14 @@ class Step:
     def record_failure(
         self, activity: PendingActivity, event: e.ActivityAttemptFailed | e.ActivityFailed | e.ActivityTimedOut
     ) -> None:
-        """Record how an attempt failed, and keep it for those who are told."""
+        """Record how an attempt failed, and keep it for those who are told.
+
+        Neither a limit nor a failure in this process overtakes an outcome that somebody outside has told.
+        """
         self.result.failed.append(FailedAttempt(activity.activity, event))
+        if isinstance(event, e.ActivityTimedOut) or not event.request_id:
+            outcome = m.outcome_id(self.created().ref.generation, event.operation, event.attempt)
+            self.result.must_not_overtake.append(outcome)
         self.record(event)
 
     def append(self, event: e.Event) -> None:

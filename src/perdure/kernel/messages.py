@@ -27,6 +27,7 @@ __all__ = [
     "UpdateMessage",
     "decode_message",
     "encode_message",
+    "outcome_id",
     "wakes_parked",
 ]
 
@@ -170,6 +171,11 @@ Message = (
 def wakes_parked(message: Message) -> bool:
     """Whether a message is a reason to try a parked run again: it needs no code, or its sender asks for that."""
     return isinstance(message, TerminateMessage | ResumeMessage)
+
+
+def outcome_id(generation: int, operation: int, attempt: int) -> str:
+    """Return the message id by which the inbox takes one outcome of an attempt from outside, the first."""
+    return f"outcome:{generation}:{operation}:{attempt}"
 
 
 def encode_message(message: Message) -> bytes:

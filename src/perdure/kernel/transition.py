@@ -5,7 +5,7 @@ transaction, or not at all, and answers with an `Outcome`.
 
 * `Transition`: the owner of a run appends events; with them everything that follows from them (row, inbox rows
   consumed, messages to other runs, new runs). Refused with `Stale` unless the run's row still holds the same fencing
-  token and sequence.
+  token and sequence, and with `Unread` where it would overtake a message that was acknowledged.
 * `Creation`: a client starts a run that some worker shall claim.
 * `Delivery`: a client (or another run) puts a message into a run's inbox.
 * `Release`: the owner gives a run back that has nothing to do, with the time at which it must be woken.
@@ -41,6 +41,7 @@ __all__ = [
     "RunStatus",
     "Stale",
     "Transition",
+    "Unread",
     "Write",
 ]
 
@@ -190,8 +191,9 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     of `events` is the creation's. `consumed` are positions of inbox rows to delete. `creations` are child runs or the
     next generation, `deliveries` messages to other runs: those to runs that are closed or missing are dropped, and a
     child whose id is taken gives a `ChildFailedMessage` into this run's own inbox. `moves_inbox_to` is the next
-    generation's key on continue-as-new: what the inbox still holds goes there. `activities` and `cancelled` are what
-    may be released once the transition is durable: operations whose next attempt is to start, and to stop.
+    generation's key on continue-as-new: what the inbox still holds goes there. `must_not_overtake` are message ids:
+    while one of them is in the run's inbox the transition is refused with `Unread`. `activities` and `cancelled` are
+    what may be released once the transition is durable: operations whose next attempt is to start, and to stop.
     """
 
     run_key: RunKey
@@ -206,6 +208,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     creations: tuple[Creation, ...] = ()
     labels: dict[str, str | None] | None = None
     moves_inbox_to: RunKey | None = None
+    must_not_overtake: tuple[str, ...] = ()
     activities: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
 
@@ -223,6 +226,12 @@ class Applied(msgspec.Struct, frozen=True):
 
 class Stale(msgspec.Struct, frozen=True):
     """Refused: another worker owns the run now, or the sequence has moved."""
+
+    run_key: RunKey
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Refused: a message that the transition must not overtake stands in the inbox; it is to be taken first."""
 
     run_key: RunKey
 
@@ -246,5 +255,5 @@ class Closed(msgspec.Struct, frozen=True):
     status: RunStatus
 
 
-Outcome = Applied | Stale | Exists | Missing | Closed
+Outcome = Applied | Stale | Unread | Exists | Missing | Closed
 """What became of a write."""

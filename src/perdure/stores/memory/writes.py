@@ -23,6 +23,7 @@ from perdure.kernel.transition import (
     RunStatus,
     Stale,
     Transition,
+    Unread,
     Write,
 )
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, wake
@@ -136,6 +137,8 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
     refusal = _staleness(database, write) if begins is None else _refusal(database, begins)
     if refusal is None and not _can_continue(database, write):
         refusal = Stale(write.run_key)
+    if refusal is None and any((write.run_key, told) in database.message_ids for told in write.must_not_overtake):
+        refusal = Unread(write.run_key)
     if refusal is not None:
         return refusal
     if begins is None:

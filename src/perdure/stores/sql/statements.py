@@ -22,6 +22,7 @@ __all__ = [
     "FREE_RUNS",
     "GIVE_BACK_RUNS",
     "HAS_EVENT",
+    "HAS_MESSAGE",
     "HAS_OTHER_SESSIONS",
     "HAS_REQUEST",
     "INSERT_HISTORY",
@@ -192,6 +193,9 @@ WHERE runs.run_key = n.column1 AND runs.owner IS NULL AND runs.closed_at IS NULL
 
 # position, run_key
 DELETE_MESSAGES: Final = RowsStatement("DELETE FROM inbox WHERE (position, run_key) IN (VALUES {rows})", width=2)
+
+# run_key, message_id
+HAS_MESSAGE: Final = "SELECT 1 FROM inbox WHERE run_key = ? AND message_id = ?"
 
 # new run_key, old run_key
 MOVE_MESSAGES: Final = "UPDATE inbox SET run_key = ? WHERE run_key = ?"

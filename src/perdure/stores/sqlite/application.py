@@ -17,7 +17,7 @@ from perdure.kernel.events import ChildOutcome, RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunRef
 from perdure.kernel.messages import ChildFailedMessage, encode_message
-from perdure.kernel.transition import Applied, Creation, Exists, Missing, Outcome, Stale
+from perdure.kernel.transition import Applied, Creation, Exists, Missing, Outcome, Stale, Unread
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.encoding import (
     EncodedCreation,
@@ -27,7 +27,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedTransition,
     EncodedWrite,
 )
-from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News, Segment
+from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News, OvertakingError, Segment
 
 __all__ = ["Call", "Commit", "Job", "apply_alone", "apply_jobs"]
 
@@ -139,17 +139,19 @@ def apply_alone(connection: apsw.Connection, write: EncodedWrite, *, known: Know
     connection.execute("SAVEPOINT one")
     try:
         [outcome] = segment.apply(connection)
-    except MismatchError:
+    except MismatchError as error:
         connection.execute("ROLLBACK TO one")
-        outcome = _reason(connection, write)
+        outcome = _reason(connection, write, error)
         if not isinstance(write, EncodedDelivery):
             known.pop(write.run_key, None)
     connection.execute("RELEASE one")
     return outcome
 
 
-def _reason(connection: apsw.Connection, write: EncodedWrite) -> Outcome:
+def _reason(connection: apsw.Connection, write: EncodedWrite, error: MismatchError) -> Outcome:
     match write:
+        case EncodedTransition() if isinstance(error, OvertakingError):
+            return Unread(write.run_key)
         case EncodedTransition():
             return Stale(write.run_key) if write.creation is None else _demand_refusal(connection, write.creation)
         case EncodedCreation():

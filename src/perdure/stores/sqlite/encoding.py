@@ -154,7 +154,12 @@ def _encode_transition(write: Transition) -> EncodedTransition:
             write.owner,
         )
     if update and not (
-        write.consumed or write.deliveries or write.creations or write.labels or write.moves_inbox_to is not None
+        write.consumed
+        or write.deliveries
+        or write.creations
+        or write.labels
+        or write.moves_inbox_to is not None
+        or write.must_not_overtake
     ):
         return EncodedTransition(write, update, history, Applied(run_key, owner), is_plain=True)
     return EncodedTransition(

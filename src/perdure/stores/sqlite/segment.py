@@ -29,7 +29,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedWrite,
 )
 
-__all__ = ["KnownRuns", "MismatchError", "News", "Segment"]
+__all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment"]
 
 KnownRuns = dict[RunKey, tuple[RunStatus, Priority]]
 """Status and priority of runs as this process last wrote them: only a hint which of two UPDATE statements to use."""
@@ -40,6 +40,10 @@ _EVENT_KEY_COLUMNS: Final = 2
 
 class MismatchError(Exception):
     """Some write of the segment does not apply; nothing of the segment may stay."""
+
+
+class OvertakingError(MismatchError):
+    """What does not apply is a transition that would overtake a message."""
 
 
 class News:
@@ -87,6 +91,7 @@ class Segment:
         self._labels: list[Column] = []
         self._consumed: list[Column] = []
         self._deliveries: list[EncodedDelivery] = []
+        self._guarded: list[Transition] = []
         self._moves: list[Transition] = []
         self._relabelled: list[Transition] = []
 
@@ -132,6 +137,8 @@ class Segment:
         if self._history:
             _execute(connection, statements.INSERT_HISTORY, self._history)
             self._news.witness = self._history[:_EVENT_KEY_COLUMNS]
+        for transition in self._guarded:
+            _demand_its_turn(connection, transition)
         _execute(connection, statements.DELETE_MESSAGES, self._consumed, is_counted=False)
         for transition in self._relabelled:
             _relabel(connection, transition)
@@ -191,6 +198,8 @@ class Segment:
             self._add_creation(creation)
         for delivery in encoded.deliveries:
             self._add_delivery(delivery)
+        if write.must_not_overtake:
+            self._guarded.append(write)
         if write.labels:
             self._relabelled.append(write)
         if write.moves_inbox_to is not None:
@@ -212,6 +221,13 @@ class Segment:
             self._has_named_targets = True
         else:
             self._targets.add(delivery.target)
+
+
+def _demand_its_turn(connection: apsw.Connection, write: Transition) -> None:
+    """Raise OvertakingError if a message that a transition must not overtake is in its run's inbox."""
+    for message_id in write.must_not_overtake:
+        if connection.execute(statements.HAS_MESSAGE, (write.run_key, message_id)).get:
+            raise OvertakingError
 
 
 def _deliver(

@@ -18,8 +18,8 @@ from perdure.kernel.messages import (
     TerminateMessage,
 )
 from perdure.kernel.priority import Priority
-from perdure.kernel.transition import Applied, Closed, Delivery, Missing, RunStatus
-from perdure.testing.store_conformance.harness import START, StoreHarness, delivery, later
+from perdure.kernel.transition import Applied, Closed, Delivery, Missing, RunStatus, Stale, Unread
+from perdure.testing.store_conformance.harness import START, StoreHarness, delivery, later, transition
 
 
 class DeliveringConformance:
@@ -198,3 +198,40 @@ class DeliveringConformance:
     async def test_the_inbox_of_a_run_that_does_not_exist_is_empty(self, harness: StoreHarness) -> None:
         session = await harness.session()
         assert await session.inbox(session.store.new_run_key()) == []
+
+    async def test_a_transition_does_not_overtake_a_message_in_the_inbox(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        await session.commit(delivery(run.run_key, "told"))
+        (entry,) = await session.inbox(run.run_key)
+        before = await session.row(run.run_key)
+        # Not even by consuming it: then it came too late for what happens in this transition.
+        write = transition(run, must_not_overtake=["other", "told"], consumed=[entry.position])
+        assert await session.commit_one(write) == Unread(run.run_key)
+        assert await session.row(run.run_key) == before
+        assert await session.signals(run.run_key) == ["told"]
+        await session.advance(run, consumed=[entry.position])
+        await session.advance(run, must_not_overtake=["told"])
+
+    async def test_what_a_transition_must_not_overtake_is_in_its_own_inbox(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run, other = await session.hold(), await session.hold("other")
+        await session.commit(delivery(other.run_key, "told"))
+        await session.advance(run, must_not_overtake=["told"])
+
+    async def test_writes_of_one_batch_overtake_in_their_order(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run, other = await session.hold(), await session.hold("other")
+        late, early = delivery(run.run_key, "told"), delivery(other.run_key, "told")
+        outcomes = await session.commit(
+            transition(run, must_not_overtake=["told"]), late, early, transition(other, must_not_overtake=["told"])
+        )
+        assert [type(outcome) for outcome in outcomes] == [Applied, Applied, Applied, Unread]
+
+    async def test_a_stale_transition_is_refused_also_where_it_would_overtake(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        old = msgspec.structs.replace(run)
+        await session.advance(run)
+        await session.commit(delivery(run.run_key, "told"))
+        assert await session.commit_one(transition(old, must_not_overtake=["told"])) == Stale(run.run_key)

@@ -329,6 +329,7 @@ def transition(
     creations: Sequence[Creation] = (),
     labels: dict[str, str | None] | None = None,
     moves_inbox_to: RunKey | None = None,
+    must_not_overtake: Sequence[str] = (),
 ) -> Transition:
     """Return a transition with the next `events` events; with `begins` the first of them is that creation's."""
     sequence = run.sequence + events
@@ -357,6 +358,7 @@ def transition(
         creations=tuple(creations),
         labels=labels,
         moves_inbox_to=moves_inbox_to,
+        must_not_overtake=tuple(must_not_overtake),
     )
 
 

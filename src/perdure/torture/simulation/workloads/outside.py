@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from contextlib import suppress
 from typing import Final
 
 from perdure.authoring.context import Context
@@ -34,46 +33,32 @@ async def overdue_run(_ctx: Context, label: str) -> str:
     return await overdue(label)
 
 
-def tell(run_id: str, value: object, *, attempt: int = 1) -> Call:
-    """Complete a deferred attempt, or fail it with an exception."""
+def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = False) -> Call:
+    """Complete a deferred attempt, or fail it with an exception. `at_latest`: whichever is open then, and twice."""
     request_id = f"{run_id} {attempt}"
 
     async def perform(client: Client) -> None:
-        token = await _token(client, run_id, attempt=attempt)
-        if isinstance(value, Exception):
-            await client.fail(token, value, request_id=request_id)
-        else:
-            await client.complete(token, value, request_id=request_id)
+        while True:
+            token = await _token(client, run_id, attempt=None if at_latest else attempt)
+            try:
+                if isinstance(value, Exception):
+                    await client.fail(token, value, request_id=request_id)
+                else:
+                    await client.complete(token, value, request_id=request_id)
+                    if at_latest:
+                        await client.complete(token, value)
+            except StaleTokenError as error:
+                if not at_latest or error.reason != "retried":
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
     return Call(
         name=f"tell {request_id}",
         run_id=run_id,
         perform=perform,
         is_done=lambda tables: _is_told(tables, run_id, request_id),
-        when=lambda tables: _deferrals(tables, run_id) >= attempt,
-    )
-
-
-def tell_each(run_id: str, value: object, *, attempt: int) -> Call:
-    """From an attempt on, complete each that is deferred, twice, until one counts.
-
-    The limit of an attempt that nobody hears of in time holds although its outcome was told: then the activity is run
-    again and hands its next token on. So an outside party that keeps telling is what the promise is made to.
-    """
-
-    async def perform(client: Client) -> None:
-        while (await (await client.get_run(run_id)).describe()).closed_at is None:
-            with suppress(StaleTokenError):
-                token = await _token(client, run_id, attempt=None)
-                await client.complete(token, value, request_id=f"once {token}")
-                await client.complete(token, value)
-            await asyncio.sleep(_PAUSE_SECONDS)
-
-    return Call(
-        name=f"tell each of {run_id}",
-        run_id=run_id,
-        perform=perform,
-        is_done=lambda tables: tables.count(run_id, e.ActivityCompleted) == 1,
         when=lambda tables: _deferrals(tables, run_id) >= attempt,
     )
 
@@ -122,7 +107,7 @@ def _deferred_program(_chance: random.Random) -> list[Call]:
 
 
 def _overdue_program(_chance: random.Random) -> list[Call]:
-    return [start(overdue_run, "first", id="one"), tell_each("one", "done", attempt=2)]
+    return [start(overdue_run, "first", id="one"), tell("one", "done", attempt=2, at_latest=True)]
 
 
 WORKLOADS: Final = (
