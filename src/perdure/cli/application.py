@@ -1,22 +1,37 @@
-"""The commands with all their arguments: what `perdure --help` shows, and nothing of what they do."""
+"""The command line: its commands, and those that start, show, ask and examine with all their arguments.
+
+What the commands do is in modules that are imported when they are called.
+"""
 
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from perdure.cli.database import DEFAULT_URL, Place
+from perdure.cli.arguments import (
+    ALL,
+    HERE,
+    AppModules,
+    DatabaseArguments,
+    Generation,
+    Json,
+    Labels,
+    RunFilter,
+    RunId,
+    Statuses,
+    WorkflowNames,
+)
+from perdure.cli.control_commands import bulk, cancel, resume, signal, suspend, terminate
 from perdure.cli.exits import ExitCode, exit_code_of
+from perdure.cli.outside_commands import complete, fail, stream
 from perdure.cli.printing import complain
+from perdure.cli.schedule_application import make_schedule_application
 from perdure.errors import PerdureError, UsageError
-from perdure.kernel.identity import DEFAULT_NAMESPACE
-from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunQuery
 
 __all__ = ["make_application", "run_command_line"]
@@ -24,9 +39,9 @@ __all__ = ["make_application", "run_command_line"]
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Errors are printed, not raised."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    for output in (sys.stdout, sys.stderr):
+        if hasattr(output, "reconfigure"):
+            output.reconfigure(errors="backslashreplace")
     try:
         code = _run(list(arguments))
         sys.stdout.flush()  # here, where a reader that went away is expected, not at exit
@@ -41,10 +56,6 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def make_application() -> App:
     """Return the parser of the command line."""
-    from perdure.cli.control_commands import bulk, resume, suspend, terminate
-    from perdure.cli.outside_commands import complete, fail, stream
-    from perdure.cli.schedule_application import make_schedule_application
-
     application = App(
         name="perdure",
         help="Durable asynchronous workflows: look at, steer and examine the runs of a database.",
@@ -95,34 +106,6 @@ def _run(arguments: list[str]) -> int:
 
 _EPILOGUE: Final = "Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such run or schedule."
 
-# --- arguments that several commands share ---------------------------------------------------------------------------
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class DatabaseArguments:
-    """Which database, and which namespace of it."""
-
-    db: Annotated[str, Parameter(help="URL of the database.", env_var="PERDURE_URL")] = DEFAULT_URL
-    namespace: Annotated[str, Parameter(help="Namespace of the runs.")] = DEFAULT_NAMESPACE
-
-    def place(self) -> Place:
-        """Return them as the commands take them."""
-        return Place(url=self.db, namespace=self.namespace)
-
-
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
-RequestId = Annotated[
-    str | None, Parameter(help="Makes a repetition of this call harmless, also when the run has ended.")
-]
-RunId = Annotated[str, Parameter(name="ID", help="Id of the run.")]
-Generation = Annotated[
-    int | None, Parameter(help="A generation of the run, from 1, where it was continued as new; the latest otherwise.")
-]
-Statuses = Annotated[list[RunStatus] | None, Parameter(help="Only runs in this status; may be repeated.", negative="")]
-WorkflowNames = Annotated[list[str] | None, Parameter(help="Only runs of this workflow; may be repeated.", negative="")]
-_HERE: Final = DatabaseArguments()
-
 # --- the commands ----------------------------------------------------------------------------------------------------
 
 
@@ -147,18 +130,14 @@ def start(
     ] = (),
     /,
     *,
-    app: Annotated[
-        list[str] | None, Parameter(help="A module that defines the workflow; may be repeated.", negative="")
-    ] = None,
+    app: AppModules = None,
     id: Annotated[str | None, Parameter(help="Id of the run; the run that has it, if there is one.")] = None,
     at: Annotated[str | None, Parameter(help="Begin not before this date and time in ISO 8601.")] = None,
     after: Annotated[str | None, Parameter(help="Begin so much later than now, for example 90s or 2h.")] = None,
-    label: Annotated[
-        list[str] | None, Parameter(help="A label of the run, as NAME=VALUE; may be repeated.", negative="")
-    ] = None,
+    label: Labels = None,
     tenant: Annotated[str, Parameter(help="Tenant of the run.")] = "",
     request_id: Annotated[str, Parameter(help="Makes a repetition of this call give the run of the first.")] = "",
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Start a run, now or later; return when it is durable. A worker that has the workflow runs it."""
@@ -180,44 +159,23 @@ def start(
 
 def list_(
     *,
-    status: Statuses = None,
+    chosen: RunFilter = ALL,
     parked: Annotated[
         bool, Parameter(negative="", help="Only runs that are parked: they wait for code that fits.")
     ] = False,
-    workflow: WorkflowNames = None,
-    label: Annotated[
-        list[str] | None, Parameter(help="Only runs with this label, as NAME=VALUE; may be repeated.", negative="")
-    ] = None,
-    tenant: Annotated[str | None, Parameter(help="Only runs of this tenant.")] = None,
-    id_prefix: Annotated[str, Parameter(help="Only runs whose id begins so.")] = "",
-    since: Annotated[
-        str | None, Parameter(help="Only runs created since then: 2h or 7d (ago), or a date and time in ISO 8601.")
-    ] = None,
     limit: Annotated[int, Parameter(help="At most so many runs.")] = 50,
     cursor: Annotated[str, Parameter(help="Go on after an earlier page, which ended with this cursor.")] = "",
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """List runs, newest first."""
-    from perdure.cli.listing import RunFilter, list_runs
+    from perdure.cli.listing import Listing, list_runs
 
-    chosen = RunFilter(
-        statuses=frozenset(status or ()),
-        only_parked=parked,
-        workflows=frozenset(workflow or ()),
-        labels=tuple(label or ()),
-        tenant=tenant,
-        id_prefix=id_prefix,
-        since=since,
-        limit=limit,
-        cursor=cursor,
-    )
-    return asyncio.run(list_runs(database.place(), chosen, as_json=json))
+    listing = Listing(chosen=chosen, only_parked=parked, limit=limit, cursor=cursor)
+    return asyncio.run(list_runs(database.place(), listing, as_json=json))
 
 
-def show(
-    id: RunId, /, *, generation: Generation = None, database: DatabaseArguments = _HERE, json: Json = False
-) -> int:
+def show(id: RunId, /, *, generation: Generation = None, database: DatabaseArguments = HERE, json: Json = False) -> int:
     """Show a run: where it stands, what it waits for, what went wrong last."""
     from perdure.cli.showing import show_run
 
@@ -232,7 +190,7 @@ def history(
     after: Annotated[int, Parameter(help="Only events after this sequence number.")] = 0,
     limit: Annotated[int | None, Parameter(help="At most so many events.")] = None,
     export: Annotated[Path | None, Parameter(help="Save the whole history in this file, for `perdure replay`.")] = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Print the events of a run; with --json one per line, complete."""
@@ -243,22 +201,6 @@ def history(
     return asyncio.run(
         tell_history(database.place(), id, generation=generation, after=after, limit=limit, as_json=json)
     )
-
-
-def signal(
-    id: RunId,
-    name: Annotated[str, Parameter(help="Name of the signal.")],
-    body: Annotated[str, Parameter(help="Its body, in JSON.")] = "null",
-    /,
-    *,
-    request_id: RequestId = None,
-    database: DatabaseArguments = _HERE,
-    json: Json = False,
-) -> int:
-    """Send a signal to a run; return when it is durable."""
-    from perdure.cli.steering import send_signal
-
-    return asyncio.run(send_signal(database.place(), id, name, body, request_id=request_id, as_json=json))
 
 
 def update(
@@ -275,7 +217,7 @@ def update(
         str | None,
         Parameter(help="Makes a repetition of this call give the answer of the first, and no second effect."),
     ] = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Update a run and print the result; a worker that has the workflow must run."""
@@ -297,7 +239,7 @@ def query(
         tuple[str, ...],
         Parameter(help="Module that defines the workflow, whose code answers here; may be repeated.", negative=""),
     ] = (),
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Ask a run and print the answer; it changes nothing, and works on waiting, suspended and closed runs."""
@@ -306,34 +248,13 @@ def query(
     return asyncio.run(ask_query(database.place(), id, name, arguments, modules=module, as_json=json))
 
 
-def cancel(
-    id: RunId,
-    /,
-    *,
-    reason: Annotated[str, Parameter(help="Why; recorded in the history.")] = "",
-    grace: Annotated[
-        str | None,
-        Parameter(help="Terminate the run if its clean-up takes longer, for example 30s; no limit otherwise."),
-    ] = None,
-    request_id: RequestId = None,
-    database: DatabaseArguments = _HERE,
-    json: Json = False,
-) -> int:
-    """Ask a run to end, with clean-up and compensation; return when the request is durable."""
-    from perdure.cli.steering import request_cancel
-
-    return asyncio.run(
-        request_cancel(database.place(), id, reason=reason, grace=grace, request_id=request_id, as_json=json)
-    )
-
-
 def doctor(
     *,
     app: Annotated[
         list[str] | None,
         Parameter(help="A module that defines workflows, to compare with the open runs; may be repeated.", negative=""),
     ] = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Examine this installation and the database: versions, settings, integrity, locks, sessions, space, code."""
@@ -378,7 +299,7 @@ def replay(
     limit: Annotated[int | None, Parameter(help="At most so many runs, the newest.")] = None,
     sample: Annotated[int | None, Parameter(help="So many runs, chosen by chance.")] = None,
     seed: Annotated[int, Parameter(help="What the chance of --sample depends on.")] = 0,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Replay histories against today's code, and show where the code does something else; nothing is written."""

@@ -1,19 +1,15 @@
 """`perdure update` and `perdure query`: what is asked of a run, and what it answers."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import msgspec
 
 from perdure.authoring.updates import Update
+from perdure.cli.code import import_module
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
 from perdure.cli.json_values import read_json
 from perdure.cli.printing import print_json, printable
 from perdure.cli.times import parse_duration
 from perdure.client.handle import Run
-from perdure.errors import UsageError
 
 __all__ = ["Asking", "ask_query", "send_update"]
 
@@ -53,7 +49,8 @@ async def ask_query(
 ) -> int:
     """Ask a run and print the answer. Raises as `Run.query`, and NoDatabaseError, StoreErrors, UsageError."""
     values = [read_json(argument, "the argument") for argument in arguments]
-    _import(modules)
+    for module in modules:
+        import_module(module, asked_by="--module")
     async with as_client(place) as engine:
         run: Run[object] = await engine.get_run(run_id)
         answer = msgspec.to_builtins(await run.query(name, *values), str_keys=True, enc_hook=repr)
@@ -62,14 +59,3 @@ async def ask_query(
     else:
         print(printable(msgspec.json.encode(answer).decode()))
     return ExitCode.OK
-
-
-def _import(modules: tuple[str, ...]) -> None:
-    """Import the code of the workflow, which answers here; a module may stand in the working directory."""
-    sys.path.insert(0, str(Path.cwd()))
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            message = f"the module {module} cannot be imported: {error}"
-            raise UsageError(message) from error

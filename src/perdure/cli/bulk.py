@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from perdure.cli.arguments import RunFilter
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
-from perdure.cli.listing import RunFilter, query_of
+from perdure.cli.listing import query_of
 from perdure.cli.printing import print_json, printable, progress_shown
 from perdure.cli.steering import caller
 from perdure.cli.times import parse_duration

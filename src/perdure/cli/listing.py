@@ -1,9 +1,11 @@
 """`perdure list`: one page of runs."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
+from perdure.cli.arguments import RunFilter
 from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.printing import make_table, print_for_people, print_json, printable, progress_bar, status_text, words
@@ -14,38 +16,42 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
 
 __all__ = [
-    "LARGEST_PAGE",
-    "RunFilter",
+    "Listing",
     "labels_of",
     "list_runs",
     "parking_for_programs",
+    "query_of",
     "starting_text",
     "summary_for_programs",
 ]
 
-LARGEST_PAGE: Final = 10_000
+_LARGEST_PAGE: Final = 10_000
 """So many runs are listed at once; a cursor leads on."""
 
 
-class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs, as the command line says it: `labels` are ``NAME=VALUE``, `since` a time or a duration back."""
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of which runs is listed."""
 
-    statuses: frozenset[RunStatus]
+    chosen: RunFilter
     only_parked: bool
-    workflows: frozenset[str]
-    labels: tuple[str, ...]
-    tenant: str | None
-    id_prefix: str
-    since: str | None
     limit: int
     cursor: str
 
 
-async def list_runs(place: Place, chosen: RunFilter, *, as_json: bool) -> int:
+async def list_runs(place: Place, listing: Listing, *, as_json: bool) -> int:
     """Print the runs that match. Raises NoDatabaseError, StoreErrors, UsageError for a filter that means nothing."""
+    if not 1 <= listing.limit <= _LARGEST_PAGE:
+        message = f"--limit is {listing.limit}; allowed is 1 to {_LARGEST_PAGE}"
+        raise InvalidArgumentError(message)
     async with as_client(place) as engine:
         now = engine.worker.clock.now()
-        page = await store_of(engine).list_runs(query_of(place.namespace, chosen, now=now))
+        query = msgspec.structs.replace(
+            query_of(place.namespace, listing.chosen, now=now),
+            only_parked=listing.only_parked,
+            limit=listing.limit,
+            cursor=listing.cursor,
+        )
+        page = await store_of(engine).list_runs(query)
     if as_json:
         print_json({"runs": [summary_for_programs(run) for run in page.runs], "next_cursor": page.next_cursor or None})
     else:
@@ -55,20 +61,14 @@ async def list_runs(place: Place, chosen: RunFilter, *, as_json: bool) -> int:
 
 def query_of(namespace: str, chosen: RunFilter, *, now: Timestamp) -> RunQuery:
     """Return the store's query for a filter. Raises InvalidArgumentError."""
-    if not 1 <= chosen.limit <= LARGEST_PAGE:
-        message = f"--limit is {chosen.limit}; allowed is 1 to {LARGEST_PAGE}"
-        raise InvalidArgumentError(message)
     return RunQuery(
         namespace=namespace,
-        statuses=chosen.statuses,
-        only_parked=chosen.only_parked,
-        workflows=chosen.workflows,
+        statuses=frozenset(chosen.status or ()),
+        workflows=frozenset(chosen.workflow or ()),
         tenants=frozenset() if chosen.tenant is None else frozenset({chosen.tenant}),
-        labels=labels_of(chosen.labels),
+        labels=labels_of(chosen.label or ()),
         id_prefix=chosen.id_prefix,
         created_from=None if chosen.since is None else timestamp_from_datetime(parse_moment(chosen.since, now=now)),
-        limit=chosen.limit,
-        cursor=chosen.cursor,
     )
 
 
@@ -104,7 +104,7 @@ def parking_for_programs(parked: Parking) -> dict[str, object]:
     return {"since": iso(parked.since), "type": reason.type, "message": reason.message, "difference": difference}
 
 
-def labels_of(texts: tuple[str, ...]) -> dict[str, str]:
+def labels_of(texts: Iterable[str]) -> dict[str, str]:
     """Return labels that are given as ``NAME=VALUE``. Raises InvalidArgumentError."""
     return dict(map(_label, texts))
 

@@ -1,11 +1,11 @@
 """The commands for what goes in and out of a run beside its result: outcomes of activities, and streams."""
 
 import asyncio
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from perdure.cli.application import DatabaseArguments, Json, RunId
+from perdure.cli.arguments import HERE, DatabaseArguments, Json, RunId
 
 __all__ = ["complete", "fail", "stream"]
 
@@ -13,7 +13,6 @@ Token = Annotated[str, Parameter(name="TOKEN", help="The token that the activity
 ToldAgain = Annotated[
     str | None, Parameter(help="Makes a repetition of this call harmless; so does the same outcome told again.")
 ]
-_HERE: Final = DatabaseArguments()
 
 
 def complete(
@@ -22,7 +21,7 @@ def complete(
     /,
     *,
     request_id: ToldAgain = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Complete a deferred activity; return when that is durable."""
@@ -38,7 +37,7 @@ def fail(
     *,
     final: Annotated[bool, Parameter(negative="", help="Make no further attempt, whatever the retry policy.")] = False,
     request_id: ToldAgain = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Fail a deferred activity, which is tried again by its retry policy; return when that is durable."""
@@ -56,7 +55,7 @@ def stream(
     *,
     after: Annotated[str, Parameter(help="Only values after this position, which --json prints.")] = "",
     follow: Annotated[bool, Parameter(negative="", help="Go on with each new value until the run has ended.")] = False,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Print what a run publishes on a stream, one value per line."""

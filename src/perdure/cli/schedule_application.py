@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from perdure.cli.application import DatabaseArguments, Json
+from perdure.cli.arguments import HERE, AppModules, DatabaseArguments, Json
 from perdure.timekeeping.schedules import Overlap
 
 __all__ = ["make_schedule_application"]
@@ -57,7 +57,6 @@ class WhenArguments:
 
 
 _UNSAID: Final = WhenArguments()
-_HERE: Final = DatabaseArguments()
 
 ScheduleId = Annotated[str, Parameter(name="ID", help="Id of the schedule.")]
 Note = Annotated[str, Parameter(help="Why; shown with the schedule.")]
@@ -75,14 +74,14 @@ Limit = Annotated[str | None, Parameter(help="So many runs in all; 'none' lifts 
 # --- the commands ----------------------------------------------------------------------------------------------------
 
 
-def list_(*, database: DatabaseArguments = _HERE, json: Json = False) -> int:
+def list_(*, database: DatabaseArguments = HERE, json: Json = False) -> int:
     """List all schedules, in the order of their ids."""
     from perdure.cli.schedules import list_schedules
 
     return asyncio.run(list_schedules(database.place(), as_json=json))
 
 
-def show(id: ScheduleId, /, *, database: DatabaseArguments = _HERE, json: Json = False) -> int:
+def show(id: ScheduleId, /, *, database: DatabaseArguments = HERE, json: Json = False) -> int:
     """Show a schedule: its plan, its next times, its latest runs and how they ended, skipped times with reasons."""
     from perdure.cli.schedules import show_schedule
 
@@ -94,7 +93,7 @@ def next_(
     /,
     *,
     count: Annotated[int, Parameter(help="So many times.")] = 10,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Print the next nominal times of a schedule, in its time zone and in UTC."""
@@ -111,9 +110,7 @@ def create(
     ] = (),
     /,
     *,
-    app: Annotated[
-        list[str] | None, Parameter(help="A module that defines the workflow; may be repeated.", negative="")
-    ] = None,
+    app: AppModules = None,
     when: WhenArguments = _UNSAID,
     overlap: OverlapChoice = None,
     catch_up: CatchUp = None,
@@ -127,7 +124,7 @@ def create(
     tenant: Annotated[str, Parameter(help="Tenant of its runs.")] = "",
     paused: Annotated[bool, Parameter(negative="", help="Begin paused.")] = False,
     note: Note = "",
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Make a schedule that starts runs of a workflow; a worker that has the workflow starts and runs them."""
@@ -159,7 +156,7 @@ def update(
     end_at: EndAt = None,
     limit: Limit = None,
     note: Annotated[str | None, Parameter(help="Why; shown with the schedule.")] = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Change a schedule for its times from now on; what is not given stays as it is."""
@@ -171,14 +168,14 @@ def update(
     return asyncio.run(update_schedule(database.place(), id, revision, as_json=json))
 
 
-def pause(id: ScheduleId, /, *, note: Note = "", database: DatabaseArguments = _HERE, json: Json = False) -> int:
+def pause(id: ScheduleId, /, *, note: Note = "", database: DatabaseArguments = HERE, json: Json = False) -> int:
     """Skip the times of a schedule until it is resumed; open runs go on."""
     from perdure.cli.schedules import pause_schedule
 
     return asyncio.run(pause_schedule(database.place(), id, note=note, as_json=json))
 
 
-def resume(id: ScheduleId, /, *, note: Note = "", database: DatabaseArguments = _HERE, json: Json = False) -> int:
+def resume(id: ScheduleId, /, *, note: Note = "", database: DatabaseArguments = HERE, json: Json = False) -> int:
     """Act on the times of a schedule again; those of the pause are skipped, unless a backfill makes them up."""
     from perdure.cli.schedules import resume_schedule
 
@@ -190,7 +187,7 @@ def trigger(
     /,
     *,
     overlap: Annotated[Overlap | None, Parameter(help="Overrides the schedule's policy.")] = None,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Start one run of a schedule now, beside its times, if the overlap policy allows it; print the run's id."""
@@ -208,7 +205,7 @@ def backfill(
     overlap: Annotated[
         Overlap, Parameter(help="What happens while a run is still open; one after the other unless told otherwise.")
     ] = Overlap.BUFFER_ALL,
-    database: DatabaseArguments = _HERE,
+    database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Start the runs of a period's nominal times that have none yet."""
@@ -217,7 +214,7 @@ def backfill(
     return asyncio.run(backfill_schedule(database.place(), id, start, end, overlap=overlap, as_json=json))
 
 
-def delete(id: ScheduleId, /, *, database: DatabaseArguments = _HERE, json: Json = False) -> int:
+def delete(id: ScheduleId, /, *, database: DatabaseArguments = HERE, json: Json = False) -> int:
     """Delete a schedule; its open runs go on."""
     from perdure.cli.schedules import delete_schedule
 
