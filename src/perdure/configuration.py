@@ -27,7 +27,7 @@ MAXIMUM_PAYLOAD_DEPTH: Final = 64
 """How deeply values may be nested."""
 
 MAXIMUM_WAITING_STARTS: Final = 1_000
-"""So many starts may wait at once in the buffer of a schedule, to be triggered there, or under a singleton's key."""
+"""So many starts may wait at once in the buffer of a schedule, and so many triggers for their turn."""
 
 MAXIMUM_BACKFILLS: Final = 100
 """So many backfills of a schedule may be unfinished at once."""

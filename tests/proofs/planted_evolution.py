@@ -14,6 +14,18 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     "ctx.continue_as_new.version": (
         Defect("authoring.context", "self._registry.newest(own) if version is None else told", "own"),
     ),
+    "history.export": (
+        Defect("testing.history_files", '"version": EVENT_VERSIONS[kind]', '"version": 99'),
+        Defect("testing.history_files", "if not isinstance(created, RunCreated)", "if created is None"),
+    ),
+    "history.import": (
+        Defect(
+            "testing.history_files",
+            'if isinstance(found, dict) and "perdure_history" in found else None',
+            "",
+        ),
+        Defect("testing.history_files", "if isinstance(number, int) and number > HISTORY_FORMAT:", "if False:"),
+    ),
     "start.version": (
         Defect("client.client", "        workflow = gateway.registry.at_version(workflow, version)\n", ""),
     ),
