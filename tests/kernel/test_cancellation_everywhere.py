@@ -270,7 +270,7 @@ def check(course: Course, *, cancelled: bool) -> None:
     _check_clean_up(life)
     _check_outcomes(life)
     state = life.state
-    assert (state.activities, state.timers, state.children, state.stages) == ({}, {}, {}, state.stages)
+    assert (state.activities, state.timers, state.children, state.stages) == ({}, {}, {}, {})
     given_up = sum(1 for event in life.events if isinstance(event, e.ChildCancelled))
     assert sum(1 for message in course.told if isinstance(message, m.CancelMessage)) == given_up
     assert sum(1 for event in life.events if isinstance(event, e.RunCancelRequested)) <= 1

@@ -11,7 +11,7 @@ Versions of a workflow stand side by side. The newest is that which is greatest,
 import re
 from collections.abc import Callable, Iterable
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from weakref import WeakMethod
 
 from perdure.authoring.arguments import require_text
@@ -115,14 +115,14 @@ class Registry:
             return definition
         found = self._workflows.get(WorkflowVersion(definition.name, version))
         if found is not None:
-            return found  # type: ignore[return-value]  # of one name: who names a version vouches for its types
+            return cast("W", found)  # of one name: who names a version vouches for its types
         twin = copy(definition)
         twin.version = version
         return twin
 
     def newest(self, definition: W) -> W:
         """Return the newest version of a workflow that this process has."""
-        return self._newest.get(definition.name, definition)  # type: ignore[return-value]  # as in `at_version`
+        return cast("W", self._newest.get(definition.name, definition))  # as in `at_version`
 
     def versions_of(self, name: str) -> tuple[str, ...]:
         """Return the versions of a workflow that this process has, the newest last."""
