@@ -232,31 +232,6 @@ def test_code_that_fails_while_it_cleans_up_is_not_tried_again() -> None:
     assert replay(tried.entry(), run.history).state == run.state
 
 
-@activity(name="coroutine_measure")
-async def measure() -> int:
-    return 1
-
-
-@pytest.mark.parametrize("too_many", [(), (1, 2)], ids=["result that does not fit", "arguments that do not fit"])
-def test_a_compensation_that_cannot_be_called_or_read_does_not_stop_the_others(too_many: tuple[int, ...]) -> None:
-    @workflow
-    async def undoing(ctx: Context) -> None:
-        ctx.add_compensation(refund, 5)
-        ctx.add_compensation(measure, *too_many)
-        raise ValueError("broken")
-
-    run = life_of(undoing)
-    run.begin()
-    if not too_many:
-        run.succeed(run.pending[0], "no number")
-    assert [pending.activity for pending in run.state.activities.values()] == ["coroutine_refund"]
-    run.succeed(run.pending[0])
-    finished = [event for event in run.events if isinstance(event, e.CompensationFinished)]
-    assert [event.failed for event in finished] == [1]
-    assert isinstance(run.result, e.RunFailed)
-    assert run.result.failure.message == "broken"
-
-
 def test_a_cancelled_run_undoes_what_it_did_even_if_it_is_cancelled_meanwhile() -> None:
     @workflow
     async def undoing(ctx: Context) -> None:

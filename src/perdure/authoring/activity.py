@@ -47,6 +47,9 @@ DEFAULT_RETRY: Final = Retry(
 """What an activity without a retry policy of its own gets: three attempts, one second and two apart."""
 
 
+_NOTHING: Final = Operation(0)
+
+
 class Activity(Generic[P, R_co]):
     """An activity: what `@activity` makes of a function. Call it in a workflow; outside it is the function."""
 
@@ -126,19 +129,22 @@ class Activity(Generic[P, R_co]):
         return merge_options(self.defaults, override)
 
     def call(
-        self, journal: Journal, args: tuple[Any, ...], kwargs: dict[str, Any], override: ActivityOptions | None
+        self,
+        journal: Journal,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        override: ActivityOptions | None,
+        *,
+        compensates: Operation = _NOTHING,
     ) -> Coroutine[Any, Any, R_co]:
-        """Return the recorded call for the workflow of `journal`, with what the call itself said (`override`)."""
-        if self.fallback is None:
-            made = self._perform(journal, args, kwargs, override, _NOTHING)
-        else:
-            made = self._perform_or_fall_back(self.fallback, journal, args, kwargs, override)
+        """Return the recorded call for the workflow of `journal`, with what the call itself said (`override`).
+
+        `compensates`: the finished operation that the call undoes.
+        """
+        perform = self._perform if self.fallback is None else self._perform_or_fall_back
+        made = perform(journal, args, kwargs, override, compensates)
         made.__qualname__ = self.name  # type: ignore[attr-defined]  # what Python calls it if its await is forgotten
         return made
-
-    async def call_to_compensate(self, journal: Journal, args: tuple[Any, ...], compensates: Operation) -> R_co:
-        """Call as the compensation of a finished operation."""
-        return await self._perform(journal, args, {}, None, compensates)
 
     def __repr__(self) -> str:
         """Show the name."""
@@ -146,16 +152,18 @@ class Activity(Generic[P, R_co]):
 
     async def _perform_or_fall_back(
         self,
-        fallback: "Activity[..., Any]",
         journal: Journal,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         override: ActivityOptions | None,
+        compensates: Operation,
     ) -> R_co:
         try:
-            return await self._perform(journal, args, kwargs, override, _NOTHING)
+            return await self._perform(journal, args, kwargs, override, compensates)
         except ActivityError:
-            return cast("R_co", await fallback(*args, **kwargs))
+            if self.fallback is None:
+                raise
+            return cast("R_co", await self.fallback.call(journal, args, kwargs, None, compensates=compensates))
 
     async def _perform(
         self,
@@ -333,9 +341,6 @@ def activity(
     return decorate if function is None else decorate(function)
 
 
-_NOTHING: Final = Operation(0)
-
-
 def _default_executor(function: Callable[..., Any]) -> Executor:
     return Executor.LOOP if inspect.iscoroutinefunction(function) else Executor.THREAD
 
@@ -386,4 +391,6 @@ _ERRORS_OF_THE_ENGINE: Final = {error.__name__: error for error in (CircuitOpenE
 
 def _undo(journal: Journal, compensation: Activity[..., Any], operation: Operation, result: object) -> Compensation:
     args = (result,) if compensation.signature.parameter_names else ()
-    return Compensation(operation=operation, perform=lambda: compensation.call_to_compensate(journal, args, operation))
+    return Compensation(
+        operation=operation, perform=lambda: compensation.call(journal, args, {}, None, compensates=operation)
+    )

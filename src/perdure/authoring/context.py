@@ -435,7 +435,9 @@ class Context:
         journal = self._journal
         operation = Operation(journal.next_operation())
         self._journal.compensations.append(
-            Compensation(operation=operation, perform=lambda: activity.call_to_compensate(journal, args, operation))
+            Compensation(
+                operation=operation, perform=lambda: activity.call(journal, args, {}, None, compensates=operation)
+            )
         )
 
     async def compensate(self) -> int:
