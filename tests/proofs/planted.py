@@ -361,12 +361,12 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.query": (Defect("authoring.context", "            self._journal.query_handlers[name] = handler\n", ""),),
     "ctx.add_compensation": (
         Defect(
-            "authoring.context",
-            "        self._journal.compensations.append(\n            Compensation(",
-            "        (\n            Compensation(",
+            "authoring.compensations",
+            "    journal.compensations.append(\n        Compensation(",
+            "    (\n        Compensation(",
         ),
     ),
-    "ctx.compensate": (Defect("authoring.context", "        if not steps:\n            return 0", "        return 0"),),
+    "ctx.compensate": (Defect("authoring.compensations", "if steps else 0", "if False else 0"),),
     # --- plain asyncio in workflows
     "asyncio.sleep": (
         Defect(

@@ -12,6 +12,7 @@ import msgspec
 
 from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
 from perdure.authoring.child_run import ChildRun, find_inherited, request_child
+from perdure.authoring.compensations import add_compensation, compensate
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
@@ -25,9 +26,8 @@ from perdure.authoring.updates import Query, Update, make_handler, query_name
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.failure import failure_from_exception
-from perdure.kernel.identity import Operation, RunRef
-from perdure.kernel.journal import Compensation, Journal, RunContinuing
+from perdure.kernel.identity import RunRef
+from perdure.kernel.journal import Journal, RunContinuing
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import timestamp_to_datetime
@@ -427,18 +427,7 @@ class Context:
 
     def add_compensation(self, activity: "Activity[..., Any]", *args: object) -> None:
         """Call `activity` with `args` if this run has to be undone, before all that was added earlier."""
-        from perdure.authoring.activity import Activity  # noqa: PLC0415 - known only to those who use it
-
-        if not isinstance(activity, Activity):  # pyright: ignore[reportUnnecessaryIsInstance]
-            message = f"ctx.add_compensation: {activity!r:.60} is no activity; decorate the function with @activity"
-            raise InvalidArgumentError(message)
-        journal = self._journal
-        operation = Operation(journal.next_operation())
-        self._journal.compensations.append(
-            Compensation(
-                operation=operation, perform=lambda: activity.call(journal, args, {}, None, compensates=operation)
-            )
-        )
+        add_compensation(self._journal, activity, args)
 
     async def compensate(self) -> int:
         """Undo the finished activities that declare a compensation, newest first; return how many could not be undone.
@@ -446,28 +435,4 @@ class Context:
         Each compensation is retried by its own policy; one that fails for good does not stop the others. A cancel
         request that arrives meanwhile waits until all are done.
         """
-        journal = self._journal
-        steps, journal.compensations = journal.compensations, []
-        if not steps:
-            return 0
-        return await self.shielded(self._undo_all(list(reversed(steps))))
-
-    async def _undo_all(self, steps: list[Compensation]) -> int:
-        journal = self._journal
-        operation = journal.next_operation()
-        journal.give(c.StartCompensation(operation=operation, steps=len(steps), location=journal.location()))
-        failed = 0
-        for step in steps:
-            failure = None
-            try:
-                await step.perform()
-            except Exception as error:  # noqa: BLE001 - also what does not encode or decode; the others go on
-                failure = failure_from_exception(error, with_traceback=False)
-                failed += 1
-            journal.give(
-                c.RecordCompensationStep(
-                    operation=operation, compensates=step.operation, failure=failure, location=journal.location()
-                )
-            )
-        journal.give(c.FinishCompensation(operation=operation, failed=failed, location=journal.location()))
-        return failed
+        return await compensate(self._journal)

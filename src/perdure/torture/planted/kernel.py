@@ -19,7 +19,7 @@ _EFFECTS: Final = "kernel.effects"
 _PROGRAM: Final = "kernel.program"
 _COROUTINE: Final = "kernel.coroutine_program"
 _JOURNAL: Final = "kernel.journal"
-_CONTEXT: Final = "authoring.context"
+_COMPENSATIONS: Final = "authoring.compensations"
 _PATCHES: Final = "authoring.patches"
 
 PLANTED: Final = (
@@ -248,7 +248,7 @@ PLANTED: Final = (
     _mutant(
         "compensations run oldest first",
         "P10: in reverse",
-        _CONTEXT,
+        _COMPENSATIONS,
         "list(reversed(steps))",
         "list(steps)",
         "compensated",
@@ -257,9 +257,9 @@ PLANTED: Final = (
     _mutant(
         "a compensation is run twice",
         "P10: one outcome each",
-        _CONTEXT,
-        "                await step.perform()\n",
-        "                await step.perform()\n                await step.perform()\n",
+        _COMPENSATIONS,
+        "            await step.perform()\n",
+        "            await step.perform()\n            await step.perform()\n",
         "compensated",
     ),
     _mutant(
