@@ -67,7 +67,7 @@ PLANTED: Final = (
         name="a reader that goes on begins again",
         breaks="P9: each value of a stream is read once",
         module="perdure.client.streaming",
-        old="            return found, int(sequence)\n",
+        old="            return found, sequence\n",
         new="            return found, 0\n",
         workloads=("publishing",),
     ),
