@@ -264,8 +264,7 @@ class ActiveRun:
         self._answer_creator(outcome)
         result, self._result = self._result, None
         if result is None:
-            message = f"run {self.run_key} was answered for a transition it did not submit"
-            raise InternalError(message)
+            raise InternalError(f"run {self.run_key} was answered for a transition it did not submit")
         # A creation whose request was made before is answered with the first one's run: this one does not exist.
         if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:
             self.drop()
