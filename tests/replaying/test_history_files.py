@@ -93,8 +93,12 @@ def test_a_file_without_a_heading_is_read_as_the_older_form(history: list[Record
         (lambda lines: lines[:-1], "it was cut off or changed"),
         (lambda lines: [lines[0].replace(b'"perdure_history":1', b'"perdure_history":"x"'), *lines[1:]], ":1: this is"),
         (lambda lines: [*lines[:2], b"{}"], ":3: this is no event"),
+        (lambda lines: [*lines[:2], lines[2].replace(b'Z"', b'"')], "has no time zone"),
+        (lambda lines: [*lines[:2], lines[2].replace(b"run_started", b"\xff")], ":3: this is no event"),
+        (lambda lines: [b"\xff" + lines[0], *lines[1:]], ":1: this is no event"),
+        (lambda lines: [*lines[:2], lines[2].replace(b'"data":', b'"data":' + b"[" * 100_000)], ":3: this is no event"),
     ],
-    ids=["newer", "cut off", "no number", "no event"],
+    ids=["newer", "cut off", "no number", "no event", "no time zone", "no text", "no heading", "too deep"],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_its_name(
     history: list[RecordedEvent],

@@ -75,7 +75,7 @@ def decode_event(
             event = _DECODERS[kind].decode(data)
         else:
             event = _upgrade(kind, type_name, version, data, upcasts)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"event {sequence} ({type_name} version {version}) cannot be decoded: {error}"
         raise HistoryError(message) from error
     return RecordedEvent(sequence, Timestamp(at), event)

@@ -94,7 +94,7 @@ class ReadingConformance:
     async def test_an_event_whose_data_is_damaged_is_an_error_and_not_another_event(
         self, harness: StoreHarness
     ) -> None:
-        for data in (b"", b"{", b"null", b'{"name": 7}', b"\x00\xff", b"{}"):
+        for data in (b"", b"{", b"null", b'{"name": 7}', b'{"name": "\xff"}', b"\x00\xff", b"{}"):
             session = await harness.session()
             run_id = repr(data)
             run = await session.hold(run_id)
