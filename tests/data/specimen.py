@@ -1,4 +1,7 @@
-"""Runs in all the states that an upgrade must read; made by the code of each schema, so it uses nothing that is newer.
+"""Runs that an upgrade must read: one closed, one that waits with its child, one with a message in its inbox.
+
+Made by the code of each schema, so it uses nothing that is newer than the first: no schedule, no request id, no parked
+run is among them.
 
 As a program (``python -m tests.data.specimen FILE``) it fills a new database, whatever Perdure it is run with.
 """

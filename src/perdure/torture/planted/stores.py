@@ -35,7 +35,7 @@ _IN_MEMORY: Final = (
     ),
     _mutant(
         "a request that is made again has an effect again",
-        "P3: one effect per request",
+        "P2: one request, one effect",
         _WRITES,
         "    if request in database.message_requests:\n",
         "    if request in ():\n",

@@ -1,6 +1,5 @@
-"""Workloads of lifecycles: deadlines that reach what is within them, children that follow
-a run as it continues, clean-up that a cancellation does not cut off.
-"""
+"""Workloads of lifecycles: deadlines that reach what is within them, children that follow a run as it continues, and
+clean-up that a cancellation does not cut off."""
 
 import asyncio
 import random
