@@ -20,7 +20,8 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.execution.active_run import ActiveRun
-from perdure.execution.parking import INBOX_PAGE, park
+from perdure.execution.mail import INBOX_PAGE
+from perdure.execution.parking import park
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.coroutine_program import CoroutineProgram

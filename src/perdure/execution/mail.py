@@ -14,7 +14,6 @@ import msgspec
 
 from perdure.errors import PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun, Reply
-from perdure.execution.parking import INBOX_PAGE
 from perdure.execution.refusals import refusal
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
@@ -25,7 +24,10 @@ from perdure.ports.store import InboxEntry
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["Mail"]
+__all__ = ["INBOX_PAGE", "Mail"]
+
+INBOX_PAGE: Final = 1_000
+"""How many inbox entries are read at once; the rest follows when these are recorded."""
 
 
 class _Loading(msgspec.Struct, eq=False):

@@ -26,6 +26,7 @@ import msgspec
 from perdure.errors import HistoryError, NonDeterminismError, PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.differences import difference_lines
+from perdure.execution.mail import INBOX_PAGE
 from perdure.execution.no_code import NoCode
 from perdure.kernel import inputs as i
 from perdure.kernel.failure import Failure, failure_from_exception
@@ -39,12 +40,9 @@ if TYPE_CHECKING:
     from perdure.execution.worker import Worker
     from perdure.ports.store import InboxEntry, RunSummary
 
-__all__ = ["INBOX_PAGE", "look_at_parked", "park"]
+__all__ = ["look_at_parked", "park"]
 
 _logger = logging.getLogger("perdure.worker")
-
-INBOX_PAGE: Final = 1_000
-"""How many inbox entries are read at once; the rest follows when these are recorded."""
 
 
 async def park(worker: "Worker", run_key: RunKey, error: PerdureError, *, code: str, before: Parking | None) -> None:
