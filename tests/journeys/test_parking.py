@@ -40,6 +40,19 @@ def changed() -> Registry:
     return _having(asleep)
 
 
+def restless() -> Registry:
+    """Return what a process has whose code fits them and never waits again."""
+
+    @workflow(name="parking.asleep")
+    async def asleep(ctx: Context) -> None:
+        waiting = asyncio.ensure_future(ctx.wait_for(go))
+        await ctx.wait_for(Signal("other", int))
+        while not waiting.done():  # noqa: ASYNC110 - the code that is to break
+            await asyncio.sleep(0)
+
+    return _having(asleep)
+
+
 def _having(definition: Workflow[*tuple[Any, ...], Any]) -> Registry:
     registry = Registry()
     registry.add_workflow(definition)
@@ -139,6 +152,21 @@ async def test_a_run_is_tried_once_by_each_code_and_never_in_a_circle(make_engin
                 == []
             )
         assert (await run.describe()).parked == row.parked
+
+
+async def test_code_that_breaks_only_when_a_run_goes_on_does_not_pass_it_round_in_a_circle(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.kernel.loop._CALLBACKS_LIMIT", 1_000)
+    await begin(make_engine)
+    async with (
+        make_engine(registry=restless(), name="one") as one,
+        make_engine(registry=restless(), name="other") as other,
+    ):
+        run = await one.get_run("old")
+        row = await _when(run, lambda row: row.parked is not None and len(row.parked.tried) == 2)
+        assert row.parked is not None
+        assert set(row.parked.tried) == {one.worker.code, other.worker.code}
 
 
 async def test_a_parked_run_that_is_resumed_is_tried_again_at_once(make_engine: MakeEngine) -> None:

@@ -17,6 +17,7 @@ from perdure.execution.call import ActivityCall
 from perdure.execution.failure_log import log_failed_attempts
 from perdure.execution.refusals import refusal
 from perdure.execution.run_timer import RunTimer
+from perdure.execution.transitions import transition_of
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.advance import Advance, advance
@@ -27,7 +28,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunRow, RunStatus, Transition, Unread
+from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Parking, Release, RunStatus, Unread
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -61,6 +62,7 @@ class ActiveRun:
         "inbox_readings",
         "lacks_code",
         "on_created",
+        "parked",
         "ref",
         "run_key",
         "state",
@@ -76,15 +78,17 @@ class ActiveRun:
         state: RunState,
         feed: Feed,
         code: str,
+        parked: Parking | None = None,
         creation: Creation | None = None,
     ) -> None:
         """Hold a run that `code` drives (see `Worker.code`); with `creation` one whose row does not exist yet and comes
-        with the first transition."""
+        with the first transition. `parked` says how it was parked until now, for as long as it has not gone on."""
         self._worker = worker
         self.run_key = run_key
         self.ref = ref
         self.fencing_token = fencing_token
         self.code = code
+        self.parked = parked
         self.state = state
         self.feed = feed
         self.calls: dict[int, ActivityCall] = {}
@@ -227,37 +231,10 @@ class ActiveRun:
             if self.is_idle:
                 worker.rest(self)
             return
+        write = transition_of(self, result, before, owner=worker.worker_id, creation=self._creation)
         self._committing = True
         self._result = result
-        worker.committer.submit(self._transition(result, before), self._committed, keep=self._creation is None)
-
-    def _transition(self, result: Advance, expected_sequence: int) -> Transition:
-        state = self.state
-        return Transition(
-            run_key=self.run_key,
-            fencing_token=self.fencing_token,
-            expected_sequence=expected_sequence,
-            owner=self._worker.worker_id,
-            events=tuple(result.events),
-            row=RunRow(
-                sequence=state.sequence,
-                status=state.status,
-                stage=state.stage,
-                progress=state.progress,
-                priority=state.priority,
-                updated_at=state.updated_at,
-                started_at=state.started_at,
-                closed_at=state.closed_at,
-            ),
-            creation=self._creation,
-            consumed=tuple(result.consumed),
-            deliveries=tuple(result.deliveries),
-            creations=tuple(result.creations),
-            labels=result.labels or None,
-            moves_inbox_to=result.moves_inbox_to,
-            # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
-            must_not_overtake=() if self.inbox_has_more else tuple(result.must_not_overtake),
-        )
+        worker.committer.submit(write, self._committed, keep=self._creation is None)
 
     def _committed(self, outcome: Outcome | PerdureError) -> None:
         self._committing = False
@@ -276,6 +253,7 @@ class ActiveRun:
                     self._worker.claims.give_back(self._giving_back(wake_at=self._worker.clock.now(), sequence=durable))
             self._worker.mail.forward(self, self._take_unanswered())
             return
+        self.parked = None
         if self._creation is not None:
             self._creation = None
             if not self._dropped:

@@ -205,6 +205,7 @@ class RunClaims:
             fencing_token=summary.fencing_token,
             state=state,
             feed=feed,
+            parked=claimed.parked,
             code=code,  # not the worker's by now: other code may have come while this was loaded
         )
         worker.adopt(run)

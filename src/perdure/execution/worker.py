@@ -323,7 +323,7 @@ class Worker:
 
     def _park(self, run: ActiveRun, error: PerdureError) -> None:
         """Keep a run out of the way that was dropped because it cannot be advanced in this process."""
-        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=None))
+        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=run.parked))
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 

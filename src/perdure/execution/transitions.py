@@ -1,0 +1,47 @@
+"""What the store is told of an advance of a run: everything that it changes, as one write."""
+
+from typing import TYPE_CHECKING
+
+from perdure.kernel.advance import Advance
+from perdure.kernel.identity import WorkerId
+from perdure.kernel.transition import Creation, RunRow, Transition
+
+if TYPE_CHECKING:
+    from perdure.execution.active_run import ActiveRun
+
+__all__ = ["transition_of"]
+
+
+def transition_of(
+    run: "ActiveRun", result: Advance, expected_sequence: int, *, owner: WorkerId, creation: Creation | None
+) -> Transition:
+    """Return the transition of a run that has just advanced, from where its history ended before.
+
+    `creation` is that of a run whose row does not exist yet.
+    """
+    state = run.state
+    return Transition(
+        run_key=run.run_key,
+        fencing_token=run.fencing_token,
+        expected_sequence=expected_sequence,
+        owner=owner,
+        events=tuple(result.events),
+        row=RunRow(
+            sequence=state.sequence,
+            status=state.status,
+            stage=state.stage,
+            progress=state.progress,
+            priority=state.priority,
+            updated_at=state.updated_at,
+            started_at=state.started_at,
+            closed_at=state.closed_at,
+        ),
+        creation=creation,
+        consumed=tuple(result.consumed),
+        deliveries=tuple(result.deliveries),
+        creations=tuple(result.creations),
+        labels=result.labels or None,
+        moves_inbox_to=result.moves_inbox_to,
+        # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
+        must_not_overtake=() if run.inbox_has_more else tuple(result.must_not_overtake),
+    )
