@@ -1,5 +1,6 @@
 """The page of capabilities: each row names tests that exist and code that runs, and each option has a row."""
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -26,9 +27,20 @@ def runs(path: Path) -> str:
     """Return what of a page or an example is run: its programs, and the commands that it shows."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        return text
+        return without_prose(text)
     commands = ["\n".join(block.lines) for block in blocks_of(text) if block.language == "console"]
     return "\n".join([*(program.source for program in programs_of(path, text)), *commands])
+
+
+def without_prose(source: str) -> str:
+    """Return a module's code without its comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            del node.body[0]
+    return ast.unparse(tree)
 
 
 @pytest.mark.parametrize("row", ROWS)
