@@ -411,43 +411,43 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "asyncio.Event": (Defect("kernel.loop", "handle = ready.popleft()", "handle = ready.pop()"),),
     # --- starting a run
-    "start.id": (Defect("client.client", "name = require_id(id)", "name = require_id(None)"),),
-    "start.id_policy": (
+    "start.id": (
         Defect(
             "client.client",
+            "gateway = self._open()\n        ref = RunRef(namespace=self.namespace, id=require_id(id))",
+            "gateway = self._open()\n        ref = RunRef(namespace=self.namespace, id=require_id(None))",
+        ),
+    ),
+    "start.id_policy": (
+        Defect(
+            "client.beginning",
             'policy = require_choice(id_policy, IdPolicy, "id_policy")',
             "policy = IdPolicy.RETURN_EXISTING",
         ),
     ),
-    "start.priority": (
-        Defect("client.client", "                priority=priority,\n", "                priority=None,\n"),
-    ),
-    "start.tenant": (Defect("client.client", "                tenant=tenant,\n", '                tenant="",\n'),),
-    "start.labels": (
-        Defect("client.client", "                labels=labels or {},\n", "                labels={},\n"),
-    ),
-    "start.start_at": (
-        Defect("client.client", "                start_at=start_at,\n", "                start_at=None,\n"),
-    ),
+    "start.priority": (Defect("client.client", "            priority=priority,\n", "            priority=None,\n"),),
+    "start.tenant": (Defect("client.client", "            tenant=tenant,\n", '            tenant="",\n'),),
+    "start.labels": (Defect("client.client", "            labels=labels,\n", "            labels=None,\n"),),
+    "start.start_at": (Defect("client.client", "            start_at=start_at,\n", "            start_at=None,\n"),),
     "start.start_after": (
-        Defect("client.client", "                start_after=start_after,\n", "                start_after=None,\n"),
+        Defect("client.client", "            start_after=start_after,\n", "            start_after=None,\n"),
     ),
     "start.execution_timeout": (
         Defect(
             "client.client",
-            "                execution_timeout=execution_timeout,\n",
-            "                execution_timeout=None,\n",
+            "            execution_timeout=execution_timeout,\n",
+            "            execution_timeout=None,\n",
         ),
     ),
     "start.request_id": (
-        Defect("client.client", "                request_id=request_id,\n", '                request_id="",\n'),
+        Defect("client.client", "            request_id=request_id,\n", '            request_id="",\n'),
     ),
     # --- the client
     "engine.start": (
         Defect(
-            "client.client",
-            "                return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature)",
-            "                raise RunExistsError",
+            "client.beginning",
+            "            return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature)",
+            "            raise RunExistsError",
         ),
         Defect(
             "client.starting",

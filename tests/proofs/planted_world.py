@@ -11,7 +11,9 @@ WORLD: dict[str, tuple[Defect, ...]] = {
         ),
     ),
     "SyncEngine.refused": (Defect("client.loop_thread", "            self._require_usable()\n", "            pass\n"),),
-    "start.trace_context": (Defect("client.client", "trace_context=trace_context or {},", "trace_context={},"),),
+    "start.trace_context": (
+        Defect("client.client", "            trace_context=trace_context,\n", "            trace_context=None,\n"),
+    ),
     "run.describe.times": (
         Defect("ports.store", "started_at=_moment(self.started_at)", "started_at=_moment(self.wake_at)"),
     ),

@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
 
@@ -14,27 +13,25 @@ from perdure.authoring.payloads import encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
+from perdure.client.beginning import begin
 from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.completing import OutsideAttempt
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
-from perdure.client.starting import IdPolicy, StartOptions, make_creation, require_id
+from perdure.client.starting import IdPolicy, StartOptions, require_id
 from perdure.client.updating import Asked
 from perdure.errors import (
     EngineClosedError,
     InvalidArgumentError,
     RunClosedError,
-    RunError,
-    RunExistsError,
     UsageError,
 )
 from perdure.kernel import events as e
-from perdure.kernel.identity import DEFAULT_NAMESPACE, RunKey, RunRef
+from perdure.kernel.identity import DEFAULT_NAMESPACE, RunRef
 from perdure.kernel.messages import UpdateMessage
-from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.transition import Applied, RunStatus
+from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
 
 __all__ = ["Client"]
@@ -203,96 +200,14 @@ class Client:
         args: tuple[*Ts],
         *,
         id: str | None,
-        id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
-        priority: Priority | None = None,
-        tenant: str = "",
-        labels: dict[str, str] | None = None,
-        start_at: datetime | None = None,
-        start_after: timedelta | None = None,
-        execution_timeout: timedelta | None = None,
-        request_id: str = "",
-        version: str | None = None,
-        trace_context: dict[str, str] | None = None,
         signals: tuple[e.CarriedSignal, ...] = (),
         updates: tuple[e.CarriedUpdate, ...] = (),
+        **options: Unpack[StartOptions],
     ) -> tuple[Run[R], bool]:
         """Start a run; return it, and whether this call (or an earlier one of its request id) began it."""
         gateway = self._open()
-        require_workflow(workflow, "start")
-        workflow = gateway.registry.at_version(workflow, version)
-        payload = workflow.signature.encode_arguments(args, {})
-        name = require_id(id)
-        policy = require_choice(id_policy, IdPolicy, "id_policy")
-        generation = 1
-        while True:
-            ref = RunRef(namespace=self.namespace, id=name, generation=generation)
-            creation = make_creation(
-                workflow,
-                payload,
-                ref=ref,
-                run_key=gateway.store.new_run_key(),
-                now=gateway.clock.now(),
-                priority=priority,
-                tenant=tenant,
-                labels=labels or {},
-                start_at=start_at,
-                start_after=start_after,
-                execution_timeout=execution_timeout,
-                trace_context=trace_context or {},
-                request_id=request_id,
-                signals=signals,
-                updates=updates,
-            )
-            outcome = await gateway.start(creation)
-            if isinstance(outcome, Applied):
-                if request_id and outcome.run_key != creation.run_key:  # the run of the same request made before
-                    ref = (await self._require_run(outcome.run_key)).ref
-                return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature), True
-            existing = await gateway.store.find(RunRef(namespace=self.namespace, id=name))
-            if existing is None:
-                continue
-            if not await self._starts_anew(existing, policy, workflow, payload):
-                return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature), False
-            generation = existing.ref.generation + 1
-
-    async def _starts_anew(
-        self, existing: RunSummary, policy: IdPolicy, workflow: Workflow[*tuple[Any, ...], Any], _payload: Payload
-    ) -> bool:
-        """Decide by the policy whether a new run takes the id; make way for it if so."""
-        if policy is IdPolicy.FAIL:
-            message = (
-                f"a run {existing.ref} exists already ({existing.status}); choose another id, or another id_policy"
-            )
-            raise RunExistsError(message)
-        if existing.workflow != workflow.name and policy is IdPolicy.RETURN_EXISTING:
-            message = (
-                f"a run {existing.ref} exists already, of the workflow {existing.workflow!r}, not {workflow.name!r}; "
-                f"choose another id"
-            )
-            raise RunExistsError(message)
-        if policy is IdPolicy.RETURN_EXISTING:
-            return False
-        if existing.status.is_closed:
-            return existing.status is not RunStatus.CONTINUED
-        if policy is IdPolicy.RESTART_CLOSED:
-            return False
-        run = Run[Any](self._open(), existing.ref, run_key=existing.run_key, signature=None)
-        try:
-            await run.terminate("replaced by a new run of the same id")
-        except RunClosedError:
-            return True
-        await self._until_closed(run)
-        return True
-
-    async def _until_closed(self, run: Run[Any]) -> None:
-        with suppress(RunError):
-            await run.result()
-
-    async def _require_run(self, target: RunRef | RunKey) -> RunSummary:
-        summary = await self._open().store.find(target)
-        if summary is None:
-            raise missing(target)
-        return summary
+        ref = RunRef(namespace=self.namespace, id=require_id(id))
+        return await begin(gateway, ref, workflow, args, signals=signals, updates=updates, **options)
 
     @overload
     async def get_run(self, id: str) -> Run[Any]: ...
@@ -306,7 +221,10 @@ class Client:
         gateway = self._open()
         if workflow is not None:
             require_workflow(workflow, "get_run")
-        summary = await self._require_run(RunRef(namespace=self.namespace, id=require_text(id, "the id of a run")))
+        ref = RunRef(namespace=self.namespace, id=require_text(id, "the id of a run"))
+        summary = await gateway.store.find(ref)
+        if summary is None:
+            raise missing(ref)
         if workflow is not None and summary.workflow != workflow.name:
             message = f"run {summary.ref} is one of the workflow {summary.workflow!r}, not of {workflow.name!r}"
             raise UsageError(message)

@@ -16,7 +16,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation
 
-__all__ = ["IdPolicy", "StartOptions", "make_creation", "require_id"]
+__all__ = ["CreationOptions", "IdPolicy", "StartOptions", "make_creation", "require_id"]
 
 LONGEST_ID_CHARACTERS = 500
 
@@ -35,10 +35,9 @@ class IdPolicy(StrEnum):
     REPLACE = "replace"
 
 
-class StartOptions(TypedDict, total=False):
-    """The options of a start, but for the id; see `Client.start`."""
+class CreationOptions(TypedDict, total=False):
+    """What a run is created with, but for its id and its definition; see `Client.start`."""
 
-    id_policy: IdPolicy | str
     priority: Priority | None
     tenant: str
     labels: dict[str, str] | None
@@ -46,8 +45,14 @@ class StartOptions(TypedDict, total=False):
     start_after: timedelta | None
     execution_timeout: timedelta | None
     request_id: str
-    version: str | None
     trace_context: dict[str, str] | None
+
+
+class StartOptions(CreationOptions, total=False):
+    """The options of a start, but for the id; see `Client.start`."""
+
+    id_policy: IdPolicy | str
+    version: str | None
 
 
 def require_id(id: str | None) -> str:
@@ -67,14 +72,14 @@ def make_creation(
     ref: RunRef,
     run_key: RunKey,
     now: Timestamp,
-    priority: Priority | None,
-    tenant: str,
-    labels: dict[str, str],
-    start_at: datetime | None,
+    priority: Priority | None = None,
+    tenant: str = "",
+    labels: dict[str, str] | None = None,
+    start_at: datetime | None = None,
     start_after: timedelta | None = None,
-    execution_timeout: timedelta | None,
-    trace_context: dict[str, str],
-    request_id: str,
+    execution_timeout: timedelta | None = None,
+    trace_context: dict[str, str] | None = None,
+    request_id: str = "",
     signals: tuple[e.CarriedSignal, ...] = (),
     updates: tuple[e.CarriedUpdate, ...] = (),
 ) -> Creation:
@@ -91,7 +96,7 @@ def make_creation(
         else require_duration(execution_timeout, "execution_timeout")
     )
     chosen = workflow.priority if priority is None else require_choice(priority, Priority, "priority")
-    labels = require_texts(labels, "labels")
+    given_labels = require_texts(labels or {}, "labels")
     require_text(tenant, "tenant")
     require_text(request_id, "request_id")
     created = e.RunCreated(
@@ -102,9 +107,9 @@ def make_creation(
         seed=seed_of(ref),
         priority=chosen,
         tenant=tenant,
-        labels=labels,
+        labels=given_labels,
         stages=workflow.stages,
-        trace_context=require_texts(trace_context, "trace_context"),
+        trace_context=require_texts(trace_context or {}, "trace_context"),
         execution_timeout_microseconds=limit,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
         start_at=begin_at,
@@ -118,7 +123,7 @@ def make_creation(
         definition_version=workflow.version,
         priority=chosen,
         tenant=tenant,
-        labels=labels,
+        labels=given_labels,
         parent_key=None,
         created=RecordedEvent(1, now, created),
         wake_at=wake_at,

@@ -1,0 +1,92 @@
+"""Beginning a run under an id: the run that has it is returned, refused, followed or replaced, as the policy says."""
+
+from contextlib import suppress
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from perdure.authoring.arguments import require_choice
+from perdure.authoring.workflow import Workflow, require_workflow
+from perdure.client.gateway import Gateway, missing
+from perdure.client.handle import Run
+from perdure.client.starting import CreationOptions, IdPolicy, make_creation
+from perdure.errors import RunClosedError, RunError, RunExistsError
+from perdure.kernel import events as e
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.transition import Applied, RunStatus
+from perdure.ports.store import RunSummary
+
+__all__ = ["begin"]
+
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R")
+
+
+async def begin(
+    gateway: Gateway,
+    ref: RunRef,
+    workflow: Workflow[*Ts, R],
+    args: tuple[*Ts],
+    *,
+    id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
+    version: str | None = None,
+    signals: tuple[e.CarriedSignal, ...] = (),
+    updates: tuple[e.CarriedUpdate, ...] = (),
+    **options: Unpack[CreationOptions],
+) -> tuple[Run[R], bool]:
+    """Begin a run of `ref`; return it, and whether this call (or an earlier one of its request id) began it.
+
+    Raises as `Client.start`.
+    """
+    require_workflow(workflow, "start")
+    workflow = gateway.registry.at_version(workflow, version)
+    payload = workflow.signature.encode_arguments(args, {})
+    policy = require_choice(id_policy, IdPolicy, "id_policy")
+    while True:
+        run_key, now = gateway.store.new_run_key(), gateway.clock.now()
+        creation = make_creation(
+            workflow, payload, ref=ref, run_key=run_key, now=now, signals=signals, updates=updates, **options
+        )
+        outcome = await gateway.start(creation)
+        if isinstance(outcome, Applied):
+            if outcome.run_key != run_key:  # the run of the same request made before
+                ref = await _ref_of(gateway, outcome.run_key)
+            return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature), True
+        existing = await gateway.store.find(RunRef(namespace=ref.namespace, id=ref.id))
+        if existing is None:
+            continue
+        if not await _makes_way(gateway, existing, policy, workflow.name):
+            return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature), False
+        ref = RunRef(namespace=ref.namespace, id=ref.id, generation=existing.ref.generation + 1)
+
+
+async def _ref_of(gateway: Gateway, run_key: RunKey) -> RunRef:
+    summary = await gateway.store.find(run_key)
+    if summary is None:
+        raise missing(run_key)
+    return summary.ref
+
+
+async def _makes_way(gateway: Gateway, existing: RunSummary, policy: IdPolicy, workflow: str) -> bool:
+    """Decide by the policy whether a new run takes the id; end the existing one for it if so."""
+    if policy is IdPolicy.FAIL:
+        message = f"a run {existing.ref} exists already ({existing.status}); choose another id, or another id_policy"
+        raise RunExistsError(message)
+    if policy is IdPolicy.RETURN_EXISTING:
+        if existing.workflow == workflow:
+            return False
+        message = (
+            f"a run {existing.ref} exists already, of the workflow {existing.workflow!r}, not {workflow!r}; "
+            f"choose another id"
+        )
+        raise RunExistsError(message)
+    if existing.status.is_closed:
+        return existing.status is not RunStatus.CONTINUED
+    if policy is IdPolicy.RESTART_CLOSED:
+        return False
+    run = Run[Any](gateway, existing.ref, run_key=existing.run_key, signature=None)
+    try:
+        await run.terminate("replaced by a new run of the same id")
+    except RunClosedError:
+        return True
+    with suppress(RunError):
+        await run.result()
+    return True
