@@ -49,20 +49,13 @@ from perdure.errors import (
     UpdateRejectedError,
     UsageError,
 )
+from perdure.kernel.backoff import decorrelated_jitter, exponential, fixed, full_jitter, jitter, linear
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import Executor
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import (
-    Retry,
-    decorrelated_jitter,
-    exponential,
-    fixed,
-    full_jitter,
-    jitter,
-    linear,
-)
+from perdure.kernel.retry import Retry
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary, RunTimes
 from perdure.timekeeping.schedules import Overlap

@@ -13,13 +13,14 @@ import msgspec
 from hypothesis import strategies as st
 
 from perdure.kernel import events as e
+from perdure.kernel.backoff import fixed
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
 Choose = Callable[[int], int]

@@ -13,6 +13,7 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import Advance, advance
+from perdure.kernel.backoff import fixed
 from perdure.kernel.coroutine_program import CoroutineProgram, Entry
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent, decode_event, encode_event
@@ -21,7 +22,7 @@ from perdure.kernel.journal import Journal
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.program import Answer, Feed, Program, Verdict
 from perdure.kernel.replay import Replay
-from perdure.kernel.retry import NO_RETRY, Retry, fixed
+from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.kernel.state import RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 

@@ -13,12 +13,13 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import advance
+from perdure.kernel.backoff import decorrelated_jitter
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.program import Feed, is_recorded_command
-from perdure.kernel.retry import Retry, decorrelated_jitter
+from perdure.kernel.retry import Retry
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Answers, RunStatus

@@ -12,10 +12,11 @@ from perdure.authoring.workflow import workflow
 from perdure.errors import ChildRunError, InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
+from perdure.kernel.backoff import fixed
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 from tests.kernel.lives import RUN_KEY, Life, json, life_of, program_of, replay
 
 

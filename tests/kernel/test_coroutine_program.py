@@ -14,12 +14,13 @@ from perdure.errors import ActivityError
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
+from perdure.kernel.backoff import fixed
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.journal import Journal, current_journal
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.program import Feed
-from perdure.kernel.retry import NO_RETRY, Retry, fixed
+from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.kernel.state import RunState
 from tests.kernel import lives
 from tests.kernel.lives import (

@@ -12,10 +12,11 @@ from perdure.authoring.workflow import workflow
 from perdure.errors import ActivityFailedError, ActivityTimeoutError, InvalidArgumentError, StageTimeoutError
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
+from perdure.kernel.backoff import fixed
 from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.identity import Operation
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 from tests.kernel.lives import RETRIED, SECOND, START, Life, life_of, replay
 

@@ -21,8 +21,9 @@ from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import NonDeterminismError
 from perdure.kernel import events as e
+from perdure.kernel.backoff import fixed
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 from tests.kernel.lives import Life, life_of, replay
 from tests.kernel.workflows import Order
 

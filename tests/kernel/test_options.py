@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import msgspec
 
+from perdure.kernel.backoff import fixed
 from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor, merge_options
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 
 BASE = ActivityOptions(
     retry=Retry(attempts=3, backoff=fixed(timedelta(seconds=1))),

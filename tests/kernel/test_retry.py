@@ -11,26 +11,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.errors import InvalidArgumentError
-from perdure.kernel.retry import (
+from perdure.kernel.backoff import (
     LONGEST_DELAY,
-    NO_RETRY,
     Backoff,
-    GiveUp,
-    GiveUpReason,
     Jitter,
-    Retry,
-    RetryAfter,
-    RetryDecision,
     SteadyBackoff,
     backoff_delay,
-    decide_retry,
     decorrelated_jitter,
-    draw_for,
     exponential,
     fixed,
     full_jitter,
     jitter,
     linear,
+)
+from perdure.kernel.retry import (
+    NO_RETRY,
+    GiveUp,
+    GiveUpReason,
+    Retry,
+    RetryAfter,
+    RetryDecision,
+    decide_retry,
+    draw_for,
 )
 from perdure.kernel.time import duration_microseconds
 

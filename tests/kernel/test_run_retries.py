@@ -8,7 +8,8 @@ import pytest
 from perdure.authoring.context import Context
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.kernel import events as e
-from perdure.kernel.retry import Retry, decorrelated_jitter, fixed
+from perdure.kernel.backoff import decorrelated_jitter, fixed
+from perdure.kernel.retry import Retry
 from tests.kernel.lives import SECOND, START, Life, life_of, program_of, replay
 
 

@@ -10,9 +10,10 @@ from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import ActivityError, ChildRunError
+from perdure.kernel.backoff import fixed
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 
 approval = Signal("approval", int)
 extra = Signal("extra", str)

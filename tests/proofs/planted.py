@@ -184,7 +184,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "Retry.attempts": (Defect("kernel.retry", "attempt >= policy.attempts:", "attempt > policy.attempts:"),),
     "Retry.backoff": (
         Defect(
-            "kernel.retry",
+            "kernel.backoff",
             "        case Fixed() | Linear() | Exponential():\n            return _steady_delay(backoff, attempt)",
             "        case Fixed() | Linear() | Exponential():\n            return 7",
         ),

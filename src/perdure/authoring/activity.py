@@ -26,6 +26,7 @@ from perdure.errors import (
 )
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
+from perdure.kernel.backoff import exponential
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.journal import Compensation, Journal, current_journal
@@ -33,7 +34,7 @@ from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor, merge_options
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import Retry, exponential
+from perdure.kernel.retry import Retry
 
 __all__ = ["DEFAULT_RETRY", "Activity", "ActivityDecorator", "BoundActivity", "activity"]
 

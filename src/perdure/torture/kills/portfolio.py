@@ -12,7 +12,8 @@ from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import ActivityFailedError
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.backoff import fixed
+from perdure.kernel.retry import Retry
 from perdure.torture.kills.ledger import effect
 
 __all__ = ["BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "note", "stray"]

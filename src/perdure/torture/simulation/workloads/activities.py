@@ -7,7 +7,8 @@ from typing import Final
 from perdure.authoring.activity import activity
 from perdure.authoring.activity_context import current_attempt, defer, heartbeat
 from perdure.authoring.streams import Stream, publish
-from perdure.kernel.retry import NO_RETRY, Retry, fixed
+from perdure.kernel.backoff import fixed
+from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.torture.simulation.effects import perform
 
 __all__ = [

@@ -11,8 +11,9 @@ from perdure.authoring.context import Context
 from perdure.authoring.workflow import workflow
 from perdure.errors import ActivityFailedError, ChildRunError, StageTimeoutError
 from perdure.kernel import events as e
+from perdure.kernel.backoff import fixed
 from perdure.kernel.events import ParentClosePolicy
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.retry import Retry
 from perdure.torture.simulation.effects import perform
 from perdure.torture.simulation.program import Call, cancel, start
 from perdure.torture.simulation.workloads.activities import slow, step

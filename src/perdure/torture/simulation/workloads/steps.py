@@ -7,7 +7,8 @@ from typing import Final
 from perdure.authoring.context import Context
 from perdure.authoring.workflow import OnFailure, workflow
 from perdure.errors import ActivityError, ActivityFailedError, ActivityTimeoutError, NonRetryableError
-from perdure.kernel.retry import Retry, fixed
+from perdure.kernel.backoff import fixed
+from perdure.kernel.retry import Retry
 from perdure.torture.simulation.workloads.activities import (
     beating,
     book,
