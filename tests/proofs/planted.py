@@ -414,8 +414,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "start.id": (
         Defect(
             "client.client",
-            "gateway = self._open()\n        ref = RunRef(namespace=self.namespace, id=require_id(id))",
-            "gateway = self._open()\n        ref = RunRef(namespace=self.namespace, id=require_id(None))",
+            "            RunRef(namespace=self.namespace, id=require_id(id)),\n",
+            "            RunRef(namespace=self.namespace, id=require_id(None)),\n",
         ),
     ),
     "start.id_policy": (

@@ -223,4 +223,4 @@ def test_a_history_that_does_not_replay_fails_a_test_with_the_difference(folder:
     load(SHOP.replace("await charge(5)", "await charge(50)"))
     with pytest.raises(AssertionError, match=r"1 of 1 histories do not replay\n.*failing.*: differs\n  at event 3"):
         assert_replays(folder)
-    assert default_registry.has_workflow("replay_failing", "1")
+    assert default_registry.find("replay_failing", "1") is not None

@@ -72,7 +72,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Context:
     """What a workflow function gets as its first argument. One per run; use it only inside that run's code."""
 
-    __slots__ = ("_definition", "_journal", "_registry", "info", "logger")
+    __slots__ = ("_definition", "_journal", "_logger", "_registry", "info")
 
     def __init__(self, journal: Journal, definition: "Workflow[*tuple[Any, ...], Any]", registry: "Registry") -> None:
         """Serve the run of `journal`, of this `definition`, where there is the code of `registry`."""
@@ -94,7 +94,14 @@ class Context:
             inherited_children=tuple(journal.inherited),
             trace_context=created.trace_context,
         )
-        self.logger = RunLogger(journal)
+        self._logger: RunLogger | None = None
+
+    @property
+    def logger(self) -> RunLogger:
+        """A logger that names the run, and is silent while its history is replayed."""
+        if self._logger is None:  # made when it is asked for: most runs log nothing
+            self._logger = RunLogger(self._journal)
+        return self._logger
 
     # --- time and chance -----------------------------------------------------------------------------------------
 

@@ -91,18 +91,18 @@ class Registry:
 
     def workflow(self, name: str, version: str | None = None) -> "Workflow[*tuple[Any, ...], Any]":
         """Return the workflow of this name and version (None: the newest). Raises UnknownWorkflowError."""
-        found = self._newest.get(name) if version is None else self._workflows.get(WorkflowVersion(name, version))
+        found = self._newest.get(name) if version is None else self.find(name, version)
         if found is None:
             raise UnknownWorkflowError(self._unknown(name, version))
         return found
 
+    def find(self, name: str, version: str) -> "Workflow[*tuple[Any, ...], Any] | None":
+        """Return the workflow of this name and version; None if there is no code for its runs."""
+        return self._workflows.get(WorkflowVersion(name, version))
+
     def entry_of(self, created: RunCreated) -> Entry:
         """Return what makes the coroutine of a run, of the version it began with. Raises UnknownWorkflowError."""
         return self.workflow(created.workflow, created.definition_version).entry(self)
-
-    def has_workflow(self, name: str, version: str) -> bool:
-        """Whether there is code for runs that began with this version."""
-        return WorkflowVersion(name, version) in self._workflows
 
     def at_version(self, definition: W, version: str | None) -> W:
         """Return another version of a workflow (None: the same), under whose name and version runs can be started.
@@ -113,7 +113,7 @@ class Registry:
         """
         if version is None or require_text(version, "version") == definition.version:
             return definition
-        found = self._workflows.get(WorkflowVersion(definition.name, version))
+        found = self.find(definition.name, version)
         if found is not None:
             return cast("W", found)  # of one name: who names a version vouches for its types
         twin = copy(definition)

@@ -33,7 +33,7 @@ async def code_checks(engine: Engine, *, has_code: bool) -> AsyncIterator[Check]
         async for run in engine.all_runs(_OPEN):
             name = f"{run.workflow} version {run.definition_version}"
             parked[name] += run.parked is not None
-            missing[name] += not default_registry.has_workflow(run.workflow, run.definition_version)
+            missing[name] += default_registry.find(run.workflow, run.definition_version) is None
             if has_code:
                 await _count_patches(engine, run, patches)
             tell(number := number + 1)

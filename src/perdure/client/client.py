@@ -86,10 +86,11 @@ class Client:
 
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
-        run, _ = await self._start(
+        run, _ = await begin(
+            self._open(),
+            RunRef(namespace=self.namespace, id=require_id(id)),
             workflow,
             args,
-            id=id,
             id_policy=id_policy,
             priority=priority,
             tenant=tenant,
@@ -123,8 +124,9 @@ class Client:
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
         carried = (e.CarriedSignal(name=signal.name, body=encoded),)
         options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
+        ref = RunRef(namespace=self.namespace, id=require_id(id))
         while True:
-            run, is_begun = await self._start(workflow, args, id=require_id(id), signals=carried, **options)
+            run, is_begun = await begin(self._open(), ref, workflow, args, signals=carried, **options)
             if is_begun:
                 return run
             try:
@@ -156,7 +158,7 @@ class Client:
         ref = RunRef(namespace=self.namespace, id=require_id(id))
         options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
         while True:
-            _, is_begun = await self._start(workflow, args, id=ref.id, updates=carried, **options)
+            _, is_begun = await begin(self._open(), ref, workflow, args, updates=carried, **options)
             asked = Asked(gateway=self._open(), ref=ref, message=sent, is_repeatable=True, is_sent=is_begun)
             try:
                 return update.decode_result(await asked.answer(until_completed=True, timeout=timeout))
@@ -193,21 +195,6 @@ class Client:
         attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
         encoded = encode_value(details, subject="heartbeat details")
         await attempt.beat(encoded, message_id=uuid.uuid4().hex)
-
-    async def _start(
-        self,
-        workflow: Workflow[*Ts, R],
-        args: tuple[*Ts],
-        *,
-        id: str | None,
-        signals: tuple[e.CarriedSignal, ...] = (),
-        updates: tuple[e.CarriedUpdate, ...] = (),
-        **options: Unpack[StartOptions],
-    ) -> tuple[Run[R], bool]:
-        """Start a run; return it, and whether this call (or an earlier one of its request id) began it."""
-        gateway = self._open()
-        ref = RunRef(namespace=self.namespace, id=require_id(id))
-        return await begin(gateway, ref, workflow, args, signals=signals, updates=updates, **options)
 
     @overload
     async def get_run(self, id: str) -> Run[Any]: ...

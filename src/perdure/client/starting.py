@@ -96,7 +96,7 @@ def make_creation(
         else require_duration(execution_timeout, "execution_timeout")
     )
     chosen = workflow.priority if priority is None else require_choice(priority, Priority, "priority")
-    given_labels = require_texts(labels or {}, "labels")
+    given_labels = {} if labels is None else require_texts(labels, "labels")
     require_text(tenant, "tenant")
     require_text(request_id, "request_id")
     created = e.RunCreated(
@@ -109,7 +109,7 @@ def make_creation(
         tenant=tenant,
         labels=given_labels,
         stages=workflow.stages,
-        trace_context=require_texts(trace_context or {}, "trace_context"),
+        trace_context={} if trace_context is None else require_texts(trace_context, "trace_context"),
         execution_timeout_microseconds=limit,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
         start_at=begin_at,

@@ -31,7 +31,7 @@ class Waiting:
         if run.parked is not None:
             if self._is_new(run.run_key):
                 _logger.warning("run %s is parked and waits for other code: %s", run.ref, run.parked.reason)
-        elif is_working and not self._registry.has_workflow(run.workflow, run.definition_version):
+        elif is_working and self._registry.find(run.workflow, run.definition_version) is None:
             self._tell_of_missing_code(run)
 
     def _tell_of_missing_code(self, run: RunSummary) -> None:

@@ -37,7 +37,7 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import Advance
-from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.coroutine_program import CoroutineProgram, Entry
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.journal import Journal
@@ -199,11 +199,11 @@ class Worker:
         """
         self._require_open()
         created = creation.created.event
-        has_code = self.registry.has_workflow(creation.workflow, creation.definition_version)
+        definition = self.registry.find(creation.workflow, creation.definition_version)
         is_due = creation.wake_at <= creation.created.at
-        if self.is_claiming and self.room > 0 and has_code and is_due and isinstance(created, e.RunCreated):
-            return await self._start_here(creation, created)
-        if self.is_claiming and not has_code:
+        if definition is not None and self.is_claiming and self.room > 0 and is_due and type(created) is e.RunCreated:
+            return await self._start_here(creation, created, definition.entry(self.registry))
+        if self.is_claiming and definition is None:
             needed = f"the workflow {creation.workflow!r}, version {creation.definition_version}"
             _logger.warning("run %s waits for a worker that has %s", creation.ref, needed)
         outcome = await self.committer.commit(creation)
@@ -211,8 +211,8 @@ class Worker:
             self.claims.wake_at(creation.wake_at)
         return outcome
 
-    async def _start_here(self, creation: Creation, created: e.RunCreated) -> Outcome:
-        feed = Feed(CoroutineProgram(self.registry.entry_of(created), created, on_error=self.report_lost_exception))
+    async def _start_here(self, creation: Creation, created: e.RunCreated, entry: Entry) -> Outcome:
+        feed = Feed(CoroutineProgram(entry, created, on_error=self.report_lost_exception))
         run = ActiveRun(
             self,
             run_key=creation.run_key,
