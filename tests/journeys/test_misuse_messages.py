@@ -359,8 +359,8 @@ async def test_a_context_is_refused_wherever_its_workflow_s_code_is_not_running(
 
     message = (
         "the context of run default/lender was used where its workflow's code is not running: outside, in another run, "
-        "or in a query handler or a validator, which may only read. What it does there would be missing on the replay; "
-        "do it in the workflow's code"
+        "or in a query handler, a validator or a condition, which may only read. What it does there would be missing "
+        "on the replay; do it in the workflow's code"
     )
     async with make_engine() as engine:
         lender = await engine.start(lending, id="lender")

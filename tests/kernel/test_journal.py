@@ -118,7 +118,9 @@ def test_a_query_reads_and_is_refused_what_would_change_the_run() -> None:
     handlers = run.program.journal.query_handlers
     assert handlers["read"]() == 1
     for name in ("set", "random", "wait", "uuid"):
-        with pytest.raises(WrongContextError, match="in a query handler or a validator, which may only read"):
+        with pytest.raises(
+            WrongContextError, match="in a query handler, a validator or a condition, which may only read"
+        ):
             handlers[name]()
     run.succeed(2, 1)
     unasked = life_of(asked)

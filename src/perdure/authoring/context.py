@@ -13,6 +13,7 @@ import msgspec
 from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
 from perdure.authoring.child_run import ChildRun, find_inherited, request_child
 from perdure.authoring.compensations import add_compensation, compensate
+from perdure.authoring.conditions import wait_for_condition
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
@@ -170,6 +171,21 @@ class Context:
     def publish(self, stream: Stream[T], value: T) -> None:
         """Hand a value to whoever reads this stream of the run; each is an event of its history, exactly once."""
         give_value(self._journal, stream, value)
+
+    # --- conditions ----------------------------------------------------------------------------------------------
+
+    async def wait_until(self, condition: Callable[[], object], *, timeout: timedelta | None = None) -> None:
+        """Wait until `condition()` is true: ``await ctx.wait_until(lambda: len(items) >= 3)``.
+
+        It is a plain function that reads what the run's other code changes: handlers of updates, tasks that take in
+        signals. It is asked at once, and again whenever what happened to the run has been dealt with; nobody has to
+        notify anybody, and nothing is recorded. When this returns it is true, also where several wait for one thing and
+        the first takes it away. Wait for a time by `sleep_until`: it comes without anything happening.
+
+        Raises TimeoutError if it does not come true within `timeout` (None: wait for ever), InvalidArgumentError for
+        what is no plain function, WrongContextError if it uses the context for more than reading, and what it raises.
+        """
+        await wait_for_condition(self._journal, condition, timeout=timeout)
 
     # --- updates -------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from msgspec import structs
 from perdure.errors import RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
+from perdure.kernel.conditions import Conditions
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.lines import line_of_await, line_of_workflow
@@ -91,6 +92,7 @@ class Journal:
         self.loop = _JournalLoop(self, on_error=on_error, seed=created.seed)  # type: ignore[abstract]
         self.loop.journal = self
         self._random: random.Random | None = None
+        self._conditions: Conditions | None = None
         self.replaying = False
         self.has_deadlines = False
         self.patches: dict[str, bool] = {}
@@ -123,6 +125,14 @@ class Journal:
         if self._random is None:
             self._random = random.Random(self.created.seed)  # noqa: S311 - reproducible on purpose
         return self._random
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the code waits for without an event of its own; made on first use, as most runs wait for none."""
+        if self._conditions is None:
+            self._conditions = Conditions(self)
+            self.loop.at_rest = self._conditions.wake_first
+        return self._conditions
 
     # --- commands ------------------------------------------------------------------------------------------------
 
@@ -287,6 +297,7 @@ class Journal:
         """Refuse everything from now on."""
         self._evicted = True
         self.is_running = False
+        self._conditions = None
 
     def _refuse(self) -> None:
         """Refuse what would change the run where none of its code is running.
@@ -297,8 +308,8 @@ class Journal:
         if not self._evicted or current_journal() is not self:
             raise WrongContextError(
                 f"the context of run {self.created.ref} was used where its workflow's code is not running: outside, in "
-                f"another run, or in a query handler or a validator, which may only read. What it does there would be "
-                f"missing on the replay; do it in the workflow's code"
+                f"another run, or in a query handler, a validator or a condition, which may only read. What it does "
+                f"there would be missing on the replay; do it in the workflow's code"
             )
         self._refusals += 1
         if self._refusals <= _REFUSALS_LIMIT:

@@ -79,6 +79,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         self._tasks: list[asyncio.Task[Any]] = []
         self._tasks_limit = _FEW_TASKS
         self._last_task = self._last_future = (seed << _TASK_BITS) & _HASH_MASK
+        self.at_rest: Callable[[], bool] | None = None
         self._dropped_generators: list[AsyncGenerator[Any, Any]] = []
         self._keeps_generator = self._dropped_generators.append
         self._closed = False
@@ -86,6 +87,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
     def drain(self) -> None:
         """Run all callbacks that are ready and those they make ready, until there are none.
 
+        Then `at_rest` (None: nothing) may make another ready, and says whether it has.
         Raises UsageError for code that never waits for anything: it would hold the worker for ever.
         """
         ready = self._ready
@@ -95,7 +97,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(None, self._keeps_generator)
         try:
             for _ in range(_CALLBACKS_LIMIT):
-                if not ready:
+                if not ready and (self.at_rest is None or not self.at_rest()):
                     break
                 handle = ready.popleft()
                 if not handle._cancelled:  # noqa: SLF001 - handles are the loop's
@@ -134,7 +136,7 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)  # noqa: SLF001 - as in drain
         self._ready.clear()
-        self._timers = None
+        self._timers = self.at_rest = None
 
     def _survive(self, handle: asyncio.Handle, error: BaseException) -> None:
         """Keep an exception that a handle lets pass, to end a process, from doing so: it ends a task at most."""

@@ -305,4 +305,21 @@ PLANTED: Final = (
         "if update.update_id in ():  # the call was made again",
         "updated",
     ),
+    # --- conditions ----------------------------------------------------------------------------------------------
+    _mutant(
+        "a condition that comes true is not noticed",
+        "P13: progress resumes",
+        "kernel.conditions",
+        "if not coming_true.done() and self._is_to_wake(condition):",
+        "if not coming_true.done() and False:",
+        "sharing",
+    ),
+    _mutant(
+        "conditions are not asked while a history is replayed",
+        "P7: recovery equals uninterrupted execution",
+        "kernel.conditions",
+        "if not coming_true.done() and self._is_to_wake(condition):",
+        "if not coming_true.done() and not self._journal.replaying and self._is_to_wake(condition):",
+        "sharing",
+    ),
 )

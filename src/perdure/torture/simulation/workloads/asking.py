@@ -9,7 +9,7 @@ from perdure.authoring.updates import Update
 from perdure.authoring.workflow import workflow
 from perdure.torture.simulation.program import Call, ask, ask_with_start, send, start
 from perdure.torture.simulation.workloads.activities import step
-from perdure.torture.simulation.workloads.control import go
+from perdure.torture.simulation.workloads.control import go, more
 from perdure.torture.simulation.workloads.workload import Workload
 
 __all__ = ["WORKLOADS"]
@@ -82,7 +82,38 @@ def _rolling_program(_chance: random.Random) -> list[Call]:
     ]
 
 
+@workflow(name="sim_sharing")
+async def sharing(ctx: Context) -> tuple[int, int]:
+    """Let two tasks share, one piece at a time, what updates and a signal bring; each finds one when it goes on."""
+    total, lacked = _Total(), 0
+
+    async def take(name: str, pieces: int) -> None:
+        nonlocal lacked
+        for number in range(pieces):
+            await ctx.wait_until(lambda: total.amount > 0)
+            lacked += total.amount <= 0
+            total.amount -= 2
+            await step(f"{name} takes {number}")
+
+    ctx.on_update(put, total.put)
+    taking = [asyncio.create_task(take("a", 2)), asyncio.create_task(take("b", 1))]
+    total.amount += await ctx.wait_for(more)
+    await asyncio.gather(*taking)
+    await ctx.updates_finished()
+    return lacked, total.amount
+
+
+def _sharing_program(_chance: random.Random) -> list[Call]:
+    return [
+        start(sharing, id="one"),
+        ask("one", put, 2, request_id="first"),
+        send("one", more, 2, message_id="g1"),
+        ask("one", put, 2, request_id="last"),
+    ]
+
+
 WORKLOADS: Final = (
     Workload(name="updated", program=_updated_program, in_order=False, results={"one": "6", "two": "30"}),
     Workload(name="rolling", program=_rolling_program, in_order=False, results={"one": "2", "two": "4"}),
+    Workload(name="sharing", program=_sharing_program, in_order=False, results={"one": "[0,0]"}),
 )
