@@ -170,7 +170,7 @@ class ActivityError(PerdureError):
 
 
 class ActivityFailedError(ActivityError):
-    """An activity failed for good.
+    """An activity failed for good. Where its class is declared (``@activity(raises=...)``) this is that, too.
 
     `activity` is its name, `attempts` how many tries were made, `failure_type` the class name of the last exception,
     `failure_types` the names of that class and its bases, `failure_message` its text.

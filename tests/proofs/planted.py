@@ -5,6 +5,7 @@
 from typing import Final
 
 from tests.proofs.defect import Defect
+from tests.proofs.planted_authoring import AUTHORING
 from tests.proofs.planted_bulk import BULK
 from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_lifecycles import LIFECYCLES
@@ -15,6 +16,7 @@ from tests.proofs.planted_world import WORLD
 __all__ = ["PLANTED"]
 
 PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
+    **AUTHORING,
     **MESSAGES,
     **EVOLUTION,
     **WORLD,

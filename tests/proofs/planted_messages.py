@@ -10,16 +10,6 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
     "ctx.on_update": (
         Defect("kernel.update_tasks", "        self._handlers = {**(self._handlers or {}), name: handler}\n", ""),
     ),
-    "ctx.wait_until": (
-        Defect("kernel.loop", "if not ready and (self.at_rest is None or not self.at_rest()):", "if not ready:"),
-    ),
-    "ctx.wait_until.timeout": (
-        Defect(
-            "authoring.conditions",
-            "        async with asyncio.timeout(timeout.total_seconds()):\n",
-            "        if True:\n",
-        ),
-    ),
     "ctx.on_update.validator": (Defect("authoring.updates", "            validator(value)\n", "            pass\n"),),
     "ctx.updates_finished": (
         Defect("authoring.context", "            await asyncio.wait(tasks)\n", "            break\n"),

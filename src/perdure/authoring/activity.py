@@ -6,12 +6,13 @@ there is one it is final, however often the workflow is replayed. Outside a work
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from perdure.authoring.activity_options import build_options
 from perdure.authoring.arguments import require_count
+from perdure.authoring.declared_errors import NONE_DECLARED, ErrorClasses, class_of_failure, declare_errors
 from perdure.authoring.definitions import require_definition, require_kind
 from perdure.authoring.registry import default_registry
 from perdure.authoring.signature import Signature
@@ -63,6 +64,7 @@ class Activity(Generic[P, R_co]):
         max_concurrent: int | None = None,
         compensate: "Activity[..., Any] | None" = None,
         fallback: "Activity[..., Any] | None" = None,
+        raises: Mapping[str, type[ActivityFailedError]] = NONE_DECLARED,
     ) -> None:
         """Build from parts; use `@activity`."""
         self.name = name
@@ -73,6 +75,7 @@ class Activity(Generic[P, R_co]):
         self.is_async = inspect.iscoroutinefunction(function)
         self.compensation = compensate
         self.fallback = fallback
+        self.raises = raises
         self.__name__ = name
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -195,7 +198,7 @@ class Activity(Generic[P, R_co]):
                 journal.give(c.CancelActivity(operation=operation, location=journal.location()))
             raise
         if type(outcome) is not Payload:
-            raise _error_of(self.name, outcome)
+            raise _error_of(self, outcome)
         result = self.signature.decode_result(outcome)
         if self.compensation is not None:
             journal.compensations.append(_undo(journal, self.compensation, operation, result))
@@ -262,6 +265,7 @@ def activity(
     circuit_breaker: CircuitBreaker | None = None,
     compensate: Activity[..., Any] | None = None,
     fallback: Activity[..., Any] | None = None,
+    raises: ErrorClasses = (),
 ) -> ActivityDecorator: ...
 
 
@@ -287,6 +291,7 @@ def activity(
     circuit_breaker: CircuitBreaker | None = None,
     compensate: Activity[..., Any] | None = None,
     fallback: Activity[..., Any] | None = None,
+    raises: ErrorClasses = (),
 ) -> Any:
     """Make an activity of a function: ``async def`` runs on the event loop, ``def`` in a thread.
 
@@ -301,7 +306,8 @@ def activity(
     of it run at once. `rate_limit`: how often it may start, see `RateLimit`. `circuit_breaker`: when it is not tried
     any more, see `CircuitBreaker`; these four hold per worker process. `compensate`: an activity that undoes it,
     called with the result if it takes an argument. `fallback`: an activity with the same parameters and result, called
-    when this one has failed for good.
+    when this one has failed for good. `raises`: classes of exceptions that its failures are caught as in workflow code,
+    besides `ActivityFailedError`: see `perdure.authoring.declared_errors`.
 
     Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
     """
@@ -335,6 +341,7 @@ def activity(
             max_concurrent=require_count(max_concurrent, f"activity {chosen}: max_concurrent"),
             compensate=compensate,
             fallback=fallback,
+            raises=declare_errors(raises, ActivityFailedError, f"activity {chosen}"),
         )
         default_registry.add_activity(made)
         return made
@@ -355,13 +362,14 @@ def _require_possible(name: str, function: Callable[..., Any], options: Activity
         raise InvalidArgumentError(message)
 
 
-def _error_of(name: str, outcome: e.ActivityFailed | e.ActivityTimedOut) -> ActivityError:
+def _error_of(activity: Activity[..., Any], outcome: e.ActivityFailed | e.ActivityTimedOut) -> ActivityError:
+    name = activity.name
     if isinstance(outcome, e.ActivityTimedOut):
         whose = f" of {outcome.deadline_of}" if outcome.deadline_of else ""
         message = f"activity {name} timed out ({outcome.timeout}{whose}) at attempt {outcome.attempt}"
         return ActivityTimeoutError(message, activity=name, attempts=outcome.attempt, timeout=outcome.timeout)
     failure = outcome.failure
-    error = _error_class(failure)(
+    error = _error_class(failure, activity.raises)(
         f"activity {name} failed at attempt {outcome.attempt} ({_why_final(outcome)}): {failure}",
         activity=name,
         attempts=outcome.attempt,
@@ -380,10 +388,10 @@ def _why_final(outcome: e.ActivityFailed) -> str:
     return f"{outcome.reason}: another attempt would begin after the deadline of {outcome.deadline_of}"
 
 
-def _error_class(failure: Failure) -> type[ActivityFailedError]:
+def _error_class(failure: Failure, declared: Mapping[str, type[ActivityFailedError]]) -> type[ActivityFailedError]:
     """Return the class for a failure; one of the engine's own says that it is an ActivityFailedError."""
     if ActivityFailedError.__name__ not in failure.types:
-        return ActivityFailedError
+        return class_of_failure(failure, declared, ActivityFailedError)
     return _ERRORS_OF_THE_ENGINE.get(failure.type, ActivityFailedError)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, cast
 
 from perdure.authoring.arguments import require_choice, require_text, require_texts
+from perdure.authoring.declared_errors import class_of_failure
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.stages import deadline_around
 from perdure.errors import ChildRunError, InvalidArgumentError
@@ -131,7 +132,7 @@ class ChildRun(Generic[R_co]):
         finally:
             wait.waiting -= 1
         if not isinstance(outcome, Payload):
-            raise _child_error(self.ref, outcome)
+            raise _child_error(self.ref, self._workflow, outcome)
         return cast("R_co", self._workflow.signature.decode_result(outcome))
 
 
@@ -140,10 +141,10 @@ def _child_id(parent: RunRef, operation: Operation) -> str:
     return f"{parent.id}/{generation}{operation}"
 
 
-def _child_error(ref: RunRef, outcome: e.ChildFailed) -> ChildRunError:
+def _child_error(ref: RunRef, workflow: "Workflow[*tuple[Any, ...], Any]", outcome: e.ChildFailed) -> ChildRunError:
     failure = outcome.failure
     message = f"child run {ref} {outcome.outcome}: {failure}"
-    return ChildRunError(
+    return class_of_failure(failure, workflow.raises, ChildRunError)(
         message,
         run_id=ref.id,
         outcome=outcome.outcome,

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
@@ -10,10 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast, 
 
 from perdure.authoring.arguments import require_choice, require_count, require_text
 from perdure.authoring.context import Context
+from perdure.authoring.declared_errors import NONE_DECLARED, ErrorClasses, declare_errors
 from perdure.authoring.definitions import require_definition, require_kind, require_stages
 from perdure.authoring.registry import Registry, default_registry
 from perdure.authoring.signature import Signature
-from perdure.errors import InvalidArgumentError, UsageError, WrongContextError
+from perdure.errors import ChildRunError, InvalidArgumentError, UsageError, WrongContextError
 from perdure.kernel.coroutine_program import Entry
 from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.journal import Journal, RunContinuing, current_journal
@@ -54,6 +55,7 @@ class Workflow(Generic[*Ts, R_co]):
         stages: tuple[str, ...],
         on_failure: OnFailure,
         max_concurrent_activities: int | None = None,
+        raises: Mapping[str, type[ChildRunError]] = NONE_DECLARED,
     ) -> None:
         """Build from parts; use `@workflow`."""
         self.name = name
@@ -65,6 +67,7 @@ class Workflow(Generic[*Ts, R_co]):
         self.stages = stages
         self.on_failure = on_failure
         self.max_concurrent_activities = max_concurrent_activities
+        self.raises = raises
         self.signature = Signature.of(function, skip_first=True, name=name)
         self.__name__ = name
         self.__doc__ = function.__doc__
@@ -146,6 +149,7 @@ def workflow(
     stages: tuple[str, ...] = (),
     on_failure: OnFailure | str = OnFailure.COMPENSATE,
     max_concurrent_activities: int | None = None,
+    raises: ErrorClasses = (),
 ) -> WorkflowDecorator: ...
 
 
@@ -161,6 +165,7 @@ def workflow(
     stages: tuple[str, ...] = (),
     on_failure: OnFailure | str = OnFailure.COMPENSATE,
     max_concurrent_activities: int | None = None,
+    raises: ErrorClasses = (),
 ) -> Any:
     """Make a workflow of an ``async def`` whose first parameter is the `Context`.
 
@@ -172,6 +177,8 @@ def workflow(
     from the start. `on_failure`: see `OnFailure`.
     `max_concurrent_activities`: at most so many activities of all its runs together run at once in one worker process,
     compensations and fallbacks among them; waiting runs count for nothing, child runs count for their own workflow.
+    `raises`: classes of exceptions that its failures are caught as in a parent's code, besides `ChildRunError`: see
+    `perdure.authoring.declared_errors`.
 
     Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
     """
@@ -192,6 +199,7 @@ def workflow(
             max_concurrent_activities=require_count(
                 max_concurrent_activities, f"workflow {chosen}: max_concurrent_activities"
             ),
+            raises=declare_errors(raises, ChildRunError, f"workflow {chosen}"),
         )
         default_registry.add_workflow(made)
         return made

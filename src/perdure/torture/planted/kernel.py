@@ -305,6 +305,16 @@ PLANTED: Final = (
         "if update.update_id in ():  # the call was made again",
         "updated",
     ),
+    # --- declared errors -----------------------------------------------------------------------------------------
+    _mutant(
+        "a declared error is caught only where it is lived, not on the replay",
+        "P7: recovery equals uninterrupted execution",
+        "authoring.activity",
+        "    error = _error_class(failure, activity.raises)(\n",
+        "    live = (journal := current_journal()) is None or not journal.replaying\n"
+        "    error = _error_class(failure, activity.raises if live else {})(\n",
+        "catching",
+    ),
     # --- conditions ----------------------------------------------------------------------------------------------
     _mutant(
         "a condition that comes true is not noticed",

@@ -48,7 +48,7 @@ async def slow(label: str, seconds: float) -> str:
     return label
 
 
-@activity(name="sim_flaky", retry=Retry(attempts=3, backoff=_QUICK))
+@activity(name="sim_flaky", retry=Retry(attempts=3, backoff=_QUICK), raises=ValueError)
 async def flaky(label: str, failures: int) -> int:
     """Fail at the first attempts; return the number of the one that did not."""
     attempt = await perform()

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from perdure.authoring.context import Context
@@ -204,6 +205,25 @@ async def giving_up(_ctx: Context) -> str:
     return "not"
 
 
+@workflow(name="sim_passing_on", raises=ValueError)
+async def passing_on(_ctx: Context) -> None:
+    """Let the failure of an activity pass to the parent."""
+    await flaky("passed on", 9)
+
+
+@workflow(name="sim_catching")
+async def catching(ctx: Context) -> list[str]:
+    """Catch failures of an activity and of a child run by the class that both declare, and go on."""
+    found: list[str] = []
+    for attempt in (partial(flaky, "caught", 9), partial(ctx.run_child, passing_on)):
+        try:
+            await attempt()
+        except ValueError as error:
+            found.append(type(error).__name__)
+        await step(f"after {len(found)}")
+    return found
+
+
 WORKLOADS: Final = (
     Workload(name="giving_up", program=runs(giving_up), results={"one": '"after"'}),
     Workload(name="sequential", program=runs(sequential, 3), results={"one": '["s0","s1","s2"]'}),
@@ -230,5 +250,6 @@ WORKLOADS: Final = (
     Workload(name="second_try", program=runs(second_try), results={"one": "3"}),
     Workload(name="hopeless", program=runs(hopeless), results={"one": "RunFailed"}),
     Workload(name="limited", program=runs(limited), results={"one": "RunFailed"}),
+    Workload(name="catching", program=runs(catching), results={"one": '["ValueError","ValueError"]'}),
     Workload(name="stand_in", program=runs(stand_in), results={"one": "-22"}),
 )
