@@ -1,14 +1,40 @@
-"""The pytest plugin: ``pytest --perdure-lint src`` adds a test that fails with what the linter finds there.
+"""The pytest plugin: test environments as fixtures, and the linter as a test.
+
+``perdure_env`` and ``perdure_sync_env`` give each test an environment of its own. ``pytest --perdure-lint src`` adds a
+test that fails with what the linter finds there.
 
 pytest loads it by itself where perdure is installed. It stands beside the package, not in it, so that a suite which
 does not ask for anything imports nothing of Perdure: neither slower, nor past whoever measures what is imported.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-__all__ = ["pytest_addoption", "pytest_collection_modifyitems"]
+if TYPE_CHECKING:
+    from perdure.testing import SyncTestEnvironment, TestEnvironment
+
+__all__ = ["perdure_env", "perdure_sync_env", "pytest_addoption", "pytest_collection_modifyitems"]
+
+
+@pytest.fixture
+def perdure_env() -> Iterator["TestEnvironment"]:
+    """Give a test that is a coroutine function an engine in memory with a virtual clock; see `TestEnvironment`."""
+    from perdure.testing import TestEnvironment  # noqa: PLC0415 - only for who asks
+
+    environment = TestEnvironment()
+    yield environment
+    environment.dispose()
+
+
+@pytest.fixture
+def perdure_sync_env() -> Iterator["SyncTestEnvironment"]:
+    """Give a test that is a plain function an engine in memory with a virtual clock; see `SyncTestEnvironment`."""
+    from perdure.testing import SyncTestEnvironment  # noqa: PLC0415 - only for who asks
+
+    with SyncTestEnvironment() as environment:
+        yield environment
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -102,13 +102,16 @@ class Engine(Client):
             self._registry,
             settings,
             name=self._name,
-            executors=make_executors(settings),
+            executors=self._make_executors(),
             claims_runs=self._works,
         )
         await worker.open()
         if self._payloads is not None:
             self._restore_limit = raise_payload_limit(self._payloads.maximum_bytes)
         return worker
+
+    def _make_executors(self) -> dict[Executor, AttemptExecutor]:
+        return make_executors(self._settings)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

@@ -11,6 +11,7 @@ from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_lifecycles import LIFECYCLES
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
+from tests.proofs.planted_testing import TESTING
 from tests.proofs.planted_world import WORLD
 
 __all__ = ["PLANTED"]
@@ -19,6 +20,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **AUTHORING,
     **MESSAGES,
     **EVOLUTION,
+    **TESTING,
     **WORLD,
     **LIFECYCLES,
     # --- the laws of docs/design/promises.md

@@ -81,7 +81,12 @@ class ProcessExecutor:
         for process in self._all:
             process.kill()
         await self._wait_for_all(_KILL_SECONDS)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Kill every process, and wait for none."""
         for process in self._all:
+            process.kill()
             process.abandon()
         self._all.clear()
         self._idle.clear()

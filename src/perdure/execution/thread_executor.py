@@ -49,6 +49,10 @@ class ThreadExecutor:
 
     async def close(self) -> None:
         """See `AttemptExecutor.close`."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Have each thread end when it has nothing to do any more, and wait for none."""
         for _ in range(self._threads):
             self._work.put(None)
         self._threads = self._idle = 0

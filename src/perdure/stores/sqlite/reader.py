@@ -41,6 +41,11 @@ class Reader:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=True)
 
+    def abandon(self) -> None:
+        """As `close`, without an event loop; blocks."""
+        self._executor.submit(self._drop).result()
+        self._executor.shutdown(wait=True)
+
     def _ask(self, question: Callable[[apsw.Connection], Result]) -> Result:
         try:
             if self._connection is None:

@@ -115,6 +115,25 @@ class SqliteStore:
             await self._let_go()
             opened.close()
 
+    def abandon(self) -> None:
+        """Let go of the file as the kernel does for a dead process: nothing is given back, nothing removed. Blocks.
+
+        Serves tests of what follows a death. Call it while no code of the store's event loop runs.
+        """
+        opened, writer, notices = self._opened, self._writer, self._notices
+        if opened is None or writer is None or notices is None:
+            return
+        readers = (self._reader, self._browser)
+        self._opened = self._writer = self._reader = self._browser = self._notices = self._checking = None
+        writer.stop()
+        writer.join()
+        for reader in readers:
+            if reader is not None:
+                reader.abandon()
+        notices.close(writer.loop)
+        opened.database.close()
+        opened.presence.close(None)
+
     def new_run_key(self) -> RunKey:
         """Return a key never given out before: the session's number and a count.
 

@@ -66,6 +66,11 @@ class Writer:
         self._left_over: Job | None = None
         self._thread: Final = threading.Thread(target=self._run, name="perdure-writer", daemon=True)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that hears the answers."""
+        return self._loop
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()

@@ -1,0 +1,347 @@
+"""The test environment: an engine whose time is virtual, whose activities can be played, and which can die."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Self, TypeVar, overload
+
+import msgspec
+
+from perdure.authoring.activity import Activity
+from perdure.authoring.arguments import require_duration, require_moment
+from perdure.authoring.registry import Registry, default_registry
+from perdure.authoring.workflow import Workflow
+from perdure.client.client import Client
+from perdure.client.gateway import Gateway, require_outside
+from perdure.client.handle import Run
+from perdure.codecs import Payloads
+from perdure.configuration import Settings
+from perdure.errors import EngineClosedError, InvalidArgumentError, UsageError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import DEFAULT_NAMESPACE
+from perdure.kernel.time import Timestamp
+from perdure.stores.memory import MemoryDatabase
+from perdure.testing.environment.bridge import Bridge
+from perdure.testing.environment.cast import ActivityCalled, Cast
+from perdure.testing.environment.driving import Driver
+from perdure.testing.environment.life import Life, World
+from perdure.testing.environment.points import Points, undisturbed
+from perdure.testing.environment.virtual_time import VirtualTime
+from perdure.testing.time_travel import Moment, moment_of
+
+__all__ = ["EPOCH", "StandstillError", "TestEnvironment"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
+"""When every environment begins, unless it says otherwise."""
+
+
+class StandstillError(UsageError):
+    """A test waits for something that will never happen: nothing runs, no timer is set, no message comes."""
+
+
+class TestEnvironment(Client):
+    """An engine for one test: ``async with TestEnvironment() as env: run = await env.start(...)``.
+
+    It has every operation of an `Engine`. Its time stands still, and passes in three cases only: while the test waits
+    for a run (`result`, `watch`, an update), in `advance`, and when it is closed; then it jumps to the next timer
+    whenever nothing runs. What runs in a thread or a process, or waits for a socket, holds it up; `asyncio.sleep` in an
+    activity on the loop is virtual like every timer there. Limits of calls, as in ``run.result(timeout=...)``, are
+    real: they guard the test.
+    """
+
+    __test__ = False  # no test, though pytest takes the name for one
+
+    def __init__(
+        self,
+        store: str = "memory:",
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        settings: Settings | None = None,
+        registry: Registry | None = None,
+        payloads: Payloads | None = None,
+        strict: bool = False,
+        start: datetime = EPOCH,
+        patience: timedelta = timedelta(seconds=5),
+        points: Points | None = None,
+    ) -> None:
+        """Describe an environment; it opens with ``async with``, or with the first call.
+
+        `store`: ``memory:``; ``sqlite:`` for a database in a temporary folder; or the url of one. `settings`,
+        `registry`, `payloads`: as for `Engine`. `strict`: an activity that is not replaced fails. `start`: the virtual
+        time at which it begins. `patience`: how long, in real time, the test may wait for a run while nothing can
+        happen; then it gets a `StandstillError`. `points`: where the process dies by itself; see `crash_everywhere`.
+
+        Raises InvalidArgumentError.
+        """
+        super().__init__(namespace=namespace)
+        self._description: dict[str, Any] = {
+            "namespace": namespace,
+            "settings": settings,
+            "registry": registry,
+            "payloads": payloads,
+            "strict": strict,
+            "start": start,
+            "patience": patience,
+        }
+        self._closing = ExitStack()
+        self._time = VirtualTime(Timestamp(require_moment(start, "start")))
+        self._cast = Cast(is_strict=strict)
+        self._world = World(
+            time=self._time,
+            url=self._url(store),
+            settings=_for_tests(settings or Settings()),
+            registry=registry,
+            payloads=payloads,
+            cast=self._cast,
+            points=points or Points(undisturbed),
+        )
+        self._driver = Driver(
+            self._time,
+            patience_seconds=require_duration(patience, "patience") / 1e6,
+            is_busy=lambda: self._life is not None and self._life.is_busy,
+            after_turn=self._look_after_life,
+            on_standstill=self._stand_still,
+        )
+        self._bridge = Bridge(self._driver, self._time, registry or default_registry, ready=self._ready)
+        self._life: Life | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._buried: list[Life] = []
+        self._started: dict[str, int] = {}
+        self._is_closed = False
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the engine. Raises a StoreError if the database cannot be used."""
+        await self._ready()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the engine in an orderly way."""
+        life = self._life
+        try:
+            if life is not None and not life.is_dead and exc is None:
+                with self._driver.waiting():
+                    await self._bridge.call(lambda life: life.close())
+        finally:
+            self.dispose()
+
+    def dispose(self) -> None:
+        """End the environment at once, as a death would; for fixtures that have no event loop. Twice does nothing."""
+        self._is_closed = True
+        if self._opening is not None and not self._opening.get_loop().is_closed():
+            self._opening.cancel()
+        life, self._life = self._life, None
+        self._driver.release()
+        if life is not None:
+            self._bury(life)
+        buried, self._buried = self._buried, []
+        for each in buried:
+            each.unwind()
+        self._closing.close()
+
+    async def crash_and_recover(self) -> None:
+        """Let the process die as hard as a power cut, and start another one on the same data, at the same time.
+
+        Nothing is flushed, the memory is lost, what was not committed is gone. Stand-ins and recorded calls stay: they
+        are the world outside. Returns when the new process works.
+        """
+        await self._ready()
+        if self._life is not None:
+            self._life.die()
+            self._look_after_life()
+        await self._ready()
+
+    def sibling(self, points: Points) -> "TestEnvironment":
+        """Return another environment, described like this one but in memory, whose process dies at `points`."""
+        return TestEnvironment(points=points, **self._description)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the environment has ended."""
+        return self._is_closed
+
+    @property
+    def database(self) -> MemoryDatabase:
+        """The tables, of an environment in memory. Raises UsageError for one that is not."""
+        if self._world.database is None:
+            message = "this environment keeps its data in a file; only one in memory shows its tables"
+            raise UsageError(message)
+        return self._world.database
+
+    @property
+    def crashes(self) -> int:
+        """How often the process has died so far."""
+        return self._world.lives - 1
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Return the virtual time."""
+        return self._time.datetime()
+
+    async def advance(self, duration: timedelta) -> None:
+        """Let so much time pass; all that is due until then has happened, at its time, when this returns."""
+        moment = self._time.now() + require_duration(duration, "advance: duration", may_be_zero=True)
+        await self._ready()
+        await self._driver.advance_to(Timestamp(moment))
+
+    async def run_until_idle(self) -> None:
+        """Return when nothing more happens without time, a message or the world outside. No time passes."""
+        await self._ready()
+        await self._driver.until_idle()
+
+    # --- activities ----------------------------------------------------------------------------------------------
+
+    @overload
+    def replace(self, activity: Activity[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
+    @overload
+    def replace(self, activity: Activity[P, R], stand_in: Callable[P, R], /) -> None: ...
+    def replace(self, activity: Activity[..., Any], stand_in: Callable[..., Any], /) -> None:
+        """Have a function called in place of an activity: a coroutine function or a plain one, on the loop.
+
+        Raises InvalidArgumentError if it cannot be called as the activity is.
+        """
+        self._cast.replace(_require_activity(activity, "replace"), stand_in)
+
+    def restore(self, activity: Activity[..., Any]) -> None:
+        """Let an activity be itself again: no stand-in, no failures."""
+        self._cast.restore(_require_activity(activity, "restore"))
+
+    def fail_next(self, activity: Activity[..., Any], error: BaseException, *, times: int | None = 1) -> None:
+        """Have the next `times` attempts of an activity raise `error`, before it or its stand-in is called again.
+
+        None: every attempt. Raises InvalidArgumentError.
+        """
+        if times is not None and times < 1:
+            message = f"env.fail_next: times is {times}; it must be at least 1, or None for every attempt"
+            raise InvalidArgumentError(message)
+        if not isinstance(error, BaseException):
+            message = f"env.fail_next: {error!r:.60} is no exception; pass one, such as ConnectionError('no route')"
+            raise InvalidArgumentError(message)
+        self._cast.fail(_require_activity(activity, "fail_next"), error, times)
+
+    def calls(self, activity: Activity[..., Any] | None = None) -> list[ActivityCalled]:
+        """Return the attempts that were made so far, of one activity or (None) of all, in their order.
+
+        Those that a crash had made again are in it twice: it is what the world outside has seen.
+        """
+        name = None if activity is None else _require_activity(activity, "calls").name
+        return [called for called in self._cast.calls if name in (None, called.activity)]
+
+    # --- histories -----------------------------------------------------------------------------------------------
+
+    async def history(self, run: Run[Any]) -> list[RecordedEvent]:
+        """Return the events of a run's latest generation so far."""
+        return [recorded async for recorded in run.history()]
+
+    async def at(self, run: Run[Any], *, event: int) -> Moment:
+        """Go to event number `event` of a run's history and look around: state, queries; forward and back from there.
+
+        Raises InvalidArgumentError if there is no such event.
+        """
+        return moment_of(await self.history(run), event, registry=self._bridge.registry)
+
+    # --- behind it -----------------------------------------------------------------------------------------------
+
+    async def _start(self, workflow: Workflow[*tuple[Any, ...], Any], args: Any, **options: Any) -> Any:  # noqa: ANN401 - as its base, told by it
+        """Start a run; one without an id is numbered, so that a test does the same each time."""
+        await self._ready()
+        if options.get("id") is None and isinstance(workflow, Workflow):
+            number = self._started[workflow.name] = self._started.get(workflow.name, 0) + 1
+            options["id"] = f"{workflow.name}-{number}"
+        return await super()._start(workflow, args, **options)
+
+    def _open(self) -> Gateway:
+        require_outside()
+        if self._is_closed:
+            message = "the test environment is closed; use it inside `async with TestEnvironment() as env:`"
+            raise EngineClosedError(message)
+        return self._bridge
+
+    async def _ready(self) -> None:
+        """Have an open life; its opening is one task of the test's loop, whoever waits for it."""
+        self._open()
+        if self._opening is None:
+            self._opening = self._driver.host.create_task(self._begin_life())
+        await asyncio.shield(self._opening)
+
+    async def _begin_life(self) -> None:
+        if self._is_closed:
+            return
+        life = self._life = Life(self._world)
+        opened: asyncio.Future[None] = self._driver.host.create_future()
+        task = life.loop.create_task(life.open())
+        task.add_done_callback(lambda done: None if opened.done() else _settle(opened, done))
+        self._driver.drive(life.loop)
+        with self._driver.waiting():
+            await opened
+        if not life.is_dead:
+            self._bridge.lead_to(life)
+
+    def _look_after_life(self) -> None:
+        """Bury a life that has died, and begin another."""
+        life = self._life
+        if life is None or not life.is_dead:
+            return
+        self._life = None
+        self._driver.release()
+        self._bridge.lead_nowhere()
+        self._bury(life)
+        self._opening = self._driver.host.create_task(self._begin_life())
+
+    def _bury(self, life: Life) -> None:
+        life.bury()
+        self._buried.append(life)
+
+    def _stand_still(self) -> None:
+        message = (
+            "the test waits for a run, and nothing can happen any more: nothing runs and no timer is set. Perhaps the "
+            "run waits for a message that the test has to send first"
+        )
+        self._bridge.fail(StandstillError(message))
+
+    def _url(self, store: str) -> str:
+        if store != "sqlite:":
+            return store
+        folder = self._closing.enter_context(tempfile.TemporaryDirectory(prefix="perdure-test-"))
+        return f"sqlite:///{Path(folder) / 'test.db'}"
+
+
+def _for_tests(settings: Settings) -> Settings:
+    """Return settings without what only happens because time passes: leases, looks for lost notices."""
+    return msgspec.structs.replace(
+        settings,
+        lease_seconds=_FOR_EVER_SECONDS,
+        lease_renewals=1,
+        safety_check_seconds=_FOR_EVER_SECONDS,
+        blocking_seconds=0.0,
+        shutdown_grace_seconds=0.0,
+    )
+
+
+_FOR_EVER_SECONDS: Final = 1e9
+
+
+def _require_activity(activity: object, where: str) -> Activity[..., Any]:
+    if not isinstance(activity, Activity):
+        message = f"env.{where}: {activity!r:.60} is no activity; pass the decorated function itself"
+        raise InvalidArgumentError(message)
+    return activity
+
+
+def _settle(future: "asyncio.Future[None]", done: "asyncio.Task[None]") -> None:
+    error = None if done.cancelled() else done.exception()
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

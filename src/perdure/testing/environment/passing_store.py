@@ -1,0 +1,34 @@
+"""A store whose calls pass through a function: to another event loop, or past a counter."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
+
+from perdure.ports.store import RunStore
+
+__all__ = ["passing_store"]
+
+Pass = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Makes a call (when it is called) and returns its answer."""
+
+
+def passing_store(store: Callable[[], RunStore], passing: Pass) -> RunStore:
+    """Return a store that is `store()` at each call, with each asynchronous one made by `passing`."""
+    return cast("RunStore", _PassingStore(store, passing))
+
+
+class _PassingStore:
+    """Every method of the port, without naming them. There need not be a store yet when an asynchronous one is got."""
+
+    def __init__(self, store: Callable[[], RunStore], passing: Pass) -> None:
+        self._store = store
+        self._passing = passing
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the store has under the name
+        if inspect.iscoroutinefunction(getattr(RunStore, name, None)):
+            return partial(self._call, name)
+        return getattr(self._store(), name)
+
+    async def _call(self, name: str, *args: object, **kwargs: object) -> object:
+        return await self._passing(lambda: getattr(self._store(), name)(*args, **kwargs))

@@ -1,0 +1,111 @@
+"""The test environment for synchronous tests: the operations of `TestEnvironment`, waiting instead of awaiting."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar, overload
+
+from perdure.authoring.activity import Activity
+from perdure.authoring.registry import Registry
+from perdure.client.sync import SyncClient, SyncRun
+from perdure.codecs import Payloads
+from perdure.configuration import Settings
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import DEFAULT_NAMESPACE
+from perdure.testing.environment.cast import ActivityCalled
+from perdure.testing.environment.environment import EPOCH, TestEnvironment
+from perdure.testing.time_travel import Moment, moment_of
+
+__all__ = ["SyncTestEnvironment"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class SyncTestEnvironment(SyncClient):
+    """An engine for one synchronous test: ``with SyncTestEnvironment() as env: run = env.start(...)``.
+
+    It has every operation of a `SyncEngine`, and time as a `TestEnvironment` has it. Stand-ins are called in its
+    thread.
+    """
+
+    __test__ = False  # no test, though pytest takes the name for one
+
+    def __init__(
+        self,
+        store: str = "memory:",
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        settings: Settings | None = None,
+        registry: Registry | None = None,
+        payloads: Payloads | None = None,
+        strict: bool = False,
+        start: datetime = EPOCH,
+        patience: timedelta = timedelta(seconds=5),
+    ) -> None:
+        """Describe an environment; see `TestEnvironment`."""
+        self._environment = TestEnvironment(
+            store,
+            namespace=namespace,
+            settings=settings,
+            registry=registry,
+            payloads=payloads,
+            strict=strict,
+            start=start,
+            patience=patience,
+        )
+        self._registry = registry
+        super().__init__(lambda: self._environment)
+
+    @property
+    def crashes(self) -> int:
+        """How often the process has died so far."""
+        return self._environment.crashes
+
+    def crash_and_recover(self) -> None:
+        """Let the process die and start another one; see `TestEnvironment.crash_and_recover`."""
+        self._wait(self._environment.crash_and_recover)
+
+    def now(self) -> datetime:
+        """Return the virtual time."""
+        return self._environment.now()
+
+    def advance(self, duration: timedelta) -> None:
+        """Let so much time pass; all that is due until then has happened, at its time, when this returns."""
+        self._wait(self._environment.advance, duration)
+
+    def run_until_idle(self) -> None:
+        """Return when nothing more happens without time, a message or the world outside. No time passes."""
+        self._wait(self._environment.run_until_idle)
+
+    @overload
+    def replace(self, activity: Activity[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
+    @overload
+    def replace(self, activity: Activity[P, R], stand_in: Callable[P, R], /) -> None: ...
+    def replace(self, activity: Activity[..., Any], stand_in: Callable[..., Any], /) -> None:
+        """Have a function called in place of an activity; see `TestEnvironment.replace`."""
+        self._environment.replace(activity, stand_in)
+
+    def restore(self, activity: Activity[..., Any]) -> None:
+        """Let an activity be itself again: no stand-in, no failures."""
+        self._environment.restore(activity)
+
+    def fail_next(self, activity: Activity[..., Any], error: BaseException, *, times: int | None = 1) -> None:
+        """Have the next attempts of an activity raise `error`; see `TestEnvironment.fail_next`."""
+        self._environment.fail_next(activity, error, times=times)
+
+    def calls(self, activity: Activity[..., Any] | None = None) -> list[ActivityCalled]:
+        """Return the attempts that were made so far; see `TestEnvironment.calls`."""
+        return self._environment.calls(activity)
+
+    def history(self, run: SyncRun[Any]) -> list[RecordedEvent]:
+        """Return the events of a run's latest generation so far."""
+        return run.history()
+
+    def at(self, run: SyncRun[Any], *, event: int) -> Moment:
+        """Go to event number `event` of a run's history; see `TestEnvironment.at`."""
+        return moment_of(run.history(), event, registry=self._registry)
+
+    def _wait(self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop, _ = self._open()
+        return loop.call(work(*args, **kwargs))

@@ -1,0 +1,46 @@
+"""The breakages of the test kit; see `planted`."""
+
+from typing import Final
+
+from tests.proofs.defect import Defect
+
+__all__ = ["TESTING"]
+
+TESTING: Final[dict[str, tuple[Defect, ...]]] = {
+    "env.advance": (
+        Defect(
+            "testing.environment.driving",
+            "self.time.pass_to(moment)",
+            "self.time.pass_to(Timestamp(moment + 1_000_000))",
+        ),
+    ),
+    "env.own_clock": (
+        Defect(
+            "testing.environment.environment",
+            'self._time = VirtualTime(Timestamp(require_moment(start, "start")))',
+            'self._time = globals().setdefault("_all", VirtualTime(Timestamp(require_moment(start, "start"))))',
+        ),
+    ),
+    "env.stands_still": (Defect("testing.environment.driving", "elif self._is_busy():", "elif False:"),),
+    "env.replace": (
+        Defect("testing.environment.cast", "        require_same_signature(activity, player)\n", ""),
+        Defect("testing.environment.cast", "        self._players[activity.name] = player\n", ""),
+    ),
+    "env.fail_next": (Defect("testing.environment.cast", "failures.popleft() if failures", "failures[0] if failures"),),
+    "env.restore": (
+        Defect("testing.environment.cast", "            table.pop(activity.name, None)\n", "            pass\n"),
+    ),
+    "env.calls": (
+        Defect("testing.environment.performing", "                args=args,\n", "                args=(),\n"),
+    ),
+    "env.strict": (Defect("testing.environment.cast", "if player is None and self._is_strict:", "if False:"),),
+    "env.crash_and_recover": (
+        Defect("testing.environment.environment", "            self._life.die()\n", "            pass\n"),
+    ),
+    "env.at": (Defect("testing.time_travel", "fold(RunState(), history[:number])", "fold(RunState(), history)"),),
+    "moment.query": (Defect("testing.time_travel", "self._history[: self._seen_by_code()]", "self._history"),),
+    "assert_history": (Defect("testing.histories", "return len(lines) in reachable", "return True"),),
+    "SyncTestEnvironment": (
+        Defect("testing.environment.synchronous", "        self._wait(self._environment.advance, duration)\n", ""),
+    ),
+}
