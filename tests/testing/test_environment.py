@@ -14,7 +14,10 @@ from perdure import (
     Every,
     ResultTimeoutError,
     RunFailedError,
+    Stream,
     activity,
+    current_attempt,
+    defer,
     workflow,
 )
 from perdure.errors import EngineClosedError, InvalidArgumentError, StoreUnavailableError, WrongContextError
@@ -301,3 +304,41 @@ async def test_time_does_not_go_back(wrong: object) -> None:
     async with TestEnvironment() as env:
         with pytest.raises(InvalidArgumentError):
             await env.advance(wrong)  # type: ignore[arg-type]
+
+
+async def test_an_activity_that_somebody_outside_completes_lets_time_pass_meanwhile() -> None:
+    tokens: list[str] = []
+
+    @activity
+    async def asks_a_person() -> str:
+        tokens.append(current_attempt().token)
+        defer()
+
+    @workflow
+    async def waits_for_a_person(ctx: Context) -> str:
+        return await asks_a_person()
+
+    async with TestEnvironment() as env:
+        run = await env.start(waits_for_a_person)
+        await env.advance(MONTH)
+        await env.crash_and_recover()
+        await env.advance(MONTH)
+        await env.complete(tokens[0], "yes")
+        assert await run.result() == "yes"
+        assert len(tokens) == 1
+        assert env.now() == EPOCH + 2 * MONTH
+
+
+async def test_a_stream_is_read_while_time_passes() -> None:
+    billed = Stream("billed", int)
+
+    @workflow
+    async def publishes(ctx: Context) -> None:
+        for month in range(3):
+            await ctx.sleep(MONTH)
+            ctx.publish(billed, month)
+
+    async with TestEnvironment() as env:
+        run = await env.start(publishes)
+        assert [item.value async for item in run.stream(billed)] == [0, 1, 2]
+        assert env.now() == EPOCH + 3 * MONTH

@@ -87,3 +87,119 @@ async def test_months(perdure_env: TestEnvironment) -> None:
 """,
     )
     assert "1 passed" in ran.stdout, ran.stdout
+
+
+GOLDEN = """
+import pytest
+
+@pytest.mark.parametrize("months", [1, 2])
+async def test_kept(perdure_env: TestEnvironment, perdure_golden, months: int) -> None:
+    run = await perdure_env.start(subscription, months)
+    await run.result()
+    perdure_golden(await perdure_env.history(run))
+    perdure_golden(await perdure_env.history(run), "twice")
+"""
+
+
+def test_golden_histories_are_kept_compared_and_shown(tmp_path: Path) -> None:
+    missing = run_pytest(tmp_path, GOLDEN)
+    assert "2 failed" in missing.stdout
+    assert "there is no golden history golden/test_it/test_kept-1.jsonl; look at this one" in missing.stdout
+    assert "2 passed" in run_pytest(tmp_path, GOLDEN, "--perdure-update-golden").stdout
+    assert sorted(file.name for file in (tmp_path / "golden" / "test_it").iterdir()) == [
+        "test_kept-1-twice.jsonl",
+        "test_kept-1.jsonl",
+        "test_kept-2-twice.jsonl",
+        "test_kept-2.jsonl",
+    ]
+    assert "2 passed" in run_pytest(tmp_path, GOLDEN).stdout
+    changed = run_pytest(tmp_path, GOLDEN.replace("subscription, months", "subscription, months + 1"))
+    assert "2 failed" in changed.stdout
+    assert "E       -run created: subscription(1)" in changed.stdout
+    assert "E       if this run is right, keep its history with: pytest --perdure-update-golden" in changed.stdout
+    assert "perdure_pytest.py" not in changed.stdout
+
+
+CRASHING = """
+import pytest
+from perdure.testing import assert_history
+
+counted: list[int] = []
+
+@workflow
+async def counts_outside(ctx: Context) -> int:
+    for month in range(3):
+        await debit(month)
+        counted.append(month)
+    return len(counted)
+
+@pytest.mark.perdure_crash_everywhere
+async def test_whole(perdure_env: TestEnvironment) -> None:
+    run = await perdure_env.start(subscription, 2)
+    assert await run.result() == ["billed 0", "billed 1"]
+
+@pytest.mark.perdure_crash_everywhere(passes=3, seed=11)
+class TestSampled:
+    async def test_in_a_class(self, perdure_env: TestEnvironment, tmp_path) -> None:
+        run = await perdure_env.start(subscription, 2)
+        assert await run.result() == ["billed 0", "billed 1"]
+
+    def test_synchronous(self, perdure_sync_env: SyncTestEnvironment) -> None:
+        assert perdure_sync_env.start(subscription, 2).result() == ["billed 0", "billed 1"]
+
+@pytest.mark.perdure_crash_everywhere
+async def test_broken(perdure_env: TestEnvironment) -> None:
+    counted.clear()
+    run = await perdure_env.start(counts_outside)
+    assert await run.result() == 3
+
+@pytest.mark.perdure_crash_everywhere
+async def test_fails_with_pytest(perdure_env: TestEnvironment) -> None:
+    await (await perdure_env.start(subscription, 1)).result()
+    if perdure_env.crashes:
+        pytest.fail("crashed, said pytest")
+
+@pytest.mark.perdure_crash_everywhere
+async def test_without_environment() -> None: ...
+
+@pytest.mark.perdure_crash_everywhere
+def test_of_the_other_kind(perdure_env: TestEnvironment) -> None: ...
+
+@pytest.mark.perdure_crash_everywhere(100)
+async def test_wrong_arguments(perdure_env: TestEnvironment) -> None: ...
+"""
+
+
+def test_the_marker_crashes_everywhere_and_says_what_broke(tmp_path: Path) -> None:
+    ran = run_pytest(tmp_path, CRASHING)
+    assert "2 failed, 3 passed, 3 errors" in ran.stdout, ran.stdout
+    for line in (
+        "test_it.py::test_whole crashed everywhere: 14 points, 28 deaths in 17 passes",
+        "::test_in_a_class crashed everywhere: 14 points, 17 deaths in 6 passes, a sample with seed 11",
+        "::test_synchronous crashed everywhere: 14 points, 17 deaths in 6 passes, a sample with seed 11",
+        "E       AssertionError: the scenario breaks when the process dies at each of its 14 points in turn",
+        "in pytest with --perdure-crash-point=",
+        ">       assert await run.result() == 3",
+        "it raises AssertionError: crashed, said pytest",
+        "@pytest.mark.perdure_crash_everywhere: the test must take perdure_env or perdure_sync_env itself",
+        "@pytest.mark.perdure_crash_everywhere: a coroutine function takes perdure_env, a plain function",
+        "@pytest.mark.perdure_crash_everywhere: its arguments are passes=COUNT and seed=NUMBER",
+    ):
+        assert line in ran.stdout, f"{line}\n{ran.stdout}"
+
+
+def test_a_failure_is_repeated_and_a_sample_taken_by_options(tmp_path: Path) -> None:
+    one = run_pytest(tmp_path, CRASHING, "-k", "test_whole", "--perdure-crash-point=5")
+    assert "test_it.py::test_whole crashed everywhere: 14 points, 1 deaths in 2 passes" in one.stdout
+    few = run_pytest(tmp_path, CRASHING, "-k", "test_whole", "--perdure-crash-passes=2", "--perdure-crash-seed=4")
+    assert "14 points, 16 deaths in 5 passes, a sample with seed 4" in few.stdout
+    none = run_pytest(tmp_path, CRASHING, "-k", "test_whole", "--perdure-crash-point=99")
+    assert "there is no crash point 99: the undisturbed pass has 14, counted from 1" in none.stdout
+
+
+def test_the_marker_works_with_anyio_and_xdist(tmp_path: Path) -> None:
+    marked = f"{CRASHING}\npytestmark = pytest.mark.anyio\n"
+    marked += "\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
+    ran = run_pytest(tmp_path, marked, "-p", "no:asyncio", "-n", "1", "-k", "whole or Sampled")
+    assert "3 passed" in ran.stdout, ran.stdout
+    assert "test_it.py::test_whole crashed everywhere: 14 points, 28 deaths in 17 passes" in ran.stdout

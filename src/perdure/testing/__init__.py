@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from perdure.testing.crashes import CrashReport, crash_everywhere, crash_everywhere_sync
     from perdure.testing.environment import (
         EPOCH,
         ActivityCalled,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         TestEnvironment,
         UnreplacedActivityError,
     )
+    from perdure.testing.golden import assert_golden
     from perdure.testing.histories import assert_history, history_lines
     from perdure.testing.linting import assert_deterministic
     from perdure.testing.replaying import assert_replays, read_history_file
@@ -24,14 +26,18 @@ if TYPE_CHECKING:
 __all__ = [
     "EPOCH",
     "ActivityCalled",
+    "CrashReport",
     "Moment",
     "StandstillError",
     "SyncTestEnvironment",
     "TestEnvironment",
     "UnreplacedActivityError",
     "assert_deterministic",
+    "assert_golden",
     "assert_history",
     "assert_replays",
+    "crash_everywhere",
+    "crash_everywhere_sync",
     "history_lines",
     "moment_of",
     "read_history_file",
@@ -40,14 +46,18 @@ __all__ = [
 _MODULES: Final = {
     "EPOCH": "environment",
     "ActivityCalled": "environment",
+    "CrashReport": "crashes",
     "Moment": "time_travel",
     "StandstillError": "environment",
     "SyncTestEnvironment": "environment",
     "TestEnvironment": "environment",
     "UnreplacedActivityError": "environment",
     "assert_deterministic": "linting",
+    "assert_golden": "golden",
     "assert_history": "histories",
     "assert_replays": "replaying",
+    "crash_everywhere": "crashes",
+    "crash_everywhere_sync": "crashes",
     "history_lines": "histories",
     "moment_of": "time_travel",
     "read_history_file": "replaying",

@@ -45,6 +45,7 @@ def assert_history(history: Iterable[RecordedEvent], expected: Expected, *, only
     `only`: compare the lines of these kinds: ``activity``, ``timer``, ``signal``, ``stage`` and so on. Raises
     InvalidArgumentError for a kind that there is not.
     """
+    __tracebackhide__ = True
     unknown = [kind for kind in only if kind not in KINDS]
     if unknown:
         message = f"assert_history: there is no kind {unknown[0]!r} of lines; there are {', '.join(KINDS)}"

@@ -21,11 +21,12 @@ from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome
+from perdure.ports.agenda import AgendaChange
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore, RunSummary
 from perdure.testing.environment.driving import Driver
 from perdure.testing.environment.life import Life
-from perdure.testing.environment.passing_store import passing_store
+from perdure.testing.environment.passing_store import StoreCall, passing_store
 
 __all__ = ["Bridge"]
 
@@ -107,8 +108,22 @@ class Bridge:
         assert self._latest is not None, "a client operation did not wait for the engine"
         return self._latest.worker.store
 
-    async def _pass(self, call: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - any call of the store
-        return await self.call(lambda _life: call())
+    async def _pass(self, call: StoreCall) -> Any:  # noqa: ANN401 - what a call of the store answers
+        lives: list[Life] = []
+
+        def make(life: Life) -> Awaitable[Any]:
+            lives.append(life)
+            return call.make()
+
+        answer = await self.call(make)
+        if call.name == "change_agenda" and answer is False and len(lives) > 1:
+            return await self._is_applied(call.args[0])
+        return answer
+
+    async def _is_applied(self, change: AgendaChange) -> bool:
+        """Tell a change that a life has made, and died before it could answer, from one that was refused."""
+        entry = await self.store.find_agenda(change.key)
+        return change.entry is None if entry is None else entry == change.entry
 
     # --- the gateway ---------------------------------------------------------------------------------------------
 
@@ -127,8 +142,9 @@ class Bridge:
     async def deliver(
         self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
     ) -> None:
-        """See `Gateway.deliver`."""
-        await self.call(lambda life: life.worker.deliver(target, message, message_id=message_id, request_id=request_id))
+        """See `Gateway.deliver`. Always a request with an id, so that it is had once however many lives are asked."""
+        request = request_id or message_id
+        await self.call(lambda life: life.worker.deliver(target, message, message_id=message_id, request_id=request))
 
     def agenda_changed(self) -> None:
         """See `Gateway.agenda_changed`."""

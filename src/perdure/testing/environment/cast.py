@@ -28,14 +28,15 @@ class UnreplacedActivityError(NonRetryableError):
 class ActivityCalled(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt that was made: with which arguments, in which run, the how manieth of its call, at what virtual time.
 
-    `operation` is the number of the call in its run: the attempts of one call, and those that a crash had made again,
-    share it.
+    `operation` is the number of the call in its run's `generation`: the attempts of one call, and those that a crash
+    had made again, share it.
     """
 
     activity: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     run_id: str
+    generation: int
     operation: int
     attempt: int
     at: datetime
@@ -52,6 +53,14 @@ class Cast:
         self._failing: Final[dict[str, BaseException]] = {}
         self._fates: Final[dict[Hashable, BaseException | None]] = {}
         self.calls: Final[list[ActivityCalled]] = []
+
+    def again(self) -> "Cast":
+        """Return another cast with the same stand-ins and failures, that has not played yet."""
+        other = Cast(is_strict=self._is_strict)
+        other._players.update(self._players)
+        other._failing.update(self._failing)
+        other._failures.update({name: deque(failures) for name, failures in self._failures.items()})
+        return other
 
     def replace(self, activity: Activity[..., Any], player: Function) -> None:
         """Have `player` called in place of an activity. Raises InvalidArgumentError if it cannot be."""

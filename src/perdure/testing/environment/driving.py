@@ -25,7 +25,10 @@ from perdure.testing.environment.virtual_time import VirtualLoop, VirtualTime
 __all__ = ["Driver"]
 
 _GRACE_TURNS: Final = 3
-"""How many turns the test's other tasks have before time passes."""
+"""How many turns the test's other tasks have, as long as they are ready, before time passes."""
+
+_STEPS_PER_TURN: Final = 100
+"""How often time may pass before the loop of the test has a turn in which it can be stopped."""
 
 
 class Driver:
@@ -142,54 +145,69 @@ class Driver:
         self._turn()
 
     def _turn(self) -> None:
-        loop = self._loop
-        if loop is None:
-            return
-        self._silence()
-        loop.run_ready()
-        self._after_turn()
-        if self._loop is not loop:
-            return
-        if not loop.is_idle:
-            self._turn_soon()
-        elif self._is_busy():
-            self._wait_in_real_time(loop)
-        else:
-            self._busy_since = None
-            self._rest(loop)
+        for _ in range(_STEPS_PER_TURN):
+            loop = self._loop
+            if loop is None:
+                return
+            self._silence()
+            loop.run_ready()
+            self._after_turn()
+            if self._loop is not loop or not self._goes_on(loop):
+                return
+            if not self._test_is_idle:
+                break
+        self._turn_soon()
 
-    def _rest(self, loop: VirtualLoop) -> None:
-        """Decide what happens now that nothing is ready and nothing is under way."""
+    def _goes_on(self, loop: VirtualLoop) -> bool:
+        """Decide what happens now; return whether the loop is to run again."""
+        if not loop.is_idle:
+            return True
+        if self._is_busy():
+            self._wait_in_real_time(loop)
+            return False
+        self._busy_since = None
+        return self._rest(loop)
+
+    def _rest(self, loop: VirtualLoop) -> bool:
+        """As `_goes_on`, now that nothing is ready and nothing is under way."""
         if self._idle:
             idle, self._idle = self._idle, []
             for future in idle:
                 _settle(future)
-        elif self._target is not None:
-            self._advance(loop, *self._target)
-        elif not self.waits:
-            return
-        elif loop.next_timer_seconds is None:
+            return False
+        if self._target is not None:
+            return self._advance(loop, *self._target)
+        if not self.waits:
+            return False
+        if loop.next_timer_seconds is None:
             self._alarm = self.host.call_later(self._patience_seconds, self._stand_still)
-        elif self._grace < _GRACE_TURNS:
+            return False
+        if self._grace < _GRACE_TURNS and not self._test_is_idle:
             self._grace += 1
-            self._turn_soon()
         else:
             self._pass(loop.next_timer_seconds)
+        return True
 
-    def _advance(self, loop: VirtualLoop, moment: Timestamp, future: "asyncio.Future[None]") -> None:
+    @property
+    def _test_is_idle(self) -> bool:
+        """Whether no other task of the test is ready; of a loop that is not asyncio's own this is not known."""
+        ready = getattr(self._host, "_ready", None)
+        return ready is not None and not ready
+
+    def _advance(self, loop: VirtualLoop, moment: Timestamp, future: "asyncio.Future[None]") -> bool:
         remaining = (moment - self.time.now()) / MICROSECONDS_PER_SECOND
         if remaining <= 0:
             _settle(future)
-        elif loop.next_timer_seconds is None or loop.next_timer_seconds > remaining:
+            return False
+        if loop.next_timer_seconds is None or loop.next_timer_seconds > remaining:
             self.time.pass_to(moment)
-            self._turn_soon()
         else:
             self._pass(loop.next_timer_seconds)
+        return True
 
     def _pass(self, seconds: float) -> None:
         self._grace = 0
         self.time.pass_seconds(seconds)
-        self._turn_soon()
 
     def _wait_in_real_time(self, loop: VirtualLoop) -> None:
         """Something outside is at work: a timer rings only when its real time has passed as well."""
@@ -203,6 +221,7 @@ class Driver:
     def _overdue(self, seconds: float) -> None:
         self._busy_since = None
         self._pass(seconds)
+        self._turn_soon()
 
     def _stand_still(self) -> None:
         if self.waits:

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.client.gateway import Gateway, require_outside
 from perdure.client.handle import Run
+from perdure.client.schedules import Schedules
 from perdure.codecs import Payloads
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError, InvalidArgumentError, UsageError
@@ -70,13 +71,14 @@ class TestEnvironment(Client):
         start: datetime = EPOCH,
         patience: timedelta = timedelta(seconds=5),
         points: Points | None = None,
+        cast: Cast | None = None,
     ) -> None:
         """Describe an environment; it opens with ``async with``, or with the first call.
 
         `store`: ``memory:``; ``sqlite:`` for a database in a temporary folder; or the url of one. `settings`,
         `registry`, `payloads`: as for `Engine`. `strict`: an activity that is not replaced fails. `start`: the virtual
         time at which it begins. `patience`: how long, in real time, the test may wait for a run while nothing can
-        happen; then it gets a `StandstillError`. `points`: where the process dies by itself; see `crash_everywhere`.
+        happen; then it gets a `StandstillError`. `points` and `cast` are for `crash_everywhere`.
 
         Raises InvalidArgumentError.
         """
@@ -92,7 +94,7 @@ class TestEnvironment(Client):
         }
         self._closing = ExitStack()
         self._time = VirtualTime(Timestamp(require_moment(start, "start")))
-        self._cast = Cast(is_strict=strict)
+        self._cast = cast or Cast(is_strict=strict)
         self._world = World(
             time=self._time,
             url=self._url(store),
@@ -162,8 +164,17 @@ class TestEnvironment(Client):
         await self._ready()
 
     def sibling(self, points: Points) -> "TestEnvironment":
-        """Return another environment, described like this one but in memory, whose process dies at `points`."""
-        return TestEnvironment(points=points, **self._description)
+        """Return another environment in memory, described and replaced like this one, whose process dies at `points`.
+
+        Raises InvalidArgumentError if runs were started in this one, which the other would not have.
+        """
+        if self._started:
+            message = (
+                "runs were started in the environment before the scenario that is to crash everywhere; start them in "
+                "the scenario, so that each pass has its own"
+            )
+            raise InvalidArgumentError(message)
+        return TestEnvironment(points=points, cast=self._cast.again(), **self._description)
 
     @property
     def is_closed(self) -> bool:
@@ -249,7 +260,16 @@ class TestEnvironment(Client):
 
         Raises InvalidArgumentError if there is no such event.
         """
-        return moment_of(await self.history(run), event, registry=self._bridge.registry)
+        return self.moment(await self.history(run), event)
+
+    def moment(self, history: Sequence[RecordedEvent], event: int) -> Moment:
+        """Go to an event of a history; see `at`."""
+        return moment_of(history, event, registry=self._bridge.registry)
+
+    @property
+    def schedules(self) -> Schedules:
+        """Schedules: runs started at nominal times, which the virtual clock reaches."""
+        return _ReadySchedules(self._open, self.namespace, ready=self._ready)
 
     # --- behind it -----------------------------------------------------------------------------------------------
 
@@ -315,6 +335,18 @@ class TestEnvironment(Client):
             return store
         folder = self._closing.enter_context(tempfile.TemporaryDirectory(prefix="perdure-test-"))
         return f"sqlite:///{Path(folder) / 'test.db'}"
+
+
+class _ReadySchedules(Schedules):
+    """Schedules whose first use may be what opens the environment."""
+
+    def __init__(self, gateway: Callable[[], Gateway], namespace: str, *, ready: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(gateway, namespace)
+        self._ready = ready
+
+    async def create(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]  # noqa: ANN401 - told by its base
+        await self._ready()
+        return await super().create(*args, **options)
 
 
 def _for_tests(settings: Settings) -> Settings:

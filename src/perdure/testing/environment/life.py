@@ -31,7 +31,7 @@ from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.opening import open_store
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.environment.cast import Cast
-from perdure.testing.environment.passing_store import passing_store
+from perdure.testing.environment.passing_store import StoreCall, passing_store
 from perdure.testing.environment.performing import Outside, performing
 from perdure.testing.environment.points import Points
 from perdure.testing.environment.virtual_time import VirtualLoop, VirtualTime
@@ -170,10 +170,10 @@ class Life:
         assert store is not None
         return store if self.world.database is not None else passing_store(lambda: store, self._count)
 
-    async def _count(self, call: Any) -> Any:  # noqa: ANN401 - any call of the store
+    async def _count(self, call: StoreCall) -> Any:  # noqa: ANN401 - what a call of the store answers
         self._calls_of_store += 1
         try:
-            return await call()
+            return await call.make()
         finally:
             self._calls_of_store -= 1
 

@@ -5,12 +5,29 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
+import msgspec
+
 from perdure.ports.store import RunStore
 
-__all__ = ["passing_store"]
+__all__ = ["StoreCall", "passing_store"]
 
-Pass = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
-"""Makes a call (when it is called) and returns its answer."""
+
+class StoreCall(msgspec.Struct, frozen=True):
+    """A call of a store: it can be made several times, each time of the store that there is then."""
+
+    store: Callable[[], RunStore]
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def make(self) -> Awaitable[Any]:
+        """Make the call."""
+        made: Awaitable[Any] = getattr(self.store(), self.name)(*self.args, **self.kwargs)
+        return made
+
+
+Pass = Callable[[StoreCall], Awaitable[Any]]
+"""Makes a call and returns its answer."""
 
 
 def passing_store(store: Callable[[], RunStore], passing: Pass) -> RunStore:
@@ -31,4 +48,4 @@ class _PassingStore:
         return getattr(self._store(), name)
 
     async def _call(self, name: str, *args: object, **kwargs: object) -> object:
-        return await self._passing(lambda: getattr(self._store(), name)(*args, **kwargs))
+        return await self._passing(StoreCall(self._store, name, args, kwargs))

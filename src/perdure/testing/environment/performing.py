@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from perdure.authoring.activity import Activity
 from perdure.execution.attempts import AttemptExecutor, RunningCall
 from perdure.execution.call import ActivityCall
+from perdure.kernel.identity import RunRef
 from perdure.kernel.options import Executor
 from perdure.testing.environment.cast import ActivityCalled, Cast, playing
 
@@ -92,7 +93,7 @@ class _Performing:
     def _performance(self, running: RunningCall, function: Callable[..., Any]) -> Callable[..., Any]:
         call, stage = running.call, self._stage
         key = _attempt(call)
-        title = f"activity {call.activity} of run {_run_id(call)}"
+        title = f"activity {call.activity} of run {_ref(call).id}"
 
         async def perform(*args: object, **kwargs: object) -> object:
             self._outside.on_loop += 1
@@ -118,7 +119,8 @@ class _Performing:
                 activity=call.activity,
                 args=args,
                 kwargs=kwargs,
-                run_id=_run_id(call),
+                run_id=_ref(call).id,
+                generation=_ref(call).generation,
                 operation=call.operation,
                 attempt=call.attempt,
                 at=self._stage.now(),
@@ -131,6 +133,7 @@ def _attempt(call: ActivityCall) -> Hashable:
     return (call.activity, call.run.run_key, call.operation, call.attempt)
 
 
-def _run_id(call: ActivityCall) -> str:
+def _ref(call: ActivityCall) -> RunRef:
     created = call.run.state.created
-    return "" if created is None else created.ref.id
+    assert created is not None, "a run calls activities before it exists"
+    return created.ref

@@ -55,12 +55,12 @@ def crash_at(number: int) -> Strikes:
     return lambda point: point.number == number
 
 
-def march() -> Strikes:
-    """Strike at every point once: each is passed when it is reached again."""
+def march(most: int) -> Strikes:
+    """Strike at every point once, at `most` so many: each is passed when it is reached again."""
     known: set[Hashable] = set()
 
     def strikes(point: Point) -> bool:
-        is_new = point.key not in known
+        is_new = point.key not in known and len(known) < most
         known.add(point.key)
         return is_new
 

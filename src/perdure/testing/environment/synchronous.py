@@ -1,8 +1,8 @@
 """The test environment for synchronous tests: the operations of `TestEnvironment`, waiting instead of awaiting."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
@@ -13,7 +13,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.testing.environment.cast import ActivityCalled
 from perdure.testing.environment.environment import EPOCH, TestEnvironment
-from perdure.testing.time_travel import Moment, moment_of
+from perdure.testing.time_travel import Moment
 
 __all__ = ["SyncTestEnvironment"]
 
@@ -44,7 +44,7 @@ class SyncTestEnvironment(SyncClient):
         patience: timedelta = timedelta(seconds=5),
     ) -> None:
         """Describe an environment; see `TestEnvironment`."""
-        self._environment = TestEnvironment(
+        self.inside = TestEnvironment(
             store,
             namespace=namespace,
             settings=settings,
@@ -54,29 +54,35 @@ class SyncTestEnvironment(SyncClient):
             start=start,
             patience=patience,
         )
-        self._registry = registry
-        super().__init__(lambda: self._environment)
+        super().__init__(lambda: self.inside)
+
+    @classmethod
+    def around(cls, environment: TestEnvironment) -> Self:
+        """Return the synchronous face of an environment that is not open yet."""
+        around = cls()
+        around.inside = environment
+        return around
 
     @property
     def crashes(self) -> int:
         """How often the process has died so far."""
-        return self._environment.crashes
+        return self.inside.crashes
 
     def crash_and_recover(self) -> None:
         """Let the process die and start another one; see `TestEnvironment.crash_and_recover`."""
-        self._wait(self._environment.crash_and_recover)
+        self._wait(self.inside.crash_and_recover)
 
     def now(self) -> datetime:
         """Return the virtual time."""
-        return self._environment.now()
+        return self.inside.now()
 
     def advance(self, duration: timedelta) -> None:
         """Let so much time pass; all that is due until then has happened, at its time, when this returns."""
-        self._wait(self._environment.advance, duration)
+        self._wait(self.inside.advance, duration)
 
     def run_until_idle(self) -> None:
         """Return when nothing more happens without time, a message or the world outside. No time passes."""
-        self._wait(self._environment.run_until_idle)
+        self._wait(self.inside.run_until_idle)
 
     @overload
     def replace(self, activity: Activity[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
@@ -84,19 +90,19 @@ class SyncTestEnvironment(SyncClient):
     def replace(self, activity: Activity[P, R], stand_in: Callable[P, R], /) -> None: ...
     def replace(self, activity: Activity[..., Any], stand_in: Callable[..., Any], /) -> None:
         """Have a function called in place of an activity; see `TestEnvironment.replace`."""
-        self._environment.replace(activity, stand_in)
+        self.inside.replace(activity, stand_in)
 
     def restore(self, activity: Activity[..., Any]) -> None:
         """Let an activity be itself again: no stand-in, no failures."""
-        self._environment.restore(activity)
+        self.inside.restore(activity)
 
     def fail_next(self, activity: Activity[..., Any], error: BaseException, *, times: int | None = 1) -> None:
         """Have the next attempts of an activity raise `error`; see `TestEnvironment.fail_next`."""
-        self._environment.fail_next(activity, error, times=times)
+        self.inside.fail_next(activity, error, times=times)
 
     def calls(self, activity: Activity[..., Any] | None = None) -> list[ActivityCalled]:
         """Return the attempts that were made so far; see `TestEnvironment.calls`."""
-        return self._environment.calls(activity)
+        return self.inside.calls(activity)
 
     def history(self, run: SyncRun[Any]) -> list[RecordedEvent]:
         """Return the events of a run's latest generation so far."""
@@ -104,7 +110,11 @@ class SyncTestEnvironment(SyncClient):
 
     def at(self, run: SyncRun[Any], *, event: int) -> Moment:
         """Go to event number `event` of a run's history; see `TestEnvironment.at`."""
-        return moment_of(run.history(), event, registry=self._registry)
+        return self.moment(run.history(), event)
+
+    def moment(self, history: Sequence[RecordedEvent], event: int) -> Moment:
+        """Go to an event of a history; see `at`."""
+        return self.inside.moment(history, event)
 
     def _wait(self, work: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         loop, _ = self._open()

@@ -93,8 +93,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     @property
     def next_timer_seconds(self) -> float | None:
-        """How far away the next timer is, at most a day; None: there is none."""
-        return self._never_waiting.would_wait_seconds
+        """How far away the next timer was when `run_ready` returned idle; None: there is none."""
+        if self._never_waiting.would_wait_seconds is None:
+            return None
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]  # asyncio waits a day at most
+        return max(timers[0].when() - self.time(), 0.0)
 
     @property
     def is_outside(self) -> bool:

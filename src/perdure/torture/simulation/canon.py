@@ -1,18 +1,17 @@
 """The canonical form of all tables: what must be equal however often the processes died.
 
-Taken out: times (a time that was computed from its event's own is kept as the distance), run keys (runs are named by
-their reference), owners, fencing tokens, the names of workers, heartbeats, events about recovery and about the starts
-of attempts. Where a workload does things in parallel, the order of its events is not compared, and neither are the
-operation numbers that follow from it.
+Histories are in the normal form of the shipped test kit (`perdure.testing.normal_form`). Taken out beyond it: owners,
+fencing tokens; runs are named by their reference. Where a workload does things in parallel, the order of its events is
+not compared.
 """
 
 import re
 from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from perdure.kernel.history import RecordedEvent
+from perdure.testing.normal_form import normal_event, normal_text
 from perdure.torture.simulation.tables import Tables
 
 __all__ = ["Canon", "canonical"]
@@ -80,62 +79,14 @@ def canonical(tables: Tables, *, in_order: bool) -> Canon:
         "message_ids": sorted(f"{names.get(key, 'no run')}" for key, _ in database.message_ids),
     }
     for key, name in names.items():
-        rows = [_event(recorded, in_order=in_order) for recorded in tables.history(key)]
-        rows = [row for row in rows if row]
+        rows = [normal_event(recorded, in_order=in_order) for recorded in tables.history(key)]
+        rows = [_TOKEN.sub("token", row) for row in rows if row]
         found[f"history of {name}"] = rows if in_order else sorted(rows)
     return Canon(tables=found)
 
 
 def _text(value: object) -> str:
-    return _TOKEN.sub("token", msgspec.json.encode(value, order="sorted").decode())
+    return _TOKEN.sub("token", normal_text(value))
 
 
 _TOKEN: Final = re.compile(r"token-\d+")
-
-
-def _event(recorded: RecordedEvent, *, in_order: bool) -> str:
-    event = recorded.event
-    kind = type(event).__name__
-    if kind in _LEFT_OUT:
-        return ""
-    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
-    for name in _DROPPED:
-        fields.pop(name, None)
-    for name in _INSTANTS:
-        if fields.get(name) is not None:
-            fields[name] -= recorded.at
-    _forget_other_times(fields)
-    for child in fields.get("carried_children", ()):
-        child.pop("run_key", None)
-    if isinstance(fields.get("failure"), dict):
-        _forget_traceback(fields["failure"])
-    if isinstance(fields.get("parent"), dict):
-        del fields["parent"]["run_key"]
-    if not in_order:
-        for name in _NUMBERS:
-            fields.pop(name, None)
-        if isinstance(fields.get("parent"), dict):
-            fields["parent"].pop("operation", None)
-    return f"{kind} {_text(fields)}"
-
-
-def _forget_other_times(fields: dict[str, Any]) -> None:
-    """Forget when a deadline is that was not set by this event, but before it."""
-    if isinstance(fields.get("within"), dict):
-        del fields["within"]["at"]
-    if fields.get("deadline_of"):
-        fields.pop("deadline_at", None)
-
-
-def _forget_traceback(failure: dict[str, Any]) -> None:
-    failure.pop("traceback", None)
-    if isinstance(failure.get("cause"), dict):
-        _forget_traceback(failure["cause"])
-
-
-_LEFT_OUT: Final = frozenset(
-    {"RecoveryStarted", "RecoveryCompleted", "ActivityAttemptStarted", "ActivityHeartbeatRecorded"}
-)
-_DROPPED: Final = ("worker", "started_at", "message_id", "run_key", "start_at", "first_attempt_at", "grace_until")
-_INSTANTS: Final = ("due_at", "next_attempt_at", "deadline_at", "next_at")
-_NUMBERS: Final = ("operation", "compensates", "seed")
