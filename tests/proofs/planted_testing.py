@@ -35,7 +35,11 @@ TESTING: Final[dict[str, tuple[Defect, ...]]] = {
     "env.calls": (
         Defect("testing.environment.performing", "                args=args,\n", "                args=(),\n"),
     ),
-    "env.strict": (Defect("testing.environment.cast", "if player is None and self._is_strict:", "if False:"),),
+    "env.strict": (Defect("testing.environment.cast", "if player is None and self.is_strict:", "if False:"),),
+    "env.assert_played": (
+        Defect("testing.environment.cast", "return [*sorted(missed), *idle, *whole, *spared]", "return []"),
+        Defect("testing.environment.cast", "            self._missed.add(activity.name)\n", ""),
+    ),
     "env.crash_and_recover": (
         Defect("testing.environment.environment", "            self._life.die()\n", "            pass\n"),
     ),

@@ -1,11 +1,12 @@
 """Stand-ins for activities: who may play what, what fails, and what is recorded."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from perdure import ActivityFailedError, Context, RunFailedError, activity, workflow
+from perdure import ActivityFailedError, Context, NonRetryableError, RunFailedError, activity, workflow
 from perdure.errors import InvalidArgumentError
 from perdure.testing import EPOCH, TestEnvironment, UnreplacedActivityError
 from tests.testing.subjects import debit, letter, print_letter, subscription, tenacious, try_to_bill
@@ -81,14 +82,82 @@ async def test_what_a_stand_in_returns_is_checked_as_what_the_activity_returns()
 
 
 async def test_a_strict_environment_lets_no_activity_play_itself() -> None:
+    env = TestEnvironment(strict=True)
+    with pytest.raises(RunFailedError) as failed:
+        await (await env.start(subscription, 1)).result()
+    assert failed.value.failure_type == ActivityFailedError.__name__
+    assert f"{UnreplacedActivityError.__name__}: activity debit is called" in str(failed.value)
+    assert "env.replace(debit, ...)" in str(failed.value)
+    env.replace(debit, lambda cents, *, note="": "free")
+    assert await (await env.start(subscription, 1)).result() == ["free"]
+    env.dispose()
+
+
+@workflow
+async def careless(ctx: Context) -> str:
+    with suppress(ActivityFailedError):
+        await debit(1)
+    return "done"
+
+
+async def test_a_strict_environment_does_not_let_a_workflow_catch_that_nobody_played() -> None:
+    with pytest.raises(AssertionError, match=r"^activity debit was called, and nobody plays it: env.replace\(debit, "):
+        async with TestEnvironment(strict=True) as env:
+            assert await (await env.start(careless)).result() == "done"
+
+
+def play(cents: int, *, note: str = "") -> str:
+    return f"played {cents}{note}"
+
+
+def play_print(text: str) -> int:
+    return len(text)
+
+
+async def test_a_strict_environment_fails_when_a_stand_in_or_a_failure_was_never_needed() -> None:
+    async def body() -> None:
+        async with TestEnvironment(strict=True) as env:
+            env.replace(debit, play)
+            env.replace(print_letter, play_print)
+            env.fail_next(debit, NonRetryableError("no"), times=2)
+            env.fail_next(try_to_bill, ConnectionError("no route"), times=None)
+            await (await env.start(careless)).result()
+
+    with pytest.raises(AssertionError) as unplayed:
+        await body()
+    assert str(unplayed.value).splitlines() == [
+        "the stand-in for activity debit was never called",
+        "the stand-in for activity print_letter was never called",
+        "activity debit was to fail 1 more times",
+        "activity try_to_bill was to fail, and was never called",
+    ]
+
+
+async def test_a_strict_environment_in_which_everybody_played_is_content() -> None:
     async with TestEnvironment(strict=True) as env:
-        with pytest.raises(RunFailedError) as failed:
-            await (await env.start(subscription, 1)).result()
-        assert failed.value.failure_type == ActivityFailedError.__name__
-        assert f"{UnreplacedActivityError.__name__}: activity debit is called" in str(failed.value)
-        assert "env.replace(debit, ...)" in str(failed.value)
-        env.replace(debit, lambda cents, *, note="": "free")
-        assert await (await env.start(subscription, 1)).result() == ["free"]
+        env.replace(debit, play)
+        env.fail_next(debit, NonRetryableError("no"))
+        env.replace(print_letter, play_print)
+        env.restore(print_letter)
+        await (await env.start(careless)).result()
+        await (await env.start(careless)).result()
+
+
+async def test_the_error_of_a_test_is_not_covered_by_what_was_not_played() -> None:
+    async def body() -> None:
+        async with TestEnvironment(strict=True) as env:
+            env.replace(debit, play)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await body()
+
+
+async def test_a_lenient_environment_can_be_asked_who_played() -> None:
+    async with TestEnvironment() as env:
+        env.replace(debit, play)
+        with pytest.raises(AssertionError, match="the stand-in for activity debit was never called"):
+            env.assert_played()
 
 
 async def test_so_many_attempts_fail_as_were_asked_to() -> None:

@@ -126,6 +126,16 @@ async def test_schedules_survive_a_crash_everywhere() -> None:
     await crash_everywhere(scenario)
 
 
+async def test_each_change_of_the_agenda_is_struck_even_those_of_one_instant() -> None:
+    async def scenario(env: TestEnvironment) -> list[str]:
+        for name in ("one", "two", "three"):
+            await env.schedules.create(name, letter, "abc", when=Every(timedelta(days=7)))
+        return [schedule.id async for schedule in env.schedules.all()]
+
+    report = await crash_everywhere(scenario, passes=0)
+    assert report.deaths >= report.points == 6
+
+
 async def test_stand_ins_of_a_described_environment_are_those_of_each_pass() -> None:
     template = TestEnvironment(strict=True)
     template.replace(debit, lambda cents, *, note="": f"free {cents}{note}")
@@ -282,11 +292,27 @@ async def test_the_error_of_the_first_broken_pass_is_the_cause() -> None:
 # --- misuse ----------------------------------------------------------------------------------------------------------
 
 
-async def test_runs_started_before_the_scenario_are_refused() -> None:
+@pytest.mark.parametrize("id", [None, "mine"])
+async def test_runs_started_before_the_scenario_are_refused(id: str | None) -> None:
     async with TestEnvironment() as used:
-        await used.start(subscription, 1)
-        with pytest.raises(InvalidArgumentError, match="runs were started in the environment before the scenario"):
+        await used.start(subscription, 1, id=id)
+        with pytest.raises(InvalidArgumentError, match=r"runs were started \(or schedules made\) in the environment"):
             await crash_everywhere(three_months, environment=used)
+
+
+async def test_schedules_made_before_the_scenario_are_refused() -> None:
+    async with TestEnvironment() as used:
+        await used.schedules.create("weekly", letter, "abc", when=Every(timedelta(days=7)))
+        with pytest.raises(InvalidArgumentError, match="schedules made"):
+            await crash_everywhere(three_months, environment=used)
+
+
+async def test_a_strict_environment_wants_every_stand_in_to_be_called_in_the_scenario() -> None:
+    template = TestEnvironment(strict=True)
+    template.replace(debit, lambda cents, *, note="": f"free {cents}{note}")
+    template.replace(print_letter, count_letters)
+    with pytest.raises(AssertionError, match="the stand-in for activity print_letter was never called"):
+        await crash_everywhere(lambda env: env.start(subscription, 1), environment=template)
 
 
 @pytest.mark.parametrize("number", [0, 21])

@@ -278,6 +278,31 @@ async def test_a_closed_environment_says_so() -> None:
         await run.describe()
 
 
+def test_an_environment_without_an_event_loop_says_what_to_use_instead() -> None:
+    env = TestEnvironment()
+    with pytest.raises(EngineClosedError, match="elsewhere use SyncTestEnvironment"):
+        env.start(awaiting).send(None)
+    env.dispose()
+
+
+def test_before_the_first_call_nothing_has_crashed() -> None:
+    assert TestEnvironment().crashes == 0
+
+
+async def test_decades_pass_too() -> None:
+    @workflow
+    async def pension(ctx: Context) -> datetime:
+        await ctx.sleep(timedelta(days=365 * 60))
+        return ctx.now()
+
+    async with TestEnvironment() as env:
+        awaited = await (await env.start(pension)).result()
+        assert awaited == EPOCH + timedelta(days=365 * 60) == env.now()
+        run = await env.start(pension)
+        await env.advance(timedelta(days=365 * 70))
+        assert (await run.describe()).status == "completed"
+
+
 async def test_workflow_code_cannot_use_an_environment() -> None:
     async with TestEnvironment() as env:
 

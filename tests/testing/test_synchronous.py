@@ -34,6 +34,21 @@ def test_activities_are_replaced_and_fail_in_a_synchronous_test() -> None:
             env.start(letter, "abc").result()
 
 
+def test_a_strict_synchronous_environment_fails_in_the_end_but_hides_no_error() -> None:
+    def body(error: Exception | None) -> None:
+        with SyncTestEnvironment(strict=True) as env:
+            env.replace(print_letter, lambda text: -len(text))
+            with pytest.raises(AssertionError):
+                env.assert_played()
+            if error is not None:
+                raise error
+
+    with pytest.raises(AssertionError, match="the stand-in for activity print_letter was never called"):
+        body(None)
+    with pytest.raises(LookupError):
+        body(LookupError())
+
+
 def test_messages_and_histories_work_in_a_synchronous_test() -> None:
     with SyncTestEnvironment() as env:
         run = env.start(invoice)
@@ -52,7 +67,7 @@ def test_a_synchronous_environment_that_is_not_open_says_so() -> None:
 
 def test_the_synchronous_environment_offers_what_the_asynchronous_does() -> None:
     offered = {name for name in vars(Asynchronous) if name[0].islower()}
-    assert offered - {"dispose", "sibling", "is_closed", "database"} <= set(dir(SyncTestEnvironment))
+    assert offered - {"dispose", "sibling", "is_closed", "is_strict", "database"} <= set(dir(SyncTestEnvironment))
 
 
 class TestWithUnittest(unittest.IsolatedAsyncioTestCase):

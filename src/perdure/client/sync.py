@@ -189,7 +189,7 @@ class SyncClient:
             return
         try:
             if engine is not None:
-                loop.call(_exit(engine))
+                loop.call(engine.__aexit__(exc_type, exc, traceback))
         finally:
             loop.stop()
 
@@ -366,10 +366,6 @@ async def _enter(
 ) -> tuple[AbstractAsyncContextManager[Client], Client]:
     engine = make_engine()
     return engine, await engine.__aenter__()
-
-
-async def _exit(engine: AbstractAsyncContextManager[Client]) -> None:
-    await engine.__aexit__(None, None, None)
 
 
 async def _bulk(client: Client, query: RunQuery, **options: Any) -> Bulk:  # noqa: ANN401 - those of `Client.bulk`

@@ -16,7 +16,7 @@ a pass may end otherwise, and only its effects are judged. The march spares thes
 **Limits.** The data is in memory. Fixtures, module globals and what else lies outside of the scenario are not renewed
 between the passes: build what the scenario changes within it. A march ends its deaths at three times the points of the
 undisturbed course, for a scenario that makes new ones with each death. Points around functions in threads and processes
-are those before and after their commits.
+are those before and after their commits. No point is the release of an idle run, which changes nothing of it.
 """
 
 import random
@@ -156,6 +156,8 @@ class Campaign:
         if self._expected is None:
             if isinstance(outcome, BaseException):
                 raise outcome
+            if environment.is_strict:
+                environment.assert_played()
             self._expected, self._points = course, list(self._current.passed)
             return
         problems = course.problems(self._expected, most_often=self._most_often)

@@ -7,9 +7,10 @@ from perdure.authoring.payloads import decode_value
 from perdure.authoring.registry import Registry, default_registry
 from perdure.authoring.updates import Query, query_name
 from perdure.errors import HistoryError, InvalidArgumentError
-from perdure.kernel.coroutine_program import CoroutineProgram, Journal
+from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.events import Event, RunCreated
 from perdure.kernel.history import RecordedEvent
+from perdure.kernel.journal import Journal
 from perdure.kernel.program import PROGRAM_EVENTS
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
@@ -52,7 +53,7 @@ class Moment:
 
     @property
     def keys(self) -> dict[str, Any]:
-        """The run's durable state: what `ctx.state` held here, as builtins."""
+        """The run's durable state: what `ctx.set` had kept, as builtins."""
         return {name: decode_value(value, subject=f"state {name!r}") for name, value in self.state.keys.items()}
 
     def forward(self, events: int = 1) -> "Moment":

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 
@@ -38,6 +39,10 @@ class Agenda:
     def next_at(self) -> Timestamp | None:
         """Return the earliest time at which an entry is due."""
         return min((entry.due_at for entry in self._entries.values() if entry.due_at is not None), default=None)
+
+    def versions(self) -> frozenset[tuple[AgendaKey, RunKey]]:
+        """Return which version each entry has; another one after each change."""
+        return frozenset((key, entry.version) for key, entry in self._entries.items())
 
     @property
     def is_at_rest(self) -> bool:

@@ -16,10 +16,10 @@ from perdure.authoring.registry import Registry
 from perdure.client.gateway import Publication
 from perdure.errors import PerdureError
 from perdure.kernel import messages as m
-from perdure.kernel.coroutine_program import Journal
 from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.journal import Journal
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome
 from perdure.ports.agenda import AgendaChange
 from perdure.ports.clock import Clock
@@ -48,6 +48,7 @@ class Bridge:
         self._life: Life | None = None
         self._latest: Life | None = None
         self._answers: set[asyncio.Future[Any]] = set()
+        self.is_used = False
         self._closings: dict[asyncio.Future[Event | None], tuple[RunKey, Any]] = {}
         self.store: Final[RunStore] = passing_store(lambda: self._worker_store, self._pass)
 
@@ -116,6 +117,7 @@ class Bridge:
             return call.make()
 
         answer = await self.call(make)
+        self.is_used = self.is_used or call.name == "change_agenda"
         if call.name == "change_agenda" and answer is False and len(lives) > 1:
             return await self._is_applied(call.args[0])
         return answer
@@ -129,6 +131,7 @@ class Bridge:
 
     async def start(self, creation: Creation) -> Outcome:
         """See `Gateway.start`. A run that was created by a call that got no answer is the caller's."""
+        self.is_used = True
         tried: list[RunKey] = []
 
         def start(life: Life) -> Awaitable[Outcome]:

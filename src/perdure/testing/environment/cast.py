@@ -47,17 +47,20 @@ class Cast:
 
     def __init__(self, *, is_strict: bool) -> None:
         """Let every activity play itself; with `is_strict` only those that are in `replace` play at all."""
-        self._is_strict: Final = is_strict
+        self.is_strict: Final = is_strict
         self._players: Final[dict[str, Function]] = {}
-        self._failures: Final[dict[str, deque[BaseException]]] = {}
-        self._failing: Final[dict[str, BaseException]] = {}
-        self._fates: Final[dict[Hashable, BaseException | None]] = {}
+        self._failures: Final[dict[str, deque[Exception]]] = {}
+        self._failing: Final[dict[str, Exception]] = {}
+        self._fates: Final[dict[Hashable, Exception | None]] = {}
+        self._missed: Final[set[str]] = set()
+        self._idle: Final[dict[str, None]] = {}
         self.calls: Final[list[ActivityCalled]] = []
 
     def again(self) -> "Cast":
         """Return another cast with the same stand-ins and failures, that has not played yet."""
-        other = Cast(is_strict=self._is_strict)
+        other = Cast(is_strict=self.is_strict)
         other._players.update(self._players)
+        other._idle.update(dict.fromkeys(self._players))
         other._failing.update(self._failing)
         other._failures.update({name: deque(failures) for name, failures in self._failures.items()})
         return other
@@ -66,13 +69,14 @@ class Cast:
         """Have `player` called in place of an activity. Raises InvalidArgumentError if it cannot be."""
         require_same_signature(activity, player)
         self._players[activity.name] = player
+        self._idle[activity.name] = None
 
     def restore(self, activity: Activity[..., Any]) -> None:
         """Let an activity play itself again, without failures."""
-        for table in (self._players, self._failures, self._failing):
+        for table in (self._players, self._failures, self._failing, self._idle):
             table.pop(activity.name, None)
 
-    def fail(self, activity: Activity[..., Any], error: BaseException, times: int | None) -> None:
+    def fail(self, activity: Activity[..., Any], error: Exception, times: int | None) -> None:
         """Have the next attempts of an activity fail, or (None) all."""
         if times is None:
             self._failing[activity.name] = error
@@ -91,13 +95,25 @@ class Cast:
         if error is not None:
             return _raising(error)
         player = self._players.get(activity.name)
-        if player is None and self._is_strict:
+        if player is None and self.is_strict:
+            self._missed.add(activity.name)
             message = (
                 f"activity {activity.name} is called, and this environment is strict: give it a stand-in with "
                 f"env.replace({activity.name}, ...)"
             )
             return _raising(UnreplacedActivityError(message))
+        if player is not None:
+            self._idle.pop(activity.name, None)
         return player
+
+    def problems(self) -> list[str]:
+        """Return what does not fit between what was asked of the cast and what was played, one line each."""
+        called = {made.activity for made in self.calls}
+        missed = [f"activity {name} was called, and nobody plays it: env.replace({name}, ...)" for name in self._missed]
+        idle = [f"the stand-in for activity {name} was never called" for name in self._idle]
+        whole = [f"activity {name} was to fail {len(left)} more times" for name, left in self._failures.items() if left]
+        spared = [f"activity {name} was to fail, and was never called" for name in self._failing if name not in called]
+        return [*sorted(missed), *idle, *whole, *spared]
 
 
 def playing(activity: Activity[..., Any], function: Function) -> Activity[..., Any]:
@@ -172,7 +188,7 @@ def _name(player: Function) -> str:
     return getattr(player, "__name__", type(player).__name__)
 
 
-def _raising(error: BaseException) -> Function:
+def _raising(error: Exception) -> Function:
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error
 

@@ -7,18 +7,21 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 import msgspec
 
 from perdure.authoring.activity import Activity
 from perdure.authoring.arguments import require_duration, require_moment
 from perdure.authoring.registry import Registry, default_registry
+from perdure.authoring.signals import Signal
+from perdure.authoring.updates import Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.client.gateway import Gateway, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
+from perdure.client.starting import StartOptions
 from perdure.codecs import Payloads
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError, InvalidArgumentError, UsageError
@@ -31,13 +34,16 @@ from perdure.testing.environment.cast import ActivityCalled, Cast
 from perdure.testing.environment.driving import Driver
 from perdure.testing.environment.life import Life, World
 from perdure.testing.environment.points import Points, undisturbed
-from perdure.testing.environment.virtual_time import VirtualTime
+from perdure.testing.environment.virtual_time import HORIZON_SECONDS, VirtualTime
 from perdure.testing.time_travel import Moment, moment_of
 
 __all__ = ["EPOCH", "StandstillError", "TestEnvironment"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+U = TypeVar("U")
 
 EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
 """When every environment begins, unless it says otherwise."""
@@ -76,7 +82,8 @@ class TestEnvironment(Client):
         """Describe an environment; it opens with ``async with``, or with the first call.
 
         `store`: ``memory:``; ``sqlite:`` for a database in a temporary folder; or the url of one. `settings`,
-        `registry`, `payloads`: as for `Engine`. `strict`: an activity that is not replaced fails. `start`: the virtual
+        `registry`, `payloads`: as for `Engine`. `strict`: an activity that is not replaced fails, and
+        `assert_played` is called in the end. `start`: the virtual
         time at which it begins. `patience`: how long, in real time, the test may wait for a run while nothing can
         happen; then it gets a `StandstillError`. `points` and `cast` are for `crash_everywhere`.
 
@@ -128,7 +135,7 @@ class TestEnvironment(Client):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the engine in an orderly way."""
+        """Close the engine in an orderly way. Raises AssertionError of a strict environment; see `assert_played`."""
         life = self._life
         try:
             if life is not None and not life.is_dead and exc is None:
@@ -136,6 +143,8 @@ class TestEnvironment(Client):
                     await self._bridge.call(lambda life: life.close())
         finally:
             self.dispose()
+        if exc is None and self.is_strict:
+            self.assert_played()
 
     def dispose(self) -> None:
         """End the environment at once, as a death would; for fixtures that have no event loop. Twice does nothing."""
@@ -166,15 +175,20 @@ class TestEnvironment(Client):
     def sibling(self, points: Points) -> "TestEnvironment":
         """Return another environment in memory, described and replaced like this one, whose process dies at `points`.
 
-        Raises InvalidArgumentError if runs were started in this one, which the other would not have.
+        Raises InvalidArgumentError if runs or schedules were begun in this one, which the other would not have.
         """
-        if self._started:
+        if self._bridge.is_used:
             message = (
-                "runs were started in the environment before the scenario that is to crash everywhere; start them in "
-                "the scenario, so that each pass has its own"
+                "runs were started (or schedules made) in the environment before the scenario that is to crash "
+                "everywhere; start them in the scenario, so that each pass has its own"
             )
             raise InvalidArgumentError(message)
         return TestEnvironment(points=points, cast=self._cast.again(), **self._description)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether an activity that is not replaced fails."""
+        return self._cast.is_strict
 
     @property
     def is_closed(self) -> bool:
@@ -192,7 +206,7 @@ class TestEnvironment(Client):
     @property
     def crashes(self) -> int:
         """How often the process has died so far."""
-        return self._world.lives - 1
+        return max(self._world.lives - 1, 0)
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -228,7 +242,7 @@ class TestEnvironment(Client):
         """Let an activity be itself again: no stand-in, no failures."""
         self._cast.restore(_require_activity(activity, "restore"))
 
-    def fail_next(self, activity: Activity[..., Any], error: BaseException, *, times: int | None = 1) -> None:
+    def fail_next(self, activity: Activity[..., Any], error: Exception, *, times: int | None = 1) -> None:
         """Have the next `times` attempts of an activity raise `error`, before it or its stand-in is called again.
 
         None: every attempt. Raises InvalidArgumentError.
@@ -236,7 +250,7 @@ class TestEnvironment(Client):
         if times is not None and times < 1:
             message = f"env.fail_next: times is {times}; it must be at least 1, or None for every attempt"
             raise InvalidArgumentError(message)
-        if not isinstance(error, BaseException):
+        if not isinstance(error, Exception):
             message = f"env.fail_next: {error!r:.60} is no exception; pass one, such as ConnectionError('no route')"
             raise InvalidArgumentError(message)
         self._cast.fail(_require_activity(activity, "fail_next"), error, times)
@@ -248,6 +262,62 @@ class TestEnvironment(Client):
         """
         name = None if activity is None else _require_activity(activity, "calls").name
         return [called for called in self._cast.calls if name in (None, called.activity)]
+
+    def assert_played(self) -> None:
+        """Fail if a stand-in was never called, a failure never happened, or (strict) an activity had no stand-in.
+
+        So a test notices that the code under test calls something else than it thinks, even where a workflow catches
+        the error of an activity. A strict environment does this when ``async with`` ends, and in `crash_everywhere`
+        after the undisturbed pass. Raises AssertionError.
+        """
+        __tracebackhide__ = True
+        problems = self._cast.problems()
+        if problems:
+            raise AssertionError("\n".join(problems))
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    async def start(
+        self, workflow: Workflow[*Ts, R], *args: *Ts, id: str | None = None, **options: Unpack[StartOptions]
+    ) -> Run[R]:
+        """Start a run, as `Client.start`; one without an id is numbered, so that a test does the same each time."""
+        await self._ready()
+        return await super().start(workflow, *args, id=self._numbered(workflow) if id is None else id, **options)
+
+    async def signal_with_start(  # type: ignore[override]  # mypy takes two equal generic signatures for different
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str,
+        signal: Signal[T],
+        body: T | None = None,
+        **options: Unpack[StartOptions],
+    ) -> Run[R]:
+        """See `Client.signal_with_start`."""
+        await self._ready()
+        return await super().signal_with_start(workflow, *args, id=id, signal=signal, body=body, **options)
+
+    async def update_with_start(  # type: ignore[override]  # as above
+        self,
+        workflow: Workflow[*Ts, R],
+        *args: *Ts,
+        id: str,
+        update: Update[T, U],
+        input: T | None = None,
+        timeout: timedelta | None = None,
+        **options: Unpack[StartOptions],
+    ) -> U:
+        """See `Client.update_with_start`."""
+        await self._ready()
+        return await super().update_with_start(
+            workflow, *args, id=id, update=update, input=input, timeout=timeout, **options
+        )
+
+    def _numbered(self, workflow: Workflow[*Ts, R]) -> str | None:
+        if not isinstance(workflow, Workflow):
+            return None  # which is told by `start`
+        number = self._started[workflow.name] = self._started.get(workflow.name, 0) + 1
+        return f"{workflow.name}-{number}"
 
     # --- histories -----------------------------------------------------------------------------------------------
 
@@ -273,18 +343,13 @@ class TestEnvironment(Client):
 
     # --- behind it -----------------------------------------------------------------------------------------------
 
-    async def _start(self, workflow: Workflow[*tuple[Any, ...], Any], args: Any, **options: Any) -> Any:  # noqa: ANN401 - as its base, told by it
-        """Start a run; one without an id is numbered, so that a test does the same each time."""
-        await self._ready()
-        if options.get("id") is None and isinstance(workflow, Workflow):
-            number = self._started[workflow.name] = self._started.get(workflow.name, 0) + 1
-            options["id"] = f"{workflow.name}-{number}"
-        return await super()._start(workflow, args, **options)
-
     def _open(self) -> Gateway:
         require_outside()
         if self._is_closed:
             message = "the test environment is closed; use it inside `async with TestEnvironment() as env:`"
+            raise EngineClosedError(message)
+        if asyncio._get_running_loop() is None:  # noqa: SLF001 - the public call raises a less helpful error
+            message = "the test environment is used outside of an asyncio event loop; elsewhere use SyncTestEnvironment"
             raise EngineClosedError(message)
         return self._bridge
 
@@ -361,7 +426,7 @@ def _for_tests(settings: Settings) -> Settings:
     )
 
 
-_FOR_EVER_SECONDS: Final = 1e9
+_FOR_EVER_SECONDS: Final = 4 * HORIZON_SECONDS
 
 
 def _require_activity(activity: object, where: str) -> Activity[..., Any]:

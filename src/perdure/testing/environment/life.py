@@ -223,11 +223,11 @@ class _Gate:
     async def before(self, worker: WorkerId, writes: Sequence[Write]) -> None:
         """See `CommitGate.before`."""
         del worker
-        if writes and all(type(write) is Release for write in writes):
+        if writes and all(type(write) is Release for write in writes):  # depends on how long a run was idle
             await asyncio.sleep(0)
             return
         name = " and ".join(_describe(write) for write in writes) or "the agenda's change"
-        key = tuple(_key(write) for write in writes) or self._life.world.time.now()
+        key = tuple(_key(write) for write in writes) or self._agenda()
         self._under_way[asyncio.current_task()] = (name, key)
         await self._life.point(f"before the commit of {name}", ("before", key))
 
@@ -237,6 +237,11 @@ class _Gate:
         name, key = self._under_way.pop(asyncio.current_task(), ("", ()))
         if name:
             await self._life.point(f"after the commit of {name}", ("after", key))
+
+    def _agenda(self) -> object:
+        """Name a change of the agenda by what it changes: the same until a change is applied."""
+        database = self._life.world.database
+        return None if database is None else database.agenda.versions()
 
 
 def _key(write: Write) -> object:

@@ -25,8 +25,8 @@ T = TypeVar("T")
 class SyncTestEnvironment(SyncClient):
     """An engine for one synchronous test: ``with SyncTestEnvironment() as env: run = env.start(...)``.
 
-    It has every operation of a `SyncEngine`, and time as a `TestEnvironment` has it. Stand-ins are called in its
-    thread.
+    It has every operation of a `SyncEngine`, and time as a `TestEnvironment` has it. Stand-ins are called in a
+    thread of the environment, not in the test's.
     """
 
     __test__ = False  # no test, though pytest takes the name for one
@@ -96,13 +96,18 @@ class SyncTestEnvironment(SyncClient):
         """Let an activity be itself again: no stand-in, no failures."""
         self.inside.restore(activity)
 
-    def fail_next(self, activity: Activity[..., Any], error: BaseException, *, times: int | None = 1) -> None:
+    def fail_next(self, activity: Activity[..., Any], error: Exception, *, times: int | None = 1) -> None:
         """Have the next attempts of an activity raise `error`; see `TestEnvironment.fail_next`."""
         self.inside.fail_next(activity, error, times=times)
 
     def calls(self, activity: Activity[..., Any] | None = None) -> list[ActivityCalled]:
         """Return the attempts that were made so far; see `TestEnvironment.calls`."""
         return self.inside.calls(activity)
+
+    def assert_played(self) -> None:
+        """Fail if a stand-in was never called, or what else; see `TestEnvironment.assert_played`."""
+        __tracebackhide__ = True
+        self.inside.assert_played()
 
     def history(self, run: SyncRun[Any]) -> list[RecordedEvent]:
         """Return the events of a run's latest generation so far."""

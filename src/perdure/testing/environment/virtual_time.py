@@ -20,7 +20,7 @@ __all__ = ["HORIZON_SECONDS", "VirtualLoop", "VirtualTime"]
 
 Ts = TypeVarTuple("Ts")
 
-HORIZON_SECONDS: Final = 10 * 365 * 24 * 3600.0
+HORIZON_SECONDS: Final = 100 * 365 * 24 * 3600.0
 """A timer further away than this never rings: there is then nothing to wait for."""
 
 _TURNS: Final = 200
