@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from perdure import ActivityFailedError, Context, Every, Retry, RunFailedError, activity, workflow
+from perdure import ActivityFailedError, Context, Every, Retry, RunFailedError, activity, current_attempt, workflow
 from perdure.errors import InvalidArgumentError
 from perdure.testing import SyncTestEnvironment, TestEnvironment, crash_everywhere, crash_everywhere_sync
 from tests.testing.subjects import (
@@ -124,6 +124,24 @@ async def test_schedules_survive_a_crash_everywhere() -> None:
         return await env.count_runs()
 
     await crash_everywhere(scenario)
+
+
+async def test_idempotency_keys_are_the_same_in_each_pass() -> None:
+    @activity
+    async def tell_key() -> str:
+        return current_attempt().idempotency_key
+
+    @workflow
+    async def tells_keys(ctx: Context) -> list[str]:
+        return [await tell_key(), await tell_key(), await tell_key.options(idempotency_key="mine")()]
+
+    async def scenario(env: TestEnvironment) -> list[str]:
+        runs = [await env.start(tells_keys, id=name) for name in ("one", "two")]
+        return [key for run in runs for key in await run.result()]
+
+    await crash_everywhere(scenario)
+    async with TestEnvironment() as env:
+        assert await scenario(env) == ["one-1-1", "one-1-2", "mine", "two-1-1", "two-1-2", "mine"]
 
 
 async def test_each_change_of_the_agenda_is_struck_even_those_of_one_instant() -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from perdure.authoring.activity import Activity
 from perdure.execution.attempts import AttemptExecutor, RunningCall
 from perdure.execution.call import ActivityCall
 from perdure.kernel.identity import RunRef
-from perdure.kernel.options import Executor
+from perdure.kernel.options import ActivityOptions, Executor
 from perdure.testing.environment.cast import ActivityCalled, Cast, playing
 
 __all__ = ["Outside", "Stage", "performing"]
@@ -75,6 +77,7 @@ class _Performing:
         if self._stage.is_dead:
             return
         call = running.call
+        call.options = _with_lasting_key(call)
         player = self._cast.player(call.definition, _attempt(call))
         if player is None and not call.definition.is_async:
             self._note(running)
@@ -126,6 +129,17 @@ class _Performing:
                 at=self._stage.now(),
             )
         )
+
+
+def _with_lasting_key(call: ActivityCall) -> ActivityOptions:
+    """Return a call's options with an idempotency key that names the run by its id: the same each time a test runs.
+
+    The engine's own holds the key of the run, which is another one when a process died before the run was created.
+    """
+    if call.options.idempotency_key is not None:
+        return call.options
+    ref = _ref(call)
+    return msgspec.structs.replace(call.options, idempotency_key=f"{ref.id}-{ref.generation}-{call.operation}")
 
 
 def _attempt(call: ActivityCall) -> Hashable:
