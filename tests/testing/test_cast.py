@@ -8,7 +8,7 @@ import pytest
 
 from perdure import ActivityFailedError, Context, NonRetryableError, RunFailedError, activity, workflow
 from perdure.errors import InvalidArgumentError
-from perdure.testing import EPOCH, TestEnvironment, UnreplacedActivityError
+from perdure.testing import EPOCH, SyncTestEnvironment, TestEnvironment, UnreplacedActivityError
 from tests.testing.subjects import debit, letter, print_letter, subscription, tenacious, try_to_bill
 
 
@@ -50,6 +50,14 @@ async def gives_a_number(cents: int, *, note: str = "") -> int:
     return cents + len(note)
 
 
+def upper(text: str) -> str:
+    return text.upper()
+
+
+async def count(text: str) -> int:
+    return len(text)
+
+
 @pytest.mark.parametrize(
     ("stand_in", "problem"),
     [
@@ -66,6 +74,23 @@ async def test_a_stand_in_that_cannot_be_called_as_the_activity_is_refused(stand
             env.replace(debit, stand_in)
         assert "the stand-in for activity debit" in str(refused.value)
         assert problem in str(refused.value)
+
+
+async def test_what_the_types_refuse_is_refused_when_it_is_replaced() -> None:
+    async with TestEnvironment() as env:
+        with pytest.raises(InvalidArgumentError, match="its parameter 'cents' is str, not int"):
+            env.replace(debit, otherwise)  # type: ignore[misc]
+        with pytest.raises(InvalidArgumentError, match="it returns int, not str"):
+            env.replace(debit, gives_a_number)  # type: ignore[misc]
+        with pytest.raises(InvalidArgumentError, match="it returns str, not int"):
+            env.replace(print_letter, upper)  # type: ignore[arg-type]
+
+
+def test_the_synchronous_environment_has_the_same_types() -> None:
+    with SyncTestEnvironment() as env:
+        with pytest.raises(InvalidArgumentError, match="it returns int, not str"):
+            env.replace(debit, gives_a_number)  # type: ignore[misc]
+        env.replace(print_letter, count)
 
 
 async def test_only_an_activity_can_be_replaced() -> None:

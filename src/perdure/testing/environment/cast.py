@@ -7,18 +7,26 @@ returns is checked by the real activity's result type: a fake that returns somet
 import copy
 import inspect
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from datetime import datetime
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
 from perdure.authoring.activity import Activity
 from perdure.errors import InvalidArgumentError, NonRetryableError
 
-__all__ = ["ActivityCalled", "Cast", "UnreplacedActivityError", "playing", "require_same_signature"]
+__all__ = ["ActivityCalled", "Cast", "Played", "UnreplacedActivityError", "playing", "require_same_signature"]
 
 Function = Callable[..., Any]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Played(Protocol[P, R]):
+    """An activity, to a type checker: with exactly its types, where an `Activity` is also one with wider ones."""
+
+    __wrapped__: Callable[P, Coroutine[Any, Any, R]] | Callable[P, R]
 
 
 class UnreplacedActivityError(NonRetryableError):

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 import msgspec
 
@@ -30,7 +30,7 @@ from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.kernel.time import Timestamp
 from perdure.stores.memory import MemoryDatabase
 from perdure.testing.environment.bridge import Bridge
-from perdure.testing.environment.cast import ActivityCalled, Cast
+from perdure.testing.environment.cast import ActivityCalled, Cast, Played
 from perdure.testing.environment.driving import Driver
 from perdure.testing.environment.life import Life, World
 from perdure.testing.environment.points import Points, undisturbed
@@ -228,10 +228,10 @@ class TestEnvironment(Client):
     # --- activities ----------------------------------------------------------------------------------------------
 
     @overload
-    def replace(self, activity: Activity[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
+    def replace(self, activity: Played[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
     @overload
-    def replace(self, activity: Activity[P, R], stand_in: Callable[P, R], /) -> None: ...
-    def replace(self, activity: Activity[..., Any], stand_in: Callable[..., Any], /) -> None:
+    def replace(self, activity: Played[P, R], stand_in: Callable[P, R], /) -> None: ...
+    def replace(self, activity: object, stand_in: Callable[..., Any], /) -> None:
         """Have a function called in place of an activity: a coroutine function or a plain one, on the loop.
 
         Raises InvalidArgumentError if it cannot be called as the activity is.
@@ -250,10 +250,7 @@ class TestEnvironment(Client):
         if times is not None and times < 1:
             message = f"env.fail_next: times is {times}; it must be at least 1, or None for every attempt"
             raise InvalidArgumentError(message)
-        if not isinstance(error, Exception):
-            message = f"env.fail_next: {error!r:.60} is no exception; pass one, such as ConnectionError('no route')"
-            raise InvalidArgumentError(message)
-        self._cast.fail(_require_activity(activity, "fail_next"), error, times)
+        self._cast.fail(_require_activity(activity, "fail_next"), _require_exception(error), times)
 
     def calls(self, activity: Activity[..., Any] | None = None) -> list[ActivityCalled]:
         """Return the attempts that were made so far, of one activity or (None) of all, in their order.
@@ -313,7 +310,7 @@ class TestEnvironment(Client):
             workflow, *args, id=id, update=update, input=input, timeout=timeout, **options
         )
 
-    def _numbered(self, workflow: Workflow[*Ts, R]) -> str | None:
+    def _numbered(self, workflow: object) -> str | None:
         if not isinstance(workflow, Workflow):
             return None  # which is told by `start`
         number = self._started[workflow.name] = self._started.get(workflow.name, 0) + 1
@@ -433,7 +430,14 @@ def _require_activity(activity: object, where: str) -> Activity[..., Any]:
     if not isinstance(activity, Activity):
         message = f"env.{where}: {activity!r:.60} is no activity; pass the decorated function itself"
         raise InvalidArgumentError(message)
-    return activity
+    return cast("Activity[..., Any]", activity)
+
+
+def _require_exception(error: object) -> Exception:
+    if not isinstance(error, Exception):
+        message = f"env.fail_next: {error!r:.60} is no exception; pass one, such as ConnectionError('no route')"
+        raise InvalidArgumentError(message)
+    return error
 
 
 def _settle(future: "asyncio.Future[None]", done: "asyncio.Task[None]") -> None:

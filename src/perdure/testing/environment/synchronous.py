@@ -11,7 +11,7 @@ from perdure.codecs import Payloads
 from perdure.configuration import Settings
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import DEFAULT_NAMESPACE
-from perdure.testing.environment.cast import ActivityCalled
+from perdure.testing.environment.cast import ActivityCalled, Played
 from perdure.testing.environment.environment import EPOCH, TestEnvironment
 from perdure.testing.time_travel import Moment
 
@@ -85,10 +85,10 @@ class SyncTestEnvironment(SyncClient):
         self._wait(self.inside.run_until_idle)
 
     @overload
-    def replace(self, activity: Activity[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
+    def replace(self, activity: Played[P, R], stand_in: Callable[P, Awaitable[R]], /) -> None: ...
     @overload
-    def replace(self, activity: Activity[P, R], stand_in: Callable[P, R], /) -> None: ...
-    def replace(self, activity: Activity[..., Any], stand_in: Callable[..., Any], /) -> None:
+    def replace(self, activity: Played[P, R], stand_in: Callable[P, R], /) -> None: ...
+    def replace(self, activity: Any, stand_in: Callable[..., Any], /) -> None:
         """Have a function called in place of an activity; see `TestEnvironment.replace`."""
         self.inside.replace(activity, stand_in)
 
