@@ -26,6 +26,16 @@ def test_filters_narrow_the_list(place: Path) -> None:
     assert listed(place, "--namespace", "another") == []
 
 
+def test_the_list_says_how_runs_failed(place: Path) -> None:
+    lines = perdure("list", "--id-prefix", "failed", directory=place).out.splitlines()
+    assert lines[0].endswith("failed with")
+    assert "ValueError: the reactor is hot" in lines[1]
+    assert "failed with" not in perdure("list", "--id-prefix", "done", directory=place).out
+    runs = perdure("list", "--json", directory=place).json["runs"]
+    told = {run["id"]: run["failure"] and run["failure"]["type"] for run in runs}
+    assert {id: kind for id, kind in told.items() if kind} == {"failed": "ActivityFailedError"}
+
+
 def test_a_cursor_leads_from_page_to_page(place: Path) -> None:
     found: list[str] = []
     cursor = ""

@@ -21,8 +21,15 @@ def test_a_failed_run_shows_where_and_why(place: Path) -> None:
     assert "Last failure: explode, attempt 1" in text
     assert "ValueError: the reactor is hot" in text
     assert "runs.py" in text, "the traceback names the file"
+    line = next(line for line in text.splitlines() if line.startswith("failed with"))
+    place_in_code = r"\(.*runs\.py:\d+ in explode\)"
+    assert re.search(
+        rf"activity explode failed at attempt 1 \(.+\): ValueError: the reactor is hot {place_in_code}", line
+    )
     shown = perdure("show", "failed", "--json", directory=place).json
     assert shown["failure"]["type"] == "ActivityFailedError"
+    assert shown["failure"]["sentence"].startswith("activity explode failed at attempt 1")
+    assert shown["failure"]["place"].endswith(" in explode")
     assert shown["last_failure"]["type"] == "ValueError"
     assert shown["last_failure"]["subject"] == "explode, attempt 1"
 

@@ -132,5 +132,5 @@ async def test_where_nobody_catches_it_the_run_fails_with_the_class_of_the_error
             await run.result()
     assert failed.value.failure_type == "BadFileError"
     assert failed.value.failure_message == (
-        "activity read failed at attempt 1 (error_not_retryable): MissingFileError: torn, line 7"
+        "activity read failed at attempt 1 (its error rules out a retry): MissingFileError: torn, line 7"
     )

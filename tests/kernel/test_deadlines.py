@@ -208,7 +208,7 @@ def test_no_retry_is_made_that_would_begin_after_a_deadline_and_the_error_says_w
     life.fail(operation, retry=RETRIED)
     whose = "stage 'payment'" if is_stage else "run default/order-1"
     assert life.result == (
-        f"activity deadline.work failed at attempt 1 (deadline_reached: another attempt would begin after the deadline "
+        f"activity deadline.work failed at attempt 1 (another attempt would begin after the deadline "
         f"of {whose}): ValueError: broken"
     )
 

@@ -1,9 +1,13 @@
 """Exceptions as data: what of them crosses a history, whatever they are."""
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from perdure.errors import NonRetryableError, UsageError
+import perdure
+from perdure.errors import ActivityError, NonRetryableError, UsageError
 from perdure.kernel.failure import TRACEBACK_LIMIT_CHARACTERS, Failure, failure_from_exception
 
 
@@ -140,3 +144,42 @@ def test_the_message_of_a_group_says_what_was_raised_in_it() -> None:
         "unhandled errors in a TaskGroup (4 sub-exceptions): ValueError: bad 2; "
         "SpeechlessError: <the exception's __str__ raised>; KeyError: 'k'"
     )
+
+
+# --- what people read ------------------------------------------------------------------------------------------------
+
+
+def recorded(error: BaseException) -> Failure:
+    return failure_from_exception(raised(error))
+
+
+def test_a_failure_reads_as_one_sentence_with_the_place() -> None:
+    failure = recorded(LookupError("no such card"))
+    assert failure.sentence == "LookupError: no such card"
+    assert re.fullmatch(r".*test_failure\.py:\d+ in throw", failure.place or "")
+    assert failure.explanation == f"LookupError: no such card ({failure.place})"
+
+
+def test_an_error_that_names_what_failed_needs_no_class() -> None:
+    failure = recorded(ActivityError("activity charge failed at attempt 3 (the last one): OSError: no line"))
+    assert failure.sentence == "activity charge failed at attempt 3 (the last one): OSError: no line"
+
+
+def test_the_place_is_where_the_activity_raised_not_where_it_was_awaited() -> None:
+    error = raised(ActivityError("activity charge failed"))
+    error.add_note('\nIn the activity:\n  File "shop/cards.py", line 7, in charge\n    raise OSError\nOSError')
+    assert failure_from_exception(error).place == "shop/cards.py:7 in charge"
+
+
+def test_perdure_s_own_lines_are_no_place() -> None:
+    package = str(Path(perdure.__file__).parent)
+    traceback = (
+        f'  File "shop.py", line 7, in sell\n    await charge()\n  File "{package}/authoring/a.py", line 9, in call'
+    )
+    failure = Failure(type="PayloadError", message="too large", traceback=traceback)
+    assert failure.place == "shop.py:7 in sell"
+
+
+def test_a_failure_without_a_traceback_has_no_place() -> None:
+    failure = Failure(type="OSError", message="no line")
+    assert (failure.place, failure.explanation) == (None, "OSError: no line")

@@ -24,6 +24,10 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
             "raises=NONE_DECLARED,",
         ),
     ),
+    "RunFailedError": (
+        Defect("kernel.failure", '"{}:{} in {}".format(*own[-1]) if own', '"{}:{} in {}".format(*lines[0]) if lines'),
+        Defect("kernel.failure", "if not line[0].startswith(_PERDURE)]", "if line]"),
+    ),
     "workflow.raises": (
         Defect("authoring.child_run", "class_of_failure(failure, workflow.raises, ChildRunError)", "ChildRunError"),
     ),

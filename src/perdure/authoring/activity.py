@@ -35,7 +35,7 @@ from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor, merge_options
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.retry import Retry
+from perdure.kernel.retry import REASONS, Retry
 
 __all__ = ["DEFAULT_RETRY", "Activity", "ActivityDecorator", "BoundActivity", "activity"]
 
@@ -383,9 +383,9 @@ def _error_of(activity: Activity[..., Any], outcome: e.ActivityFailed | e.Activi
 
 
 def _why_final(outcome: e.ActivityFailed) -> str:
-    if not outcome.deadline_of:
-        return outcome.reason
-    return f"{outcome.reason}: another attempt would begin after the deadline of {outcome.deadline_of}"
+    if outcome.deadline_of:
+        return f"another attempt would begin after the deadline of {outcome.deadline_of}"
+    return REASONS.get(outcome.reason, outcome.reason)
 
 
 def _error_class(failure: Failure, declared: Mapping[str, type[ActivityFailedError]]) -> type[ActivityFailedError]:

@@ -143,11 +143,13 @@ def _child_id(parent: RunRef, operation: Operation) -> str:
 
 def _child_error(ref: RunRef, workflow: "Workflow[*tuple[Any, ...], Any]", outcome: e.ChildFailed) -> ChildRunError:
     failure = outcome.failure
-    message = f"child run {ref} {outcome.outcome}: {failure}"
-    return class_of_failure(failure, workflow.raises, ChildRunError)(
-        message,
+    error = class_of_failure(failure, workflow.raises, ChildRunError)(
+        f"child run {ref} {outcome.outcome}: {failure.sentence}",
         run_id=ref.id,
         outcome=outcome.outcome,
         failure_type=failure.type,
         failure_message=failure.message,
     )
+    if failure.traceback is not None:  # of another run, maybe of another process and day
+        error.add_note(f"\nIn the child run:\n{failure.traceback.rstrip()}")
+    return error

@@ -1,6 +1,6 @@
 """`perdure list`: one page of runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -8,9 +8,21 @@ import msgspec
 from perdure.cli.arguments import RunFilter
 from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
-from perdure.cli.printing import make_table, print_for_people, print_json, printable, progress_bar, status_text, words
+from perdure.cli.failing import read_failures
+from perdure.cli.printing import (
+    make_table,
+    print_for_people,
+    print_json,
+    printable,
+    progress_bar,
+    shortened,
+    status_text,
+    words,
+)
 from perdure.cli.times import iso, parse_moment, show_duration, show_moment
 from perdure.errors import InvalidArgumentError
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp, timestamp_from_datetime
 from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
@@ -52,10 +64,12 @@ async def list_runs(place: Place, listing: Listing, *, as_json: bool) -> int:
             cursor=listing.cursor,
         )
         page = await store_of(engine).list_runs(query)
+        failures = await read_failures(store_of(engine), page.runs)
     if as_json:
-        print_json({"runs": [summary_for_programs(run) for run in page.runs], "next_cursor": page.next_cursor or None})
+        runs = [_for_programs(run, failures.get(run.run_key)) for run in page.runs]
+        print_json({"runs": runs, "next_cursor": page.next_cursor or None})
     else:
-        _print_for_people(page, now=now)
+        _print_for_people(page, failures, now=now)
     return ExitCode.OK
 
 
@@ -97,6 +111,11 @@ def summary_for_programs(run: RunSummary) -> dict[str, object]:
     }
 
 
+def _for_programs(run: RunSummary, failure: Failure | None) -> dict[str, object]:
+    told = failure and {"type": failure.type, "sentence": failure.sentence, "place": failure.place}
+    return {**summary_for_programs(run), "failure": told}
+
+
 def parking_for_programs(parked: Parking) -> dict[str, object]:
     """Return why a run is parked, for programs."""
     reason = parked.reason
@@ -116,6 +135,14 @@ def starting_text(run: RunSummary, *, now: Timestamp) -> str:
     return f"begins in {show_duration(run.wake_at - now)}, at {show_moment(run.wake_at, now=now)}"
 
 
+def _told(failure: Failure | None) -> str:
+    """Return on one line how a run failed; `perdure show` says it whole."""
+    return "" if failure is None else shortened(" ".join(failure.explanation.split()), _LONGEST_FAILURE_CHARACTERS)
+
+
+_LONGEST_FAILURE_CHARACTERS: Final = 160
+
+
 def _label(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -124,11 +151,12 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _print_for_people(page: Page, *, now: Timestamp) -> None:
+def _print_for_people(page: Page, failures: Mapping[RunKey, Failure], *, now: Timestamp) -> None:
     if not page.runs:
         print("No runs match.")
         return
-    table = make_table("id", "workflow", "status", "stage", "progress", "created", ">took")
+    why = ("failed with",) if failures else ()
+    table = make_table("id", "workflow", "status", "stage", "progress", "created", ">took", *why)
     for run in page.runs:
         took = (run.closed_at or now) - run.created_at
         table.add_row(
@@ -139,6 +167,7 @@ def _print_for_people(page: Page, *, now: Timestamp) -> None:
             progress_bar(run.progress),
             show_moment(run.created_at, now=now),
             show_duration(took),
+            *(words(_told(failures.get(run.run_key))) for _ in why),
         )
     print_for_people(table)
     if page.next_cursor:

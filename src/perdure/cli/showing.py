@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
+from perdure.cli.failing import failure_for_programs
 from perdure.cli.listing import starting_text, summary_for_programs
 from perdure.cli.payload_text import payload_text
 from perdure.cli.printing import (
@@ -61,7 +60,7 @@ def report_for_programs(report: RunReport, inbox: list[InboxEntry]) -> dict[str,
         **summary_for_programs(report.summary),
         "input": None if created is None else created.input,
         "result": state.closing.result if isinstance(state.closing, e.RunCompleted) else None,
-        "failure": _failure_for_programs(_closing_failure(report)),
+        "failure": failure_for_programs(_closing_failure(report)),
         "stage_reached": report.stage_reached or None,
         "recoveries": state.recoveries,
         "attempts": report.attempts,
@@ -85,7 +84,7 @@ def report_for_programs(report: RunReport, inbox: list[InboxEntry]) -> dict[str,
         else {
             "subject": report.last_failure.subject,
             "at": iso(report.last_failure.at),
-            **(_failure_for_programs(report.last_failure.failure) or {}),
+            **(failure_for_programs(report.last_failure.failure) or {}),
         },
     }
 
@@ -99,12 +98,8 @@ def _pending_for_programs(pending: PendingActivity) -> dict[str, object]:
         "next_attempt_at": iso(pending.next_attempt_at),
         "deadline_at": iso(pending.deadline_at),
         "input": pending.input,
-        "last_failure": _failure_for_programs(pending.last_failure),
+        "last_failure": failure_for_programs(pending.last_failure),
     }
-
-
-def _failure_for_programs(failure: Failure | None) -> dict[str, object] | None:
-    return None if failure is None else msgspec.json.decode(msgspec.json.encode(failure))
 
 
 def _closing_failure(report: RunReport) -> Failure | None:
@@ -178,7 +173,7 @@ def _facts(report: RunReport, *, now: Timestamp) -> "Table":
         table.add_row(heading, words(payload_text(payload)))
     failure = _closing_failure(report)
     if failure is not None:
-        table.add_row("failed with", words(str(failure), "red"))
+        table.add_row("failed with", words(failure.explanation, "red"))
     if state.cancel is not None:
         table.add_row(
             "cancel asked", words(f"by {state.cancel.by or 'a client'}: {state.cancel.reason or 'no reason given'}")

@@ -133,7 +133,8 @@ class Run(Generic[R_co]):
             case e.RunCompleted(result=result):
                 return self._decode(result)
             case e.RunFailed(failure=failure):
-                message = f"run {self._ref} failed: {failure}"
+                whose = "" if self._signature is None else f" of workflow {self._signature.name}"
+                message = f"run {self._ref}{whose} failed: {failure.explanation}"
                 error = RunFailedError(
                     message, run_id=self.id, failure_type=failure.type, failure_message=failure.message
                 )

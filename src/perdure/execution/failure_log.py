@@ -44,11 +44,13 @@ def log_failed_run(ref: RunRef, closing: e.Event) -> None:
     """Report a run that failed as an error, with the lines that raised; warn of one that is tried again."""
     match closing:
         case e.RunFailed(failure=failure):
-            text = str(failure) if failure.traceback is None else f"{failure}\n{failure.traceback.rstrip()}"
+            text = (
+                failure.sentence if failure.traceback is None else f"{failure.sentence}\n{failure.traceback.rstrip()}"
+            )
             _RUNS.error("run %s failed: %s", ref, text, extra={**_of_run(ref), "error_type": failure.type})
         case e.RunContinued(failure=failure) if failure is not None:
             fields = {**_of_run(ref), "error_type": failure.type}
-            _RUNS.warning("run %s failed and is tried again: %s", ref, failure, extra=fields)
+            _RUNS.warning("run %s failed and is tried again: %s", ref, failure.sentence, extra=fields)
         case _:
             pass
 

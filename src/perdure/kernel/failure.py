@@ -1,10 +1,12 @@
 """Failures as data: what of an exception crosses the history. Never a pickle, never a class to import."""
 
+import re
 import traceback as _traceback
+from typing import Final
 
 import msgspec
 
-from perdure.errors import NonRetryableError, PerdureError, UsageError
+from perdure.errors import ActivityError, NonRetryableError, PerdureError, UsageError
 
 __all__ = ["TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception"]
 
@@ -35,6 +37,27 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __str__(self) -> str:
         """Return type and message, as the last line of a traceback."""
         return f"{self.type}: {self.message}" if self.message else self.type
+
+    @property
+    def sentence(self) -> str:
+        """What failed: the message where that names the activity or the child run, else as `str` has it."""
+        return self.message if ActivityError.__name__ in self.types else str(self)
+
+    @property
+    def place(self) -> str | None:
+        """The line that raised, as ``file:line in function``: the last one outside of Perdure. None if unknown."""
+        lines = _LINES.findall(self.traceback or "")
+        own = [line for line in lines if not line[0].startswith(_PERDURE)]
+        return "{}:{} in {}".format(*own[-1]) if own else None
+
+    @property
+    def explanation(self) -> str:
+        """The sentence, with the place where there is one."""
+        return self.sentence if self.place is None else f"{self.sentence} ({self.place})"
+
+
+_LINES: Final = re.compile(r'File "([^"\n]+)", line (\d+), in (.+)')
+_PERDURE: Final = __file__.rsplit("kernel", 1)[0]
 
 
 def failure_from_exception(error: BaseException, *, with_traceback: bool = True) -> Failure:

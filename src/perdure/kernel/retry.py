@@ -9,6 +9,7 @@ Every decision is O(1). A decision is made once and its delay recorded, so that 
 point between machines never reaches a replay.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -121,6 +122,16 @@ class GiveUpReason(StrEnum):
     """The next attempt would begin at or after the end of the policy's time budget."""
     DEADLINE_REACHED = "deadline_reached"
     """The next attempt would begin at or after a deadline (schedule-to-close, run timeout)."""
+
+
+REASONS: Final[Mapping[str, str]] = {
+    GiveUpReason.ERROR_NOT_RETRYABLE: "its error rules out a retry",
+    GiveUpReason.ERROR_TYPE_EXCLUDED: "its policy does not retry this error",
+    GiveUpReason.ATTEMPTS_EXHAUSTED: "the last one",
+    GiveUpReason.BUDGET_EXHAUSTED: "its time budget is used up",
+    GiveUpReason.DEADLINE_REACHED: "another attempt would begin after its deadline",
+}
+"""Each reason as it is told to people, of an attempt that failed."""
 
 
 class RetryAfter(msgspec.Struct, frozen=True, kw_only=True):
