@@ -31,7 +31,20 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     ),
     "workflow.parked": (
         Defect("execution.claims", "code=worker.code if tries_parked else None", "code=None"),
-        Defect("execution.parking", "_reason(error), seen=seen", "failure_from_exception(error), seen=seen"),
+        Defect(
+            "execution.parking",
+            "parking.tried_also_by(code, _reason(error))",
+            "parking.tried_also_by(code, failure_from_exception(error))",
+        ),
+    ),
+    "workflow.without_code": (
+        Defect("kernel.messages", "        case TerminateMessage():\n            return at\n", ""),
+    ),
+    "workflow.without_code.deadline": (
+        Defect("kernel.codeless", "    if state.deadline is not None:\n", "    if False:\n"),
+    ),
+    "workflow.without_code.cancel": (
+        Defect("kernel.messages", "return grace_until if has_begun else at", "return None"),
     ),
     "workflow.parked.resume": (
         Defect(

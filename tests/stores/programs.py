@@ -13,7 +13,14 @@ import msgspec
 from perdure.kernel.events import RunCreated, SignalReceived
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
-from perdure.kernel.messages import ChildFailedMessage, Message, ResumeMessage, SignalMessage
+from perdure.kernel.messages import (
+    CancelMessage,
+    ChildFailedMessage,
+    Message,
+    ResumeMessage,
+    SignalMessage,
+    TerminateMessage,
+)
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
@@ -41,7 +48,14 @@ NAMESPACES = ("default", "other")
 WORKFLOWS = ("order", "report")
 VERSIONS = ("1", "1", "2")
 CODES = ("a", "b")
-MESSAGES: tuple[Message, ...] = (SignalMessage(name="s1"), SignalMessage(name="s2"), ResumeMessage())
+MESSAGES: tuple[Message, ...] = (
+    SignalMessage(name="s1"),
+    SignalMessage(name="s2"),
+    ResumeMessage(),
+    TerminateMessage(),
+    CancelMessage(grace_until=later(60)),
+    CancelMessage(),
+)
 SESSIONS = 2
 KEYS = 1_000
 LEASE_SECONDS = 30.0
@@ -322,7 +336,7 @@ class _Batch:
                 return self.some_delivery() if self.draws.below(2) else self.some_creation()
             case "release":
                 wake_at = self.draws.of((None, self.world.now, self._soon()))
-                return release(self._mistaken(run), wake_at=wake_at, now=self.world.now)
+                return await self._release(self._mistaken(run), wake_at=wake_at)
             case "park":
                 return await self._park(self._mistaken(run))
             case "begin":
@@ -330,11 +344,30 @@ class _Batch:
             case _:
                 return await self._transition(run)
 
+    async def _release(self, run: Held, *, wake_at: Timestamp | None) -> Write:
+        return release(
+            run,
+            wake_at=wake_at,
+            now=self.world.now,
+            end_at=self._end(),
+            inbox_position=self.draws.of((None, await self._seen(run))),
+            recovered=self.draws.is_rare(),
+        )
+
     async def _park(self, run: Held) -> Write:
-        entries = await self.world.observer.inbox(run.run_key)
-        seen = self.draws.of([0, *(entry.position for entry in entries)])
+        seen = await self._seen(run)
         tried = self.draws.of((CODES[:1], CODES[1:], CODES))
-        return parks(run, tried=tried, inbox_position=seen, now=self.world.now)
+        recovered = self.draws.is_rare()
+        now = self.world.now
+        return parks(run, tried=tried, inbox_position=seen, now=now, end_at=self._end(), recovered=recovered)
+
+    async def _seen(self, run: Held) -> int:
+        """Return up to which position of a run's inbox its owner may have looked."""
+        entries = await self.world.observer.inbox(run.run_key)
+        return self.draws.of([0, *(entry.position for entry in entries)])
+
+    def _end(self) -> Timestamp | None:
+        return self.draws.of((None, None, self._soon()))
 
     def _number(self) -> int:
         """Return the number of a run, or (rarely) of one that never was."""
@@ -400,6 +433,7 @@ class _Batch:
             at=world.now,
             wake_at=draws.of((world.now, self._soon())),
             request_id=draws.of(("", "", "", "r1", "r2")),
+            deadline_at=self._end(),
         )
 
     def _generation(self) -> int:
@@ -452,6 +486,7 @@ class _Batch:
             labels=self._labels(),
             moves_inbox_to=moves_inbox_to,
             must_not_overtake=[draws.of(("m1", "m2", "m3"))] if draws.is_rare() else [],
+            end_at=self._end(),
         )
 
     def _labels(self) -> dict[str, str | None] | None:

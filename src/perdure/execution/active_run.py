@@ -21,6 +21,7 @@ from perdure.execution.transitions import transition_of
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.advance import Advance, advance
+from perdure.kernel.codeless import first_end
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef
 from perdure.kernel.messages import FailActivityMessage, TerminateMessage
@@ -161,7 +162,11 @@ class ActiveRun:
         if self.lacks_code:  # others may have it
             offered_at = self._worker.clock.now() + int(self._worker.settings.idle_seconds * MICROSECONDS_PER_SECOND)
             wake_at = Timestamp(min(offered_at, offered_at if wake_at is None else wake_at))
-        self._worker.claims.give_back(self._giving_back(wake_at=wake_at), self.drop)
+        end = first_end(self.state)
+        write = structs.replace(
+            self._giving_back(wake_at=wake_at), end_at=end and end.at, inbox_position=self.inbox_position
+        )
+        self._worker.claims.give_back(write, self.drop)
 
     def surrender(self) -> None:
         """Drop a run that may be another worker's by now; if it is not, it is due again, for anybody."""

@@ -1,7 +1,8 @@
 """Run claims: finding due runs that nobody owns, taking them, and loading them into memory by replay.
 
 Runs that are parked (`perdure.execution.parking`) are looked for at first, whenever this process has new code, and when
-another process has parked one.
+another process has parked one. Runs that are due to be ended are claimed whatever code they need
+(`perdure.execution.codeless`).
 
 There is no polling: the next due time is asked from the store once after each claim and a timer is set for it; new
 runs and messages, of this process or others, wake the claims by `wake`.
@@ -20,6 +21,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.execution.active_run import ActiveRun
+from perdure.execution.codeless import look_for_end
 from perdure.execution.mail import INBOX_PAGE
 from perdure.execution.parking import park
 from perdure.kernel import events as e
@@ -27,8 +29,8 @@ from perdure.kernel import inputs as i
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.replay import Replay
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Outcome, Release, RunStatus
-from perdure.ports.store import ClaimedRun, RunSummary
+from perdure.kernel.transition import Outcome, Park, Release, RunStatus
+from perdure.ports.store import ClaimedRun
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -133,14 +135,17 @@ class RunClaims:
         async with self._loads:
             code = worker.code
             try:
+                if worker.registry.find(summary.workflow, summary.definition_version) is None:
+                    await look_for_end(worker, claimed, code=code)
+                    return
                 with worker.mail.while_loading(summary.run_key):
                     await self._load(claimed, losses, code=code)
             except (UsageError, HistoryError) as error:  # the code does not fit, is missing, or never waits
                 _logger.error("run %s is parked: %s", summary.ref, error)  # noqa: TRY400 - no traceback needed
-                await park(worker, summary.run_key, error, code=code, before=claimed.parked)
+                await self._park(claimed, error, code=code)
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
-                self._give_back(summary, after_seconds=_PAUSE_AFTER_FAILURE_SECONDS)
+                self._give_back(claimed, after_seconds=_PAUSE_AFTER_FAILURE_SECONDS)
             except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
                 await self._broken(claimed, error, code=code)
 
@@ -152,10 +157,15 @@ class RunClaims:
         if run is not None and run.fencing_token == summary.fencing_token:
             run.drop()
         broken = InternalError(f"run {summary.ref} could not be loaded: {error!r}")
-        await park(self._worker, summary.run_key, broken, code=code, before=claimed.parked)
+        await self._park(claimed, broken, code=code)
 
-    def _give_back(self, summary: RunSummary, *, after_seconds: float) -> None:
+    async def _park(self, claimed: ClaimedRun, error: PerdureError, *, code: str) -> None:
+        run_key = claimed.summary.run_key
+        await park(self._worker, run_key, error, code=code, before=claimed.parked, recovered=claimed.recovered)
+
+    def _give_back(self, claimed: ClaimedRun, *, after_seconds: float) -> None:
         """Make a claimed run that was not adopted due again, a little later."""
+        summary = claimed.summary
         now = self._worker.clock.now()
         write = Release(
             run_key=summary.run_key,
@@ -163,10 +173,11 @@ class RunClaims:
             expected_sequence=summary.sequence,
             wake_at=Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND)),
             now=now,
+            recovered=claimed.recovered,
         )
         self.give_back(write)
 
-    def give_back(self, write: Release, released: Callable[[], None] = lambda: None) -> None:
+    def give_back(self, write: Release | Park, released: Callable[[], None] = lambda: None) -> None:
         """Give a run back that is nobody's in this process, and call `released` when that is answered.
 
         A store that fails for good is asked again after a pause: until it takes the run back, nobody can have it.
@@ -182,7 +193,7 @@ class RunClaims:
 
         self._worker.committer.submit(write, answered, keep=True)
 
-    def _give_back_again(self, write: Release) -> None:
+    def _give_back_again(self, write: Release | Park) -> None:
         if self._worker.is_claiming:
             self.give_back(write)
 
@@ -196,7 +207,7 @@ class RunClaims:
             raise
         if losses != self._losses:
             feed.program.close()  # it may be another's by now; if it is not, it is due again, for anybody
-            self._give_back(summary, after_seconds=0.0)
+            self._give_back(claimed, after_seconds=0.0)
             return
         run = ActiveRun(
             worker,

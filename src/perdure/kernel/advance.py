@@ -35,7 +35,7 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Answers, Creation, Delivery, RunStatus
 from perdure.kernel.update_rules import answer_updates
 
-__all__ = ["RUN_TIMEOUT", "Advance", "FailedAttempt", "RunKeys", "Step", "advance"]
+__all__ = ["RUN_TIMEOUT", "Advance", "FailedAttempt", "RunKeys", "Step", "advance", "out_of_grace", "run_timeout"]
 
 RUN_TIMEOUT: Final = "RunTimeoutError"
 """Failure type of a run whose execution timeout passed."""
@@ -62,6 +62,7 @@ class Advance(msgspec.Struct, kw_only=True):
     `events` are new, in order. `to_start` and `to_stop` are operations of activities. `consumed` are inbox positions.
     `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of;
     `must_not_overtake` are the ids of messages that, were they in the inbox, would let these attempts end otherwise.
+    `end_at`: a cancellation was taken in, whose grace ends then.
     """
 
     events: list[RecordedEvent]
@@ -75,6 +76,7 @@ class Advance(msgspec.Struct, kw_only=True):
     moves_inbox_to: RunKey | None = None
     failed: list[FailedAttempt] = []
     must_not_overtake: list[str] = []
+    end_at: Timestamp | None = None
 
 
 def advance(
@@ -151,9 +153,9 @@ class Step:
         cancel = state.cancel
         deadline = state.deadline
         if deadline is not None and deadline.at <= at:
-            self.close(e.RunFailed(failure=_run_timeout(self.created())))
+            self.close(e.RunFailed(failure=run_timeout(self.created())))
         elif cancel is not None and cancel.grace_until is not None and cancel.grace_until <= at:
-            self.close(e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by))
+            self.close(out_of_grace(cancel))
 
     def record(self, event: e.Event) -> None:
         """Make `event` part of the history, with all that follows from it."""
@@ -222,11 +224,8 @@ class Step:
                     self.append(event)
 
 
-def _due_timers(state: RunState, at: Timestamp) -> list[int]:
-    return [operation for due_at, operation in sorted((d, o) for o, d in state.timers.items()) if due_at <= at]
-
-
-def _run_timeout(created: e.RunCreated) -> Failure:
+def run_timeout(created: e.RunCreated) -> Failure:
+    """Return how a run fails whose execution timeout, or the deadline that holds for it, has passed."""
     seconds = (created.execution_timeout_microseconds or 0) / MICROSECONDS_PER_SECOND
     own = f"within its execution timeout of {seconds:g} s"
     limit = f"by the deadline of {created.deadline_of}, which holds for its children" if created.deadline_of else own
@@ -236,3 +235,12 @@ def _run_timeout(created: e.RunCreated) -> Failure:
         message=f"the run did not end {limit}",
         retryable=False,
     )
+
+
+def out_of_grace(cancel: e.RunCancelRequested | m.CancelMessage) -> e.RunTerminated:
+    """Return the end of a run that has not cleaned up within the grace of its cancellation."""
+    return e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by)
+
+
+def _due_timers(state: RunState, at: Timestamp) -> list[int]:
+    return [operation for due_at, operation in sorted((d, o) for o, d in state.timers.items()) if due_at <= at]

@@ -87,6 +87,10 @@ def _cancel_child(step: "Step", event: e.ChildCancelled) -> None:
     step.deliver(target, ending, about=event.operation)
 
 
+def _note_grace(step: "Step", event: e.RunCancelRequested) -> None:
+    step.result.end_at = event.grace_until
+
+
 def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
     step.result.labels.update(event.labels)
 
@@ -182,6 +186,7 @@ CONSEQUENCES: Final[Mapping[type[e.Event], Callable[["Step", Any], None]]] = {
     e.ChildRequested: _create_child,
     e.ChildCancelled: _cancel_child,
     e.LabelsChanged: _change_labels,
+    e.RunCancelRequested: _note_grace,
     e.RunContinued: _open_next_generation,
     e.RunCompleted: _report_completed,
     e.RunFailed: _report_failed,

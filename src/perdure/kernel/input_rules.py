@@ -194,6 +194,11 @@ def _value_given(step: "Step", given: i.ValueGiven) -> None:
         )
 
 
+def _end_run(step: "Step", given: i.EndRun) -> None:
+    step.result.consumed += () if given.position is None else (given.position,)
+    step.close(given.closing)
+
+
 def _message_arrived(step: "Step", given: i.MessageArrived) -> None:
     if type(given.message) is UpdateMessage:
         take_update(step, given)
@@ -214,6 +219,7 @@ INPUT_RULES: Final[Mapping[type, Callable[["Step", Any], None]]] = {
     i.AttemptTimedOut: _attempt_timed_out,
     i.HeartbeatSeen: _heartbeat_seen,
     i.ValueGiven: _value_given,
+    i.EndRun: _end_run,
     i.MessageArrived: _message_arrived,
 }
 """Input type -> its rule."""

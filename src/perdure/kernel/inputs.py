@@ -6,7 +6,7 @@ function of its arguments.
 
 import msgspec
 
-from perdure.kernel.events import TimeoutKind
+from perdure.kernel.events import Event, TimeoutKind
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.messages import Message
@@ -21,6 +21,7 @@ __all__ = [
     "AttemptSucceeded",
     "AttemptTimedOut",
     "Begin",
+    "EndRun",
     "HeartbeatSeen",
     "Input",
     "MessageArrived",
@@ -118,6 +119,13 @@ class ValueGiven(_Input, frozen=True, kw_only=True):
     value: Payload
 
 
+class EndRun(_Input, frozen=True, kw_only=True):
+    """End the run by `closing` without its code. `position` is that of the inbox row that asks for it, if one does."""
+
+    closing: Event
+    position: int | None = None
+
+
 class MessageArrived(_Input, frozen=True, kw_only=True):
     """A message for the run. `position` is that of its inbox row, None if it did not come through the inbox."""
 
@@ -136,6 +144,7 @@ Input = (
     | AttemptTimedOut
     | HeartbeatSeen
     | ValueGiven
+    | EndRun
     | MessageArrived
 )
 """Everything that `advance` takes."""

@@ -13,7 +13,13 @@ from perdure.kernel.transition import RunStatus
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
 
-__all__ = ["MESSAGE_RULES"]
+__all__ = ["MESSAGE_RULES", "may_end"]
+
+
+def may_end(created: e.RunCreated, parent_key: int) -> bool:
+    """Whether a run obeys the sender: a parent names its child by id, which may have become another run's."""
+    parent = created.parent
+    return parent_key == 0 or (parent is not None and parent.run_key == parent_key)
 
 
 def _signal(step: "Step", message: m.SignalMessage, message_id: str) -> None:
@@ -21,7 +27,7 @@ def _signal(step: "Step", message: m.SignalMessage, message_id: str) -> None:
 
 
 def _cancel(step: "Step", message: m.CancelMessage, _message_id: str) -> None:
-    if step.state.cancel is not None or not _may_end(step, message.parent_key):
+    if step.state.cancel is not None or not may_end(step.created(), message.parent_key):
         return
     if step.state.status is RunStatus.CREATED:
         step.close(e.RunCancelled(reason=message.reason))
@@ -29,14 +35,8 @@ def _cancel(step: "Step", message: m.CancelMessage, _message_id: str) -> None:
         step.record(e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=message.grace_until))
 
 
-def _may_end(step: "Step", parent_key: int) -> bool:
-    """Whether this run obeys the sender: a parent names its child by id, which may have become another run's."""
-    parent = step.created().parent
-    return parent_key == 0 or (parent is not None and parent.run_key == parent_key)
-
-
 def _terminate(step: "Step", message: m.TerminateMessage, _message_id: str) -> None:
-    if _may_end(step, message.parent_key):
+    if may_end(step.created(), message.parent_key):
         step.close(e.RunTerminated(reason=message.reason, by=message.by))
 
 

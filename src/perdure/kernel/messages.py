@@ -27,6 +27,7 @@ __all__ = [
     "UpdateMessage",
     "decode_message",
     "encode_message",
+    "ends_by",
     "outcome_id",
     "wakes_parked",
 ]
@@ -171,6 +172,20 @@ Message = (
 def wakes_parked(message: Message) -> bool:
     """Whether a message is a reason to try a parked run again: it needs no code, or its sender asks for that."""
     return isinstance(message, TerminateMessage | ResumeMessage)
+
+
+def ends_by(message: Message, at: Timestamp, *, has_begun: bool) -> Timestamp | None:
+    """Return when a run ends by a message of `at` though nobody has its code (`perdure.kernel.codeless`); None: never.
+
+    It may not obey: a moment that is too early costs a look, one too late would leave the run as it is.
+    """
+    match message:
+        case TerminateMessage():
+            return at
+        case CancelMessage(grace_until=grace_until):
+            return grace_until if has_begun else at
+        case _:
+            return None
 
 
 def outcome_id(generation: int, operation: int, attempt: int) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
+from perdure.kernel.events import RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
@@ -107,6 +108,12 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     wake_at: Timestamp
     request_id: str = ""
 
+    @property
+    def end_at(self) -> Timestamp | None:
+        """When the run's deadline ends it, whoever has its code."""
+        created = self.created.event
+        return created.deadline_at if isinstance(created, RunCreated) else None
+
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """What a run that sends a message gets into its own inbox, in the same transaction, by what became of the message.
@@ -140,6 +147,9 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     """Give a run's ownership back; claim it again at `wake_at` (None: when a message comes).
 
     `expected_sequence` guards like a transition's. A message already waiting in the inbox makes it due at once.
+    `end_at` is when anybody may end it without its code, as far as the inbox up to `inbox_position` says: a later
+    message leaves what the row says, if that is sooner. Without a position the row's stays, but not before `wake_at`.
+    `recovered`: as for the claim of it, nobody has gone on with it since its last owner died.
     """
 
     run_key: RunKey
@@ -147,6 +157,9 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     expected_sequence: int
     wake_at: Timestamp | None
     now: Timestamp
+    end_at: Timestamp | None = None
+    inbox_position: int | None = None
+    recovered: bool = False
 
 
 class Parking(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +186,7 @@ class Park(msgspec.Struct, frozen=True, kw_only=True):
 
     It is claimed again by code that has not tried yet, or when a message comes that asks for it
     (`perdure.kernel.messages.wakes_parked`); one that came after `inbox_position` makes it due at once.
-    `expected_sequence` guards like a transition's.
+    `expected_sequence` guards like a transition's; `end_at` and `recovered` are as for `Release`.
     """
 
     run_key: RunKey
@@ -182,6 +195,8 @@ class Park(msgspec.Struct, frozen=True, kw_only=True):
     parking: Parking
     inbox_position: int
     now: Timestamp
+    end_at: Timestamp | None = None
+    recovered: bool = False
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -194,6 +209,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     generation's key on continue-as-new: what the inbox still holds goes there. `must_not_overtake` are message ids:
     while one of them is in the run's inbox the transition is refused with `Unread`. `activities` and `cancelled` are
     what may be released once the transition is durable: operations whose next attempt is to start, and to stop.
+    `end_at` is a moment from which anybody may end the run without its code, beside those that its row knows.
     """
 
     run_key: RunKey
@@ -209,6 +225,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     labels: dict[str, str | None] | None = None
     moves_inbox_to: RunKey | None = None
     must_not_overtake: tuple[str, ...] = ()
+    end_at: Timestamp | None = None
     activities: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
 

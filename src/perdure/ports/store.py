@@ -211,12 +211,13 @@ class RunStore(Protocol):
     ) -> list[ClaimedRun]:
         """Take at most `limit` due runs nobody owns that need these: the best class, then the longest due first.
 
-        With `code` also, after those, parked runs that need these and that this code has not tried.
+        Then runs that are due to be ended (`Release.end_at`), whatever they need, and with `code`, after those, parked
+        ones that need these and that this code has not tried.
         """
         ...
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
-        """Return when the next run that nobody owns comes due (possibly past), or None."""
+        """Return when the next run that nobody owns comes due (possibly past), to go on or to be ended, or None."""
         ...
 
     async def renew_lease(self, *, now: Timestamp) -> bool:

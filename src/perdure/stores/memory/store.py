@@ -111,10 +111,12 @@ class MemoryStore:
         fitting = [run for run in self.database.waiting.values() if _needs(run) in workflows]
         due = [run for run in fitting if run.wake_at is not None and run.wake_at <= now]
         due.sort(key=_claim_order)
-        chosen = {run.run_key for run in due}
-        untried = [run for run in fitting if run.run_key not in chosen and _is_untried(run, code)]
+        ending = [run for run in self.database.waiting.values() if run.end_at is not None and run.end_at <= now]
+        ending.sort(key=lambda run: (run.end_at, run.run_key))
+        untried = [run for run in fitting if _is_untried(run, code)]
         untried.sort(key=lambda run: (run.priority, run.run_key))
-        return [_claim(self.database, run, session.worker) for run in [*due, *untried][: max(limit, 0)]]
+        chosen = {run.run_key: run for run in [*due, *ending, *untried]}
+        return [_claim(self.database, run, session.worker) for run in [*chosen.values()][: max(limit, 0)]]
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return the earliest time at which a run that nobody owns comes due."""
@@ -124,6 +126,7 @@ class MemoryStore:
             for run in self.database.waiting.values()
             if run.wake_at is not None and _needs(run) in workflows
         ]
+        times += [run.end_at for run in self.database.waiting.values() if run.end_at is not None]
         return min(times, default=None)
 
     async def renew_lease(self, *, now: Timestamp) -> bool:

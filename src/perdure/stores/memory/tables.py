@@ -14,7 +14,7 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Changes, RunSummary
 from perdure.stores.memory.agenda import Agenda
 
-__all__ = ["Entry", "MemoryDatabase", "News", "Run", "Session", "give_back", "publish", "summarise", "wake"]
+__all__ = ["Entry", "MemoryDatabase", "News", "Run", "Session", "end_by", "give_back", "publish", "summarise", "wake"]
 
 
 class MemoryDatabase:
@@ -103,6 +103,7 @@ class Run(msgspec.Struct, kw_only=True):
     owner: WorkerId | None
     fencing_token: FencingToken
     wake_at: Timestamp | None
+    end_at: Timestamp | None = None
     is_recovered: bool = False
     parked: Parking | None = None
 
@@ -148,6 +149,15 @@ def wake(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:
     database.waiting[run.run_key] = run
     news.run_keys.add(run.run_key)
     news.is_ready = True
+
+
+def end_by(run: Run, at: Timestamp | None, news: News) -> None:
+    """Note that an open run is to be ended at a time, unless it is to be earlier already; None: it is not."""
+    if at is None or run.status.is_closed:
+        return
+    if run.end_at is None or at < run.end_at:
+        run.end_at = at
+    news.is_ready = news.is_ready or run.owner is None
 
 
 def give_back(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:

@@ -9,7 +9,17 @@ from perdure.kernel.events import ChildOutcome, RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import EventRow, encode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
-from perdure.kernel.messages import ChildFailedMessage, Message, encode_message, wakes_parked
+from perdure.kernel.messages import (
+    CancelMessage,
+    ChildFailedMessage,
+    Message,
+    TerminateMessage,
+    decode_message,
+    encode_message,
+    ends_by,
+    wakes_parked,
+)
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Applied,
     Closed,
@@ -26,7 +36,7 @@ from perdure.kernel.transition import (
     Unread,
     Write,
 )
-from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, wake
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, end_by, wake
 
 __all__ = ["Prepared", "apply", "prepare"]
 
@@ -147,6 +157,8 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
         run = _insert(database, begins, owner=write.owner, fencing_token=write.fencing_token)
     database.events[write.run_key] += prepared.rows
     _update(run, write)
+    for end_at in (write.end_at, None if begins is None else begins.end_at):
+        end_by(run, end_at, news)
     _consume(database, run.run_key, write.consumed)
     for creation in prepared.creations:
         if not isinstance(_create(database, creation, news), Applied):
@@ -199,7 +211,7 @@ def _update(run: Run, write: Transition) -> None:
         changed = {**run.labels, **write.labels}
         run.labels = {name: value for name, value in changed.items() if value is not None}
     if row.status.is_closed:
-        run.owner = None
+        run.owner = run.end_at = None
 
 
 def _consume(database: MemoryDatabase, run_key: RunKey, positions: Iterable[int]) -> None:
@@ -217,6 +229,7 @@ def _create(database: MemoryDatabase, prepared: _PreparedCreation, news: News) -
     run = _insert(database, prepared.write, owner=None, fencing_token=FencingToken(0))
     database.events[run.run_key].append(prepared.row)
     wake(database, run, prepared.write.wake_at, news)
+    end_by(run, prepared.write.end_at, news)
     return Applied(run.run_key)
 
 
@@ -301,6 +314,8 @@ def _move_inbox(database: MemoryDatabase, run: Run, to: RunKey, news: News) -> N
             database.message_ids[to, entry.message_id] = position
     if target.owner is None and not target.status.is_closed:
         wake(database, target, run.updated_at, news)
+        if any(isinstance(decode_message(entry.data), TerminateMessage | CancelMessage) for entry in moved.values()):
+            end_by(target, run.updated_at, news)
 
 
 def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) -> Outcome:
@@ -319,6 +334,7 @@ def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) 
     if _put(database, run, entry):
         if run.owner is None and (run.parked is None or wakes_parked(write.message)):
             wake(database, run, write.at, news)
+        end_by(run, ends_by(write.message, write.at, has_begun=run.status is not RunStatus.CREATED), news)
         news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
 
@@ -344,7 +360,12 @@ def _release(database: MemoryDatabase, session: Session, write: Release, news: N
     run = _owned(database, session, write)
     if run is None:
         return Stale(write.run_key)
-    run.owner = None
+    run.owner, run.is_recovered = None, write.recovered
+    database.waiting[run.run_key] = run
+    if write.inbox_position is not None:
+        run.end_at = _end_at(database, run, write.end_at, after=write.inbox_position)
+    elif run.end_at is not None and write.wake_at is not None:
+        run.end_at = max(run.end_at, write.wake_at)
     if write.wake_at is not None:
         wake(database, run, write.wake_at, news)
     if database.inboxes.get(run.run_key):
@@ -356,13 +377,21 @@ def _park(database: MemoryDatabase, session: Session, write: Park, news: News) -
     run = _owned(database, session, write)
     if run is None:
         return Stale(write.run_key)
-    run.owner, run.parked = None, write.parking
+    run.owner, run.parked, run.is_recovered = None, write.parking, write.recovered
+    run.end_at = _end_at(database, run, write.end_at, after=write.inbox_position)
     database.waiting[run.run_key] = run
     if any(position > write.inbox_position for position in database.inboxes.get(run.run_key, ())):
         wake(database, run, write.now, news)
     news.run_keys.add(run.run_key)
     news.is_ready = news.is_parked = True
     return Applied(run.run_key)
+
+
+def _end_at(database: MemoryDatabase, run: Run, known: Timestamp | None, *, after: int) -> Timestamp | None:
+    """Return when a run is to be ended, as its owner knows it; what came after that may say that it is sooner."""
+    if any(position > after for position in database.inboxes.get(run.run_key, ())):
+        return min((moment for moment in (run.end_at, known) if moment is not None), default=None)
+    return known
 
 
 def _owned(database: MemoryDatabase, session: Session, write: Release | Park) -> Run | None:

@@ -131,13 +131,14 @@ WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.seque
     width=12,
 )
 
-# The same columns, for any change. A closed run has no owner and is not woken.
+# The same columns, for any change. A closed run has no owner, is not woken, and is not to be ended.
 CHANGE_RUNS: Final = RowsStatement(
     """
 UPDATE runs SET sequence = n.column4, status = n.column5, stage = n.column6, progress = n.column7,
     priority = n.column8, updated_at = n.column9, started_at = n.column10, closed_at = n.column11,
     owner = CASE WHEN n.column11 IS NULL THEN runs.owner END,
-    wake_at = CASE WHEN n.column11 IS NULL THEN runs.wake_at END
+    wake_at = CASE WHEN n.column11 IS NULL THEN runs.wake_at END,
+    end_at = CASE WHEN n.column11 IS NULL THEN runs.end_at END
 FROM (VALUES {rows}) AS n
 WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
     AND runs.owner = n.column12
@@ -145,35 +146,47 @@ WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.seque
     width=12,
 )
 
-# run_key, fencing_token, sequence expected, wake_at, now, owner expected
+# run_key, fencing_token, sequence expected, wake_at, now, owner expected, end_at, position in the inbox, recovered
 RELEASE_RUNS: Final = RowsStatement(
     """
-UPDATE runs SET owner = NULL,
+UPDATE runs SET owner = NULL, recovering = n.column9,
     wake_at = CASE
         WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1)
         THEN min(coalesce(n.column4, n.column5), n.column5)
         ELSE n.column4
+    END,
+    end_at = CASE
+        WHEN n.column8 IS NULL
+        THEN CASE WHEN runs.end_at < n.column4 THEN n.column4 ELSE runs.end_at END
+        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column8)
+        THEN min(coalesce(runs.end_at, n.column7), coalesce(n.column7, runs.end_at))
+        ELSE n.column7
     END
 FROM (VALUES {rows}) AS n
 WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
     AND runs.owner = n.column6
 """,
-    width=6,
+    width=9,
 )
 
-# run_key, fencing_token, sequence expected, parking, position in the inbox, now, owner expected
+# run_key, fencing_token, sequence expected, parking, position in the inbox, now, owner expected, end_at, recovered
 PARK_RUNS: Final = RowsStatement(
     """
-UPDATE runs SET owner = NULL, parked = n.column4,
+UPDATE runs SET owner = NULL, parked = n.column4, recovering = n.column9,
     wake_at = CASE
         WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column5)
         THEN n.column6
+    END,
+    end_at = CASE
+        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column5)
+        THEN min(coalesce(runs.end_at, n.column8), coalesce(n.column8, runs.end_at))
+        ELSE n.column8
     END
 FROM (VALUES {rows}) AS n
 WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
     AND runs.owner = n.column7
 """,
-    width=7,
+    width=9,
 )
 
 # run_key, message_id, data, at
@@ -305,7 +318,15 @@ WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority}
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT 1
 """,
-    "SELECT min(wake_at) FROM ({parts})",
+    """
+SELECT min(wake_at) FROM (
+    {parts} UNION ALL
+    SELECT * FROM (
+        SELECT end_at FROM runs INDEXED BY runs_to_end WHERE owner IS NULL AND end_at IS NOT NULL
+        ORDER BY end_at, run_key LIMIT 1
+    )
+)
+""",
 )
 
 # a JSON list of run keys

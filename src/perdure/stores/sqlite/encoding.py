@@ -11,7 +11,7 @@ import msgspec
 from perdure.errors import InternalError
 from perdure.kernel.history import RecordedEvent, encode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
-from perdure.kernel.messages import encode_message, wakes_parked
+from perdure.kernel.messages import encode_message, ends_by, wakes_parked
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Answers,
@@ -52,13 +52,15 @@ class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     row: list[Column]
     labels: list[Column]
     history: list[Column]
+    end_at: Timestamp | None = None
     child: Creation | None = None
 
 
 class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message for an inbox. `answers`: what the inbox of the run `sender` gets by what became of it.
 
-    `wakes_parked`: it makes a parked run due, too.
+    `wakes_parked`: it makes a parked run due, too. `end_at`: see `perdure.kernel.messages.ends_by`; `end_before_begin`
+    likewise, of a run that has not begun.
     """
 
     target: RunKey | RunRef
@@ -69,6 +71,8 @@ class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sender: RunKey | None = None
     answers: dict[type[Outcome], str] = {}
     wakes_parked: bool = False
+    end_at: Timestamp | None = None
+    end_before_begin: Timestamp | None = None
 
 
 class EncodedRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -120,16 +124,38 @@ def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
         case Delivery():
             return _encode_delivery(write)
         case Release():
-            row = (write.run_key, write.fencing_token, write.expected_sequence, write.wake_at, write.now, owner)
-            return EncodedRelease(run_key=write.run_key, row=row)
+            return EncodedRelease(run_key=write.run_key, row=_released_row(write, owner=owner))
         case Park():
             return EncodedPark(run_key=write.run_key, row=_parked_row(write, owner=owner))
 
 
+def _released_row(write: Release, *, owner: WorkerId) -> tuple[Column, ...]:
+    return (
+        write.run_key,
+        write.fencing_token,
+        write.expected_sequence,
+        write.wake_at,
+        write.now,
+        owner,
+        write.end_at,
+        write.inbox_position,
+        write.recovered,
+    )
+
+
 def _parked_row(write: Park, *, owner: WorkerId) -> tuple[Column, ...]:
     parking = msgspec.json.encode(write.parking).decode()
-    token, sequence = write.fencing_token, write.expected_sequence
-    return (write.run_key, token, sequence, parking, write.inbox_position, write.now, owner)
+    return (
+        write.run_key,
+        write.fencing_token,
+        write.expected_sequence,
+        parking,
+        write.inbox_position,
+        write.now,
+        owner,
+        write.end_at,
+        write.recovered,
+    )
 
 
 def _encode_transition(write: Transition) -> EncodedTransition:
@@ -160,6 +186,7 @@ def _encode_transition(write: Transition) -> EncodedTransition:
         or write.labels
         or write.moves_inbox_to is not None
         or write.must_not_overtake
+        or write.end_at is not None
     ):
         return EncodedTransition(write, update, history, Applied(run_key, owner), is_plain=True)
     return EncodedTransition(
@@ -220,6 +247,7 @@ def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> En
         row=row,
         labels=_labels(write),
         history=_encode_events(write.run_key, (write.created,), after=0, last=1),
+        end_at=write.end_at,
         child=write if parent_key is not None and write.parent_key == parent_key else None,
     )
 
@@ -251,6 +279,7 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
         row=columns,
         labels=_labels(creation),
         history=[],
+        end_at=creation.end_at,
     )
 
 
@@ -286,6 +315,8 @@ def _encode_delivery(write: Delivery, *, is_answered: bool = False) -> EncodedDe
         sender=write.answers.run_key if write.answers is not None and is_answered else None,
         answers={} if write.answers is None or not is_answered else _encode_answers(write.answers),
         wakes_parked=wakes_parked(write.message),
+        end_at=ends_by(write.message, write.at, has_begun=True),
+        end_before_begin=ends_by(write.message, write.at, has_begun=False),
     )
 
 

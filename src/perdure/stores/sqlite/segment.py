@@ -17,7 +17,7 @@ import msgspec
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus, Transition
-from perdure.stores.sql import statements
+from perdure.stores.sql import ending, statements
 from perdure.stores.sql.statements import ROW_COUNTS, RowsStatement
 from perdure.stores.sqlite.encoding import (
     Column,
@@ -94,6 +94,7 @@ class Segment:
         self._guarded: list[Transition] = []
         self._moves: list[Transition] = []
         self._relabelled: list[Transition] = []
+        self._ends: dict[RunKey, int] = {}
 
     def add(self, write: EncodedWrite) -> bool:
         """Let a write join; return False, and change nothing, if its order among those here matters."""
@@ -133,6 +134,7 @@ class Segment:
         _execute(connection, statements.PARK_RUNS, self._parks)
         for creation in self._later_generations:
             _insert_later_generation(connection, creation)
+        _end_by(connection, self._ends)
         _execute(connection, statements.INSERT_LABELS, self._labels)
         if self._history:
             _execute(connection, statements.INSERT_HISTORY, self._history)
@@ -200,6 +202,7 @@ class Segment:
             self._add_delivery(delivery)
         if write.must_not_overtake:
             self._guarded.append(write)
+        self._note_end(write.run_key, write.end_at)
         if write.labels:
             self._relabelled.append(write)
         if write.moves_inbox_to is not None:
@@ -211,9 +214,14 @@ class Segment:
             self._first_generations += creation.row
         else:
             self._later_generations.append(creation)
+        self._note_end(creation.run_key, creation.end_at)
         self._labels += creation.labels
         self._history += creation.history
         self._news.is_ready = True
+
+    def _note_end(self, run_key: RunKey, end_at: int | None) -> None:
+        if end_at is not None:
+            self._ends[run_key] = min(self._ends.get(run_key, end_at), end_at)
 
     def _add_delivery(self, delivery: EncodedDelivery) -> None:
         self._deliveries.append(delivery)
@@ -238,12 +246,14 @@ def _deliver(
     outcomes: list[Outcome] = []
     messages: list[Column] = []
     wakes: dict[RunKey, int] = {}
+    ends: dict[RunKey, int] = {}
     for delivery in deliveries:
         found = targets.get(delivery.target)
         outcome, is_new = _outcome(connection, delivery, found)
         outcomes.append(outcome)
         if found is not None and is_new:
-            run_key, _, owner, is_parked = found
+            run_key, status, owner, is_parked = found
+            end_at = delivery.end_before_begin if status is RunStatus.CREATED else delivery.end_at
             message = (run_key, delivery.message_id, delivery.data, delivery.at)
             if not is_exact or _insert_message(connection, message):
                 messages += message
@@ -251,6 +261,9 @@ def _deliver(
                 if owner is None and (delivery.wakes_parked or not is_parked):
                     news.is_ready = True
                     wakes[run_key] = min(wakes.get(run_key, delivery.at), delivery.at)
+                if end_at is not None:
+                    news.is_ready = news.is_ready or owner is None
+                    ends[run_key] = min(ends.get(run_key, end_at), end_at)
         if delivery.sender is not None and (answer := delivery.answers.get(type(outcome))) is not None:
             answered = (delivery.sender, f"{delivery.message_id}:answer", answer, delivery.at)
             if not is_exact or _insert_message(connection, answered):
@@ -258,7 +271,13 @@ def _deliver(
     if not is_exact:
         _execute(connection, statements.INSERT_MESSAGES, messages)
     _execute(connection, statements.WAKE_RUNS, [value for wake in wakes.items() for value in wake])
+    _end_by(connection, ends)
     return outcomes
+
+
+def _end_by(connection: apsw.Connection, ends: dict[RunKey, int]) -> None:
+    """Note until when runs must be ended though nobody has their code, if they are open."""
+    _execute(connection, ending.END_RUNS, [value for end in ends.items() for value in end], is_counted=False)
 
 
 def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Target | None") -> tuple[Outcome, bool]:
@@ -328,6 +347,7 @@ def _move_inbox(connection: apsw.Connection, transition: Transition) -> None:
     connection.execute(statements.MOVE_MESSAGES, (transition.moves_inbox_to, transition.run_key))
     if connection.changes():
         connection.execute(statements.WAKE_RUNS.of(1), (transition.moves_inbox_to, transition.row.updated_at))
+        connection.execute(ending.END_AFTER_MOVE, (transition.moves_inbox_to, transition.row.updated_at))
 
 
 def _execute(

@@ -9,7 +9,7 @@ import msgspec
 from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
-from perdure.stores.sql import statements
+from perdure.stores.sql import ending, statements
 from perdure.stores.sqlite.rows import summary_of
 from perdure.stores.sqlite.segment import News
 
@@ -45,9 +45,12 @@ def claim(
     workflows: frozenset[WorkflowVersion],
     code: str | None = None,
 ) -> list[ClaimedRun]:
-    """Take due runs that nobody owns, best class and longest due first, then parked ones that `code` has not tried."""
+    """Take due runs that nobody owns, best class and longest due first; then those that are due to be ended, and parked
+    ones that `code` has not tried."""
     names = _json(sorted(workflows))
     keys = _keys(connection, statements.RUNS_TO_CLAIM, (names, now, max(limit, 0)))
+    if len(keys) < limit:
+        keys = list(dict.fromkeys([*keys, *_keys(connection, ending.RUNS_TO_END, (now, limit))]))[:limit]
     if code is not None and len(keys) < limit:
         parked = _keys(connection, statements.PARKED_TO_CLAIM, (names, code, limit))
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]

@@ -22,6 +22,7 @@ from perdure.testing.store_conformance.claiming import ClaimingConformance
 from perdure.testing.store_conformance.continuing import ContinuingConformance
 from perdure.testing.store_conformance.creating import CreatingConformance
 from perdure.testing.store_conformance.delivering import DeliveringConformance
+from perdure.testing.store_conformance.ending import EndingConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.listing import ListingConformance
 from perdure.testing.store_conformance.parking import ParkingConformance
@@ -40,6 +41,7 @@ class StoreConformance(
     RequestingConformance,
     ClaimingConformance,
     ParkingConformance,
+    EndingConformance,
     SessionsConformance,
     ReadingConformance,
     ListingConformance,

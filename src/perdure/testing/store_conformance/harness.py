@@ -283,6 +283,7 @@ def creation(
     wake_at: Timestamp = START,
     request_id: str = "",
     input: bytes = b"null",
+    deadline_at: Timestamp | None = None,
 ) -> Creation:
     """Return a creation; `parent` makes it a child that `operation` of the parent asked for."""
     ref = RunRef(namespace=namespace, id=run_id, generation=generation)
@@ -299,6 +300,7 @@ def creation(
         tenant=tenant,
         labels=labels or {},
         parent=link,
+        deadline_at=deadline_at,
     )
     return Creation(
         run_key=run_key,
@@ -330,6 +332,7 @@ def transition(
     labels: dict[str, str | None] | None = None,
     moves_inbox_to: RunKey | None = None,
     must_not_overtake: Sequence[str] = (),
+    end_at: Timestamp | None = None,
 ) -> Transition:
     """Return a transition with the next `events` events; with `begins` the first of them is that creation's."""
     sequence = run.sequence + events
@@ -359,6 +362,7 @@ def transition(
         labels=labels,
         moves_inbox_to=moves_inbox_to,
         must_not_overtake=tuple(must_not_overtake),
+        end_at=end_at,
     )
 
 
@@ -383,7 +387,15 @@ def delivery(
     )
 
 
-def release(run: Held, *, wake_at: Timestamp | None = None, now: Timestamp = START) -> Release:
+def release(
+    run: Held,
+    *,
+    wake_at: Timestamp | None = None,
+    now: Timestamp = START,
+    end_at: Timestamp | None = None,
+    inbox_position: int | None = None,
+    recovered: bool = False,
+) -> Release:
     """Return the release of a run."""
     return Release(
         run_key=run.run_key,
@@ -391,6 +403,9 @@ def release(run: Held, *, wake_at: Timestamp | None = None, now: Timestamp = STA
         expected_sequence=run.sequence,
         wake_at=wake_at,
         now=now,
+        end_at=end_at,
+        inbox_position=inbox_position,
+        recovered=recovered,
     )
 
 
@@ -399,7 +414,15 @@ def parking(tried: tuple[str, ...] = ("a",)) -> Parking:
     return Parking(reason=Failure(type="NonDeterminismError", message="it differs"), since=START, tried=tried)
 
 
-def parks(run: Held, *, tried: tuple[str, ...] = ("a",), inbox_position: int = 0, now: Timestamp = START) -> Park:
+def parks(
+    run: Held,
+    *,
+    tried: tuple[str, ...] = ("a",),
+    inbox_position: int = 0,
+    now: Timestamp = START,
+    end_at: Timestamp | None = None,
+    recovered: bool = False,
+) -> Park:
     """Return the parking of a run."""
     return Park(
         run_key=run.run_key,
@@ -408,4 +431,6 @@ def parks(run: Held, *, tried: tuple[str, ...] = ("a",), inbox_position: int = 0
         parking=parking(tried),
         inbox_position=inbox_position,
         now=now,
+        end_at=end_at,
+        recovered=recovered,
     )

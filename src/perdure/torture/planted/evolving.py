@@ -1,4 +1,4 @@
-"""Bugs of versions that stand side by side."""
+"""Bugs of versions that stand side by side, and of runs whose code is not there."""
 
 from typing import Final
 
@@ -38,5 +38,37 @@ PLANTED: Final = (
         old="    if unparked:\n",
         new="    if False:\n",
         workloads=("mended",),
+    ),
+    Mutant(
+        name="a termination waits for code",
+        breaks="P1: an acknowledged termination takes effect",
+        module="perdure.kernel.messages",
+        old="        case TerminateMessage():\n            return at\n",
+        new="        case TerminateMessage():\n            return None\n",
+        workloads=("codeless",),
+    ),
+    Mutant(
+        name="a deadline waits for code",
+        breaks="P4: what is armed comes due",
+        module="perdure.kernel.codeless",
+        old="    if state.deadline is not None:\n",
+        new="    if False:\n",
+        workloads=("codeless",),
+    ),
+    Mutant(
+        name="a run that ends without its code fires its timers first",
+        breaks="P8: a history that nobody changed is replayed",
+        module="perdure.kernel.input_rules",
+        old="    step.close(given.closing)\n",
+        new="    step.fire_what_is_due()\n    if step.state.closed_at is None:\n        step.close(given.closing)\n",
+        workloads=("codeless",),
+    ),
+    Mutant(
+        name="SQLite: whoever gives a run back forgets when it is to be ended",
+        breaks="P4: what is armed comes due",
+        module="perdure.stores.sql.statements",
+        old="        ELSE n.column7\n",
+        new="        ELSE NULL\n",
+        workloads=("codeless",),
     ),
 )

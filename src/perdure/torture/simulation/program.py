@@ -242,7 +242,9 @@ def cancel(run_id: str, *, when: Question = _always, grace: Any = None, name: st
     async def perform(client: Client) -> None:
         await (await client.get_run(run_id)).cancel("asked to", grace=grace)
 
-    return _message(name, run_id, perform, (e.RunCancelRequested, e.RunCancelled), when)
+    # Without code the end of the grace is all that there is of it.
+    kinds = (e.RunCancelRequested, e.RunCancelled, *(() if grace is None else (e.RunTerminated,)))
+    return _message(name, run_id, perform, kinds, when)
 
 
 def terminate(run_id: str, *, when: Question = _always) -> Call:

@@ -18,7 +18,7 @@ import msgspec
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Outcome, Park, Transition, Write
+from perdure.kernel.transition import Outcome, Park, Release, Transition, Write
 from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
@@ -150,6 +150,11 @@ class Shadow:
             "SELECT run_key FROM runs WHERE recovering",
         )
         self._compare_rows(
+            "when runs are to be ended",
+            [(run.run_key, run.end_at) for run in database.runs.values() if run.end_at is not None],
+            "SELECT run_key, end_at FROM runs WHERE end_at IS NOT NULL",
+        )
+        self._compare_rows(
             "the sessions", [(worker,) for worker in database.sessions], "SELECT worker_id FROM sessions"
         )
 
@@ -169,7 +174,7 @@ class Shadow:
 
     def _translated(self, write: Write) -> Write:
         """Name the messages that a write means by their positions here."""
-        if type(write) is Park:
+        if isinstance(write, Park | Release) and write.inbox_position is not None:
             known = (here for there, here in self._positions.items() if there <= write.inbox_position)
             return msgspec.structs.replace(write, inbox_position=max(known, default=0))
         if type(write) is not Transition or not write.consumed:

@@ -1,0 +1,32 @@
+"""The named statements of runs that are to be ended though nobody may have their code."""
+
+from typing import Final
+
+from perdure.stores.sql.statements import RowsStatement
+
+__all__ = ["END_AFTER_MOVE", "END_RUNS", "RUNS_TO_END"]
+
+# run_key, moment; each run once
+END_RUNS: Final = RowsStatement(
+    """
+UPDATE runs SET end_at = min(coalesce(runs.end_at, n.column2), n.column2)
+FROM (VALUES {rows}) AS n
+WHERE runs.run_key = n.column1 AND runs.closed_at IS NULL
+""",
+    width=2,
+)
+
+# run_key, now: it has got the inbox of another, perhaps with a message that ends it
+END_AFTER_MOVE: Final = """
+UPDATE runs SET end_at = min(coalesce(end_at, ?2), ?2)
+WHERE run_key = ?1 AND EXISTS (
+    SELECT 1 FROM inbox WHERE inbox.run_key = ?1 AND data ->> 'kind' IN ('terminate', 'cancel')
+)
+"""
+
+# now, limit
+RUNS_TO_END: Final = """
+SELECT run_key FROM runs INDEXED BY runs_to_end
+WHERE owner IS NULL AND end_at IS NOT NULL AND end_at <= ?1
+ORDER BY end_at, run_key LIMIT ?2
+"""
