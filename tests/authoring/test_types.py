@@ -26,6 +26,15 @@ async def part(ctx: Context, text: str) -> int:
 
 
 @workflow
+async def countdown(ctx: Context, left: int) -> int:
+    if left == 1:
+        countdown.continue_as_new("none")  # type: ignore[arg-type]
+    if left > 0:
+        countdown.continue_as_new(left - 1)
+    return left
+
+
+@workflow
 async def whole(ctx: Context, text: str) -> tuple[int, str]:
     assert_type(await measure(text, factor=2), int)
     assert_type(await measure.options(priority=None)(text), int)

@@ -24,6 +24,16 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
             "raises=NONE_DECLARED,",
         ),
     ),
+    "Workflow.continue_as_new": (
+        Defect(
+            "authoring.continuing", "args, told=workflow, following=workflow)", "(), told=workflow, following=workflow)"
+        ),
+        Defect("authoring.continuing", "if journal.created.workflow != workflow.name:", "if False:"),
+    ),
+    "ctx.continue_as_new.arguments": (
+        Defect("authoring.continuing", "if following is not told and not journal.is_continued:", "if False:"),
+        Defect("kernel.journal", "            self.is_continued = True\n", "            pass\n"),
+    ),
     "RunFailedError": (
         Defect("kernel.failure", '"{}:{} in {}".format(*own[-1]) if own', '"{}:{} in {}".format(*lines[0]) if lines'),
         Defect("kernel.failure", "if not line[0].startswith(_PERDURE)]", "if line]"),

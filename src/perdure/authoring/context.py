@@ -14,6 +14,7 @@ from perdure.authoring.arguments import require_choice, require_moment, require_
 from perdure.authoring.child_run import ChildRun, find_inherited, request_child
 from perdure.authoring.compensations import add_compensation, compensate
 from perdure.authoring.conditions import wait_for_condition
+from perdure.authoring.continuing import continue_run
 from perdure.authoring.definitions import require_kind
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
@@ -28,7 +29,7 @@ from perdure.errors import InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.identity import RunRef
-from perdure.kernel.journal import Journal, RunContinuing
+from perdure.kernel.journal import Journal
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import timestamp_to_datetime
@@ -384,18 +385,14 @@ class Context:
 
         Durable state, labels and signals not yet waited for are carried over; so are open child runs, but for detached
         ones: see `inherited_child`. `version`: which one of the workflow goes
-        on (the newest that this process has, which must take these arguments; ``ctx.info.version`` for the same). Call
-        it from the workflow function.
+        on (the newest that this process has; ``ctx.info.version`` for the same). Call it from the workflow function.
+        `Workflow.continue_as_new` does the same as one certain version, whose parameters type checkers know.
+
+        Raises InvalidArgumentError or PayloadError for arguments that the version that goes on does not take.
         """
         own = self._definition
         told = self._registry.at_version(own, version)
-        following = self._registry.newest(own) if version is None else told
-        moves = following.version != own.version
-        raise RunContinuing(
-            told.signature.encode_arguments(args, {}),
-            definition_version=following.version if moves else "",
-            stages=following.stages if moves else (),
-        )
+        continue_run(self._journal, args, told=told, following=self._registry.newest(own) if version is None else told)
 
     @property
     def cancel_requested(self) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple, Unpack, cast, overload
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, TypeVarTuple, Unpack, cast, overload
 
 from perdure.authoring.arguments import require_choice, require_count, require_text
 from perdure.authoring.context import Context
+from perdure.authoring.continuing import continue_as
 from perdure.authoring.declared_errors import NONE_DECLARED, ErrorClasses, declare_errors
 from perdure.authoring.definitions import require_definition, require_kind, require_stages
 from perdure.authoring.registry import Registry, default_registry
@@ -78,6 +79,15 @@ class Workflow(Generic[*Ts, R_co]):
         how = f"await ctx.run_child({self.name}, ...)" if current_journal() else f"await engine.start({self.name}, ...)"
         message = f"workflow {self.name} was called like a function; start it: {how}"
         raise WrongContextError(message)
+
+    def continue_as_new(self, *args: *Ts) -> NoReturn:
+        """In a run of this workflow: end this generation, and begin the next as this version with these arguments.
+
+        The same as `Context.continue_as_new`, which goes on as the newest version; here type checkers know the
+        parameters. Call it from the workflow function. Raises InvalidArgumentError or PayloadError for arguments that
+        do not fit, and in a run of another workflow; WrongContextError outside of workflows.
+        """
+        continue_as(self, args)
 
     def entry(self, registry: Registry = default_registry) -> Entry:
         """Return what makes the coroutine of a run of this workflow, where there is the code of `registry`."""

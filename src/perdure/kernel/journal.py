@@ -112,6 +112,7 @@ class Journal:
         self._commands: list[c.Command] = []
         self._last_taken = 0
         self.is_running = False
+        self.is_continued = False
         self._evicted = False
         self._refusals = 0
         self._recorded_side_effects: dict[int, Payload] = {}
@@ -277,6 +278,8 @@ class Journal:
             self.patches[event.patch] = event.deprecated
         elif type(event) is e.SideEffectRecorded:
             self._recorded_side_effects[event.operation] = event.value
+        elif type(event) is e.RunContinued:
+            self.is_continued = True
 
     # --- for the program -----------------------------------------------------------------------------------------
 
