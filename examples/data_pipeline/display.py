@@ -1,6 +1,5 @@
 """A progress bar with rate and remaining time, drawn from a run's events. Where there is no terminal it stays quiet."""
 
-import msgspec
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,6 +14,7 @@ from rich.progress import (
 from examples.data_pipeline.activities import Checkpoint, Report
 from examples.data_pipeline.workflow import FilesDone, files_done
 from perdure import RecordedEvent, Run
+from perdure.events import ActivityHeartbeatRecorded, value_of
 
 __all__ = ["follow_with_bar"]
 
@@ -41,15 +41,11 @@ def bytes_read(done: FilesDone, begun: dict[str, int]) -> int:
     return done.bytes_done + sum(count for name, count in begun.items() if name not in done.names)
 
 
-class _Heartbeat(msgspec.Struct):
-    details: Checkpoint
-
-
 def note_heartbeat(recorded: RecordedEvent, begun: dict[str, int]) -> None:
     """Take note of how much of a file was read when a heartbeat of it was saved."""
-    if recorded.type == "activity_heartbeat_recorded":
-        beat = msgspec.json.decode(msgspec.json.encode(recorded.event), type=_Heartbeat)
-        begun[beat.details.name] = beat.details.bytes_read
+    if isinstance(recorded.event, ActivityHeartbeatRecorded):
+        checkpoint = value_of(recorded.event.details, Checkpoint)
+        begun[checkpoint.name] = checkpoint.bytes_read
 
 
 def _bar(console: Console) -> Progress:

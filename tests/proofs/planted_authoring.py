@@ -34,6 +34,7 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("authoring.continuing", "if following is not told and not journal.is_continued:", "if False:"),
         Defect("kernel.journal", "            self.is_continued = True\n", "            pass\n"),
     ),
+    "value_of": (Defect("events", "decode_value(payload, type, subject=", "decode_value(payload, subject="),),
     "RunFailedError": (
         Defect("kernel.failure", '"{}:{} in {}".format(*own[-1]) if own', '"{}:{} in {}".format(*lines[0]) if lines'),
         Defect("kernel.failure", "if not line[0].startswith(_PERDURE)]", "if line]"),
