@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure import Engine
@@ -19,6 +20,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.testing.replaying import Replayed, Verdict, assert_replays, read_history_file, replay_history
 from tests.cli.runs import perdure
+from tests.data.make_databases import dumped, file_of
 from tests.replaying.shop import HARMLESS, MUTATIONS, SHOP
 
 IDS = ("order", "order-report", "failing", "counting generation 1", "counting", "waiting", "fresh", "done")
@@ -149,6 +151,61 @@ def test_a_difference_is_shown_with_both_sides_and_the_line(folder: Path) -> Non
     report = json.loads(perdure("replay", ".", "--app", "shop", "--json", directory=folder).out)
     assert report["counts"] == {"same": 1, "differs": 1, "no code": 0, "damaged": 0}
     assert [run["verdict"] for run in report["runs"]] == ["differs", "same"]
+
+
+def test_differences_come_in_the_forms_of_other_tools_once_for_each_line_of_code(folder: Path) -> None:
+    for run_id in ("waiting", "fresh", "done", "failing"):
+        save(folder, run_id)
+    (folder / "damaged.jsonl").write_text("{}\n")
+    left_out = '    await charge(5)\n    async with ctx.stage("refuse"):\n        await refuse(item)\n'
+    changed = SHOP.replace("await reserve(item, 1)", "await reserve(item, 2)").replace(left_out, "    pass\n")
+    (folder / "shop.py").write_text(changed)
+    texts = changed.splitlines()
+    asked, defined = texts.index("    await reserve(item, 2)") + 1, texts.index('@workflow(name="replay_failing")') + 1
+
+    def printed(form: str) -> str:
+        ran = perdure("replay", ".", "--app", "shop", "--format", form, directory=folder)
+        assert ran.code == 1, ran.err
+        return ran.out
+
+    damaged, differs, gone, *summary = printed("github").splitlines()
+    assert damaged.startswith("::error file=damaged.jsonl,line=1,endLine=1,title=replay-damaged::a history: damaged")
+    assert differs.startswith(f"::error file=shop.py,line={asked},endLine={asked},title=replay-differs::")
+    assert "::replay_waiting: done.jsonl and 2 more: at event 3 the history holds activity_scheduled(" in differs
+    assert gone.startswith(f"::error file=shop.py,line={defined},endLine={defined},title=replay-differs::")
+    assert summary[-1] == "5 histories replayed: 4 differs, 1 damaged"
+    assert f"shop.py:{asked}:1: replay-differs replay_waiting: done.jsonl and 2 more: " in printed("ruff")
+    assert json.loads(printed("json"))["counts"]["differs"] == 4
+    [run] = json.loads(printed("sarif"))["runs"]
+    places = [result["locations"][0]["physicalLocation"] for result in run["results"]]
+    assert {"artifactLocation": {"uri": "shop.py"}, "region": {"startLine": asked, "endLine": asked}} in places
+    assert {result["ruleId"] for result in run["results"]} < {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+
+
+def test_trouble_that_is_about_no_file_is_annotated_without_a_place(folder: Path) -> None:
+    save(folder, "failing")
+    (folder / "empty.py").write_text("")
+    ran = perdure("replay", ".", "--app", "empty", "--format", "github", directory=folder)
+    assert ran.out.startswith("::error title=replay-no-code::replay_failing: failing.jsonl: no workflow named")
+    ran = perdure("replay", ".", "--app", "empty", "--format", "ruff", directory=folder)
+    assert ran.out.startswith("replay-no-code replay_failing: failing.jsonl: no workflow named")
+
+
+def test_a_database_of_an_older_schema_is_named_with_what_to_do_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "perdure.db"
+    connection = apsw.Connection(str(path))
+    for _ in connection.execute(file_of(1).read_text(encoding="utf-8")):
+        pass
+    connection.close()
+    (tmp_path / "shop.py").write_text(SHOP)
+    before = dumped(path)
+    ran = perdure("replay", "--from-store", "--app", "shop", directory=tmp_path)
+    assert (ran.code, ran.out) == (1, "")
+    assert re.search(
+        r"perdure.db has schema version 1; this Perdure reads version \d+\. Nothing was changed\.", ran.err
+    )
+    assert "Open it once with an engine or `perdure doctor`" in ran.err
+    assert dumped(path) == before
 
 
 def test_the_runs_of_a_database_are_replayed_and_not_a_byte_is_written(folder: Path) -> None:

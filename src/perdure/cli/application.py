@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -18,6 +18,7 @@ from perdure.cli.arguments import (
     HERE,
     AppModules,
     DatabaseArguments,
+    Form,
     Generation,
     Json,
     Labels,
@@ -273,9 +274,7 @@ def lint(
     ignore: Annotated[
         list[str] | None, Parameter(help="Not the rules whose codes begin so; may be repeated.", negative="")
     ] = None,
-    form: Annotated[
-        Literal["text", "ruff", "json", "github", "sarif"], Parameter(name="--format", help="How findings are printed.")
-    ] = "text",
+    form: Form = "text",
     explain: Annotated[str | None, Parameter(help="Explain a rule by its code, or list `all`; check nothing.")] = None,
 ) -> int:
     """Find what workflow code does that does not replay: clocks, chance, files, threads, forgotten awaits and more."""
@@ -300,6 +299,7 @@ def replay(
     sample: Annotated[int | None, Parameter(help="So many runs, chosen by chance.")] = None,
     seed: Annotated[int, Parameter(help="What the chance of --sample depends on.")] = 0,
     database: DatabaseArguments = HERE,
+    form: Form = "text",
     json: Json = False,
 ) -> int:
     """Replay histories against today's code, and show where the code does something else; nothing is written."""
@@ -307,10 +307,11 @@ def replay(
 
     if from_store == bool(files):
         raise UsageError("name saved histories, or take the database's: perdure replay --from-store")
+    form = "json" if json else form
     if files:
-        return replaying.replay_files(files, apps=app or [], as_json=json)
+        return replaying.replay_files(files, apps=app or [], form=form)
     query = RunQuery(
         namespace=database.namespace, statuses=frozenset(status or ()), workflows=frozenset(workflow or ())
     )
     chosen = replaying.Choice(query=query, limit=limit, sample=sample, seed=seed)
-    return asyncio.run(replaying.replay_store(database.place(), chosen, apps=app or [], as_json=json))
+    return asyncio.run(replaying.replay_store(database.place(), chosen, apps=app or [], form=form))

@@ -1,7 +1,7 @@
 """The arguments that several commands share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -14,6 +14,7 @@ __all__ = [
     "HERE",
     "AppModules",
     "DatabaseArguments",
+    "Form",
     "Generation",
     "Json",
     "Labels",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs.")]
+Form = Annotated[
+    Literal["text", "ruff", "json", "github", "sarif"], Parameter(name="--format", help="How findings are printed.")
+]
 RequestId = Annotated[
     str | None, Parameter(help="Makes a repetition of this call harmless, also when the run has ended.")
 ]

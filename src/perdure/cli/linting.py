@@ -1,12 +1,12 @@
 """`perdure lint`: what workflow code does that does not replay, as text, for programs and for other tools."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from perdure.cli.annotations import Annotation, as_github, as_ruff, as_sarif
 from perdure.cli.exits import ExitCode
 from perdure.cli.printing import complain, printable
 from perdure.errors import UsageError
@@ -67,19 +67,8 @@ def _shown(finding: Finding) -> Iterable[str]:
         yield f"       | {' ' * (finding.column - 1)}{'^' * max(end - finding.column, 1)}"
 
 
-def _as_ruff(findings: list[Finding]) -> Iterable[str]:
-    yield from map(finding_text, findings)
-
-
 def _as_json(findings: list[Finding]) -> Iterable[str]:
     yield msgspec.json.format(msgspec.json.encode(findings)).decode()
-
-
-def _as_github(findings: list[Finding]) -> Iterable[str]:
-    for finding in findings:
-        text = finding_text(finding).partition(": ")[2].replace("%", "%25").replace("\n", "%0A")
-        place = f"file={finding.path},line={finding.line},endLine={finding.end_line},col={finding.column}"
-        yield f"::error {place},endColumn={finding.end_column},title={finding.code}::{text}"
 
 
 def _as_sarif(findings: list[Finding]) -> Iterable[str]:
@@ -87,35 +76,20 @@ def _as_sarif(findings: list[Finding]) -> Iterable[str]:
         {"id": rule.code, "name": rule.name, "shortDescription": {"text": rule.why}, "help": {"text": rule.instead}}
         for rule in RULES.values()
     ]
-    driver = {"name": "perdure", "rules": rules}
-    run = {"tool": {"driver": driver}, "results": [_sarif_result(finding) for finding in findings]}
-    yield json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
+    yield as_sarif(map(_annotation, findings), rules=rules)
 
 
-_SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
-
-
-def _sarif_result(finding: Finding) -> dict[str, object]:
-    region = {
-        "startLine": finding.line,
-        "startColumn": finding.column,
-        "endLine": finding.end_line,
-        "endColumn": finding.end_column,
-    }
-    location = {"artifactLocation": {"uri": Path(finding.path).as_posix()}, "region": region}
-    return {
-        "ruleId": finding.code,
-        "level": "error",
-        "message": {"text": finding.message},
-        "locations": [{"physicalLocation": location}],
-    }
+def _annotation(finding: Finding) -> Annotation:
+    place = {name: getattr(finding, name) for name in ("path", "line", "end_line", "column", "end_column")}
+    text = finding_text(finding).partition(f": {finding.code} ")[2]
+    return Annotation(code=finding.code, text=text, **place)
 
 
 FORMATS: Final[dict[str, Callable[[list[Finding]], Iterable[str]]]] = {
     "text": _as_text,
-    "ruff": _as_ruff,
+    "ruff": lambda findings: as_ruff(map(_annotation, findings)),
     "json": _as_json,
-    "github": _as_github,
+    "github": lambda findings: as_github(map(_annotation, findings)),
     "sarif": _as_sarif,
 }
 """How findings can be printed."""

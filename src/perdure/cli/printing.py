@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "complain",
+    "json_text",
     "make_console",
     "make_table",
     "print_for_people",
@@ -166,7 +167,12 @@ def progress_shown(title: str, total: int, *, after_seconds: float = 0.5) -> Ite
 
 def print_json(value: object) -> None:
     """Print one value for programs."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    print(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return one value as programs read it."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def print_json_line(value: object) -> None:

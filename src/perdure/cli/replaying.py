@@ -2,17 +2,19 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 
+from perdure.cli.annotations import as_github, as_ruff, as_sarif
 from perdure.cli.code import import_module
 from perdure.cli.database import Place, payloads_from_environment, require_database
 from perdure.cli.exits import ExitCode
-from perdure.cli.printing import print_json, printable, progress_shown
+from perdure.cli.printing import json_text, printable, progress_shown
+from perdure.cli.replay_annotations import MEANINGS, annotations_of, code_of
 from perdure.cli.run_report import read_pages
 from perdure.codecs.coded_store import coded
 from perdure.errors import HistoryError, InvalidArgumentError, UsageError
@@ -25,10 +27,10 @@ __all__ = ["Choice", "replay_files", "replay_store"]
 _PAGE_RUNS = 200
 
 
-def replay_files(files: list[Path], *, apps: list[str], as_json: bool) -> int:
+def replay_files(files: list[Path], *, apps: list[str], form: str) -> int:
     """Replay saved histories. Raises UsageError."""
     _import(apps)
-    return _report(map(replay_file, saved_histories(files)), as_json=as_json)
+    return _report(map(replay_file, saved_histories(files)), form=form)
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return sorted(random.Random(self.seed).sample(range(count), min(self.sample, count)))  # noqa: S311
 
 
-async def replay_store(place: Place, chosen: Choice, *, apps: list[str], as_json: bool) -> int:
+async def replay_store(place: Place, chosen: Choice, *, apps: list[str], form: str) -> int:
     """Replay the runs of a database that are chosen. Raises UsageError, NoDatabaseError, StoreErrors."""
     _import(apps)
     path = require_database(place.url)
@@ -67,7 +69,7 @@ async def replay_store(place: Place, chosen: Choice, *, apps: list[str], as_json
                         found.append(await _replay(store, run))
                         progress(len(found))
                     number += 1
-    return _report(iter(found), as_json=as_json)
+    return _report(found, form=form)
 
 
 async def _replay(store: RunStore, run: RunSummary) -> Replayed:
@@ -101,26 +103,71 @@ def _import(apps: list[str]) -> None:
         import_module(app, asked_by="--app")
 
 
-def _report(replayed: Iterator[Replayed], *, as_json: bool) -> int:
-    counts: Counter[Verdict] = Counter()
-    by_workflow: dict[str, Counter[Verdict]] = {}
-    shown: list[Replayed] = []
+class _Tally:
+    """Counts of what came of replays, in all and by workflow."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Verdict] = Counter()
+        self.by_workflow: dict[str, Counter[Verdict]] = {}
+
+    def counted(self, replayed: Iterable[Replayed]) -> Iterator[Replayed]:
+        """Pass replays on."""
+        for each in replayed:
+            self.counts[each.verdict] += 1
+            self.by_workflow.setdefault(each.workflow or "?", Counter())[each.verdict] += 1
+            yield each
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """What people are told in the end."""
+        if len(self.by_workflow) > 1:
+            for workflow, found in sorted(self.by_workflow.items()):
+                yield f"  {printable(workflow)}: {_summary(found)}"
+        yield f"{self.counts.total()} histories replayed: {_summary(self.counts) or 'none was found'}"
+
+
+def _report(replayed: Iterable[Replayed], *, form: str) -> int:
+    tally = _Tally()
+    for line in FORMATS[form](tally.counted(replayed), tally):
+        print(line)
+    return ExitCode.OK if tally.counts.total() == tally.counts[Verdict.SAME] else ExitCode.ERROR
+
+
+def _as_text(replayed: Iterable[Replayed], tally: _Tally) -> Iterator[str]:
     for each in replayed:
-        counts[each.verdict] += 1
-        by_workflow.setdefault(each.workflow or "?", Counter())[each.verdict] += 1
-        if as_json:
-            shown.append(each)
-        elif each.verdict is not Verdict.SAME:
-            print("\n".join(printable(line) for line in replayed_text(each)))
-    if as_json:
-        workflows = {workflow: _numbers(found) for workflow, found in sorted(by_workflow.items())}
-        print_json({"runs": shown, "counts": _numbers(counts), "workflows": workflows})
-    else:
-        if len(by_workflow) > 1:
-            for workflow, found in sorted(by_workflow.items()):
-                print(f"  {printable(workflow)}: {_summary(found)}")
-        print(f"{counts.total()} histories replayed: {_summary(counts) or 'none was found'}")
-    return ExitCode.OK if counts.total() == counts[Verdict.SAME] else ExitCode.ERROR
+        if each.verdict is not Verdict.SAME:
+            yield from map(printable, replayed_text(each))
+    yield from tally.lines
+
+
+def _as_json(replayed: Iterable[Replayed], tally: _Tally) -> Iterator[str]:
+    runs = list(replayed)
+    workflows = {workflow: _numbers(found) for workflow, found in sorted(tally.by_workflow.items())}
+    yield json_text({"runs": runs, "counts": _numbers(tally.counts), "workflows": workflows})
+
+
+def _as_ruff(replayed: Iterable[Replayed], _tally: _Tally) -> Iterator[str]:
+    yield from as_ruff(annotations_of(replayed))
+
+
+def _as_github(replayed: Iterable[Replayed], tally: _Tally) -> Iterator[str]:
+    yield from as_github(annotations_of(replayed))
+    yield from tally.lines
+
+
+def _as_sarif(replayed: Iterable[Replayed], _tally: _Tally) -> Iterator[str]:
+    rules = [{"id": code_of(verdict), "shortDescription": {"text": why}} for verdict, why in MEANINGS.items()]
+    yield as_sarif(annotations_of(replayed), rules=rules)
+
+
+FORMATS: Final[dict[str, Callable[[Iterable[Replayed], _Tally], Iterator[str]]]] = {
+    "text": _as_text,
+    "ruff": _as_ruff,
+    "json": _as_json,
+    "github": _as_github,
+    "sarif": _as_sarif,
+}
+"""How what came of replays can be printed."""
 
 
 def _numbers(counts: "Counter[Verdict]") -> dict[str, int]:

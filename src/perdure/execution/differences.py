@@ -1,12 +1,13 @@
 """Differences between a history and today's code, as lines that people read, with the code around the place."""
 
+import inspect
 import linecache
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from perdure.errors import NonDeterminismError
 
-__all__ = ["difference_lines", "source_lines"]
+__all__ = ["difference_lines", "place_of", "source_lines"]
 
 
 def difference_lines(error: NonDeterminismError) -> Iterator[str]:
@@ -30,6 +31,12 @@ def source_lines(location: str | None) -> Iterator[str]:
         text = linecache.getline(file, line).rstrip("\n")
         if text:
             yield f"{'>' if line == int(number) else ' '} {line:>4} | {text}"
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """Return where a function is defined, as ``file:line``; empty where that is not known."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return "" if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 _LINES_AROUND: Final = 2

@@ -17,7 +17,7 @@ import msgspec
 
 from perdure.authoring.registry import Registry, default_registry
 from perdure.errors import HistoryError, InvalidArgumentError, NonDeterminismError, UnknownWorkflowError
-from perdure.execution.differences import source_lines
+from perdure.execution.differences import place_of, source_lines
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
@@ -50,6 +50,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Where it differs: at which event, what the history holds there (`recorded`), what the code asks for (`actual`), and
     where in the code, with the lines around, and what to do (`advice`). `problem` says what else is wrong.
+    `defined_at` is where the workflow's function is (``file:line``): where the code asks for nothing, no line of it is
+    to blame.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: tuple[str, ...] = ()
     advice: str = ""
     problem: str = ""
+    defined_at: str = ""
 
 
 def assert_replays(*paths: str | Path, registry: Registry | None = None) -> None:
@@ -109,11 +112,12 @@ def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry
             name=name, workflow="", verdict=Verdict.DAMAGED, events=len(events), problem="it begins with no run_created"
         )
     about: dict[str, Any] = {"name": name or created.ref.id, "workflow": created.workflow, "events": len(events)}
+    known = registry or default_registry
     try:
-        entry = (registry or default_registry).entry_of(created)
+        definition = known.workflow(created.workflow, created.definition_version)
     except UnknownWorkflowError as error:
         return Replayed(**about, verdict=Verdict.NO_CODE, problem=str(error))
-    replay = Replay(CoroutineProgram(entry, created, on_error=lambda _message, _error: None))
+    replay = Replay(CoroutineProgram(definition.entry(known), created, on_error=lambda _message, _error: None))
     try:
         replay.take(events)
         replay.finish()
@@ -125,6 +129,7 @@ def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry
             recorded=error.recorded,
             actual=error.actual,
             location=error.location or "",
+            defined_at=place_of(definition.function),
             source=tuple(source_lines(error.location)),
             advice=error.advice,
         )
