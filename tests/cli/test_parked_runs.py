@@ -1,6 +1,7 @@
 """Runs that wait for code, as the command line shows them."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 
 from perdure import Context, Engine, Signal, workflow
 from perdure.authoring.registry import Registry
+from perdure.cli.code_checks import code_checks
+from perdure.cli.finding import Check
+from perdure.cli.open_runs import read_open_runs
 from tests.cli.runs import perdure
 
 go = Signal("go", int)
@@ -104,3 +108,42 @@ async def test_the_doctor_says_how_many_open_runs_still_need_the_old_way_of_a_pa
     found = await asyncio.to_thread(check)
     assert found["finding"] == "of 1 open runs that passed it, 0 go the old way, 1 hold its marker"
     assert "ctx.deprecate_patch in the place of ctx.patched" in found["advice"]
+
+
+async def test_the_doctor_replays_so_many_of_the_oldest_runs_unless_it_is_told_to_replay_all(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__name__": "patched_code"}
+    exec(compile(PATCHED, "patched_code.py", "exec"), names)
+    url = f"sqlite:///{tmp_path / 'perdure.db'}"
+    async with Engine(url) as engine:
+        for number in range(3):
+            await engine.start(names["patching"], id=f"run {number}")
+
+    async def patches(most: int | None) -> dict[str, Check]:
+        async with Engine(url, works=False) as engine:
+            runs = await read_open_runs(engine, most=most)
+            checks = [check async for check in code_checks(engine, runs, has_code=True)]
+            return {check.name: check for check in checks if check.name.startswith("patch")}
+
+    few = await patches(2)
+    assert few["patches"].finding == "looked for in the 2 oldest of 3 open runs"
+    assert few["patch cli.patching faster"].finding.startswith("of 2 open runs that passed it, 0 go the old way")
+    assert "before you take it out, ask perdure doctor --all" in few["patch cli.patching faster"].advice
+    for most in (3, None):
+        [found] = (await patches(most)).values()
+        assert found.finding.startswith("of 3 open runs that passed it, 0 go the old way")
+        assert "the old way may go" in found.advice
+    (tmp_path / "patched_code.py").write_text(PATCHED)
+    called = await asyncio.to_thread(perdure, "doctor", "--app", "patched_code", "--all", "--json", directory=tmp_path)
+    assert "patch cli.patching faster" in {check["name"] for check in called.json["checks"]}
+
+
+async def test_the_doctor_counts_all_runs_that_are_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages they fill."""
+    monkeypatch.setattr("perdure.cli.open_runs._PAGE_RUNS", 2)
+    registry = code(is_changed=False)
+    async with Engine(f"sqlite:///{tmp_path / 'perdure.db'}", works=False) as engine:
+        for number in range(5):
+            await engine.start(registry.workflow("cli.parking"), id=f"due {number}")
+        await engine.start(registry.workflow("cli.parking"), id="later", start_after=timedelta(days=1))
+        runs = await read_open_runs(engine, most=0)
+    assert (runs.count, runs.due) == (6, 5)

@@ -255,13 +255,16 @@ def doctor(
         list[str] | None,
         Parameter(help="A module that defines workflows, to compare with the open runs; may be repeated.", negative=""),
     ] = None,
+    every: Annotated[
+        bool, Parameter(name="--all", negative="", help="With --app: replay every open run, not only the 1,000 oldest.")
+    ] = False,
     database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Examine this installation and the database: versions, settings, integrity, locks, sessions, space, code."""
     from perdure.cli.examination import examine
 
-    return asyncio.run(examine(database.place(), apps=app or [], as_json=json))
+    return asyncio.run(examine(database.place(), apps=app or [], replays_all=every, as_json=json))
 
 
 def lint(

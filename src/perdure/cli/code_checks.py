@@ -5,43 +5,46 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
-from perdure.authoring.registry import default_registry
 from perdure.cli.finding import Check, Verdict
+from perdure.cli.open_runs import OpenRuns
 from perdure.cli.printing import progress_shown
 from perdure.engine import Engine
 from perdure.errors import HistoryError, UsageError
-from perdure.kernel.transition import OPEN_STATUSES
-from perdure.ports.store import RunQuery, RunSummary
+from perdure.ports.store import RunSummary
 
 __all__ = ["code_checks"]
 
-_OPEN: Final = RunQuery(statuses=OPEN_STATUSES, limit=500)
 _NAMED_GROUPS: Final = 5
 
 
-async def code_checks(engine: Engine, *, has_code: bool) -> AsyncIterator[Check]:
+async def code_checks(engine: Engine, runs: OpenRuns, *, has_code: bool) -> AsyncIterator[Check]:
     """Yield what keeps open runs from going on; with `has_code` also what the definitions of this process lack.
 
-    Then every open run is replayed, none left out: that the old way of a patch may go holds for all or not at all.
+    Then the runs that were kept are replayed. That the old way of a patch may go is said only if none was left out.
     """
-    parked: Counter[str] = Counter()
-    missing: Counter[str] = Counter()
+    yield _parked(runs.parked)
+    if not has_code:
+        return
+    yield _missing(runs.missing)
     patches: dict[str, Counter[str]] = {}
-    count = await engine.count_runs(_OPEN)
-    with progress_shown("replaying open runs" if has_code else "reading open runs", count) as tell:
-        number = 0
-        async for run in engine.all_runs(_OPEN):
-            name = f"{run.workflow} version {run.definition_version}"
-            parked[name] += run.parked is not None
-            missing[name] += default_registry.find(run.workflow, run.definition_version) is None
-            if has_code:
-                await _count_patches(engine, run, patches)
-            tell(number := number + 1)
-    yield _parked(+parked)
-    if has_code:
-        yield _missing(+missing)
-        for patch, ways in sorted(patches.items()):
-            yield _patch(patch, ways)
+    with progress_shown("replaying open runs", len(runs.oldest)) as tell:
+        for number, run in enumerate(runs.oldest, start=1):
+            await _count_patches(engine, run, patches)
+            tell(number)
+    if runs.has_more:
+        yield _sampled(runs)
+    for patch, ways in sorted(patches.items()):
+        yield _patch(patch, ways, is_all=not runs.has_more)
+
+
+def _sampled(runs: OpenRuns) -> Check:
+    with_code = runs.count - runs.missing.total()
+    return Check(
+        name="patches",
+        verdict=Verdict.OK,
+        finding=f"looked for in the {len(runs.oldest)} oldest of {with_code} open runs",
+        advice="perdure doctor --all replays every one",
+    )
 
 
 def _parked(counts: "Counter[str]") -> Check:
@@ -85,9 +88,11 @@ async def _count_patches(engine: Engine, run: RunSummary, patches: "dict[str, Co
                 ] += 1
 
 
-def _patch(name: str, ways: "Counter[str]") -> Check:
+def _patch(name: str, ways: "Counter[str]", *, is_all: bool) -> Check:
     if ways["old"]:
         advice = "keep ctx.patched with both ways until none goes the old one"
+    elif not is_all:
+        advice = "none that was looked at goes the old way; before you take it out, ask perdure doctor --all"
     elif ways["marked"]:
         advice = "the old way may go: ctx.deprecate_patch in the place of ctx.patched"
     else:

@@ -19,12 +19,10 @@ from perdure.cli.code_checks import code_checks
 from perdure.cli.database import Place, as_client, require_database, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.finding import Check, Verdict
+from perdure.cli.open_runs import OpenRuns, read_open_runs
 from perdure.cli.printing import make_table, print_for_people, print_json, words
 from perdure.engine import Engine
 from perdure.errors import StoreError
-from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import OPEN_STATUSES
-from perdure.ports.store import RunQuery
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.presence import sidecar_folder
@@ -33,10 +31,11 @@ from perdure.stores.sqlite.settings import SqliteSettings
 __all__ = ["Check", "Verdict", "examine"]
 
 
-async def examine(place: Place, *, apps: Sequence[str] = (), as_json: bool) -> int:
+async def examine(place: Place, *, apps: Sequence[str] = (), replays_all: bool = False, as_json: bool) -> int:
     """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database.
 
-    `apps`: modules that define workflows, which are compared with the open runs.
+    `apps`: modules that define workflows, which are compared with the open runs: with all that `replays_all`, else with
+    so many of the oldest.
     """
     for app in apps:
         import_module(app, asked_by="--app")
@@ -46,7 +45,9 @@ async def examine(place: Place, *, apps: Sequence[str] = (), as_json: bool) -> i
         checks += [_folder(path), _space(path)]
         async with as_client(place) as engine:
             checks += [check async for check in _database(engine, path.resolve())]
-            checks += [check async for check in code_checks(engine, has_code=bool(apps))]
+            runs = await read_open_runs(engine, most=None if replays_all else _REPLAYED_RUNS)
+            checks.append(_runs(await engine.count_runs(), runs, has_workers=_has_workers(checks)))
+            checks += [check async for check in code_checks(engine, runs, has_code=bool(apps))]
     except StoreError as error:
         checks.append(Check(name="database", verdict=Verdict.FAIL, finding=type(error).__name__, advice=str(error)))
     worst = max(checks, key=lambda check: _GRAVITY[check.verdict]).verdict
@@ -57,6 +58,7 @@ async def examine(place: Place, *, apps: Sequence[str] = (), as_json: bool) -> i
     return ExitCode.ERROR if worst is Verdict.FAIL else ExitCode.OK
 
 
+_REPLAYED_RUNS: Final = 1_000
 _GRAVITY: Final = {Verdict.OK: 0, Verdict.WARN: 1, Verdict.FAIL: 2}
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
@@ -153,9 +155,7 @@ async def _database(engine: Engine, path: Path) -> AsyncIterator[Check]:
     yield _log(path)
     for question in (_settings, _integrity):
         yield await asyncio.to_thread(question, path)
-    alive = await asyncio.to_thread(_sessions, path, int(engine.worker.worker_id))
-    yield alive
-    yield await _runs(engine, has_workers=alive.verdict is Verdict.OK and not alive.finding.startswith("none"))
+    yield await asyncio.to_thread(_sessions, path, int(engine.worker.worker_id))
 
 
 async def _facts(engine: Engine) -> Check:
@@ -241,18 +241,14 @@ def _holds_its_lock(path: Path, session: int) -> bool:
     return False
 
 
-async def _runs(engine: Engine, *, has_workers: bool) -> Check:
-    store, now = store_of(engine), engine.worker.clock.now()
-    total = await store.count_runs(RunQuery(namespace=engine.namespace))
-    is_open = RunQuery(namespace=engine.namespace, statuses=OPEN_STATUSES, limit=1_000)
-    count = await store.count_runs(is_open)
-    overdue = sum(_is_overdue(run.wake_at, now=now) for run in (await store.list_runs(is_open)).runs)
-    finding = f"{total}, of which {count} open"
-    if overdue and not has_workers:
-        finding = f"{finding}, {overdue} of these due"
+def _has_workers(checks: Sequence[Check]) -> bool:
+    alive = next(check for check in checks if check.name == "sessions")
+    return alive.verdict is Verdict.OK and not alive.finding.startswith("none")
+
+
+def _runs(total: int, runs: OpenRuns, *, has_workers: bool) -> Check:
+    finding = f"{total}, of which {runs.count} open"
+    if runs.due and not has_workers:
+        finding = f"{finding}, {runs.due} of these due"
         return Check(name="runs", verdict=Verdict.WARN, finding=finding, advice="start a worker: nobody runs them")
     return Check(name="runs", verdict=Verdict.OK, finding=finding)
-
-
-def _is_overdue(wake_at: Timestamp | None, *, now: Timestamp) -> bool:
-    return wake_at is not None and wake_at <= now
