@@ -193,7 +193,7 @@ WORKLOADS: Final = (
         name="children",
         program=runs(parent),
         in_order=False,
-        results={"one": '["first","second","third","failed","ActivityFailedError"]'},
+        results={"one": '["first","second","third","failed","ValueError"]'},
     ),
     Workload(
         name="leaving",
