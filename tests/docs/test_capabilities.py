@@ -11,6 +11,7 @@ import pytest
 from perdure import Context, activity, workflow
 from perdure.client.client import Client
 from perdure.client.handle import Run
+from perdure.testing import TestEnvironment, crash_everywhere
 from tests.docs.test_documentation_examples import ROOT, blocks_of, programs_of
 from tests.proofs.rows import exists
 
@@ -65,6 +66,8 @@ def operations(prefix: str, owner: type[Any]) -> list[tuple[str, str]]:
     return [(f"{prefix}.{name}", rf"\.{name}\b") for name in vars(owner) if re.match(r"[a-z]", name)]
 
 
+# What Perdure's own tests and `crash_everywhere` say to an environment.
+ABOUT_THE_INSIDE = ("env.registry", "env.points", "env.cast")
 OFFERED = [
     *options("activity", activity),
     *options("workflow", workflow),
@@ -72,6 +75,9 @@ OFFERED = [
     *operations("ctx", Context),
     *operations("engine", Client),
     *operations("run", Run),
+    *(option for option in options("env", TestEnvironment.__init__) if option[0] not in ABOUT_THE_INSIDE),
+    *options("env.fail_next", TestEnvironment.fail_next),
+    *options("crash_everywhere", crash_everywhere),
 ]
 
 

@@ -5,6 +5,7 @@ import socket
 import threading
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,15 @@ from perdure import (
     Every,
     ResultTimeoutError,
     RunFailedError,
+    RunTerminatedError,
+    Settings,
     Stream,
     activity,
     current_attempt,
     defer,
     workflow,
 )
+from perdure.codecs import Encryption, Payloads
 from perdure.errors import EngineClosedError, InvalidArgumentError, StoreUnavailableError, WrongContextError
 from perdure.kernel.time import timestamp_to_datetime
 from perdure.testing import EPOCH, StandstillError, TestEnvironment
@@ -275,6 +279,27 @@ async def test_an_environment_opens_with_the_first_call() -> None:
     assert [run async for run in env.all_runs()] == []
     assert await (await env.start(subscription, 1)).result() == ["billed 0"]
     env.dispose()
+
+
+def contents_of(folder: Path) -> list[bytes]:
+    return [file.read_bytes() for file in folder.rglob("*") if file.is_file()]
+
+
+async def test_an_environment_has_what_an_engine_has(tmp_path: Path) -> None:
+    payloads = Payloads(Encryption({"key": bytes(32)}))
+    file = tmp_path / "kept.db"
+    described = TestEnvironment(
+        f"sqlite:///{file}", namespace="billing", settings=Settings(history_events=20), payloads=payloads
+    )
+    async with described as env:
+        run = await env.start(letter, "nobody may read this")
+        assert await run.result() == len("nobody may read this")
+        assert run.namespace == "billing"
+        with pytest.raises(RunTerminatedError, match="more than 20 events"):
+            await (await env.start(subscription, 50)).result()
+    contents = contents_of(tmp_path)
+    assert any(b"billing" in content for content in contents)
+    assert not any(b"nobody may" in content for content in contents)
 
 
 @pytest.mark.parametrize("call", ["start", "list_runs"])
