@@ -14,11 +14,13 @@ from perdure.client.bulk import Bulk, BulkFailure, BulkReport
 from perdure.client.handle import Run
 from perdure.client.schedule_reports import ScheduleDescription, ScheduledRun, ScheduleHistory
 from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
+from perdure.client.start_rules import Debounce, Deduplicate, Singleton, WhenOpen
 from perdure.client.starting import IdPolicy
 from perdure.client.streaming import Published
 from perdure.client.sync import SyncRun
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncScheduleHandle, SyncSchedules
+from perdure.client.waiting_starts import WaitingRun
 from perdure.configuration import Settings
 from perdure.engine import Engine, SyncEngine
 from perdure.errors import (
@@ -77,6 +79,8 @@ __all__ = [
     "CircuitOpenError",
     "Context",
     "Cron",
+    "Debounce",
+    "Deduplicate",
     "Engine",
     "Every",
     "Executor",
@@ -119,6 +123,7 @@ __all__ = [
     "Schedules",
     "Settings",
     "Signal",
+    "Singleton",
     "StageTimeoutError",
     "StaleTokenError",
     "StoreError",
@@ -133,6 +138,8 @@ __all__ = [
     "UpdateFailedError",
     "UpdateRejectedError",
     "UsageError",
+    "WaitingRun",
+    "WhenOpen",
     "Workflow",
     "activity",
     "current_attempt",

@@ -16,6 +16,7 @@ __all__ = [
     "MAXIMUM_PAYLOAD_BYTES",
     "MAXIMUM_PAYLOAD_DEPTH",
     "MAXIMUM_WAITING_STARTS",
+    "REMEMBERED_REQUESTS_SECONDS",
     "REMEMBERED_TIMES",
     "Settings",
 ]
@@ -27,10 +28,13 @@ MAXIMUM_PAYLOAD_DEPTH: Final = 64
 """How deeply values may be nested."""
 
 MAXIMUM_WAITING_STARTS: Final = 1_000
-"""So many starts may wait at once in the buffer of a schedule, and so many triggers for their turn."""
+"""So many starts may wait at once in the buffer of a schedule or the line of a singleton, and so many triggers."""
 
 MAXIMUM_BACKFILLS: Final = 100
 """So many backfills of a schedule may be unfinished at once."""
+
+REMEMBERED_REQUESTS_SECONDS: Final = 7 * 86_400
+"""So long what a start by a key with a request id was answered is remembered."""
 
 REMEMBERED_TIMES: Final = 50
 """So many of its latest starts, and of its latest skipped times, a schedule remembers."""

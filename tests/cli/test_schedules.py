@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure import Engine, Every
@@ -168,3 +169,18 @@ def test_a_schedule_that_is_not_there_or_there_already_is_said_to_be(reports: Pa
     made("--every", "1h", at=reports)
     assert "a schedule 'nightly' exists already" in create("--every", "1h", at=reports).err
     assert "nothing is to be changed" in schedules("update", "nightly", at=reports).err
+
+
+def test_a_schedule_that_cannot_be_read_is_named_after_the_others_and_can_be_deleted(reports: Path) -> None:
+    for name in ("a", "b", "c"):
+        assert create("--every", "1h", id=name, at=reports).code == 0
+    connection = apsw.Connection(str(reports / "perdure.db"))
+    connection.execute("UPDATE agenda SET data = '{' WHERE id = 'b'")
+    connection.close()
+    listed = schedules("list", "--json", at=reports)
+    assert [schedule["id"] for schedule in listed.json["schedules"]] == ["a", "c"]
+    assert listed.code == 1
+    assert "the schedule b of the namespace default cannot be read" in listed.err
+    assert "the schedule b of the namespace default cannot be read" in schedules("show", "b", at=reports).err
+    assert schedules("delete", "b", at=reports).code == 0
+    assert schedules("list", at=reports).code == 0

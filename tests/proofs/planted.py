@@ -11,6 +11,7 @@ from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_lifecycles import LIFECYCLES
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
+from tests.proofs.planted_starts import STARTS
 from tests.proofs.planted_testing import TESTING
 from tests.proofs.planted_world import WORLD
 
@@ -414,38 +415,6 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         ),
     ),
     "asyncio.Event": (Defect("kernel.loop", "handle = ready.popleft()", "handle = ready.pop()"),),
-    # --- starting a run
-    "start.id": (
-        Defect(
-            "client.client",
-            "            RunRef(namespace=self.namespace, id=require_id(id)),\n",
-            "            RunRef(namespace=self.namespace, id=require_id(None)),\n",
-        ),
-    ),
-    "start.id_policy": (
-        Defect(
-            "client.beginning",
-            'policy = require_choice(id_policy, IdPolicy, "id_policy")',
-            "policy = IdPolicy.RETURN_EXISTING",
-        ),
-    ),
-    "start.priority": (Defect("client.client", "            priority=priority,\n", "            priority=None,\n"),),
-    "start.tenant": (Defect("client.client", "            tenant=tenant,\n", '            tenant="",\n'),),
-    "start.labels": (Defect("client.client", "            labels=labels,\n", "            labels=None,\n"),),
-    "start.start_at": (Defect("client.client", "            start_at=start_at,\n", "            start_at=None,\n"),),
-    "start.start_after": (
-        Defect("client.client", "            start_after=start_after,\n", "            start_after=None,\n"),
-    ),
-    "start.execution_timeout": (
-        Defect(
-            "client.client",
-            "            execution_timeout=execution_timeout,\n",
-            "            execution_timeout=None,\n",
-        ),
-    ),
-    "start.request_id": (
-        Defect("client.client", "            request_id=request_id,\n", '            request_id="",\n'),
-    ),
     # --- the client
     "engine.start": (
         Defect(
@@ -596,6 +565,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             "new=step.state.priority, reason='', by=''",
         ),
     ),
+    **STARTS,
     **BULK,
     **PAYLOADS,
 }

@@ -217,6 +217,7 @@ class World:
             entry=None if draws.is_rare() else entry,
             creations=tuple(batch.some_creation() for _ in range(draws.below(3))),
             deliveries=tuple(batch.some_delivery() for _ in range(draws.below(2))),
+            beside=agenda_entry(self.keys[0], draws.of(("x", "y")), kind="request") if draws.is_rare() else None,
         )
         is_applied = await store.change_agenda(change)
         if is_applied:

@@ -6,7 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from perdure import ActivityFailedError, Context, Every, Retry, RunFailedError, activity, current_attempt, workflow
+from perdure import (
+    ActivityFailedError,
+    Context,
+    Debounce,
+    Deduplicate,
+    Every,
+    Retry,
+    RunFailedError,
+    Singleton,
+    activity,
+    current_attempt,
+    workflow,
+)
 from perdure.errors import InvalidArgumentError
 from perdure.testing import SyncTestEnvironment, TestEnvironment, crash_everywhere, crash_everywhere_sync
 from tests.testing.subjects import (
@@ -124,6 +136,26 @@ async def test_schedules_survive_a_crash_everywhere() -> None:
         return await env.count_runs()
 
     await crash_everywhere(scenario)
+
+
+async def test_starts_by_a_key_survive_a_crash_everywhere() -> None:
+    async def scenario(env: TestEnvironment) -> list[tuple[str, int]]:
+        burst = Debounce("page", wait=timedelta(hours=1))
+        window = Deduplicate("hook", window=timedelta(days=1))
+        line = Singleton("site", when_open="wait")
+        runs = [
+            *[await env.start(letter, text, debounce=burst) for text in ("d", "draft")],
+            *[await env.start(letter, text, deduplicate=window) for text in ("told", "told again")],
+            *[await env.start(letter, text, singleton=line, request_id=text) for text in ("a", "b", "b", "c")],
+        ]
+        assert len([waiting async for waiting in env.waiting_runs()]) >= 1
+        return [(run.id, await run.result()) for run in runs]
+
+    await crash_everywhere(scenario)
+    async with TestEnvironment() as env:
+        told = await scenario(env)
+    assert len(set(told[:2])) == len(set(told[2:4])) == 1
+    assert len(set(told[4:])) == 3
 
 
 async def test_idempotency_keys_are_the_same_in_each_pass() -> None:

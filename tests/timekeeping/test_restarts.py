@@ -20,7 +20,7 @@ from perdure.ports.agenda import AgendaChange, AgendaKey
 from perdure.ports.store import Changes
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.timekeeping.decisions import due_at_of
-from perdure.timekeeping.schedules import SCHEDULE_KIND, Overlap, Plan, Reason, Schedule, decode_schedule, run_id_of
+from perdure.timekeeping.schedules import SCHEDULE_KIND, Overlap, Plan, Reason, Schedule, read_schedule, run_id_of
 from perdure.timekeeping.settling import new_entry, settle_schedule
 from perdure.timekeeping.specs import Cron
 
@@ -145,7 +145,7 @@ async def settle_at_once(processes: list[Process], key: AgendaKey) -> None:
 async def standing(process: Process, key: AgendaKey) -> Schedule:
     entry = await process.store.find_agenda(key)
     assert entry is not None
-    return decode_schedule(entry.data)
+    return read_schedule(entry)
 
 
 async def retried(process: Process, change: AgendaChange) -> None:

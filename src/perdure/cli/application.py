@@ -16,12 +16,10 @@ from cyclopts import App, CycloptsError, Parameter
 from perdure.cli.arguments import (
     ALL,
     HERE,
-    AppModules,
     DatabaseArguments,
     Form,
     Generation,
     Json,
-    Labels,
     RunFilter,
     RunId,
     Statuses,
@@ -32,6 +30,7 @@ from perdure.cli.exits import ExitCode, exit_code_of
 from perdure.cli.outside_commands import complete, fail, stream
 from perdure.cli.printing import complain
 from perdure.cli.schedule_application import make_schedule_application
+from perdure.cli.start_commands import start, waiting
 from perdure.errors import PerdureError, UsageError
 from perdure.ports.store import RunQuery
 
@@ -68,6 +67,7 @@ def make_application() -> App:
         demo,
         start,
         list_,
+        waiting,
         show,
         history,
         signal,
@@ -122,40 +122,6 @@ def demo(
     from perdure.cli.demo.demonstration import demonstrate
 
     return demonstrate(directory=directory, is_fast=fast, as_json=json)
-
-
-def start(
-    workflow: Annotated[str, Parameter(name="WORKFLOW", help="Name of the workflow.")],
-    arguments: Annotated[
-        tuple[str, ...], Parameter(name="ARGUMENT", help="An argument, in JSON; may be repeated.")
-    ] = (),
-    /,
-    *,
-    app: AppModules = None,
-    id: Annotated[str | None, Parameter(help="Id of the run; the run that has it, if there is one.")] = None,
-    at: Annotated[str | None, Parameter(help="Begin not before this date and time in ISO 8601.")] = None,
-    after: Annotated[str | None, Parameter(help="Begin so much later than now, for example 90s or 2h.")] = None,
-    label: Labels = None,
-    tenant: Annotated[str, Parameter(help="Tenant of the run.")] = "",
-    request_id: Annotated[str, Parameter(help="Makes a repetition of this call give the run of the first.")] = "",
-    database: DatabaseArguments = HERE,
-    json: Json = False,
-) -> int:
-    """Start a run, now or later; return when it is durable. A worker that has the workflow runs it."""
-    from perdure.cli.starting import NewRun, start_run
-
-    new = NewRun(
-        workflow=workflow,
-        arguments=arguments,
-        apps=tuple(app or ()),
-        id=id,
-        start_at=at,
-        start_after=after,
-        labels=tuple(label or ()),
-        tenant=tenant,
-        request_id=request_id,
-    )
-    return asyncio.run(start_run(database.place(), new, as_json=json))
 
 
 def list_(

@@ -14,6 +14,7 @@ from typing import Final
 
 import apsw
 
+from perdure.cli.agenda_check import agenda_check
 from perdure.cli.code import import_module
 from perdure.cli.code_checks import code_checks
 from perdure.cli.database import Place, as_client, require_database, store_of
@@ -156,6 +157,7 @@ async def _database(engine: Engine, path: Path) -> AsyncIterator[Check]:
     for question in (_settings, _integrity):
         yield await asyncio.to_thread(question, path)
     yield await asyncio.to_thread(_sessions, path, int(engine.worker.worker_id))
+    yield await agenda_check(engine)
 
 
 async def _facts(engine: Engine) -> Check:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perdure.cli.collecting import collect
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
 from perdure.cli.listing import labels_of
@@ -62,9 +63,17 @@ class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_schedules(place: Place, *, as_json: bool) -> int:
-    """Print all schedules. Raises NoDatabaseError, StoreErrors."""
+    """Print all schedules. Raises NoDatabaseError, StoreErrors; those that cannot be read, after the others."""
     async with as_client(place) as engine:
-        found = [described async for described in engine.schedules.all()]
+        found, unreadable = await collect(engine.schedules.all())
+    if found or unreadable is None or as_json:
+        _print_list(found, as_json=as_json)
+    if unreadable is not None:
+        raise unreadable
+    return ExitCode.OK
+
+
+def _print_list(found: list[ScheduleDescription], *, as_json: bool) -> None:
     if as_json:
         print_json({"schedules": [schedule_for_programs(described) for described in found]})
     elif not found:
@@ -83,7 +92,6 @@ async def list_schedules(place: Place, *, as_json: bool) -> int:
                 words(described.note),
             )
         print_for_people(table)
-    return ExitCode.OK
 
 
 async def show_schedule(place: Place, schedule_id: str, *, as_json: bool) -> int:

@@ -1,6 +1,7 @@
 """`perdure start`; workflows by name, and their arguments, as a command line gives them."""
 
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,9 +13,18 @@ from perdure.cli.exits import ExitCode
 from perdure.cli.json_values import read_json
 from perdure.cli.listing import labels_of, starting_text, summary_for_programs
 from perdure.cli.printing import print_json, printable
+from perdure.cli.start_rules import rules_of
 from perdure.cli.times import parse_duration, read_moment
-from perdure.errors import InvalidArgumentError, PayloadDecodeError, UsageError
+from perdure.cli.waiting import tell_waiting
+from perdure.client.handle import Run
+from perdure.client.waiting_starts import WaitingRun
+from perdure.engine import Engine
+from perdure.errors import InvalidArgumentError, PayloadDecodeError, RunNotFoundError, UsageError
 from perdure.kernel.payload import Payload
+from perdure.ports.store import RunSummary
+
+if TYPE_CHECKING:
+    from perdure.cli.start_commands import RuleArguments
 
 __all__ = ["NewRun", "arguments_of", "find_workflow", "start_run"]
 
@@ -31,10 +41,12 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     tenant: str
     request_id: str
+    rule: "RuleArguments"
 
 
 async def start_run(place: Place, new: NewRun, *, as_json: bool) -> int:
-    """Start a run. Raises NoDatabaseError, StoreErrors, UsageError, RunExistsError for an id of another workflow."""
+    """Start a run. Raises NoDatabaseError, StoreErrors, UsageError, RunExistsError for an id or singleton taken."""
+    rules = rules_of(new.rule)
     workflow = find_workflow(new.workflow, apps=new.apps)
     arguments = arguments_of(workflow, new.arguments)
     async with as_client(place) as engine:
@@ -47,14 +59,25 @@ async def start_run(place: Place, new: NewRun, *, as_json: bool) -> int:
             labels=labels_of(new.labels),
             tenant=new.tenant,
             request_id=new.request_id,
+            **rules,
         )
-        summary, now = await run.describe(), engine.worker.clock.now()
-    if as_json:
-        print_json(summary_for_programs(summary))
+        found, now = await _found(engine, run), engine.worker.clock.now()
+    if isinstance(found, WaitingRun):
+        tell_waiting(found, now=now, as_json=as_json)
+    elif as_json:
+        print_json(summary_for_programs(found))
     else:
-        begins = starting_text(summary, now=now) or summary.status
-        print(f"Run {printable(run.id)} of {printable(summary.workflow)}: {begins}.")
+        begins = starting_text(found, now=now) or found.status
+        print(f"Run {printable(run.id)} of {printable(found.workflow)}: {begins}.")
     return ExitCode.OK
+
+
+async def _found(engine: Engine, run: Run[Any]) -> RunSummary | WaitingRun:
+    """Return the run, or its start if that waits. Raises RunNotFoundError if it was withdrawn meanwhile."""
+    with suppress(RunNotFoundError):
+        return await run.describe()
+    waiting = [one async for one in engine.waiting_runs() if one.id == run.id]
+    return waiting[0] if waiting else await run.describe()
 
 
 def find_workflow(name: str, *, apps: tuple[str, ...]) -> Workflow[*tuple[Any, ...], Any]:

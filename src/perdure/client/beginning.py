@@ -7,6 +7,7 @@ from perdure.authoring.arguments import require_choice
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway, missing
 from perdure.client.handle import Run
+from perdure.client.start_rules import Rule
 from perdure.client.starting import CreationOptions, IdPolicy, make_creation
 from perdure.errors import RunClosedError, RunError, RunExistsError
 from perdure.kernel import events as e
@@ -26,6 +27,7 @@ async def begin(
     workflow: Workflow[*Ts, R],
     args: tuple[*Ts],
     *,
+    rule: Rule | None = None,
     id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
     version: str | None = None,
     signals: tuple[e.CarriedSignal, ...] = (),
@@ -34,8 +36,12 @@ async def begin(
 ) -> tuple[Run[R], bool]:
     """Begin a run of `ref`; return it, and whether this call (or an earlier one of its request id) began it.
 
-    Raises as `Client.start`.
+    With a `rule`, begin it, or let its start wait, or return another one, as that says. Raises as `Client.start`.
     """
+    if rule is not None:
+        from perdure.client.keyed_starts import start_by_key  # noqa: PLC0415 - only those who start by a key pay for it
+
+        return await start_by_key(gateway, ref, rule, workflow, args, version=version, **options), True
     require_workflow(workflow, "start")
     workflow = gateway.registry.at_version(workflow, version)
     payload = workflow.signature.encode_arguments(args, {})

@@ -19,8 +19,10 @@ from perdure.client.completing import OutsideAttempt
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
+from perdure.client.start_rules import Debounce, Deduplicate, Singleton, one_rule, require_no_id
 from perdure.client.starting import IdPolicy, StartOptions, require_id
 from perdure.client.updating import Asked
+from perdure.client.waiting_starts import WaitingRun, find_waiting, waiting_runs
 from perdure.errors import (
     EngineClosedError,
     InvalidArgumentError,
@@ -73,6 +75,9 @@ class Client:
         request_id: str = "",
         version: str | None = None,
         trace_context: dict[str, str] | None = None,
+        debounce: Debounce | None = None,
+        deduplicate: Deduplicate | None = None,
+        singleton: Singleton | str | None = None,
     ) -> Run[R]:
         """Start a run of `workflow` with these arguments; return when it is durable.
 
@@ -83,14 +88,21 @@ class Client:
         run. `version`: which one of the workflow the run has for good (that of `workflow`); for one that is not here it
         waits for a process that has it. `trace_context`: names and texts such as ``{"traceparent": ...}``, which the
         run, its activities and its child runs have at hand (`ctx.info`, `current_attempt`).
+        `debounce`, `deduplicate`, `singleton`: what becomes of several starts by one key; one of them, in place of an
+        id; see `Debounce`, `Deduplicate`, `Singleton` (a text is the key of one).
 
         Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
         """
+        rule = None
+        if debounce is not None or deduplicate is not None or singleton is not None:
+            require_no_id(id, id_policy)
+            rule = one_rule(debounce, deduplicate, singleton)
         run, _ = await begin(
             self._open(),
-            RunRef(namespace=self.namespace, id=require_id(id)),
+            RunRef(namespace=self.namespace, id=require_id(id) if rule is None else f"{rule.key}@{self._new_name()}"),
             workflow,
             args,
+            rule=rule,
             id_policy=id_policy,
             priority=priority,
             tenant=tenant,
@@ -103,6 +115,11 @@ class Client:
             trace_context=trace_context,
         )
         return run
+
+    async def waiting_runs(self) -> AsyncGenerator[WaitingRun, None]:
+        """Yield the runs that were asked for and do not exist yet: debounced ones, those in line for a singleton."""
+        async for waiting in waiting_runs(self._open().store, self.namespace):
+            yield waiting
 
     async def signal_with_start(
         self,
@@ -201,7 +218,7 @@ class Client:
     @overload
     async def get_run(self, id: str, workflow: Workflow[*Ts, R]) -> Run[R]: ...
     async def get_run(self, id: str, workflow: Workflow[*Ts, R] | None = None) -> Run[R]:
-        """Return the handle of an existing run; with its `workflow` the result is typed.
+        """Return the handle of a run that exists, or whose start waits; with its `workflow` the result is typed.
 
         Raises RunNotFoundError, and UsageError if it is a run of another workflow.
         """
@@ -209,14 +226,18 @@ class Client:
         if workflow is not None:
             require_workflow(workflow, "get_run")
         ref = RunRef(namespace=self.namespace, id=require_text(id, "the id of a run"))
-        summary = await gateway.store.find(ref)
-        if summary is None:
+        summary, place = await gateway.store.find(ref), None
+        if summary is not None:
+            of, run_key = summary.workflow, summary.run_key
+        elif (waiting := await find_waiting(gateway.store, ref)) is not None:
+            of, run_key, place = waiting
+        else:
             raise missing(ref)
-        if workflow is not None and summary.workflow != workflow.name:
-            message = f"run {summary.ref} is one of the workflow {summary.workflow!r}, not of {workflow.name!r}"
+        if workflow is not None and of != workflow.name:
+            message = f"run {ref} is one of the workflow {of!r}, not of {workflow.name!r}"
             raise UsageError(message)
         signature = None if workflow is None else workflow.signature
-        return Run(gateway, summary.ref, run_key=summary.run_key, signature=signature)
+        return Run(gateway, ref, run_key=run_key, signature=signature, waits_under=place)
 
     async def list_runs(
         self,
@@ -287,6 +308,10 @@ class Client:
             dry_run=dry_run,
             on_progress=on_progress,
         )
+
+    def _new_name(self) -> str:
+        """Return what no other run's id ends with."""
+        return uuid.uuid4().hex
 
     def _own(self, query: RunQuery | None) -> RunQuery:
         return msgspec.structs.replace(query or RunQuery(), namespace=self.namespace)

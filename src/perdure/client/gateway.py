@@ -14,7 +14,7 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.journal import Journal, current_journal
 from perdure.kernel.transition import Creation, Outcome
 from perdure.ports.clock import Clock
-from perdure.ports.store import RunStore, RunSummary
+from perdure.ports.store import Changes, RunStore, RunSummary
 
 __all__ = ["Gateway", "Publication", "missing", "require_outside"]
 
@@ -50,6 +50,10 @@ class Gateway(Protocol):
         self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
     ) -> None:
         """Bring a message to a run; return when it is durable. With a `request_id`: unless that was done before."""
+        ...
+
+    def hear(self, changes: Changes) -> None:
+        """Take note of runs that this process has just changed in the store, past the worker."""
         ...
 
     def agenda_changed(self) -> None:

@@ -17,12 +17,14 @@ from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.streaming import Published, read_stream
 from perdure.client.updating import Asked
+from perdure.client.waiting_starts import start_waits, withdraw_start
 from perdure.errors import (
     HistoryError,
     InvalidArgumentError,
     ResultTimeoutError,
     RunCancelledError,
     RunFailedError,
+    RunNotFoundError,
     RunTerminatedError,
 )
 from perdure.kernel import events as e
@@ -33,6 +35,7 @@ from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
+from perdure.ports.agenda import AgendaKey
 
 if TYPE_CHECKING:
     from perdure.ports.store import RunSummary
@@ -48,12 +51,24 @@ P = ParamSpec("P")
 class Run(Generic[R_co]):
     """A run that exists. `id` is its business key; the handle follows it through all its generations."""
 
-    def __init__(self, gateway: Gateway, ref: RunRef, *, run_key: RunKey | None, signature: Signature | None) -> None:
-        """Build from parts; `Engine.start` and `Engine.get_run` return handles."""
+    def __init__(
+        self,
+        gateway: Gateway,
+        ref: RunRef,
+        *,
+        run_key: RunKey | None,
+        signature: Signature | None,
+        waits_under: AgendaKey | None = None,
+    ) -> None:
+        """Build from parts; `Engine.start` and `Engine.get_run` return handles.
+
+        `waits_under`: the entry of the agenda where the start may still wait; then the run may not exist yet.
+        """
         self._engine = gateway
         self._ref = RunRef(namespace=ref.namespace, id=ref.id)
         self._run_key = run_key
         self._signature = signature
+        self._waits_under = waits_under
 
     @property
     def _gateway(self) -> Gateway:
@@ -106,7 +121,7 @@ class Run(Generic[R_co]):
             future = gateway.closing(run_key)
             try:
                 # Look only now that the end cannot be missed any more.
-                if not gateway.holds(run_key):
+                if not (gateway.holds(run_key) or (self._waits_under and await self._start_waits(run_key))):
                     summary = await self.describe()
                     if summary.run_key != run_key:
                         self._run_key = summary.run_key
@@ -119,7 +134,19 @@ class Run(Generic[R_co]):
                 gateway.stop_waiting(run_key, future)
             if closing is not None and not isinstance(closing, e.RunContinued):
                 return closing
-            self._run_key = None
+            if self._waits_under is None:
+                self._run_key = None
+
+    async def _start_waits(self, run_key: RunKey) -> bool:
+        """Whether the start of this run still waits in the agenda; once it does not, it never will again."""
+        store = self._gateway.store
+        if self._waits_under is not None and await start_waits(store, self._waits_under, run_key):
+            return True
+        if await store.find(self._ref) is None:
+            message = f"run {self._ref} never began: its start was withdrawn, or replaced by a later one; start again"
+            raise RunNotFoundError(message)
+        self._waits_under = None
+        return False
 
     async def _last_event(self, summary: "RunSummary") -> e.Event:
         page = await self._gateway.store.read_history(summary.run_key, after=summary.sequence - 1, limit=1)
@@ -281,15 +308,20 @@ class Run(Generic[R_co]):
     async def cancel(
         self, reason: str = "", *, grace: timedelta | None = None, by: str = "", request_id: str | None = None
     ) -> None:
-        """Ask the run to end with clean-up. After `grace` (None: no limit) it is terminated."""
+        """Ask the run to end with clean-up. After `grace` (None: no limit) it is terminated.
+
+        A start that still waits (debounce, singleton) is withdrawn: there will be no such run.
+        """
         until = None
         if grace is not None:
             until = Timestamp(self._gateway.clock.now() + require_duration(grace, "grace"))
-        await self._send(m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until), request_id)
+        if not await self._withdraw():
+            await self._send(m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until), request_id)
 
     async def terminate(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
-        """Stop the run now, without clean-up."""
-        await self._send(m.TerminateMessage(reason=_reason(reason), by=_by(by)), request_id)
+        """Stop the run now, without clean-up; a start that still waits is withdrawn."""
+        if not await self._withdraw():
+            await self._send(m.TerminateMessage(reason=_reason(reason), by=_by(by)), request_id)
 
     async def suspend(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
         """Hold the run still: what happens to it meanwhile is recorded and told to its code when it resumes."""
@@ -305,6 +337,11 @@ class Run(Generic[R_co]):
         """Change the run's priority class."""
         chosen = require_choice(priority, Priority, "priority")
         await self._send(m.PriorityMessage(new=chosen, reason=_reason(reason), by=_by(by)), request_id)
+
+    async def _withdraw(self) -> bool:
+        """Withdraw the run's start if it still waits; return whether it did."""
+        gateway, key, run_key = self._gateway, self._waits_under, self._run_key
+        return key is not None and run_key is not None and await withdraw_start(gateway, key, run_key)
 
     async def _send(self, message: m.Message, request_id: str | None, message_id: str = "") -> None:
         gateway = self._gateway

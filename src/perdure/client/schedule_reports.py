@@ -11,7 +11,7 @@ from perdure.kernel.transition import RunStatus
 from perdure.ports.agenda import AgendaEntry
 from perdure.ports.store import RunStore
 from perdure.timekeeping.decisions import next_times
-from perdure.timekeeping.schedules import Cause, Plan, Skip, Start, decode_schedule
+from perdure.timekeeping.schedules import Cause, Plan, Skip, Start, read_schedule
 
 __all__ = ["NEXT_TIMES", "ScheduleDescription", "ScheduleHistory", "ScheduledRun", "described", "with_outcomes"]
 
@@ -63,7 +63,7 @@ class ScheduleHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 def described(entry: AgendaEntry, *, now: Timestamp, times: int = NEXT_TIMES) -> ScheduleDescription:
     """Return the schedule of an entry."""
-    schedule = decode_schedule(entry.data)
+    schedule = read_schedule(entry)
     return ScheduleDescription(
         id=entry.key.id,
         plan=schedule.plan,

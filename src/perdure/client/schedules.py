@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, TypedDict, TypeVar, TypeVarTuple, Unpack
 
 import msgspec
@@ -15,6 +16,7 @@ from perdure.authoring.arguments import (
     require_texts,
 )
 from perdure.authoring.workflow import Workflow, require_workflow
+from perdure.client.agenda_pages import read_all
 from perdure.client.gateway import Gateway
 from perdure.client.schedule_reports import (
     NEXT_TIMES,
@@ -39,8 +41,8 @@ from perdure.timekeeping.schedules import (
     Pending,
     Plan,
     Schedule,
-    decode_schedule,
     encode_schedule,
+    read_schedule,
     run_id_of,
 )
 from perdure.timekeeping.specs import Calendar, Cron, Every, When
@@ -51,7 +53,6 @@ Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 DAY: Final = timedelta(days=1)
-_PAGE: Final = 100
 _LONGEST_ID_CHARACTERS: Final = 400
 """Shorter than a run's: the nominal time is added."""
 
@@ -137,13 +138,14 @@ class Schedules:
         return ScheduleHandle(self, id)
 
     async def all(self) -> AsyncGenerator[ScheduleDescription, None]:
-        """Yield every schedule of the namespace, in the order of their ids."""
+        """Yield every schedule of the namespace, in the order of their ids.
+
+        Raises HistoryError after the last if there are some that cannot be read; it names them.
+        """
         gateway = self._gateway()
-        query = AgendaQuery(kind=SCHEDULE_KIND, namespace=self._namespace, limit=_PAGE)
-        while page := await gateway.store.list_agenda(query):
-            for entry in page:
-                yield described(entry, now=gateway.clock.now())
-            query = msgspec.structs.replace(query, after=page[-1].key)
+        queries = [AgendaQuery(kind=SCHEDULE_KIND, namespace=self._namespace)]
+        async for _, description in read_all(gateway.store, queries, partial(described, now=gateway.clock.now())):
+            yield description
 
     async def entry(self, id: str) -> AgendaEntry:
         """Return the entry of a schedule. Raises ScheduleNotFoundError."""
@@ -159,7 +161,7 @@ class Schedules:
         while True:
             entry = await self.entry(id)
             now = gateway.clock.now()
-            schedule = change(decode_schedule(entry.data), now)
+            schedule = change(read_schedule(entry), now)
             new = msgspec.structs.replace(
                 entry, version=gateway.store.new_run_key(), due_at=now, data=encode_schedule(schedule)
             )

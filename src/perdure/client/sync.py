@@ -21,10 +21,12 @@ from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.client.loop_thread import LoopThread, call_at_exit
+from perdure.client.start_rules import Debounce, Deduplicate, Singleton
 from perdure.client.starting import IdPolicy, StartOptions
 from perdure.client.streaming import Published
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
+from perdure.client.waiting_starts import WaitingRun
 from perdure.errors import EngineClosedError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.priority import Priority
@@ -219,6 +221,9 @@ class SyncClient:
         request_id: str = "",
         version: str | None = None,
         trace_context: dict[str, str] | None = None,
+        debounce: Debounce | None = None,
+        deduplicate: Deduplicate | None = None,
+        singleton: Singleton | str | None = None,
     ) -> SyncRun[R]:
         """Start a run; see `Client.start`."""
         loop, client = self._open()
@@ -237,9 +242,17 @@ class SyncClient:
                 request_id=request_id,
                 version=version,
                 trace_context=trace_context,
+                debounce=debounce,
+                deduplicate=deduplicate,
+                singleton=singleton,
             )
         )
         return SyncRun(loop, run)
+
+    def waiting_runs(self) -> Iterator[WaitingRun]:
+        """Yield the runs that were asked for and do not exist yet; see `Client.waiting_runs`."""
+        loop, client = self._open()
+        return loop.iterate(client.waiting_runs())
 
     def signal_with_start(
         self,

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 from perdure.authoring.activity import Activity
@@ -48,8 +47,7 @@ from perdure.kernel.transition import Applied, Creation, Outcome
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
 from perdure.timekeeping.keeper import Keeper
-from perdure.timekeeping.schedules import SCHEDULE_KIND
-from perdure.timekeeping.settling import settle_schedule
+from perdure.timekeeping.kinds import agenda_kinds
 
 __all__ = ["Listener", "Worker"]
 
@@ -120,7 +118,7 @@ class Worker:
         self.endings = Endings(self.loop)
         self._waiting = Waiting(registry)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
-        self.keeper = Keeper(self, {SCHEDULE_KIND: partial(settle_schedule, newest=registry.find_newest)})
+        self.keeper = Keeper(self, agenda_kinds(newest=registry.find_newest))
         self.agenda_changed = self.keeper.wake
         self._blocking = BlockingWatch(
             self.loop, seconds=settings.blocking_seconds, is_busy=lambda: self.dispatcher.running > 0

@@ -30,7 +30,8 @@ class AgendaEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry. `due_at`: when somebody must look at it (None: not because of the time).
 
     `waits` says that it waits for the end of a run, for which whoever keeps the agenda must look. `data` is one JSON
-    text; `inputs` are the values of users that belong to it.
+    text; `inputs` are the values of users that belong to it. `damage`: why these two are not here; the store holds what
+    cannot be read.
     """
 
     key: AgendaKey
@@ -39,13 +40,17 @@ class AgendaEntry(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool
     data: str
     inputs: tuple[Payload, ...] = ()
+    damage: str = ""
 
 
 class AgendaChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of one entry, refused unless the entry has the `expected` version (None: there is no such entry).
 
+    `beside` is another entry that is put together with it; if there is one of its name, the change is refused.
+
     `entry` None deletes it. Of the `creations` those whose ids are taken are left out, of the `deliveries` those to
-    runs that are closed or missing.
+    runs that are closed or missing. `gone` are the keys of runs that were to come and will not: those who wait for them
+    hear of it.
     """
 
     key: AgendaKey
@@ -53,6 +58,8 @@ class AgendaChange(msgspec.Struct, frozen=True, kw_only=True):
     entry: AgendaEntry | None
     creations: tuple[Creation, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
+    gone: tuple[RunKey, ...] = ()
+    beside: AgendaEntry | None = None
 
 
 class AgendaQuery(msgspec.Struct, frozen=True, kw_only=True):

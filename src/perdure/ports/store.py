@@ -263,8 +263,8 @@ class RunStore(Protocol):
         """Return one page of entries."""
         ...
 
-    async def next_agenda_at(self) -> Timestamp | None:
-        """Return when the next entry comes due (possibly past), or None."""
+    async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
+        """Return when the next entry comes due, later than `after` (None: possibly past), or None."""
         ...
 
     async def status(self) -> StoreStatus:

@@ -15,11 +15,11 @@ from perdure.errors import PerdureError, StoreError
 from perdure.kernel.events import Event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.ports.agenda import AgendaEntry, AgendaQuery
+from perdure.ports.agenda import AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore
 
-__all__ = ["Host", "Keeper", "Outlook"]
+__all__ = ["Host", "Keeper", "Outlook", "Settle"]
 
 _logger = logging.getLogger("perdure.timekeeping")
 
@@ -75,6 +75,10 @@ class Keeper:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_rings_at = 0.0
         self._watches: Final[dict[RunRef, asyncio.Task[None]]] = {}
+        self._outlooks: dict[AgendaKey, tuple[RunKey, Outlook]] = {}
+        self._complaints: dict[AgendaKey, str] = {}
+        self._complaints_before: dict[AgendaKey, str] = {}
+        self._held_up: Final[set[RunRef]] = set()
 
     def wake(self) -> None:
         """Look at the agenda soon."""
@@ -106,30 +110,51 @@ class Keeper:
     async def _look(self) -> bool:
         """Settle what is due, then what waits for runs; return False if something could not be settled."""
         now = self._host.clock.now()
+        self._complaints_before, self._complaints = self._complaints, {}
+        self._outlooks = {key: known for key, known in self._outlooks.items() if self._watches_all(known[1])}
         is_whole = await self._settle_all(AgendaQuery(due_by=now, limit=_PAGE))
         return await self._settle_all(AgendaQuery(waits=True, limit=_PAGE)) and is_whole
 
     async def _settle_all(self, query: AgendaQuery) -> bool:
         is_whole = True
         while page := await self._host.store.list_agenda(query):
-            for entry in page:
-                is_whole &= entry.key.kind in self._kinds and await self._try_to_settle(entry)
+            entries = [entry for entry in page if not (query.waits and self._waits_still(entry))]
+            is_whole &= all(await asyncio.gather(*map(self._try_to_settle, entries)))
             query = msgspec.structs.replace(query, after=page[-1].key)
         return is_whole
 
     async def _try_to_settle(self, entry: AgendaEntry) -> bool:
         """Settle one entry; a broken one must not keep the others from being settled."""
+        if entry.key.kind not in self._kinds:
+            return False
         try:
             outlook = await self._settle(entry)
-        except Exception as error:
-            key = entry.key
-            _logger.exception("the %s %s/%s could not be settled: %s", key.kind, key.namespace, key.id, error)  # noqa: TRY401
+        except Exception as error:  # noqa: BLE001 - a service loop: one entry must not keep the others from their time
+            self._complain(entry.key, error)
             return False
+        self._outlooks[entry.key] = (entry.version, outlook)
         for ref in outlook.run_refs:
             if ref not in self._watches:
                 watch = asyncio.get_running_loop().create_task(self._watch(ref), name="perdure-agenda-watch")
                 self._watches[ref] = watch
         return True
+
+    def _complain(self, key: AgendaKey, error: Exception) -> None:
+        """Log why an entry could not be settled, once as long as it stays so."""
+        complaint = str(error)
+        if complaint not in (self._complaints_before.get(key), self._complaints.get(key)):
+            with_lines = None if isinstance(error, PerdureError) else error
+            name = f"{key.kind} {key.namespace}/{key.id}"
+            _logger.error("the %s could not be settled and is tried again: %s", name, complaint, exc_info=with_lines)
+        self._complaints[key] = complaint
+
+    def _waits_still(self, entry: AgendaEntry) -> bool:
+        """Whether an entry was settled as it is, and all runs are watched for which it waits."""
+        version, outlook = self._outlooks.get(entry.key, (None, Outlook()))
+        return version == entry.version and self._watches_all(outlook)
+
+    def _watches_all(self, outlook: Outlook) -> bool:
+        return bool(outlook.run_refs) and all(ref in self._watches for ref in outlook.run_refs)
 
     async def _settle(self, entry: AgendaEntry) -> Outlook:
         settle = self._kinds[entry.key.kind]
@@ -142,24 +167,31 @@ class Keeper:
 
     async def _watch(self, ref: RunRef) -> None:
         """Look at the agenda again when a run has ended."""
-        host = self._host
         try:
-            summary = await host.store.find(ref)
-            if summary is None or summary.status.is_closed:
-                return
-            ending = host.closing(summary.run_key)
-            try:
-                again = await host.store.find(summary.run_key)  # it may have ended before anybody waited
-                if again is not None and not again.status.is_closed:
-                    await ending
-            finally:
-                host.stop_waiting(summary.run_key, ending)
+            await self._end_of(ref)
+            self._held_up.discard(ref)
         except PerdureError as error:
-            _logger.warning("run %s, for which the agenda waits, does not go on here: %s", ref, error)
+            if ref not in self._held_up:
+                _logger.warning("run %s, for which the agenda waits, does not go on here: %s", ref, error)
+                self._held_up.add(ref)
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
         finally:
             del self._watches[ref]
             self._wake.set()
+
+    async def _end_of(self, ref: RunRef) -> None:
+        """Wait for the end of a run. Raises the reason if it is parked here."""
+        host = self._host
+        summary = await host.store.find(ref)
+        if summary is None or summary.status.is_closed:
+            return
+        ending = host.closing(summary.run_key)
+        try:
+            again = await host.store.find(summary.run_key)  # it may have ended before anybody waited
+            if again is not None and not again.status.is_closed:
+                await ending
+        finally:
+            host.stop_waiting(summary.run_key, ending)
 
     async def _set_timer(self, *, is_whole: bool) -> None:
         if self._timer is not None:
@@ -167,8 +199,9 @@ class Keeper:
             self._timer = None
         if not is_whole:
             self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
-        due_at = await self._host.store.next_agenda_at()
-        if due_at is not None and (is_whole or due_at > self._host.clock.now()):
+        # What could not be settled stays due, and must not hide what comes next.
+        due_at = await self._host.store.next_agenda_at(after=None if is_whole else self._host.clock.now())
+        if due_at is not None:
             self._wake_at(due_at)
 
     def _wake_at(self, moment: Timestamp) -> None:

@@ -11,6 +11,8 @@ import msgspec
 from perdure.configuration import MAXIMUM_WAITING_STARTS, REMEMBERED_TIMES
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
+from perdure.ports.agenda import AgendaEntry
+from perdure.timekeeping.entries import read_entry
 from perdure.timekeeping.specs import Calendar, Cron, Every
 
 __all__ = [
@@ -26,8 +28,8 @@ __all__ = [
     "Schedule",
     "Skip",
     "Start",
-    "decode_schedule",
     "encode_schedule",
+    "read_schedule",
     "run_id_of",
 ]
 
@@ -217,9 +219,9 @@ def encode_schedule(schedule: Schedule) -> str:
     return msgspec.json.encode(schedule).decode()
 
 
-def decode_schedule(data: str) -> Schedule:
-    """Read a schedule. Raises msgspec.DecodeError."""
-    return _DECODER.decode(data)
+def read_schedule(entry: AgendaEntry) -> Schedule:
+    """Return what an entry says. Raises HistoryError."""
+    return read_entry(entry, _DECODER)
 
 
 _DECODER: Final = msgspec.json.Decoder(Schedule)

@@ -16,8 +16,9 @@ from perdure.kernel.transition import Creation, Delivery
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey
 from perdure.ports.store import Changes
 from perdure.timekeeping.decisions import Decision, decide
+from perdure.timekeeping.entries import read_input
 from perdure.timekeeping.keeper import Host, Outlook
-from perdure.timekeeping.schedules import Plan, Schedule, Start, decode_schedule, encode_schedule
+from perdure.timekeeping.schedules import Plan, Schedule, Start, encode_schedule, read_schedule
 
 __all__ = ["SCHEDULE_LABEL", "new_entry", "settle_schedule"]
 
@@ -47,7 +48,7 @@ async def settle_schedule(
     `newest` gives the newest version that this process has of a workflow, None if it has none: then the runs get that
     which the schedule was made with.
     """
-    schedule = decode_schedule(entry.data)
+    schedule = read_schedule(entry)
     namespace = entry.key.namespace
     open_runs = await _open_runs(host, namespace, schedule)
     decision = await _decide(host, entry.key, schedule, open_runs.keys())
@@ -134,7 +135,7 @@ def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start) -> Creat
         workflow=plan.workflow,
         definition_version=plan.definition_version,
         ref=ref,
-        input=entry.inputs[0],
+        input=read_input(entry, 0),
         seed=seed_of(ref),
         priority=plan.priority,
         tenant=plan.tenant,

@@ -16,9 +16,10 @@ class Agenda:
         self._entries: dict[AgendaKey, AgendaEntry] = {}
 
     def accepts(self, change: AgendaChange) -> bool:
-        """Whether the entry has the version that the change expects."""
+        """Whether the entry has the version that the change expects, and there is none yet of the one beside it."""
         entry = self._entries.get(change.key)
-        return (None if entry is None else entry.version) == change.expected
+        is_free = change.beside is None or change.beside.key not in self._entries
+        return is_free and (None if entry is None else entry.version) == change.expected
 
     def apply(self, change: AgendaChange) -> None:
         """Put the entry as the change says."""
@@ -26,6 +27,8 @@ class Agenda:
             self._entries.pop(change.key, None)
         else:
             self._entries[change.key] = change.entry
+        if change.beside is not None:
+            self._entries[change.beside.key] = change.beside
 
     def find(self, key: AgendaKey) -> AgendaEntry | None:
         """Return an entry."""
@@ -36,23 +39,22 @@ class Agenda:
         found = [entry for entry in self._entries.values() if _matches(entry, query)]
         return sorted(found, key=lambda entry: _order(entry.key))[: max(query.limit, 0)]
 
-    def next_at(self) -> Timestamp | None:
-        """Return the earliest time at which an entry is due."""
-        return min((entry.due_at for entry in self._entries.values() if entry.due_at is not None), default=None)
+    def next_at(self, *, after: Timestamp | None) -> Timestamp | None:
+        """Return the earliest time at which an entry is due, later than `after`."""
+        due = (entry.due_at for entry in self._entries.values() if entry.due_at is not None)
+        return min((due_at for due_at in due if after is None or due_at > after), default=None)
 
     def versions(self) -> frozenset[tuple[AgendaKey, RunKey]]:
         """Return which version each entry has; another one after each change."""
         return frozenset((key, entry.version) for key, entry in self._entries.items())
 
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether no entry is due at any time, and none waits."""
-        return not any(entry.waits or entry.due_at is not None for entry in self._entries.values())
+    def entries(self) -> list[AgendaEntry]:
+        """Return all entries, in order."""
+        return sorted(self._entries.values(), key=lambda entry: _order(entry.key))
 
     def dump(self) -> list[dict[str, object]]:
         """Return the entries as plain values, in order."""
-        entries = sorted(self._entries.values(), key=lambda entry: _order(entry.key))
-        return [msgspec.structs.asdict(entry) for entry in entries]
+        return [msgspec.structs.asdict(entry) for entry in self.entries()]
 
 
 def _matches(entry: AgendaEntry, query: AgendaQuery) -> bool:

@@ -226,6 +226,7 @@ class MemoryStore:
             return False
         news = News()
         news.is_agenda = True
+        news.run_keys.update(change.gone)
         self.database.agenda.apply(change)
         outcomes = [apply(self.database, session, one, news) for one in prepared]
         publish(self.database, session, news)
@@ -244,10 +245,10 @@ class MemoryStore:
         await self._turn()
         return self.database.agenda.page(query)
 
-    async def next_agenda_at(self) -> Timestamp | None:
-        """Return when the next entry comes due."""
+    async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
+        """Return when the next entry comes due, later than `after`."""
         await self._turn()
-        return self.database.agenda.next_at()
+        return self.database.agenda.next_at(after=after)
 
     async def status(self) -> StoreStatus:
         """Return the sizes of the tables. Bytes are those of events and messages."""

@@ -8,11 +8,14 @@ __all__ = ["AGENDA_VERSION", "DELETE_AGENDA", "FIND_AGENDA", "NEXT_AGENDA", "PUT
 
 _COLUMNS: Final = "namespace, kind, id, version, due_at, waits, data, inputs"
 
+# As bytes: a text that is damaged may be none, and would keep the whole page from being read.
+_AS_FOUND: Final = "namespace, kind, id, version, due_at, waits, CAST(data AS BLOB), CAST(inputs AS BLOB)"
+
 # namespace, kind, id
 AGENDA_VERSION: Final = "SELECT version FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"
 
 # namespace, kind, id
-FIND_AGENDA: Final = f"SELECT {_COLUMNS} FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"  # noqa: S608
+FIND_AGENDA: Final = f"SELECT {_AS_FOUND} FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"  # noqa: S608
 
 # namespace, kind, id, version, due_at, waits, data, inputs
 PUT_AGENDA: Final = f"INSERT OR REPLACE INTO agenda ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -20,7 +23,8 @@ PUT_AGENDA: Final = f"INSERT OR REPLACE INTO agenda ({_COLUMNS}) VALUES (?, ?, ?
 # namespace, kind, id
 DELETE_AGENDA: Final = "DELETE FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"
 
-NEXT_AGENDA: Final = "SELECT min(due_at) FROM agenda WHERE due_at IS NOT NULL"
+# after
+NEXT_AGENDA: Final = "SELECT min(due_at) FROM agenda WHERE due_at IS NOT NULL AND due_at > ?"
 
 
 def listing_agenda(query: AgendaQuery) -> tuple[str, list[int | str]]:
@@ -42,5 +46,5 @@ def listing_agenda(query: AgendaQuery) -> tuple[str, list[int | str]]:
         conditions.append("(namespace, kind, id) > (?, ?, ?)")
         parameters += [query.after.namespace, query.after.kind, query.after.id]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    text = f"SELECT {_COLUMNS} FROM agenda {where} ORDER BY namespace, kind, id LIMIT ?"  # noqa: S608 - texts above
+    text = f"SELECT {_AS_FOUND} FROM agenda {where} ORDER BY namespace, kind, id LIMIT ?"  # noqa: S608 - texts above
     return text, [*parameters, max(query.limit, 0)]

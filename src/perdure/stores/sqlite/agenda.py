@@ -6,7 +6,6 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.payload import Payload
 from perdure.kernel.time import Timestamp
@@ -26,13 +25,18 @@ def changing(change: AgendaChange, *, owner: WorkerId) -> Callable[[apsw.Connect
     """Return what applies a change, encoded now, on the caller's thread."""
     given: tuple[Write, ...] = (*change.creations, *change.deliveries)
     writes = [encode_write(write, owner=owner) for write in given]
-    key = (change.key.namespace, change.key.kind, change.key.id)
+    key = _name(change.key)
     row = None if change.entry is None else _row(change.entry)
+    beside = None if change.beside is None else _row(change.beside)
+    awaited = {*(creation.run_key for creation in change.creations), *change.gone}
 
     def apply(connection: apsw.Connection, news: News) -> bool:
-        found = connection.execute(statements.AGENDA_VERSION, key).get
-        if found != change.expected:
+        if connection.execute(statements.AGENDA_VERSION, key).get != change.expected:
             return False
+        if beside is not None:
+            if connection.execute(statements.AGENDA_VERSION, beside[:3]).get is not None:
+                return False
+            connection.execute(statements.PUT_AGENDA, beside)
         if row is None:
             connection.execute(statements.DELETE_AGENDA, key)
         else:
@@ -41,7 +45,7 @@ def changing(change: AgendaChange, *, owner: WorkerId) -> Callable[[apsw.Connect
         for write in writes:
             apply_alone(connection, write, known={}, news=of_runs)
         # Not its witness: an event that a refusal took back would be none.
-        news.run_keys |= of_runs.run_keys
+        news.run_keys |= of_runs.run_keys.union(awaited)
         news.is_ready |= of_runs.is_ready
         news.is_agenda = True
         return True
@@ -50,41 +54,46 @@ def changing(change: AgendaChange, *, owner: WorkerId) -> Callable[[apsw.Connect
 
 
 def find_agenda(connection: apsw.Connection, key: AgendaKey) -> AgendaEntry | None:
-    """Return an entry. Raises HistoryError for a row that cannot be read."""
-    row = connection.execute(statements.FIND_AGENDA, (key.namespace, key.kind, key.id)).get
+    """Return an entry."""
+    row = connection.execute(statements.FIND_AGENDA, _name(key)).get
     return None if row is None else _entry(row)
 
 
 def list_agenda(connection: apsw.Connection, query: AgendaQuery) -> list[AgendaEntry]:
-    """Return one page. Raises HistoryError for a row that cannot be read."""
+    """Return one page."""
     return [_entry(row) for row in connection.execute(*statements.listing_agenda(query))]
 
 
-def next_agenda_at(connection: apsw.Connection) -> Timestamp | None:
-    """Return the earliest time at which an entry is due."""
-    found: int | None = connection.execute(statements.NEXT_AGENDA).get
+def next_agenda_at(connection: apsw.Connection, *, after: Timestamp | None) -> Timestamp | None:
+    """Return the earliest time at which an entry is due, later than `after`."""
+    found: int | None = connection.execute(statements.NEXT_AGENDA, (_EVER if after is None else after,)).get
     return None if found is None else Timestamp(found)
 
 
+def _name(key: AgendaKey) -> tuple[str, str, str]:
+    return (key.namespace, key.kind, key.id)
+
+
 def _row(entry: AgendaEntry) -> tuple[Column, ...]:
-    key = entry.key
     inputs = msgspec.json.encode(entry.inputs).decode()
-    return (key.namespace, key.kind, key.id, entry.version, entry.due_at, int(entry.waits), entry.data, inputs)
+    return (*_name(entry.key), entry.version, entry.due_at, int(entry.waits), entry.data, inputs)
 
 
 def _entry(row: tuple[Any, ...]) -> AgendaEntry:
+    """Return a row as an entry: one that cannot be read, too, since it must not hide those beside it."""
     namespace, kind, name, version, due_at, waits, data, inputs = row
+    entry = AgendaEntry(
+        key=AgendaKey(kind=kind, namespace=namespace, id=name),
+        version=RunKey(version),
+        due_at=None if due_at is None else Timestamp(due_at),
+        waits=bool(waits),
+        data="",
+    )
     try:
-        return AgendaEntry(
-            key=AgendaKey(kind=kind, namespace=namespace, id=name),
-            version=RunKey(version),
-            due_at=None if due_at is None else Timestamp(due_at),
-            waits=bool(waits),
-            data=data,
-            inputs=_INPUTS.decode(inputs),
-        )
-    except msgspec.DecodeError as error:
-        raise HistoryError(f"the {kind} {namespace}/{name} cannot be read: {error}") from error
+        return msgspec.structs.replace(entry, data=data.decode(), inputs=_INPUTS.decode(inputs))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.structs.replace(entry, damage=str(error))
 
 
+_EVER: Final = -(2**63)
 _INPUTS: Final[msgspec.json.Decoder[tuple[Payload, ...]]] = msgspec.json.Decoder(tuple[msgspec.Raw, ...])

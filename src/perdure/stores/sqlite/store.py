@@ -216,9 +216,9 @@ class SqliteStore:
         """Return one page of entries."""
         return await self._reading().ask(lambda connection: agenda.list_agenda(connection, query))
 
-    async def next_agenda_at(self) -> Timestamp | None:
-        """Return when the next entry comes due."""
-        return await self._reading().ask(agenda.next_agenda_at)
+    async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
+        """Return when the next entry comes due, later than `after`."""
+        return await self._reading().ask(lambda connection: agenda.next_agenda_at(connection, after=after))
 
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""

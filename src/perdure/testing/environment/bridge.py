@@ -23,7 +23,7 @@ from perdure.kernel.journal import Journal
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome
 from perdure.ports.agenda import AgendaChange
 from perdure.ports.clock import Clock
-from perdure.ports.store import RunStore, RunSummary
+from perdure.ports.store import Changes, RunStore, RunSummary
 from perdure.testing.environment.driving import Driver
 from perdure.testing.environment.life import Life
 from perdure.testing.environment.passing_store import StoreCall, passing_store
@@ -148,6 +148,12 @@ class Bridge:
         """See `Gateway.deliver`. Always a request with an id, so that it is had once however many lives are asked."""
         request = request_id or message_id
         await self.call(lambda life: life.worker.deliver(target, message, message_id=message_id, request_id=request))
+
+    def hear(self, changes: Changes) -> None:
+        """See `Gateway.hear`."""
+        if self._life is not None:
+            self._life.worker.hear(changes)
+            self._driver.wake()
 
     def agenda_changed(self) -> None:
         """See `Gateway.agenda_changed`."""

@@ -21,6 +21,7 @@ from perdure.client.client import Client
 from perdure.client.gateway import Gateway, require_outside
 from perdure.client.handle import Run
 from perdure.client.schedules import Schedules
+from perdure.client.start_rules import AnyStartOptions, has_rule
 from perdure.client.starting import StartOptions
 from perdure.codecs import Payloads
 from perdure.configuration import Settings
@@ -123,6 +124,7 @@ class TestEnvironment(Client):
         self._opening: asyncio.Task[None] | None = None
         self._buried: list[Life] = []
         self._started: dict[str, int] = {}
+        self._named = 0
         self._is_closed = False
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -275,11 +277,12 @@ class TestEnvironment(Client):
     # --- runs ----------------------------------------------------------------------------------------------------
 
     async def start(
-        self, workflow: Workflow[*Ts, R], *args: *Ts, id: str | None = None, **options: Unpack[StartOptions]
+        self, workflow: Workflow[*Ts, R], *args: *Ts, id: str | None = None, **options: Unpack[AnyStartOptions]
     ) -> Run[R]:
         """Start a run, as `Client.start`; one without an id is numbered, so that a test does the same each time."""
         await self._ready()
-        return await super().start(workflow, *args, id=self._numbered(workflow) if id is None else id, **options)
+        name = self._numbered(workflow) if id is None and not has_rule(options) else id
+        return await super().start(workflow, *args, id=name, **options)
 
     async def signal_with_start(  # type: ignore[override]  # mypy takes two equal generic signatures for different
         self,
@@ -309,6 +312,10 @@ class TestEnvironment(Client):
         return await super().update_with_start(
             workflow, *args, id=id, update=update, input=input, timeout=timeout, **options
         )
+
+    def _new_name(self) -> str:
+        self._named += 1
+        return str(self._named)
 
     def _numbered(self, workflow: object) -> str | None:
         if not isinstance(workflow, Workflow):

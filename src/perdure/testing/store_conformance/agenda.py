@@ -159,6 +159,40 @@ class AgendaConformance:
         after = AgendaKey(kind="schedule", namespace="default", id="s3")
         assert [name for *_, name in await _names(session, after=after)] == ["s4", "s1"]
         assert await session.store.next_agenda_at() == START
+        assert await session.store.next_agenda_at(after=START) == later(1)
+        assert await session.store.next_agenda_at(after=later(4)) is None
+
+    async def test_an_entry_beside_another_is_put_with_it_or_keeps_both_from_changing(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        first, beside = (agenda_entry(session.store.new_run_key(), name) for name in ("first", "beside"))
+        change = AgendaChange(key=first.key, expected=None, entry=first, beside=beside)
+        assert await session.store.change_agenda(change)
+        assert await session.store.list_agenda(AgendaQuery()) == [beside, first]
+        second, other = (agenda_entry(session.store.new_run_key(), name) for name in ("second", "beside"))
+        run = creation(session.store.new_run_key(), "never")
+        change = AgendaChange(key=second.key, expected=None, entry=second, beside=other, creations=(run,))
+        assert not await session.store.change_agenda(change)
+        assert await session.store.list_agenda(AgendaQuery()) == [beside, first]
+        assert await session.store.find(run.run_key) is None
+        stale = AgendaChange(key=first.key, expected=second.version, entry=first, beside=second)
+        assert not await session.store.change_agenda(stale)
+        assert await session.store.find_agenda(second.key) is None
+
+    async def test_who_waits_for_a_run_that_is_to_come_hears_that_it_came_or_never_will(
+        self, harness: StoreHarness
+    ) -> None:
+        session, other = await harness.session("one"), await harness.session("other")
+        comes, never = session.store.new_run_key(), session.store.new_run_key()
+        entry = agenda_entry(session.store.new_run_key())
+        assert await session.store.change_agenda(
+            AgendaChange(
+                key=entry.key, expected=None, entry=entry, creations=(creation(comes, "comes"),), gone=(never,)
+            )
+        )
+        await other.hear_of(comes)
+        await other.hear_of(never)
 
     async def test_other_sessions_hear_of_a_changed_agenda(self, harness: StoreHarness) -> None:
         session, other = await harness.session("one"), await harness.session("other")

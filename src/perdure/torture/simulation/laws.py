@@ -15,6 +15,7 @@ from perdure.kernel.pending import inherited_children
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
+from perdure.torture.simulation.keyed_laws import broken_keyed_laws
 from perdure.torture.simulation.schedule_laws import broken_schedule_laws
 from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
 
@@ -38,6 +39,7 @@ def broken_laws(trial: "Trial") -> list[str]:
         *_effect_laws(trial),
         *_session_laws(trial),
         *broken_schedule_laws(trial),
+        *broken_keyed_laws(trial),
     ]
 
 

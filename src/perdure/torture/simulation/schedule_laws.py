@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from perdure.kernel.time import Timestamp
 from perdure.timekeeping.decisions import next_times
-from perdure.timekeeping.schedules import Overlap, Schedule, decode_schedule, run_id_of
+from perdure.timekeeping.schedules import SCHEDULE_KIND, Overlap, Schedule, read_schedule, run_id_of
 from perdure.timekeeping.settling import SCHEDULE_LABEL
 
 if TYPE_CHECKING:
@@ -17,11 +17,10 @@ __all__ = ["broken_schedule_laws"]
 
 def broken_schedule_laws(trial: "Trial") -> Iterator[str]:
     """Yield a sentence for each law that a schedule of the trial broke."""
-    for entry in trial.database.agenda.dump():
-        schedule = decode_schedule(str(entry["data"]))
-        name = entry["key"].id  # type: ignore[attr-defined]  # an AgendaKey, as a plain value of a dump
-        for what in _laws(trial, name, schedule):
-            yield f"schedule {name}: {what}"
+    for entry in trial.database.agenda.entries():
+        if entry.key.kind == SCHEDULE_KIND:
+            for what in _laws(trial, entry.key.id, read_schedule(entry)):
+                yield f"schedule {entry.key.id}: {what}"
 
 
 def _laws(trial: "Trial", name: str, schedule: Schedule) -> Iterator[str]:

@@ -16,8 +16,11 @@ from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import timestamp_to_datetime
+from perdure.ports.agenda import AgendaEntry
 from perdure.ports.store import Changes
 from perdure.stores.memory import MemoryDatabase
+from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, REQUEST_KIND
+from perdure.timekeeping.singletons import SINGLETON_KIND
 from perdure.torture.simulation.canon import Canon, canonical
 from perdure.torture.simulation.effects import Effect, run_key_of
 from perdure.torture.simulation.laws import broken_laws
@@ -119,7 +122,7 @@ class Trial:
         return (
             self.progress.is_finished
             and all(run.status.is_closed for run in runs)
-            and self.database.agenda.is_at_rest
+            and not any(map(_brings_runs, self.database.agenda.entries()))
             and not any(process.is_paused for process in self.world.processes if not process.is_dead)
         )
 
@@ -323,6 +326,12 @@ class _Host:
         self._pause_seconds = pause_seconds
         if self._restart is not None:
             self._restart.set()
+
+
+def _brings_runs(entry: AgendaEntry) -> bool:
+    """Whether an entry of the agenda may start a run that nobody asks for any more."""
+    is_only_remembered = entry.key.kind in (DEDUPLICATION_KIND, REQUEST_KIND, SINGLETON_KIND)
+    return entry.waits or (entry.due_at is not None and not is_only_remembered)
 
 
 def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:

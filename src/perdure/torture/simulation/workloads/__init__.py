@@ -6,6 +6,7 @@ from perdure.torture.simulation.workloads import (
     asking,
     control,
     evolving,
+    keyed,
     lifecycles,
     outside,
     requesting,
@@ -31,6 +32,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *together.WORKLOADS,
         *schedules.WORKLOADS,
         *lifecycles.WORKLOADS,
+        *keyed.WORKLOADS,
     )
 }
 """By name."""

@@ -1,0 +1,1 @@
+"""One program for each group of features, with every option of it."""
