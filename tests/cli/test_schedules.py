@@ -171,6 +171,20 @@ def test_a_schedule_that_is_not_there_or_there_already_is_said_to_be(reports: Pa
     assert "nothing is to be changed" in schedules("update", "nightly", at=reports).err
 
 
+@pytest.mark.parametrize("times", [("--cron", "0 4 * * *"), ("--at", "04:00")])
+def test_other_times_are_meant_in_the_zone_of_the_schedule_unless_another_is_named(
+    times: tuple[str, ...], reports: Path
+) -> None:
+    made("--cron", "0 3 * * *", "--tz", "Europe/Berlin", at=reports)
+    kept = schedules("update", "nightly", *times, "--json", at=reports).json
+    assert kept["when"]["tz"] == "Europe/Berlin"
+    assert all("T04:00:00+0" in time["local"] and not time["utc"].endswith("T04:00:00Z") for time in kept["next"])
+    named = schedules("update", "nightly", *times, "--tz", "UTC", "--json", at=reports).json
+    assert named["when"]["tz"] == "UTC"
+    schedules("update", "nightly", "--every", "1h", at=reports)
+    assert schedules("update", "nightly", *times, "--json", at=reports).json["when"]["tz"] == "UTC"
+
+
 def test_a_schedule_that_cannot_be_read_is_named_after_the_others_and_can_be_deleted(reports: Path) -> None:
     for name in ("a", "b", "c"):
         assert create("--every", "1h", id=name, at=reports).code == 0

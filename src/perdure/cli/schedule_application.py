@@ -51,9 +51,10 @@ class WhenArguments:
     exclude: Annotated[
         list[str] | None, Parameter(help="With --at: not on this date; may be repeated.", negative="")
     ] = None
-    tz: Annotated[str | None, Parameter(help="Time zone of --cron and --at, such as Europe/Berlin; UTC otherwise.")] = (
-        None
-    )
+    tz: Annotated[
+        str | None,
+        Parameter(help="Time zone of --cron and --at, such as Europe/Berlin; that of the schedule, or UTC, otherwise."),
+    ] = None
 
 
 _UNSAID: Final = WhenArguments()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Revision",
     "changes_of",
+    "keeping_zone",
     "options_of",
     "require_when",
     "schedule_for_programs",
@@ -49,6 +50,14 @@ def changes_of(revision: Revision) -> ScheduleChanges:
     when = _when(revision.when)
     options = options_of(revision)
     return cast("ScheduleChanges", options) if when is None else {**options, "when": when}
+
+
+def keeping_zone(changes: ScheduleChanges, revision: Revision, *, of: When) -> ScheduleChanges:
+    """Return the changes with other times in the zone of those that they replace, where no zone is named."""
+    when = changes.get("when")
+    if revision.when.tz is None and isinstance(when, Cron | Calendar) and isinstance(of, Cron | Calendar):
+        return {**changes, "when": msgspec.structs.replace(when, tz=of.tz)}
+    return changes
 
 
 def options_of(revision: Revision) -> ScheduleOptions:

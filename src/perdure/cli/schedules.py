@@ -13,6 +13,7 @@ from perdure.cli.printing import make_table, print_for_people, print_json, print
 from perdure.cli.schedule_values import (
     Revision,
     changes_of,
+    keeping_zone,
     options_of,
     require_when,
     schedule_for_programs,
@@ -155,7 +156,8 @@ async def update_schedule(place: Place, schedule_id: str, revision: Revision, *,
         raise InvalidArgumentError(message)
     async with as_client(place) as engine:
         schedule = await engine.schedules.get(schedule_id)
-        await schedule.update(**changes)
+        before = await schedule.describe(times=0)
+        await schedule.update(**keeping_zone(changes, revision, of=before.plan.when))
         described = await schedule.describe()
     _tell(described, f"The schedule {printable(schedule_id)} is changed", as_json=as_json)
     return ExitCode.OK
