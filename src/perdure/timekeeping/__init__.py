@@ -15,5 +15,13 @@ nothing; one that jumps forward is as downtime: the catch-up window says how muc
 
 **No polling.** The keeper asks once for the next due time and sets a timer; changed entries are announced like runs.
 
+**Other kinds** of entries rest on the same check: starts by a key (`debouncing`, `deduplication`, `singletons`), which
+a client changes together with the run that comes (`perdure.client.keyed_starts`), and what calls with a request id were
+answered. `kinds` lists who settles each.
+
+**Damage.** An entry that cannot be read is left aside, named in the log once and by the doctor, and looked at again
+each second, since another process, or another version, may have put it right; all others go on in their time. It is not
+marked in the database: what this process cannot read another one may.
+
 Pure are `zones`, `patterns`, `cron`, `specs`, `schedules`, `decisions`; `keeper` waits and commits.
 """
