@@ -94,3 +94,27 @@ def test_a_time_that_has_passed_means_now() -> None:
         assert await run.result() == "at once"
 
     play(part)
+
+
+def test_a_run_that_is_held_before_its_time_begins_when_it_is_resumed_by_another_engine() -> None:
+    async def hold(engine: Engine) -> None:
+        run = await engine.start(delayed, id="one", start_after=DELAY)
+        await run.suspend("not before the audit")
+        await stage_of_life(engine, RunStatus.SUSPENDED)
+        await asyncio.sleep(2 * DELAY.total_seconds())
+        summary = await run.describe()
+        assert (summary.status, summary.started_at, summary.wake_at) == (RunStatus.SUSPENDED, None, None)
+
+    async def let_go(engine: Engine) -> None:
+        run = await engine.get_run("one", delayed)
+        await run.resume()
+        await run.signal(ready, "go")
+        assert await run.result() == "go"
+
+    play(hold, let_go)
+
+
+async def stage_of_life(engine: Engine, status: RunStatus) -> None:
+    run = await engine.get_run("one")
+    while (await run.describe()).status is not status:  # noqa: ASYNC110 - a row tells nobody
+        await asyncio.sleep(0.1)

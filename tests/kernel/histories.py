@@ -64,6 +64,7 @@ class _Author:
         self.choose = choose
         self.at = 0
         self.status = "absent"
+        self.has_begun = False
         self.operation = 0
         self.activities: dict[int, int] = {}
         self.timers: list[int] = []
@@ -87,11 +88,14 @@ class _Author:
                     self.signal_received,
                     self.priority_changed_by_client,
                     self.run_cancel_requested,
+                    self.run_suspended,
                     *self.recovery_moves(),
                     *self.child_moves(),
                 ]
             case "running":
                 return [self.run_suspended, self.run_cancel_requested, *self.open_moves()]
+            case "suspended" if not self.has_begun:
+                return [self.run_resumed, self.signal_received, self.priority_changed_by_client, *self.recovery_moves()]
             case "suspended":
                 return [self.run_resumed, self.run_resumed, self.run_cancel_requested, *self.open_moves()]
             case "failed":
@@ -246,7 +250,7 @@ class _Author:
         )
 
     def run_started(self) -> e.Event:
-        self.status = "running"
+        self.status, self.has_begun = "running", True
         return e.RunStarted(worker=self.text())
 
     def run_completed(self) -> e.Event:
@@ -276,7 +280,7 @@ class _Author:
         return e.RunSuspended(operation=operation, reason=self.text())
 
     def run_resumed(self) -> e.Event:
-        self.status = "running"
+        self.status = "running" if self.has_begun else "created"
         return e.RunResumed(by=self.text())
 
     def run_continued(self) -> e.Event:

@@ -23,6 +23,7 @@ ONE, TWO, THREE = Operation(1), Operation(2), Operation(3)
 FOR_GOOD = "the run has ended"
 CALL = c.ScheduleActivity(operation=ONE, activity="pay", input=NULL)
 END = c.CompleteRun(operation=THREE)
+RESUMED_AND_BEGUN: list[type[e.Event]] = [e.RunResumed, e.RunStarted]
 SUSPEND = m.SuspendMessage(reason="audit", by="ann")
 RESUME = m.ResumeMessage(by="bob")
 CANCEL = m.CancelMessage(reason="enough", by="ann")
@@ -42,6 +43,10 @@ def seen(run: Life) -> list[type[e.Event]]:
 
 def kinds(events: list[e.Event]) -> list[type[e.Event]]:
     return [type(event) for event in events]
+
+
+def status_of(run: Life) -> RunStatus:
+    return run.state.status
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------
@@ -237,6 +242,61 @@ def test_suspending_twice_or_resuming_what_runs_records_nothing() -> None:
     assert run.message(RESUME) == []
     run.message(SUSPEND)
     assert run.message(SUSPEND) == []
+
+
+# Before its begin.
+
+
+def waiting_to_begin(*, seconds: float = 10, **answers: Any) -> Life:
+    """Return a run whose time comes in some seconds."""
+    at = Timestamp(START + round(seconds * SECOND))
+    created = e.RunCreated(workflow="w", ref=RunRef(id="r"), input=NULL, seed=1, start_at=at)
+    run = Life(Script(**answers), created)
+    run.begin()
+    return run
+
+
+def test_a_run_that_is_suspended_before_its_time_does_not_begin_when_that_comes() -> None:
+    run = waiting_to_begin()
+    assert run.message(SUSPEND) == [e.RunSuspended(reason="audit", by="ann")]
+    assert status_of(run) is RunStatus.SUSPENDED
+    assert run.state.next_wake_at(Timestamp(0)) is None
+    assert run.wait(20) == []
+    assert kinds(run.message(RESUME)) == RESUMED_AND_BEGUN
+    assert status_of(run) is RunStatus.RUNNING
+
+
+def test_a_run_that_is_resumed_before_its_time_begins_at_it() -> None:
+    run = waiting_to_begin()
+    run.message(SUSPEND)
+    assert kinds(run.message(RESUME)) == [e.RunResumed]
+    assert status_of(run) is RunStatus.CREATED
+    assert run.state.next_wake_at(Timestamp(0)) == START + 10 * SECOND
+    assert kinds(run.wait(10)) == [e.RunStarted]
+
+
+def test_a_run_that_is_suspended_before_it_was_begun_begins_when_it_is_resumed() -> None:
+    run = Life(Script(), e.RunCreated(workflow="w", ref=RunRef(id="r"), input=NULL, seed=1))
+    run.message(SUSPEND)
+    assert run.begin() == []
+    assert kinds(run.message(RESUME)) == RESUMED_AND_BEGUN
+
+
+def test_what_comes_to_a_run_that_is_held_before_its_begin_is_there_when_it_begins() -> None:
+    run = waiting_to_begin(signal_received=[c.SetStateKey(operation=ONE, key="k", value=json(1))])
+    run.message(SUSPEND)
+    assert kinds(run.signal("go")) == [e.SignalReceived]
+    run.wait(20)
+    assert kinds(run.message(RESUME)) == [e.RunResumed, e.RunStarted, e.StateKeySet]
+    assert seen(run) == [e.SignalReceived, e.RunResumed, e.RunStarted]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_run_that_is_cancelled_before_its_begin_has_nothing_to_clean_up(held: bool) -> None:
+    run = waiting_to_begin()
+    if held:
+        run.message(SUSPEND)
+    assert kinds(run.cancel("enough")) == [e.RunCancelled]
 
 
 def test_two_tasks_of_a_program_that_suspend_the_run_suspend_it_once() -> None:

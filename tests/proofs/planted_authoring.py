@@ -35,6 +35,9 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("kernel.journal", "            self.is_continued = True\n", "            pass\n"),
     ),
     "value_of": (Defect("events", "decode_value(payload, type, subject=", "decode_value(payload, subject="),),
+    "run.suspend.before_begin": (
+        Defect("kernel.message_rules", "status is not RunStatus.SUSPENDED:", "status is RunStatus.RUNNING:"),
+    ),
     "RunFailedError": (
         Defect("kernel.failure", '"{}:{} in {}".format(*own[-1]) if own', '"{}:{} in {}".format(*lines[0]) if lines'),
         Defect("kernel.failure", "if not line[0].startswith(_PERDURE)]", "if line]"),

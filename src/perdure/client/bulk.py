@@ -80,8 +80,8 @@ class Bulk:
         return await self._ask(OPEN_STATUSES, lambda run: run.terminate(reason, by=by))
 
     async def suspend(self, reason: str = "", *, by: str = "") -> BulkReport:
-        """Hold every running run still; as `Run.suspend`."""
-        return await self._ask(frozenset({RunStatus.RUNNING}), lambda run: run.suspend(reason, by=by))
+        """Hold every open run still; as `Run.suspend`."""
+        return await self._ask(OPEN_STATUSES - {RunStatus.SUSPENDED}, lambda run: run.suspend(reason, by=by))
 
     async def resume(self, *, by: str = "") -> BulkReport:
         """Let every suspended run go on; as `Run.resume`."""

@@ -324,7 +324,10 @@ class Run(Generic[R_co]):
             await self._send(m.TerminateMessage(reason=_reason(reason), by=_by(by)), request_id)
 
     async def suspend(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
-        """Hold the run still: what happens to it meanwhile is recorded and told to its code when it resumes."""
+        """Hold the run still: what happens to it meanwhile is recorded and told to its code when it resumes.
+
+        A run that has not begun does not begin until it is resumed, also when its time has come.
+        """
         await self._send(m.SuspendMessage(reason=_reason(reason), by=_by(by)), request_id)
 
     async def resume(self, *, by: str = "", request_id: str | None = None) -> None:

@@ -28,8 +28,9 @@ from perdure.kernel.expansion import close_events, expand
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
-from perdure.kernel.input_rules import INPUT_RULES, start
+from perdure.kernel.input_rules import INPUT_RULES
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
+from perdure.kernel.start_rules import start
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Answers, Creation, Delivery, RunStatus

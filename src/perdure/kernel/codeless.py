@@ -21,7 +21,6 @@ from perdure.kernel.advance import out_of_grace, run_timeout
 from perdure.kernel.message_rules import may_end
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import RunStatus
 
 __all__ = ["End", "first_end"]
 
@@ -52,7 +51,7 @@ def _ends(state: RunState, created: e.RunCreated, inbox: Iterable[i.MessageArriv
             continue
         if isinstance(message, m.TerminateMessage):
             yield _end(_AT_ONCE, e.RunTerminated(reason=message.reason, by=message.by), arrived.position)
-        elif state.status is RunStatus.CREATED:
+        elif state.started_at is None:
             yield _end(_AT_ONCE, e.RunCancelled(reason=message.reason), arrived.position)
         elif cancel is None:
             cancel, position = message, arrived.position

@@ -64,6 +64,11 @@ def _suspended(state: "RunState", event: e.RunSuspended, _at: Timestamp) -> None
     _count_operation(state, event.operation)
 
 
+def _resumed(state: "RunState", _event: e.RunResumed, _at: Timestamp) -> None:
+    if state.started_at is None:
+        state.status = RunStatus.CREATED
+
+
 def _retried(state: "RunState", _event: e.RunRetried, _at: Timestamp) -> None:
     state.closed_at = None
     state.closing = None
@@ -326,6 +331,7 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
     e.RunCompleted: _completed,
     e.RunCancelRequested: _cancel_requested,
     e.RunSuspended: _suspended,
+    e.RunResumed: _resumed,
     e.RunRetried: _retried,
     e.StageStarted: _stage_started,
     e.StageCompleted: _stage_ended,

@@ -94,7 +94,8 @@ class RunCreated(Event, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
-    """A worker began to run the workflow's code. `worker` is empty where the run's `start_at` came in its memory."""
+    """A worker began to run the workflow's code. `worker` is empty where the run's `start_at` came in its memory, and
+    where it had been suspended before."""
 
     worker: str = ""
 
@@ -150,7 +151,7 @@ class RunSuspended(Event, frozen=True, kw_only=True):
 
 
 class RunResumed(Event, frozen=True, kw_only=True):
-    """A suspended run goes on."""
+    """A suspended run goes on; one that had not begun begins, unless its time has not come."""
 
     by: str = ""
 

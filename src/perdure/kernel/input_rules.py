@@ -15,27 +15,15 @@ from perdure.kernel.message_rules import MESSAGE_RULES
 from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import GiveUp, GiveUpReason, Retry, RetryAfter, decide_retry, draw_for
+from perdure.kernel.start_rules import start
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
-from perdure.kernel.update_rules import let_carried_updates_wait, take_update
+from perdure.kernel.update_rules import take_update
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
 
-__all__ = ["INPUT_RULES", "start"]
-
-
-def start(step: "Step", *, worker: str) -> None:
-    """Start the run unless its time has not come. Signals of the generation before come first, so that none is lost
-    however soon this one ends."""
-    created = step.created()
-    if created.start_at is not None and created.start_at > step.at:
-        return
-    for carried in created.carried_signals:
-        step.record(e.SignalReceived(name=carried.name, body=carried.body))
-    if created.carried_updates:
-        let_carried_updates_wait(created, step.state, step.feed)
-    step.record(e.RunStarted(worker=worker))
+__all__ = ["INPUT_RULES"]
 
 
 def _begin(step: "Step", given: i.Begin) -> None:

@@ -44,7 +44,12 @@ _CLOSE: Final[dict[type[e.Event], RunStatus]] = {
 }
 
 RUN_LIFECYCLE: Final[Lifecycle[RunStatus]] = {
-    RunStatus.CREATED: {e.RunStarted: RunStatus.RUNNING, e.RunCancelRequested: RunStatus.CREATED, **_CLOSE},
+    RunStatus.CREATED: {
+        e.RunStarted: RunStatus.RUNNING,
+        e.RunCancelRequested: RunStatus.CREATED,
+        e.RunSuspended: RunStatus.SUSPENDED,
+        **_CLOSE,
+    },
     RunStatus.RUNNING: {
         e.RunCancelRequested: RunStatus.RUNNING,
         e.RunSuspended: RunStatus.SUSPENDED,
@@ -53,7 +58,7 @@ RUN_LIFECYCLE: Final[Lifecycle[RunStatus]] = {
         **_CLOSE,
     },
     RunStatus.SUSPENDED: {
-        e.RunResumed: RunStatus.RUNNING,
+        e.RunResumed: RunStatus.RUNNING,  # or created, where it has not begun: see `perdure.kernel.effects`
         e.RunCancelRequested: RunStatus.RUNNING,
         # Code that suspends its run in one task may end it in another, within the same step.
         e.RunCompleted: RunStatus.COMPLETED,

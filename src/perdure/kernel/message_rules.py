@@ -8,6 +8,7 @@ from perdure.kernel import messages as m
 from perdure.kernel.deferral_rules import complete_activity, fail_activity, take_heartbeat
 from perdure.kernel.identity import Operation
 from perdure.kernel.pending import OpenChild
+from perdure.kernel.start_rules import start
 from perdure.kernel.transition import RunStatus
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _signal(step: "Step", message: m.SignalMessage, message_id: str) -> None:
 def _cancel(step: "Step", message: m.CancelMessage, _message_id: str) -> None:
     if step.state.cancel is not None or not may_end(step.created(), message.parent_key):
         return
-    if step.state.status is RunStatus.CREATED:
+    if step.state.started_at is None:
         step.close(e.RunCancelled(reason=message.reason))
     else:
         step.record(e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=message.grace_until))
@@ -41,13 +42,15 @@ def _terminate(step: "Step", message: m.TerminateMessage, _message_id: str) -> N
 
 
 def _suspend(step: "Step", message: m.SuspendMessage, _message_id: str) -> None:
-    if step.state.status is RunStatus.RUNNING:
+    if step.state.status is not RunStatus.SUSPENDED:
         step.record(e.RunSuspended(reason=message.reason, by=message.by))
 
 
 def _resume(step: "Step", message: m.ResumeMessage, _message_id: str) -> None:
     if step.state.status is RunStatus.SUSPENDED:
         step.record(e.RunResumed(by=message.by))
+        if step.state.started_at is None:
+            start(step, worker="")
 
 
 def _change_priority(step: "Step", message: m.PriorityMessage, _message_id: str) -> None:

@@ -305,6 +305,23 @@ PLANTED: Final = (
         "if update.update_id in ():  # the call was made again",
         "updated",
     ),
+    # --- suspended before the begin ------------------------------------------------------------------------------
+    _mutant(
+        "a run is not suspended before it has begun",
+        "P10: nothing goes on against an order",
+        _MESSAGES,
+        "    if step.state.status is not RunStatus.SUSPENDED:\n",
+        "    if step.state.status is RunStatus.RUNNING:\n",
+        "held_back",
+    ),
+    _mutant(
+        "a run that was suspended before it began never begins",
+        "P13: progress resumes",
+        _MESSAGES,
+        '            start(step, worker="")',
+        "            pass",
+        "held_back",
+    ),
     # --- declared errors -----------------------------------------------------------------------------------------
     _mutant(
         "a declared error is caught only where it is lived, not on the replay",

@@ -219,6 +219,22 @@ def _suspended_program(_chance: random.Random) -> list[Call]:
     ]
 
 
+@workflow(name="sim_held_back")
+async def held_back(ctx: Context) -> list[object]:
+    """Be suspended before its time comes, which passes meanwhile."""
+    return [await step("begun"), await ctx.wait_for(more)]
+
+
+def _held_back_program(_chance: random.Random) -> list[Call]:
+    return [
+        start(held_back, id="one", start_after=timedelta(seconds=5)),
+        suspend("one"),
+        send("one", more, 7, message_id="m1", when=_has("one", e.RunSuspended)),
+        start(pause, 8, id="pause", when=_has("one", e.SignalReceived)),
+        resume("one", when=_has("pause", e.RunCompleted)),
+    ]
+
+
 @workflow(name="sim_self_suspended")
 async def self_suspended(ctx: Context) -> list[object]:
     """Suspend itself."""
@@ -359,6 +375,7 @@ WORKLOADS: Final = (
         in_order=False,
         results={"one": '[1,2,"meanwhile","rang","after"]'},
     ),
+    Workload(name="held_back", program=_held_back_program, in_order=False, results={"one": '["begun",7]'}),
     Workload(name="self_suspended", program=_self_suspended_program, results={"one": '["before","after",5]'}),
     Workload(name="cancelled", program=_cancelled_program, results={"one": "RunCancelled"}),
     Workload(name="doubled", program=_doubled_program, is_compared=False, results={"one": "[1,2]"}),
