@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_command(commands.add_parser("show", help="show an account"), _show)
     _add_command(commands.add_parser("cancel", help="cancel a subscription"), _ask).set_defaults(request=Cancel())
     plans = _add_command(commands.add_parser("change-plan", help="take another plan"), _ask)
-    plans.add_argument("request", type=lambda text: ChangePlan(plan=Plan(text)), metavar=f"{{{','.join(Plan)}}}")
+    plans.add_argument("request", type=_change_of_plan, metavar=f"{{{','.join(Plan)}}}")
     methods = _add_command(commands.add_parser("change-payment", help="pay otherwise"), _ask)
     methods.add_argument("request", type=lambda text: ChangePaymentMethod(payment_method=text), metavar="TOKEN")
     return parser
@@ -93,6 +93,14 @@ def _add_command(
     parser.add_argument("id", help="which subscription, such as sub-1")
     parser.set_defaults(action=action)
     return parser
+
+
+def _change_of_plan(text: str) -> ChangePlan:
+    try:
+        return ChangePlan(plan=Plan(text))
+    except ValueError:
+        message = f"there is no plan {text!r}; choose one of {', '.join(Plan)}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 async def _serve(given: argparse.Namespace) -> None:

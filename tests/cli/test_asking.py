@@ -58,11 +58,11 @@ def test_a_query_is_answered_by_the_code_of_a_module(place: Path) -> None:
 
     asyncio.run(make())
     query = ("query", "counting", "counted")
-    called = perdure(*query, "2", "--module", "tests.cli.runs", directory=place, PYTHONPATH=str(ROOT))
+    called = perdure(*query, "2", "--app", "tests.cli.runs", directory=place, PYTHONPATH=str(ROOT))
     assert (called.code, called.out) == (0, '{"0":2}\n')
-    called = perdure(*query, "--module", "tests.cli.runs", "--json", directory=place, PYTHONPATH=str(ROOT))
+    called = perdure(*query, "--app", "tests.cli.runs", "--json", directory=place, PYTHONPATH=str(ROOT))
     assert called.json["answer"] == {"0": 1}
-    called = perdure("query", "counting", "what", "--module", "tests.cli.runs", directory=place, PYTHONPATH=str(ROOT))
+    called = perdure("query", "counting", "what", "--app", "tests.cli.runs", directory=place, PYTHONPATH=str(ROOT))
     assert called.code == 2
     assert "it answers: counted" in called.err
 
@@ -71,4 +71,4 @@ def test_a_query_without_the_code_says_what_is_missing(place: Path) -> None:
     called = perdure("query", "waiting", "counted", directory=place)
     assert called.code == 2
     assert "import the module that defines it" in called.err
-    assert perdure("query", "waiting", "counted", "--module", "nowhere", directory=place).code == 2
+    assert perdure("query", "waiting", "counted", "--app", "nowhere", directory=place).code == 2

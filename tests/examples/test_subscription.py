@@ -200,3 +200,8 @@ def test_the_bank_refuses_what_the_payment_method_says(
         subscription_id="sub", period=period, price=Decimal(1), payment_method=payment_method, reminders=reminders
     )
     assert bool(refusal_of(bill)) is is_refused
+
+
+def test_a_plan_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    said = run_program("examples.subscription", "change-plan", "sub-5", "nonsense", directory=tmp_path, code=2)
+    assert "there is no plan 'nonsense'; choose one of basic, family" in said

@@ -202,17 +202,17 @@ def query(
     ] = (),
     /,
     *,
-    module: Annotated[
-        tuple[str, ...],
-        Parameter(help="Module that defines the workflow, whose code answers here; may be repeated.", negative=""),
-    ] = (),
+    app: Annotated[
+        list[str] | None,
+        Parameter(help="A module that defines the workflow, whose code answers here; may be repeated.", negative=""),
+    ] = None,
     database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Ask a run and print the answer; it changes nothing, and works on waiting, suspended and closed runs."""
     from perdure.cli.asking import ask_query
 
-    return asyncio.run(ask_query(database.place(), id, name, arguments, modules=module, as_json=json))
+    return asyncio.run(ask_query(database.place(), id, name, arguments, apps=app or [], as_json=json))
 
 
 def doctor(

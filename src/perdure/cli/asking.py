@@ -45,12 +45,12 @@ async def send_update(place: Place, run_id: str, name: str, body: str, asking: A
 
 
 async def ask_query(
-    place: Place, run_id: str, name: str, arguments: tuple[str, ...], *, modules: tuple[str, ...], as_json: bool
+    place: Place, run_id: str, name: str, arguments: tuple[str, ...], *, apps: list[str], as_json: bool
 ) -> int:
     """Ask a run and print the answer. Raises as `Run.query`, and NoDatabaseError, StoreErrors, UsageError."""
     values = [read_json(argument, "the argument") for argument in arguments]
-    for module in modules:
-        import_module(module, asked_by="--module")
+    for app in apps:
+        import_module(app, asked_by="--app")
     async with as_client(place) as engine:
         run: Run[object] = await engine.get_run(run_id)
         answer = msgspec.to_builtins(await run.query(name, *values), str_keys=True, enc_hook=repr)

@@ -315,11 +315,11 @@ PLANTED: Final = (
         "held_back",
     ),
     _mutant(
-        "a run that was suspended before it began never begins",
+        "a run that is resumed before it has begun counts as running",
         "P13: progress resumes",
-        _MESSAGES,
-        '            start(step, worker="")',
-        "            pass",
+        _EFFECTS,
+        "    if state.started_at is None:\n        state.status = RunStatus.CREATED\n",
+        "    pass\n",
         "held_back",
     ),
     # --- declared errors -----------------------------------------------------------------------------------------
