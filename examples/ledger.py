@@ -16,7 +16,7 @@ import msgspec
 
 from perdure import current_attempt
 
-__all__ = ["LEDGER_FILE", "Effect", "Ledger", "ledger_from_environment"]
+__all__ = ["LEDGER_FILE", "Effect", "Ledger", "connect_to_world", "ledger_from_environment", "reference_for"]
 
 LEDGER_FILE = "EXAMPLE_LEDGER"
 """Environment variable: the file in which the simulated world keeps what it did."""
@@ -51,25 +51,36 @@ class Ledger:
         """Return what happened so far, in its order; nothing where there is no file yet."""
         if not self._path.exists():
             return []
-        with closing(self._connect()) as connection:
+        with closing(self._open()) as connection:
             rows = connection.execute("SELECT id, kind, subject, detail FROM effects ORDER BY number")
             return [Effect(id=id_, kind=kind, subject=subject, detail=detail) for id_, kind, subject, detail in rows]
 
     def _record(self, key: str, kind: str, subject: str, detail: str) -> str:
-        with closing(self._connect()) as connection:
+        with closing(self._open()) as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO effects (key, id, kind, subject, detail) VALUES (?, ?, ?, ?, ?)",
-                (key, f"{kind}-{zlib.crc32(key.encode()):08x}", kind, subject, detail),
+                (key, reference_for(kind, key), kind, subject, detail),
             )
             (reference,) = connection.execute("SELECT id FROM effects WHERE key = ?", (key,)).fetchone()
         return str(reference)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
-        # The real services stand on other machines: their durability is not what the examples are about.
-        connection.execute("PRAGMA synchronous = OFF")
+    def _open(self) -> sqlite3.Connection:
+        connection = connect_to_world(self._path)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS effects "
             "(number INTEGER PRIMARY KEY, key TEXT UNIQUE, id TEXT, kind TEXT, subject TEXT, detail TEXT)"
         )
         return connection
+
+
+def connect_to_world(path: Path) -> sqlite3.Connection:
+    """Open the file of a simulated world."""
+    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+    # The real services stand on other machines: their durability is not what the examples are about.
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
+def reference_for(kind: str, key: str) -> str:
+    """Return the id of what was done under an idempotency key, the same whenever it is asked for again."""
+    return f"{kind}-{zlib.crc32(key.encode()):08x}"

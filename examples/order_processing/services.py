@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from examples.ledger import connect_to_world, reference_for
 from examples.order_processing.order import Card, Order, PaymentMethod, Wallet
 from perdure import NonRetryableError, current_attempt
 
@@ -56,7 +57,7 @@ class CarrierRefusedError(NonRetryableError):
 
 def create_services(path: Path, stock: dict[str, int]) -> None:
     """Make the services' file, with goods in the warehouse, unless it exists."""
-    with closing(_connect(path)) as connection, connection:
+    with closing(connect_to_world(path)) as connection, connection:
         connection.executescript(_TABLES)
         connection.executemany("INSERT OR IGNORE INTO stock (sku, quantity) VALUES (?, ?)", stock.items())
 
@@ -139,7 +140,7 @@ class Services:
             done = connection.execute("SELECT id FROM effects WHERE key = ?", (key,)).fetchone()
             if done is None:
                 _move_goods(connection, effect, order_id, detail)
-                done = (f"{effect}-{zlib.crc32(key.encode()):08x}",)
+                done = (reference_for(effect, key),)
                 connection.execute(
                     "INSERT INTO effects (key, id, service, effect, order_id, detail) VALUES (?, ?, ?, ?, ?, ?)",
                     (key, *done, service, effect, order_id, detail),
@@ -152,7 +153,7 @@ class Services:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with closing(_connect(self._path)) as connection, connection:
+        with closing(connect_to_world(self._path)) as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
 
@@ -177,13 +178,6 @@ def _refusal(payment: PaymentMethod) -> str:
             return "the wallet is blocked"
         case _:
             return ""
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-    # The real services stand on other machines: their durability is not what the example is about.
-    connection.execute("PRAGMA synchronous = OFF")
-    return connection
 
 
 def _move_goods(connection: sqlite3.Connection, effect: str, order_id: str, detail: str) -> None:

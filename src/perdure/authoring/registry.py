@@ -9,6 +9,7 @@ Versions of a workflow stand side by side. The newest is that which is greatest,
 """
 
 import re
+import threading
 from collections.abc import Callable, Iterable
 from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -50,6 +51,7 @@ class Registry:
         self._workflow_versions: frozenset[WorkflowVersion] = frozenset()
         self.activity_limits: dict[str, int] = {}
         self._watchers: list[WeakMethod[Callable[[], None]]] = []
+        self._watchers_lock = threading.Lock()  # engines of several threads begin to watch, each on its own
 
     def add_workflow(self, definition: "Workflow[*tuple[Any, ...], Any]") -> None:
         """Add a workflow. Raises UsageError if another function has the name and the version."""
@@ -80,8 +82,9 @@ class Registry:
 
         A definition that is made again (a module that is loaded again, a cell of a notebook) is new code, too.
         """
-        self._watchers = [reference for reference in self._watchers if reference() is not None]
-        self._watchers.append(WeakMethod(watcher))
+        with self._watchers_lock:
+            alive = [reference for reference in self._watchers if reference() is not None]
+            self._watchers = [*alive, WeakMethod(watcher)]
 
     def _tell(self) -> None:
         for reference in self._watchers:

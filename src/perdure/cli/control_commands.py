@@ -44,11 +44,10 @@ def cancel(
     json: Json = False,
 ) -> int:
     """Ask a run to end, with clean-up and compensation; return when the request is durable."""
-    from perdure.cli.steering import request_cancel
+    from perdure.cli.steering import Steering, steer
 
-    return asyncio.run(
-        request_cancel(database.place(), id, reason=reason, grace=grace, request_id=request_id, as_json=json)
-    )
+    wish = Steering(verb="cancel", reason=reason, grace=grace, request_id=request_id)
+    return asyncio.run(steer(database.place(), id, wish, as_json=json))
 
 
 def terminate(

@@ -13,14 +13,16 @@ from perdure.cli.printing import print_json, printable
 from perdure.cli.times import parse_duration
 from perdure.client.handle import Run
 
-__all__ = ["Steering", "caller", "request_cancel", "send_signal", "steer"]
+__all__ = ["Steering", "caller", "send_signal", "steer"]
 
 
 class Steering(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is asked, and why."""
+    """What a run is asked, and why. `grace`: how long a cancelled run may clean up, as a text such as 30s; None: for as
+    long as it takes."""
 
-    verb: Literal["terminate", "suspend", "resume"]
+    verb: Literal["cancel", "terminate", "suspend", "resume"]
     reason: str = ""
+    grace: str | None = None
     request_id: str | None = None
 
 
@@ -37,28 +39,14 @@ async def send_signal(place: Place, run_id: str, name: str, body: str, *, reques
     return ExitCode.OK
 
 
-async def request_cancel(
-    place: Place, run_id: str, *, reason: str, grace: str | None, request_id: str | None, as_json: bool
-) -> int:
-    """Ask for cancellation. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors, UsageError."""
-    limit = None if grace is None else parse_duration(grace)
-    async with as_client(place) as engine:
-        run: Run[object] = await engine.get_run(run_id)
-        await run.cancel(reason, grace=limit, by=caller(), request_id=request_id)
-    if as_json:
-        print_json({"id": run_id, "namespace": place.namespace, "cancel_requested": True})
-    else:
-        print(
-            f"Cancellation of {printable(run_id)} is requested; `perdure show {printable(run_id)}` tells when it ended."
-        )
-    return ExitCode.OK
-
-
 async def steer(place: Place, run_id: str, wish: Steering, *, as_json: bool) -> int:
-    """Ask a run. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors."""
+    """Ask a run. Raises RunNotFoundError, RunClosedError, NoDatabaseError, StoreErrors, UsageError."""
+    grace = None if wish.grace is None else parse_duration(wish.grace)
     async with as_client(place) as engine:
         run: Run[object] = await engine.get_run(run_id)
         match wish.verb:
+            case "cancel":
+                await run.cancel(wish.reason, grace=grace, by=caller(), request_id=wish.request_id)
             case "terminate":
                 await run.terminate(wish.reason, by=caller(), request_id=wish.request_id)
             case "suspend":

@@ -2,23 +2,31 @@
 
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from perdure.errors import NonDeterminismError
 
-__all__ = ["difference_lines", "place_of", "source_lines"]
+__all__ = ["difference_lines", "lines_of", "place_of", "source_lines"]
 
 
 def difference_lines(error: NonDeterminismError) -> Iterator[str]:
-    """Yield at which event history and code differ, what each says, and the lines of code that say it."""
-    yield f"at event {error.sequence}"
-    yield f"- the history holds  {error.recorded}"
-    yield f"+ the code asks for  {error.actual}"
-    if error.location:
-        yield f"at {error.location}"
-    yield from (f"  {line}" for line in source_lines(error.location))
-    yield error.advice
+    """Return lines: at which event history and code differ, what each says, and the lines of code that say it."""
+    source = source_lines(error.location)
+    return lines_of(error.sequence, error.recorded, error.actual, error.location, source=source, advice=error.advice)
+
+
+def lines_of(
+    at_event: int, recorded: str, actual: str, location: str | None, *, source: Iterable[str], advice: str
+) -> Iterator[str]:
+    """Yield the same of a difference that is known by its parts."""
+    yield f"at event {at_event}"
+    yield f"- the history holds  {recorded}"
+    yield f"+ the code asks for  {actual}"
+    if location:
+        yield f"at {location}"
+    yield from (f"  {line}" for line in source)
+    yield advice
 
 
 def source_lines(location: str | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from perdure.authoring.registry import Registry, default_registry
 from perdure.errors import HistoryError, InvalidArgumentError, NonDeterminismError, UnknownWorkflowError
-from perdure.execution.differences import place_of, source_lines
+from perdure.execution.differences import lines_of, place_of, source_lines
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
@@ -144,12 +144,10 @@ def replayed_text(replayed: Replayed) -> Iterator[str]:
     """Yield the lines that tell people what came of a replay."""
     yield f"{replayed.name} ({replayed.workflow or '?'}, {replayed.events} events): {replayed.verdict}"
     if replayed.verdict is Verdict.DIFFERS:
-        yield f"  at event {replayed.at_event}"
-        yield f"  - the history holds  {replayed.recorded}"
-        yield f"  + the code asks for  {replayed.actual}"
-        if replayed.location:
-            yield f"  at {replayed.location}"
-        yield from (f"    {line}" for line in replayed.source)
-        yield f"  {replayed.advice}"
+        place, source = replayed.location, replayed.source
+        told = lines_of(
+            replayed.at_event, replayed.recorded, replayed.actual, place, source=source, advice=replayed.advice
+        )
+        yield from (f"  {line}" for line in told)
     elif replayed.problem:
         yield f"  {replayed.problem}"
