@@ -186,6 +186,20 @@ async def test_each_change_of_the_agenda_is_struck_even_those_of_one_instant() -
     assert report.deaths >= report.points == 6
 
 
+async def test_a_start_that_replaces_another_is_had_once_whoever_has_to_repeat_it() -> None:
+    @workflow
+    async def takes_minutes(ctx: Context, text: str) -> str:
+        await ctx.sleep(timedelta(minutes=5))
+        return text
+
+    async def scenario(env: TestEnvironment) -> tuple[str, int]:
+        line = Singleton("site", when_open="replace")
+        runs = [await env.start(takes_minutes, text, singleton=line) for text in ("a", "b", "c")]
+        return await runs[-1].result(), await env.count_runs()
+
+    await crash_everywhere(scenario)
+
+
 async def test_stand_ins_of_a_described_environment_are_those_of_each_pass() -> None:
     template = TestEnvironment(strict=True)
     template.replace(debit, lambda cents, *, note="": f"free {cents}{note}")

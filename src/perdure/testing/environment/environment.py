@@ -125,6 +125,7 @@ class TestEnvironment(Client):
         self._buried: list[Life] = []
         self._started: dict[str, int] = {}
         self._named = 0
+        self._requested = 0
         self._is_closed = False
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -279,10 +280,17 @@ class TestEnvironment(Client):
     async def start(
         self, workflow: Workflow[*Ts, R], *args: *Ts, id: str | None = None, **options: Unpack[AnyStartOptions]
     ) -> Run[R]:
-        """Start a run, as `Client.start`; one without an id is numbered, so that a test does the same each time."""
+        """Start a run, as `Client.start`; one without an id is numbered, so that a test does the same each time.
+
+        A start by a key is a request with an id, so that it is had once however many lives are asked.
+        """
         await self._ready()
-        name = self._numbered(workflow) if id is None and not has_rule(options) else id
-        return await super().start(workflow, *args, id=name, **options)
+        if not has_rule(options):
+            id = self._numbered(workflow) if id is None else id
+        elif not options.get("request_id"):
+            self._requested += 1
+            options["request_id"] = f"request-{self._requested}"
+        return await super().start(workflow, *args, id=id, **options)
 
     async def signal_with_start(  # type: ignore[override]  # mypy takes two equal generic signatures for different
         self,
