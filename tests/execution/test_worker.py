@@ -313,3 +313,63 @@ async def test_an_outcome_that_was_acknowledged_counts_although_its_limit_passes
         run = await engine.start(handing_out)
         await outside.complete(await tokens.get(), 7)
         assert await run.result() == 7
+
+
+@workflow(name="worker.counting_aloud")
+async def counting_aloud(ctx: Context) -> None:
+    heard: list[int] = []
+    ctx.query("heard")(lambda: list(heard))
+    while True:
+        heard.append(await ctx.wait_for(go))
+
+
+async def test_a_query_hears_of_nothing_that_is_not_durable_yet() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database, gate=gate)) as engine, Engine(MemoryStore(database), works=False) as other:
+        run = await engine.start(counting_aloud, id="counting")
+        gate.is_open.clear()
+        gate.reached.clear()
+        sending = asyncio.ensure_future(run.signal(go, 1))
+        await gate.reached.wait()
+        asking = [asyncio.ensure_future(run.query("heard")) for _ in range(2)]
+        assert await (await other.get_run("counting")).query("heard") == []
+        assert not any(asked.done() for asked in asking)
+        later = asyncio.ensure_future(run.signal(go, 2))
+        gate.is_open.set()
+        assert await asyncio.gather(*asking) == [[1], [1]]
+        await asyncio.gather(sending, later)
+        assert await run.query("heard") == [1, 2]
+        assert await (await other.get_run("counting")).query("heard") == [1, 2]
+
+
+async def test_a_query_of_a_run_that_is_lost_meanwhile_hears_what_is_durable() -> None:
+    gate = Gate()
+    async with Engine(MemoryStore(gate=gate)) as engine:
+        run = await engine.start(counting_aloud, id="counting")
+        gate.is_open.clear()
+        gate.reached.clear()
+        sending = asyncio.ensure_future(run.signal(go, 1))
+        await gate.reached.wait()
+        asking = asyncio.ensure_future(run.query("heard"))
+        engine.worker.drop_all("the test says so")
+        assert await asking == []
+        gate.is_open.set()
+        await sending
+        assert await run.query("heard") == [1]
+
+
+async def test_a_timer_that_comes_due_while_somebody_looks_is_not_lost(make_engine: MakeEngine) -> None:
+    @workflow(name="worker.napping")
+    async def napping(ctx: Context) -> str:
+        await ctx.sleep(timedelta(milliseconds=20))
+        return "awake"
+
+    async with make_engine(Settings(idle_seconds=FOR_EVER)) as engine:
+        run = await engine.start(napping, id="napping")
+        summary = await run.describe()
+        async with engine.worker.view(summary.run_key):
+            while engine.worker.clock.now() < summary.updated_at + 40_000:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not (await run.describe()).status.is_closed
+        assert await run.result() == "awake"

@@ -109,7 +109,9 @@ class OutsideAttempt:
     async def _first_with(self, outcome: _Outcome) -> e.Event | m.Message:
         """Send the outcome and return the first that there is of the attempt: this one, or another's.
 
-        The history is asked last: the inbox takes a second outcome when the first has been taken out of it.
+        The history is asked last: the inbox takes a second outcome when the first has been taken out of it. The whole
+        inbox is read, since the outcome is its newest entry or nearly so: what it costs is what the run has not taken
+        yet, which is little unless it is suspended, parked, or of code that nobody has.
         """
         waiting, message_id = None, m.outcome_id(self.ref.generation, self.token.operation, self.token.attempt)
         with suppress(RunClosedError):

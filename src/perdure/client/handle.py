@@ -230,7 +230,8 @@ class Run(Generic[R_co]):
         """Ask the run: call the handler that the workflow registered with ``@ctx.query(...)``.
 
         Reads the state as of the last durable step and changes nothing, in this process: of a run that another has, or
-        none, that waits, is suspended or closed, the history is replayed for it.
+        none, that waits, is suspended or closed, the history is replayed for it. A signal that the run has not taken
+        from its inbox is in none of its steps yet; an update that was answered is.
         Raises InvalidArgumentError if there is no such handler; the message names those that there are.
         """
         name = query_name(query, "run.query")

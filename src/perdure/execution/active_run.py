@@ -18,6 +18,7 @@ from perdure.execution.failure_log import log_failed_attempts
 from perdure.execution.refusals import refusal
 from perdure.execution.run_timer import RunTimer
 from perdure.execution.transitions import transition_of
+from perdure.execution.viewing import Viewing
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.advance import Advance, advance
@@ -67,6 +68,7 @@ class ActiveRun:
         "ref",
         "run_key",
         "state",
+        "viewing",
     )
 
     def __init__(
@@ -107,13 +109,14 @@ class ActiveRun:
         self._advance_scheduled = False
         self._committing = False
         self._dropped = False
+        self.viewing: Viewing | None = None
 
     # --- inputs --------------------------------------------------------------------------------------------------
 
     def receive(self, given: i.Input) -> None:
         """Take an input; the run advances with it at the next turn of the loop, or after the commit under way."""
         self._inputs.append(given)
-        self._schedule()
+        self.schedule()
 
     def receive_message(self, message: i.MessageArrived, reply: Reply) -> None:
         """Take a message whose sender wants to know when it is durable."""
@@ -147,6 +150,11 @@ class ActiveRun:
         keeps it in memory: its message is in the inbox, so that the run would be claimed again at once."""
         under_way = self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped
         return not (under_way or self.feed.updates)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what the run's code has done is in its history, or will never be."""
+        return self._dropped or not self._committing
 
     @property
     def inbox_is_unread(self) -> bool:
@@ -188,6 +196,8 @@ class ActiveRun:
         if self._dropped:
             return
         self._dropped = True
+        if self.viewing is not None:
+            self.viewing.settled.set()
         self._timer.cancel()
         for call in list(self.calls.values()):
             self._worker.dispatcher.withdraw(call)
@@ -210,8 +220,11 @@ class ActiveRun:
 
     # --- the cycle -----------------------------------------------------------------------------------------------
 
-    def _schedule(self) -> None:
-        if not (self._advance_scheduled or self._committing or self._dropped):
+    def schedule(self) -> None:
+        """Have the run advanced soon; one that is being committed or looked at comes to that by itself."""
+        if self.viewing is not None:
+            self.viewing.is_asked = True
+        elif not (self._advance_scheduled or self._committing or self._dropped):
             self._advance_scheduled = True
             self._worker.schedule(self)
 
@@ -243,6 +256,8 @@ class ActiveRun:
 
     def _committed(self, outcome: Outcome | PerdureError) -> None:
         self._committing = False
+        if self.viewing is not None:
+            self.viewing.settled.set()
         self._answer_creator(outcome)
         result, self._result = self._result, None
         if result is None:
@@ -313,7 +328,7 @@ class ActiveRun:
             self._start_due_retries(now)
         self._arm_timer(now)
         if self._inputs:
-            self._schedule()
+            self.schedule()
         elif not self.calls:
             worker.rest(self)
 
@@ -379,7 +394,7 @@ class ActiveRun:
     def _arm_timer(self, now: Timestamp) -> None:
         """Have the run advanced when the next thing comes due."""
         is_over = self._dropped or self.state.closed_at is not None
-        self._timer.arm(None if is_over else self.state.next_wake_at(now), now, self._schedule)
+        self._timer.arm(None if is_over else self.state.next_wake_at(now), now, self.schedule)
 
     # --- replies -------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from perdure.authoring.activity import Activity
@@ -21,7 +21,7 @@ from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor, Attempts
 from perdure.execution.blocking import BlockingWatch
 from perdure.execution.call import ActivityCall, make_call
-from perdure.execution.claims import RunClaims, load_run
+from perdure.execution.claims import RunClaims
 from perdure.execution.committer import Committer
 from perdure.execution.dispatcher import Dispatcher
 from perdure.execution.endings import Ending, Endings
@@ -31,6 +31,7 @@ from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
 from perdure.execution.mail import Mail
 from perdure.execution.parking import look_at_parked, park
+from perdure.execution.viewing import view
 from perdure.execution.waiting import Waiting
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
@@ -293,18 +294,9 @@ class Worker:
         run = self.active.get(run_key)
         return run is not None and run.state.closed_at is None
 
-    @asynccontextmanager
-    async def view(self, run_key: RunKey) -> AsyncIterator[Journal]:
-        """Show a run's code as its history left it, for reading: the live one, or a replayed copy."""
-        run = self.active.get(run_key)
-        program = run.feed.program if run is not None else (await load_run(self, run_key))[1].program
-        try:
-            if not isinstance(program, CoroutineProgram):
-                raise UsageError(f"run key {run_key} is not driven by workflow code and answers no queries")
-            yield program.journal
-        finally:
-            if run is None:
-                program.close()
+    def view(self, run_key: RunKey) -> AbstractAsyncContextManager[Journal]:
+        """Show a run's code as its history left it, for reading; see `perdure.execution.viewing`."""
+        return view(self, run_key)
 
     def lost(self, run: ActiveRun, outcome: Outcome | PerdureError) -> None:
         """Take note that a transition was refused: the run is somebody else's, or it cannot be committed."""

@@ -174,11 +174,12 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
     tried: tuple[str, ...]
 
     def tried_also_by(self, code: str, reason: Failure) -> "Parking":
-        """Return this after another code could not go on, either; of very many that tried, the oldest are forgotten."""
+        """Return this after another code could not go on, either. More than 1,000 are not remembered: the oldest is
+        forgotten, and if its process still works it tries the run again."""
         return Parking(reason=reason, since=self.since, tried=(*self.tried, code)[-_TRIED_LIMIT:])
 
 
-_TRIED_LIMIT = 100
+_TRIED_LIMIT = 1_000
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True):

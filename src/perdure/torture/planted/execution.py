@@ -114,7 +114,7 @@ PLANTED: Final = (
     _mutant(
         "only the first page of a history is loaded",
         "P7: recovery equals uninterrupted execution",
-        _CLAIMS,
+        "loading",
         "while len(page) == page_size:",
         "while False:",
         "sequential",
