@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import apsw
+
 from tests.cli.runs import NASTY_ID, perdure
 
 ALL = ["family/second", "family/first", "family", NASTY_ID, "stuck", "waiting", "failed", "done"]
@@ -86,3 +88,12 @@ def test_a_filter_that_means_nothing_is_refused(place: Path) -> None:
         assert called.code == 2
         assert called.out == ""
         assert arguments[0] in called.err or arguments[1] in called.err
+
+
+def test_a_damaged_history_of_a_failed_run_hides_no_other_run(place: Path) -> None:
+    connection = apsw.Connection(str(place / "perdure.db"))
+    connection.execute("UPDATE history SET data = '{' WHERE type = 'run_failed'")
+    connection.close()
+    called = perdure("list", "--json", directory=place)
+    told = {run["id"]: run["failure"]["type"] for run in called.json["runs"] if run["failure"]}
+    assert told == {"failed": "HistoryError"}

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure import Context, Engine, Signal, workflow
@@ -111,8 +112,9 @@ async def test_the_doctor_says_how_many_open_runs_still_need_the_old_way_of_a_pa
 
 
 async def test_the_doctor_replays_so_many_of_the_oldest_runs_unless_it_is_told_to_replay_all(tmp_path: Path) -> None:
+    text = PATCHED.replace("cli.patching", "cli.sampled")
     names: dict[str, Any] = {"__name__": "patched_code"}
-    exec(compile(PATCHED, "patched_code.py", "exec"), names)
+    exec(compile(text, "patched_code.py", "exec"), names)
     url = f"sqlite:///{tmp_path / 'perdure.db'}"
     async with Engine(url) as engine:
         for number in range(3):
@@ -126,15 +128,15 @@ async def test_the_doctor_replays_so_many_of_the_oldest_runs_unless_it_is_told_t
 
     few = await patches(2)
     assert few["patches"].finding == "looked for in the 2 oldest of 3 open runs"
-    assert few["patch cli.patching faster"].finding.startswith("of 2 open runs that passed it, 0 go the old way")
-    assert "before you take it out, ask perdure doctor --all" in few["patch cli.patching faster"].advice
+    assert few["patch cli.sampled faster"].finding.startswith("of 2 open runs that passed it, 0 go the old way")
+    assert "before you take it out, ask perdure doctor --all" in few["patch cli.sampled faster"].advice
     for most in (3, None):
         [found] = (await patches(most)).values()
         assert found.finding.startswith("of 3 open runs that passed it, 0 go the old way")
         assert "the old way may go" in found.advice
-    (tmp_path / "patched_code.py").write_text(PATCHED)
+    (tmp_path / "patched_code.py").write_text(text)
     called = await asyncio.to_thread(perdure, "doctor", "--app", "patched_code", "--all", "--json", directory=tmp_path)
-    assert "patch cli.patching faster" in {check["name"] for check in called.json["checks"]}
+    assert "patch cli.sampled faster" in {check["name"] for check in called.json["checks"]}
 
 
 async def test_the_doctor_counts_all_runs_that_are_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +149,23 @@ async def test_the_doctor_counts_all_runs_that_are_due(tmp_path: Path, monkeypat
         await engine.start(registry.workflow("cli.parking"), id="later", start_after=timedelta(days=1))
         runs = await read_open_runs(engine, most=0)
     assert (runs.count, runs.due) == (6, 5)
+
+
+async def test_a_damaged_row_is_named_and_hides_no_other(directory: Path) -> None:
+    async with Engine(f"sqlite:///{directory / 'perdure.db'}", works=False) as engine:
+        await engine.start(code(is_changed=False).workflow("cli.parking"), id="sound")
+    connection = apsw.Connection(str(directory / "perdure.db"))
+    connection.execute("UPDATE runs SET parked = '{' WHERE id = 'old'")
+    connection.close()
+    listed = await asyncio.to_thread(perdure, "list", "--json", directory=directory)
+    damage = {run["id"]: run["damage"] for run in listed.json["runs"]}
+    assert damage["sound"] is None
+    assert damage["old"].startswith("parked cannot be read: ")
+    printed = await asyncio.to_thread(perdure, "list", directory=directory)
+    assert "The row of run old is damaged: parked cannot be read: " in printed.out
+    shown = await asyncio.to_thread(perdure, "show", "old", directory=directory)
+    assert "parked cannot be read" in shown.out
+    called = await asyncio.to_thread(perdure, "doctor", "--json", directory=directory)
+    [rows] = [check for check in called.json["checks"] if check["name"] == "rows"]
+    assert rows["verdict"] == "fail"
+    assert rows["finding"].startswith("1 open runs have rows that cannot be read whole; run old: parked cannot be")

@@ -48,6 +48,7 @@ async def examine(place: Place, *, apps: Sequence[str] = (), replays_all: bool =
             checks += [check async for check in _database(engine, path.resolve())]
             runs = await read_open_runs(engine, most=None if replays_all else _REPLAYED_RUNS)
             checks.append(_runs(await engine.count_runs(), runs, has_workers=_has_workers(checks)))
+            checks += _damaged(runs)
             checks += [check async for check in code_checks(engine, runs, has_code=bool(apps))]
     except StoreError as error:
         checks.append(Check(name="database", verdict=Verdict.FAIL, finding=type(error).__name__, advice=str(error)))
@@ -254,3 +255,10 @@ def _runs(total: int, runs: OpenRuns, *, has_workers: bool) -> Check:
         finding = f"{finding}, {runs.due} of these due"
         return Check(name="runs", verdict=Verdict.WARN, finding=finding, advice="start a worker: nobody runs them")
     return Check(name="runs", verdict=Verdict.OK, finding=finding)
+
+
+def _damaged(runs: OpenRuns) -> Iterator[Check]:
+    if runs.damaged:
+        finding = f"{len(runs.damaged)} open runs have rows that cannot be read whole; {runs.damaged[0]}"
+        advice = "the runs go on from their histories; perdure list --json names the rows"
+        yield Check(name="rows", verdict=Verdict.FAIL, finding=finding, advice=advice)

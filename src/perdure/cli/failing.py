@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from perdure.errors import HistoryError
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunKey
@@ -18,10 +19,18 @@ async def read_failures(store: RunStore, runs: Iterable[RunSummary]) -> dict[Run
     failures: dict[RunKey, Failure] = {}
     for run in runs:
         if run.status is RunStatus.FAILED:
-            for recorded in await store.read_history(run.run_key, after=run.sequence - 1, limit=1):
-                if isinstance(recorded.event, e.RunFailed):
-                    failures[run.run_key] = recorded.event.failure
+            failure = await _read_failure(store, run)
+            if failure is not None:
+                failures[run.run_key] = failure
     return failures
+
+
+async def _read_failure(store: RunStore, run: RunSummary) -> Failure | None:
+    try:
+        page = await store.read_history(run.run_key, after=run.sequence - 1, limit=1)
+    except HistoryError as error:  # one damaged history must not hide the other runs
+        return Failure(type="HistoryError", message=str(error))
+    return next((recorded.event.failure for recorded in page if isinstance(recorded.event, e.RunFailed)), None)
 
 
 def failure_for_programs(failure: Failure | None) -> dict[str, object] | None:

@@ -108,6 +108,7 @@ def summary_for_programs(run: RunSummary) -> dict[str, object]:
         "wake_at": iso(run.wake_at),
         "owner": run.owner,
         "events": run.sequence,
+        "damage": run.damage or None,
     }
 
 
@@ -170,5 +171,8 @@ def _print_for_people(page: Page, failures: Mapping[RunKey, Failure], *, now: Ti
             *(words(_told(failures.get(run.run_key))) for _ in why),
         )
     print_for_people(table)
+    for run in page.runs:
+        if run.damage:
+            print(printable(f"The row of run {run.ref.id} is damaged: {run.damage}"))
     if page.next_cursor:
         print(f"{len(page.runs)} runs; there are more: repeat with --cursor {printable(page.next_cursor)}")

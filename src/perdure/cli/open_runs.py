@@ -15,11 +15,12 @@ __all__ = ["OpenRuns", "read_open_runs"]
 
 
 class OpenRuns(msgspec.Struct, kw_only=True):
-    """The open runs of a namespace: how many are due that nobody runs, and by workflow and version how many are parked,
-    and how many have no code in this process. `oldest`, in the order of their creation, are those that have it, up to
-    the number that was asked for."""
+    """The open runs of a namespace: whose rows are `damaged`, how many are due that nobody runs, and by workflow and
+    version how many are parked, and how many have no code in this process. `oldest`, in the order of their creation,
+    are those that have it, up to the number that was asked for: `has_more` says that there are more."""
 
     count: int = 0
+    damaged: list[str] = []
     due: int = 0
     parked: Counter[str] = msgspec.field(default_factory=Counter)
     missing: Counter[str] = msgspec.field(default_factory=Counter)
@@ -30,6 +31,8 @@ class OpenRuns(msgspec.Struct, kw_only=True):
         """Count a run, and keep it if it has code and fewer than `most` are kept (None: whatever there are)."""
         name = f"{run.workflow} version {run.definition_version}"
         self.count += 1
+        if run.damage:
+            self.damaged.append(f"run {run.ref.id}: {run.damage}")
         self.due += run.wake_at is not None and run.wake_at <= now
         if run.parked is not None:
             self.parked[name] += 1

@@ -150,6 +150,8 @@ def _facts(report: RunReport, *, now: Timestamp) -> "Table":
     table.add_row("run", words(f"{summary.ref.id}{generation}", "bold"))
     table.add_row("workflow", words(f"{summary.workflow} (version {summary.definition_version})"))
     table.add_row("status", status_text(summary.status if summary.parked is None else "parked"))
+    if summary.damage:
+        table.add_row("damaged", words(summary.damage, "bold red"))
     if summary.stage or report.stage_reached:
         table.add_row("stage", words(summary.stage or f"{report.stage_reached} (the last one entered)"))
     table.add_row("progress", progress_bar(summary.progress, width=20))

@@ -57,7 +57,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `stage` is the last one entered ("" before the first), `progress` goes from 0 to 1 at completion, `sequence` counts
     the events so far. Times are microseconds since 1970, UTC, as they are stored (None where it has not happened);
-    `times` has them as datetimes.
+    `times` has them as datetimes. `damage` says what of the row cannot be read and was left out here, empty: nothing.
     """
 
     run_key: RunKey
@@ -80,6 +80,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     fencing_token: FencingToken
     wake_at: Timestamp | None
     parked: Parking | None = None
+    damage: str = ""
 
     @property
     def id(self) -> str:

@@ -8,7 +8,7 @@ import apsw
 import msgspec
 import pytest
 
-from perdure.errors import HistoryError, InternalError, StoreCorruptError
+from perdure.errors import InternalError, StoreCorruptError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied, Exists, Missing, Stale, Write
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -136,17 +136,6 @@ async def test_a_caller_that_is_cancelled_stops_nobody(session: StoreSession) ->
     cancelled.cancel()
     assert await waiting == [Applied(two.run_key, session.worker)]
     assert (await session.row(one.run_key)).sequence in {1, 2}
-
-
-async def test_a_row_that_no_perdure_wrote_is_an_error_that_names_the_run(
-    session: StoreSession, tmp_path: Path
-) -> None:
-    (run,) = await many(session, 1)
-    connection = apsw.Connection(str(tmp_path / "data.db"))
-    connection.execute("UPDATE runs SET status = 'dancing'")
-    connection.close()
-    with pytest.raises(HistoryError, match=f"the row of run {run.run_key} .*dancing"):
-        await session.row(run.run_key)
 
 
 async def opened_and_claimed(path: Path) -> None:

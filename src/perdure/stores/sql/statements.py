@@ -231,10 +231,14 @@ UPDATE runs SET latest = 0 WHERE namespace = ? AND id = ? AND generation = ? AND
 RUN_COLUMNS: Final = """
     run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
     parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at,
-    (SELECT json_group_array(json_array(name, value)) FROM run_labels WHERE run_labels.run_key = runs.run_key),
-    parked, recovering
+    CAST(
+        (SELECT json_group_array(json_array(name, value)) FROM run_labels WHERE run_labels.run_key = runs.run_key)
+        AS BLOB
+    ),
+    CAST(parked AS BLOB), recovering
 """
-"""The columns of `RunSummary`, in the order in which `reads.summary` takes them, from a table named `runs`."""
+"""The columns of `RunSummary`, in the order in which `rows.summary_of` takes them, from a table named `runs`. JSON
+comes as bytes: text that is damaged would break the statement, and hide the rows after it."""
 
 
 @cache
@@ -306,7 +310,10 @@ PARKED_TO_CLAIM: Final = """
 SELECT run_key FROM runs INDEXED BY runs_parked
 WHERE parked IS NOT NULL AND owner IS NULL
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
-    AND NOT EXISTS (SELECT 1 FROM json_each(runs.parked, '$.tried') AS tried WHERE tried.value = ?2)
+    AND CASE WHEN json_valid(runs.parked)
+        THEN NOT EXISTS (SELECT 1 FROM json_each(runs.parked, '$.tried') AS tried WHERE tried.value = ?2)
+        ELSE 1
+    END
 ORDER BY priority, run_key LIMIT ?3
 """
 

@@ -1,6 +1,7 @@
 """Rows of the tables as the port's records."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,27 +16,25 @@ from perdure.ports.store import InboxEntry, RunSummary
 
 __all__ = ["events_of", "inbox_of", "summary_of"]
 
+T = TypeVar("T")
+
 # Any in this file: a row holds what SQLite found, which the records give its types.
 
 
 def summary_of(row: tuple[Any, ...]) -> RunSummary:
-    """Read the columns `RUN_COLUMNS`. Raises HistoryError for values that no Perdure wrote."""
-    try:
-        return _summary(row)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise HistoryError(f"the row of run {row[0]} ({row[1]}/{row[2]}) cannot be read: {error}") from error
-
-
-def _summary(row: tuple[Any, ...]) -> RunSummary:
+    """Read the columns `RUN_COLUMNS`. A damaged one must not keep others' rows from being read, or this run from being
+    claimed: what no Perdure wrote is left out and named."""
+    reading = _Reading()
+    is_open = row[15] is None
     return RunSummary(
         run_key=RunKey(row[0]),
         ref=RunRef(namespace=row[1], id=row[2], generation=row[3]),
         workflow=row[4],
         definition_version=row[5],
-        status=RunStatus(row[6]),
+        status=reading.of("status", RunStatus, row[6], RunStatus.RUNNING if is_open else RunStatus.FAILED),
         stage=row[7],
         progress=row[8],
-        priority=Priority(row[9]),
+        priority=reading.of("priority", Priority, row[9], Priority.NORMAL),
         tenant=row[10],
         parent_key=None if row[11] is None else RunKey(row[11]),
         created_at=Timestamp(row[12]),
@@ -46,9 +45,25 @@ def _summary(row: tuple[Any, ...]) -> RunSummary:
         owner=None if row[17] is None else WorkerId(row[17]),
         fencing_token=FencingToken(row[18]),
         wake_at=_time(row[19]),
-        labels=dict(_LABELS.decode(row[20])),
-        parked=None if row[21] is None else _PARKING.decode(row[21]),
+        labels=reading.of("labels", _labels, row[20], {}),
+        parked=None if row[21] is None else reading.of("parked", _PARKING.decode, row[21], None),
+        damage=reading.damage,
     )
+
+
+class _Reading:
+    """The reading of one row; `damage` says what could not be read."""
+
+    def __init__(self) -> None:
+        self.damage = ""
+
+    def of(self, name: str, read: Callable[[Any], T], value: Any, instead: T) -> T:  # noqa: ANN401 - see above
+        """Return a column's value, or the other one and note the damage."""
+        try:
+            return read(value)
+        except (ValueError, msgspec.DecodeError) as error:
+            self.damage += f"{'; ' if self.damage else ''}{name} cannot be read: {error}"
+            return instead
 
 
 def events_of(run_key: RunKey, rows: list[tuple[Any, ...]], *, after: int) -> list[RecordedEvent]:
@@ -72,6 +87,10 @@ def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:
 
 _PARKING: msgspec.json.Decoder[Parking] = msgspec.json.Decoder(Parking)
 _LABELS: msgspec.json.Decoder[list[tuple[str, str]]] = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+def _labels(value: bytes) -> dict[str, str]:
+    return dict(_LABELS.decode(value))
 
 
 def _time(value: int | None) -> Timestamp | None:

@@ -59,7 +59,7 @@ def claim(
     rows = {row[0]: row for row in connection.execute(statements.RUNS_BY_KEY, (_json(keys),))}
     connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(keys)))
     claimed = [_claimed(rows[key], owner=session.worker_id) for key in keys]
-    unparked = [run.summary.run_key for run in claimed if run.parked is not None]
+    unparked = [key for key in keys if rows[key][_PARKED] is not None]  # also if it cannot be read
     if unparked:
         connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
     return claimed
@@ -129,7 +129,11 @@ def _claimed(row: tuple[object, ...], *, owner: WorkerId) -> ClaimedRun:
     taken = msgspec.structs.replace(
         found, owner=owner, fencing_token=FencingToken(found.fencing_token + 1), wake_at=None, parked=None
     )
-    return ClaimedRun(summary=taken, recovered=bool(row[-1]), parked=found.parked)
+    return ClaimedRun(summary=taken, recovered=bool(row[_RECOVERING]), parked=found.parked)
+
+
+_PARKED, _RECOVERING = -2, -1
+"""The places of columns in `RUN_COLUMNS`."""
 
 
 def _keys(connection: apsw.Connection, statement: str, parameters: tuple[str | int, ...]) -> list[RunKey]:

@@ -1,0 +1,82 @@
+"""A damaged row names itself, and hides or holds up no other."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import RunQuery, RunSummary
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.testing.store_conformance.harness import FAR, StoreSession, code_of, parks
+
+Damage = Callable[[str], None]
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[StoreSession]:
+    """A session on a database with a run that waits, one that is parked, and one with labels."""
+    session = StoreSession(SqliteStore(tmp_path / "runs.db"))
+    await session.open(name="worker", lease_seconds=30.0)
+    await session.commit_one(parks(await session.hold("parked", labels={"colour": "red"})))
+    await session.create("waiting")
+    yield session
+    await session.store.close()
+
+
+@pytest.fixture
+def damage(tmp_path: Path, session: StoreSession) -> Damage:
+    def change(statement: str) -> None:
+        connection = apsw.Connection(str(tmp_path / "runs.db"))
+        connection.execute(statement)
+        connection.close()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE runs SET parked = '{\"since\": ' WHERE id = 'parked'", "parked cannot be read: "),
+        ("UPDATE runs SET parked = CAST(x'ff00' AS TEXT) WHERE id = 'parked'", "parked cannot be read: "),
+        ("UPDATE run_labels SET value = CAST(x'ff' AS TEXT)", "labels cannot be read: "),
+        ("UPDATE runs SET priority = 77 WHERE id = 'parked'", "priority cannot be read: 77 is not a valid Priority"),
+    ],
+)
+async def test_a_damaged_row_is_listed_with_the_others_and_names_what_is_damaged(
+    session: StoreSession, damage: Damage, statement: str, says: str
+) -> None:
+    damage(statement)
+    rows = await _rows(session)
+    assert sorted(rows) == ["parked", "waiting"]
+    assert rows["waiting"].damage == ""
+    assert rows["parked"].damage.startswith(says)
+    assert (await session.row(rows["parked"].run_key)).damage == rows["parked"].damage
+
+
+async def test_a_status_that_nobody_knows_leaves_a_run_open_or_closed_as_it_was(
+    session: StoreSession, damage: Damage
+) -> None:
+    keys = {row.id: row.run_key for row in (await _rows(session)).values()}
+    await session.finish(await session.take(keys["waiting"]))
+    damage("UPDATE runs SET status = 'dancing'")
+    found = {name: await session.row(run_key) for name, run_key in keys.items()}
+    assert {name: row.status for name, row in found.items()} == {
+        "parked": RunStatus.RUNNING,
+        "waiting": RunStatus.FAILED,
+    }
+    assert found["parked"].damage == "status cannot be read: 'dancing' is not a valid RunStatus"
+
+
+async def test_a_run_that_is_parked_nobody_knows_why_is_tried_and_holds_up_no_other_claim(
+    session: StoreSession, damage: Damage
+) -> None:
+    damage("UPDATE runs SET parked = '{' WHERE id = 'parked'")
+    claimed = await session.store.claim(now=FAR, limit=9, workflows=code_of("order"), code="a")
+    assert [(run.summary.id, run.parked) for run in claimed] == [("waiting", None), ("parked", None)]
+    assert (await _rows(session))["parked"].damage == ""
+
+
+async def _rows(session: StoreSession) -> dict[str, RunSummary]:
+    return {row.id: row for row in (await session.store.list_runs(RunQuery())).runs}
