@@ -64,6 +64,11 @@ class RunStatus(StrEnum):
         """Whether the run (this generation of it) has ended."""
         return self in CLOSED_STATUSES
 
+    @property
+    def may_be_unbegun(self) -> bool:
+        """Whether a run that stands so may not have begun: it may be suspended before."""
+        return self is RunStatus.CREATED or self is RunStatus.SUSPENDED
+
 
 CLOSED_STATUSES = frozenset(
     {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TERMINATED, RunStatus.CONTINUED}

@@ -334,7 +334,7 @@ def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) 
     if _put(database, run, entry):
         if run.owner is None and (run.parked is None or wakes_parked(write.message)):
             wake(database, run, write.at, news)
-        end_by(run, ends_by(write.message, write.at, has_begun=run.status is not RunStatus.CREATED), news)
+        end_by(run, ends_by(write.message, write.at, has_begun=not run.status.may_be_unbegun), news)
         news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
 

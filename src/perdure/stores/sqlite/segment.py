@@ -253,7 +253,7 @@ def _deliver(
         outcomes.append(outcome)
         if found is not None and is_new:
             run_key, status, owner, is_parked = found
-            end_at = delivery.end_before_begin if status is RunStatus.CREATED else delivery.end_at
+            end_at = delivery.end_before_begin if status.may_be_unbegun else delivery.end_at
             message = (run_key, delivery.message_id, delivery.data, delivery.at)
             if not is_exact or _insert_message(connection, message):
                 messages += message

@@ -77,6 +77,16 @@ class EndingConformance:
         assert await _to_end(session, now=later(8)) == ["unbegun"]
         assert await _to_end(session) == ["with grace"]
 
+    async def test_a_cancellation_of_a_suspended_run_is_looked_at_at_once_since_it_may_not_have_begun(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        await session.advance(run, status=RunStatus.SUSPENDED)
+        await session.commit_one(parks(run))
+        await session.commit_one(delivery(run.run_key, message=CancelMessage(), at=later(1)))
+        assert await _next(session) == later(1)
+
     async def test_others_hear_of_a_run_that_is_to_be_ended(self, harness: StoreHarness) -> None:
         session, other = await harness.session(), await harness.session()
         run = await _begun(session, "run")
