@@ -6,6 +6,7 @@ Ordinary ``async`` functions that survive crashes, restarts, deployments and los
 from perdure.authoring.activity import Activity, activity
 from perdure.authoring.activity_context import Attempt, current_attempt, defer, heartbeat, is_cancelled
 from perdure.authoring.context import ChildRun, Context, RunInfo
+from perdure.authoring.locks import HeldLock
 from perdure.authoring.signals import Signal
 from perdure.authoring.streams import Stream, publish
 from perdure.authoring.updates import Query, Update
@@ -29,6 +30,7 @@ from perdure.errors import (
     ActivityTimeoutError,
     ChildRunError,
     CircuitOpenError,
+    DeadlockError,
     NonDeterminismError,
     NonRetryableError,
     PerdureError,
@@ -55,6 +57,7 @@ from perdure.kernel.backoff import decorrelated_jitter, exponential, fixed, full
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.limits import CircuitBreaker, RateLimit
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.options import Executor
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry
@@ -79,12 +82,15 @@ __all__ = [
     "CircuitOpenError",
     "Context",
     "Cron",
+    "DeadlockError",
     "Debounce",
     "Deduplicate",
     "Engine",
     "Every",
     "Executor",
+    "HeldLock",
     "IdPolicy",
+    "LockEntry",
     "NonDeterminismError",
     "NonRetryableError",
     "OnFailure",

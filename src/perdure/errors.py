@@ -9,6 +9,7 @@
     ├── ActivityError         raised inside workflow code: an activity (or child run) failed, timed out
     │   └── ActivityFailedError(CircuitOpenError, ResourcesUnavailableError), ActivityTimeoutError, ChildRunError
     ├── StageTimeoutError     raised inside workflow code: a stage did not end by its deadline
+    ├── DeadlockError         raised inside workflow code: a lock will never be given
     ├── UpdateError           an update got no result: rejected, failed
     ├── StateError            the thing is not in the state the call needs: not found, exists, closed, settled
     ├── ConcurrencyError      a race was lost: nothing was applied, the winner's write stands
@@ -27,6 +28,7 @@ __all__ = [
     "ChildRunError",
     "CircuitOpenError",
     "ConcurrencyError",
+    "DeadlockError",
     "EngineClosedError",
     "HistoryError",
     "IllegalTransitionError",
@@ -229,6 +231,19 @@ class StageTimeoutError(PerdureError, TimeoutError):
     def __init__(self, message: str, *, stage: str) -> None:
         super().__init__(message)
         self.stage = stage
+
+
+class DeadlockError(PerdureError):
+    """A lock will never be given: the runs that stand in the way wait, one for the other, for what this run holds.
+
+    `key` is the lock's, `cycle` names who waits for which key, as (id of the run, key), this run first: each is kept
+    from it by the next, the last by the first. The request was withdrawn; what the run holds it still holds.
+    """
+
+    def __init__(self, message: str, *, key: str, cycle: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(message)
+        self.key = key
+        self.cycle = cycle
 
 
 class UpdateError(PerdureError):

@@ -47,6 +47,7 @@ from perdure.kernel.events import (
     InterventionResolved,
     LabelsChanged,
     LockAcquired,
+    LockDenied,
     LockReleased,
     LockRequested,
     ParentClosePolicy,
@@ -88,6 +89,7 @@ from perdure.kernel.events import (
     VersionDecided,
 )
 from perdure.kernel.failure import Failure
+from perdure.kernel.locking import LockWait
 from perdure.kernel.payload import Payload
 
 __all__ = [
@@ -120,8 +122,10 @@ __all__ = [
     "InterventionResolved",
     "LabelsChanged",
     "LockAcquired",
+    "LockDenied",
     "LockReleased",
     "LockRequested",
+    "LockWait",
     "ParentClosePolicy",
     "ParentLink",
     "Payload",

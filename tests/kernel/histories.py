@@ -17,6 +17,7 @@ from perdure.kernel.backoff import fixed
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.locking import LockWait
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
@@ -177,7 +178,9 @@ class _Author:
         if 0 in self.compensations.values():
             moves += [self.compensation_finished]
         if self.locks:
-            moves += [self.lock_acquired, self.lock_released]
+            moves.append(self.lock_released)
+        if not all(self.locks.values()):
+            moves += [self.lock_acquired, self.lock_denied]
         return moves
 
     # --- values --------------------------------------------------------------------------------------------------
@@ -495,12 +498,17 @@ class _Author:
     def lock_requested(self) -> e.Event:
         operation = self.next_operation()
         self.locks[operation] = False
-        return e.LockRequested(operation=operation, key=self.text(), shared=self.choose(2) == 0)
+        return e.LockRequested(operation=operation, key=self.text(), limit=(None, 1, 3)[self.choose(3)])
 
     def lock_acquired(self) -> e.Event:
-        operation = Operation(self.pick(self.locks))
+        operation = Operation(self.pick(key for key, is_held in self.locks.items() if not is_held))
         self.locks[operation] = True
         return e.LockAcquired(operation=operation, fencing_token=1 + self.choose(9))
+
+    def lock_denied(self) -> e.Event:
+        operation = Operation(self.pick(key for key, is_held in self.locks.items() if not is_held))
+        del self.locks[operation]
+        return e.LockDenied(operation=operation, cycle=(LockWait(run=RunRef(id="r"), key=self.text()),))
 
     def lock_released(self) -> e.Event:
         return e.LockReleased(operation=self.take(self.locks))

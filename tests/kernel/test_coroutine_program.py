@@ -501,6 +501,7 @@ def test_events_that_no_code_can_wait_for_yet_are_taken_without_effect() -> None
         e.InterventionResolved(operation=Operation(4), by="b", decision=NULL),
         e.InterventionExpired(operation=Operation(4)),
         e.LockAcquired(operation=Operation(4), fencing_token=1),
+        e.LockDenied(operation=Operation(4), cycle=()),
         e.TimerFired(operation=Operation(4)),
         e.ActivityCompleted(operation=Operation(4)),
         e.ActivityFailed(operation=Operation(4), failure=BROKEN),

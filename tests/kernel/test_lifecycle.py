@@ -151,6 +151,7 @@ SAMPLES: dict[type[e.Event], e.Event] = {
         e.CompensationFinished(operation=ONE),
         e.LockRequested(operation=ONE, key="k"),
         e.LockAcquired(operation=ONE, fencing_token=1),
+        e.LockDenied(operation=ONE, cycle=()),
         e.LockReleased(operation=ONE),
         e.VersionDecided(operation=ONE, patch="p"),
         e.SideEffectRecorded(operation=ONE),
@@ -181,7 +182,8 @@ ENDS_OF_THINGS = {
     e.CompensationStepCompleted: "not under way",
     e.CompensationFinished: "not all done",
     e.LockAcquired: "not requested",
-    e.LockReleased: "not held",
+    e.LockDenied: "not requested",
+    e.LockReleased: "not requested",
 }
 """Events about a thing that must have begun, and what the refusal says of one that has not."""
 

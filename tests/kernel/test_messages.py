@@ -5,7 +5,8 @@ import pytest
 
 from perdure.kernel import messages as m
 from perdure.kernel.events import ChildOutcome, SignalOutcome
-from perdure.kernel.identity import Operation
+from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.locking import LockWait
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from tests.kernel.lives import BROKEN, RETRIED, json
@@ -21,6 +22,8 @@ MESSAGES = [
     m.ChildCompletedMessage(operation=Operation(1), result=json(5)),
     m.ChildFailedMessage(operation=Operation(1), outcome=ChildOutcome.TERMINATED, failure=BROKEN),
     m.SignalAnswerMessage(operation=Operation(1), generation=2, outcome=SignalOutcome.CLOSED),
+    m.LockGrantedMessage(operation=Operation(1), generation=2, token=5),
+    m.LockDeniedMessage(operation=Operation(1), cycle=(LockWait(run=RunRef(id="r"), key="k"),)),
     m.CompleteActivityMessage(operation=Operation(1), attempt=2, generation=3, result=json(5), request_id="r"),
     m.FailActivityMessage(operation=Operation(1), attempt=2, failure=BROKEN, request_id="r", retry=RETRIED),
     m.HeartbeatMessage(operation=Operation(1), attempt=2, details=json("half")),

@@ -9,6 +9,8 @@ from tests.proofs.planted_authoring import AUTHORING
 from tests.proofs.planted_bulk import BULK
 from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_lifecycles import LIFECYCLES
+from tests.proofs.planted_listing import LISTING
+from tests.proofs.planted_locks import LOCKS
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
 from tests.proofs.planted_starts import STARTS
@@ -24,6 +26,8 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **TESTING,
     **WORLD,
     **LIFECYCLES,
+    **LISTING,
+    **LOCKS,
     # --- the laws of docs/design/promises.md
     "law 1": (
         Defect(
@@ -431,62 +435,6 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "engine.get_run": (
         Defect("client.client", "signature = None if workflow is None else workflow.signature", "signature = None"),
     ),
-    "engine.list_runs": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
-    "list_runs.status": (
-        Defect(
-            "client.client",
-            '_only(None if status is None else require_choice(status, RunStatus, "status"))',
-            "frozenset()",
-        ),
-    ),
-    "list_runs.workflow": (
-        Defect(
-            "client.client",
-            '_only(None if workflow is None else require_text(workflow, "workflow (a name)"))',
-            "frozenset()",
-        ),
-    ),
-    "list_runs.labels": (
-        Defect(
-            "client.client",
-            'labels=require_texts(labels or {}, "labels"),',
-            'labels={"none": "such"} if labels else {},',
-        ),
-    ),
-    "list_runs.tenant": (
-        Defect("client.client", '_only(None if tenant is None else require_text(tenant, "tenant"))', "frozenset()"),
-    ),
-    "list_runs.priority": (
-        Defect(
-            "client.client",
-            '_only(None if priority is None else require_choice(priority, Priority, "priority"))',
-            "frozenset()",
-        ),
-    ),
-    "list_runs.id_prefix": (
-        Defect("client.client", 'id_prefix=require_text(id_prefix, "id_prefix"),', 'id_prefix="",'),
-    ),
-    "list_runs.created_from": (
-        Defect(
-            "client.client",
-            'created_from=None if created_from is None else require_moment(created_from, "created_from"),',
-            "created_from=None,",
-        ),
-    ),
-    "list_runs.created_until": (
-        Defect(
-            "client.client",
-            'created_until=None if created_until is None else require_moment(created_until, "created_until"),',
-            "created_until=None,",
-        ),
-    ),
-    "list_runs.oldest_first": (
-        Defect(
-            "client.client", "RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST", "RunOrder.NEWEST_FIRST"
-        ),
-    ),
-    "list_runs.limit": (Defect("client.client", "limit=_page_size(limit),", "limit=100,"),),
-    "list_runs.cursor": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
     "engine.schedules": (Defect("timekeeping.decisions", "or due_at > self._now:", "or True:"),),
     "SyncEngine": (Defect("client.sync", "    def count_runs(self,", "    def counted_runs(self,"),),
     # --- a run

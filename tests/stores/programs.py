@@ -12,7 +12,8 @@ import msgspec
 
 from perdure.kernel.events import RunCreated, SignalReceived
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.locking import LockChange, LockRelease, LockRequest
 from perdure.kernel.messages import (
     CancelMessage,
     ChildFailedMessage,
@@ -38,7 +39,7 @@ from perdure.kernel.transition import (
     Write,
 )
 from perdure.ports.agenda import AgendaChange, AgendaQuery
-from perdure.ports.store import ClaimedRun, InboxEntry, RunOrder, RunQuery, RunSummary
+from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
 from perdure.testing.store_conformance.harness import Held, code_of, creation, later, parks, release, transition
@@ -124,6 +125,7 @@ class World:
         self.rows: dict[int, RunSummary] = {}
         self.unseen: set[int] = set()
         self.used = 0
+        self.lock_operation = 0
         self.versions: dict[str, RunKey | None] = {}
         self.made: list[RunKey] = []
 
@@ -138,7 +140,7 @@ class World:
         verb: Callable[[Draws], Awaitable[Observation]] = getattr(self, step.verb)
         answer = await verb(Draws(step.draws))
         await self._look()
-        return (step.verb, answer, [self._seen(row) for _, row in sorted(self.rows.items())])
+        return (step.verb, answer, [self._seen(row) for _, row in sorted(self.rows.items())], await self._lines())
 
     async def everything(self) -> list[Observation]:
         """Return all that can be read of all runs, one observation per run."""
@@ -232,6 +234,14 @@ class World:
 
     # --- the same words for all stores ---
 
+    async def _lines(self) -> Observation:
+        """Return the lines of locks, positions as they are: both stores count them from one."""
+        return [
+            msgspec.structs.replace(entry, run_key=RunKey(self.numbers[entry.run_key]))
+            for namespace in NAMESPACES
+            for entry in await self.observer.store.list_locks(LockQuery(namespace=namespace))
+        ]
+
     def _seen(self, row: RunSummary) -> Observation:
         fields = msgspec.structs.asdict(row)
         fields["run_key"] = self.numbers[row.run_key]
@@ -262,7 +272,8 @@ class World:
     def _outcome(self, outcome: Outcome) -> Observation:
         match outcome:
             case Applied():
-                return ("applied", self.numbers[outcome.run_key], self._owner(outcome.owner))
+                told = [self.numbers[run_key] for run_key in outcome.told]
+                return ("applied", self.numbers[outcome.run_key], self._owner(outcome.owner), told)
             case Stale() | Unread() | Exists():
                 return (type(outcome).__name__, self.numbers[outcome.run_key])
             case Closed():
@@ -488,7 +499,31 @@ class _Batch:
             moves_inbox_to=moves_inbox_to,
             must_not_overtake=[draws.of(("m1", "m2", "m3"))] if draws.is_rare() else [],
             end_at=self._end(),
+            locks=await self._locks(run.run_key, is_last=status.is_closed),
         )
+
+    async def _locks(self, run_key: RunKey, *, is_last: bool) -> list[LockChange]:
+        """Return requests, within some of what the run holds, and releases; all of them where the run ends."""
+        draws = self.draws
+        row = self.world.rows.get(self.world.numbers[run_key])
+        query = LockQuery(namespace="default" if row is None else row.ref.namespace, run_key=run_key)
+        entries = await self.world.observer.store.list_locks(query)
+        released = [entry for entry in entries if is_last or draws.below(4) == 3]
+        kept = [entry.operation for entry in entries if entry not in released]
+        changes: list[LockChange] = [LockRelease(operation=entry.operation) for entry in released]
+        if draws.is_rare():
+            changes.append(LockRelease(operation=Operation(1_000_000)))
+        for _ in range(0 if is_last else draws.of((0, 0, 1, 1, 2))):
+            self.world.lock_operation += 1
+            changes.append(
+                LockRequest(
+                    operation=Operation(self.world.lock_operation),
+                    key=draws.of(("k1", "k2", "k3")),
+                    limit=draws.of((1, 1, 2, None)),
+                    holding=tuple(kept) if draws.below(4) else (),
+                )
+            )
+        return changes
 
     def _labels(self) -> dict[str, str | None] | None:
         changes: tuple[dict[str, str | None], ...] = ({}, {}, {"x": "2"}, {"x": None, "y": "1"}, {"z": None})

@@ -33,7 +33,8 @@ async def test_a_program_does_what_it_is_meant_to_do() -> None:
         world = World(harness)
         await world.open()
         for step in program(seed):
-            _, answer, _ = await world.do(step)
+            _, answer, _, lines = await world.do(step)
+            heard += [f"lock {entry.is_held}" for entry in lines]
             if step.verb == "commit":
                 heard += [outcome[0] for outcome in answer]
             else:
@@ -41,7 +42,7 @@ async def test_a_program_does_what_it_is_meant_to_do() -> None:
         await harness.close()
     assert heard.count("applied") > len(heard) / 4
     rare_ones = ("Stale", "Exists", "missing", "closed", "claim True", "renew False", "free True", "query True")
-    for rare in (*rare_ones, "agenda True", "agenda False"):
+    for rare in (*rare_ones, "agenda True", "agenda False", "lock True", "lock False"):
         assert heard.count(rare) >= 5, rare
 
 

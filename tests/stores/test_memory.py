@@ -190,6 +190,7 @@ async def test_the_same_calls_make_the_same_tables() -> None:
         "message_requests": 0,
         "sessions": 0,
         "agenda": 0,
+        "locks": 0,
     }
 
 

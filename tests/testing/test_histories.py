@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from perdure import Context, NonRetryableError, Retry, RunError, activity, workflow
+from perdure import Context, DeadlockError, NonRetryableError, Retry, RunError, activity, workflow
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.history import RecordedEvent
 from perdure.testing import TestEnvironment, assert_history, history_lines
@@ -174,3 +174,21 @@ async def test_signals_updates_cancellations_and_suspensions_have_lines() -> Non
         "state paid = 9",
         'run completed with "paid 9 of 105"',
     ]
+
+
+async def test_locks_have_lines() -> None:
+    @workflow
+    async def locking(ctx: Context) -> None:
+        async with ctx.lock("desk"):
+            try:
+                async with ctx.lock("desk"):
+                    pass
+            except DeadlockError:
+                pass
+
+    async with TestEnvironment() as env:
+        run = await env.start(locking)
+        await run.result()
+        history = await env.history(run)
+    lines = ["lock desk requested", "lock desk held", "lock desk requested", "lock desk refused: a deadlock"]
+    assert_history(history, [*lines, "lock desk given back"], only=["lock"])

@@ -16,6 +16,7 @@ from perdure.authoring.compensations import add_compensation, compensate
 from perdure.authoring.conditions import wait_for_condition
 from perdure.authoring.continuing import continue_run
 from perdure.authoring.definitions import require_kind
+from perdure.authoring.locks import LockScope, open_lock, open_semaphore
 from perdure.authoring.patches import ask_patch, deprecate_patch
 from perdure.authoring.payloads import decode_value, encode_value
 from perdure.authoring.run_logger import RunLogger
@@ -141,6 +142,26 @@ class Context:
         child runs within it have no more time than it has.
         """
         return open_stage(self._journal, name, timeout=timeout, deadline=deadline)
+
+    # --- locks ---------------------------------------------------------------------------------------------------
+
+    def lock(self, key: str, *, shared: bool = False, timeout: timedelta | None = None) -> LockScope:
+        """Hold a key of the namespace against all other runs: ``async with ctx.lock("account:42") as lock:``.
+
+        It is the run's, over crashes and restarts, until the block or the run ends; those that wait get it in the order
+        in which they asked. `shared`: together with others that share it. `timeout`: how long to wait for it.
+        ``lock.token``, for what it protects, grows from holder to holder.
+
+        Entering raises TimeoutError, and DeadlockError where the wait would close a circle of waits.
+        """
+        return open_lock(self._journal, key, shared=shared, timeout=timeout)
+
+    def semaphore(self, key: str, *, limit: int, timeout: timedelta | None = None) -> LockScope:
+        """Be one of at most `limit` runs that hold a key at a time: ``async with ctx.semaphore("gpu", limit=3):``.
+
+        Where runs say different limits the least counts. Else as `lock`, which excludes all of them.
+        """
+        return open_semaphore(self._journal, key, limit=limit, timeout=timeout)
 
     # --- signals -------------------------------------------------------------------------------------------------
 

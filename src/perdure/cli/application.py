@@ -27,6 +27,7 @@ from perdure.cli.arguments import (
 )
 from perdure.cli.control_commands import bulk, cancel, resume, signal, suspend, terminate
 from perdure.cli.exits import ExitCode, exit_code_of
+from perdure.cli.lock_commands import locks
 from perdure.cli.outside_commands import complete, fail, stream
 from perdure.cli.printing import complain
 from perdure.cli.schedule_application import make_schedule_application
@@ -81,6 +82,7 @@ def make_application() -> App:
         suspend,
         resume,
         bulk,
+        locks,
         doctor,
         lint,
         replay,

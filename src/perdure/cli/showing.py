@@ -6,6 +6,7 @@ from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.failing import failure_for_programs
 from perdure.cli.listing import starting_text, summary_for_programs
+from perdure.cli.locking import lock_for_programs, locks_of_run, locks_table
 from perdure.cli.payload_text import payload_text
 from perdure.cli.printing import (
     make_table,
@@ -21,6 +22,7 @@ from perdure.cli.times import iso, show_duration, show_moment
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunRef
+from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.messages import Message, SignalMessage, UpdateMessage
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import PendingActivity
@@ -45,10 +47,13 @@ async def show_run(place: Place, run_id: str, *, generation: int | None, as_json
         ref = RunRef(namespace=place.namespace, id=run_id, generation=generation or 1)
         report = await read_report(store, await find_run(store, ref, latest=generation is None))
         inbox = await store.read_inbox(report.summary.run_key)
+        locks = await locks_of_run(store, report.summary)
     if as_json:
-        print_json(report_for_programs(report, inbox))
+        print_json({**report_for_programs(report, inbox), "locks": [lock_for_programs(lock) for lock in locks]})
         return ExitCode.OK
     print_for_people(*_parts(report, inbox, now=now))
+    if locks:
+        print_for_people(locks_table(locks, now=now))
     return ExitCode.OK
 
 
@@ -193,6 +198,9 @@ def _waiting_line(report: RunReport, *, now: Timestamp) -> str:
     wake_at = report.summary.wake_at
     if report.summary.parked is not None:
         return "no worker: it is parked until there is code that fits, and is tried again when it is resumed"
+    awaited = [lock.key for lock in report.state.locks.values() if lock.phase is LockPhase.REQUESTED]
+    if wake_at is None and awaited:
+        return f"no worker: it waits for {'locks' if len(awaited) > 1 else 'the lock'} {printable(', '.join(awaited))}"
     if wake_at is None:
         return "no worker: it waits for a message"
     if starting := starting_text(report.summary, now=now):

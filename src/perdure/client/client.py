@@ -18,6 +18,7 @@ from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.completing import OutsideAttempt
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
+from perdure.client.locking import find_locks
 from perdure.client.schedules import Schedules
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, one_rule, require_no_id
 from perdure.client.starting import IdPolicy, StartOptions, require_id
@@ -31,6 +32,7 @@ from perdure.errors import (
 )
 from perdure.kernel import events as e
 from perdure.kernel.identity import DEFAULT_NAMESPACE, RunRef
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
@@ -285,6 +287,17 @@ class Client:
     async def count_runs(self, query: RunQuery | None = None) -> int:
         """Return how many runs of the client's namespace match `query` (None: all)."""
         return await self._open().store.count_runs(self._own(query))
+
+    async def locks(
+        self, *, key: str | None = None, run_id: str | None = None, after: int = 0, limit: int = 1_000
+    ) -> list[LockEntry]:
+        """Return who holds and who waits for locks of the client's namespace, in the order in which they asked.
+
+        Of one `key`, of one run (the latest of its id), or all. `after`: go on behind the entry of this `position`.
+
+        Raises RunNotFoundError, InvalidArgumentError.
+        """
+        return await find_locks(self._open(), self.namespace, key=key, run_id=run_id, after=after, limit=limit)
 
     def bulk(
         self,

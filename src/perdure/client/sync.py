@@ -29,6 +29,7 @@ from perdure.client.sync_schedules import SyncSchedules
 from perdure.client.waiting_starts import WaitingRun
 from perdure.errors import EngineClosedError, UsageError
 from perdure.kernel.history import RecordedEvent
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
@@ -344,6 +345,13 @@ class SyncClient:
         """Return how many runs match; see `Client.count_runs`."""
         loop, client = self._open()
         return loop.call(client.count_runs(query))
+
+    def locks(
+        self, *, key: str | None = None, run_id: str | None = None, after: int = 0, limit: int = 1_000
+    ) -> list[LockEntry]:
+        """Return who holds and who waits for locks; see `Client.locks`."""
+        loop, client = self._open()
+        return loop.call(client.locks(key=key, run_id=run_id, after=after, limit=limit))
 
     def bulk(
         self,

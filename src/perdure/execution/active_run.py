@@ -279,6 +279,8 @@ class ActiveRun:
             if not self._dropped:
                 self._worker.created(self)
         self._announce(result)
+        if outcome.told:
+            self._worker.mail.told(outcome.told)
         if not self._dropped:
             self._release_effects(result)
 

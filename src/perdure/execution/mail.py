@@ -96,6 +96,11 @@ class Mail:
         if is_answered and worker.active.get(run.run_key) is run:
             self.read_inbox_of(run)
 
+    def told(self, run_keys: Sequence[RunKey]) -> None:
+        """Look after the runs into whose inboxes a durable transition put what became of their requests for locks."""
+        for run_key in run_keys:
+            self.news_of(run_key)
+
     @property
     def loading(self) -> frozenset[RunKey]:
         """The runs that are being loaded."""

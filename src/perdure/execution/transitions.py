@@ -43,6 +43,7 @@ def transition_of(
         labels=result.labels or None,
         moves_inbox_to=result.moves_inbox_to,
         end_at=result.end_at,
+        locks=result.locks,
         # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
         must_not_overtake=() if run.inbox_has_more else tuple(result.must_not_overtake),
     )

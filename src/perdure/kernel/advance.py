@@ -29,6 +29,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.input_rules import INPUT_RULES
+from perdure.kernel.locking import LockChange
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.start_rules import start
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
@@ -61,6 +62,7 @@ class Advance(msgspec.Struct, kw_only=True):
     """The outcome of one advance.
 
     `events` are new, in order. `to_start` and `to_stop` are operations of activities. `consumed` are inbox positions.
+    `locks` are requests and releases of locks.
     `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of;
     `must_not_overtake` are the ids of messages that, were they in the inbox, would let these attempts end otherwise.
     `end_at`: a cancellation was taken in, whose grace ends then.
@@ -75,6 +77,7 @@ class Advance(msgspec.Struct, kw_only=True):
     labels: dict[str, str | None]
     refused: list[i.MessageArrived]
     moves_inbox_to: RunKey | None = None
+    locks: tuple[LockChange, ...] = ()
     failed: list[FailedAttempt] = []
     must_not_overtake: list[str] = []
     end_at: Timestamp | None = None

@@ -36,7 +36,9 @@ __all__ = [
     "RecordCompensationStep",
     "RecordSideEffect",
     "RecordTraceEvent",
+    "ReleaseLock",
     "RequestChild",
+    "RequestLock",
     "ScheduleActivity",
     "SendSignal",
     "SetStateKey",
@@ -118,6 +120,18 @@ class RequestChild(Command, frozen=True, kw_only=True):
 
 class CancelChild(Command, frozen=True, kw_only=True):
     """Ask the child run that `operation` started to cancel, and stop waiting for it."""
+
+
+class RequestLock(Command, frozen=True, kw_only=True):
+    """Get into the line of a key; see `LockRequested`."""
+
+    key: str
+    limit: int | None
+    holding: tuple[Operation, ...] = ()
+
+
+class ReleaseLock(Command, frozen=True, kw_only=True):
+    """Give back the lock that `operation` requested, or wait for it no longer."""
 
 
 class SendSignal(Command, frozen=True, kw_only=True):

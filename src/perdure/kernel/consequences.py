@@ -11,6 +11,7 @@ from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.locking import LockRelease, LockRequest
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Answers, Creation
@@ -93,6 +94,16 @@ def _note_grace(step: "Step", event: e.RunCancelRequested) -> None:
 
 def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
     step.result.labels.update(event.labels)
+
+
+def _request_lock(step: "Step", event: e.LockRequested) -> None:
+    step.result.locks += (
+        LockRequest(operation=event.operation, key=event.key, limit=event.limit, holding=event.holding),
+    )
+
+
+def _release_lock(step: "Step", event: e.LockReleased) -> None:
+    step.result.locks += (LockRelease(operation=event.operation),)
 
 
 def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
@@ -187,6 +198,8 @@ CONSEQUENCES: Final[Mapping[type[e.Event], Callable[["Step", Any], None]]] = {
     e.ChildCancelled: _cancel_child,
     e.LabelsChanged: _change_labels,
     e.RunCancelRequested: _note_grace,
+    e.LockRequested: _request_lock,
+    e.LockReleased: _release_lock,
     e.RunContinued: _open_next_generation,
     e.RunCompleted: _report_completed,
     e.RunFailed: _report_failed,

@@ -147,7 +147,8 @@ def _resolve(program: CoroutineProgram, event: e.ActivityCompleted | e.ChildComp
 
 
 def _resolve_with_event(
-    program: CoroutineProgram, event: e.ActivityFailed | e.ActivityTimedOut | e.ChildFailed | e.SignalAnswered
+    program: CoroutineProgram,
+    event: e.ActivityFailed | e.ActivityTimedOut | e.ChildFailed | e.SignalAnswered | e.LockAcquired | e.LockDenied,
 ) -> None:
     future = program.journal.waiters.pop(event.operation, None)
     if future is not None and not future.done():
@@ -171,7 +172,7 @@ def _resume(program: CoroutineProgram, _event: e.RunResumed) -> None:
 
 
 def _ignore(_program: CoroutineProgram, _event: e.Event) -> None:
-    """Do nothing: no code can wait for interventions and locks yet."""
+    """Do nothing: no code can wait for interventions yet."""
 
 
 # Any: each delivery takes its own event type; the table pairs them by key, which the type system cannot follow.
@@ -190,5 +191,6 @@ _DELIVERIES: Final[dict[type[e.Event], Callable[[CoroutineProgram, Any], None]]]
     e.ChildFailed: _resolve_with_event,
     e.InterventionResolved: _ignore,
     e.InterventionExpired: _ignore,
-    e.LockAcquired: _ignore,
+    e.LockAcquired: _resolve_with_event,
+    e.LockDenied: _resolve_with_event,
 }

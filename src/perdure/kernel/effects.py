@@ -22,8 +22,9 @@ from perdure.kernel.lifecycle import (
     illegal,
     next_phase,
 )
+from perdure.kernel.lock_effects import move_lock
 from perdure.kernel.payload import NULL
-from perdure.kernel.pending import Deferral, OpenChild, PendingActivity, inherited_children
+from perdure.kernel.pending import Deferral, OpenChild, OpenLock, PendingActivity, inherited_children
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 
@@ -282,18 +283,7 @@ def _compensation_finished(state: "RunState", event: e.CompensationFinished, _at
 
 def _lock_requested(state: "RunState", event: e.LockRequested, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    state.locks[event.operation] = (event.key, 0)
-
-
-def _lock_acquired(state: "RunState", event: e.LockAcquired, _at: Timestamp) -> None:
-    if event.operation not in state.locks:
-        raise illegal("not requested", type(event), subject=f"lock {event.operation}")
-    state.locks[event.operation] = (state.locks[event.operation][0], event.fencing_token)
-
-
-def _lock_released(state: "RunState", event: e.LockReleased, _at: Timestamp) -> None:
-    if state.locks.pop(event.operation, None) is None:
-        raise illegal("not held", type(event), subject=f"lock {event.operation}")
+    state.locks[event.operation] = OpenLock(key=event.key, limit=event.limit)
 
 
 def _version_decided(state: "RunState", event: e.VersionDecided, _at: Timestamp) -> None:
@@ -370,8 +360,9 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
     e.CompensationStepCompleted: _compensation_step,
     e.CompensationFinished: _compensation_finished,
     e.LockRequested: _lock_requested,
-    e.LockAcquired: _lock_acquired,
-    e.LockReleased: _lock_released,
+    e.LockAcquired: move_lock,
+    e.LockDenied: move_lock,
+    e.LockReleased: move_lock,
     e.VersionDecided: _version_decided,
     e.SideEffectRecorded: _operation_recorded,
     e.TraceEventRecorded: _operation_recorded,

@@ -10,7 +10,6 @@ or a client did). Times are `Timestamp` (microseconds since the epoch, UTC).
 """
 
 import re
-from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -19,37 +18,13 @@ from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.lineage import CarriedChild, CarriedSignal, CarriedUpdate, ParentClosePolicy, ParentLink
+from perdure.kernel.locking import LockWait
 from perdure.kernel.options import ActivityOptions
+from perdure.kernel.outcomes import ChildOutcome, SignalOutcome, TimeoutKind
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
-
-
-class TimeoutKind(StrEnum):
-    """Which of an activity's time limits was exceeded; `deadline` is that of a stage around it."""
-
-    SCHEDULE_TO_START = "schedule_to_start"
-    START_TO_CLOSE = "start_to_close"
-    SCHEDULE_TO_CLOSE = "schedule_to_close"
-    DEADLINE = "deadline"
-    HEARTBEAT = "heartbeat"
-
-
-class ChildOutcome(StrEnum):
-    """How a child run ended without a result."""
-
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    TERMINATED = "terminated"
-
-
-class SignalOutcome(StrEnum):
-    """What became of a signal that workflow code sent: it is in an inbox, or no such run exists, or it has ended."""
-
-    DELIVERED = "delivered"
-    MISSING = "missing"
-    CLOSED = "closed"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -558,11 +533,15 @@ class CompensationFinished(Event, frozen=True, kw_only=True):
 
 
 class LockRequested(Event, frozen=True, kw_only=True):
-    """Workflow code asked for a durable lock."""
+    """Workflow code asked for a lock that runs share. `limit`: how many may hold the key at a time (None: any number).
+
+    `holding` are the operations of the locks within which it asked: they are kept until this wait is over.
+    """
 
     operation: Operation
     key: str
-    shared: bool = False
+    limit: int | None = 1
+    holding: tuple[Operation, ...] = ()
 
 
 class LockAcquired(Event, frozen=True, kw_only=True):
@@ -572,10 +551,18 @@ class LockAcquired(Event, frozen=True, kw_only=True):
     fencing_token: int
 
 
-class LockReleased(Event, frozen=True, kw_only=True):
-    """The lock was given back."""
+class LockDenied(Event, frozen=True, kw_only=True):
+    """The lock will never be given: to wait for it would close the `cycle`, in which each waits for the next."""
 
     operation: Operation
+    cycle: tuple[LockWait, ...]
+
+
+class LockReleased(Event, frozen=True, kw_only=True):
+    """The lock was given back, or is not waited for any more; with a `reason`, because the run ended."""
+
+    operation: Operation
+    reason: str = ""
 
 
 class VersionDecided(Event, frozen=True, kw_only=True):

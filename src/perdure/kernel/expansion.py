@@ -43,6 +43,8 @@ def close_events(state: RunState, closing: e.Event, *, kept: Collection[int] = (
     given_up: list[e.Event] = [e.ActivityCancelled(operation=Operation(o), reason=reason) for o in state.activities]
     given_up += [e.TimerCancelled(operation=Operation(o), reason=reason) for o in state.timers]
     given_up += [e.ChildCancelled(operation=Operation(o), reason=reason) for o in state.children if o not in kept]
+    if state.locks:
+        given_up += [e.LockReleased(operation=Operation(o), reason=reason) for o in state.locks]
     if state.updates:
         given_up += _abandoned_updates(state, reason)
     return (*given_up, closing)
@@ -123,6 +125,16 @@ def _deadline_of_child(state: RunState, command: c.RequestChild) -> Deadline | N
 
 def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tuple[e.Event, ...]:
     return (e.ChildCancelled(operation=command.operation),) if command.operation in state.children else ()
+
+
+def _request_lock(_state: RunState, command: c.RequestLock, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (
+        e.LockRequested(operation=command.operation, key=command.key, limit=command.limit, holding=command.holding),
+    )
+
+
+def _release_lock(state: RunState, command: c.ReleaseLock, _at: Timestamp) -> tuple[e.Event, ...]:
+    return (e.LockReleased(operation=command.operation),) if command.operation in state.locks else ()
 
 
 def _send_signal(_state: RunState, command: c.SendSignal, _at: Timestamp) -> tuple[e.Event, ...]:
@@ -261,6 +273,8 @@ _RULES: Final[dict[type[c.Command], Callable[[RunState, Any, Timestamp], tuple[e
     c.FailStage: _fail_stage,
     c.RequestChild: _request_child,
     c.CancelChild: _cancel_child,
+    c.RequestLock: _request_lock,
+    c.ReleaseLock: _release_lock,
     c.SendSignal: _send_signal,
     c.CompleteUpdate: _complete_update,
     c.SetStateKey: _set_state_key,

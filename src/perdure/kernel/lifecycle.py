@@ -18,6 +18,7 @@ from perdure.kernel.transition import RunStatus
 __all__ = [
     "ACTIVITY_LIFECYCLE",
     "CHILD_LIFECYCLE",
+    "LOCK_LIFECYCLE",
     "RUN_LIFECYCLE",
     "SIGNAL_LIFECYCLE",
     "TIMER_LIFECYCLE",
@@ -25,6 +26,7 @@ __all__ = [
     "ActivityPhase",
     "ChildPhase",
     "Lifecycle",
+    "LockPhase",
     "SignalPhase",
     "TimerPhase",
     "UpdatePhase",
@@ -174,6 +176,28 @@ UPDATE_LIFECYCLE: Final[Lifecycle[UpdatePhase]] = {
     UpdatePhase.COMPLETED: {},
 }
 """Life of an update."""
+
+
+class LockPhase(StrEnum):
+    """Where a request for a lock stands."""
+
+    REQUESTED = "requested"
+    HELD = "held"
+    DENIED = "denied"
+    RELEASED = "released"
+
+
+LOCK_LIFECYCLE: Final[Lifecycle[LockPhase]] = {
+    LockPhase.REQUESTED: {
+        e.LockAcquired: LockPhase.HELD,
+        e.LockDenied: LockPhase.DENIED,
+        e.LockReleased: LockPhase.RELEASED,
+    },
+    LockPhase.HELD: {e.LockReleased: LockPhase.RELEASED},
+    LockPhase.DENIED: {},
+    LockPhase.RELEASED: {},
+}
+"""Life of a lock after `LockRequested`: one that is released before it is held was waited for no longer."""
 
 
 def next_phase(lifecycle: Lifecycle[Phase], phase: Phase, event: type[e.Event], *, subject: str) -> Phase:

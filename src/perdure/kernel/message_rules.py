@@ -7,6 +7,7 @@ from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.deferral_rules import complete_activity, fail_activity, take_heartbeat
 from perdure.kernel.identity import Operation
+from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.pending import OpenChild
 from perdure.kernel.start_rules import start
 from perdure.kernel.transition import RunStatus
@@ -90,6 +91,23 @@ def _signal_answered(step: "Step", message: m.SignalAnswerMessage, _message_id: 
         step.record(e.SignalAnswered(operation=message.operation, outcome=message.outcome))
 
 
+def _lock_granted(step: "Step", message: m.LockGrantedMessage, _message_id: str) -> None:
+    if _is_awaited_lock(step, message):
+        step.record(e.LockAcquired(operation=message.operation, fencing_token=message.token))
+
+
+def _lock_denied(step: "Step", message: m.LockDeniedMessage, _message_id: str) -> None:
+    if _is_awaited_lock(step, message):
+        step.record(e.LockDenied(operation=message.operation, cycle=message.cycle))
+
+
+def _is_awaited_lock(step: "Step", message: m.LockGrantedMessage | m.LockDeniedMessage) -> bool:
+    """Whether it is still waited for: the code may have given up the wait while the message was on its way."""
+    lock = step.state.locks.get(message.operation)
+    is_of_this_generation = message.generation == step.created().ref.generation
+    return is_of_this_generation and lock is not None and lock.phase is LockPhase.REQUESTED
+
+
 # Any: each rule takes its own message type; the table pairs them by key, which the type system cannot follow.
 MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
     m.SignalMessage: _signal,
@@ -101,6 +119,8 @@ MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
     m.ChildCompletedMessage: _child_completed,
     m.ChildFailedMessage: _child_failed,
     m.SignalAnswerMessage: _signal_answered,
+    m.LockGrantedMessage: _lock_granted,
+    m.LockDeniedMessage: _lock_denied,
     m.CompleteActivityMessage: complete_activity,
     m.FailActivityMessage: fail_activity,
     m.HeartbeatMessage: take_heartbeat,

@@ -5,6 +5,7 @@ import msgspec
 from perdure.kernel.events import ChildOutcome, SignalOutcome
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
+from perdure.kernel.locking import LockWait
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry
@@ -17,6 +18,8 @@ __all__ = [
     "CompleteActivityMessage",
     "FailActivityMessage",
     "HeartbeatMessage",
+    "LockDeniedMessage",
+    "LockGrantedMessage",
     "Message",
     "PriorityMessage",
     "ResumeMessage",
@@ -122,6 +125,22 @@ class SignalAnswerMessage(_Message, frozen=True, kw_only=True, tag="signal_answe
     outcome: SignalOutcome
 
 
+class LockGrantedMessage(_Message, frozen=True, kw_only=True, tag="lock_granted"):
+    """The lock that this operation requested is the run's, with this fencing token; `generation` as above."""
+
+    operation: Operation
+    generation: int = 1
+    token: int
+
+
+class LockDeniedMessage(_Message, frozen=True, kw_only=True, tag="lock_denied"):
+    """The lock that this operation requested is refused: to wait would close `cycle`; `generation` as above."""
+
+    operation: Operation
+    generation: int = 1
+    cycle: tuple[LockWait, ...]
+
+
 class _AttemptMessage(_Message, frozen=True, kw_only=True):
     """Something from outside about an attempt, named by its token; `generation` as above."""
 
@@ -162,6 +181,8 @@ Message = (
     | ChildCompletedMessage
     | ChildFailedMessage
     | SignalAnswerMessage
+    | LockGrantedMessage
+    | LockDeniedMessage
     | CompleteActivityMessage
     | FailActivityMessage
     | HeartbeatMessage

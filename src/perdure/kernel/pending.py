@@ -1,4 +1,4 @@
-"""What is pending in a run: activities without an outcome, those of others, child runs that have not ended."""
+"""What is pending in a run: activities without an outcome, those of others, open child runs, locks held or awaited."""
 
 import msgspec
 
@@ -6,13 +6,13 @@ from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunRef
-from perdure.kernel.lifecycle import ChildPhase
+from perdure.kernel.lifecycle import ChildPhase, LockPhase
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
-__all__ = ["Deferral", "OpenChild", "PendingActivity", "carried_child", "inherited_children"]
+__all__ = ["Deferral", "OpenChild", "OpenLock", "PendingActivity", "carried_child", "inherited_children"]
 
 
 class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
@@ -69,6 +69,15 @@ class OpenChild(msgspec.Struct, kw_only=True, gc=False):
     phase: ChildPhase = ChildPhase.REQUESTED
     run_key: int = 0
     origin: e.CarriedChild | None = None
+
+
+class OpenLock(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock that is held, or waited for. `token` is the fencing token, 0 while it is waited for."""
+
+    key: str
+    limit: int | None
+    phase: LockPhase = LockPhase.REQUESTED
+    token: int = 0
 
 
 def inherited_children(created: e.RunCreated) -> tuple[OpenChild, ...]:

@@ -71,6 +71,7 @@ PROGRAM_EVENTS: Final = frozenset(
         e.InterventionResolved,
         e.InterventionExpired,
         e.LockAcquired,
+        e.LockDenied,
     }
 )
 """Events that a program is told about."""
@@ -87,6 +88,8 @@ RECORDED_COMMANDS: Final = frozenset(
         e.SignalSent,
         e.ChildRequested,
         e.ChildCancelled,
+        e.LockRequested,
+        e.LockReleased,
         e.StateKeySet,
         e.StateKeyDeleted,
         e.LabelsChanged,

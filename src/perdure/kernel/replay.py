@@ -139,4 +139,6 @@ def _ends_run_from_outside(event: e.Event) -> bool:
     return bool(getattr(event, "reason", "")) and type(event) in _GIVEN_UP
 
 
-_GIVEN_UP: Final = frozenset({e.ActivityCancelled, e.TimerCancelled, e.ChildCancelled, e.UpdateCompleted})
+_GIVEN_UP: Final = frozenset(
+    {e.ActivityCancelled, e.TimerCancelled, e.ChildCancelled, e.LockReleased, e.UpdateCompleted}
+)

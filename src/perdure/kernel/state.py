@@ -21,7 +21,7 @@ from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.lifecycle import UpdatePhase, illegal
 from perdure.kernel.payload import Payload
-from perdure.kernel.pending import Deferral, OpenChild, PendingActivity
+from perdure.kernel.pending import Deferral, OpenChild, OpenLock, PendingActivity
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
@@ -59,7 +59,7 @@ class RunState:
     labels: dict[str, str] = field(default_factory=dict)
     patches: set[str] = field(default_factory=set)
     updates: dict[str, UpdatePhase] = field(default_factory=dict)
-    locks: dict[int, tuple[str, int]] = field(default_factory=dict)
+    locks: dict[int, OpenLock] = field(default_factory=dict)
     interventions: dict[int, e.InterventionRequested] = field(default_factory=dict)
     compensations: dict[int, int] = field(default_factory=dict)
     compensations_failed: int = 0

@@ -20,6 +20,7 @@ from perdure.kernel.events import RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.locking import LockChange
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -212,10 +213,11 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     of `events` is the creation's. `consumed` are positions of inbox rows to delete. `creations` are child runs or the
     next generation, `deliveries` messages to other runs: those to runs that are closed or missing are dropped, and a
     child whose id is taken gives a `ChildFailedMessage` into this run's own inbox. `moves_inbox_to` is the next
-    generation's key on continue-as-new: what the inbox still holds goes there. `must_not_overtake` are message ids:
-    while one of them is in the run's inbox the transition is refused with `Unread`. `activities` and `cancelled` are
-    what may be released once the transition is durable: operations whose next attempt is to start, and to stop.
-    `end_at` is a moment from which anybody may end the run without its code, beside those that its row knows.
+    generation's key on continue-as-new: what the inbox still holds goes there. `locks` change the lines of locks,
+    in this order, after the deliveries: who is let in by that, or refused, gets a message. `must_not_overtake` are
+    message ids: while one of them is in the run's inbox the transition is refused with `Unread`. `activities` and
+    `cancelled` are what may be released once the transition is durable: operations whose next attempt is to start, and
+    to stop. `end_at` is a moment from which anybody may end the run without its code, beside those that its row knows.
     """
 
     run_key: RunKey
@@ -230,6 +232,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     creations: tuple[Creation, ...] = ()
     labels: dict[str, str | None] | None = None
     moves_inbox_to: RunKey | None = None
+    locks: tuple[LockChange, ...] = ()
     must_not_overtake: tuple[str, ...] = ()
     end_at: Timestamp | None = None
     activities: tuple[int, ...] = ()
@@ -241,10 +244,14 @@ Write = Transition | Creation | Delivery | Release | Park
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The write is durable. `run_key` is the run it concerned (the target, for a delivery)."""
+    """The write is durable. `run_key` is the run it concerned (the target, for a delivery).
+
+    `told` are the runs into whose inboxes it put what became of their requests for locks, in the order it did.
+    """
 
     run_key: RunKey
     owner: WorkerId | None = None
+    told: tuple[RunKey, ...] = ()
 
 
 class Stale(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ import msgspec
 
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
@@ -30,6 +31,7 @@ __all__ = [
     "Changes",
     "ClaimedRun",
     "InboxEntry",
+    "LockQuery",
     "Page",
     "RunOrder",
     "RunQuery",
@@ -146,6 +148,19 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
     order: RunOrder = RunOrder.NEWEST_FIRST
     limit: int = 100
     cursor: str = ""
+
+
+class LockQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries of the lines of locks: of a namespace, of a key, of a run (None: any).
+
+    In the order in which they were requested; `after` is the position of the last entry of the page before.
+    """
+
+    namespace: str = DEFAULT_NAMESPACE
+    key: str | None = None
+    run_key: RunKey | None = None
+    after: int = 0
+    limit: int = 1_000
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -266,6 +281,10 @@ class RunStore(Protocol):
 
     async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
         """Return when the next entry comes due, later than `after` (None: possibly past), or None."""
+        ...
+
+    async def list_locks(self, query: LockQuery) -> list[LockEntry]:
+        """Return one page of entries in the lines of locks: who holds what, and who waits."""
         ...
 
     async def status(self) -> StoreStatus:

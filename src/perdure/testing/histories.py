@@ -35,7 +35,19 @@ __all__ = ["Expected", "assert_history", "history_lines"]
 Expected = Sequence[str | EllipsisType]
 """The lines that a history shall have; ``...`` stands for any number of them."""
 
-KINDS: Final = ("run", "activity", "timer", "signal", "update", "stage", "child", "state", "compensation", "other")
+KINDS: Final = (
+    "run",
+    "activity",
+    "timer",
+    "signal",
+    "update",
+    "stage",
+    "child",
+    "state",
+    "compensation",
+    "lock",
+    "other",
+)
 """The first word of each line: what `only` chooses among."""
 
 
@@ -102,6 +114,9 @@ def _line(event: e.Event, at: Timestamp, names: dict[int | str, str]) -> str:
         case e.ChildRequested(workflow=workflow, child=child, input=given):
             names[number] = f"child {child.id}"
             return f"child {child.id} started as {workflow}({_arguments(given)})"
+        case e.LockRequested(key=key):
+            names[number] = f"lock {key}"
+            return f"lock {key} requested"
         case e.UpdateAccepted(update_id=update, name=name, body=body):
             names[update] = f"update {name}"
             return f"update {name} accepted: {_value(body)}"
@@ -136,6 +151,8 @@ def _outcome(event: e.Event, name: str) -> str:
             return f"{name} left"
         case e.TimerFired():
             return f"{name} fired"
+        case e.LockAcquired() | e.LockDenied() | e.LockReleased():
+            return f"{name} {_LOCK_OUTCOMES[type(event)]}"
         case e.ActivityCancelled() | e.TimerCancelled() | e.ChildCancelled():
             return f"{name} cancelled"
         case _:
@@ -176,6 +193,12 @@ def _other_line(event: e.Event) -> str:
     reason = getattr(event, "reason", "")
     return f"{kind}{name}{f': {reason}' if reason else ''}"
 
+
+_LOCK_OUTCOMES: Final[dict[type[e.Event], str]] = {
+    e.LockAcquired: "held",
+    e.LockDenied: "refused: a deadlock",
+    e.LockReleased: "given back",
+}
 
 _UNTOLD: Final[frozenset[type[e.Event]]] = frozenset(
     {

@@ -1,8 +1,9 @@
 """The normal form of an event: what must be equal however often the processes died, and whenever a run ran.
 
 Taken out: times (a time that was computed from its event's own is kept as the distance), run keys, the names of
-workers, the ids of messages, heartbeats, events about recovery and about the starts of attempts. Where a workflow does
-things in parallel, the order of its events is not compared, and neither are the operation numbers that follow from it.
+workers, the ids of messages, the tokens of locks, heartbeats, events about recovery and about the starts of attempts.
+Where a workflow does things in parallel, the order of its events is not compared, and neither are the operation numbers
+that follow from it.
 """
 
 import re
@@ -78,6 +79,8 @@ def _forget_traceback(failure: dict[str, Any]) -> None:
 _LEFT_OUT: Final = frozenset(
     {"RecoveryStarted", "RecoveryCompleted", "ActivityAttemptStarted", "ActivityHeartbeatRecorded"}
 )
-_DROPPED: Final = ("worker", "started_at", "message_id", "run_key", "start_at", "first_attempt_at", "grace_until")
+_DROPPED: Final = (
+    "worker", "started_at", "message_id", "run_key", "start_at", "first_attempt_at", "grace_until", "fencing_token",
+)  # fmt: skip
 _INSTANTS: Final = ("due_at", "next_attempt_at", "deadline_at", "next_at")
-_NUMBERS: Final = ("operation", "compensates", "seed")
+_NUMBERS: Final = ("operation", "compensates", "seed", "holding")

@@ -11,11 +11,23 @@ import msgspec
 from perdure.errors import HistoryError, InvalidArgumentError, StoreError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.messages import decode_message
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunOrder, RunQuery, RunSummary, StoreStatus
+from perdure.ports.store import (
+    Changes,
+    ClaimedRun,
+    InboxEntry,
+    LockQuery,
+    Page,
+    RunOrder,
+    RunQuery,
+    RunSummary,
+    StoreStatus,
+)
+from perdure.stores.memory.locks import list_locks
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
 
@@ -249,6 +261,11 @@ class MemoryStore:
         """Return when the next entry comes due, later than `after`."""
         await self._turn()
         return self.database.agenda.next_at(after=after)
+
+    async def list_locks(self, query: LockQuery) -> list[LockEntry]:
+        """Return one page of entries in the lines of locks."""
+        await self._turn()
+        return list_locks(self.database, query)
 
     async def status(self) -> StoreStatus:
         """Return the sizes of the tables. Bytes are those of events and messages."""

@@ -8,6 +8,7 @@ import msgspec
 
 from perdure.kernel.history import EventRow
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking, RunStatus
@@ -31,6 +32,8 @@ class MemoryDatabase:
         self.sessions: dict[WorkerId, Session] = {}
         self.waiting: dict[RunKey, Run] = {}
         self.agenda = Agenda()
+        self.locks: dict[int, LockEntry] = {}
+        self.next_lock = count(1).__next__
         self.next_run_key = count(1).__next__
         self.next_position = count(1).__next__
         self.next_worker = count(1).__next__
@@ -73,6 +76,7 @@ class MemoryDatabase:
                 for _, session in sorted(self.sessions.items())
             ],
             "agenda": self.agenda.dump(),
+            "locks": [msgspec.structs.asdict(self.locks[position]) for position in sorted(self.locks)],
         }
 
     def latest(self, ref: RunRef) -> "Run | None":

@@ -1,7 +1,5 @@
 """Writes on the tables in memory: everything is encoded first, so that applying cannot fail half-way."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from perdure.errors import InternalError
@@ -17,7 +15,6 @@ from perdure.kernel.messages import (
     decode_message,
     encode_message,
     ends_by,
-    wakes_parked,
 )
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
@@ -36,6 +33,8 @@ from perdure.kernel.transition import (
     Unread,
     Write,
 )
+from perdure.stores.memory.inboxes import consume, put, wake_for
+from perdure.stores.memory.locks import change_locks_of
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, end_by, wake
 
 __all__ = ["Prepared", "apply", "prepare"]
@@ -159,7 +158,7 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
     _update(run, write)
     for end_at in (write.end_at, None if begins is None else begins.end_at):
         end_by(run, end_at, news)
-    _consume(database, run.run_key, write.consumed)
+    consume(database, run.run_key, write.consumed)
     for creation in prepared.creations:
         if not isinstance(_create(database, creation, news), Applied):
             _report_conflict(database, run, creation.write, news)
@@ -168,7 +167,8 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
     for delivery in prepared.deliveries:
         _answer(database, run, delivery.answers.get(type(_deliver(database, delivery, news))))
     news.run_keys.add(run.run_key)
-    return Applied(run.run_key, run.owner)
+    told = change_locks_of(database, write, news) if write.locks else ()
+    return Applied(run.run_key, run.owner, told)
 
 
 def _staleness(database: MemoryDatabase, write: Transition) -> Stale | None:
@@ -212,14 +212,6 @@ def _update(run: Run, write: Transition) -> None:
         run.labels = {name: value for name, value in changed.items() if value is not None}
     if row.status.is_closed:
         run.owner = run.end_at = None
-
-
-def _consume(database: MemoryDatabase, run_key: RunKey, positions: Iterable[int]) -> None:
-    inbox = database.inboxes.get(run_key, {})
-    for position in positions:
-        entry = inbox.pop(position, None)
-        if entry is not None:
-            database.message_ids.pop((run_key, entry.message_id), None)
 
 
 def _create(database: MemoryDatabase, prepared: _PreparedCreation, news: News) -> Outcome:
@@ -331,29 +323,16 @@ def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) 
         return Closed(run.run_key, run.status)
     if write.request_id:
         database.message_requests[request] = run.run_key
-    if _put(database, run, entry):
-        if run.owner is None and (run.parked is None or wakes_parked(write.message)):
-            wake(database, run, write.at, news)
+    if put(database, run, entry):
+        wake_for(database, run, write.message, write.at, news)
         end_by(run, ends_by(write.message, write.at, has_begun=not run.status.may_be_unbegun), news)
-        news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
-
-
-def _put(database: MemoryDatabase, run: Run, entry: Entry) -> bool:
-    """Put a message into an inbox; return False if it is there already."""
-    if (run.run_key, entry.message_id) in database.message_ids:
-        return False
-    position = database.next_position()
-    database.inboxes.setdefault(run.run_key, {})[position] = entry
-    if entry.message_id:
-        database.message_ids[run.run_key, entry.message_id] = position
-    return True
 
 
 def _answer(database: MemoryDatabase, sender: Run, entry: Entry | None) -> None:
     """Tell a run what became of a message that it sent, unless it has ended or does not want to know."""
     if entry is not None and not sender.status.is_closed:
-        _put(database, sender, entry)
+        put(database, sender, entry)
 
 
 def _release(database: MemoryDatabase, session: Session, write: Release, news: News) -> Outcome:

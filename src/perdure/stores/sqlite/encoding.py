@@ -187,6 +187,7 @@ def _encode_transition(write: Transition) -> EncodedTransition:
         or write.moves_inbox_to is not None
         or write.must_not_overtake
         or write.end_at is not None
+        or write.locks
     ):
         return EncodedTransition(write, update, history, Applied(run_key, owner), is_plain=True)
     return EncodedTransition(

@@ -1,8 +1,9 @@
 """Writes of many runs applied by few statements.
 
 A segment collects writes whose order among each other does not matter: no run twice, no message to a run that a later
-write of the same segment changes. `Segment.add` says whether the next write fits; the caller applies the segment and
-begins a new one when it does not. So the outcome is that of applying all writes one after the other.
+write of the same segment changes; one that changes locks is the last. `Segment.add` says whether the next write fits;
+the caller applies the segment and begins a new one when it does not. So the outcome is that of applying all writes one
+after the other.
 
 Every statement's count of changed rows is compared with the number of its rows. A difference raises `MismatchError`:
 some write of the segment is to be refused, and the caller applies them again one by one (`exact`).
@@ -28,6 +29,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedTransition,
     EncodedWrite,
 )
+from perdure.stores.sqlite.lock_lines import apply_lock_changes
 
 __all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment"]
 
@@ -95,9 +97,13 @@ class Segment:
         self._moves: list[Transition] = []
         self._relabelled: list[Transition] = []
         self._ends: dict[RunKey, int] = {}
+        # The last write here, if it changes locks: which runs that concerns is known only when it is applied.
+        self._locking: Transition | None = None
 
     def add(self, write: EncodedWrite) -> bool:
         """Let a write join; return False, and change nothing, if its order among those here matters."""
+        if self._locking is not None:
+            return False
         if type(write) is EncodedTransition:
             return self._add_transition(write)
         match write:
@@ -150,7 +156,17 @@ class Segment:
             delivered = _deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
             for place, delivery in self._awaited:
                 self._outcomes[place] = delivered[delivery]
+        if self._locking is not None:
+            self._change_locks(connection, self._locking)
         return self._outcomes
+
+    def _change_locks(self, connection: apsw.Connection, write: Transition) -> None:
+        told, has_woken = apply_lock_changes(connection, write)
+        outcome = self._outcomes[-1]
+        assert isinstance(outcome, Applied)
+        self._outcomes[-1] = msgspec.structs.replace(outcome, told=told)
+        self._news.run_keys.update(told)
+        self._news.is_ready |= has_woken
 
     def _is_free(self, run_key: RunKey) -> bool:
         return not (self._has_named_targets or run_key in self._run_keys or run_key in self._targets)
@@ -207,6 +223,8 @@ class Segment:
             self._relabelled.append(write)
         if write.moves_inbox_to is not None:
             self._moves.append(write)
+        if write.locks:
+            self._locking = write
 
     def _add_creation(self, creation: EncodedCreation) -> None:
         self._run_keys.add(creation.run_key)

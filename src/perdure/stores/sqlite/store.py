@@ -10,13 +10,15 @@ from typing import Final
 from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
-from perdure.ports.store import Changes, ClaimedRun, InboxEntry, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.stores.sqlite import agenda, reads
 from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
 from perdure.stores.sqlite.reader import Reader
@@ -219,6 +221,10 @@ class SqliteStore:
     async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
         """Return when the next entry comes due, later than `after`."""
         return await self._reading().ask(lambda connection: agenda.next_agenda_at(connection, after=after))
+
+    async def list_locks(self, query: LockQuery) -> list[LockEntry]:
+        """Return one page of entries in the lines of locks."""
+        return await self._browsing().ask(lambda connection: list_locks(connection, query))
 
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""

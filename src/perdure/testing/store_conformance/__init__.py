@@ -25,6 +25,7 @@ from perdure.testing.store_conformance.delivering import DeliveringConformance
 from perdure.testing.store_conformance.ending import EndingConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.listing import ListingConformance
+from perdure.testing.store_conformance.locking import LockingConformance
 from perdure.testing.store_conformance.parking import ParkingConformance
 from perdure.testing.store_conformance.reading import ReadingConformance
 from perdure.testing.store_conformance.requesting import RequestingConformance
@@ -42,6 +43,7 @@ class StoreConformance(
     ClaimingConformance,
     ParkingConformance,
     EndingConformance,
+    LockingConformance,
     SessionsConformance,
     ReadingConformance,
     ListingConformance,

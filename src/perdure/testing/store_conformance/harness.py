@@ -19,6 +19,7 @@ from perdure.kernel.identity import (
     WorkerId,
     WorkflowVersion,
 )
+from perdure.kernel.locking import LockChange
 from perdure.kernel.messages import Message, SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
@@ -333,6 +334,7 @@ def transition(
     moves_inbox_to: RunKey | None = None,
     must_not_overtake: Sequence[str] = (),
     end_at: Timestamp | None = None,
+    locks: Sequence[LockChange] = (),
 ) -> Transition:
     """Return a transition with the next `events` events; with `begins` the first of them is that creation's."""
     sequence = run.sequence + events
@@ -363,6 +365,7 @@ def transition(
         moves_inbox_to=moves_inbox_to,
         must_not_overtake=tuple(must_not_overtake),
         end_at=end_at,
+        locks=tuple(locks),
     )
 
 

@@ -6,7 +6,7 @@ that place of the engine changes the entry here with it.
 
 from typing import Final
 
-from perdure.torture.planted import evolving, execution, kernel, lifecycles, outside, stores, timekeeping
+from perdure.torture.planted import evolving, execution, kernel, lifecycles, locks, outside, stores, timekeeping
 from perdure.torture.planted.mutant import Mutant
 
 __all__ = ["PLANTED", "Mutant"]
@@ -19,4 +19,5 @@ PLANTED: Final = (
     *evolving.PLANTED,
     *outside.PLANTED,
     *lifecycles.PLANTED,
+    *locks.PLANTED,
 )

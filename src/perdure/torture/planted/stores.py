@@ -11,6 +11,7 @@ def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads:
     return Mutant(name=name, breaks=breaks, module=f"perdure.stores.{module}", old=old, new=new, workloads=workloads)
 
 
+_INBOXES: Final = "memory.inboxes"
 _WRITES: Final = "memory.writes"
 _STORE: Final = "memory.store"
 _STATEMENTS: Final = "sql.statements"
@@ -73,7 +74,7 @@ _IN_MEMORY: Final = (
     _mutant(
         "inbox rows are not deleted",
         "P9: consumed once",
-        _WRITES,
+        _INBOXES,
         "        entry = inbox.pop(position, None)\n",
         "        entry = None\n",
         "signals",
@@ -82,7 +83,7 @@ _IN_MEMORY: Final = (
     _mutant(
         "a message id that waits is delivered again",
         "P2: one request, one effect",
-        _WRITES,
+        _INBOXES,
         "    if (run.run_key, entry.message_id) in database.message_ids:\n        return False\n",
         "",
         "doubled",
@@ -100,9 +101,9 @@ _IN_MEMORY: Final = (
     _mutant(
         "a message to a run that nobody owns does not wake it",
         "P9: consumed, not only kept",
-        _WRITES,
-        "        if run.owner is None and (run.parked is None or wakes_parked(write.message)):\n            wake(",
-        "        if False:\n            wake(",
+        _INBOXES,
+        "    if run.owner is None and (run.parked is None or wakes_parked(message)):\n        wake(",
+        "    if False:\n        wake(",
         "late_signals",
         "children",
     ),

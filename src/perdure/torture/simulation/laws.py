@@ -16,6 +16,7 @@ from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
 from perdure.torture.simulation.keyed_laws import broken_keyed_laws
+from perdure.torture.simulation.lock_laws import broken_lock_laws
 from perdure.torture.simulation.schedule_laws import broken_schedule_laws
 from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
 
@@ -40,6 +41,7 @@ def broken_laws(trial: "Trial") -> list[str]:
         *_session_laws(trial),
         *broken_schedule_laws(trial),
         *broken_keyed_laws(trial),
+        *broken_lock_laws(trial.tables),
     ]
 
 
@@ -113,7 +115,7 @@ def _operation_laws(history: list[RecordedEvent]) -> Iterator[str]:
     begun = {
         recorded.event.operation: type(recorded.event).__name__
         for recorded in history
-        if isinstance(recorded.event, e.ActivityScheduled | e.TimerStarted | e.ChildRequested)
+        if isinstance(recorded.event, e.ActivityScheduled | e.TimerStarted | e.ChildRequested | e.LockRequested)
     }
     begun |= dict.fromkeys(_inherited(history), "ChildRequested")
     for operation, count in outcomes.items():
@@ -153,6 +155,8 @@ _OUTCOMES: Final = frozenset(
         e.ChildCompleted,
         e.ChildFailed,
         e.ChildCancelled,
+        e.LockDenied,
+        e.LockReleased,
     }
 )
 

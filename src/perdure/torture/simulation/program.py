@@ -291,8 +291,7 @@ def _message(
     when: Question,
 ) -> Call:
     def is_done(tables: Tables) -> bool:
-        waiting = any(tables.database.inboxes.get(run.run_key) for run in tables.generations(run_id))
-        return waiting or any(tables.count(run_id, kind) for kind in kinds)
+        return tables.has_mail(run_id) or any(tables.count(run_id, kind) for kind in kinds)
 
     return Call(
         name=f"{name} {run_id}", run_id=run_id, perform=perform, is_done=is_done, when=when, may_be_refused=True

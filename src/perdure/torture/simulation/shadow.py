@@ -19,13 +19,14 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, Transition, Write
-from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
+from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunSummary
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
 from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite import reads, sessions
 from perdure.stores.sqlite.application import Commit, apply_jobs
 from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.segment import KnownRuns, News
 
 __all__ = ["Shadow"]
@@ -149,6 +150,11 @@ class Shadow:
             [(run.run_key,) for run in database.runs.values() if run.is_recovered],
             "SELECT run_key FROM runs WHERE recovering",
         )
+        self._compare(
+            "the lines of locks",
+            [entry for _, entry in sorted(database.locks.items())],
+            lambda: list_locks(self.connection, LockQuery(limit=_ALL_LOCKS)),
+        )
         self._compare_rows(
             "when runs are to be ended",
             [(run.run_key, run.end_at) for run in database.runs.values() if run.end_at is not None],
@@ -242,6 +248,7 @@ def _shown(value: object) -> str:
 
 _LONGEST_CHARACTERS: Final = 600
 _PREPARED_STATEMENTS: Final = 256
+_ALL_LOCKS: Final = 10_000
 
 
 @cache

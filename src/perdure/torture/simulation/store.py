@@ -11,7 +11,9 @@ from perdure.kernel.transition import Applied, Outcome, Park, Release, Transitio
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.torture.simulation.lock_laws import broken_lock_laws
 from perdure.torture.simulation.shadow import Shadow
+from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.world import Process
 
 __all__ = ["SimulatedStore"]
@@ -23,9 +25,15 @@ class SimulatedStore(MemoryStore):
     With a `shadow` each is done there too, in the same step, and the answers are compared.
     """
 
-    def __init__(self, database: MemoryDatabase, process: Process, shadow: Shadow | None = None) -> None:
-        """Open sessions on `database` for `process`."""
-        super().__init__(database, gate=_Gate(database, process, shadow))
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        process: Process,
+        shadow: Shadow | None = None,
+        tables: Tables | None = None,
+    ) -> None:
+        """Open sessions on `database` for `process`. With a look at the `tables` the laws of locks are checked."""
+        super().__init__(database, gate=_Gate(database, process, shadow, tables))
         self._process = process
         self._shadow = shadow
         self._claimed: set[tuple[RunKey, FencingToken]] = set()
@@ -150,8 +158,11 @@ class SimulatedStore(MemoryStore):
 class _Gate:
     """Every commit passes a point before and after it is applied, takes its time, and is looked at."""
 
-    def __init__(self, database: MemoryDatabase, process: Process, shadow: Shadow | None) -> None:
+    def __init__(
+        self, database: MemoryDatabase, process: Process, shadow: Shadow | None, tables: Tables | None
+    ) -> None:
         self._database = database
+        self._tables = tables
         self._process = process
         self._shadow = shadow
         self._writes: Sequence[Write] = ()
@@ -175,6 +186,8 @@ class _Gate:
         for write, outcome in zip(self._writes, outcomes, strict=True):
             if type(write) is Transition and type(outcome) is Applied and write.run_key not in released:
                 self._check_ownership(worker, write)
+        if self._tables is not None and any(type(write) is Transition and write.locks for write in self._writes):
+            world.findings += broken_lock_laws(self._tables)
         await world.point(self._process, "after commit")
         seconds = world.lag_seconds()
         if seconds:

@@ -3,7 +3,7 @@
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey
-from perdure.kernel.messages import SignalMessage, decode_message
+from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, SignalMessage, decode_message
 from perdure.kernel.state import RunState
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run
@@ -65,6 +65,14 @@ class Tables:
             for run in self.generations(run_id)
             for entry in self.database.inboxes.get(run.run_key, {}).values()
             if _names(entry.data, message_id)
+        )
+
+    def has_mail(self, run_id: str) -> bool:
+        """Whether an inbox of a run holds anything but the store's own news of locks."""
+        return any(
+            not isinstance(decode_message(entry.data), LockGrantedMessage | LockDeniedMessage)
+            for run in self.generations(run_id)
+            for entry in self.database.inboxes.get(run.run_key, {}).values()
         )
 
     def state_at(self, run_key: RunKey, sequence: int) -> RunState:

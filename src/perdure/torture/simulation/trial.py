@@ -257,7 +257,7 @@ class _Host:
         self.process = process
         self.name = name
         self.engine: Engine | None = None
-        self.store = SimulatedStore(trial.database, process, trial.shadow)
+        self.store = SimulatedStore(trial.database, process, trial.shadow, trial.tables)
         self.main: asyncio.Task[None] | None = None
         self._restart: asyncio.Event | None = None
         self._pause_seconds = 0.0
@@ -278,7 +278,7 @@ class _Host:
                 await engine.__aenter__()
             except StoreError:
                 await asyncio.sleep(_PAUSE_SECONDS)
-                self.store = SimulatedStore(trial.database, self.process, trial.shadow)
+                self.store = SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
                 continue
             worker = engine.worker
             trial.remember(worker)
@@ -289,7 +289,7 @@ class _Host:
             await self._restart.wait()
             await self.close()
             await asyncio.sleep(self._pause_seconds)
-            self.store = SimulatedStore(trial.database, self.process, trial.shadow)
+            self.store = SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
 
     @property
     def _drives(self) -> bool:

@@ -8,6 +8,7 @@ from perdure.torture.simulation.workloads import (
     evolving,
     keyed,
     lifecycles,
+    locks,
     outside,
     requesting,
     schedules,
@@ -33,6 +34,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *schedules.WORKLOADS,
         *lifecycles.WORKLOADS,
         *keyed.WORKLOADS,
+        *locks.WORKLOADS,
     )
 }
 """By name."""

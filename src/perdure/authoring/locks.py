@@ -1,0 +1,134 @@
+"""Locks that runs share, as workflow code takes them: ``async with ctx.lock("account:42") as lock:``.
+
+How they are given, and what a deadlock is: `perdure.kernel.locking`. Which locks a request is made within is judged by
+the task that asks: a context variable carries them into the tasks that are made inside of the ``async with``.
+"""
+
+import asyncio
+from contextvars import ContextVar
+from datetime import timedelta
+from types import TracebackType
+from typing import Final
+
+import msgspec
+
+from perdure.authoring.arguments import require_text
+from perdure.authoring.definitions import require_kind
+from perdure.errors import DeadlockError, InvalidArgumentError, RunEvicted, WrongContextError
+from perdure.kernel import commands as c
+from perdure.kernel import events as e
+from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.journal import Journal
+from perdure.kernel.locking import LockWait
+
+__all__ = ["HeldLock", "LockScope", "open_lock", "open_semaphore"]
+
+
+class HeldLock(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock that the run holds. `token` is its fencing token: it grows with every holder of the key, so that what the
+    lock protects can refuse a holder that came before the last one it has seen."""
+
+    key: str
+    token: int
+
+
+def open_lock(journal: Journal, key: str, *, shared: bool, timeout: timedelta | None) -> "LockScope":
+    """Return what takes a lock; see `Context.lock`."""
+    require_kind(shared, bool, "ctx.lock: shared", wanted="True or False")
+    return LockScope(journal, key, limit=None if shared else 1, timeout=timeout, call="ctx.lock")
+
+
+def open_semaphore(journal: Journal, key: str, *, limit: int, timeout: timedelta | None) -> "LockScope":
+    """Return what takes a place of a semaphore; see `Context.semaphore`."""
+    if type(limit) is not int or limit < 1:  # a bool is an int, too
+        message = f"ctx.semaphore: limit is {limit!r:.60}; it must be an integer from 1: how many runs may be inside"
+        raise InvalidArgumentError(message)
+    return LockScope(journal, key, limit=limit, timeout=timeout, call="ctx.semaphore")
+
+
+class LockScope:
+    """An ``async with`` block within which the run holds a lock."""
+
+    __slots__ = ("_around", "_journal", "_key", "_limit", "_operation", "_timeout")
+
+    def __init__(self, journal: Journal, key: str, *, limit: int | None, timeout: timedelta | None, call: str) -> None:
+        """Describe it; nothing is asked for yet. `limit`: how many may hold the key at a time, None: any number."""
+        if not require_text(key, f"{call}: the key"):
+            message = f'{call}: the key is empty; name what is to be held, {call}("account:42")'
+            raise InvalidArgumentError(message)
+        require_kind(timeout, timedelta, f"{call}: timeout", wanted="a timedelta")
+        self._journal = journal
+        self._key = key
+        self._limit = limit
+        self._timeout = None if timeout is None else timeout.total_seconds()
+        self._operation = _NOT_ENTERED
+        self._around: tuple[Operation, ...] = ()
+
+    async def __aenter__(self) -> HeldLock:
+        """Wait until the lock is the run's.
+
+        Raises DeadlockError where that could never be, TimeoutError if it is not within the time-out, WrongContextError
+        if this very scope is entered already.
+        """
+        journal = self._journal
+        if self._operation:
+            message = f"the lock {self._key!r} is entered already; call ctx.lock(...) anew for each `async with`"
+            raise WrongContextError(message)
+        self._around = _held.get()
+        self._operation = operation = journal.next_operation()
+        journal.give(
+            c.RequestLock(
+                operation=operation,
+                key=self._key,
+                limit=self._limit,
+                holding=self._around,
+                location=journal.location(),
+            )
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                answered: e.LockAcquired | e.LockDenied = await journal.wait(operation)
+        except (Exception, asyncio.CancelledError):  # not the unwinding of a run that leaves memory
+            journal.forget(operation)
+            self._give_back()
+            raise
+        if isinstance(answered, e.LockDenied):
+            self._operation = _NOT_ENTERED
+            raise _deadlock(self._key, answered)
+        _held.set((*self._around, operation))
+        return HeldLock(key=self._key, token=answered.fencing_token)
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the lock back, unless the run is only leaving memory: then it keeps it."""
+        _held.set(self._around)
+        if not isinstance(exc, GeneratorExit | RunEvicted):
+            self._give_back()
+
+    def _give_back(self) -> None:
+        journal, operation = self._journal, self._operation
+        self._operation = _NOT_ENTERED
+        journal.give(c.ReleaseLock(operation=operation, location=journal.location()))
+
+
+_NOT_ENTERED: Final = Operation(0)
+
+_held: ContextVar[tuple[Operation, ...]] = ContextVar("perdure_held_locks", default=())
+
+
+def _deadlock(key: str, denied: e.LockDenied) -> DeadlockError:
+    circle = ", which waits for ".join(
+        f"{wait.key!r}, held by or promised to run {run.id}" for wait, run in _steps(denied)
+    )
+    return DeadlockError(
+        f"run {denied.cycle[0].run.id} would wait for ever for {circle}: take locks in one order everywhere",
+        key=key,
+        cycle=tuple((wait.run.id, wait.key) for wait in denied.cycle),
+    )
+
+
+def _steps(denied: e.LockDenied) -> list[tuple[LockWait, RunRef]]:
+    """Return each wait of a circle with the run that is in its way: the one that waits next in the circle."""
+    cycle = denied.cycle
+    return [(wait, following.run) for wait, following in zip(cycle, (*cycle[1:], cycle[0]), strict=True)]

@@ -1,0 +1,37 @@
+"""The inboxes in memory: putting messages in, taking them out, and waking the runs that they are for."""
+
+from collections.abc import Iterable
+
+from perdure.kernel.identity import RunKey
+from perdure.kernel.messages import Message, wakes_parked
+from perdure.kernel.time import Timestamp
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, wake
+
+__all__ = ["consume", "put", "wake_for"]
+
+
+def put(database: MemoryDatabase, run: Run, entry: Entry) -> bool:
+    """Put a message into an inbox; return False if it is there already."""
+    if (run.run_key, entry.message_id) in database.message_ids:
+        return False
+    position = database.next_position()
+    database.inboxes.setdefault(run.run_key, {})[position] = entry
+    if entry.message_id:
+        database.message_ids[run.run_key, entry.message_id] = position
+    return True
+
+
+def wake_for(database: MemoryDatabase, run: Run, message: Message, at: Timestamp, news: News) -> None:
+    """Make a run due for a message that it has got, unless somebody owns it or it is parked; let others hear of it."""
+    if run.owner is None and (run.parked is None or wakes_parked(message)):
+        wake(database, run, at, news)
+    news.run_keys.add(run.run_key)
+
+
+def consume(database: MemoryDatabase, run_key: RunKey, positions: Iterable[int]) -> None:
+    """Delete messages from an inbox."""
+    inbox = database.inboxes.get(run_key, {})
+    for position in positions:
+        entry = inbox.pop(position, None)
+        if entry is not None:
+            database.message_ids.pop((run_key, entry.message_id), None)

@@ -1,0 +1,86 @@
+"""The named statements of the lines of locks."""
+
+from typing import Final
+
+from perdure.ports.store import LockQuery
+
+__all__ = [
+    "ADD_LOCK",
+    "EARLIER_LOCKS",
+    "FIND_LOCK",
+    "FIRST_WAITING_LOCK",
+    "GRANT_LOCK",
+    "HELD_LOCKS",
+    "REMOVE_LOCK",
+    "TELL_RUN",
+    "WAITING_LOCKS_OF_RUN",
+    "WAKE_TOLD_RUN",
+    "listing_locks",
+]
+
+_COLUMNS: Final = (
+    "position, key, run_key, runs.namespace, id, generation, operation, most, holding, requested_at, granted_at"
+)
+"""The columns of `LockEntry`, from `locks` joined with `runs`."""
+
+# key, operation, most, holding, requested_at, run_key
+ADD_LOCK: Final = """
+INSERT INTO locks (namespace, key, run_key, operation, most, holding, requested_at)
+SELECT namespace, ?, run_key, ?, ?, ?, ? FROM runs WHERE run_key = ?
+"""
+
+# run_key, operation
+FIND_LOCK: Final = f"SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE run_key = ? AND operation = ?"  # noqa: S608
+
+# position
+REMOVE_LOCK: Final = "DELETE FROM locks WHERE position = ?"
+
+# granted_at, position
+GRANT_LOCK: Final = "UPDATE locks SET granted_at = ? WHERE position = ?"
+
+# namespace, key
+FIRST_WAITING_LOCK: Final = f"""
+SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE position = (
+    SELECT position FROM locks WHERE namespace = ? AND key = ? AND granted_at IS NULL ORDER BY position LIMIT 1
+)
+"""  # noqa: S608
+
+# namespace, key
+HELD_LOCKS: Final = "SELECT count(*), min(most) FROM locks WHERE namespace = ? AND key = ? AND granted_at IS NOT NULL"
+
+# namespace, key, position
+EARLIER_LOCKS: Final = f"""
+SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key)
+WHERE locks.namespace = ? AND key = ? AND position < ? ORDER BY position
+"""  # noqa: S608
+
+# run_key
+WAITING_LOCKS_OF_RUN: Final = f"""
+SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE run_key = ? AND granted_at IS NULL ORDER BY position
+"""  # noqa: S608
+
+# message_id, data, at, run_key
+TELL_RUN: Final = """
+INSERT INTO inbox (run_key, message_id, data, at)
+SELECT run_key, ?, ?, ? FROM runs WHERE run_key = ? AND closed_at IS NULL
+"""
+
+# at, at, run_key
+WAKE_TOLD_RUN: Final = """
+UPDATE runs SET wake_at = min(coalesce(wake_at, ?), ?) WHERE run_key = ? AND owner IS NULL AND parked IS NULL
+"""
+
+
+def listing_locks(query: LockQuery) -> tuple[str, list[int | str]]:
+    """Return the statement for one page, and its parameters."""
+    conditions = ["locks.namespace = ?", "position > ?"]
+    parameters: list[int | str] = [query.namespace, query.after]
+    if query.key is not None:
+        conditions.append("key = ?")
+        parameters.append(query.key)
+    if query.run_key is not None:
+        conditions.append("run_key = ?")
+        parameters.append(query.run_key)
+    where = " AND ".join(conditions)
+    text = f"SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE {where} ORDER BY position LIMIT ?"  # noqa: S608
+    return text, [*parameters, max(query.limit, 0)]

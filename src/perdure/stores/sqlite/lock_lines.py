@@ -1,0 +1,99 @@
+"""The lines of locks in SQLite: functions of the connection, within the transaction that is open on it."""
+
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.locking import LockEntry, LockRequest
+from perdure.kernel.messages import Message, encode_message
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Transition
+from perdure.ports.store import LockQuery
+from perdure.stores.locking import change_locks
+from perdure.stores.sql import locks as statements
+
+__all__ = ["apply_lock_changes", "list_locks"]
+
+
+def apply_lock_changes(connection: apsw.Connection, write: Transition) -> tuple[tuple[RunKey, ...], bool]:
+    """Do what a transition does to the lines; return the runs that were told, and whether one may be claimed."""
+    lines = _SqliteLockLines(connection)
+    told = change_locks(lines, write.run_key, write.locks, at=write.row.updated_at)
+    return told, lines.has_woken
+
+
+def list_locks(connection: apsw.Connection, query: LockQuery) -> list[LockEntry]:
+    """Return one page of entries."""
+    return [_entry(row) for row in connection.execute(*statements.listing_locks(query))]
+
+
+class _SqliteLockLines:
+    """`perdure.stores.locking.LockLines` on a connection. `has_woken`: whether it has made a run due."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self.has_woken = False
+
+    def add(self, run_key: RunKey, request: LockRequest, *, at: Timestamp) -> LockEntry:
+        holding = msgspec.json.encode(request.holding).decode()
+        row = (request.key, request.operation, request.limit, holding, at, run_key)
+        self._connection.execute(statements.ADD_LOCK, row)
+        return self._find(run_key, request.operation)
+
+    def remove(self, run_key: RunKey, operation: Operation) -> LockEntry | None:
+        row = self._connection.execute(statements.FIND_LOCK, (run_key, operation)).get
+        if row is None:
+            return None
+        entry = _entry(row)
+        self._connection.execute(statements.REMOVE_LOCK, (entry.position,))
+        return entry
+
+    def grant(self, entry: LockEntry, *, at: Timestamp) -> None:
+        self._connection.execute(statements.GRANT_LOCK, (at, entry.position))
+
+    def first_waiting(self, line: LockEntry) -> LockEntry | None:
+        row = self._connection.execute(statements.FIRST_WAITING_LOCK, (line.run.namespace, line.key)).get
+        return None if row is None else _entry(row)
+
+    def holders(self, line: LockEntry) -> tuple[int, int | None]:
+        [(count, least)] = self._connection.execute(statements.HELD_LOCKS, (line.run.namespace, line.key))
+        return count, least
+
+    def before(self, entry: LockEntry) -> list[LockEntry]:
+        place = (entry.run.namespace, entry.key, entry.position)
+        return [_entry(row) for row in self._connection.execute(statements.EARLIER_LOCKS, place)]
+
+    def waiting_of(self, run_key: RunKey) -> list[LockEntry]:
+        return [_entry(row) for row in self._connection.execute(statements.WAITING_LOCKS_OF_RUN, (run_key,))]
+
+    def tell(self, entry: LockEntry, message: Message, *, message_id: str, at: Timestamp) -> bool:
+        row = (message_id, encode_message(message).decode(), at, entry.run_key)
+        self._connection.execute(statements.TELL_RUN, row)
+        if not self._connection.changes():
+            return False
+        self._connection.execute(statements.WAKE_TOLD_RUN, (at, at, entry.run_key))
+        self.has_woken |= self._connection.changes() > 0
+        return True
+
+    def _find(self, run_key: RunKey, operation: Operation) -> LockEntry:
+        return _entry(self._connection.execute(statements.FIND_LOCK, (run_key, operation)).get)
+
+
+def _entry(row: tuple[Any, ...]) -> LockEntry:  # Any: what SQLite found, which the record gives its types
+    position, key, run_key, namespace, run_id, generation, operation, most, holding, requested_at, granted_at = row
+    return LockEntry(
+        position=position,
+        key=key,
+        run_key=RunKey(run_key),
+        run=RunRef(namespace=namespace, id=run_id, generation=generation),
+        operation=Operation(operation),
+        limit=most,
+        holding=_HOLDING.decode(holding),
+        requested_at=Timestamp(requested_at),
+        granted_at=None if granted_at is None else Timestamp(granted_at),
+    )
+
+
+_HOLDING: Final[msgspec.json.Decoder[tuple[Operation, ...]]] = msgspec.json.Decoder(tuple[Operation, ...])

@@ -1,0 +1,38 @@
+"""What is broken of the locks that runs share, for each row of docs/reference/tested.md."""
+
+from tests.proofs.defect import Defect
+
+LOCKS: dict[str, tuple[Defect, ...]] = {
+    "ctx.lock": (Defect("stores.locking", "            _let_in(lines, left, told, at=at)", "            del left"),),
+    "ctx.lock.order": (
+        Defect(
+            "stores.locking",
+            "        if not may_hold(first.limit, holders=holders, least=least):\n            break\n",
+            "        if not may_hold(first.limit, holders=holders, least=least):\n            del holders\n",
+        ),
+    ),
+    "ctx.lock.shared": (Defect("authoring.locks", "limit=None if shared else 1", "limit=1"),),
+    "ctx.lock.timeout": (Defect("authoring.locks", "asyncio.timeout(self._timeout)", "asyncio.timeout(None)"),),
+    "ctx.lock.end": (Defect("kernel.expansion", "    if state.locks:\n", "    if state.locks and not state.locks:\n"),),
+    "ctx.lock.deadlock": (
+        Defect("kernel.locking", "    if asked.position not in stuck:", "    if asked.position in stuck:"),
+    ),
+    "ctx.lock.token": (Defect("kernel.message_rules", "fencing_token=message.token", "fencing_token=1"),),
+    "ctx.lock.memory": (
+        Defect(
+            "execution.mail",
+            "        for run_key in run_keys:\n            self.news_of(run_key)",
+            "        del run_keys",
+        ),
+    ),
+    "ctx.semaphore": (
+        Defect(
+            "authoring.locks",
+            'limit=limit, timeout=timeout, call="ctx.semaphore")',
+            'limit=1, timeout=timeout, call="ctx.semaphore")',
+        ),
+    ),
+    "engine.locks": (
+        Defect("client.locking", "None if run_id is None else await _key_of", "None if run_id else await _key_of"),
+    ),
+}
