@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from perdure import Context, Engine, Priority, Run, RunCancelledError, RunClosedError, Signal, SyncEngine, workflow
+from perdure import (
+    Context,
+    Engine,
+    Priority,
+    Run,
+    RunCancelledError,
+    RunClosedError,
+    RunTerminatedError,
+    Signal,
+    SyncEngine,
+    workflow,
+)
 from perdure.kernel import events as e
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import until
@@ -104,6 +115,9 @@ async def test_a_termination_made_again_is_answered_as_the_first(make_engine: Ma
         run = await engine.start(open_end)
         for _ in range(3):
             await run.terminate("enough", request_id="mine")
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+        await run.terminate("enough", request_id="mine")
         with pytest.raises(RunClosedError):
             await run.terminate("enough", request_id="other")
 
