@@ -155,7 +155,7 @@ async def test_no_retry_begins_after_schedule_to_close(make_engine: MakeEngine) 
         return ""
 
     async with make_engine() as engine:
-        assert "deadline_reached" in await (await engine.start(calls)).result()
+        assert "after the deadline of its schedule_to_close" in await (await engine.start(calls)).result()
 
 
 async def test_a_call_that_is_found_after_its_end_is_never_started(meeting: Meeting) -> None:
