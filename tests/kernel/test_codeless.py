@@ -101,8 +101,11 @@ def test_a_grace_ends_a_run_whether_its_cancellation_was_taken_in_or_not() -> No
     assert (end.at, end.given) == (GRACE, i.EndRun(closing=expected))
 
 
-def test_a_cancellation_before_the_begin_needs_no_code() -> None:
+@pytest.mark.parametrize("held", [False, True])
+def test_a_cancellation_before_the_begin_needs_no_code(held: bool) -> None:
     life = life_of(waiting, start_at=Timestamp(START + SECOND))
+    if held:
+        life.message(m.SuspendMessage(reason="not yet"))
     assert ended(life, arrived(m.CancelMessage(reason="not any more"), 2)) == [e.RunCancelled(reason="not any more")]
     assert life.advanced.consumed == [2]
 
