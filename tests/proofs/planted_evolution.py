@@ -46,6 +46,10 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     "workflow.without_code.cancel": (
         Defect("kernel.messages", "return grace_until if has_begun else at", "return None"),
     ),
+    "workflow.parked.damaged": (
+        Defect("stores.sql.statements", "    AND CASE WHEN json_valid(runs.parked)\n", "    AND CASE WHEN 1\n"),
+        Defect("stores.sqlite.sessions", "if rows[key][_PARKED] is not None]", "if False]"),
+    ),
     "workflow.parked.resume": (
         Defect(
             "kernel.messages",
