@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import pytest
 
-from perdure import Context, Engine, Signal, workflow
+from perdure import Context, Engine, RunTerminatedError, Signal, workflow
 from perdure.authoring.registry import Registry
 from perdure.cli.code_checks import code_checks
 from perdure.cli.finding import Check
@@ -169,3 +169,15 @@ async def test_a_damaged_row_is_named_and_hides_no_other(directory: Path) -> Non
     [rows] = [check for check in called.json["checks"] if check["name"] == "rows"]
     assert rows["verdict"] == "fail"
     assert rows["finding"].startswith("1 open runs have rows that cannot be read whole; run old: parked cannot be")
+
+
+async def test_a_run_whose_code_nobody_has_is_terminated_from_another_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'perdure.db'}"
+    registry = code(is_changed=False)
+    async with Engine(url, registry=registry) as engine:
+        await engine.start(registry.workflow("cli.parking"), id="old")
+    async with Engine(url, registry=Registry(), name="without the code") as engine:
+        called = await asyncio.to_thread(perdure, "terminate", "old", "--reason", "it is gone", directory=tmp_path)
+        assert called.code == 0, called.err
+        with pytest.raises(RunTerminatedError, match="it is gone"):
+            await (await engine.get_run("old")).result()
