@@ -12,6 +12,7 @@ from perdure.authoring.streams import Stream, publish
 from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.bulk import Bulk, BulkFailure, BulkReport
+from perdure.client.forking import ForkOptions
 from perdure.client.handle import Run
 from perdure.client.schedule_reports import ScheduleDescription, ScheduledRun, ScheduleHistory
 from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
@@ -42,6 +43,7 @@ from perdure.errors import (
     RunExistsError,
     RunFailedError,
     RunNotFoundError,
+    RunNotRepairableError,
     RunTerminatedError,
     ScheduleExistsError,
     ScheduleNotFoundError,
@@ -88,6 +90,7 @@ __all__ = [
     "Engine",
     "Every",
     "Executor",
+    "ForkOptions",
     "HeldLock",
     "IdPolicy",
     "LockEntry",
@@ -114,6 +117,7 @@ __all__ = [
     "RunFailedError",
     "RunInfo",
     "RunNotFoundError",
+    "RunNotRepairableError",
     "RunQuery",
     "RunStatus",
     "RunSummary",

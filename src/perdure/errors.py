@@ -49,6 +49,7 @@ __all__ = [
     "RunExistsError",
     "RunFailedError",
     "RunNotFoundError",
+    "RunNotRepairableError",
     "RunTerminatedError",
     "ScheduleExistsError",
     "ScheduleNotFoundError",
@@ -303,6 +304,10 @@ class StaleTokenError(StateError):
         self.run_id = run_id
         self.activity = activity
         self.reason = reason
+
+
+class RunNotRepairableError(StateError):
+    """The run cannot be retried, reset or forked so; the message says why, and what can be done."""
 
 
 class ResultTimeoutError(StateError, TimeoutError):

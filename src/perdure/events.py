@@ -62,8 +62,8 @@ from perdure.kernel.events import (
     RunCreated,
     RunFailed,
     RunForked,
+    RunReset,
     RunResumed,
-    RunRetried,
     RunStarted,
     RunSuspended,
     RunTerminated,
@@ -89,6 +89,7 @@ from perdure.kernel.events import (
     VersionDecided,
 )
 from perdure.kernel.failure import Failure
+from perdure.kernel.fork_facts import CarriedResult, ForkCause, RepeatedStep, StepFate
 from perdure.kernel.locking import LockWait
 from perdure.kernel.payload import Payload
 
@@ -104,6 +105,7 @@ __all__ = [
     "ActivityScheduled",
     "ActivityTimedOut",
     "CarriedChild",
+    "CarriedResult",
     "CarriedSignal",
     "CarriedUpdate",
     "ChildCancelled",
@@ -117,6 +119,7 @@ __all__ = [
     "CompensationStepCompleted",
     "Event",
     "Failure",
+    "ForkCause",
     "InterventionExpired",
     "InterventionRequested",
     "InterventionResolved",
@@ -132,6 +135,7 @@ __all__ = [
     "PriorityChanged",
     "RecoveryCompleted",
     "RecoveryStarted",
+    "RepeatedStep",
     "RunCancelRequested",
     "RunCancelled",
     "RunCompleted",
@@ -139,8 +143,8 @@ __all__ = [
     "RunCreated",
     "RunFailed",
     "RunForked",
+    "RunReset",
     "RunResumed",
-    "RunRetried",
     "RunStarted",
     "RunSuspended",
     "RunTerminated",
@@ -154,6 +158,7 @@ __all__ = [
     "StageStarted",
     "StateKeyDeleted",
     "StateKeySet",
+    "StepFate",
     "TimeoutKind",
     "TimerCancelled",
     "TimerFired",

@@ -367,7 +367,7 @@ async def test_a_timer_that_comes_due_while_somebody_looks_is_not_lost(make_engi
     async with make_engine(Settings(idle_seconds=FOR_EVER)) as engine:
         run = await engine.start(napping, id="napping")
         summary = await run.describe()
-        async with engine.worker.view(summary.run_key):
+        async with engine.worker.view(summary):
             while engine.worker.clock.now() < summary.updated_at + 40_000:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0)
             await asyncio.sleep(0)

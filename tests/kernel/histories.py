@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from perdure.kernel import events as e
 from perdure.kernel.backoff import fixed
 from perdure.kernel.failure import Failure
+from perdure.kernel.fork_facts import CarriedResult, ForkCause, RepeatedStep, StepFate
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.locking import LockWait
@@ -99,8 +100,6 @@ class _Author:
                 return [self.run_resumed, self.signal_received, self.priority_changed_by_client, *self.recovery_moves()]
             case "suspended":
                 return [self.run_resumed, self.run_resumed, self.run_cancel_requested, *self.open_moves()]
-            case "failed":
-                return [self.run_retried, *self.recovery_moves()]
             case _:
                 return self.recovery_moves()
 
@@ -108,9 +107,9 @@ class _Author:
         ends: list[Move] = [self.run_failed, self.run_cancelled, self.run_terminated]
         match self.status:
             case "created":
-                return ends
+                return [*ends, self.run_reset]
             case "running" | "suspended":
-                return [*ends, self.run_completed, self.run_continued]
+                return [*ends, self.run_completed, self.run_continued, self.run_reset]
             case _:
                 return []
 
@@ -290,12 +289,24 @@ class _Author:
         self.status = "continued"
         return e.RunContinued(input=self.payload(), next_generation=2, next_at=Timestamp(self.at))
 
-    def run_forked(self) -> e.Event:
-        return e.RunForked(origin=RunRef(id="origin"), sequence=4)
+    def run_reset(self) -> e.Event:
+        self.status = "closed"
+        return e.RunReset(next_generation=2, point=self.choose(9) + 1, reason=self.text(), by=self.text())
 
-    def run_retried(self) -> e.Event:
-        self.status = "running"
-        return e.RunRetried(by=self.text())
+    def run_forked(self) -> e.Event:
+        return e.RunForked(
+            origin=RunRef(id="origin"),
+            origin_key=3,
+            caller_key=3,
+            sequence=4,
+            ref=RunRef(id="fork", generation=2),
+            seed=self.choose(9),
+            cause=ForkCause.RESET,
+            deadline_at=self.maybe_time(),
+            carried_signals=(e.CarriedSignal(name=self.text(), body=self.payload()),),
+            carried_results=(CarriedResult(operation=Operation(1), result=self.payload()),),
+            repeats=(RepeatedStep(operation=Operation(1), name=self.text(), was=StepFate.IN_FLIGHT),),
+        )
 
     # --- stages, activities, timers ------------------------------------------------------------------------------
 

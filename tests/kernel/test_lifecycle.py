@@ -8,6 +8,7 @@ import pytest
 from perdure.errors import IllegalTransitionError
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
+from perdure.kernel.fork_facts import ForkCause
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.lifecycle import (
     ACTIVITY_LIFECYCLE,
@@ -109,8 +110,16 @@ SAMPLES: dict[type[e.Event], e.Event] = {
         e.RunSuspended(),
         e.RunResumed(),
         CONTINUED,
-        e.RunForked(origin=RunRef(id="o"), sequence=1),
-        e.RunRetried(),
+        e.RunReset(next_generation=2, point=1),
+        e.RunForked(
+            origin=RunRef(id="o"),
+            origin_key=1,
+            caller_key=1,
+            sequence=1,
+            ref=RunRef(id="f"),
+            seed=1,
+            cause=ForkCause.FORK,
+        ),
         e.StageStarted(operation=ONE, name="s"),
         e.StageCompleted(operation=ONE),
         e.StageFailed(operation=ONE, failure=FAILURE),

@@ -213,11 +213,6 @@ def test_the_stage_shown_is_the_innermost_one() -> None:
     assert state.stage == ""
 
 
-def test_a_retried_run_is_open_again_and_no_longer_asked_to_cancel() -> None:
-    state = after(CREATED, e.RunStarted(), e.RunCancelRequested(), e.RunFailed(failure=FAILURE), e.RunRetried())
-    assert (state.status, state.is_closed, state.closing, state.cancel) == (RunStatus.RUNNING, False, None, None)
-
-
 def test_carried_state_and_labels_are_where_a_generation_begins() -> None:
     state = after(msg_replace(CREATED, labels={"a": "b"}, carried_state={"k": NULL}))
     assert (state.labels, state.keys) == ({"a": "b"}, {"k": NULL})

@@ -240,7 +240,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("authoring.workflow", "if self.on_failure is OnFailure.COMPENSATE and journal", "if journal"),
     ),
     # --- the context
-    "ctx.info": (Defect("authoring.context", "            tenant=created.tenant,\n", '            tenant="",\n'),),
+    "ctx.info": (Defect("authoring.context", "        tenant=created.tenant,\n", '        tenant="",\n'),),
     "ctx.logger": (
         Defect(
             "authoring.run_logger",

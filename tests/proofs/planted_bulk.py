@@ -1,6 +1,7 @@
 """What is broken of the operations on many runs, for each row of docs/reference/tested.md."""
 
 from tests.proofs.defect import Defect
+from tests.proofs.planted_repairs import REPAIRS
 
 BULK: dict[str, tuple[Defect, ...]] = {
     "engine.all_runs": (
@@ -21,7 +22,7 @@ BULK: dict[str, tuple[Defect, ...]] = {
         Defect("client.bulk", "return BulkFailure(run.id, error)", "raise"),
     ),
     "bulk.concurrency": (Defect("client.bulk", "limit=concurrency", "limit=50"),),
-    "bulk.dry_run": (Defect("client.bulk", "while not self._is_dry:", "while True:"),),
+    "bulk.dry_run": (Defect("client.bulk", "while looks or not self._is_dry:", "while True:"),),
     "bulk.on_progress": (Defect("client.bulk", "self._on_progress(report)", "pass"),),
     "bulk.cancel": (Defect("client.bulk", "run.cancel(reason, grace=grace, by=by)", "run.terminate(reason, by=by)"),),
     "bulk.terminate": (
@@ -35,4 +36,5 @@ BULK: dict[str, tuple[Defect, ...]] = {
     "bulk.suspend": (Defect("client.bulk", "run.suspend(reason, by=by)", "run.suspend()"),),
     "bulk.resume": (Defect("client.bulk", "frozenset({RunStatus.SUSPENDED})", "OPEN_STATUSES"),),
     "bulk.signal": (Defect("client.bulk", "body, request_id=request_id)", "body)"),),
+    **REPAIRS,
 }

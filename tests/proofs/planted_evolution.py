@@ -66,9 +66,9 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     ),
     "workflow.version.side_by_side": (
         Defect(
-            "authoring.registry",
-            "self.workflow(created.workflow, created.definition_version)",
-            "self.workflow(created.workflow)",
+            "execution.loading",
+            "worker.registry.workflow(summary.workflow, summary.definition_version)",
+            "worker.registry.workflow(summary.workflow)",
         ),
     ),
 }

@@ -16,14 +16,14 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
     ),
     "engine.signal_with_start": (
         Defect("client.starting", "carried_signals=signals", "carried_signals=()"),
-        Defect("stores.memory.writes", "if asked is not None and write.ref.generation > 1:", "if False:"),
+        Defect("stores.memory.writes", "if first is None and write.ref.generation > 1:", "if False:"),
     ),
     "engine.update_with_start": (Defect("client.starting", "carried_updates=updates", "carried_updates=()"),),
     "defer": (
         Defect(
             "execution.active_run",
-            "if activity.operation in self.state.deferrals:",
-            "if activity.operation in ():",
+            "if activity.operation in self.state.deferrals or",
+            "if",
         ),
         Defect("kernel.advance", "        if state.deferrals:\n", "        if False:\n"),
     ),

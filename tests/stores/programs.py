@@ -33,7 +33,9 @@ from perdure.kernel.transition import (
     Exists,
     Missing,
     Outcome,
+    RunRow,
     RunStatus,
+    Seizure,
     Stale,
     Unread,
     Write,
@@ -42,7 +44,16 @@ from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
-from perdure.testing.store_conformance.harness import Held, code_of, creation, later, parks, release, transition
+from perdure.testing.store_conformance.harness import (
+    Held,
+    code_of,
+    creation,
+    event,
+    later,
+    parks,
+    release,
+    transition,
+)
 
 IDS = ("a", "b", "c\x00d", "c\x00", "é", "f", "g", "h")
 NAMESPACES = ("default", "other")
@@ -109,7 +120,7 @@ def program(seed: int, *, length: int = 40) -> list[Step]:
     return [Step(random.choice(VERBS), tuple(random.randrange(2**16) for _ in range(150))) for _ in range(length)]
 
 
-KINDS = ("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release", "park")
+KINDS = (*(("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release", "park") * 3), "seize")
 
 
 class World:
@@ -344,6 +355,8 @@ class _Batch:
                 return self.some_creation()
             case "delivery":
                 return self.some_delivery()
+            case "seize":
+                return self._seizure()
             case _ if run is None:
                 return self.some_delivery() if self.draws.below(2) else self.some_creation()
             case "release":
@@ -365,6 +378,13 @@ class _Batch:
             inbox_position=self.draws.of((None, await self._seen(run))),
             recovered=self.draws.is_rare(),
         )
+
+    def _seizure(self) -> Write:
+        """Return the seizure of any run, mostly as its row stands."""
+        key = self.world.keys[self._number()]
+        row = self.world.rows.get(self.world.numbers[key])
+        token = FencingToken(0) if row is None else row.fencing_token
+        return Seizure(run_key=key, fencing_token=FencingToken(token + self.draws.of((0, 0, 0, 1))))
 
     async def _park(self, run: Held) -> Write:
         seen = await self._seen(run)
@@ -430,7 +450,7 @@ class _Batch:
         if parent is not None and (ref.namespace, ref.id) == (parent.ref.namespace, parent.ref.id):
             # Whether a run that closes may leave its own id to a child is not for the stores to agree on.
             ref = msgspec.structs.replace(ref, id=f"child of {ref.id}")
-        return creation(
+        made = creation(
             world.keys[world.new_number()],
             ref.id,
             namespace=ref.namespace,
@@ -447,12 +467,22 @@ class _Batch:
             request_id=draws.of(("", "", "", "r1", "r2")),
             deadline_at=self._end(),
         )
+        return self._with_copy(made) if draws.is_rare() else made
+
+    def _with_copy(self, made: Creation) -> Creation:
+        """Let a run begin with a copied history."""
+        at = Timestamp(self.world.now + 1_000_000)
+        status = self.draws.of((RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.CREATED))
+        row = RunRow(
+            sequence=2, status=status, stage="s", progress=0.25, priority=made.priority, updated_at=at, started_at=at
+        )
+        return msgspec.structs.replace(made, copied=(event(2, at=at),), row=row)
 
     def _generation(self) -> int:
         return self.draws.of((1, 1, 2, 3))
 
     def _begin(self) -> Write:
-        begins = self.some_creation()
+        begins = msgspec.structs.replace(self.some_creation(), copied=(), row=None)
         run = Held(
             run_key=begins.run_key,
             ref=begins.ref,

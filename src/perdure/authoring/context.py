@@ -75,29 +75,24 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Context:
     """What a workflow function gets as its first argument. One per run; use it only inside that run's code."""
 
-    __slots__ = ("_definition", "_journal", "_logger", "_registry", "info")
+    __slots__ = ("_definition", "_info", "_informed_of", "_journal", "_logger", "_registry")
 
     def __init__(self, journal: Journal, definition: "Workflow[*tuple[Any, ...], Any]", registry: "Registry") -> None:
         """Serve the run of `journal`, of this `definition`, where there is the code of `registry`."""
         self._journal = journal
         self._definition = definition
         self._registry = registry
-        created = journal.created
-        self.info = RunInfo(
-            id=created.ref.id,
-            namespace=created.ref.namespace,
-            generation=created.ref.generation,
-            workflow=created.workflow,
-            version=created.definition_version,
-            attempt=created.attempt,
-            tenant=created.tenant,
-            created_labels=created.labels,
-            parent=None if created.parent is None else created.parent.ref,
-            deadline=None if created.deadline_at is None else timestamp_to_datetime(created.deadline_at),
-            inherited_children=tuple(journal.inherited),
-            trace_context=created.trace_context,
-        )
+        self._informed_of: e.RunCreated | None = None
+        self._info: RunInfo
         self._logger: RunLogger | None = None
+
+    @property
+    def info(self) -> RunInfo:
+        """Facts about the run. In a fork they are the other run's as long as the copied history is replayed."""
+        created = self._journal.created
+        if self._informed_of is not created:  # not asked for yet, or replayed up to a fork since
+            self._informed_of, self._info = created, _inform(created, tuple(self._journal.inherited))
+        return self._info
 
     @property
     def logger(self) -> RunLogger:
@@ -477,3 +472,20 @@ class Context:
         request that arrives meanwhile waits until all are done.
         """
         return await compensate(self._journal)
+
+
+def _inform(created: e.RunCreated, inherited_children: tuple[str, ...]) -> RunInfo:
+    return RunInfo(
+        id=created.ref.id,
+        namespace=created.ref.namespace,
+        generation=created.ref.generation,
+        workflow=created.workflow,
+        version=created.definition_version,
+        attempt=created.attempt,
+        tenant=created.tenant,
+        created_labels=created.labels,
+        parent=None if created.parent is None else created.parent.ref,
+        deadline=None if created.deadline_at is None else timestamp_to_datetime(created.deadline_at),
+        inherited_children=inherited_children,
+        trace_context=created.trace_context,
+    )

@@ -103,9 +103,12 @@ class Registry:
         """Return the workflow of this name and version; None if there is no code for its runs."""
         return self._workflows.get(WorkflowVersion(name, version))
 
-    def entry_of(self, created: RunCreated) -> Entry:
-        """Return what makes the coroutine of a run, of the version it began with. Raises UnknownWorkflowError."""
-        return self.workflow(created.workflow, created.definition_version).entry(self)
+    def entry_of(self, standing: RunCreated) -> Entry:
+        """Return what makes the coroutine of a run, by who it is now: of a fork ask `perdure.kernel.standing`.
+
+        Raises UnknownWorkflowError.
+        """
+        return self.workflow(standing.workflow, standing.definition_version).entry(self)
 
     def at_version(self, definition: W, version: str | None) -> W:
         """Return another version of a workflow (None: the same), under whose name and version runs can be started.

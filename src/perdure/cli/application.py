@@ -30,6 +30,7 @@ from perdure.cli.exits import ExitCode, exit_code_of
 from perdure.cli.lock_commands import locks
 from perdure.cli.outside_commands import complete, fail, stream
 from perdure.cli.printing import complain
+from perdure.cli.repair_commands import fork, reset, retry
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
 from perdure.errors import PerdureError, UsageError
@@ -81,6 +82,9 @@ def make_application() -> App:
         terminate,
         suspend,
         resume,
+        retry,
+        reset,
+        fork,
         bulk,
         locks,
         doctor,

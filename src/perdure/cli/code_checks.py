@@ -80,7 +80,7 @@ def _counted(counts: "Counter[str]") -> str:
 async def _count_patches(engine: Engine, run: RunSummary, patches: "dict[str, Counter[str]]") -> None:
     """Count by which way a run has passed each patch of today's code; what does not replay says nothing of that."""
     with suppress(UsageError, HistoryError):
-        async with engine.worker.view(run.run_key) as journal:
+        async with engine.worker.view(run) as journal:
             for patch, is_new in journal.asked_patches.items():
                 is_marked = is_new and journal.patches.get(patch) is False
                 patches.setdefault(f"{run.workflow} {patch}", Counter())[

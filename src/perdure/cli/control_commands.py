@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from perdure.cli.arguments import ALL, HERE, DatabaseArguments, Json, RequestId, RunFilter, RunId
+from perdure.cli.arguments import ALL, HERE, AppModules, DatabaseArguments, Json, RequestId, RunFilter, RunId
+from perdure.cli.repair_commands import NOWHERE, PointArguments
 
 __all__ = ["bulk", "cancel", "resume", "signal", "suspend", "terminate"]
 
@@ -93,7 +94,7 @@ def resume(
 
 def bulk(
     operation: Annotated[
-        Literal["cancel", "terminate", "suspend", "resume"],
+        Literal["cancel", "terminate", "suspend", "resume", "retry", "reset"],
         Parameter(name="OPERATION", help="What the runs are asked."),
     ],
     /,
@@ -103,16 +104,34 @@ def bulk(
     grace: Annotated[
         str | None, Parameter(help="With cancel: terminate a run if its clean-up takes longer, for example 30s.")
     ] = None,
-    dry_run: Annotated[bool, Parameter(negative="", help="Count the runs, and ask none.")] = False,
+    point: PointArguments = NOWHERE,
+    version: Annotated[
+        str | None, Parameter(help="With retry and reset: version of the workflow that goes on; the same otherwise.")
+    ] = None,
+    app: AppModules = None,
+    dry_run: Annotated[
+        bool,
+        Parameter(negative="", help="Count the runs, and ask none; with retry and reset list those that cannot be."),
+    ] = False,
     yes: Annotated[bool, Parameter(negative="", help="Ask the runs without asking back.")] = False,
     database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
-    """Cancel, terminate, suspend or resume all runs that match; list those that could not be asked.
+    """Cancel, terminate, suspend, resume, retry or reset all runs that match; list those that could not be asked.
 
-    Exit code 1 if there are such.
+    Exit code 1 if there are such. The point from where runs go on belongs to reset.
     """
     from perdure.cli.bulk import BulkOrder, ask_many
 
-    order = BulkOrder(operation=operation, reason=reason, grace=grace, is_dry=dry_run, is_confirmed=yes, as_json=json)
+    order = BulkOrder(
+        operation=operation,
+        reason=reason,
+        grace=grace,
+        point=point,
+        version=version,
+        apps=tuple(app or ()),
+        is_dry=dry_run,
+        is_confirmed=yes,
+        as_json=json,
+    )
     return ask_many(database.place(), chosen, order)

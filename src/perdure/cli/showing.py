@@ -84,6 +84,7 @@ def report_for_programs(report: RunReport, inbox: list[InboxEntry]) -> dict[str,
             for child in report.children.values()
         ],
         "state": state.keys,
+        "forked": state.forked,
         "last_failure": None
         if report.last_failure is None
         else {
@@ -168,6 +169,10 @@ def _facts(report: RunReport, *, now: Timestamp) -> "Table":
     if state.recoveries:
         times = "once" if state.recoveries == 1 else f"{state.recoveries} times"
         table.add_row("recovered", f"{times}: its worker died, another went on")
+    if state.forked is not None:
+        table.add_row("goes on from", words(_fork_line(state.forked)))
+    if isinstance(state.closing, e.RunReset):
+        table.add_row("reset", words(f"it goes on as generation {state.closing.next_generation}"))
     if report.undone:
         table.add_row("undone by", words(", ".join(report.undone)))
     if summary.status.is_closed is False:
@@ -186,6 +191,12 @@ def _facts(report: RunReport, *, now: Timestamp) -> "Table":
             "cancel asked", words(f"by {state.cancel.by or 'a client'}: {state.cancel.reason or 'no reason given'}")
         )
     return table
+
+
+def _fork_line(fork: e.RunForked) -> str:
+    why = f": {fork.reason}" if fork.reason else ""
+    by = f" by {fork.by}" if fork.by else ""
+    return f"event {fork.sequence} of {fork.origin} ({fork.cause}{by}{why})"
 
 
 def _activities_line(report: RunReport) -> str:

@@ -6,21 +6,26 @@ meant. What one run answers does not stop the others: a run that ended before it
 the run's id.
 
 Doing it again is harmless: what has ended is not found any more, a run whose cancellation is requested keeps the first
-request, a suspended run is not suspended twice; signals carry the request id that the caller gives.
+request, a suspended run is not suspended twice; signals, retries and resets carry the request id that the caller gives.
+
+A retry or a reset may be refused, by the history of each run. So a dry run of these looks at every run, and tells.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import msgspec
 
 from perdure.authoring.arguments import require_duration
 from perdure.authoring.signals import Signal, require_signal
+from perdure.client.forking import ForkOptions, Wish, consider_fork, fork_run
 from perdure.client.gateway import Gateway
 from perdure.client.handle import Run
 from perdure.errors import InvalidArgumentError, PerdureError, RunClosedError
+from perdure.kernel.fork_facts import ForkCause
+from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
 
@@ -39,8 +44,8 @@ class BulkFailure(msgspec.Struct, frozen=True):
 class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far a bulk operation is.
 
-    `found`: so many runs matched when it began. `done`: so many were asked, durably. `ended`: so many had ended before
-    their turn. `failures`: those that could not be asked.
+    `found`: so many runs matched when it began. `done`: so many were asked, durably; by a dry run of a retry or reset:
+    so many can be. `ended`: so many had ended before their turn. `failures`: those that could not be asked.
     """
 
     found: int
@@ -92,11 +97,55 @@ class Bulk:
         require_signal(signal, "bulk.signal")
         return await self._ask(OPEN_STATUSES, lambda run: run.signal(signal, body, request_id=request_id))
 
-    async def _ask(self, concerned: frozenset[RunStatus], wish: Callable[[Run[Any]], Awaitable[None]]) -> BulkReport:
-        query = msgspec.structs.replace(self._query, statuses=_concerned(self._query.statuses, concerned))
+    async def retry(
+        self, reason: str = "", *, by: str = "", version: str | None = None, request_id: str | None = None
+    ) -> BulkReport:
+        """Go on with every run that failed, as `Run.retry`; with cancelled and terminated ones if the filter says so.
+
+        `request_id`: the call made again with it retries nobody twice.
+        """
+        wish = Wish(ForkCause.RETRY, reason=reason, by=by, version=version)
+        return await self._fork(_RETRIED, frozenset({RunStatus.FAILED}), wish, request_id)
+
+    async def reset(
+        self, reason: str = "", *, request_id: str | None = None, **options: Unpack[ForkOptions]
+    ) -> BulkReport:
+        """Let every run that is open or has failed go on from a point of its own history, as `Run.reset`; others if the
+        filter says so. `request_id`: the call made again with it resets nobody twice."""
+        wish = Wish.of(ForkCause.RESET, reason, **options)
+        return await self._fork(_RESET, OPEN_STATUSES | {RunStatus.FAILED}, wish, request_id)
+
+    async def _fork(
+        self, concerned: frozenset[RunStatus], usual: frozenset[RunStatus], wish: Wish, request_id: str | None
+    ) -> BulkReport:
+        gateway = self._gateway
+
+        async def fork(run: Run[Any]) -> None:
+            ref = RunRef(namespace=run.namespace, id=run.id)
+            if self._is_dry:
+                await consider_fork(gateway, ref, wish)
+            else:
+                await fork_run(gateway, ref, wish, request_id=f"{request_id}:{run.id}" if request_id else "")
+
+        return await self._ask(concerned, fork, usual=usual, looks=True)
+
+    async def _ask(
+        self,
+        concerned: frozenset[RunStatus],
+        wish: Callable[[Run[Any]], Awaitable[None]],
+        *,
+        usual: frozenset[RunStatus] | None = None,
+        looks: bool = False,
+    ) -> BulkReport:
+        """Ask those of the statuses that the wish can concern, which are `usual` unless the filter names some.
+
+        `looks`: the wish writes nothing in a dry run.
+        """
+        statuses = _concerned(self._query.statuses, concerned, usual=usual or concerned)
+        query = msgspec.structs.replace(self._query, statuses=statuses)
         store = self._gateway.store
         report = BulkReport(found=await store.count_runs(query))
-        while not self._is_dry:
+        while looks or not self._is_dry:
             page = await store.list_runs(query)
             answers = await asyncio.gather(*(self._ask_one(summary, wish) for summary in page.runs))
             report = _with(report, answers)
@@ -134,9 +183,15 @@ def require_concurrency(value: object) -> int:
 _LARGEST_CONCURRENCY = 1_000
 
 
-def _concerned(asked: frozenset[RunStatus], concerned: frozenset[RunStatus]) -> frozenset[RunStatus]:
-    """Return those of the statuses asked for (none: all) that the wish can concern."""
-    both = asked & concerned if asked else concerned
+_RETRIED = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TERMINATED})
+_RESET = frozenset(RunStatus) - {RunStatus.CONTINUED}
+
+
+def _concerned(
+    asked: frozenset[RunStatus], concerned: frozenset[RunStatus], *, usual: frozenset[RunStatus]
+) -> frozenset[RunStatus]:
+    """Return those of the statuses asked for (none: the usual ones) that the wish can concern."""
+    both = asked & concerned if asked else usual
     if not both:
         message = (
             f"the filter asks for runs that are {_names(asked)}, but this concerns only runs that are "

@@ -19,8 +19,9 @@ from perdure.errors import InternalError, InvalidArgumentError, RunClosedError, 
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.failure import failure_from_exception
-from perdure.kernel.identity import RunRef
+from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import Payload
+from perdure.kernel.standing import standing_of
 from perdure.kernel.tokens import ActivityToken
 
 __all__ = ["OutsideAttempt"]
@@ -49,13 +50,13 @@ class OutsideAttempt:
         """
         token = ActivityToken.parse(text)
         events = await _events(gateway, token)
-        created = events[0] if events else None
-        if not isinstance(created, e.RunCreated) or not token.is_of(created):
+        standing = standing_of(events)
+        if standing is None or not token.is_of(standing):
             message = f"the token {text!r:.60} was not given out by a run of this database"
             raise InvalidArgumentError(message)
         activity = next((event.activity for event in events if isinstance(event, e.ActivityScheduled)), "")
         settled = next((event for event in events if _settles(event, token.attempt)), None)
-        return cls(gateway=gateway, token=token, ref=created.ref, activity=activity, settled=settled)
+        return cls(gateway=gateway, token=token, ref=standing.ref, activity=activity, settled=settled)
 
     async def complete(self, value: object, *, request_id: str) -> None:
         """Let the attempt succeed. Raises StaleTokenError, PayloadError for a value that is no result of it."""
@@ -151,15 +152,19 @@ class OutsideAttempt:
 
 
 async def _events(gateway: Gateway, token: ActivityToken) -> list[e.Event]:
-    """Return the run's first event, and those of the activity call."""
+    """Return the events that say who the run is, and those of the activity call."""
     found: list[e.Event] = []
     after = 0
     while True:
         page = await gateway.store.read_history(token.run_key, after=after, limit=_PAGE)
-        found += (r.event for r in page if r.sequence == 1 or getattr(r.event, "operation", 0) == token.operation)
+        found += (r.event for r in page if _is_about(r.event, token.operation))
         if len(page) < _PAGE:
             return found
         after = page[-1].sequence
+
+
+def _is_about(event: e.Event, operation: Operation) -> bool:
+    return isinstance(event, e.RunCreated | e.RunForked) or getattr(event, "operation", 0) == operation
 
 
 def _settles(event: e.Event, attempt: int) -> bool:

@@ -10,9 +10,9 @@ from perdure.errors import RunNotFoundError, WrongContextError
 from perdure.kernel import messages as m
 from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.journal import Journal, current_journal
-from perdure.kernel.transition import Creation, Outcome
+from perdure.kernel.transition import Creation, Outcome, Transition
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
 
@@ -22,10 +22,41 @@ Publication = Callable[[RunRef, Sequence[RecordedEvent]], None]
 """Told of each durable transition of a run in this process."""
 
 
+class TakenRun(Protocol):
+    """An open run that is to be ended from outside; see `perdure.execution.taking_over`."""
+
+    @property
+    def fencing_token(self) -> FencingToken:
+        """The one that its row holds when it is seized."""
+        ...
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is seized and not ended."""
+        ...
+
+    async def take(self, end: Transition) -> bool:
+        """Seize it, and end it; return whether it is ended."""
+        ...
+
+    async def end(self, end: Transition) -> bool:
+        """End it when it is held; return whether it is ended."""
+        ...
+
+    def let_go(self) -> None:
+        """Give it back if it is held."""
+        ...
+
+
 class Gateway(Protocol):
     """The worker, as the client sees it."""
 
     listeners: list[Publication]
+
+    @property
+    def worker_id(self) -> WorkerId:
+        """This process' session in the store."""
+        ...
 
     @property
     def store(self) -> RunStore:
@@ -44,6 +75,10 @@ class Gateway(Protocol):
 
     async def start(self, creation: Creation) -> Outcome:
         """Create a run: Applied or Exists."""
+        ...
+
+    def take_over(self, summary: RunSummary) -> TakenRun:
+        """Return an open run, to be ended from outside, whoever owns it."""
         ...
 
     async def deliver(
@@ -76,7 +111,7 @@ class Gateway(Protocol):
         """Whether the run is in this process' memory, open."""
         ...
 
-    def view(self, run_key: RunKey) -> AbstractAsyncContextManager[Journal]:
+    def view(self, summary: RunSummary) -> AbstractAsyncContextManager[Journal]:
         """Show a run's code as its history left it, for reading: the live one, or a replayed copy."""
         ...
 

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from perdure.authoring.arguments import require_choice, require_duration, require_text
 from perdure.authoring.payloads import decode_value, encode_value
@@ -14,7 +14,9 @@ from perdure.authoring.signature import Signature
 from perdure.authoring.streams import Stream, require_stream
 from perdure.authoring.updates import Query, Update, query_name, require_update
 from perdure.client.following import follow
+from perdure.client.forking import ForkOptions, Wish, fork_run
 from perdure.client.gateway import Gateway, missing, require_outside
+from perdure.client.starting import require_id
 from perdure.client.streaming import Published, read_stream
 from perdure.client.updating import Asked
 from perdure.client.waiting_starts import start_waits, withdraw_start
@@ -29,6 +31,7 @@ from perdure.errors import (
 )
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
+from perdure.kernel.fork_facts import ForkCause
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.payload import Payload
@@ -132,7 +135,7 @@ class Run(Generic[R_co]):
                 closing = await future
             finally:
                 gateway.stop_waiting(run_key, future)
-            if closing is not None and not isinstance(closing, e.RunContinued):
+            if closing is not None and not isinstance(closing, e.RunContinued | e.RunReset):
                 return closing
             if self._waits_under is None:
                 self._run_key = None
@@ -236,7 +239,7 @@ class Run(Generic[R_co]):
         """
         name = query_name(query, "run.query")
         summary = await self.describe()
-        async with self._gateway.view(summary.run_key) as journal:
+        async with self._gateway.view(summary) as journal:
             handler = journal.query_handlers.get(name)
             if handler is None:
                 known = ", ".join(sorted(journal.query_handlers)) or "none"
@@ -353,6 +356,53 @@ class Run(Generic[R_co]):
         target: RunKey | RunRef = run_key if run_key is not None and gateway.holds(run_key) else self._ref
         request = require_text(request_id, "request_id") if request_id else ""
         await gateway.deliver(target, message, message_id=message_id or _new_id(), request_id=request)
+
+    # --- repair --------------------------------------------------------------------------------------------------
+
+    async def retry(
+        self, reason: str = "", *, by: str = "", version: str | None = None, request_id: str | None = None
+    ) -> "Run[R_co]":
+        """Go on with a run that failed, was cancelled or terminated: finished steps keep their results, the one that
+        failed is done again. It goes on as the next generation of its id; return its handle.
+
+        `version`: which one of the workflow goes on (the same). The new history says which effects may be done twice.
+        Nothing is written if this process' code does not fit the history.
+
+        Raises RunNotRepairableError for a run that a retry does not repair, NonDeterminismError, RunNotFoundError.
+        """
+        return await self._fork(Wish(ForkCause.RETRY, reason=reason, by=by, version=version), request_id)
+
+    async def reset(
+        self, reason: str = "", *, request_id: str | None = None, **options: Unpack[ForkOptions]
+    ) -> "Run[R_co]":
+        """Go on as the next generation of the id from a point of the history, whether the run has ended or not.
+
+        One that is open is ended by that, whoever owns it. `options` (`ForkOptions`) say the point: `event`, `stage`,
+        `activity` or `before`; none: before the step that failed it, else where it stands.
+
+        Raises RunNotRepairableError where the run cannot go on from there, InvalidArgumentError; else as `retry`.
+        """
+        return await self._fork(Wish.of(ForkCause.RESET, reason, **options), request_id)
+
+    async def fork(
+        self,
+        reason: str = "",
+        *,
+        id: str | None = None,
+        request_id: str | None = None,
+        **options: Unpack[ForkOptions],
+    ) -> "Run[R_co]":
+        """Start a run beside this one, with its history up to a point (`options` as of `reset`).
+
+        `id`: the new run's (random otherwise). This run, be it open, and its parent learn nothing of it.
+
+        Raises RunExistsError if the id is taken; else as `reset`.
+        """
+        return await self._fork(Wish.of(ForkCause.FORK, reason, id=require_id(id), **options), request_id)
+
+    async def _fork(self, wish: Wish, request_id: str | None) -> "Run[R_co]":
+        forked = await fork_run(self._gateway, self._ref, wish, request_id=request_id or "")
+        return Run(self._engine, forked.ref, run_key=forked.run_key, signature=self._signature)
 
 
 _PAGE = 1_000

@@ -64,7 +64,7 @@ async def read_stream(
                 )
             if not follows and (generation, recorded.sequence) >= last:
                 return
-            if isinstance(event, e.RunContinued):
+            if isinstance(event, e.RunContinued | e.RunReset):
                 generation = event.next_generation
 
 

@@ -19,6 +19,7 @@ from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
+from perdure.client.forking import ForkOptions
 from perdure.client.handle import Run
 from perdure.client.loop_thread import LoopThread, call_at_exit
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton
@@ -152,6 +153,30 @@ class SyncRun(Generic[R_co]):
     ) -> None:
         """Change the run's priority class."""
         self._loop.call(self._run.set_priority(priority, reason=reason, by=by, request_id=request_id))
+
+    def retry(
+        self, reason: str = "", *, by: str = "", version: str | None = None, request_id: str | None = None
+    ) -> "SyncRun[R_co]":
+        """Go on with a run that failed, was cancelled or terminated; see `Run.retry`."""
+        call = self._run.retry(reason, by=by, version=version, request_id=request_id)
+        return SyncRun(self._loop, self._loop.call(call))
+
+    def reset(
+        self, reason: str = "", *, request_id: str | None = None, **options: Unpack[ForkOptions]
+    ) -> "SyncRun[R_co]":
+        """Go on from a point of the history; see `Run.reset`."""
+        return SyncRun(self._loop, self._loop.call(self._run.reset(reason, request_id=request_id, **options)))
+
+    def fork(
+        self,
+        reason: str = "",
+        *,
+        id: str | None = None,
+        request_id: str | None = None,
+        **options: Unpack[ForkOptions],
+    ) -> "SyncRun[R_co]":
+        """Start a run beside this one, with its history up to a point; see `Run.fork`."""
+        return SyncRun(self._loop, self._loop.call(self._run.fork(reason, id=id, request_id=request_id, **options)))
 
 
 class SyncClient:

@@ -1,10 +1,11 @@
 """The synchronous façade of bulk operations."""
 
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from perdure.authoring.signals import Signal
 from perdure.client.bulk import Bulk, BulkReport
+from perdure.client.forking import ForkOptions
 from perdure.client.loop_thread import LoopThread
 
 __all__ = ["SyncBulk"]
@@ -35,6 +36,16 @@ class SyncBulk:
     def resume(self, *, by: str = "") -> BulkReport:
         """Let every suspended run go on."""
         return self._loop.call(self._bulk.resume(by=by))
+
+    def retry(
+        self, reason: str = "", *, by: str = "", version: str | None = None, request_id: str | None = None
+    ) -> BulkReport:
+        """Go on with every run that failed."""
+        return self._loop.call(self._bulk.retry(reason, by=by, version=version, request_id=request_id))
+
+    def reset(self, reason: str = "", *, request_id: str | None = None, **options: Unpack[ForkOptions]) -> BulkReport:
+        """Let every run that is open or has failed go on from a point of its own history."""
+        return self._loop.call(self._bulk.reset(reason, request_id=request_id, **options))
 
     def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> BulkReport:
         """Send every open run a signal."""

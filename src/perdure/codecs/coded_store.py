@@ -28,7 +28,7 @@ from perdure.kernel.identity import RunKey, RunRef, WorkflowVersion
 from perdure.kernel.messages import Message
 from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Transition, Write
+from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
 
@@ -155,7 +155,7 @@ def _write(job: "_Job", write: Write) -> Write:
             return _delivery(job, write)
         case Park():
             return msgspec.structs.replace(write, parking=_parking(job, write.run_key, write.parking))
-        case Release():
+        case Release() | Seizure():
             return write
 
 
@@ -189,7 +189,11 @@ def _agenda_entry(job: "_Job", entry: AgendaEntry) -> AgendaEntry:
 
 
 def _creation(job: "_Job", creation: Creation) -> Creation:
-    return msgspec.structs.replace(creation, created=_recorded(job, creation.run_key, creation.created))
+    return msgspec.structs.replace(
+        creation,
+        created=_recorded(job, creation.run_key, creation.created),
+        copied=tuple(_recorded(job, creation.run_key, recorded) for recorded in creation.copied),
+    )
 
 
 def _recorded(job: "_Job", run_key: RunKey, recorded: RecordedEvent) -> RecordedEvent:

@@ -129,10 +129,11 @@ class ActiveRun:
 
     def resume(self) -> None:
         """Go on where the loaded state stands: start what is pending, arm the timer."""
-        now = self._worker.clock.now()
+        now, forked = self._worker.clock.now(), self.state.fresh_fork
+        finished = {result.operation for result in forked.carried_results} if forked is not None else ()
         for activity in list(self.state.activities.values()):
-            if activity.operation in self.state.deferrals:
-                continue  # somebody outside has it
+            if activity.operation in self.state.deferrals or activity.operation in finished:
+                continue  # somebody outside has it, or its result is about to be taken over
             if activity.attempt_started:
                 self._count_as_lost(activity)
             elif activity.next_attempt_at is None or activity.next_attempt_at <= now:

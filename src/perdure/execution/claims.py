@@ -194,7 +194,7 @@ class RunClaims:
 
     async def _load(self, claimed: ClaimedRun, losses: int, *, code: str) -> None:
         worker, summary = self._worker, claimed.summary
-        state, feed = await load_run(worker, summary.run_key)
+        state, feed = await load_run(worker, summary)
         try:
             inbox = await worker.store.read_inbox(summary.run_key, limit=INBOX_PAGE)
         except BaseException:
@@ -215,9 +215,14 @@ class RunClaims:
             code=code,  # not the worker's by now: other code may have come while this was loaded
         )
         worker.adopt(run)
-        if claimed.recovered:
-            run.note(i.Recovered(worker=worker.name))
-        if state.status is RunStatus.CREATED:
+        recovered = i.Recovered(worker=worker.name)
+        if state.fresh_fork is not None:
+            run.receive(i.GoOn(worker=worker.name))
+            if claimed.recovered:
+                run.receive(recovered)  # no note, which would be taken first: then the fork were not fresh any more
+        elif claimed.recovered:
+            run.note(recovered)
+        if state.status is RunStatus.CREATED and state.fresh_fork is None:
             run.receive(i.Begin(worker=worker.name))
         worker.mail.take(run, inbox)
         run.resume()

@@ -15,6 +15,7 @@ import msgspec
 from perdure.errors import PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun, Reply
 from perdure.execution.refusals import refusal
+from perdure.execution.taking_over import is_taken_over
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
@@ -157,7 +158,10 @@ class Mail:
     async def _refresh(self, run: ActiveRun) -> None:
         store = self._worker.store
         try:
-            self.take(run, await store.read_inbox(run.run_key, limit=INBOX_PAGE))
+            inbox = await store.read_inbox(run.run_key, limit=INBOX_PAGE)
+            self.take(run, inbox)
+            if not inbox and await is_taken_over(self._worker, run):
+                run.drop()
         except StoreError as error:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
             self._worker.lost(run, error)

@@ -25,6 +25,9 @@ class NoCode:
     def foresee(self, event: e.Event) -> None:
         """Ignore it."""
 
+    def become(self, fork: e.RunForked) -> None:
+        """Ignore it."""
+
     def go_live(self) -> None:
         """Nothing was silent."""
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from perdure.kernel.advance import Advance
 from perdure.kernel.identity import WorkerId
-from perdure.kernel.transition import Creation, RunRow, Transition
+from perdure.kernel.transition import Creation, Transition
 
 if TYPE_CHECKING:
     from perdure.execution.active_run import ActiveRun
@@ -19,23 +19,13 @@ def transition_of(
 
     `creation` is that of a run whose row does not exist yet.
     """
-    state = run.state
     return Transition(
         run_key=run.run_key,
         fencing_token=run.fencing_token,
         expected_sequence=expected_sequence,
         owner=owner,
         events=tuple(result.events),
-        row=RunRow(
-            sequence=state.sequence,
-            status=state.status,
-            stage=state.stage,
-            progress=state.progress,
-            priority=state.priority,
-            updated_at=state.updated_at,
-            started_at=state.started_at,
-            closed_at=state.closed_at,
-        ),
+        row=run.state.row(),
         creation=creation,
         consumed=tuple(result.consumed),
         deliveries=tuple(result.deliveries),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from perdure.errors import UsageError
 from perdure.execution.loading import load_run
 from perdure.kernel.coroutine_program import CoroutineProgram
-from perdure.kernel.identity import RunKey
 from perdure.kernel.journal import Journal
 from perdure.kernel.program import Feed
+from perdure.ports.store import RunSummary
 
 if TYPE_CHECKING:
     from perdure.execution.active_run import ActiveRun
@@ -38,19 +38,20 @@ class Viewing:
 
 
 @asynccontextmanager
-async def view(worker: "Worker", run_key: RunKey) -> AsyncIterator[Journal]:
+async def view(worker: "Worker", summary: RunSummary) -> AsyncIterator[Journal]:
     """Show a run's code as its history left it, for reading: the live one, held still, or a replayed copy.
 
     Raises UsageError for a run that no workflow code drives, and what `load_run` raises.
     """
+    run_key = summary.run_key
     while (run := worker.active.get(run_key)) is not None:
         async with _still(run):
             if worker.active.get(run_key) is run:
-                yield _journal_of(run_key, run.feed)
+                yield _journal_of(summary, run.feed)
                 return
-    _, feed = await load_run(worker, run_key)
+    _, feed = await load_run(worker, summary)
     try:
-        yield _journal_of(run_key, feed)
+        yield _journal_of(summary, feed)
     finally:
         feed.program.close()
 
@@ -71,7 +72,7 @@ async def _still(run: "ActiveRun") -> AsyncIterator[None]:
                 run.schedule()
 
 
-def _journal_of(run_key: RunKey, feed: Feed) -> Journal:
+def _journal_of(summary: RunSummary, feed: Feed) -> Journal:
     if not isinstance(feed.program, CoroutineProgram):
-        raise UsageError(f"run key {run_key} is not driven by workflow code and answers no queries")
+        raise UsageError(f"run {summary.ref} is not driven by workflow code and answers no queries")
     return feed.program.journal

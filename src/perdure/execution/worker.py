@@ -31,6 +31,7 @@ from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
 from perdure.execution.mail import Mail
 from perdure.execution.parking import look_at_parked, park
+from perdure.execution.taking_over import TakenRun
 from perdure.execution.viewing import view
 from perdure.execution.waiting import Waiting
 from perdure.kernel import events as e
@@ -199,7 +200,7 @@ class Worker:
         self._require_open()
         created = creation.created.event
         definition = self.registry.find(creation.workflow, creation.definition_version)
-        is_due = creation.wake_at <= creation.created.at
+        is_due = creation.wake_at <= creation.created.at and not creation.copied
         if definition is not None and self.is_claiming and self.room > 0 and is_due and type(created) is e.RunCreated:
             return await self._start_here(creation, created, definition.entry(self.registry))
         if self.is_claiming and definition is None:
@@ -209,6 +210,11 @@ class Worker:
         if isinstance(outcome, Applied):
             self.claims.wake_at(creation.wake_at)
         return outcome
+
+    def take_over(self, summary: RunSummary) -> TakenRun:
+        """Return an open run, by its row, to be ended from outside, whoever owns it. Raises EngineClosedError."""
+        self._require_open()
+        return TakenRun(self, summary.run_key, summary.fencing_token)
 
     async def _start_here(self, creation: Creation, created: e.RunCreated, entry: Entry) -> Outcome:
         feed = Feed(CoroutineProgram(entry, created, on_error=self.report_lost_exception))
@@ -294,9 +300,9 @@ class Worker:
         run = self.active.get(run_key)
         return run is not None and run.state.closed_at is None
 
-    def view(self, run_key: RunKey) -> AbstractAsyncContextManager[Journal]:
+    def view(self, summary: RunSummary) -> AbstractAsyncContextManager[Journal]:
         """Show a run's code as its history left it, for reading; see `perdure.execution.viewing`."""
-        return view(self, run_key)
+        return view(self, summary)
 
     def lost(self, run: ActiveRun, outcome: Outcome | PerdureError) -> None:
         """Take note that a transition was refused: the run is somebody else's, or it cannot be committed."""

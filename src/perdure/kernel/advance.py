@@ -180,6 +180,11 @@ class Step:
             self.result.must_not_overtake.append(outcome)
         self.record(event)
 
+    def take_up(self) -> None:
+        """Answer what the copied history of a fork asks for and does not answer."""
+        self._asked, self.feed.unanswered = self.feed.unanswered, []
+        self._answer()
+
     def append(self, event: e.Event) -> None:
         """Make `event` part of the history; what the program asks for in answer is expanded in its turn."""
         state, at, kind = self.state, self.at, type(event)
@@ -220,11 +225,12 @@ class Step:
         return activity if activity is not None and activity.attempt == attempt else None
 
     def _answer(self) -> None:
-        state, feed, at = self.state, self.feed, self.at
+        # At the time of what was recorded last, as a replay does: this step's, but for the first answer of a fork.
+        state, feed = self.state, self.feed
         while self._asked or feed.has_due(state.status):
-            asked, self._asked = self._asked or feed.release(at), []
+            asked, self._asked = self._asked or feed.release(state.updated_at), []
             for command in asked:
-                for event in expand(state, command, at):
+                for event in expand(state, command, state.updated_at):
                     self.append(event)
 
 

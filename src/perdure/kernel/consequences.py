@@ -12,6 +12,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.locking import LockRelease, LockRequest
+from perdure.kernel.pending import OpenChild
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Answers, Creation
@@ -19,7 +20,7 @@ from perdure.kernel.transition import Answers, Creation
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
 
-__all__ = ["CONSEQUENCES"]
+__all__ = ["CONSEQUENCES", "ending_of"]
 
 
 def _start_activity(step: "Step", event: e.ActivityScheduled) -> None:
@@ -75,17 +76,21 @@ def _create_child(step: "Step", event: e.ChildRequested) -> None:
 
 
 def _cancel_child(step: "Step", event: e.ChildCancelled) -> None:
-    child = step.leaving
-    if child is None or child.policy is e.ParentClosePolicy.ABANDON:
-        return
+    ending = None if step.leaving is None else ending_of(step.leaving, step.run_key)
+    if ending is not None:
+        step.deliver(*ending, about=event.operation)
+
+
+def ending_of(child: OpenChild, run_key: RunKey) -> tuple[RunRef, m.Message] | None:
+    """Return what ends a child that the run of this key gives up, and where it goes; None: the child is let go."""
+    if child.policy is e.ParentClosePolicy.ABANDON:
+        return None
     # By name, not by key: the child may have continued as a new generation, whose key its parent never learns.
     target, reason = _latest(child.ref), "its parent run gave it up"
-    parent_key = step.run_key if child.origin is None else child.origin.run_key
+    parent_key = run_key if child.origin is None else child.origin.run_key
     if child.policy is e.ParentClosePolicy.TERMINATE:
-        ending: m.Message = m.TerminateMessage(reason=reason, by="parent", parent_key=parent_key)
-    else:
-        ending = m.CancelMessage(reason=reason, by="parent", parent_key=parent_key)
-    step.deliver(target, ending, about=event.operation)
+        return target, m.TerminateMessage(reason=reason, by="parent", parent_key=parent_key)
+    return target, m.CancelMessage(reason=reason, by="parent", parent_key=parent_key)
 
 
 def _note_grace(step: "Step", event: e.RunCancelRequested) -> None:

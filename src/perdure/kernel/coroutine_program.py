@@ -68,6 +68,10 @@ class CoroutineProgram:
         self.journal.replaying = self.journal.loop.is_silent = True
         self.journal.foresee(event)
 
+    def become(self, fork: e.RunForked) -> None:
+        """Go on under another name. See `Program`."""
+        self.journal.become(fork)
+
     def go_live(self) -> None:
         """Stop looking for recorded values. See `Program`."""
         self.journal.replaying = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
+from perdure.kernel.fork_effects import become_fork
 from perdure.kernel.lifecycle import (
     ACTIVITY_LIFECYCLE,
     CHILD_LIFECYCLE,
@@ -68,12 +69,6 @@ def _suspended(state: "RunState", event: e.RunSuspended, _at: Timestamp) -> None
 def _resumed(state: "RunState", _event: e.RunResumed, _at: Timestamp) -> None:
     if state.started_at is None:
         state.status = RunStatus.CREATED
-
-
-def _retried(state: "RunState", _event: e.RunRetried, _at: Timestamp) -> None:
-    state.closed_at = None
-    state.closing = None
-    state.cancel = None
 
 
 def _stage_started(state: "RunState", event: e.StageStarted, _at: Timestamp) -> None:
@@ -322,7 +317,7 @@ _EFFECTS: Final[dict[type[e.Event], Effect]] = {
     e.RunCancelRequested: _cancel_requested,
     e.RunSuspended: _suspended,
     e.RunResumed: _resumed,
-    e.RunRetried: _retried,
+    e.RunForked: become_fork,
     e.StageStarted: _stage_started,
     e.StageCompleted: _stage_ended,
     e.StageFailed: _stage_ended,

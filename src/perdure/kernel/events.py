@@ -16,6 +16,7 @@ import msgspec
 
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
+from perdure.kernel.fork_facts import CarriedResult, ForkCause, RepeatedStep
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.lineage import CarriedChild, CarriedSignal, CarriedUpdate, ParentClosePolicy, ParentLink
 from perdure.kernel.locking import LockWait
@@ -150,17 +151,40 @@ class RunContinued(Event, frozen=True, kw_only=True):
     carried_children: tuple[CarriedChild, ...] = ()
 
 
+class RunReset(Event, frozen=True, kw_only=True):
+    """This generation, which was open, was ended by a reset: generation `next_generation` goes on from its `point`."""
+
+    next_generation: int
+    point: int
+    reason: str = ""
+    by: str = ""
+
+
 class RunForked(Event, frozen=True, kw_only=True):
-    """This run's history up to here was copied from another run, of which `sequence` was the last event taken."""
+    """This run's history up to here was copied from another run, of which `sequence` was the last event taken.
+
+    From here on it is the run `ref`, with a chance, a version, a deadline and a parent of its own. `origin_key` is the
+    other run's key, `caller_key` that of the run that lived the event itself: the other, or one that it is a fork of.
+    `carried_signals` and `carried_results` came to the other run after that event; this one receives them first.
+    `repeats` says which effects may be done twice.
+    """
 
     origin: RunRef
+    origin_key: int
+    caller_key: int
     sequence: int
-
-
-class RunRetried(Event, frozen=True, kw_only=True):
-    """A failed run was opened again and goes on from where it failed."""
-
+    ref: RunRef
+    seed: int
+    cause: ForkCause
+    reason: str = ""
     by: str = ""
+    definition_version: str = "1"
+    stages: tuple[str, ...] = ()
+    deadline_at: Timestamp | None = None
+    parent: ParentLink | None = None
+    carried_signals: tuple[CarriedSignal, ...] = ()
+    carried_results: tuple[CarriedResult, ...] = ()
+    repeats: tuple[RepeatedStep, ...] = ()
 
 
 # --- stage -------------------------------------------------------------------------------------------------------

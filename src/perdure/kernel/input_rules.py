@@ -11,6 +11,7 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
+from perdure.kernel.fork_facts import CarriedResult
 from perdure.kernel.message_rules import MESSAGE_RULES
 from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.pending import PendingActivity
@@ -29,6 +30,31 @@ __all__ = ["INPUT_RULES"]
 def _begin(step: "Step", given: i.Begin) -> None:
     if step.state.status is RunStatus.CREATED:
         start(step, worker=given.worker)
+
+
+def _go_on(step: "Step", given: i.GoOn) -> None:
+    """Do first what follows from the copied history: what its code asks for, then what came after it."""
+    forked = step.state.fresh_fork
+    if forked is None:
+        return
+    if step.state.started_at is None:
+        _begin(step, i.Begin(worker=given.worker))
+        return
+    step.take_up()
+    for signal in forked.carried_signals:
+        if step.state.closed_at is None:
+            step.record(e.SignalReceived(name=signal.name, body=signal.body))
+    for carried in forked.carried_results:
+        _take_result(step, carried)
+
+
+def _take_result(step: "Step", carried: CarriedResult) -> None:
+    operation, result = carried.operation, carried.result
+    if operation in step.state.activities:
+        attempt, started_at = carried.attempt, carried.started_at
+        step.record(e.ActivityCompleted(operation=operation, result=result, attempt=attempt, started_at=started_at))
+    elif operation in step.state.children:
+        step.record(e.ChildCompleted(operation=operation, result=result))
 
 
 def _recovered(step: "Step", given: i.Recovered) -> None:
@@ -134,7 +160,7 @@ def _decide(
 ) -> RetryAfter | GiveUp:
     return decide_retry(
         retry,
-        attempt=activity.attempt,
+        attempt=activity.attempt - activity.attempts_spent,
         error_type=failure.type,
         error_types=failure.types,
         retryable=failure.retryable,
@@ -199,6 +225,7 @@ def _message_arrived(step: "Step", given: i.MessageArrived) -> None:
 # Any: each rule takes its own input type; the table pairs them by key, which the type system cannot follow.
 INPUT_RULES: Final[Mapping[type, Callable[["Step", Any], None]]] = {
     i.Begin: _begin,
+    i.GoOn: _go_on,
     i.Recovered: _recovered,
     i.AttemptStarting: _attempt_starting,
     i.AttemptSucceeded: _attempt_succeeded,

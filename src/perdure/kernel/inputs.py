@@ -22,6 +22,7 @@ __all__ = [
     "AttemptTimedOut",
     "Begin",
     "EndRun",
+    "GoOn",
     "HeartbeatSeen",
     "Input",
     "MessageArrived",
@@ -36,6 +37,12 @@ class _Input(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Begin(_Input, frozen=True, kw_only=True):
     """Run the workflow's code from its start."""
+
+    worker: str
+
+
+class GoOn(_Input, frozen=True, kw_only=True):
+    """Go on where the copied history of a fork ends, if nothing has happened since."""
 
     worker: str
 
@@ -136,6 +143,7 @@ class MessageArrived(_Input, frozen=True, kw_only=True):
 
 Input = (
     Begin
+    | GoOn
     | Recovered
     | AttemptStarting
     | AttemptSucceeded

@@ -30,6 +30,7 @@ from perdure.kernel.lines import line_of_await, line_of_workflow
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import OpenChild, inherited_children
+from perdure.kernel.standing import as_fork
 from perdure.kernel.time import Timestamp
 from perdure.kernel.update_tasks import UpdateTasks
 
@@ -295,6 +296,12 @@ class Journal:
         for future in suspended:
             if not future.done():
                 future.set_result(None)
+
+    def become(self, fork: e.RunForked) -> None:
+        """Be another run from here on: with a name, a version and a chance of its own."""
+        self.created = as_fork(self.created, fork)
+        if self._random is not None:
+            self._random.seed(fork.seed)
 
     def evict(self) -> None:
         """Refuse everything from now on."""

@@ -43,6 +43,7 @@ _CLOSE: Final[dict[type[e.Event], RunStatus]] = {
     e.RunFailed: RunStatus.FAILED,
     e.RunCancelled: RunStatus.CANCELLED,
     e.RunTerminated: RunStatus.TERMINATED,
+    e.RunReset: RunStatus.CONTINUED,
 }
 
 RUN_LIFECYCLE: Final[Lifecycle[RunStatus]] = {
@@ -67,7 +68,7 @@ RUN_LIFECYCLE: Final[Lifecycle[RunStatus]] = {
         e.RunContinued: RunStatus.CONTINUED,
         **_CLOSE,
     },
-    RunStatus.FAILED: {e.RunRetried: RunStatus.RUNNING},
+    RunStatus.FAILED: {},
     RunStatus.COMPLETED: {},
     RunStatus.CANCELLED: {},
     RunStatus.TERMINATED: {},

@@ -18,7 +18,9 @@ __all__ = ["Deferral", "OpenChild", "OpenLock", "PendingActivity", "carried_chil
 class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
     start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for, and
-    `retry_delay_microseconds` is how long the last wait was. `within` is the nearest deadline of the stages around."""
+    `retry_delay_microseconds` is how long the last wait was. `within` is the nearest deadline of the stages around. In
+    a fork `attempts_spent` is how many attempts do not count any more, and `called_by` the key of the run whose call
+    this was (0: this one's)."""
 
     operation: Operation
     activity: str
@@ -34,6 +36,8 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     last_failure: Failure | None = None
     heartbeat: Payload = NULL
     within: Deadline | None = None
+    attempts_spent: int = 0
+    called_by: int = 0
 
     def deadline(self, run: Deadline | None) -> Deadline | None:
         """Return the nearest of all that hold for it: its own, those of the stages around it, and that of its `run`."""
@@ -95,9 +99,10 @@ def inherited_children(created: e.RunCreated) -> tuple[OpenChild, ...]:
     )
 
 
-def carried_child(child: OpenChild, generation: int) -> e.CarriedChild:
-    """Return an open child of this `generation` as the next one finds it."""
+def carried_child(child: OpenChild, generation: int, run_key: int = 0) -> e.CarriedChild:
+    """Return an open child of this `generation`, whose key is `run_key`, as the next one finds it."""
     return child.origin or e.CarriedChild(
+        run_key=run_key,
         generation=generation,
         operation=child.operation,
         workflow=child.workflow,

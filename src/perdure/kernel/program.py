@@ -45,6 +45,10 @@ class Program(Protocol):
         """Take note of a recorded event before the replay reaches it; `advance` with it or past it follows."""
         ...
 
+    def become(self, fork: e.RunForked) -> None:
+        """Be the run that goes on from here: what was replayed so far was another's."""
+        ...
+
     def go_live(self) -> None:
         """Take note that the replay is over: what is asked for from now on is new."""
         ...
@@ -132,13 +136,17 @@ class Feed:
     program may suspend the run again, and then the rest stays held.
     """
 
-    __slots__ = ("held", "program", "updates")
+    __slots__ = ("held", "program", "unanswered", "updates")
 
     def __init__(self, program: Program) -> None:
-        """Feed `program`. `held` is what happened and was not yet handed on; `updates` wait for their handlers."""
+        """Feed `program`. `held` is what happened and was not yet handed on; `updates` wait for their handlers.
+
+        `unanswered` is what the copied history of a fork lets the program ask for, until it is recorded.
+        """
         self.program = program
         self.held: deque[e.Event] = deque()
         self.updates: tuple[MessageArrived, ...] = ()
+        self.unanswered: list[Command] = []
 
     def take(self, event: e.Event, at: Timestamp, status: RunStatus) -> Sequence[Command]:
         """Hand on a recorded event (`status` is the run's after it) and return the commands that answer it."""

@@ -36,6 +36,9 @@ class Replay:
         self._asked: deque[Command] = deque()
         self._expected: deque[e.Event] = deque()
         self._location: str | None = None
+        self._has_forks = False
+        self._became_at = 0
+        self._fresh: RecordedEvent | None = None
 
     def take(self, history: Iterable[RecordedEvent]) -> None:
         """Replay the next events. Raises NonDeterminismError, or HistoryError for a damaged history.
@@ -46,10 +49,10 @@ class Replay:
         page = [*self._held_back, *history]
         for recorded in page[len(self._held_back) :]:
             self.feed.program.foresee(recorded.event)
+            self._has_forks |= type(recorded.event) is e.RunForked
         last = max((n for n, recorded in enumerate(page) if type(recorded.event) in PROGRAM_EVENTS), default=0)
         self._held_back = page[last:]
-        for recorded in page[:last]:
-            self._take(recorded)
+        self._take_all(page[:last])
 
     def finish(self) -> tuple[RunState, Feed]:
         """Return the state and the feed, ready to go on live.
@@ -57,10 +60,12 @@ class Replay:
         Raises NonDeterminismError if more was asked than recorded.
         A run's transitions are committed whole, so a history never ends in the middle of what the program asked for.
         """
-        for recorded in self._held_back:
-            self._take(recorded)
+        self._fresh = self._unanswered_fork()
+        if self._fresh is not None:
+            self.feed.program.go_live()
+        self._take_all(self._held_back)
         self._held_back = []
-        expected = self._next_expected()
+        expected = self._next_expected() if self._fresh is None else None
         if expected is not None:
             raise self._mismatch(self.state.sequence + 1, None, expected)
         self.feed.program.go_live()
@@ -69,12 +74,41 @@ class Replay:
             let_carried_updates_wait(created, self.state, self.feed)
         return self.state, self.feed
 
+    def _unanswered_fork(self) -> RecordedEvent | None:
+        """Return the fork that ends the copy, where the program's answer is neither in that nor recorded since.
+
+        A run may be ended from outside before it has answered.
+        """
+        fork = _fork_instead_of_answer(self._held_back, 0) if self._has_forks else None
+        if fork is None or not all(
+            _is_of_an_end_from_outside(r.event) for r in self._held_back if r.sequence > fork.sequence
+        ):
+            return None
+        return fork
+
+    def _take_all(self, events: list[RecordedEvent]) -> None:
+        for place, recorded in enumerate(events):
+            if self._has_forks and type(recorded.event) in PROGRAM_EVENTS:
+                self._become(_fork_instead_of_answer(events, place))
+            self._take(recorded)
+
+    def _become(self, fork: RecordedEvent | None) -> None:
+        """Tell the program once which run it is from a fork on."""
+        if fork is not None and fork.sequence > self._became_at:
+            assert isinstance(fork.event, e.RunForked)
+            self._became_at = fork.sequence
+            self.feed.program.become(fork.event)
+
     def _take(self, recorded: RecordedEvent) -> None:
         event, state = recorded.event, self.state
         if recorded.sequence != state.sequence + 1:
             message = f"the history has a gap: event {recorded.sequence} follows event {state.sequence}"
             raise HistoryError(message)
-        if not _is_beside_program(event):
+        if type(event) is e.RunForked:
+            self._become(recorded)
+            if recorded is self._fresh:
+                self.feed.unanswered, self._asked = list(self._asked), deque()
+        elif not _is_beside_program(event) and (self._fresh is None or recorded.sequence < self._fresh.sequence):
             self._match(recorded)
         try:
             state.record(event, recorded.at)
@@ -129,6 +163,22 @@ def _is_beside_program(event: e.Event) -> bool:
     return type(event) is e.ChildStarted
 
 
+def _fork_instead_of_answer(events: list[RecordedEvent], place: int) -> RecordedEvent | None:
+    """Return the fork that ends a copied history where the program's answer to the event at `place` was left out.
+
+    The answer is then the fork's own: not of the run that was copied. As long as it is not recorded it is no replay,
+    either: patch markers are passed for the first time, side effects happen.
+    """
+    fork: RecordedEvent | None = None
+    for following in range(place + 1, len(events)):
+        event = events[following].event
+        if type(event) is e.RunForked:
+            fork = events[following]
+        elif type(event) in PROGRAM_EVENTS or is_recorded_command(event):
+            break
+    return fork
+
+
 def _may_be_passed_over(event: e.Event) -> bool:
     """Whether an event is the marker of a patch whose code has no trace of it left."""
     return type(event) is e.VersionDecided and event.deprecated
@@ -139,6 +189,11 @@ def _ends_run_from_outside(event: e.Event) -> bool:
     return bool(getattr(event, "reason", "")) and type(event) in _GIVEN_UP
 
 
+def _is_of_an_end_from_outside(event: e.Event) -> bool:
+    return _ends_run_from_outside(event) or (type(event) in _ENDINGS and not is_recorded_command(event))
+
+
+_ENDINGS: Final = frozenset({e.RunFailed, e.RunCancelled, e.RunTerminated, e.RunReset})
 _GIVEN_UP: Final = frozenset(
     {e.ActivityCancelled, e.TimerCancelled, e.ChildCancelled, e.LockReleased, e.UpdateCompleted}
 )

@@ -24,7 +24,7 @@ from perdure.kernel.payload import Payload
 from perdure.kernel.pending import Deferral, OpenChild, OpenLock, PendingActivity
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import OPEN_STATUSES, RunStatus
+from perdure.kernel.transition import OPEN_STATUSES, RunRow, RunStatus
 
 __all__ = ["OpenChild", "PendingActivity", "RunState", "apply", "fold"]
 
@@ -66,6 +66,8 @@ class RunState:
     recoveries: int = 0
     signals_received: dict[str, int] = field(default_factory=dict)
     cancel: e.RunCancelRequested | None = None
+    forked: e.RunForked | None = None
+    forked_at: int = 0
     last_operation: int = 0
 
     @property
@@ -77,6 +79,11 @@ class RunState:
     def is_closed(self) -> bool:
         """Whether the run has ended."""
         return self.closed_at is not None
+
+    @property
+    def fresh_fork(self) -> e.RunForked | None:
+        """The fork that this run is, as long as nothing has happened since; None for all others."""
+        return self.forked if self.forked_at == self.sequence else None
 
     def record(self, event: e.Event, at: Timestamp) -> None:
         """Apply the next event in place. Raises IllegalTransitionError for one that this state does not allow."""
@@ -94,6 +101,19 @@ class RunState:
             effect(self, event, at)
         self.sequence += 1
         self.updated_at = at
+
+    def row(self) -> RunRow:
+        """Return what of this stands in the run's row."""
+        return RunRow(
+            sequence=self.sequence,
+            status=self.status,
+            stage=self.stage,
+            progress=self.progress,
+            priority=self.priority,
+            updated_at=self.updated_at,
+            started_at=self.started_at,
+            closed_at=self.closed_at,
+        )
 
     def copy(self) -> "RunState":
         """Return an independent state."""

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from perdure.kernel.events import RunCreated
+from perdure.kernel.events import RunCancelRequested, RunCreated, RunForked
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
@@ -41,6 +41,7 @@ __all__ = [
     "Release",
     "RunRow",
     "RunStatus",
+    "Seizure",
     "Stale",
     "Transition",
     "Unread",
@@ -98,8 +99,9 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
 
     Refused with `Exists` if this (namespace, id, generation) is taken. A generation above 1 also demands that the one
     before it is closed (the reuse of a closed id). `wake_at` is when a worker shall claim it.
-    `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's key, and so
-    does one above generation 1 after a `Delivery` with it.
+    A fork brings `copied` with it: its further events, of which the last is its `RunForked`; `row` is where it stands
+    after them. `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's
+    key, and so does one above generation 1 after a `Delivery` with it.
     """
 
     run_key: RunKey
@@ -113,12 +115,29 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     created: RecordedEvent
     wake_at: Timestamp
     request_id: str = ""
+    copied: tuple[RecordedEvent, ...] = ()
+    row: RunRow | None = None
+
+    @property
+    def begun_at(self) -> Timestamp:
+        """When the run began to exist; a fork when it was made."""
+        return self.copied[-1].at if self.copied else self.created.at
 
     @property
     def end_at(self) -> Timestamp | None:
-        """When the run's deadline ends it, whoever has its code."""
-        created = self.created.event
-        return created.deadline_at if isinstance(created, RunCreated) else None
+        """When the run's deadline ends it, or the grace of a cancellation that was copied, whoever has its code."""
+        if not self.copied:
+            return _limit(self.created)
+        limits = [_limit(self.copied[-1]), *map(_grace, self.copied)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _limit(recorded: RecordedEvent) -> Timestamp | None:
+    return recorded.event.deadline_at if isinstance(recorded.event, RunCreated | RunForked) else None
+
+
+def _grace(recorded: RecordedEvent) -> Timestamp | None:
+    return recorded.event.grace_until if isinstance(recorded.event, RunCancelRequested) else None
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,7 +258,18 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancelled: tuple[int, ...] = ()
 
 
-Write = Transition | Creation | Delivery | Release | Park
+class Seizure(msgspec.Struct, frozen=True, kw_only=True):
+    """Take an open run from whoever owns it, to end it: who owned it is fenced.
+
+    `fencing_token` is the one that its row holds; it holds the next one afterwards. Refused with `Stale` if the run has
+    ended, or the token was another.
+    """
+
+    run_key: RunKey
+    fencing_token: FencingToken
+
+
+Write = Transition | Creation | Delivery | Release | Park | Seizure
 """Everything a store commits."""
 
 

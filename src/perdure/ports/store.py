@@ -256,6 +256,10 @@ class RunStore(Protocol):
         """Return a run's row: by key; or by ref, its latest generation (or exactly that one, with `latest` False)."""
         ...
 
+    async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
+        """Return the row of the run that was created with a request id."""
+        ...
+
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page of runs."""
         ...

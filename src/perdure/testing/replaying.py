@@ -22,6 +22,7 @@ from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.replay import Replay
+from perdure.kernel.standing import standing_of
 from perdure.testing.history_files import read_history_file
 
 __all__ = [
@@ -106,15 +107,15 @@ def replay_file(file: Path, *, registry: Registry | None = None) -> Replayed:
 def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry: Registry | None = None) -> Replayed:
     """Replay one history against the definitions of `registry` (all that are imported)."""
     events = list(history)
-    created = events[0].event if events else None
-    if not isinstance(created, RunCreated):
+    created, standing = events[0].event if events else None, standing_of(recorded.event for recorded in events)
+    if not isinstance(created, RunCreated) or standing is None:
         return Replayed(
             name=name, workflow="", verdict=Verdict.DAMAGED, events=len(events), problem="it begins with no run_created"
         )
-    about: dict[str, Any] = {"name": name or created.ref.id, "workflow": created.workflow, "events": len(events)}
+    about: dict[str, Any] = {"name": name or standing.ref.id, "workflow": created.workflow, "events": len(events)}
     known = registry or default_registry
     try:
-        definition = known.workflow(created.workflow, created.definition_version)
+        definition = known.workflow(standing.workflow, standing.definition_version)
     except UnknownWorkflowError as error:
         return Replayed(**about, verdict=Verdict.NO_CODE, problem=str(error))
     replay = Replay(CoroutineProgram(definition.entry(known), created, on_error=lambda _message, _error: None))

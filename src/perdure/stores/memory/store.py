@@ -203,6 +203,12 @@ class MemoryStore:
             run = None if key is None else self.database.runs[key]
         return None if run is None else summarise(run)
 
+    async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
+        """Return the row of the run that was created with a request id."""
+        await self._turn()
+        key = self.database.requests.get((namespace, request_id))
+        return None if key is None else summarise(self.database.runs[key])
+
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page. Complexity: linear in all runs."""
         await self._turn()

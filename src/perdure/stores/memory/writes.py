@@ -16,7 +16,6 @@ from perdure.kernel.messages import (
     encode_message,
     ends_by,
 )
-from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Applied,
     Closed,
@@ -27,7 +26,9 @@ from perdure.kernel.transition import (
     Outcome,
     Park,
     Release,
+    RunRow,
     RunStatus,
+    Seizure,
     Stale,
     Transition,
     Unread,
@@ -35,6 +36,7 @@ from perdure.kernel.transition import (
 )
 from perdure.stores.memory.inboxes import consume, put, wake_for
 from perdure.stores.memory.locks import change_locks_of
+from perdure.stores.memory.ownership import park, release, seize
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, end_by, wake
 
 __all__ = ["Prepared", "apply", "prepare"]
@@ -52,7 +54,7 @@ class _PreparedTransition(msgspec.Struct, frozen=True):
 
 class _PreparedCreation(msgspec.Struct, frozen=True):
     write: Creation
-    row: EventRow
+    rows: list[EventRow]
 
 
 class _PreparedDelivery(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class _PreparedDelivery(msgspec.Struct, frozen=True):
     answers: dict[type[Outcome], Entry]
 
 
-Prepared = _PreparedTransition | _PreparedCreation | _PreparedDelivery | Release | Park
+Prepared = _PreparedTransition | _PreparedCreation | _PreparedDelivery | Release | Park | Seizure
 
 
 def prepare(database: MemoryDatabase, write: Write) -> Prepared:
@@ -72,7 +74,7 @@ def prepare(database: MemoryDatabase, write: Write) -> Prepared:
         return _prepare_delivery(write)
     if type(write) is Creation:
         return _prepare_creation(database, write)
-    assert type(write) is Release or type(write) is Park
+    assert type(write) is Release or type(write) is Park or type(write) is Seizure
     return write
 
 
@@ -95,7 +97,7 @@ def _prepare_transition(database: MemoryDatabase, write: Transition) -> _Prepare
 
 def _prepare_creation(database: MemoryDatabase, write: Creation) -> _PreparedCreation:
     _refuse_used_key(database, write)
-    return _PreparedCreation(write, encode_event(write.created))
+    return _PreparedCreation(write, [encode_event(event) for event in (write.created, *write.copied)])
 
 
 def _prepare_delivery(write: Delivery) -> _PreparedDelivery:
@@ -135,9 +137,11 @@ def apply(database: MemoryDatabase, session: Session, prepared: Prepared, news: 
     if type(prepared) is _PreparedCreation:
         return _create(database, prepared, news)
     if type(prepared) is Release:
-        return _release(database, session, prepared, news)
+        return release(database, session, prepared, news)
+    if type(prepared) is Seizure:
+        return seize(database, session, prepared, news)
     assert type(prepared) is Park
-    return _park(database, session, prepared, news)
+    return park(database, session, prepared, news)
 
 
 def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, news: News) -> Outcome:
@@ -185,20 +189,31 @@ def _staleness(database: MemoryDatabase, write: Transition) -> Stale | None:
 
 def _can_continue(database: MemoryDatabase, write: Transition) -> bool:
     """Whether the next generation, if there is to be one, can be created: else the run would end without it."""
-    following = next((one.ref for one in write.creations if one.run_key == write.moves_inbox_to), None)
-    if following is None:
+    successor = next((one for one in write.creations if one.run_key == write.moves_inbox_to), None)
+    if successor is None:
         return True
+    following = successor.ref
     ref = database.runs[write.run_key].ref if write.creation is None else write.creation.ref
     latest = database.latest(ref)
     return (
         (following.namespace, following.id, following.generation) == (ref.namespace, ref.id, ref.generation + 1)
         and write.row.status.is_closed
         and (latest is None or latest.ref.generation <= ref.generation)
+        and _first_of_request(database, successor) is None
     )
 
 
 def _update(run: Run, write: Transition) -> None:
     row = write.row
+    _place(run, row)
+    if write.labels:
+        changed = {**run.labels, **write.labels}
+        run.labels = {name: value for name, value in changed.items() if value is not None}
+    if row.status.is_closed:
+        run.owner = run.end_at = None
+
+
+def _place(run: Run, row: RunRow) -> None:
     run.sequence = row.sequence
     run.status = row.status
     run.stage = row.stage
@@ -207,11 +222,6 @@ def _update(run: Run, write: Transition) -> None:
     run.updated_at = row.updated_at
     run.started_at = row.started_at
     run.closed_at = row.closed_at
-    if write.labels:
-        changed = {**run.labels, **write.labels}
-        run.labels = {name: value for name, value in changed.items() if value is not None}
-    if row.status.is_closed:
-        run.owner = run.end_at = None
 
 
 def _create(database: MemoryDatabase, prepared: _PreparedCreation, news: News) -> Outcome:
@@ -219,7 +229,9 @@ def _create(database: MemoryDatabase, prepared: _PreparedCreation, news: News) -
     if refusal is not None:
         return refusal
     run = _insert(database, prepared.write, owner=None, fencing_token=FencingToken(0))
-    database.events[run.run_key].append(prepared.row)
+    database.events[run.run_key] += prepared.rows
+    if prepared.write.row is not None:
+        _place(run, prepared.write.row)
     wake(database, run, prepared.write.wake_at, news)
     end_by(run, prepared.write.end_at, news)
     return Applied(run.run_key)
@@ -227,13 +239,9 @@ def _create(database: MemoryDatabase, prepared: _PreparedCreation, news: News) -
 
 def _refusal(database: MemoryDatabase, write: Creation) -> Outcome | None:
     """Return what answers a creation without inserting anything, or None where it may go ahead."""
-    if write.request_id:
-        first = database.requests.get((write.ref.namespace, write.request_id))
-        if first is not None:
-            return Applied(first, database.runs[first].owner)
-        asked = database.message_requests.get((write.ref.namespace, write.ref.id, write.request_id))
-        if asked is not None and write.ref.generation > 1:
-            return Applied(asked, database.runs[asked].owner)
+    repeated = _first_of_request(database, write)
+    if repeated is not None:
+        return repeated
     latest = database.latest(write.ref)
     if latest is None:
         return None if write.ref.generation == 1 else Missing(write.ref)
@@ -242,8 +250,18 @@ def _refusal(database: MemoryDatabase, write: Creation) -> Outcome | None:
     return None if latest.ref.generation == write.ref.generation - 1 else Missing(write.ref)
 
 
+def _first_of_request(database: MemoryDatabase, write: Creation) -> Applied | None:
+    """Return the answer to a creation whose request was made before."""
+    if not write.request_id:
+        return None
+    first = database.requests.get((write.ref.namespace, write.request_id))
+    if first is None and write.ref.generation > 1:
+        first = database.message_requests.get((write.ref.namespace, write.ref.id, write.request_id))
+    return None if first is None else Applied(first, database.runs[first].owner)
+
+
 def _insert(database: MemoryDatabase, write: Creation, *, owner: WorkerId | None, fencing_token: FencingToken) -> Run:
-    at = write.created.at
+    at = write.begun_at
     run = database.runs[write.run_key] = Run(
         run_key=write.run_key,
         ref=write.ref,
@@ -333,54 +351,3 @@ def _answer(database: MemoryDatabase, sender: Run, entry: Entry | None) -> None:
     """Tell a run what became of a message that it sent, unless it has ended or does not want to know."""
     if entry is not None and not sender.status.is_closed:
         put(database, sender, entry)
-
-
-def _release(database: MemoryDatabase, session: Session, write: Release, news: News) -> Outcome:
-    run = _owned(database, session, write)
-    if run is None:
-        return Stale(write.run_key)
-    run.owner, run.is_recovered = None, write.recovered
-    database.waiting[run.run_key] = run
-    if write.inbox_position is not None:
-        run.end_at = _end_at(database, run, write.end_at, after=write.inbox_position)
-    elif run.end_at is not None and write.wake_at is not None:
-        run.end_at = max(run.end_at, write.wake_at)
-    if write.wake_at is not None:
-        wake(database, run, write.wake_at, news)
-    if database.inboxes.get(run.run_key):
-        wake(database, run, write.now, news)
-    return Applied(run.run_key)
-
-
-def _park(database: MemoryDatabase, session: Session, write: Park, news: News) -> Outcome:
-    run = _owned(database, session, write)
-    if run is None:
-        return Stale(write.run_key)
-    run.owner, run.parked, run.is_recovered = None, write.parking, write.recovered
-    run.end_at = _end_at(database, run, write.end_at, after=write.inbox_position)
-    database.waiting[run.run_key] = run
-    if any(position > write.inbox_position for position in database.inboxes.get(run.run_key, ())):
-        wake(database, run, write.now, news)
-    news.run_keys.add(run.run_key)
-    news.is_ready = news.is_parked = True
-    return Applied(run.run_key)
-
-
-def _end_at(database: MemoryDatabase, run: Run, known: Timestamp | None, *, after: int) -> Timestamp | None:
-    """Return when a run is to be ended, as its owner knows it; what came after that may say that it is sooner."""
-    if any(position > after for position in database.inboxes.get(run.run_key, ())):
-        return min((moment for moment in (run.end_at, known) if moment is not None), default=None)
-    return known
-
-
-def _owned(database: MemoryDatabase, session: Session, write: Release | Park) -> Run | None:
-    """Return the run that a session gives back, None if it is not (any more) as the session knows it."""
-    run = database.runs.get(write.run_key)
-    if (
-        run is None
-        or run.fencing_token != write.fencing_token
-        or run.sequence != write.expected_sequence
-        or run.owner != session.worker
-    ):
-        return None
-    return run

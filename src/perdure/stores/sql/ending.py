@@ -1,10 +1,10 @@
-"""The named statements of runs that are to be ended though nobody may have their code."""
+"""The named statements of runs that are to be ended though nobody may have their code, or another owns them."""
 
 from typing import Final
 
 from perdure.stores.sql.statements import RowsStatement
 
-__all__ = ["END_AFTER_MOVE", "END_RUNS", "RUNS_TO_END"]
+__all__ = ["END_AFTER_MOVE", "END_RUNS", "RUNS_TO_END", "SEIZE_RUN"]
 
 # run_key, moment; each run once
 END_RUNS: Final = RowsStatement(
@@ -29,4 +29,10 @@ RUNS_TO_END: Final = """
 SELECT run_key FROM runs INDEXED BY runs_to_end
 WHERE owner IS NULL AND end_at IS NOT NULL AND end_at <= ?1
 ORDER BY end_at, run_key LIMIT ?2
+"""
+
+# new owner, run_key, fencing_token expected
+SEIZE_RUN: Final = """
+UPDATE runs SET owner = ?, fencing_token = fencing_token + 1, wake_at = NULL, parked = NULL, recovering = 0
+WHERE run_key = ? AND fencing_token = ? AND closed_at IS NULL
 """

@@ -250,6 +250,7 @@ FIND_RUN: Final = {
     "by key": _find("run_key = ?"),
     "latest": _find("namespace = ? AND id = ? ORDER BY generation DESC LIMIT 1"),
     "by generation": _find("namespace = ? AND id = ? AND generation = ?"),
+    "by request": _find("namespace = ? AND request_id = ? AND request_id <> ''"),
 }
 """The lookups of one run."""
 

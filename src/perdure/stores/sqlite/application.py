@@ -24,6 +24,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedDelivery,
     EncodedPark,
     EncodedRelease,
+    EncodedSeizure,
     EncodedTransition,
     EncodedWrite,
 )
@@ -156,7 +157,7 @@ def _reason(connection: apsw.Connection, write: EncodedWrite, error: MismatchErr
             return Stale(write.run_key) if write.creation is None else _demand_refusal(connection, write.creation)
         case EncodedCreation():
             return _demand_refusal(connection, write)
-        case EncodedRelease() | EncodedPark():
+        case EncodedRelease() | EncodedPark() | EncodedSeizure():
             return Stale(write.run_key)
         case EncodedDelivery():
             raise InternalError(f"a delivery to {write.target} contradicted the runs' rows")
@@ -196,6 +197,9 @@ def _without_taken_children(connection: apsw.Connection, write: EncodedTransitio
     inserted: set[RunRef] = set()
     requested: set[tuple[str, str]] = set()
     for creation in write.creations:
+        if creation.run_key == write.write.moves_inbox_to:  # without its successor a run must not end
+            creations.append(creation)
+            continue
         request = (creation.ref.namespace, creation.request_id)
         refusal = None if creation.child is None else _refusal(connection, creation)
         if isinstance(refusal, Applied) or (creation.request_id and request in requested):

@@ -23,7 +23,9 @@ from perdure.kernel.transition import (
     Outcome,
     Park,
     Release,
+    RunRow,
     RunStatus,
+    Seizure,
     Transition,
     Write,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "EncodedDelivery",
     "EncodedPark",
     "EncodedRelease",
+    "EncodedSeizure",
     "EncodedTransition",
     "EncodedWrite",
     "encode_write",
@@ -110,7 +113,15 @@ class EncodedTransition(msgspec.Struct, frozen=True, gc=False):
         return self.write.run_key
 
 
-EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease | EncodedPark
+class EncodedSeizure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A run to be taken from its owner."""
+
+    run_key: RunKey
+    row: tuple[Column, ...]
+    outcome: Applied
+
+
+EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease | EncodedPark | EncodedSeizure
 """A write ready for the writer's thread."""
 
 
@@ -127,6 +138,9 @@ def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
             return EncodedRelease(run_key=write.run_key, row=_released_row(write, owner=owner))
         case Park():
             return EncodedPark(run_key=write.run_key, row=_parked_row(write, owner=owner))
+        case Seizure():
+            seized = (owner, write.run_key, write.fencing_token)
+            return EncodedSeizure(run_key=write.run_key, row=seized, outcome=Applied(write.run_key, owner))
 
 
 def _released_row(write: Release, *, owner: WorkerId) -> tuple[Column, ...]:
@@ -223,19 +237,20 @@ def _encode_events(run_key: RunKey, events: tuple[RecordedEvent, ...], *, after:
 
 
 def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> EncodedCreation:
+    place = write.row or _unbegun(write)
     row: list[Column] = [
         *_identity(write),
-        RunStatus.CREATED,
-        "",
-        0.0,
-        write.priority,
+        place.status,
+        place.stage,
+        place.progress,
+        place.priority,
         write.tenant,
         write.parent_key,
-        write.created.at,
+        write.begun_at,
+        place.started_at,
+        place.updated_at,
         None,
-        write.created.at,
-        None,
-        1,
+        place.sequence,
         None,
         _UNCLAIMED,
         write.wake_at,
@@ -247,7 +262,7 @@ def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> En
         request_id=write.request_id,
         row=row,
         labels=_labels(write),
-        history=_encode_events(write.run_key, (write.created,), after=0, last=1),
+        history=_encode_events(write.run_key, (write.created, *write.copied), after=0, last=place.sequence),
         end_at=write.end_at,
         child=write if parent_key is not None and write.parent_key == parent_key else None,
     )
@@ -287,6 +302,17 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
 _UNCLAIMED: Final = 0
 
 
+def _unbegun(creation: Creation) -> RunRow:
+    return RunRow(
+        sequence=1,
+        status=RunStatus.CREATED,
+        stage="",
+        progress=0.0,
+        priority=creation.priority,
+        updated_at=creation.created.at,
+    )
+
+
 def _identity(creation: Creation) -> tuple[Column, ...]:
     ref = creation.ref
     return (
@@ -302,7 +328,7 @@ def _identity(creation: Creation) -> tuple[Column, ...]:
 def _labels(creation: Creation) -> list[Column]:
     parameters: list[Column] = []
     for name, value in creation.labels.items():
-        parameters += (creation.run_key, name, value, creation.ref.namespace, creation.created.at)
+        parameters += (creation.run_key, name, value, creation.ref.namespace, creation.begun_at)
     return parameters
 
 

@@ -17,7 +17,17 @@ from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.rows import events_of, inbox_of, summary_of
 from perdure.stores.sqlite.schema import schema_version
 
-__all__ = ["count_runs", "find", "last_notices", "list_runs", "next_wake_at", "read_history", "read_inbox", "status"]
+__all__ = [
+    "count_runs",
+    "find",
+    "find_by_request",
+    "last_notices",
+    "list_runs",
+    "next_wake_at",
+    "read_history",
+    "read_inbox",
+    "status",
+]
 
 
 def find(connection: apsw.Connection, ref: RunRef | RunKey, *, latest: bool) -> RunSummary | None:
@@ -28,6 +38,12 @@ def find(connection: apsw.Connection, ref: RunRef | RunKey, *, latest: bool) -> 
         row = connection.execute(statements.FIND_RUN["latest"], (ref.namespace, ref.id)).get
     else:
         row = connection.execute(statements.FIND_RUN["by generation"], (ref.namespace, ref.id, ref.generation)).get
+    return None if row is None else summary_of(row)
+
+
+def find_by_request(connection: apsw.Connection, namespace: str, request_id: str) -> RunSummary | None:
+    """Return the row of the run that was created with a request id."""
+    row = connection.execute(statements.FIND_RUN["by request"], (namespace, request_id)).get
     return None if row is None else summary_of(row)
 
 

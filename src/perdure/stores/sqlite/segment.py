@@ -26,6 +26,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedDelivery,
     EncodedPark,
     EncodedRelease,
+    EncodedSeizure,
     EncodedTransition,
     EncodedWrite,
 )
@@ -85,6 +86,7 @@ class Segment:
         self._uses_closed_ids = False
         self._first_generations: list[Column] = []
         self._later_generations: list[EncodedCreation] = []
+        self._seizures: list[EncodedSeizure] = []
         self._advances: list[Column] = []
         self._changes: list[Column] = []
         self._releases: list[Column] = []
@@ -125,6 +127,14 @@ class Segment:
                 if not self._is_free(write.run_key):
                     return False
                 self._add_park(write)
+            case EncodedSeizure():
+                if not self._is_free(write.run_key):
+                    return False
+                self._run_keys.add(write.run_key)
+                self._known.pop(write.run_key, None)
+                self._seizures.append(write)
+                self._news.run_keys.add(write.run_key)
+                self._outcomes.append(write.outcome)
             case EncodedDelivery():
                 self._awaited.append((len(self._outcomes), len(self._deliveries)))
                 self._outcomes.append(Missing(write.target))
@@ -134,6 +144,8 @@ class Segment:
     def apply(self, connection: apsw.Connection) -> list[Outcome]:
         """Write all; return the outcomes in the order of adding. Raises MismatchError and apsw's errors."""
         _execute(connection, statements.INSERT_RUNS, self._first_generations)
+        for seizure in self._seizures:
+            _seize(connection, seizure)
         _execute(connection, statements.ADVANCE_RUNS, self._advances)
         _execute(connection, statements.CHANGE_RUNS, self._changes)
         _execute(connection, statements.RELEASE_RUNS, self._releases)
@@ -247,6 +259,13 @@ class Segment:
             self._has_named_targets = True
         else:
             self._targets.add(delivery.target)
+
+
+def _seize(connection: apsw.Connection, write: EncodedSeizure) -> None:
+    """Take an open run from whoever owns it. Raises MismatchError where it has ended, or was claimed meanwhile."""
+    connection.execute(ending.SEIZE_RUN, write.row)
+    if connection.changes() != 1:
+        raise MismatchError
 
 
 def _demand_its_turn(connection: apsw.Connection, write: Transition) -> None:

@@ -198,6 +198,10 @@ class SqliteStore:
         """Return a run's row."""
         return await self._reading().ask(lambda connection: reads.find(connection, ref, latest=latest))
 
+    async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
+        """Return the row of the run that was created with a request id."""
+        return await self._reading().ask(lambda connection: reads.find_by_request(connection, namespace, request_id))
+
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
         return await self._browsing().ask(lambda connection: reads.list_runs(connection, query))

@@ -18,7 +18,7 @@ from perdure.errors import PerdureError
 from perdure.kernel import messages as m
 from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.journal import Journal
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome
 from perdure.ports.agenda import AgendaChange
@@ -27,6 +27,7 @@ from perdure.ports.store import Changes, RunStore, RunSummary
 from perdure.testing.environment.driving import Driver
 from perdure.testing.environment.life import Life
 from perdure.testing.environment.passing_store import StoreCall, passing_store
+from perdure.testing.environment.taken_run import BridgedTakenRun
 
 __all__ = ["Bridge"]
 
@@ -105,6 +106,11 @@ class Bridge:
             self._answers.discard(answer)
 
     @property
+    def worker_id(self) -> WorkerId:
+        """The session of the latest life."""
+        return WorkerId(0) if self._latest is None else self._latest.worker.worker_id
+
+    @property
     def _worker_store(self) -> RunStore:
         assert self._latest is not None, "a client operation did not wait for the engine"
         return self._latest.worker.store
@@ -141,6 +147,11 @@ class Bridge:
 
         outcome = await self.call(start)
         return Applied(outcome.run_key) if isinstance(outcome, Exists) and outcome.run_key in tried else outcome
+
+    def take_over(self, summary: RunSummary) -> BridgedTakenRun:
+        """See `Gateway.take_over`."""
+        self.is_used = True
+        return BridgedTakenRun(self, summary)
 
     async def deliver(
         self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
@@ -192,9 +203,9 @@ class Bridge:
         return self._life is not None and self._life.worker.holds(run_key)
 
     @asynccontextmanager
-    async def view(self, run_key: RunKey) -> AsyncIterator[Journal]:
+    async def view(self, summary: RunSummary) -> AsyncIterator[Journal]:
         """See `Gateway.view`."""
-        manager = await self.call(lambda life: _enter(life, run_key))
+        manager = await self.call(lambda life: _enter(life, summary))
         try:
             yield manager[1]
         finally:
@@ -213,8 +224,8 @@ async def _run(make: Callable[[Life], Awaitable[T]], life: Life) -> T:
     return await make(life)
 
 
-async def _enter(life: Life, run_key: RunKey) -> tuple[Any, Journal]:
-    manager = life.worker.view(run_key)
+async def _enter(life: Life, summary: RunSummary) -> tuple[Any, Journal]:
+    manager = life.worker.view(summary)
     return manager, await manager.__aenter__()
 
 

@@ -25,7 +25,7 @@ from perdure.execution.worker import Worker
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.options import Executor
-from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Release, Transition, Write
+from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Release, Seizure, Transition, Write
 from perdure.ports.store import RunStore
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.opening import open_store
@@ -249,6 +249,8 @@ def _key(write: Write) -> object:
     match write:
         case Transition(creation=Creation(ref=ref)):
             return str(ref)
+        case Seizure():
+            return ("Seizure", write.run_key, write.fencing_token)
         case Transition() | Release() | Park():
             return (type(write).__name__, write.run_key, write.expected_sequence)
         case Creation():
@@ -267,6 +269,8 @@ def _describe(write: Write) -> str:
             return f"the creation of run {write.ref}"
         case Delivery():
             return f"a {type(write.message).__name__} for run {write.target}"
+        case Seizure():
+            return f"the seizure of run {write.run_key}"
         case Release():
             return f"the release of run {write.run_key}"
         case Park():

@@ -28,6 +28,7 @@ from perdure.testing.store_conformance.listing import ListingConformance
 from perdure.testing.store_conformance.locking import LockingConformance
 from perdure.testing.store_conformance.parking import ParkingConformance
 from perdure.testing.store_conformance.reading import ReadingConformance
+from perdure.testing.store_conformance.repairing import RepairingConformance
 from perdure.testing.store_conformance.requesting import RequestingConformance
 from perdure.testing.store_conformance.sessions import SessionsConformance
 
@@ -44,6 +45,7 @@ class StoreConformance(
     ParkingConformance,
     EndingConformance,
     LockingConformance,
+    RepairingConformance,
     SessionsConformance,
     ReadingConformance,
     ListingConformance,

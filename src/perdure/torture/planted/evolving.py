@@ -10,9 +10,9 @@ PLANTED: Final = (
     Mutant(
         name="a run is loaded with the newest version",
         breaks="P8: a run goes on with the code that it began with",
-        module="perdure.authoring.registry",
-        old="self.workflow(created.workflow, created.definition_version)",
-        new="self.workflow(created.workflow)",
+        module="perdure.execution.loading",
+        old="worker.registry.workflow(summary.workflow, summary.definition_version)",
+        new="worker.registry.workflow(summary.workflow)",
         workloads=("versions",),
     ),
     Mutant(

@@ -11,8 +11,8 @@ PLANTED: Final = (
         name="a deferred activity is run again by the run's next owner",
         breaks="P3: one outcome per step, told by whoever has the token",
         module="perdure.execution.active_run",
-        old="if activity.operation in self.state.deferrals:",
-        new="if activity.operation in ():",
+        old="if activity.operation in self.state.deferrals or",
+        new="if",
         workloads=("deferred",),
     ),
     Mutant(

@@ -13,6 +13,7 @@ def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads:
 
 _INBOXES: Final = "memory.inboxes"
 _WRITES: Final = "memory.writes"
+_OWNERSHIP: Final = "memory.ownership"
 _STORE: Final = "memory.store"
 _STATEMENTS: Final = "sql.statements"
 _SEGMENT: Final = "sqlite.segment"
@@ -91,7 +92,7 @@ _IN_MEMORY: Final = (
     _mutant(
         "a release that meets a message loses the wake-up",
         "P9: consumed, not only kept",
-        _WRITES,
+        _OWNERSHIP,
         "    if database.inboxes.get(run.run_key):\n",
         "    if False:\n",
         "late_signals",

@@ -7,6 +7,7 @@ import msgspec
 
 from perdure.authoring.activity_context import Attempt, current_attempt
 from perdure.kernel.identity import RunKey
+from perdure.kernel.tokens import ActivityToken
 from perdure.torture.simulation.world import SimulatedLoop
 
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ _DURATIONS = (0.0, 0.0, 0.001, 0.005, 0.05)
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of an activity's body that reached its effect."""
+    """One execution of an activity's body that reached its effect. `key` is its idempotency key, which a fork keeps for
+    what the run that it copies has called."""
 
+    run_key: RunKey
     run_id: str
+    operation: int
     activity: str
     key: str
     attempt: int
@@ -44,7 +48,9 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
     trial.check_owned(attempt, process)
     trial.effects.append(
         Effect(
+            run_key=run_key_of(attempt),
             run_id=attempt.run_id,
+            operation=attempt.operation,
             activity=attempt.activity,
             key=attempt.idempotency_key,
             attempt=attempt.attempt,
@@ -58,5 +64,5 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
 
 
 def run_key_of(attempt: Attempt) -> RunKey:
-    """Return the run key that an attempt's default idempotency key names."""
-    return RunKey(int(attempt.idempotency_key.partition("-")[0], 16))
+    """Return the key of the run that makes an attempt."""
+    return ActivityToken.parse(attempt.token).run_key

@@ -13,14 +13,17 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.pending import inherited_children
 from perdure.kernel.replay import Replay
+from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
 from perdure.torture.simulation.keyed_laws import broken_keyed_laws
 from perdure.torture.simulation.lock_laws import broken_lock_laws
 from perdure.torture.simulation.schedule_laws import broken_schedule_laws
+from perdure.torture.simulation.tables import lived
 from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
 
 if TYPE_CHECKING:
+    from perdure.torture.simulation.effects import Effect
     from perdure.torture.simulation.trial import Trial
 
 __all__ = ["broken_laws"]
@@ -68,7 +71,7 @@ def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[Recor
     yield from _backoff_laws(history)
     yield from _compensation_laws(history)
     yield from _replay_laws(history)
-    recoveries = sum(1 for recorded in history if type(recorded.event) is e.RecoveryStarted)
+    recoveries = sum(1 for recorded in lived(history) if type(recorded.event) is e.RecoveryStarted)
     if recoveries > len(trial.plan.strikes) * 2:
         yield f"it was recovered {recoveries} times after {len(trial.plan.strikes)} strikes"
     if run_key in trial.database.waiting and run.status.is_closed:
@@ -103,7 +106,7 @@ def _ending_laws(history: list[RecordedEvent]) -> Iterator[str]:
         yield f"its cancellation was recorded {cancels} times"
 
 
-_ENDINGS: Final = frozenset({e.RunCompleted, e.RunFailed, e.RunCancelled, e.RunTerminated, e.RunContinued})
+_ENDINGS: Final = frozenset({e.RunCompleted, e.RunFailed, e.RunCancelled, e.RunTerminated, e.RunContinued, e.RunReset})
 
 
 def _operation_laws(history: list[RecordedEvent]) -> Iterator[str]:
@@ -138,6 +141,8 @@ def _inherited(history: list[RecordedEvent]) -> list[Operation]:
 def _carried(history: list[RecordedEvent]) -> set[int]:
     """Return the operations of the children that the next generation has from this one."""
     created, ending = history[0].event, history[-1].event
+    if isinstance(ending, e.RunReset):
+        return set(fold(RunState(), history).children)
     if not isinstance(created, e.RunCreated) or not isinstance(ending, e.RunContinued):
         return set()
     known = {child.origin: child.operation for child in inherited_children(created)}
@@ -163,15 +168,21 @@ _OUTCOMES: Final = frozenset(
 
 def _timer_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
     due = {r.event.operation: r.event.due_at for r in history if isinstance(r.event, e.TimerStarted)}
-    for recorded in history:
+    for recorded in lived(history):
         if isinstance(recorded.event, e.TimerFired):
             fired = f"timer {recorded.event.operation} fired"
-            yield from _punctuality_laws(trial, fired, recorded.at - due[recorded.event.operation])
+            due_at = max(due[recorded.event.operation], _begun_at(history))
+            yield from _punctuality_laws(trial, fired, recorded.at - due_at)
+
+
+def _begun_at(history: list[RecordedEvent]) -> int:
+    """Return when a run began to exist: nothing of a fork is late for what came due before it was made."""
+    return lived(history)[0].at
 
 
 def _retry_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
     due: dict[tuple[int, int], int] = {}
-    for recorded in history:
+    for recorded in lived(history):
         event = recorded.event
         if not isinstance(event, _ATTEMPT_ENDS):
             continue
@@ -201,8 +212,8 @@ _LEASE_MICROSECONDS: Final = 21_000_000
 
 
 def _deadline_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
-    created, last = history[0].event, history[-1]
-    if not isinstance(created, e.RunCreated) or created.deadline_at is None or last.at < created.deadline_at:
+    created, last = standing_of(recorded.event for recorded in history), history[-1]
+    if created is None or created.deadline_at is None or last.at < created.deadline_at:
         return
     if type(last.event) not in _ENDINGS:
         yield "it went on after its deadline"
@@ -243,11 +254,11 @@ def _compensation_laws(history: list[RecordedEvent]) -> Iterator[str]:
 
 
 def _replay_laws(history: list[RecordedEvent]) -> Iterator[str]:
-    created = history[0].event
-    if not isinstance(created, e.RunCreated):
+    created, standing = history[0].event, standing_of(recorded.event for recorded in history)
+    if not isinstance(created, e.RunCreated) or standing is None:
         yield "its history does not begin with its creation"
         return
-    replay = Replay(CoroutineProgram(default_registry.entry_of(created), created))
+    replay = Replay(CoroutineProgram(default_registry.entry_of(standing), created))
     try:
         replay.take(history)
         replay.finish()
@@ -296,15 +307,34 @@ def _call_laws(trial: "Trial") -> Iterator[str]:
 
 
 def _effect_laws(trial: "Trial") -> Iterator[str]:
-    counts = Counter((effect.key, effect.attempt, effect.activity, effect.run_id) for effect in trial.effects)
+    counts = Counter((effect.key, effect.attempt, effect.activity, effect.run_key) for effect in trial.effects)
     for effect in trial.effects:
-        if effect.at_most_once and counts[effect.key, effect.attempt, effect.activity, effect.run_id] > 1:
+        if effect.at_most_once and counts[effect.key, effect.attempt, effect.activity, effect.run_key] > 1:
             yield f"run {effect.run_id}: the at-most-once attempt {effect.attempt} of {effect.activity} had two effects"
+        callers = {f"{key:x}-{effect.operation}" for key in _callers(trial, effect)}
+        if effect.key not in callers:
+            what = f"operation {effect.operation} was called under {' or '.join(callers)}, and done under {effect.key}"
+            yield f"run {effect.run_id}: {what}"
     # An attempt is made again only by another owner: whoever holds the run knows that it is being made.
     for effect, count in Counter(trial.effects).items():
         if count > 1:
             attempt = f"attempt {effect.attempt} of {effect.activity} ({effect.key})"
             yield f"run {effect.run_id}: {attempt} had {count} effects under one fencing token"
+
+
+def _callers(trial: "Trial", effect: "Effect") -> Iterator[RunKey]:
+    """Yield the keys of the runs that may have made a call: a fork has a copy of what its origin lived."""
+    calls = [
+        recorded
+        for recorded in trial.tables.history(effect.run_key)
+        if isinstance(recorded.event, e.ActivityScheduled) and recorded.event.operation == effect.operation
+    ]
+    if calls and calls[0] in lived(trial.tables.history(effect.run_key)):
+        yield effect.run_key
+        return
+    for run_key in trial.database.runs:
+        if calls and calls[0] in lived(trial.tables.history(run_key)):
+            yield run_key
 
 
 def _session_laws(trial: "Trial") -> Iterator[str]:

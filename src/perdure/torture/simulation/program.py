@@ -16,7 +16,14 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.engine import Engine
-from perdure.errors import RunClosedError, RunError, RunNotFoundError, StoreError, UpdateRejectedError
+from perdure.errors import (
+    RunClosedError,
+    RunError,
+    RunNotFoundError,
+    RunNotRepairableError,
+    StoreError,
+    UpdateRejectedError,
+)
 from perdure.kernel import events as e
 from perdure.kernel.messages import SignalMessage
 from perdure.kernel.priority import Priority
@@ -29,6 +36,7 @@ __all__ = [
     "ask_with_start",
     "cancel",
     "drive",
+    "repair",
     "request",
     "resume",
     "send",
@@ -95,7 +103,7 @@ async def _make(call: Call, progress: Progress, client: Client, tables: Tables) 
         except StoreError:
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
-        except RunClosedError:
+        except (RunClosedError, RunNotRepairableError):
             if not call.may_be_refused:
                 raise
             progress.refused.add(call.name)
@@ -319,3 +327,41 @@ def request(
 
     asked = _message(name, run_id, perform, (kind,), when)
     return replace(asked, may_be_refused=False, is_repeatable=True)
+
+
+def repair(
+    name: str,
+    run_id: str,
+    wish: Callable[[Run[Any], str], Awaitable[Run[Any]]],
+    *,
+    makes: str = "",
+    when: Question = _always,
+) -> Call:
+    """Retry, reset or fork a run (into `makes`) by a request: twice at once, which must agree, and once more.
+
+    It may be refused, where the run cannot go on from that point, and then leaves no trace.
+    """
+
+    async def perform(client: Client) -> None:
+        run = await client.get_run(run_id)
+        answers = await asyncio.gather(wish(run, name), wish(run, name), return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        if any(isinstance(error, RunNotRepairableError) for error in errors) and len(errors) == 1:
+            message = f"of two calls of one request only one was refused: {errors[0]}"
+            raise AssertionError(message)
+        for error in errors:
+            raise error
+        await wish(run, name)
+
+    def is_done(tables: Tables) -> bool:
+        return ("default", name) in tables.database.requests
+
+    return Call(
+        name=name,
+        run_id=makes or run_id,
+        perform=perform,
+        is_done=is_done,
+        when=lambda tables: is_done(tables) or when(tables),
+        may_be_refused=True,
+        is_repeatable=True,
+    )

@@ -117,6 +117,10 @@ class Shadow:
         """Look up a run; it must be `found`."""
         self._compare("a look-up", found, lambda: reads.find(self.connection, ref, latest=latest))
 
+    def find_by_request(self, found: RunSummary | None, namespace: str, request_id: str) -> None:
+        """Look up the run that a request has made; it must be `found`."""
+        self._compare("a look-up", found, lambda: reads.find_by_request(self.connection, namespace, request_id))
+
     def compare_tables(self) -> None:
         """Compare all rows."""
         database = self._database

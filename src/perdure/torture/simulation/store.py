@@ -7,7 +7,7 @@ from perdure.errors import StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Applied, Outcome, Park, Release, Transition, Write
+from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
@@ -130,6 +130,15 @@ class SimulatedStore(MemoryStore):
         await self._lag()
         return found
 
+    async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
+        """See `RunStore.find_by_request`."""
+        await self._lag()
+        found = await super().find_by_request(namespace, request_id)
+        if self._shadow is not None:
+            self._shadow.find_by_request(found, namespace, request_id)
+        await self._lag()
+        return found
+
     async def change_agenda(self, change: AgendaChange) -> bool:
         """See `RunStore.change_agenda`: a commit, with its points."""
         await self._lag()
@@ -182,7 +191,7 @@ class _Gate:
         world.has_changed = True
         if self._shadow is not None:
             self._shadow.commit(worker, self._writes, outcomes)
-        released = {write.run_key for write in self._writes if isinstance(write, Release | Park)}
+        released = {write.run_key for write in self._writes if isinstance(write, Release | Park | Seizure)}
         for write, outcome in zip(self._writes, outcomes, strict=True):
             if type(write) is Transition and type(outcome) is Applied and write.run_key not in released:
                 self._check_ownership(worker, write)

@@ -8,7 +8,7 @@ from perdure.kernel.state import RunState
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run
 
-__all__ = ["Tables"]
+__all__ = ["Tables", "lived"]
 
 
 class Tables:
@@ -39,8 +39,8 @@ class Tables:
         return known
 
     def events(self, run_id: str) -> list[e.Event]:
-        """Return all events of a run, over all its generations."""
-        return [recorded.event for run in self.generations(run_id) for recorded in self.history(run.run_key)]
+        """Return all events that a run has lived, over all its generations: what a fork has copied does not count."""
+        return [recorded.event for run in self.generations(run_id) for recorded in lived(self.history(run.run_key))]
 
     def count(self, run_id: str, kind: type[e.Event], *, name: str | None = None) -> int:
         """Return how many events of a kind (with this `name`) a run has."""
@@ -83,6 +83,12 @@ class Tables:
         for recorded in self.history(run_key)[state.sequence : sequence]:
             state.record(recorded.event, recorded.at)
         return state
+
+
+def lived(history: list[RecordedEvent]) -> list[RecordedEvent]:
+    """Return what a generation has lived itself: all from its last fork on."""
+    copied = max((n for n, recorded in enumerate(history) if type(recorded.event) is e.RunForked), default=0)
+    return history[copied:] if copied else history
 
 
 def _names(data: bytes, message_id: str) -> bool:

@@ -10,6 +10,7 @@ from perdure.torture.simulation.workloads import (
     lifecycles,
     locks,
     outside,
+    repairs,
     requesting,
     schedules,
     steps,
@@ -35,6 +36,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *lifecycles.WORKLOADS,
         *keyed.WORKLOADS,
         *locks.WORKLOADS,
+        *repairs.WORKLOADS,
     )
 }
 """By name."""

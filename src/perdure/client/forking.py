@@ -1,0 +1,300 @@
+"""Retry, reset, fork: a run whose history begins with a part of another's; see `perdure.kernel.forking`.
+
+The history is read, the copy is replayed against the code of this process if it has any, and one write creates the run.
+That the id has had no other successor meanwhile is demanded by the write. Of a run that is open the write is also its
+end, and demands that nothing has been added to what was read: whoever owns it may be faster, and then it is read anew.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypedDict
+
+from perdure.authoring.arguments import require_moment, require_text
+from perdure.client.gateway import Gateway, TakenRun, missing
+from perdure.errors import InvalidArgumentError, RunExistsError, RunNotRepairableError, StateError
+from perdure.kernel import fork_points as points
+from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.fork_facts import ForkCause
+from perdure.kernel.forking import ForkOrder, fork
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.replacing import replace
+from perdure.kernel.replay import Replay
+from perdure.kernel.time import timestamp_from_datetime
+from perdure.kernel.transition import Applied, Creation, Transition
+from perdure.ports.store import RunSummary
+
+__all__ = ["ForkOptions", "Point", "Wish", "consider_fork", "fork_run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """From where a run is to go on; at most one is given. None at all: before the step that failed it, or where it
+    stands."""
+
+    event: int | None = None
+    stage: str | None = None
+    activity: str | None = None
+    before: datetime | None = None
+
+    def require_sound(self) -> None:
+        """Raise InvalidArgumentError for two points, or one of a wrong type."""
+        given = {n: value for n in ("event", "stage", "activity", "before") if (value := getattr(self, n)) is not None}
+        if len(given) > 1:
+            message = f"{' and '.join(given)} are given; say one point from which the run is to go on"
+            raise InvalidArgumentError(message)
+        if self.event is not None and (type(self.event) is not int or self.event < 1):
+            message = f"event is {self.event!r:.60}; it must be the number of an event, from 1"
+            raise InvalidArgumentError(message)
+        for name in (self.stage, self.activity):
+            if name is not None:
+                require_text(name, "the name of a stage or an activity")
+        if self.before is not None:
+            require_moment(self.before, "before")
+
+    def find(self, history: points.History) -> int:
+        """Return it as the number of an event. Raises RunNotRepairableError, InvalidArgumentError."""
+        if self.event is not None:
+            return points.point_at(history, self.event)
+        if self.stage is not None:
+            return points.point_before_stage(history, self.stage)
+        if self.activity is not None:
+            return points.point_before_activity(history, self.activity)
+        if self.before is not None:
+            return points.point_before_moment(history, timestamp_from_datetime(self.before))
+        return points.point_of_last_failure(history)
+
+
+class ForkOptions(TypedDict, total=False):
+    """From where a run is to go on (one of the first four), and how.
+
+    `event`: after this event. `stage`, `activity`: before the run entered or called the last one of this name.
+    `before`: after what was recorded before this moment. None of them: before the step that failed it, else where it
+    stands. `version`: which one of the workflow goes on (the same). `reapply_signals`: whether it receives those again
+    that came later. `by`: whose wish it is.
+    """
+
+    event: int | None
+    stage: str | None
+    activity: str | None
+    before: datetime | None
+    version: str | None
+    reapply_signals: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller wants: why, from where, as which run (`id`, for a fork), with which version of the workflow."""
+
+    cause: ForkCause
+    point: Point = Point()
+    id: str = ""
+    reason: str = ""
+    by: str = ""
+    version: str | None = None
+    reapplies_signals: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        cause: ForkCause,
+        reason: str,
+        *,
+        id: str = "",
+        event: int | None = None,
+        stage: str | None = None,
+        activity: str | None = None,
+        before: datetime | None = None,
+        version: str | None = None,
+        reapply_signals: bool | None = None,
+        by: str = "",
+    ) -> "Wish":
+        """Return the wish of a call with `ForkOptions`. Signals come again by default, except in a fork."""
+        reapplies = cause is not ForkCause.FORK if reapply_signals is None else reapply_signals
+        point = Point(event=event, stage=stage, activity=activity, before=before)
+        return cls(cause, point=point, id=id, reason=reason, by=by, version=version, reapplies_signals=reapplies)
+
+
+async def fork_run(gateway: Gateway, ref: RunRef, wish: Wish, *, request_id: str) -> RunSummary:
+    """Create the run that is wished for and return its row; with a request id that was used before, that run's.
+
+    Raises RunNotFoundError, RunNotRepairableError, RunExistsError, InvalidArgumentError, NonDeterminismError.
+    """
+    _require_sound(wish, request_id)
+    try:
+        return await _fork(gateway, ref, wish, request_id)
+    except StateError:
+        made = await _made_before(gateway, ref, wish, request_id)  # by the same request, at the same time
+        if made is None:
+            raise
+        return made
+
+
+async def _fork(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str) -> RunSummary:
+    for _ in range(_TRIES):
+        # In this order: a run that the same request has made is never taken for the one to be forked.
+        origin = await _origin(gateway, ref)
+        made = await _made_before(gateway, ref, wish, request_id)
+        if made is not None:
+            return made
+        ends_origin = wish.cause is not ForkCause.FORK and not origin.status.is_closed
+        forked = await (_replace if ends_origin else _create)(gateway, origin, wish, request_id)
+        if forked is not None:
+            return forked
+    message = f"run {ref} cannot be reset: each time it was about to be, another worker claimed it; try again"
+    raise RunNotRepairableError(message)
+
+
+async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish) -> None:
+    """Raise what `fork_run` would raise, and write nothing."""
+    _require_sound(wish, "")
+    origin = await _origin(gateway, ref)
+    history = await _read(gateway, origin)
+    _prepare(gateway, history, origin, wish, "")
+
+
+_TRIES = 100
+
+
+def _require_sound(wish: Wish, request_id: str) -> None:
+    for text, what in ((wish.reason, "the reason"), (wish.by, "by (whose wish it is)"), (request_id, "request_id")):
+        require_text(text, what)
+    if wish.version is not None:
+        require_text(wish.version, "version")
+    wish.point.require_sound()
+
+
+async def _made_before(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str) -> RunSummary | None:
+    """Return the run that an earlier request with this id has made, which must have been about the same id."""
+    made = await gateway.store.find_by_request(ref.namespace, request_id) if request_id else None
+    if made is not None and wish.cause is not ForkCause.FORK and made.ref.id != ref.id:
+        message = f"the request id {request_id!r:.60} was used for run {made.ref}; each request needs one of its own"
+        raise InvalidArgumentError(message)
+    return made
+
+
+async def _origin(gateway: Gateway, ref: RunRef) -> RunSummary:
+    origin = await gateway.store.find(ref)
+    if origin is None:
+        raise missing(ref)
+    return origin
+
+
+async def _create(gateway: Gateway, origin: RunSummary, wish: Wish, request_id: str) -> RunSummary | None:
+    """Make the run beside the one that is copied, or after it, and return its row."""
+    creation, _ = _prepare(gateway, await _read(gateway, origin), origin, wish, request_id)
+    outcome = await gateway.start(creation)
+    if not isinstance(outcome, Applied):
+        taken = f"a run {creation.ref} exists already"
+        raise RunExistsError(f"{taken}; choose another id" if wish.id else f"{taken}: somebody else was faster")
+    if outcome.run_key == creation.run_key:
+        return await gateway.store.find(creation.run_key)
+    made = await gateway.store.find_by_request(creation.ref.namespace, request_id)  # by the same request meanwhile
+    if made is None:
+        raise _used_for_message(creation.ref, request_id)
+    return made
+
+
+async def _replace(gateway: Gateway, origin: RunSummary, wish: Wish, request_id: str) -> RunSummary | None:
+    """End the run that is copied and make its successor; None if another worker has taken it meanwhile."""
+    taken = gateway.take_over(origin)
+
+    def end_of(history: list[RecordedEvent]) -> Transition:
+        creation, order = _prepare(gateway, history, origin, wish, request_id)
+        return replace(history, creation, order, fencing_token=taken.fencing_token, by=gateway.worker_id)
+
+    history = await _read(gateway, origin)
+    end = end_of(history)
+    if not await taken.take(end):
+        if not taken.is_held:
+            return None
+        try:
+            history = await _read_on(gateway, origin.run_key, history)
+            if not await _is_held(gateway, taken, origin):  # asked after the reading: what was read is all there is
+                return None
+            end = end_of(history)
+            if not await taken.end(end):
+                if request_id and await _is_held(gateway, taken, origin):
+                    raise _used_for_message(origin.ref, request_id)
+                return None
+        finally:
+            taken.let_go()
+    return await gateway.store.find(end.creations[0].run_key)
+
+
+async def _is_held(gateway: Gateway, taken: TakenRun, origin: RunSummary) -> bool:
+    """Whether a run that was seized still is: it is another's when our lease has passed, or somebody else seized it."""
+    row = await gateway.store.find(origin.run_key)
+    return row is not None and (row.owner, row.fencing_token) == (gateway.worker_id, taken.fencing_token)
+
+
+def _used_for_message(ref: RunRef, request_id: str) -> InvalidArgumentError:
+    what = f"a message to run {ref.namespace}/{ref.id}"
+    return InvalidArgumentError(f"the request id {request_id!r:.60} was used for {what}; each request needs its own")
+
+
+def _prepare(
+    gateway: Gateway, history: list[RecordedEvent], origin: RunSummary, wish: Wish, request_id: str
+) -> tuple[Creation, ForkOrder]:
+    registry, version = gateway.registry, wish.version
+    order = ForkOrder(
+        cause=wish.cause,
+        ref=_successor(origin.ref, wish),
+        run_key=gateway.store.new_run_key(),
+        origin=origin.ref,
+        origin_key=origin.run_key,
+        now=gateway.clock.now(),
+        reason=wish.reason,
+        by=wish.by,
+        definition_version=version,
+        stages=() if version is None else registry.workflow(origin.workflow, version).stages,
+        reapplies_signals=wish.reapplies_signals,
+        request_id=request_id,
+    )
+    creation = fork(history, _point_of(history, wish), order)
+    _require_code_fits(gateway, creation)
+    return creation, order
+
+
+def _point_of(history: list[RecordedEvent], wish: Wish) -> int:
+    return points.point_of_retry(history) if wish.cause is ForkCause.RETRY else wish.point.find(history)
+
+
+async def _read(gateway: Gateway, origin: RunSummary) -> list[RecordedEvent]:
+    """Return the history up to where the row stands: what is added meanwhile is noticed by the write."""
+    return (await _read_on(gateway, origin.run_key, []))[: origin.sequence]
+
+
+async def _read_on(gateway: Gateway, run_key: RunKey, history: list[RecordedEvent]) -> list[RecordedEvent]:
+    """Return a history with all that has been added to it."""
+    read = list(history)
+    while page := await gateway.store.read_history(run_key, after=len(read), limit=_PAGE):
+        read += page
+    return read
+
+
+_PAGE = 1_000
+
+
+def _successor(ref: RunRef, wish: Wish) -> RunRef:
+    if wish.cause is ForkCause.FORK:
+        return RunRef(namespace=ref.namespace, id=wish.id)
+    return RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation + 1)
+
+
+def _require_code_fits(gateway: Gateway, creation: Creation) -> None:
+    """Replay the copy against this process' code, if it has any, and take no note of what that asks for.
+
+    Raises NonDeterminismError.
+    """
+    workflow = gateway.registry.find(creation.workflow, creation.definition_version)
+    if workflow is None:
+        return
+    program = CoroutineProgram(workflow.entry(gateway.registry), points.created_of((creation.created,)))
+    replay = Replay(program)
+    try:
+        replay.take((creation.created, *creation.copied))
+        replay.finish()
+    finally:
+        program.close()

@@ -1,0 +1,48 @@
+"""The effect of a fork on the state of the run that was copied: what is pending becomes the new run's."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from perdure.kernel import events as e
+from perdure.kernel.deadline import Deadline
+from perdure.kernel.fork_facts import StepFate
+from perdure.kernel.pending import PendingActivity, carried_child
+from perdure.kernel.standing import as_fork
+from perdure.kernel.time import Timestamp
+
+if TYPE_CHECKING:
+    from perdure.kernel.state import RunState
+
+__all__ = ["become_fork"]
+
+
+def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
+    """Go on under the fork's own name; what is pending has all its attempts and all its time once more."""
+    copied = state.created
+    assert copied is not None  # the first event of every history
+    state.created = as_fork(copied, event)
+    if state.started_at is None and event.carried_signals:
+        begins_with = copied.carried_signals + event.carried_signals
+        state.created = msgspec.structs.replace(state.created, carried_signals=begins_with)
+    state.deadline = None if event.deadline_at is None else Deadline(at=event.deadline_at, of=f"run {event.ref}")
+    state.forked, state.forked_at = event, state.sequence + 1
+    state.retries.clear()
+    state.deferrals.clear()
+    doubtful = {step.operation for step in event.repeats if step.was is StepFate.IN_FLIGHT}
+    for operation, activity in state.activities.items():
+        _renew(activity, event, at, is_doubtful=operation in doubtful)
+    for child in state.children.values():
+        child.origin = carried_child(child, copied.ref.generation, event.caller_key)
+
+
+def _renew(activity: PendingActivity, event: e.RunForked, at: Timestamp, *, is_doubtful: bool) -> None:
+    """Begin the count of attempts and the time anew. A start of which nobody knows what came stays recorded."""
+    if activity.deadline_at is not None:
+        activity.deadline_at = Timestamp(at + activity.deadline_at - activity.scheduled_at)
+    activity.scheduled_at = at
+    activity.attempts_spent = activity.attempt - 1
+    activity.attempt_started &= is_doubtful
+    activity.next_attempt_at = None
+    activity.retry_delay_microseconds = 0
+    activity.called_by = activity.called_by or event.caller_key

@@ -1,0 +1,70 @@
+"""Replacing: ending a generation that is open, in favour of another that begins with a part of its history.
+
+A reset of an open run must not depend on who owns it: its code may be what is broken, and then it is parked, or nobody
+has it. So whoever resets takes the run from its owner (`Seizure`): the fencing token of its row grows, and what the
+owner has under way is refused when that is committed. From then on the history grows no more, and one transition ends
+the run and creates its successor. Both are committed together, if the history that was read before is all that there
+is; else the transition is made again on what has come.
+
+What the old generation had pending is given up, as at every end. Its children that were open at the point and still are
+go along; those that it began later end by their policy. Its inbox goes to the successor: what nobody has read is not
+lost.
+"""
+
+from perdure.kernel import events as e
+from perdure.kernel.consequences import ending_of
+from perdure.kernel.expansion import close_events
+from perdure.kernel.fork_points import History
+from perdure.kernel.forking import ForkOrder
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import FencingToken, WorkerId
+from perdure.kernel.locking import LockRelease
+from perdure.kernel.state import RunState, fold
+from perdure.kernel.transition import Creation, Delivery, Transition
+
+__all__ = ["replace"]
+
+
+def replace(
+    history: History, creation: Creation, order: ForkOrder, *, fencing_token: FencingToken, by: WorkerId
+) -> Transition:
+    """Return the write that ends the open run of this whole `history` and makes `creation`, a fork of it by `order`.
+
+    `fencing_token` is what its row holds then; `by` is the session that has seized it. Complexity: linear.
+    """
+    state = fold(RunState(), history)
+    following = fold(RunState(), (creation.created, *creation.copied))
+    kept = [operation for operation in state.children if operation in following.children]
+    at = max(order.now, state.updated_at)
+    events: list[RecordedEvent] = []
+    deliveries: list[Delivery] = []
+    locks: list[LockRelease] = []
+    reset = e.RunReset(
+        next_generation=order.ref.generation,
+        point=len(creation.copied),
+        reason=order.reason,
+        by=order.by,
+    )
+    for event in close_events(state, reset, kept=kept):
+        child = state.children.get(event.operation) if isinstance(event, e.ChildCancelled) else None
+        state.record(event, at)
+        events.append(RecordedEvent(state.sequence, at, event))
+        if isinstance(event, e.LockReleased):
+            locks.append(LockRelease(operation=event.operation))
+        ending = None if child is None else ending_of(child, order.origin_key)
+        if child is not None and ending is not None:
+            target, message = ending
+            message_id = f"{order.origin_key}:{state.sequence}:{child.operation}"
+            deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=at))
+    return Transition(
+        run_key=order.origin_key,
+        fencing_token=fencing_token,
+        expected_sequence=len(history),
+        owner=by,
+        events=tuple(events),
+        row=state.row(),
+        deliveries=tuple(deliveries),
+        creations=(creation,),
+        moves_inbox_to=creation.run_key,
+        locks=tuple(locks),
+    )
