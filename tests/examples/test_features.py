@@ -32,6 +32,22 @@ rebuilt mail again
 """
 
 
+REPAIRING = """\
+failed: ActivityFailedError
+retry: order-1 generation 2, reserved lamp, paid 40
+reset to an event: order-1 generation 3, reserved lamp, paid 40
+reset to a stage: order-1 generation 4, reserved lamp, paid 40
+fork: order-1-copy generation 1, reserved lamp, paid 40
+to retry: 0
+"""
+
+
+def test_an_order_is_retried_reset_and_forked(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/repairing.db"
+    printed = run_program("examples.features.repairing", database, directory=tmp_path)
+    assert printed.endswith(REPAIRING), printed  # behind the log, which tells of the failure
+
+
 def test_every_option_of_starts_by_a_key_does_what_it_says(tmp_path: Path) -> None:
     assert (
         run_program("examples.features.starting_by_key", f"sqlite:///{tmp_path}/starting.db", directory=tmp_path)
