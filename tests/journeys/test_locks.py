@@ -1,7 +1,8 @@
 """Locks that several runs share: over every ending, restart and process, and as others see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from perdure import (
     Context,
     DeadlockError,
+    Engine,
     HeldLock,
     Run,
     RunError,
@@ -334,3 +336,48 @@ def test_the_synchronous_engine_lists_locks() -> None:
 
 def test_what_a_block_gets_says_its_key_and_token() -> None:
     assert HeldLock(key="k", token=3).token == 3
+
+
+async def test_an_async_generator_that_is_closed_gives_back_its_lock(make_engine: MakeEngine) -> None:
+    async def inside(ctx: Context) -> AsyncGenerator[int, None]:
+        async with ctx.lock("generated"):
+            yield 1
+
+    @workflow(name="locks.generating")
+    async def generating(ctx: Context) -> str:
+        async with aclosing(inside(ctx)) as values:
+            await anext(values)
+        async with ctx.lock("generated", timeout=timedelta(seconds=30)):
+            return "given back"
+
+    async with make_engine() as engine:
+        assert await (await engine.start(generating)).result() == "given back"
+
+
+async def test_a_deadlock_is_seen_where_locks_are_given_back_in_the_order_of_their_taking(
+    make_engine: MakeEngine,
+) -> None:
+    @workflow(name="locks.coupling")
+    async def coupling(ctx: Context, before: str, first: str, second: str) -> str:
+        outer, inner = ctx.lock(before), ctx.lock(first)
+        async with AsyncExitStack() as held:
+            await outer.__aenter__()
+            await held.enter_async_context(inner)
+            await outer.__aexit__(None, None, None)
+            await ctx.wait_for(go_on)
+            try:
+                async with ctx.lock(second):
+                    return "both"
+            except DeadlockError:
+                return "refused"
+
+    async with make_engine() as engine:
+        runs = [await engine.start(coupling, *keys) for keys in (("x", "a", "b"), ("y", "b", "a"))]
+        await until(partial(_are_held, engine, {"a", "b"}))
+        for run in runs:
+            await run.signal(go_on, "")
+        assert sorted([await run.result() for run in runs]) == ["both", "refused"]
+
+
+async def _are_held(engine: Engine, keys: set[str]) -> bool:
+    return {entry.key for entry in await engine.locks() if entry.is_held} == keys

@@ -49,7 +49,7 @@ def open_semaphore(journal: Journal, key: str, *, limit: int, timeout: timedelta
 class LockScope:
     """An ``async with`` block within which the run holds a lock."""
 
-    __slots__ = ("_around", "_journal", "_key", "_limit", "_operation", "_timeout")
+    __slots__ = ("_journal", "_key", "_limit", "_operation", "_timeout")
 
     def __init__(self, journal: Journal, key: str, *, limit: int | None, timeout: timedelta | None, call: str) -> None:
         """Describe it; nothing is asked for yet. `limit`: how many may hold the key at a time, None: any number."""
@@ -62,7 +62,6 @@ class LockScope:
         self._limit = limit
         self._timeout = None if timeout is None else timeout.total_seconds()
         self._operation = _NOT_ENTERED
-        self._around: tuple[Operation, ...] = ()
 
     async def __aenter__(self) -> HeldLock:
         """Wait until the lock is the run's.
@@ -74,37 +73,42 @@ class LockScope:
         if self._operation:
             message = f"the lock {self._key!r} is entered already; call ctx.lock(...) anew for each `async with`"
             raise WrongContextError(message)
-        self._around = _held.get()
+        around = _held.get()
         self._operation = operation = journal.next_operation()
         journal.give(
             c.RequestLock(
                 operation=operation,
                 key=self._key,
                 limit=self._limit,
-                holding=self._around,
+                holding=around,
                 location=journal.location(),
             )
         )
         try:
             async with asyncio.timeout(self._timeout):
                 answered: e.LockAcquired | e.LockDenied = await journal.wait(operation)
-        except (Exception, asyncio.CancelledError):  # not the unwinding of a run that leaves memory
-            journal.forget(operation)
-            self._give_back()
+        except BaseException as error:
+            if not self._is_leaving_memory(error):
+                journal.forget(operation)
+                self._give_back()
             raise
         if isinstance(answered, e.LockDenied):
             self._operation = _NOT_ENTERED
             raise _deadlock(self._key, answered)
-        _held.set((*self._around, operation))
+        _held.set((*around, operation))
         return HeldLock(key=self._key, token=answered.fencing_token)
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give the lock back, unless the run is only leaving memory: then it keeps it."""
-        _held.set(self._around)
-        if not isinstance(exc, GeneratorExit | RunEvicted):
+        _held.set(tuple(operation for operation in _held.get() if operation != self._operation))
+        if not self._is_leaving_memory(exc):
             self._give_back()
+
+    def _is_leaving_memory(self, error: BaseException | None) -> bool:
+        """Tell the unwinding of a run that leaves memory from an async generator that its living code closes."""
+        return isinstance(error, RunEvicted) or (isinstance(error, GeneratorExit) and self._journal.is_evicted)
 
     def _give_back(self) -> None:
         journal, operation = self._journal, self._operation

@@ -303,6 +303,11 @@ class Journal:
         if self._random is not None:
             self._random.seed(fork.seed)
 
+    @property
+    def is_evicted(self) -> bool:
+        """Whether the run is leaving memory: its code is unwound, and goes on elsewhere."""
+        return self._evicted
+
     def evict(self) -> None:
         """Refuse everything from now on."""
         self._evicted = True
