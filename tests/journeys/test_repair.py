@@ -274,7 +274,7 @@ async def test_an_at_most_once_attempt_without_outcome_is_lost_not_made_again(ma
         assert await retried.result() == "ActivityFailedError"
         assert world.done == {"first": 1, "once": 1}
         assert [(step.name, step.was) for step in (await fork_of(retried)).repeats] == [
-            ("repair_once", StepFate.IN_FLIGHT)
+            ("repair_once", StepFate.UNKNOWN)
         ]
 
 

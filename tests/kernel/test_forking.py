@@ -250,6 +250,31 @@ def test_an_attempt_that_is_known_to_have_failed_is_made_again_an_unknown_one_co
     assert {step.operation: step.was for step in event.repeats}[Operation(3)] is StepFate.FAILED
 
 
+def test_an_attempt_that_was_started_after_the_point_counts_as_lost_if_nobody_knows_what_came_of_it() -> None:
+    run = life_of(together)
+    run.begin()
+    before = len(run.history)
+    assert not loaded(together.entry(), forked(run.history, before)[0]).state.activities[3].attempt_started
+    run.take(i.AttemptStarting(operation=Operation(3), attempt=1, worker="w"))
+    unknown, event = forked(run.history, before)
+    assert {step.operation: step.was for step in event.repeats}[Operation(3)] is StepFate.UNKNOWN
+    fresh = loaded(together.entry(), unknown)
+    assert fresh.state.activities[3].attempt_started
+    assert loaded(together.entry(), forked(fresh.history, before)[0]).state.activities[3].attempt_started
+    fresh.take(i.GoOn(worker="w"))
+    fresh.fail(3)
+    assert not loaded(together.entry(), forked(fresh.history, before)[0]).state.activities[3].attempt_started
+    run.message(m.TerminateMessage())
+    assert loaded(together.entry(), forked(run.history, before)[0]).state.activities[3].attempt_started
+    run = life_of(together)
+    run.begin()
+    run.take(i.AttemptStarting(operation=Operation(3), attempt=1, worker="w"))
+    run.fail(3, retry=RETRIED)
+    assert not loaded(together.entry(), forked(run.history, before)[0]).state.activities[3].attempt_started
+    run.take(i.AttemptStarting(operation=Operation(3), attempt=2, worker="w"))
+    assert loaded(together.entry(), forked(run.history, before)[0]).state.activities[3].attempt_started
+
+
 def test_what_was_done_after_the_point_is_named() -> None:
     run = life_of(sender)
     run.begin()

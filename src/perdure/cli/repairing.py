@@ -82,6 +82,7 @@ def _tell(run_id: str, generation: int, fork: e.RunForked) -> None:
 
 _FATES = {
     StepFate.IN_FLIGHT: "may be done twice:",
+    StepFate.UNKNOWN: "was started, and nobody knows what came of it:",
     StepFate.FAILED: "is done again after it failed:",
     StepFate.FINISHED: "was done already:",
 }

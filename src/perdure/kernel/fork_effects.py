@@ -29,20 +29,21 @@ def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     state.forked, state.forked_at = event, state.sequence + 1
     state.retries.clear()
     state.deferrals.clear()
-    doubtful = {step.operation for step in event.repeats if step.was is StepFate.IN_FLIGHT}
+    unknown = {step.operation for step in event.repeats if step.was is StepFate.UNKNOWN}
     for operation, activity in state.activities.items():
-        _renew(activity, event, at, is_doubtful=operation in doubtful)
+        _renew(activity, event, at, is_unknown=operation in unknown)
     for child in state.children.values():
         child.origin = carried_child(child, copied.ref.generation, event.caller_key)
 
 
-def _renew(activity: PendingActivity, event: e.RunForked, at: Timestamp, *, is_doubtful: bool) -> None:
-    """Begin the count of attempts and the time anew. A start of which nobody knows what came stays recorded."""
+def _renew(activity: PendingActivity, event: e.RunForked, at: Timestamp, *, is_unknown: bool) -> None:
+    """Begin the count of attempts and the time anew. A start of which nobody knows what came counts as recorded here,
+    also where it came after the point."""
     if activity.deadline_at is not None:
         activity.deadline_at = Timestamp(at + activity.deadline_at - activity.scheduled_at)
     activity.scheduled_at = at
     activity.attempts_spent = activity.attempt - 1
-    activity.attempt_started &= is_doubtful
+    activity.attempt_started = is_unknown
     activity.next_attempt_at = None
     activity.retry_delay_microseconds = 0
     activity.called_by = activity.called_by or event.caller_key

@@ -20,9 +20,13 @@ class ForkCause(StrEnum):
 
 
 class StepFate(StrEnum):
-    """How far a step had come in the history that was left behind."""
+    """How far a step had come in the history that was left behind.
+
+    Unknown: an at-most-once attempt had been started, and nothing says what came of it. In a fork it counts as lost.
+    """
 
     IN_FLIGHT = "in_flight"
+    UNKNOWN = "unknown"
     FAILED = "failed"
     FINISHED = "finished"
 

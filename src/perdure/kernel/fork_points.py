@@ -121,7 +121,7 @@ _OPEN: Final = "it has not ended; a reset ends it and goes on from an earlier ev
 _RETRY_REFUSALS: Final[dict[type[e.Event], str]] = {
     e.RunCompleted: "it is completed; reset it to an event, or fork it",
 }
-FAILED_OUTCOMES: Final = frozenset({e.ActivityFailed, e.ActivityTimedOut, e.ChildFailed})
+FAILED_OUTCOMES: Final[frozenset[type[e.Event]]] = frozenset({e.ActivityFailed, e.ActivityTimedOut, e.ChildFailed})
 """Ends of a step without a result."""
 
 

@@ -27,6 +27,7 @@ Complexity: linear in the history.
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -223,24 +224,47 @@ def _later_results(left: History) -> Iterator[CarriedResult]:
 def _repeats(state: RunState, left: History) -> Iterator[RepeatedStep]:
     """Yield what is done again: pending at the point without a result; and what may be: called after it."""
     finished = {result.operation for result in _carried_results(state, left)}
-    finished |= {operation_of(r.event) for r in left if isinstance(r.event, e.ActivityCompleted | e.ChildCompleted)}
-    failed = {operation_of(r.event) for r in left if type(r.event) in FAILED_OUTCOMES}
-
-    def fate(operation: int) -> StepFate:
-        if operation in finished:
-            return StepFate.FINISHED
-        return StepFate.FAILED if operation in failed else StepFate.IN_FLIGHT
-
+    fates = _fates(state, left)
     for operation, activity in state.activities.items():
         if operation not in finished:
-            yield RepeatedStep(operation=activity.operation, name=activity.activity, was=fate(operation))
+            yield RepeatedStep(operation=activity.operation, name=activity.activity, was=fates[operation])
     for recorded in left:
         match recorded.event:
             case e.ActivityScheduled(operation=operation, activity=name):
-                yield RepeatedStep(operation=operation, name=name, was=fate(operation))
+                yield RepeatedStep(operation=operation, name=name, was=fates[operation])
             case e.ChildRequested(operation=operation, child=child):
-                yield RepeatedStep(operation=operation, name=f"run {child}", was=fate(operation))
+                yield RepeatedStep(operation=operation, name=f"run {child}", was=fates[operation])
             case e.SignalSent(operation=operation, target=target, name=name):
-                yield RepeatedStep(operation=operation, name=f"signal {name} to {target}", was=StepFate.FINISHED)
+                yield RepeatedStep(operation=operation, name=f"signal {name} to {target}", was=fates[operation])
             case _:
                 pass
+
+
+def _fates(state: RunState, left: History) -> dict[int, StepFate]:
+    """Return how far each step has come that was pending at the point or was called after it: the last word counts.
+
+    What is given up keeps the fate that it had.
+    """
+    fates = {
+        operation: StepFate.UNKNOWN if activity.attempt_started else StepFate.IN_FLIGHT
+        for operation, activity in state.activities.items()
+    }
+    for recorded in left:
+        event, fate = recorded.event, _FATES.get(type(recorded.event))
+        if fate is not None:
+            fates[operation_of(event)] = fate
+        elif isinstance(event, e.RunForked):
+            fates.update((step.operation, step.was) for step in event.repeats)
+    return fates
+
+
+_FATES: Final[dict[type[e.Event], StepFate]] = {
+    e.ActivityScheduled: StepFate.IN_FLIGHT,
+    e.ActivityAttemptStarted: StepFate.UNKNOWN,
+    e.ActivityAttemptFailed: StepFate.IN_FLIGHT,
+    e.ActivityCompleted: StepFate.FINISHED,
+    e.ChildRequested: StepFate.IN_FLIGHT,
+    e.ChildCompleted: StepFate.FINISHED,
+    e.SignalSent: StepFate.FINISHED,
+    **dict.fromkeys(FAILED_OUTCOMES, StepFate.FAILED),
+}
