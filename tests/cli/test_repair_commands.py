@@ -92,5 +92,16 @@ def test_all_that_failed_are_retried(place: Path) -> None:
     assert refused.code == 2
     assert "1 runs match; say --yes to retry them" in refused.err
     called = perdure("bulk", "retry", "--yes", directory=place)
-    assert (called.code, called.out) == (0, "1 of 1 runs were retried.\n")
+    assert (called.code, called.out) == (0, "1 of 1 runs were retried; 0 had ended before.\n")
     assert perdure("bulk", "retry", directory=place).out == "0 runs match; none was asked to retry.\n"
+
+
+def test_a_request_made_again_says_what_it_made_also_when_the_run_went_on(place: Path) -> None:
+    first = perdure("reset", "waiting", "--stage", "review", "--request-id", "r", directory=place)
+    perdure("reset", "waiting", "--event", "2", directory=place)
+    again = perdure("reset", "waiting", "--request-id", "r", directory=place)
+    assert (again.code, again.out) == (0, first.out)
+    assert "(generation 2)" in again.out
+    other = perdure("retry", "waiting", "--request-id", "r", directory=place)
+    assert other.code == 2
+    assert "was used to reset run default/waiting" in other.err

@@ -1,6 +1,8 @@
 """Retries and resets in bulk: each run from a point of its own history, with progress and an error per run."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from perdure import (
 )
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
+from perdure.ports.store import Page
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import kinds, until
 
@@ -160,3 +163,77 @@ async def test_a_wrong_wish_is_the_callers_fault_and_no_failure_of_a_run(make_en
         with pytest.raises(InvalidArgumentError, match="event and stage"):
             await engine.bulk(EVERYTHING).reset(**both)
         await run.terminate()
+        for wrong in ({"by": 5}, {"request_id": 5}):
+            with pytest.raises(InvalidArgumentError, match="must be a text"):
+                await engine.bulk(RunQuery(id_prefix="none")).reset(**wrong)  # type: ignore[arg-type]
+
+
+def after_listing(monkeypatch: pytest.MonkeyPatch, engine: Engine, happen: Callable[[], Awaitable[object]]) -> None:
+    """Let something happen between the look for runs and the first one's turn."""
+    list_runs = engine.worker.store.list_runs
+
+    async def list_and_let_happen(query: RunQuery) -> Page:
+        page = await list_runs(query)
+        await happen()
+        return page
+
+    monkeypatch.setattr(engine.worker.store, "list_runs", list_and_let_happen)
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+async def test_a_run_that_completes_before_its_turn_is_not_reset(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, is_dry: bool
+) -> None:
+    async with make_engine() as engine:
+        [run, other] = await started(engine, "a", "b")
+
+        async def complete() -> None:
+            await run.signal(go, 1)
+            await run.result()
+
+        after_listing(monkeypatch, engine, complete)
+        bulk = engine.bulk(EVERYTHING, dry_run=is_dry)
+        assert await bulk.reset(activity="bulk_step") == BulkReport(found=2, done=1, ended=1)
+        assert await generations(run, other) == [1, 1 if is_dry else 2]
+        await other.terminate()
+
+
+async def generations(*runs: Run[Any]) -> list[int]:
+    return [(await run.describe()).ref.generation for run in runs]
+
+
+async def test_a_generation_that_came_after_the_listed_one_is_left_alone(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make_engine() as engine:
+        [run] = await failed(engine, "a")
+
+        async def retry_and_fail() -> None:
+            await run.retry()
+            await until(lambda: _has_failed(run))
+
+        after_listing(monkeypatch, engine, retry_and_fail)
+        assert await engine.bulk(EVERYTHING).retry() == BulkReport(found=1, ended=1)
+        assert await generations(run) == [2]
+
+
+async def test_a_request_id_that_one_run_had_for_something_else_fails_that_run_alone(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        await failed(engine, "b")
+        await engine.start(bulk_failing, "a", id="a", request_id="1:r:a")
+        await until(lambda: _is_failed(engine, "a"))
+        report = await engine.bulk(EVERYTHING).retry(request_id="r")
+        assert (report.found, report.done, [failure.id for failure in report.failures]) == (2, 1, ["a"])
+        assert isinstance(report.failures[0].error, InvalidArgumentError)
+
+
+async def _is_failed(engine: Engine, run_id: str) -> bool:
+    return await _has_failed(await engine.get_run(run_id))
+
+
+async def test_requests_and_ids_that_read_alike_together_are_told_apart(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        await failed(engine, "b:c", "c")
+        first = await engine.bulk(RunQuery(id_prefix="b:c")).retry(request_id="a")
+        second = await engine.bulk(RunQuery(id_prefix="c")).retry(request_id="a:b")
+        assert (first, second) == (BulkReport(found=1, done=1), BulkReport(found=1, done=1))

@@ -318,11 +318,11 @@ async def test_one_request_makes_one_reset(make_engine: MakeEngine) -> None:
         await until(lambda: has(run, "activity_completed"))
         await asyncio.gather(*(run.reset(event=2, request_id="r") for _ in range(3)))
         assert (await run.describe()).ref.generation == 2
-        with pytest.raises(InvalidArgumentError, match="was used for run"):
+        with pytest.raises(InvalidArgumentError, match="was used to reset run"):
             await other.reset(event=2, request_id="r")
         await other.signal(go, 0, request_id="s")
         await other.terminate()
         await until(lambda: _has_ended(other, RunStatus.TERMINATED))
-        with pytest.raises(InvalidArgumentError, match="used for a message"):
+        with pytest.raises(InvalidArgumentError, match="used to send run default/other a message"):
             await other.retry(request_id="s")
         await run.terminate()

@@ -15,11 +15,11 @@ BULK: dict[str, tuple[Defect, ...]] = {
     "engine.bulk": (
         Defect(
             "client.bulk",
-            "except RunClosedError as error:\n            return error",
-            "except RunClosedError:\n            return None",
+            "except RunClosedError as error:\n        return error",
+            "except RunClosedError:\n        return None",
         ),
         Defect("client.bulk", "limit=concurrency", "workflows=frozenset(), limit=concurrency"),
-        Defect("client.bulk", "return BulkFailure(run.id, error)", "raise"),
+        Defect("client.bulk", "return BulkFailure(found.ref.id, error)", "raise"),
     ),
     "bulk.concurrency": (Defect("client.bulk", "limit=concurrency", "limit=50"),),
     "bulk.dry_run": (Defect("client.bulk", "while looks or not self._is_dry:", "while True:"),),

@@ -17,6 +17,7 @@ REPAIRS: dict[str, tuple[Defect, ...]] = {
         Defect("client.forking", "return points.point_at(history, self.event)", "return 1"),
         Defect("kernel.forking", "if order.reapplies_signals else ()", "if not order.reapplies_signals else ()"),
         Defect("client.forking", "wish.cause is not ForkCause.FORK and not origin.status.is_closed", "False"),
+        Defect("client.forking", "if (forked.cause, forked.origin.id) != (wish.cause, ref.id):", "if False:"),
         Defect("execution.mail", "if not inbox and await is_taken_over(self._worker, run):", "if False:"),
         Defect("kernel.replacing", "kept = [operation for", "kept = [] and [operation for"),
     ),
@@ -30,7 +31,10 @@ REPAIRS: dict[str, tuple[Defect, ...]] = {
         Defect("client.bulk", "OPEN_STATUSES | {RunStatus.FAILED}, wish", "_RESET, wish"),
     ),
     "bulk.reset": (
-        Defect("client.bulk", 'request_id=f"{request_id}:{run.id}" if request_id else ""', 'request_id=""'),
+        Defect(
+            "client.bulk", 'return f"{len(request_id)}:{request_id}:{found.ref.id}" if request_id else ""', 'return ""'
+        ),
+        Defect("client.forking", "if listed is not None:\n", "if False:\n"),
         Defect(
             "client.bulk",
             "            if self._is_dry:\n                await consider",

@@ -116,14 +116,13 @@ def _print(report: BulkReport, place: Place, order: BulkOrder) -> None:
         counts = {"found": report.found, "done": report.done, "ended": report.ended}
         print_json({"operation": order.operation, "namespace": place.namespace, **counts, "failures": failures})
         return
-    if order.is_dry and order.operation in ("retry", "reset"):
+    if order.is_dry and order.operation in _DONE:
         print(f"{report.found} runs match; {report.done} of them can be {_DONE[order.operation]}. None was.")
     elif report.handled == 0:
         print(f"{report.found} runs match; none was asked to {order.operation}.")
-    elif order.operation in ("retry", "reset"):
-        print(f"{report.done} of {report.found} runs were {_DONE[order.operation]}.")
     else:
-        print(f"{report.done} of {report.found} runs were asked to {order.operation}; {report.ended} had ended before.")
+        what = _DONE.get(order.operation, f"asked to {order.operation}")
+        print(f"{report.done} of {report.found} runs were {what}; {report.ended} had ended before.")
     for failure in report.failures:
         print(f"{printable(failure.id)}: {printable(str(failure.error))}")
 

@@ -47,8 +47,9 @@ def retry(
     It is the next generation of the run; the old one stays as it is.
     """
     from perdure.cli.repairing import Repair, repair
+    from perdure.kernel.fork_facts import ForkCause
 
-    wish = Repair(verb="retry", reason=reason, version=version, apps=tuple(app or ()), request_id=request_id)
+    wish = Repair(cause=ForkCause.RETRY, reason=reason, version=version, apps=tuple(app or ()), request_id=request_id)
     return asyncio.run(repair(database.place(), id, wish, as_json=json))
 
 
@@ -73,9 +74,10 @@ def reset(
     the next generation.
     """
     from perdure.cli.repairing import Repair, repair
+    from perdure.kernel.fork_facts import ForkCause
 
     wish = Repair(
-        verb="reset",
+        cause=ForkCause.RESET,
         point=point,
         reason=reason,
         version=version,
@@ -104,9 +106,10 @@ def fork(
 ) -> int:
     """Start a run beside another, with its history up to a point; the other learns nothing of it."""
     from perdure.cli.repairing import Repair, repair
+    from perdure.kernel.fork_facts import ForkCause
 
     wish = Repair(
-        verb="fork",
+        cause=ForkCause.FORK,
         new_id=new_id,
         point=point,
         reason=reason,

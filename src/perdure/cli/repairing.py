@@ -1,7 +1,5 @@
 """`perdure retry`, `reset`, `fork`: a run goes on, or another beside it, from a part of a history."""
 
-from typing import Literal
-
 import msgspec
 
 from perdure.cli.code import import_module
@@ -12,10 +10,11 @@ from perdure.cli.printing import print_json, printable
 from perdure.cli.repair_commands import NOWHERE, PointArguments
 from perdure.cli.steering import caller
 from perdure.cli.times import parse_moment
-from perdure.client.forking import ForkOptions
-from perdure.client.handle import Run
+from perdure.client.forking import ForkOptions, Wish, fork_of, fork_run
+from perdure.client.starting import require_id
 from perdure.kernel import events as e
-from perdure.kernel.fork_facts import StepFate
+from perdure.kernel.fork_facts import ForkCause, StepFate
+from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp
 
 __all__ = ["Repair", "options_of", "repair"]
@@ -24,7 +23,7 @@ __all__ = ["Repair", "options_of", "repair"]
 class Repair(msgspec.Struct, frozen=True, kw_only=True):
     """What shall go on, as the arguments say it. `apps`: modules whose code must fit the history."""
 
-    verb: Literal["retry", "reset", "fork"]
+    cause: ForkCause
     point: PointArguments = NOWHERE
     new_id: str | None = None
     reason: str = ""
@@ -39,15 +38,15 @@ async def repair(place: Place, run_id: str, wish: Repair, *, as_json: bool) -> i
     for app in wish.apps:
         import_module(app, asked_by=f"--app {app}")
     async with as_client(place) as engine:
-        run: Run[object] = await engine.get_run(run_id)
-        made = await _make(run, wish, now=engine.worker.clock.now())
-        summary = await made.describe()
-        events = [recorded.event async for recorded in made.history()]
-    fork = next(event for event in reversed(events) if isinstance(event, e.RunForked))
+        worker = engine.worker
+        ref = RunRef(namespace=place.namespace, id=run_id)
+        made = await fork_run(worker, ref, _wish(wish, now=worker.clock.now()), request_id=wish.request_id or "")
+        fork = await fork_of(worker, made.run_key)
+    assert fork is not None  # how the run was made, just now or by this request before
     if as_json:
-        print_json({**summary_for_programs(summary), "forked": fork})
+        print_json({**summary_for_programs(made), "forked": fork})
     else:
-        _tell(summary.ref.id, summary.ref.generation, fork)
+        _tell(made.ref, fork)
     return ExitCode.OK
 
 
@@ -64,17 +63,14 @@ def options_of(point: PointArguments, *, now: Timestamp, version: str | None, dr
     )
 
 
-async def _make(run: Run[object], wish: Repair, *, now: Timestamp) -> Run[object]:
-    if wish.verb == "retry":
-        return await run.retry(wish.reason, by=caller(), version=wish.version, request_id=wish.request_id)
+def _wish(wish: Repair, *, now: Timestamp) -> Wish:
     options = options_of(wish.point, now=now, version=wish.version, drops_signals=wish.drops_signals)
-    if wish.verb == "reset":
-        return await run.reset(wish.reason, request_id=wish.request_id, **options)
-    return await run.fork(wish.reason, id=wish.new_id, request_id=wish.request_id, **options)
+    new_id = require_id(wish.new_id) if wish.cause is ForkCause.FORK else ""
+    return Wish.of(wish.cause, wish.reason, id=new_id, **options)
 
 
-def _tell(run_id: str, generation: int, fork: e.RunForked) -> None:
-    named = f"{printable(run_id)} (generation {generation})" if generation > 1 else printable(run_id)
+def _tell(made: RunRef, fork: e.RunForked) -> None:
+    named = printable(made.id) if made.generation == 1 else f"{printable(made.id)} (generation {made.generation})"
     print(f"{named} goes on after event {fork.sequence} of {printable(str(fork.origin))}.")
     for step in fork.repeats:
         print(f"  {_FATES[step.was]} {printable(step.name)} (operation {step.operation})")

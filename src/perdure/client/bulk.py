@@ -2,8 +2,9 @@
 
 The runs are read page by page, newest first, and a page's runs are asked at once; so neither memory nor the store sees
 more than a page, and runs that are created meanwhile are left alone. A run is asked by its id: its latest generation is
-meant. What one run answers does not stop the others: a run that ended before its turn is counted, an error is kept with
-the run's id.
+meant; a retry or a reset means the one that was found, as it was. What one run answers does not stop the others: a run
+that ended before its turn is counted, an error is kept with the run's id. Only what is wrong with the wish itself is
+raised, before anyone is asked.
 
 Doing it again is harmless: what has ended is not found any more, a run whose cancellation is requested keeps the first
 request, a suspended run is not suspended twice; signals, retries and resets carry the request id that the caller gives.
@@ -18,14 +19,13 @@ from typing import Any, TypeVar, Unpack
 
 import msgspec
 
-from perdure.authoring.arguments import require_duration
+from perdure.authoring.arguments import require_duration, require_text
 from perdure.authoring.signals import Signal, require_signal
-from perdure.client.forking import ForkOptions, Wish, consider_fork, fork_run
+from perdure.client.forking import ForkOptions, Listed, Wish, consider_fork, fork_run, require_sound
 from perdure.client.gateway import Gateway
 from perdure.client.handle import Run
 from perdure.errors import InvalidArgumentError, PerdureError, RunClosedError
 from perdure.kernel.fork_facts import ForkCause
-from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
 
@@ -45,7 +45,8 @@ class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
     """How far a bulk operation is.
 
     `found`: so many runs matched when it began. `done`: so many were asked, durably; by a dry run of a retry or reset:
-    so many can be. `ended`: so many had ended before their turn. `failures`: those that could not be asked.
+    so many can be. `ended`: so many had ended before their turn, or for a retry or reset had gone on as another
+    generation. `failures`: those that could not be asked.
     """
 
     found: int
@@ -76,25 +77,30 @@ class Bulk:
 
     async def cancel(self, reason: str = "", *, grace: timedelta | None = None, by: str = "") -> BulkReport:
         """Ask every open run to end with clean-up; as `Run.cancel`."""
+        _require_words(reason, by)
         if grace is not None:
             require_duration(grace, "grace")
         return await self._ask(OPEN_STATUSES, lambda run: run.cancel(reason, grace=grace, by=by))
 
     async def terminate(self, reason: str = "", *, by: str = "") -> BulkReport:
         """Stop every open run now, without clean-up; as `Run.terminate`."""
+        _require_words(reason, by)
         return await self._ask(OPEN_STATUSES, lambda run: run.terminate(reason, by=by))
 
     async def suspend(self, reason: str = "", *, by: str = "") -> BulkReport:
         """Hold every open run still; as `Run.suspend`."""
+        _require_words(reason, by)
         return await self._ask(OPEN_STATUSES - {RunStatus.SUSPENDED}, lambda run: run.suspend(reason, by=by))
 
     async def resume(self, *, by: str = "") -> BulkReport:
         """Let every suspended run go on; as `Run.resume`."""
+        _require_words("", by)
         return await self._ask(frozenset({RunStatus.SUSPENDED}), lambda run: run.resume(by=by))
 
     async def signal(self, signal: Signal[T], body: T | None = None, *, request_id: str | None = None) -> BulkReport:
         """Send every open run a signal; as `Run.signal`, with one `request_id` for all of them."""
         require_signal(signal, "bulk.signal")
+        require_text(request_id or "", "request_id")
         return await self._ask(OPEN_STATUSES, lambda run: run.signal(signal, body, request_id=request_id))
 
     async def retry(
@@ -118,36 +124,39 @@ class Bulk:
     async def _fork(
         self, concerned: frozenset[RunStatus], usual: frozenset[RunStatus], wish: Wish, request_id: str | None
     ) -> BulkReport:
+        require_sound(wish, request_id or "")
+        gateway, statuses = self._gateway, _concerned(self._query.statuses, concerned, usual=usual)
+
+        async def fork(found: RunSummary) -> None:
+            listed = Listed(found.run_key, statuses)
+            if self._is_dry:
+                await consider_fork(gateway, found.ref, wish, listed=listed)
+            else:
+                request = _request_of(found, request_id)
+                await fork_run(gateway, found.ref, wish, request_id=request, listed=listed)
+
+        return await self._ask_each(statuses, fork, looks=True)
+
+    async def _ask(self, concerned: frozenset[RunStatus], wish: Callable[[Run[Any]], Awaitable[None]]) -> BulkReport:
+        """Ask those of the statuses that the wish can concern, by their ids."""
+        statuses = _concerned(self._query.statuses, concerned, usual=concerned)
         gateway = self._gateway
 
-        async def fork(run: Run[Any]) -> None:
-            ref = RunRef(namespace=run.namespace, id=run.id)
-            if self._is_dry:
-                await consider_fork(gateway, ref, wish)
-            else:
-                await fork_run(gateway, ref, wish, request_id=f"{request_id}:{run.id}" if request_id else "")
+        async def ask(found: RunSummary) -> None:
+            await wish(Run[Any](gateway, found.ref, run_key=found.run_key, signature=None))
 
-        return await self._ask(concerned, fork, usual=usual, looks=True)
+        return await self._ask_each(statuses, ask, looks=False)
 
-    async def _ask(
-        self,
-        concerned: frozenset[RunStatus],
-        wish: Callable[[Run[Any]], Awaitable[None]],
-        *,
-        usual: frozenset[RunStatus] | None = None,
-        looks: bool = False,
+    async def _ask_each(
+        self, statuses: frozenset[RunStatus], ask: Callable[[RunSummary], Awaitable[None]], *, looks: bool
     ) -> BulkReport:
-        """Ask those of the statuses that the wish can concern, which are `usual` unless the filter names some.
-
-        `looks`: the wish writes nothing in a dry run.
-        """
-        statuses = _concerned(self._query.statuses, concerned, usual=usual or concerned)
+        """Ask all that match and have one of the statuses. `looks`: `ask` writes nothing in a dry run."""
         query = msgspec.structs.replace(self._query, statuses=statuses)
         store = self._gateway.store
         report = BulkReport(found=await store.count_runs(query))
         while looks or not self._is_dry:
             page = await store.list_runs(query)
-            answers = await asyncio.gather(*(self._ask_one(summary, wish) for summary in page.runs))
+            answers = await asyncio.gather(*(_answer(found, ask) for found in page.runs))
             report = _with(report, answers)
             if self._on_progress is not None:
                 self._on_progress(report)
@@ -155,21 +164,6 @@ class Bulk:
                 break
             query = msgspec.structs.replace(query, cursor=page.next_cursor)
         return report
-
-    async def _ask_one(
-        self, summary: RunSummary, wish: Callable[[Run[Any]], Awaitable[None]]
-    ) -> BulkFailure | RunClosedError | None:
-        """Ask a run; return None where it took the wish in, and what came instead otherwise."""
-        run = Run[Any](self._gateway, summary.ref, run_key=summary.run_key, signature=None)
-        try:
-            await wish(run)
-        except RunClosedError as error:
-            return error
-        except InvalidArgumentError:  # which is the caller's, and would be the same for each run
-            raise
-        except PerdureError as error:
-            return BulkFailure(run.id, error)
-        return None
 
 
 def require_concurrency(value: object) -> int:
@@ -203,6 +197,29 @@ def _concerned(
 
 def _names(statuses: frozenset[RunStatus]) -> str:
     return " or ".join(sorted(statuses))
+
+
+def _require_words(reason: str, by: str) -> None:
+    require_text(reason, "the reason")
+    require_text(by, "by (whose wish it is)")
+
+
+def _request_of(found: RunSummary, request_id: str | None) -> str:
+    """Return the request of one run: no other of a run and a request has the same."""
+    return f"{len(request_id)}:{request_id}:{found.ref.id}" if request_id else ""
+
+
+async def _answer(
+    found: RunSummary, ask: Callable[[RunSummary], Awaitable[None]]
+) -> BulkFailure | RunClosedError | None:
+    """Ask a run; return None where it took the wish in, and what came instead otherwise."""
+    try:
+        await ask(found)
+    except RunClosedError as error:
+        return error
+    except PerdureError as error:
+        return BulkFailure(found.ref.id, error)
+    return None
 
 
 def _with(report: BulkReport, answers: list[BulkFailure | RunClosedError | None]) -> BulkReport:

@@ -11,7 +11,8 @@ from typing import TypedDict
 
 from perdure.authoring.arguments import require_moment, require_text
 from perdure.client.gateway import Gateway, TakenRun, missing
-from perdure.errors import InvalidArgumentError, RunExistsError, RunNotRepairableError, StateError
+from perdure.errors import InvalidArgumentError, RunClosedError, RunExistsError, RunNotRepairableError, StateError
+from perdure.kernel import events as e
 from perdure.kernel import fork_points as points
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.fork_facts import ForkCause
@@ -21,10 +22,10 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.replacing import replace
 from perdure.kernel.replay import Replay
 from perdure.kernel.time import timestamp_from_datetime
-from perdure.kernel.transition import Applied, Creation, Transition
+from perdure.kernel.transition import Applied, Creation, RunStatus, Transition
 from perdure.ports.store import RunSummary
 
-__all__ = ["ForkOptions", "Point", "Wish", "consider_fork", "fork_run"]
+__all__ = ["ForkOptions", "Listed", "Point", "Wish", "consider_fork", "fork_of", "fork_run", "require_sound"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +117,34 @@ class Wish:
         return cls(cause, point=point, id=id, reason=reason, by=by, version=version, reapplies_signals=reapplies)
 
 
-async def fork_run(gateway: Gateway, ref: RunRef, wish: Wish, *, request_id: str) -> RunSummary:
-    """Create the run that is wished for and return its row; with a request id that was used before, that run's.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Which generation of a run is meant, and in which statuses: as it was when it was found among others."""
 
-    Raises RunNotFoundError, RunNotRepairableError, RunExistsError, InvalidArgumentError, NonDeterminismError.
+    run_key: RunKey
+    statuses: frozenset[RunStatus]
+
+    def require(self, row: RunSummary) -> None:
+        """Raise RunClosedError if the id has another generation by now, or this one has ended as is not meant."""
+        if row.run_key != self.run_key:
+            message = f"the run that was listed has ended since: its id goes on as run {row.ref}, which was left alone"
+            raise RunClosedError(message)
+        if row.status not in self.statuses:
+            message = f"run {row.ref} is {row.status} since it was listed; it was left alone"
+            raise RunClosedError(message)
+
+
+async def fork_run(
+    gateway: Gateway, ref: RunRef, wish: Wish, *, request_id: str, listed: Listed | None = None
+) -> RunSummary:
+    """Create the run that is wished for and return its row; if this request has made it before, that run's.
+
+    With `listed` only if the run is still that. Raises RunNotFoundError, RunNotRepairableError, RunExistsError,
+    RunClosedError, InvalidArgumentError, NonDeterminismError.
     """
-    _require_sound(wish, request_id)
+    require_sound(wish, request_id)
     try:
-        return await _fork(gateway, ref, wish, request_id)
+        return await _fork(gateway, ref, wish, request_id, listed)
     except StateError:
         made = await _made_before(gateway, ref, wish, request_id)  # by the same request, at the same time
         if made is None:
@@ -131,13 +152,15 @@ async def fork_run(gateway: Gateway, ref: RunRef, wish: Wish, *, request_id: str
         return made
 
 
-async def _fork(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str) -> RunSummary:
+async def _fork(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str, listed: Listed | None) -> RunSummary:
     for _ in range(_TRIES):
         # In this order: a run that the same request has made is never taken for the one to be forked.
         origin = await _origin(gateway, ref)
         made = await _made_before(gateway, ref, wish, request_id)
         if made is not None:
             return made
+        if listed is not None:
+            listed.require(origin)
         ends_origin = wish.cause is not ForkCause.FORK and not origin.status.is_closed
         forked = await (_replace if ends_origin else _create)(gateway, origin, wish, request_id)
         if forked is not None:
@@ -146,18 +169,26 @@ async def _fork(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str) -> R
     raise RunNotRepairableError(message)
 
 
-async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish) -> None:
+async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish, *, listed: Listed) -> None:
     """Raise what `fork_run` would raise, and write nothing."""
-    _require_sound(wish, "")
+    require_sound(wish, "")
     origin = await _origin(gateway, ref)
+    listed.require(origin)
     history = await _read(gateway, origin)
     _prepare(gateway, history, origin, wish, "")
+
+
+async def fork_of(gateway: Gateway, run_key: RunKey) -> e.RunForked | None:
+    """Return how a run was made by a fork, None if it was not. Complexity: linear in its history."""
+    history = await _read_on(gateway, run_key, [])
+    return next((r.event for r in reversed(history) if isinstance(r.event, e.RunForked)), None)
 
 
 _TRIES = 100
 
 
-def _require_sound(wish: Wish, request_id: str) -> None:
+def require_sound(wish: Wish, request_id: str) -> None:
+    """Raise InvalidArgumentError for what is wrong with a wish, whichever run it is about."""
     for text, what in ((wish.reason, "the reason"), (wish.by, "by (whose wish it is)"), (request_id, "request_id")):
         require_text(text, what)
     if wish.version is not None:
@@ -166,11 +197,15 @@ def _require_sound(wish: Wish, request_id: str) -> None:
 
 
 async def _made_before(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str) -> RunSummary | None:
-    """Return the run that an earlier request with this id has made, which must have been about the same id."""
+    """Return the run that this request has made before. Raises InvalidArgumentError if its id was another request's."""
     made = await gateway.store.find_by_request(ref.namespace, request_id) if request_id else None
-    if made is not None and wish.cause is not ForkCause.FORK and made.ref.id != ref.id:
-        message = f"the request id {request_id!r:.60} was used for run {made.ref}; each request needs one of its own"
-        raise InvalidArgumentError(message)
+    if made is None:
+        return None
+    forked = await fork_of(gateway, made.run_key)
+    if forked is None:
+        raise _used(request_id, f"start run {made.ref}")
+    if (forked.cause, forked.origin.id) != (wish.cause, ref.id):
+        raise _used(request_id, f"{forked.cause} run {forked.origin}")
     return made
 
 
@@ -190,7 +225,7 @@ async def _create(gateway: Gateway, origin: RunSummary, wish: Wish, request_id: 
         raise RunExistsError(f"{taken}; choose another id" if wish.id else f"{taken}: somebody else was faster")
     if outcome.run_key == creation.run_key:
         return await gateway.store.find(creation.run_key)
-    made = await gateway.store.find_by_request(creation.ref.namespace, request_id)  # by the same request meanwhile
+    made = await _made_before(gateway, origin.ref, wish, request_id)  # by the same request meanwhile
     if made is None:
         raise _used_for_message(creation.ref, request_id)
     return made
@@ -230,8 +265,12 @@ async def _is_held(gateway: Gateway, taken: TakenRun, origin: RunSummary) -> boo
 
 
 def _used_for_message(ref: RunRef, request_id: str) -> InvalidArgumentError:
-    what = f"a message to run {ref.namespace}/{ref.id}"
-    return InvalidArgumentError(f"the request id {request_id!r:.60} was used for {what}; each request needs its own")
+    return _used(request_id, f"send run {ref.namespace}/{ref.id} a message")
+
+
+def _used(request_id: str, what: str) -> InvalidArgumentError:
+    message = f"the request id {request_id!r:.60} was used to {what}, so nothing was done; each request needs its own"
+    return InvalidArgumentError(message)
 
 
 def _prepare(
