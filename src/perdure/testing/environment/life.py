@@ -35,6 +35,7 @@ from perdure.testing.environment.passing_store import StoreCall, passing_store
 from perdure.testing.environment.performing import Outside, performing
 from perdure.testing.environment.points import Points
 from perdure.testing.environment.virtual_time import VirtualLoop, VirtualTime
+from perdure.testing.unwinding import unwind
 
 __all__ = ["Life", "World"]
 
@@ -154,8 +155,7 @@ class Life:
         """Close the coroutines that were left, so that nothing complains when they are collected."""
         left, self._left = self._left, []
         for task in left:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
-            _close(task.get_coro())
+            unwind(task)
         for run in [] if self._engine is None else self._engine.left_runs():
             run.feed.program.close()
 
@@ -275,17 +275,3 @@ def _describe(write: Write) -> str:
             return f"the release of run {write.run_key}"
         case Park():
             return f"the parking of run {write.run_key}"
-
-
-def _close(coroutine: Any) -> None:  # noqa: ANN401 - asyncio says no more about a task's coroutine
-    for _ in range(_CLOSE_ATTEMPTS):
-        try:
-            coroutine.close()
-        except RuntimeError:  # its clean-up awaited something: close it there, too
-            continue
-        except BaseException:  # noqa: BLE001 - whatever dying code raises concerns nobody
-            return
-        return
-
-
-_CLOSE_ATTEMPTS: Final = 20

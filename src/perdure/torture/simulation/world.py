@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from perdure.kernel.identity import FencingToken, RunKey
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.testing.unwinding import unwind
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
 
 __all__ = ["EPOCH", "Process", "SimulatedLoop", "World"]
@@ -205,8 +206,7 @@ class Process:
         try:
             for task in self.tasks:
                 if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as loops do
-                    _close(task.get_coro())
+                    unwind(task)
                 else:
                     _look_at(task)
         finally:
@@ -214,20 +214,6 @@ class Process:
             self.ready.clear()
             self.tasks.clear()
             sys.unraisablehook = hook
-
-
-def _close(coroutine: Any) -> None:  # noqa: ANN401 - asyncio says no more about a task's coroutine
-    for _ in range(_CLOSE_ATTEMPTS):
-        try:
-            coroutine.close()
-        except RuntimeError:  # its clean-up awaited something: close it there, too
-            continue
-        except BaseException:  # noqa: BLE001 - whatever dying code raises concerns nobody
-            return
-        return
-
-
-_CLOSE_ATTEMPTS: Final = 20
 
 
 def _say_nothing(_unraisable: object) -> None:
