@@ -54,6 +54,19 @@ async def in_two_tasks(ctx: Context) -> None:
         await asyncio.gather(take("a"), take("b"))
 
 
+@workflow(name="kernel_outliving_the_block")
+async def outliving_the_block(ctx: Context) -> None:
+    async def take(key: str, *, after: float) -> None:
+        await asyncio.sleep(after)
+        async with ctx.lock(key):
+            pass
+
+    async with ctx.lock("around"):
+        tasks = [asyncio.create_task(take("early", after=1)), asyncio.create_task(take("late", after=3))]
+        await asyncio.sleep(2)
+    await asyncio.gather(*tasks)
+
+
 @workflow(name="kernel_meeting_a_deadlock")
 async def meeting_a_deadlock(ctx: Context) -> str:
     async with ctx.lock("a"):
@@ -191,6 +204,17 @@ def test_what_a_task_asks_for_is_asked_within_the_locks_around_its_making_only()
     grant(run)
     asked = [event for event in run.events if isinstance(event, e.LockRequested)]
     assert [(event.key, event.holding) for event in asked] == [("around", ()), ("a", (1,)), ("b", (1,))]
+
+
+def test_a_task_that_outlives_a_block_asks_within_its_lock_only_until_that_is_given_back() -> None:
+    run = life_of(outliving_the_block)
+    run.begin()
+    grant(run)
+    for _ in range(3):
+        run.wait(1)
+    asked = [event for event in run.events if isinstance(event, e.LockRequested)]
+    assert [(event.key, event.holding) for event in asked] == [("around", ()), ("early", (1,)), ("late", ())]
+    assert replay(outliving_the_block.entry(), run.history, page=1).state == run.state
 
 
 def test_a_lock_that_is_refused_raises_an_error_that_names_the_circle() -> None:

@@ -559,7 +559,8 @@ class CompensationFinished(Event, frozen=True, kw_only=True):
 class LockRequested(Event, frozen=True, kw_only=True):
     """Workflow code asked for a lock that runs share. `limit`: how many may hold the key at a time (None: any number).
 
-    `holding` are the operations of the locks within which it asked: they are kept until this wait is over.
+    `holding` are the operations of the locks within which it asked: they count as kept until this wait is over, unless
+    one is given back before.
     """
 
     operation: Operation

@@ -127,10 +127,10 @@ def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tu
     return (e.ChildCancelled(operation=command.operation),) if command.operation in state.children else ()
 
 
-def _request_lock(_state: RunState, command: c.RequestLock, _at: Timestamp) -> tuple[e.Event, ...]:
-    return (
-        e.LockRequested(operation=command.operation, key=command.key, limit=command.limit, holding=command.holding),
-    )
+def _request_lock(state: RunState, command: c.RequestLock, _at: Timestamp) -> tuple[e.Event, ...]:
+    # A task may outlive the block that it was made in, whose lock is given back then.
+    holding = tuple(operation for operation in command.holding if operation in state.locks)
+    return (e.LockRequested(operation=command.operation, key=command.key, limit=command.limit, holding=holding),)
 
 
 def _release_lock(state: RunState, command: c.ReleaseLock, _at: Timestamp) -> tuple[e.Event, ...]:

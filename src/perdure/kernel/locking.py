@@ -20,6 +20,11 @@ line; the others go on when the refused run gives back what it holds. "Within" i
 task and ``async with``, not by run; so a run that takes two locks in two independent tasks is no false alarm. With
 semaphores a circle is no deadlock while some other holder can go on: what is looked for is whether anybody can.
 
+**Refused too early** is a request that closes a circle which something else would open: a time-out, a cancellation, or
+a block that ends while a task that was made in it still waits. What code will do next is in no history. Such a task
+counts as within the block until that ends, since most are awaited there (`asyncio.gather`, a `TaskGroup`), and a circle
+through them that nobody sees would be waited for without end; an error is caught, or tried again.
+
 **Not seen**: waits that are no locks. A run that holds a lock and waits for a child run, or a signal, of a run that
 asks for the lock waits until something gives way: a time-out, a cancellation.
 
@@ -46,7 +51,8 @@ __all__ = ["LockChange", "LockEntry", "LockRelease", "LockRequest", "LockWait", 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Get into the line of a key. `limit`: how many may hold it at a time with this entry (None: any number).
 
-    `holding` are the operations of the run's own locks within which the code asks: they are not given back before.
+    `holding` are the operations of the run's own locks within which the code asks: as long as it holds them they count
+    as kept until it has this one, too.
     """
 
     operation: Operation
