@@ -320,8 +320,9 @@ async def test_locks_are_listed_by_key_and_by_run(make_engine: MakeEngine) -> No
         assert await engine.locks(limit=1) == everything[:1]
         with pytest.raises(RunNotFoundError):
             await engine.locks(run_id="nobody")
-        with pytest.raises(InvalidArgumentError):
-            await engine.locks(limit=0)
+        for limit, after in ((0, 0), (2**31, 0), (True, 0), (1, -1), (1, 2**63)):
+            with pytest.raises(InvalidArgumentError, match=r"it must be an integer from [01] to \d+"):
+                await engine.locks(limit=limit, after=after)
 
 
 def test_the_synchronous_engine_lists_locks() -> None:

@@ -196,7 +196,7 @@ MISUSES: dict[str, tuple[Call, type[PerdureError], str]] = {
     "a page of nothing": (
         lambda engine, *_: engine.list_runs(limit=0),
         InvalidArgumentError,
-        "limit is 0; it must be an integer from 1",
+        "limit is 0; it must be an integer from 1 to 2147483647",
     ),
     "a list by a workflow itself": (
         lambda engine, *_: engine.list_runs(workflow=expectant),

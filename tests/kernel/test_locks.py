@@ -299,6 +299,7 @@ async def asking_wrongly(ctx: Context, which: int) -> str:
         lambda: ctx.semaphore("a", limit=0),
         lambda: ctx.semaphore("a", limit=True),
         lambda: ctx.semaphore("a", limit="3"),  # type: ignore[arg-type]
+        lambda: ctx.semaphore("a", limit=2**31),
     )
     try:
         calls[which]()
@@ -317,6 +318,7 @@ async def asking_wrongly(ctx: Context, which: int) -> str:
         (4, "ctx.semaphore: limit is 0"),
         (5, "ctx.semaphore: limit is True"),
         (6, "ctx.semaphore: limit is '3'"),
+        (7, "ctx.semaphore: limit is 2147483648; it must be an integer from 1 to 2147483647"),
     ],
 )
 def test_a_wrong_argument_is_refused_where_it_is_given(which: int, message: str) -> None:

@@ -57,6 +57,6 @@ LISTING: dict[str, tuple[Defect, ...]] = {
             "client.client", "RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST", "RunOrder.NEWEST_FIRST"
         ),
     ),
-    "list_runs.limit": (Defect("client.client", "limit=_page_size(limit),", "limit=100,"),),
+    "list_runs.limit": (Defect("client.client", 'limit=require_integer(limit, "limit"),', "limit=100,"),),
     "list_runs.cursor": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
 }

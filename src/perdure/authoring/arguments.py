@@ -7,12 +7,23 @@ again and its run can be recovered no more.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_from_datetime
 
-__all__ = ["require_choice", "require_count", "require_duration", "require_moment", "require_text", "require_texts"]
+__all__ = [
+    "require_choice",
+    "require_count",
+    "require_duration",
+    "require_integer",
+    "require_moment",
+    "require_text",
+    "require_texts",
+]
+
+_LARGEST_COUNT: Final = 2**31 - 1
+"""More than anybody has of anything, and what every database can keep."""
 
 E = TypeVar("E", bound=Enum)
 
@@ -42,6 +53,18 @@ def require_count(value: int | None, subject: str) -> int | None:
     """
     if value is not None and (type(value) is not int or value < 1):
         message = f"{subject} is {value!r:.60}; it must be an integer from 1, or None for no limit"
+        raise InvalidArgumentError(message)
+    return value
+
+
+def require_integer(value: object, subject: str, *, least: int = 1, most: int = _LARGEST_COUNT) -> int:
+    """Return an integer of a range. Raises InvalidArgumentError that names `subject`.
+
+    >>> require_integer(2, "limit")
+    2
+    """
+    if type(value) is not int or not least <= value <= most:  # a bool is an int, too
+        message = f"{subject} is {value!r:.60}; it must be an integer from {least} to {most}"
         raise InvalidArgumentError(message)
     return value
 

@@ -154,7 +154,8 @@ class Context:
     def semaphore(self, key: str, *, limit: int, timeout: timedelta | None = None) -> LockScope:
         """Be one of at most `limit` runs that hold a key at a time: ``async with ctx.semaphore("gpu", limit=3):``.
 
-        Where runs say different limits the least counts. Else as `lock`, which excludes all of them.
+        `limit` is from 1 to 2,147,483,647. Where runs say different limits the least counts. Else as `lock`, which
+        excludes all of them.
         """
         return open_semaphore(self._journal, key, limit=limit, timeout=timeout)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from perdure.authoring.arguments import require_text
+from perdure.authoring.arguments import require_integer, require_text
 from perdure.authoring.definitions import require_kind
 from perdure.errors import DeadlockError, InvalidArgumentError, RunEvicted, WrongContextError
 from perdure.kernel import commands as c
@@ -40,9 +40,7 @@ def open_lock(journal: Journal, key: str, *, shared: bool, timeout: timedelta | 
 
 def open_semaphore(journal: Journal, key: str, *, limit: int, timeout: timedelta | None) -> "LockScope":
     """Return what takes a place of a semaphore; see `Context.semaphore`."""
-    if type(limit) is not int or limit < 1:  # a bool is an int, too
-        message = f"ctx.semaphore: limit is {limit!r:.60}; it must be an integer from 1: how many runs may be inside"
-        raise InvalidArgumentError(message)
+    require_integer(limit, "ctx.semaphore: limit")
     return LockScope(journal, key, limit=limit, timeout=timeout, call="ctx.semaphore")
 
 

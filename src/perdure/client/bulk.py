@@ -19,7 +19,7 @@ from typing import Any, TypeVar, Unpack
 
 import msgspec
 
-from perdure.authoring.arguments import require_duration, require_text
+from perdure.authoring.arguments import require_duration, require_integer, require_text
 from perdure.authoring.signals import Signal, require_signal
 from perdure.client.forking import ForkOptions, Listed, Wish, consider_fork, fork_run, require_sound
 from perdure.client.gateway import Gateway
@@ -168,10 +168,7 @@ class Bulk:
 
 def require_concurrency(value: object) -> int:
     """Return how many runs may be asked at once. Raises InvalidArgumentError."""
-    if type(value) is not int or not 1 <= value <= _LARGEST_CONCURRENCY:
-        message = f"concurrency is {value!r:.60}; it must be an integer from 1 to {_LARGEST_CONCURRENCY}"
-        raise InvalidArgumentError(message)
-    return value
+    return require_integer(value, "concurrency", most=_LARGEST_CONCURRENCY)
 
 
 _LARGEST_CONCURRENCY = 1_000

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
 
 import msgspec
 
-from perdure.authoring.arguments import require_choice, require_moment, require_text, require_texts
+from perdure.authoring.arguments import require_choice, require_integer, require_moment, require_text, require_texts
 from perdure.authoring.payloads import encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.updates import Update, require_update
@@ -26,7 +26,6 @@ from perdure.client.updating import Asked
 from perdure.client.waiting_starts import WaitingRun, find_waiting, waiting_runs
 from perdure.errors import (
     EngineClosedError,
-    InvalidArgumentError,
     RunClosedError,
     UsageError,
 )
@@ -268,7 +267,7 @@ class Client:
             created_from=None if created_from is None else require_moment(created_from, "created_from"),
             created_until=None if created_until is None else require_moment(created_until, "created_until"),
             order=RunOrder.OLDEST_FIRST if oldest_first else RunOrder.NEWEST_FIRST,
-            limit=_page_size(limit),
+            limit=require_integer(limit, "limit"),
             cursor=require_text(cursor, "cursor"),
         )
         return await self._open().store.list_runs(query)
@@ -342,13 +341,6 @@ class Client:
 
 def _request_id(given: str | None) -> str:
     return require_text(given, "request_id") if given else uuid.uuid4().hex
-
-
-def _page_size(limit: object) -> int:
-    if not isinstance(limit, int) or limit < 1:
-        message = f"limit is {limit!r:.60}; it must be an integer from 1"
-        raise InvalidArgumentError(message)
-    return limit
 
 
 def _only(value: T | None) -> frozenset[T]:
