@@ -37,6 +37,10 @@ def test_a_paused_worker_is_fenced_and_the_run_goes_on_elsewhere() -> None:
     assert examine(parse_plan("sequential/1/2c/pause@6:40")) is None
 
 
+def test_a_worker_that_is_paused_after_the_end_has_time_to_notice_what_it_lost() -> None:
+    assert examine(parse_plan("catching/782530832/2e/pause@9:25,pause@33:40,pause@54:40")) is None
+
+
 def ended(workload: str) -> Trial:
     trial = Trial(Plan(workload=workload, seed=1))
     assert trial.run(None).findings == ()

@@ -71,6 +71,7 @@ class Trial:
         self.settings = _settings(random.Random(plan.seed), is_undisturbed=plan.workers == 1 and not plan.strikes)
         self._hosts: dict[str, _Host] = {}
         self._lives = 0
+        self._rests_at = 0
         self._workers: list[Worker] = []
 
     def run(self, expected: Canon | None) -> Verdict:
@@ -127,11 +128,10 @@ class Trial:
         )
 
     def _come_to_rest(self) -> None:
-        """Let what is late arrive, then close every engine in an orderly way."""
+        """Let what is late arrive, also what a late strike holds up, then close every engine in an orderly way."""
         world = self.world
-        rest_at = world.now_microseconds + _REST_MICROSECONDS
-        world.later(_REST_MICROSECONDS / 1_000_000, self._look)
-        world.run(lambda: world.now_microseconds >= rest_at)
+        self._rest_in(_REST_SECONDS)
+        world.run(lambda: world.now_microseconds >= self._rests_at)
         living = [host for host in self._hosts.values() if host.engine is not None and not host.process.is_dead]
         for host in living:
             if host.engine is not None and host.engine.worker.dispatcher.running:
@@ -146,6 +146,10 @@ class Trial:
     def remember(self, worker: Worker) -> None:
         """Note a worker whose runs in memory must be let go of in the end, also if its process died."""
         self._workers.append(worker)
+
+    def _rest_in(self, seconds: float) -> None:
+        self._rests_at = max(self._rests_at, self.world.now_microseconds + round(seconds * 1_000_000))
+        self.world.later(seconds, self._look)
 
     def _look(self, _done: object = None) -> None:
         self.world.has_changed = True
@@ -177,6 +181,7 @@ class Trial:
                 host.restart(strike.seconds)
             case StrikeKind.PAUSE | StrikeKind.OUTAGE:
                 pass
+        self._rest_in(strike.seconds + _REST_SECONDS)
         for delay in _SAFETY_CHECKS_SECONDS:
             world.later(strike.seconds + delay, self._check_for_news)
 
@@ -351,7 +356,7 @@ def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:
     )
 
 
-_REST_MICROSECONDS = 2_000_000
+_REST_SECONDS = 2.0
 _NOTICED_SHARE = 0.7
 _PAUSE_SECONDS = 0.3
 _SAFETY_CHECKS_SECONDS = (1.0, 3.0)
