@@ -358,9 +358,9 @@ async def test_a_context_is_refused_wherever_its_workflow_s_code_is_not_running(
         contexts[0].set("stolen", 1)
 
     message = (
-        "the context of run default/lender was used where its workflow's code is not running: outside, in another run, "
-        "or in a query handler, a validator or a condition, which may only read. What it does there would be missing "
-        "on the replay; do it in the workflow's code"
+        "the context of run default/lender was used, or an activity called, where its workflow's code is not running: "
+        "outside, in another run, or in a query handler, a validator or a condition, which may only read. What it does "
+        "there would be missing on the replay; do it in the workflow's code"
     )
     async with make_engine() as engine:
         lender = await engine.start(lending, id="lender")

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from perdure import (
+    Activity,
     Context,
     IdPolicy,
     Query,
@@ -17,9 +18,10 @@ from perdure import (
     Update,
     UpdateFailedError,
     UpdateRejectedError,
+    activity,
     workflow,
 )
-from perdure.errors import InvalidArgumentError
+from perdure.errors import InvalidArgumentError, WrongContextError
 from perdure.kernel import events as e
 from perdure.kernel.messages import UpdateMessage
 from tests.journeys.conftest import MakeEngine
@@ -34,6 +36,21 @@ slowly = Update("slowly", int, int)
 def added(at_least: int) -> list[int]:
     """What was added so far."""
     raise NotImplementedError
+
+
+done: list[int] = []
+
+
+@activity
+async def booked(amount: int) -> int:
+    done.append(amount)
+    return amount
+
+
+@activity
+def booked_plainly(amount: int) -> int:
+    done.append(amount)
+    return amount
 
 
 def refuse_negative(amount: int) -> None:
@@ -412,3 +429,30 @@ async def test_handlers_are_coroutines_and_validators_are_not(make_engine: MakeE
         run = await engine.start(odd)
         with pytest.raises(Exception, match="plain def" if is_validator else "must be an async def"):
             await run.result()
+
+
+@pytest.mark.parametrize("called", [booked_plainly, booked])
+async def test_queries_and_validators_that_call_an_activity_are_refused(
+    make_engine: MakeEngine, called: Activity[[int], int]
+) -> None:
+    async def nothing(amount: int) -> int:
+        return amount
+
+    @workflow(name=f"acting.{called.name}")
+    async def acting(ctx: Context) -> None:
+        ctx.query("count")(lambda: called(1))
+        ctx.on_update(add, nothing, validator=called)
+        await ctx.wait_for(close_cart)
+
+    done.clear()
+    async with make_engine() as engine:
+        run = await engine.start(acting)
+        with pytest.raises(UpdateRejectedError, match="an activity called, where its workflow's code is not running"):
+            await run.update(add, 1)
+        for _ in range(2):  # as it waits, and from its history
+            with pytest.raises(WrongContextError, match="which may only read"):
+                await run.query("count")
+            if not (await run.describe()).status.is_closed:
+                await run.signal(close_cart)
+                await run.result()
+    assert not done

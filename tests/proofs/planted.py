@@ -470,7 +470,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         ),
         Defect("client.following", "    return await store.find(next_ref, latest=False)", "    return None"),
     ),
-    "run.query": (Defect("client.handle", "return handler(*args, **kwargs)", "return None"),),
+    "run.query": (Defect("client.handle", "return journal.answer(name, args, kwargs)", "return None"),),
     "run.query.durable": (Defect("execution.viewing", "        if not run.is_settled:\n", "        if False:\n"),),
     "run.signal": (
         Defect(

@@ -56,7 +56,7 @@ async def test_a_query_is_answered_as_the_run_stood() -> None:
 async def test_a_query_that_the_code_had_not_registered_yet_is_refused() -> None:
     async with TestEnvironment() as env:
         moments = await paid_invoice(env)
-        with pytest.raises(InvalidArgumentError, match="answers no query 'colour' at event 3; it answers: price"):
+        with pytest.raises(InvalidArgumentError, match="answers no query 'colour'; it answers: price"):
             moments[2].query("colour")
 
 

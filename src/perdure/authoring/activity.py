@@ -81,7 +81,10 @@ class Activity(Generic[P, R_co]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
-        """In a workflow: return the recorded call, to be awaited. Elsewhere: call the plain function."""
+        """In a workflow: return the recorded call, to be awaited. Elsewhere: call the plain function.
+
+        Raises WrongContextError in a query handler, a validator and a condition, which may only read.
+        """
         journal = current_journal()
         if journal is None:
             return cast("Coroutine[Any, Any, R_co]", self.function(*args, **kwargs))
@@ -145,6 +148,8 @@ class Activity(Generic[P, R_co]):
 
         `compensates`: the finished operation that the call undoes.
         """
+        if not journal.is_running:
+            journal.require_running()
         perform = self._perform if self.fallback is None else self._perform_or_fall_back
         made = perform(journal, args, kwargs, override, compensates)
         made.__qualname__ = self.name  # type: ignore[attr-defined]  # what Python calls it if its await is forgotten

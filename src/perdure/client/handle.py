@@ -240,12 +240,7 @@ class Run(Generic[R_co]):
         name = query_name(query, "run.query")
         summary = await self.describe()
         async with self._gateway.view(summary) as journal:
-            handler = journal.query_handlers.get(name)
-            if handler is None:
-                known = ", ".join(sorted(journal.query_handlers)) or "none"
-                message = f"run {self._ref} answers no query {name!r}; it answers: {known}"
-                raise InvalidArgumentError(message)
-            return handler(*args, **kwargs)
+            return journal.answer(name, args, kwargs)
 
     # --- messages ------------------------------------------------------------------------------------------------
 

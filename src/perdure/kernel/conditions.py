@@ -40,7 +40,7 @@ class Conditions:
 
         While it is asked the journal is closed: it may only read, as a query may.
         """
-        while not self._holds(condition):
+        while not self._journal.read(condition):
             coming_true: asyncio.Future[None] = asyncio.Future(loop=self._journal.loop)
             self._waiting[coming_true] = condition
             try:
@@ -58,14 +58,6 @@ class Conditions:
 
     def _is_to_wake(self, condition: Condition) -> bool:
         try:
-            return self._holds(condition)
+            return self._journal.read(condition)
         except BaseException:  # noqa: BLE001 - user code; whoever waits for it is woken, asks it again and gets the error
             return True
-
-    def _holds(self, condition: Condition) -> bool:
-        journal = self._journal
-        was_running, journal.is_running = journal.is_running, False
-        try:
-            return condition()
-        finally:
-            journal.is_running = was_running

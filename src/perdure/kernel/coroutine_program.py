@@ -61,7 +61,7 @@ class CoroutineProgram:
 
     def consider(self, name: str, body: Payload) -> Verdict:
         """Let the validator of an update read. See `Program`."""
-        return Answer.WAITS if self._done else self.journal.updates.consider(name, body)
+        return Answer.WAITS if self._done else self.journal.updates.consider(self.journal, name, body)
 
     def foresee(self, event: e.Event) -> None:
         """Note the content of a recorded side effect or patch marker. See `Program`."""

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from perdure.errors import RunEvicted, WrongContextError
+from perdure.errors import InvalidArgumentError, RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.conditions import Conditions
@@ -37,6 +37,7 @@ from perdure.kernel.update_tasks import UpdateTasks
 __all__ = ["ChildWait", "Compensation", "Journal", "RunContinuing", "current_journal"]
 
 C = TypeVar("C", bound=c.Command)
+T = TypeVar("T")
 
 
 class RunContinuing(BaseException):
@@ -112,7 +113,7 @@ class Journal:
         self._operation = 0
         self._commands: list[c.Command] = []
         self._last_taken = 0
-        self.is_running = False
+        self.is_running = self._is_reading = False
         self.is_continued = False
         self._evicted = False
         self._refusals = 0
@@ -147,6 +148,33 @@ class Journal:
             self._refuse()
         self._operation += 1
         return Operation(self._operation)
+
+    def read(self, look: Callable[[], T]) -> T:
+        """Call code of the run that may only read: what would change the run, or call an activity, is refused.
+
+        The run's loop counts as the running one meanwhile, by which activities know whose code they are called in.
+        """
+        was_running, was_reading = self.is_running, self._is_reading
+        self.is_running, self._is_reading = False, True
+        lets_go, self.loop.journal = self.loop.journal is None, self
+        outer = asyncio._get_running_loop()  # noqa: SLF001 - asyncio documents this pair for loop implementers
+        asyncio._set_running_loop(self.loop)  # noqa: SLF001 - as above
+        try:
+            return look()
+        finally:
+            asyncio._set_running_loop(outer)  # noqa: SLF001 - as above
+            self.is_running, self._is_reading = was_running, was_reading
+            if lets_go:  # as the program of a run that has ended
+                self.loop.journal = None
+
+    def answer(self, query: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:  # noqa: ANN401 - what the handler returns
+        """Have the handler of a query answer. Raises InvalidArgumentError if there is none, naming those there are."""
+        handler = self.query_handlers.get(query)
+        if handler is None:
+            known = ", ".join(sorted(self.query_handlers)) or "none"
+            message = f"run {self.created.ref} answers no query {query!r}; it answers: {known}"
+            raise InvalidArgumentError(message)
+        return self.read(lambda: handler(*args, **kwargs))
 
     def require_running(self) -> None:
         """Raise as `next_operation` does, where the code would wait for what cannot come."""
@@ -320,11 +348,11 @@ class Journal:
         To the code of an evicted run RunEvicted is raised, but not for ever: code that catches everything and tries
         again would never end. In the end it may wait, for what never comes.
         """
-        if not self._evicted or current_journal() is not self:
+        if not self._evicted or self._is_reading or current_journal() is not self:
             raise WrongContextError(
-                f"the context of run {self.created.ref} was used where its workflow's code is not running: outside, in "
-                f"another run, or in a query handler, a validator or a condition, which may only read. What it does "
-                f"there would be missing on the replay; do it in the workflow's code"
+                f"the context of run {self.created.ref} was used, or an activity called, where its workflow's code is "
+                f"not running: outside, in another run, or in a query handler, a validator or a condition, which may "
+                f"only read. What it does there would be missing on the replay; do it in the workflow's code"
             )
         self._refusals += 1
         if self._refusals <= _REFUSALS_LIMIT:

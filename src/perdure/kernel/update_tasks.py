@@ -1,6 +1,6 @@
 """The updates of a run's code: its handlers, and the tasks in which accepted updates are handled.
 
-A validator runs outside of the journal: what it asks for is refused, and it may only read. A handler is a task of the
+A validator may only read: what it asks for, or the call of an activity, is refused. A handler is a task of the
 run's loop like any other. Only what it returns or raises is recorded; a cancellation of the run does not reach it.
 """
 
@@ -50,13 +50,13 @@ class UpdateTasks:
         for event in mine:
             self.accept(journal, event)
 
-    def consider(self, name: str, body: Payload) -> Verdict:
+    def consider(self, journal: "Journal", name: str, body: Payload) -> Verdict:
         """Say what becomes of an update; see `Program.consider`."""
         handler = (self._handlers or {}).get(name)
         if handler is None:
             return Answer.WAITS
         try:
-            handler.validate(body)
+            journal.read(lambda: handler.validate(body))
         except Exception as error:  # noqa: BLE001 - whatever the user's validator raises is its refusal
             return failure_from_exception(error, with_traceback=False)
         return Answer.ACCEPTED

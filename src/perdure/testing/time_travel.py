@@ -71,15 +71,7 @@ class Moment:
         """
         name = query_name(query, "moment.query")
 
-        def ask(journal: Journal) -> object:
-            handler = journal.query_handlers.get(name)
-            if handler is None:
-                known = ", ".join(sorted(journal.query_handlers)) or "none"
-                message = f"the run answers no query {name!r} at event {self.number}; it answers: {known}"
-                raise InvalidArgumentError(message)
-            return handler(*args, **kwargs)
-
-        return self._look(ask)
+        return self._look(lambda journal: journal.answer(name, args, kwargs))
 
     def __repr__(self) -> str:
         """Show where it is."""
