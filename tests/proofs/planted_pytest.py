@@ -21,7 +21,7 @@ def main(defect: str, *arguments: str) -> int:
     spec.loader.exec_module(planting)
     planting.plant(**json.loads(defect))
     # Perdure has a pytest plugin, so pytest would load all of it past our finder, to rewrite its assertions.
-    return pytest.main(["--assert=plain", *arguments])
+    return pytest.main(["-n0", "--assert=plain", *arguments])
 
 
 if __name__ == "__main__":
