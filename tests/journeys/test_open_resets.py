@@ -232,6 +232,17 @@ async def test_an_accepted_update_is_handled_again(make_engine: MakeEngine) -> N
         assert world["adding"] == 2
 
 
+async def test_who_waits_for_an_accepted_update_gets_the_answer_of_the_new_generation(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_adding, id="order")
+        waiting = asyncio.create_task(run.update(add, 5))
+        await until(lambda: has(run, "activity_completed"))
+        reset = await run.reset(activity="open_step")
+        await reset.signal(go, 1)
+        assert await waiting == 5
+        await reset.terminate()
+
+
 async def test_a_parked_run_is_reset_to_code_that_fits(make_engine: MakeEngine) -> None:
     async with make_engine(registry=_having("good")) as engine:
         run = await engine.start(_having("good").workflow("open.deployed"), id="order")

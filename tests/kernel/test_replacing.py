@@ -2,6 +2,7 @@
 
 from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
+from perdure.authoring.updates import Update
 from perdure.authoring.workflow import workflow
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
@@ -14,7 +15,7 @@ from perdure.kernel.replacing import replace
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.transition import RunStatus, Transition
 from tests.kernel.forks import FORK_KEY, forked, order
-from tests.kernel.lives import RUN_KEY, Life, life_of
+from tests.kernel.lives import RUN_KEY, Life, json, life_of, replay
 
 go = Signal("go", int)
 
@@ -31,6 +32,15 @@ async def parent(ctx: Context) -> None:
     for policy in ParentClosePolicy:
         ctx.start_child(child, id=policy.value, policy=policy)
     await ctx.sleep(60)
+
+
+@workflow(name="replacing.updated")
+async def updated(ctx: Context) -> int:
+    async def on_set(number: int) -> int:
+        return number + await ctx.wait_for(go)
+
+    ctx.on_update(Update("set", int, int), on_set)
+    return await ctx.wait_for(go)
 
 
 def replaced(run: Life, event: int) -> Transition:
@@ -71,6 +81,18 @@ def test_what_is_pending_is_given_up_but_for_children_that_go_along() -> None:
     ]
     assert {getattr(delivery.message, "parent_key", 0) for delivery in write.deliveries} == {RUN_KEY}
     assert len({delivery.message_id for delivery in write.deliveries}) == 2
+
+
+def test_an_update_that_the_successor_handles_again_is_left_open_and_a_later_one_is_answered() -> None:
+    run = life_of(updated)
+    run.begin()
+    run.message(m.UpdateMessage(update_id="u1", name="set", body=json(1)))
+    before = len(run.history)
+    run.message(m.UpdateMessage(update_id="u2", name="set", body=json(2)))
+    write = replaced(run, before)
+    given_up = [r.event.update_id for r in write.events if isinstance(r.event, e.UpdateCompleted)]
+    assert given_up == ["u2"]
+    assert replay(updated.entry(), [*run.history, *write.events]).state.is_closed
 
 
 def test_locks_that_are_held_or_awaited_are_given_back() -> None:

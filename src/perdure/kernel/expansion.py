@@ -34,10 +34,13 @@ def expand(state: RunState, command: c.Command, at: Timestamp) -> tuple[e.Event,
     return rule(state, command, at)
 
 
-def close_events(state: RunState, closing: e.Event, *, kept: Collection[int] = ()) -> tuple[e.Event, ...]:
+def close_events(
+    state: RunState, closing: e.Event, *, kept: Collection[int] = (), kept_updates: Collection[str] = ()
+) -> tuple[e.Event, ...]:
     """Return the events that close a run in order: what is pending is given up first, so nothing follows the end.
 
-    `kept` are the operations of children that follow it into its next generation.
+    `kept` are the operations of children that follow it into its next generation, `kept_updates` the accepted updates
+    that are handled there.
     """
     reason = "the run has ended"
     given_up: list[e.Event] = [e.ActivityCancelled(operation=Operation(o), reason=reason) for o in state.activities]
@@ -46,14 +49,15 @@ def close_events(state: RunState, closing: e.Event, *, kept: Collection[int] = (
     if state.locks:
         given_up += [e.LockReleased(operation=Operation(o), reason=reason) for o in state.locks]
     if state.updates:
-        given_up += _abandoned_updates(state, reason)
+        given_up += _abandoned_updates(state, reason, kept_updates)
     return (*given_up, closing)
 
 
-def _abandoned_updates(state: RunState, reason: str) -> list[e.Event]:
+def _abandoned_updates(state: RunState, reason: str, kept: Collection[str]) -> list[e.Event]:
     failure = Failure(type="RunClosedError", message=f"{reason} before the update's handler did", retryable=False)
     accepted = [update_id for update_id, phase in state.updates.items() if phase is UpdatePhase.ACCEPTED]
-    return [e.UpdateCompleted(update_id=update_id, failure=failure, reason=reason) for update_id in accepted]
+    abandoned = [update_id for update_id in accepted if update_id not in kept]
+    return [e.UpdateCompleted(update_id=update_id, failure=failure, reason=reason) for update_id in abandoned]
 
 
 def _schedule_activity(_state: RunState, command: c.ScheduleActivity, at: Timestamp) -> tuple[e.Event, ...]:

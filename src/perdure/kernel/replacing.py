@@ -7,8 +7,9 @@ the run and creates its successor. Both are committed together, if the history t
 is; else the transition is made again on what has come.
 
 What the old generation had pending is given up, as at every end. Its children that were open at the point and still are
-go along; those that it began later end by their policy. Its inbox goes to the successor: what nobody has read is not
-lost.
+go along; those that it began later end by their policy. Updates that were accepted before the point are left open: the
+successor answers them, and whoever waits follows the run there. Its inbox goes to the successor: what nobody has read
+is not lost.
 """
 
 from perdure.kernel import events as e
@@ -45,7 +46,7 @@ def replace(
         reason=order.reason,
         by=order.by,
     )
-    for event in close_events(state, reset, kept=kept):
+    for event in close_events(state, reset, kept=kept, kept_updates=following.updates):
         child = state.children.get(event.operation) if isinstance(event, e.ChildCancelled) else None
         state.record(event, at)
         events.append(RecordedEvent(state.sequence, at, event))
