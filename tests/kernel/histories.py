@@ -303,6 +303,7 @@ class _Author:
             seed=self.choose(9),
             cause=ForkCause.RESET,
             deadline_at=self.maybe_time(),
+            grace_until=self.maybe_time(),
             carried_signals=(e.CarriedSignal(name=self.text(), body=self.payload()),),
             carried_results=(CarriedResult(operation=Operation(1), result=self.payload()),),
             repeats=(RepeatedStep(operation=Operation(1), name=self.text(), was=StepFate.IN_FLIGHT),),

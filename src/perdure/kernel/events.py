@@ -163,10 +163,9 @@ class RunReset(Event, frozen=True, kw_only=True):
 class RunForked(Event, frozen=True, kw_only=True):
     """This run's history up to here was copied from another run, of which `sequence` was the last event taken.
 
-    From here on it is the run `ref`, with a chance, a version, a deadline and a parent of its own. `origin_key` is the
-    other run's key, `caller_key` that of the run that lived the event itself: the other, or one that it is a fork of.
-    `carried_signals` and `carried_results` came to the other run after that event; this one receives them first.
-    `repeats` says which effects may be done twice.
+    From here on it is the run `ref`, with a chance, a version, a deadline, a grace and a parent of its own. `origin_key`
+    is the other run's key, `caller_key` that of the run that lived the event itself: it, or one that it is a fork of.
+    `carried_signals`, `carried_results` came to it later; this one has them first. `repeats`: what may be done twice.
     """
 
     origin: RunRef
@@ -181,6 +180,7 @@ class RunForked(Event, frozen=True, kw_only=True):
     definition_version: str = "1"
     stages: tuple[str, ...] = ()
     deadline_at: Timestamp | None = None
+    grace_until: Timestamp | None = None
     parent: ParentLink | None = None
     carried_signals: tuple[CarriedSignal, ...] = ()
     carried_results: tuple[CarriedResult, ...] = ()

@@ -12,7 +12,7 @@ Where the copy ends is decided by `perdure.kernel.fork_points`; a run that is op
   done again, with all attempts, under the idempotency key of the first call. An at-most-once attempt of which nobody
   knows what came counts as lost. So a deferred attempt is made again, and has another token.
 - Timers keep their due times, the limits of stages theirs: what was due meanwhile is due at once. The time of the whole
-  run begins anew.
+  run begins anew, and so does the grace of a cancellation.
 - Child runs whose results stand behind the point: these are taken over. One that is still running is, too, if the run
   goes on under its own id: it reports to whoever has the id. Any other refuses the fork.
 - Updates that were accepted are handled again, and answered in the new history. One that was not is not known there.
@@ -90,6 +90,7 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
         definition_version=standing.definition_version if version is None else version,
         stages=standing.stages if version is None else order.stages,
         deadline_at=None if timeout is None else Timestamp(at + timeout),
+        grace_until=renewed_grace(copied, at),
         parent=None if order.cause is ForkCause.FORK else standing.parent,
         carried_signals=tuple(_carried_signals(state, left)) if order.reapplies_signals else (),
         carried_results=tuple(_carried_results(state, left)),
@@ -111,6 +112,15 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
         copied=(*copied[1:], RecordedEvent(point + 1, at, forked)),
         row=state.row(),
     )
+
+
+def renewed_grace(history: History, at: Timestamp) -> Timestamp | None:
+    """Return when the grace of a history's cancellation ends if it begins at `at`; None: there is none."""
+    for recorded in history:
+        asked = recorded.event
+        if isinstance(asked, e.RunCancelRequested):
+            return None if asked.grace_until is None else Timestamp(at + asked.grace_until - recorded.at)
+    return None
 
 
 def _standing(state: RunState) -> e.RunCreated:

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from perdure.kernel.events import RunCancelRequested, RunCreated, RunForked
+from perdure.kernel.events import RunCreated, RunForked
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
@@ -126,18 +126,11 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end_at(self) -> Timestamp | None:
         """When the run's deadline ends it, or the grace of a cancellation that was copied, whoever has its code."""
-        if not self.copied:
-            return _limit(self.created)
-        limits = [_limit(self.copied[-1]), *map(_grace, self.copied)]
-        return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _limit(recorded: RecordedEvent) -> Timestamp | None:
-    return recorded.event.deadline_at if isinstance(recorded.event, RunCreated | RunForked) else None
-
-
-def _grace(recorded: RecordedEvent) -> Timestamp | None:
-    return recorded.event.grace_until if isinstance(recorded.event, RunCancelRequested) else None
+        standing = (self.copied[-1] if self.copied else self.created).event
+        if isinstance(standing, RunForked):
+            limits = (standing.deadline_at, standing.grace_until)
+            return min((limit for limit in limits if limit is not None), default=None)
+        return standing.deadline_at if isinstance(standing, RunCreated) else None
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
