@@ -99,6 +99,21 @@ async def open_grandparent(ctx: Context) -> list[object]:
 
 
 @workflow
+async def open_cleaning(ctx: Context) -> None:
+    try:
+        await open_step("first")
+        await ctx.wait_for(Signal("never", int))
+    finally:
+        await ctx.wait_for(go)
+
+
+@workflow
+async def open_giving_up(ctx: Context) -> None:
+    ctx.start_child(open_cleaning, id="child")
+    await ctx.wait_for(go)
+
+
+@workflow
 async def open_adding(ctx: Context) -> int:
     total = 0
 
@@ -230,6 +245,22 @@ async def test_an_accepted_update_is_handled_again(make_engine: MakeEngine) -> N
         await reset.signal(Signal("end", int), 0)
         assert await reset.result() == 5
         assert world["adding"] == 2
+
+
+async def test_a_run_that_is_being_cancelled_stays_so_whether_its_owner_has_read_it_or_not(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine() as engine:
+        parent = await engine.start(open_giving_up, id="parent")
+        await until(lambda: _exists(engine, "child"))
+        child = await engine.get_run("child")
+        await until(lambda: has(child, "activity_completed"))
+        await parent.signal(go, 1)
+        await until(lambda: has(child, "run_cancel_requested"))
+        reset = await child.reset(event=2)
+        await until(lambda: has(reset, "run_cancel_requested"))
+        await reset.signal(go, 1)
+        await until(lambda: _has_ended(reset, RunStatus.CANCELLED))
 
 
 async def test_who_waits_for_an_accepted_update_gets_the_answer_of_the_new_generation(make_engine: MakeEngine) -> None:

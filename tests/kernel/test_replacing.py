@@ -13,9 +13,10 @@ from perdure.kernel.identity import FencingToken, Operation, RunRef, WorkerId
 from perdure.kernel.locking import LockRelease
 from perdure.kernel.replacing import replace
 from perdure.kernel.state import RunState, fold
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus, Transition
-from tests.kernel.forks import FORK_KEY, forked, order
-from tests.kernel.lives import RUN_KEY, Life, json, life_of, replay
+from tests.kernel.forks import FORK_KEY, LATER, forked, order
+from tests.kernel.lives import RUN_KEY, SECOND, Life, json, life_of, replay
 
 go = Signal("go", int)
 
@@ -41,6 +42,14 @@ async def updated(ctx: Context) -> int:
 
     ctx.on_update(Update("set", int, int), on_set)
     return await ctx.wait_for(go)
+
+
+@workflow(name="replacing.cleaning")
+async def cleaning(ctx: Context) -> None:
+    try:
+        await ctx.wait_for(go)
+    finally:
+        await ctx.sleep(60)
 
 
 def replaced(run: Life, event: int) -> Transition:
@@ -93,6 +102,18 @@ def test_an_update_that_the_successor_handles_again_is_left_open_and_a_later_one
     given_up = [r.event.update_id for r in write.events if isinstance(r.event, e.UpdateCompleted)]
     assert given_up == ["u2"]
     assert replay(updated.entry(), [*run.history, *write.events]).state.is_closed
+
+
+def test_a_cancellation_that_was_taken_in_after_the_point_is_told_to_the_successor() -> None:
+    run = life_of(cleaning)
+    run.begin()
+    before = len(run.history)
+    run.cancel("enough", grace_until=run.now + 20 * SECOND)
+    at = run.history[-1].at + LATER
+    [told] = replaced(run, before).deliveries
+    assert (told.target, told.at) == (FORK_KEY, at)
+    assert told.message == m.CancelMessage(reason="enough", by="ann", grace_until=Timestamp(at + 20 * SECOND))
+    assert replaced(run, len(run.history)).deliveries == ()  # it is in the copy
 
 
 def test_locks_that_are_held_or_awaited_are_given_back() -> None:

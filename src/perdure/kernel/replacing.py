@@ -9,18 +9,21 @@ is; else the transition is made again on what has come.
 What the old generation had pending is given up, as at every end. Its children that were open at the point and still are
 go along; those that it began later end by their policy. Updates that were accepted before the point are left open: the
 successor answers them, and whoever waits follows the run there. Its inbox goes to the successor: what nobody has read
-is not lost.
+is not lost. A cancellation is a wish about the run, not about a part of its history: one that was taken in after the
+point is put into the successor's inbox again, so that it does not matter whether the owner had read it.
 """
 
 from perdure.kernel import events as e
+from perdure.kernel import messages as m
 from perdure.kernel.consequences import ending_of
 from perdure.kernel.expansion import close_events
 from perdure.kernel.fork_points import History
-from perdure.kernel.forking import ForkOrder
+from perdure.kernel.forking import ForkOrder, renewed_grace
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, WorkerId
 from perdure.kernel.locking import LockRelease
 from perdure.kernel.state import RunState, fold
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Transition
 
 __all__ = ["replace"]
@@ -57,6 +60,10 @@ def replace(
             target, message = ending
             message_id = f"{order.origin_key}:{state.sequence}:{child.operation}"
             deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=at))
+    if state.cancel is not None and following.cancel is None:
+        cancel = _asked_again(state.cancel, grace_until=renewed_grace(history, at))
+        message_id = f"{order.origin_key}:{state.sequence}:cancel"
+        deliveries.append(Delivery(target=creation.run_key, message=cancel, message_id=message_id, at=at))
     return Transition(
         run_key=order.origin_key,
         fencing_token=fencing_token,
@@ -69,3 +76,7 @@ def replace(
         moves_inbox_to=creation.run_key,
         locks=tuple(locks),
     )
+
+
+def _asked_again(cancel: e.RunCancelRequested, *, grace_until: Timestamp | None) -> m.CancelMessage:
+    return m.CancelMessage(reason=cancel.reason, by=cancel.by, grace_until=grace_until)
