@@ -8,7 +8,7 @@ from hypothesis import given
 
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
-from perdure.kernel.history import RecordedEvent, decode_event, encode_event
+from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
 from perdure.kernel.identity import Operation
 from perdure.kernel.time import Timestamp
 from tests.kernel.histories import histories
@@ -40,7 +40,7 @@ def test_a_recorded_event_names_its_type() -> None:
 
 def test_every_event_type_has_a_name_in_snake_case_and_a_version() -> None:
     assert e.EVENT_TYPES["activity_attempt_failed"] is e.ActivityAttemptFailed
-    assert e.EVENT_NAMES.keys() == e.EVENT_VERSIONS.keys() == set(e.EVENT_TYPES.values())
+    assert e.EVENT_NAMES.keys() == EVENT_VERSIONS.keys() == set(e.EVENT_TYPES.values())
     assert all(name == name.lower() and getattr(e, kind.__name__) is kind for kind, name in e.EVENT_NAMES.items())
 
 
@@ -79,7 +79,7 @@ def numbered_before(fields: dict[str, Any]) -> dict[str, Any]:
 
 def plant(monkeypatch: pytest.MonkeyPatch, *, version: int) -> None:
     """Let the library write a later version of timer_fired than it does."""
-    monkeypatch.setitem(e.EVENT_VERSIONS, e.TimerFired, version)  # type: ignore[misc]  # its key is a class
+    monkeypatch.setitem(EVENT_VERSIONS, e.TimerFired, version)  # type: ignore[misc]  # its key is a class
 
 
 UPCASTS = {("timer_fired", 1): named_before, ("timer_fired", 2): numbered_before}

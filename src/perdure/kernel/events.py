@@ -1,8 +1,8 @@
 """The events: every fact a history can record, one record per type.
 
 An event's place in the history, its time and its type name stand beside it (`perdure.kernel.history`), not in it.
-The type name is the class name in snake case; `EVENT_TYPES` lists all. Every type has a version (1 unless
-`EVENT_VERSIONS` says otherwise); readers upgrade old versions (`perdure.kernel.history.UPCASTS`).
+The type name is the class name in snake case; `EVENT_TYPES` lists all. Every type has a version, and readers upgrade
+old ones (`perdure.kernel.history`).
 
 `operation` is the number of the command by which workflow code asked for the thing; the event that records the
 command and the events that record its outcome carry the same number. 0 means that no workflow code asked (the engine
@@ -163,7 +163,7 @@ class RunReset(Event, frozen=True, kw_only=True):
 class RunForked(Event, frozen=True, kw_only=True):
     """This run's history up to here was copied from another run, of which `sequence` was the last event taken.
 
-    From here on it is the run `ref`, with a chance, a version, a deadline, a grace and a parent of its own. `origin_key`
+    From here on it is the run `ref`, with a chance, version, deadline, grace and parent of its own. `origin_key`
     is the other run's key, `caller_key` that of the run that lived the event itself: it, or one that it is a fork of.
     `carried_signals`, `carried_results` came to it later; this one has them first. `repeats`: what may be done twice.
     """
@@ -637,13 +637,9 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
 EVENT_NAMES: Final[dict[type[Event], str]] = {event: name for name, event in EVENT_TYPES.items()}
 """Record class -> type name."""
 
-EVENT_VERSIONS: Final[dict[type[Event], int]] = dict.fromkeys(EVENT_NAMES, 1)
-"""Record class -> the version that this library writes."""
-
 __all__ = [  # noqa: PLE0604 - all are strings; the linter cannot see into the last line
     "EVENT_NAMES",
     "EVENT_TYPES",
-    "EVENT_VERSIONS",
     "CarriedChild",
     "CarriedSignal",
     "CarriedUpdate",

@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors import HistoryError
-from perdure.kernel.events import EVENT_NAMES, EVENT_TYPES, EVENT_VERSIONS, Event
+from perdure.kernel.events import EVENT_NAMES, EVENT_TYPES, Event
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 
-__all__ = ["UPCASTS", "EventRow", "RecordedEvent", "Upcast", "decode_event", "encode_event"]
+__all__ = ["EVENT_VERSIONS", "UPCASTS", "EventRow", "RecordedEvent", "Upcast", "decode_event", "encode_event"]
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +38,9 @@ class RecordedEvent(msgspec.Struct, frozen=True, gc=False):
 
 EventRow = tuple[int, str, int, int, bytes]
 """(sequence, type, version, at, data): what a store keeps of a recorded event."""
+
+EVENT_VERSIONS: Final[dict[type[Event], int]] = dict.fromkeys(EVENT_NAMES, 1)
+"""Record class -> the version that this library writes."""
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the decoded data of version n of an event type into that of version n + 1."""

@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors import HistoryError
-from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS, RunCreated
-from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.events import EVENT_NAMES, RunCreated
+from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event
 from perdure.kernel.time import timestamp_from_datetime, timestamp_to_datetime
 
 __all__ = ["HISTORY_FORMAT", "event_record", "history_text", "read_history_file"]

@@ -7,8 +7,8 @@ import pytest
 
 from perdure import Engine, RunStatus
 from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
-from perdure.kernel.events import EVENT_NAMES, EVENT_VERSIONS
-from perdure.kernel.history import decode_event
+from perdure.kernel.events import EVENT_NAMES
+from perdure.kernel.history import EVENT_VERSIONS, decode_event
 from perdure.ports.store import RunQuery
 from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite.looking import SqliteLook
