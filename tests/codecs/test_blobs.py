@@ -44,8 +44,8 @@ async def bucket(tmp_path: Path) -> AsyncIterator[tuple[S3Store, Path]]:
         secret_access_key=SECRET,
         region="any",
         virtual_hosted_style_request=False,
-        client_options={"allow_http": True},
-        retry_config={"max_retries": 3},  # rclone closes connections that its client has pooled
+        # rclone closes idle connections: a pooled one may be gone when it is used
+        client_options={"allow_http": True, "pool_max_idle_per_host": "0"},
     )
     try:
         async with asyncio.timeout(30):
