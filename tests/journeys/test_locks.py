@@ -237,6 +237,27 @@ async def test_whoever_gives_up_its_wait_leaves_the_line(make_engine: MakeEngine
         assert await (await engine.start(impatient, "k")).result() == "in time"
 
 
+@workflow(name="locks.trying")
+async def trying(ctx: Context, key: str) -> str:
+    try:
+        async with ctx.lock(key, timeout=timedelta(0)):
+            return "free"
+    except TimeoutError:
+        return "taken"
+
+
+async def test_a_lock_is_tried_without_a_wait(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        assert await (await engine.start(trying, "k")).result() == "free"
+        first = await engine.start(holder, "k", id="first")
+        await until_line(engine, "first*")
+        assert await (await engine.start(trying, "k")).result() == "taken"
+        assert await line(engine) == ["first*"]
+        await first.signal(go_on, "return")
+        await first.result()
+        assert await (await engine.start(trying, "k")).result() == "free"
+
+
 async def test_of_two_runs_in_a_deadlock_the_one_that_closes_the_circle_is_told_and_the_other_goes_on(
     make_engine: MakeEngine,
 ) -> None:

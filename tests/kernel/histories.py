@@ -510,7 +510,8 @@ class _Author:
     def lock_requested(self) -> e.Event:
         operation = self.next_operation()
         self.locks[operation] = False
-        return e.LockRequested(operation=operation, key=self.text(), limit=(None, 1, 3)[self.choose(3)])
+        limit, waits = (None, 1, 3)[self.choose(3)], self.choose(4) > 0
+        return e.LockRequested(operation=operation, key=self.text(), limit=limit, waits=waits)
 
     def lock_acquired(self) -> e.Event:
         operation = Operation(self.pick(key for key, is_held in self.locks.items() if not is_held))

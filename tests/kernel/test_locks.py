@@ -44,6 +44,15 @@ async def waiting_a_while(ctx: Context) -> str:
         return "too late"
 
 
+@workflow(name="kernel_trying")
+async def trying(ctx: Context, seconds: int) -> str:
+    try:
+        async with ctx.lock("a", timeout=timedelta(seconds=seconds)):
+            return "free"
+    except TimeoutError as error:
+        return str(error)
+
+
 @workflow(name="kernel_in_two_tasks")
 async def in_two_tasks(ctx: Context) -> None:
     async def take(key: str) -> None:
@@ -156,6 +165,22 @@ def test_a_grant_that_comes_with_the_time_out_still_counts() -> None:
     grant(run)
     assert run.result == "in time"
     assert replay(waiting_a_while.entry(), run.history, page=1).state == run.state
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_who_does_not_want_to_wait_learns_from_the_store_whether_the_lock_is_free(seconds: int) -> None:
+    free, taken = life_of(trying, seconds), life_of(trying, seconds)
+    for run in (free, taken):
+        assert run.begin()[-1] == e.LockRequested(operation=ONE, key="a", waits=False)
+        assert run.advanced.locks == (LockRequest(operation=ONE, key="a", limit=1, waits=False),)
+        assert run.state.next_wake_at(run.state.updated_at) is None
+    grant(free)
+    assert free.result == "free"
+    taken.message(m.LockDeniedMessage(operation=ONE, cycle=()))
+    assert taken.result == "the lock 'a' is not free"
+    assert releases(taken) == []
+    for run in (free, taken):
+        assert replay(trying.entry(), run.history, page=1).state == run.state
 
 
 def test_a_cancellation_withdraws_the_request() -> None:

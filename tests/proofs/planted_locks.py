@@ -13,6 +13,9 @@ LOCKS: dict[str, tuple[Defect, ...]] = {
     ),
     "ctx.lock.shared": (Defect("authoring.locks", "limit=None if shared else 1", "limit=1"),),
     "ctx.lock.timeout": (Defect("authoring.locks", "asyncio.timeout(self._timeout)", "asyncio.timeout(None)"),),
+    "ctx.lock.try": (
+        Defect("stores.locking", "    if not request.waits:\n", "    if not request.waits and request.waits:\n"),
+    ),
     "ctx.lock.end": (Defect("kernel.expansion", "    if state.locks:\n", "    if state.locks and not state.locks:\n"),),
     "ctx.lock.deadlock": (
         Defect("kernel.locking", "    if asked.position not in stuck:", "    if asked.position in stuck:"),

@@ -551,6 +551,7 @@ class _Batch:
                     key=draws.of(("k1", "k2", "k3")),
                     limit=draws.of((1, 1, 2, None)),
                     holding=tuple(kept) if draws.below(4) else (),
+                    waits=not draws.is_rare(),
                 )
             )
         return changes

@@ -185,10 +185,14 @@ async def test_locks_have_lines() -> None:
                     pass
             except DeadlockError:
                 pass
+            with suppress(TimeoutError):
+                async with ctx.lock("desk", timeout=timedelta(0)):
+                    pass
 
     async with TestEnvironment() as env:
         run = await env.start(locking)
         await run.result()
         history = await env.history(run)
     lines = ["lock desk requested", "lock desk held", "lock desk requested", "lock desk refused: a deadlock"]
+    lines += ["lock desk requested", "lock desk refused: it is not free"]
     assert_history(history, [*lines, "lock desk given back"], only=["lock"])

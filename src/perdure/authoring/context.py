@@ -144,8 +144,8 @@ class Context:
         """Hold a key of the namespace against all other runs: ``async with ctx.lock("account:42") as lock:``.
 
         It is the run's, over crashes and restarts, until the block or the run ends; those that wait get it in the order
-        in which they asked. `shared`: together with others that share it. `timeout`: how long to wait for it.
-        ``lock.token``, for what it protects, grows from holder to holder.
+        in which they asked. `shared`: together with others that share it. `timeout`: how long to wait for it;
+        ``timedelta(0)``: take it only if it is free. ``lock.token``, for what it protects, grows from holder to holder.
 
         Entering raises TimeoutError, and DeadlockError where the wait would close a circle of waits.
         """

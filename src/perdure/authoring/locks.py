@@ -47,7 +47,7 @@ def open_semaphore(journal: Journal, key: str, *, limit: int, timeout: timedelta
 class LockScope:
     """An ``async with`` block within which the run holds a lock."""
 
-    __slots__ = ("_journal", "_key", "_limit", "_operation", "_timeout")
+    __slots__ = ("_journal", "_key", "_limit", "_operation", "_timeout", "_waits")
 
     def __init__(self, journal: Journal, key: str, *, limit: int | None, timeout: timedelta | None, call: str) -> None:
         """Describe it; nothing is asked for yet. `limit`: how many may hold the key at a time, None: any number."""
@@ -58,14 +58,15 @@ class LockScope:
         self._journal = journal
         self._key = key
         self._limit = limit
-        self._timeout = None if timeout is None else timeout.total_seconds()
+        self._waits = timeout is None or timeout > timedelta(0)
+        self._timeout = timeout.total_seconds() if timeout is not None and self._waits else None
         self._operation = _NOT_ENTERED
 
     async def __aenter__(self) -> HeldLock:
         """Wait until the lock is the run's.
 
-        Raises DeadlockError where that could never be, TimeoutError if it is not within the time-out, WrongContextError
-        if this very scope is entered already.
+        Raises DeadlockError where that could never be, TimeoutError if it is not within the time-out (or not free, if
+        that is zero), WrongContextError if this very scope is entered already.
         """
         journal = self._journal
         if self._operation:
@@ -79,6 +80,7 @@ class LockScope:
                 key=self._key,
                 limit=self._limit,
                 holding=around,
+                waits=self._waits,
                 location=journal.location(),
             )
         )
@@ -92,7 +94,7 @@ class LockScope:
             raise
         if isinstance(answered, e.LockDenied):
             self._operation = _NOT_ENTERED
-            raise _deadlock(self._key, answered)
+            raise _refusal(self._key, answered)
         _held.set((*around, operation))
         return HeldLock(key=self._key, token=answered.fencing_token)
 
@@ -119,7 +121,9 @@ _NOT_ENTERED: Final = Operation(0)
 _held: ContextVar[tuple[Operation, ...]] = ContextVar("perdure_held_locks", default=())
 
 
-def _deadlock(key: str, denied: e.LockDenied) -> DeadlockError:
+def _refusal(key: str, denied: e.LockDenied) -> DeadlockError | TimeoutError:
+    if not denied.cycle:
+        return TimeoutError(f"the lock {key!r} is not free")
     circle = ", which waits for ".join(
         f"{wait.key!r}, held by or promised to run {run.id}" for wait, run in _steps(denied)
     )

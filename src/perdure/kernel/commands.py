@@ -128,6 +128,7 @@ class RequestLock(Command, frozen=True, kw_only=True):
     key: str
     limit: int | None
     holding: tuple[Operation, ...] = ()
+    waits: bool = True
 
 
 class ReleaseLock(Command, frozen=True, kw_only=True):

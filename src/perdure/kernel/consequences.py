@@ -103,7 +103,13 @@ def _change_labels(step: "Step", event: e.LabelsChanged) -> None:
 
 def _request_lock(step: "Step", event: e.LockRequested) -> None:
     step.result.locks += (
-        LockRequest(operation=event.operation, key=event.key, limit=event.limit, holding=event.holding),
+        LockRequest(
+            operation=event.operation,
+            key=event.key,
+            limit=event.limit,
+            holding=event.holding,
+            waits=event.waits,
+        ),
     )
 
 

@@ -32,7 +32,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """Base of all events."""
 
 
-# --- run ---------------------------------------------------------------------------------------------------------
+# --- run, stage --------------------------------------------------------------------------------------------------
 
 
 class RunCreated(Event, frozen=True, kw_only=True):
@@ -185,10 +185,6 @@ class RunForked(Event, frozen=True, kw_only=True):
     carried_signals: tuple[CarriedSignal, ...] = ()
     carried_results: tuple[CarriedResult, ...] = ()
     repeats: tuple[RepeatedStep, ...] = ()
-
-
-# --- stage -------------------------------------------------------------------------------------------------------
-
 
 class StageStarted(Event, frozen=True, kw_only=True):
     """A named phase began. After `deadline_at` it is cancelled; None: it has no deadline of its own."""
@@ -559,14 +555,15 @@ class CompensationFinished(Event, frozen=True, kw_only=True):
 class LockRequested(Event, frozen=True, kw_only=True):
     """Workflow code asked for a lock that runs share. `limit`: how many may hold the key at a time (None: any number).
 
-    `holding` are the operations of the locks within which it asked: they count as kept until this wait is over, unless
-    one is given back before.
+    `holding` are the operations of the locks within which it asked: while held they count as kept until this wait is
+    over. One that does not wait is given at once, or denied.
     """
 
     operation: Operation
     key: str
     limit: int | None = 1
     holding: tuple[Operation, ...] = ()
+    waits: bool = True
 
 
 class LockAcquired(Event, frozen=True, kw_only=True):
@@ -577,7 +574,7 @@ class LockAcquired(Event, frozen=True, kw_only=True):
 
 
 class LockDenied(Event, frozen=True, kw_only=True):
-    """The lock will never be given: to wait for it would close the `cycle`, in which each waits for the next."""
+    """The lock will not be given: to wait would close this `cycle` of waits; or (none) it was not free at once."""
 
     operation: Operation
     cycle: tuple[LockWait, ...]

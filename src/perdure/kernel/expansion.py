@@ -134,7 +134,15 @@ def _cancel_child(state: RunState, command: c.CancelChild, _at: Timestamp) -> tu
 def _request_lock(state: RunState, command: c.RequestLock, _at: Timestamp) -> tuple[e.Event, ...]:
     # A task may outlive the block that it was made in, whose lock is given back then.
     holding = tuple(operation for operation in command.holding if operation in state.locks)
-    return (e.LockRequested(operation=command.operation, key=command.key, limit=command.limit, holding=holding),)
+    return (
+        e.LockRequested(
+            operation=command.operation,
+            key=command.key,
+            limit=command.limit,
+            holding=holding,
+            waits=command.waits,
+        ),
+    )
 
 
 def _release_lock(state: RunState, command: c.ReleaseLock, _at: Timestamp) -> tuple[e.Event, ...]:

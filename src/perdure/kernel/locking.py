@@ -52,13 +52,14 @@ class LockRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Get into the line of a key. `limit`: how many may hold it at a time with this entry (None: any number).
 
     `holding` are the operations of the run's own locks within which the code asks: as long as it holds them they count
-    as kept until it has this one, too.
+    as kept until it has this one, too. `waits`: else it is refused unless there is room at once.
     """
 
     operation: Operation
     key: str
     limit: int | None
     holding: tuple[Operation, ...] = ()
+    waits: bool = True
 
 
 class LockRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):

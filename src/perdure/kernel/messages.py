@@ -134,7 +134,8 @@ class LockGrantedMessage(_Message, frozen=True, kw_only=True, tag="lock_granted"
 
 
 class LockDeniedMessage(_Message, frozen=True, kw_only=True, tag="lock_denied"):
-    """The lock that this operation requested is refused: to wait would close `cycle`; `generation` as above."""
+    """The lock that this operation requested is refused: to wait would close `cycle` (empty: it would have to wait);
+    `generation` as above."""
 
     operation: Operation
     generation: int = 1

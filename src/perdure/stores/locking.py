@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from perdure.kernel.identity import Operation, RunKey
-from perdure.kernel.locking import LockChange, LockEntry, LockRequest, find_deadlock, may_hold
+from perdure.kernel.locking import LockChange, LockEntry, LockRequest, LockWait, find_deadlock, may_hold
 from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, Message
 from perdure.kernel.time import Timestamp
 
@@ -65,13 +65,21 @@ def change_locks(
 
 def _request(lines: LockLines, run_key: RunKey, request: LockRequest, told: list[RunKey], *, at: Timestamp) -> None:
     entry = lines.add(run_key, request, at=at)
-    if entry.position in _let_in(lines, entry, told, at=at) or not request.holding:
-        return  # who waits holding nothing is waited for by nobody
-    cycle = find_deadlock(entry, _blockers_of(lines, entry))
-    if cycle:
-        lines.remove(run_key, request.operation)
-        denied = LockDeniedMessage(operation=request.operation, generation=entry.run.generation, cycle=cycle)
-        _tell(lines, entry, denied, told, at=at)
+    if entry.position in _let_in(lines, entry, told, at=at):
+        return
+    if not request.waits:
+        _refuse(lines, entry, (), told, at=at)
+    elif request.holding and (cycle := find_deadlock(entry, _blockers_of(lines, entry))):
+        _refuse(lines, entry, cycle, told, at=at)  # who waits holding nothing is waited for by nobody
+
+
+def _refuse(
+    lines: LockLines, entry: LockEntry, cycle: tuple[LockWait, ...], told: list[RunKey], *, at: Timestamp
+) -> None:
+    """Take the last of a line out of it again."""
+    lines.remove(entry.run_key, entry.operation)
+    denied = LockDeniedMessage(operation=entry.operation, generation=entry.run.generation, cycle=cycle)
+    _tell(lines, entry, denied, told, at=at)
 
 
 def _let_in(lines: LockLines, line: LockEntry, told: list[RunKey], *, at: Timestamp) -> set[int]:

@@ -151,6 +151,8 @@ def _outcome(event: e.Event, name: str) -> str:
             return f"{name} left"
         case e.TimerFired():
             return f"{name} fired"
+        case e.LockDenied(cycle=()):
+            return f"{name} refused: it is not free"
         case e.LockAcquired() | e.LockDenied() | e.LockReleased():
             return f"{name} {_LOCK_OUTCOMES[type(event)]}"
         case e.ActivityCancelled() | e.TimerCancelled() | e.ChildCancelled():

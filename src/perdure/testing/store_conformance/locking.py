@@ -24,10 +24,12 @@ from perdure.testing.store_conformance.harness import (
 _operations: Final = itertools.count(100)
 
 
-def asks(key: str = "k", *, operation: int = 1, limit: int | None = 1, within: tuple[int, ...] = ()) -> LockRequest:
+def asks(
+    key: str = "k", *, operation: int = 1, limit: int | None = 1, within: tuple[int, ...] = (), waits: bool = True
+) -> LockRequest:
     """Return a request for a lock."""
     holding = tuple(Operation(one) for one in within)
-    return LockRequest(operation=Operation(operation), key=key, limit=limit, holding=holding)
+    return LockRequest(operation=Operation(operation), key=key, limit=limit, holding=holding, waits=waits)
 
 
 def gives_back(operation: int = 1) -> LockRelease:
@@ -96,6 +98,18 @@ class LockingConformance:
         (_, last) = await news(session, runs[0])
         assert isinstance(last, LockGrantedMessage)
         assert last.token > tokens[-1]
+
+    async def test_who_does_not_want_to_wait_gets_a_free_lock_and_is_refused_one_that_is_not(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        one, two = await session.hold("a"), await session.hold("b")
+        await session.advance(one, locks=[asks(waits=False)])
+        assert await line(session) == ["a*"]
+        outcome = await session.commit_one(transition(two, locks=[asks(waits=False)]))
+        assert outcome == Applied(two.run_key, session.worker, (two.run_key,))
+        assert await line(session) == ["a*"]
+        assert await news(session, two) == [LockDeniedMessage(operation=Operation(1), cycle=())]
 
     async def test_those_that_share_a_lock_hold_it_together_but_not_past_one_that_wants_it_alone(
         self, harness: StoreHarness

@@ -81,10 +81,10 @@ async def outstaying(ctx: Context, key: str) -> None:
 
 
 @workflow(name="sim_waiting_briefly")
-async def waiting_briefly(ctx: Context, key: str) -> str:
+async def waiting_briefly(ctx: Context, key: str, seconds: float) -> str:
     """Give up a wait that takes too long."""
     try:
-        async with ctx.lock(key, timeout=timedelta(seconds=0.7)):
+        async with ctx.lock(key, timeout=timedelta(seconds=seconds)):
             await step("held")
     except TimeoutError:
         return "too late"
@@ -110,7 +110,7 @@ def _locks_program(chance: random.Random) -> list[Call]:
         start(holding_long, "y", id="terminated"),
         start(holding_long, "x", id="suspended"),
         start(outstaying, "y", id="timed out", execution_timeout=timedelta(seconds=chance.choice((1, 3)))),
-        start(waiting_briefly, "x", id="brief"),
+        start(waiting_briefly, "x", chance.choice((0.0, 0.7)), id="brief"),
         start(failing_inside, "y", id="failing"),
         suspend("suspended", when=_chosen(chance, "suspended")),
         resume("suspended", when=_is_suspended),
