@@ -186,6 +186,7 @@ class RunForked(Event, frozen=True, kw_only=True):
     carried_results: tuple[CarriedResult, ...] = ()
     repeats: tuple[RepeatedStep, ...] = ()
 
+
 class StageStarted(Event, frozen=True, kw_only=True):
     """A named phase began. After `deadline_at` it is cancelled; None: it has no deadline of its own."""
 
