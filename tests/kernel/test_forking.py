@@ -24,7 +24,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunRef, seed_of
 from perdure.kernel.standing import as_fork, standing_of
 from perdure.kernel.state import RunState, fold
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import Timestamp, timestamp_from_datetime
 from tests.kernel.forks import FORK_KEY, LATER, forked, go_on, loaded, order
 from tests.kernel.lives import (
     BROKEN,
@@ -84,6 +84,14 @@ async def sender(ctx: Context) -> None:
 @workflow(name="fork.together")
 async def together(ctx: Context) -> list[object]:
     return list(await asyncio.gather(step("one"), step("two"), once()))
+
+
+@workflow(name="fork.clock")
+async def clock(ctx: Context) -> int:
+    await ctx.wait_for(go)
+    now = timestamp_from_datetime(ctx.now())
+    await ctx.side_effect(lambda: 1, int)
+    return now
 
 
 # --- the law -----------------------------------------------------------------------------------------------------
@@ -466,7 +474,7 @@ def test_a_fork_that_is_ended_before_it_has_answered_is_replayed() -> None:
     assert point_at(run.history, point) == point
     creation, _ = forked(run.history, point)
     fresh = loaded(two.entry(), creation)
-    assert len(fresh.feed.unanswered) == 1
+    assert len(fresh.feed.held) == 1
     fresh.message(m.TerminateMessage())
     ended = replay(two.entry(), fresh.history)
     assert ended.state == fresh.state
@@ -504,3 +512,13 @@ def test_a_fork_answers_by_its_own_name() -> None:
     run.message(m.ChildCompletedMessage(operation=Operation(1), generation=1, result=json("done")))
     creation, _ = forked(run.history, point_at(run.history, len(run.history)), ForkCause.FORK)
     assert go_on(parent.entry(), creation).result == ["done", "beside"]
+
+
+def test_the_first_answer_of_a_fork_is_given_at_the_time_of_the_fork() -> None:
+    run = life_of(clock)
+    run.begin()
+    run.signal("go", 1)
+    creation, _ = forked(run.history, len(run.history) - 2)
+    again = go_on(clock.entry(), creation)
+    assert (run.result, again.result) == (run.history[-1].at, creation.copied[-1].at)
+    assert replay(clock.entry(), again.history).state == again.state

@@ -165,7 +165,7 @@ class Step:
         """Make `event` part of the history, with all that follows from it."""
         self.append(event)
         if self._asked or self.feed.held:
-            self._answer()
+            self.answer()
 
     def record_failure(
         self, activity: PendingActivity, event: e.ActivityAttemptFailed | e.ActivityFailed | e.ActivityTimedOut
@@ -180,10 +180,17 @@ class Step:
             self.result.must_not_overtake.append(outcome)
         self.record(event)
 
-    def take_up(self) -> None:
-        """Answer what the copied history of a fork asks for and does not answer."""
-        self._asked, self.feed.unanswered = self.feed.unanswered, []
-        self._answer()
+    def answer(self) -> None:
+        """Record what the program asks for, and hand it what is held and due; `record` does.
+
+        At the time of what was recorded last, as a replay does: this step's, but for the first answer of a fork.
+        """
+        state, feed = self.state, self.feed
+        while self._asked or feed.has_due(state.status):
+            asked, self._asked = self._asked or feed.release(state.updated_at), []
+            for command in asked:
+                for event in expand(state, command, state.updated_at):
+                    self.append(event)
 
     def append(self, event: e.Event) -> None:
         """Make `event` part of the history; what the program asks for in answer is expanded in its turn."""
@@ -223,15 +230,6 @@ class Step:
         """Return the activity whose current attempt this is, or None where it is settled: a late outcome is dropped."""
         activity = self.state.activities.get(operation)
         return activity if activity is not None and activity.attempt == attempt else None
-
-    def _answer(self) -> None:
-        # At the time of what was recorded last, as a replay does: this step's, but for the first answer of a fork.
-        state, feed = self.state, self.feed
-        while self._asked or feed.has_due(state.status):
-            asked, self._asked = self._asked or feed.release(state.updated_at), []
-            for command in asked:
-                for event in expand(state, command, state.updated_at):
-                    self.append(event)
 
 
 def run_timeout(created: e.RunCreated) -> Failure:

@@ -40,7 +40,7 @@ def _go_on(step: "Step", given: i.GoOn) -> None:
     if step.state.started_at is None:
         _begin(step, i.Begin(worker=given.worker))
         return
-    step.take_up()
+    step.answer()
     for signal in forked.carried_signals:
         if step.state.closed_at is None:
             step.record(e.SignalReceived(name=signal.name, body=signal.body))

@@ -129,24 +129,20 @@ def is_recorded_command(event: e.Event) -> bool:
 
 class Feed:
     """Hands a history's events to a program in their order; while the run is suspended they are held, to be `release`d
-    one by one when it goes on.
+    one by one when it goes on. So is what a fork has to answer, until the fork goes on.
 
     Live execution and replay both feed through this, so a suspended run is replayed in the order it was lived. Whoever
     feeds calls `release` while `has_due` is true, each time after all that was asked for before is recorded: the
     program may suspend the run again, and then the rest stays held.
     """
 
-    __slots__ = ("held", "program", "unanswered", "updates")
+    __slots__ = ("held", "program", "updates")
 
     def __init__(self, program: Program) -> None:
-        """Feed `program`. `held` is what happened and was not yet handed on; `updates` wait for their handlers.
-
-        `unanswered` is what the copied history of a fork lets the program ask for, until it is recorded.
-        """
+        """Feed `program`. `held` is what happened and was not yet handed on; `updates` wait for their handlers."""
         self.program = program
         self.held: deque[e.Event] = deque()
         self.updates: tuple[MessageArrived, ...] = ()
-        self.unanswered: list[Command] = []
 
     def take(self, event: e.Event, at: Timestamp, status: RunStatus) -> Sequence[Command]:
         """Hand on a recorded event (`status` is the run's after it) and return the commands that answer it."""

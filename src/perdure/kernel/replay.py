@@ -4,6 +4,9 @@ Each recorded event is folded into the state; those that concern the program are
 because a program asked for it must be what `expand` makes of the next thing the program asks for now. The first
 difference raises `NonDeterminismError`, which shows what the history holds, what the code asked for and where.
 
+A copied history may end with an event that its code answers only as the run that the fork made. The feed holds it until
+that run goes on: where the answer is recorded it is replayed behind the fork, else nothing is asked of the code.
+
 What counts as the same (`perdure.kernel.matching`): the kind of command, its operation, names, times and options; of
 payloads that everything recorded is still said, so that a field added with a default is no difference.
 """
@@ -37,8 +40,7 @@ class Replay:
         self._expected: deque[e.Event] = deque()
         self._location: str | None = None
         self._has_forks = False
-        self._became_at = 0
-        self._fresh: RecordedEvent | None = None
+        self._read = 0
 
     def take(self, history: Iterable[RecordedEvent]) -> None:
         """Replay the next events. Raises NonDeterminismError, or HistoryError for a damaged history.
@@ -48,6 +50,7 @@ class Replay:
         """
         page = [*self._held_back, *history]
         for recorded in page[len(self._held_back) :]:
+            self._require_next(recorded)
             self.feed.program.foresee(recorded.event)
             self._has_forks |= type(recorded.event) is e.RunForked
         last = max((n for n, recorded in enumerate(page) if type(recorded.event) in PROGRAM_EVENTS), default=0)
@@ -60,62 +63,85 @@ class Replay:
         Raises NonDeterminismError if more was asked than recorded.
         A run's transitions are committed whole, so a history never ends in the middle of what the program asked for.
         """
-        self._fresh = self._unanswered_fork()
-        if self._fresh is not None:
-            self.feed.program.go_live()
-        self._take_all(self._held_back)
+        fork = self._unanswered_fork()
+        if fork is None:
+            self._take_all(self._held_back)
+            expected = self._next_expected()
+            if expected is not None:
+                raise self._mismatch(self.state.sequence + 1, None, expected)
+        else:
+            self._take_over(self._held_back[: fork + 1])
+            for recorded in self._held_back[fork + 1 :]:
+                self._record(recorded)
         self._held_back = []
-        expected = self._next_expected() if self._fresh is None else None
-        if expected is not None:
-            raise self._mismatch(self.state.sequence + 1, None, expected)
         self.feed.program.go_live()
         created = self.state.created
         if created is not None and created.carried_updates and self.state.started_at is not None:
             let_carried_updates_wait(created, self.state, self.feed)
         return self.state, self.feed
 
-    def _unanswered_fork(self) -> RecordedEvent | None:
-        """Return the fork that ends the copy, where the program's answer is neither in that nor recorded since.
-
-        A run may be ended from outside before it has answered.
-        """
-        fork = _fork_instead_of_answer(self._held_back, 0) if self._has_forks else None
-        if fork is None or not all(
-            _is_of_an_end_from_outside(r.event) for r in self._held_back if r.sequence > fork.sequence
-        ):
+    def _unanswered_fork(self) -> int | None:
+        """Return the place of the fork that has not answered the last event yet; it may have been ended from outside
+        before it has."""
+        fork = self._answering_fork(self._held_back, 0)
+        if fork is None or not all(_is_of_an_end_from_outside(r.event) for r in self._held_back[fork + 1 :]):
             return None
         return fork
 
-    def _take_all(self, events: list[RecordedEvent]) -> None:
-        for place, recorded in enumerate(events):
-            if self._has_forks and type(recorded.event) in PROGRAM_EVENTS:
-                self._become(_fork_instead_of_answer(events, place))
-            self._take(recorded)
+    def _answering_fork(self, events: list[RecordedEvent], place: int) -> int | None:
+        """Return the place of the fork that answers the event at `place`; None where the run answered that had it."""
+        if not self._has_forks or not events or type(events[place].event) not in PROGRAM_EVENTS:
+            return None
+        fork: int | None = None
+        for following in range(place + 1, len(events)):
+            event = events[following].event
+            if type(event) is e.RunForked:
+                fork = following
+            elif type(event) in PROGRAM_EVENTS or is_recorded_command(event):
+                break
+        return fork
 
-    def _become(self, fork: RecordedEvent | None) -> None:
-        """Tell the program once which run it is from a fork on."""
-        if fork is not None and fork.sequence > self._became_at:
-            assert isinstance(fork.event, e.RunForked)
-            self._became_at = fork.sequence
-            self.feed.program.become(fork.event)
+    def _require_next(self, recorded: RecordedEvent) -> None:
+        if recorded.sequence != self._read + 1:
+            message = f"the history has a gap: event {recorded.sequence} follows event {self._read}"
+            raise HistoryError(message)
+        self._read = recorded.sequence
+
+    def _take_all(self, events: list[RecordedEvent]) -> None:
+        place = 0
+        while place < len(events):
+            fork = self._answering_fork(events, place)
+            if fork is None:
+                self._take(events[place])
+                place += 1
+            else:
+                self._take_over(events[place : fork + 1])
+                place = fork + 1
 
     def _take(self, recorded: RecordedEvent) -> None:
         event, state = recorded.event, self.state
-        if recorded.sequence != state.sequence + 1:
-            message = f"the history has a gap: event {recorded.sequence} follows event {state.sequence}"
-            raise HistoryError(message)
         if type(event) is e.RunForked:
-            self._become(recorded)
-            if recorded is self._fresh:
-                self.feed.unanswered, self._asked = list(self._asked), deque()
-        elif not _is_beside_program(event) and (self._fresh is None or recorded.sequence < self._fresh.sequence):
+            self.feed.program.become(event)
+        elif not _is_beside_program(event):
             self._match(recorded)
+        self._record(recorded)
+        self._asked.extend(self.feed.take(event, recorded.at, state.status))
+
+    def _take_over(self, events: list[RecordedEvent]) -> None:
+        """Leave the answer to the first of these events to the run that the last of them, a fork, has made."""
+        self._match(events[0])
+        for recorded in events:
+            self._record(recorded)
+            if type(recorded.event) is e.RunForked:
+                self.feed.program.become(recorded.event)
+        self.feed.held.append(events[0].event)
+
+    def _record(self, recorded: RecordedEvent) -> None:
         try:
-            state.record(event, recorded.at)
+            self.state.record(recorded.event, recorded.at)
         except IllegalTransitionError as error:
             message = f"the history is damaged: event {recorded.sequence} cannot follow what stands before it: {error}"
             raise HistoryError(message) from error
-        self._asked.extend(self.feed.take(event, recorded.at, state.status))
 
     def _match(self, recorded: RecordedEvent) -> None:
         """Take the event off what the program asked for. Raises NonDeterminismError unless both agree on it."""
@@ -161,22 +187,6 @@ class Replay:
 def _is_beside_program(event: e.Event) -> bool:
     """Whether an event may stand between a command's events without the program's doing."""
     return type(event) is e.ChildStarted
-
-
-def _fork_instead_of_answer(events: list[RecordedEvent], place: int) -> RecordedEvent | None:
-    """Return the fork that ends a copied history where the program's answer to the event at `place` was left out.
-
-    The answer is then the fork's own: not of the run that was copied. As long as it is not recorded it is no replay,
-    either: patch markers are passed for the first time, side effects happen.
-    """
-    fork: RecordedEvent | None = None
-    for following in range(place + 1, len(events)):
-        event = events[following].event
-        if type(event) is e.RunForked:
-            fork = events[following]
-        elif type(event) in PROGRAM_EVENTS or is_recorded_command(event):
-            break
-    return fork
 
 
 def _may_be_passed_over(event: e.Event) -> bool:
