@@ -157,7 +157,7 @@ def _completed(tables: Tables) -> bool:
 
 def _resume_again(name: str) -> Call:
     """Resume a run that was reset to a point where it was suspended; of any other nothing comes of it."""
-    return replace(resume("one"), name=name, is_done=lambda _tables: True)
+    return replace(resume("one"), name=name, is_done=lambda _tables: True, is_repeatable=True)
 
 
 def _everything_program(chance: random.Random) -> list[Call]:
