@@ -1,5 +1,6 @@
 """Declared errors: what came out of a history is caught as the class that it was, without looking for that class."""
 
+import asyncio
 import builtins
 from typing import Any, Self
 
@@ -100,13 +101,19 @@ def test_a_class_that_got_another_name_is_caught_by_it_while_a_subclass_of_the_o
         if isinstance(error, type)
         and issubclass(error, Exception)
         and error is not Exception
-        and not issubclass(error, ExceptionGroup)
+        and not issubclass(error, ExceptionGroup | StopIteration)
     ],
 )
-def test_every_error_of_python_s_own_can_be_declared(given: type[Exception]) -> None:
+async def test_every_error_of_python_s_own_can_be_declared_and_caught(given: type[Exception]) -> None:
     error = raised(given, given.__new__(given))
-    assert isinstance(error, given)
     assert str(error) == "the message"
+
+    async def parse() -> None:
+        raise error
+
+    with pytest.raises(given) as caught:
+        await asyncio.gather(parse())
+    assert caught.value is error
 
 
 @pytest.mark.parametrize("given", [OfOneShapeError, WithSlotsError])
@@ -125,6 +132,7 @@ def test_classes_with_a_shape_of_their_own_can_be_declared(given: type[Exception
         (ExceptionGroup, "raises cannot have ExceptionGroup: "),
         (MadeByAMetaclassError, "raises cannot have MadeByAMetaclassError: no subclasses, please. Declare a plain"),
         (ActivityFailedError, "raises cannot have ActivityFailedError: "),
+        (StopIteration, "raises cannot have StopIteration: a coroutine lets no StopIteration out"),
     ],
 )
 @pytest.mark.parametrize("of", ["activity", "workflow"])

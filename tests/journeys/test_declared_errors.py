@@ -1,6 +1,7 @@
 """Errors that definitions declare: caught by their own class in workflow code, on every store and on a replay."""
 
-from typing import TypeGuard
+from contextlib import suppress
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -13,9 +14,12 @@ from perdure import (
     Run,
     RunFailedError,
     Signal,
+    Update,
+    UpdateFailedError,
     activity,
     workflow,
 )
+from perdure.authoring.registry import Registry
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import QUICK, double, kinds, until
 
@@ -101,7 +105,7 @@ async def test_an_activity_s_failure_is_caught_by_the_class_that_it_declares(
 
 @pytest.mark.parametrize(
     ("path", "result"),
-    [("torn", "bad, in parent/1: BadFileError"), ("unreadable", "failed: OSError")],
+    [("torn", "bad, in parent/1: ActivityFailedError"), ("unreadable", "failed: ActivityFailedError")],
 )
 async def test_a_child_run_s_failure_is_caught_by_the_class_that_its_workflow_declares(
     make_engine: MakeEngine, path: str, result: str
@@ -125,12 +129,69 @@ async def test_a_replay_catches_it_again(make_engine: MakeEngine) -> None:
         assert await again.result() == 4
 
 
-async def test_where_nobody_catches_it_the_run_fails_with_the_class_of_the_error(make_engine: MakeEngine) -> None:
+async def test_where_nobody_catches_it_the_run_fails_as_if_nothing_were_declared(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
         run = await engine.start(reading, "torn")
         with pytest.raises(RunFailedError) as failed:
             await run.result()
-    assert failed.value.failure_type == "BadFileError"
+    assert failed.value.failure_type == "ActivityFailedError"
     assert failed.value.failure_message == (
         "activity read failed at attempt 1 (its error rules out a retry): MissingFileError: torn, line 7"
     )
+
+
+def undoing(**declared: Any) -> Registry:
+    """Return what a process has whose activity fails wherever that is recorded, and then waits."""
+
+    @activity(name="declared.undo", retry=Retry.never(), **declared)
+    async def undo(path: str) -> None:
+        raise BadFileError(path, 7)
+
+    @activity(name="declared.book", compensate=undo)
+    async def book(path: str) -> str:
+        return path
+
+    async def handle(path: str) -> None:
+        await undo(path)
+
+    @workflow(name="declared.undoing")
+    async def undoes(ctx: Context) -> int:
+        ctx.on_update(undo_it, handle)
+        await book("torn")
+        with suppress(ActivityFailedError):
+            async with ctx.stage("undoing"):
+                await undo("torn")
+        await ctx.compensate()
+        await ctx.wait_for(move_on)
+        return 7
+
+    registry = Registry()
+    registry.add_activity(undo)
+    registry.add_activity(book)
+    registry.add_workflow(undoes)
+    return registry
+
+
+undo_it = Update("undo_it", str)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [({}, {"raises": BadFileError}), ({"raises": BadFileError}, {})], ids=["added", "removed"]
+)
+async def test_a_class_may_be_declared_and_taken_back_while_runs_are_open(
+    make_engine: MakeEngine, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    old, new = undoing(**before), undoing(**after)
+    async with make_engine(registry=old) as engine:
+        run = await engine.start(old.workflow("declared.undoing"), id="open")
+        with pytest.raises(UpdateFailedError):
+            await run.update(undo_it, "torn")
+        await until(lambda: has_undone(run))
+    async with make_engine(registry=new) as engine:
+        again = await engine.get_run("open")
+        await again.signal(move_on)
+        assert await again.result() == 7
+
+
+async def has_undone(run: Run[Any]) -> bool:
+    return {"stage_failed", "update_completed", "compensation_finished"} <= set(await kinds(run))

@@ -4,7 +4,9 @@ A history keeps a failure as data: its class' name, the names of its bases, its 
 class is ever looked up by what is recorded. But an activity or a workflow may declare which ones it raises,
 ``@activity(raises=BadFileError)``; then a recorded failure of one of these names is raised as an error that is both
 what is raised anyway (`ActivityFailedError`; of a child run `ChildRunError`), with its fields and its text, and the
-declared class. So to declare one takes nothing away from code that catches the former.
+declared class. So to declare one takes nothing away from code that catches the former, and what fails with it, a stage
+or an update, is recorded as failed with the former: else a class that is declared while a run is open would make its
+history another.
 
 By name means: the class may move to another module. Where it gets another name, a subclass of the old name is declared
 beside it as long as histories may hold that: ``class BadFileError(BrokenFileError)``.
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 from perdure.errors import ActivityError, InvalidArgumentError
-from perdure.kernel.failure import Failure
+from perdure.kernel.failure import RECORDED_AS, Failure
 
 __all__ = ["NONE_DECLARED", "ErrorClasses", "class_of_failure", "declare_errors"]
 
@@ -46,13 +48,16 @@ def declare_errors(raises: object, caught_as: type[E], subject: str) -> Mapping[
         if given.__name__ in declared:
             message = f"{subject}: raises has two classes named {given.__name__}, and histories hold only the name"
             raise InvalidArgumentError(message)
+        if issubclass(given, StopIteration):
+            message = f"{subject}: raises cannot have {given.__name__}: a coroutine lets no StopIteration out"
+            raise InvalidArgumentError(message)
         declared[given.__name__] = _join(caught_as, given, subject)
     return declared
 
 
 def class_of_failure(failure: Failure, declared: Mapping[str, type[E]], otherwise: type[E]) -> type[E]:
     """Return the class to raise for a failure: the declared one that is nearest to its own."""
-    for name in (failure.type, *failure.types):
+    for name in (*failure.types, failure.type):
         if name in declared:
             return declared[name]
     return otherwise
@@ -68,6 +73,7 @@ def _join(caught_as: type[E], given: type[Exception], subject: str) -> type[E]:
         "__module__": given.__module__,
         "__qualname__": given.__qualname__,
         "__doc__": given.__doc__,
+        RECORDED_AS: caught_as,
     }
     try:
         joined = cast("type[E]", type(given.__name__, (caught_as, given), members))

@@ -8,10 +8,14 @@ import msgspec
 
 from perdure.errors import ActivityError, NonRetryableError, PerdureError, UsageError
 
-__all__ = ["TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception"]
+__all__ = ["RECORDED_AS", "TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception"]
 
 TRACEBACK_LIMIT_CHARACTERS = 4_000
 """How much of a traceback's end is kept in a history."""
+
+RECORDED_AS: Final = "__perdure_recorded_as__"
+"""The attribute of a class of exceptions that holds the class whose name is recorded instead of its own: that may be
+another when the run's code is run again (`perdure.authoring.declared_errors`)."""
 
 _MESSAGE_LIMIT_CHARACTERS = 4_000
 _CAUSE_DEPTH_LIMIT = 5
@@ -21,10 +25,10 @@ _GROUP_MEMBERS_NAMED = 3
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An exception as recorded.
 
-    `type` is its class name, `types` the names of that class and its bases up to Exception (for policies that match a
-    base class), `message` its text, `retryable` False where another try cannot help (the raiser said so, or the code
-    has to be changed), `traceback` the end of the formatted traceback or None, `cause` the failure it was raised from
-    or None.
+    `type` is its class name (but see `RECORDED_AS`), `types` the names of that class and its bases up to Exception (for
+    policies that match a base class), `message` its text, `retryable` False where another try cannot help (the raiser
+    said so, or the code has to be changed), `traceback` the end of the formatted traceback or None, `cause` the failure
+    it was raised from or None.
     """
 
     type: str
@@ -68,7 +72,7 @@ def failure_from_exception(error: BaseException, *, with_traceback: bool = True)
 def _failure(error: BaseException, *, with_traceback: bool, depth: int) -> Failure:
     cause = error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
     return Failure(
-        type=type(error).__name__,
+        type=getattr(type(error), RECORDED_AS, type(error)).__name__,
         types=tuple(c.__name__ for c in type(error).__mro__ if c not in _UNSPECIFIC),
         message=_message(error),
         retryable=not isinstance(error, NonRetryableError | UsageError),

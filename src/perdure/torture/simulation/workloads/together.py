@@ -193,7 +193,7 @@ WORKLOADS: Final = (
         name="children",
         program=runs(parent),
         in_order=False,
-        results={"one": '["first","second","third","failed","ValueError"]'},
+        results={"one": '["first","second","third","failed","ActivityFailedError"]'},
     ),
     Workload(
         name="leaving",
