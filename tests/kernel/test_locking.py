@@ -6,8 +6,9 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from perdure.kernel.deadlocks import find_deadlock
 from perdure.kernel.identity import Operation, RunKey, RunRef
-from perdure.kernel.locking import LockEntry, LockWait, find_deadlock, may_hold
+from perdure.kernel.locking import LockEntry, LockWait, may_hold
 from perdure.kernel.time import Timestamp
 
 AT = Timestamp(1)

@@ -18,7 +18,7 @@ LOCKS: dict[str, tuple[Defect, ...]] = {
     ),
     "ctx.lock.end": (Defect("kernel.expansion", "    if state.locks:\n", "    if state.locks and not state.locks:\n"),),
     "ctx.lock.deadlock": (
-        Defect("kernel.locking", "    if asked.position not in stuck:", "    if asked.position in stuck:"),
+        Defect("kernel.deadlocks", "if waits.has(asked) else ()", "if not waits.has(asked) else ()"),
     ),
     "ctx.lock.token": (Defect("kernel.message_rules", "fencing_token=message.token", "fencing_token=1"),),
     "ctx.lock.memory": (

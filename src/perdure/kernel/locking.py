@@ -18,7 +18,8 @@ hold what it waits for. The store looks for that when it lets such a request wai
 makes anybody wait. The request that closes the circle is refused (`LockDeniedMessage`, with the circle) and leaves the
 line; the others go on when the refused run gives back what it holds. "Within" is judged by where the code asks: by
 task and ``async with``, not by run; so a run that takes two locks in two independent tasks is no false alarm. With
-semaphores a circle is no deadlock while some other holder can go on: what is looked for is whether anybody can.
+semaphores a circle is no deadlock while some other holder can go on: what is looked for is whether anybody can
+(`perdure.kernel.deadlocks`).
 
 **Refused too early** is a request that closes a circle which something else would open: a time-out, a cancellation, or
 a block that ends while a task that was made in it still waits. What code will do next is in no history. Such a task
@@ -34,18 +35,15 @@ wait within locks takes one for all such, so that no two close a circle at the s
 
 **Rejected**: to lease locks by time, since a run outlives every process and ends in a transition that can give back;
 to poll; to let a run find out by itself whether it is its turn, since two could; to give the lock without a message,
-since what is not an event is not replayed. After Coffman, Elphick, Shoshani: System Deadlocks, Computing Surveys 3
-(1971), whose reduction of a graph of holders and waiters `find_deadlock` is.
+since what is not an event is not replayed.
 """
-
-from collections.abc import Iterable
 
 import msgspec
 
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.time import Timestamp
 
-__all__ = ["LockChange", "LockEntry", "LockRelease", "LockRequest", "LockWait", "find_deadlock", "may_hold"]
+__all__ = ["LockChange", "LockEntry", "LockRelease", "LockRequest", "LockWait", "may_hold"]
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -105,97 +103,3 @@ class LockWait(msgspec.Struct, frozen=True, kw_only=True):
 def may_hold(limit: int | None, *, holders: int, least: int | None) -> bool:
     """Whether one more may hold a key beside `holders` others, the strictest of which allows `least` at a time."""
     return (limit is None or holders < limit) and (least is None or holders < least)
-
-
-def find_deadlock(asked: LockEntry, entries: Iterable[LockEntry]) -> tuple[LockWait, ...]:
-    """Return the shortest circle of waits that a new entry has closed, beginning with its own; empty: it closed none.
-
-    `entries` are those that it waits for, directly or through others, and itself.
-    Complexity: O(entries) for each holder among them, and for each wait of the circle.
-    """
-    stuck = _stuck(entries)
-    if asked.position not in stuck:
-        return ()
-    before: dict[int, LockEntry] = {}
-    reached = [asked]
-    for entry in reached:
-        for blocker in _blockers(entry, stuck):
-            if blocker is asked:
-                return _way(asked, entry, before)
-            if blocker.position not in before:
-                before[blocker.position] = entry
-                reached.append(blocker)
-    return ()
-
-
-def _stuck(entries: Iterable[LockEntry]) -> dict[int, LockEntry]:
-    """Return the entries that no course of things lets go on: take away all that can, until none is left that can."""
-    left = {entry.position: entry for entry in sorted(entries, key=lambda entry: entry.position)}
-    while gone := _free(left):
-        for position in gone:
-            del left[position]
-    return left
-
-
-def _free(left: dict[int, LockEntry]) -> list[int]:
-    """Return who goes on next: holders whose code waits for nothing here, and those next in line while there is room.
-
-    Complexity: O(entries). Each round but the last takes a holder away, or all that were in its way.
-    """
-    waited_within = {
-        (entry.run_key, operation) for entry in left.values() if not entry.is_held for operation in entry.holding
-    }
-    holders = _holders(left.values())
-    full: set[str] = set()
-    gone: list[int] = []
-    for entry in left.values():
-        if entry.is_held:
-            goes_on = (entry.run_key, entry.operation) not in waited_within
-        else:
-            goes_on = entry.key not in full and _has_room(entry, holders)
-            if not goes_on:
-                full.add(entry.key)
-        if goes_on:
-            gone.append(entry.position)
-    return gone
-
-
-_Holders = dict[str, tuple[int, int | None]]
-"""How many hold a key, and the least limit of theirs."""
-
-
-def _holders(entries: Iterable[LockEntry]) -> _Holders:
-    found: _Holders = {}
-    for entry in entries:
-        if entry.is_held:
-            count, least = found.get(entry.key, (0, None))
-            limits = [limit for limit in (least, entry.limit) if limit is not None]
-            found[entry.key] = (count + 1, min(limits, default=None))
-    return found
-
-
-def _has_room(entry: LockEntry, holders: _Holders) -> bool:
-    count, least = holders.get(entry.key, (0, None))
-    return may_hold(entry.limit, holders=count, least=least)
-
-
-def _blockers(entry: LockEntry, stuck: dict[int, LockEntry]) -> Iterable[LockEntry]:
-    """Yield the waits for which a wait waits: those before it in line, and those within the locks of the key's holders
-    where they leave no room."""
-    is_full = not _has_room(entry, _holders(stuck.values()))
-    for other in stuck.values():
-        if other.key == entry.key and other.is_held and is_full:
-            yield from (
-                inner
-                for inner in stuck.values()
-                if not inner.is_held and inner.run_key == other.run_key and other.operation in inner.holding
-            )
-        elif other.key == entry.key and not other.is_held and other.position < entry.position:
-            yield other
-
-
-def _way(asked: LockEntry, last: LockEntry, before: dict[int, LockEntry]) -> tuple[LockWait, ...]:
-    way = [last]
-    while way[-1] is not asked:
-        way.append(before[way[-1].position])
-    return tuple(LockWait(run=entry.run, key=entry.key) for entry in reversed(way))

@@ -6,8 +6,9 @@ What the lines mean is said in `perdure.kernel.locking`. All of it happens withi
 from collections.abc import Sequence
 from typing import Protocol
 
+from perdure.kernel.deadlocks import find_deadlock
 from perdure.kernel.identity import Operation, RunKey
-from perdure.kernel.locking import LockChange, LockEntry, LockRequest, LockWait, find_deadlock, may_hold
+from perdure.kernel.locking import LockChange, LockEntry, LockRequest, LockWait, may_hold
 from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, Message
 from perdure.kernel.time import Timestamp
 
@@ -41,8 +42,8 @@ class LockLines(Protocol):
         """Return the entries of the same key that came earlier."""
         ...
 
-    def waiting_of(self, run_key: RunKey) -> Sequence[LockEntry]:
-        """Return the entries of a run that wait."""
+    def waits_within(self, line: LockEntry) -> Sequence[LockEntry]:
+        """Return the entries, of any key, that wait within the locks of those that hold this one's key."""
         ...
 
     def tell(self, entry: LockEntry, message: Message, *, message_id: str, at: Timestamp) -> bool:
@@ -69,8 +70,8 @@ def _request(lines: LockLines, run_key: RunKey, request: LockRequest, told: list
         return
     if not request.waits:
         _refuse(lines, entry, (), told, at=at)
-    elif request.holding and (cycle := find_deadlock(entry, _blockers_of(lines, entry))):
-        _refuse(lines, entry, cycle, told, at=at)  # who waits holding nothing is waited for by nobody
+    elif cycle := _closed_by(lines, entry):
+        _refuse(lines, entry, cycle, told, at=at)
 
 
 def _refuse(
@@ -101,21 +102,27 @@ def _tell(lines: LockLines, entry: LockEntry, message: Message, told: list[RunKe
         told.append(entry.run_key)
 
 
-def _blockers_of(lines: LockLines, asked: LockEntry) -> list[LockEntry]:
-    """Return what an entry waits for, directly and through others, and itself.
+def _closed_by(lines: LockLines, asked: LockEntry) -> tuple[LockWait, ...]:
+    """Return the circle of waits that an entry at the end of its line closes, if it does.
 
-    Complexity: O(entries of all lines reached).
+    Whole lines are read only where something that it waits for waits for it. To know that, their holders are enough:
+    who waits before it in its line waits for the same.
+    Complexity: O(holders of the keys it waits for, directly and through others, and waits within their locks).
     """
-    found = {asked.position: asked}
+    if not asked.holding:
+        return ()  # nobody waits for it
+    last_waits = {asked.key: asked}
+    is_waited_for = False
     reached = [asked]
-    for waits in reached:  # an entry before it in its line waits for nobody else there
-        for other in lines.before(waits):
-            if other.position in found:
-                continue
-            found[other.position] = other
-            within = lines.waiting_of(other.run_key) if other.is_held else ()
-            for inner in within:
-                if other.operation in inner.holding and inner.position not in found:
-                    found[inner.position] = inner
-                    reached.append(inner)
-    return list(found.values())
+    for line in reached:
+        for waits in lines.waits_within(line):
+            is_waited_for |= waits.position == asked.position
+            known = last_waits.get(waits.key)
+            if known is None:
+                reached.append(waits)
+            if known is None or known.position < waits.position:
+                last_waits[waits.key] = waits
+    if not is_waited_for:
+        return ()
+    blockers = (entry for waits in last_waits.values() for entry in (*lines.before(waits), waits))
+    return find_deadlock(asked, blockers)

@@ -68,8 +68,10 @@ class _MemoryLockLines:
     def before(self, entry: LockEntry) -> list[LockEntry]:
         return [other for other in self._line(entry) if other.position < entry.position]
 
-    def waiting_of(self, run_key: RunKey) -> list[LockEntry]:
-        return [entry for entry in self._database.locks.values() if entry.run_key == run_key and not entry.is_held]
+    def waits_within(self, line: LockEntry) -> list[LockEntry]:
+        held = {(entry.run_key, entry.operation) for entry in self._line(line) if entry.is_held}
+        waiting = (entry for entry in self._database.locks.values() if not entry.is_held)
+        return [entry for entry in waiting if any((entry.run_key, one) in held for one in entry.holding)]
 
     def tell(self, entry: LockEntry, message: Message, *, message_id: str, at: Timestamp) -> bool:
         run = self._database.runs[entry.run_key]

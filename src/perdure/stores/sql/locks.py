@@ -13,7 +13,7 @@ __all__ = [
     "HELD_LOCKS",
     "REMOVE_LOCK",
     "TELL_RUN",
-    "WAITING_LOCKS_OF_RUN",
+    "WAITS_WITHIN_HELD_LOCKS",
     "WAKE_TOLD_RUN",
     "listing_locks",
 ]
@@ -54,9 +54,13 @@ SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key)
 WHERE locks.namespace = ? AND key = ? AND position < ? ORDER BY position
 """  # noqa: S608
 
-# run_key
-WAITING_LOCKS_OF_RUN: Final = f"""
-SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE run_key = ? AND granted_at IS NULL ORDER BY position
+# namespace, key; CROSS: from the few that hold it to what their runs wait for, never the other way round
+WAITS_WITHIN_HELD_LOCKS: Final = f"""
+SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE position IN (
+    SELECT waits.position FROM locks AS held CROSS JOIN locks AS waits USING (run_key)
+    WHERE held.namespace = ? AND held.key = ? AND held.granted_at IS NOT NULL AND waits.granted_at IS NULL
+        AND held.operation IN (SELECT value FROM json_each(waits.holding))
+) ORDER BY position
 """  # noqa: S608
 
 # message_id, data, at, run_key

@@ -65,8 +65,9 @@ class _SqliteLockLines:
         place = (entry.run.namespace, entry.key, entry.position)
         return [_entry(row) for row in self._connection.execute(statements.EARLIER_LOCKS, place)]
 
-    def waiting_of(self, run_key: RunKey) -> list[LockEntry]:
-        return [_entry(row) for row in self._connection.execute(statements.WAITING_LOCKS_OF_RUN, (run_key,))]
+    def waits_within(self, line: LockEntry) -> list[LockEntry]:
+        place = (line.run.namespace, line.key)
+        return [_entry(row) for row in self._connection.execute(statements.WAITS_WITHIN_HELD_LOCKS, place)]
 
     def tell(self, entry: LockEntry, message: Message, *, message_id: str, at: Timestamp) -> bool:
         row = (message_id, encode_message(message).decode(), at, entry.run_key)

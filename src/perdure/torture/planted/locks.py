@@ -35,9 +35,9 @@ PLANTED: Final = (
     Mutant(
         name="a circle of waits is not looked for",
         breaks="P17: a deadlock is refused",
-        module="perdure.kernel.locking",
-        old="    if asked.position not in stuck:",
-        new="    if asked.position in stuck:",
+        module="perdure.kernel.deadlocks",
+        old="if waits.has(asked) else ()",
+        new="if not waits.has(asked) else ()",
         workloads=("locks",),
     ),
 )
