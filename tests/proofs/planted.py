@@ -468,7 +468,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             "                    after = recorded.sequence\n",
             "                    after = recorded.sequence + 1\n",
         ),
-        Defect("client.following", "    return await store.find(next_ref, latest=False)", "    return None"),
+        Defect("client.following", "    return await next_generation(store, summary)", "    return None"),
     ),
     "run.query": (Defect("client.handle", "return journal.answer(name, args, kwargs)", "return None"),),
     "run.query.durable": (Defect("execution.viewing", "        if not run.is_settled:\n", "        if False:\n"),),

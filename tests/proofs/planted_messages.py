@@ -67,13 +67,15 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("client.streaming", " and event.stream == stream.name", ""),
         Defect(
             "client.streaming",
-            "        async for recorded in events:\n",
-            "        async for recorded in events:\n            break\n",
+            "        async for part, recorded in events:\n",
+            "        async for part, recorded in events:\n            break\n",
         ),
     ),
     "run.stream.after": (Defect("client.streaming", "    if not after:\n", "    if True:\n"),),
     "run.stream.follow": (
-        Defect("client.streaming", "    if not follows and (generation, sequence) >= last:\n        return\n", ""),
+        Defect(
+            "client.streaming", "    if not follows and (begin.ref.generation, sequence) >= last:\n        return\n", ""
+        ),
     ),
     "run.update": (Defect("client.updating", "                return result\n", "                return NULL\n"),),
     "run.update.wait": (

@@ -10,7 +10,8 @@ from perdure.cli.printing import print_json, printable
 from perdure.cli.repair_commands import NOWHERE, PointArguments
 from perdure.cli.steering import caller
 from perdure.cli.times import parse_moment
-from perdure.client.forking import ForkOptions, Wish, fork_of, fork_run
+from perdure.client.forking import ForkOptions, Wish, fork_run
+from perdure.client.generations import fork_of
 from perdure.client.starting import require_id
 from perdure.kernel import events as e
 from perdure.kernel.fork_facts import ForkCause, StepFate
@@ -41,7 +42,7 @@ async def repair(place: Place, run_id: str, wish: Repair, *, as_json: bool) -> i
         worker = engine.worker
         ref = RunRef(namespace=place.namespace, id=run_id)
         made = await fork_run(worker, ref, _wish(wish, now=worker.clock.now()), request_id=wish.request_id or "")
-        fork = await fork_of(worker, made.run_key)
+        fork = await fork_of(worker.store, made)
     assert fork is not None  # how the run was made, just now or by this request before
     if as_json:
         print_json({**summary_for_programs(made), "forked": fork})

@@ -1,22 +1,26 @@
-"""Following a run: its events in order, each once, across generations and processes, until it has ended."""
+"""Following a run: its events in order, each once, across generations and processes, until it has ended.
+
+A generation that began with a copy of the one before is followed from where the copy ends.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
 from perdure.client.gateway import Gateway
+from perdure.client.generations import fork_of, next_generation
 from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
-from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunStore, RunSummary
 
 __all__ = ["follow"]
 
 
-async def follow(gateway: Gateway, summary: RunSummary, *, after: int) -> AsyncGenerator[RecordedEvent]:
+async def follow(gateway: Gateway, summary: RunSummary, *, after: int) -> AsyncGenerator[tuple[RunRef, RecordedEvent]]:
     """Yield the events after number `after` of the generation of `summary`, then each new one when it is durable.
 
+    Each with the generation in whose history it stands.
     Follows the run into its next generations, until it has ended. Raises the reason if this process cannot run it.
     """
     news, run_id = asyncio.Event(), (summary.ref.namespace, summary.ref.id)
@@ -40,15 +44,15 @@ async def follow(gateway: Gateway, summary: RunSummary, *, after: int) -> AsyncG
             try:
                 page = await gateway.store.read_history(summary.run_key, after=after, limit=_PAGE)
                 for recorded in page:
-                    yield recorded
+                    yield summary.ref, recorded
                     after = recorded.sequence
                 if page:
                     continue
-                following = await _following(gateway.store, summary.ref, summary.run_key, after)
+                following = await _following(gateway.store, summary.run_key, after)
                 if following is None:
                     return
                 if following.run_key != summary.run_key:
-                    summary, after = following, 0
+                    summary, after = following, await _copied(gateway.store, following)
                 elif following.sequence <= after:
                     await news.wait()
                     if closing.done():
@@ -62,14 +66,15 @@ async def follow(gateway: Gateway, summary: RunSummary, *, after: int) -> AsyncG
 _PAGE: Final = 1_000
 
 
-async def _following(store: RunStore, ref: RunRef, run_key: RunKey, after: int) -> RunSummary | None:
+async def _following(store: RunStore, run_key: RunKey, after: int) -> RunSummary | None:
     """Return the row of the generation whose events come next; None if all have been seen."""
     summary = await store.find(run_key)
-    if summary is None:
-        return None
-    if not summary.status.is_closed or summary.sequence > after:
+    if summary is None or not summary.status.is_closed or summary.sequence > after:
         return summary
-    if summary.status is not RunStatus.CONTINUED:
-        return None
-    next_ref = RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation + 1)
-    return await store.find(next_ref, latest=False)
+    return await next_generation(store, summary)
+
+
+async def _copied(store: RunStore, summary: RunSummary) -> int:
+    """Return how many events a generation has copied from the one before."""
+    fork = await fork_of(store, summary)
+    return 0 if fork is None else fork.sequence

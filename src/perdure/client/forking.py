@@ -11,8 +11,8 @@ from typing import TypedDict
 
 from perdure.authoring.arguments import require_moment, require_text
 from perdure.client.gateway import Gateway, TakenRun, missing
+from perdure.client.generations import fork_of
 from perdure.errors import InvalidArgumentError, RunClosedError, RunExistsError, RunNotRepairableError, StateError
-from perdure.kernel import events as e
 from perdure.kernel import fork_points as points
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.fork_facts import ForkCause
@@ -25,7 +25,7 @@ from perdure.kernel.time import timestamp_from_datetime
 from perdure.kernel.transition import Applied, Creation, RunStatus, Transition
 from perdure.ports.store import RunSummary
 
-__all__ = ["ForkOptions", "Listed", "Point", "Wish", "consider_fork", "fork_of", "fork_run", "require_sound"]
+__all__ = ["ForkOptions", "Listed", "Point", "Wish", "consider_fork", "fork_run", "require_sound"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,12 +178,6 @@ async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish, *, listed: Li
     _prepare(gateway, history, origin, wish, "")
 
 
-async def fork_of(gateway: Gateway, run_key: RunKey) -> e.RunForked | None:
-    """Return how a run was made by a fork, None if it was not. Complexity: linear in its history."""
-    history = await _read_on(gateway, run_key, [])
-    return next((r.event for r in reversed(history) if isinstance(r.event, e.RunForked)), None)
-
-
 _TRIES = 100
 
 
@@ -201,7 +195,7 @@ async def _made_before(gateway: Gateway, ref: RunRef, wish: Wish, request_id: st
     made = await gateway.store.find_by_request(ref.namespace, request_id) if request_id else None
     if made is None:
         return None
-    forked = await fork_of(gateway, made.run_key)
+    forked = await fork_of(gateway.store, made)
     if forked is None:
         raise _used(request_id, f"start run {made.ref}")
     if (forked.cause, forked.origin.id) != (wish.cause, ref.id):

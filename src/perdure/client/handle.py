@@ -212,7 +212,7 @@ class Run(Generic[R_co]):
         when the engine is closed meanwhile.
         """
         async with aclosing(follow(self._gateway, await self.describe(), after=0)) as events:
-            async for recorded in events:
+            async for _, recorded in events:
                 yield recorded
 
     def stream(self, stream: Stream[T], *, after: str = "", follow: bool = True) -> AsyncGenerator[Published[T]]:

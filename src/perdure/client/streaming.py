@@ -11,10 +11,10 @@ from perdure.authoring.arguments import require_text
 from perdure.authoring.streams import Stream
 from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing
+from perdure.client.generations import first_generation
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel.identity import RunRef
-from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunStore, RunSummary
 
 __all__ = ["Published", "read_stream"]
@@ -48,30 +48,27 @@ async def read_stream(
     if latest is None:
         raise missing(ref)
     begin, sequence = await _beginning(gateway.store, latest, after)
-    generation = begin.ref.generation
     last = (latest.ref.generation, latest.sequence)
-    if not follows and (generation, sequence) >= last:
+    if not follows and (begin.ref.generation, sequence) >= last:
         return
     async with aclosing(follow(gateway, begin, after=sequence)) as events:
-        async for recorded in events:
-            event = recorded.event
+        async for part, recorded in events:
+            event, place = recorded.event, (part.generation, recorded.sequence)
             if isinstance(event, e.ValuePublished) and event.stream == stream.name:
                 yield Published(
                     value=stream.decode(event.value),
-                    position=f"{generation}.{recorded.sequence}",
+                    position=f"{part.generation}.{recorded.sequence}",
                     operation=event.operation,
                     attempt=event.attempt,
                 )
-            if not follows and (generation, recorded.sequence) >= last:
+            if not follows and place >= last:
                 return
-            if isinstance(event, e.RunContinued | e.RunReset):
-                generation = event.next_generation
 
 
 async def _beginning(store: RunStore, latest: RunSummary, after: str) -> tuple[RunSummary, int]:
     """Return the generation in which the values after a position begin, and the event after which they do."""
     if not after:
-        return await _first_generation(store, latest), 0
+        return await first_generation(store, latest), 0
     position = _POSITION.fullmatch(require_text(after, "after"))
     if position is not None:
         generation, sequence = int(position[1]), int(position[2])
@@ -81,18 +78,6 @@ async def _beginning(store: RunStore, latest: RunSummary, after: str) -> tuple[R
             return found, sequence
     message = f"after is {after!r:.60}, which is no position in a stream of run {latest.ref}; take it from an item"
     raise InvalidArgumentError(message)
-
-
-async def _first_generation(store: RunStore, latest: RunSummary) -> RunSummary:
-    """Return the generation by which the run began: the id may have had other runs before. Complexity: generations."""
-    first = latest
-    while first.ref.generation > 1:
-        ref = RunRef(namespace=first.ref.namespace, id=first.ref.id, generation=first.ref.generation - 1)
-        before = await store.find(ref, latest=False)
-        if before is None or before.status is not RunStatus.CONTINUED:
-            break
-        first = before
-    return first
 
 
 _POSITION: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")

@@ -79,7 +79,7 @@ class Asked:
         """Return the last answer that the history holds already."""
         found = None
         async with aclosing(follow(self.gateway, summary, after=0)) as events:
-            async for recorded in events:
+            async for _, recorded in events:
                 found = self._own(recorded.event) or found
                 if recorded.sequence >= summary.sequence:
                     break
@@ -87,7 +87,7 @@ class Asked:
 
     async def _next(self, summary: RunSummary, *, until_completed: bool) -> Answer:
         async with aclosing(follow(self.gateway, summary, after=summary.sequence)) as events:
-            async for recorded in events:
+            async for _, recorded in events:
                 answer = self._own(recorded.event)
                 if answer is not None and _settles(answer, until_completed=until_completed):
                     return answer

@@ -74,9 +74,9 @@ PLANTED: Final = (
     Mutant(
         name="a reader does not follow a run into its next generation",
         breaks="P9: each value of a stream is read once",
-        module="perdure.client.streaming",
-        old="                generation = event.next_generation\n",
-        new="                return\n",
+        module="perdure.client.following",
+        old="                    summary, after = following, await _copied(gateway.store, following)\n",
+        new="                    return\n",
         workloads=("publishing",),
     ),
 )
