@@ -1,7 +1,8 @@
 """Writes of many runs applied by few statements.
 
 A segment collects writes whose order among each other does not matter: no run twice, no message to a run that a later
-write of the same segment changes; one that changes locks is the last. `Segment.add` says whether the next write fits;
+write of the same segment changes; one that changes locks is the last, since whom it tells is known only when it is
+applied (to let others follow it was measured: a tenth of lock runs, 5 % less time). `Segment.add` says whether the next write fits;
 the caller applies the segment and begins a new one when it does not. So the outcome is that of applying all writes one
 after the other.
 
