@@ -2,9 +2,9 @@
 
 A segment collects writes whose order among each other does not matter: no run twice, no message to a run that a later
 write of the same segment changes; one that changes locks is the last, since whom it tells is known only when it is
-applied (to let others follow it was measured: a tenth of lock runs, 5 % less time). `Segment.add` says whether the next write fits;
-the caller applies the segment and begins a new one when it does not. So the outcome is that of applying all writes one
-after the other.
+applied (to let others follow it was measured: with a tenth of lock runs it saves 5 %). `Segment.add` says whether the
+next write fits; the caller applies the segment and begins a new one when it does not. So the outcome is that of
+applying all writes one after the other.
 
 Every statement's count of changed rows is compared with the number of its rows. A difference raises `MismatchError`:
 some write of the segment is to be refused, and the caller applies them again one by one (`exact`).
