@@ -79,6 +79,17 @@ async def open_deferring(_ctx: Context) -> str:
     return await open_outside()
 
 
+@activity(at_most_once=True)
+async def open_outside_once() -> str:
+    tokens.append(current_attempt().token)
+    defer()
+
+
+@workflow
+async def open_deferring_once(_ctx: Context) -> str:
+    return await open_outside_once()
+
+
 @workflow
 async def open_child(ctx: Context) -> int:
     return await ctx.wait_for(go)
@@ -232,6 +243,29 @@ async def test_a_deferred_attempt_is_made_again_under_another_token(make_engine:
             await engine.complete(tokens[0], "old")
         await engine.complete(tokens[1], "new")
         assert await reset.result() == "new"
+
+
+async def test_an_outcome_that_was_told_and_not_read_counts_after_the_reset(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_deferring, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+    async with make_engine(works=False) as client:
+        await client.complete(tokens[0], "told")
+        await (await client.get_run("order")).reset()
+    async with make_engine() as engine:
+        assert await (await engine.get_run("order")).result() == "told"
+    assert len(tokens) == 1
+
+
+async def test_an_outcome_of_an_at_most_once_step_that_was_told_is_not_lost(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_deferring_once, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+    async with make_engine(works=False) as client:
+        await client.complete(tokens[0], "told")
+        await (await client.get_run("order")).reset()
+    async with make_engine() as engine:
+        assert await (await engine.get_run("order")).result() == "told"
 
 
 async def test_an_accepted_update_is_handled_again(make_engine: MakeEngine) -> None:

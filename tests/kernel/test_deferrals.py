@@ -4,19 +4,24 @@ from typing import Any
 
 import pytest
 
+from perdure.authoring.activity import activity
+from perdure.authoring.context import Context
+from perdure.authoring.workflow import workflow
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.failure import Failure
+from perdure.kernel.fork_facts import ForkCause
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.payload import NULL
 from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.kernel.state import apply
 from perdure.kernel.time import Timestamp
 from perdure.kernel.tokens import ActivityToken
-from tests.kernel.lives import BROKEN, RETRIED, SECOND, START, Life, Script, json
+from tests.kernel.forks import FORK_KEY, forked, go_on
+from tests.kernel.lives import BROKEN, RETRIED, SECOND, START, Life, Script, json, life_of, replay
 
 CREATED = e.RunCreated(workflow="w", ref=RunRef(id="a"), input=NULL, seed=1)
 ONE, TWO = Operation(1), Operation(2)
@@ -227,3 +232,82 @@ def test_a_token_is_read_back_and_known_to_its_run_alone() -> None:
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match="no token"):
         ActivityToken.parse(text)
+
+
+# --- of an earlier generation ------------------------------------------------------------------------------------
+
+
+@activity(name="deferrals.pay")
+async def pay(_amount: int) -> int:
+    return 0
+
+
+@workflow(name="deferrals.paying")
+async def paying(_ctx: Context) -> list[int]:
+    return [await pay(1), await pay(2)]
+
+
+def test_a_result_that_the_generation_before_has_not_read_completes_the_call_that_both_have() -> None:
+    run = life_of(paying)
+    run.begin()
+    run.take(deferral())
+    creation, _ = forked(run.history, len(run.history))
+    again = go_on(paying.entry(), creation)
+    assert again.pending == [1]
+    [told, *_] = again.message(completion())
+    assert told == e.ActivityCompleted(operation=ONE, result=json(7), attempt=1, request_id="r")
+    assert again.pending == [2]
+    assert again.message(completion()) == []
+    assert replay(paying.entry(), again.history).pending == [2]
+
+
+def test_a_result_reaches_the_call_over_several_generations() -> None:
+    run = life_of(paying)
+    run.begin()
+    first, _ = forked(run.history, len(run.history))
+    between = go_on(paying.entry(), first)
+    second, _ = forked(
+        between.history,
+        len(between.history),
+        origin=first.ref,
+        origin_key=FORK_KEY,
+        ref=RunRef(id="order-1", generation=3),
+    )
+    for generation in (1, 2, 3):
+        again = go_on(paying.entry(), second)
+        again.message(completion(generation=generation, value=generation))
+        assert again.pending == [2]
+
+
+def test_a_result_is_of_no_call_that_another_generation_made() -> None:
+    run = life_of(paying)
+    run.begin()
+    creation, _ = forked(run.history, 1)
+    again = go_on(paying.entry(), creation)
+    assert again.pending == [1]
+    assert again.message(completion()) == []
+    second, _ = forked(again.history, len(again.history), ref=RunRef(id="order-1", generation=3))
+    last = go_on(paying.entry(), second)
+    assert last.message(completion()) == []
+    assert last.message(completion(generation=2)) != []
+
+
+def test_a_generation_of_a_fork_is_none_of_the_run_that_it_copies() -> None:
+    run = life_of(paying)
+    run.begin()
+    first, _ = forked(run.history, 1)
+    later = go_on(paying.entry(), first)
+    beside, _ = forked(later.history, len(later.history), ForkCause.FORK)
+    fork = go_on(paying.entry(), beside)
+    reset, _ = forked(fork.history, len(fork.history), ref=RunRef(id="beside", generation=2))
+    assert go_on(paying.entry(), reset).message(completion()) != []
+
+
+def test_a_failure_that_the_generation_before_has_not_read_lets_the_step_be_made_again() -> None:
+    run = life_of(paying)
+    run.begin()
+    run.take(deferral())
+    creation, _ = forked(run.history, len(run.history))
+    again = go_on(paying.entry(), creation)
+    assert again.message(failing()) == []
+    assert again.pending == [1]

@@ -25,6 +25,7 @@ from perdure.kernel.advance import Advance, advance
 from perdure.kernel.codeless import first_end
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef
+from perdure.kernel.input_rules import told_results
 from perdure.kernel.messages import FailActivityMessage, TerminateMessage
 from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
@@ -129,11 +130,10 @@ class ActiveRun:
 
     def resume(self) -> None:
         """Go on where the loaded state stands: start what is pending, arm the timer."""
-        now, forked = self._worker.clock.now(), self.state.fresh_fork
-        finished = {result.operation for result in forked.carried_results} if forked is not None else ()
+        now, finished = self._worker.clock.now(), told_results(self.state, self._inputs)
         for activity in list(self.state.activities.values()):
             if activity.operation in self.state.deferrals or activity.operation in finished:
-                continue  # somebody outside has it, or its result is about to be taken over
+                continue  # somebody outside has it, or its result is about to be recorded
             if activity.attempt_started:
                 self._count_as_lost(activity)
             elif activity.next_attempt_at is None or activity.next_attempt_at <= now:

@@ -1,8 +1,11 @@
 """Rules of deferred attempts: those whose function has ended, and whose outcome somebody outside will tell.
 
-What comes from outside means the same as if it came from the function: `Step.take` takes it as that input. It counts
-as soon as it comes, also while the function still runs, for it may have handed its token on long before it ends. A
-message about an attempt that is not the current one is dropped: the first recorded outcome of an attempt stands.
+What comes from outside means the same as if it came from the function. It counts as soon as it comes, also while the
+function still runs, for it may have handed its token on long before it ends. A message about an attempt that is not the
+current one is dropped: the first recorded outcome of an attempt stands.
+
+A reset hands what nobody has read to the next generation. A result counts there, too, if that has the call; a failure
+does not, since there the step is made again.
 
 The limits of a deferred attempt are in the history, with the policy of its retries. So any process that has the run
 ends it in time, also one without the activity's code.
@@ -10,6 +13,7 @@ ends it in time, also one without the activity's code.
 
 from typing import TYPE_CHECKING
 
+from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import Operation
@@ -18,15 +22,16 @@ from perdure.kernel.time import Timestamp
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
+    from perdure.kernel.state import RunState
 
-__all__ = ["complete_activity", "fail_activity", "take_heartbeat", "time_out_deferred"]
+__all__ = ["complete_activity", "completes", "fail_activity", "take_heartbeat", "time_out_deferred"]
 
 
 def complete_activity(step: "Step", message: m.CompleteActivityMessage, _message_id: str) -> None:
     """Let the attempt succeed."""
-    if _is_of_this_generation(step, message):
-        step.take(
-            i.AttemptSucceeded(
+    if completes(step.state, message):
+        step.record(
+            e.ActivityCompleted(
                 operation=message.operation,
                 attempt=message.attempt,
                 result=message.result,
@@ -34,6 +39,17 @@ def complete_activity(step: "Step", message: m.CompleteActivityMessage, _message
                 request_id=message.request_id,
             )
         )
+
+
+def completes(state: "RunState", message: m.CompleteActivityMessage) -> bool:
+    """Whether it is a result of a call that is pending: of its current attempt, or of one that an earlier generation
+    made, which called it or had it from the one that did."""
+    activity, created = state.activities.get(message.operation), state.created
+    if activity is None or created is None:
+        return False
+    if message.generation == created.ref.generation:
+        return message.attempt == activity.attempt
+    return 0 < activity.known_since <= message.generation
 
 
 def fail_activity(step: "Step", message: m.FailActivityMessage, _message_id: str) -> None:
@@ -86,8 +102,6 @@ def _started_at(step: "Step", message: m.CompleteActivityMessage | m.FailActivit
     return None if deferral is None else deferral.started_at
 
 
-def _is_of_this_generation(
-    step: "Step", message: m.CompleteActivityMessage | m.FailActivityMessage | m.HeartbeatMessage
-) -> bool:
+def _is_of_this_generation(step: "Step", message: m.FailActivityMessage | m.HeartbeatMessage) -> bool:
     """Whether this generation's attempt is meant: a message to the one before may have moved here with the inbox."""
     return message.generation == step.created().ref.generation

@@ -6,7 +6,7 @@ import msgspec
 
 from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
-from perdure.kernel.fork_facts import StepFate
+from perdure.kernel.fork_facts import ForkCause, StepFate
 from perdure.kernel.pending import PendingActivity, carried_child
 from perdure.kernel.standing import as_fork
 from perdure.kernel.time import Timestamp
@@ -32,8 +32,10 @@ def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     state.retries.clear()
     state.deferrals.clear()
     unknown = {step.operation for step in event.repeats if step.was is StepFate.UNKNOWN}
+    known_since = event.ref.generation if event.cause is ForkCause.FORK else copied.ref.generation
     for operation, activity in state.activities.items():
         _renew(activity, event, at, is_unknown=operation in unknown)
+        activity.known_since = min(activity.known_since or known_since, known_since)
     for child in state.children.values():
         child.origin = carried_child(child, copied.ref.generation, event.caller_key)
 

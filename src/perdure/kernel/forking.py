@@ -10,7 +10,8 @@ Where the copy ends is decided by `perdure.kernel.fork_points`; a run that is op
 
 - Steps that were called and not finished: if their results stand behind the point, they are taken over; else they are
   done again, with all attempts, under the idempotency key of the first call. An at-most-once attempt of which nobody
-  knows what came counts as lost. So a deferred attempt is made again, and has another token.
+  knows what came counts as lost. So a deferred attempt is made again, and has another token; a result that was told of
+  it and that nobody has read comes with the inbox, if the open run is ended.
 - Timers keep their due times, the limits of stages theirs: what was due meanwhile is due at once. The time of the whole
   run begins anew, and so does the grace of a cancellation.
 - Child runs whose results stand behind the point: these are taken over. One that is still running is, too, if the run

@@ -4,16 +4,18 @@ Outcomes of attempts that are not (or no longer) the current one are dropped: th
 stands. A failed attempt is tried again or given up by its retry policy; the decision and its time are recorded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel.deadline import Deadline
+from perdure.kernel.deferral_rules import completes
 from perdure.kernel.failure import Failure
 from perdure.kernel.fork_facts import CarriedResult
+from perdure.kernel.identity import Operation
 from perdure.kernel.message_rules import MESSAGE_RULES
-from perdure.kernel.messages import UpdateMessage
+from perdure.kernel.messages import CompleteActivityMessage, UpdateMessage
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import GiveUp, GiveUpReason, Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.start_rules import start
@@ -23,8 +25,20 @@ from perdure.kernel.update_rules import take_update
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
+    from perdure.kernel.state import RunState
 
-__all__ = ["INPUT_RULES"]
+__all__ = ["INPUT_RULES", "told_results"]
+
+
+def told_results(state: "RunState", inputs: Iterable[i.Input]) -> set[Operation]:
+    """Return the pending activities that end by `inputs`, the first after a loading, without another attempt."""
+    forked = state.fresh_fork
+    told: set[Operation] = set() if forked is None else {carried.operation for carried in forked.carried_results}
+    for given in inputs:
+        message = given.message if type(given) is i.MessageArrived else None
+        if type(message) is CompleteActivityMessage and completes(state, message):
+            told.add(message.operation)
+    return told
 
 
 def _begin(step: "Step", given: i.Begin) -> None:

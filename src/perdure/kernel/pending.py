@@ -19,8 +19,8 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
     start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for, and
     `retry_delay_microseconds` is how long the last wait was. `within` is the nearest deadline of the stages around. In
-    a fork `attempts_spent` is how many attempts do not count any more, and `called_by` the key of the run whose call
-    this was (0: this one's)."""
+    a fork `attempts_spent` is how many attempts do not count any more, `called_by` the key of the run whose call this
+    was (0: this one's), and `known_since` the first generation of this run's id that has the call (0: this one)."""
 
     operation: Operation
     activity: str
@@ -38,6 +38,7 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     within: Deadline | None = None
     attempts_spent: int = 0
     called_by: int = 0
+    known_since: int = 0
 
     def deadline(self, run: Deadline | None) -> Deadline | None:
         """Return the nearest of all that hold for it: its own, those of the stages around it, and that of its `run`."""
