@@ -251,6 +251,29 @@ async def test_a_terminated_run_goes_on_where_it_stood(make_engine: MakeEngine) 
         assert world.done == {"first": 1}
 
 
+async def test_signals_that_a_run_had_not_read_when_it_was_ended_without_its_code_are_not_lost(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(repair_patient, id="order")
+        await until(lambda: has_steps(run))
+    async with make_engine(works=False) as client:
+        run = await client.get_run("order", repair_patient)
+        await run.signal(go, 1)
+        await run.terminate()
+        await run.signal(go, 2)
+    async with make_engine(registry=Registry()) as engine:
+        with pytest.raises(RunTerminatedError):
+            await (await engine.get_run("order")).result()
+    async with make_engine() as engine:
+        run = await engine.get_run("order", repair_patient)
+        assert "signal_received" not in await kinds(run)
+        fork = await run.fork(id="without")
+        assert await (await run.fork(id="with", reapply_signals=True)).result() == ["first", "1", "2"]
+        assert await (await run.retry()).result() == ["first", "1", "2"]
+        assert (await fork.describe()).status is RunStatus.RUNNING
+
+
 async def test_a_result_that_came_after_the_failure_is_taken_over(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
         run = await fail(engine, repair_together)

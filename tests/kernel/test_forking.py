@@ -227,6 +227,52 @@ def test_a_step_of_a_fork_of_a_fork_keeps_the_key_of_whoever_called_it() -> None
     assert go_on(two.entry(), second).state.activities[1].called_by == RUN_KEY
 
 
+def test_a_result_that_an_ended_run_has_not_read_is_taken_over() -> None:
+    run = life_of(together)
+    run.begin()
+    run.message(m.TerminateMessage())
+    unread = (
+        m.CompleteActivityMessage(operation=Operation(1), attempt=3, result=json("told")),
+        m.FailActivityMessage(operation=Operation(3), attempt=1, failure=BROKEN),
+        m.CompleteActivityMessage(operation=Operation(9), attempt=1),
+    )
+    creation, event = forked(run.history, point_of_last_failure(run.history), unread=unread)
+    assert event.carried_results == (CarriedResult(operation=Operation(1), result=json("told"), attempt=3),)
+    assert [repeated.operation for repeated in event.repeats] == [2, 3]
+    again = go_on(together.entry(), creation)
+    assert again.pending == [2, 3]
+    again.message(m.TerminateMessage())
+    assert [step.operation for step in forked(again.history, len(creation.copied) + 1, unread=unread)[1].repeats] == [
+        2,
+        3,
+    ]
+
+
+def test_a_result_of_a_call_that_the_ended_run_made_anew_is_not_taken_over() -> None:
+    run = life_of(together)
+    run.begin()
+    again = go_on(together.entry(), forked(run.history, 1)[0])
+    again.message(m.TerminateMessage())
+    point = point_of_last_failure(again.history)
+    for generation, taken in ((1, 0), (2, 1)):
+        told = m.CompleteActivityMessage(operation=Operation(1), attempt=1, generation=generation)
+        _, event = forked(again.history, point, ref=RunRef(id="order-1", generation=3), unread=(told,))
+        assert len(event.carried_results) == taken
+
+
+def test_a_child_whose_end_an_ended_run_has_not_read_is_taken_over() -> None:
+    run = life_of(parent)
+    run.begin()
+    run.message(m.TerminateMessage())
+    point = point_of_last_failure(run.history)
+    with pytest.raises(RunNotRepairableError, match="child run"):
+        forked(run.history, point)
+    told = m.ChildCompletedMessage(operation=Operation(1), result=json("child"))
+    for cause in (ForkCause.RETRY, ForkCause.FORK):
+        _, event = forked(run.history, point, cause, unread=(told,))
+        assert event.carried_results == (CarriedResult(operation=Operation(1), result=json("child")),)
+
+
 def test_results_that_came_later_are_taken_over_once() -> None:
     run = life_of(together)
     run.begin()
@@ -389,6 +435,20 @@ def test_later_signals_come_again_each_once_however_often_the_run_is_forked() ->
     assert bodies(event) == [b"2", b"3"]
     again = go_on(two.entry(), second)
     assert bodies(forked(again.history, 4)[1]) == [b"1", b"2", b"3"]
+
+
+def test_signals_that_an_ended_run_has_not_read_come_last() -> None:
+    run = life_of(two)
+    run.begin()
+    run.signal("go", 1)
+    unread = (m.SignalMessage(name="go", body=json(2)), m.CancelMessage(), m.SuspendMessage())
+    first, event = forked(run.history, 3, unread=unread)
+    assert bodies(event) == [b"1", b"2"]
+    assert bodies(forked(run.history, 3, unread=unread, reapplies_signals=False)[1]) == []
+    fresh = loaded(two.entry(), first)
+    fresh.message(m.TerminateMessage())
+    _, event = forked(fresh.history, 4, unread=(m.SignalMessage(name="go", body=json(3)),))
+    assert bodies(event) == [b"1", b"2", b"3"]
 
 
 def test_signals_that_came_with_the_start_are_received_once() -> None:

@@ -14,6 +14,7 @@ from perdure.client.gateway import Gateway, TakenRun, missing
 from perdure.client.generations import fork_of
 from perdure.errors import InvalidArgumentError, RunClosedError, RunExistsError, RunNotRepairableError, StateError
 from perdure.kernel import fork_points as points
+from perdure.kernel import messages as m
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.fork_facts import ForkCause
 from perdure.kernel.forking import ForkOrder, fork
@@ -175,7 +176,7 @@ async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish, *, listed: Li
     origin = await _origin(gateway, ref)
     listed.require(origin)
     history = await _read(gateway, origin)
-    _prepare(gateway, history, origin, wish, "")
+    _prepare(gateway, history, origin, wish, "", unread=await _unread(gateway, origin))
 
 
 _TRIES = 100
@@ -212,7 +213,8 @@ async def _origin(gateway: Gateway, ref: RunRef) -> RunSummary:
 
 async def _create(gateway: Gateway, origin: RunSummary, wish: Wish, request_id: str) -> RunSummary | None:
     """Make the run beside the one that is copied, or after it, and return its row."""
-    creation, _ = _prepare(gateway, await _read(gateway, origin), origin, wish, request_id)
+    history, unread = await _read(gateway, origin), await _unread(gateway, origin)
+    creation, _ = _prepare(gateway, history, origin, wish, request_id, unread=unread)
     outcome = await gateway.start(creation)
     if not isinstance(outcome, Applied):
         taken = f"a run {creation.ref} exists already"
@@ -268,7 +270,13 @@ def _used(request_id: str, what: str) -> InvalidArgumentError:
 
 
 def _prepare(
-    gateway: Gateway, history: list[RecordedEvent], origin: RunSummary, wish: Wish, request_id: str
+    gateway: Gateway,
+    history: list[RecordedEvent],
+    origin: RunSummary,
+    wish: Wish,
+    request_id: str,
+    *,
+    unread: tuple[m.Message, ...] = (),
 ) -> tuple[Creation, ForkOrder]:
     registry, version = gateway.registry, wish.version
     order = ForkOrder(
@@ -283,6 +291,7 @@ def _prepare(
         definition_version=version,
         stages=() if version is None else registry.workflow(origin.workflow, version).stages,
         reapplies_signals=wish.reapplies_signals,
+        unread=unread,
         request_id=request_id,
     )
     creation = fork(history, _point_of(history, wish), order)
@@ -307,7 +316,15 @@ async def _read_on(gateway: Gateway, run_key: RunKey, history: list[RecordedEven
     return read
 
 
+async def _unread(gateway: Gateway, origin: RunSummary) -> tuple[m.Message, ...]:
+    """Return what a run that has ended has left in its inbox, which takes no more; of one that is open nothing."""
+    if not origin.status.is_closed:
+        return ()
+    return tuple(entry.message for entry in await gateway.store.read_inbox(origin.run_key, limit=_LONGEST_INBOX))
+
+
 _PAGE = 1_000
+_LONGEST_INBOX = 1_000_000
 
 
 def _successor(ref: RunRef, wish: Wish) -> RunRef:

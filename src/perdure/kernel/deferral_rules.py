@@ -17,6 +17,7 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import Operation
+from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.time import Timestamp
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from perdure.kernel.advance import Step
     from perdure.kernel.state import RunState
 
-__all__ = ["complete_activity", "completes", "fail_activity", "take_heartbeat", "time_out_deferred"]
+__all__ = ["call_of", "complete_activity", "completes", "fail_activity", "take_heartbeat", "time_out_deferred"]
 
 
 def complete_activity(step: "Step", message: m.CompleteActivityMessage, _message_id: str) -> None:
@@ -42,14 +43,20 @@ def complete_activity(step: "Step", message: m.CompleteActivityMessage, _message
 
 
 def completes(state: "RunState", message: m.CompleteActivityMessage) -> bool:
-    """Whether it is a result of a call that is pending: of its current attempt, or of one that an earlier generation
-    made, which called it or had it from the one that did."""
-    activity, created = state.activities.get(message.operation), state.created
+    """Whether it ends an activity: by its current attempt, or by any that an earlier generation made of the call."""
+    activity, created = call_of(state, message), state.created
     if activity is None or created is None:
         return False
-    if message.generation == created.ref.generation:
-        return message.attempt == activity.attempt
-    return 0 < activity.known_since <= message.generation
+    own = created.ref.generation
+    return message.generation < own or (message.generation, message.attempt) == (own, activity.attempt)
+
+
+def call_of(state: "RunState", message: m.CompleteActivityMessage) -> PendingActivity | None:
+    """Return the pending call that a result is of, None if it is of another, which had the number before it."""
+    activity, created = state.activities.get(message.operation), state.created
+    if activity is None or created is None:
+        return None
+    return activity if (activity.known_since or created.ref.generation) <= message.generation else None
 
 
 def fail_activity(step: "Step", message: m.FailActivityMessage, _message_id: str) -> None:

@@ -10,8 +10,7 @@ Where the copy ends is decided by `perdure.kernel.fork_points`; a run that is op
 
 - Steps that were called and not finished: if their results stand behind the point, they are taken over; else they are
   done again, with all attempts, under the idempotency key of the first call. An at-most-once attempt of which nobody
-  knows what came counts as lost. So a deferred attempt is made again, and has another token; a result that was told of
-  it and that nobody has read comes with the inbox, if the open run is ended.
+  knows what came counts as lost. So a deferred attempt is made again, and has another token.
 - Timers keep their due times, the limits of stages theirs: what was due meanwhile is due at once. The time of the whole
   run begins anew, and so does the grace of a cancellation.
 - Child runs whose results stand behind the point: these are taken over. One that is still running is, too, if the run
@@ -23,21 +22,28 @@ Where the copy ends is decided by `perdure.kernel.fork_points`; a run that is op
 
 **What becomes of what came later.** Nothing of it is in the copy. Its effects on the world stay; `repeats` lists them.
 
+**What nobody has read.** The inbox of a run that is open goes to its successor. Signals and results that one which has
+ended has left in its inbox were acknowledged: they count as if they had come last (`ForkOrder.unread`). All else there
+was about the run that has ended.
+
 Complexity: linear in the history.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from perdure.errors import HistoryError, RunNotRepairableError
 from perdure.kernel import events as e
+from perdure.kernel import messages as m
+from perdure.kernel.deferral_rules import call_of
 from perdure.kernel.fork_facts import CarriedResult, ForkCause, RepeatedStep, StepFate
 from perdure.kernel.fork_points import FAILED_OUTCOMES, History, created_of, operation_of
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, seed_of
+from perdure.kernel.message_rules import awaited_child
 from perdure.kernel.pending import OpenChild
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.time import Timestamp
@@ -49,7 +55,8 @@ __all__ = ["ForkOrder", "fork"]
 class ForkOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted: who the new run is, and what it takes over.
 
-    `definition_version` with its `stages`; None: those of the run that is copied.
+    `definition_version` with its `stages`; None: those of the run that is copied. `unread`: what that has left in its
+    inbox if it has ended; of one that is open the inbox goes along.
     """
 
     cause: ForkCause
@@ -63,6 +70,7 @@ class ForkOrder(msgspec.Struct, frozen=True, kw_only=True):
     definition_version: str | None = None
     stages: tuple[str, ...] = ()
     reapplies_signals: bool = True
+    unread: tuple[m.Message, ...] = ()
     request_id: str = ""
 
 
@@ -74,7 +82,8 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
     copied, left = history[:point], history[point:]
     state = fold(RunState(), copied)
     created, standing = created_of(history), _standing(state)
-    _require_repeatable(state, copied, left, order)
+    results = tuple(_carried_results(state, left, order.unread))
+    _require_repeatable(state, copied, left, results, order)
     at = max(order.now, copied[-1].at)
     timeout = created.execution_timeout_microseconds
     version = order.definition_version
@@ -93,9 +102,9 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
         deadline_at=None if timeout is None else Timestamp(at + timeout),
         grace_until=renewed_grace(copied, at),
         parent=None if order.cause is ForkCause.FORK else standing.parent,
-        carried_signals=tuple(_carried_signals(state, left)) if order.reapplies_signals else (),
-        carried_results=tuple(_carried_results(state, left)),
-        repeats=tuple(_repeats(state, left)),
+        carried_signals=tuple(_carried_signals(state, left, order.unread)) if order.reapplies_signals else (),
+        carried_results=results,
+        repeats=tuple(_repeats(state, left, results)),
     )
     state.record(forked, at)
     return Creation(
@@ -140,21 +149,21 @@ def _caller_key(left: History, order: ForkOrder) -> int:
 # --- what cannot be taken over -------------------------------------------------------------------------------------
 
 
-def _require_repeatable(state: RunState, copied: History, left: History, order: ForkOrder) -> None:
+def _require_repeatable(
+    state: RunState, copied: History, left: History, results: tuple[CarriedResult, ...], order: ForkOrder
+) -> None:
     """Refuse to go on where something is open that belongs to the run that is copied."""
-    refusal = _open_child(state, copied, left, order) or _unheard_signal(copied) or _held_lock(state)
+    running = {} if order.cause is ForkCause.FORK or not state.children else fold(state, left).children
+    taken = {*running, *_operations(results)}
+    refusal = _open_child(state, copied, taken) or _unheard_signal(copied) or _held_lock(state)
     if refusal:
         message = f"run {order.origin} cannot go on after event {len(copied)}: {refusal}"
         raise RunNotRepairableError(message)
 
 
-def _open_child(state: RunState, copied: History, left: History, order: ForkOrder) -> str:
-    finished = {result.operation for result in _carried_results(state, left)}
-    running = fold(state, left).children if state.children and order.cause is not ForkCause.FORK else {}
-    for operation, child in state.children.items():
-        if operation not in finished and operation not in running:
-            return _why_not(child, copied)
-    return ""
+def _open_child(state: RunState, copied: History, taken: Container[int]) -> str:
+    lost = next((child for operation, child in state.children.items() if operation not in taken), None)
+    return "" if lost is None else _why_not(lost, copied)
 
 
 def _why_not(child: OpenChild, copied: History) -> str:
@@ -184,7 +193,7 @@ def _held_lock(state: RunState) -> str:
 # --- what came later -----------------------------------------------------------------------------------------------
 
 
-def _carried_signals(state: RunState, left: History) -> Iterator[e.CarriedSignal]:
+def _carried_signals(state: RunState, left: History, unread: Sequence[m.Message]) -> Iterator[e.CarriedSignal]:
     """Yield the signals that the copy does not hold, in their order.
 
     Those that came with its creation its own start receives (`given`). Those that a fork brought along are recorded
@@ -205,13 +214,20 @@ def _carried_signals(state: RunState, left: History) -> Iterator[e.CarriedSignal
                 owed.popleft()
             yield e.CarriedSignal(name=event.name, body=event.body)
     yield from owed
+    for message in unread:
+        if isinstance(message, m.SignalMessage):
+            yield e.CarriedSignal(name=message.name, body=message.body)
 
 
-def _carried_results(state: RunState, left: History) -> Iterator[CarriedResult]:
+def _operations(results: Iterable[CarriedResult]) -> set[int]:
+    return {result.operation for result in results}
+
+
+def _carried_results(state: RunState, left: History, unread: Sequence[m.Message]) -> Iterator[CarriedResult]:
     """Yield the results of what was pending, each once: a fork that brought one along may have recorded it, too."""
     found: dict[int, CarriedResult] = {}
     brought = state.fresh_fork.carried_results if state.fresh_fork is not None else ()
-    for result in (*brought, *_later_results(left)):
+    for result in (*brought, *_later_results(left), *_unread_results(state, unread)):
         if result.operation in state.activities or result.operation in state.children:
             found.setdefault(result.operation, result)
     yield from found.values()
@@ -232,9 +248,22 @@ def _later_results(left: History) -> Iterator[CarriedResult]:
                 pass
 
 
-def _repeats(state: RunState, left: History) -> Iterator[RepeatedStep]:
+def _unread_results(state: RunState, unread: Sequence[m.Message]) -> Iterator[CarriedResult]:
+    for message in unread:
+        match message:
+            case m.CompleteActivityMessage() if call_of(state, message) is not None:
+                yield CarriedResult(operation=message.operation, result=message.result, attempt=message.attempt)
+            case m.ChildCompletedMessage():
+                child = awaited_child(state, message)
+                if child is not None:
+                    yield CarriedResult(operation=child, result=message.result)
+            case _:
+                pass
+
+
+def _repeats(state: RunState, left: History, results: tuple[CarriedResult, ...]) -> Iterator[RepeatedStep]:
     """Yield what is done again: pending at the point without a result; and what may be: called after it."""
-    finished = {result.operation for result in _carried_results(state, left)}
+    finished = _operations(results)
     fates = _fates(state, left)
     for operation, activity in state.activities.items():
         if operation not in finished:

@@ -14,14 +14,31 @@ from perdure.kernel.transition import RunStatus
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
+    from perdure.kernel.state import RunState
 
-__all__ = ["MESSAGE_RULES", "may_end"]
+__all__ = ["MESSAGE_RULES", "awaited_child", "may_end"]
 
 
 def may_end(created: e.RunCreated, parent_key: int) -> bool:
     """Whether a run obeys the sender: a parent names its child by id, which may have become another run's."""
     parent = created.parent
     return parent_key == 0 or (parent is not None and parent.run_key == parent_key)
+
+
+def awaited_child(state: "RunState", message: m.ChildCompletedMessage | m.ChildFailedMessage) -> Operation | None:
+    """Return the operation of the child in this run, or None: it is no child of it any more.
+
+    It may be one of a generation before this one, which numbered its operations anew.
+    """
+    created, children = state.created, state.children
+    if created is not None and message.generation == created.ref.generation:
+        return message.operation if message.operation in children else None
+    return next((child.operation for child in children.values() if _is_asked_by(child, message)), None)
+
+
+def _is_asked_by(child: OpenChild, message: m.ChildCompletedMessage | m.ChildFailedMessage) -> bool:
+    origin = child.origin
+    return origin is not None and (origin.generation, origin.operation) == (message.generation, message.operation)
 
 
 def _signal(step: "Step", message: m.SignalMessage, message_id: str) -> None:
@@ -59,31 +76,15 @@ def _change_priority(step: "Step", message: m.PriorityMessage, _message_id: str)
 
 
 def _child_completed(step: "Step", message: m.ChildCompletedMessage, _message_id: str) -> None:
-    operation = _awaited(step, message)
+    operation = awaited_child(step.state, message)
     if operation is not None:
         step.record(e.ChildCompleted(operation=operation, result=message.result))
 
 
 def _child_failed(step: "Step", message: m.ChildFailedMessage, _message_id: str) -> None:
-    operation = _awaited(step, message)
+    operation = awaited_child(step.state, message)
     if operation is not None:
         step.record(e.ChildFailed(operation=operation, outcome=message.outcome, failure=message.failure))
-
-
-def _awaited(step: "Step", message: m.ChildCompletedMessage | m.ChildFailedMessage) -> Operation | None:
-    """Return the operation of the child here, or None: it is no child of this run any more.
-
-    It may be one of a generation before this one, which numbered its operations anew.
-    """
-    children = step.state.children
-    if message.generation == step.created().ref.generation:
-        return message.operation if message.operation in children else None
-    return next((child.operation for child in children.values() if _is_asked_by(child, message)), None)
-
-
-def _is_asked_by(child: OpenChild, message: m.ChildCompletedMessage | m.ChildFailedMessage) -> bool:
-    origin = child.origin
-    return origin is not None and (origin.generation, origin.operation) == (message.generation, message.operation)
 
 
 def _signal_answered(step: "Step", message: m.SignalAnswerMessage, _message_id: str) -> None:
