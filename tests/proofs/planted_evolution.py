@@ -48,7 +48,7 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     ),
     "workflow.parked.damaged": (
         Defect("stores.sql.statements", "    AND CASE WHEN json_valid(runs.parked)\n", "    AND CASE WHEN 1\n"),
-        Defect("stores.sqlite.sessions", "if rows[key][_PARKED] is not None]", "if False]"),
+        Defect("stores.sqlite.sessions", "if run.parked is not None]", "if False]"),
     ),
     "workflow.parked.resume": (
         Defect(

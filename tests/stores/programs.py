@@ -261,7 +261,7 @@ class World:
         return fields
 
     def _claimed(self, claimed: ClaimedRun) -> Observation:
-        return (self._seen(claimed.summary), claimed.recovered, claimed.parked)
+        return (self._seen(claimed.summary), claimed.recovered, claimed.parked, claimed.due_at)
 
     def _event(self, recorded: RecordedEvent) -> RecordedEvent:
         event = recorded.event
@@ -391,7 +391,16 @@ class _Batch:
         tried = self.draws.of((CODES[:1], CODES[1:], CODES))
         recovered = self.draws.is_rare()
         now = self.world.now
-        return parks(run, tried=tried, inbox_position=seen, now=now, end_at=self._end(), recovered=recovered)
+        return parks(
+            run,
+            tried=tried,
+            tried_position=seen,
+            now=now,
+            wake_at=self.draws.of((None, None, self._soon())),
+            end_at=self._end(),
+            inbox_position=self.draws.of((None, seen, seen)),
+            recovered=recovered,
+        )
 
     async def _seen(self, run: Held) -> int:
         """Return up to which position of a run's inbox its owner may have looked."""

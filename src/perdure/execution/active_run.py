@@ -31,10 +31,11 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Parking, Release, RunStatus, Unread
+from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunStatus, Unread
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
+    from perdure.ports.store import ClaimedRun
 
 __all__ = ["ActiveRun", "Reply"]
 
@@ -57,6 +58,7 @@ class ActiveRun:
         "_timer",
         "_worker",
         "calls",
+        "claimed",
         "code",
         "feed",
         "fencing_token",
@@ -65,7 +67,6 @@ class ActiveRun:
         "inbox_readings",
         "lacks_code",
         "on_created",
-        "parked",
         "ref",
         "run_key",
         "state",
@@ -82,17 +83,17 @@ class ActiveRun:
         state: RunState,
         feed: Feed,
         code: str,
-        parked: Parking | None = None,
+        claimed: "ClaimedRun | None" = None,
         creation: Creation | None = None,
     ) -> None:
         """Hold a run that `code` drives (see `Worker.code`); with `creation` one whose row does not exist yet and comes
-        with the first transition. `parked` says how it was parked until now, for as long as it has not gone on."""
+        with the first transition. `claimed` is how it was claimed, for as long as it has not gone on."""
         self._worker = worker
         self.run_key = run_key
         self.ref = ref
         self.fencing_token = fencing_token
         self.code = code
-        self.parked = parked
+        self.claimed = claimed
         self.state = state
         self.feed = feed
         self.calls: dict[int, ActivityCall] = {}
@@ -274,7 +275,7 @@ class ActiveRun:
                     self._worker.claims.give_back(self._giving_back(wake_at=self._worker.clock.now(), sequence=durable))
             self._worker.mail.forward(self, self._take_unanswered())
             return
-        self.parked = None
+        self.claimed = None
         if self._creation is not None:
             self._creation = None
             if not self._dropped:

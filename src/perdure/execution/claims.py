@@ -155,19 +155,28 @@ class RunClaims:
         await self._park(claimed, broken, code=code)
 
     async def _park(self, claimed: ClaimedRun, error: PerdureError, *, code: str) -> None:
-        run_key = claimed.summary.run_key
-        await park(self._worker, run_key, error, code=code, before=claimed.parked, recovered=claimed.recovered)
+        await park(
+            self._worker,
+            claimed.summary.run_key,
+            error,
+            code=code,
+            before=claimed.parked,
+            position=claimed.inbox_position,
+            recovered=claimed.recovered,
+        )
 
     def _give_back(self, claimed: ClaimedRun, *, after_seconds: float) -> None:
         """Make a claimed run that was not adopted due again, a little later."""
         summary = claimed.summary
         now = self._worker.clock.now()
+        due_at = Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND))
         write = Release(
             run_key=summary.run_key,
             fencing_token=summary.fencing_token,
             expected_sequence=summary.sequence,
-            wake_at=Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND)),
+            wake_at=due_at,
             now=now,
+            end_at=due_at,
             recovered=claimed.recovered,
         )
         self.give_back(write)
@@ -211,7 +220,7 @@ class RunClaims:
             fencing_token=summary.fencing_token,
             state=state,
             feed=feed,
-            parked=claimed.parked,
+            claimed=claimed,
             code=code,  # not the worker's by now: other code may have come while this was loaded
         )
         worker.adopt(run)

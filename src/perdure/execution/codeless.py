@@ -6,9 +6,11 @@ history. A run that goes on somewhere is left alone: it is its owner's.
 
 **How.** A run's row says from when on it may have to be ended (`Release.end_at`), and claims take it then, be its code
 here or not. What the row says is never too late, but may be too early: somebody may have asked whom the run does not
-obey. Then it is given back as it was, and its row says what its history and its inbox say.
+obey. Then it is given back as it was, and its row says what its history and its inbox say. What comes after the claim
+counts as not seen: at worst the run is looked at once more.
 
-What cannot be read here, since a key is missing or a row is damaged, is left to a process that has the code.
+Of what cannot be read here, since a key is missing or a row is damaged, nobody forgets that it is to be ended: it is
+looked at again after a while, by whoever works then.
 """
 
 import logging
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perdure.errors import HistoryError, IllegalTransitionError
+from perdure.errors import HistoryError, StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.mail import INBOX_PAGE
 from perdure.execution.no_code import NoCode
@@ -25,7 +27,7 @@ from perdure.kernel.codeless import End, first_end
 from perdure.kernel.identity import RunKey
 from perdure.kernel.program import Feed
 from perdure.kernel.state import RunState
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Park, Release
 
 if TYPE_CHECKING:
@@ -38,17 +40,20 @@ _logger = logging.getLogger("perdure.worker")
 
 
 class Remains(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is of a run without its code: its state, the first end that needs none, and the position up to which
-    its inbox was looked at for that."""
+    """What there is of a run without its code: its state, the first end that needs none as far as can be read, and
+    whether all could be read."""
 
     state: RunState
     end: End | None
-    seen: int
+    is_whole: bool = True
 
-    @property
-    def end_at(self) -> Timestamp | None:
-        """When the run is to be ended without its code."""
-        return None if self.end is None else self.end.at
+    def end_at(self, now: Timestamp) -> Timestamp | None:
+        """When the run is to be ended without its code; if that cannot be read, when to look again."""
+        at = None if self.end is None else self.end.at
+        if self.is_whole:
+            return at
+        again_at = Timestamp(now + _PAUSE_SECONDS * MICROSECONDS_PER_SECOND)
+        return again_at if at is None else min(at, again_at)
 
 
 async def look_for_end(worker: "Worker", claimed: "ClaimedRun", *, code: str) -> None:
@@ -57,24 +62,26 @@ async def look_for_end(worker: "Worker", claimed: "ClaimedRun", *, code: str) ->
     Raises a StoreError.
     """
     remains = await read_remains(worker, claimed.summary.run_key)
-    if not end_without_code(worker, claimed.summary, remains, code=code):
+    if not end_without_code(worker, claimed.summary, remains, code=code, position=claimed.inbox_position):
         worker.claims.give_back(_giving_back(claimed, remains, now=worker.clock.now()))
 
 
 async def read_remains(worker: "Worker", run_key: RunKey) -> Remains:
-    """Read what there is of a run without its code; of one that cannot be read here nothing. Raises a StoreError."""
+    """Read what there is of a run without its code, as far as it can be read here. Raises a StoreError."""
+    state = RunState()
     try:
         state = await _fold(worker, run_key)
         inbox = await _whole_inbox(worker, run_key)
     except HistoryError as error:
-        _logger.error("run key %s cannot be ended without its code: %s", run_key, error)  # noqa: TRY400
-        return Remains(state=RunState(), end=None, seen=_ALL_POSITIONS)
+        _logger.error("run key %s cannot be read, and may have to be ended: %s", run_key, error)  # noqa: TRY400
+        return Remains(state=state, end=first_end(state), is_whole=False)
     arrived = [i.MessageArrived(message=one.message, message_id=one.message_id, position=one.position) for one in inbox]
-    return Remains(state=state, end=first_end(state, arrived), seen=max((one.position for one in inbox), default=0))
+    return Remains(state=state, end=first_end(state, arrived))
 
 
-def end_without_code(worker: "Worker", summary: "RunSummary", remains: Remains, *, code: str) -> bool:
-    """End a run of this process without its code if that is due; return whether it is."""
+def end_without_code(worker: "Worker", summary: "RunSummary", remains: Remains, *, code: str, position: int) -> bool:
+    """End a run of this process, claimed at a position of its inbox, without its code if that is due; return whether it
+    is."""
     if remains.end is None or remains.end.at > worker.clock.now():
         return False
     run = ActiveRun(
@@ -86,39 +93,31 @@ def end_without_code(worker: "Worker", summary: "RunSummary", remains: Remains, 
         feed=Feed(NoCode()),
         code=code,
     )
+    run.inbox_position = position
     worker.adopt(run)
     run.receive(remains.end.given)
     return True
 
 
-_ALL_POSITIONS: Final = 2**62
-"""Where a run cannot be read: only what comes later may lead to another try, or the run would go in a circle."""
+_PAUSE_SECONDS: Final = 60
 
 
 def _giving_back(claimed: "ClaimedRun", remains: Remains, *, now: Timestamp) -> Release | Park:
-    """Return the write that leaves a run as it was found: due for whoever has its code, or parked."""
+    """Return the write that leaves a run as it was found: waiting for whoever has its code, or parked."""
     summary = claimed.summary
-    if claimed.parked is not None:
-        return Park(
-            run_key=summary.run_key,
-            fencing_token=summary.fencing_token,
-            expected_sequence=summary.sequence,
-            parking=claimed.parked,
-            inbox_position=remains.seen,
-            now=now,
-            end_at=remains.end_at,
-            recovered=claimed.recovered,
-        )
-    return Release(
+    release = Release(
         run_key=summary.run_key,
         fencing_token=summary.fencing_token,
         expected_sequence=summary.sequence,
-        wake_at=now,
+        wake_at=claimed.due_at,
         now=now,
-        end_at=remains.end_at,
-        inbox_position=remains.seen,
+        end_at=remains.end_at(now),
+        inbox_position=claimed.inbox_position if remains.is_whole else None,
         recovered=claimed.recovered,
     )
+    if claimed.parked is None:
+        return release
+    return Park(**msgspec.structs.asdict(release), parking=claimed.parked, tried_position=claimed.inbox_position)
 
 
 async def _fold(worker: "Worker", run_key: RunKey) -> RunState:
@@ -130,8 +129,10 @@ async def _fold(worker: "Worker", run_key: RunKey) -> RunState:
                 state.record(recorded.event, recorded.at)
             if len(page) < page_size:
                 return state
-    except IllegalTransitionError as error:
-        message = f"the history of run key {run_key} is damaged at event {state.sequence + 1}: {error}"
+    except StoreError:
+        raise
+    except Exception as error:  # what no kernel wrote may break the fold anywhere
+        message = f"the history of run key {run_key} is damaged at event {state.sequence + 1}: {error!r}"
         raise HistoryError(message) from error
 
 

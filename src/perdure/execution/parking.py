@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from perdure.errors import NonDeterminismError, PerdureError, StoreError
-from perdure.execution.codeless import Remains, end_without_code, read_remains
+from perdure.execution.codeless import end_without_code, read_remains
 from perdure.execution.differences import difference_lines
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.identity import RunKey
@@ -32,7 +32,6 @@ from perdure.kernel.transition import Applied, Outcome, Park, Parking
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
-    from perdure.ports.store import RunSummary
 
 __all__ = ["look_at_parked", "park"]
 
@@ -46,26 +45,45 @@ async def park(
     *,
     code: str,
     before: Parking | None,
+    position: int,
     recovered: bool = False,
 ) -> None:
     """Give a run back that cannot go on here, with the reason; end it instead if that is due.
 
     `code` names the code that could not, which may have been replaced since; `before` says how the run was parked
-    when it was claimed, and `recovered` whether its owner had died.
+    when it was claimed, `position` up to which message of its inbox the code had it, and `recovered` whether its owner
+    had died.
     """
     try:
         summary = await worker.store.find(run_key)
         if summary is None or summary.owner != worker.worker_id:
             return  # it was lost to another worker
         remains = await read_remains(worker, run_key)
-        if end_without_code(worker, summary, remains, code=code):
+        if end_without_code(worker, summary, remains, code=code, position=position):
             return
         parking = before or Parking(reason=_reason(error), since=worker.clock.now(), tried=())
         parking = parking.tried_also_by(code, _reason(error))
-        _submit(worker, _parked(worker, summary, parking, remains=remains, recovered=recovered), error)
-    except PerdureError as trouble:
-        _logger.error("parking run key %s failed and will be tried again: %s", run_key, trouble)  # noqa: TRY400
-        again = partial(park, worker, run_key, error, code=code, before=before, recovered=recovered)
+        now = worker.clock.now()
+        write = Park(
+            run_key=run_key,
+            fencing_token=summary.fencing_token,
+            expected_sequence=summary.sequence,
+            parking=parking,
+            tried_position=position,
+            now=now,
+            end_at=remains.end_at(now),
+            inbox_position=position if remains.is_whole else None,
+            recovered=recovered,
+        )
+        _submit(worker, write, error)
+    except Exception as trouble:  # the last resort of a run: whatever it is, else the run stayed here for ever
+        _logger.error(  # noqa: TRY400 - an error of Perdure's says all
+            "parking run key %s failed and will be tried again: %s",
+            run_key,
+            trouble,
+            exc_info=not isinstance(trouble, PerdureError),
+        )
+        again = partial(park, worker, run_key, error, code=code, before=before, position=position, recovered=recovered)
         _later(worker, lambda: worker.mail.spawn(again()))
 
 
@@ -75,19 +93,6 @@ async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
         summary = await worker.store.find(run_key)
         if summary is None or (summary.parked is None and summary.owner != worker.worker_id):
             worker.endings.unpark(run_key)
-
-
-def _parked(worker: "Worker", summary: "RunSummary", parking: Parking, *, remains: Remains, recovered: bool) -> Park:
-    return Park(
-        run_key=summary.run_key,
-        fencing_token=summary.fencing_token,
-        expected_sequence=summary.sequence,
-        parking=parking,
-        inbox_position=remains.seen,
-        now=worker.clock.now(),
-        end_at=remains.end_at,
-        recovered=recovered,
-    )
 
 
 def _reason(error: PerdureError) -> Failure:

@@ -319,7 +319,11 @@ class Worker:
 
     def _park(self, run: ActiveRun, error: PerdureError) -> None:
         """Keep a run out of the way that was dropped because it cannot be advanced in this process."""
-        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=run.parked))
+        claimed, position = run.claimed, run.inbox_position
+        if claimed is not None:
+            position = max(position, claimed.inbox_position)
+        before = None if claimed is None else claimed.parked
+        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=before, position=position))
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 

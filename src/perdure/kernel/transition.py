@@ -166,7 +166,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     `expected_sequence` guards like a transition's. A message already waiting in the inbox makes it due at once.
     `end_at` is when anybody may end it without its code, as far as the inbox up to `inbox_position` says: a later
-    message leaves what the row says, if that is sooner. Without a position the row's stays, but not before `wake_at`.
+    message leaves what the row says, if that is sooner. Without a position that is not known: the row's stays, but not
+    before `end_at`.
     `recovered`: as for the claim of it, nobody has gone on with it since its last owner died.
     """
 
@@ -194,7 +195,8 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
     def tried_also_by(self, code: str, reason: Failure) -> "Parking":
         """Return this after another code could not go on, either. More than 1,000 are not remembered: the oldest is
         forgotten, and if its process still works it tries the run again."""
-        return Parking(reason=reason, since=self.since, tried=(*self.tried, code)[-_TRIED_LIMIT:])
+        others = (other for other in self.tried if other != code)
+        return Parking(reason=reason, since=self.since, tried=(*others, code)[-_TRIED_LIMIT:])
 
 
 _TRIED_LIMIT = 1_000
@@ -203,18 +205,20 @@ _TRIED_LIMIT = 1_000
 class Park(msgspec.Struct, frozen=True, kw_only=True):
     """Give a run's ownership back because the owner's code cannot go on with it; nothing else of the run changes.
 
-    It is claimed again by code that has not tried yet, or when a message comes that asks for it
-    (`perdure.kernel.messages.wakes_parked`); one that came after `inbox_position` makes it due at once.
-    `expected_sequence` guards like a transition's; `end_at` and `recovered` are as for `Release`.
+    It is claimed again by code that has not tried yet, at `wake_at`, or when a message comes that asks for it
+    (`perdure.kernel.messages.wakes_parked`); one that came after `tried_position` makes it due at once.
+    `expected_sequence` guards like a transition's; `end_at`, `inbox_position` and `recovered` are as for `Release`.
     """
 
     run_key: RunKey
     fencing_token: FencingToken
     expected_sequence: int
     parking: Parking
-    inbox_position: int
+    tried_position: int
     now: Timestamp
+    wake_at: Timestamp | None = None
     end_at: Timestamp | None = None
+    inbox_position: int | None = None
     recovered: bool = False
 
 

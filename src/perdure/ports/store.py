@@ -112,11 +112,14 @@ class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 class ClaimedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run that this session owns from now on. `recovered` says that its last owner died holding it, `parked` how it
-    was parked until now."""
+    was parked until now, `due_at` when it was to be claimed by whoever has its code (None: when a message comes), and
+    `inbox_position` which message of its inbox is the last (0: none is there)."""
 
     summary: RunSummary
     recovered: bool
     parked: Parking | None = None
+    due_at: Timestamp | None = None
+    inbox_position: int = 0
 
 
 class RunOrder(StrEnum):

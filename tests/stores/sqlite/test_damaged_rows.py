@@ -74,7 +74,12 @@ async def test_a_run_that_is_parked_nobody_knows_why_is_tried_and_holds_up_no_ot
 ) -> None:
     damage("UPDATE runs SET parked = '{' WHERE id = 'parked'")
     claimed = await session.store.claim(now=FAR, limit=9, workflows=code_of("order"), code="a")
-    assert [(run.summary.id, run.parked) for run in claimed] == [("waiting", None), ("parked", None)]
+    assert [run.summary.id for run in claimed] == ["waiting", "parked"]
+    assert claimed[0].parked is None
+    parked = claimed[1].parked
+    assert parked is not None
+    assert str(parked.reason) == "StoreError: why it is parked is not known: the row is damaged"
+    assert parked.tried == ()
     assert (await _rows(session))["parked"].damage == ""
 
 

@@ -331,9 +331,15 @@ def _claim(database: MemoryDatabase, run: Run, worker: WorkerId) -> ClaimedRun:
     parked, run.parked = run.parked, None
     run.owner = worker
     run.fencing_token = FencingToken(run.fencing_token + 1)
-    run.wake_at = None
+    due_at, run.wake_at = run.wake_at, None
     del database.waiting[run.run_key]
-    return ClaimedRun(summary=summarise(run), recovered=is_recovered, parked=parked)
+    return ClaimedRun(
+        summary=summarise(run),
+        recovered=is_recovered,
+        parked=parked,
+        due_at=due_at,
+        inbox_position=max(database.inboxes.get(run.run_key, ()), default=0),
+    )
 
 
 def _is_untried(run: Run, code: str | None) -> bool:

@@ -146,47 +146,40 @@ WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.seque
     width=12,
 )
 
-# run_key, fencing_token, sequence expected, wake_at, now, owner expected, end_at, position in the inbox, recovered
-RELEASE_RUNS: Final = RowsStatement(
-    """
-UPDATE runs SET owner = NULL, recovering = n.column9,
+
+def _give_back(change: str, waking: str) -> str:
+    """Return a statement that gives runs back, with a change of their rows; `waking` messages make them due at once."""
+    return f"""
+UPDATE runs SET owner = NULL, recovering = n.column9, {change}
     wake_at = CASE
-        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1)
-        THEN min(coalesce(n.column4, n.column5), n.column5)
-        ELSE n.column4
+        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1{waking})
+        THEN min(coalesce(n.column5, n.column6), n.column6)
+        ELSE n.column5
     END,
     end_at = CASE
         WHEN n.column8 IS NULL
-        THEN CASE WHEN runs.end_at < n.column4 THEN n.column4 ELSE runs.end_at END
+        THEN max(runs.end_at, coalesce(n.column7, runs.end_at))
         WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column8)
         THEN min(coalesce(runs.end_at, n.column7), coalesce(n.column7, runs.end_at))
         ELSE n.column7
     END
-FROM (VALUES {rows}) AS n
+FROM (VALUES {{rows}}) AS n
 WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
-    AND runs.owner = n.column6
-""",
-    width=9,
-)
+    AND runs.owner = n.column4
+"""  # noqa: S608 - the parts are below
 
-# run_key, fencing_token, sequence expected, parking, position in the inbox, now, owner expected, end_at, recovered
+
+# run_key, fencing_token, sequence expected, owner expected, wake_at, now, end_at, position in the inbox, recovered
+RELEASE_RUNS: Final = RowsStatement(_give_back("", ""), width=9)
+
+# the same, then parking, position of the last message before the last try
 PARK_RUNS: Final = RowsStatement(
-    """
-UPDATE runs SET owner = NULL, parked = n.column4, recovering = n.column9,
-    wake_at = CASE
-        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column5)
-        THEN n.column6
-    END,
-    end_at = CASE
-        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column5)
-        THEN min(coalesce(runs.end_at, n.column8), coalesce(n.column8, runs.end_at))
-        ELSE n.column8
-    END
-FROM (VALUES {rows}) AS n
-WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
-    AND runs.owner = n.column7
-""",
-    width=9,
+    _give_back(
+        "parked = n.column10,",
+        """ AND inbox.position > n.column11
+            AND CASE WHEN json_valid(data) THEN data ->> 'kind' IN ('terminate', 'resume') END""",
+    ),
+    width=11,
 )
 
 # run_key, message_id, data, at
@@ -338,7 +331,10 @@ SELECT min(wake_at) FROM (
 )
 
 # a JSON list of run keys
-RUNS_BY_KEY: Final = f"SELECT {RUN_COLUMNS} FROM runs WHERE run_key IN (SELECT value FROM json_each(?))"  # noqa: S608
+RUNS_BY_KEY: Final = f"""
+SELECT (SELECT coalesce(max(position), 0) FROM inbox WHERE inbox.run_key = runs.run_key), {RUN_COLUMNS} FROM runs
+WHERE run_key IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
 
 # owner, a JSON list of run keys
 TAKE_RUNS: Final = """

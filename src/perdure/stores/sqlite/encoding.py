@@ -143,14 +143,14 @@ def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
             return EncodedSeizure(run_key=write.run_key, row=seized, outcome=Applied(write.run_key, owner))
 
 
-def _released_row(write: Release, *, owner: WorkerId) -> tuple[Column, ...]:
+def _released_row(write: Release | Park, *, owner: WorkerId) -> tuple[Column, ...]:
     return (
         write.run_key,
         write.fencing_token,
         write.expected_sequence,
+        owner,
         write.wake_at,
         write.now,
-        owner,
         write.end_at,
         write.inbox_position,
         write.recovered,
@@ -159,17 +159,7 @@ def _released_row(write: Release, *, owner: WorkerId) -> tuple[Column, ...]:
 
 def _parked_row(write: Park, *, owner: WorkerId) -> tuple[Column, ...]:
     parking = msgspec.json.encode(write.parking).decode()
-    return (
-        write.run_key,
-        write.fencing_token,
-        write.expected_sequence,
-        parking,
-        write.inbox_position,
-        write.now,
-        owner,
-        write.end_at,
-        write.recovered,
-    )
+    return (*_released_row(write, owner=owner), parking, write.tried_position)
 
 
 def _encode_transition(write: Transition) -> EncodedTransition:

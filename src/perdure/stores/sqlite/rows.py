@@ -1,11 +1,12 @@
 """Rows of the tables as the port's records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from perdure.errors import HistoryError
+from perdure.errors import HistoryError, StoreError
+from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.messages import decode_message
@@ -21,7 +22,7 @@ T = TypeVar("T")
 # Any in this file: a row holds what SQLite found, which the records give its types.
 
 
-def summary_of(row: tuple[Any, ...]) -> RunSummary:
+def summary_of(row: Sequence[Any]) -> RunSummary:
     """Read the columns `RUN_COLUMNS`. A damaged one must not keep others' rows from being read, or this run from being
     claimed: what no Perdure wrote is left out and named."""
     reading = _Reading()
@@ -46,7 +47,7 @@ def summary_of(row: tuple[Any, ...]) -> RunSummary:
         fencing_token=FencingToken(row[18]),
         wake_at=_time(row[19]),
         labels=reading.of("labels", _labels, row[20], {}),
-        parked=None if row[21] is None else reading.of("parked", _PARKING.decode, row[21], None),
+        parked=None if row[21] is None else reading.of("parked", _PARKING.decode, row[21], _parked_somehow(row[14])),
         damage=reading.damage,
     )
 
@@ -87,6 +88,11 @@ def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:
 
 _PARKING: msgspec.json.Decoder[Parking] = msgspec.json.Decoder(Parking)
 _LABELS: msgspec.json.Decoder[list[tuple[str, str]]] = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+def _parked_somehow(since: int) -> Parking:
+    reason = Failure(type=StoreError.__name__, message="why it is parked is not known: the row is damaged")
+    return Parking(reason=reason, since=Timestamp(since), tried=())
 
 
 def _labels(value: bytes) -> dict[str, str]:

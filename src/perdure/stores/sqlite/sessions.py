@@ -1,7 +1,7 @@
 """Sessions and claims: who owns which run. Functions of a connection, run within the writer's transaction."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import apsw
 import msgspec
@@ -56,10 +56,11 @@ def claim(
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]
     if not keys:
         return []
-    rows = {row[0]: row for row in connection.execute(statements.RUNS_BY_KEY, (_json(keys),))}
+    found = connection.execute(statements.RUNS_BY_KEY, (_json(keys),))
+    rows = {row[0]: _claimed(row, owner=session.worker_id, inbox_position=position) for position, *row in found}
     connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(keys)))
-    claimed = [_claimed(rows[key], owner=session.worker_id) for key in keys]
-    unparked = [key for key in keys if rows[key][_PARKED] is not None]  # also if it cannot be read
+    claimed = [rows[key] for key in keys]
+    unparked = [run.summary.run_key for run in claimed if run.parked is not None]
     if unparked:
         connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
     return claimed
@@ -124,16 +125,22 @@ def _identity(session: Session) -> tuple[int, str, int, int]:
     return (session.worker_id, session.name, os.getpid(), session.started_at)
 
 
-def _claimed(row: tuple[object, ...], *, owner: WorkerId) -> ClaimedRun:
+def _claimed(row: Sequence[object], *, owner: WorkerId, inbox_position: int) -> ClaimedRun:
     found = summary_of(row)
     taken = msgspec.structs.replace(
         found, owner=owner, fencing_token=FencingToken(found.fencing_token + 1), wake_at=None, parked=None
     )
-    return ClaimedRun(summary=taken, recovered=bool(row[_RECOVERING]), parked=found.parked)
+    return ClaimedRun(
+        summary=taken,
+        recovered=bool(row[_RECOVERING]),
+        parked=found.parked,
+        due_at=found.wake_at,
+        inbox_position=inbox_position,
+    )
 
 
-_PARKED, _RECOVERING = -2, -1
-"""The places of columns in `RUN_COLUMNS`."""
+_RECOVERING = -1
+"""The place of a column in `RUN_COLUMNS`."""
 
 
 def _keys(connection: apsw.Connection, statement: str, parameters: tuple[str | int, ...]) -> list[RunKey]:

@@ -138,7 +138,7 @@ class EndingConformance:
         assert await _next(session) == later(9)
         [claimed] = await _claim(session)
         run = Held.of(claimed)
-        await session.commit_one(parks(run, inbox_position=seen.position))
+        await session.commit_one(parks(run, tried_position=seen.position, inbox_position=seen.position))
         assert await _next(session) is None
         assert await _to_end(session) == []
 
@@ -158,8 +158,19 @@ class EndingConformance:
         await session.commit_one(release(run, wake_at=later(3)))
         assert await _next(session) == later(9)
         [claimed] = await _claim(session, now=later(9))
-        await session.commit_one(release(Held.of(claimed), wake_at=later(12)))
+        await session.commit_one(release(Held.of(claimed), wake_at=START, end_at=later(12)))
         assert await _next(session) == later(12)
+        [claimed] = await _claim(session)
+        await session.commit_one(parks(Held.of(claimed), inbox_position=None, end_at=later(11)))
+        assert await _next(session) == later(12)
+
+    async def test_who_does_not_know_leaves_a_run_that_nobody_ends_without_its_code_alone(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        await session.commit_one(parks(run, inbox_position=None, end_at=later(12)))
+        assert await _next(session) is None
 
     async def test_a_parked_run_is_claimed_to_be_ended_whatever_code_has_tried_it(self, harness: StoreHarness) -> None:
         session = await harness.session()

@@ -421,19 +421,13 @@ def parks(
     run: Held,
     *,
     tried: tuple[str, ...] = ("a",),
-    inbox_position: int = 0,
+    tried_position: int = 0,
+    inbox_position: int | None = 0,
     now: Timestamp = START,
+    wake_at: Timestamp | None = None,
     end_at: Timestamp | None = None,
     recovered: bool = False,
 ) -> Park:
     """Return the parking of a run."""
-    return Park(
-        run_key=run.run_key,
-        fencing_token=run.fencing_token,
-        expected_sequence=run.sequence,
-        parking=parking(tried),
-        inbox_position=inbox_position,
-        now=now,
-        end_at=end_at,
-        recovered=recovered,
-    )
+    released = release(run, wake_at=wake_at, now=now, end_at=end_at, inbox_position=inbox_position, recovered=recovered)
+    return Park(**msgspec.structs.asdict(released), parking=parking(tried), tried_position=tried_position)

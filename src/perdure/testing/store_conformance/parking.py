@@ -95,18 +95,39 @@ class ParkingConformance:
             [claimed] = await session.claim(now=later(7))
             assert claimed.parked == parking()
 
-    async def test_a_message_that_came_while_a_run_was_tried_makes_it_due(self, harness: StoreHarness) -> None:
+    async def test_a_resumption_or_a_termination_that_came_while_a_run_was_tried_makes_it_due(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        for message in (ResumeMessage(), TerminateMessage()):
+            run = await session.hold(type(message).__name__)
+            await session.commit_one(delivery(run.run_key, "seen", message=message))
+            [seen] = await session.inbox(run.run_key)
+            write = parks(run, tried_position=seen.position)
+            assert await session.commit_one(write) == Applied(run.run_key)
+            assert (await session.row(run.run_key)).wake_at is None
+            [claimed] = await session.store.claim(now=FAR, limit=1, workflows=code_of("order"), code="other")
+            assert claimed.inbox_position == seen.position
+            await session.commit_one(delivery(run.run_key, "news"))
+            await session.commit_one(parks(Held.of(claimed), tried_position=seen.position, tried=("a", "other")))
+            assert (await session.row(run.run_key)).wake_at is None
+            [claimed] = await session.store.claim(now=FAR, limit=1, workflows=code_of("order"), code="third")
+            await session.commit_one(delivery(run.run_key, "unseen", message=message))
+            await session.commit_one(parks(Held.of(claimed), tried_position=claimed.inbox_position, now=later(3)))
+            assert (await session.row(run.run_key)).wake_at == later(3)
+            await session.claim()
+
+    async def test_a_claim_tells_what_a_run_waited_for_so_that_it_can_be_given_back_as_it_was(
+        self, harness: StoreHarness
+    ) -> None:
         session = await harness.session()
         run = await session.hold()
-        await session.commit_one(delivery(run.run_key, "seen"))
-        [seen] = await session.inbox(run.run_key)
-        assert await session.commit_one(parks(run, inbox_position=seen.position)) == Applied(run.run_key)
-        assert await session.claim() == []
+        await session.commit_one(parks(run, wake_at=later(5)))
+        [claimed] = await session.claim()
+        assert (claimed.due_at, claimed.inbox_position, claimed.parked) == (later(5), 0, parking())
+        await session.commit_one(parks(Held.of(claimed)))
         [claimed] = await session.store.claim(now=FAR, limit=1, workflows=code_of("order"), code="other")
-        again = Held.of(claimed)
-        await session.commit_one(delivery(run.run_key, "unseen"))
-        await session.commit_one(parks(again, inbox_position=seen.position, now=later(3)))
-        assert (await session.row(run.run_key)).wake_at == later(3)
+        assert claimed.due_at is None
 
     async def test_parked_runs_can_be_listed(self, harness: StoreHarness) -> None:
         session = await harness.session()

@@ -166,7 +166,7 @@ _IN_SQLITE: Final = (
         "SQLite: a release that meets a message loses the wake-up",
         "P9: consumed, not only kept",
         _STATEMENTS,
-        "WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1)",
+        "WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1{waking})",
         "WHEN FALSE",
         "late_signals",
         "self_suspended",

@@ -79,7 +79,7 @@ class Shadow:
         session = self._sessions[worker]
         self._compare(
             "a claim",
-            claimed,
+            [msgspec.structs.replace(run, inbox_position=self._position_here(run.inbox_position)) for run in claimed],
             lambda: sessions.claim(self.connection, session, now=now, limit=limit, workflows=workflows, code=code),
         )
 
@@ -184,13 +184,17 @@ class Shadow:
 
     def _translated(self, write: Write) -> Write:
         """Name the messages that a write means by their positions here."""
+        if isinstance(write, Park):
+            write = msgspec.structs.replace(write, tried_position=self._position_here(write.tried_position))
         if isinstance(write, Park | Release) and write.inbox_position is not None:
-            known = (here for there, here in self._positions.items() if there <= write.inbox_position)
-            return msgspec.structs.replace(write, inbox_position=max(known, default=0))
+            return msgspec.structs.replace(write, inbox_position=self._position_here(write.inbox_position))
         if type(write) is not Transition or not write.consumed:
             return write
         consumed = tuple(self._positions.get(position, 0) for position in write.consumed)
         return msgspec.structs.replace(write, consumed=consumed)
+
+    def _position_here(self, position: int) -> int:
+        return max((here for there, here in self._positions.items() if there <= position), default=0)
 
     def _learn_positions(self) -> None:
         """Pair the positions that messages got in memory and here: both count up, but not from the same number."""
