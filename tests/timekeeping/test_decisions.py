@@ -62,6 +62,14 @@ def test_while_a_run_is_open_a_time_is_skipped_or_waits(overlap: Overlap, reason
     assert started(look(decision.schedule, 2.5)) == ([] if reason else [at(2)])
 
 
+def test_a_run_that_has_ended_may_be_open_again_until_another_starts() -> None:
+    ended = look(schedule(open_minutes=(1,), cursor=1), 1.5).schedule
+    assert skipped(look(ended, 2, open_minutes=(1,))) == [(Reason.OVERLAP, 1)]
+    following = look(ended, 2)
+    assert started(following) == [at(2)]
+    assert following.schedule.open_run_ids == (run_id_of("s", at(2)),)
+
+
 def test_a_full_buffer_skips() -> None:
     decision = look(schedule(open_minutes=(1,), cursor=1, overlap=Overlap.BUFFER_ONE), 3, open_minutes=(1,))
     assert (len(decision.schedule.buffer), skipped(decision)) == (1, [(Reason.BUFFER_FULL, 1)])

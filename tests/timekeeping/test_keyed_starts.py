@@ -333,6 +333,25 @@ def test_a_singleton_that_nobody_asks_for_any_more_is_forgotten() -> None:
     assert play(part).database.agenda.dump() == []
 
 
+def test_a_run_that_is_retried_or_reset_holds_its_key_again_unless_another_has_it() -> None:
+    async def part(engine: Engine) -> None:
+        one = await engine.start(of_a_key, "one", singleton="doc")
+        one = await one.reset()
+        with pytest.raises(RunExistsError, match="taken"):
+            await engine.start(of_a_key, "two", singleton="doc")
+        await one.terminate()
+        await (await one.retry()).reset()
+        with pytest.raises(RunExistsError, match="taken"):
+            await engine.start(of_a_key, "two", singleton="doc")
+        await one.terminate()
+        two = await engine.start(of_a_key, "two", singleton="doc")
+        await one.retry()
+        assert (await two.describe()).status is RunStatus.RUNNING
+        assert [await one.result(), await two.result()] == ["one", "two"]
+
+    play(part)
+
+
 def test_a_singleton_started_for_later_holds_its_key_from_now() -> None:
     async def part(engine: Engine) -> None:
         first = await engine.start(of_a_key, "first", singleton="import", start_after=60 * SECOND)

@@ -83,6 +83,23 @@ def test_overlap_policies_say_what_happens_while_a_run_is_open(
     assert len(stage.run_ids(ended)) >= 2
 
 
+def test_a_run_that_is_retried_or_reset_hinders_others_again() -> None:
+    async def part(engine: Engine) -> None:
+        schedule = await engine.schedules.create("s", scheduled_sleep, 80, when=EVERY_MINUTE)
+        await asyncio.sleep(70)
+        run = await engine.get_run(names(1)[0], scheduled_sleep)
+        await run.terminate()
+        await schedule.pause()
+        await asyncio.sleep(10)
+        await schedule.resume()
+        await (await run.retry()).reset()
+        await asyncio.sleep(110)
+        assert await run.result() == 80
+        assert await reasons(schedule) == [("overlap", 1)]
+
+    assert play(part).run_ids() == [*names(1), *names(1), *names(1), *names(3)]
+
+
 def test_after_downtime_times_within_the_catch_up_window_are_made_up_and_older_ones_are_not() -> None:
     stage = Stage()
 

@@ -1,8 +1,10 @@
 """What follows when a schedule is looked at: a pure function of the schedule, the time, and its runs.
 
-Order of one look: runs that have ended are forgotten; what waited for them starts; triggers; backfills; times that an
+Order of one look: what waited for runs that have ended starts; triggers; backfills; times that an
 update took away; then the nominal times that are due, in their order, each of which gives a start, a place in the
 buffer or a skip with its reason. A look deals with a bounded number of times; the rest is due at once.
+
+A run that has ended is known until another is open: it may be retried or reset, and is then open again.
 """
 
 import hashlib
@@ -209,7 +211,7 @@ class _Look:
         """Return what follows."""
         schedule = self._schedule
         pauses = tuple(pause for pause in schedule.pauses if pause.until is None or pause.until > schedule.cursor)
-        self._change(pauses=pauses, open_run_ids=tuple(self._open))
+        self._change(pauses=pauses, open_run_ids=tuple(self._open) or schedule.open_run_ids)
         is_unfinished = bool(self._schedule.backfills or self._schedule.outdated)
         return Decision(
             schedule=self._schedule,

@@ -157,8 +157,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a schedule stands.
 
     `cursor` is the last nominal time that was dealt with; what updates took away before it was is `outdated`.
-    `open_run_ids`: runs that others must not overlap. `started` and `skipped` count all; `starts` and `skips` are the
-    latest.
+    `open_run_ids`: runs that others must not overlap while they are open. `started` and `skipped` count all; `starts`
+    and `skips` are the latest.
     """
 
     plan: Plan
