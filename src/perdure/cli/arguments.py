@@ -18,6 +18,7 @@ __all__ = [
     "Generation",
     "Json",
     "Labels",
+    "Reason",
     "RequestId",
     "RunFilter",
     "RunId",
@@ -29,6 +30,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, f
 Form = Annotated[
     Literal["text", "ruff", "json", "github", "sarif"], Parameter(name="--format", help="How findings are printed.")
 ]
+Reason = Annotated[str, Parameter(help="Why; recorded in the history.")]
 RequestId = Annotated[
     str | None, Parameter(help="Makes a repetition of this call harmless, also when the run has ended.")
 ]

@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from perdure.cli.arguments import ALL, HERE, AppModules, DatabaseArguments, Json, RequestId, RunFilter, RunId
+from perdure.cli.arguments import ALL, HERE, AppModules, DatabaseArguments, Json, Reason, RequestId, RunFilter, RunId
 from perdure.cli.repair_commands import NOWHERE, PointArguments
 
 __all__ = ["bulk", "cancel", "resume", "signal", "suspend", "terminate"]
-
-Reason = Annotated[str, Parameter(help="Why; recorded in the history.")]
 
 
 def signal(

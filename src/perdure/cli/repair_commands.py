@@ -6,12 +6,10 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from perdure.cli.arguments import HERE, AppModules, DatabaseArguments, Json, RequestId, RunId
+from perdure.cli.arguments import HERE, AppModules, DatabaseArguments, Json, Reason, RequestId, RunId
+from perdure.kernel.fork_facts import ForkCause
 
-__all__ = ["NOWHERE", "PointArguments", "fork", "reset", "retry"]
-
-Reason = Annotated[str, Parameter(help="Why; recorded in the history.")]
-Version = Annotated[str | None, Parameter(help="Version of the workflow that goes on; the same otherwise.")]
+__all__ = ["NOWHERE", "PLAINLY", "PointArguments", "RepairArguments", "fork", "reset", "retry"]
 
 
 @Parameter(name="*")
@@ -28,29 +26,31 @@ class PointArguments:
     ] = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RepairArguments:
+    """Why a run is to go on, with which code, and by which request."""
+
+    reason: Reason = ""
+    version: Annotated[str | None, Parameter(help="Version of the workflow that goes on; the same otherwise.")] = None
+    app: AppModules = None
+    request_id: RequestId = None
+
+
 NOWHERE: Final = PointArguments()
+PLAINLY: Final = RepairArguments()
 
 
 def retry(
-    id: RunId,
-    /,
-    *,
-    reason: Reason = "",
-    version: Version = None,
-    app: AppModules = None,
-    request_id: RequestId = None,
-    database: DatabaseArguments = HERE,
-    json: Json = False,
+    id: RunId, /, *, how: RepairArguments = PLAINLY, database: DatabaseArguments = HERE, json: Json = False
 ) -> int:
     """Go on with a run that failed, was cancelled or terminated; the step that failed it is done again.
 
     It is the next generation of the run; the old one stays as it is.
     """
     from perdure.cli.repairing import Repair, repair
-    from perdure.kernel.fork_facts import ForkCause
 
-    wish = Repair(cause=ForkCause.RETRY, reason=reason, version=version, apps=tuple(app or ()), request_id=request_id)
-    return asyncio.run(repair(database.place(), id, wish, as_json=json))
+    return asyncio.run(repair(database.place(), id, Repair(ForkCause.RETRY, how), as_json=json))
 
 
 def reset(
@@ -58,13 +58,10 @@ def reset(
     /,
     *,
     point: PointArguments = NOWHERE,
-    reason: Reason = "",
-    version: Version = None,
+    how: RepairArguments = PLAINLY,
     drop_signals: Annotated[
         bool, Parameter(negative="", help="Do not receive the signals again that came after that point.")
     ] = False,
-    app: AppModules = None,
-    request_id: RequestId = None,
     database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
@@ -74,17 +71,8 @@ def reset(
     the next generation.
     """
     from perdure.cli.repairing import Repair, repair
-    from perdure.kernel.fork_facts import ForkCause
 
-    wish = Repair(
-        cause=ForkCause.RESET,
-        point=point,
-        reason=reason,
-        version=version,
-        drops_signals=drop_signals,
-        apps=tuple(app or ()),
-        request_id=request_id,
-    )
+    wish = Repair(ForkCause.RESET, how, point, drops_signals=drop_signals)
     return asyncio.run(repair(database.place(), id, wish, as_json=json))
 
 
@@ -94,28 +82,15 @@ def fork(
     *,
     new_id: Annotated[str | None, Parameter(help="Id of the new run; random otherwise.")] = None,
     point: PointArguments = NOWHERE,
-    reason: Reason = "",
-    version: Version = None,
+    how: RepairArguments = PLAINLY,
     with_signals: Annotated[
         bool, Parameter(negative="", help="Receive the signals, too, that came after that point.")
     ] = False,
-    app: AppModules = None,
-    request_id: RequestId = None,
     database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Start a run beside another, with its history up to a point; the other learns nothing of it."""
     from perdure.cli.repairing import Repair, repair
-    from perdure.kernel.fork_facts import ForkCause
 
-    wish = Repair(
-        cause=ForkCause.FORK,
-        new_id=new_id,
-        point=point,
-        reason=reason,
-        version=version,
-        drops_signals=not with_signals,
-        apps=tuple(app or ()),
-        request_id=request_id,
-    )
+    wish = Repair(ForkCause.FORK, how, point, new_id=new_id, drops_signals=not with_signals)
     return asyncio.run(repair(database.place(), id, wish, as_json=json))

@@ -7,7 +7,7 @@ from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
 from perdure.cli.listing import summary_for_programs
 from perdure.cli.printing import print_json, printable
-from perdure.cli.repair_commands import NOWHERE, PointArguments
+from perdure.cli.repair_commands import NOWHERE, PointArguments, RepairArguments
 from perdure.cli.steering import caller
 from perdure.cli.times import parse_moment
 from perdure.client.forking import ForkOptions, Wish, fork_run
@@ -21,27 +21,24 @@ from perdure.kernel.time import Timestamp
 __all__ = ["Repair", "options_of", "repair"]
 
 
-class Repair(msgspec.Struct, frozen=True, kw_only=True):
-    """What shall go on, as the arguments say it. `apps`: modules whose code must fit the history."""
+class Repair(msgspec.Struct, frozen=True):
+    """How a run shall go on, as the arguments say it."""
 
     cause: ForkCause
+    how: RepairArguments
     point: PointArguments = NOWHERE
     new_id: str | None = None
-    reason: str = ""
-    version: str | None = None
     drops_signals: bool = False
-    apps: tuple[str, ...] = ()
-    request_id: str | None = None
 
 
 async def repair(place: Place, run_id: str, wish: Repair, *, as_json: bool) -> int:
     """Let a run go on. Raises RunNotFoundError, RunNotRepairableError, NoDatabaseError, StoreErrors, UsageErrors."""
-    for app in wish.apps:
+    for app in wish.how.app or ():  # whose code must fit the history
         import_module(app, asked_by=f"--app {app}")
     async with as_client(place) as engine:
         worker = engine.worker
         ref = RunRef(namespace=place.namespace, id=run_id)
-        made = await fork_run(worker, ref, _wish(wish, now=worker.clock.now()), request_id=wish.request_id or "")
+        made = await fork_run(worker, ref, _wish(wish, now=worker.clock.now()), request_id=wish.how.request_id or "")
         fork = await fork_of(worker.store, made)
     assert fork is not None  # how the run was made, just now or by this request before
     if as_json:
@@ -65,9 +62,9 @@ def options_of(point: PointArguments, *, now: Timestamp, version: str | None, dr
 
 
 def _wish(wish: Repair, *, now: Timestamp) -> Wish:
-    options = options_of(wish.point, now=now, version=wish.version, drops_signals=wish.drops_signals)
+    options = options_of(wish.point, now=now, version=wish.how.version, drops_signals=wish.drops_signals)
     new_id = require_id(wish.new_id) if wish.cause is ForkCause.FORK else ""
-    return Wish.of(wish.cause, wish.reason, id=new_id, **options)
+    return Wish.of(wish.cause, wish.how.reason, id=new_id, **options)
 
 
 def _tell(made: RunRef, fork: e.RunForked) -> None:
