@@ -328,6 +328,36 @@ async def test_a_parked_run_keeps_its_lock(make_engine: MakeEngine) -> None:
         await until_line(engine)
 
 
+def _only(flow: Any) -> Registry:
+    registry = Registry()
+    registry.add_workflow(flow)
+    return registry
+
+
+@pytest.mark.parametrize("end", [terminate, do_nothing])
+async def test_a_holder_that_is_ended_without_its_code_gives_its_lock_to_a_run_in_another_process(
+    end: Callable[[Run[Any]], Awaitable[None]], make_engine: MakeEngine
+) -> None:
+    with_code = _fitting()
+    async with make_engine(registry=with_code) as engine:
+        limit = timedelta(seconds=1) if end is do_nothing else None
+        kept = with_code.workflow("locks.kept")
+        await engine.start(kept, id="first", execution_timeout=limit)
+        await until_line(engine, "first*")
+    full = Settings(active_runs=1, idle_seconds=3600)  # with its own run in memory it claims no other
+    async with make_engine(full, registry=_only(holder), name="there") as there:
+        second = await there.start(holder, "k", id="second")
+        await until(partial(_is_in_line, there, "second"))
+        async with make_engine(registry=Registry(), name="without the code") as here:
+            first = await here.get_run("first")
+            await end(first)
+            with pytest.raises(RunError, match=r"terminated|time"):
+                await first.result()
+        await until_line(there, "second*")
+        await second.signal(go_on, "return")
+        assert await second.result() > 1
+
+
 async def test_locks_are_listed_by_key_and_by_run(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
         await engine.start(holder, "a", id="one")
