@@ -22,7 +22,7 @@ async def test_three_kills_lose_nothing_and_every_control_is_found_out() -> None
     report = await run_kills(count=3, seed=1)
     assert report.violations == []
     assert report.survivors == []
-    assert len(report.controls) == 3
+    assert len(report.controls) == 4
     assert report.runs >= 3
     assert report.acknowledged > 0
     assert report.effects > 0
@@ -69,6 +69,18 @@ DAMAGES: dict[str, tuple[str, str]] = {
         "UPDATE history SET data = json_set(data, '$.result', 'wrong') WHERE type = 'run_completed'",
     ),
     "all runs": ("lost", "DELETE FROM runs"),
+    "a lock that was not given back": (
+        "lock",
+        "UPDATE history SET data = json_set(data, '$.operation', 9999) WHERE type = 'lock_released'",
+    ),
+    "fencing tokens that do not grow": (
+        "lock",
+        "UPDATE history SET data = json_set(data, '$.fencing_token', 1) WHERE type = 'lock_acquired'",
+    ),
+    "a place in a line that nobody left": (
+        "left over",
+        "INSERT INTO locks (namespace, key, run_key, operation, holding, requested_at) VALUES ('', 'k', 1, 1, '[]', 1)",
+    ),
 }
 
 
@@ -78,7 +90,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def kill_some() -> None:
         async with Campaign(folder, seed=4) as campaign:
-            assert (await campaign.run(6)).violations == []
+            assert (await campaign.run(12)).violations == []
 
     asyncio.run(kill_some())
     return folder
@@ -105,6 +117,13 @@ def test_the_oracle_sees_a_missing_an_unasked_and_a_repeated_effect(aftermath: P
     assert "never recorded as asked for" in found
     (tmp_path / "effects").unlink()
     assert "effect: none of attempt" in "\n".join(judge(tmp_path).violations)
+
+
+def test_the_oracle_sees_an_effect_of_one_whose_lock_is_another_s_by_now(aftermath: Path, tmp_path: Path) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    first = next(record for record in read(tmp_path / "effects", Effect) if record.lock)
+    append(tmp_path / "effects", msgspec.structs.replace(first, lock_token=first.lock_token - 1))
+    assert judge(tmp_path).count("lock") > 0
 
 
 def test_the_oracle_sees_a_lost_signal(aftermath: Path, tmp_path: Path) -> None:

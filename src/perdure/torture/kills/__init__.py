@@ -9,10 +9,12 @@ work and while they open the database. At the end an undisturbed worker finishes
 **What is checked** (`oracle`), on the tables as SQLite gives them: what was acknowledged is there; every run has ended
 with the one result that its arguments mean; histories have no gaps, fold, replay, hold one outcome per step; no effect
 without a recorded request, none missing, none repeated where at most one was promised or after its outcome was
-recorded; nothing is left of the dead.
+recorded; nobody had a lock beside another, and its fencing tokens grew, in the order of the commits and in that of the
+effects within it; nothing is left of the dead.
 
 **Controls.** Customers whose store acknowledges before it commits must be found out (lost operations), and workers
-with such a store (effects of what was never recorded); so must a second outcome planted into the tables.
+with such a store (effects of what was never recorded), and a store that gives locks to all who ask (two holders); so
+must a second outcome planted into the tables.
 
 **Limits.** SIGKILL leaves the page cache: lost power is another tool's business. Pool processes are not in it.
 """

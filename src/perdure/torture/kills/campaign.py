@@ -69,16 +69,13 @@ async def run_kills(
     if has_controls:
         await _run_control(report, "customers told before the commit", "lost", early_customers=True)
         await _run_control(report, "workers going on before the commit", "effect", early_workers=True)
+        await _run_control(report, "locks given to all who ask", "lock", loose_locks=True)
     return report
 
 
-async def _run_control(
-    report: KillReport, name: str, kind: str, *, early_customers: bool = False, early_workers: bool = False
-) -> None:
+async def _run_control(report: KillReport, name: str, kind: str, **lies: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="perdure-kills-") as folder:
-        async with Campaign(
-            Path(folder), seed=report.seed, early_customers=early_customers, early_workers=early_workers
-        ) as campaign:
+        async with Campaign(Path(folder), seed=report.seed, **lies) as campaign:
             _note_control(report, name, await campaign.run(_CONTROL_KILLS), kind)
 
 
@@ -89,7 +86,7 @@ def _note_control(report: KillReport, name: str, verdict: Verdict, kind: str) ->
         report.survivors.append(name)
 
 
-_CONTROL_KILLS: Final = 20
+_CONTROL_KILLS: Final = 30
 
 
 class _Child:
@@ -119,14 +116,23 @@ class _Child:
 class Campaign:
     """One folder, one nursery, and the processes that live in them."""
 
-    def __init__(self, folder: Path, *, seed: int, early_customers: bool = False, early_workers: bool = False) -> None:
-        """Work in `folder`. `early_customers`, `early_workers`: the controls, whose stores lie to them."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        early_customers: bool = False,
+        early_workers: bool = False,
+        loose_locks: bool = False,
+    ) -> None:
+        """Work in `folder`. `early_customers`, `early_workers`, `loose_locks`: the controls, whose stores lie."""
         self.kills = 0
         self.mishaps: list[str] = []
         self._folder = folder
         self._chance = random.Random(seed)
         self._early_customers = early_customers
         self._early_workers = early_workers
+        self._loose_locks = loose_locks
         self._children: dict[int, _Child] = {}
         self._nursery: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -216,6 +222,7 @@ class Campaign:
             customers=customers,
             settles=settles,
             acknowledges_early=acknowledges_early,
+            shares_locks=self._loose_locks,
         )
         child = self._children[order.number] = _Child(order)
         assert self._nursery is not None

@@ -25,7 +25,7 @@ class EarlyStore(SqliteStore):
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Open, and begin to commit what was promised."""
         worker_id = await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
-        self._committing = asyncio.get_running_loop().create_task(self._keep_promises())
+        self._committing = asyncio.get_running_loop().create_task(self._keep_promises(on_changes))
         return worker_id
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -33,13 +33,16 @@ class EarlyStore(SqliteStore):
         self._hoped.put_nowait(tuple(writes))
         return [Applied(_key_of(write)) for write in writes]
 
-    async def _keep_promises(self) -> None:
+    async def _keep_promises(self, on_changes: Callable[[Changes], None]) -> None:
+        """Commit, and tell of the locks that this gave: no answer did."""
         while True:
             writes = list(await self._hoped.get())
             await asyncio.sleep(_DELAY_SECONDS)
             while not self._hoped.empty():
                 writes += self._hoped.get_nowait()
-            await super().commit(writes)
+            outcomes = await super().commit(writes)
+            told = [run_key for outcome in outcomes if isinstance(outcome, Applied) for run_key in outcome.told]
+            on_changes(Changes(run_keys=frozenset(told)))
 
 
 _DELAY_SECONDS: Final = 0.1

@@ -18,8 +18,11 @@ EFFECTS_VARIABLE: Final = "PERDURE_TORTURE_EFFECTS"
 R = TypeVar("R", bound=msgspec.Struct)
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of an activity's body. `at` is when it happened, in microseconds since the epoch."""
+class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution of an activity's body. `at` is when it happened, in microseconds since the epoch.
+
+    `lock` is the key that its run holds against all others meanwhile, if any, and `lock_token` the fencing token of it.
+    """
 
     run_id: str
     activity: str
@@ -29,6 +32,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     fencing_token: int
     process: int
     at: int
+    lock: str = ""
+    lock_token: int = 0
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,8 +51,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: object = None
 
 
-def effect() -> Attempt:
-    """Write down that the activity that is running has its effect; return its attempt."""
+def effect(*, lock: str = "", lock_token: int = 0) -> Attempt:
+    """Write down that the activity that is running has its effect, perhaps within a lock; return its attempt."""
     attempt = current_attempt()
     record = Effect(
         run_id=attempt.run_id,
@@ -58,6 +63,8 @@ def effect() -> Attempt:
         fencing_token=attempt.fencing_token,
         process=os.getpid(),
         at=time.time_ns() // 1_000,
+        lock=lock,
+        lock_token=lock_token,
     )
     append(Path(os.environ[EFFECTS_VARIABLE]), record)
     return attempt

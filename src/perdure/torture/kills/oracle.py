@@ -1,7 +1,7 @@
 """The oracle: what the tables, the notes and the effects must say to each other when all is done.
 
 It reads the database with SQLite alone, not through the store, so that a fault of the store's reading is seen too.
-Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `left over`, `file`.
+Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `lock`, `left over`, `file`.
 """
 
 import sqlite3
@@ -20,6 +20,7 @@ from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.transition import RunStatus
 from perdure.torture.kills.ledger import Effect, Note, read
+from perdure.torture.kills.lock_laws import broken_lock_laws
 from perdure.torture.kills.portfolio import BOOKING, ENOUGH, KINDS, ONCE, note, stray
 from perdure.torture.kills.tables import StoredRun, Tables
 
@@ -49,6 +50,7 @@ def judge(folder: Path) -> Verdict:
         found += (f"{what} (run {run.id} generation {run.generation}, {run.workflow})" for what in _run_laws(run))
     found += _note_laws(tables, notes)
     found += _effect_laws(tables, effects)
+    found += broken_lock_laws(tables, effects)
     found += _leftover_laws(tables)
     return Verdict(
         violations=found,
@@ -110,10 +112,10 @@ def _outcome_laws(run: StoredRun) -> Iterator[str]:
             yield f"history: operation {operation} has no outcome at the end"
 
 
-_BEGUN: Final = (e.ActivityScheduled, e.TimerStarted, e.ChildRequested)
+_BEGUN: Final = (e.ActivityScheduled, e.TimerStarted, e.ChildRequested, e.LockRequested)
 _OUTCOMES: Final = (
     e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut, e.ActivityCancelled, e.TimerFired, e.TimerCancelled,
-    e.ChildCompleted, e.ChildFailed, e.ChildCancelled,
+    e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.LockDenied, e.LockReleased,
 )  # fmt: skip
 
 

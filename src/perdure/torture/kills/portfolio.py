@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -88,6 +89,13 @@ def book(label: str) -> str:
     """Book something that can be undone."""
     effect()
     return label
+
+
+@activity(name="kill_guarded")
+async def guarded(key: str, token: int) -> None:
+    """Have an effect on what a lock protects, for a while, in which others ask for it."""
+    effect(lock=key, lock_token=token)
+    await asyncio.sleep(0.005)
 
 
 # --- workflows ---------------------------------------------------------------------------------------------------
@@ -183,6 +191,20 @@ async def waiting(ctx: Context, bookings: int) -> None:
         await quick("clean-up")
 
 
+@workflow(name="kill_locking")
+async def locking(ctx: Context, keys: list[str]) -> int:
+    """Touch what locks protect, one after the other; then together, with one place of two."""
+    for key in keys:
+        async with ctx.lock(key) as lock:
+            await guarded(key, lock.token)
+            await guarded(key, lock.token)
+    async with ctx.semaphore("places", limit=2), AsyncExitStack() as locks:
+        for key in sorted(set(keys)):  # in one order everywhere
+            held = await locks.enter_async_context(ctx.lock(key))
+            await guarded(key, held.token)
+    return len(keys)
+
+
 def _labels(count: int) -> list[str]:
     return [f"{number}!" for number in range(count)]
 
@@ -211,6 +233,12 @@ KINDS: Final[dict[str, Kind]] = {
             result=lambda left: [f"{number}!" for number in range(left, -1, -1)],
         ),
         Kind(workflow=careful, draw=lambda chance: chance.randint(1, 5), result=_labels, weight=2),
+        Kind(
+            workflow=locking,
+            draw=lambda chance: [chance.choice("ab") for _ in range(chance.randint(1, 2))],
+            result=len,
+            weight=2,
+        ),
         Kind(workflow=waiting, draw=lambda chance: chance.randint(0, 2), result=lambda _: None),
     )
 }

@@ -8,9 +8,11 @@ from typing import Literal
 import msgspec
 
 from perdure.engine import Engine
+from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.kills.customers import Customer, settle
 from perdure.torture.kills.early import EarlyStore
 from perdure.torture.kills.ledger import EFFECTS_VARIABLE
+from perdure.torture.kills.loose import LooseStore
 
 __all__ = ["Order", "Word", "live"]
 
@@ -18,7 +20,7 @@ __all__ = ["Order", "Word", "live"]
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a process shall be. `number` names it. `folder` holds the database and the ledgers.
 
-    `customers`: how many it serves; 0: none. `acknowledges_early`: the control.
+    `customers`: how many it serves; 0: none. `acknowledges_early`, `shares_locks`: the controls.
     """
 
     number: int
@@ -28,6 +30,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     customers: int = 0
     settles: bool = False
     acknowledges_early: bool = False
+    shares_locks: bool = False
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +50,9 @@ async def live(order: Order) -> None:
     """Do what `order` says. A settling process returns when all runs have ended; the others never."""
     folder = Path(order.folder)
     os.environ[EFFECTS_VARIABLE] = str(folder / "effects")
-    path = folder / "torture.db"
-    store = EarlyStore(path) if order.acknowledges_early else f"sqlite:///{path}"
-    async with Engine(store, works=order.works, name=f"process-{order.number}") as engine:
+    async with Engine(
+        _store_of(order, folder / "torture.db"), works=order.works, name=f"process-{order.number}"
+    ) as engine:
         Word(number=order.number, word="ready", process=os.getpid()).say()
         if order.settles:
             await settle(engine)
@@ -64,3 +67,9 @@ async def live(order: Order) -> None:
         else:
             await asyncio.Event().wait()
     Word(number=order.number, word="settled", process=os.getpid()).say()
+
+
+def _store_of(order: Order, path: Path) -> str | SqliteStore:
+    if order.acknowledges_early:
+        return EarlyStore(path)
+    return LooseStore(path) if order.shares_locks else f"sqlite:///{path}"

@@ -11,7 +11,9 @@ from perdure.errors import PerdureError
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent, decode_event
 
-__all__ = ["StoredRun", "Tables"]
+__all__ = ["LockEvent", "StoredRun", "Tables"]
+
+LockEvent = e.LockRequested | e.LockAcquired | e.LockDenied | e.LockReleased
 
 
 class StoredRun(msgspec.Struct, kw_only=True):
@@ -50,6 +52,9 @@ class Tables:
         self.generations: dict[str, list[StoredRun]] = defaultdict(list)
         self.inbox: list[tuple[int, dict[str, Any]]] = []
         self.sessions = 0
+        # Position among the events of all runs, run key, event.
+        self.lock_events: list[tuple[int, int, LockEvent]] = []
+        self.lines: list[tuple[int, str]] = []
         connection = sqlite3.connect(path)
         try:
             self._read(connection)
@@ -67,24 +72,29 @@ class Tables:
             run = StoredRun(**dict(zip(StoredRun.__struct_fields__, row, strict=False)), history=[])
             self.runs[run.run_key] = run
             self.generations[run.id].append(run)
-        for run_key, *row in connection.execute(
-            "SELECT run_key, sequence, type, version, at, data FROM history ORDER BY run_key, sequence"
+        for run_key, position, *row in connection.execute(
+            "SELECT run_key, position, sequence, type, version, at, data FROM history ORDER BY run_key, sequence"
         ):
-            self._add_event(run_key, row)
+            self._add_event(run_key, position, row)
+        self.lines = list(connection.execute("SELECT run_key, key FROM locks"))
         self.inbox = [
             (run_key, msgspec.json.decode(data))
             for run_key, data in connection.execute("SELECT run_key, data FROM inbox")
         ]
         (self.sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
 
-    def _add_event(self, run_key: int, row: list[Any]) -> None:
+    def _add_event(self, run_key: int, position: int, row: list[Any]) -> None:
         if run_key not in self.runs:
             self.faults.append(f"history: event {row[0]} ({row[1]}) belongs to no run ({run_key})")
             return
         try:
-            self.runs[run_key].history.append(decode_event(*row))
+            recorded = decode_event(*row)
         except PerdureError as error:
             self.faults.append(f"history: {error} (run key {run_key})")
+            return
+        self.runs[run_key].history.append(recorded)
+        if isinstance(recorded.event, LockEvent):
+            self.lock_events.append((position, run_key, recorded.event))
 
     def signals(self, run_id: str) -> Counter[str]:
         """Count the signals of a run by message id, received or still in the inbox."""
