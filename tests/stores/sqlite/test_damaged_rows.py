@@ -6,10 +6,21 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.kernel.transition import RunStatus
+from perdure.kernel.messages import SignalMessage, TerminateMessage
+from perdure.kernel.transition import Applied, Closed, RunStatus
 from perdure.ports.store import RunQuery, RunSummary
 from perdure.stores.sqlite.store import SqliteStore
-from perdure.testing.store_conformance.harness import FAR, StoreSession, code_of, parks
+from perdure.testing.store_conformance.harness import (
+    FAR,
+    NEVER,
+    START,
+    StoreSession,
+    code_of,
+    creation,
+    delivery,
+    parks,
+    transition,
+)
 
 Damage = Callable[[str], None]
 
@@ -81,6 +92,36 @@ async def test_a_run_that_is_parked_nobody_knows_why_is_tried_and_holds_up_no_ot
     assert str(parked.reason) == "StoreError: why it is parked is not known: the row is damaged"
     assert parked.tried == ()
     assert (await _rows(session))["parked"].damage == ""
+
+
+async def test_a_status_that_nobody_knows_keeps_no_other_write_from_being_committed(
+    session: StoreSession, damage: Damage
+) -> None:
+    keys = {row.id: row.run_key for row in (await _rows(session)).values()}
+    closed = await session.take(keys["waiting"])
+    await session.finish(closed)
+    sound = await session.create("sound")
+    damage("UPDATE runs SET status = 'dancing' WHERE id <> 'sound'")
+    assert await session.store.commit([delivery(keys["parked"]), delivery(sound), delivery(closed.ref)]) == [
+        Applied(keys["parked"]),
+        Applied(sound),
+        Closed(closed.run_key, RunStatus.FAILED),
+    ]
+
+
+async def test_a_damaged_message_goes_on_to_the_next_generation_with_the_others(
+    session: StoreSession, damage: Damage
+) -> None:
+    await session.claim()
+    run = await session.hold("continuing")
+    for message in (SignalMessage(name="damaged"), TerminateMessage()):
+        await session.commit_one(delivery(run.run_key, type(message).__name__, message=message))
+    damage("UPDATE inbox SET data = '{' WHERE message_id = 'SignalMessage'")
+    following = creation(session.store.new_run_key(), generation=2, wake_at=NEVER, run_id="continuing")
+    moved = transition(run, status=RunStatus.CONTINUED, creations=[following], moves_inbox_to=following.run_key)
+    assert isinstance(await session.commit_one(moved), Applied)
+    [claimed] = await session.store.claim(now=START, limit=9, workflows=frozenset())
+    assert claimed.summary.run_key == following.run_key
 
 
 async def _rows(session: StoreSession) -> dict[str, RunSummary]:

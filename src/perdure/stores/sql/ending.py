@@ -20,7 +20,8 @@ WHERE runs.run_key = n.column1 AND runs.closed_at IS NULL
 END_AFTER_MOVE: Final = """
 UPDATE runs SET end_at = min(coalesce(end_at, ?2), ?2)
 WHERE run_key = ?1 AND EXISTS (
-    SELECT 1 FROM inbox WHERE inbox.run_key = ?1 AND data ->> 'kind' IN ('terminate', 'cancel')
+    SELECT 1 FROM inbox
+    WHERE inbox.run_key = ?1 AND CASE WHEN json_valid(data) THEN data ->> 'kind' IN ('terminate', 'cancel') END
 )
 """
 

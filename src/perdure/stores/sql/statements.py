@@ -249,12 +249,13 @@ FIND_RUN: Final = {
 
 # a JSON list of run keys
 TARGETS_BY_KEY: Final = """
-SELECT run_key, status, owner, parked IS NOT NULL FROM runs WHERE run_key IN (SELECT value FROM json_each(?))
+SELECT run_key, status, closed_at IS NULL, owner, parked IS NOT NULL FROM runs
+WHERE run_key IN (SELECT value FROM json_each(?))
 """
 
 # a JSON list of [namespace, id]; gives the place in the list, then the latest generation
 TARGETS_BY_NAME: Final = """
-SELECT wanted.key, runs.run_key, runs.status, runs.owner, runs.parked IS NOT NULL
+SELECT wanted.key, runs.run_key, runs.status, runs.closed_at IS NULL, runs.owner, runs.parked IS NOT NULL
 FROM json_each(?) AS wanted
 JOIN runs ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.latest = 1
 """

@@ -15,7 +15,7 @@ from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 
-__all__ = ["events_of", "inbox_of", "summary_of"]
+__all__ = ["events_of", "inbox_of", "status_of", "summary_of"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def summary_of(row: Sequence[Any]) -> RunSummary:
         ref=RunRef(namespace=row[1], id=row[2], generation=row[3]),
         workflow=row[4],
         definition_version=row[5],
-        status=reading.of("status", RunStatus, row[6], RunStatus.RUNNING if is_open else RunStatus.FAILED),
+        status=reading.of("status", RunStatus, row[6], _status_instead(is_open=is_open)),
         stage=row[7],
         progress=row[8],
         priority=reading.of("priority", Priority, row[9], Priority.NORMAL),
@@ -50,6 +50,18 @@ def summary_of(row: Sequence[Any]) -> RunSummary:
         parked=None if row[21] is None else reading.of("parked", _PARKING.decode, row[21], _parked_somehow(row[14])),
         damage=reading.damage,
     )
+
+
+def status_of(value: str, *, is_open: bool) -> RunStatus:
+    """Read a status by itself; see `summary_of`."""
+    try:
+        return RunStatus(value)
+    except ValueError:
+        return _status_instead(is_open=is_open)
+
+
+def _status_instead(*, is_open: bool) -> RunStatus:
+    return RunStatus.RUNNING if is_open else RunStatus.FAILED
 
 
 class _Reading:

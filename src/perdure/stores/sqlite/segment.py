@@ -32,6 +32,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedWrite,
 )
 from perdure.stores.sqlite.lock_lines import apply_lock_changes
+from perdure.stores.sqlite.rows import status_of
 
 __all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment"]
 
@@ -350,13 +351,17 @@ def _targets(connection: apsw.Connection, wanted: set[RunKey | RunRef]) -> dict[
     refs = [target for target in wanted if isinstance(target, RunRef)]
     found: dict[RunKey | RunRef, _Target] = {}
     if keys:
-        for run_key, status, owner, is_parked in connection.execute(statements.TARGETS_BY_KEY, (_json(keys),)):
-            found[run_key] = (run_key, RunStatus(status), owner, bool(is_parked))
+        for row in connection.execute(statements.TARGETS_BY_KEY, (_json(keys),)):
+            found[row[0]] = _target(*row)
     if refs:
         names = _json([(ref.namespace, ref.id) for ref in refs])
-        for place, run_key, status, owner, is_parked in connection.execute(statements.TARGETS_BY_NAME, (names,)):
-            found[refs[place]] = (run_key, RunStatus(status), owner, bool(is_parked))
+        for place, *row in connection.execute(statements.TARGETS_BY_NAME, (names,)):
+            found[refs[place]] = _target(*row)
     return found
+
+
+def _target(run_key: RunKey, status: str, is_open: int, owner: WorkerId | None, is_parked: int) -> _Target:
+    return run_key, status_of(status, is_open=bool(is_open)), owner, bool(is_parked)
 
 
 def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreation) -> None:
