@@ -230,8 +230,9 @@ class RunStore(Protocol):
     ) -> list[ClaimedRun]:
         """Take at most `limit` due runs nobody owns that need these: the best class, then the longest due first.
 
-        Then runs that are due to be ended (`Release.end_at`), whatever they need, and with `code`, after those, parked
-        ones that need these and that this code has not tried.
+        Before them runs that are due to be ended (`Release.end_at`), whatever they need, but for at most half of the
+        limit while others are due; and with `code`, after all, parked ones that need these and that this code has not
+        tried.
         """
         ...
 

@@ -127,8 +127,9 @@ class MemoryStore:
         ending.sort(key=lambda run: (run.end_at, run.run_key))
         untried = [run for run in fitting if _is_untried(run, code)]
         untried.sort(key=lambda run: (run.priority, run.run_key))
-        chosen = {run.run_key: run for run in [*due, *ending, *untried]}
-        return [_claim(self.database, run, session.worker) for run in [*chosen.values()][: max(limit, 0)]]
+        limit = max(limit, 0)
+        chosen = {run.run_key: run for run in [*ending[: (limit + 1) // 2], *due, *ending, *untried]}
+        return [_claim(self.database, run, session.worker) for run in [*chosen.values()][:limit]]
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return the earliest time at which a run that nobody owns comes due."""

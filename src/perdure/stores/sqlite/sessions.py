@@ -45,12 +45,12 @@ def claim(
     workflows: frozenset[WorkflowVersion],
     code: str | None = None,
 ) -> list[ClaimedRun]:
-    """Take due runs that nobody owns, best class and longest due first; then those that are due to be ended, and parked
-    ones that `code` has not tried."""
-    names = _json(sorted(workflows))
-    keys = _keys(connection, statements.RUNS_TO_CLAIM, (names, now, max(limit, 0)))
-    if len(keys) < limit:
-        keys = list(dict.fromkeys([*keys, *_keys(connection, ending.RUNS_TO_END, (now, limit))]))[:limit]
+    """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
+    those that are due, best class and longest due first, and parked ones that `code` has not tried."""
+    names, limit = _json(sorted(workflows)), max(limit, 0)
+    ends = _keys(connection, ending.RUNS_TO_END, (now, limit))
+    due = _keys(connection, statements.RUNS_TO_CLAIM, (names, now, limit))
+    keys = list(dict.fromkeys([*ends[: (limit + 1) // 2], *due, *ends]))[:limit]
     if code is not None and len(keys) < limit:
         parked = _keys(connection, statements.PARKED_TO_CLAIM, (names, code, limit))
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]

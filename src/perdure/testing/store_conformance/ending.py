@@ -179,16 +179,26 @@ class EndingConformance:
         [claimed] = await session.store.claim(now=later(9), limit=1, workflows=frozenset(), code="a")
         assert claimed.parked == parking()
 
-    async def test_a_run_that_is_due_and_to_be_ended_is_claimed_once_and_others_that_are_due_come_first(
-        self, harness: StoreHarness
-    ) -> None:
+    async def test_a_run_that_is_due_and_to_be_ended_is_claimed_once(self, harness: StoreHarness) -> None:
         session = await harness.session()
         await session.create("both", deadline_at=START)
         await session.create("unknown", workflow="unknown", deadline_at=START)
-        await session.create("due", wake_at=later(1))
-        claimed = await session.claim(limit=2)
-        assert [run.summary.ref.id for run in claimed] == ["both", "due"]
-        assert [run.summary.ref.id for run in await session.claim()] == ["unknown"]
+        claimed = await session.claim(limit=3)
+        assert [run.summary.ref.id for run in claimed] == ["both", "unknown"]
+
+    async def test_however_many_runs_are_due_or_to_be_ended_neither_keep_the_others_waiting(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        for number in range(4):
+            await session.create(f"due {number}", wake_at=later(number))
+            await session.create(f"ends {number}", workflow="unknown", deadline_at=later(number))
+        claims = [[run.summary.ref.id for run in await session.claim(limit=limit)] for limit in (1, 3, 9)]
+        assert claims == [
+            ["ends 0"],
+            ["ends 1", "ends 2", "due 0"],
+            ["ends 3", "due 1", "due 2", "due 3"],
+        ]
 
     async def test_a_termination_that_goes_on_to_the_next_generation_ends_that(self, harness: StoreHarness) -> None:
         session = await harness.session()
