@@ -5,10 +5,13 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure import Engine, RunStatus
+from perdure import Engine, RunStatus, RunTerminatedError
+from perdure.authoring.registry import Registry
 from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
-from perdure.kernel.events import EVENT_NAMES
-from perdure.kernel.history import EVENT_VERSIONS, decode_event
+from perdure.kernel.events import EVENT_NAMES, RunCancelRequested
+from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
+from perdure.kernel.messages import CancelMessage, TerminateMessage, encode_message
+from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunQuery
 from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite.looking import SqliteLook
@@ -17,6 +20,7 @@ from tests.data.make_databases import dumped, file_of
 from tests.data.specimen import go
 
 SCHEMAS = range(1, len(migrations()) + 1)
+KEY_OF = "(SELECT run_key FROM runs WHERE id = ?)"
 EVENTS = Path(__file__).parents[2] / "data" / "events"
 
 
@@ -37,11 +41,15 @@ def test_every_older_version_of_an_event_has_a_saved_specimen_that_is_still_read
 @pytest.fixture(params=SCHEMAS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A database as the code of a schema left it."""
-    path = tmp_path / "old.db"
+    return saved(request.param, tmp_path)
+
+
+def saved(schema: int, folder: Path) -> Path:
+    path = folder / "old.db"
     connection = apsw.Connection(str(path))
-    for _ in connection.execute(file_of(request.param).read_text(encoding="utf-8")):
+    for _ in connection.execute(file_of(schema).read_text(encoding="utf-8")):
         pass
-    assert connection.pragma("user_version") == request.param
+    assert connection.pragma("user_version") == schema
     connection.close()
     return path
 
@@ -74,6 +82,45 @@ async def test_a_migrated_database_has_the_tables_of_a_new_one(database: Path, t
             pass
     old, new = (_schema(path) for path in (database, tmp_path / "new.db"))
     assert old == new
+
+
+async def test_an_upgrade_finds_out_of_histories_and_inboxes_when_runs_are_to_be_ended(tmp_path: Path) -> None:
+    path = saved(5, tmp_path)
+    connection = apsw.Connection(str(path))
+    has_deadline = "UPDATE history SET data = json_set(data, '$.deadline_at', ?) WHERE sequence = 1 AND run_key = "
+    for name, deadline_at in (("waiting", 500), ("part of 3", 500), ("closed", 500)):
+        connection.execute(has_deadline + KEY_OF, (deadline_at, name))
+    cancelled = encode_event(RecordedEvent(11, Timestamp(1), RunCancelRequested(grace_until=Timestamp(400))))
+    columns, row = "run_key, sequence, type, version, at, data", f"{KEY_OF}, ?, ?, ?, ?, CAST(? AS TEXT)"
+    connection.execute(f"INSERT INTO history ({columns}) VALUES ({row})", ("told", *cancelled))
+    connection.execute(f"UPDATE runs SET sequence = 11 WHERE run_key = {KEY_OF}", ("told",))
+    put(connection, "part of 2", encode_message(TerminateMessage()), at=300)
+    put(connection, "part of 3", encode_message(CancelMessage(grace_until=Timestamp(200))))
+    put(connection, "waiting", b"{")
+    connection.close()
+    async with Engine(f"sqlite:///{path}", works=False):
+        pass
+    connection = apsw.Connection(str(path))
+    ends = dict(connection.execute("SELECT id, end_at FROM runs"))
+    connection.close()
+    assert ends == {
+        "closed": None,
+        "waiting": 500,
+        "told": 400,
+        "part of 1": None,
+        "part of 2": 300,
+        "part of 3": 200,
+    }
+
+
+async def test_a_run_that_was_terminated_before_the_upgrade_ends_after_it_without_its_code(tmp_path: Path) -> None:
+    path = saved(5, tmp_path)
+    connection = apsw.Connection(str(path))
+    put(connection, "part of 2", encode_message(TerminateMessage(reason="enough")))
+    connection.close()
+    async with Engine(f"sqlite:///{path}", registry=Registry()) as engine:
+        with pytest.raises(RunTerminatedError, match="enough"):
+            await (await engine.get_run("part of 2")).result()
 
 
 async def test_a_database_of_a_newer_schema_is_refused_and_not_touched(database: Path) -> None:
@@ -109,6 +156,13 @@ async def test_a_database_of_another_program_is_not_looked_at(tmp_path: Path) ->
     with pytest.raises(StoreCorruptError, match="database of another program"):
         async with SqliteLook(path):
             pass
+
+
+def put(connection: apsw.Connection, name: str, message: bytes, *, at: int = 1) -> None:
+    row = f"?, ?, '', {KEY_OF}"
+    connection.execute(
+        f"INSERT INTO inbox (data, at, message_id, run_key) VALUES ({row})", (message.decode(), at, name)
+    )
 
 
 def _schema(path: Path) -> list[tuple[str, str, str]]:
