@@ -100,6 +100,31 @@ async def test_a_run_that_no_process_ever_had_code_for_ends_at_its_deadline(make
             await run.result()
 
 
+async def test_a_run_that_was_ended_without_its_code_is_reset_and_forked(make_engine: MakeEngine) -> None:
+    await begin(make_engine)
+    async with make_engine(registry=Registry()) as engine:
+        run = await engine.get_run("old")
+        await run.terminate()
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+        for repaired in (await run.fork(id="fork"), await run.reset()):
+            await repaired.signal(go, 1)
+    async with make_engine(registry=asleep()) as engine:
+        assert [await (await engine.get_run(run_id)).result() for run_id in ("old", "fork")] == [1, 1]
+
+
+async def test_a_run_that_its_grace_ended_without_its_code_is_retried(make_engine: MakeEngine) -> None:
+    await begin(make_engine)
+    async with make_engine(registry=Registry()) as engine:
+        run = await engine.get_run("old")
+        await run.cancel(grace=timedelta(microseconds=1))
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+        await (await run.retry()).signal(go, 2)
+    async with make_engine(registry=asleep()) as engine:
+        assert await (await engine.get_run("old")).result() == 2
+
+
 async def test_a_parked_run_ends_at_its_deadline(make_engine: MakeEngine) -> None:
     await begin(make_engine, execution_timeout=SOON)
     async with make_engine(registry=asleep(is_changed=True)), make_engine(works=False, name="client") as client:
