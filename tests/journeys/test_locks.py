@@ -18,6 +18,7 @@ from perdure import (
     RunError,
     RunFailedError,
     RunNotFoundError,
+    RunNotRepairableError,
     Settings,
     Signal,
     SyncEngine,
@@ -115,6 +116,10 @@ async def terminate(run: Run[Any]) -> None:
     await run.terminate("test")
 
 
+async def reset(run: Run[Any]) -> None:
+    await run.reset(event=1)
+
+
 async def do_nothing(_run: Run[Any]) -> None:
     """Leave the run to its execution timeout."""
 
@@ -131,7 +136,7 @@ async def until_line(engine: Any, *expected: str, key: str = "k") -> None:
     await until(is_so)
 
 
-@pytest.mark.parametrize("end", [finish, fail, go_on_as_new, cancel, terminate, do_nothing])
+@pytest.mark.parametrize("end", [finish, fail, go_on_as_new, cancel, terminate, reset, do_nothing])
 async def test_however_its_holder_ends_a_lock_goes_to_the_next(
     end: Callable[[Run[Any]], Awaitable[None]], make_engine: MakeEngine
 ) -> None:
@@ -142,13 +147,43 @@ async def test_however_its_holder_ends_a_lock_goes_to_the_next(
         second = await engine.start(holder, "k", id="second")
         await until_line(engine, "first*", "second")
         await end(first)
-        await until_line(engine, "second*", *(["first"] if end is go_on_as_new else []))
+        asks_anew = end in {go_on_as_new, reset}
+        await until_line(engine, "second*", *(["first"] if asks_anew else []))
         await second.signal(go_on, "return")
         assert await second.result() > 1
-        if end is go_on_as_new:
+        if asks_anew:
             await first.signal(go_on, "return")
             assert await first.result() > await second.result()
         assert await line(engine) == []
+
+
+async def test_a_run_that_waits_for_a_lock_may_be_reset_and_asks_anew(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        first = await engine.start(holder, "k", id="first")
+        await until_line(engine, "first*")
+        second = await engine.start(holder, "k", id="second")
+        await until_line(engine, "first*", "second")
+        await engine.start(holder, "k", id="third")
+        await until_line(engine, "first*", "second", "third")
+        await second.reset(event=1)
+        await until_line(engine, "first*", "third", "second")
+        await finish(first)
+        await until_line(engine, "third*", "second")
+
+
+async def test_a_run_that_failed_within_a_lock_says_from_where_it_can_be_reset(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(holder, "k", id="first")
+        await until_line(engine, "first*")
+        await fail(run)
+        with pytest.raises(RunFailedError):
+            await run.result()
+        with pytest.raises(RunNotRepairableError, match=r"within the lock 'k'.* event 2 is the last before it asked"):
+            await run.retry()
+        repaired = await run.reset(event=2, reapply_signals=False)
+        await until_line(engine, "first*")
+        await finish(repaired)
+        assert await repaired.result() > 1
 
 
 async def test_a_lock_is_held_and_waited_for_over_a_restart(make_engine: MakeEngine) -> None:

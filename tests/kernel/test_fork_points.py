@@ -14,6 +14,7 @@ from perdure.errors import RunNotRepairableError
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.fork_points import (
+    last_point_without_locks,
     point_at,
     point_before_activity,
     point_before_moment,
@@ -40,6 +41,16 @@ async def step(label: str) -> str:
 @activity(name="points.book", compensate=undo)
 async def book(label: str) -> str:
     return label
+
+
+@workflow(name="points.locking")
+async def locking(ctx: Context) -> None:
+    await step("before")
+    async with ctx.lock("a"):
+        await ctx.wait_for(go)
+    async with ctx.lock("b"):
+        await ctx.wait_for(go)
+    await step("after")
 
 
 @workflow(name="points.staged")
@@ -224,3 +235,17 @@ def test_only_what_ended_badly_is_retried() -> None:
     run.succeed(2, "x")
     with pytest.raises(RunNotRepairableError, match="is completed"):
         point_of_retry(run.history)
+
+
+def test_the_last_point_without_locks_is_before_all_that_were_asked_for_in_one_answer() -> None:
+    run = life_of(locking)
+    run.begin()
+    run.succeed(1, "before")
+    assert last_point_without_locks(run.history) == 4  # the step is done, and its answer, which asks, is left out
+    for _ in range(2):
+        operation = next(iter(run.state.locks))
+        run.message(m.LockGrantedMessage(operation=Operation(operation), token=1))
+        assert last_point_without_locks(run.history) == 4
+        run.signal("go", 1)
+    assert last_point_without_locks(run.history) == len(run.history)
+    assert len(run.pending) == 1

@@ -24,6 +24,7 @@ __all__ = [
     "FAILED_OUTCOMES",
     "History",
     "created_of",
+    "last_point_without_locks",
     "operation_of",
     "point_at",
     "point_before_activity",
@@ -92,6 +93,24 @@ def point_of_last_failure(history: History) -> int:
             asked = _asked_for(history, failed.event) if type(failed.event) is e.ChildFailed else failed.sequence
             return _point_up_to(history, asked - 1)
     return _point_up_to(history, len(history))
+
+
+def last_point_without_locks(history: History) -> int:
+    """Return the last point at which the run neither held nor awaited a lock."""
+    asked: set[Operation] = set()
+    free: dict[int, None] = {}
+    for recorded in history:
+        match recorded.event:
+            case e.LockRequested(operation=operation):
+                asked.add(operation)
+            case e.LockReleased(operation=operation) | e.LockDenied(operation=operation):
+                asked.discard(operation)
+            case _:
+                pass
+        if not asked:
+            free[recorded.sequence] = None
+    points = (_point_up_to(history, event) for event in reversed(free))
+    return next(point for point in points if point in free)
 
 
 def point_of_retry(history: History) -> int:

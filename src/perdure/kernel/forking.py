@@ -40,7 +40,7 @@ from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.deferral_rules import call_of
 from perdure.kernel.fork_facts import CarriedResult, ForkCause, RepeatedStep, StepFate
-from perdure.kernel.fork_points import FAILED_OUTCOMES, History, created_of, operation_of
+from perdure.kernel.fork_points import FAILED_OUTCOMES, History, created_of, last_point_without_locks, operation_of
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, seed_of
 from perdure.kernel.message_rules import awaited_child
@@ -155,7 +155,7 @@ def _require_repeatable(
     """Refuse to go on where something is open that belongs to the run that is copied."""
     running = {} if order.cause is ForkCause.FORK or not state.children else fold(state, left).children
     taken = {*running, *_operations(results)}
-    refusal = _open_child(state, copied, taken) or _unheard_signal(copied) or _held_lock(state)
+    refusal = _open_child(state, copied, taken) or _unheard_signal(copied) or _held_lock(state, copied)
     if refusal:
         message = f"run {order.origin} cannot go on after event {len(copied)}: {refusal}"
         raise RunNotRepairableError(message)
@@ -185,9 +185,14 @@ def _unheard_signal(copied: History) -> str:
     )
 
 
-def _held_lock(state: RunState) -> str:
+def _held_lock(state: RunState, copied: History) -> str:
     held = next((lock.key for lock in state.locks.values()), None)
-    return "" if held is None else f"there it held or awaited the lock {held!r}; choose a point before or after that"
+    if held is None:
+        return ""
+    return (
+        f"there it was within the lock {held!r}, or awaited it, and others may have held that since; choose a point "
+        f"after that, or before: event {last_point_without_locks(copied)} is the last before it asked"
+    )
 
 
 # --- what came later -----------------------------------------------------------------------------------------------
