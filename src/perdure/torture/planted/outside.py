@@ -40,6 +40,14 @@ PLANTED: Final = (
         workloads=("deferred",),
     ),
     Mutant(
+        name="a reset drops the outcomes that the run has not read",
+        breaks="P1: what was acknowledged is not lost",
+        module="perdure.kernel.deferral_rules",
+        old="return message.generation < own or",
+        new="return",
+        workloads=("told",),
+    ),
+    Mutant(
         name="a run that awaits the delivery of its signal is not told of it",
         breaks="P9: a run that awaits the signal it sends learns what became of it",
         module="perdure.kernel.consequences",

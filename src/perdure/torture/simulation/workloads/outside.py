@@ -13,7 +13,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.messages import CompleteActivityMessage, FailActivityMessage, decode_message
 from perdure.kernel.tokens import ActivityToken
-from perdure.torture.simulation.program import Call, start
+from perdure.torture.simulation.program import Call, repair, start
 from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.workloads.activities import deferring, overdue, step
 from perdure.torture.simulation.workloads.workload import Workload
@@ -110,6 +110,12 @@ def _overdue_program(_chance: random.Random) -> list[Call]:
     return [start(overdue_run, "first", id="one"), tell("one", "done", attempt=2, at_latest=True)]
 
 
+def _told_program(_chance: random.Random) -> list[Call]:
+    """Reset a run that may not have read yet what it was told. It is told once: what is lost is waited for for ever."""
+    again = repair("again", "one", lambda run, mine: run.reset("again", request_id=mine))
+    return [start(deferred, "first", id="one"), tell("one", "done"), again]
+
+
 WORKLOADS: Final = (
     Workload(
         name="deferred",
@@ -117,5 +123,6 @@ WORKLOADS: Final = (
         in_order=False,
         results={"one": '["done","beside first"]', "two": '["done after all","beside second"]'},
     ),
+    Workload(name="told", program=_told_program, is_compared=False, results={"one": '["done","beside first"]'}),
     Workload(name="overdue", program=_overdue_program, is_compared=False, results={"one": '"done"'}),
 )
