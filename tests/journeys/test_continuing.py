@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from perdure import Context, RunFailedError, RunStatus, Workflow, workflow
+from perdure import Context, RunFailedError, RunStatus, Signal, Workflow, workflow
 from perdure.authoring.registry import Registry
-from perdure.errors import WrongContextError
+from perdure.errors import InvalidArgumentError, WrongContextError
 from perdure.kernel import events as e
 from tests.journeys.conftest import MakeEngine
 from tests.kernel.lives import Life, created_for, program_of, replay
+
+go = Signal("go", str)
 
 
 @workflow(name="continuing.count", version="1")
@@ -67,6 +69,44 @@ def test_a_run_that_went_on_is_replayed_whatever_the_newest_version_takes() -> N
     for page in (1, 1_000):
         again = replay(count_1.entry(having(count_1, count_3)), lived.history, page=page)
         assert isinstance(again.state.closing, e.RunContinued)
+
+
+@workflow(name="continuing.hesitant", version="1")
+async def hesitant_1(ctx: Context, given: Any) -> str:
+    try:
+        ctx.continue_as_new(given)
+    except InvalidArgumentError:
+        told = await ctx.wait_for(go)
+    if told == "next":
+        ctx.continue_as_new(["ada"])
+    return f"stayed: {told}"
+
+
+@workflow(name="continuing.hesitant", version="2")
+async def hesitant_2(ctx: Context, given: list[str]) -> str:
+    return ", ".join(given)
+
+
+@workflow(name="continuing.hesitant", version="3")
+async def hesitant_3(ctx: Context, given: int) -> str:
+    return str(given)
+
+
+@pytest.mark.parametrize("word", ["stay", "next"])
+@pytest.mark.parametrize("newest", [hesitant_1, hesitant_2, hesitant_3])
+def test_a_refusal_that_code_has_caught_is_replayed_whatever_is_the_newest_version(
+    word: str, newest: Workflow[*tuple[Any, ...], Any]
+) -> None:
+    created = created_for(hesitant_1, 1)
+    lived = Life(program_of(hesitant_1.entry(having(hesitant_1, hesitant_2)), created), created)
+    lived.begin()
+    entry = hesitant_1.entry(having(*{hesitant_1, newest}))
+    assert replay(entry, lived.history).state.closing is None
+    lived.signal("go", word)
+    assert isinstance(lived.state.closing, e.RunContinued if word == "next" else e.RunCompleted)
+    for page in (1, 1_000):
+        again = replay(entry, lived.history, page=page)
+        assert again.state.closing == lived.state.closing
 
 
 async def test_a_run_does_not_go_on_as_another_workflow(make_engine: MakeEngine) -> None:

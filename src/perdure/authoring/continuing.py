@@ -4,13 +4,16 @@ The next generation has the newest version of its workflow that there is here, o
 are recorded as the code that gives them declares them; whether the version that will run takes them is found out by
 reading them as it will, at the call: else the run would end in a generation whose code has not begun.
 
-What is the newest changes with what a process has imported, so a replay does not look: where the history says that the
-run continued, it did.
+What is the newest changes with what a process has imported, so a replay does not look: a refusal is recorded, as a side
+effect whose value is its text, since code may catch it and go on; where none is and the history says that the run
+continued, it did.
 """
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from perdure.authoring.payloads import decode_value, encode_value
 from perdure.errors import InvalidArgumentError, UsageError, WrongContextError
+from perdure.kernel import commands as c
 from perdure.kernel.journal import Journal, RunContinuing, current_journal
 from perdure.kernel.payload import Payload
 
@@ -33,8 +36,11 @@ def continue_run(
     """
     journal.require_running()
     payload = told.signature.encode_arguments(args, {})
+    recorded = journal.next_side_effect()
+    if recorded is not None:
+        _refuse(journal, decode_value(recorded, str, subject="the refusal to continue"))
     if following is not told and not journal.is_continued:
-        _require_taken(following, payload)
+        _require_taken(journal, following, payload)
     moves = following.version != journal.created.definition_version
     raise RunContinuing(
         payload,
@@ -58,7 +64,7 @@ def continue_as(workflow: "Workflow[*tuple[Any, ...], Any]", args: tuple[object,
     continue_run(journal, args, told=workflow, following=workflow)
 
 
-def _require_taken(following: "Workflow[*tuple[Any, ...], Any]", payload: Payload) -> None:
+def _require_taken(journal: Journal, following: "Workflow[*tuple[Any, ...], Any]", payload: Payload) -> None:
     try:
         following.signature.decode_arguments(payload)
     except UsageError as error:
@@ -67,4 +73,12 @@ def _require_taken(following: "Workflow[*tuple[Any, ...], Any]", payload: Payloa
             f"the newest here, which does not take these arguments: {error}. Give what it takes, or name a version "
             f"that takes these: version=ctx.info.version, or continue_as_new of the workflow itself"
         )
-        raise InvalidArgumentError(message) from error
+        _refuse(journal, message)
+
+
+def _refuse(journal: Journal, message: str) -> NoReturn:
+    operation = journal.next_operation()
+    journal.recorded_side_effect(operation)
+    value = encode_value(message, str, subject="the refusal to continue")
+    journal.give(c.RecordSideEffect(operation=operation, value=value, location=journal.location()))
+    raise InvalidArgumentError(message)

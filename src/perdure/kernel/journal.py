@@ -301,6 +301,10 @@ class Journal:
         """Return the value recorded for this operation, if the history holds one that is being replayed."""
         return self._recorded_side_effects.pop(operation, None)
 
+    def next_side_effect(self) -> Payload | None:
+        """Return what is recorded if the next operation is a side effect that is being replayed."""
+        return self._recorded_side_effects.get(self._operation + 1)
+
     def foresee(self, event: e.Event) -> None:
         """Note, before replaying up to it, an event whose content the code needs when it asks for it."""
         if type(event) is e.VersionDecided:
