@@ -358,6 +358,21 @@ async def test_a_query_of_a_run_that_is_lost_meanwhile_hears_what_is_durable() -
         assert await run.query("heard") == [1]
 
 
+async def test_a_run_that_was_to_advance_when_somebody_looked_stands_still_until_then(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(counting_aloud, id="counting")
+        summary = await run.describe()
+        sending = asyncio.ensure_future(run.signal(go, 1))
+        await asyncio.sleep(0)  # the signal is with the run
+        async with engine.worker.view(summary) as journal:
+            for _ in range(9):
+                await asyncio.sleep(0)
+            assert not sending.done()
+            assert journal.answer("heard", (), {}) == []
+        await sending
+        assert await run.query("heard") == [1]
+
+
 async def test_a_timer_that_comes_due_while_somebody_looks_is_not_lost(make_engine: MakeEngine) -> None:
     @workflow(name="worker.napping")
     async def napping(ctx: Context) -> str:

@@ -233,7 +233,8 @@ class ActiveRun:
     def advance(self, now: Timestamp) -> None:
         """Advance with all inputs that have gathered; the worker calls this for a run that asked for it."""
         self._advance_scheduled = False
-        if self._dropped:
+        if self._dropped or self.viewing is not None:
+            self.schedule()
             return
         inputs = [*self._notes, *self._inputs] if self._notes else self._inputs
         self._inputs, self._notes = [], []
@@ -323,8 +324,7 @@ class ActiveRun:
             return
         now = worker.clock.now()
         for operation in result.to_start:
-            activity = state.activities.get(operation)
-            if activity is not None:
+            if (activity := state.activities.get(operation)) is not None:
                 self._start(activity)
         self._start_confirmed(result.events)
         # Inputs may hold the outcome of an attempt that the state still takes for due.
