@@ -12,7 +12,6 @@ from perdure.authoring.streams import Stream, publish
 from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import OnFailure, Workflow, workflow
 from perdure.client.bulk import Bulk, BulkFailure, BulkReport
-from perdure.client.forking import ForkOptions
 from perdure.client.handle import Run
 from perdure.client.schedule_reports import ScheduleDescription, ScheduledRun, ScheduleHistory
 from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
@@ -23,6 +22,7 @@ from perdure.client.sync import SyncRun
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncScheduleHandle, SyncSchedules
 from perdure.client.waiting_starts import WaitingRun
+from perdure.client.wishes import ForkOptions
 from perdure.configuration import Settings
 from perdure.engine import Engine, SyncEngine
 from perdure.errors import (

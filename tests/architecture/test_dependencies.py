@@ -22,16 +22,29 @@ from tests.architecture.repository import (
 
 # Packages of the command line and of a test bench: useful, and not to be paid for by whoever embeds an engine.
 LATE_PACKAGES = frozenset({"cyclopts", "hypothesis", "pytest", "rich"})
+# Parts of Perdure that many programs never use: their callers import them where they are called.
+LATE_MODULES = frozenset(
+    {
+        "perdure.client.completing",
+        "perdure.client.forking",
+        "perdure.client.keyed_starts",
+        "perdure.kernel.forking",
+        "perdure.stores.memory",
+        "perdure.stores.sqlite.store",
+    }
+)
 PUBLIC_HOSTS = frozenset({"pypi.org", "files.pythonhosted.org"})
 # Written apart so that this file does not find itself.
 MACHINE_PATHS = ("/" + "work/", "/" + "root/", "/tmp/" + "brief", "/opt/" + "pypi", "/opt/" + "wheels")
 HOST = re.compile(r"https?://([^/\"\s:]+)")
 
 
-def test_importing_perdure_loads_no_optional_package_and_no_command_line() -> None:
-    program = "import perdure, sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+def test_importing_perdure_loads_no_optional_package_no_command_line_and_nothing_that_few_use() -> None:
+    program = "import perdure, sys; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert set(ran.stdout.split()) & (_optional_packages() | LATE_PACKAGES) == set()
+    loaded = set(ran.stdout.split())
+    assert {name.partition(".")[0] for name in loaded} & (_optional_packages() | LATE_PACKAGES) == set()
+    assert loaded & LATE_MODULES == set()
 
 
 def test_an_optional_package_is_imported_in_one_file_and_late() -> None:

@@ -14,7 +14,7 @@ REPAIRS: dict[str, tuple[Defect, ...]] = {
         Defect("client.forking", "        request_id=request_id,\n    )\n    creation", "    )\n    creation"),
     ),
     "run.reset": (
-        Defect("client.forking", "return points.point_at(history, self.event)", "return 1"),
+        Defect("client.forking", "return points.point_at(history, point.event)", "return 1"),
         Defect("kernel.forking", "if order.reapplies_signals else ()", "if not order.reapplies_signals else ()"),
         Defect("client.forking", "wish.cause is not ForkCause.FORK and not origin.status.is_closed", "False"),
         Defect("client.forking", "if (forked.cause, forked.origin.id) != (wish.cause, ref.id):", "if False:"),

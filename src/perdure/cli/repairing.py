@@ -10,9 +10,10 @@ from perdure.cli.printing import print_json, printable
 from perdure.cli.repair_commands import NOWHERE, PointArguments, RepairArguments
 from perdure.cli.steering import caller
 from perdure.cli.times import parse_moment
-from perdure.client.forking import ForkOptions, Wish, fork_run
+from perdure.client.forking import fork_run
 from perdure.client.generations import fork_of
 from perdure.client.starting import require_id
+from perdure.client.wishes import ForkOptions, Wish
 from perdure.kernel import events as e
 from perdure.kernel.fork_facts import ForkCause, StepFate
 from perdure.kernel.identity import RunRef

@@ -21,9 +21,9 @@ import msgspec
 
 from perdure.authoring.arguments import require_duration, require_integer, require_text
 from perdure.authoring.signals import Signal, require_signal
-from perdure.client.forking import ForkOptions, Listed, Wish, consider_fork, fork_run, require_sound
 from perdure.client.gateway import Gateway
 from perdure.client.handle import Run
+from perdure.client.wishes import ForkOptions, Listed, Wish, require_sound
 from perdure.errors import InvalidArgumentError, PerdureError, RunClosedError
 from perdure.kernel.fork_facts import ForkCause
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
@@ -124,6 +124,8 @@ class Bulk:
     async def _fork(
         self, concerned: frozenset[RunStatus], usual: frozenset[RunStatus], wish: Wish, request_id: str | None
     ) -> BulkReport:
+        from perdure.client.forking import consider_fork, fork_run  # noqa: PLC0415 - only those who repair runs pay for it
+
         require_sound(wish, request_id or "")
         gateway, statuses = self._gateway, _concerned(self._query.statuses, concerned, usual=usual)
 

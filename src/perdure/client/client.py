@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
 
 import msgspec
 
@@ -15,7 +15,6 @@ from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.beginning import begin
 from perdure.client.bulk import Bulk, BulkReport, require_concurrency
-from perdure.client.completing import OutsideAttempt
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.locking import find_locks
@@ -36,6 +35,9 @@ from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
+
+if TYPE_CHECKING:
+    from perdure.client.completing import OutsideAttempt
 
 __all__ = ["Client"]
 
@@ -193,7 +195,7 @@ class Client:
         Raises StaleTokenError if the attempt has another outcome or nobody wants one any more, InvalidArgumentError for
         what is no token of this database, PayloadError for a value that cannot be the activity's result.
         """
-        attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
+        attempt = await self._outside_attempt(token)
         await attempt.complete(value, request_id=_request_id(request_id))
 
     async def fail(self, token: str, error: BaseException, *, request_id: str | None = None) -> None:
@@ -201,7 +203,7 @@ class Client:
 
         An activity is not tried again after a `NonRetryableError`. Else as `complete`.
         """
-        attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
+        attempt = await self._outside_attempt(token)
         await attempt.fail(error, request_id=_request_id(request_id))
 
     async def heartbeat(self, token: str, details: object = None) -> None:
@@ -210,7 +212,7 @@ class Client:
         Each is recorded: send one a few times per `heartbeat_timeout`. Raises StaleTokenError when there is nothing to
         do any more, with the `reason` ``cancelled`` when the workflow gave the call up; else as `complete`.
         """
-        attempt = await OutsideAttempt.find(self._open(), require_text(token, "token"))
+        attempt = await self._outside_attempt(token)
         encoded = encode_value(details, subject="heartbeat details")
         await attempt.beat(encoded, message_id=uuid.uuid4().hex)
 
@@ -324,6 +326,11 @@ class Client:
     def _new_name(self) -> str:
         """Return what no other run's id ends with."""
         return uuid.uuid4().hex
+
+    async def _outside_attempt(self, token: str) -> "OutsideAttempt":
+        from perdure.client.completing import OutsideAttempt  # noqa: PLC0415 - only who has such attempts pays for it
+
+        return await OutsideAttempt.find(self._open(), require_text(token, "token"))
 
     def _own(self, query: RunQuery | None) -> RunQuery:
         return msgspec.structs.replace(query or RunQuery(), namespace=self.namespace)

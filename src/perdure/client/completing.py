@@ -10,7 +10,8 @@ failure of the attempt does not overtake it: the store refuses that transition w
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from perdure.authoring.payloads import encode_value
 from perdure.authoring.signature import Signature
@@ -29,8 +30,7 @@ __all__ = ["OutsideAttempt"]
 _Outcome = m.CompleteActivityMessage | m.FailActivityMessage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutsideAttempt:
+class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that somebody outside works on: whose it is, and what its history says of it so far.
 
     `settled` is the event by which it ended, None while it is open.

@@ -5,14 +5,10 @@ That the id has had no other successor meanwhile is demanded by the write. Of a 
 end, and demands that nothing has been added to what was read: whoever owns it may be faster, and then it is read anew.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TypedDict
-
-from perdure.authoring.arguments import require_moment, require_text
 from perdure.client.gateway import Gateway, TakenRun, missing
 from perdure.client.generations import fork_of
-from perdure.errors import InvalidArgumentError, RunClosedError, RunExistsError, RunNotRepairableError, StateError
+from perdure.client.wishes import Listed, Point, Wish, require_sound
+from perdure.errors import InvalidArgumentError, RunExistsError, RunNotRepairableError, StateError
 from perdure.kernel import fork_points as points
 from perdure.kernel import messages as m
 from perdure.kernel.coroutine_program import CoroutineProgram
@@ -23,116 +19,10 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.replacing import replace
 from perdure.kernel.replay import Replay
 from perdure.kernel.time import timestamp_from_datetime
-from perdure.kernel.transition import Applied, Creation, RunStatus, Transition
+from perdure.kernel.transition import Applied, Creation, Transition
 from perdure.ports.store import RunSummary
 
-__all__ = ["ForkOptions", "Listed", "Point", "Wish", "consider_fork", "fork_run", "require_sound"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """From where a run is to go on; at most one is given. None at all: before the step that failed it, or where it
-    stands."""
-
-    event: int | None = None
-    stage: str | None = None
-    activity: str | None = None
-    before: datetime | None = None
-
-    def require_sound(self) -> None:
-        """Raise InvalidArgumentError for two points, or one of a wrong type."""
-        given = {n: value for n in ("event", "stage", "activity", "before") if (value := getattr(self, n)) is not None}
-        if len(given) > 1:
-            message = f"{' and '.join(given)} are given; say one point from which the run is to go on"
-            raise InvalidArgumentError(message)
-        if self.event is not None and (type(self.event) is not int or self.event < 1):
-            message = f"event is {self.event!r:.60}; it must be the number of an event, from 1"
-            raise InvalidArgumentError(message)
-        for name in (self.stage, self.activity):
-            if name is not None:
-                require_text(name, "the name of a stage or an activity")
-        if self.before is not None:
-            require_moment(self.before, "before")
-
-    def find(self, history: points.History) -> int:
-        """Return it as the number of an event. Raises RunNotRepairableError, InvalidArgumentError."""
-        if self.event is not None:
-            return points.point_at(history, self.event)
-        if self.stage is not None:
-            return points.point_before_stage(history, self.stage)
-        if self.activity is not None:
-            return points.point_before_activity(history, self.activity)
-        if self.before is not None:
-            return points.point_before_moment(history, timestamp_from_datetime(self.before))
-        return points.point_of_last_failure(history)
-
-
-class ForkOptions(TypedDict, total=False):
-    """From where a run is to go on (one of the first four), and how.
-
-    `event`: after this event. `stage`, `activity`: before the run entered or called the last one of this name.
-    `before`: after what was recorded before this moment. None of them: before the step that failed it, else where it
-    stands. `version`: which one of the workflow goes on (the same). `reapply_signals`: whether it receives those again
-    that came later. `by`: whose wish it is.
-    """
-
-    event: int | None
-    stage: str | None
-    activity: str | None
-    before: datetime | None
-    version: str | None
-    reapply_signals: bool
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a caller wants: why, from where, as which run (`id`, for a fork), with which version of the workflow."""
-
-    cause: ForkCause
-    point: Point = Point()
-    id: str = ""
-    reason: str = ""
-    by: str = ""
-    version: str | None = None
-    reapplies_signals: bool = True
-
-    @classmethod
-    def of(
-        cls,
-        cause: ForkCause,
-        reason: str,
-        *,
-        id: str = "",
-        event: int | None = None,
-        stage: str | None = None,
-        activity: str | None = None,
-        before: datetime | None = None,
-        version: str | None = None,
-        reapply_signals: bool | None = None,
-        by: str = "",
-    ) -> "Wish":
-        """Return the wish of a call with `ForkOptions`. Signals come again by default, except in a fork."""
-        reapplies = cause is not ForkCause.FORK if reapply_signals is None else reapply_signals
-        point = Point(event=event, stage=stage, activity=activity, before=before)
-        return cls(cause, point=point, id=id, reason=reason, by=by, version=version, reapplies_signals=reapplies)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Which generation of a run is meant, and in which statuses: as it was when it was found among others."""
-
-    run_key: RunKey
-    statuses: frozenset[RunStatus]
-
-    def require(self, row: RunSummary) -> None:
-        """Raise RunClosedError if the id has another generation by now, or this one has ended as is not meant."""
-        if row.run_key != self.run_key:
-            message = f"the run that was listed has ended since: its id goes on as run {row.ref}, which was left alone"
-            raise RunClosedError(message)
-        if row.status not in self.statuses:
-            message = f"run {row.ref} is {row.status} since it was listed; it was left alone"
-            raise RunClosedError(message)
+__all__ = ["consider_fork", "fork_run"]
 
 
 async def fork_run(
@@ -180,15 +70,6 @@ async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish, *, listed: Li
 
 
 _TRIES = 100
-
-
-def require_sound(wish: Wish, request_id: str) -> None:
-    """Raise InvalidArgumentError for what is wrong with a wish, whichever run it is about."""
-    for text, what in ((wish.reason, "the reason"), (wish.by, "by (whose wish it is)"), (request_id, "request_id")):
-        require_text(text, what)
-    if wish.version is not None:
-        require_text(wish.version, "version")
-    wish.point.require_sound()
 
 
 async def _made_before(gateway: Gateway, ref: RunRef, wish: Wish, request_id: str) -> RunSummary | None:
@@ -300,7 +181,19 @@ def _prepare(
 
 
 def _point_of(history: list[RecordedEvent], wish: Wish) -> int:
-    return points.point_of_retry(history) if wish.cause is ForkCause.RETRY else wish.point.find(history)
+    return points.point_of_retry(history) if wish.cause is ForkCause.RETRY else _event_at(history, wish.point)
+
+
+def _event_at(history: list[RecordedEvent], point: Point) -> int:
+    if point.event is not None:
+        return points.point_at(history, point.event)
+    if point.stage is not None:
+        return points.point_before_stage(history, point.stage)
+    if point.activity is not None:
+        return points.point_before_activity(history, point.activity)
+    if point.before is not None:
+        return points.point_before_moment(history, timestamp_from_datetime(point.before))
+    return points.point_of_last_failure(history)
 
 
 async def _read(gateway: Gateway, origin: RunSummary) -> list[RecordedEvent]:

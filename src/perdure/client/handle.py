@@ -14,12 +14,12 @@ from perdure.authoring.signature import Signature
 from perdure.authoring.streams import Stream, require_stream
 from perdure.authoring.updates import Query, Update, query_name, require_update
 from perdure.client.following import follow
-from perdure.client.forking import ForkOptions, Wish, fork_run
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.starting import require_id
 from perdure.client.streaming import Published, read_stream
 from perdure.client.updating import Asked
 from perdure.client.waiting_starts import start_waits, withdraw_start
+from perdure.client.wishes import ForkOptions, Wish
 from perdure.errors import (
     HistoryError,
     InvalidArgumentError,
@@ -396,6 +396,8 @@ class Run(Generic[R_co]):
         return await self._fork(Wish.of(ForkCause.FORK, reason, id=require_id(id), **options), request_id)
 
     async def _fork(self, wish: Wish, request_id: str | None) -> "Run[R_co]":
+        from perdure.client.forking import fork_run  # noqa: PLC0415 - only those who repair runs pay for it
+
         forked = await fork_run(self._gateway, self._ref, wish, request_id=request_id or "")
         return Run(self._engine, forked.ref, run_key=forked.run_key, signature=self._signature)
 

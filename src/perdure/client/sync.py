@@ -19,7 +19,6 @@ from perdure.authoring.updates import Query, Update
 from perdure.authoring.workflow import Workflow
 from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
-from perdure.client.forking import ForkOptions
 from perdure.client.handle import Run
 from perdure.client.loop_thread import LoopThread, call_at_exit
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton
@@ -28,6 +27,7 @@ from perdure.client.streaming import Published
 from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncSchedules
 from perdure.client.waiting_starts import WaitingRun
+from perdure.client.wishes import ForkOptions
 from perdure.errors import EngineClosedError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.locking import LockEntry

@@ -5,8 +5,8 @@ from typing import TypeVar, Unpack
 
 from perdure.authoring.signals import Signal
 from perdure.client.bulk import Bulk, BulkReport
-from perdure.client.forking import ForkOptions
 from perdure.client.loop_thread import LoopThread
+from perdure.client.wishes import ForkOptions
 
 __all__ = ["SyncBulk"]
 

@@ -6,8 +6,9 @@ with its request id finds the answer of the first, also after the run has ended.
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from perdure.authoring.arguments import require_duration
 from perdure.client.following import follow
@@ -26,8 +27,7 @@ __all__ = ["Asked"]
 Answer = e.UpdateAccepted | e.UpdateRejected | e.UpdateCompleted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """An update that is asked of a run.
 
     `is_repeatable`: the call may have been made before, with the same id. `is_sent`: the run began with the update.

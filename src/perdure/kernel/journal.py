@@ -15,10 +15,9 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from msgspec import structs
+import msgspec
 
 from perdure.errors import InvalidArgumentError, RunEvicted, WrongContextError
 from perdure.kernel import commands as c
@@ -62,16 +61,14 @@ class RunContinuing(BaseException):
         self.stages = stages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compensation:
+class Compensation(msgspec.Struct, frozen=True, kw_only=True):
     """How the effect of a finished operation is undone: `perform` makes the coroutine that does it."""
 
     operation: Operation
     perform: Callable[[], Coroutine[Any, Any, object]]
 
 
-@dataclass(slots=True, kw_only=True)
-class ChildWait:
+class ChildWait(msgspec.Struct, kw_only=True):
     """The wait for the end of a child run, shared by all code that waits; `waiting` counts how many do."""
 
     operation: Operation
@@ -236,7 +233,7 @@ class Journal:
         if found is None or found[1].expects_answer:
             return False
         place, given = found
-        self._commands[place] = structs.replace(given, expects_answer=True)
+        self._commands[place] = msgspec.structs.replace(given, expects_answer=True)
         return True
 
     def _given_now(self, kind: type[C], operation: Operation) -> tuple[int, C] | None:

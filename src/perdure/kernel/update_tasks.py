@@ -7,8 +7,9 @@ run's loop like any other. Only what it returns or raises is recorded; a cancell
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from perdure.errors import RunEvicted
 from perdure.kernel import commands as c
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["UpdateHandler", "UpdateTasks"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateHandler:
+class UpdateHandler(msgspec.Struct, frozen=True, kw_only=True):
     """How a run answers updates of one name: `validate` raises for one to refuse, `perform` makes the coroutine."""
 
     validate: Callable[[Payload], object]

@@ -1,7 +1,6 @@
 """Patterns of local time: on which days, at which times of the day. What cron expressions and calendars become."""
 
 from bisect import bisect_right
-from calendar import monthrange
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -93,4 +92,6 @@ def _following(day: date, months: frozenset[int]) -> date:
 
 
 def _length(day: date) -> int:
-    return monthrange(day.year, day.month)[1]
+    """Return how many days its month has."""
+    in_next = day.replace(day=28) + timedelta(days=4)
+    return 32 - in_next.day
