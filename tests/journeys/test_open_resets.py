@@ -252,9 +252,49 @@ async def test_an_outcome_that_was_told_and_not_read_counts_after_the_reset(make
     async with make_engine(works=False) as client:
         await client.complete(tokens[0], "told")
         await (await client.get_run("order")).reset()
+        await _is_told_again(client)
     async with make_engine() as engine:
         assert await (await engine.get_run("order")).result() == "told"
+        await _is_told_again(engine)
     assert len(tokens) == 1
+
+
+async def test_an_outcome_that_an_ended_run_has_not_read_counts_in_its_retry(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_deferring, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+    async with make_engine(registry=Registry()) as without_code:
+        run = await without_code.get_run("order")
+        await without_code.complete(tokens[0], "told")
+        await run.terminate()
+        await until(lambda: _has_ended(run, RunStatus.TERMINATED))
+        await run.retry()
+        await _is_told_again(without_code)
+    async with make_engine() as engine:
+        assert await (await engine.get_run("order")).result() == "told"
+        await _is_told_again(engine)
+
+
+async def _is_told_again(engine: Engine) -> None:
+    """See that whoever tells the outcome again hears that it counts, and whoever tells another that it does not."""
+    await engine.complete(tokens[0], "told")
+    for late in (engine.complete(tokens[0], "other"), engine.fail(tokens[0], ValueError("late"))):
+        with pytest.raises(StaleTokenError, match="is completed already"):
+            await late
+
+
+async def test_a_token_of_a_call_that_the_reset_left_behind_is_stale_whatever_the_new_call_returns(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_deferring, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+        reset = await run.reset(event=1)
+        await until(lambda: has(reset, "activity_deferred"))
+        await engine.complete(tokens[1], "same")
+        assert await reset.result() == "same"
+        with pytest.raises(StaleTokenError, match="is not wanted any more"):
+            await engine.complete(tokens[0], "same")
 
 
 async def test_an_outcome_of_an_at_most_once_step_that_was_told_is_not_lost(make_engine: MakeEngine) -> None:

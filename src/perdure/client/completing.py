@@ -4,9 +4,10 @@ The history says what became of the attempt; where it does not yet, the inbox ta
 first, and no other. So exactly one counts, whoever else tries, and the caller learns which; no worker has to be there.
 
 **What the caller is promised.** When `complete` or `fail` returns, the outcome is durable and the first. It counts,
-unless the workflow gives the call up, or the run ends, before a worker has taken it from the inbox. A limit or a
-failure of the attempt does not overtake it: the store refuses that transition while the outcome is in the inbox
-(`Transition.must_not_overtake`), and the run is loaded again, inbox first.
+unless the workflow gives the call up, or the run ends, before a worker has taken it from the inbox. A result counts all
+the same if a retry or a reset goes on from a point that has the call. A limit or a failure of the attempt does not
+overtake it: the store refuses that transition while the outcome is in the inbox (`Transition.must_not_overtake`), and
+the run is loaded again, inbox first.
 """
 
 from contextlib import suppress
@@ -16,14 +17,16 @@ import msgspec
 from perdure.authoring.payloads import encode_value
 from perdure.authoring.signature import Signature
 from perdure.client.gateway import Gateway
+from perdure.client.generations import next_generation
 from perdure.errors import InternalError, InvalidArgumentError, RunClosedError, StaleTokenError, UnknownActivityError
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.failure import failure_from_exception
-from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.payload import Payload
 from perdure.kernel.standing import standing_of
 from perdure.kernel.tokens import ActivityToken
+from perdure.ports.store import RunStore
 
 __all__ = ["OutsideAttempt"]
 
@@ -33,14 +36,15 @@ _Outcome = m.CompleteActivityMessage | m.FailActivityMessage
 class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that somebody outside works on: whose it is, and what its history says of it so far.
 
-    `settled` is the event by which it ended, None while it is open.
+    `settled` is the event by which it ended, or the outcome that its run, ended meanwhile, has handed on unread; None
+    while it is open.
     """
 
     gateway: Gateway
     token: ActivityToken
     ref: RunRef
     activity: str
-    settled: e.Event | None
+    settled: "_Settled | None"
 
     @classmethod
     async def find(cls, gateway: Gateway, text: str) -> "OutsideAttempt":
@@ -49,13 +53,15 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
         Raises InvalidArgumentError for a text that is no token of this store.
         """
         token = ActivityToken.parse(text)
-        events = await _events(gateway, token)
+        events = await _events(gateway.store, token.run_key, token.operation)
         standing = standing_of(events)
         if standing is None or not token.is_of(standing):
             message = f"the token {text!r:.60} was not given out by a run of this database"
             raise InvalidArgumentError(message)
         activity = next((event.activity for event in events if isinstance(event, e.ActivityScheduled)), "")
-        settled = next((event for event in events if _settles(event, token.attempt)), None)
+        settled: _Settled | None = next((event for event in events if _settles(event, token.attempt)), None)
+        if isinstance(settled, e.ActivityCancelled) and settled.reason:
+            settled = await _handed_on(gateway.store, standing.ref, token) or settled
         return cls(gateway=gateway, token=token, ref=standing.ref, activity=activity, settled=settled)
 
     async def complete(self, value: object, *, request_id: str) -> None:
@@ -107,7 +113,7 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
         if not _is_same(first, outcome):
             raise self._stale(first)
 
-    async def _first_with(self, outcome: _Outcome) -> e.Event | m.Message:
+    async def _first_with(self, outcome: _Outcome) -> "_Settled":
         """Send the outcome and return the first that there is of the attempt: this one, or another's.
 
         The history is asked last: the inbox takes a second outcome when the first has been taken out of it. The whole
@@ -117,15 +123,14 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
         waiting, message_id = None, m.outcome_id(self.ref.generation, self.token.operation, self.token.attempt)
         with suppress(RunClosedError):
             await self.gateway.deliver(self.token.run_key, outcome, message_id=message_id)
-            inbox = await self.gateway.store.read_inbox(self.token.run_key, limit=_LONGEST_INBOX)
-            waiting = next((entry.message for entry in inbox if entry.message_id == message_id), None)
+            waiting = await _waiting(self.gateway.store, self.token.run_key, message_id)
         first = await self._settled_by_now() or waiting
         if first is None:
             message = f"an outcome of activity {self.activity} of run {self.ref} was taken and is not in its history"
             raise InternalError(message)
         return first
 
-    async def _settled_by_now(self) -> e.Event | None:
+    async def _settled_by_now(self) -> "_Settled | None":
         return (await self.find(self.gateway, str(self.token))).settled
 
     def _encode(self, value: object) -> Payload:
@@ -143,7 +148,7 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
         except UnknownActivityError:
             return None
 
-    def _stale(self, settled: e.Event | m.Message) -> StaleTokenError:
+    def _stale(self, settled: "_Settled") -> StaleTokenError:
         became = _WHAT_BECAME[type(settled)]
         what = f"attempt {self.token.attempt} of activity {self.activity} of run {self.ref}"
         return StaleTokenError(
@@ -151,13 +156,39 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-async def _events(gateway: Gateway, token: ActivityToken) -> list[e.Event]:
+_Settled = e.Event | m.Message
+
+
+async def _handed_on(store: RunStore, ref: RunRef, token: ActivityToken) -> _Settled | None:
+    """Return the result of the attempt's call in the generations that have it from a run which has ended, or the
+    outcome of the attempt where it waits for them: in their inbox, or left in that run's. None: there is neither."""
+    message_id = m.outcome_id(ref.generation, token.operation, token.attempt)
+    run = await store.find(token.run_key)
+    while run is not None and (run := await next_generation(store, run)) is not None:
+        events = await _events(store, run.run_key, token.operation)
+        forked = next((n for n, event in enumerate(events) if type(event) is e.RunForked and event.ref == run.ref), 0)
+        if not any(type(event) is e.ActivityScheduled for event in events[:forked]):
+            return None
+        found: _Settled | None = next((event for event in events[forked:] if type(event) is e.ActivityCompleted), None)
+        for inbox_of in (run.run_key, token.run_key):
+            found = found or await _waiting(store, inbox_of, message_id)
+        if found is not None:
+            return found
+    return None
+
+
+async def _waiting(store: RunStore, run_key: RunKey, message_id: str) -> m.Message | None:
+    inbox = await store.read_inbox(run_key, limit=_LONGEST_INBOX)
+    return next((entry.message for entry in inbox if entry.message_id == message_id), None)
+
+
+async def _events(store: RunStore, run_key: RunKey, operation: Operation) -> list[e.Event]:
     """Return the events that say who the run is, and those of the activity call."""
     found: list[e.Event] = []
     after = 0
     while True:
-        page = await gateway.store.read_history(token.run_key, after=after, limit=_PAGE)
-        found += (r.event for r in page if _is_about(r.event, token.operation))
+        page = await store.read_history(run_key, after=after, limit=_PAGE)
+        found += (r.event for r in page if _is_about(r.event, operation))
         if len(page) < _PAGE:
             return found
         after = page[-1].sequence
@@ -177,7 +208,7 @@ def _settles(event: e.Event, attempt: int) -> bool:
             return False
 
 
-def _is_same(settled: e.Event | m.Message, outcome: _Outcome) -> bool:
+def _is_same(settled: _Settled, outcome: _Outcome) -> bool:
     """Whether what settled an attempt is this outcome, told before."""
     match settled, outcome:
         case ((e.ActivityCompleted() | m.CompleteActivityMessage()), m.CompleteActivityMessage()):
@@ -192,7 +223,7 @@ def _is_same(settled: e.Event | m.Message, outcome: _Outcome) -> bool:
             return False
 
 
-_WHAT_BECAME: dict[type[e.Event | m.Message], str] = {
+_WHAT_BECAME: dict[type[_Settled], str] = {
     e.ActivityCompleted: "completed",
     m.CompleteActivityMessage: "completed",
     e.ActivityFailed: "failed",
