@@ -9,6 +9,7 @@ import pytest
 
 from perdure import Context, Engine, RunFailedError, RunStatus, RunTerminatedError, Signal, workflow
 from perdure.authoring.registry import Registry
+from perdure.errors import StoreError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import ResumeMessage, TerminateMessage
@@ -132,6 +133,21 @@ async def test_a_resumption_that_waits_for_code_outlasts_a_look_without_it() -> 
     row = await place.looked_at()
     assert row.parked is not None
     assert row.wake_at == due_at is not None
+
+
+async def test_a_parked_run_stays_parked_when_the_store_fails_while_it_is_looked_at() -> None:
+    async def fails() -> None:
+        raise StoreError("the disk is away")
+
+    place = Place()
+    await place.begin()
+    await place.park()
+    await place.stray()
+    before, parked = place.row.fencing_token, place.row.parked
+    async with place.looker(fails):
+        row = await place.when(lambda row: row.owner is None and row.fencing_token > before)
+    assert row.parked == parked is not None
+    assert row.wake_at is not None
 
 
 async def test_a_look_makes_no_run_due_that_waits_for_time() -> None:

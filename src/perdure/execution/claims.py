@@ -21,7 +21,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.execution.active_run import ActiveRun
-from perdure.execution.codeless import look_for_end
+from perdure.execution.codeless import giving_back, look_for_end
 from perdure.execution.loading import load_run
 from perdure.execution.mail import INBOX_PAGE
 from perdure.execution.parking import park
@@ -167,19 +167,9 @@ class RunClaims:
 
     def _give_back(self, claimed: ClaimedRun, *, after_seconds: float) -> None:
         """Make a claimed run that was not adopted due again, a little later."""
-        summary = claimed.summary
         now = self._worker.clock.now()
         due_at = Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND))
-        write = Release(
-            run_key=summary.run_key,
-            fencing_token=summary.fencing_token,
-            expected_sequence=summary.sequence,
-            wake_at=due_at,
-            now=now,
-            end_at=due_at,
-            recovered=claimed.recovered,
-        )
-        self.give_back(write)
+        self.give_back(giving_back(claimed, now=now, wake_at=due_at, end_at=due_at))
 
     def give_back(self, write: Release | Park, released: Callable[[], None] = lambda: None) -> None:
         """Give a run back that is nobody's in this process, and call `released` when that is answered.

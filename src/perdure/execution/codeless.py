@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from perdure.execution.worker import Worker
     from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
 
-__all__ = ["Remains", "end_without_code", "look_for_end", "read_remains"]
+__all__ = ["Remains", "end_without_code", "giving_back", "look_for_end", "read_remains"]
 
 _logger = logging.getLogger("perdure.worker")
 
@@ -63,7 +63,12 @@ async def look_for_end(worker: "Worker", claimed: "ClaimedRun", *, code: str) ->
     """
     remains = await read_remains(worker, claimed.summary.run_key)
     if not end_without_code(worker, claimed.summary, remains, code=code, position=claimed.inbox_position):
-        worker.claims.give_back(_giving_back(claimed, remains, now=worker.clock.now()))
+        now = worker.clock.now()
+        position = claimed.inbox_position if remains.is_whole else None
+        write = giving_back(
+            claimed, now=now, wake_at=claimed.due_at, end_at=remains.end_at(now), inbox_position=position
+        )
+        worker.claims.give_back(write)
 
 
 async def read_remains(worker: "Worker", run_key: RunKey) -> Remains:
@@ -99,25 +104,32 @@ def end_without_code(worker: "Worker", summary: "RunSummary", remains: Remains, 
     return True
 
 
-_PAUSE_SECONDS: Final = 60
-
-
-def _giving_back(claimed: "ClaimedRun", remains: Remains, *, now: Timestamp) -> Release | Park:
-    """Return the write that leaves a run as it was found: waiting for whoever has its code, or parked."""
+def giving_back(
+    claimed: "ClaimedRun",
+    *,
+    now: Timestamp,
+    wake_at: Timestamp | None,
+    end_at: Timestamp | None,
+    inbox_position: int | None = None,
+) -> Release | Park:
+    """Return the write that leaves a claimed run as it was found, parked or not; for the times see `Release`."""
     summary = claimed.summary
     release = Release(
         run_key=summary.run_key,
         fencing_token=summary.fencing_token,
         expected_sequence=summary.sequence,
-        wake_at=claimed.due_at,
+        wake_at=wake_at,
         now=now,
-        end_at=remains.end_at(now),
-        inbox_position=claimed.inbox_position if remains.is_whole else None,
+        end_at=end_at,
+        inbox_position=inbox_position,
         recovered=claimed.recovered,
     )
     if claimed.parked is None:
         return release
     return Park(**msgspec.structs.asdict(release), parking=claimed.parked, tried_position=claimed.inbox_position)
+
+
+_PAUSE_SECONDS: Final = 60
 
 
 async def _fold(worker: "Worker", run_key: RunKey) -> RunState:

@@ -2,8 +2,9 @@
 
 **Promise.** Nothing is written into the history of such a run, so that the right code can go on from it. Its row says
 why it is parked, for everybody who asks. It is tried once by each code that could have what it needs: by every worker
-that opens the store, again by one whose definitions change, and by any worker when a client resumes the run. A run that
-only waits for code is nobody's, costs nothing and never goes round in a circle.
+that opens the store, again by one whose definitions change, and by any worker when a client resumes the run; a resume
+that comes while it is tried has it tried once more. A run that only waits for code is nobody's, costs nothing and never
+goes round in a circle.
 
 Messages stay in its inbox. Only what needs no code takes effect (`perdure.execution.codeless`): a termination, its
 deadline, the end of a grace.

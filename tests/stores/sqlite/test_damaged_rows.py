@@ -6,6 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from perdure.execution.codeless import giving_back
 from perdure.kernel.messages import SignalMessage, TerminateMessage
 from perdure.kernel.transition import Applied, Closed, RunStatus
 from perdure.ports.store import RunQuery, RunSummary
@@ -92,6 +93,16 @@ async def test_a_run_that_is_parked_nobody_knows_why_is_tried_and_holds_up_no_ot
     assert str(parked.reason) == "StoreError: why it is parked is not known: the row is damaged"
     assert parked.tried == ()
     assert (await _rows(session))["parked"].damage == ""
+
+
+async def test_a_look_without_code_leaves_a_run_parked_that_is_parked_nobody_knows_why(
+    session: StoreSession, damage: Damage
+) -> None:
+    damage("UPDATE runs SET parked = '{', end_at = 1 WHERE id = 'parked'")
+    [claimed] = await session.store.claim(now=FAR, limit=9, workflows=frozenset())
+    assert claimed.parked is not None
+    await session.commit_one(giving_back(claimed, now=START, wake_at=claimed.due_at, end_at=None))
+    assert (await session.row(claimed.summary.run_key)).parked == claimed.parked
 
 
 async def test_a_status_that_nobody_knows_keeps_no_other_write_from_being_committed(
