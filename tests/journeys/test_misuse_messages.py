@@ -43,6 +43,7 @@ from perdure.errors import (
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.opening import open_store
 from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from tests.journeys.conftest import MakeEngine
@@ -514,7 +515,7 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path
     path = tmp_path / "orders.db"
     with faulty_disk() as disk:
         disk.error = apsw.FullError
-        store = SqliteStore(path, settings=SqliteSettings(settling_pause_seconds=0.002), vfs=disk.name)
+        store = SqliteStore(path, settings=SqliteSettings(settling_pause_seconds=0.002), disk=LocalDisk(vfs=disk.name))
         async with Engine(store, settings=QUICKLY, works=False) as engine:
             disk.plan("write log", first=1, length=1_000)
             with pytest.raises(StoreFullError) as refused:

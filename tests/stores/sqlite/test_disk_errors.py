@@ -13,6 +13,7 @@ import pytest
 from perdure.errors import InternalError, StoreError, StoreFullError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied
+from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -34,7 +35,7 @@ def disk() -> Iterator[FaultyDisk]:
 
 @asynccontextmanager
 async def opened(path: Path, disk: FaultyDisk) -> AsyncIterator[StoreSession]:
-    session = StoreSession(SqliteStore(path, settings=SETTINGS, vfs=disk.name))
+    session = StoreSession(SqliteStore(path, settings=SETTINGS, disk=LocalDisk(vfs=disk.name)))
     await session.open(name="worker", lease_seconds=30)
     try:
         yield session
@@ -165,7 +166,7 @@ async def test_nobody_is_answered_while_an_outcome_is_unknown_and_the_log_says_s
 async def test_a_store_that_closes_while_an_outcome_is_unknown_says_that_it_is(
     tmp_path: Path, disk: FaultyDisk
 ) -> None:
-    store = SqliteStore(tmp_path / "unknown.db", settings=SETTINGS, vfs=disk.name)
+    store = SqliteStore(tmp_path / "unknown.db", settings=SETTINGS, disk=LocalDisk(vfs=disk.name))
     session = StoreSession(store)
     await session.open(name="worker", lease_seconds=30)
     await store.find(RunRef(id="none"))
@@ -192,7 +193,7 @@ async def test_a_store_that_closes_never_settles_in_the_turn_of_another_process(
 
     monkeypatch.setattr(FileLock, "wait_exclusive", ask_and_tell)
     path = tmp_path / "unknown.db"
-    store = SqliteStore(path, settings=SETTINGS, vfs=disk.name)
+    store = SqliteStore(path, settings=SETTINGS, disk=LocalDisk(vfs=disk.name))
     session = StoreSession(store)
     await session.open(name="worker", lease_seconds=30)
     await store.find(RunRef(id="none"))

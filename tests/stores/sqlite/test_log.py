@@ -9,6 +9,7 @@ import pytest
 
 from perdure.errors import StoreCorruptError
 from perdure.stores.sqlite import opened
+from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
@@ -23,7 +24,7 @@ async def test_a_rewritten_log_holds_what_it_held(tmp_path: Path) -> None:
     run_key = await session.create()
     log = tmp_path / "data.db-wal"
     before, written_at = log.read_bytes(), log.stat().st_mtime_ns
-    make_log_durable(path)
+    make_log_durable(LocalDisk(), path)
     assert log.read_bytes() == before
     assert log.stat().st_mtime_ns > written_at
     assert (await session.row(run_key)).sequence == 1
@@ -32,7 +33,7 @@ async def test_a_rewritten_log_holds_what_it_held(tmp_path: Path) -> None:
 
 
 def test_a_database_without_a_log_needs_nothing(tmp_path: Path) -> None:
-    make_log_durable(tmp_path / "data.db")
+    make_log_durable(LocalDisk(), tmp_path / "data.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -53,9 +54,9 @@ async def test_who_opens_alone_rewrites_the_log_first_and_who_joins_leaves_it(
 ) -> None:
     rewritten: list[Path] = []
 
-    def watched(database: Path) -> None:
+    def watched(disk: Disk, database: Path) -> None:
         rewritten.append(database)
-        make_log_durable(database)
+        make_log_durable(disk, database)
 
     monkeypatch.setattr(opened, "make_log_durable", watched)
     path = tmp_path / "data.db"
@@ -111,14 +112,14 @@ async def test_what_stands_beyond_the_end_of_the_records_is_no_record(tmp_path: 
 
 
 def test_a_log_that_cannot_grow_is_left_to_sqlite(tmp_path: Path) -> None:
-    Log(tmp_path / "missing" / "data.db", checkpoint_pages=1).make_room()
+    Log(LocalDisk(), tmp_path / "missing" / "data.db", checkpoint_pages=1).make_room()
 
 
 def test_room_is_never_written_over_records(tmp_path: Path) -> None:
     file = tmp_path / "data.db-wal"
     records = b"\x01" * (5_000 * 1_024)
     file.write_bytes(records)
-    log = Log(tmp_path / "data.db", checkpoint_pages=1)
+    log = Log(LocalDisk(), tmp_path / "data.db", checkpoint_pages=1)
     log.make_room()
     assert file.read_bytes() == records
 

@@ -23,6 +23,7 @@ import msgspec
 
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import open_writing, use_log
+from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.encoding import Column
 from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.segment import News
@@ -45,12 +46,12 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Database:
     """The database file as the writer's thread has it open. All methods are that thread's."""
 
-    def __init__(self, path: Path, *, settings: SqliteSettings, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, *, settings: SqliteSettings, disk: Disk) -> None:
         """Prepare; nothing is opened yet."""
         self.path: Final = path
         self.settings: Final = settings
-        self._vfs: Final = vfs
-        self.log: Final = Log(path, checkpoint_pages=settings.checkpoint_pages)
+        self.disk: Final = disk
+        self.log: Final = Log(disk, path, checkpoint_pages=settings.checkpoint_pages)
         self._connection: apsw.Connection | None = None
         self._is_distrusted = False
         self._data_version: int | None = None
@@ -60,7 +61,7 @@ class Database:
 
     def open(self) -> apsw.Connection:
         """Open the file for the first time."""
-        self._connection = connection = open_writing(self.path, settings=self.settings, vfs=self._vfs)
+        self._connection = connection = open_writing(self.path, settings=self.settings, vfs=self.disk.vfs)
         self.log.watch(connection)
         return connection
 
@@ -71,9 +72,9 @@ class Database:
         """
         if self._connection is None or self._is_distrusted:
             # Before the old connection closes: closing may copy the log into the database.
-            make_log_durable(self.path)
+            make_log_durable(self.disk, self.path)
             self.close()
-            connection = open_writing(self.path, settings=self.settings, vfs=self._vfs)
+            connection = open_writing(self.path, settings=self.settings, vfs=self.disk.vfs)
             try:
                 use_log(connection)
             except BaseException:

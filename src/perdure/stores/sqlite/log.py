@@ -11,11 +11,12 @@ Here the writer's thread does it after it has answered.
 """
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Final
 
 import apsw
+
+from perdure.stores.sqlite.disk import Disk
 
 __all__ = ["Log"]
 
@@ -30,8 +31,9 @@ _RESERVE_FRAMES: Final = 64
 class Log:
     """The log as the writer's thread sees it; all methods are that thread's."""
 
-    def __init__(self, database: Path, *, checkpoint_pages: int) -> None:
+    def __init__(self, disk: Disk, database: Path, *, checkpoint_pages: int) -> None:
         """Look after the log of `database`, to be copied when it has `checkpoint_pages` pages."""
+        self._disk: Final = disk
         self._path: Final = database.with_name(f"{database.name}-wal")
         self._checkpoint_pages: Final = checkpoint_pages
         self._pages = 0
@@ -62,11 +64,11 @@ class Log:
 
     def _grow(self) -> None:
         wanted = self._pages + _RESERVE_FRAMES + _CHUNK_FRAMES
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        log = self._disk.open(self._path)
         try:
-            size = os.fstat(descriptor).st_size
+            size = log.size
             if size < wanted * _FRAME_BYTES:
-                os.pwrite(descriptor, bytes(wanted * _FRAME_BYTES - size), size)
+                log.write(bytes(wanted * _FRAME_BYTES - size), offset=size)
         finally:
-            os.close(descriptor)
+            log.close()
         self._room = max(wanted, size // _FRAME_BYTES)

@@ -19,6 +19,7 @@ from perdure.kernel.time import Timestamp
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
+from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.notices import Mailbox
@@ -52,7 +53,7 @@ def open_database(
     path: Path,
     *,
     settings: SqliteSettings,
-    vfs: str | None,
+    disk: Disk,
     session_name: str,
     lease_microseconds: int,
     now: Timestamp,
@@ -63,7 +64,7 @@ def open_database(
     try:
         path = _resolved(path)
         presence = Presence(path)
-        database = Database(path, settings=settings, vfs=vfs)
+        database = Database(path, settings=settings, disk=disk)
         try:
             is_alone = presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
             opened = _open(
@@ -116,7 +117,7 @@ def _open(
         raise apsw.BusyError("another process holds the writer's lock")
     try:
         if is_alone and is_marked_as_ours(database.path):
-            make_log_durable(database.path)
+            make_log_durable(database.disk, database.path)
         connection = database.open()
         prepare_schema(connection, path=database.path, now=now)
         connection.execute("BEGIN IMMEDIATE")

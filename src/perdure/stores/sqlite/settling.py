@@ -10,11 +10,11 @@ writes them or fails. The bytes do not change, so readers in other processes not
 caller holds the writer's lock, or knows that nobody has the database open.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
 from perdure.stores.sqlite.connection import APPLICATION_ID
+from perdure.stores.sqlite.disk import Disk
 
 __all__ = ["is_marked_as_ours", "make_log_durable"]
 
@@ -23,22 +23,21 @@ _MARK_OFFSET: Final = 68
 _MARK_BYTES: Final = 4
 
 
-def make_log_durable(database: Path) -> None:
+def make_log_durable(disk: Disk, database: Path) -> None:
     """Rewrite the log onto itself and sync it and its folder. Raises OSError when the disk refuses."""
-    log = database.with_name(f"{database.name}-wal")
     try:
-        descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+        log = disk.open(database.with_name(f"{database.name}-wal"))
     except FileNotFoundError:
         return
     try:
         offset = 0
-        while block := os.pread(descriptor, _BLOCK_BYTES, offset):
-            _write_whole(descriptor, block, offset)
+        while block := log.read(_BLOCK_BYTES, offset=offset):
+            log.write(block, offset=offset)
             offset += len(block)
-        os.fsync(descriptor)
+        log.sync()
     finally:
-        os.close(descriptor)
-    _sync_folder(database.parent)
+        log.close()
+    disk.sync_folder(database.parent)
 
 
 def is_marked_as_ours(database: Path) -> bool:
@@ -49,17 +48,3 @@ def is_marked_as_ours(database: Path) -> bool:
             return file.read(_MARK_BYTES) == APPLICATION_ID.to_bytes(_MARK_BYTES, "big")
     except FileNotFoundError:
         return False
-
-
-def _write_whole(descriptor: int, block: bytes, offset: int) -> None:
-    done = 0
-    while done < len(block):
-        done += os.pwrite(descriptor, block[done:], offset + done)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQue
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.stores.sqlite import agenda, reads
+from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.notices import Notices
@@ -37,13 +38,18 @@ class SqliteStore:
     """One session on a database file. See the package's docstring for the promises and the parts."""
 
     def __init__(
-        self, path: Path, *, settings: SqliteSettings | None = None, clock: Clock | None = None, vfs: str | None = None
+        self,
+        path: Path,
+        *,
+        settings: SqliteSettings | None = None,
+        clock: Clock | None = None,
+        disk: Disk | None = None,
     ) -> None:
-        """Prepare; `open` does the work. `clock` says when a lease begins; `vfs` names a file system of apsw's."""
+        """Prepare; `open` does the work. `clock` says when a lease begins; `disk` is where the files are."""
         self._path: Final = path.absolute()
         self._settings: Final = settings or SqliteSettings()
         self._clock: Final = clock or _SystemClock()
-        self._vfs: Final = vfs
+        self._disk: Final = disk or LocalDisk()
         self._opened: OpenedDatabase | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
@@ -73,7 +79,7 @@ class SqliteStore:
             lambda: open_database(
                 self._path,
                 settings=self._settings,
-                vfs=self._vfs,
+                disk=self._disk,
                 session_name=session_name,
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
                 now=self._clock.now(),
@@ -88,8 +94,8 @@ class SqliteStore:
             on_changes=on_changes,
         )
         self._next_run_key = opened.session.worker_id << _KEYS_PER_SESSION_BITS
-        self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._vfs)
-        self._browser = Reader(opened.database.path, settings=self._settings, vfs=self._vfs)
+        self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
+        self._browser = Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
         self._writer = Writer(
             opened.database,
             lock=opened.presence.writer_lock,

@@ -1,0 +1,88 @@
+"""The disk as the store reaches it: through SQLite, and past it where SQLite does not do what a promise needs.
+
+All of the store's own writes beside SQLite's go through a `Disk`, so that tools can put one in its place that fails, or
+that notes everything in order to lose it again.
+"""
+
+import os
+from pathlib import Path
+from typing import Final, Protocol
+
+__all__ = ["Disk", "LocalDisk", "RawFile"]
+
+
+class RawFile(Protocol):
+    """A file that was opened past SQLite. All methods raise OSError when the disk refuses."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+
+    def read(self, count: int, *, offset: int) -> bytes:
+        """Return up to `count` bytes; none at the end."""
+
+    def write(self, data: bytes, *, offset: int) -> None:
+        """Write all of `data`."""
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Disk(Protocol):
+    """Where the database's files are."""
+
+    @property
+    def vfs(self) -> str | None:
+        """The name of apsw's file system that SQLite shall use; None: its own."""
+
+    def open(self, path: Path) -> RawFile:
+        """Open a file that exists. Raises FileNotFoundError if it does not, and OSError."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make durable which files a folder has. Raises OSError."""
+
+
+class LocalDisk:
+    """The disk as the operating system has it."""
+
+    def __init__(self, *, vfs: str | None = None) -> None:
+        """`vfs` is the name of apsw's file system by which SQLite reaches it."""
+        self.vfs: Final = vfs
+
+    def open(self, path: Path) -> RawFile:
+        """See `Disk.open`."""
+        return _LocalFile(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+
+    def sync_folder(self, folder: Path) -> None:
+        """See `Disk.sync_folder`."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _LocalFile:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: Final = descriptor
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, count: int, *, offset: int) -> bytes:
+        return os.pread(self._descriptor, count, offset)
+
+    def write(self, data: bytes, *, offset: int) -> None:
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._descriptor, data[done:] if done else data, offset + done)
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
