@@ -11,7 +11,7 @@ from perdure.codecs.coded_store import coded
 from perdure.ports.store import RunStore
 from perdure.stores.memory import MemoryStore
 from perdure.testing.store_conformance import StoreConformance, StoreHarness
-from tests.stores.harnesses import MemoryHarness
+from perdure.torture.programs.harnesses import MemoryHarness
 
 
 class CodedHarness(MemoryHarness):

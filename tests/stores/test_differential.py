@@ -1,15 +1,13 @@
 """The stores agree: random programs have the same outcomes and leave the same rows in all of them."""
 
-import difflib
 import os
-import pprint
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from tests.stores.harnesses import MemoryHarness, SqliteHarness
-from tests.stores.programs import Observation, Step, World, program
+from perdure.torture.programs.differential import difference, shrunk
+from perdure.torture.programs.harnesses import MemoryHarness
+from perdure.torture.programs.steps import program
+from perdure.torture.programs.world import World
 
 PROGRAMS = int(os.environ.get("PERDURE_DIFFERENTIAL_PROGRAMS", "40"))
 
@@ -44,41 +42,3 @@ async def test_a_program_does_what_it_is_meant_to_do() -> None:
     rare_ones = ("Stale", "Exists", "missing", "closed", "claim True", "renew False", "free True", "query True")
     for rare in (*rare_ones, "agenda True", "agenda False", "lock True", "lock False"):
         assert heard.count(rare) >= 5, rare
-
-
-async def difference(steps: list[Step]) -> str | None:
-    """Return how the stores differ in what they answer to a program, or None."""
-    with tempfile.TemporaryDirectory() as folder:
-        memory, sqlite = MemoryHarness(), SqliteHarness(Path(folder) / "perdure.db")
-        try:
-            return await _difference(World(memory), World(sqlite), steps)
-        finally:
-            await memory.close()
-            await sqlite.close()
-
-
-async def _difference(one: World, other: World, steps: list[Step]) -> str | None:
-    await one.open()
-    await other.open()
-    for step in steps:
-        expected, actual = await one.do(step), await other.do(step)
-        if expected != actual:
-            return _contrast(expected, actual)
-    for expected, actual in zip(await one.everything(), await other.everything(), strict=True):
-        if expected != actual:
-            return _contrast(expected, actual)
-    return None
-
-
-def _contrast(expected: Observation, actual: Observation) -> str:
-    lines = difflib.ndiff(pprint.pformat(expected).splitlines(), pprint.pformat(actual).splitlines())
-    return "\n".join(["- memory, + SQLite", *(line for line in lines if not line.startswith("?"))])
-
-
-async def shrunk(steps: list[Step]) -> list[Step]:
-    """Leave out, one after the other, the steps that the difference does not need."""
-    for place in reversed(range(len(steps))):
-        shorter = steps[:place] + steps[place + 1 :]
-        if await difference(shorter) is not None:
-            steps = shorter
-    return steps

@@ -19,7 +19,7 @@ from perdure.testing.store_conformance import (
     StoreSession,
 )
 from perdure.testing.store_conformance.harness import creation, delivery, later, transition
-from tests.stores.harnesses import MemoryHarness
+from perdure.torture.programs.harnesses import MemoryHarness
 
 
 class TestMemoryStore(StoreConformance):

@@ -63,7 +63,7 @@ def test_planted_bugs_are_found(
 @pytest.mark.parametrize(
     ("mutant", "reason"),
     [
-        (HARMLESS, "it survived 20 plans"),
+        (HARMLESS, "it survived 20 trials"),
         (Mutant(name="x", breaks="", module="perdure.kernel.time", old="no such text", new=""), "it is stale"),
         (
             Mutant(name="x", breaks="", module="perdure.kernel.advance", old="RUN_TIMEOUT: Final", new="1 / 0"),
@@ -76,6 +76,6 @@ def test_only_a_finding_counts_as_a_discovery(
     mutant: Mutant, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(mutants, "PLANTED", [mutant])
-    monkeypatch.setattr(mutants, "_PLANS", 20)
+    monkeypatch.setitem(mutants._BUDGETS, "sim", 20)
     assert main(["mutants", "--seed", "1", "--processes", "1"]) == 1
     assert f"this control did not fail: {mutant}: {reason}" in capsys.readouterr().out

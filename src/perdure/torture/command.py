@@ -74,10 +74,31 @@ def _kill(options: Options) -> Report:
     return tool.run(options)
 
 
+def _stateful(options: Options) -> Report:
+    from perdure.torture import stateful  # noqa: PLC0415 - as above
+
+    return stateful.run(options)
+
+
+def _powerloss(options: Options) -> Report:
+    from perdure.torture import powerloss  # noqa: PLC0415 - as above
+
+    return powerloss.run(options)
+
+
+def _fsyncgate(options: Options) -> Report:
+    from perdure.torture import fsyncgate  # noqa: PLC0415 - as above
+
+    return fsyncgate.run(options)
+
+
 _TOOLS: Final[dict[str, tuple[Callable[[Options], Report], str]]] = {
     "sim": (_sim, "plans"),
     "mutants": (_mutants, "mutants"),
     "kill": (_kill, "kills"),
+    "stateful": (_stateful, "programs"),
+    "powerloss": (_powerloss, "states"),
+    "fsyncgate": (_fsyncgate, "states"),
 }
 _MOST_PROCESSES: Final = 8
 

@@ -1,4 +1,4 @@
-"""``mutants``: the control of the simulation. Each planted bug must be found by `sim` within its budget."""
+"""``mutants``: the control of other tools. Each planted bug must be found by the tool that it is for, in a budget."""
 
 import subprocess
 import sys
@@ -14,13 +14,22 @@ from perdure.torture.options import Options
 from perdure.torture.planted import PLANTED, Mutant
 from perdure.torture.report import Progress, Report
 
-__all__ = ["run"]
+__all__ = ["add_controls", "run"]
+
+
+def add_controls(report: Report, options: Options) -> None:
+    """Try the tool that has made `report` on the bugs planted for it."""
+    controls = _run(options, [mutant for mutant in PLANTED if mutant.tool == report.name])
+    report.controls, report.survivors = controls.controls, controls.survivors
 
 
 def run(options: Options) -> Report:
-    """Try the simulation on every planted bug, or on those that `options` name."""
+    """Try the tools on every planted bug, or on those that `options` name."""
+    return _run(options, [mutant for mutant in PLANTED if not options.only or mutant.name in options.only])
+
+
+def _run(options: Options, chosen: list[Mutant]) -> Report:
     begun = time.monotonic()
-    chosen = [mutant for mutant in PLANTED if not options.only or mutant.name in options.only]
     progress = Progress("mutants", len(chosen))
     report = Report(name="mutants", runs=len(chosen), seed=options.seed, controls=[], survivors=[])
     with ThreadPoolExecutor(options.processes) as pool:
@@ -37,13 +46,13 @@ def run(options: Options) -> Report:
 
 
 def _try(mutant: Mutant, seed: int) -> tuple[bool, str]:
-    """Return whether the simulation finds the bug, and what it said.
+    """Return whether its tool finds the bug, and what it said.
 
     Only a finding counts: a process that breaks, or does not come to an end, has found nothing.
     """
     patch = msgspec.json.encode({"module": mutant.module, "old": mutant.old, "new": mutant.new}).decode()
-    command = [sys.executable, "-W", "ignore", str(Path(planting.__file__)), patch, "sim", "--json", "--first"]
-    command += ["--processes", "1", "--seed", str(seed), "--count", str(_PLANS)]
+    command = [sys.executable, "-W", "ignore", str(Path(planting.__file__)), patch, mutant.tool, "--json", "--first"]
+    command += ["--processes", "1", "--seed", str(seed), "--count", str(_BUDGETS[mutant.tool])]
     for workload in mutant.workloads:
         command += ["--workload", workload]
     try:
@@ -60,10 +69,11 @@ def _verdict(output: str) -> tuple[bool, str]:
     report = msgspec.json.decode(last)
     findings = [line.strip() for line in lines if line.startswith("    ")]
     if not report["violations"] or not findings:
-        return False, f"it survived {report['runs']} plans"
-    return True, f"plan {report['runs']}: {findings[0][:_LONGEST_CHARACTERS]}"
+        return False, f"it survived {report['runs']} trials"
+    return True, f"trial {report['runs']}: {findings[0][:_LONGEST_CHARACTERS]}"
 
 
-_PLANS: Final = 1_500
+_BUDGETS: Final = {"sim": 1_500, "powerloss": 20_000, "fsyncgate": 12_000}
+"""How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900
 _LONGEST_CHARACTERS: Final = 160

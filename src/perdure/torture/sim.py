@@ -37,15 +37,10 @@ def run(options: Options) -> Report:
         seed=options.seed,
     )
     if options.is_ci or options.is_long:
-        _add_controls(report, options)
+        from perdure.torture import mutants  # noqa: PLC0415 - it runs this module in other processes
+
+        mutants.add_controls(report, options)
     return report
-
-
-def _add_controls(report: Report, options: Options) -> None:
-    from perdure.torture import mutants  # noqa: PLC0415 - it runs this module in other processes
-
-    controls = mutants.run(options)
-    report.controls, report.survivors = controls.controls, controls.survivors
 
 
 _USUALLY: Final = 2_000

@@ -15,6 +15,7 @@ from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied
 from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.locks import FileLock
+from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
@@ -228,21 +229,34 @@ async def test_nobody_comes_in_between_while_an_outcome_is_told_by_an_event(tmp_
         assert recovered(path, tmp_path / "copy") == ({"run"} if is_saved else set())
 
 
-async def test_a_transaction_is_not_told_by_an_event_that_was_taken_back(tmp_path: Path, disk: FaultyDisk) -> None:
-    async with opened(tmp_path / "perdure.db", disk) as session:
-        taken = await session.create("taken")
-        wrong = creation(taken, "another id under the same key")
-        disk.after = True
-        disk.plan("sync log", first=1, length=1)
-        answers = await asyncio.gather(
-            session.commit(creation(session.store.new_run_key(), "taken back"), wrong),
-            session.commit(delivery(RunRef(id="taken"))),
-            return_exceptions=True,
-        )
-        assert disk.failed
-        assert isinstance(answers[0], InternalError)
-        assert answers[1] == [Applied(taken)], "the delivery is in the file, whatever became of the other call"
-        assert len(await session.store.read_inbox(taken)) == 1
+async def test_a_transaction_is_not_told_by_an_event_that_was_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [False]
+    learn = Log._committed
+
+    def fail_once(log: Log, connection: apsw.Connection, database: str, pages: int) -> int:
+        if fails.pop():
+            fails.append(False)
+            raise apsw.IOError("after the commit has become valid")
+        fails.append(False)
+        return learn(log, connection, database, pages)
+
+    monkeypatch.setattr(Log, "_committed", fail_once)
+    session = StoreSession(SqliteStore(tmp_path / "perdure.db", settings=SETTINGS))
+    await session.open(name="worker", lease_seconds=30)
+    taken = await session.create("taken")
+    wrong = creation(taken, "another id under the same key")
+    fails[:] = [True]
+    answers = await asyncio.gather(
+        session.commit(creation(session.store.new_run_key(), "taken back"), wrong),
+        session.commit(delivery(RunRef(id="taken"))),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], InternalError)
+    assert answers[1] == [Applied(taken)], "the delivery is in the file, whatever became of the other call"
+    assert len(await session.store.read_inbox(taken)) == 1
+    await session.store.close()
 
 
 async def test_a_log_whose_lock_fails_is_copied_another_time(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from perdure.testing.store_conformance import StoreConformance, StoreHarness
-from tests.stores.harnesses import SqliteHarness
+from perdure.torture.programs.harnesses import SqliteHarness
 
 
 class TestSqliteStore(StoreConformance):

@@ -2,7 +2,7 @@
 
 **Promise.** What `commit` answers `Applied` for is in the file and synced (WAL, synchronous=FULL, both read back). What
 it raises for is not in the file and never will be. Nothing else is ever answered: after an error whose outcome is
-unknown, callers wait until `settling` has found out.
+unknown, callers wait until `database` has found out.
 
 **Parts.**
 
@@ -15,7 +15,9 @@ unknown, callers wait until `settling` has found out.
 * `presence`, the folder of lock files and sockets beside the database (`<database>.perdure/`): who lives, who writes.
 * `notices`, by which the processes that share a file tell each other of commits; nobody polls.
 * `log`, the room ahead of the log's records, and when the log is copied into the database.
-* `settling`, what is done after an I/O error and before the first opening.
+* `database`, the writer's connection, and what became of a COMMIT that raised.
+* `settling` and `copying`, by which nothing counts as durable that only the kernel has after a sync that failed.
+* `disk`, by which all of these reach the files; tools put disks in its place that fail.
 
 **Several processes.** A database that is open anywhere has `presence.lock` held shared. Who gets it exclusively knows
 that all sessions in the file are dead, and that nobody else has the file open. `opening.lock` makes openings queue up,

@@ -1,10 +1,13 @@
 """The writer's connection through its life: opened, lost to an error, found again; and what became of a COMMIT.
 
 **An error from COMMIT says nothing.** In fault sweeps 77 to 149 of 333 to 376 commits that raised were in the file.
-So each transaction has a mark: a number of its session (`sessions.last_commit`), and after such an error `settle` makes
-the log durable, opens the file anew and looks for it. If the transaction is not there, it must also never come: its
-records may stand in the log behind the last valid one, where a recovery after a crash would find them. `settle`
-therefore commits a transaction of its own, which overwrites them, before it says no.
+So each transaction has a mark: a number of its session (`sessions.last_commit`), and after such an error `settle` opens
+the file anew and looks for it. If the transaction is not there, it must also never come: its records may stand in the
+log behind the last valid one, where a recovery after a crash would find them. `settle` therefore commits a transaction
+of its own, which overwrites them, before it says no.
+
+**The old connection goes after the new one has come.** If there were none in between SQLite would read the log anew,
+and take for committed what only the kernel has (see `settling`); what all connections know of the log ends before it.
 
 Writing the number costs a page of each transaction, an eleventh of a lone commit's time. While no other session is in
 the file an event that the transaction adds is mark enough: nobody can change it as long as the writer's lock is kept,
@@ -23,13 +26,14 @@ import msgspec
 
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import open_writing, use_log
+from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.encoding import Column
 from perdure.stores.sqlite.log import Log
+from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import Session, number_commit
 from perdure.stores.sqlite.settings import SqliteSettings
-from perdure.stores.sqlite.settling import make_log_durable
 
 __all__ = ["Database", "Mark"]
 
@@ -66,20 +70,18 @@ class Database:
         return connection
 
     def connection(self) -> apsw.Connection:
-        """Return the connection. After `distrust` the log is made durable and the file opened anew first.
+        """Return the connection. After `distrust` the file is opened anew first.
 
         The caller holds the writer's lock. Raises apsw's errors and OSError while the cause of the trouble lasts.
         """
         if self._connection is None or self._is_distrusted:
-            # Before the old connection closes: closing may copy the log into the database.
-            make_log_durable(self.disk, self.path)
-            self.close()
             connection = open_writing(self.path, settings=self.settings, vfs=self.disk.vfs)
             try:
                 use_log(connection)
             except BaseException:
                 connection.close(force=True)
                 raise
+            self.close()
             self.log.watch(connection)
             self._data_version = None
             self._connection = connection
@@ -102,8 +104,8 @@ class Database:
         """
         if self._connection is not None and not self._is_distrusted:
             try:
-                self._connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as error:
+                copy_log(self._connection, self.disk, self.path, mark=sidecar_folder(self.path) / "copying")
+            except (apsw.Error, OSError) as error:
                 _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
                 self.distrust()
 

@@ -18,11 +18,13 @@ import apsw
 
 from perdure.stores.sqlite.disk import Disk
 
-__all__ = ["Log"]
+__all__ = ["FRAME_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "pages_in_log"]
+
+LOG_HEADER_BYTES: Final = 32
 
 _FRAME_HEADER_BYTES: Final = 24
-_PAGE_BYTES: Final = 4_096
-_FRAME_BYTES: Final = _FRAME_HEADER_BYTES + _PAGE_BYTES
+PAGE_BYTES: Final = 4_096
+FRAME_BYTES: Final = _FRAME_HEADER_BYTES + PAGE_BYTES
 _CHUNK_FRAMES: Final = 256
 _RESERVE_FRAMES: Final = 64
 """A transaction that writes more pages than these, at the end of the room, lets the file grow as ever."""
@@ -34,7 +36,7 @@ class Log:
     def __init__(self, disk: Disk, database: Path, *, checkpoint_pages: int) -> None:
         """Look after the log of `database`, to be copied when it has `checkpoint_pages` pages."""
         self._disk: Final = disk
-        self._path: Final = database.with_name(f"{database.name}-wal")
+        self._path: Final = _log_of(database)
         self._checkpoint_pages: Final = checkpoint_pages
         self._pages = 0
         self._room = 0
@@ -67,8 +69,22 @@ class Log:
         log = self._disk.open(self._path)
         try:
             size = log.size
-            if size < wanted * _FRAME_BYTES:
-                log.write(bytes(wanted * _FRAME_BYTES - size), offset=size)
+            if size < wanted * FRAME_BYTES:
+                log.write(bytes(wanted * FRAME_BYTES - size), offset=size)
         finally:
             log.close()
-        self._room = max(wanted, size // _FRAME_BYTES)
+        self._room = max(wanted, size // FRAME_BYTES)
+
+
+def pages_in_log(disk: Disk, database: Path, *, frames: int) -> set[int]:
+    """Return the numbers of the pages that the first `frames` of the log hold."""
+    log = disk.open(_log_of(database))
+    try:
+        starts = range(LOG_HEADER_BYTES, LOG_HEADER_BYTES + frames * FRAME_BYTES, FRAME_BYTES)
+        return {int.from_bytes(log.read(4, offset=start)) for start in starts}
+    finally:
+        log.close()
+
+
+def _log_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}-wal")

@@ -1,7 +1,7 @@
 """Opening a database: the order of locks, checks and first writes; and closing it.
 
 1. Wait for the turn (`opening.lock`). Learn whether nobody else has the file open.
-2. If so, make the log durable before SQLite sees it.
+2. If so, and if the machine runs on since it was open, make the log durable before SQLite sees it.
 3. Open, check whose the file is and of which version, upgrade the tables.
 4. If nobody else is there, all sessions in the file are dead: give back their runs now.
 5. Begin the session: number, lock, row, in one transaction.
@@ -116,7 +116,7 @@ def _open(
     if not presence.writer_lock.wait_exclusive(patience_seconds=patience):
         raise apsw.BusyError("another process holds the writer's lock")
     try:
-        if is_alone and is_marked_as_ours(database.path):
+        if is_alone and presence.note_boot() and is_marked_as_ours(database.path):
             make_log_durable(database.disk, database.path)
         connection = database.open()
         prepare_schema(connection, path=database.path, now=now)

@@ -7,6 +7,8 @@
 | writer.lock      | exclusively around each write transaction | nobody else writes                                |
 | session-N.lock   | exclusively for life by session N         | whether session N is alive, without waiting       |
 | session-N.sock   | bound by session N                        | where to send notices (`notices`)                 |
+| boot             | written by each first opener              | whether the machine was started anew since        |
+| copying          | there while the log is copied             | that this failed, or its process died (`copying`) |
 
 The kernel drops a dead process's locks, so nothing here needs cleaning for correctness; the first opener tidies up.
 """
@@ -16,6 +18,7 @@ from typing import Final
 
 from perdure.errors import StoreLockedError
 from perdure.kernel.identity import WorkerId
+from perdure.stores.sqlite.boot import boot_id
 from perdure.stores.sqlite.locks import FileLock
 
 __all__ = ["Presence", "sidecar_folder"]
@@ -52,6 +55,13 @@ class Presence:
         if alone:
             self._tidy()
         return alone
+
+    def note_boot(self) -> bool:
+        """Note which start of the machine this is; return whether the last who noted it knew the same, or may have."""
+        note, now = self.folder / "boot", boot_id()
+        known = note.read_text("ascii") if note.exists() else None
+        note.write_text(now, "ascii")
+        return known == now
 
     def end_opening(self) -> None:
         """Show this process to later openers, and let the next of them begin."""

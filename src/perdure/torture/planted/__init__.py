@@ -1,4 +1,4 @@
-"""The planted bugs: one change of the engine's text each, which the simulation must find.
+"""The planted bugs: one change of a text each, which the tool that it is for must find.
 
 A text that no longer occurs exactly once is reported as a control that did not fail, and fails a test: whoever changes
 that place of the engine changes the entry here with it.
@@ -6,7 +6,7 @@ that place of the engine changes the entry here with it.
 
 from typing import Final
 
-from perdure.torture.planted import evolving, execution, kernel, lifecycles, locks, outside, stores, timekeeping
+from perdure.torture.planted import disks, evolving, execution, kernel, lifecycles, locks, outside, stores, timekeeping
 from perdure.torture.planted.mutant import Mutant
 
 __all__ = ["PLANTED", "Mutant"]
@@ -20,4 +20,5 @@ PLANTED: Final = (
     *outside.PLANTED,
     *lifecycles.PLANTED,
     *locks.PLANTED,
+    *disks.PLANTED,
 )

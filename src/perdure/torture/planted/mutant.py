@@ -9,7 +9,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     """A bug: in `module` of Perdure the text `old`, which stands there once, becomes `new`.
 
     `breaks` is the promise that no longer holds, by its number in docs/design/promises.md. `workloads` are those in
-    which the bug shows soonest; without any all are tried.
+    which the bug shows soonest; without any all are tried. `tool` must find it.
     """
 
     name: str
@@ -18,6 +18,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     old: str
     new: str
     workloads: tuple[str, ...] = ()
+    tool: str = "sim"
 
     def __str__(self) -> str:
         """Render as one line."""

@@ -10,50 +10,61 @@ from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreHarness
 
+__all__ = ["MemoryHarness", "SqliteHarness"]
+
 
 class MemoryHarness(StoreHarness):
+    """A database in memory."""
+
     def __init__(self) -> None:
+        """Begin with no rows."""
         super().__init__()
         self.database = MemoryDatabase()
 
     def new_store(self) -> MemoryStore:
+        """See `StoreHarness`."""
         return MemoryStore(self.database)
 
     async def crash(self, store: RunStore) -> None:
+        """See `StoreHarness`."""
         assert isinstance(store, MemoryStore)
         self.database.kill(store.worker)
 
     async def damage_event(self, run_key: RunKey, sequence: int, *, data: bytes) -> None:
+        """See `StoreHarness`."""
         rows = self.database.events[run_key]
         rows[sequence - 1] = (*rows[sequence - 1][:4], data)
 
     async def remove_event(self, run_key: RunKey, sequence: int) -> None:
+        """See `StoreHarness`."""
         del self.database.events[run_key][sequence - 1]
 
 
 class SqliteHarness(StoreHarness):
+    """A database file."""
+
     def __init__(self, path: Path) -> None:
+        """Begin with the file at `path`, which may not be there yet."""
         super().__init__()
         self.path = path
 
     def new_store(self) -> SqliteStore:
+        """See `StoreHarness`."""
         return SqliteStore(self.path)
 
     async def crash(self, store: RunStore) -> None:
-        """Let go of everything as the kernel does for a dead process: nothing is given back, nothing removed."""
+        """See `StoreHarness`."""
         assert isinstance(store, SqliteStore)
-        opened = store._opened
-        assert opened is not None
-        await store._let_go()
-        opened.database.close()
-        opened.presence.close(None)
+        store.abandon()
 
     async def damage_event(self, run_key: RunKey, sequence: int, *, data: bytes) -> None:
+        """See `StoreHarness`."""
         self._execute(
             "UPDATE history SET data = CAST(? AS TEXT) WHERE run_key = ? AND sequence = ?", data, run_key, sequence
         )
 
     async def remove_event(self, run_key: RunKey, sequence: int) -> None:
+        """See `StoreHarness`."""
         self._execute("DELETE FROM history WHERE run_key = ? AND sequence = ?", run_key, sequence)
 
     def _execute(self, statement: str, *parameters: bytes | int) -> None:

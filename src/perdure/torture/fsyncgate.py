@@ -1,0 +1,48 @@
+"""``fsyncgate``: a sync fails and the kernel forgets what it should have written; later the power fails, too.
+
+After the failure the process goes on, opens the file anew, or is dead at once and another opens it. Whatever is
+answered from then on must be there after a loss of power: all that reads the files sees it in any case.
+"""
+
+import random
+from typing import Final
+
+from perdure.torture.disks.life import DATABASE_NAME, AfterFailure, live_through_a_failure
+from perdure.torture.disks.tool import Judged, judge, run_lives
+from perdure.torture.options import Options
+from perdure.torture.programs.steps import program
+from perdure.torture.report import Report
+
+__all__ = ["run"]
+
+
+def run(options: Options) -> Report:
+    """Look at about as many states of the disk as `options` say, some tens for each failing sync."""
+    states = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    return run_lives("fsyncgate", options, _one_life, states=states, per_life=_STATES_PER_LIFE)
+
+
+def _one_life(seed: int) -> Judged:
+    chance = random.Random(seed)
+    file, syncs = chance.choice(_FILES)
+    number = chance.randrange(1, syncs)
+    then = tuple(AfterFailure)[seed % len(AfterFailure)]
+    steps = [step for step in program(seed, length=_STEPS) if step.verb not in _ENDINGS]
+    return judge(
+        lambda folder, disk: live_through_a_failure(steps, folder, disk, chance, fails=(file, number), then=then),
+        name=f"life {seed}, where sync {number} of {file} fails and the process {then.value}",
+        seed=seed,
+        states=_STATES_PER_LIFE,
+        draws=_DRAWS,
+    )
+
+
+_FILES: Final = ((f"{DATABASE_NAME}-wal", 40), (DATABASE_NAME, 12))
+"""Which syncs fail, up to which number in a life."""
+_ENDINGS: Final = frozenset({"close", "kill"})
+_STEPS: Final = 100
+_STATES_PER_LIFE: Final = 60
+_DRAWS: Final = 3
+_USUALLY: Final = 1_000
+_CI: Final = 12_000
+_LONG: Final = 100_000

@@ -1,0 +1,61 @@
+"""Bugs of the store, or a disk that lies, which a loss of power must bring to light."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+_ACKNOWLEDGED: Final = "P1: an acknowledged change survives a loss of power"
+_FAIL_STOP: Final = "P14: after a failed sync nothing is acknowledged that the disk does not have"
+
+PLANTED: Final = (
+    Mutant(
+        name="the log is synced only when it is copied",
+        breaks=_ACKNOWLEDGED,
+        module="perdure.stores.sqlite.connection",
+        old="_SYNCHRONOUS_FULL: Final = 2",
+        new="_SYNCHRONOUS_FULL: Final = 1",
+        tool="powerloss",
+    ),
+    Mutant(
+        name="nothing is ever synced",
+        breaks=_ACKNOWLEDGED,
+        module="perdure.stores.sqlite.connection",
+        old="_SYNCHRONOUS_FULL: Final = 2",
+        new="_SYNCHRONOUS_FULL: Final = 0",
+        tool="powerloss",
+    ),
+    Mutant(
+        name="the disk lies",
+        breaks=_ACKNOWLEDGED,
+        module="perdure.torture.disks.recording",
+        old="            self.note(Sync(file, enters_folder))\n",
+        new="            pass\n",
+        tool="powerloss",
+    ),
+    Mutant(
+        name="what only the kernel has of the log is taken for durable",
+        breaks=_FAIL_STOP,
+        module="perdure.stores.sqlite.settling",
+        old="            log.write(block, offset=offset)\n",
+        new="",
+        tool="fsyncgate",
+    ),
+    Mutant(
+        name="records that are durable are written anew",
+        breaks=_FAIL_STOP,
+        module="perdure.stores.sqlite.settling",
+        old="        offset = _durable_bytes(database, log)\n",
+        new="        offset = 0\n",
+        tool="fsyncgate",
+    ),
+    Mutant(
+        name="pages that were copied before a sync failed are taken for durable",
+        breaks=_FAIL_STOP,
+        module="perdure.stores.sqlite.copying",
+        old="    if mark.exists():\n",
+        new="    if False:\n",
+        tool="fsyncgate",
+    ),
+)

@@ -1,0 +1,276 @@
+"""The world of a program: carries it out on one store, and answers each step in the same words on all of them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from perdure.kernel.events import RunCreated
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.messages import (
+    ChildFailedMessage,
+)
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import (
+    Applied,
+    Closed,
+    Exists,
+    Missing,
+    Outcome,
+    RunStatus,
+    Stale,
+    Unread,
+)
+from perdure.ports.agenda import AgendaChange, AgendaQuery
+from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
+from perdure.testing.store_conformance import START, StoreHarness, StoreSession
+from perdure.testing.store_conformance.agenda import agenda_entry
+from perdure.testing.store_conformance.harness import (
+    later,
+)
+from perdure.torture.programs.batch import Batch
+from perdure.torture.programs.steps import Draws, Step
+from perdure.torture.programs.words import CODES, NAMESPACES, WORKFLOWS, some_code
+
+__all__ = ["Observation", "World"]
+
+T = TypeVar("T")
+Observation = Any
+"""A tree of plain values that two stores must agree on."""
+
+
+class World:
+    """A program's world on one store. An observer's session is always open; it allocates all keys and reads."""
+
+    def __init__(self, harness: StoreHarness) -> None:
+        self.harness = harness
+        self.now = START
+        self.keys: list[RunKey] = []
+        self.numbers: dict[RunKey, int] = {}
+        self.sessions: list[StoreSession] = []
+        self.workers: dict[WorkerId, int] = {}
+        self.rows: dict[int, RunSummary] = {}
+        self.unseen: set[int] = set()
+        self.used = 0
+        self.lock_operation = 0
+        self.versions: dict[str, RunKey | None] = {}
+        self.made: list[RunKey] = []
+
+    async def open(self) -> None:
+        """Open the sessions."""
+        self.observer = await self.harness.session("observer", lease_seconds=1e9)
+        self.keys = [self.observer.store.new_run_key() for _ in range(_KEYS)]
+        self.numbers = {key: number for number, key in enumerate(self.keys)}
+        self.sessions = [await self._session() for _ in range(_SESSIONS)]
+
+    async def do(self, step: Step) -> Observation:
+        """Carry a step out; return what it answered and how all rows look after it."""
+        verb: Callable[[Draws], Awaitable[Observation]] = getattr(self, step.verb)
+        answer = await verb(Draws(step.draws))
+        await self._look()
+        return (step.verb, answer, [self._seen(row) for _, row in sorted(self.rows.items())], await self._lines())
+
+    async def leave(self, end: Callable[[StoreSession], Awaitable[None]]) -> None:
+        """End all sessions."""
+        for session in (self.observer, *self.sessions):
+            await end(session)
+
+    async def come_back(self) -> None:
+        """Open other sessions in the place of those that have left."""
+        self.observer = await self.harness.session("observer", lease_seconds=1e9)
+        self.workers[self.observer.worker] = len(self.workers)
+        self.sessions = [await self._session() for _ in range(_SESSIONS)]
+
+    async def everything(self) -> list[Observation]:
+        """Return all that can be read of all runs, one observation per run."""
+        return [
+            (
+                number,
+                [self._event(recorded) for recorded in await self.observer.store.read_history(key)],
+                [self._entry(entry) for entry in await self.observer.inbox(key)],
+            )
+            for number, key in enumerate(self.keys[: self.used])
+        ]
+
+    # --- verbs ---
+
+    async def commit(self, draws: Draws) -> Observation:
+        """Commit a batch of writes of one session."""
+        owners = {row.owner for row in self.rows.values()}
+        busy = [session for session in self.sessions if session.worker in owners]
+        session = draws.of(self.sessions if draws.is_rare() else busy or self.sessions)
+        batch = Batch(self, session, draws)
+        writes = [await batch.write() for _ in range(1 + draws.below(5))]
+        outcomes = await session.commit(*writes)
+        return [self._outcome(outcome) for outcome in outcomes]
+
+    async def claim(self, draws: Draws) -> Observation:
+        """Claim runs for a session."""
+        session = draws.of(self.sessions)
+        workflows = some_code(draws)
+        limit, code = draws.of((3, 1, 20)), draws.of((None, *CODES))
+        claims = await session.store.claim(now=self.now, limit=limit, workflows=workflows, code=code)
+        return [self._claimed(claimed) for claimed in claims]
+
+    async def pass_time(self, draws: Draws) -> Observation:
+        """Let time pass."""
+        self.now = Timestamp(self.now + draws.of((1, 7, 20, 1, 7, 20, 31, 100)) * 1_000_000)
+        return self.now
+
+    async def renew(self, draws: Draws) -> Observation:
+        """Renew a session's lease."""
+        return await draws.of(self.sessions).store.renew_lease(now=self.now)
+
+    async def free(self, draws: Draws) -> Observation:
+        """Give back the runs of sessions that are dead or late."""
+        session = draws.of([*self.sessions, self.observer])
+        return await session.store.free_expired(now=self.now)
+
+    async def kill(self, draws: Draws) -> Observation:
+        """Let a session die, and open another."""
+        number = draws.below(_SESSIONS)
+        await self.harness.kill(self.sessions[number])
+        self.sessions[number] = await self._session()
+
+    async def close(self, draws: Draws) -> Observation:
+        """Close a session in good order, and open another."""
+        number = draws.below(_SESSIONS)
+        await self.harness.end(self.sessions[number])
+        self.sessions[number] = await self._session()
+
+    async def query(self, draws: Draws) -> Observation:
+        """List and count runs, page by page."""
+        query = self._query(draws)
+        store = self.observer.store
+        pages, cursor = [], ""
+        while True:
+            page = await store.list_runs(msgspec.structs.replace(query, cursor=cursor))
+            pages.append([self._seen(row) for row in page.runs])
+            cursor = page.next_cursor
+            if not cursor:
+                return pages, await store.count_runs(query)
+
+    async def agenda(self, draws: Draws) -> Observation:
+        """Change an entry, with runs and messages; at times from a version that has passed."""
+        store = draws.of(self.sessions).store
+        name = draws.of(("x", "y"))
+        known = self.versions.get(name)
+        expected = draws.of((known, known, known, None, self.keys[0]))
+        version = self.keys[-1 - len(self.made)]
+        self.made.append(version)
+        entry = agenda_entry(version, name, due_at=draws.of((self.now, None)), waits=draws.is_rare(), inputs=(b"[1]",))
+        batch = Batch(self, draws.of(self.sessions), draws)
+        change = AgendaChange(
+            key=entry.key,
+            expected=expected,
+            entry=None if draws.is_rare() else entry,
+            creations=tuple(batch.some_creation() for _ in range(draws.below(3))),
+            deliveries=tuple(batch.some_delivery() for _ in range(draws.below(2))),
+            beside=agenda_entry(self.keys[0], draws.of(("x", "y")), kind="request") if draws.is_rare() else None,
+        )
+        is_applied = await store.change_agenda(change)
+        if is_applied:
+            self.versions[name] = None if change.entry is None else version
+        entries = await self.observer.store.list_agenda(AgendaQuery(due_by=draws.of((None, self.now))))
+        seen = [(one.key, self.numbers[one.version], one.due_at, one.waits, one.inputs) for one in entries]
+        return is_applied, seen, await self.observer.store.next_agenda_at()
+
+    async def wake(self, draws: Draws) -> Observation:
+        """Ask when the next run comes due."""
+        workflows = some_code(draws)
+        return await self.observer.store.next_wake_at(workflows=workflows)
+
+    # --- the same words for all stores ---
+
+    async def _lines(self) -> Observation:
+        """Return the lines of locks, positions as they are: both stores count them from one."""
+        return [
+            msgspec.structs.replace(entry, run_key=RunKey(self.numbers[entry.run_key]))
+            for namespace in NAMESPACES
+            for entry in await self.observer.store.list_locks(LockQuery(namespace=namespace))
+        ]
+
+    def _seen(self, row: RunSummary) -> Observation:
+        fields = msgspec.structs.asdict(row)
+        fields["run_key"] = self.numbers[row.run_key]
+        fields["parent_key"] = None if row.parent_key is None else self.numbers[row.parent_key]
+        fields["owner"] = self._owner(row.owner)
+        return fields
+
+    def _claimed(self, claimed: ClaimedRun) -> Observation:
+        return (self._seen(claimed.summary), claimed.recovered, claimed.parked, claimed.due_at)
+
+    def _event(self, recorded: RecordedEvent) -> RecordedEvent:
+        event = recorded.event
+        if not isinstance(event, RunCreated) or event.parent is None:
+            return recorded
+        parent = msgspec.structs.replace(event.parent, run_key=self.numbers[RunKey(event.parent.run_key)])
+        return msgspec.structs.replace(recorded, event=msgspec.structs.replace(event, parent=parent))
+
+    def _entry(self, entry: InboxEntry) -> Observation:
+        """Return an entry without its position; of a report of a conflict, which the store words, only what it is."""
+        message = entry.message
+        if isinstance(message, ChildFailedMessage):
+            return (message.operation, message.outcome, message.failure.type, entry.at)
+        return (message, entry.message_id, entry.at)
+
+    def _owner(self, owner: WorkerId | None) -> int | None:
+        return None if owner is None else self.workers[owner]
+
+    def _outcome(self, outcome: Outcome) -> Observation:
+        match outcome:
+            case Applied():
+                told = [self.numbers[run_key] for run_key in outcome.told]
+                return ("applied", self.numbers[outcome.run_key], self._owner(outcome.owner), told)
+            case Stale() | Unread() | Exists():
+                return (type(outcome).__name__, self.numbers[outcome.run_key])
+            case Closed():
+                return ("closed", self.numbers[outcome.run_key], outcome.status)
+            case Missing(target=target):
+                return ("missing", target if isinstance(target, RunRef) else self.numbers[target])
+
+    def new_number(self) -> int:
+        """Return the number of a run that may come to be by the step under way."""
+        self.used += 1
+        self.unseen.add(self.used - 1)
+        return self.used - 1
+
+    async def _session(self) -> StoreSession:
+        session = await self.harness.session("worker", lease_seconds=_LEASE_SECONDS)
+        await session.store.renew_lease(now=self.now)
+        self.workers[session.worker] = len(self.workers)
+        return session
+
+    async def _look(self) -> None:
+        """Read all rows again that exist, and those that the last step may have made."""
+        for number in [*self.rows, *self.unseen]:
+            row = await self.observer.store.find(self.keys[number])
+            if row is not None:
+                self.rows[number] = row
+        self.unseen.clear()
+
+    def _query(self, draws: Draws) -> RunQuery:
+        def some(options: Sequence[T]) -> frozenset[T]:
+            return frozenset({draws.of(options), draws.of(options)}) if draws.below(3) == 1 else frozenset()
+
+        return RunQuery(
+            namespace=draws.of(NAMESPACES),
+            order=draws.of(tuple(RunOrder)),
+            limit=draws.of((100, 1, 2, 3)),
+            statuses=some(tuple(RunStatus)),
+            workflows=some(WORKFLOWS),
+            tenants=some(("", "t1", "t2")),
+            priorities=some(tuple(Priority)),
+            labels=draws.of(({}, {}, {"x": "1"}, {"y": ""}, {"x": "2", "y": "1"})),
+            id_prefix=draws.of(("", "", "", "a", "c\x00", "c")),
+            parent_key=draws.of((None, None, None, self.keys[0], self.keys[1])),
+            created_from=draws.of((None, None, later(1), later(30))),
+            created_until=draws.of((None, None, later(2), later(31))),
+        )
+
+
+_SESSIONS: Final = 2
+_KEYS: Final = 1_000
+_LEASE_SECONDS: Final = 30.0
