@@ -293,6 +293,23 @@ async def test_a_lock_is_tried_without_a_wait(make_engine: MakeEngine) -> None:
         assert await (await engine.start(trying, "k")).result() == "free"
 
 
+@workflow(name="locks.trying_hastily")
+async def trying_hastily(ctx: Context, key: str) -> str:
+    try:
+        async with ctx.lock(key, timeout=timedelta(microseconds=1)):
+            return "free"
+    except TimeoutError:
+        return "taken"
+
+
+async def test_a_lock_that_is_free_is_in_time_for_the_shortest_time_out(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        assert await (await engine.start(trying_hastily, "k")).result() == "free"
+        await engine.start(holder, "k", id="first")
+        await until_line(engine, "first*")
+        assert await (await engine.start(trying_hastily, "k")).result() == "taken"
+
+
 async def test_of_two_runs_in_a_deadlock_the_one_that_closes_the_circle_is_told_and_the_other_goes_on(
     make_engine: MakeEngine,
 ) -> None:

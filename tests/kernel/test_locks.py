@@ -155,6 +155,7 @@ def test_a_request_that_is_too_late_is_withdrawn_and_its_grant_dropped() -> None
     run.wait(5)
     assert run.result == "too late"
     assert run.advanced.locks == (LockRelease(operation=ONE),)
+    assert run.advanced.must_not_overtake == [m.lock_answer_id(1, ONE)]
     assert replay(waiting_a_while.entry(), run.history, page=1).state == run.state
 
 
@@ -164,6 +165,7 @@ def test_a_grant_that_comes_with_the_time_out_still_counts() -> None:
     run.now += 5_000_000
     grant(run)
     assert run.result == "in time"
+    assert run.advanced.must_not_overtake == []
     assert replay(waiting_a_while.entry(), run.history, page=1).state == run.state
 
 

@@ -12,7 +12,12 @@ LOCKS: dict[str, tuple[Defect, ...]] = {
         ),
     ),
     "ctx.lock.shared": (Defect("authoring.locks", "limit=None if shared else 1", "limit=1"),),
-    "ctx.lock.timeout": (Defect("authoring.locks", "asyncio.timeout(self._timeout)", "asyncio.timeout(None)"),),
+    "ctx.lock.timeout": (
+        Defect("authoring.locks", "asyncio.timeout(self._timeout)", "asyncio.timeout(None)"),
+        Defect(
+            "kernel.advance", "            if operation not in state.locks:", "            if operation in state.locks:"
+        ),
+    ),
     "ctx.lock.try": (
         Defect("stores.locking", "    if not request.waits:\n", "    if not request.waits and request.waits:\n"),
     ),

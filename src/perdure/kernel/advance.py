@@ -64,7 +64,8 @@ class Advance(msgspec.Struct, kw_only=True):
     `events` are new, in order. `to_start` and `to_stop` are operations of activities. `consumed` are inbox positions.
     `locks` are requests and releases of locks.
     `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of;
-    `must_not_overtake` are the ids of messages that, were they in the inbox, would let these attempts end otherwise.
+    `must_not_overtake` are the ids of messages that, were they in the inbox, would let these attempts, or waits for
+    locks, end otherwise.
     `end_at`: a cancellation was taken in, whose grace ends then.
     """
 
@@ -147,9 +148,7 @@ class Step:
         if created is not None and created.start_at is not None and state.status is RunStatus.CREATED:
             start(self, worker="")
         if state.timers:
-            for operation in _due_timers(state, at):
-                if operation in state.timers and state.closed_at is None:
-                    self.record(e.TimerFired(operation=Operation(operation)))
+            self._fire_timers()
         if state.deferrals:
             time_out_deferred(self)
         if state.closed_at is not None:
@@ -160,6 +159,18 @@ class Step:
             self.close(e.RunFailed(failure=run_timeout(self.created())))
         elif cancel is not None and cancel.grace_until is not None and cancel.grace_until <= at:
             self.close(out_of_grace(cancel))
+
+    def _fire_timers(self) -> None:
+        """Fire the timers that are due. A wait for a lock that is given up then overtakes no answer in the inbox."""
+        state = self.state
+        waits = [operation for operation, lock in state.locks.items() if not lock.token] if state.locks else ()
+        for operation in _due_timers(state, self.at):
+            if operation in state.timers and state.closed_at is None:
+                self.record(e.TimerFired(operation=Operation(operation)))
+        for operation in waits:
+            if operation not in state.locks:
+                answer = m.lock_answer_id(self.created().ref.generation, operation)
+                self.result.must_not_overtake.append(answer)
 
     def record(self, event: e.Event) -> None:
         """Make `event` part of the history, with all that follows from it."""

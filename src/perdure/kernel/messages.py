@@ -215,6 +215,11 @@ def outcome_id(generation: int, operation: int, attempt: int) -> str:
     return f"outcome:{generation}:{operation}:{attempt}"
 
 
+def lock_answer_id(generation: int, operation: int) -> str:
+    """Return the message id of the one answer to a request for a lock: `LockGrantedMessage` or `LockDeniedMessage`."""
+    return f"lock:{generation}:{operation}"
+
+
 def encode_message(message: Message) -> bytes:
     """Return a message as tagged JSON."""
     return _ENCODER.encode(message)

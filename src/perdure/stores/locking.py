@@ -9,7 +9,7 @@ from typing import Protocol
 from perdure.kernel.deadlocks import find_deadlock
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.locking import LockChange, LockEntry, LockRequest, LockWait, may_hold
-from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, Message
+from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, Message, lock_answer_id
 from perdure.kernel.time import Timestamp
 
 __all__ = ["LockLines", "change_locks"]
@@ -98,7 +98,7 @@ def _let_in(lines: LockLines, line: LockEntry, told: list[RunKey], *, at: Timest
 
 
 def _tell(lines: LockLines, entry: LockEntry, message: Message, told: list[RunKey], *, at: Timestamp) -> None:
-    if lines.tell(entry, message, message_id=f"lock:{entry.position}", at=at):
+    if lines.tell(entry, message, message_id=lock_answer_id(entry.run.generation, entry.operation), at=at):
         told.append(entry.run_key)
 
 
