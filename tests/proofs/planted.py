@@ -471,7 +471,10 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("client.following", "    return await next_generation(store, summary)", "    return None"),
     ),
     "run.query": (Defect("client.handle", "return journal.answer(name, args, kwargs)", "return None"),),
-    "run.query.durable": (Defect("execution.viewing", "        if not run.is_settled:\n", "        if False:\n"),),
+    "run.query.durable": (
+        Defect("execution.viewing", "        if not run.is_settled:\n", "        if False:\n"),
+        Defect("execution.active_run", "if self._dropped or self.viewing is not None:", "if self._dropped:"),
+    ),
     "run.signal": (
         Defect(
             "client.handle", "m.SignalMessage(name=signal.name, body=encoded", "m.SignalMessage(name='', body=encoded"

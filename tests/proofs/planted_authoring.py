@@ -23,6 +23,7 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
             'raises=declare_errors(raises, ActivityFailedError, f"activity {chosen}"),',
             "raises=NONE_DECLARED,",
         ),
+        Defect("kernel.failure", "type=getattr(type(error), RECORDED_AS, type(error)).", "type=type(error)."),
     ),
     "Workflow.continue_as_new": (
         Defect(
