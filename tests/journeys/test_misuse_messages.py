@@ -43,12 +43,11 @@ from perdure.errors import (
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.opening import open_store
 from perdure.stores.sql.migrations import migrations
-from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.disks.failing import failing_disk
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import until
-from tests.stores.sqlite.faulty_disk import faulty_disk
 
 go = Signal("go", int)
 ANYTHING: Any = 5  # given where something else is wanted
@@ -513,9 +512,9 @@ async def test_a_database_that_another_program_locks_is_named_and_served_again_a
 
 async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "orders.db"
-    with faulty_disk() as disk:
+    with failing_disk() as disk:
         disk.error = apsw.FullError
-        store = SqliteStore(path, settings=SqliteSettings(settling_pause_seconds=0.002), disk=LocalDisk(vfs=disk.name))
+        store = SqliteStore(path, settings=SqliteSettings(settling_pause_seconds=0.002), disk=disk)
         async with Engine(store, settings=QUICKLY, works=False) as engine:
             disk.plan("write log", first=1, length=1_000)
             with pytest.raises(StoreFullError) as refused:

@@ -92,6 +92,12 @@ def _fsyncgate(options: Options) -> Report:
     return fsyncgate.run(options)
 
 
+def _ioerr(options: Options) -> Report:
+    from perdure.torture import ioerr  # noqa: PLC0415 - as above
+
+    return ioerr.run(options)
+
+
 _TOOLS: Final[dict[str, tuple[Callable[[Options], Report], str]]] = {
     "sim": (_sim, "plans"),
     "mutants": (_mutants, "mutants"),
@@ -99,6 +105,7 @@ _TOOLS: Final[dict[str, tuple[Callable[[Options], Report], str]]] = {
     "stateful": (_stateful, "programs"),
     "powerloss": (_powerloss, "states"),
     "fsyncgate": (_fsyncgate, "states"),
+    "ioerr": (_ioerr, "failures"),
 }
 _MOST_PROCESSES: Final = 8
 

@@ -8,10 +8,11 @@ import random
 from typing import Final
 
 from perdure.torture.disks.life import DATABASE_NAME, AfterFailure, live_through_a_failure
-from perdure.torture.disks.tool import Judged, judge, run_lives
+from perdure.torture.disks.trial import judge
 from perdure.torture.options import Options
 from perdure.torture.programs.steps import program
 from perdure.torture.report import Report
+from perdure.torture.trials import Tried, run_trials
 
 __all__ = ["run"]
 
@@ -19,10 +20,10 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Look at about as many states of the disk as `options` say, some tens for each failing sync."""
     states = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_lives("fsyncgate", options, _one_life, states=states, per_life=_STATES_PER_LIFE)
+    return run_trials("fsyncgate", options, _one_life, count=states, each=_STATES_PER_LIFE, is_controlled=True)
 
 
-def _one_life(seed: int) -> Judged:
+def _one_life(seed: int) -> Tried:
     chance = random.Random(seed)
     file, syncs = chance.choice(_FILES)
     number = chance.randrange(1, syncs)

@@ -4,10 +4,11 @@ import random
 from typing import Final
 
 from perdure.torture.disks.life import live
-from perdure.torture.disks.tool import Judged, judge, run_lives
+from perdure.torture.disks.trial import judge
 from perdure.torture.options import Options
 from perdure.torture.programs.steps import program
 from perdure.torture.report import Report
+from perdure.torture.trials import Tried, run_trials
 
 __all__ = ["run"]
 
@@ -15,10 +16,10 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Look at about as many states of the disk as `options` say, some thousands in each of several lives."""
     states = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_lives("powerloss", options, _one_life, states=states, per_life=_STATES_PER_LIFE)
+    return run_trials("powerloss", options, _one_life, count=states, each=_STATES_PER_LIFE, is_controlled=True)
 
 
-def _one_life(seed: int) -> Judged:
+def _one_life(seed: int) -> Tried:
     return judge(
         lambda folder, disk: live(program(seed, length=_STEPS), folder, disk, random.Random(seed)),
         name=f"life {seed}",

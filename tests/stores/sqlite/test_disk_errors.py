@@ -13,7 +13,6 @@ import pytest
 from perdure.errors import InternalError, StoreError, StoreFullError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied
-from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.presence import sidecar_folder
@@ -21,7 +20,7 @@ from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import creation, delivery
-from tests.stores.sqlite.faulty_disk import FaultyDisk, faulty_disk
+from perdure.torture.disks.failing import FailingDisk, failing_disk
 
 # Small enough that checkpoints happen within a test; a short pause, since a planned failure is soon over.
 SETTINGS = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002, lock_patience_seconds=1)
@@ -29,14 +28,14 @@ COMMITS = 8
 
 
 @pytest.fixture
-def disk() -> Iterator[FaultyDisk]:
-    with faulty_disk() as disk:
+def disk() -> Iterator[FailingDisk]:
+    with failing_disk() as disk:
         yield disk
 
 
 @asynccontextmanager
-async def opened(path: Path, disk: FaultyDisk) -> AsyncIterator[StoreSession]:
-    session = StoreSession(SqliteStore(path, settings=SETTINGS, disk=LocalDisk(vfs=disk.name)))
+async def opened(path: Path, disk: FailingDisk) -> AsyncIterator[StoreSession]:
+    session = StoreSession(SqliteStore(path, settings=SETTINGS, disk=disk))
     await session.open(name="worker", lease_seconds=30)
     try:
         yield session
@@ -110,7 +109,7 @@ SWEEPS = [
 @pytest.mark.parametrize("is_shared", [False, True], ids=["unread", "read"])
 @pytest.mark.parametrize("by_another", [False, True], ids=["alone", "accompanied"])
 async def test_wherever_the_disk_fails_the_file_holds_what_was_acknowledged_and_nothing_else(
-    tmp_path: Path, disk: FaultyDisk, *, after: bool, length: int, is_shared: bool, by_another: bool
+    tmp_path: Path, disk: FailingDisk, *, after: bool, length: int, is_shared: bool, by_another: bool
 ) -> None:
     disk.after = after
     for operation, number in [(operation, number) for operation, numbers in SWEEPS for number in numbers]:
@@ -130,7 +129,7 @@ async def test_wherever_the_disk_fails_the_file_holds_what_was_acknowledged_and_
     assert set(disk.failed) == {operation for operation, _ in SWEEPS}
 
 
-async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path: Path, disk: FaultyDisk) -> None:
+async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path: Path, disk: FailingDisk) -> None:
     path = tmp_path / "full.db"
     disk.error = apsw.FullError
     async with opened(path, disk) as session:
@@ -147,7 +146,7 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path
 
 
 async def test_nobody_is_answered_while_an_outcome_is_unknown_and_the_log_says_so(
-    tmp_path: Path, disk: FaultyDisk, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, disk: FailingDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "unknown.db"
     async with opened(path, disk) as session:
@@ -165,9 +164,9 @@ async def test_nobody_is_answered_while_an_outcome_is_unknown_and_the_log_says_s
 
 
 async def test_a_store_that_closes_while_an_outcome_is_unknown_says_that_it_is(
-    tmp_path: Path, disk: FaultyDisk
+    tmp_path: Path, disk: FailingDisk
 ) -> None:
-    store = SqliteStore(tmp_path / "unknown.db", settings=SETTINGS, disk=LocalDisk(vfs=disk.name))
+    store = SqliteStore(tmp_path / "unknown.db", settings=SETTINGS, disk=disk)
     session = StoreSession(store)
     await session.open(name="worker", lease_seconds=30)
     await store.find(RunRef(id="none"))
@@ -181,7 +180,7 @@ async def test_a_store_that_closes_while_an_outcome_is_unknown_says_that_it_is(
 
 
 async def test_a_store_that_closes_never_settles_in_the_turn_of_another_process(
-    tmp_path: Path, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = threading.Event()
     ask = FileLock.wait_exclusive
@@ -194,7 +193,7 @@ async def test_a_store_that_closes_never_settles_in_the_turn_of_another_process(
 
     monkeypatch.setattr(FileLock, "wait_exclusive", ask_and_tell)
     path = tmp_path / "unknown.db"
-    store = SqliteStore(path, settings=SETTINGS, disk=LocalDisk(vfs=disk.name))
+    store = SqliteStore(path, settings=SETTINGS, disk=disk)
     session = StoreSession(store)
     await session.open(name="worker", lease_seconds=30)
     await store.find(RunRef(id="none"))
@@ -213,7 +212,7 @@ async def test_a_store_that_closes_never_settles_in_the_turn_of_another_process(
                 await committing
 
 
-async def test_nobody_comes_in_between_while_an_outcome_is_told_by_an_event(tmp_path: Path, disk: FaultyDisk) -> None:
+async def test_nobody_comes_in_between_while_an_outcome_is_told_by_an_event(tmp_path: Path, disk: FailingDisk) -> None:
     path = tmp_path / "unknown.db"
     newcomer = SqliteStore(path, settings=SqliteSettings(lock_patience_seconds=0.01))
     async with opened(path, disk) as session:
@@ -260,7 +259,7 @@ async def test_a_transaction_is_not_told_by_an_event_that_was_taken_back(
 
 
 async def test_a_log_whose_lock_fails_is_copied_another_time(
-    tmp_path: Path, disk: FaultyDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ask = FileLock.wait_exclusive
 
@@ -276,7 +275,7 @@ async def test_a_log_whose_lock_fails_is_copied_another_time(
     assert "could not be copied into it, and is kept: no locks available" in caplog.text
 
 
-async def test_an_error_of_one_caller_harms_no_other_of_the_same_transaction(tmp_path: Path, disk: FaultyDisk) -> None:
+async def test_an_error_of_one_caller_harms_no_other_of_the_same_transaction(tmp_path: Path, disk: FailingDisk) -> None:
     async with opened(tmp_path / "perdure.db", disk) as session:
         taken = await session.create("taken")
         wrong = creation(taken, "another id under the same key")

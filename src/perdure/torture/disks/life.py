@@ -12,6 +12,7 @@ import apsw
 
 from perdure.errors import StoreError
 from perdure.stores.sqlite.connection import open_reading
+from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.disks.recording import RecordingDisk
@@ -19,7 +20,7 @@ from perdure.torture.programs.harnesses import SqliteHarness
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
-__all__ = ["DATABASE_NAME", "AfterFailure", "live", "live_through_a_failure"]
+__all__ = ["DATABASE_NAME", "AfterFailure", "DiskHarness", "live", "live_through_a_failure"]
 
 DATABASE_NAME: Final = "torture.db"
 
@@ -35,7 +36,7 @@ class AfterFailure(Enum):
 class DiskHarness(SqliteHarness):
     """A database file on a given disk, whose log is copied often."""
 
-    def __init__(self, folder: Path, disk: RecordingDisk) -> None:
+    def __init__(self, folder: Path, disk: Disk) -> None:
         """Begin with an empty `folder`."""
         super().__init__(folder / DATABASE_NAME)
         self._disk = disk

@@ -9,7 +9,33 @@ __all__ = ["PLANTED"]
 _ACKNOWLEDGED: Final = "P1: an acknowledged change survives a loss of power"
 _FAIL_STOP: Final = "P14: after a failed sync nothing is acknowledged that the disk does not have"
 
+_NO_GUESS: Final = "P2: an error means that nothing was saved"
+
 PLANTED: Final = (
+    Mutant(
+        name="a commit that raised is taken for saved",
+        breaks=_NO_GUESS,
+        module="perdure.stores.sqlite.writer",
+        old="return None if self._database.settle(self._session, mark) else self._error(error)",
+        new="return None",
+        tool="ioerr",
+    ),
+    Mutant(
+        name="a commit that raised is refused at once",
+        breaks=_NO_GUESS,
+        module="perdure.stores.sqlite.writer",
+        old="return None if self._database.settle(self._session, mark) else self._error(error)",
+        new="return self._error(error)",
+        tool="ioerr",
+    ),
+    Mutant(
+        name="a refused transaction is not overwritten",
+        breaks=_NO_GUESS,
+        module="perdure.stores.sqlite.database",
+        old="            if is_there is not None:\n",
+        new="            if True:\n",
+        tool="ioerr",
+    ),
     Mutant(
         name="the log is synced only when it is copied",
         breaks=_ACKNOWLEDGED,

@@ -1,0 +1,124 @@
+"""A disk whose operations fail when somebody says so."""
+
+import asyncio
+import errno
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from perdure.stores.sqlite.disk import LocalDisk, RawFile
+
+__all__ = ["FailingDisk", "failing_disk"]
+
+T = TypeVar("T")
+
+
+class FailingDisk(LocalDisk):
+    """Numbers the operations of each kind (`write log`, `sync database`, ...) from 1 and fails the planned ones.
+
+    The kinds are `write`, `sync`, `truncate` of the `log`, the `database` or the `journal`, by SQLite; `write room` is
+    what the store itself writes ahead of the log. `failed` names those that have failed.
+    """
+
+    def __init__(self) -> None:
+        """Fail nothing yet."""
+        super().__init__(vfs=f"failing {next(_NUMBERS)}")
+        self.error: type[apsw.Error] = apsw.IOError
+        self.after = False
+        """The operation is done before it fails, as a sync whose error the kernel reports late."""
+        self.failed: Final[list[str]] = []
+        self._counts: Final[dict[str, int]] = {}
+        self._failing = ""
+        self._numbers = range(0)
+        self._happened: Final = threading.Semaphore(0)
+
+    async def has_failed(self, times: int) -> None:
+        """Wait for so many failures."""
+        for _ in range(times):
+            assert await asyncio.to_thread(self._happened.acquire, timeout=30)
+
+    def plan(self, failing: str, *, first: int, length: int) -> None:
+        """Fail the operations `failing` from number `first` on, counted from now."""
+        self._failing, self._numbers = failing, range(first, first + length)
+        self._counts.clear()
+
+    def heal(self) -> None:
+        """Fail nothing more."""
+        self._numbers = range(0)
+
+    def open(self, path: Path) -> RawFile:
+        """See `Disk`."""
+        return _RoomInLog(self, super().open(path))
+
+    def meet(self, operation: str, act: Callable[[], T]) -> T:
+        """Act, unless the operation is to fail. Raises `error`."""
+        number = self._counts[operation] = self._counts.get(operation, 0) + 1
+        if operation != self._failing or number not in self._numbers:
+            return act()
+        self.failed.append(operation)
+        self._happened.release()
+        if self.after:
+            act()
+        raise self.error(f"a planned failure of {operation}")
+
+
+class _RoomInLog:
+    def __init__(self, disk: FailingDisk, file: RawFile) -> None:
+        self._disk, self._file = disk, file
+        self.read, self.sync, self.close = file.read, file.sync, file.close
+
+    @property
+    def size(self) -> int:
+        return self._file.size
+
+    def write(self, data: bytes, *, offset: int) -> None:
+        try:
+            self._disk.meet("write room", lambda: self._file.write(data, offset=offset))
+        except apsw.Error as error:
+            raise OSError(errno.EIO, str(error)) from error
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: FailingDisk, name: apsw.URIFilename | str | None, flags: list[int]) -> None:
+        self._disk = disk
+        self._place = next((place for flag, place in _PLACES.items() if flags[0] & flag), "database")
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - apsw's name
+        self._disk.meet(f"write {self._place}", lambda: super(_File, self).xWrite(data, offset))
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - as above
+        self._disk.meet(f"truncate {self._place}", lambda: super(_File, self).xTruncate(newsize))
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - as above
+        self._disk.meet(f"sync {self._place}", lambda: super(_File, self).xSync(flags))
+
+
+class _FileSystem(apsw.VFS):
+    def __init__(self, disk: FailingDisk) -> None:
+        assert disk.vfs is not None
+        self._disk = disk
+        super().__init__(disk.vfs, "")
+
+    def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - as above
+        return _File(self._disk, name, flags)
+
+
+@contextmanager
+def failing_disk() -> Iterator[FailingDisk]:
+    """Register a file system whose disk the caller commands."""
+    disk = FailingDisk()
+    system = _FileSystem(disk)
+    try:
+        yield disk
+    finally:
+        system.unregister()
+
+
+_PLACES: Final = {apsw.SQLITE_OPEN_WAL: "log", apsw.SQLITE_OPEN_MAIN_JOURNAL: "journal"}
+_NUMBERS: Final = count(1)

@@ -1,0 +1,48 @@
+"""A trial of a disk: a life recorded in one folder, and judged in another; both in memory where that is possible."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Final
+
+from perdure.torture.disks.losses import lose_power
+from perdure.torture.disks.recording import RecordingDisk
+from perdure.torture.trials import Tried
+
+__all__ = ["fast_folder", "judge"]
+
+
+def judge(
+    live: Callable[[Path, RecordingDisk], Coroutine[None, None, list[int]]],
+    *,
+    name: str,
+    seed: int,
+    states: int,
+    draws: int,
+) -> Tried:
+    """Let a life be lived, and lose power in it so often that this leaves about `states`, after its first failure."""
+    disk = RecordingDisk()
+    try:
+        with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+            answered = asyncio.run(live(Path(folder), disk))
+    finally:
+        disk.close()
+    operations = disk.operations
+    begins = disk.failed_at or 0
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        share = states / ((len(operations) - begins) * (_STATES_EACH + draws))
+        chance = random.Random(seed)
+        found = list(lose_power(operations, answered, Path(folder), chance, share=share, draws=draws, begins=begins))
+    return len(found), [f"{name}\n    {loss}" for loss in found if loss.wrong is not None][:_MOST_VIOLATIONS]
+
+
+def fast_folder() -> str | None:
+    """Return a folder in memory, where there is one: what is noted and played needs no disk."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a random folder within
+
+
+_STATES_EACH: Final = 3
+"""How many ways there are on average to lose power at a moment, besides the drawn ones."""
+_MOST_VIOLATIONS: Final = 5

@@ -1,0 +1,121 @@
+"""``ioerr``: the disk fails, is full or read-only, at any operation; nothing is guessed, and work goes on after.
+
+A random program runs on the SQLite store and, step by step, in memory. From one step on the disk fails at some
+operation: once, twice, or until the store has met that often. If the store answers with an error the same step is
+refused in memory: so whatever is read from then on shows whether the error was true, and nothing of the step was saved.
+When the disk works again so must the store, without help; and in the end another process must find the same.
+"""
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from perdure.errors import StoreError
+from perdure.torture.disks.failing import FailingDisk, failing_disk
+from perdure.torture.disks.life import DiskHarness
+from perdure.torture.disks.trial import fast_folder
+from perdure.torture.options import Options
+from perdure.torture.programs.harnesses import RefusingHarness
+from perdure.torture.programs.steps import Step, program
+from perdure.torture.programs.world import Observation, World
+from perdure.torture.report import Report
+from perdure.torture.trials import Tried, run_trials
+
+__all__ = ["run"]
+
+
+def run(options: Options) -> Report:
+    """Let the disk fail in as many programs as `options` say."""
+    count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    return run_trials("ioerr", options, _one_failure, count=count, each=_MET_SHARE, is_controlled=True)
+
+
+def _one_failure(seed: int) -> Tried:
+    chance = random.Random(seed)
+    steps = [step for step in program(seed, length=_STEPS) if step.verb in _WRITING]
+    failing = chance.choice(_OPERATIONS)
+    first, length, error = chance.randrange(1, _FIRST), chance.choice(_LENGTHS), chance.choice(_ERRORS)
+    step = chance.randrange(len(steps) // 2)
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder, failing_disk() as disk:
+        disk.error, disk.after = error, chance.random() < _AFTER_SHARE
+        trial = _Trial(steps, DiskHarness(Path(folder), disk), disk)
+        wrong = asyncio.run(trial.run(failing_step=step, failing=failing, first=first, length=length))
+    if wrong is None:
+        return int(trial.has_failed), []
+    what = (
+        f"from step {step} ({steps[step].verb}) on {failing} {first} to {first + length - 1} fails by {error.__name__}"
+    )
+    return 1, [f"python -m perdure.torture ioerr --count 1 --seed {seed}\n    {what}: {wrong}"]
+
+
+class _Trial:
+    """One program on both stores."""
+
+    def __init__(self, steps: list[Step], harness: DiskHarness, disk: FailingDisk) -> None:
+        self._steps = steps
+        self._disk = disk
+        self.has_failed = False
+        self._harness, self._refusing = harness, RefusingHarness()
+        self._real, self._memory = World(self._harness), World(self._refusing)
+
+    async def run(self, *, failing_step: int, failing: str, first: int, length: int) -> str | None:
+        """Return what is wrong; None if nothing is."""
+        await self._real.open()
+        await self._memory.open()
+        for number, step in enumerate(self._steps):
+            if number == failing_step:
+                self._disk.plan(failing, first=first, length=length)
+            found = await self._answer(self._real, step)
+            if isinstance(found, StoreError) and not self._disk.failed:
+                return f"step {number} ({step.verb}) met no failure of the disk, and was refused: {found}"
+            if self._disk.failed:
+                self.has_failed = True
+                self._disk.heal()
+                self._disk.failed.clear()
+            self._refusing.refuses = isinstance(found, StoreError)
+            expected = await self._answer(self._memory, step)
+            self._refusing.refuses = False
+            if not isinstance(found, StoreError) and found != expected:
+                return f"step {number} ({step.verb}) was answered otherwise than in memory: {found!r:.300}"
+        self._disk.heal()
+        await self._real.leave(self._harness.kill)
+        await self._memory.leave(self._refusing.kill)
+        await self._real.come_back()
+        await self._memory.come_back()
+        is_same = await self._real.everything() == await self._memory.everything()
+        await self._harness.close()
+        await self._refusing.close()
+        return None if is_same else "another process finds something else than what was answered"
+
+    async def _answer(self, world: World, step: Step) -> Observation:
+        """Return what a step is answered, or its error; a disk that goes on failing is healed after a while."""
+        doing = asyncio.create_task(world.do(step))
+        while not doing.done():
+            await asyncio.wait({doing}, timeout=_LOOK_SECONDS)
+            if len(self._disk.failed) >= _ENOUGH:
+                self._disk.heal()
+        error = doing.exception()
+        return error if isinstance(error, StoreError) else doing.result()
+
+
+_MET_SHARE: Final = 0.6
+"""How many plans come to a failure: an operation may not occur so often."""
+_WRITING: Final = frozenset({"commit", "claim", "renew", "free", "agenda", "pass_time"})
+_STEPS: Final = 14
+_OPERATIONS: Final = (
+    "write log", "sync log", "write database", "sync database", "truncate database", "write room",
+)  # fmt: skip
+_FIRST: Final = 8
+_LENGTHS: Final = (1, 2, 1_000)
+_ERRORS: Final = (apsw.IOError, apsw.FullError, apsw.ReadOnlyError, apsw.NoMemError)
+_AFTER_SHARE: Final = 0.3
+_ENOUGH: Final = 4
+"""After so many failures the disk works again."""
+_LOOK_SECONDS: Final = 0.002
+_USUALLY: Final = 200
+_CI: Final = 5_000
+_LONG: Final = 50_000
