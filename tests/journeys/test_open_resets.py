@@ -10,6 +10,7 @@ import pytest
 from perdure import (
     Context,
     Engine,
+    Retry,
     Run,
     RunNotRepairableError,
     RunStatus,
@@ -22,6 +23,7 @@ from perdure import (
     workflow,
 )
 from perdure.authoring.registry import Registry
+from perdure.authoring.workflow import Workflow
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel.events import ParentClosePolicy
@@ -88,6 +90,17 @@ async def open_outside_once() -> str:
 @workflow
 async def open_deferring_once(_ctx: Context) -> str:
     return await open_outside_once()
+
+
+@activity(at_most_once=True, retry=Retry(attempts=1))
+async def open_outside_for_good() -> str:
+    tokens.append(current_attempt().token)
+    defer()
+
+
+@workflow
+async def open_deferring_for_good(_ctx: Context) -> str:
+    return await open_outside_for_good()
 
 
 @workflow
@@ -306,6 +319,25 @@ async def test_an_outcome_of_an_at_most_once_step_that_was_told_is_not_lost(make
         await (await client.get_run("order")).reset()
     async with make_engine() as engine:
         assert await (await engine.get_run("order")).result() == "told"
+
+
+@pytest.mark.parametrize("deferring", [open_deferring, open_deferring_once, open_deferring_for_good])
+async def test_an_outcome_counts_after_the_reset_however_many_messages_stand_before_it(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, deferring: Workflow[str]
+) -> None:
+    monkeypatch.setattr("perdure.execution.mail.INBOX_PAGE", 2)
+    async with make_engine() as engine:
+        run = await engine.start(deferring, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+    async with make_engine(works=False) as client:
+        run = await client.get_run("order")
+        for number in range(5):
+            await run.signal(go, number)
+        await client.complete(tokens[0], "told")
+        await run.reset()
+    async with make_engine() as engine:
+        assert await (await engine.get_run("order")).result() == "told"
+    assert len(tokens) == 1
 
 
 async def test_an_accepted_update_is_handled_again(make_engine: MakeEngine) -> None:

@@ -230,7 +230,7 @@ async def test_a_parked_run_can_be_terminated_by_a_client_while_a_worker_has_the
 async def test_a_termination_ends_a_parked_run_wherever_it_stands_in_the_inbox(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perdure.execution.codeless.INBOX_PAGE", 1)
+    monkeypatch.setattr("perdure.execution.mail.INBOX_PAGE", 1)
     await begin(make_engine)
     async with make_engine(registry=changed()), make_engine(works=False, name="client") as client:
         run = await client.get_run("old")

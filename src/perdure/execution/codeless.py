@@ -20,7 +20,7 @@ import msgspec
 
 from perdure.errors import HistoryError, StoreError
 from perdure.execution.active_run import ActiveRun
-from perdure.execution.mail import INBOX_PAGE
+from perdure.execution.mail import whole_inbox
 from perdure.execution.no_code import NoCode
 from perdure.kernel import inputs as i
 from perdure.kernel.codeless import End, first_end
@@ -32,7 +32,7 @@ from perdure.kernel.transition import Park, Release
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
-    from perdure.ports.store import ClaimedRun, InboxEntry, RunSummary
+    from perdure.ports.store import ClaimedRun, RunSummary
 
 __all__ = ["Remains", "end_without_code", "giving_back", "look_for_end", "read_remains"]
 
@@ -76,7 +76,7 @@ async def read_remains(worker: "Worker", run_key: RunKey) -> Remains:
     state = RunState()
     try:
         state = await _fold(worker, run_key)
-        inbox = await _whole_inbox(worker, run_key)
+        inbox = await whole_inbox(worker.store, run_key)
     except HistoryError as error:
         _logger.error("run key %s cannot be read, and may have to be ended: %s", run_key, error)  # noqa: TRY400
         return Remains(state=state, end=first_end(state), is_whole=False)
@@ -146,11 +146,3 @@ async def _fold(worker: "Worker", run_key: RunKey) -> RunState:
     except Exception as error:  # what no kernel wrote may break the fold anywhere
         message = f"the history of run key {run_key} is damaged at event {state.sequence + 1}: {error!r}"
         raise HistoryError(message) from error
-
-
-async def _whole_inbox(worker: "Worker", run_key: RunKey) -> "list[InboxEntry]":
-    """Read all of an inbox, since a termination may stand behind any number of messages for code."""
-    limit = INBOX_PAGE
-    while len(inbox := await worker.store.read_inbox(run_key, limit=limit)) == limit:
-        limit *= 2
-    return inbox

@@ -19,13 +19,14 @@ from perdure.execution.taking_over import is_taken_over
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.state import RunState
 from perdure.kernel.transition import Applied, Creation, Delivery, Outcome
-from perdure.ports.store import InboxEntry
+from perdure.ports.store import InboxEntry, RunStore
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["INBOX_PAGE", "Mail"]
+__all__ = ["INBOX_PAGE", "Mail", "inbox_to_begin_with", "whole_inbox"]
 
 INBOX_PAGE: Final = 1_000
 """How many inbox entries are read at once; the rest follows when these are recorded."""
@@ -140,8 +141,8 @@ class Mail:
         self.spawn(self._refresh(run))
 
     def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
-        """Hand inbox entries to a run in memory, each once."""
-        run.inbox_has_more = len(inbox) >= INBOX_PAGE
+        """Hand inbox entries to a run in memory, each once: a page of them, or all that there are."""
+        run.inbox_has_more = len(inbox) == INBOX_PAGE
         for entry in inbox:
             if entry.position > run.inbox_position:
                 run.inbox_position = entry.position
@@ -190,6 +191,25 @@ class Mail:
         task = self._worker.loop.create_task(work)
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
+
+
+async def inbox_to_begin_with(store: RunStore, run_key: RunKey, state: RunState) -> list[InboxEntry]:
+    """Read what a run takes first after it was loaded: a page, but all of it for a fork that has not gone on yet.
+
+    A result that the generation before has not read ends a call of the fork (`told_results`), however many messages
+    stand before it: were it read after the first transition, another attempt would be under way.
+    """
+    if state.fresh_fork is None:
+        return await store.read_inbox(run_key, limit=INBOX_PAGE)
+    return await whole_inbox(store, run_key)
+
+
+async def whole_inbox(store: RunStore, run_key: RunKey) -> list[InboxEntry]:
+    """Read all of an inbox, since what matters may stand behind any number of other messages."""
+    limit = INBOX_PAGE
+    while len(inbox := await store.read_inbox(run_key, limit=limit)) == limit:
+        limit *= 2
+    return inbox
 
 
 _BY_INBOX: Final = (m.UpdateMessage, m.CompleteActivityMessage, m.FailActivityMessage, m.HeartbeatMessage)
