@@ -1,6 +1,7 @@
 """The command: it ends with a status, prints one line, and says how to do it again."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_failure_ends_with_one_and_the_line_that_repeats_it(
         seeds.append(options.seed)
         return Report(name="sim", runs=9, violations=["it broke"], seed=options.seed)
 
-    monkeypatch.setitem(command._TOOLS, "sim", (fail, "plans"))
+    monkeypatch.setattr(command, "_load", lambda _name: fail)
     assert main(["sim", "--count", "9", *given]) == 1
     violation, line, again = capsys.readouterr().out.splitlines()
     assert violation == "it broke"
@@ -45,9 +46,25 @@ def test_a_control_that_does_not_fail_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = Report(name="sim", runs=1, controls=["one"], survivors=["another"])
-    monkeypatch.setitem(command._TOOLS, "sim", (lambda _options: report, "plans"))
+    monkeypatch.setattr(command, "_load", lambda _name: lambda _options: report)
     assert main(["sim"]) == 1
     failed, survived, line, _ = capsys.readouterr().out.splitlines()
     assert failed == "this control failed as it must: one"
     assert survived == "this control did not fail: another"
     assert "1 of 2 controls failed as they must" in line
+
+
+def test_all_tools_are_run_and_one_failure_is_enough(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str) -> Callable[[Options], Report]:
+        return lambda options: Report(name=name, seed=options.seed, violations=["torn"] if name == "ioerr" else [])
+
+    monkeypatch.setattr(command, "_load", run)
+    assert main(["all", "--seed", "3", "--json"]) == 1
+    output = capsys.readouterr().out.splitlines()
+    named = [json.loads(line)["name"] for line in output if line.startswith("{")]
+    assert named == ["sim", "kill", "powerloss", "fsyncgate", "ioerr", "stateful"]
+    assert [line for line in output if line.startswith("again")] == [
+        "again: python -m perdure.torture ioerr --seed 3 --json"
+    ]

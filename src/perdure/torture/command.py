@@ -7,9 +7,9 @@ import random
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from importlib import import_module
+from typing import Final, NamedTuple
 
-from perdure.torture import sim
 from perdure.torture.options import Options
 from perdure.torture.report import Report
 
@@ -17,19 +17,9 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the tool that `arguments` name; return the status to exit with: 0 if every promise held."""
+    """Run the tool that `arguments` name, or all; return the status to exit with: 0 if every promise held."""
     given = _parser().parse_args(arguments)
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    again = [*arguments] if given.seed is not None else [*arguments, "--seed", str(seed)]
-    was_disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # what the engine warns of is what the tools provoke
-    try:
-        return _run(given, seed=seed, again=shlex.join(again))
-    finally:
-        logging.disable(was_disabled)
-
-
-def _run(given: argparse.Namespace, *, seed: int, again: str) -> int:
     options = Options(
         count=given.count,
         seed=seed,
@@ -41,78 +31,64 @@ def _run(given: argparse.Namespace, *, seed: int, again: str) -> int:
         stops_at_first=given.first,
         only=tuple(given.only or ()),
     )
-    tool, unit = _TOOLS[given.name]
-    report = tool(options)
+    again = [*arguments] if given.seed is not None else [*arguments, "--seed", str(seed)]
+    was_disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # what the engine warns of is what the tools provoke
+    try:
+        names = _IN_ALL if given.name == _ALL else (given.name,)
+        reports = [_run(name, options, [name if word == _ALL else word for word in again]) for name in names]
+    finally:
+        logging.disable(was_disabled)
+    if given.json:
+        for report in reports:
+            print(report.as_json())
+    return 0 if all(report.is_good for report in reports) else 1
+
+
+def _run(name: str, options: Options, again: Sequence[str]) -> Report:
+    report = _load(name)(options)
     for violation in report.violations:
         print(violation)
     for control in report.controls:
         print(f"this control failed as it must: {control}")
     for survivor in report.survivors:
         print(f"this control did not fail: {survivor}")
-    print(report.line(unit))
+    print(report.line(_TOOLS[name].unit))
     if not report.is_good:
-        print(f"again: python -m perdure.torture {again}")
-    if given.json:
-        print(report.as_json())
+        print(f"again: python -m perdure.torture {shlex.join(again)}")
     sys.stdout.flush()
-    return 0 if report.is_good else 1
+    return report
 
 
-def _sim(options: Options) -> Report:
-    return sim.run(options)
+def _load(name: str) -> Callable[[Options], Report]:
+    """Return what runs a tool. Each is imported when it is asked for: it need not know what the others need."""
+    run: Callable[[Options], Report] = import_module(f"perdure.torture.{_TOOLS[name].module}").run
+    return run
 
 
-def _mutants(options: Options) -> Report:
-    from perdure.torture import mutants  # noqa: PLC0415 - starts processes; the others need not know it
-
-    return mutants.run(options)
-
-
-def _kill(options: Options) -> Report:
-    from perdure.torture.kills import tool  # noqa: PLC0415 - imports SQLite, which the simulation does not need
-
-    return tool.run(options)
+class _Tool(NamedTuple):
+    module: str
+    unit: str
 
 
-def _stateful(options: Options) -> Report:
-    from perdure.torture import stateful  # noqa: PLC0415 - as above
-
-    return stateful.run(options)
-
-
-def _powerloss(options: Options) -> Report:
-    from perdure.torture import powerloss  # noqa: PLC0415 - as above
-
-    return powerloss.run(options)
-
-
-def _fsyncgate(options: Options) -> Report:
-    from perdure.torture import fsyncgate  # noqa: PLC0415 - as above
-
-    return fsyncgate.run(options)
-
-
-def _ioerr(options: Options) -> Report:
-    from perdure.torture import ioerr  # noqa: PLC0415 - as above
-
-    return ioerr.run(options)
-
-
-_TOOLS: Final[dict[str, tuple[Callable[[Options], Report], str]]] = {
-    "sim": (_sim, "plans"),
-    "mutants": (_mutants, "mutants"),
-    "kill": (_kill, "kills"),
-    "stateful": (_stateful, "programs"),
-    "powerloss": (_powerloss, "states"),
-    "fsyncgate": (_fsyncgate, "states"),
-    "ioerr": (_ioerr, "failures"),
+_TOOLS: Final = {
+    "sim": _Tool("sim", "plans"),
+    "kill": _Tool("kills.tool", "kills"),
+    "powerloss": _Tool("powerloss", "states"),
+    "fsyncgate": _Tool("fsyncgate", "states"),
+    "ioerr": _Tool("ioerr", "failures"),
+    "stateful": _Tool("stateful", "programs"),
+    "mutants": _Tool("mutants", "mutants"),
 }
+_ALL: Final = "all"
+_IN_ALL: Final = tuple(name for name in _TOOLS if name != "mutants")
+"""The bugs that `mutants` plants are the controls of the others, which try them with ``--ci`` and ``--long``."""
 _MOST_PROCESSES: Final = 8
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m perdure.torture", description="Try to break Perdure's promises.")
-    parser.add_argument("name", choices=sorted(_TOOLS))
+    parser.add_argument("name", choices=[_ALL, *sorted(_TOOLS)])
     parser.add_argument("--count", type=int, help="how much to try")
     parser.add_argument("--seed", type=int, help="repeat the choices of an earlier run")
     parser.add_argument("--ci", action="store_true", help="as much as continuous integration demands, with controls")
