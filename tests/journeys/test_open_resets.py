@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel.events import ParentClosePolicy
+from perdure.ports.store import RunStore
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import kinds, until
 
@@ -293,6 +295,73 @@ async def _is_told_again(engine: Engine) -> None:
     await engine.complete(tokens[0], "told")
     for late in (engine.complete(tokens[0], "other"), engine.fail(tokens[0], ValueError("late"))):
         with pytest.raises(StaleTokenError, match="is completed already"):
+            await late
+
+
+@pytest.mark.parametrize("reads", range(3))
+async def test_an_outcome_is_known_again_whenever_the_new_generation_takes_it_meanwhile(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_deferring, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+
+    taken: list[object] = []
+
+    async def take() -> None:
+        async with make_engine() as engine:
+            taken.append(await (await engine.get_run("order")).result())
+
+    async with make_engine(works=False) as client:
+        await client.complete(tokens[0], "told")
+        await (await client.get_run("order")).reset()
+        _do_before_a_read(monkeypatch, client.worker.store, reads, take)
+        await client.complete(tokens[0], "told")
+    assert taken == ["told"]
+    assert len(tokens) == 1
+
+
+def _do_before_a_read(
+    monkeypatch: pytest.MonkeyPatch, store: RunStore, reads: int, does: Callable[[], Awaitable[None]]
+) -> None:
+    """Do something after so many reads of histories and inboxes, before the next."""
+    count = 0
+
+    def counted(read: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def reading(*args: Any, **options: Any) -> object:
+            nonlocal count
+            count += 1
+            if count == reads + 1:
+                await does()
+            return await read(*args, **options)
+
+        return reading
+
+    for name in ("read_history", "read_inbox"):
+        monkeypatch.setattr(store, name, counted(getattr(store, name)))
+
+
+async def test_a_failure_that_was_told_and_not_read_counts_no_more_once_the_run_is_reset(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(open_deferring, id="order")
+        await until(lambda: has(run, "activity_deferred"))
+    async with make_engine(works=False) as client:
+        await client.fail(tokens[0], ValueError("told"))
+        await (await client.get_run("order")).reset()
+        await _is_not_wanted(client)
+    async with make_engine() as engine:
+        run = await engine.get_run("order")
+        await until(lambda: has(run, "activity_deferred", 2))
+        await _is_not_wanted(engine)
+        await engine.complete(tokens[1], "new")
+        assert await run.result() == "new"
+
+
+async def _is_not_wanted(engine: Engine) -> None:
+    for late in (engine.complete(tokens[0], "told"), engine.fail(tokens[0], ValueError("told"))):
+        with pytest.raises(StaleTokenError, match="is not wanted any more"):
             await late
 
 

@@ -5,9 +5,9 @@ first, and no other. So exactly one counts, whoever else tries, and the caller l
 
 **What the caller is promised.** When `complete` or `fail` returns, the outcome is durable and the first. It counts,
 unless the workflow gives the call up, or the run ends, before a worker has taken it from the inbox. A result counts all
-the same if a retry or a reset goes on from a point that has the call. A limit or a failure of the attempt does not
-overtake it: the store refuses that transition while the outcome is in the inbox (`Transition.must_not_overtake`), and
-the run is loaded again, inbox first.
+the same if a retry or a reset goes on from a point that has the call; a failure does not, the step is made again there.
+A limit or a failure of the attempt does not overtake it: the store refuses that transition while the outcome is in the
+inbox (`Transition.must_not_overtake`), and the run is loaded again, inbox first.
 """
 
 from contextlib import suppress
@@ -36,7 +36,7 @@ _Outcome = m.CompleteActivityMessage | m.FailActivityMessage
 class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that somebody outside works on: whose it is, and what its history says of it so far.
 
-    `settled` is the event by which it ended, or the outcome that its run, ended meanwhile, has handed on unread; None
+    `settled` is the event by which it ended, or the result that its run, ended meanwhile, has handed on unread; None
     while it is open.
     """
 
@@ -160,20 +160,22 @@ _Settled = e.Event | m.Message
 
 
 async def _handed_on(store: RunStore, ref: RunRef, token: ActivityToken) -> _Settled | None:
-    """Return the result of the attempt's call in the generations that have it from a run which has ended, or the
-    outcome of the attempt where it waits for them: in their inbox, or left in that run's. None: there is neither."""
+    """Return the result of the attempt's call in the generations that have it from a run which has ended, or the result
+    that waits for them: in their inbox, or left in that run's. None: there is neither. A failure is not handed on.
+
+    A generation's history is asked last: it takes the result out of the inbox at any time.
+    """
     message_id = m.outcome_id(ref.generation, token.operation, token.attempt)
     run = await store.find(token.run_key)
     while run is not None and (run := await next_generation(store, run)) is not None:
+        waiting = [await _waiting(store, inbox_of, message_id) for inbox_of in (run.run_key, token.run_key)]
         events = await _events(store, run.run_key, token.operation)
         forked = next((n for n, event in enumerate(events) if type(event) is e.RunForked and event.ref == run.ref), 0)
         if not any(type(event) is e.ActivityScheduled for event in events[:forked]):
             return None
-        found: _Settled | None = next((event for event in events[forked:] if type(event) is e.ActivityCompleted), None)
-        for inbox_of in (run.run_key, token.run_key):
-            found = found or await _waiting(store, inbox_of, message_id)
-        if found is not None:
-            return found
+        found = (one for one in (*events[forked:], *waiting) if isinstance(one, _RESULTS))
+        if (result := next(found, None)) is not None:
+            return result
     return None
 
 
@@ -239,5 +241,6 @@ _SENTENCES = {
     "timed_out": "has run out of time",
     "cancelled": "is not wanted any more: the workflow gave it up, or its run has ended",
 }
+_RESULTS = (e.ActivityCompleted, m.CompleteActivityMessage)
 _PAGE = 1_000
 _LONGEST_INBOX = 1_000_000
