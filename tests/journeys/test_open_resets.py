@@ -438,6 +438,25 @@ async def test_a_run_that_is_being_cancelled_stays_so_whether_its_owner_has_read
         await until(lambda: _has_ended(reset, RunStatus.CANCELLED))
 
 
+async def test_a_cancellation_that_nobody_had_read_has_all_its_grace_after_the_reset(make_engine: MakeEngine) -> None:
+    grace = timedelta(seconds=100)
+    async with make_engine() as engine:
+        run = await engine.start(open_cleaning, id="order")
+        await until(lambda: has(run, "activity_completed"))
+    async with make_engine(works=False) as client:
+        run = await client.get_run("order")
+        await run.cancel("enough", grace=grace)
+        await run.reset()
+    async with make_engine() as engine:
+        run = await engine.get_run("order")
+        await until(lambda: has(run, "run_cancel_requested"))
+        found = {type(recorded.event): recorded async for recorded in run.history()}
+        asked = found[e.RunCancelRequested].event
+        assert isinstance(asked, e.RunCancelRequested)
+        assert asked.grace_until == found[e.RunForked].at + grace // timedelta(microseconds=1)
+        await run.terminate()
+
+
 async def test_who_waits_for_an_accepted_update_gets_the_answer_of_the_new_generation(make_engine: MakeEngine) -> None:
     async with make_engine() as engine:
         run = await engine.start(open_adding, id="order")

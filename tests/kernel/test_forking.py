@@ -504,27 +504,6 @@ def test_a_run_that_was_suspended_there_is_suspended() -> None:
     assert again.pending == [2]
 
 
-def test_the_grace_of_a_cancellation_that_was_copied_begins_anew() -> None:
-    async def code() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            await asyncio.sleep(2 * LATER / SECOND)
-
-    run = code_life(code)
-    run.wait(10)
-    run.cancel(grace_until=run.now + 20 * SECOND)
-    run.wait(30)
-    assert type(run.history[-1].event) is e.RunTerminated
-    creation, event = forked(run.history, point_of_last_failure(run.history))
-    again = go_on(entry_of(code), creation)
-    assert not again.state.is_closed
-    assert again.state.cancel is not None
-    assert again.state.cancel.grace_until == event.grace_until == creation.end_at == creation.begun_at + 20 * SECOND
-    again.wait(21)
-    assert type(again.history[-1].event) is e.RunTerminated
-
-
 def test_a_fork_that_is_ended_before_it_has_answered_is_replayed() -> None:
     run = life_of(two)
     run.begin()

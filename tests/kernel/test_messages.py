@@ -14,7 +14,7 @@ from tests.kernel.lives import BROKEN, RETRIED, json
 MESSAGES = [
     m.SignalMessage(name="go", body=json({"a": [1]}), message_id="x"),
     m.UpdateMessage(update_id="u", name="add", body=json([1])),
-    m.CancelMessage(reason="why", by="ann", grace_until=Timestamp(5), parent_key=3),
+    m.CancelMessage(reason="why", by="ann", grace_until=Timestamp(5), grace_microseconds=4, parent_key=3),
     m.TerminateMessage(reason="why", by="ann", parent_key=3),
     m.SuspendMessage(reason="why", by="ann"),
     m.ResumeMessage(by="ann"),

@@ -112,7 +112,9 @@ def test_a_cancellation_that_was_taken_in_after_the_point_is_told_to_the_success
     at = run.history[-1].at + LATER
     [told] = replaced(run, before).deliveries
     assert (told.target, told.at) == (FORK_KEY, at)
-    assert told.message == m.CancelMessage(reason="enough", by="ann", grace_until=Timestamp(at + 20 * SECOND))
+    grace = 20 * SECOND
+    asked = m.CancelMessage(reason="enough", by="ann", grace_until=Timestamp(at + grace), grace_microseconds=grace)
+    assert told.message == asked
     assert replaced(run, len(run.history)).deliveries == ()  # it is in the copy
 
 

@@ -490,14 +490,12 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "run.cancel": (
         Defect(
             "client.handle",
-            "m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until)",
+            "m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until, grace_microseconds=length)",
             "m.TerminateMessage(reason=_reason(reason), by=_by(by))",
         ),
     ),
     "run.cancel.grace": (
-        Defect(
-            "client.handle", "        if grace is not None:\n            until", "        if False:\n            until"
-        ),
+        Defect("client.handle", "until = None if length is None else", "until = None if length else"),
     ),
     "run.terminate": (
         Defect(

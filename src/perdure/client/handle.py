@@ -311,11 +311,11 @@ class Run(Generic[R_co]):
 
         A start that still waits (debounce, singleton) is withdrawn: there will be no such run.
         """
-        until = None
-        if grace is not None:
-            until = Timestamp(self._gateway.clock.now() + require_duration(grace, "grace"))
+        length = None if grace is None else require_duration(grace, "grace")
+        until = None if length is None else Timestamp(self._gateway.clock.now() + length)
+        asked = m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until, grace_microseconds=length)
         if not await self._withdraw():
-            await self._send(m.CancelMessage(reason=_reason(reason), by=_by(by), grace_until=until), request_id)
+            await self._send(asked, request_id)
 
     async def terminate(self, reason: str = "", *, by: str = "", request_id: str | None = None) -> None:
         """Stop the run now, without clean-up; a start that still waits is withdrawn."""

@@ -256,7 +256,7 @@ def run_timeout(created: e.RunCreated) -> Failure:
     )
 
 
-def out_of_grace(cancel: e.RunCancelRequested | m.CancelMessage) -> e.RunTerminated:
+def out_of_grace(cancel: e.RunCancelRequested) -> e.RunTerminated:
     """Return the end of a run that has not cleaned up within the grace of its cancellation."""
     return e.RunTerminated(reason=f"the grace of the cancellation ended ({cancel.reason})", by=cancel.by)
 

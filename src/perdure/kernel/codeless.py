@@ -18,7 +18,7 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import out_of_grace, run_timeout
-from perdure.kernel.message_rules import may_end
+from perdure.kernel.message_rules import cancellation, may_end
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
 
@@ -43,8 +43,7 @@ def first_end(state: RunState, inbox: Iterable[i.MessageArrived] = ()) -> End | 
 
 
 def _ends(state: RunState, created: e.RunCreated, inbox: Iterable[i.MessageArrived]) -> Iterator[End]:
-    cancel: e.RunCancelRequested | m.CancelMessage | None = state.cancel
-    position = None
+    cancel, position = state.cancel, None
     for arrived in inbox:
         message = arrived.message
         if not isinstance(message, m.TerminateMessage | m.CancelMessage) or not may_end(created, message.parent_key):
@@ -54,7 +53,7 @@ def _ends(state: RunState, created: e.RunCreated, inbox: Iterable[i.MessageArriv
         elif state.started_at is None:
             yield _end(_AT_ONCE, e.RunCancelled(reason=message.reason), arrived.position)
         elif cancel is None:
-            cancel, position = message, arrived.position
+            cancel, position = cancellation(state, message), arrived.position
     if state.deadline is not None:
         yield _end(state.deadline.at, e.RunFailed(failure=run_timeout(created)), None)
     if cancel is not None and cancel.grace_until is not None:

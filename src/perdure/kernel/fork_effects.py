@@ -28,7 +28,7 @@ def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     state.deadline = None if event.deadline_at is None else Deadline(at=event.deadline_at, of=f"run {event.ref}")
     if state.cancel is not None:
         state.cancel = msgspec.structs.replace(state.cancel, grace_until=event.grace_until)
-    state.forked, state.forked_at = event, state.sequence + 1
+    state.forked, state.forked_at, state.renewed_at = event, state.sequence + 1, at
     state.retries.clear()
     state.deferrals.clear()
     unknown = {step.operation for step in event.repeats if step.was is StepFate.UNKNOWN}

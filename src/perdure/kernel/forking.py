@@ -85,7 +85,7 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
     results = tuple(_carried_results(state, left, order.unread))
     _require_repeatable(state, copied, left, results, order)
     at = max(order.now, copied[-1].at)
-    timeout = created.execution_timeout_microseconds
+    timeout, grace = created.execution_timeout_microseconds, grace_of(copied)
     version = order.definition_version
     forked = e.RunForked(
         origin=order.origin,
@@ -100,7 +100,7 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
         definition_version=standing.definition_version if version is None else version,
         stages=standing.stages if version is None else order.stages,
         deadline_at=None if timeout is None else Timestamp(at + timeout),
-        grace_until=renewed_grace(copied, at),
+        grace_until=None if grace is None else Timestamp(at + grace),
         parent=None if order.cause is ForkCause.FORK else standing.parent,
         carried_signals=tuple(_carried_signals(state, left, order.unread)) if order.reapplies_signals else (),
         carried_results=results,
@@ -124,12 +124,12 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
     )
 
 
-def renewed_grace(history: History, at: Timestamp) -> Timestamp | None:
-    """Return when the grace of a history's cancellation ends if it begins at `at`; None: there is none."""
+def grace_of(history: History) -> int | None:
+    """Return the microseconds that a history's cancellation gave when it was taken in; None: there was no limit."""
     for recorded in history:
         asked = recorded.event
         if isinstance(asked, e.RunCancelRequested):
-            return None if asked.grace_until is None else Timestamp(at + asked.grace_until - recorded.at)
+            return None if asked.grace_until is None else asked.grace_until - recorded.at
     return None
 
 

@@ -10,19 +10,28 @@ from perdure.kernel.identity import Operation
 from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.pending import OpenChild
 from perdure.kernel.start_rules import start
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
     from perdure.kernel.state import RunState
 
-__all__ = ["MESSAGE_RULES", "awaited_child", "may_end"]
+__all__ = ["MESSAGE_RULES", "awaited_child", "cancellation", "may_end"]
 
 
 def may_end(created: e.RunCreated, parent_key: int) -> bool:
     """Whether a run obeys the sender: a parent names its child by id, which may have become another run's."""
     parent = created.parent
     return parent_key == 0 or (parent is not None and parent.run_key == parent_key)
+
+
+def cancellation(state: "RunState", message: m.CancelMessage) -> e.RunCancelRequested:
+    """Return what a request for cancellation means to a run; to a fork a grace that begins with it at the earliest."""
+    until, renewed_at, grace = message.grace_until, state.renewed_at, message.grace_microseconds
+    if until is not None and renewed_at is not None and grace is not None:
+        until = max(until, Timestamp(renewed_at + grace))
+    return e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=until)
 
 
 def awaited_child(state: "RunState", message: m.ChildCompletedMessage | m.ChildFailedMessage) -> Operation | None:
@@ -51,7 +60,7 @@ def _cancel(step: "Step", message: m.CancelMessage, _message_id: str) -> None:
     if step.state.started_at is None:
         step.close(e.RunCancelled(reason=message.reason))
     else:
-        step.record(e.RunCancelRequested(reason=message.reason, by=message.by, grace_until=message.grace_until))
+        step.record(cancellation(step.state, message))
 
 
 def _terminate(step: "Step", message: m.TerminateMessage, _message_id: str) -> None:

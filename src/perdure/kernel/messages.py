@@ -59,12 +59,14 @@ class UpdateMessage(_Message, frozen=True, kw_only=True, tag="update"):
 class CancelMessage(_Message, frozen=True, kw_only=True, tag="cancel"):
     """Ask for cancellation with clean-up; terminate at `grace_until` unless None.
 
-    `parent_key` is set by a parent run: only its own child obeys.
+    `grace_microseconds` is how long that was when it was asked for: a reset that hands the message on unread begins it
+    anew. None: what is left of it counts. `parent_key` is set by a parent run: only its own child obeys.
     """
 
     reason: str = ""
     by: str = ""
     grace_until: Timestamp | None = None
+    grace_microseconds: int | None = None
     parent_key: int = 0
 
 

@@ -10,7 +10,8 @@ What the old generation had pending is given up, as at every end. Its children t
 go along; those that it began later end by their policy. Updates that were accepted before the point are left open: the
 successor answers them, and whoever waits follows the run there. Its inbox goes to the successor: what nobody has read
 is not lost. A cancellation is a wish about the run, not about a part of its history: one that was taken in after the
-point is put into the successor's inbox again, so that it does not matter whether the owner had read it.
+point is put into the successor's inbox again, with the grace that it had left when it was taken in; one that nobody had
+read is there already, and its grace begins anew with the fork (`message_rules.cancellation`).
 """
 
 from perdure.kernel import events as e
@@ -18,7 +19,7 @@ from perdure.kernel import messages as m
 from perdure.kernel.consequences import ending_of
 from perdure.kernel.expansion import close_events
 from perdure.kernel.fork_points import History
-from perdure.kernel.forking import ForkOrder, renewed_grace
+from perdure.kernel.forking import ForkOrder, grace_of
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, WorkerId
 from perdure.kernel.locking import LockRelease
@@ -61,7 +62,7 @@ def replace(
             message_id = f"{order.origin_key}:{state.sequence}:{child.operation}"
             deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=at))
     if state.cancel is not None and following.cancel is None:
-        cancel = _asked_again(state.cancel, grace_until=renewed_grace(history, at))
+        cancel = _asked_again(state.cancel, at, grace=grace_of(history))
         message_id = f"{order.origin_key}:{state.sequence}:cancel"
         deliveries.append(Delivery(target=creation.run_key, message=cancel, message_id=message_id, at=at))
     return Transition(
@@ -78,5 +79,6 @@ def replace(
     )
 
 
-def _asked_again(cancel: e.RunCancelRequested, *, grace_until: Timestamp | None) -> m.CancelMessage:
-    return m.CancelMessage(reason=cancel.reason, by=cancel.by, grace_until=grace_until)
+def _asked_again(cancel: e.RunCancelRequested, at: Timestamp, *, grace: int | None) -> m.CancelMessage:
+    until = None if grace is None else Timestamp(at + grace)
+    return m.CancelMessage(reason=cancel.reason, by=cancel.by, grace_until=until, grace_microseconds=grace)

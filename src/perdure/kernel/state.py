@@ -68,6 +68,7 @@ class RunState:
     cancel: e.RunCancelRequested | None = None
     forked: e.RunForked | None = None
     forked_at: int = 0
+    renewed_at: Timestamp | None = None
     last_operation: int = 0
 
     @property
