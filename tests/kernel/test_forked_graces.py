@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec import structs
+
 from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import workflow
@@ -12,9 +14,10 @@ from perdure.kernel.codeless import first_end
 from perdure.kernel.fork_points import point_of_last_failure
 from perdure.kernel.time import Timestamp
 from tests.kernel.forks import LATER, forked, go_on, loaded
-from tests.kernel.lives import SECOND, code_life, entry_of, life_of
+from tests.kernel.lives import SECOND, START, code_life, entry_of, life_of
 
 go = Signal("go", int)
+GRACE = Timestamp(START + 100 * SECOND)
 
 
 @workflow(name="graces.waiting")
@@ -41,6 +44,17 @@ def test_the_grace_of_a_cancellation_that_was_copied_begins_anew() -> None:
     assert again.state.cancel.grace_until == event.grace_until == creation.end_at == creation.begun_at + 20 * SECOND
     again.wait(21)
     assert type(again.history[-1].event) is e.RunTerminated
+
+
+def test_a_fork_that_was_recorded_before_forks_said_when_the_grace_ends_keeps_the_moment_of_its_copy() -> None:
+    run = life_of(waiting)
+    run.begin()
+    run.state.record(e.RunCancelRequested(grace_until=GRACE), Timestamp(run.now))
+    _, now = forked(run.history, 2)
+    run.state.record(structs.replace(now, grace_until=None), Timestamp(run.now))
+    end = first_end(run.state)
+    assert end is not None
+    assert end.at == GRACE
 
 
 def test_the_grace_of_a_cancellation_that_nobody_had_read_begins_anew_with_or_without_the_code() -> None:

@@ -26,7 +26,7 @@ def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
         begins_with = copied.carried_signals + event.carried_signals
         state.created = msgspec.structs.replace(state.created, carried_signals=begins_with)
     state.deadline = None if event.deadline_at is None else Deadline(at=event.deadline_at, of=f"run {event.ref}")
-    if state.cancel is not None:
+    if state.cancel is not None and event.grace_until is not None:
         state.cancel = msgspec.structs.replace(state.cancel, grace_until=event.grace_until)
     state.forked, state.forked_at, state.renewed_at = event, state.sequence + 1, at
     state.retries.clear()
