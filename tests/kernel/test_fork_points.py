@@ -1,6 +1,8 @@
 """Points: after which event a run is to go on."""
 
 import asyncio
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -51,6 +53,14 @@ async def locking(ctx: Context) -> None:
     async with ctx.lock("b"):
         await ctx.wait_for(go)
     await step("after")
+
+
+@workflow(name="points.trying")
+async def trying(ctx: Context) -> None:
+    with suppress(TimeoutError):
+        async with ctx.lock("a", timeout=timedelta(0)):
+            pass
+    await ctx.wait_for(go)
 
 
 @workflow(name="points.staged")
@@ -235,6 +245,15 @@ def test_only_what_ended_badly_is_retried() -> None:
     run.succeed(2, "x")
     with pytest.raises(RunNotRepairableError, match="is completed"):
         point_of_retry(run.history)
+
+
+def test_a_lock_that_was_denied_is_neither_held_nor_awaited() -> None:
+    run = life_of(trying)
+    run.begin()
+    [operation] = run.state.locks
+    run.message(m.LockDeniedMessage(operation=Operation(operation), cycle=()))
+    assert run.events[-1] == e.LockDenied(operation=Operation(operation), cycle=())
+    assert last_point_without_locks(run.history) == len(run.history)
 
 
 def test_the_last_point_without_locks_is_before_all_that_were_asked_for_in_one_answer() -> None:

@@ -260,6 +260,16 @@ def test_a_result_of_a_call_that_the_ended_run_made_anew_is_not_taken_over() -> 
         assert len(event.carried_results) == taken
 
 
+def test_a_fork_beside_a_later_generation_takes_the_result_of_its_own_call() -> None:
+    run = life_of(together)
+    run.begin()
+    later = go_on(together.entry(), forked(run.history, 1)[0])
+    beside = go_on(together.entry(), forked(later.history, len(later.history), ForkCause.FORK)[0])
+    own = beside.pending[0]
+    beside.message(m.CompleteActivityMessage(operation=Operation(own), attempt=1, result=json("told")))
+    assert own not in beside.pending
+
+
 def test_a_child_whose_end_an_ended_run_has_not_read_is_taken_over() -> None:
     run = life_of(parent)
     run.begin()
