@@ -94,12 +94,14 @@ def test_a_child_s_definition_may_change_between_deployments_but_not_the_call() 
     assert not is_same(recorded, replace(recorded, child=RunRef(id="d")))
 
 
-def test_failures_are_compared_by_their_type_alone() -> None:
-    def failed(type: str, message: str) -> e.StageFailed:
-        return e.StageFailed(operation=ONE, failure=Failure(type=type, message=message))
+def test_failures_are_compared_by_their_types_alone() -> None:
+    def failed(type: str, message: str, *types: str) -> e.StageFailed:
+        return e.StageFailed(operation=ONE, failure=Failure(type=type, message=message, types=types))
 
     assert is_same(failed("KeyError", "at 0x1"), failed("KeyError", "at 0x2"))
     assert not is_same(failed("KeyError", "a"), failed("ValueError", "a"))
+    assert is_same(failed("LookupError", "a"), failed("KeyError", "a", "KeyError", "LookupError"))
+    assert not is_same(failed("KeyError", "a", "KeyError", "LookupError"), failed("LookupError", "a", "LookupError"))
 
 
 def test_what_a_generation_hands_on_is_compared_as_payloads() -> None:

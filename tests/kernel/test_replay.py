@@ -2,13 +2,17 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from perdure.authoring.activity import activity
 from perdure.authoring.context import Context
+from perdure.authoring.signals import Signal
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
@@ -42,6 +46,22 @@ from tests.kernel.workflows import SIDE_EFFECTS, WORKFLOWS, chance, charge, fan_
 
 SOME = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 AnyWorkflow = Workflow[*tuple[Any, ...], Any]
+
+
+class TornFileError(Exception):
+    pass
+
+
+@activity(name="replay.read", raises=TornFileError)
+async def read() -> None: ...
+
+
+@workflow(name="replay.catching")
+async def catching(ctx: Context) -> str:
+    with suppress(TornFileError):
+        async with ctx.stage("reading"):
+            await read()
+    return await ctx.wait_for(Signal("go", str))
 
 
 class World:
@@ -334,3 +354,19 @@ def test_nothing_recorded_is_nothing_replayed() -> None:
     replaying.take([])
     state, feed = replaying.finish()
     assert (state.sequence, len(feed.held)) == (0, 0)
+
+
+def test_a_declared_error_that_was_recorded_by_its_own_name_is_replayed() -> None:
+    torn = Failure(type="TornFileError", types=("TornFileError",), message="torn")
+    run = life_of(catching)
+    run.begin()
+    run.take(failed(run.pending[0], failure=torn))
+    recorded = [_with_failure(r, torn) if type(r.event) is e.StageFailed else r for r in run.history]
+    assert recorded != run.history
+    again = replay(catching.entry(), recorded)
+    again.signal("go", "on")
+    assert again.result == "on"
+
+
+def _with_failure(recorded: RecordedEvent, failure: Failure) -> RecordedEvent:
+    return RecordedEvent(recorded.sequence, recorded.at, structs.replace(recorded.event, failure=failure))
