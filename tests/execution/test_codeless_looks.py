@@ -99,6 +99,10 @@ class Place:
             return await self.when(lambda row: row.owner is None and row.fencing_token > before)
 
 
+async def fails() -> None:
+    raise StoreError("the disk is away")
+
+
 def waits(*, is_changed: bool = False) -> Registry:
     @workflow(name="looks.waits")
     async def waiting(ctx: Context) -> int:
@@ -136,9 +140,6 @@ async def test_a_resumption_that_waits_for_code_outlasts_a_look_without_it() -> 
 
 
 async def test_a_parked_run_stays_parked_when_the_store_fails_while_it_is_looked_at() -> None:
-    async def fails() -> None:
-        raise StoreError("the disk is away")
-
     place = Place()
     await place.begin()
     await place.park()
@@ -148,6 +149,16 @@ async def test_a_parked_run_stays_parked_when_the_store_fails_while_it_is_looked
         row = await place.when(lambda row: row.owner is None and row.fencing_token > before)
     assert row.parked == parked is not None
     assert row.wake_at is not None
+
+
+async def test_a_run_that_the_store_failed_to_load_is_to_be_ended_no_sooner() -> None:
+    place = Place()
+    await place.begin(execution_timeout=IN_A_DAY)
+    await place.send(ResumeMessage())
+    before, deadline_at = place.row.fencing_token, place.row.end_at
+    async with Engine(LookedAtStore(place.database, fails), registry=waits()):
+        row = await place.when(lambda row: row.owner is None and row.fencing_token > before)
+        assert row.end_at == deadline_at is not None
 
 
 async def test_a_look_makes_no_run_due_that_waits_for_time() -> None:
@@ -196,6 +207,18 @@ async def test_a_deadline_ends_a_run_whose_inbox_cannot_be_read() -> None:
     assert deadline_at is not None
     assert row.end_at is not None
     assert row.created_at < row.end_at < deadline_at
+
+
+async def test_a_message_that_comes_while_an_inbox_cannot_be_read_has_nobody_look_again_at_once() -> None:
+    place = Place()
+    await place.begin()
+    damage_inbox(place)
+    place.row.end_at = place.row.created_at
+    before = place.row.fencing_token
+    async with place.looker(place.stray):
+        row = await place.when(lambda row: row.owner is None and row.fencing_token > before)
+        assert row.end_at is not None
+        assert row.end_at > row.created_at
 
 
 async def test_a_deadline_that_has_passed_ends_a_run_whose_inbox_cannot_be_read() -> None:

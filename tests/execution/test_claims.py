@@ -1,0 +1,42 @@
+"""Claims: in which state a run is found, and what it takes first."""
+
+from typing import Any
+
+from perdure import Context, Engine, Run, workflow
+from perdure.stores.memory import MemoryDatabase, MemoryStore
+from tests.execution.waiting_workflows import go
+from tests.journeys.workflows import kinds, until
+
+
+@workflow(name="waits_for_two_numbers")
+async def counting(ctx: Context) -> list[int]:
+    return [await ctx.wait_for(go), await ctx.wait_for(go)]
+
+
+async def test_a_fork_whose_owner_died_before_it_went_on_goes_on_from_its_point() -> None:
+    database = MemoryDatabase()
+    async with Engine(MemoryStore(database)) as engine:
+        run = await engine.start(counting, id="order")
+        await run.signal(go, 1)
+    async with Engine(MemoryStore(database), works=False) as client:
+        await (await client.get_run("order")).reset(event=2)
+        await _claim_and_die(client, database)
+    async with Engine(MemoryStore(database)) as engine:
+        run = await engine.get_run("order")
+        await until(lambda: _has_recovered(run))
+        assert (await kinds(run))[2:] == ["run_forked", "signal_received", "recovery_started", "recovery_completed"]
+        await run.signal(go, 2)
+        assert await run.result() == [1, 2]
+
+
+async def _claim_and_die(client: Engine, database: MemoryDatabase) -> None:
+    dying = MemoryStore(database)
+    worker_id = await dying.open(session_name="dying", lease_seconds=30.0, on_changes=lambda _changes: None)
+    now = client.worker.clock.now()
+    [claimed] = await dying.claim(now=now, limit=1, workflows=client.worker.registry.workflow_versions)
+    assert claimed.summary.ref.generation == 2
+    database.kill(worker_id)
+
+
+async def _has_recovered(run: Run[Any]) -> bool:
+    return "recovery_completed" in await kinds(run)
