@@ -8,6 +8,7 @@ import pytest
 
 from perdure.stores.sqlite.connection import open_writing, use_log
 from perdure.stores.sqlite.copying import copy_log
+from perdure.stores.sqlite.presence import copying_mark
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.torture.disks.life import DATABASE_NAME
 from perdure.torture.disks.losses import lose_power
@@ -26,7 +27,9 @@ def reading(path: Path, disk: RecordingDisk) -> apsw.Connection:
 
 def test_pages_that_were_copied_before_a_failed_sync_are_written_anew(tmp_path: Path) -> None:
     (tmp_path / "life").mkdir()
-    path, mark, disk = tmp_path / "life" / DATABASE_NAME, tmp_path / "copying", RecordingDisk()
+    path, disk = tmp_path / "life" / DATABASE_NAME, RecordingDisk()
+    mark = copying_mark(path)
+    mark.parent.mkdir()
     answered: list[int] = []
     connection = open_writing(path, settings=SqliteSettings(), vfs=disk.vfs)
     use_log(connection)
@@ -36,7 +39,7 @@ def test_pages_that_were_copied_before_a_failed_sync_are_written_anew(tmp_path: 
         answered.append(len(disk.operations))
 
     def copy() -> None:
-        copy_log(connection, disk, path, mark=mark)
+        copy_log(connection, disk, path)
 
     connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB)")
     insert(1)
@@ -51,7 +54,7 @@ def test_pages_that_were_copied_before_a_failed_sync_are_written_anew(tmp_path: 
     disk.fail_sync(DATABASE_NAME, 1, on_death=None)
     with pytest.raises(apsw.IOError):
         copy()
-    assert mark.exists()
+    assert not mark.exists()
     for _ in range(3):
         insert(1)
         copy()

@@ -17,7 +17,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 
 
-async def test_a_rewritten_log_holds_what_it_held(tmp_path: Path) -> None:
+async def test_a_log_that_somebody_reads_is_written_onto_itself(tmp_path: Path) -> None:
     path = tmp_path / "data.db"
     session = StoreSession(SqliteStore(path))
     await session.open(name="worker", lease_seconds=30)
@@ -32,21 +32,39 @@ async def test_a_rewritten_log_holds_what_it_held(tmp_path: Path) -> None:
     await session.store.close()
 
 
+async def test_a_log_that_nobody_reads_gives_its_place_to_a_copy_of_what_counts(tmp_path: Path) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    store = SqliteStore(path)
+    session = StoreSession(store)
+    await session.open(name="worker", lease_seconds=30)
+    run_key = await session.create()
+    store.abandon()
+    before, was = log.read_bytes(), log.stat().st_ino
+    make_log_durable(LocalDisk(), path)
+    after = log.read_bytes()
+    assert log.stat().st_ino != was
+    assert before.startswith(after)
+    assert len(after) > 4_096
+    assert not path.with_name("data.db-wal-copy").exists()
+    async with opened_session(path) as another:
+        assert (await another.row(run_key)).sequence == 1
+
+
 def test_a_database_without_a_log_needs_nothing(tmp_path: Path) -> None:
     make_log_durable(LocalDisk(), tmp_path / "data.db")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_a_file_with_the_mark_is_ours(tmp_path: Path) -> None:
-    assert not is_marked_as_ours(tmp_path / "missing.db")
+    assert not is_marked_as_ours(LocalDisk(), tmp_path / "missing.db")
     short = tmp_path / "short.db"
     short.write_bytes(b"SQLite")
-    assert not is_marked_as_ours(short)
+    assert not is_marked_as_ours(LocalDisk(), short)
     foreign = tmp_path / "foreign.db"
     connection = apsw.Connection(str(foreign))
     connection.execute("CREATE TABLE a (b)")
     connection.close()
-    assert not is_marked_as_ours(foreign)
+    assert not is_marked_as_ours(LocalDisk(), foreign)
 
 
 async def test_who_opens_alone_rewrites_the_log_first_and_who_joins_leaves_it(

@@ -11,6 +11,7 @@ from perdure.torture.disks.operations import (
     Grow,
     LostSync,
     Operation,
+    Rename,
     Sync,
     SyncFolder,
     Truncate,
@@ -70,8 +71,18 @@ def test_a_new_file_may_be_gone_until_its_folder_is_synced() -> None:
 
 
 def test_a_deleted_file_may_be_back_until_its_folder_is_synced() -> None:
-    assert left(*KEPT, Delete("log", is_durable=False))["what was deleted is there again"] == [{"log": b"old!"}]
+    assert left(*KEPT, Delete("log", is_durable=False))["what was deleted or replaced is there again"] == [
+        {"log": b"old!"}
+    ]
     assert left(*KEPT, Delete("log", is_durable=True)) == {"nothing pending is there": [{}]}
+
+
+def test_a_file_that_takes_the_place_of_another_may_not_have_it_yet_until_the_folder_is_synced() -> None:
+    replaced = [*KEPT, Create("copy"), Write("copy", 0, b"NEW!"), Sync("copy"), Rename("copy", "log")]
+    found = left(*replaced)
+    assert found["nothing pending is there"] == [{"log": b"NEW!"}]
+    assert found["what was deleted or replaced is there again"] == [{"log": b"old!"}]
+    assert left(*replaced, SyncFolder("")) == {"nothing pending is there": [{"log": b"NEW!"}]}
 
 
 def test_what_a_failed_sync_should_have_written_is_never_written_though_all_see_it() -> None:

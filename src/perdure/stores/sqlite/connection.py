@@ -13,7 +13,15 @@ import apsw
 from perdure.errors import StoreUnavailableError, StoreVersionError
 from perdure.stores.sqlite.settings import SqliteSettings
 
-__all__ = ["APPLICATION_ID", "demand_sound_sqlite", "open_reading", "open_writing", "pragma", "use_log"]
+__all__ = [
+    "APPLICATION_ID",
+    "demand_sound_sqlite",
+    "demand_writable",
+    "open_reading",
+    "open_writing",
+    "pragma",
+    "use_log",
+]
 
 APPLICATION_ID: Final = 0x50455244
 """Marks a database file as Perdure's ("PERD"), in the four bytes that SQLite keeps for this."""
@@ -44,7 +52,7 @@ def open_writing(path: Path, *, settings: SqliteSettings, vfs: str | None = None
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=_PREPARED_STATEMENTS)
     try:
         connection.set_busy_timeout(int(settings.lock_patience_seconds * 1000))
-        _demand_writable(connection)
+        demand_writable(connection)
         _set(connection, "synchronous", _SYNCHRONOUS_FULL)
         _set(connection, "foreign_keys", 1)
         _set(connection, "cache_size", -settings.page_cache_kibibytes)
@@ -87,7 +95,8 @@ def pragma(connection: apsw.Connection, text: str) -> str | int | None:
     return value
 
 
-def _demand_writable(connection: apsw.Connection) -> None:
+def demand_writable(connection: apsw.Connection) -> None:
+    """Raise apsw.ReadOnlyError for a file that this user cannot write."""
     if connection.readonly("main"):
         raise apsw.ReadOnlyError("the file is read-only")
 

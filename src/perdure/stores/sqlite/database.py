@@ -25,12 +25,11 @@ import apsw
 import msgspec
 
 from perdure.stores.sql import statements
-from perdure.stores.sqlite.connection import open_writing, use_log
+from perdure.stores.sqlite.connection import open_writing, pragma, use_log
 from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.encoding import Column
 from perdure.stores.sqlite.log import Log
-from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import Session, number_commit
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -63,11 +62,17 @@ class Database:
         self.last_commit = 0
         self.last_notice = 0
 
-    def open(self) -> apsw.Connection:
-        """Open the file for the first time."""
+    def open(self) -> None:
+        """Open the file, and connect: from now on there is a wal-index as long as this is open."""
         self._connection = connection = open_writing(self.path, settings=self.settings, vfs=self.disk.vfs)
+        pragma(connection, "schema_version")
         self.log.watch(connection)
-        return connection
+
+    def disconnect(self) -> None:
+        """Close what `open` has opened; nothing is copied from the log."""
+        if self._connection is not None:
+            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            self.close()
 
     def connection(self) -> apsw.Connection:
         """Return the connection. After `distrust` the file is opened anew first.
@@ -104,7 +109,7 @@ class Database:
         """
         if self._connection is not None and not self._is_distrusted:
             try:
-                copy_log(self._connection, self.disk, self.path, mark=sidecar_folder(self.path) / "copying")
+                copy_log(self._connection, self.disk, self.path)
             except (apsw.Error, OSError) as error:
                 _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
                 self.distrust()

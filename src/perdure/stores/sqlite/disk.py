@@ -1,7 +1,7 @@
 """The disk as the store reaches it: through SQLite, and past it where SQLite does not do what a promise needs.
 
-All of the store's own writes beside SQLite's go through a `Disk`, so that tools can put one in its place that fails, or
-that notes everything in order to lose it again.
+What the store itself writes to the log goes through a `Disk`, as SQLite's writes go through its `vfs`: so tools can put
+one in its place that fails, or that notes everything in order to lose it again.
 """
 
 import os
@@ -41,6 +41,12 @@ class Disk(Protocol):
     def open(self, path: Path) -> RawFile:
         """Open a file that exists. Raises FileNotFoundError if it does not, and OSError."""
 
+    def create(self, path: Path) -> RawFile:
+        """Open a new, empty file, in the place of one that may be there. Raises OSError."""
+
+    def replace(self, path: Path, by: Path) -> None:
+        """Let the file `by` take the place of `path`, at once and whole. Raises OSError."""
+
     def sync_folder(self, folder: Path) -> None:
         """Make durable which files a folder has. Raises OSError."""
 
@@ -55,6 +61,16 @@ class LocalDisk:
     def open(self, path: Path) -> RawFile:
         """See `Disk.open`."""
         return _LocalFile(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+
+    def create(self, path: Path) -> RawFile:
+        """See `Disk.create`."""
+        return _LocalFile(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, path.parent.stat().st_mode & 0o666)
+        )
+
+    def replace(self, path: Path, by: Path) -> None:
+        """See `Disk.replace`."""
+        by.replace(path)
 
     def sync_folder(self, folder: Path) -> None:
         """See `Disk.sync_folder`."""

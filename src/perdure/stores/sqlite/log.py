@@ -11,6 +11,7 @@ Here the writer's thread does it after it has answered.
 """
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ import apsw
 
 from perdure.stores.sqlite.disk import Disk
 
-__all__ = ["FRAME_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "pages_in_log"]
+__all__ = ["FRAME_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "log_of", "pages_in_log"]
 
 LOG_HEADER_BYTES: Final = 32
 
@@ -36,7 +37,7 @@ class Log:
     def __init__(self, disk: Disk, database: Path, *, checkpoint_pages: int) -> None:
         """Look after the log of `database`, to be copied when it has `checkpoint_pages` pages."""
         self._disk: Final = disk
-        self._path: Final = _log_of(database)
+        self._path: Final = log_of(database)
         self._checkpoint_pages: Final = checkpoint_pages
         self._pages = 0
         self._room = 0
@@ -76,15 +77,15 @@ class Log:
         self._room = max(wanted, size // FRAME_BYTES)
 
 
-def pages_in_log(disk: Disk, database: Path, *, frames: int) -> set[int]:
-    """Return the numbers of the pages that the first `frames` of the log hold."""
-    log = disk.open(_log_of(database))
-    try:
+def pages_in_log(disk: Disk, database: Path, *, frames: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the pages that the first `frames` of the log hold, by number, each as the last of them has it."""
+    with contextlib.closing(disk.open(log_of(database))) as log:
         starts = range(LOG_HEADER_BYTES, LOG_HEADER_BYTES + frames * FRAME_BYTES, FRAME_BYTES)
-        return {int.from_bytes(log.read(4, offset=start)) for start in starts}
-    finally:
-        log.close()
+        last = {int.from_bytes(log.read(4, offset=start)): start for start in starts}
+        for page in sorted(last):
+            yield page, log.read(PAGE_BYTES, offset=last[page] + _FRAME_HEADER_BYTES)
 
 
-def _log_of(database: Path) -> Path:
+def log_of(database: Path) -> Path:
+    """Return where SQLite keeps the log of a database."""
     return database.with_name(f"{database.name}-wal")

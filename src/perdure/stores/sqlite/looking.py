@@ -1,4 +1,4 @@
-"""A database that is only looked at: no session, no lock, not a byte written. For tools that check histories."""
+"""A database that is only looked at: no session, and nothing of it written. For tools that check histories."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Opening a database: the order of locks, checks and first writes; and closing it.
 
-1. Wait for the turn (`opening.lock`). Learn whether nobody else has the file open.
-2. If so, and if the machine runs on since it was open, make the log durable before SQLite sees it.
+1. Wait for the turn to open (`opening.lock`), and to write (`writer.lock`).
+2. If nobody else has the file open, make the log durable before SQLite sees it.
 3. Open, check whose the file is and of which version, upgrade the tables.
 4. If nobody else is there, all sessions in the file are dead: give back their runs now.
 5. Begin the session: number, lock, row, in one transaction.
@@ -42,7 +42,8 @@ class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
     others: dict[WorkerId, int]
 
     def close(self) -> None:
-        """Close the file and leave."""
+        """Leave and close the file."""
+        self.presence.leave()
         try:
             self.database.close()
         finally:
@@ -66,11 +67,10 @@ def open_database(
         presence = Presence(path)
         database = Database(path, settings=settings, disk=disk)
         try:
-            is_alone = presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
+            presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
             opened = _open(
                 database,
                 presence,
-                is_alone=is_alone,
                 session_name=session_name,
                 lease_microseconds=lease_microseconds,
                 now=now,
@@ -107,7 +107,6 @@ def _open(
     database: Database,
     presence: Presence,
     *,
-    is_alone: bool,
     session_name: str,
     lease_microseconds: int,
     now: Timestamp,
@@ -116,9 +115,8 @@ def _open(
     if not presence.writer_lock.wait_exclusive(patience_seconds=patience):
         raise apsw.BusyError("another process holds the writer's lock")
     try:
-        if is_alone and presence.note_boot() and is_marked_as_ours(database.path):
-            make_log_durable(database.disk, database.path)
-        connection = database.open()
+        is_alone = _connect(database, presence)
+        connection = database.connection()
         prepare_schema(connection, path=database.path, now=now)
         connection.execute("BEGIN IMMEDIATE")
         if is_alone:
@@ -133,6 +131,21 @@ def _open(
     finally:
         presence.writer_lock.unlock()
     return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
+
+
+def _connect(database: Database, presence: Presence) -> bool:
+    """Open the file, its log made safe before if nobody else has it open; return whether that is so.
+
+    Who had it open may die meanwhile: then SQLite may have read the log anew that is not safe, and it is done again.
+    """
+    while True:
+        is_alone = presence.try_alone()
+        if is_alone and is_marked_as_ours(database.disk, database.path):
+            make_log_durable(database.disk, database.path)
+        database.open()
+        if is_alone or not presence.try_alone():
+            return is_alone
+        database.disconnect()
 
 
 def _mailbox(presence: Presence, worker_id: WorkerId) -> Mailbox | None:

@@ -7,7 +7,6 @@
 | writer.lock      | exclusively around each write transaction | nobody else writes                                |
 | session-N.lock   | exclusively for life by session N         | whether session N is alive, without waiting       |
 | session-N.sock   | bound by session N                        | where to send notices (`notices`)                 |
-| boot             | written by each first opener              | whether the machine was started anew since        |
 | copying          | there while the log is copied             | that this failed, or its process died (`copying`) |
 
 The kernel drops a dead process's locks, so nothing here needs cleaning for correctness; the first opener tidies up.
@@ -18,15 +17,19 @@ from typing import Final
 
 from perdure.errors import StoreLockedError
 from perdure.kernel.identity import WorkerId
-from perdure.stores.sqlite.boot import boot_id
 from perdure.stores.sqlite.locks import FileLock
 
-__all__ = ["Presence", "sidecar_folder"]
+__all__ = ["Presence", "copying_mark", "sidecar_folder"]
 
 
 def sidecar_folder(database: Path) -> Path:
     """Return the folder of lock files of a database."""
     return database.with_name(f"{database.name}.perdure")
+
+
+def copying_mark(database: Path) -> Path:
+    """Return the mark that stands beside a database while its log is copied."""
+    return sidecar_folder(database) / "copying"
 
 
 class Presence:
@@ -41,8 +44,8 @@ class Presence:
         self._presence_lock: Final = FileLock(self.folder / "presence.lock")
         self._session_lock: FileLock | None = None
 
-    def begin_opening(self, *, patience_seconds: float) -> bool:
-        """Wait for the turn to open the database; return whether nobody else has it open.
+    def begin_opening(self, *, patience_seconds: float) -> None:
+        """Wait for the turn to open the database.
 
         Raises StoreLockedError when others' openings take longer than `patience_seconds`.
         """
@@ -51,17 +54,17 @@ class Presence:
                 f"another process has been opening the database beside {self.folder} for more than "
                 f"{patience_seconds:g} s. If it hangs, end it; then try again."
             )
-        alone = self._presence_lock.try_exclusive()
-        if alone:
-            self._tidy()
-        return alone
 
-    def note_boot(self) -> bool:
-        """Note which start of the machine this is; return whether the last who noted it knew the same, or may have."""
-        note, now = self.folder / "boot", boot_id()
-        known = note.read_text("ascii") if note.exists() else None
-        note.write_text(now, "ascii")
-        return known == now
+    def try_alone(self) -> bool:
+        """Whether nobody else has the database open, be it since this moment only. Others wait for the turn to open."""
+        if not self._presence_lock.try_exclusive():
+            return False
+        self._tidy()
+        return True
+
+    def leave(self) -> None:
+        """Show to later openers that this process goes, before its connections do: without any the log is read anew."""
+        self._presence_lock.unlock()
 
     def end_opening(self) -> None:
         """Show this process to later openers, and let the next of them begin."""

@@ -6,68 +6,89 @@ that lives on need not care: what its failed commit has written stands behind th
 it (the wal-index, in `<database>-shm`), and the next commit overwrites it. But when all connections are gone, SQLite
 reads the log anew, takes what it finds there for committed, and a loss of power takes it away again.
 
-**How.** What stands behind the end that the dead knew is read and written back in place: the pages are dirty again, and
-the next sync writes them or fails. Nothing before that end is touched. It is on the disk; and a loss of power amid a
-write may leave garbage in place of what is overwritten, be it by the same bytes. After the machine has started anew
-nothing is done: what can be read then is what the disk has.
+**How.** What counts of the log, as SQLite reads it, is copied to a new file, synced, and put in the place of the log:
+there is the old one or the new one, and never a mixture, whenever the power fails. Nobody may be connected meanwhile,
+nor come: SQLite's own exclusive lock on the database says so. If somebody is (another program, or a look), the log is
+written onto itself instead: the pages are dirty again, and the next sync writes them or fails. A loss of power amid
+that may leave garbage in a sector of it, on disks that do not write sectors whole.
 
-Crash simulations (`perdure.torture.fsyncgate`) find what is lost without this, and what the rewriting of the whole log
-loses.
+`perdure.torture.fsyncgate` finds what is lost without this.
 """
 
-import struct
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from perdure.stores.sqlite.connection import APPLICATION_ID
-from perdure.stores.sqlite.disk import Disk, RawFile
-from perdure.stores.sqlite.log import FRAME_BYTES, LOG_HEADER_BYTES
+import apsw
+
+from perdure.stores.sqlite.connection import APPLICATION_ID, demand_writable, pragma
+from perdure.stores.sqlite.disk import Disk
+from perdure.stores.sqlite.log import FRAME_BYTES, LOG_HEADER_BYTES, log_of
 
 __all__ = ["is_marked_as_ours", "make_log_durable"]
 
 _BLOCK_BYTES: Final = 1 << 20
-_INDEX_HEADER_BYTES: Final = 48
-"""As in "WAL-mode File Format" of SQLite's documentation, which keeps it since 3.7: twice, one after the other."""
 _MARK_OFFSET: Final = 68
 _MARK_BYTES: Final = 4
+_PATIENCE_MILLISECONDS: Final = 1_000
 
 
 def make_log_durable(disk: Disk, database: Path) -> None:
-    """Make the log durable as it can be read. Nobody has the database open. Raises OSError when the disk refuses."""
-    try:
-        log = disk.open(database.with_name(f"{database.name}-wal"))
-    except FileNotFoundError:
+    """Make the log durable as it can be read. The caller holds the writer's lock, and no store has the database open.
+
+    Raises apsw's errors, and OSError when the disk refuses.
+    """
+    if not log_of(database).exists():
         return
+    with closing(_connection(disk, database)) as connection:
+        demand_writable(connection)
+        try:
+            pragma(connection, "schema_version")  # reads, under the exclusive lock, without a wal-index that others see
+        except apsw.BusyError:
+            _rewrite_log(disk, database)
+            return
+        frames, _ = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
+        if frames > 0:
+            _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)
+
+
+def is_marked_as_ours(disk: Disk, database: Path) -> bool:
+    """Whether the file's header names Perdure. Only such a database's log may be touched outside SQLite."""
+    if not database.exists():
+        return False
+    # Not past SQLite: were the file closed there, all connections of this process would lose their locks on it.
+    file = apsw.VFSFile(disk.vfs or "", str(database), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
     try:
-        offset = _durable_bytes(database, log)
+        is_whole = file.xFileSize() >= _MARK_OFFSET + _MARK_BYTES
+        return is_whole and file.xRead(_MARK_BYTES, _MARK_OFFSET) == APPLICATION_ID.to_bytes(_MARK_BYTES, "big")
+    finally:
+        file.xClose()
+
+
+def _connection(disk: Disk, database: Path) -> apsw.Connection:
+    """Connect as the only one, who copies nothing of the log when it closes."""
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs)
+    connection.set_busy_timeout(_PATIENCE_MILLISECONDS)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    pragma(connection, "locking_mode = EXCLUSIVE")
+    return connection
+
+
+def _replace_log(disk: Disk, database: Path, *, size: int) -> None:
+    log, copy = log_of(database), database.with_name(f"{database.name}-wal-copy")
+    with closing(disk.open(log)) as source, closing(disk.create(copy)) as target:
+        for offset in range(0, size, _BLOCK_BYTES):
+            target.write(source.read(min(_BLOCK_BYTES, size - offset), offset=offset), offset=offset)
+        target.sync()
+    disk.replace(log, copy)
+    disk.sync_folder(database.parent)
+
+
+def _rewrite_log(disk: Disk, database: Path) -> None:
+    with closing(disk.open(log_of(database))) as log:
+        offset = 0
         while block := log.read(_BLOCK_BYTES, offset=offset):
             log.write(block, offset=offset)
             offset += len(block)
         log.sync()
-    finally:
-        log.close()
     disk.sync_folder(database.parent)
-
-
-def _durable_bytes(database: Path, log: RawFile) -> int:
-    """Return how much of the log those who died knew to be on the disk, by the wal-index; 0 if that tells nothing."""
-    try:
-        with database.with_name(f"{database.name}-shm").open("rb") as index:
-            # SQLite's own connections lose their locks on it when it is closed: so there must be none.
-            first, second = index.read(_INDEX_HEADER_BYTES), index.read(_INDEX_HEADER_BYTES)
-    except FileNotFoundError:
-        return 0
-    if len(second) < _INDEX_HEADER_BYTES or first != second or first[32:40] != log.read(8, offset=16):
-        return 0  # half written, or of another log: its salts differ
-    (frames,) = struct.unpack_from("=I", first, 16)
-    return LOG_HEADER_BYTES + frames * FRAME_BYTES if frames else 0
-
-
-def is_marked_as_ours(database: Path) -> bool:
-    """Whether the file's header names Perdure. Only such a database's log may be touched outside SQLite."""
-    try:
-        with database.open("rb") as file:
-            file.seek(_MARK_OFFSET)
-            return file.read(_MARK_BYTES) == APPLICATION_ID.to_bytes(_MARK_BYTES, "big")
-    except FileNotFoundError:
-        return False

@@ -55,6 +55,10 @@ class FailingDisk(LocalDisk):
         """See `Disk`."""
         return _RoomInLog(self, super().open(path))
 
+    def create(self, path: Path) -> RawFile:
+        """See `Disk`."""
+        return _RoomInLog(self, super().create(path))
+
     def meet(self, operation: str, act: Callable[[], T]) -> T:
         """Act, unless the operation is to fail. Raises `error`."""
         number = self._counts[operation] = self._counts.get(operation, 0) + 1

@@ -16,13 +16,17 @@ from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.disks.recording import RecordingDisk
-from perdure.torture.programs.harnesses import SqliteHarness
+from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
-__all__ = ["DATABASE_NAME", "AfterFailure", "DiskHarness", "live", "live_through_a_failure"]
+__all__ = ["DATABASE_NAME", "AfterFailure", "DiskHarness", "UntrueAnswerError", "live", "live_through_a_failure"]
 
 DATABASE_NAME: Final = "torture.db"
+
+
+class UntrueAnswerError(Exception):
+    """The store has answered what is not so, or not yet."""
 
 
 class AfterFailure(Enum):
@@ -75,14 +79,19 @@ class SlowReader:
 
 
 async def live(steps: list[Step], folder: Path, disk: RecordingDisk, chance: random.Random) -> list[int]:
-    """Carry a program out in `folder`; return after how many operations of the disk each step was answered."""
+    """Carry a program out in `folder`; return after how many operations of the disk each step was answered.
+
+    Raises UntrueAnswerError where a store in memory gives another answer, or has other rows then.
+    """
     harness, reader = DiskHarness(folder, disk), SlowReader(folder, disk, chance)
-    world = World(harness)
+    world, twin = World(harness), World(MemoryHarness())
     await world.open()
+    await twin.open()
     answered = [len(disk.operations)]
     for step in steps:
         reader.turn()
-        await world.do(step)
+        if await world.do(step) != await twin.do(step):
+            raise UntrueAnswerError(f"{step.verb} was answered otherwise than in memory")
         answered.append(len(disk.operations))
     reader.close()
     await harness.close()
@@ -119,6 +128,7 @@ async def live_through_a_failure(
             reader.close()
             await world.leave(harness.kill if then is AfterFailure.KILL else harness.end)
             disk.revive()
+            reader.turn()
             await world.come_back()
         answered.append(len(disk.operations))
         left -= disk.failed_at is not None

@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["Create", "Delete", "Grow", "LostSync", "Operation", "Sync", "SyncFolder", "Truncate", "Write"]
+__all__ = ["Create", "Delete", "Grow", "LostSync", "Operation", "Rename", "Sync", "SyncFolder", "Truncate", "Write"]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -46,6 +46,12 @@ class LostSync(Operation, frozen=True):
 
 class SyncFolder(Operation, frozen=True):
     """It is durable which files the folder has (`file` is empty)."""
+
+
+class Rename(Operation, frozen=True):
+    """The file takes the name `new`, and the place of the file that had it."""
+
+    new: str
 
 
 class Delete(Operation, frozen=True):

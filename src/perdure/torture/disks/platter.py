@@ -16,6 +16,7 @@ from perdure.torture.disks.operations import (
     Grow,
     LostSync,
     Operation,
+    Rename,
     Sync,
     SyncFolder,
     Truncate,
@@ -87,7 +88,7 @@ class Platter:
         self._pending: dict[str, list[Operation]] = {}
         self._cached: Image = {}
         self._unentered: set[str] = set()
-        self._deleted: Image = {}
+        self._gone: Image = {}
 
     def take(self, operation: Operation) -> None:
         """Let an operation happen."""
@@ -106,6 +107,8 @@ class Platter:
                 self._pending[file] = []
             case SyncFolder():
                 self._sync_folder()
+            case Rename(new=new):
+                self._rename(file, new)
             case Delete(is_durable=is_durable):
                 self._delete(file)
                 if is_durable:
@@ -121,8 +124,8 @@ class Platter:
     def left_by_a_loss_of_power(self, chance: random.Random, *, draws: int) -> Iterator[tuple[str, Image]]:
         """Yield what may be left, each with what it is: the extremes, and `draws` drawn by chance."""
         yield "nothing pending is there", self._image(lambda _file, _content: None)
-        if self._deleted:
-            yield "what was deleted is there again", self._deleted | self._image(self._keep)
+        if self._gone:
+            yield "what was deleted or replaced is there again", self._image(self._keep) | self._gone
         if self._unentered:
             entered = self._image(self._keep)
             yield "new files are gone", {name: entered[name] for name in entered.keys() - self._unentered}
@@ -132,6 +135,7 @@ class Platter:
         yield "all is there", self._image(self._keep)
         for file in waiting:
             yield from self._extremes_of(file)
+            yield f"a sector of a write to {file} is garbage", self._with_one_garbled(chance, file)
         for number in range(draws):
             yield _DRAWN[number % len(_DRAWN)], self._drawn(chance, number % len(_DRAWN))
 
@@ -146,6 +150,18 @@ class Platter:
         if len(pending) > 1:
             yield f"only the last write to {only} is there", some(pending[-1:])
             yield f"all but the first write to {only} is there", some(pending[1:])
+
+    def _with_one_garbled(self, chance: random.Random, only: str) -> Image:
+        """Of all that is pending only one sector has been written, and badly."""
+        written = [one for one in self._pending[only] if isinstance(one, Write)]
+
+        def take(file: str, content: Content) -> None:
+            if file == only and written:
+                begin = chance.choice(written)
+                offset = begin.offset + chance.randrange(0, len(begin.data), _SECTOR_BYTES)
+                content.take(Write(only, offset, chance.randbytes(min(_SECTOR_BYTES, len(begin.data)))))
+
+        return self._image(take)
 
     def _drawn(self, chance: random.Random, how: int) -> Image:
         def take(file: str, content: Content) -> None:
@@ -175,11 +191,20 @@ class Platter:
         if file in self._unentered:
             self._unentered.remove(file)
         else:
-            self._deleted[file] = content
+            self._gone[file] = content
+
+    def _rename(self, file: str, new: str) -> None:
+        self._delete(new)
+        self._durable[new] = self._durable.pop(file)
+        self._cached[new] = self._cached.pop(file)
+        self._pending[new] = self._pending.pop(file)
+        self._unentered.discard(file)
+        if new not in self._gone:
+            self._unentered.add(new)
 
     def _sync_folder(self) -> None:
         self._unentered.clear()
-        self._deleted.clear()
+        self._gone.clear()
 
 
 def _take_all(content: Content, operations: list[Operation]) -> None:

@@ -15,6 +15,7 @@ from perdure.torture.disks.operations import (
     Grow,
     LostSync,
     Operation,
+    Rename,
     Sync,
     SyncFolder,
     Truncate,
@@ -27,10 +28,10 @@ __all__ = ["RecordingDisk"]
 class RecordingDisk:
     """A `Disk` on the files of one folder. Nothing is really synced: what that does is played by a `Platter`."""
 
-    def __init__(self) -> None:
-        """Begin with nothing noted, as a file system of apsw's. `close` takes it out again."""
+    def __init__(self, operations: list[Operation] | None = None) -> None:
+        """Become a file system of apsw's, until `close`. Processes that share a disk note in the same `operations`."""
         self.vfs: Final = f"recording {next(_NUMBERS)}"
-        self.operations: Final[list[Operation]] = []
+        self.operations: Final[list[Operation]] = [] if operations is None else operations
         self.failed_at: int | None = None
         self._fails = ""
         self._syncs_until_failure = 0
@@ -41,6 +42,16 @@ class RecordingDisk:
     def open(self, path: Path) -> RawFile:
         """See `Disk`."""
         return _PastSqlite(self, path.name, LocalDisk().open(path))
+
+    def create(self, path: Path) -> RawFile:
+        """See `Disk`."""
+        self.note(Create(path.name))
+        return _PastSqlite(self, path.name, LocalDisk().create(path))
+
+    def replace(self, path: Path, by: Path) -> None:
+        """See `Disk`."""
+        self.note(Rename(by.name, path.name))
+        LocalDisk().replace(path, by)
 
     def sync_folder(self, folder: Path) -> None:
         """See `Disk`."""
@@ -129,8 +140,8 @@ class _File(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - as above
         del flags
-        enters_folder, self._enters_folder = self._enters_folder, False
-        _as_sqlite(lambda: self._disk.sync(self._name, enters_folder=enters_folder))
+        _as_sqlite(lambda: self._disk.sync(self._name, enters_folder=self._enters_folder))
+        self._enters_folder = False
 
 
 class _FileSystem(apsw.VFS):

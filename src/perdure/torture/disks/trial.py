@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
+from perdure.torture.disks.life import UntrueAnswerError
 from perdure.torture.disks.losses import lose_power
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.trials import Tried
@@ -27,6 +28,8 @@ def judge(
     try:
         with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
             answered = asyncio.run(live(Path(folder), disk))
+    except UntrueAnswerError as error:
+        return 1, [f"{name}\n    {error}"]
     finally:
         disk.close()
     operations = disk.operations
