@@ -14,6 +14,7 @@ from perdure import (
     RunCancelledError,
     RunFailedError,
     Settings,
+    Signal,
     StaleTokenError,
     SyncEngine,
     activity,
@@ -28,6 +29,7 @@ from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import is_out_of_memory, until
 
 AT_ONCE = Retry(attempts=3, backoff=fixed(timedelta(0)))
+nudge = Signal("nudge", None)
 _tokens: dict[str, list[str]] = {}
 
 
@@ -140,6 +142,10 @@ async def test_a_deferred_activity_is_not_run_again_by_the_next_worker(make_engi
         token = await deferred_token_of(run)
     async with make_engine() as engine:
         run = await engine.get_run(run.id, order)
+        await run.signal(nudge, None)
+        async for recorded in run.watch():
+            if isinstance(recorded.event, e.SignalReceived):
+                break  # so the next worker has it
         await engine.complete(token, 1)
         assert await run.result() == 2
     assert _tokens[run.id] == [token]
