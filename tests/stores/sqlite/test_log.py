@@ -1,5 +1,7 @@
 """The log: rewritten onto itself without change, given room ahead, copied into the database when it is long."""
 
+import errno
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import StoreCorruptError
+from perdure.errors import StoreCorruptError, StoreFullError
 from perdure.stores.sqlite import opened
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import Log
@@ -48,6 +50,40 @@ async def test_a_log_that_nobody_reads_gives_its_place_to_a_copy_of_what_counts(
     assert not path.with_name("data.db-wal-copy").exists()
     async with opened_session(path) as another:
         assert (await another.row(run_key)).sequence == 1
+
+
+async def test_the_copy_has_the_mode_of_the_log_and_leaves_nothing_behind_when_it_fails(
+    tmp_path: Path,
+) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    store = SqliteStore(path)
+    session = StoreSession(store)
+    await session.open(name="worker", lease_seconds=30)
+    await session.create()
+    store.abandon()
+    log.chmod(0o640)
+    before = log.read_bytes()
+
+    class FullDisk(LocalDisk):
+        def replace(self, path: Path, by: Path) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreFullError, match="Make room"):
+        await SqliteStore(path, disk=FullDisk()).open(session_name="w", lease_seconds=30, on_changes=lambda _: None)
+    assert log.read_bytes() == before
+    assert not path.with_name("data.db-wal-copy").exists()
+    make_log_durable(LocalDisk(), path)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o640
+
+
+async def test_a_database_with_pages_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    connection = apsw.Connection(str(path))
+    for statement in ("PRAGMA page_size = 8192", "CREATE TABLE a (b)", "DROP TABLE a"):
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="pages of 8192 bytes"):
+        await SqliteStore(path).open(session_name="worker", lease_seconds=30, on_changes=lambda _changes: None)
 
 
 def test_a_database_without_a_log_needs_nothing(tmp_path: Path) -> None:

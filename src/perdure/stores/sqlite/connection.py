@@ -10,11 +10,13 @@ from typing import Final
 
 import apsw
 
-from perdure.errors import StoreUnavailableError, StoreVersionError
+from perdure.errors import StoreCorruptError, StoreUnavailableError, StoreVersionError
+from perdure.stores.sqlite.log import PAGE_BYTES
 from perdure.stores.sqlite.settings import SqliteSettings
 
 __all__ = [
     "APPLICATION_ID",
+    "demand_page_size",
     "demand_sound_sqlite",
     "demand_writable",
     "open_reading",
@@ -93,6 +95,16 @@ def pragma(connection: apsw.Connection, text: str) -> str | int | None:
     """Run one PRAGMA and return its single value, None if it has none."""
     value: str | int | None = connection.execute(f"PRAGMA {text}").get
     return value
+
+
+def demand_page_size(connection: apsw.Connection) -> None:
+    """Raise StoreCorruptError for a database that was made with pages of another size: nothing of it would be found."""
+    found = pragma(connection, "page_size")
+    if found != PAGE_BYTES:
+        raise StoreCorruptError(
+            f"the database {connection.filename} has pages of {found} bytes; Perdure's have {PAGE_BYTES}. Nothing was "
+            f"changed. Choose another path, and let Perdure make the file."
+        )
 
 
 def demand_writable(connection: apsw.Connection) -> None:

@@ -42,10 +42,10 @@ class Disk(Protocol):
         """Open a file that exists. Raises FileNotFoundError if it does not, and OSError."""
 
     def create(self, path: Path) -> RawFile:
-        """Open a new, empty file, in the place of one that may be there. Raises OSError."""
+        """Open a new, empty file that only its user can read, in the place of one that may be there. Raises OSError."""
 
     def replace(self, path: Path, by: Path) -> None:
-        """Let the file `by` take the place of `path`, at once and whole. Raises OSError."""
+        """Let the file `by` take the place of `path`, with its owner and mode, at once and whole. Raises OSError."""
 
     def sync_folder(self, folder: Path) -> None:
         """Make durable which files a folder has. Raises OSError."""
@@ -64,12 +64,14 @@ class LocalDisk:
 
     def create(self, path: Path) -> RawFile:
         """See `Disk.create`."""
-        return _LocalFile(
-            os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, path.parent.stat().st_mode & 0o666)
-        )
+        path.unlink(missing_ok=True)
+        return _LocalFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def replace(self, path: Path, by: Path) -> None:
         """See `Disk.replace`."""
+        was = path.stat()
+        by.chmod(was.st_mode & 0o777)
+        os.chown(by, was.st_uid, was.st_gid)
         by.replace(path)
 
     def sync_folder(self, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """From SQLite's errors to the library's: what happened, to which file, and what to do."""
 
+import errno
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ __all__ = ["store_error"]
 
 def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
     """Return the library's error for one of SQLite's or the operating system's while `doing` something to `path`."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFullError(f"{doing} failed on the database {path}: {error}. {_FULL}")
     kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
     cause = str(error) or type(error).__name__
     return kind(f"{doing} failed on the database {path}: {cause}. {advice}")

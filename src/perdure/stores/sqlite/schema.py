@@ -11,7 +11,7 @@ import apsw
 from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql.migrations import Migration, migrations
-from perdure.stores.sqlite.connection import APPLICATION_ID, pragma, use_log
+from perdure.stores.sqlite.connection import APPLICATION_ID, demand_page_size, pragma, use_log
 
 __all__ = ["demand_current_schema", "prepare_schema", "schema_version"]
 
@@ -39,6 +39,7 @@ def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -
     if pragma(connection, "application_id") != APPLICATION_ID:
         # Before the log exists, so that the mark stands in the file itself, where `settling` looks for it.
         pragma(connection, f"application_id = {APPLICATION_ID}")
+    demand_page_size(connection)
     use_log(connection)
     _demand_same_texts(connection, path=path, applied=known[:found])
     for migration in known[found:]:

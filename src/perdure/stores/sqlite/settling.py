@@ -21,7 +21,7 @@ from typing import Final
 
 import apsw
 
-from perdure.stores.sqlite.connection import APPLICATION_ID, demand_writable, pragma
+from perdure.stores.sqlite.connection import APPLICATION_ID, demand_page_size, demand_writable, pragma
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import FRAME_BYTES, LOG_HEADER_BYTES, log_of
 
@@ -42,14 +42,19 @@ def make_log_durable(disk: Disk, database: Path) -> None:
         return
     with closing(_connection(disk, database)) as connection:
         demand_writable(connection)
+        pragma(connection, "locking_mode = EXCLUSIVE")
         try:
             pragma(connection, "schema_version")  # reads, under the exclusive lock, without a wal-index that others see
         except apsw.BusyError:
-            _rewrite_log(disk, database)
-            return
-        frames, _ = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
-        if frames > 0:
-            _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)
+            is_alone = False
+        else:
+            is_alone = True
+            demand_page_size(connection)
+            frames, _ = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
+            if frames > 0:
+                _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)
+    if not is_alone:
+        _rewrite_log(disk, database)
 
 
 def is_marked_as_ours(disk: Disk, database: Path) -> bool:
@@ -66,29 +71,36 @@ def is_marked_as_ours(disk: Disk, database: Path) -> bool:
 
 
 def _connection(disk: Disk, database: Path) -> apsw.Connection:
-    """Connect as the only one, who copies nothing of the log when it closes."""
+    """Connect as one who copies nothing of the log when it closes."""
     connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs)
     connection.set_busy_timeout(_PATIENCE_MILLISECONDS)
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    pragma(connection, "locking_mode = EXCLUSIVE")
     return connection
 
 
 def _replace_log(disk: Disk, database: Path, *, size: int) -> None:
     log, copy = log_of(database), database.with_name(f"{database.name}-wal-copy")
-    with closing(disk.open(log)) as source, closing(disk.create(copy)) as target:
-        for offset in range(0, size, _BLOCK_BYTES):
-            target.write(source.read(min(_BLOCK_BYTES, size - offset), offset=offset), offset=offset)
-        target.sync()
-    disk.replace(log, copy)
+    try:
+        with closing(disk.open(log)) as source, closing(disk.create(copy)) as target:
+            for offset in range(0, size, _BLOCK_BYTES):
+                target.write(source.read(min(_BLOCK_BYTES, size - offset), offset=offset), offset=offset)
+            target.sync()
+        disk.replace(log, copy)
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
     disk.sync_folder(database.parent)
 
 
 def _rewrite_log(disk: Disk, database: Path) -> None:
-    with closing(disk.open(log_of(database))) as log:
-        offset = 0
-        while block := log.read(_BLOCK_BYTES, offset=offset):
-            log.write(block, offset=offset)
-            offset += len(block)
-        log.sync()
+    """Write the log onto itself; SQLite's write lock keeps every program from adding to it meanwhile."""
+    with closing(_connection(disk, database)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with closing(disk.open(log_of(database))) as log:
+            offset = 0
+            while block := log.read(_BLOCK_BYTES, offset=offset):
+                log.write(block, offset=offset)
+                offset += len(block)
+            log.sync()
+        connection.execute("ROLLBACK")
     disk.sync_folder(database.parent)
