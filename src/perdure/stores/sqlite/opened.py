@@ -77,7 +77,7 @@ def open_database(
             )
             presence.end_opening()
         except BaseException:
-            database.close()
+            database.disconnect()
             presence.close(None)
             raise
     except PerdureError:

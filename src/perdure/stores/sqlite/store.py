@@ -139,7 +139,7 @@ class SqliteStore:
             if reader is not None:
                 reader.abandon()
         notices.close(writer.loop)
-        opened.database.close()
+        opened.database.disconnect()
         opened.presence.close(None)
 
     def new_run_key(self) -> RunKey:
