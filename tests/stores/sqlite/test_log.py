@@ -1,4 +1,4 @@
-"""The log: rewritten onto itself without change, given room ahead, copied into the database when it is long."""
+"""The log: made durable without change, given room ahead, copied into the database when it is long."""
 
 import errno
 import stat

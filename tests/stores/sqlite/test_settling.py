@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,7 @@ async def looks(path: Path) -> None:
 
 @pytest.mark.parametrize("comes_between", [None, looks], ids=["nobody", "a look"])
 async def test_what_follows_a_death_is_answered_from_the_disk(
-    tmp_path: Path, comes_between: Callable[[Path], "asyncio.Future[None]"] | None
+    tmp_path: Path, comes_between: Callable[[Path], Awaitable[None]] | None
 ) -> None:
     life, scratch = tmp_path / "life", tmp_path / "scratch"
     for folder in (life, scratch):

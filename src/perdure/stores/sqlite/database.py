@@ -63,13 +63,13 @@ class Database:
         self.last_notice = 0
 
     def open(self) -> None:
-        """Open the file, and connect: from now on there is a wal-index as long as this is open."""
+        """Open the file, and connect: a database in WAL mode has a wal-index as long as this is open."""
         self._connection = connection = open_writing(self.path, settings=self.settings, vfs=self.disk.vfs)
         pragma(connection, "schema_version")
         self.log.watch(connection)
 
     def disconnect(self) -> None:
-        """Close what `open` has opened; nothing is copied from the log."""
+        """Close as a dead process does: nothing is copied from the log."""
         if self._connection is not None:
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self.close()

@@ -1,7 +1,8 @@
 """Opening a database: the order of locks, checks and first writes; and closing it.
 
 1. Wait for the turn to open (`opening.lock`), and to write (`writer.lock`).
-2. If nobody else has the file open, make the log durable before SQLite sees it.
+2. If no other store has the file open, make the log durable before anybody connects as usual; ask once more who is
+   there after connecting, since who was there may have died in between.
 3. Open, check whose the file is and of which version, upgrade the tables.
 4. If nobody else is there, all sessions in the file are dead: give back their runs now.
 5. Begin the session: number, lock, row, in one transaction.

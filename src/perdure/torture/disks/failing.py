@@ -22,7 +22,7 @@ class FailingDisk(LocalDisk):
     """Numbers the operations of each kind (`write log`, `sync database`, ...) from 1 and fails the planned ones.
 
     The kinds are `write`, `sync`, `truncate` of the `log`, the `database` or the `journal`, by SQLite; `write room` is
-    what the store itself writes ahead of the log. `failed` names those that have failed.
+    what the store itself writes past SQLite: room ahead of the log, and its copy. `failed` names what has failed.
     """
 
     def __init__(self) -> None:

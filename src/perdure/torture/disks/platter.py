@@ -58,15 +58,12 @@ class Content:
             if chance.random() < _KEPT:
                 self.take(operation)
             return
-        begin, end = operation.offset, operation.offset + len(operation.data)
-        while begin < end:
-            stop = min((begin // _SECTOR_BYTES + 1) * _SECTOR_BYTES, end)
+        for begin, stop in _sectors(operation):
             drawn = chance.random()
             if drawn < _KEPT:
                 self._put(begin, operation.data[begin - operation.offset : stop - operation.offset])
             elif drawn < _KEPT + garbage:
                 self._put(begin, chance.randbytes(stop - begin))
-            begin = stop
 
     def _put(self, offset: int, data: bytes) -> None:
         if offset > len(self.data):
@@ -157,9 +154,8 @@ class Platter:
 
         def take(file: str, content: Content) -> None:
             if file == only and written:
-                begin = chance.choice(written)
-                offset = begin.offset + chance.randrange(0, len(begin.data), _SECTOR_BYTES)
-                content.take(Write(only, offset, chance.randbytes(min(_SECTOR_BYTES, len(begin.data)))))
+                begin, stop = chance.choice(list(_sectors(chance.choice(written))))
+                content.take(Write(only, begin, chance.randbytes(stop - begin)))
 
         return self._image(take)
 
@@ -205,6 +201,15 @@ class Platter:
     def _sync_folder(self) -> None:
         self._unentered.clear()
         self._gone.clear()
+
+
+def _sectors(write: Write) -> Iterator[tuple[int, int]]:
+    """Yield where each sector of a write begins and ends; of the first and the last only what is written."""
+    begin, end = write.offset, write.offset + len(write.data)
+    while begin < end:
+        stop = min((begin // _SECTOR_BYTES + 1) * _SECTOR_BYTES, end)
+        yield begin, stop
+        begin = stop
 
 
 def _take_all(content: Content, operations: list[Operation]) -> None:
