@@ -82,7 +82,7 @@ PLANTED: Final = (
         breaks=_FAIL_STOP,
         module="perdure.stores.sqlite.settling",
         old="            _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)\n",
-        new="            _rewrite_log(disk, database)\n",
+        new="            is_alone = False\n",
         tool="fsyncgate",
     ),
     Mutant(
