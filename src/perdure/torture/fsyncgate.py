@@ -1,13 +1,21 @@
 """``fsyncgate``: a sync fails and the kernel forgets what it should have written; later the power fails, too.
 
-After the failure the process goes on, opens the file anew, or is dead at once and another opens it. Whatever is
-answered from then on must be there after a loss of power: all that reads the files sees it in any case.
+After the failure the process goes on, beside others or alone, opens the file anew, or is dead at once and another opens
+it. Whatever is answered from then on must be there after a loss of power: all that reads the files sees it in any case.
 """
 
 import random
+from collections.abc import Coroutine
+from pathlib import Path
 from typing import Final
 
-from perdure.torture.disks.life import DATABASE_NAME, AfterFailure, live_through_a_failure
+from perdure.torture.disks.life import (
+    DATABASE_NAME,
+    AfterFailure,
+    live_alone_through_a_failure,
+    live_through_a_failure,
+)
+from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.disks.trial import judge
 from perdure.torture.options import Options
 from perdure.torture.programs.steps import program
@@ -26,12 +34,18 @@ def run(options: Options) -> Report:
 def _one_life(seed: int) -> Tried:
     chance = random.Random(seed)
     file, syncs = chance.choice(_FILES)
-    number = chance.randrange(1, syncs)
+    fails = (file, chance.randrange(1, syncs))
     then = tuple(AfterFailure)[seed % len(AfterFailure)]
     steps = [step for step in program(seed, length=_STEPS) if step.verb not in _ENDINGS]
+
+    def live(folder: Path, disk: RecordingDisk) -> Coroutine[None, None, list[int]]:
+        if then is AfterFailure.CONTINUE_ALONE:
+            return live_alone_through_a_failure(folder, disk, fails=fails)
+        return live_through_a_failure(steps, folder, disk, chance, fails=fails, then=then)
+
     return judge(
-        lambda folder, disk: live_through_a_failure(steps, folder, disk, chance, fails=(file, number), then=then),
-        name=f"life {seed}, where sync {number} of {file} fails and the process {then.value}",
+        live,
+        name=f"life {seed}, where sync {fails[1]} of {file} fails and the process {then.value}",
         seed=seed,
         states=_STATES_PER_LIFE,
         draws=_DRAWS,

@@ -1,10 +1,12 @@
 """A second process on the same database, told what to do by lines on its input and answering by lines.
 
 `hold ID` creates a run and claims it; `signal KEY NAME` delivers; `create COUNT` creates runs one after the other and
-prints each id as it is acknowledged; `hear` prints the keys of the next changes; `exit` closes the store.
+prints each id as it is acknowledged; `fork` leaves a child behind that does nothing; `exit` closes the store.
 """
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -36,6 +38,13 @@ async def serve(path: Path) -> None:
                 for number in range(int(count)):
                     await session.create(f"{prefix}-{number}")
                     say("created", f"{prefix}-{number}")
+            case ["fork"]:
+                child = os.fork()
+                if not child:
+                    os.closerange(0, 3)  # whoever waits for the parent waits for the other end of its pipes
+                    signal.pause()
+                    os._exit(0)
+                say("forked", child)
             case ["exit"]:
                 break
     await session.store.close()

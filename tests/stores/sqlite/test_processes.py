@@ -1,6 +1,7 @@
 """Several processes on one file: who is alive, what a killed one leaves, and how news travels."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.stores.sqlite.presence import sidecar_folder
+from perdure.stores.sqlite.presence import Presence, sidecar_folder
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
@@ -73,6 +74,20 @@ async def opened(path: Path, *, check_seconds: float = NEVER) -> AsyncIterator[S
     await session.open(name="first", lease_seconds=NEVER)
     yield session
     await session.store.close()
+
+
+async def test_a_child_that_outlives_its_parent_does_not_pass_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    async with second_process(path) as process:
+        _, child = await process.ask("fork")
+        try:
+            await process.kill()
+            presence = Presence(path)
+            is_alone = presence.try_alone()
+            presence.close(None)
+        finally:
+            os.kill(int(child), signal.SIGKILL)
+    assert is_alone
 
 
 async def test_the_runs_of_a_killed_process_are_free_at_once(tmp_path: Path) -> None:

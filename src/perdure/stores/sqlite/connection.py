@@ -19,6 +19,7 @@ __all__ = [
     "demand_page_size",
     "demand_sound_sqlite",
     "demand_writable",
+    "lock_exclusively",
     "open_reading",
     "open_writing",
     "pragma",
@@ -75,6 +76,13 @@ def use_log(connection: apsw.Connection) -> None:
         )
     keep = ctypes.c_int(1)
     connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(keep))
+
+
+def lock_exclusively(connection: apsw.Connection) -> None:
+    """Let the connection keep the file to itself from its first use on, without a wal-index that others see."""
+    mode = pragma(connection, "locking_mode = EXCLUSIVE")
+    if mode != "exclusive":
+        raise StoreUnavailableError(f"SQLite keeps the locking mode {mode!r} for {connection.filename}.")
 
 
 def open_reading(path: Path, *, settings: SqliteSettings, vfs: str | None = None) -> apsw.Connection:

@@ -20,7 +20,7 @@ from typing import Final
 
 import apsw
 
-from perdure.stores.sqlite.disk import Disk
+from perdure.stores.sqlite.disk import Disk, open_database_file
 from perdure.stores.sqlite.log import PAGE_BYTES, pages_in_log
 from perdure.stores.sqlite.presence import copying_mark
 
@@ -46,21 +46,14 @@ def copy_log(connection: apsw.Connection, disk: Disk, database: Path) -> None:
 
 
 def _copy_again(connection: apsw.Connection, disk: Disk, database: Path) -> None:
-    """Write the pages that count as copied into the database as the log has them, and sync it.
-
-    SQLite opens the file: were it opened past SQLite, all connections of this process would lose their locks on it when
-    it is closed.
-    """
+    """Write the pages that count as copied into the database as the log has them, and sync it."""
     _, copied = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
-    file = apsw.VFSFile(disk.vfs or "", str(database), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READWRITE, 0])
-    try:
+    with open_database_file(disk, database, flag=apsw.SQLITE_OPEN_READWRITE) as file:
         end = file.xFileSize()
         for page, data in pages_in_log(disk, database, frames=copied):
             if page * PAGE_BYTES <= end:
                 file.xWrite(data, (page - 1) * PAGE_BYTES)
         file.xSync(_SYNC_NORMAL)
-    finally:
-        file.xClose()
 
 
 _SYNC_NORMAL: Final = 2

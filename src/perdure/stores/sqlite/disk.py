@@ -5,10 +5,14 @@ one in its place that fails, or that notes everything in order to lose it again.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ["Disk", "LocalDisk", "RawFile"]
+import apsw
+
+__all__ = ["Disk", "LocalDisk", "RawFile", "open_database_file"]
 
 
 class RawFile(Protocol):
@@ -49,6 +53,19 @@ class Disk(Protocol):
 
     def sync_folder(self, folder: Path) -> None:
         """Make durable which files a folder has. Raises OSError."""
+
+
+@contextmanager
+def open_database_file(disk: Disk, database: Path, *, flag: int = apsw.SQLITE_OPEN_READONLY) -> Iterator[apsw.VFSFile]:
+    """Open the bytes of a database file as SQLite does. Raises apsw's errors.
+
+    Were it opened past SQLite, all connections of this process would lose their locks on it when it is closed.
+    """
+    file = apsw.VFSFile(disk.vfs or "", str(database), [apsw.SQLITE_OPEN_MAIN_DB | flag, 0])
+    try:
+        yield file
+    finally:
+        file.xClose()
 
 
 class LocalDisk:

@@ -1,11 +1,15 @@
 """Locks on files between processes, by flock: they belong to an opening of a file and end with the process.
 
 Not POSIX record locks: those vanish as soon as any code of the process opens and closes the same file.
+
+A forked child has a share in all openings of its parent, and would keep the parent's locks when that dies. So it lets
+go of them at once; what it wants to lock it must open itself.
 """
 
 import os
 import random
 import time
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -38,6 +42,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        _OPEN.add(self)
 
     def try_exclusive(self) -> bool:
         """Take the lock alone, without waiting; a shared one held so far is given up either way."""
@@ -87,3 +92,15 @@ class FileLock:
         except BlockingIOError:
             return False
         return True
+
+
+_OPEN: Final[weakref.WeakSet[FileLock]] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for lock in _OPEN:
+        lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

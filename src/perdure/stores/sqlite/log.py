@@ -21,11 +21,11 @@ from perdure.stores.sqlite.disk import Disk
 
 __all__ = ["FRAME_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "log_of", "pages_in_log"]
 
-LOG_HEADER_BYTES: Final = 32
-
-_FRAME_HEADER_BYTES: Final = 24
 PAGE_BYTES: Final = 4_096
+LOG_HEADER_BYTES: Final = 32
+_FRAME_HEADER_BYTES: Final = 24
 FRAME_BYTES: Final = _FRAME_HEADER_BYTES + PAGE_BYTES
+
 _CHUNK_FRAMES: Final = 256
 _RESERVE_FRAMES: Final = 64
 """A transaction that writes more pages than these, at the end of the room, lets the file grow as ever."""
@@ -67,13 +67,10 @@ class Log:
 
     def _grow(self) -> None:
         wanted = self._pages + _RESERVE_FRAMES + _CHUNK_FRAMES
-        log = self._disk.open(self._path)
-        try:
+        with contextlib.closing(self._disk.open(self._path)) as log:
             size = log.size
             if size < wanted * FRAME_BYTES:
                 log.write(bytes(wanted * FRAME_BYTES - size), offset=size)
-        finally:
-            log.close()
         self._room = max(wanted, size // FRAME_BYTES)
 
 

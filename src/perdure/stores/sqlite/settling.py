@@ -21,8 +21,14 @@ from typing import Final
 
 import apsw
 
-from perdure.stores.sqlite.connection import APPLICATION_ID, demand_page_size, demand_writable, pragma
-from perdure.stores.sqlite.disk import Disk
+from perdure.stores.sqlite.connection import (
+    APPLICATION_ID,
+    demand_page_size,
+    demand_writable,
+    lock_exclusively,
+    pragma,
+)
+from perdure.stores.sqlite.disk import Disk, open_database_file
 from perdure.stores.sqlite.log import FRAME_BYTES, LOG_HEADER_BYTES, log_of
 
 __all__ = ["is_marked_as_ours", "make_log_durable"]
@@ -42,7 +48,7 @@ def make_log_durable(disk: Disk, database: Path) -> None:
         return
     with closing(_connection(disk, database)) as connection:
         demand_writable(connection)
-        pragma(connection, "locking_mode = EXCLUSIVE")
+        lock_exclusively(connection)
         try:
             pragma(connection, "schema_version")  # reads, under the exclusive lock, without a wal-index that others see
         except apsw.BusyError:
@@ -61,13 +67,9 @@ def is_marked_as_ours(disk: Disk, database: Path) -> bool:
     """Whether the file's header names Perdure. Only such a database's log may be touched outside SQLite."""
     if not database.exists():
         return False
-    # Not past SQLite: were the file closed there, all connections of this process would lose their locks on it.
-    file = apsw.VFSFile(disk.vfs or "", str(database), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
-    try:
+    with open_database_file(disk, database) as file:
         is_whole = file.xFileSize() >= _MARK_OFFSET + _MARK_BYTES
         return is_whole and file.xRead(_MARK_BYTES, _MARK_OFFSET) == APPLICATION_ID.to_bytes(_MARK_BYTES, "big")
-    finally:
-        file.xClose()
 
 
 def _connection(disk: Disk, database: Path) -> apsw.Connection:

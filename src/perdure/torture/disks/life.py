@@ -1,6 +1,7 @@
 """A store's life on a disk that takes notes: a random program, and where each of its steps was answered."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Coroutine
 from contextlib import closing
@@ -21,7 +22,15 @@ from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
-__all__ = ["DATABASE_NAME", "AfterFailure", "DiskHarness", "UntrueAnswerError", "live", "live_through_a_failure"]
+__all__ = [
+    "DATABASE_NAME",
+    "AfterFailure",
+    "DiskHarness",
+    "UntrueAnswerError",
+    "live",
+    "live_alone_through_a_failure",
+    "live_through_a_failure",
+]
 
 DATABASE_NAME: Final = "torture.db"
 
@@ -34,6 +43,7 @@ class AfterFailure(Enum):
     """What the process does whose sync has failed: it goes on, opens the file anew, or is dead at once."""
 
     CONTINUE = "goes on"
+    CONTINUE_ALONE = "goes on, and has been the only one to have the file open"
     REOPEN = "opens the file anew"
     KILL = "is killed at once"
 
@@ -142,6 +152,22 @@ async def live_through_a_failure(
         if not left:
             break
     reader.close()
+    await harness.close()
+    return [*answered, len(disk.operations)]
+
+
+async def live_alone_through_a_failure(folder: Path, disk: RecordingDisk, *, fails: tuple[str, int]) -> list[int]:
+    """As above, of a store that only writes, and that nobody has open beside it: it has one connection to the file."""
+    harness = DiskHarness(folder, disk)
+    session = await harness.session("alone", lease_seconds=30)
+    answered = [len(disk.operations)]
+    disk.fail_sync(*fails, on_death=None)
+    left = _STEPS_AFTER_FAILURE
+    while left:
+        with contextlib.suppress(StoreError):
+            await session.create(f"run {len(answered)}")
+        answered.append(len(disk.operations))
+        left -= disk.failed_at is not None
     await harness.close()
     return [*answered, len(disk.operations)]
 
