@@ -3,7 +3,8 @@
 A random program runs on the SQLite store and, step by step, in memory. From one step on the disk fails at some
 operation: once, twice, or until the store has met that often. If the store answers with an error the same step is
 refused in memory: so whatever is read from then on shows whether the error was true, and nothing of the step was saved.
-When the disk works again so must the store, without help; and in the end another process must find the same.
+When the disk works again so must the store, without help; and in the end another process must find the same. Or the
+disk fails only while that one opens the file, which it does as soon as it can.
 """
 
 import asyncio
@@ -38,17 +39,19 @@ def _one_failure(seed: int) -> Tried:
     chance = random.Random(seed)
     steps = [step for step in program(seed, length=_STEPS) if step.verb in _WRITING]
     failing = chance.choice(_OPERATIONS)
-    first, length, error = chance.randrange(1, _FIRST), chance.choice(_LENGTHS), chance.choice(_ERRORS)
+    first = 1 if failing in _BY_OPENING else chance.randrange(1, _FIRST)
+    length, error = chance.choice(_LENGTHS), chance.choice(_ERRORS)
     step = chance.randrange(len(steps) // 2)
+    if failing in _BY_OPENING or chance.random() < _OPENING_SHARE:
+        step = _LAST_OPENING
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder, failing_disk() as disk:
         disk.error, disk.after = error, chance.random() < _AFTER_SHARE
         trial = _Trial(steps, DiskHarness(Path(folder), disk), disk)
         wrong = asyncio.run(trial.run(failing_step=step, failing=failing, first=first, length=length))
     if wrong is None:
         return int(trial.has_failed), []
-    what = (
-        f"from step {step} ({steps[step].verb}) on {failing} {first} to {first + length - 1} fails by {error.__name__}"
-    )
+    since = "the last opening" if step == _LAST_OPENING else f"step {step} ({steps[step].verb})"
+    what = f"from {since} on {failing} {first} to {first + length - 1} fails by {error.__name__}"
     return 1, [f"python -m perdure.torture ioerr --count 1 --seed {seed}\n    {what}: {wrong}"]
 
 
@@ -72,24 +75,46 @@ class _Trial:
             found = await self._answer(self._real, step)
             if isinstance(found, StoreError) and not self._disk.failed:
                 return f"step {number} ({step.verb}) met no failure of the disk, and was refused: {found}"
-            if self._disk.failed:
-                self.has_failed = True
-                self._disk.heal()
-                self._disk.failed.clear()
+            self._note_failure(0)
             self._refusing.refuses = isinstance(found, StoreError)
             expected = await self._answer(self._memory, step)
             self._refusing.refuses = False
             if not isinstance(found, StoreError) and found != expected:
                 return f"step {number} ({step.verb}) was answered otherwise than in memory: {found!r:.300}"
-        self._disk.heal()
         await self._real.leave(self._harness.kill)
         await self._memory.leave(self._refusing.kill)
+        if failing_step == _LAST_OPENING:
+            self._disk.plan(failing, first=first, length=length)
+        wrong = await self._open_at_last()
         await self._real.come_back()
         await self._memory.come_back()
         is_same = await self._real.everything() == await self._memory.everything()
         await self._harness.close()
         await self._refusing.close()
-        return None if is_same else "another process finds something else than what was answered"
+        return wrong if is_same else "another process finds something else than what was answered"
+
+    async def _open_at_last(self) -> str | None:
+        """Open the file as soon as the disk lets one; return what is wrong."""
+        first = None
+        while first is None:
+            before = len(self._disk.failed)
+            try:
+                first = await self._harness.session("first", lease_seconds=_LEASE_SECONDS)
+            except StoreError as error:
+                if len(self._disk.failed) == before:
+                    return f"an opening met no failure of the disk, and was refused: {error}"
+                self._note_failure(_ENOUGH)
+        self._note_failure(0)
+        self._disk.heal()
+        await self._harness.kill(first)
+        return None
+
+    def _note_failure(self, enough: int) -> None:
+        """Note whether the disk has failed; one that goes on failing works again after that was `enough`."""
+        if self._disk.failed and len(self._disk.failed) >= enough:
+            self.has_failed = True
+            self._disk.heal()
+            self._disk.failed.clear()
 
     async def _answer(self, world: World, step: Step) -> Observation:
         """Return what a step is answered, or its error; a disk that goes on failing is healed after a while."""
@@ -102,13 +127,17 @@ class _Trial:
         return error if isinstance(error, StoreError) else doing.result()
 
 
-_MET_SHARE: Final = 0.6
+_MET_SHARE: Final = 0.75
 """How many plans come to a failure: an operation may not occur so often."""
 _WRITING: Final = frozenset({"commit", "claim", "renew", "free", "agenda", "pass_time"})
 _STEPS: Final = 14
+_BY_OPENING: Final = ("write copy", "sync copy", "replace log", "sync folder")
 _OPERATIONS: Final = (
-    "write log", "sync log", "write database", "sync database", "truncate database", "write room",
+    "write log", "sync log", "write database", "sync database", "truncate database", "write room", *_BY_OPENING,
 )  # fmt: skip
+_LAST_OPENING: Final = -1
+_LEASE_SECONDS: Final = 30.0
+_OPENING_SHARE: Final = 0.15
 _FIRST: Final = 8
 _LENGTHS: Final = (1, 2, 1_000)
 _ERRORS: Final = (apsw.IOError, apsw.FullError, apsw.ReadOnlyError, apsw.NoMemError)

@@ -125,10 +125,10 @@ def _open(
         worker_id = WorkerId(connection.execute(statements.NEXT_WORKER_ID).get)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
-        mailbox = _mailbox(presence, worker_id)
         others = {WorkerId(other): number for other, number in connection.execute(statements.LAST_NOTICES)}
         put_session(connection, session, now=now)
         connection.execute("COMMIT")
+        mailbox = _mailbox(presence, worker_id)  # before anybody can commit who would send to it
     finally:
         presence.writer_lock.unlock()
     return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)

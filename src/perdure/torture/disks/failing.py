@@ -21,8 +21,9 @@ T = TypeVar("T")
 class FailingDisk(LocalDisk):
     """Numbers the operations of each kind (`write log`, `sync database`, ...) from 1 and fails the planned ones.
 
-    The kinds are `write`, `sync`, `truncate` of the `log`, the `database` or the `journal`, by SQLite; `write room` is
-    what the store itself writes past SQLite: room ahead of the log, and its copy. `failed` names what has failed.
+    The kinds are `write`, `sync`, `truncate` of the `log`, the `database` or the `journal`, by SQLite. What the store
+    itself does past SQLite is `write room` ahead of the log, `write copy` and `sync copy` of the log when it is opened,
+    `replace log` and `sync folder`. `failed` names what has failed.
     """
 
     def __init__(self) -> None:
@@ -53,11 +54,19 @@ class FailingDisk(LocalDisk):
 
     def open(self, path: Path) -> RawFile:
         """See `Disk`."""
-        return _RoomInLog(self, super().open(path))
+        return _PastSqlite(self, "room", super().open(path))
 
     def create(self, path: Path) -> RawFile:
         """See `Disk`."""
-        return _RoomInLog(self, super().create(path))
+        return _PastSqlite(self, "copy", super().create(path))
+
+    def replace(self, path: Path, by: Path) -> None:
+        """See `Disk`."""
+        self.meet_past_sqlite("replace log", lambda: super(FailingDisk, self).replace(path, by))
+
+    def sync_folder(self, folder: Path) -> None:
+        """See `Disk`."""
+        self.meet_past_sqlite("sync folder", lambda: super(FailingDisk, self).sync_folder(folder))
 
     def meet(self, operation: str, act: Callable[[], T]) -> T:
         """Act, unless the operation is to fail. Raises `error`."""
@@ -70,21 +79,28 @@ class FailingDisk(LocalDisk):
             act()
         raise self.error(f"a planned failure of {operation}")
 
+    def meet_past_sqlite(self, operation: str, act: Callable[[], T]) -> T:
+        """As `meet`, where the operating system tells of the failure. Raises OSError."""
+        try:
+            return self.meet(operation, act)
+        except apsw.Error as error:
+            raise OSError(_NUMBERS_OF_ERRORS[self.error], str(error)) from error
 
-class _RoomInLog:
-    def __init__(self, disk: FailingDisk, file: RawFile) -> None:
-        self._disk, self._file = disk, file
-        self.read, self.sync, self.close = file.read, file.sync, file.close
+
+class _PastSqlite:
+    def __init__(self, disk: FailingDisk, what: str, file: RawFile) -> None:
+        self._disk, self._what, self._file = disk, what, file
+        self.read, self.close = file.read, file.close
 
     @property
     def size(self) -> int:
         return self._file.size
 
     def write(self, data: bytes, *, offset: int) -> None:
-        try:
-            self._disk.meet("write room", lambda: self._file.write(data, offset=offset))
-        except apsw.Error as error:
-            raise OSError(errno.EIO, str(error)) from error
+        self._disk.meet_past_sqlite(f"write {self._what}", lambda: self._file.write(data, offset=offset))
+
+    def sync(self) -> None:
+        self._disk.meet_past_sqlite(f"sync {self._what}", self._file.sync)
 
 
 class _File(apsw.VFSFile):
@@ -125,4 +141,10 @@ def failing_disk() -> Iterator[FailingDisk]:
 
 
 _PLACES: Final = {apsw.SQLITE_OPEN_WAL: "log", apsw.SQLITE_OPEN_MAIN_JOURNAL: "journal"}
+_NUMBERS_OF_ERRORS: Final[dict[type[apsw.Error], int]] = {
+    apsw.IOError: errno.EIO,
+    apsw.FullError: errno.ENOSPC,
+    apsw.ReadOnlyError: errno.EROFS,
+    apsw.NoMemError: errno.ENOMEM,
+}
 _NUMBERS: Final = count(1)
