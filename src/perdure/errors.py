@@ -373,6 +373,18 @@ class HistoryError(StoreError):
     """A history cannot be read: an unknown event type or version, a gap, or an undecodable record."""
 
 
+class DamagedHistoryError(HistoryError):
+    """A history is not what was written for its run: an event was changed, lost, or put in another's place.
+
+    `run` names the run, `event` the first event that is damaged; those before it can be read, and none after it is.
+    """
+
+    def __init__(self, message: str, *, run: str, event: int) -> None:
+        super().__init__(message)
+        self.run = run
+        self.event = event
+
+
 class UnreadablePayloadError(HistoryError):
     """A recorded value is encoded in a way that this engine cannot undo: its key, codec or blob is missing."""
 

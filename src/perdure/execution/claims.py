@@ -22,7 +22,7 @@ from perdure.errors import (
 )
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.codeless import giving_back, look_for_end
-from perdure.execution.loading import load_run
+from perdure.execution.loading import demand_open, load_run
 from perdure.execution.mail import inbox_to_begin_with
 from perdure.execution.parking import park
 from perdure.kernel import inputs as i
@@ -195,6 +195,7 @@ class RunClaims:
         worker, summary = self._worker, claimed.summary
         state, feed = await load_run(worker, summary)
         try:
+            demand_open(state, summary)
             inbox = await inbox_to_begin_with(worker.store, summary.run_key, state)
         except BaseException:
             feed.program.close()

@@ -1,6 +1,14 @@
-"""Loading: a run's history is replayed, in pages, against the code of this process."""
+"""Loading: a run's history is replayed, in pages, against the code of this process.
 
+The history is the truth, and the run's row says the same in short. A row that says otherwise has been damaged: if it is
+that of another workflow, or open though the history has ended, the run is not loaded; else it is, and its next
+transition writes the row anew.
+"""
+
+import logging
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
@@ -8,12 +16,15 @@ from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.program import Feed
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState
+from perdure.kernel.transition import RunRow
 from perdure.ports.store import RunSummary
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["load_run"]
+__all__ = ["demand_open", "load_run"]
+
+_logger = logging.getLogger("perdure.worker")
 
 
 async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Feed]:
@@ -28,6 +39,9 @@ async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Fee
     if not isinstance(created, e.RunCreated):
         message = f"the history of run key {run_key} does not begin with its creation"
         raise HistoryError(message)
+    if created.workflow != summary.workflow:
+        message = f"run {summary.ref} is one of the workflow {created.workflow!r}; its row says {summary.workflow!r}"
+        raise HistoryError(message)
     entry = worker.registry.workflow(summary.workflow, summary.definition_version).entry(worker.registry)
     replay = Replay(CoroutineProgram(entry, created, on_error=worker.report_lost_exception))
     try:
@@ -39,3 +53,21 @@ async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Fee
     except BaseException:
         replay.feed.program.close()
         raise
+
+
+def demand_open(state: RunState, summary: RunSummary) -> None:
+    """Compare the row of a run that this process owns with what its history says.
+
+    Raises HistoryError if that has ended.
+    """
+    said = {name: getattr(summary, name) for name in RunRow.__struct_fields__}
+    differing = [name for name, value in structs.asdict(state.row()).items() if value != said[name]]
+    if state.is_closed:
+        message = f"the history of run {summary.ref} has ended ({state.status}); its row says {summary.status}"
+        raise HistoryError(message)
+    if differing:
+        _logger.warning(
+            "the row of run %s contradicts its history in %s; its next step writes it anew",
+            summary.ref,
+            ", ".join(differing),
+        )

@@ -51,7 +51,7 @@ def test_what_is_left_must_be_readable_and_agree_with_itself(tmp_path: Path) -> 
     connection.execute("DELETE FROM history WHERE position = (SELECT max(position) FROM history)")
     connection.close()
     data = bytearray((tmp_path / DATABASE_NAME).read_bytes())
-    with pytest.raises(UnreadableError, match="events, and its row says"):
+    with pytest.raises(UnreadableError, match="is missing: the run's row counts"):
         open_with_store({DATABASE_NAME: Content(data, len(data))}, tmp_path)
 
 

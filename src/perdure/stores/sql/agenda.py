@@ -6,10 +6,10 @@ from perdure.ports.agenda import AgendaQuery
 
 __all__ = ["AGENDA_VERSION", "DELETE_AGENDA", "FIND_AGENDA", "NEXT_AGENDA", "PUT_AGENDA", "listing_agenda"]
 
-_COLUMNS: Final = "namespace, kind, id, version, due_at, waits, data, inputs"
+_COLUMNS: Final = "namespace, kind, id, version, due_at, waits, data, inputs, digest"
 
 # As bytes: a text that is damaged may be none, and would keep the whole page from being read.
-_AS_FOUND: Final = "namespace, kind, id, version, due_at, waits, CAST(data AS BLOB), CAST(inputs AS BLOB)"
+_AS_FOUND: Final = "namespace, kind, id, version, due_at, waits, CAST(data AS BLOB), CAST(inputs AS BLOB), digest"
 
 # namespace, kind, id
 AGENDA_VERSION: Final = "SELECT version FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"
@@ -17,8 +17,8 @@ AGENDA_VERSION: Final = "SELECT version FROM agenda WHERE namespace = ? AND kind
 # namespace, kind, id
 FIND_AGENDA: Final = f"SELECT {_AS_FOUND} FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"  # noqa: S608
 
-# namespace, kind, id, version, due_at, waits, data, inputs
-PUT_AGENDA: Final = f"INSERT OR REPLACE INTO agenda ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+# namespace, kind, id, version, due_at, waits, data, inputs, digest
+PUT_AGENDA: Final = f"INSERT OR REPLACE INTO agenda ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 # namespace, kind, id
 DELETE_AGENDA: Final = "DELETE FROM agenda WHERE namespace = ? AND kind = ? AND id = ?"

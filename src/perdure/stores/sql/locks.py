@@ -63,10 +63,10 @@ SELECT {_COLUMNS} FROM locks JOIN runs USING (run_key) WHERE position IN (
 ) ORDER BY position
 """  # noqa: S608
 
-# message_id, data, at, run_key
+# message_id, data, at, digest, run_key
 TELL_RUN: Final = """
-INSERT INTO inbox (run_key, message_id, data, at)
-SELECT run_key, ?, ?, ? FROM runs WHERE run_key = ? AND closed_at IS NULL
+INSERT INTO inbox (run_key, message_id, data, at, digest)
+SELECT run_key, ?, ?, ?, ? FROM runs WHERE run_key = ? AND closed_at IS NULL
 """
 
 # at, at, run_key

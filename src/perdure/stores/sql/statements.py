@@ -13,7 +13,6 @@ __all__ = [
     "ADVANCE_RUNS",
     "CHANGE_RUNS",
     "DELETE_LABEL",
-    "DELETE_MESSAGES",
     "END_ALL_SESSIONS",
     "END_SESSION",
     "EXTEND_LEASE",
@@ -21,18 +20,13 @@ __all__ = [
     "FREE_ALL_RUNS",
     "FREE_RUNS",
     "GIVE_BACK_RUNS",
-    "HAS_EVENT",
-    "HAS_MESSAGE",
     "HAS_OTHER_SESSIONS",
     "HAS_REQUEST",
-    "INSERT_HISTORY",
     "INSERT_LABELS",
-    "INSERT_MESSAGES",
     "INSERT_RUNS",
     "LAST_COMMIT",
     "LAST_NOTICES",
     "LATEST_OF_ID",
-    "MOVE_MESSAGES",
     "NEXT_WAKE",
     "NEXT_WORKER_ID",
     "NUMBER_COMMIT",
@@ -41,8 +35,6 @@ __all__ = [
     "PUT_LABEL",
     "PUT_REQUEST",
     "PUT_SESSION",
-    "READ_HISTORY",
-    "READ_INBOX",
     "RELEASE_RUNS",
     "ROW_COUNTS",
     "RUNS_BY_KEY",
@@ -112,11 +104,6 @@ INSERT_LABELS: Final = RowsStatement(
     "INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES {rows}", width=5
 )
 
-# run_key, sequence, type, version, at, data
-INSERT_HISTORY: Final = RowsStatement(
-    "INSERT INTO history (run_key, sequence, type, version, at, data) VALUES {rows}", width=6
-)
-
 # run_key, fencing_token, sequence expected, sequence, status, stage, progress, priority, updated_at, started_at,
 # closed_at, owner expected: for runs whose status and priority stay, so that no index is touched.
 ADVANCE_RUNS: Final = RowsStatement(
@@ -182,11 +169,6 @@ PARK_RUNS: Final = RowsStatement(
     width=11,
 )
 
-# run_key, message_id, data, at
-INSERT_MESSAGES: Final = RowsStatement(
-    "INSERT INTO inbox (run_key, message_id, data, at) VALUES {rows} ON CONFLICT DO NOTHING", width=4
-)
-
 # run_key, at; each run once
 WAKE_RUNS: Final = RowsStatement(
     """
@@ -196,15 +178,6 @@ WHERE runs.run_key = n.column1 AND runs.owner IS NULL AND runs.closed_at IS NULL
 """,
     width=2,
 )
-
-# position, run_key
-DELETE_MESSAGES: Final = RowsStatement("DELETE FROM inbox WHERE (position, run_key) IN (VALUES {rows})", width=2)
-
-# run_key, message_id
-HAS_MESSAGE: Final = "SELECT 1 FROM inbox WHERE run_key = ? AND message_id = ?"
-
-# new run_key, old run_key
-MOVE_MESSAGES: Final = "UPDATE inbox SET run_key = ? WHERE run_key = ?"
 
 # name, value, run_key
 PUT_LABEL: Final = """
@@ -381,9 +354,6 @@ VALUES (?, ?, ?, ?, 0, ?, ?)
 ON CONFLICT (worker_id) DO UPDATE SET last_commit = excluded.last_commit, last_notice = excluded.last_notice
 """
 
-# run_key, sequence
-HAS_EVENT: Final = "SELECT EXISTS (SELECT 1 FROM history WHERE run_key = ? AND sequence = ?)"
-
 # worker_id
 HAS_OTHER_SESSIONS: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id <> ?)"
 
@@ -391,15 +361,5 @@ HAS_OTHER_SESSIONS: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_
 LAST_COMMIT: Final = "SELECT last_commit FROM sessions WHERE worker_id = ?"
 
 NEXT_WORKER_ID: Final = "UPDATE store_meta SET value = value + 1 WHERE name = 'last_worker_id' RETURNING value"
-
-# run_key, after, limit
-READ_HISTORY: Final = """
-SELECT sequence, type, version, at, data FROM history WHERE run_key = ? AND sequence > ? ORDER BY sequence LIMIT ?
-"""
-
-# run_key, limit
-READ_INBOX: Final = """
-SELECT position, data, message_id, at FROM inbox WHERE run_key = ? ORDER BY position LIMIT ?
-"""
 
 LAST_NOTICES: Final = "SELECT worker_id, last_notice FROM sessions"

@@ -12,6 +12,7 @@ from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.stores.sql import agenda as statements
+from perdure.stores.sql.chain import digest_of_entry
 from perdure.stores.sqlite.application import apply_alone
 from perdure.stores.sqlite.encoding import Column, encode_write
 from perdure.stores.sqlite.segment import News
@@ -76,12 +77,13 @@ def _name(key: AgendaKey) -> tuple[str, str, str]:
 
 def _row(entry: AgendaEntry) -> tuple[Column, ...]:
     inputs = msgspec.json.encode(entry.inputs).decode()
-    return (*_name(entry.key), entry.version, entry.due_at, int(entry.waits), entry.data, inputs)
+    columns = (*_name(entry.key), entry.version, entry.due_at, int(entry.waits), entry.data, inputs)
+    return (*columns, digest_of_entry(columns))
 
 
 def _entry(row: tuple[Any, ...]) -> AgendaEntry:
     """Return a row as an entry: one that cannot be read, too, since it must not hide those beside it."""
-    namespace, kind, name, version, due_at, waits, data, inputs = row
+    namespace, kind, name, version, due_at, waits, data, inputs, digest = row
     entry = AgendaEntry(
         key=AgendaKey(kind=kind, namespace=namespace, id=name),
         version=RunKey(version),
@@ -90,10 +92,14 @@ def _entry(row: tuple[Any, ...]) -> AgendaEntry:
         data="",
     )
     try:
-        return msgspec.structs.replace(entry, data=data.decode(), inputs=_INPUTS.decode(inputs))
+        columns = (*row[:_TEXTS], data.decode(), inputs.decode())
+        damage = "" if digest in (None, digest_of_entry(columns)) else "it is not what was written: its digest differs"
+        return msgspec.structs.replace(entry, data=data.decode(), inputs=_INPUTS.decode(inputs), damage=damage)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return msgspec.structs.replace(entry, damage=str(error))
 
 
+_TEXTS: Final = 6
+"""Where in a row the texts begin, which are read as bytes."""
 _EVER: Final = -(2**63)
 _INPUTS: Final[msgspec.json.Decoder[tuple[Payload, ...]]] = msgspec.json.Decoder(tuple[msgspec.Raw, ...])

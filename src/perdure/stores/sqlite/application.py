@@ -28,7 +28,8 @@ from perdure.stores.sqlite.encoding import (
     EncodedTransition,
     EncodedWrite,
 )
-from perdure.stores.sqlite.segment import KnownRuns, MismatchError, News, OvertakingError, Segment
+from perdure.stores.sqlite.pieces import MismatchError
+from perdure.stores.sqlite.segment import KnownRuns, News, OvertakingError, Segment
 
 __all__ = ["Call", "Commit", "Job", "apply_alone", "apply_jobs"]
 
@@ -126,6 +127,7 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
             job.result = [apply_alone(connection, write, known=known, news=news) for write in job.writes]
         except (apsw.ConstraintError, InternalError) as error:
             connection.execute("ROLLBACK TO job")
+            known.clear()
             job.error = InternalError(f"the database's rows contradict a write: {error}. Please report this.")
         connection.execute("RELEASE job")
     news.witness = []

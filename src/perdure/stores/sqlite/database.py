@@ -24,6 +24,7 @@ from typing import Final
 import apsw
 import msgspec
 
+from perdure.stores.sql import histories as history_statements
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import open_writing, pragma, use_log
 from perdure.stores.sqlite.copying import copy_log
@@ -165,6 +166,6 @@ class Database:
 def _find(connection: apsw.Connection, session: Session, mark: Mark) -> bool | None:
     """Whether the marked transaction is in the file; None if it is not, and might still come."""
     if mark.event:
-        return bool(connection.execute(statements.HAS_EVENT, mark.event).get) or None
+        return bool(connection.execute(history_statements.HAS_EVENT, mark.event).get) or None
     found: int = connection.execute(statements.LAST_COMMIT, (session.worker_id,)).get or 0
     return found == mark.number if found >= mark.number else None

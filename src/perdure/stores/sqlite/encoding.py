@@ -29,6 +29,7 @@ from perdure.kernel.transition import (
     Transition,
     Write,
 )
+from perdure.stores.sql.chain import framed_event, genesis, linked
 
 __all__ = [
     "Column",
@@ -40,9 +41,11 @@ __all__ = [
     "EncodedTransition",
     "EncodedWrite",
     "encode_write",
+    "fill_digests",
+    "genesis_of",
 ]
 
-Column = int | float | str | None
+Column = int | float | str | bytes | None
 """What stands in one column of one row."""
 
 
@@ -95,12 +98,14 @@ class EncodedPark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class EncodedTransition(msgspec.Struct, frozen=True, gc=False):
     """A run that moves on. `update` is empty when `creation` inserts the run. `outcome` is its answer if it applies.
 
+    `frames` are the events of `history` as its chain takes them: the digests come in when the one before them is known.
     `is_plain` says that it only appends events and updates its row, as nearly all transitions do.
     """
 
     write: Transition
     update: tuple[Column, ...]
     history: list[Column]
+    frames: list[bytes]
     outcome: Applied
     is_plain: bool
     creation: EncodedCreation | None = None
@@ -123,6 +128,24 @@ class EncodedSeizure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRelease | EncodedPark | EncodedSeizure
 """A write ready for the writer's thread."""
+
+
+def genesis_of(ref: RunRef) -> bytes:
+    """Return what the chain of a run begins with."""
+    return genesis(ref.namespace, ref.id, ref.generation)
+
+
+def fill_digests(history: list[Column], frames: list[bytes], digest: bytes, *, start: int = 0) -> bytes:
+    """Put digests into the rows of events from `start` on, by the digest before them; return the last one."""
+    place = start + _DIGEST_COLUMN
+    for frame in frames:
+        history[place] = digest = linked(digest, frame)
+        place += _EVENT_COLUMNS
+    return digest
+
+
+_DIGEST_COLUMN: Final = 6
+_EVENT_COLUMNS: Final = 7
 
 
 def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
@@ -166,7 +189,7 @@ def _encode_transition(write: Transition) -> EncodedTransition:
     row = write.row
     run_key = write.run_key
     owner = write.owner if row.closed_at is None else None
-    history = _encode_events(run_key, write.events, after=write.expected_sequence, last=row.sequence)
+    history, frames = _encode_events(run_key, write.events, after=write.expected_sequence, last=row.sequence)
     update: tuple[Column, ...] = ()
     if write.creation is None:
         update = (
@@ -193,11 +216,12 @@ def _encode_transition(write: Transition) -> EncodedTransition:
         or write.end_at is not None
         or write.locks
     ):
-        return EncodedTransition(write, update, history, Applied(run_key, owner), is_plain=True)
+        return EncodedTransition(write, update, history, frames, Applied(run_key, owner), is_plain=True)
     return EncodedTransition(
         write,
         update,
         history,
+        frames,
         Applied(run_key, owner),
         is_plain=False,
         creation=None if write.creation is None else _encode_owned_creation(write, write.creation, owner=owner),
@@ -208,18 +232,24 @@ def _encode_transition(write: Transition) -> EncodedTransition:
     )
 
 
-def _encode_events(run_key: RunKey, events: tuple[RecordedEvent, ...], *, after: int, last: int) -> list[Column]:
+def _encode_events(
+    run_key: RunKey, events: tuple[RecordedEvent, ...], *, after: int, last: int
+) -> tuple[list[Column], list[bytes]]:
+    """Return the rows of events, each with an empty place for its digest, and what is hashed of each."""
     parameters: list[Column] = []
+    frames: list[bytes] = []
     expected = after
     for event in events:
         sequence, type_name, version, at, data = encode_event(event)
         expected += 1
         if sequence != expected:
             break
-        parameters += (run_key, sequence, type_name, version, at, data.decode())
+        text = data.decode()
+        parameters += (run_key, sequence, type_name, version, at, text, None)
+        frames.append(framed_event(sequence, type_name, version, at, text))
     else:
         if expected == last:
-            return parameters
+            return parameters, frames
     raise InternalError(
         f"the events of a write of run {run_key} must go without gaps from {after + 1} to {last}, "
         f"and are {[event.sequence for event in events]}"
@@ -252,7 +282,7 @@ def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> En
         request_id=write.request_id,
         row=row,
         labels=_labels(write),
-        history=_encode_events(write.run_key, (write.created, *write.copied), after=0, last=place.sequence),
+        history=_whole_history(write, last=place.sequence),
         end_at=write.end_at,
         child=write if parent_key is not None and write.parent_key == parent_key else None,
     )
@@ -287,6 +317,12 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
         history=[],
         end_at=creation.end_at,
     )
+
+
+def _whole_history(write: Creation, *, last: int) -> list[Column]:
+    history, frames = _encode_events(write.run_key, (write.created, *write.copied), after=0, last=last)
+    fill_digests(history, frames, genesis_of(write.ref))
+    return history
 
 
 _UNCLAIMED: Final = 0

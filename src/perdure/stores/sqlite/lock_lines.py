@@ -13,6 +13,7 @@ from perdure.kernel.transition import Transition
 from perdure.ports.store import LockQuery
 from perdure.stores.locking import change_locks
 from perdure.stores.sql import locks as statements
+from perdure.stores.sql.chain import digest_of_message
 
 __all__ = ["apply_lock_changes", "list_locks"]
 
@@ -70,7 +71,9 @@ class _SqliteLockLines:
         return [_entry(row) for row in self._connection.execute(statements.WAITS_WITHIN_HELD_LOCKS, place)]
 
     def tell(self, entry: LockEntry, message: Message, *, message_id: str, at: Timestamp) -> bool:
-        row = (message_id, encode_message(message).decode(), at, entry.run_key)
+        data = encode_message(message).decode()
+        digest = digest_of_message(entry.run_key, message_id, at, data)
+        row = (message_id, data, at, digest, entry.run_key)
         self._connection.execute(statements.TELL_RUN, row)
         if not self._connection.changes():
             return False

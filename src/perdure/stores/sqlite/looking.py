@@ -10,6 +10,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import InboxEntry, Page, RunQuery
 from perdure.stores.sqlite import reads
+from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -53,7 +54,7 @@ class SqliteLook:
         """See `RunStore.read_history`."""
 
         def question(connection: apsw.Connection) -> list[RecordedEvent]:
-            return reads.read_history(connection, run_key, after=after, limit=limit)
+            return read_history(connection, run_key, after=after, limit=limit)
 
         return await self._reader.ask(question)
 

@@ -7,14 +7,14 @@ import apsw
 import msgspec
 
 from perdure.errors import HistoryError
-from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry, Page, RunQuery, RunSummary, StoreStatus
+from perdure.stores.sql import inboxes as inbox_statements
 from perdure.stores.sql import statements
 from perdure.stores.sql.listing import Driver, bounded_count, counting, cursor_after, drivers, listing
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.rows import events_of, inbox_of, summary_of
+from perdure.stores.sqlite.rows import inbox_of, summary_of
 from perdure.stores.sqlite.schema import schema_version
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "last_notices",
     "list_runs",
     "next_wake_at",
-    "read_history",
     "read_inbox",
     "status",
 ]
@@ -47,15 +46,9 @@ def find_by_request(connection: apsw.Connection, namespace: str, request_id: str
     return None if row is None else summary_of(row)
 
 
-def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, limit: int) -> list[RecordedEvent]:
-    """Return the events after `after`. Raises HistoryError."""
-    rows = _fetch(connection, statements.READ_HISTORY, (run_key, after, max(limit, 0)))
-    return events_of(run_key, rows, after=after)
-
-
 def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> list[InboxEntry]:
     """Return the oldest messages. Raises HistoryError."""
-    return inbox_of(run_key, _fetch(connection, statements.READ_INBOX, (run_key, max(limit, 0))))
+    return inbox_of(run_key, _fetch(connection, inbox_statements.READ_INBOX, (run_key, max(limit, 0))))
 
 
 def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:

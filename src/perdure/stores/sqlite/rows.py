@@ -7,15 +7,15 @@ import msgspec
 
 from perdure.errors import HistoryError, StoreError
 from perdure.kernel.failure import Failure
-from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.messages import decode_message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
+from perdure.stores.sql.chain import digest_of_message
 
-__all__ = ["events_of", "inbox_of", "status_of", "summary_of"]
+__all__ = ["inbox_of", "status_of", "summary_of"]
 
 T = TypeVar("T")
 
@@ -79,23 +79,22 @@ class _Reading:
             return instead
 
 
-def events_of(run_key: RunKey, rows: list[tuple[Any, ...]], *, after: int) -> list[RecordedEvent]:
-    """Read rows of a history that must follow event `after` without gaps. Raises HistoryError."""
-    for expected, row in enumerate(rows, start=after + 1):
-        if row[0] != expected:
-            raise HistoryError(f"event {expected} of run {run_key} is missing: the next one is number {row[0]}")
-    return [decode_event(*row) for row in rows]
-
-
 def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:
     """Read rows of an inbox. Raises HistoryError for one that cannot be decoded."""
     try:
-        return [
-            InboxEntry(position=position, message=decode_message(data), message_id=message_id, at=Timestamp(at))
-            for position, data, message_id, at in rows
-        ]
+        return [_message_of(run_key, row) for row in rows]
     except msgspec.DecodeError as error:
         raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
+
+
+def _message_of(run_key: RunKey, row: tuple[Any, ...]) -> InboxEntry:
+    position, data, message_id, at, digest = row
+    if digest is not None and digest != digest_of_message(run_key, message_id, at, data):
+        raise HistoryError(
+            f"the message at position {position} of the inbox of run {run_key} is not the one that was put there: its "
+            f"digest differs"
+        )
+    return InboxEntry(position=position, message=decode_message(data), message_id=message_id, at=Timestamp(at))
 
 
 _PARKING: msgspec.json.Decoder[Parking] = msgspec.json.Decoder(Parking)

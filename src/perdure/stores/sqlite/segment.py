@@ -10,17 +10,19 @@ Every statement's count of changed rows is compared with the number of its rows.
 some write of the segment is to be refused, and the caller applies them again one by one (`exact`).
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 import apsw
 import msgspec
 
-from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.errors import InternalError
+from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.priority import Priority
-from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus, Transition
+from perdure.kernel.transition import Applied, Missing, Outcome, RunStatus, Transition
 from perdure.stores.sql import ending, statements
-from perdure.stores.sql.statements import ROW_COUNTS, RowsStatement
+from perdure.stores.sql import histories as history_statements
+from perdure.stores.sql import inboxes as inbox_statements
+from perdure.stores.sql.chain import genesis
 from perdure.stores.sqlite.encoding import (
     Column,
     EncodedCreation,
@@ -30,21 +32,21 @@ from perdure.stores.sqlite.encoding import (
     EncodedSeizure,
     EncodedTransition,
     EncodedWrite,
+    fill_digests,
+    genesis_of,
 )
+from perdure.stores.sqlite.inboxes import deliver, end_by, move_inbox
 from perdure.stores.sqlite.lock_lines import apply_lock_changes
-from perdure.stores.sqlite.rows import status_of
+from perdure.stores.sqlite.pieces import MismatchError, execute_in_pieces
 
 __all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment"]
 
-KnownRuns = dict[RunKey, tuple[RunStatus, Priority]]
-"""Status and priority of runs as this process last wrote them: only a hint which of two UPDATE statements to use."""
+KnownRuns = dict[RunKey, tuple[tuple[RunStatus, Priority], int, bytes | None]]
+"""What this process last wrote of the runs it owns. Status and priority: only a hint which of two UPDATE statements to
+use. The sequence and the digest of the last event: true as long as the run has that sequence, since a history only
+grows; None: not known yet. Whoever takes back what a segment wrote forgets what it noted here."""
 
-_ENCODER: Final = msgspec.json.Encoder()
 _EVENT_KEY_COLUMNS: Final = 2
-
-
-class MismatchError(Exception):
-    """Some write of the segment does not apply; nothing of the segment may stay."""
 
 
 class OvertakingError(MismatchError):
@@ -94,6 +96,8 @@ class Segment:
         self._releases: list[Column] = []
         self._parks: list[Column] = []
         self._history: list[Column] = []
+        # Transitions that follow an event which this process did not write, and where their events begin.
+        self._unchained: list[tuple[int, EncodedTransition]] = []
         self._labels: list[Column] = []
         self._consumed: list[Column] = []
         self._deliveries: list[EncodedDelivery] = []
@@ -145,34 +149,52 @@ class Segment:
 
     def apply(self, connection: apsw.Connection) -> list[Outcome]:
         """Write all; return the outcomes in the order of adding. Raises MismatchError and apsw's errors."""
-        _execute(connection, statements.INSERT_RUNS, self._first_generations)
+        execute_in_pieces(connection, statements.INSERT_RUNS, self._first_generations)
         for seizure in self._seizures:
             _seize(connection, seizure)
-        _execute(connection, statements.ADVANCE_RUNS, self._advances)
-        _execute(connection, statements.CHANGE_RUNS, self._changes)
-        _execute(connection, statements.RELEASE_RUNS, self._releases)
-        _execute(connection, statements.PARK_RUNS, self._parks)
+        execute_in_pieces(connection, statements.ADVANCE_RUNS, self._advances)
+        execute_in_pieces(connection, statements.CHANGE_RUNS, self._changes)
+        execute_in_pieces(connection, statements.RELEASE_RUNS, self._releases)
+        execute_in_pieces(connection, statements.PARK_RUNS, self._parks)
         for creation in self._later_generations:
             _insert_later_generation(connection, creation)
-        _end_by(connection, self._ends)
-        _execute(connection, statements.INSERT_LABELS, self._labels)
+        end_by(connection, self._ends)
+        execute_in_pieces(connection, statements.INSERT_LABELS, self._labels)
+        for start, encoded in self._unchained:
+            self._chain(connection, encoded, start)
         if self._history:
-            _execute(connection, statements.INSERT_HISTORY, self._history)
+            execute_in_pieces(connection, history_statements.INSERT_HISTORY, self._history)
             self._news.witness = self._history[:_EVENT_KEY_COLUMNS]
         for transition in self._guarded:
             _demand_its_turn(connection, transition)
-        _execute(connection, statements.DELETE_MESSAGES, self._consumed, is_counted=False)
+        execute_in_pieces(connection, inbox_statements.DELETE_MESSAGES, self._consumed, is_counted=False)
         for transition in self._relabelled:
             _relabel(connection, transition)
         for transition in self._moves:
-            _move_inbox(connection, transition)
+            move_inbox(connection, transition)
         if self._deliveries:
-            delivered = _deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
+            delivered = deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
             for place, delivery in self._awaited:
                 self._outcomes[place] = delivered[delivery]
         if self._locking is not None:
             self._change_locks(connection, self._locking)
         return self._outcomes
+
+    def _chain(self, connection: apsw.Connection, encoded: EncodedTransition, start: int) -> None:
+        """Give events their digests by that of the event before them, as it is stored."""
+        write = encoded.write
+        before = connection.execute(history_statements.DIGEST_BEFORE, (write.run_key, write.expected_sequence)).get
+        if before is None and self._is_exact:
+            raise InternalError(f"event {write.expected_sequence} of run {write.run_key} is missing")
+        if before is None:
+            raise MismatchError
+        namespace, run_id, generation, digest = before
+        if digest is None:  # an older Perdure wrote it
+            digest = genesis(namespace, run_id, generation)
+        digest = fill_digests(self._history, encoded.frames, digest, start=start)
+        known = self._known.get(write.run_key)
+        if known is not None:
+            self._known[write.run_key] = (*known[:2], digest)
 
     def _change_locks(self, connection: apsw.Connection, write: Transition) -> None:
         told, has_woken = apply_lock_changes(connection, write)
@@ -203,20 +225,34 @@ class Segment:
         self._run_keys.add(key)
         self._news.run_keys.add(key)
         self._outcomes.append(encoded.outcome)
-        self._history += encoded.history
         row = write.row
         standing = (row.status, row.priority)
+        known = None if self._is_exact else self._known.get(key)
+        digest = self._add_events(
+            encoded, known[2] if known is not None and known[1] == write.expected_sequence else None
+        )
         if encoded.update:
-            is_advance = row.closed_at is None and not self._is_exact and self._known.get(key) == standing
+            is_advance = row.closed_at is None and known is not None and known[0] == standing
             rows = self._advances if is_advance else self._changes
             rows += encoded.update
         if row.closed_at is None:
-            self._known[key] = standing
+            self._known[key] = (standing, row.sequence, digest)
         else:
             self._known.pop(key, None)
         if not encoded.is_plain:
             self._add_consequences(encoded)
         return True
+
+    def _add_events(self, encoded: EncodedTransition, digest: bytes | None) -> bytes | None:
+        """Let events join, by the digest before them; return the last one, None if they get theirs when applied."""
+        start = len(self._history)
+        self._history += encoded.history
+        if encoded.creation is not None:
+            digest = genesis_of(encoded.creation.ref)
+        if digest is None:
+            self._unchained.append((start, encoded))
+            return None
+        return fill_digests(self._history, encoded.frames, digest, start=start)
 
     def _add_consequences(self, encoded: EncodedTransition) -> None:
         write = encoded.write
@@ -273,95 +309,8 @@ def _seize(connection: apsw.Connection, write: EncodedSeizure) -> None:
 def _demand_its_turn(connection: apsw.Connection, write: Transition) -> None:
     """Raise OvertakingError if a message that a transition must not overtake is in its run's inbox."""
     for message_id in write.must_not_overtake:
-        if connection.execute(statements.HAS_MESSAGE, (write.run_key, message_id)).get:
+        if connection.execute(inbox_statements.HAS_MESSAGE, (write.run_key, message_id)).get:
             raise OvertakingError
-
-
-def _deliver(
-    connection: apsw.Connection, deliveries: list[EncodedDelivery], *, news: News, is_exact: bool
-) -> list[Outcome]:
-    """Put messages into inboxes and make the runs due that nobody owns; return each delivery's outcome."""
-    targets = _targets(connection, {delivery.target for delivery in deliveries})
-    outcomes: list[Outcome] = []
-    messages: list[Column] = []
-    wakes: dict[RunKey, int] = {}
-    ends: dict[RunKey, int] = {}
-    for delivery in deliveries:
-        found = targets.get(delivery.target)
-        outcome, is_new = _outcome(connection, delivery, found)
-        outcomes.append(outcome)
-        if found is not None and is_new:
-            run_key, status, owner, is_parked = found
-            end_at = delivery.end_before_begin if status.may_be_unbegun else delivery.end_at
-            message = (run_key, delivery.message_id, delivery.data, delivery.at)
-            if not is_exact or _insert_message(connection, message):
-                messages += message
-                news.run_keys.add(run_key)
-                if owner is None and (delivery.wakes_parked or not is_parked):
-                    news.is_ready = True
-                    wakes[run_key] = min(wakes.get(run_key, delivery.at), delivery.at)
-                if end_at is not None:
-                    news.is_ready = news.is_ready or owner is None
-                    ends[run_key] = min(ends.get(run_key, end_at), end_at)
-        if delivery.sender is not None and (answer := delivery.answers.get(type(outcome))) is not None:
-            answered = (delivery.sender, f"{delivery.message_id}:answer", answer, delivery.at)
-            if not is_exact or _insert_message(connection, answered):
-                messages += answered
-    if not is_exact:
-        _execute(connection, statements.INSERT_MESSAGES, messages)
-    _execute(connection, statements.WAKE_RUNS, [value for wake in wakes.items() for value in wake])
-    _end_by(connection, ends)
-    return outcomes
-
-
-def _end_by(connection: apsw.Connection, ends: dict[RunKey, int]) -> None:
-    """Note until when runs must be ended though nobody has their code, if they are open."""
-    _execute(connection, ending.END_RUNS, [value for end in ends.items() for value in end], is_counted=False)
-
-
-def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Target | None") -> tuple[Outcome, bool]:
-    """Say what becomes of a delivery, and whether there is a message to be put into the inbox.
-
-    Notes at once the request of one that has a name: so the next delivery finds it, be it of the same segment.
-    """
-    if found is None:
-        return Missing(delivery.target), False
-    run_key, status, owner, _ = found
-    if delivery.request_id and connection.execute(statements.HAS_REQUEST, (run_key, delivery.request_id)).get:
-        return Applied(run_key, owner), False
-    if status.is_closed:
-        return Closed(run_key, status), False
-    if delivery.request_id:
-        connection.execute(statements.PUT_REQUEST, (delivery.request_id, run_key))
-    return Applied(run_key, owner), True
-
-
-def _insert_message(connection: apsw.Connection, message: tuple[Column, ...]) -> bool:
-    """Insert a message; return False if the inbox holds it already."""
-    connection.execute(statements.INSERT_MESSAGES.of(1), message)
-    return connection.changes() == 1
-
-
-_Target = tuple[RunKey, RunStatus, WorkerId | None, bool]
-"""A run, its status, its owner, and whether it is parked."""
-
-
-def _targets(connection: apsw.Connection, wanted: set[RunKey | RunRef]) -> dict[RunKey | RunRef, _Target]:
-    keys = [target for target in wanted if not isinstance(target, RunRef)]
-    refs = [target for target in wanted if isinstance(target, RunRef)]
-    found: dict[RunKey | RunRef, _Target] = {}
-    if keys:
-        for row in connection.execute(statements.TARGETS_BY_KEY, (_json(keys),)):
-            found[row[0]] = _target(*row)
-    if refs:
-        names = _json([(ref.namespace, ref.id) for ref in refs])
-        for place, *row in connection.execute(statements.TARGETS_BY_NAME, (names,)):
-            found[refs[place]] = _target(*row)
-    return found
-
-
-def _target(run_key: RunKey, status: str, is_open: int, owner: WorkerId | None, is_parked: int) -> _Target:
-    return run_key, status_of(status, is_open=bool(is_open)), owner, bool(is_parked)
 
 
 def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreation) -> None:
@@ -374,7 +323,7 @@ def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreat
     connection.execute(statements.SUPERSEDE_RUN, (ref.namespace, ref.id, ref.generation - 1))
     if connection.changes() != 1:
         raise MismatchError
-    _execute(connection, statements.INSERT_RUNS, creation.row)
+    execute_in_pieces(connection, statements.INSERT_RUNS, creation.row)
 
 
 def _relabel(connection: apsw.Connection, transition: Transition) -> None:
@@ -384,33 +333,3 @@ def _relabel(connection: apsw.Connection, transition: Transition) -> None:
             connection.execute(statements.DELETE_LABEL, (transition.run_key, name))
         else:
             connection.execute(statements.PUT_LABEL, (name, value, transition.run_key))
-
-
-def _move_inbox(connection: apsw.Connection, transition: Transition) -> None:
-    connection.execute(statements.MOVE_MESSAGES, (transition.moves_inbox_to, transition.run_key))
-    if connection.changes():
-        connection.execute(statements.WAKE_RUNS.of(1), (transition.moves_inbox_to, transition.row.updated_at))
-        connection.execute(ending.END_AFTER_MOVE, (transition.moves_inbox_to, transition.row.updated_at))
-
-
-def _execute(
-    connection: apsw.Connection, statement: RowsStatement, parameters: list[Column], *, is_counted: bool = True
-) -> None:
-    """Run a statement on all rows, in pieces of the prepared sizes. Raises MismatchError if not every row counted."""
-    if not parameters:
-        return
-    width = statement.width
-    done = 0
-    left = len(parameters) // width
-    for count in ROW_COUNTS:
-        while left >= count:
-            end = done + count * width
-            connection.execute(statement.of(count), parameters[done:end])
-            if is_counted and connection.changes() != count:
-                raise MismatchError
-            done = end
-            left -= count
-
-
-def _json(values: Iterable[object]) -> str:
-    return _ENCODER.encode(values).decode()

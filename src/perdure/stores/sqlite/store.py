@@ -19,6 +19,7 @@ from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page
 from perdure.stores.sqlite import agenda, reads
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
@@ -192,9 +193,7 @@ class SqliteStore:
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for gaps and undecodable rows."""
-        return await self._reading().ask(
-            lambda connection: reads.read_history(connection, run_key, after=after, limit=limit)
-        )
+        return await self._reading().ask(lambda connection: read_history(connection, run_key, after=after, limit=limit))
 
     async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
         """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""

@@ -17,6 +17,7 @@ _OWNERSHIP: Final = "memory.ownership"
 _STORE: Final = "memory.store"
 _STATEMENTS: Final = "sql.statements"
 _SEGMENT: Final = "sqlite.segment"
+_IN_INBOXES: Final = "sqlite.inboxes"
 _APPLICATION: Final = "sqlite.application"
 _SESSIONS: Final = "sqlite.sessions"
 
@@ -183,9 +184,9 @@ _IN_SQLITE: Final = (
     _mutant(
         "SQLite: a message id that waits is delivered again",
         "P2: one request, one effect",
-        _SEGMENT,
-        "message = (run_key, delivery.message_id, delivery.data, delivery.at)",
-        'message = (run_key, f"{delivery.message_id}{len(messages)}{news.run_keys}", delivery.data, delivery.at)',
+        _IN_INBOXES,
+        "message = _message(run_key, delivery.message_id, delivery",
+        'message = _message(run_key, f"{delivery.message_id}{len(messages)}{news.run_keys}", delivery',
         "doubled",
     ),
     _mutant(
@@ -200,8 +201,8 @@ _IN_SQLITE: Final = (
     _mutant(
         "SQLite: the next generation is not woken by the messages it inherits",
         "P12: messages move with the step",
-        _SEGMENT,
-        "    if connection.changes():\n        connection.execute(statements.WAKE_RUNS.of(1)",
+        _IN_INBOXES,
+        "    if moved:\n        connection.execute(statements.WAKE_RUNS.of(1)",
         "    if False:\n        connection.execute(statements.WAKE_RUNS.of(1)",
         "hasty_tries",
         "hasty_generations",

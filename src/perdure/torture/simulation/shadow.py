@@ -26,6 +26,7 @@ from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite import reads, sessions
 from perdure.stores.sqlite.application import Commit, apply_jobs
 from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.segment import KnownRuns, News
 
@@ -106,7 +107,7 @@ class Shadow:
 
     def read_history(self, page: list[RecordedEvent], run_key: RunKey, *, after: int, limit: int) -> None:
         """Read events; they must be `page`."""
-        self._compare("a history", page, lambda: reads.read_history(self.connection, run_key, after=after, limit=limit))
+        self._compare("a history", page, lambda: read_history(self.connection, run_key, after=after, limit=limit))
 
     def read_inbox(self, entries: list[InboxEntry], run_key: RunKey, *, limit: int) -> None:
         """Read messages; they must be `entries`."""

@@ -1,0 +1,30 @@
+"""The named statements of histories."""
+
+from typing import Final
+
+from perdure.stores.sql.statements import RowsStatement
+
+__all__ = ["DIGEST_BEFORE", "HAS_EVENT", "HISTORY_OF_RUN", "INSERT_HISTORY", "READ_HISTORY"]
+
+# run_key, sequence, type, version, at, data, digest
+INSERT_HISTORY: Final = RowsStatement(
+    "INSERT INTO history (run_key, sequence, type, version, at, data, digest) VALUES {rows}", width=7
+)
+
+# run_key, sequence of the event
+DIGEST_BEFORE: Final = """
+SELECT runs.namespace, runs.id, runs.generation, history.digest FROM history JOIN runs USING (run_key)
+WHERE run_key = ? AND history.sequence = ?
+"""
+
+# run_key
+HISTORY_OF_RUN: Final = "SELECT namespace, id, generation, sequence FROM runs WHERE run_key = ?"
+
+# run_key, first, limit
+READ_HISTORY: Final = """
+SELECT sequence, type, version, at, data, digest FROM history
+WHERE run_key = ? AND sequence >= ? ORDER BY sequence LIMIT ?
+"""
+
+# run_key, sequence
+HAS_EVENT: Final = "SELECT EXISTS (SELECT 1 FROM history WHERE run_key = ? AND sequence = ?)"

@@ -1,0 +1,119 @@
+"""Histories as they are read: each event is checked against the chain of digests before it is decoded.
+
+**Promise.** What is returned is what was written for this run, in its place: see `perdure.stores.sql.chain`. A page
+says nothing of the events before it; whoever reads all pages has checked all. The last one is compared with the run's
+row, which counts the events, so that none is missing at the end.
+
+A page that begins after an event reads that event, too, for its digest. Events that an older Perdure wrote have none;
+of them it is known only that none is missing.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, Final
+
+import apsw
+
+from perdure.errors import DamagedHistoryError
+from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.stores.sql import histories as history_statements
+from perdure.stores.sql.chain import framed_event, genesis, linked
+
+__all__ = ["ChainCheck", "StoredEvent", "read_history", "stored_events"]
+
+# Any in this file: a row holds what SQLite found.
+StoredEvent = tuple[Any, ...]
+"""The columns sequence, type, version, at, data, digest."""
+
+
+def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, limit: int) -> list[RecordedEvent]:
+    """Return the events after `after`, at most `limit`; none of a run that does not exist.
+
+    Raises DamagedHistoryError, and HistoryError for an event that is sound and cannot be decoded.
+    """
+    with connection:  # one moment: who deletes a run takes its history, too
+        run = connection.execute(history_statements.HISTORY_OF_RUN, (run_key,)).get
+        if run is None or limit <= 0:
+            return []
+        namespace, run_id, generation, counted = run
+        check = ChainCheck(RunRef(namespace=namespace, id=run_id, generation=generation), after=max(after, 0))
+        rows = list(stored_events(connection, run_key, check, limit=limit))
+        if len(rows) < limit:
+            check.demand_end(counted)
+    return [decode_event(*row[:-1]) for row in rows]
+
+
+def stored_events(
+    connection: apsw.Connection, run_key: RunKey, check: "ChainCheck", *, limit: int
+) -> Iterator[StoredEvent]:
+    """Yield the next events of a history, each once it is checked. Raises DamagedHistoryError."""
+    before = check.sequence
+    # Closed at once, since a statement that is not at its end keeps the connection at the moment of its begin.
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(history_statements.READ_HISTORY, (run_key, before, limit + min(before, 1)))
+        while True:
+            try:
+                row = next(cursor, None)
+            except UnicodeDecodeError as error:
+                raise check.damage(check.sequence + 1, f"it holds text that is not UTF-8: {error}") from error
+            if row is None:
+                return
+            if check.take(row):
+                yield row
+
+
+class ChainCheck:
+    """How far a history is sound: `sequence` is the last event that is known to be."""
+
+    def __init__(self, ref: RunRef, *, after: int = 0) -> None:
+        """Check what follows event `after`, which is taken first if there is one: nothing is known of it."""
+        self.ref: Final = ref
+        self.sequence = after
+        self.unchained = 0
+        self._genesis: Final = genesis(ref.namespace, ref.id, ref.generation)
+        self._digest: bytes | None = None
+        self._knows_last = after == 0
+
+    def take(self, row: StoredEvent) -> bool:
+        """Check the next event; return False for the one before the first that is asked for.
+
+        Raises DamagedHistoryError.
+        """
+        sequence, digest = row[0], row[-1]
+        if not self._knows_last and sequence == self.sequence:
+            self._digest, self._knows_last = digest, True
+            return False
+        expected = self.sequence + self._knows_last
+        if sequence != expected:
+            raise self.damage(expected, f"it is missing: the next one is number {sequence}")
+        if digest is None:
+            self.unchained += 1
+        elif digest != linked(self._digest or self._genesis, framed_event(*row[:-1])):
+            raise self.damage(sequence, "it is not what was written in its place: its digest differs")
+        self._digest = digest
+        self.sequence = sequence
+        return True
+
+    def demand_end(self, counted: int) -> None:
+        """Demand that the last event is the one that the run's row counts. Raises DamagedHistoryError.
+
+        Of a history that was asked for from behind its end on nothing is demanded.
+        """
+        if not self._knows_last:
+            if counted >= self.sequence:
+                raise self.damage(self.sequence, f"it is missing: the run's row counts {counted}")
+            return
+        if counted > self.sequence:
+            raise self.damage(self.sequence + 1, f"it is missing: the run's row counts {counted}")
+        if counted < self.sequence:
+            raise self.damage(counted + 1, f"the run's row counts {counted} events, its history {self.sequence}")
+
+    def damage(self, event: int, what: str) -> DamagedHistoryError:
+        """Return the error of a history that is damaged at an event."""
+        before = f"events 1 to {event - 1} can be read" if event > 1 else "nothing before it can be read"
+        return DamagedHistoryError(
+            f"event {event} of run {self.ref} is damaged: {what}; {before}. `perdure verify` says what can be done.",
+            run=str(self.ref),
+            event=event,
+        )
