@@ -18,7 +18,6 @@ import msgspec
 from perdure.codecs.compression import Compression
 from perdure.configuration import MAXIMUM_PAYLOAD_BYTES
 from perdure.errors import InvalidArgumentError, UnreadablePayloadError
-from perdure.kernel.payload import ENVELOPE_PREFIX
 from perdure.ports.codec import BlobStore, Codec
 
 __all__ = ["Envelope", "Payloads", "open_envelope", "seal_envelope"]
@@ -105,10 +104,9 @@ def seal_envelope(by: tuple[str, ...], *, data: bytes = b"", blob: str = "") -> 
 
 def open_envelope(sealed: bytes, *, place: str) -> Envelope:
     """Read an envelope. Raises UnreadablePayloadError for one that is damaged or of a later version."""
-    assert sealed.startswith(ENVELOPE_PREFIX)
     try:
         envelope = _DECODER.decode(sealed)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadablePayloadError(f"{place}: its envelope is damaged: {error}") from error
     if envelope.version != _VERSION:
         raise UnreadablePayloadError(
