@@ -63,13 +63,13 @@ def test_an_optional_package_is_imported_in_one_file_and_late() -> None:
 def test_shipped_code_imports_only_what_the_project_declares() -> None:
     declared = _declared("dependencies") | _optional_packages() | sys.stdlib_module_names | {"perdure"}
     # The test tools are for those who have pytest and hypothesis; they say so where they import them.
-    allowed_in_testing = {"hypothesis", "pytest"}
+    allowed = {"testing": {"hypothesis", "pytest"}, "torture": {"atheris"}}
     found = [
         f"{relative(path)}:{line} imports {module}"
         for path in python_files(PACKAGE)
         for line, module, _ in imported_modules(parsed(path))
         if (package := module.partition(".")[0]) not in declared
-        and not (package in allowed_in_testing and "testing" in path.parts)
+        and not any(package in packages and room in path.parts for room, packages in allowed.items())
     ]
     assert found == []
 

@@ -2,12 +2,13 @@
 
 import os
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.codecs import Compression, Encryption, Payloads
+from perdure.codecs import Compression, Encryption, FileBlobs, Payloads
 from perdure.codecs.payloads import open_envelope, seal_envelope
 from perdure.errors import InvalidArgumentError, UnreadablePayloadError
 
@@ -38,9 +39,20 @@ def test_damaged_compressed_data_is_named(damaged: bytes) -> None:
 
 
 def test_a_small_text_does_not_become_a_large_one_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.codecs.compression._LARGEST_BYTES", 1_000)
-    with pytest.raises(UnreadablePayloadError, match="larger than"):
-        Compression().decode(zlib.compress(bytes(1_001)), place=PLACE)
+    monkeypatch.setattr("perdure.codecs.compression._LONGEST_BYTES", 1_000)
+    bomb = zlib.compress(bytes(1_001))
+    with pytest.raises(UnreadablePayloadError, match="larger than 1,000 bytes"):
+        Compression().decode(bomb, place=PLACE)
+    assert Compression().reading_up_to(501).decode(bomb, place=PLACE) == bytes(1_001)
+
+
+def test_an_engine_reads_all_that_it_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.codecs.compression._LONGEST_BYTES", 1_000)
+    value = bytes(5_000)
+    payloads = Payloads(Compression(), blobs=FileBlobs(tmp_path), maximum_bytes=5_000)
+    assert payloads.decode(*payloads.encode(value, place=PLACE), place=PLACE) == value
+    without = Payloads(blobs=FileBlobs(tmp_path), maximum_bytes=5_000)
+    assert without.decode(*payloads.encode(value, place=PLACE), place=PLACE) == value
 
 
 def test_the_same_value_is_encrypted_differently_each_time() -> None:
@@ -103,3 +115,16 @@ def test_an_envelope_says_what_is_wrong_with_it() -> None:
         open_envelope(sealed.replace(b":1,", b":2,"), place=PLACE)
     with pytest.raises(UnreadablePayloadError, match="encoded by 'zstd', which this engine does not have"):
         Payloads().decode(b"", ("zstd",), place=PLACE)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "says"),
+    [
+        (b'{ "$perdure":1,"by":["deflate","deflate"],"data":""}', "names a codec twice"),
+        (b'{ "$perdure":1,"by":["' + b"\xff" + b'"]}', "damaged"),
+        (b'{ "$perdure":1,"by":' + b"[" * 100_000, "damaged"),
+    ],
+)
+def test_a_hostile_envelope_is_named(sealed: bytes, says: str) -> None:
+    with pytest.raises(UnreadablePayloadError, match=f"event 3 of run key 7 .*{says}"):
+        open_envelope(sealed, place=PLACE)

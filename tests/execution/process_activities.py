@@ -1,9 +1,11 @@
 """Activities for the tests, in a module of their own: worker processes import it."""
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 from asyncio import CancelledError
@@ -83,6 +85,16 @@ def burn() -> None:
 @activity(executor="process", retry=ONCE)
 def close_everything() -> None:
     os.closerange(3, 256)
+
+
+@activity(executor="process", retry=ONCE)
+def speak_garbage(garbage: bytes) -> None:
+    """Write into every socket that this process has."""
+    for descriptor in range(3, 256):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
+            own.setblocking(False)
+            own.send(garbage)
+    signal.pause()
 
 
 @activity(executor="process", retry=ONCE)

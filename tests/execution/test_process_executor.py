@@ -205,6 +205,33 @@ async def test_a_process_that_cuts_itself_off_ends_and_fails_its_attempt(make_en
         assert "was ended by SIGKILL" in await (await engine.start(cuts)).result()
 
 
+@pytest.mark.parametrize(
+    ("garbage", "says"),
+    [(b"\0\0\0\2{]", "what is no report"), (b"\xff\xff\xff\xff", "a frame of 4,294,967,295 bytes is announced")],
+)
+async def test_a_process_that_speaks_garbage_is_ended_and_fails_its_attempt(
+    make_engine: MakeEngine, garbage: bytes, says: str
+) -> None:
+    @workflow(name="speaks_garbage")
+    async def speaks(ctx: Context, garbage: bytes) -> str:
+        return str(await outcome_of(a.speak_garbage(garbage)))
+
+    async with make_engine() as engine:
+        assert says in await (await engine.start(speaks, garbage)).result()
+
+
+async def test_a_process_that_is_told_garbage_ends(make_engine: MakeEngine, meeting: Meeting) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(call_meet, meeting.address)
+        await (await meeting.visitor()).line()
+        [process] = pool_of(engine)._all
+        process._socket.send(b"\0\0\0\2{]")
+        second = await meeting.visitor()  # the next attempt, in another process
+        assert [await second.line() != "", await second.line()] == [True, "2"]
+        second.tell("done")
+        assert await run.result() == "done"
+
+
 async def test_a_process_that_takes_too_long_to_start_fails_its_attempt(make_engine: MakeEngine) -> None:
     @workflow
     async def calls(ctx: Context) -> str:

@@ -228,10 +228,19 @@ def test_a_token_is_read_back_and_known_to_its_run_alone() -> None:
     assert not token._replace(attempt=4).is_of(CREATED)
 
 
-@pytest.mark.parametrize("text", ["", "x", "é", "=" * 32, "A" * 31, "A" * 33, "!" * 32])
+@pytest.mark.parametrize("text", ["", "x", "é", "=" * 32, "A" * 31, "A" * 33, "!" * 32, "/" * 32])
 def test_what_is_no_token_is_refused(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="no token"):
+    with pytest.raises(InvalidArgumentError, match="that is no token"):
         ActivityToken.parse(text)
+
+
+def test_a_token_has_one_text_and_no_error_repeats_it() -> None:
+    text = str(ActivityToken.of(CREATED, RunKey(2**63 - 1), Operation(5), 3))
+    assert "_" in text  # which another alphabet writes as a slash
+    for other in (text.replace("_", "/"), text[:-1] + "=", text + "\n"):
+        with pytest.raises(InvalidArgumentError, match="that is no token") as refused:
+            ActivityToken.parse(other)
+        assert text[:20] not in str(refused.value)
 
 
 # --- of an earlier generation ------------------------------------------------------------------------------------

@@ -154,6 +154,22 @@ def test_a_file_that_is_no_python_is_named(tmp_path: Path) -> None:
         lint_paths([tmp_path])
 
 
+def test_a_file_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:
+    (tmp_path / "deep.py").write_text("x = " + "not " * 100_000 + "x\n")
+    assert [each.code for each in lint_paths([tmp_path])] == ["PDR000"]
+    for text in ("a = " + "[" * 100_000, "tool = 3", "[tool]\nperdure = []"):
+        (tmp_path / "pyproject.toml").write_text(text)
+        with pytest.raises(InvalidArgumentError, match=r"pyproject\.toml: \[tool\.perdure\.lint\]"):
+            lint_paths([tmp_path])
+
+
+@pytest.mark.parametrize("separator", ["\f", "\x1e", "\x85", "\u2028"])
+def test_what_is_no_end_of_a_line_for_python_moves_no_suppression(tmp_path: Path, separator: str) -> None:
+    allowed = BAD.replace("time.time()", "time.time()  # perdure: allow PDR101 it is compared")
+    (tmp_path / "old.py").write_text(f"# one{separator}line\n{allowed}", "utf-8")
+    assert lint_paths([tmp_path]) == []
+
+
 def test_a_failed_check_shows_every_finding(tmp_path: Path) -> None:
     file = tmp_path / "orders.py"
     file.write_text(BAD)

@@ -7,7 +7,7 @@ from typing import NoReturn
 import msgspec
 import pytest
 
-from perdure.errors import InternalError, InvalidArgumentError, StoreError
+from perdure.errors import InternalError, StoreError
 from perdure.kernel.identity import RunKey, WorkerId, WorkflowVersion
 from perdure.kernel.transition import Applied, Outcome, RunStatus, Write
 from perdure.ports.store import RunQuery
@@ -256,12 +256,6 @@ async def test_a_key_that_another_run_has_is_an_error_of_its_maker() -> None:
     run_key = await session.create("one")
     with pytest.raises(InternalError, match="belongs to default/one"):
         await session.commit(creation(run_key, "two"))
-
-
-async def test_a_cursor_that_no_page_has_given_is_refused() -> None:
-    session = await opened(MemoryDatabase())
-    with pytest.raises(InvalidArgumentError, match="no cursor"):
-        await session.store.list_runs(RunQuery(cursor="x'"))
 
 
 async def test_two_databases_share_nothing() -> None:

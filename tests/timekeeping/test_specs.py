@@ -180,6 +180,12 @@ def test_intervals_are_counted_from_the_epoch_with_their_offset() -> None:
         lambda: Cron("@reboot"),
         lambda: Cron(7),  # type: ignore[arg-type]
         lambda: Cron("@daily", tz="Europe/Atlantis"),
+        lambda: Cron("@daily", tz="../../etc/passwd"),
+        lambda: Cron("@daily", tz="Europe/Berlin" * 1_000),
+        lambda: Cron("@daily", tz="Europe/Ber\0lin"),
+        lambda: Cron(f"{'9' * 5_000} * * * *"),
+        lambda: Cron(f"*/{'9' * 5_000} * * * *"),
+        lambda: Cron("0," * 100_000 + "0 * * * *"),
         lambda: Every(timedelta(milliseconds=1)),
         lambda: Every(5),  # type: ignore[arg-type]
         lambda: Calendar(times=[]),

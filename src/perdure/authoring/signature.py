@@ -38,6 +38,7 @@ from perdure.authoring.payloads import (
     require_size,
 )
 from perdure.errors import InvalidArgumentError, PayloadDecodeError, PayloadError, UsageError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.payload import Payload
 
 __all__ = ["Signature"]
@@ -327,7 +328,7 @@ def _read_layout(payload: Payload) -> _Recorded:
         if memoryview(payload)[:1].tobytes() == b"{":
             return _OBJECT.decode(payload)
         return _Recorded(arguments=_ARRAY.decode(payload))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         misfit = MisfitError("$", f"neither an array nor an object of arguments and keywords ({error})")
         raise _ArgumentMisfitError("arguments", misfit, list | dict) from error
 

@@ -100,16 +100,25 @@ def database_file(url: str) -> Path:
 def require_database(url: str) -> Path:
     """Return the file of a database that exists. Raises NoDatabaseError, UsageError."""
     path = database_file(url)
-    if path.is_dir():
-        message = f"{path} is a folder, not a database. {_HINT}"
-        raise NoDatabaseError(message)
-    if not path.exists():
-        message = f"there is no database at {path.absolute()}. {_HINT}"
-        raise NoDatabaseError(message)
-    if path.stat().st_size == 0:
-        message = f"the file {path.absolute()} is empty: no engine has used it yet. {_HINT}"
+    try:
+        missing = _what_is_missing(path)
+    except (OSError, ValueError) as error:  # the latter for a null character
+        missing = f"there is no database at {str(path)!r:.200}: {getattr(error, 'strerror', None) or error}"
+    if missing:
+        message = f"{missing}. {_HINT}"
         raise NoDatabaseError(message)
     return path
+
+
+def _what_is_missing(path: Path) -> str:
+    """Return what a path is instead of a database; empty if it may be one."""
+    if path.is_dir():
+        return f"{path} is a folder, not a database"
+    if not path.exists():
+        return f"there is no database at {path.absolute()}"
+    if path.stat().st_size == 0:
+        return f"the file {path.absolute()} is empty: no engine has used it yet"
+    return ""
 
 
 _HINT: Final = (

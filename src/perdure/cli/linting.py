@@ -59,7 +59,7 @@ def _as_text(findings: list[Finding]) -> Iterable[str]:
 
 
 def _shown(finding: Finding) -> Iterable[str]:
-    lines = Path(finding.path).read_text("utf-8", "replace").splitlines()
+    lines = Path(finding.path).read_text("utf-8", "replace").split("\n")
     if finding.line <= len(lines):
         line = lines[finding.line - 1]
         end = finding.end_column if finding.end_line == finding.line else len(line) + 1

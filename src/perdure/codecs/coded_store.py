@@ -12,7 +12,6 @@ a value: the run is parked, and goes on where the key is. Tools that only show m
 
 import asyncio
 import base64
-import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
@@ -361,7 +360,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 def _from_base64(text: str, place: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise UnreadablePayloadError(f"{place}: its data is damaged: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """Compression of payloads by deflate, which every Python can read."""
 
+import copy
 import zlib
 from typing import Final
 
@@ -24,6 +25,13 @@ class Compression:
             raise InvalidArgumentError(message)
         self._above = above
         self._level = level
+        self._longest_bytes = _LONGEST_BYTES
+
+    def reading_up_to(self, maximum_bytes: int) -> "Compression":
+        """Return the same for an engine that records values of up to `maximum_bytes` bytes."""
+        found = copy.copy(self)
+        found._longest_bytes = max(_LONGEST_BYTES, 2 * maximum_bytes)  # noqa: SLF001 - its own twin
+        return found
 
     def encode(self, data: bytes, *, place: str) -> bytes | None:
         """See `Codec.encode`."""
@@ -34,16 +42,19 @@ class Compression:
         return encoded if len(encoded) * 5 < len(data) * 4 else None
 
     def decode(self, data: bytes, *, place: str) -> bytes:
-        """See `Codec.decode`. What would become larger than 1 GiB is refused: nothing that is recorded does."""
+        """See `Codec.decode`. What would become larger than 64 MiB, or twice what the engine records, is refused."""
         reader = zlib.decompressobj()
         try:
-            decoded = reader.decompress(data, _LARGEST_BYTES)
+            decoded = reader.decompress(data, self._longest_bytes)
         except zlib.error as error:
             raise UnreadablePayloadError(f"{place}: the compressed data is damaged: {error}") from error
         if not reader.eof:
-            raise UnreadablePayloadError(f"{place}: the compressed data is incomplete, or larger than 1 GiB")
+            raise UnreadablePayloadError(
+                f"{place}: the compressed data is incomplete, or becomes larger than {self._longest_bytes:,} bytes; "
+                f"give the engine the limit that it was recorded by, Payloads(maximum_bytes=...)"
+            )
         return decoded
 
 
 _HIGHEST_LEVEL: Final = 9
-_LARGEST_BYTES: Final = 2**30
+_LONGEST_BYTES: Final = 2**26

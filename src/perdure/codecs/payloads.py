@@ -18,6 +18,7 @@ import msgspec
 from perdure.codecs.compression import Compression
 from perdure.configuration import MAXIMUM_PAYLOAD_BYTES
 from perdure.errors import InvalidArgumentError, UnreadablePayloadError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.ports.codec import BlobStore, Codec
 
 __all__ = ["Envelope", "Payloads", "open_envelope", "seal_envelope"]
@@ -56,14 +57,18 @@ class Payloads:
         if blobs is None and maximum_bytes is not None and maximum_bytes > MAXIMUM_PAYLOAD_BYTES:
             message = f"Payloads: more than {MAXIMUM_PAYLOAD_BYTES:,} bytes need blobs=..., a place for large values"
             raise InvalidArgumentError(message)
-        self.codecs: Final = codecs
         self.blobs: Final = blobs
         self.blobs_above: Final = blobs_above
         self.maximum_bytes: Final = maximum_bytes or (MAXIMUM_PAYLOAD_BYTES if blobs is None else _LARGEST_BYTES)
+        self.codecs: Final = tuple(
+            codec.reading_up_to(self.maximum_bytes) if isinstance(codec, Compression) else codec for codec in codecs
+        )
         self.leaves_unreadable = False
         self.encodes: Final = bool(codecs) or blobs is not None
         self.hides: Final = any(codec.hides for codec in codecs)
-        self._known: Final = {codec.name: codec for codec in (Compression(), *codecs)}
+        self._known: Final = {
+            codec.name: codec for codec in (Compression().reading_up_to(self.maximum_bytes), *self.codecs)
+        }
 
     def leaving_unreadable(self) -> "Payloads":
         """Return the same for a tool that only shows values: what cannot be decoded is left as it is recorded."""
@@ -106,12 +111,14 @@ def open_envelope(sealed: bytes, *, place: str) -> Envelope:
     """Read an envelope. Raises UnreadablePayloadError for one that is damaged or of a later version."""
     try:
         envelope = _DECODER.decode(sealed)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadablePayloadError(f"{place}: its envelope is damaged: {error}") from error
     if envelope.version != _VERSION:
         raise UnreadablePayloadError(
             f"{place}: its envelope has version {envelope.version}; this Perdure reads version {_VERSION}. Upgrade it"
         )
+    if len(set(envelope.by)) < len(envelope.by):
+        raise UnreadablePayloadError(f"{place}: its envelope is damaged: it names a codec twice")
     return envelope
 
 

@@ -10,10 +10,13 @@ from typing import Final, TypeAlias
 import msgspec
 
 from perdure.authoring.activity_context import Attempt
+from perdure.errors import InternalError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
 
 __all__ = [
+    "MAXIMUM_FRAME_BYTES",
     "Beat",
     "Frames",
     "GiveUp",
@@ -28,6 +31,10 @@ __all__ = [
     "decode_report",
     "frame",
 ]
+
+
+MAXIMUM_FRAME_BYTES: Final = 2**30
+"""No frame has more, however large the values may be that an engine records."""
 
 
 class Perform(msgspec.Struct, frozen=True, kw_only=True, tag="perform"):
@@ -106,34 +113,46 @@ def frame(message: Order | Report) -> bytes:
 
 
 def decode_order(body: bytes) -> Order:
-    """Read the body of a frame from an executor."""
-    order: Order = _order_decoder.decode(body)
+    """Read the body of a frame from an executor. Raises InternalError for anything else."""
+    try:
+        order: Order = _order_decoder.decode(body)
+    except UNDECODABLE as error:
+        raise InternalError(f"an executor said to its process what is no order: {error}") from error
     return order
 
 
 def decode_report(body: bytes) -> Report:
-    """Read the body of a frame from a worker process."""
-    report: Report = _report_decoder.decode(body)
+    """Read the body of a frame from a worker process. Raises InternalError for anything else."""
+    try:
+        report: Report = _report_decoder.decode(body)
+    except UNDECODABLE as error:
+        raise InternalError(f"a worker process said to its executor what is no report: {error}") from error
     return report
 
 
 class Frames:
     """Cuts a stream of bytes into the bodies of its frames."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_rest", "longest_bytes")
 
-    def __init__(self) -> None:
-        """Begin at the start of a stream."""
+    def __init__(self, *, longest_bytes: int = MAXIMUM_FRAME_BYTES) -> None:
+        """Begin at the start of a stream whose frames have bodies of up to `longest_bytes`."""
+        self.longest_bytes = longest_bytes
         self._rest = bytearray()
 
     def feed(self, received: bytes) -> list[bytes]:
-        """Take the next bytes; return the bodies that are complete now. Linear in the bytes of whole frames."""
+        """Take the next bytes; return the bodies that are complete now. Linear in the bytes of whole frames.
+
+        Raises InternalError for the announcement of a longer one.
+        """
         rest = self._rest
         rest += received
         bodies: list[bytes] = []
         start = 0
         while len(rest) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(rest, start)
+            if length > self.longest_bytes:
+                raise InternalError(f"a frame of {length:,} bytes is announced; the limit is {self.longest_bytes:,}")
             end = start + _LENGTH.size + length
             if len(rest) < end:
                 break

@@ -25,7 +25,7 @@ import msgspec
 from perdure.authoring.activity import Activity
 from perdure.authoring.activity_context import Attempt, Deferring, running_attempt
 from perdure.authoring.registry import default_registry
-from perdure.errors import UnknownActivityError
+from perdure.errors import InternalError, UnknownActivityError
 from perdure.execution.process_messages import (
     Beat,
     Deferred,
@@ -94,9 +94,10 @@ class _Service:
     def listen(self) -> None:
         """Take what the executor says until it says no more."""
         frames = Frames()
-        while received := self._receive():
-            for body in frames.feed(received):
-                self._take(decode_order(body))
+        with contextlib.suppress(InternalError):  # who says what is no order is not to be served
+            while received := self._receive():
+                for body in frames.feed(received):
+                    self._take(decode_order(body))
         _end_with_descendants()
 
     def _receive(self) -> bytes:

@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 from perdure.authoring.payload_limit import payload_limit
+from perdure.errors import InternalError
 from perdure.execution.attempts import DEFERRED, RunningCall
 from perdure.execution.process_messages import (
     Beat,
@@ -82,6 +83,7 @@ class WorkerProcess:
         self.is_gone = False
         self._timer: asyncio.TimerHandle | None = None
         self._frames = Frames()
+        self._complaint = ""
         self._outgoing = bytearray()
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(0)
@@ -99,6 +101,7 @@ class WorkerProcess:
         if self._is_ready:
             running.begin()
         call = running.call
+        self._frames.longest_bytes = payload_limit() + _BESIDE_VALUES_BYTES
         self._send(
             Perform(
                 number=self._number,
@@ -218,7 +221,7 @@ class WorkerProcess:
         if self._is_ready and self._process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._gone(_describe_end(exit_code))
+        self._gone(self._complaint or _describe_end(exit_code))
 
     def _gone(self, how: str) -> None:
         if self.is_gone:
@@ -272,9 +275,20 @@ class WorkerProcess:
             self._loop.remove_reader(self._socket)
             self.kill()
             return False
-        for body in self._frames.feed(received):
-            self._take(decode_report(body))
+        try:
+            reports = [decode_report(body) for body in self._frames.feed(received)]
+        except InternalError as error:
+            self._refuse(str(error))
+            return False
+        for report in reports:
+            self._take(report)
         return not self.is_gone
+
+    def _refuse(self, complaint: str) -> None:
+        """End a process that does not speak as it must: code of an activity has written to its socket, say."""
+        self._complaint = f"was ended: {complaint}"
+        self._loop.remove_reader(self._socket)
+        self.kill()
 
     def _take(self, report: Report) -> None:
         match report:
@@ -343,4 +357,6 @@ def _describe_end(exit_code: int) -> str:
 
 
 _RECEIVED_BYTES = 65_536
+_BESIDE_VALUES_BYTES: Final = 2**20
+"""What a report may have beside one value: of a failure the messages, of its causes and the traceback."""
 _SHORT_PAUSE_SECONDS = 0.01

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors import HistoryError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import EVENT_NAMES, EVENT_TYPES, Event
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 
@@ -78,7 +79,7 @@ def decode_event(
             event = _DECODERS[kind].decode(data)
         else:
             event = _upgrade(kind, type_name, version, data, upcasts)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         message = f"event {sequence} ({type_name} version {version}) cannot be decoded: {error}"
         raise HistoryError(message) from error
     return RecordedEvent(sequence, Timestamp(at), event)

@@ -229,7 +229,10 @@ def encode_message(message: Message) -> bytes:
 
 def decode_message(data: bytes | str) -> Message:
     """Read a message. Raises msgspec.DecodeError for anything else."""
-    return _DECODER.decode(data)
+    try:
+        return _DECODER.decode(data)
+    except (UnicodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 _ENCODER = msgspec.json.Encoder()

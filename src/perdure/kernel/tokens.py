@@ -6,7 +6,6 @@ a crash. Whoever has a token can complete the attempt: it is as hard to guess as
 """
 
 import base64
-import binascii
 import hashlib
 import struct
 from typing import Final, NamedTuple
@@ -37,10 +36,12 @@ class ActivityToken(NamedTuple):
         try:
             data = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
             run_key, operation, attempt, check = _LAYOUT.unpack(data)
-        except (ValueError, binascii.Error, struct.error):
-            message = f"{text!r:.60} is no token of an activity; take it from current_attempt().token"
-            raise InvalidArgumentError(message) from None
-        return cls(RunKey(run_key), Operation(operation), attempt, check)
+        except (ValueError, struct.error):
+            raise _no_token() from None
+        token = cls(RunKey(run_key), Operation(operation), attempt, check)
+        if str(token) != text:  # the decoder also takes texts that no token has
+            raise _no_token()
+        return token
 
     def is_of(self, created: RunCreated) -> bool:
         """Whether the run that `created` begins has given this token out."""
@@ -50,6 +51,11 @@ class ActivityToken(NamedTuple):
         """Render as text."""
         data = _LAYOUT.pack(self.run_key, self.operation, self.attempt, self.check)
         return base64.b64encode(data, altchars=b"-_").decode()
+
+
+def _no_token() -> InvalidArgumentError:
+    """Return the error for a text that is none, which is not shown: it may be somebody's secret."""
+    return InvalidArgumentError("that is no token of an activity; take it from current_attempt().token")
 
 
 _CHECK_BYTES: Final = 8

@@ -34,7 +34,7 @@ def lint(sources: Sequence[Source]) -> list[Finding]:
     for source in sources:
         try:
             modules.append(parse_module(source.module, source.path, source.text))
-        except (SyntaxError, ValueError) as error:  # the latter for a null character
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:  # a null character; nested too deep
             findings.append(_syntax_error(source, error))
     project = Project(modules)
     suppressions = {module.path: Suppressions(module.path, module.source) for module in modules}
@@ -53,9 +53,9 @@ def _check(code: Code, project: Project) -> Iterator[Finding]:
         yield from check(code, project)
 
 
-def _syntax_error(source: Source, error: SyntaxError | ValueError) -> Finding:
+def _syntax_error(source: Source, error: Exception) -> Finding:
     if not isinstance(error, SyntaxError):
-        error = SyntaxError(str(error))
+        error = SyntaxError(str(error) or "it is nested too deep")
     line, column = error.lineno or 1, error.offset or 1
     return Finding(
         path=source.path,

@@ -1,6 +1,7 @@
 """A module as the linter sees it: its imports, its functions, and which of them are workflows and activities."""
 
 import ast
+import warnings
 from collections.abc import Iterator
 from typing import Final
 
@@ -66,8 +67,11 @@ class Module:
 
 
 def parse_module(name: str, path: str, source: str) -> Module:
-    """Parse a module. Raises SyntaxError."""
-    return Module(name, path, source, ast.parse(source, filename=path))
+    """Parse a module. Raises SyntaxError, ValueError for a null character, and for what is nested too deep MemoryError
+    or RecursionError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Python thinks of the text is not asked for here
+        return Module(name, path, source, ast.parse(source, filename=path))
 
 
 def _at_top(tree: ast.Module) -> Iterator[ast.AST]:

@@ -4,6 +4,7 @@
 ``# noqa: PDR101`` works as well, on the line itself and without a reason. Codes of other tools are theirs.
 """
 
+import contextlib
 import re
 import tokenize
 from collections.abc import Iterator
@@ -70,11 +71,17 @@ class Suppressions:
         )
 
 
+def _comments(source: str) -> Iterator[tokenize.TokenInfo]:
+    """Yield the comments of a source that can be parsed; those until where the standard library's tokenizer fails."""
+    lines = (line + "\n" for line in source.split("\n"))  # `splitlines` also splits at what Python takes for a blank
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(lambda: next(lines, "")):
+            if token.type == tokenize.COMMENT:
+                yield token
+
+
 def _read(source: str) -> Iterator[_Suppression]:
-    lines = iter(source.splitlines(keepends=True))
-    for token in tokenize.generate_tokens(lambda: next(lines, "")):
-        if token.type != tokenize.COMMENT:
-            continue
+    for token in _comments(source):
         line, column = token.start
         is_alone = not token.line[:column].strip()
         for pattern, must_say_why in ((_ALLOW, True), (_NOQA, False)):

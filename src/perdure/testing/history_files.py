@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors import HistoryError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import EVENT_NAMES, RunCreated
 from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event
 from perdure.kernel.time import timestamp_from_datetime, timestamp_to_datetime
@@ -84,7 +85,6 @@ class _SavedEvent(msgspec.Struct):
     data: msgspec.Raw
 
 
-_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _DECODER: Final = msgspec.json.Decoder(_SavedEvent)
 
 
@@ -92,7 +92,7 @@ def _heading(line: bytes) -> dict[str, Any] | None:
     """Return the first line of a file that has a format; None where it is an event already, or nothing."""
     try:
         found = msgspec.json.decode(line)
-    except _UNDECODABLE:
+    except UNDECODABLE:
         return None  # said of the event that it is not, either
     return found if isinstance(found, dict) and "perdure_history" in found else None
 
@@ -117,6 +117,6 @@ def _event(path: Path, number: int, line: bytes) -> RecordedEvent:
         said = _DECODER.decode(line)
         at = timestamp_from_datetime(said.at)
         return decode_event(said.sequence, said.event, said.version, at, bytes(said.data))
-    except (*_UNDECODABLE, ValueError, HistoryError) as error:
+    except (*UNDECODABLE, ValueError, HistoryError) as error:
         message = f"{path}:{number}: this is no event as `perdure history ID --json` prints it: {error}"
         raise HistoryError(message) from error

@@ -71,14 +71,19 @@ def choice_of_project(paths: Sequence[Path]) -> Choice:
         if file.is_file():
             try:
                 return msgspec.convert(_section(tomllib.loads(file.read_text("utf-8"))), Choice)
-            except (msgspec.ValidationError, ValueError) as error:  # no TOML and no UTF-8 are ValueErrors, too
+            except (ValueError, RecursionError, msgspec.ValidationError) as error:  # no TOML is a ValueError, too
                 message = f"{file}: [tool.perdure.lint]: {error}"
                 raise InvalidArgumentError(message) from error
     return Choice()
 
 
 def _section(said: dict[str, Any]) -> dict[str, Any]:
-    section: dict[str, Any] = said.get("tool", {}).get("perdure", {}).get("lint", {})
+    section = said
+    for name in ("tool", "perdure", "lint"):
+        section = section.get(name, {})
+        if not isinstance(section, dict):
+            message = f"{name} is no table"
+            raise ValueError(message)  # noqa: TRY004 - its caller names the file
     unknown = section.keys() - set(Choice.__struct_fields__)
     if unknown:
         message = f"there is no {min(unknown)!r}; there are {', '.join(Choice.__struct_fields__)}"

@@ -78,6 +78,10 @@ def parse_cron(expression: str, zone: str) -> LocalPattern:
     >>> parse_cron("*/30 9 * * mon-fri", "UTC").times
     (32400, 34200)
     """
+    if len(expression) > _LONGEST_READ:
+        raise InvalidArgumentError(
+            f"a cron expression of {len(expression):,} characters; the limit is {_LONGEST_READ:,}"
+        )
     try:
         return _pattern(_MACROS.get(expression.strip().lower(), expression), zone)
     except _MisfitError as misfit:
@@ -87,6 +91,7 @@ def parse_cron(expression: str, zone: str) -> LocalPattern:
         raise InvalidArgumentError(message) from None
 
 
+_LONGEST_READ: Final = 1_000
 _LONGEST_SHOWN: Final = 80
 
 

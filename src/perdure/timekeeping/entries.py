@@ -5,6 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from perdure.errors import HistoryError, InvalidArgumentError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.payload import Payload
 from perdure.ports.agenda import AgendaEntry
 
@@ -19,7 +20,7 @@ def read_entry(entry: AgendaEntry, decoder: "msgspec.json.Decoder[T]") -> T:
     if not damage:
         try:
             return decoder.decode(entry.data)
-        except (msgspec.DecodeError, InvalidArgumentError) as error:  # such as a time zone that is not known here
+        except (*UNDECODABLE, InvalidArgumentError) as error:  # such as a time zone that is not known here
             damage = str(error)
     raise _unreadable(entry, damage)
 

@@ -37,10 +37,15 @@ def zone_of(name: str) -> "ZoneInfo":
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only those with schedules pay for it
 
     try:
-        return ZoneInfo(name)
+        if len(name) <= _LONGEST_NAME:
+            return ZoneInfo(name)
+        message = f"there is no time zone with a name of {len(name):,} characters"
     except (OSError, ValueError, KeyError, TypeError):
         message = f"there is no time zone {name!r:.60}; use a name such as 'Europe/Berlin' (on Windows install tzdata)"
-        raise InvalidArgumentError(message) from None
+    raise InvalidArgumentError(message)
+
+
+_LONGEST_NAME: Final = 100
 
 
 def local_time(second: int, zone: "ZoneInfo") -> datetime:

@@ -78,6 +78,7 @@ _TOOLS: Final = {
     "fsyncgate": _Tool("fsyncgate", "states"),
     "ioerr": _Tool("ioerr", "failures"),
     "stateful": _Tool("stateful", "programs"),
+    "fuzz": _Tool("fuzz", "inputs"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"
@@ -95,7 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--long", action="store_true", help="as much as a release demands")
     parser.add_argument("--json", action="store_true", help="end with the result as one line of JSON")
     parser.add_argument("--plan", help="sim: run this plan only, as a violation names it")
-    parser.add_argument("--workload", action="append", help="sim: only this workload; may be given several times")
+    parser.add_argument(
+        "--workload",
+        action="append",
+        help="sim: only this workload; fuzz: only this target; may be given several times",
+    )
     parser.add_argument("--only", action="append", help="mutants: only this one; may be given several times")
     parser.add_argument("--processes", type=int, help="how many processes share the work")
     parser.add_argument("--first", action="store_true", help="sim: stop at the first violation")

@@ -18,7 +18,7 @@ async def _entries_read(path: Path, runs: int, monkeypatch: pytest.MonkeyPatch) 
     Return how many entries each of these transitions has read.
     """
     read: list[int] = []
-    entry_of = lock_lines._entry
+    entry_of = lock_lines.lock_entry_of
 
     def counted(row: tuple[Any, ...]) -> LockEntry:
         read[-1] += 1
@@ -33,7 +33,7 @@ async def _entries_read(path: Path, runs: int, monkeypatch: pytest.MonkeyPatch) 
         await session.advance(other, locks=[asks(f"own {number}")])
         asking.append(run)
     with monkeypatch.context() as patched:
-        patched.setattr(lock_lines, "_entry", counted)
+        patched.setattr(lock_lines, "lock_entry_of", counted)
         for run in asking:
             read.append(0)
             await session.advance(run, locks=[asks("hot", operation=2, within=(1,))])

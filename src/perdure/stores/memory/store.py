@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from perdure.errors import HistoryError, InvalidArgumentError, StoreError
+from perdure.errors import HistoryError, StoreError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
@@ -27,6 +27,7 @@ from perdure.ports.store import (
     RunSummary,
     StoreStatus,
 )
+from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.memory.locks import list_locks
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
@@ -216,14 +217,14 @@ class MemoryStore:
         is_newest_first = query.order is RunOrder.NEWEST_FIRST
         runs = sorted(self._matching(query), key=_creation_order, reverse=is_newest_first)
         if query.cursor:
-            last = _read_cursor(query.cursor)
+            last = read_cursor(query.cursor)
             runs = [run for run in runs if _is_beyond(_creation_order(run), last, is_newest_first=is_newest_first)]
         limit = max(query.limit, 0)
         shown = runs[:limit]
         has_more = bool(shown) and len(runs) > limit
         return Page(
             runs=tuple(summarise(run) for run in shown),
-            next_cursor=_write_cursor(shown[-1]) if has_more else "",
+            next_cursor=write_cursor(shown[-1].created_at, shown[-1].run_key) if has_more else "",
         )
 
     async def count_runs(self, query: RunQuery) -> int:
@@ -387,15 +388,3 @@ def _creation_order(run: Run) -> tuple[int, int]:
 
 def _is_beyond(place: tuple[int, int], last: tuple[int, int], *, is_newest_first: bool) -> bool:
     return place < last if is_newest_first else place > last
-
-
-def _write_cursor(run: Run) -> str:
-    return f"{run.created_at}.{run.run_key}"
-
-
-def _read_cursor(cursor: str) -> tuple[int, int]:
-    created_at, _, run_key = cursor.partition(".")
-    try:
-        return (int(created_at), int(run_key))
-    except ValueError:
-        raise InvalidArgumentError(f"{cursor!r} is no cursor of a page of this store") from None

@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from perdure.errors import InvalidArgumentError
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
+from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.sql.statements import RUN_COLUMNS
 
 __all__ = ["Driver", "Parameter", "SqlText", "bounded_count", "counting", "cursor_after", "drivers", "listing"]
@@ -111,7 +111,7 @@ def counting(query: RunQuery, driver: Driver) -> SqlText:
 
 def cursor_after(last: RunSummary) -> str:
     """Return where the page after this run begins."""
-    return f"{last.created_at}.{last.run_key}"
+    return write_cursor(last.created_at, last.run_key)
 
 
 def _by_values(source: str, namespace: str, values: Sequence[str]) -> list[Driver]:
@@ -199,13 +199,8 @@ def _filters(query: RunQuery) -> SqlText:
 def _after(query: RunQuery, table: str) -> SqlText:
     if not query.cursor:
         return "", []
-    created_at, _, run_key = query.cursor.partition(".")
-    try:
-        place: list[Parameter] = [int(created_at), int(run_key)]
-    except ValueError:
-        raise InvalidArgumentError(f"{query.cursor!r} is no cursor of a page of this store") from None
     comparison = "<" if query.order is RunOrder.NEWEST_FIRST else ">"
-    return f" AND ({table}.created_at, {table}.run_key) {comparison} (?, ?)", place
+    return f" AND ({table}.created_at, {table}.run_key) {comparison} (?, ?)", [*read_cursor(query.cursor)]
 
 
 def _json(values: object) -> str:

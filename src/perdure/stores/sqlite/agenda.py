@@ -6,6 +6,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.payload import Payload
 from perdure.kernel.time import Timestamp
@@ -17,7 +18,7 @@ from perdure.stores.sqlite.application import apply_alone
 from perdure.stores.sqlite.encoding import Column, encode_write
 from perdure.stores.sqlite.segment import News
 
-__all__ = ["changing", "find_agenda", "list_agenda", "next_agenda_at"]
+__all__ = ["agenda_entry_of", "changing", "find_agenda", "list_agenda", "next_agenda_at"]
 
 # Any in this file: a row holds what SQLite found, which the records give its types.
 
@@ -57,12 +58,12 @@ def changing(change: AgendaChange, *, owner: WorkerId) -> Callable[[apsw.Connect
 def find_agenda(connection: apsw.Connection, key: AgendaKey) -> AgendaEntry | None:
     """Return an entry."""
     row = connection.execute(statements.FIND_AGENDA, _name(key)).get
-    return None if row is None else _entry(row)
+    return None if row is None else agenda_entry_of(row)
 
 
 def list_agenda(connection: apsw.Connection, query: AgendaQuery) -> list[AgendaEntry]:
     """Return one page."""
-    return [_entry(row) for row in connection.execute(*statements.listing_agenda(query))]
+    return [agenda_entry_of(row) for row in connection.execute(*statements.listing_agenda(query))]
 
 
 def next_agenda_at(connection: apsw.Connection, *, after: Timestamp | None) -> Timestamp | None:
@@ -81,7 +82,7 @@ def _row(entry: AgendaEntry) -> tuple[Column, ...]:
     return (*columns, digest_of_entry(columns))
 
 
-def _entry(row: tuple[Any, ...]) -> AgendaEntry:
+def agenda_entry_of(row: tuple[Any, ...]) -> AgendaEntry:
     """Return a row as an entry: one that cannot be read, too, since it must not hide those beside it."""
     namespace, kind, name, version, due_at, waits, data, inputs, digest = row
     entry = AgendaEntry(
@@ -95,7 +96,7 @@ def _entry(row: tuple[Any, ...]) -> AgendaEntry:
         columns = (*row[:_TEXTS], data.decode(), inputs.decode())
         damage = "" if digest in (None, digest_of_entry(columns)) else "it is not what was written: its digest differs"
         return msgspec.structs.replace(entry, data=data.decode(), inputs=_INPUTS.decode(inputs), damage=damage)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         return msgspec.structs.replace(entry, damage=str(error))
 
 

@@ -5,6 +5,8 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from perdure.errors import HistoryError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockEntry, LockRequest
 from perdure.kernel.messages import Message, encode_message
@@ -15,7 +17,7 @@ from perdure.stores.locking import change_locks
 from perdure.stores.sql import locks as statements
 from perdure.stores.sql.chain import digest_of_message
 
-__all__ = ["apply_lock_changes", "list_locks"]
+__all__ = ["apply_lock_changes", "list_locks", "lock_entry_of"]
 
 
 def apply_lock_changes(connection: apsw.Connection, write: Transition) -> tuple[tuple[RunKey, ...], bool]:
@@ -27,7 +29,7 @@ def apply_lock_changes(connection: apsw.Connection, write: Transition) -> tuple[
 
 def list_locks(connection: apsw.Connection, query: LockQuery) -> list[LockEntry]:
     """Return one page of entries."""
-    return [_entry(row) for row in connection.execute(*statements.listing_locks(query))]
+    return [lock_entry_of(row) for row in connection.execute(*statements.listing_locks(query))]
 
 
 class _SqliteLockLines:
@@ -47,7 +49,7 @@ class _SqliteLockLines:
         row = self._connection.execute(statements.FIND_LOCK, (run_key, operation)).get
         if row is None:
             return None
-        entry = _entry(row)
+        entry = lock_entry_of(row)
         self._connection.execute(statements.REMOVE_LOCK, (entry.position,))
         return entry
 
@@ -56,7 +58,7 @@ class _SqliteLockLines:
 
     def first_waiting(self, line: LockEntry) -> LockEntry | None:
         row = self._connection.execute(statements.FIRST_WAITING_LOCK, (line.run.namespace, line.key)).get
-        return None if row is None else _entry(row)
+        return None if row is None else lock_entry_of(row)
 
     def holders(self, line: LockEntry) -> tuple[int, int | None]:
         [(count, least)] = self._connection.execute(statements.HELD_LOCKS, (line.run.namespace, line.key))
@@ -64,11 +66,11 @@ class _SqliteLockLines:
 
     def before(self, entry: LockEntry) -> list[LockEntry]:
         place = (entry.run.namespace, entry.key, entry.position)
-        return [_entry(row) for row in self._connection.execute(statements.EARLIER_LOCKS, place)]
+        return [lock_entry_of(row) for row in self._connection.execute(statements.EARLIER_LOCKS, place)]
 
     def waits_within(self, line: LockEntry) -> list[LockEntry]:
         place = (line.run.namespace, line.key)
-        return [_entry(row) for row in self._connection.execute(statements.WAITS_WITHIN_HELD_LOCKS, place)]
+        return [lock_entry_of(row) for row in self._connection.execute(statements.WAITS_WITHIN_HELD_LOCKS, place)]
 
     def tell(self, entry: LockEntry, message: Message, *, message_id: str, at: Timestamp) -> bool:
         data = encode_message(message).decode()
@@ -82,11 +84,16 @@ class _SqliteLockLines:
         return True
 
     def _find(self, run_key: RunKey, operation: Operation) -> LockEntry:
-        return _entry(self._connection.execute(statements.FIND_LOCK, (run_key, operation)).get)
+        return lock_entry_of(self._connection.execute(statements.FIND_LOCK, (run_key, operation)).get)
 
 
-def _entry(row: tuple[Any, ...]) -> LockEntry:  # Any: what SQLite found, which the record gives its types
+def lock_entry_of(row: tuple[Any, ...]) -> LockEntry:  # Any: what SQLite found, which the record gives its types
+    """Read a row. Raises HistoryError for one that cannot be read."""
     position, key, run_key, namespace, run_id, generation, operation, most, holding, requested_at, granted_at = row
+    try:
+        held = _HOLDING.decode(holding)
+    except UNDECODABLE as error:
+        raise HistoryError(f"entry {position} of the locks, of run {run_key}, cannot be read: {error}") from error
     return LockEntry(
         position=position,
         key=key,
@@ -94,7 +101,7 @@ def _entry(row: tuple[Any, ...]) -> LockEntry:  # Any: what SQLite found, which 
         run=RunRef(namespace=namespace, id=run_id, generation=generation),
         operation=Operation(operation),
         limit=most,
-        holding=_HOLDING.decode(holding),
+        holding=held,
         requested_at=Timestamp(requested_at),
         granted_at=None if granted_at is None else Timestamp(granted_at),
     )

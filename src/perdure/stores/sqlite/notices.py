@@ -24,11 +24,12 @@ from typing import Final
 
 import msgspec
 
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.ports.store import Changes
 from perdure.stores.sqlite.segment import News
 
-__all__ = ["Mailbox", "Notice", "Notices"]
+__all__ = ["Mailbox", "Notice", "Notices", "decode_notice", "encode_notice"]
 
 _PATH_BYTES_LIMIT: Final = 100
 _RUN_KEYS_LIMIT: Final = 2_000
@@ -49,6 +50,19 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_agenda: bool = False
     is_everything: bool = False
     is_greeting: bool = False
+
+
+def encode_notice(notice: Notice) -> bytes:
+    """Return a notice as a datagram."""
+    return _ENCODER.encode(notice)
+
+
+def decode_notice(data: bytes) -> Notice | None:
+    """Read a datagram. What is no notice comes from nobody that knows the way here: None, and not worth an error."""
+    try:
+        return _DECODER.decode(data)
+    except UNDECODABLE:
+        return None
 
 
 class Mailbox:
@@ -83,15 +97,15 @@ class Mailbox:
                 data = self._receiving.recv(_NOTICE_BYTES_LIMIT)
             except BlockingIOError:
                 break
-            # What is no notice comes from nobody that knows the way here: not worth an error.
-            with contextlib.suppress(msgspec.DecodeError):
-                notices.append(_DECODER.decode(data))
+            notice = decode_notice(data)
+            if notice is not None:
+                notices.append(notice)
         return notices
 
     def send(self, notice: Notice, to: Path) -> bool:
         """Send a notice; return False if the receiver's queue is full. Raises OSError if nobody listens there."""
         try:
-            self._sending.sendto(_ENCODER.encode(notice), self._address(to))
+            self._sending.sendto(encode_notice(notice), self._address(to))
         except BlockingIOError:
             return False
         return True

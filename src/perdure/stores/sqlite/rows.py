@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from perdure.errors import HistoryError, StoreError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.messages import decode_message
@@ -74,7 +75,7 @@ class _Reading:
         """Return a column's value, or the other one and note the damage."""
         try:
             return read(value)
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, *UNDECODABLE) as error:
             self.damage += f"{'; ' if self.damage else ''}{name} cannot be read: {error}"
             return instead
 

@@ -3,6 +3,7 @@
 
 import msgspec
 
+from perdure.errors import InvalidArgumentError
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
@@ -193,6 +194,11 @@ class ListingConformance:
         assert [len(page) for page in pages] == [2, 2, 2]
         assert {row.tenant for page in pages for row in page} == {"even"}
 
+    async def test_a_cursor_that_no_page_has_given_is_refused(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        for cursor in ("x'", "1", "1.", ".1", "1.2.3", " 1.2", "1_0.2", "\u0661.2", f"{2**63}.1", "9" * 5_000 + ".1"):
+            await _refuses_cursor(session, cursor)
+
     async def test_a_count_ignores_limit_and_cursor(self, harness: StoreHarness) -> None:
         session = await harness.session()
         await _ten_runs(session)
@@ -235,3 +241,12 @@ async def _others(session: StoreSession) -> int:
     ]
     await session.commit(*others)
     return len(others)
+
+
+async def _refuses_cursor(session: StoreSession, cursor: str) -> None:
+    try:
+        page = await session.store.list_runs(RunQuery(cursor=cursor))
+    except InvalidArgumentError:
+        return
+    message = f"the cursor {cursor!r} leads to {page}"
+    raise AssertionError(message)

@@ -6,7 +6,18 @@ that place of the engine changes the entry here with it.
 
 from typing import Final
 
-from perdure.torture.planted import disks, evolving, execution, kernel, lifecycles, locks, outside, stores, timekeeping
+from perdure.torture.planted import (
+    decoders,
+    disks,
+    evolving,
+    execution,
+    kernel,
+    lifecycles,
+    locks,
+    outside,
+    stores,
+    timekeeping,
+)
 from perdure.torture.planted.mutant import Mutant
 
 __all__ = ["PLANTED", "Mutant"]
@@ -21,4 +32,5 @@ PLANTED: Final = (
     *lifecycles.PLANTED,
     *locks.PLANTED,
     *disks.PLANTED,
+    *decoders.PLANTED,
 )

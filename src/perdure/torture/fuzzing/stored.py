@@ -1,0 +1,117 @@
+"""What lies in the database: rows of histories, inboxes, runs, locks and the agenda."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from perdure.errors import HistoryError
+from perdure.kernel.events import EVENT_NAMES
+from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
+from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.messages import Message, encode_message
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Parking
+from perdure.ports.agenda import AgendaEntry
+from perdure.stores.sqlite.agenda import agenda_entry_of
+from perdure.stores.sqlite.lock_lines import lock_entry_of
+from perdure.stores.sqlite.rows import inbox_of, summary_of
+from perdure.timekeeping.debouncing import Burst, read_burst
+from perdure.timekeeping.deduplication import Remembered, read_remembered
+from perdure.timekeeping.schedules import Schedule, encode_schedule, read_schedule
+from perdure.timekeeping.singletons import Line, read_line
+from perdure.torture.fuzzing.sampling import kinds_of, samples
+from perdure.torture.fuzzing.target import Target, demand_equal
+
+__all__ = ["STORED"]
+
+_KINDS: Final = tuple(EVENT_NAMES)
+_RUN: Final = RunKey(1)
+_AT: Final = Timestamp(0)
+
+
+def _events() -> list[bytes]:
+    rows = (encode_event(RecordedEvent(1, _AT, sample)) for kind in _KINDS for sample in samples(kind))  # type: ignore[arg-type]
+    return [row[1].encode() + b" " + row[4] for row in rows]
+
+
+def _read_event(data: bytes) -> None:
+    name, _, body = data.partition(b" ")
+    kind = name.decode("utf-8", "replace")
+    version = next((EVENT_VERSIONS[each] for each, known in EVENT_NAMES.items() if known == kind), 1)
+    found = decode_event(1, kind, version, 0, body)
+    demand_equal(decode_event(*encode_event(found)), found)
+
+
+def _messages() -> list[bytes]:
+    return [encode_message(sample) for kind in kinds_of(Message) for sample in samples(kind)]  # type: ignore[arg-type]
+
+
+def _read_message(data: bytes) -> None:
+    [entry] = inbox_of(_RUN, [(1, data, "id", 0, None)])
+    demand_equal(inbox_of(_RUN, [(1, encode_message(entry.message), "id", 0, None)]), [entry])
+
+
+_SEPARATOR: Final = b"\x1e"
+
+
+def _run_rows() -> list[bytes]:
+    parkings = [msgspec.json.encode(sample) for sample in samples(Parking)]
+    labels = (b"[]", msgspec.json.encode([("customer", "ö"), ("region", "eu")]))
+    return [
+        _SEPARATOR.join((status, label, parking))
+        for status in (b"running", b"failed")
+        for label in labels
+        for parking in parkings
+    ]
+
+
+def _read_run_row(data: bytes) -> None:
+    status, labels, parked, *_ = (*data.split(_SEPARATOR), b"", b"")
+    row = (1, "n", "id", 1, "w", "1", status.decode("utf-8", "replace"), "", 0.0, 2, "", None, 0, None, 0, None, 1)
+    found = summary_of((*row, None, 0, None, labels, parked))
+    if not found.damage:
+        demand_equal(msgspec.json.decode(parked, type=Parking), found.parked)
+
+
+def _lock_rows() -> list[bytes]:
+    return [msgspec.json.encode(holding) for holding in ((), (Operation(3),), tuple(map(Operation, range(50))))]
+
+
+def _read_lock_row(data: bytes) -> None:
+    found = lock_entry_of((1, "key", 1, "n", "id", 1, 4, 1, data, 0, None))
+    demand_equal(msgspec.json.decode(msgspec.json.encode(found.holding)), list(found.holding))
+
+
+_Reader = Callable[[AgendaEntry], Any]
+
+
+def _agenda_corpus(kind: type[msgspec.Struct]) -> Callable[[], list[bytes]]:
+    inputs = (b"[]", b'[{"a":1},null]')
+    return lambda: [msgspec.json.encode(sample) + _SEPARATOR + each for sample in samples(kind) for each in inputs]
+
+
+def _agenda_reader(read: _Reader) -> Callable[[bytes], None]:
+    def read_row(data: bytes) -> None:
+        said, _, inputs = data.partition(_SEPARATOR)
+        found = read(agenda_entry_of(("n", "kind", "id", 1, None, 0, said, inputs, None)))
+        again = encode_schedule(found) if isinstance(found, Schedule) else msgspec.json.encode(found).decode()
+        demand_equal(read(agenda_entry_of(("n", "kind", "id", 1, None, 0, again.encode(), b"[]", None))), found)
+
+    return read_row
+
+
+def _agenda_target(name: str, kind: type[msgspec.Struct], read: _Reader) -> Target:
+    return Target(name=name, corpus=_agenda_corpus(kind), read=_agenda_reader(read), expected=(HistoryError,))
+
+
+STORED: Final = (
+    Target(name="event", corpus=_events, read=_read_event, expected=(HistoryError,)),
+    Target(name="message", corpus=_messages, read=_read_message, expected=(HistoryError,)),
+    Target(name="run-row", corpus=_run_rows, read=_read_run_row),
+    Target(name="lock-row", corpus=_lock_rows, read=_read_lock_row, expected=(HistoryError,)),
+    _agenda_target("schedule", Schedule, read_schedule),
+    _agenda_target("debounce", Burst, read_burst),
+    _agenda_target("deduplication", Remembered, read_remembered),
+    _agenda_target("singleton", Line, read_line),
+)
