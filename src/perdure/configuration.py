@@ -70,6 +70,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `lock_patience_seconds`: how long a commit waits for another program's lock on the database.
         `safety_check_seconds`: how often news from other processes are looked for in case a notice was lost.
 
+    Copies:
+        `replicate_to`: the folder in which a copy of the database is kept (see `perdure.copies.replicate`), by one at a
+        time of the processes that say so; empty: none by this one. `replicate_every_seconds`: how often what is new is
+        added to it. `replicate_keep_seconds`: how far back its points in time reach.
+
     Activities:
         `heartbeat_save_seconds`: details of heartbeats are saved at most this often per activity.
         `shutdown_grace_seconds`: how long running activities may finish when the engine closes.
@@ -101,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_store_maximum_seconds: float = 5.0
     lock_patience_seconds: float = 5.0
     safety_check_seconds: float = 1.0
+    replicate_to: str = ""
+    replicate_every_seconds: float = 1.0
+    replicate_keep_seconds: float = 7 * 86_400.0
     heartbeat_save_seconds: float = 10.0
     shutdown_grace_seconds: float = 5.0
     hybrid_process_seconds: float = 0.05
@@ -113,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, tuple | dict):
+            if isinstance(value, tuple | dict | str):
                 continue
             lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
             if not isinstance(value, int | float) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):

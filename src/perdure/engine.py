@@ -29,7 +29,7 @@ from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.kernel.options import Executor
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
-from perdure.stores.opening import open_store
+from perdure.stores.opening import database_path, open_store
 
 __all__ = ["Engine", "SyncEngine"]
 
@@ -60,6 +60,8 @@ class Engine(Client):
         super().__init__(namespace=namespace)
         self._url = require_store(url)
         self._settings = settings or Settings()
+        if self._settings.replicate_to:
+            database_path(url)
         self._registry = registry or default_registry
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._works = works
@@ -67,6 +69,7 @@ class Engine(Client):
         self._payloads = payloads
         self._restore_limit: Callable[[], None] | None = None
         self._worker: Worker | None = None
+        self._copying: asyncio.Task[None] | None = None
         self._is_open = False
 
     @property
@@ -88,6 +91,7 @@ class Engine(Client):
         self._is_open = True
         try:
             self._worker = self._gateway = await self._open_worker()
+            self._start_copying()
         except BaseException:
             self._is_open = False
             raise
@@ -110,6 +114,20 @@ class Engine(Client):
             self._restore_limit = raise_payload_limit(self._payloads.maximum_bytes)
         return worker
 
+    def _start_copying(self) -> None:
+        """Begin to keep a copy of the database, if the settings ask for one."""
+        if isinstance(self._url, str) and self._settings.replicate_to:
+            from perdure.copies import start_replication  # noqa: PLC0415 - only who keeps a copy pays for its import
+
+            self._copying = start_replication(self._url, self._settings)
+
+    async def _end_copying(self) -> None:
+        """End the copy after a last addition to it."""
+        task, self._copying = self._copying, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
     def _make_executors(self) -> dict[Executor, AttemptExecutor]:
         return make_executors(self._settings)
 
@@ -123,6 +141,7 @@ class Engine(Client):
         try:
             await asyncio.shield(worker.close())
         finally:
+            await self._end_copying()
             if restore is not None:
                 restore()
 

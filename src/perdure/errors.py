@@ -28,6 +28,7 @@ __all__ = [
     "ChildRunError",
     "CircuitOpenError",
     "ConcurrencyError",
+    "CopyDamagedError",
     "DeadlockError",
     "EngineClosedError",
     "HistoryError",
@@ -354,6 +355,10 @@ class StoreLockedError(StoreUnavailableError):
 
 class StoreCorruptError(StoreError):
     """The database file is damaged or is not a Perdure database."""
+
+
+class CopyDamagedError(StoreError):
+    """A copy of a database is not as it was written. Nothing was restored."""
 
 
 class StoreVersionError(StoreError):

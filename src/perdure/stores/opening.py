@@ -16,7 +16,7 @@ from perdure.errors import UsageError
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
 
-__all__ = ["open_store"]
+__all__ = ["database_path", "open_store"]
 
 _SQLITE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
@@ -33,8 +33,7 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
 
         return MemoryStore()
     if url.startswith(_SQLITE):
-        path = _path(url, unquote(url.removeprefix(_SQLITE)))
-        return _sqlite(path, settings=settings or Settings(), clock=clock)
+        return _sqlite(database_path(url), settings=settings or Settings(), clock=clock)
     if url.startswith(("postgresql:", "postgres:")):
         raise UsageError(
             f"{url.partition(':')[0]}: PostgreSQL comes in a later version of Perdure; use 'sqlite:///path' until then "
@@ -44,6 +43,13 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
         f"{url!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
         f"four: absolute) or 'memory:'"
     )
+
+
+def database_path(url: object) -> Path:
+    """Return the database file that a URL names. Raises UsageError for one that names none, and for a store."""
+    if not isinstance(url, str) or not url.startswith(_SQLITE):
+        raise UsageError(f"{url!r} names no database file, such as 'sqlite:///perdure.db': there is nothing to copy")
+    return _path(url, unquote(url.removeprefix(_SQLITE)))
 
 
 def _path(url: str, path: str) -> Path:

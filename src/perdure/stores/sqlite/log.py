@@ -19,12 +19,12 @@ import apsw
 
 from perdure.stores.sqlite.disk import Disk
 
-__all__ = ["FRAME_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "log_of", "pages_in_log"]
+__all__ = ["FRAME_BYTES", "FRAME_HEADER_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "log_of", "pages_in_log"]
 
 PAGE_BYTES: Final = 4_096
 LOG_HEADER_BYTES: Final = 32
-_FRAME_HEADER_BYTES: Final = 24
-FRAME_BYTES: Final = _FRAME_HEADER_BYTES + PAGE_BYTES
+FRAME_HEADER_BYTES: Final = 24
+FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_BYTES
 
 _CHUNK_FRAMES: Final = 256
 _RESERVE_FRAMES: Final = 64
@@ -80,7 +80,7 @@ def pages_in_log(disk: Disk, database: Path, *, frames: int) -> Iterator[tuple[i
         starts = range(LOG_HEADER_BYTES, LOG_HEADER_BYTES + frames * FRAME_BYTES, FRAME_BYTES)
         last = {int.from_bytes(log.read(4, offset=start)): start for start in starts}
         for page in sorted(last):
-            yield page, log.read(PAGE_BYTES, offset=last[page] + _FRAME_HEADER_BYTES)
+            yield page, log.read(PAGE_BYTES, offset=last[page] + FRAME_HEADER_BYTES)
 
 
 def log_of(database: Path) -> Path:

@@ -30,7 +30,7 @@ from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
 
-__all__ = ["OpenedDatabase", "open_database"]
+__all__ = ["OpenedDatabase", "connect_settled", "open_database"]
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +116,7 @@ def _open(
     if not presence.writer_lock.wait_exclusive(patience_seconds=patience):
         raise apsw.BusyError("another process holds the writer's lock")
     try:
-        is_alone = _connect(database, presence)
+        is_alone = connect_settled(database, presence)
         connection = database.connection()
         prepare_schema(connection, path=database.path, now=now)
         connection.execute("BEGIN IMMEDIATE")
@@ -134,10 +134,11 @@ def _open(
     return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
 
 
-def _connect(database: Database, presence: Presence) -> bool:
+def connect_settled(database: Database, presence: Presence) -> bool:
     """Open the file, its log made safe before if nobody else has it open; return whether that is so.
 
-    Who had it open may die meanwhile: then SQLite may have read the log anew that is not safe, and it is done again.
+    The caller has the turn to open, and holds the writer's lock. Who had it open may die meanwhile: then SQLite may
+    have read the log anew that is not safe, and it is done again.
     """
     while True:
         is_alone = presence.try_alone()

@@ -13,7 +13,7 @@ from perdure.kernel.time import Timestamp
 from perdure.stores.sql.migrations import Migration, migrations
 from perdure.stores.sqlite.connection import APPLICATION_ID, demand_page_size, pragma, use_log
 
-__all__ = ["demand_current_schema", "prepare_schema", "schema_version"]
+__all__ = ["demand_current_schema", "demand_ours", "prepare_schema", "schema_version"]
 
 _RECORD: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -61,7 +61,7 @@ def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
 
 
 def _known_version(connection: apsw.Connection, *, path: Path) -> int:
-    _demand_ours(connection, path=path)
+    demand_ours(connection, path=path)
     known, found = len(migrations()), schema_version(connection)
     if found > known:
         raise SchemaTooNewError(
@@ -71,7 +71,8 @@ def _known_version(connection: apsw.Connection, *, path: Path) -> int:
     return found
 
 
-def _demand_ours(connection: apsw.Connection, *, path: Path) -> None:
+def demand_ours(connection: apsw.Connection, *, path: Path) -> None:
+    """Raise StoreCorruptError for another program's database; an empty one is nobody's."""
     if pragma(connection, "application_id") == APPLICATION_ID:
         return
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get

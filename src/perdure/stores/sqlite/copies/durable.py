@@ -1,0 +1,43 @@
+"""Files of a copy: written under another name, synced, and only then given their own."""
+
+from contextlib import closing, suppress
+from pathlib import Path
+
+from perdure.stores.sqlite.disk import Disk
+
+__all__ = ["name_durably", "sync_file", "write_durably"]
+
+
+def write_durably(disk: Disk, path: Path, data: bytes) -> None:
+    """Make a file of `data` that is there whole or not at all, whatever happens. Raises OSError; then it is not."""
+    unnamed = path.with_name(f".{path.name}.unfinished")
+    try:
+        with closing(disk.create(unnamed)) as file:
+            file.write(data, offset=0)
+            file.sync()
+        name_durably(disk, unnamed, path)
+    except BaseException:
+        _remove(unnamed)
+        raise
+
+
+def name_durably(disk: Disk, unnamed: Path, path: Path) -> None:
+    """Give a synced file its name. Raises OSError; then it has none."""
+    unnamed.replace(path)
+    try:
+        disk.sync_folder(path.parent)
+    except BaseException:
+        # Whether the name lasts nobody knows: what comes next must not rely on it, nor find it.
+        _remove(path)
+        raise
+
+
+def sync_file(disk: Disk, path: Path) -> None:
+    """Make durable what others wrote into a file. Raises OSError."""
+    with closing(disk.open(path)) as file:
+        file.sync()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,116 @@
+"""The folder of a copy that follows: generations, each a base with its increments.
+
+    TARGET/replicating.lock                       held by whoever replicates into the folder
+    TARGET/generation-000001/base.db              a whole copy
+    TARGET/generation-000001/00000000.part        what the base is; it comes last, and makes the generation one
+    TARGET/generation-000001/00000001.part ...    increments
+
+A file has its name once it is whole and synced, and is never changed then.
+"""
+
+import re
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from perdure.errors import StoreLockedError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.copies.parts import PartHeader, read_header
+from perdure.stores.sqlite.locks import FileLock
+
+__all__ = ["CopyFolder", "Generation"]
+
+
+class Generation:
+    """A base and its increments."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the generation in the folder `path`."""
+        self.path: Final = path
+        self.name: Final = path.name
+        self.base: Final = path / "base.db"
+
+    def part(self, number: int) -> Path:
+        """Return where a part is, or will be."""
+        return self.path / f"{number:08d}.part"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its base was finished."""
+        return self.part(0).is_file()
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the parts that are there, in order."""
+        found = (_PART.fullmatch(entry.name) for entry in self.path.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def begun(self) -> PartHeader:
+        """Return what its base is. Raises CopyDamagedError, OSError."""
+        return read_header(self.part(0))
+
+    def size_bytes(self) -> int:
+        """Return how much room it takes."""
+        return sum(entry.stat().st_size for entry in self.path.iterdir())
+
+    def remove(self) -> None:
+        """Remove it, first what makes it one. Raises OSError."""
+        self.part(0).unlink(missing_ok=True)
+        shutil.rmtree(self.path)
+
+
+class CopyFolder:
+    """A folder of generations."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at the folder `path`."""
+        self.path: Final = path
+        self._lock: FileLock | None = None
+
+    def take(self) -> None:
+        """Make the folder, and be the one who replicates into it. Raises StoreLockedError, OSError."""
+        self.path.mkdir(exist_ok=True)
+        lock = FileLock(self.path / _LOCK)
+        if not lock.try_exclusive():
+            lock.close()
+            raise StoreLockedError(
+                f"another process replicates into {self.path} already. One is enough; choose another folder for a "
+                f"second copy."
+            )
+        self._lock = lock
+
+    def leave(self) -> None:
+        """Let others replicate into the folder."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+    def generations(self) -> list[Generation]:
+        """Return those whose base is there, oldest first. Raises OSError."""
+        return [generation for generation in self._all() if generation.is_whole]
+
+    def begin_generation(self) -> Generation:
+        """Return a new one, whose folder is made; whatever was left unfinished is removed. Raises OSError."""
+        known = self._all()
+        for generation in known:
+            if not generation.is_whole:
+                generation.remove()
+        number = 1 + max((int(generation.name.rpartition("-")[2]) for generation in known), default=0)
+        new = Generation(self.path / f"{_GENERATION}{number:06d}")
+        new.path.mkdir()
+        return new
+
+    def remove_old(self, *, before: Timestamp) -> None:
+        """Remove the generations that no point from `before` on needs. Raises CopyDamagedError, OSError."""
+        known = self.generations()
+        for generation, successor in pairwise(known):
+            if successor.begun().taken_at <= before:
+                generation.remove()
+
+    def _all(self) -> list[Generation]:
+        return [Generation(path) for path in sorted(self.path.glob(f"{_GENERATION}*")) if path.is_dir()]
+
+
+_LOCK: Final = "replicating.lock"
+_GENERATION: Final = "generation-"
+_PART: Final = re.compile(r"(\d{8})\.part")

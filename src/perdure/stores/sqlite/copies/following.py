@@ -1,0 +1,133 @@
+"""A replication that goes on until it is stopped: when it makes its rounds, and what it does after one that failed."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from perdure.errors import StoreError, StoreLockedError
+from perdure.ports.clock import Clock
+from perdure.stores.sqlite.copies.replication import Replication
+from perdure.stores.sqlite.copies.standing import Standing
+from perdure.stores.sqlite.copies.visit import Visit
+from perdure.stores.sqlite.copies.whole import Progress
+
+__all__ = ["Following"]
+
+_LOGGER: Final = logging.getLogger("perdure.copies")
+
+
+class Following:
+    """One replication in a thread of its own: `run` blocks until `stop` is called."""
+
+    def __init__(
+        self,
+        database: Path,
+        target: Path,
+        *,
+        clock: Clock,
+        every_seconds: float,
+        keep_seconds: float,
+        on_standing: Callable[[Standing], None],
+        on_progress: Progress,
+    ) -> None:
+        """Prepare. `on_standing` is told after each round how far the copy is, `on_progress` how far a base is; both
+        in the thread of `run`."""
+        self._database: Final = database
+        self._target: Final = target
+        self._clock: Final = clock
+        self._every: Final = every_seconds
+        self._keep: Final = keep_seconds
+        self._on_standing: Final = on_standing
+        self._on_progress: Final = on_progress
+        self._stopped: Final = threading.Event()
+
+    def stop(self) -> None:
+        """Ask for the end: after a last round, or amid a base. Any thread may call it."""
+        self._stopped.set()
+
+    def run(self, *, waits_for_turn: bool) -> None:
+        """Replicate. `waits_for_turn`: while another process replicates into the folder, wait until it ends.
+
+        Raises StoreLockedError if another does and that is not wanted, UsageError, StoreErrors: nothing was begun.
+        """
+        with Visit(self._database) as visit:
+            replication = Replication(
+                visit,
+                self._target,
+                clock=self._clock,
+                every_microseconds=round(self._every * 1_000_000),
+                keep_microseconds=round(self._keep * 1_000_000),
+                on_progress=self._go_on,
+            )
+            if self._begin(replication, waits_for_turn=waits_for_turn):
+                try:
+                    with suppress(_StoppedError):
+                        self._follow(replication)
+                finally:
+                    replication.end()
+
+    def _begin(self, replication: Replication, *, waits_for_turn: bool) -> bool:
+        """Return whether the replication has begun; it has not if it was stopped while it waited."""
+        while True:
+            is_last = self._stopped.is_set()
+            try:
+                replication.begin()
+            except StoreLockedError:
+                if not waits_for_turn:
+                    raise
+            else:
+                return True
+            if is_last:
+                return False
+            self._stopped.wait(max(self._every, _SHORTEST_PAUSE_SECONDS))
+
+    def _follow(self, replication: Replication) -> None:
+        failures = 0
+        while True:
+            failures = 0 if self._make_round(replication) else failures + 1
+            if self._stopped.is_set():
+                return  # what came until now is in that round, or could not be
+            self._pause(replication, failures)
+
+    def _make_round(self, replication: Replication) -> bool:
+        try:
+            replication.follow()
+        except StoreError as error:
+            _LOGGER.warning("the copy of %s in %s is behind: %s", self._database, self._target, error)
+            return False
+        finally:
+            if replication.standing is not None:
+                self._on_standing(replication.standing)
+        return True
+
+    def _pause(self, replication: Replication, failures: int) -> None:
+        """Wait for the next round: longer after failures, and not so long while the log grows fast."""
+        seconds = self._every if not failures else min(max(self._every, 1.0) * 2**failures, _LONGEST_PAUSE_SECONDS)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stopped.wait(min(left, _LOOK_SECONDS)):
+            if not failures and self._is_pressed(replication):
+                return
+
+    def _is_pressed(self, replication: Replication) -> bool:
+        with suppress(StoreError):
+            return replication.is_pressed
+        return False
+
+    def _go_on(self, done: int, total: int) -> None:
+        """Tell how far a base is, unless it is to end. Raises _StoppedError."""
+        if self._stopped.is_set():
+            raise _StoppedError
+        self._on_progress(done, total)
+
+
+class _StoppedError(Exception):
+    """Ends a base that takes long."""
+
+
+_LOOK_SECONDS: Final = 1.0
+_SHORTEST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 60.0

@@ -1,0 +1,192 @@
+"""The operations on copies, as the public functions offer them; they block."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+
+from perdure.errors import CopyDamagedError, StateError, StoreError, UsageError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies.durable import sync_file
+from perdure.stores.sqlite.copies.hold import Hold
+from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
+from perdure.stores.sqlite.copies.points import Point
+from perdure.stores.sqlite.copies.rebuilding import choose_point, rebuild, skip_numbers
+from perdure.stores.sqlite.copies.visit import Visit, demand_tables, faults_named
+from perdure.stores.sqlite.copies.whole import (
+    Progress,
+    copy_whole,
+    demand_integrity,
+    demand_room,
+    size_of,
+    unshared,
+)
+from perdure.stores.sqlite.disk import Disk, LocalDisk
+from perdure.stores.sqlite.log import log_of
+
+__all__ = ["Copied", "Restored", "back_up", "restore"]
+
+
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole copy. `path`: its file; `size_bytes`: its size; `seconds`: how long it took.
+
+    `contents`: a digest of all rows of all tables, which were read from the database and from the copy and are equal.
+    """
+
+    path: str
+    size_bytes: int
+    contents: str
+    seconds: float
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """A database that was made of a copy. `path`: its file; `size_bytes`: its size.
+
+    `taken_at`: everything that had been committed by then is in it, and nothing that came later; None if the copy is a
+    whole one, which does not say so. `point` names the increment.
+    """
+
+    path: str
+    size_bytes: int
+    taken_at: Timestamp | None
+    point: str
+
+
+def back_up(
+    database: Path, target: Path, *, is_forced: bool, on_progress: Progress, disk: Disk | None = None
+) -> Copied:
+    """Copy a database into the file `target`.
+
+    Raises StateError, UsageError, StoreErrors; then `target` is as it was.
+    """
+    begun, disk = time.monotonic(), disk or LocalDisk()
+    target = _resolved(target)
+    _demand_other(database.resolve(), target)
+    demand_free(target, is_forced=is_forced)
+    with Visit(database) as visit, faults_named(target, "backing up"), _unfinished(target) as unnamed:
+        demand_room(target.parent, size_of(visit.database.connection()))
+        contents = _copy(visit, unnamed, disk, on_progress=on_progress)
+        with reserved(target):
+            demand_free(target, is_forced=is_forced)
+            place(unnamed, target, disk)
+    return Copied(
+        path=str(target), size_bytes=target.stat().st_size, contents=contents.hex(), seconds=time.monotonic() - begun
+    )
+
+
+def restore(
+    source: Path,
+    target: Path,
+    *,
+    at: Timestamp | None,
+    is_forced: bool,
+    on_progress: Callable[[int, int], None],
+    disk: Disk | None = None,
+) -> Restored:
+    """Make the database `target` of a copy, a file or a folder.
+
+    Raises CopyDamagedError, StateError, UsageError, StoreErrors; then nothing has changed.
+    """
+    disk, target = disk or LocalDisk(), _resolved(target)
+    demand_free(target, is_forced=is_forced)
+    with faults_named(target, "restoring"), reserved(target), _unfinished(target) as unnamed:
+        point = _make(source, unnamed, at=at, on_progress=on_progress)
+        _demand_sound(unnamed, source)
+        skip_numbers(unnamed)
+        sync_file(disk, unnamed)
+        demand_free(target, is_forced=is_forced)
+        place(unnamed, target, disk)
+    return Restored(
+        path=str(target),
+        size_bytes=target.stat().st_size,
+        taken_at=None if point is None else point.taken_at,
+        point="" if point is None else f"{point.generation}/{point.number}",
+    )
+
+
+def _resolved(target: Path) -> Path:
+    """Return the path of a file to be made. Raises StateError if its folder is missing."""
+    target = target.absolute()
+    if not target.parent.is_dir():
+        raise StateError(f"the folder {target.parent} does not exist; create it, or choose another place.")
+    return target.resolve()
+
+
+def _demand_other(database: Path, target: Path) -> None:
+    own = {database, log_of(database), database.with_name(f"{database.name}-shm")}
+    if target in own or (target.exists() and database.exists() and target.samefile(database)):
+        raise UsageError(f"{target} is the database itself, not a place for a copy of it. Nothing was changed.")
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """Yield where to make the file `target`; what is left there in the end is removed."""
+    unnamed = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+    unnamed.unlink(missing_ok=True)
+    try:
+        yield unnamed
+    finally:
+        for left in (unnamed, log_of(unnamed)):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
+
+
+def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> bytes:
+    """Copy what is there at one moment; return a digest of its rows. Raises StoreCorruptError if the copy differs."""
+    hold = Hold(visit)
+    hold.renew()
+    try:
+        copy_whole(hold.connection(), unnamed, disk, on_progress=on_progress)
+        contents = digest_of_contents(hold.connection())
+    finally:
+        hold.let_go()
+    with unshared(unnamed) as copy:
+        demand_integrity(copy, unnamed)
+        if digest_of_contents(copy) != contents:
+            raise CopyDamagedError(
+                f"the rows of the copy are not those of {visit.path}; it was not kept. Check the disk."
+            )
+    return contents
+
+
+def _make(
+    source: Path, unnamed: Path, *, at: Timestamp | None, on_progress: Callable[[int, int], None]
+) -> Point | None:
+    if source.is_dir():
+        point = choose_point(source, at=at)
+        demand_room(unnamed.parent, (source / point.generation / "base.db").stat().st_size)
+        rebuild(source, point, unnamed, on_progress=on_progress)
+        return point
+    if at is not None:
+        raise UsageError(f"{source} is a whole copy, of one moment; points in time are in the folder of a replication.")
+    if log_of(source).exists() and log_of(source).stat().st_size:
+        raise UsageError(f"{source} is a database in use: there is a log beside it. Make a copy with `perdure backup`.")
+    demand_room(unnamed.parent, source.stat().st_size)
+    _copy_file(source, unnamed, on_progress=on_progress)
+    return None
+
+
+def _copy_file(source: Path, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
+    size = source.stat().st_size
+    with source.open("rb") as reading, target.open("xb") as writing:
+        while block := reading.read(_BLOCK_BYTES):
+            writing.write(block)
+            on_progress(reading.tell(), size)
+
+
+def _demand_sound(unnamed: Path, source: Path) -> None:
+    try:
+        with unshared(unnamed) as connection:
+            demand_integrity(connection, unnamed)
+            demand_tables(connection, source)
+    except (apsw.Error, StoreError) as error:
+        raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
+
+
+_BLOCK_BYTES: Final = 1 << 20

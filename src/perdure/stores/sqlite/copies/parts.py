@@ -1,0 +1,114 @@
+"""The form of an increment: a file that says what it is, the pages compressed, and a digest of all before it.
+
+    PERDCPY1 | length of the header, 4 bytes | header, JSON | pages, deflated | BLAKE2b of all before it, 32 bytes
+
+The pages are, one behind the other, the number of a page in four bytes and its content. Numbers are big-endian.
+"""
+
+import hashlib
+import zlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from perdure.errors import CopyDamagedError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.copies.tail import LogPlace
+from perdure.stores.sqlite.log import PAGE_BYTES
+
+__all__ = ["Part", "PartHeader", "encode_part", "read_header", "read_part"]
+
+
+class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part is: number `number` of a generation; 0 stands for the base, and has no pages of its own.
+
+    `store` tells whose database it is (the time at which its first tables were made). `previous` is the digest of the
+    part before, for the first one that of the base's file, in hexadecimal. `taken_at`: nothing that was committed
+    later is in it. `place` is where the log ended then, `page_count` the size of the database. `pages`: how many
+    pages the part holds.
+    """
+
+    store: int
+    number: int
+    previous: str
+    taken_at: Timestamp
+    place: LogPlace
+    page_count: int
+    pages: int = 0
+    page_bytes: int = PAGE_BYTES
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A part as it was read: whole, and with its digest in hexadecimal."""
+
+    header: PartHeader
+    digest: str
+    pages: dict[int, bytes]
+
+
+def encode_part(header: PartHeader, pages: dict[int, bytes]) -> tuple[bytes, str]:
+    """Return the bytes of a part, and its digest in hexadecimal."""
+    described = msgspec.json.encode(header)
+    body = zlib.compress(b"".join(number.to_bytes(4) + data for number, data in sorted(pages.items())), _LEVEL)
+    content = b"".join((_MAGIC, len(described).to_bytes(4), described, body))
+    digest = _digest(content)
+    return content + digest, digest.hex()
+
+
+def read_part(path: Path) -> Part:
+    """Return a part. Raises CopyDamagedError if it is not as it was written, and OSError."""
+    data = path.read_bytes()
+    content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if _digest(content) != digest:
+        raise CopyDamagedError(f"{path} is damaged: its digest does not fit what it holds")
+    header, start = _decode_header(content, path)
+    size = header.pages * _RECORD_BYTES
+    body = _inflate(content[start:], path, size=size)
+    records = [body[offset : offset + _RECORD_BYTES] for offset in range(0, size, _RECORD_BYTES)]
+    pages = {int.from_bytes(record[:4]): record[4:] for record in records}
+    return Part(header=header, digest=digest.hex(), pages=pages)
+
+
+def read_header(path: Path) -> PartHeader:
+    """Return what a part says it is, without a look at the rest. Raises CopyDamagedError, OSError."""
+    with path.open("rb") as file:
+        header, _ = _decode_header(file.read(_LONGEST_HEADER_BYTES), path)
+    return header
+
+
+def _decode_header(data: bytes, path: Path) -> tuple[PartHeader, int]:
+    """Return the header, and where it ends."""
+    start = len(_MAGIC) + 4
+    end = start + int.from_bytes(data[len(_MAGIC) : start])
+    if data[: len(_MAGIC)] != _MAGIC or end > min(len(data), _LONGEST_HEADER_BYTES):
+        raise CopyDamagedError(f"{path} is no part of a copy that this version of Perdure can read")
+    try:
+        header = msgspec.json.decode(data[start:end], type=PartHeader)
+    except msgspec.DecodeError as error:
+        raise CopyDamagedError(f"{path} is damaged: its header cannot be read ({error})") from error
+    if header.page_bytes != PAGE_BYTES:
+        raise CopyDamagedError(f"{path} holds pages of {header.page_bytes} bytes; Perdure's have {PAGE_BYTES}")
+    return header, end
+
+
+def _inflate(data: bytes, path: Path, *, size: int) -> bytes:
+    """Return exactly `size` bytes. More are not even unpacked."""
+    try:
+        body = zlib.decompressobj().decompress(data, size + 1) if size else b""
+    except zlib.error as error:
+        raise CopyDamagedError(f"{path} is damaged: its pages cannot be unpacked ({error})") from error
+    if len(body) != size:
+        raise CopyDamagedError(f"{path} is damaged: it does not hold the pages that its header names")
+    return body
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+_MAGIC: Final = b"PERDCPY1"
+_LEVEL: Final = 1
+_DIGEST_BYTES: Final = 32
+_LONGEST_HEADER_BYTES: Final = 4_096
+_RECORD_BYTES: Final = 4 + PAGE_BYTES

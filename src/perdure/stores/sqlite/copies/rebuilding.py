@@ -1,0 +1,95 @@
+"""A database made of a copy: base and increments up to a point, every digest checked, and checked as a whole."""
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from perdure.errors import CopyDamagedError, StateError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.connection import pragma
+from perdure.stores.sqlite.copies.folder import CopyFolder
+from perdure.stores.sqlite.copies.parts import Part
+from perdure.stores.sqlite.copies.points import Point, newest_sound_point, parts_of, read_contents, show_time
+from perdure.stores.sqlite.copies.whole import digest_of_file
+from perdure.stores.sqlite.log import PAGE_BYTES, log_of
+
+__all__ = ["choose_point", "rebuild", "skip_numbers"]
+
+
+def choose_point(folder: Path, *, at: Timestamp | None) -> Point:
+    """Return the newest point, or the newest that was taken at or before `at`.
+
+    Raises StateError if there is none, CopyDamagedError if a later one may be missing, OSError.
+    """
+    contents = read_contents(folder)
+    points = contents.points
+    chosen = points if at is None else [point for point in points if point.taken_at <= at]
+    broken = contents.breaks.get(len(chosen))
+    if broken is not None and not (chosen and chosen[-1].taken_at == at):
+        raise CopyDamagedError(f"{broken}. Nothing was restored. {_advice(chosen[-1] if chosen else None)}")
+    if not points:
+        raise StateError(f"there is no copy in {folder}; `perdure replicate --to {folder}` makes one.")
+    if not chosen:
+        raise StateError(f"the oldest point in {folder} is {points[0].name}; there is none at or before that time.")
+    return chosen[-1]
+
+
+def rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
+    """Make the file `target` what the database was at a point. `on_progress` is told how many parts are done.
+
+    Raises CopyDamagedError, which names the newest point before it that is not damaged, and OSError.
+    """
+    try:
+        _rebuild(folder, point, target, on_progress=on_progress)
+    except (CopyDamagedError, FileNotFoundError) as error:
+        advice = _advice(newest_sound_point(folder, before=point))
+        raise CopyDamagedError(
+            f"the copy of {point.name} in {folder} cannot be restored: {error}. Nothing was restored. {advice}"
+        ) from error
+
+
+def skip_numbers(database: Path) -> None:
+    """Let the sessions of a restored database have numbers that none had, also after the copy was taken.
+
+    The keys of runs come from them, and the idempotency keys of effects from these: an effect must not be taken for
+    another one, which was had in the time that is lost. Nobody else has the file open. Raises apsw's errors.
+    """
+    with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        pragma(connection, "locking_mode = EXCLUSIVE")  # no memory that others would share: there are no others
+        connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS,))
+        connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    log_of(database).unlink(missing_ok=True)
+
+
+def _rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
+    generation = next(found for found in CopyFolder(folder).generations() if found.name == point.generation)
+    shutil.copyfile(generation.base, target)
+    with target.open("r+b") as file:
+        for part in parts_of(generation, upto=point.number):
+            if part.header.number == 0 and digest_of_file(target) != part.header.previous:
+                raise CopyDamagedError(f"{generation.base} is damaged: its digest does not fit what it holds")
+            _apply(part, file.fileno())
+            on_progress(part.header.number + 1, point.number + 1)
+
+
+def _advice(sound: Point | None) -> str:
+    if sound is None:
+        return "None before it is whole."
+    return f"The newest point before it is {sound.name}: restore it with --at {show_time(sound.taken_at)}"
+
+
+def _apply(part: Part, descriptor: int) -> None:
+    for page, data in part.pages.items():
+        os.pwrite(descriptor, data, (page - 1) * PAGE_BYTES)
+    os.truncate(descriptor, part.header.page_count * PAGE_BYTES)
+
+
+SKIPPED_NUMBERS: Final = 1 << 20
+"""So many sessions, commands included, may have been there after the copy was taken: one a second for twelve days."""
+
+_SKIP_NUMBERS: Final = "UPDATE store_meta SET value = value + ? WHERE name = 'last_worker_id'"

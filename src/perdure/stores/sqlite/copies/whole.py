@@ -1,0 +1,86 @@
+"""A whole copy of a database that is in use, by SQLite's own means, in pieces."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import apsw
+
+from perdure.errors import StoreCorruptError, StoreFullError
+from perdure.stores.sqlite.connection import pragma
+from perdure.stores.sqlite.copies.durable import sync_file
+from perdure.stores.sqlite.disk import Disk
+from perdure.stores.sqlite.log import PAGE_BYTES
+
+__all__ = ["Progress", "copy_whole", "demand_integrity", "demand_room", "digest_of_file", "size_of", "unshared"]
+
+Progress = Callable[[int, int], None]
+"""Told how many pages are done, and of how many."""
+
+
+def copy_whole(source: apsw.Connection, target: Path, disk: Disk, *, on_progress: Progress) -> None:
+    """Copy what `source` sees in its read transaction, which it must have, into the new file `target`, and sync it.
+
+    Others may write meanwhile: a transaction that is held sees none of it, and so the copy need not begin again.
+    Raises apsw's errors, OSError.
+    """
+    with closing(apsw.Connection(str(target), vfs=disk.vfs)) as copy:
+        # The file has no name yet: what a crash leaves of it is thrown away.
+        pragma(copy, "journal_mode = OFF")
+        pragma(copy, "synchronous = OFF")
+        with copy.backup("main", source, "main") as backup:
+            while not backup.done:
+                backup.step(_PAGES_AT_ONCE)
+                on_progress(backup.page_count - backup.remaining, backup.page_count)
+    sync_file(disk, target)
+
+
+def size_of(connection: apsw.Connection) -> int:
+    """Return how many bytes a copy of what a connection sees has."""
+    pages = pragma(connection, "page_count")
+    assert isinstance(pages, int)
+    return pages * PAGE_BYTES
+
+
+def demand_room(folder: Path, size_bytes: int) -> None:
+    """Raise StoreFullError unless there is room for a file of `size_bytes`, and a tenth of it beside."""
+    free = shutil.disk_usage(folder).free
+    needed = size_bytes + size_bytes // 10
+    if free < needed:
+        raise StoreFullError(
+            f"a copy needs {needed / 1e6:,.1f} MB in {folder}, which has {free / 1e6:,.1f} MB free. Nothing was "
+            f"written. Make room, or choose another place."
+        )
+
+
+def demand_integrity(connection: apsw.Connection, path: Path) -> None:
+    """Raise StoreCorruptError if SQLite finds a page or a row of the database out of place."""
+    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
+    if found != ["ok"]:
+        raise StoreCorruptError(f"what was copied into {path} is damaged: {'; '.join(found)}. It was not kept.")
+
+
+@contextmanager
+def unshared(path: Path) -> Iterator[apsw.Connection]:
+    """Read a database file that nobody else has open, as it lies there: no log is looked for, nothing put beside it."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    with closing(apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)) as connection:
+        yield connection
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the digest of a file's bytes, in hexadecimal."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+_PAGES_AT_ONCE: Final = 1_024
+_DIGEST_BYTES: Final = 32
+_BLOCK_BYTES: Final = PAGE_BYTES * 256

@@ -1,0 +1,137 @@
+"""A database that is in use, what its rows are at a moment, and a copy that follows it."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.connection import open_reading
+from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies.points import Point
+from perdure.stores.sqlite.copies.rebuilding import rebuild
+from perdure.stores.sqlite.copies.replication import Replication
+from perdure.stores.sqlite.copies.visit import Visit
+from perdure.stores.sqlite.copies.whole import unshared
+from perdure.stores.sqlite.disk import Disk, LocalDisk, RawFile
+from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.testing.store_conformance import StoreSession
+
+SECOND = 1_000_000
+# Small, so that the log begins anew within a test; or as large as usual, so that it does not.
+SETTINGS = SqliteSettings(checkpoint_pages=12)
+PATIENT = SqliteSettings()
+
+
+class TickingClock:
+    """A clock that goes on by a second at each look."""
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000 * SECOND
+
+    def now(self) -> Timestamp:
+        self.time += SECOND
+        return Timestamp(self.time)
+
+
+class FailingTarget(LocalDisk):
+    """A disk for copies that fails while somebody says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails_to_write = self.fails_to_sync = self.fails_to_sync_folder = False
+
+    def open(self, path: Path) -> RawFile:
+        return _FailingFile(self, super().open(path))
+
+    def create(self, path: Path) -> RawFile:
+        return _FailingFile(self, super().create(path))
+
+    def sync_folder(self, folder: Path) -> None:
+        if self.fails_to_sync_folder:
+            raise OSError(5, "planned")
+        super().sync_folder(folder)
+
+
+class _FailingFile:
+    def __init__(self, disk: FailingTarget, file: RawFile) -> None:
+        self._disk, self._file = disk, file
+        self.read, self.close = file.read, file.close
+
+    @property
+    def size(self) -> int:
+        return self._file.size
+
+    def write(self, data: bytes, *, offset: int) -> None:
+        if self._disk.fails_to_write:
+            self._file.write(data[: len(data) // 2], offset=offset)
+            raise OSError(28, "planned")
+        self._file.write(data, offset=offset)
+
+    def sync(self) -> None:
+        if self._disk.fails_to_sync:
+            raise OSError(5, "planned")
+        self._file.sync()
+
+
+@asynccontextmanager
+async def opened(path: Path, *, settings: SqliteSettings = SETTINGS) -> AsyncIterator[StoreSession]:
+    session = StoreSession(SqliteStore(path, settings=settings))
+    await session.open(name="worker", lease_seconds=3_600)
+    try:
+        yield session
+    finally:
+        await session.store.close()
+
+
+async def create(session: StoreSession, prefix: str, *, runs: int = 1) -> None:
+    for number in range(runs):
+        await session.create(f"{prefix}-{number}")
+
+
+@contextmanager
+def replicating(
+    database: Path,
+    target: Path,
+    *,
+    disk: Disk | None = None,
+    keep_seconds: int = 10_000_000,
+    settings: SqliteSettings = SETTINGS,
+) -> Iterator[Replication]:
+    with Visit(database, settings=settings) as visit:
+        replication = Replication(
+            visit,
+            target,
+            clock=TickingClock(),
+            every_microseconds=SECOND,
+            keep_microseconds=keep_seconds * SECOND,
+            target_disk=disk,
+            longest_log_pages=settings.checkpoint_pages,
+        )
+        replication.begin()
+        try:
+            yield replication
+        finally:
+            replication.end()
+
+
+def rows_of(database: Path) -> bytes:
+    """Return a digest of all rows of a database in use, as they are now."""
+    with closing(open_reading(database, settings=SETTINGS)) as connection:
+        return digest_of_contents(connection)
+
+
+def rows_at(folder: Path, point: Point, scratch: Path) -> bytes:
+    """Return a digest of all rows as a copy has them at a point."""
+    rebuild(folder, point, scratch, on_progress=lambda _done, _total: None)
+    with unshared(scratch) as connection:
+        return digest_of_contents(connection)
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def point_of(replication: Replication) -> str:
+    assert replication.standing is not None
+    return replication.standing.point

@@ -1,0 +1,192 @@
+"""A whole copy: of one moment, checked, under its name only when it is done; nobody waits for it."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.copies import backup, restore
+from perdure.errors import StateError, StoreCorruptError, StoreError, StoreFullError, StoreLockedError, UsageError
+from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies import whole
+from perdure.stores.sqlite.copies.operations import back_up
+from perdure.stores.sqlite.copies.whole import unshared
+from perdure.stores.sqlite.log import log_of
+from perdure.stores.sqlite.presence import sidecar_folder
+from perdure.torture.disks.failing import FailingDisk, failing_disk
+from tests.stores.sqlite.copies.live_database import FailingTarget, create, files_in, opened, rows_of
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "data.db"
+
+
+@pytest.fixture
+def url(database: Path) -> str:
+    return f"sqlite:///{database}"
+
+
+@pytest.fixture
+def disk() -> Iterator[FailingDisk]:
+    with failing_disk() as disk:
+        yield disk
+
+
+def rows_in(path: Path) -> bytes:
+    with unshared(path) as connection:
+        return digest_of_contents(connection)
+
+
+async def test_a_copy_of_a_database_in_use_has_all_its_rows(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=20)
+        copied = await backup(url, tmp_path / "copy.db")
+        assert rows_in(tmp_path / "copy.db") == rows_of(database)
+        assert copied.contents == rows_of(database).hex()
+        assert copied.size_bytes == (tmp_path / "copy.db").stat().st_size
+    assert {name for name in files_in(tmp_path) if "copy" in name} == {"copy.db"}
+
+
+async def test_a_copy_is_of_one_moment_while_others_write_and_is_not_begun_again(
+    database: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "_PAGES_AT_ONCE", 4)
+    loop = asyncio.get_running_loop()
+    async with opened(database) as session:
+        await create(session, "run", runs=50)
+        before = rows_of(database)
+        steps: list[int] = []
+
+        def write(done: int, _total: int) -> None:
+            """Commit amid the copy, from the loop that the store's calls belong to."""
+            steps.append(done)
+            asyncio.run_coroutine_threadsafe(create(session, f"amid-{done}"), loop).result(30)
+
+        await backup(url, tmp_path / "copy.db", on_progress=write)
+        assert len(steps) > 5
+        assert steps == sorted(steps)
+        assert rows_of(database) != before
+    assert rows_in(tmp_path / "copy.db") == before
+
+
+async def test_a_database_that_nobody_uses_is_copied_with_what_its_log_holds(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=5)
+        rows = rows_of(database)
+        session.store.abandon()  # type: ignore[attr-defined]
+    await backup(url, tmp_path / "copy.db")
+    assert rows_in(tmp_path / "copy.db") == rows
+
+
+async def test_a_copy_can_be_restored(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=5)
+        await backup(url, tmp_path / "copy.db")
+    restored = await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    assert restored.taken_at is None
+    async with opened(tmp_path / "restored.db") as session:
+        assert len(await session.claim()) == 5
+
+
+async def test_a_file_that_is_there_is_replaced_only_by_force(database: Path, url: str, tmp_path: Path) -> None:
+    (tmp_path / "copy.db").write_text("precious")
+    async with opened(database):
+        with pytest.raises(StateError, match="exists; nothing was changed"):
+            await backup(url, tmp_path / "copy.db")
+        assert (tmp_path / "copy.db").read_text() == "precious"
+        await backup(url, tmp_path / "copy.db", force=True)
+        assert rows_in(tmp_path / "copy.db") == rows_of(database)
+
+
+@pytest.mark.parametrize("name", ["data.db", "data.db-wal", "link.db", "hard.db"])
+async def test_a_database_is_never_copied_onto_itself(database: Path, url: str, tmp_path: Path, name: str) -> None:
+    async with opened(database):
+        (tmp_path / "link.db").symlink_to(database)
+        os.link(database, tmp_path / "hard.db")
+        with pytest.raises(UsageError, match="the database itself"):
+            await backup(url, tmp_path / name, force=True)
+
+
+async def test_another_database_that_is_open_is_not_replaced(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database), opened(tmp_path / "other.db"):
+        with pytest.raises(StoreLockedError, match="is open"):
+            await backup(url, tmp_path / "other.db", force=True)
+
+
+async def test_without_room_nothing_is_begun(
+    database: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=9_999))
+    async with opened(database):
+        with pytest.raises(StoreFullError, match=r"a copy needs 0\.\d MB in .*, which has 0\.0 MB free"):
+            await backup(url, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
+@pytest.mark.parametrize("error", [apsw.FullError, apsw.IOError])
+async def test_a_target_that_fails_amid_leaves_nothing(
+    database: Path, tmp_path: Path, disk: FailingDisk, error: type[apsw.Error]
+) -> None:
+    disk.error = error
+    disk.plan("write database", first=3, length=1_000)
+    async with opened(database) as session:
+        await create(session, "run", runs=20)
+        with pytest.raises(StoreError):
+            back_up(database, tmp_path / "copy.db", is_forced=False, on_progress=_ignore, disk=disk)
+    assert {name for name in files_in(tmp_path) if "copy" in name} == set()
+
+
+@pytest.mark.parametrize("failure", ["fails_to_sync", "fails_to_sync_folder"])
+async def test_what_could_not_be_synced_is_no_copy(database: Path, tmp_path: Path, failure: str) -> None:
+    disk = FailingTarget()
+    setattr(disk, failure, True)
+    async with opened(database):
+        with pytest.raises(StoreError, match="planned"):
+            back_up(database, tmp_path / "copy.db", is_forced=False, on_progress=_ignore, disk=disk)
+    assert {name for name in files_in(tmp_path) if "copy" in name} == set()
+
+
+async def test_a_damaged_database_gives_no_copy(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=20)
+    with closing(apsw.Connection(str(database))) as connection:
+        root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'runs_by_status'").get
+        assert connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE) == (0, 0)
+    with database.open("r+b") as file:
+        file.seek((root - 1) * 4_096)
+        file.write(b"\x0a" + bytes(200))
+    with pytest.raises(StoreCorruptError, match="is damaged"):
+        await backup(url, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
+async def test_there_must_be_a_database_to_copy(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no database"):
+        await backup(f"sqlite:///{tmp_path}/nowhere.db", tmp_path / "copy.db")
+    with pytest.raises(UsageError, match="nothing to copy"):
+        await backup("memory:", tmp_path / "copy.db")
+    assert not sidecar_folder(tmp_path / "nowhere.db").exists()
+
+
+async def test_another_program_s_database_is_not_copied_and_not_touched(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with closing(apsw.Connection(str(other))) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    before = other.read_bytes()
+    with pytest.raises(StoreCorruptError, match="another program"):
+        await backup(f"sqlite:///{other}", tmp_path / "copy.db")
+    assert other.read_bytes() == before
+    assert not log_of(other).exists()
+
+
+def _ignore(_done: int, _total: int) -> None:
+    pass

@@ -1,0 +1,287 @@
+"""A copy that follows: each point in time is the database as it was, and what cannot be told becomes a new base."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.errors import StoreFullError, StoreLockedError, StoreUnavailableError, UsageError
+from perdure.stores.sqlite.connection import open_reading
+from perdure.stores.sqlite.copies.folder import CopyFolder
+from perdure.stores.sqlite.copies.points import read_contents
+from perdure.stores.sqlite.copies.replication import Replication
+from perdure.stores.sqlite.log import log_of
+from tests.stores.sqlite.copies.live_database import (
+    PATIENT,
+    SETTINGS,
+    FailingTarget,
+    create,
+    opened,
+    point_of,
+    replicating,
+    rows_at,
+    rows_of,
+)
+
+
+class Trail:
+    """What the rows were at each point of a copy."""
+
+    def __init__(self, database: Path, target: Path, scratch: Path) -> None:
+        self.database, self.target, self.scratch = database, target, scratch
+        self.rows: dict[str, bytes] = {}
+
+    def follow(self, replication: Replication) -> None:
+        replication.follow()
+        self.rows[point_of(replication)] = rows_of(self.database)
+
+    def check(self) -> None:
+        points = read_contents(self.target).points
+        assert {f"{point.generation}/{point.number}" for point in points} >= self.rows.keys()
+        found = {f"{point.generation}/{point.number}": point for point in points}
+        for name, rows in self.rows.items():
+            assert rows_at(self.target, found[name], self.scratch) == rows, name
+
+
+@pytest.fixture
+def trail(tmp_path: Path) -> Trail:
+    return Trail(tmp_path / "data.db", tmp_path / "copy", tmp_path / "scratch.db")
+
+
+def generations(trail: Trail) -> int:
+    return len(CopyFolder(trail.target).generations())
+
+
+async def test_every_point_is_the_database_as_it_was_over_many_beginnings_of_the_log(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            for round_ in range(30):
+                await create(session, f"r{round_}", runs=3)
+                trail.follow(replication)
+    assert generations(trail) == 1
+    assert len(trail.rows) == 30
+    trail.check()
+
+
+async def test_a_round_in_which_nothing_was_committed_adds_nothing(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            await create(session, "r")
+            trail.follow(replication)
+            trail.follow(replication)
+            assert len(read_contents(trail.target).points) == 1
+            assert replication.standing is not None
+            assert replication.standing.checked_at > replication.standing.taken_at
+
+
+async def test_the_log_does_not_grow_for_the_copy(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            trail.follow(replication)
+            sizes = []
+            for round_ in range(20):
+                await create(session, f"r{round_}", runs=10)
+                replication.follow()
+                sizes.append(log_of(trail.database).stat().st_size)
+    assert sizes[-1] == sizes[0]
+
+
+async def test_a_slow_reader_holds_up_the_log_and_not_the_copy(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            trail.follow(replication)
+            with closing(open_reading(trail.database, settings=SETTINGS)) as reader:
+                reader.execute("BEGIN")
+                assert reader.execute("SELECT count(*) FROM runs").get == 0
+                for round_ in range(5):
+                    await create(session, f"r{round_}", runs=10)
+                    trail.follow(replication)
+            for round_ in range(5, 10):
+                await create(session, f"r{round_}", runs=10)
+                trail.follow(replication)
+    assert generations(trail) == 1
+    trail.check()
+
+
+async def test_who_comes_back_soon_goes_on_with_the_same_base(trail: Trail) -> None:
+    async with opened(trail.database, settings=PATIENT) as session:
+        for round_ in range(3):
+            await create(session, f"r{round_}")
+            with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+                trail.follow(replication)
+    assert generations(trail) == 1
+    assert len(trail.rows) == 3
+    trail.check()
+
+
+@pytest.mark.parametrize("runs", [2, 3, 4, 20])
+async def test_who_comes_back_after_the_log_was_begun_anew_makes_a_new_base(trail: Trail, runs: int) -> None:
+    """A few runs are enough for one new beginning, with some of the old log not copied; many for several."""
+    async with opened(trail.database) as session:
+        for round_ in range(3):
+            with replicating(trail.database, trail.target) as replication:
+                trail.follow(replication)
+            await create(session, f"r{round_}", runs=runs)
+        with replicating(trail.database, trail.target) as replication:
+            trail.follow(replication)
+    assert generations(trail) > 1
+    trail.check()
+
+
+async def test_who_comes_back_goes_on_though_all_others_had_left(trail: Trail) -> None:
+    for round_ in range(3):
+        async with opened(trail.database, settings=PATIENT) as session:
+            await create(session, f"r{round_}")
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            trail.follow(replication)
+    assert generations(trail) == 1
+    trail.check()
+
+
+async def test_an_older_state_of_the_same_database_is_noticed(trail: Trail, tmp_path: Path) -> None:
+    older = tmp_path / "older.db"
+    async with opened(trail.database, settings=PATIENT) as session:
+        await create(session, "r")
+    shutil.copyfile(trail.database, older)
+    shutil.copyfile(log_of(trail.database), log_of(older))
+    async with opened(trail.database, settings=PATIENT) as session:
+        await create(session, "later")
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            trail.follow(replication)
+    shutil.copyfile(older, trail.database)
+    shutil.copyfile(log_of(older), log_of(trail.database))
+    async with opened(trail.database, settings=PATIENT) as session:
+        await create(session, "otherwise", runs=2)
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            trail.follow(replication)
+    assert generations(trail) == 2
+    trail.check()
+
+
+@pytest.mark.parametrize("loss", ["missing", "damaged", "the last one damaged"])
+async def test_a_copy_that_is_not_whole_is_not_gone_on_with(trail: Trail, loss: str) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            for round_ in range(4):
+                await create(session, f"r{round_}")
+                replication.follow()
+        (generation,) = CopyFolder(trail.target).generations()
+        match loss:
+            case "missing":
+                generation.part(2).unlink()
+            case "damaged":
+                generation.part(1).unlink()
+                generation.part(1).write_bytes(b"")
+                generation.part(2).unlink()
+            case _:
+                damaged = bytearray(generation.part(3).read_bytes())
+                damaged[-40] ^= 1
+                generation.part(3).write_bytes(damaged)
+        with replicating(trail.database, trail.target) as replication:
+            trail.follow(replication)
+    assert generations(trail) == 2
+    trail.check()
+
+
+@pytest.mark.parametrize("failure", ["fails_to_write", "fails_to_sync", "fails_to_sync_folder"])
+async def test_what_a_failing_target_did_not_take_comes_with_the_next_increment(trail: Trail, failure: str) -> None:
+    disk = FailingTarget()
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, disk=disk) as replication:
+            trail.follow(replication)
+            setattr(disk, failure, True)
+            sizes = []
+            for round_ in range(12):
+                await create(session, f"r{round_}", runs=4)
+                error = StoreFullError if failure == "fails_to_write" else StoreUnavailableError
+                with pytest.raises(error):
+                    replication.follow()
+                assert replication.standing is not None
+                assert "planned" in replication.standing.error
+                sizes.append(log_of(trail.database).stat().st_size)
+            assert sizes[-1] == sizes[0]
+            setattr(disk, failure, False)
+            trail.follow(replication)
+            assert replication.standing is not None
+            assert replication.standing.error == ""
+    assert generations(trail) == 1
+    assert [point.number for point in read_contents(trail.target).points] == [0, 1]
+    trail.check()
+
+
+async def test_a_base_that_could_not_be_made_leaves_nothing(trail: Trail) -> None:
+    disk = FailingTarget()
+    disk.fails_to_sync_folder = True
+    async with opened(trail.database):
+        with replicating(trail.database, trail.target, disk=disk) as replication:
+            with pytest.raises(StoreUnavailableError):
+                replication.follow()
+            assert list(trail.target.glob("generation-*")) == []
+            disk.fails_to_sync_folder = False
+            trail.follow(replication)
+    trail.check()
+
+
+async def test_what_another_program_writes_is_copied_too(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            trail.follow(replication)
+            with closing(apsw.Connection(str(trail.database))) as other:
+                for round_ in range(5):
+                    other.execute("UPDATE store_meta SET value = value + 1")
+                    await create(session, f"r{round_}", runs=4)
+                    trail.follow(replication)
+                for _ in other.execute("VACUUM"):
+                    pass
+                trail.follow(replication)
+    assert generations(trail) == 1
+    trail.check()
+
+
+async def test_old_bases_go_when_no_point_needs_them(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, keep_seconds=40) as replication:
+            for round_ in range(60):
+                await create(session, f"r{round_}")
+                replication.follow()
+                trail.rows.clear()
+                trail.rows[point_of(replication)] = rows_of(trail.database)
+                assert generations(trail) <= 6
+    points = read_contents(trail.target).points
+    assert points[-1].taken_at - points[0].taken_at >= 40
+    assert points[0].generation != "generation-000001"
+    trail.check()
+
+
+async def test_one_replicates_into_a_folder(trail: Trail) -> None:
+    async with opened(trail.database):
+        with (
+            replicating(trail.database, trail.target),
+            pytest.raises(StoreLockedError, match="another process replicates"),
+            replicating(trail.database, trail.target),
+        ):
+            pass
+        with replicating(trail.database, trail.target):
+            pass
+
+
+async def test_a_folder_keeps_copies_of_one_database(trail: Trail, tmp_path: Path) -> None:
+    async with opened(trail.database):
+        with replicating(trail.database, trail.target) as replication:
+            replication.follow()
+    # Made at another time, by which databases are told apart.
+    with closing(apsw.Connection(str(trail.database))) as connection:
+        connection.execute("UPDATE schema_migrations SET applied_at = applied_at + 1")
+    with pytest.raises(UsageError, match="another database"), replicating(trail.database, trail.target):
+        pass
+
+
+def test_there_must_be_a_database(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreUnavailableError, match="there is no database"),
+        replicating(tmp_path / "data.db", tmp_path / "copy"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,278 @@
+"""What is restored is what was there, or nothing is; and it takes no database's place that is open."""
+
+import asyncio
+import shutil
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from perdure.copies import points_in_time, restore
+from perdure.errors import CopyDamagedError, StateError, StoreLockedError, StoreUnavailableError, UsageError
+from perdure.kernel.time import timestamp_to_datetime
+from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies import operations
+from perdure.stores.sqlite.copies.parts import encode_part, read_part
+from perdure.stores.sqlite.copies.points import read_contents
+from perdure.stores.sqlite.copies.rebuilding import SKIPPED_NUMBERS
+from perdure.stores.sqlite.copies.whole import unshared
+from perdure.stores.sqlite.log import log_of
+from tests.stores.sqlite.copies.live_database import (
+    FailingTarget,
+    create,
+    files_in,
+    opened,
+    replicating,
+    rows_at,
+    rows_of,
+)
+
+POINTS = 5
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of which a copy was made, round by round."""
+    folder = tmp_path_factory.mktemp("original")
+
+    async def make() -> None:
+        async with opened(folder / "data.db") as session:
+            with replicating(folder / "data.db", folder / "copy") as replication:
+                for round_ in range(POINTS):
+                    await create(session, f"r{round_}", runs=3)
+                    replication.follow()
+
+    asyncio.run(make())
+    return folder
+
+
+@pytest.fixture
+def copy(original: Path, tmp_path: Path) -> Path:
+    shutil.copytree(original / "copy", tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def runs_in(database: Path) -> int:
+    with unshared(database) as connection:
+        count: int = connection.execute("SELECT count(*) FROM runs").get
+    return count
+
+
+def damage(path: Path, *, at: int = -40) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+async def test_the_newest_point_is_restored(original: Path, copy: Path, tmp_path: Path) -> None:
+    restored = await restore(copy, tmp_path / "restored.db")
+    assert restored.point == f"generation-000001/{POINTS - 1}"
+    assert runs_in(tmp_path / "restored.db") == 3 * POINTS
+
+
+async def test_a_point_in_time_is_the_last_one_taken_at_or_before_it(copy: Path, tmp_path: Path) -> None:
+    points = await points_in_time(copy)
+    assert len(points) == POINTS
+    for number, point in enumerate(points):
+        taken_at = timestamp_to_datetime(point.taken_at)
+        for at in (taken_at, taken_at + timedelta(microseconds=1)):
+            restored = await restore(copy, tmp_path / "restored.db", at=at, force=True)
+            assert restored.taken_at == point.taken_at
+            assert runs_in(tmp_path / "restored.db") == 3 * (number + 1)
+
+
+async def test_before_the_oldest_point_there_is_none(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"the oldest point in .* is 2023-11-14T22:13"):
+        await restore(copy, tmp_path / "restored.db", at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert not (tmp_path / "restored.db").exists()
+
+
+async def test_a_restored_database_goes_on(copy: Path, tmp_path: Path) -> None:
+    await restore(copy, tmp_path / "restored.db")
+    async with opened(tmp_path / "restored.db") as session:
+        await create(session, "later")
+        assert [run.summary.ref.id for run in await session.claim(limit=1)]
+
+
+async def test_sessions_and_keys_of_runs_are_none_that_were_there_before(
+    original: Path, copy: Path, tmp_path: Path
+) -> None:
+    async with opened(original / "data.db") as session:
+        lost = session.store.new_run_key()
+        number = session.worker
+    await restore(copy, tmp_path / "restored.db")
+    async with opened(tmp_path / "restored.db") as session:
+        assert session.worker >= number + SKIPPED_NUMBERS - 1
+        assert session.store.new_run_key() > lost
+
+
+async def test_but_for_the_numbers_of_sessions_all_rows_are_as_they_were(copy: Path, tmp_path: Path) -> None:
+    await restore(copy, tmp_path / "restored.db")
+    with closing(apsw.Connection(str(tmp_path / "restored.db"))) as connection:
+        connection.execute("UPDATE store_meta SET value = value - ? WHERE name = 'last_worker_id'", (SKIPPED_NUMBERS,))
+        found = digest_of_contents(connection)
+    assert found == rows_at(copy, read_contents(copy).points[-1], tmp_path / "scratch.db")
+
+
+@pytest.mark.parametrize("damaged", range(1, POINTS))
+async def test_a_damaged_increment_is_refused_and_the_newest_whole_point_before_it_named(
+    copy: Path, tmp_path: Path, damaged: int
+) -> None:
+    points = await points_in_time(copy)
+    damage(copy / "generation-000001" / f"{damaged:08d}.part")
+    with pytest.raises(CopyDamagedError, match="Nothing was restored") as refused:
+        await restore(copy, tmp_path / "restored.db")
+    sound = timestamp_to_datetime(points[damaged - 1].taken_at).isoformat(timespec="microseconds")
+    assert f"restore it with --at {sound}" in str(refused.value)
+    assert files_in(tmp_path) == {"copy"}
+    await restore(copy, tmp_path / "restored.db", at=datetime.fromisoformat(sound))
+    assert runs_in(tmp_path / "restored.db") == 3 * damaged
+
+
+@pytest.mark.parametrize("at", [0, 9, 14, 40, 400, -1])
+async def test_no_byte_of_an_increment_may_change(copy: Path, tmp_path: Path, at: int) -> None:
+    points = await points_in_time(copy)
+    damage(copy / "generation-000001" / "00000002.part", at=at)
+    with pytest.raises(CopyDamagedError, match=r"The newest point before it is 2023-.*increment 1\)"):
+        await restore(copy, tmp_path / "restored.db")
+    await restore(copy, tmp_path / "restored.db", at=timestamp_to_datetime(points[1].taken_at))
+    assert runs_in(tmp_path / "restored.db") == 6
+
+
+async def test_a_damaged_base_is_refused(copy: Path, tmp_path: Path) -> None:
+    damage(copy / "generation-000001" / "base.db", at=9_000)
+    with pytest.raises(CopyDamagedError, match=r"base\.db is damaged.* None before it is whole\."):
+        await restore(copy, tmp_path / "restored.db")
+
+
+async def test_a_missing_increment_is_not_passed_over_in_silence(copy: Path, tmp_path: Path) -> None:
+    points = await points_in_time(copy)
+    (copy / "generation-000001" / "00000003.part").unlink()
+    for at in (None, timestamp_to_datetime(points[3].taken_at)):
+        with pytest.raises(CopyDamagedError, match=r"00000003\.part is missing.*increment 2\)"):
+            await restore(copy, tmp_path / "restored.db", at=at)
+    await restore(copy, tmp_path / "restored.db", at=timestamp_to_datetime(points[2].taken_at))
+
+
+async def test_an_increment_under_another_number_is_refused(copy: Path, tmp_path: Path) -> None:
+    parts = copy / "generation-000001"
+    shutil.copyfile(parts / "00000002.part", parts / "00000003.part")
+    with pytest.raises(CopyDamagedError, match="the part of another number"):
+        await restore(copy, tmp_path / "restored.db")
+
+
+async def test_an_increment_that_follows_another_one_is_refused(copy: Path, tmp_path: Path) -> None:
+    part = read_part(copy / "generation-000001" / "00000002.part")
+    header = msgspec.structs.replace(part.header, page_count=part.header.page_count + 1)
+    data, _ = encode_part(header, part.pages)
+    (copy / "generation-000001" / "00000002.part").write_bytes(data)
+    with pytest.raises(CopyDamagedError, match=r"00000003\.part does not follow the part before it"):
+        await restore(copy, tmp_path / "restored.db")
+
+
+async def test_nothing_is_replaced_unasked(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "restored.db").write_text("precious")
+    with pytest.raises(StateError, match="exists; nothing was changed"):
+        await restore(copy, tmp_path / "restored.db")
+    assert (tmp_path / "restored.db").read_text() == "precious"
+    await restore(copy, tmp_path / "restored.db", force=True)
+    assert runs_in(tmp_path / "restored.db") == 3 * POINTS
+
+
+async def test_a_log_that_was_left_alone_is_not_taken_for_that_of_the_new_file(copy: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "restored.db") as session:
+        await create(session, "old", runs=5)
+    (tmp_path / "restored.db").unlink()
+    assert log_of(tmp_path / "restored.db").exists()
+    with pytest.raises(StateError, match=r"restored\.db-wal exists"):
+        await restore(copy, tmp_path / "restored.db")
+    await restore(copy, tmp_path / "restored.db", force=True)
+    assert not log_of(tmp_path / "restored.db").exists()
+    async with opened(tmp_path / "restored.db"):
+        assert runs_in(tmp_path / "restored.db") == 3 * POINTS
+
+
+async def test_a_database_that_is_open_is_not_replaced(copy: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "restored.db") as session:
+        await create(session, "kept")
+        before = rows_of(tmp_path / "restored.db")
+        with pytest.raises(StoreLockedError, match="is open"):
+            await restore(copy, tmp_path / "restored.db", force=True)
+        assert rows_of(tmp_path / "restored.db") == before
+    await restore(copy, tmp_path / "restored.db", force=True)
+
+
+async def test_a_database_that_another_program_reads_is_not_replaced(copy: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "restored.db"):
+        pass
+    with closing(apsw.Connection(str(tmp_path / "restored.db"))) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM runs").get == 0
+        with pytest.raises(StoreLockedError, match="is open"):
+            await restore(copy, tmp_path / "restored.db", force=True)
+    await restore(copy, tmp_path / "restored.db", force=True)
+
+
+@pytest.mark.parametrize("failure", ["fails_to_sync", "fails_to_sync_folder"])
+async def test_a_database_that_could_not_be_replaced_is_there_again_with_its_log(
+    copy: Path, tmp_path: Path, failure: str
+) -> None:
+    async with opened(tmp_path / "restored.db") as session:
+        await create(session, "old", runs=5)
+        rows = rows_of(tmp_path / "restored.db")
+        session.store.abandon()  # type: ignore[attr-defined]
+    disk = FailingTarget()
+    setattr(disk, failure, True)
+    with pytest.raises(StoreUnavailableError, match="planned"):
+        operations.restore(copy, tmp_path / "restored.db", at=None, is_forced=True, on_progress=_ignore, disk=disk)
+    assert rows_of(tmp_path / "restored.db") == rows
+    assert not {name for name in files_in(tmp_path) if name.startswith(".")}
+
+
+async def test_a_database_that_is_replaced_may_be_damaged(copy: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "restored.db") as session:
+        await create(session, "old")
+    (tmp_path / "restored.db").write_bytes(b"\x00" * 8192)
+    await restore(copy, tmp_path / "restored.db", force=True)
+    assert runs_in(tmp_path / "restored.db") == 3 * POINTS
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all", bytes(4096)])
+async def test_a_file_that_is_no_copy_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(CopyDamagedError):
+        await restore(tmp_path / "file", tmp_path / "restored.db")
+    assert not (tmp_path / "restored.db").exists()
+
+
+async def test_another_program_s_database_is_refused(tmp_path: Path) -> None:
+    with closing(apsw.Connection(str(tmp_path / "other.db"))) as other:
+        other.execute("CREATE TABLE mine (x)")
+    with pytest.raises(CopyDamagedError, match="another program"):
+        await restore(tmp_path / "other.db", tmp_path / "restored.db")
+
+
+async def test_a_database_in_use_is_no_copy(original: Path, tmp_path: Path) -> None:
+    async with opened(original / "data.db"):
+        with pytest.raises(UsageError, match="a database in use"):
+            await restore(original / "data.db", tmp_path / "restored.db")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "error"),
+    [("nowhere", "restored.db", StateError), ("empty", "restored.db", StateError), ("copy", "no/folder.db", StateError),
+     ("copy", "empty", StateError)],
+)  # fmt: skip
+async def test_a_place_that_is_not_there_is_named(
+    copy: Path, tmp_path: Path, source: str, target: str, error: type[Exception]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(error, match=r"there is no|does not exist|is a folder"):
+        await restore(tmp_path / source, tmp_path / target)
+
+
+def _ignore(_done: int, _total: int) -> None:
+    pass
