@@ -7,7 +7,7 @@ from tests.cli.runs import perdure
 
 CHECKS = {
     "perdure", "python", "sqlite", "file locks", "lock files", "disk space", "database", "log", "settings", "integrity",
-    "sessions", "agenda", "runs", "parked",
+    "sessions", "agenda", "runs", "parked", "copies",
 }  # fmt: skip
 
 

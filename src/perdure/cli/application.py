@@ -26,6 +26,7 @@ from perdure.cli.arguments import (
     WorkflowNames,
 )
 from perdure.cli.control_commands import bulk, cancel, resume, signal, suspend, terminate
+from perdure.cli.copy_commands import backup, replicate, restore
 from perdure.cli.exits import ExitCode, exit_code_of
 from perdure.cli.lock_commands import locks
 from perdure.cli.outside_commands import complete, fail, stream
@@ -87,6 +88,9 @@ def make_application() -> App:
         fork,
         bulk,
         locks,
+        backup,
+        replicate,
+        restore,
         doctor,
         lint,
         replay,

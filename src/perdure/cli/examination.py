@@ -17,11 +17,13 @@ import apsw
 from perdure.cli.agenda_check import agenda_check
 from perdure.cli.code import import_module
 from perdure.cli.code_checks import code_checks
+from perdure.cli.copies_check import copies_checks
 from perdure.cli.database import Place, as_client, require_database, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.finding import Check, Verdict
 from perdure.cli.open_runs import OpenRuns, read_open_runs
 from perdure.cli.printing import make_table, print_for_people, print_json, words
+from perdure.cli.sizes import show_size
 from perdure.engine import Engine
 from perdure.errors import StoreError
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
@@ -49,6 +51,7 @@ async def examine(place: Place, *, apps: Sequence[str] = (), replays_all: bool =
             runs = await read_open_runs(engine, most=None if replays_all else _REPLAYED_RUNS)
             checks.append(_runs(await engine.count_runs(), runs, has_workers=_has_workers(checks)))
             checks += _damaged(runs)
+            checks += copies_checks(path.resolve(), now=engine.worker.clock.now())
             checks += [check async for check in code_checks(engine, runs, has_code=bool(apps))]
     except StoreError as error:
         checks.append(Check(name="database", verdict=Verdict.FAIL, finding=type(error).__name__, advice=str(error)))
@@ -124,7 +127,7 @@ def _folder(path: Path) -> Check:
 
 def _space(path: Path) -> Check:
     free = shutil.disk_usage(path.resolve().parent).free
-    finding = f"{_size(free)} free beside {path}"
+    finding = f"{show_size(free)} free beside {path}"
     if free < _EMPTY_BYTES:
         return Check(
             name="disk space",
@@ -135,18 +138,6 @@ def _space(path: Path) -> Check:
     if free < _SCARCE_BYTES:
         return Check(name="disk space", verdict=Verdict.WARN, finding=finding, advice="make room soon")
     return Check(name="disk space", verdict=Verdict.OK, finding=finding)
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < _KILO:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= _KILO
-    return f"{size:.1f} TB"
-
-
-_KILO: Final = 1000
 
 
 # --- the database, open ----------------------------------------------------------------------------------------------
@@ -163,7 +154,7 @@ async def _database(engine: Engine, path: Path) -> AsyncIterator[Check]:
 
 async def _facts(engine: Engine) -> Check:
     status = await store_of(engine).status()
-    finding = f"{status.location}, {_size(status.size_bytes)}, schema version {status.schema_version}"
+    finding = f"{status.location}, {show_size(status.size_bytes)}, schema version {status.schema_version}"
     return Check(name="database", verdict=Verdict.OK, finding=finding)
 
 
@@ -172,8 +163,8 @@ def _log(path: Path) -> Check:
     size = log.stat().st_size if log.exists() else 0
     if size > _LARGE_LOG_BYTES:
         advice = "a reader that never ends keeps the log from being copied into the database; look for one"
-        return Check(name="log", verdict=Verdict.WARN, finding=_size(size), advice=advice)
-    return Check(name="log", verdict=Verdict.OK, finding=_size(size))
+        return Check(name="log", verdict=Verdict.WARN, finding=show_size(size), advice=advice)
+    return Check(name="log", verdict=Verdict.OK, finding=show_size(size))
 
 
 def _settings(path: Path) -> Check:
