@@ -7,6 +7,7 @@ from typing import Final
 from tests.proofs.defect import Defect
 from tests.proofs.planted_authoring import AUTHORING
 from tests.proofs.planted_bulk import BULK
+from tests.proofs.planted_copies import COPIES
 from tests.proofs.planted_evolution import EVOLUTION
 from tests.proofs.planted_lifecycles import LIFECYCLES
 from tests.proofs.planted_listing import LISTING
@@ -28,6 +29,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **LIFECYCLES,
     **LISTING,
     **LOCKS,
+    **COPIES,
     # --- the laws of docs/design/promises.md
     "law 1": (
         Defect(

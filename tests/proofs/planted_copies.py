@@ -1,0 +1,56 @@
+"""What is broken of the copies of a database, for each row of docs/reference/tested.md."""
+
+# ruff: noqa: E501 - these are lines of the engine
+
+from tests.proofs.defect import Defect
+
+COPIES: dict[str, tuple[Defect, ...]] = {
+    "copies.backup": (
+        Defect("stores.sqlite.copies.operations", "contents=contents.hex()", 'contents=""'),
+        Defect("stores.sqlite.copies.hold", 'connection.execute("BEGIN")', "pass"),
+        Defect("stores.sqlite.copies.placing", "    if found and not is_forced:\n", "    if False:\n"),
+        Defect(
+            "stores.sqlite.copies.durable",
+            "    with closing(disk.open(path)) as file:\n        file.sync()",
+            "    del disk, path",
+        ),
+        Defect("stores.sqlite.copies.operations", "    _demand_other(database.resolve(), target)\n", ""),
+    ),
+    "copies.replicate": (
+        Defect("stores.sqlite.copies.tail", "return range(place.frames + 1, end.frames + 1)", "return range(0)"),
+        Defect("stores.sqlite.copies.tail", "_header(log, place.frames).hex() == place.seal", "bool(log)"),
+        Defect("stores.sqlite.copies.tail", "if is_held and (not place.frames or", "if (not place.frames or"),
+        Defect(
+            "stores.sqlite.copies.replication",
+            "if numbers == list(range(len(numbers))) and last.header.number == numbers[-1]:",
+            "if last:",
+        ),
+        Defect("stores.sqlite.copies.replication", "known=self._pending)", "known=None)"),
+        Defect("stores.sqlite.copies.folder", "if successor.begun().taken_at <= before:", "if not before:"),
+        Defect("stores.sqlite.copies.folder", "if not lock.try_exclusive():", "if lock.try_exclusive() is None:"),
+    ),
+    "copies.restore": (
+        Defect("stores.sqlite.copies.rebuilding", "if point.taken_at <= at]", "if point.taken_at >= at]"),
+        Defect("stores.sqlite.copies.parts", "if _digest(content) != digest:", "if not digest:"),
+        Defect("stores.sqlite.copies.rebuilding", "digest_of_file(target) != part.header.previous", "not target"),
+        Defect(
+            "stores.sqlite.copies.placing",
+            "if not presence.try_alone() or _is_connected(path):",
+            "if not presence.try_alone() and False:",
+        ),
+        Defect("stores.sqlite.copies.rebuilding", "connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS,))", "pass"),
+        Defect(
+            "stores.sqlite.copies.placing",
+            "((path, aside), (log_of(path), log_of(aside)))",
+            "((path, aside),)",
+        ),
+        Defect("stores.sqlite.copies.points", "        if number != expected:\n", "        if not expected and number:\n"),
+    ),
+    "copies.points_in_time": (
+        Defect("stores.sqlite.copies.points", "points.extend(_points(generation))", "_points(generation)"),
+    ),
+    "Settings.replicate_to": (
+        Defect("engine", "            self._copying = start_replication(self._url, self._settings)", "            del start_replication"),
+        Defect("stores.sqlite.copies.following", "                if not waits_for_turn:\n", "                if waits_for_turn:\n"),
+    ),
+}  # fmt: skip
