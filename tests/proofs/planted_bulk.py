@@ -11,7 +11,9 @@ BULK: dict[str, tuple[Defect, ...]] = {
             "            return\n            query",
         ),
     ),
-    "engine.count_runs": (Defect("client.client", "count_runs(self._own(query))", "count_runs(self._own(None))"),),
+    "engine.count_runs": (
+        Defect("client.client", "count_runs(self._own(query), most=most)", "count_runs(self._own(None))"),
+    ),
     "engine.bulk": (
         Defect(
             "client.bulk",

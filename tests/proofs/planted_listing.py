@@ -59,4 +59,7 @@ LISTING: dict[str, tuple[Defect, ...]] = {
     ),
     "list_runs.limit": (Defect("client.client", 'limit=require_integer(limit, "limit"),', "limit=100,"),),
     "list_runs.cursor": (Defect("client.client", 'cursor=require_text(cursor, "cursor"),', 'cursor="",'),),
+    "count_runs.most": (
+        Defect("client.client", "count_runs(self._own(query), most=most)", "count_runs(self._own(query), most=None)"),
+    ),
 }

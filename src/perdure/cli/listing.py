@@ -20,6 +20,7 @@ from perdure.cli.printing import (
     words,
 )
 from perdure.cli.times import iso, parse_moment, show_duration, show_moment
+from perdure.client.run_pages import whole_page
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunKey
@@ -63,7 +64,7 @@ async def list_runs(place: Place, listing: Listing, *, as_json: bool) -> int:
             limit=listing.limit,
             cursor=listing.cursor,
         )
-        page = await store_of(engine).list_runs(query)
+        page = await whole_page(store_of(engine), query)
         failures = await read_failures(store_of(engine), page.runs)
     if as_json:
         runs = [_for_programs(run, failures.get(run.run_key)) for run in page.runs]

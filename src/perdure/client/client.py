@@ -18,6 +18,7 @@ from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.locking import find_locks
+from perdure.client.run_pages import whole_page
 from perdure.client.schedules import Schedules
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, one_rule, require_no_id
 from perdure.client.starting import IdPolicy, StartOptions, require_id
@@ -272,7 +273,7 @@ class Client:
             limit=require_integer(limit, "limit"),
             cursor=require_text(cursor, "cursor"),
         )
-        return await self._open().store.list_runs(query)
+        return await whole_page(self._open().store, query)
 
     async def all_runs(self, query: RunQuery | None = None) -> AsyncGenerator[RunSummary]:
         """Yield every run of the client's namespace that matches `query`, page by page."""
@@ -285,9 +286,15 @@ class Client:
                 return
             query = msgspec.structs.replace(query, cursor=page.next_cursor)
 
-    async def count_runs(self, query: RunQuery | None = None) -> int:
-        """Return how many runs of the client's namespace match `query` (None: all)."""
-        return await self._open().store.count_runs(self._own(query))
+    async def count_runs(self, query: RunQuery | None = None, *, most: int | None = None) -> int:
+        """Return how many runs of the client's namespace match `query` (None: all).
+
+        `most`: counting ends at so many, so that "1,000 or more" costs little where millions match.
+        Raises InvalidArgumentError.
+        """
+        if most is not None:
+            require_integer(most, "most")
+        return await self._open().store.count_runs(self._own(query), most=most)
 
     async def locks(
         self, *, key: str | None = None, run_id: str | None = None, after: int = 0, limit: int = 1_000

@@ -366,10 +366,10 @@ class SyncClient:
             )
         )
 
-    def count_runs(self, query: RunQuery | None = None) -> int:
+    def count_runs(self, query: RunQuery | None = None, *, most: int | None = None) -> int:
         """Return how many runs match; see `Client.count_runs`."""
         loop, client = self._open()
-        return loop.call(client.count_runs(query))
+        return loop.call(client.count_runs(query, most=most))
 
     def locks(
         self, *, key: str | None = None, run_id: str | None = None, after: int = 0, limit: int = 1_000

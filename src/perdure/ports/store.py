@@ -167,7 +167,11 @@ class LockQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of runs; `next_cursor` is empty on the last."""
+    """One page of runs; `next_cursor` is empty on the last.
+
+    Another may have fewer runs than were asked for, even none: a search that finds little ends its page after so many
+    rows, and the next one goes on from there.
+    """
 
     runs: tuple[RunSummary, ...]
     next_cursor: str = ""
@@ -268,8 +272,8 @@ class RunStore(Protocol):
         """Return one page of runs."""
         ...
 
-    async def count_runs(self, query: RunQuery) -> int:
-        """Return how many runs match, regardless of limit and cursor."""
+    async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
+        """Return how many runs match, regardless of limit and cursor; with `most`, counting ends at so many."""
         ...
 
     async def change_agenda(self, change: AgendaChange) -> bool:

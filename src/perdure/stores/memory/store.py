@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Final, Protocol
 
@@ -227,10 +228,10 @@ class MemoryStore:
             next_cursor=write_cursor(shown[-1].created_at, shown[-1].run_key) if has_more else "",
         )
 
-    async def count_runs(self, query: RunQuery) -> int:
-        """Return how many runs match. Complexity: linear in all runs."""
+    async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
+        """Return how many runs match, up to `most`. Complexity: linear in all runs."""
         await self._turn()
-        return sum(1 for _ in self._matching(query))
+        return sum(1 for _ in islice(self._matching(query), most))
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one step. Raises StoreError after a crash; then nothing was applied."""

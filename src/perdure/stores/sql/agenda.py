@@ -46,5 +46,12 @@ def listing_agenda(query: AgendaQuery) -> tuple[str, list[int | str]]:
         conditions.append("(namespace, kind, id) > (?, ?, ?)")
         parameters += [query.after.namespace, query.after.kind, query.after.id]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    text = f"SELECT {_AS_FOUND} FROM agenda {where} ORDER BY namespace, kind, id LIMIT ?"  # noqa: S608 - texts above
+    text = f"SELECT {_AS_FOUND} FROM agenda INDEXED BY {_index(query)} {where} ORDER BY namespace, kind, id LIMIT ?"  # noqa: S608 - texts above and below
     return text, [*parameters, max(query.limit, 0)]
+
+
+def _index(query: AgendaQuery) -> str:
+    """Return the index that finds the entries of a query among many that wait for later."""
+    if query.due_by is not None:
+        return "agenda_by_time"
+    return "agenda_that_waits" if query.waits else "sqlite_autoindex_agenda_1"

@@ -13,7 +13,7 @@ INSERT_HISTORY: Final = RowsStatement(
 
 # run_key, sequence of the event
 DIGEST_BEFORE: Final = """
-SELECT runs.namespace, runs.id, runs.generation, history.digest FROM history JOIN runs USING (run_key)
+SELECT runs.namespace, runs.id, runs.generation, history.digest FROM history CROSS JOIN runs NOT INDEXED USING (run_key)
 WHERE run_key = ? AND history.sequence = ?
 """
 

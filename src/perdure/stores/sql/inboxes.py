@@ -12,20 +12,24 @@ INSERT_MESSAGES: Final = RowsStatement(
 )
 
 # position, run_key
-DELETE_MESSAGES: Final = RowsStatement("DELETE FROM inbox WHERE (position, run_key) IN (VALUES {rows})", width=2)
+DELETE_MESSAGES: Final = RowsStatement(
+    "DELETE FROM inbox NOT INDEXED WHERE (position, run_key) IN (VALUES {rows})", width=2
+)
 
 # run_key, message_id
-HAS_MESSAGE: Final = "SELECT 1 FROM inbox WHERE run_key = ? AND message_id = ?"
+HAS_MESSAGE: Final = "SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE run_key = ? AND message_id = ?"
 
 # run_key; as bytes: a damaged text may be none, and would keep the others here
 MESSAGES_TO_MOVE: Final = """
-SELECT position, CAST(message_id AS BLOB), at, CAST(data AS BLOB), digest FROM inbox WHERE run_key = ?
+SELECT position, CAST(message_id AS BLOB), at, CAST(data AS BLOB), digest FROM inbox INDEXED BY inbox_by_run
+WHERE run_key = ?
 """
 
 # new run_key, digest, position
-MOVE_MESSAGE: Final = "UPDATE inbox SET run_key = ?, digest = ? WHERE position = ?"
+MOVE_MESSAGE: Final = "UPDATE inbox NOT INDEXED SET run_key = ?, digest = ? WHERE position = ?"
 
 # run_key, limit
 READ_INBOX: Final = """
-SELECT position, data, message_id, at, digest FROM inbox WHERE run_key = ? ORDER BY position LIMIT ?
+SELECT position, data, message_id, at, digest FROM inbox INDEXED BY inbox_by_run
+WHERE run_key = ? ORDER BY position LIMIT ?
 """

@@ -2,6 +2,10 @@
 
 A statement on many rows is a template for a number of rows: `of(n)` gives its text. Its parameters are the rows' values
 one after the other, in the order that the template's comment names.
+
+**Plans.** Every statement on runs names the index by which it finds them, or says `NOT INDEXED`: by their keys.
+Without that SQLite chooses by statistics, which it has of any database that some tool has once analysed: those of a
+quiet moment say that few runs have an owner, and each commit would look at all that have one.
 """
 
 from functools import cache
@@ -13,28 +17,19 @@ __all__ = [
     "ADVANCE_RUNS",
     "CHANGE_RUNS",
     "DELETE_LABEL",
-    "END_ALL_SESSIONS",
-    "END_SESSION",
-    "EXTEND_LEASE",
     "FIND_RUN",
     "FREE_ALL_RUNS",
     "FREE_RUNS",
     "GIVE_BACK_RUNS",
-    "HAS_OTHER_SESSIONS",
     "HAS_REQUEST",
     "INSERT_LABELS",
     "INSERT_RUNS",
-    "LAST_COMMIT",
-    "LAST_NOTICES",
     "LATEST_OF_ID",
     "NEXT_WAKE",
-    "NEXT_WORKER_ID",
-    "NUMBER_COMMIT",
     "PARKED_TO_CLAIM",
     "PARK_RUNS",
     "PUT_LABEL",
     "PUT_REQUEST",
-    "PUT_SESSION",
     "RELEASE_RUNS",
     "ROW_COUNTS",
     "RUNS_BY_KEY",
@@ -42,8 +37,6 @@ __all__ = [
     "RUN_COLUMNS",
     "RUN_OF_MESSAGE_REQUEST",
     "RUN_OF_REQUEST",
-    "SESSIONS",
-    "SESSION_IDS",
     "SUPERSEDE_RUN",
     "TAKE_RUNS",
     "TARGETS_BY_KEY",
@@ -108,7 +101,7 @@ INSERT_LABELS: Final = RowsStatement(
 # closed_at, owner expected: for runs whose status and priority stay, so that no index is touched.
 ADVANCE_RUNS: Final = RowsStatement(
     """
-UPDATE runs SET sequence = n.column4, stage = n.column6, progress = n.column7, updated_at = n.column9,
+UPDATE runs NOT INDEXED SET sequence = n.column4, stage = n.column6, progress = n.column7, updated_at = n.column9,
     started_at = n.column10
 FROM (VALUES {rows}) AS n
 WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.sequence = n.column3
@@ -121,7 +114,7 @@ WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.seque
 # The same columns, for any change. A closed run has no owner, is not woken, and is not to be ended.
 CHANGE_RUNS: Final = RowsStatement(
     """
-UPDATE runs SET sequence = n.column4, status = n.column5, stage = n.column6, progress = n.column7,
+UPDATE runs NOT INDEXED SET sequence = n.column4, status = n.column5, stage = n.column6, progress = n.column7,
     priority = n.column8, updated_at = n.column9, started_at = n.column10, closed_at = n.column11,
     owner = CASE WHEN n.column11 IS NULL THEN runs.owner END,
     wake_at = CASE WHEN n.column11 IS NULL THEN runs.wake_at END,
@@ -137,16 +130,19 @@ WHERE runs.run_key = n.column1 AND runs.fencing_token = n.column2 AND runs.seque
 def _give_back(change: str, waking: str) -> str:
     """Return a statement that gives runs back, with a change of their rows; `waking` messages make them due at once."""
     return f"""
-UPDATE runs SET owner = NULL, recovering = n.column9, {change}
+UPDATE runs NOT INDEXED SET owner = NULL, recovering = n.column9, {change}
     wake_at = CASE
-        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1{waking})
+        WHEN EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = n.column1{waking})
         THEN min(coalesce(n.column5, n.column6), n.column6)
         ELSE n.column5
     END,
     end_at = CASE
         WHEN n.column8 IS NULL
         THEN max(runs.end_at, coalesce(n.column7, runs.end_at))
-        WHEN EXISTS (SELECT 1 FROM inbox WHERE inbox.run_key = n.column1 AND inbox.position > n.column8)
+        WHEN EXISTS (
+            SELECT 1 FROM inbox INDEXED BY inbox_by_run
+            WHERE inbox.run_key = n.column1 AND inbox.position > n.column8
+        )
         THEN min(coalesce(runs.end_at, n.column7), coalesce(n.column7, runs.end_at))
         ELSE n.column7
     END
@@ -172,7 +168,7 @@ PARK_RUNS: Final = RowsStatement(
 # run_key, at; each run once
 WAKE_RUNS: Final = RowsStatement(
     """
-UPDATE runs SET wake_at = min(coalesce(runs.wake_at, n.column2), n.column2)
+UPDATE runs NOT INDEXED SET wake_at = min(coalesce(runs.wake_at, n.column2), n.column2)
 FROM (VALUES {rows}) AS n
 WHERE runs.run_key = n.column1 AND runs.owner IS NULL AND runs.closed_at IS NULL
 """,
@@ -182,7 +178,7 @@ WHERE runs.run_key = n.column1 AND runs.owner IS NULL AND runs.closed_at IS NULL
 # name, value, run_key
 PUT_LABEL: Final = """
 INSERT INTO run_labels (run_key, name, value, namespace, created_at)
-SELECT run_key, ?, ?, namespace, created_at FROM runs WHERE run_key = ?
+SELECT run_key, ?, ?, namespace, created_at FROM runs NOT INDEXED WHERE run_key = ?
 ON CONFLICT (run_key, name) DO UPDATE SET value = excluded.value
 """
 
@@ -191,7 +187,8 @@ DELETE_LABEL: Final = "DELETE FROM run_labels WHERE run_key = ? AND name = ?"
 
 # namespace, id, generation of the predecessor
 SUPERSEDE_RUN: Final = """
-UPDATE runs SET latest = 0 WHERE namespace = ? AND id = ? AND generation = ? AND closed_at IS NOT NULL
+UPDATE runs INDEXED BY sqlite_autoindex_runs_1 SET latest = 0
+WHERE namespace = ? AND id = ? AND generation = ? AND closed_at IS NOT NULL
 """
 
 RUN_COLUMNS: Final = """
@@ -207,65 +204,66 @@ RUN_COLUMNS: Final = """
 comes as bytes: text that is damaged would break the statement, and hide the rows after it."""
 
 
+_BY_ID: Final = "INDEXED BY sqlite_autoindex_runs_1 WHERE namespace = ? AND id = ?"
+
+_BY_REQUEST: Final = "INDEXED BY runs_by_request WHERE namespace = ? AND request_id = ? AND request_id <> ''"
+
+
 @cache
 def _find(condition: str) -> str:
-    return f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition}"  # noqa: S608 - the conditions are below
+    return f"SELECT {RUN_COLUMNS} FROM runs {condition}"  # noqa: S608 - the conditions are below
 
 
 FIND_RUN: Final = {
-    "by key": _find("run_key = ?"),
-    "latest": _find("namespace = ? AND id = ? ORDER BY generation DESC LIMIT 1"),
-    "by generation": _find("namespace = ? AND id = ? AND generation = ?"),
-    "by request": _find("namespace = ? AND request_id = ? AND request_id <> ''"),
+    "by key": _find("NOT INDEXED WHERE run_key = ?"),
+    "latest": _find(f"{_BY_ID} ORDER BY generation DESC LIMIT 1"),
+    "by generation": _find(f"{_BY_ID} AND generation = ?"),
+    "by request": _find(_BY_REQUEST),
 }
 """The lookups of one run."""
 
 # a JSON list of run keys
 TARGETS_BY_KEY: Final = """
-SELECT run_key, status, closed_at IS NULL, owner, parked IS NOT NULL FROM runs
+SELECT run_key, status, closed_at IS NULL, owner, parked IS NOT NULL FROM runs NOT INDEXED
 WHERE run_key IN (SELECT value FROM json_each(?))
 """
 
 # a JSON list of [namespace, id]; gives the place in the list, then the latest generation
 TARGETS_BY_NAME: Final = """
 SELECT wanted.key, runs.run_key, runs.status, runs.closed_at IS NULL, runs.owner, runs.parked IS NOT NULL
-FROM json_each(?) AS wanted
-JOIN runs ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.latest = 1
+FROM json_each(?) AS wanted CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
+ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.latest = 1
 """
 
 # namespace, request_id
-RUN_OF_REQUEST: Final = """
-SELECT run_key, owner FROM runs WHERE namespace = ? AND request_id = ? AND request_id <> ''
-"""
+RUN_OF_REQUEST: Final = f"SELECT run_key, owner FROM runs {_BY_REQUEST}"  # noqa: S608
 
 # run_key, request_id
 HAS_REQUEST: Final = """
-SELECT 1 FROM runs JOIN message_requests USING (namespace, id)
+SELECT 1 FROM runs NOT INDEXED CROSS JOIN message_requests USING (namespace, id)
 WHERE runs.run_key = ? AND message_requests.request_id = ?
 """
 
 # request_id, run_key
 PUT_REQUEST: Final = """
 INSERT INTO message_requests (namespace, id, request_id, run_key)
-SELECT namespace, id, ?, run_key FROM runs WHERE run_key = ?
+SELECT namespace, id, ?, run_key FROM runs NOT INDEXED WHERE run_key = ?
 """
 
 # namespace, id, request_id
 RUN_OF_MESSAGE_REQUEST: Final = """
-SELECT run_key, owner FROM runs WHERE run_key = (
+SELECT run_key, owner FROM runs NOT INDEXED WHERE run_key = (
     SELECT run_key FROM message_requests WHERE namespace = ? AND id = ? AND request_id = ?
 )
 """
 
 # namespace, id
-LATEST_OF_ID: Final = """
-SELECT run_key, generation, closed_at FROM runs WHERE namespace = ? AND id = ? ORDER BY generation DESC LIMIT 1
-"""
+LATEST_OF_ID: Final = f"SELECT run_key, generation, closed_at FROM runs {_BY_ID} ORDER BY generation DESC LIMIT 1"  # noqa: S608
 
 # a JSON list of [workflow, version], now, limit
 RUNS_TO_CLAIM: Final = _over_priorities(
     """
-SELECT priority, wake_at, run_key FROM runs
+SELECT priority, wake_at, run_key FROM runs INDEXED BY runs_to_claim
 WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority} AND wake_at <= ?2
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT ?3
@@ -288,7 +286,7 @@ ORDER BY priority, run_key LIMIT ?3
 # a JSON list of [workflow, version]
 NEXT_WAKE: Final = _over_priorities(
     """
-SELECT wake_at FROM runs
+SELECT wake_at FROM runs INDEXED BY runs_to_claim
 WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority}
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT 1
@@ -306,60 +304,30 @@ SELECT min(wake_at) FROM (
 
 # a JSON list of run keys
 RUNS_BY_KEY: Final = f"""
-SELECT (SELECT coalesce(max(position), 0) FROM inbox WHERE inbox.run_key = runs.run_key), {RUN_COLUMNS} FROM runs
-WHERE run_key IN (SELECT value FROM json_each(?))
+SELECT
+    (SELECT coalesce(max(position), 0) FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key),
+    {RUN_COLUMNS}
+FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 
 # owner, a JSON list of run keys
 TAKE_RUNS: Final = """
-UPDATE runs SET owner = ?, fencing_token = fencing_token + 1, wake_at = NULL, recovering = 0
+UPDATE runs NOT INDEXED SET owner = ?, fencing_token = fencing_token + 1, wake_at = NULL, recovering = 0
 WHERE run_key IN (SELECT value FROM json_each(?))
 """
 
 # a JSON list of run keys
-UNPARK_RUNS: Final = "UPDATE runs SET parked = NULL WHERE run_key IN (SELECT value FROM json_each(?))"
+UNPARK_RUNS: Final = "UPDATE runs NOT INDEXED SET parked = NULL WHERE run_key IN (SELECT value FROM json_each(?))"
 
 # owner: its session has ended in good order. What nobody owns is due since it was last written.
-GIVE_BACK_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at WHERE owner = ?"
+GIVE_BACK_RUNS: Final = "UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = updated_at WHERE owner = ?"
 
 # now, owner: its session is dead or too late
-FREE_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = ?, recovering = 1 WHERE owner = ?"
+FREE_RUNS: Final = """
+UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = ?, recovering = 1 WHERE owner = ?
+"""
 
 # What nobody owns is due since it was last written, whatever time it is now.
-FREE_ALL_RUNS: Final = "UPDATE runs SET owner = NULL, wake_at = updated_at, recovering = 1 WHERE owner IS NOT NULL"
-
-END_ALL_SESSIONS: Final = "DELETE FROM sessions"
-
-SESSIONS: Final = "SELECT worker_id, lease_until FROM sessions ORDER BY worker_id"
-
-SESSION_IDS: Final = "SELECT worker_id FROM sessions"
-
-# worker_id
-END_SESSION: Final = "DELETE FROM sessions WHERE worker_id = ?"
-
-# new lease_until, worker_id, now
-EXTEND_LEASE: Final = "UPDATE sessions SET lease_until = ? WHERE worker_id = ? AND lease_until > ?"
-
-# worker_id, name, pid, started_at, lease_until, last_commit, last_notice
-PUT_SESSION: Final = """
-INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (worker_id) DO UPDATE SET lease_until = excluded.lease_until
+FREE_ALL_RUNS: Final = """
+UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = updated_at, recovering = 1 WHERE owner IS NOT NULL
 """
-
-# the same; the lease of a session that exists stays, a session that others ended comes back without one
-NUMBER_COMMIT: Final = """
-INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
-VALUES (?, ?, ?, ?, 0, ?, ?)
-ON CONFLICT (worker_id) DO UPDATE SET last_commit = excluded.last_commit, last_notice = excluded.last_notice
-"""
-
-# worker_id
-HAS_OTHER_SESSIONS: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id <> ?)"
-
-# worker_id
-LAST_COMMIT: Final = "SELECT last_commit FROM sessions WHERE worker_id = ?"
-
-NEXT_WORKER_ID: Final = "UPDATE store_meta SET value = value + 1 WHERE name = 'last_worker_id' RETURNING value"
-
-LAST_NOTICES: Final = "SELECT worker_id, last_notice FROM sessions"

@@ -25,7 +25,7 @@ import apsw
 import msgspec
 
 from perdure.stores.sql import histories as history_statements
-from perdure.stores.sql import statements
+from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sqlite.connection import open_writing, pragma, use_log
 from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk
@@ -159,7 +159,7 @@ class Database:
         version = connection.execute("PRAGMA data_version").get
         if not self._is_alone or version != self._data_version:
             self._data_version = version
-            self._is_alone = not connection.execute(statements.HAS_OTHER_SESSIONS, (session.worker_id,)).get
+            self._is_alone = not connection.execute(session_statements.HAS_OTHER_SESSIONS, (session.worker_id,)).get
         return self._is_alone
 
 
@@ -167,5 +167,5 @@ def _find(connection: apsw.Connection, session: Session, mark: Mark) -> bool | N
     """Whether the marked transaction is in the file; None if it is not, and might still come."""
     if mark.event:
         return bool(connection.execute(history_statements.HAS_EVENT, mark.event).get) or None
-    found: int = connection.execute(statements.LAST_COMMIT, (session.worker_id,)).get or 0
+    found: int = connection.execute(session_statements.LAST_COMMIT, (session.worker_id,)).get or 0
     return found == mark.number if found >= mark.number else None

@@ -9,7 +9,7 @@ import apsw
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import InboxEntry, Page, RunQuery
-from perdure.stores.sqlite import reads
+from perdure.stores.sqlite import reads, searching
 from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.schema import demand_current_schema
@@ -27,7 +27,8 @@ class SqliteLook:
     def __init__(self, path: Path) -> None:
         """Prepare; the file is opened with the first question."""
         self._path: Final = path
-        self._reader: Final = Reader(path, settings=SqliteSettings())
+        self._settings: Final = SqliteSettings()
+        self._reader: Final = Reader(path, settings=self._settings)
 
     async def __aenter__(self) -> Self:
         """Open the file. Raises SchemaTooOldError, SchemaTooNewError, and StoreErrors for one that cannot be read."""
@@ -44,11 +45,12 @@ class SqliteLook:
 
     async def list_runs(self, query: RunQuery) -> Page:
         """See `RunStore.list_runs`."""
-        return await self._reader.ask(lambda connection: reads.list_runs(connection, query))
+        most = self._settings.searched_rows
+        return await self._reader.ask(lambda connection: searching.list_runs(connection, query, most_rows=most))
 
-    async def count_runs(self, query: RunQuery) -> int:
+    async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
         """See `RunStore.count_runs`."""
-        return await self._reader.ask(lambda connection: reads.count_runs(connection, query))
+        return await self._reader.ask(lambda connection: searching.count_runs(connection, query, most=most))
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """See `RunStore.read_history`."""

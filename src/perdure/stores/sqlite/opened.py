@@ -17,7 +17,7 @@ import msgspec
 from perdure.errors import PerdureError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.time import Timestamp
-from perdure.stores.sql import statements
+from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.disk import Disk
@@ -122,10 +122,10 @@ def _open(
         connection.execute("BEGIN IMMEDIATE")
         if is_alone:
             free_all(connection)
-        worker_id = WorkerId(connection.execute(statements.NEXT_WORKER_ID).get)
+        worker_id = WorkerId(connection.execute(session_statements.NEXT_WORKER_ID).get)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
-        others = {WorkerId(other): number for other, number in connection.execute(statements.LAST_NOTICES)}
+        others = {WorkerId(other): number for other, number in connection.execute(session_statements.LAST_NOTICES)}
         put_session(connection, session, now=now)
         connection.execute("COMMIT")
         mailbox = _mailbox(presence, worker_id)  # before anybody can commit who would send to it

@@ -1,7 +1,7 @@
 """The questions: functions of a connection, run on the reader's thread."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import apsw
 import msgspec
@@ -9,20 +9,18 @@ import msgspec
 from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
-from perdure.ports.store import InboxEntry, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.store import InboxEntry, RunSummary, StoreStatus
 from perdure.stores.sql import inboxes as inbox_statements
+from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import statements
-from perdure.stores.sql.listing import Driver, bounded_count, counting, cursor_after, drivers, listing
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.rows import inbox_of, summary_of
 from perdure.stores.sqlite.schema import schema_version
 
 __all__ = [
-    "count_runs",
     "find",
     "find_by_request",
     "last_notices",
-    "list_runs",
     "next_wake_at",
     "read_inbox",
     "status",
@@ -58,25 +56,9 @@ def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersi
     return None if found is None else Timestamp(found)
 
 
-def list_runs(connection: apsw.Connection, query: RunQuery) -> Page:
-    """Return one page. Raises InvalidArgumentError for a cursor that no page gave."""
-    limit = max(query.limit, 0)
-    text, parameters = listing(query, _driver(connection, query), limit=limit + 1)
-    found = [summary_of(row) for row in connection.execute(text, parameters)]
-    shown = tuple(found[:limit])
-    return Page(runs=shown, next_cursor=cursor_after(shown[-1]) if shown and len(found) > limit else "")
-
-
-def count_runs(connection: apsw.Connection, query: RunQuery) -> int:
-    """Return how many runs match."""
-    text, parameters = counting(query, _driver(connection, query))
-    found: int = connection.execute(text, parameters).get
-    return found
-
-
 def last_notices(connection: apsw.Connection) -> dict[WorkerId, int]:
     """Return the number of each session's last notice."""
-    return {WorkerId(worker_id): number for worker_id, number in connection.execute(statements.LAST_NOTICES)}
+    return {WorkerId(worker_id): number for worker_id, number in connection.execute(session_statements.LAST_NOTICES)}
 
 
 def status(connection: apsw.Connection, path: Path) -> StoreStatus:
@@ -91,7 +73,7 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
         "page_count": pragma(connection, "page_count"),
         "free_pages": pragma(connection, "freelist_count"),
         "log_bytes": sizes[1],
-        "sessions": ", ".join(str(worker_id) for (worker_id,) in connection.execute(statements.SESSION_IDS)),
+        "sessions": ", ".join(str(worker_id) for (worker_id,) in connection.execute(session_statements.SESSION_IDS)),
     }
     return StoreStatus(
         location=str(path),
@@ -107,21 +89,3 @@ def _fetch(connection: apsw.Connection, statement: str, parameters: tuple[int, .
         return list(connection.execute(statement, parameters))
     except UnicodeDecodeError as error:
         raise HistoryError(f"the rows of run {parameters[0]} hold text that is not UTF-8: {error}") from error
-
-
-def _driver(connection: apsw.Connection, query: RunQuery) -> Driver:
-    """Choose the driver that finds fewest runs, as far as a short count tells."""
-    choice = drivers(query)
-    best, fewest = choice[0], _MANY
-    if len(choice) == 1:
-        return best
-    for driver in choice:
-        found: int = connection.execute(*bounded_count(driver, limit=_MANY)).get
-        if found < fewest:
-            best, fewest = driver, found
-    if fewest < _MANY:
-        return best
-    return next(driver for driver in choice if driver.is_sorted)
-
-
-_MANY: Final = 2_000

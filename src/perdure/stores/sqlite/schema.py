@@ -41,6 +41,7 @@ def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -
         pragma(connection, f"application_id = {APPLICATION_ID}")
     demand_page_size(connection)
     use_log(connection)
+    _forget_statistics(connection)
     _demand_same_texts(connection, path=path, applied=known[:found])
     for migration in known[found:]:
         _apply(connection, migration, now=now)
@@ -92,6 +93,14 @@ def _demand_same_texts(connection: apsw.Connection, *, path: Path, applied: tupl
             f"the tables of {path} were made by other migrations than those of this Perdure, though they carry the "
             f"same version {len(applied)}. Nothing was changed. Use the Perdure that made it, or restore a backup."
         )
+
+
+def _forget_statistics(connection: apsw.Connection) -> None:
+    """Drop what an ANALYZE has found: of a database that was nearly empty then, it has every table read whole."""
+    found = connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB 'sqlite_stat[14]'")
+    for table in [name for (name,) in found]:
+        connection.execute(f"DROP TABLE {table}")
+        pragma(connection, "writable_schema = RESET")  # reads the schema anew, without the statistics
 
 
 def _apply(connection: apsw.Connection, migration: Migration, *, now: Timestamp) -> None:

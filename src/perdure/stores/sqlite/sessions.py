@@ -10,6 +10,7 @@ from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVers
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import ending, statements
+from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sqlite.rows import summary_of
 from perdure.stores.sqlite.segment import News
 
@@ -28,12 +29,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> None:
     """Insert the session's row, or extend its lease."""
     row = (*_identity(session), now + session.lease_microseconds, 0, 0)
-    connection.execute(statements.PUT_SESSION, row)
+    connection.execute(session_statements.PUT_SESSION, row)
 
 
 def number_commit(connection: apsw.Connection, session: Session, *, number: int, notice: int) -> None:
     """Note within a transaction which of the session's commits and notices it is."""
-    connection.execute(statements.NUMBER_COMMIT, (*_identity(session), number, notice))
+    connection.execute(session_statements.NUMBER_COMMIT, (*_identity(session), number, notice))
 
 
 def claim(
@@ -69,7 +70,7 @@ def claim(
 def renew(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> bool:
     """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False."""
     lease_until = now + session.lease_microseconds
-    connection.execute(statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
+    connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
     if connection.changes():
         return True
     _free(connection, session.worker_id, news, now=now)
@@ -91,27 +92,27 @@ def free_expired(
     """
     freed = 0
     dead: list[WorkerId] = []
-    for worker_id, lease_until in list(connection.execute(statements.SESSIONS)):
+    for worker_id, lease_until in list(connection.execute(session_statements.SESSIONS)):
         gone = worker_id != session.worker_id and is_dead(worker_id)
         if gone or lease_until <= now:
             freed += _free(connection, worker_id, news, now=now)
         if gone:
             dead.append(worker_id)
-            connection.execute(statements.END_SESSION, (worker_id,))
+            connection.execute(session_statements.END_SESSION, (worker_id,))
     return freed, dead
 
 
 def free_all(connection: apsw.Connection) -> None:
     """Give back the runs of every session, all known to be dead, and forget the sessions."""
     connection.execute(statements.FREE_ALL_RUNS)
-    connection.execute(statements.END_ALL_SESSIONS)
+    connection.execute(session_statements.END_ALL_SESSIONS)
 
 
 def end_session(connection: apsw.Connection, session: Session, news: News) -> None:
     """Give back the session's runs in good order and remove its row."""
     connection.execute(statements.GIVE_BACK_RUNS, (session.worker_id,))
     news.is_ready = news.is_ready or connection.changes() > 0
-    connection.execute(statements.END_SESSION, (session.worker_id,))
+    connection.execute(session_statements.END_SESSION, (session.worker_id,))
 
 
 def _free(connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp) -> int:

@@ -12,7 +12,9 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
     given up with StoreLockedError. `checkpoint_pages`: how many pages the log grows to before it is copied into the
     database. `safety_check_seconds`: how often, while other processes share the file, missed notices are looked for.
     `writes_per_transaction`: the limit of a group commit. `settling_pause_seconds`: the longest pause between attempts
-    to find out what became of a commit that raised. `page_cache_kibibytes`: memory for pages, per connection.
+    to find out what became of a commit that raised.
+    `page_cache_kibibytes`: memory for pages, per connection. `searched_rows`: about so many rows are looked at for one
+    page of a search.
     """
 
     lock_patience_seconds: float = 10.0
@@ -21,3 +23,4 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
     writes_per_transaction: int = 2_000
     settling_pause_seconds: float = 2.0
     page_cache_kibibytes: int = 16_384
+    searched_rows: int = 10_000

@@ -16,7 +16,7 @@ from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
-from perdure.stores.sqlite import agenda, reads
+from perdure.stores.sqlite import agenda, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -209,11 +209,12 @@ class SqliteStore:
 
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
-        return await self._browsing().ask(lambda connection: reads.list_runs(connection, query))
+        most = self._settings.searched_rows
+        return await self._browsing().ask(lambda connection: searching.list_runs(connection, query, most_rows=most))
 
-    async def count_runs(self, query: RunQuery) -> int:
-        """Return how many runs match."""
-        return await self._browsing().ask(lambda connection: reads.count_runs(connection, query))
+    async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
+        """Return how many runs match, up to `most`."""
+        return await self._browsing().ask(lambda connection: searching.count_runs(connection, query, most=most))
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one transaction; False if its version has passed. See the port."""

@@ -207,6 +207,13 @@ class ListingConformance:
         assert await session.store.count_runs(RunQuery(limit=2, cursor=cursor)) == 10
         assert await session.store.count_runs(RunQuery(created_from=later(1), limit=1)) == 7
 
+    async def test_a_count_ends_at_the_most_that_was_asked_for(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        await _ten_runs(session)
+        for query in (RunQuery(), RunQuery(statuses=frozenset({RunStatus.CREATED})), RunQuery(id_prefix="run")):
+            assert [await session.store.count_runs(query, most=most) for most in (1, 9, 10, 11)] == [1, 9, 10, 10]
+        assert await session.store.count_runs(RunQuery(id_prefix="other"), most=1) == 0
+
 
 async def _ids(session: StoreSession, query: RunQuery) -> list[str]:
     return [row.ref.id for row in (await session.store.list_runs(query)).runs]

@@ -1,0 +1,53 @@
+"""The named statements of sessions."""
+
+from typing import Final
+
+__all__ = [
+    "END_ALL_SESSIONS",
+    "END_SESSION",
+    "EXTEND_LEASE",
+    "HAS_OTHER_SESSIONS",
+    "LAST_COMMIT",
+    "LAST_NOTICES",
+    "NEXT_WORKER_ID",
+    "NUMBER_COMMIT",
+    "PUT_SESSION",
+    "SESSIONS",
+    "SESSION_IDS",
+]
+
+END_ALL_SESSIONS: Final = "DELETE FROM sessions"
+
+SESSIONS: Final = "SELECT worker_id, lease_until FROM sessions ORDER BY worker_id"
+
+SESSION_IDS: Final = "SELECT worker_id FROM sessions"
+
+# worker_id
+END_SESSION: Final = "DELETE FROM sessions WHERE worker_id = ?"
+
+# new lease_until, worker_id, now
+EXTEND_LEASE: Final = "UPDATE sessions SET lease_until = ? WHERE worker_id = ? AND lease_until > ?"
+
+# worker_id, name, pid, started_at, lease_until, last_commit, last_notice
+PUT_SESSION: Final = """
+INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (worker_id) DO UPDATE SET lease_until = excluded.lease_until
+"""
+
+# the same; the lease of a session that exists stays, a session that others ended comes back without one
+NUMBER_COMMIT: Final = """
+INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
+VALUES (?, ?, ?, ?, 0, ?, ?)
+ON CONFLICT (worker_id) DO UPDATE SET last_commit = excluded.last_commit, last_notice = excluded.last_notice
+"""
+
+# worker_id
+HAS_OTHER_SESSIONS: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id <> ?)"
+
+# worker_id
+LAST_COMMIT: Final = "SELECT last_commit FROM sessions WHERE worker_id = ?"
+
+NEXT_WORKER_ID: Final = "UPDATE store_meta SET value = value + 1 WHERE name = 'last_worker_id' RETURNING value"
+
+LAST_NOTICES: Final = "SELECT worker_id, last_notice FROM sessions"

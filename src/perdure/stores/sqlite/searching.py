@@ -1,0 +1,55 @@
+"""Searching: the best way to the runs of a query is chosen by short counts, and a page reads no more than a bound."""
+
+from typing import Final
+
+import apsw
+
+from perdure.ports.store import Page, RunQuery
+from perdure.stores.cursors import write_cursor
+from perdure.stores.sql.drivers import Driver, bounded_count, drivers
+from perdure.stores.sql.listing import Place, counting, horizon, listing
+from perdure.stores.sqlite.rows import summary_of
+
+__all__ = ["count_runs", "list_runs"]
+
+
+def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int) -> Page:
+    """Return one page, for which at most about `most_rows` are looked at: it may be short though more will come.
+
+    Raises InvalidArgumentError for a cursor that no page gave.
+    """
+    limit = max(query.limit, 0)
+    driver = _best(connection, query)
+    until: Place | None = None
+    if driver.is_sorted and not driver.is_exact:
+        until = connection.execute(*horizon(query, driver, rows=most_rows)).get
+    text, parameters = listing(query, driver, limit=limit + 1, until=until)
+    found = [summary_of(row) for row in connection.execute(text, parameters)]
+    shown = tuple(found[:limit])
+    if len(found) > limit:
+        until = (shown[-1].created_at, shown[-1].run_key) if shown else None
+    return Page(runs=shown, next_cursor="" if until is None else write_cursor(*until))
+
+
+def count_runs(connection: apsw.Connection, query: RunQuery, *, most: int | None) -> int:
+    """Return how many runs match, up to `most`."""
+    text, parameters = counting(query, _best(connection, query), most=most)
+    found: int = connection.execute(text, parameters).get
+    return found
+
+
+def _best(connection: apsw.Connection, query: RunQuery) -> Driver:
+    """Choose the driver that finds fewest runs, as far as short counts tell; one that is sorted if all find many."""
+    choice = drivers(query)
+    if len(choice) == 1:
+        return choice[0]
+    for limit in _MANY:
+        counts: list[int] = [connection.execute(*bounded_count(driver, limit=limit)).get for driver in choice]
+        fewest = min(counts)
+        if fewest < limit:
+            return choice[counts.index(fewest)]
+    return next(driver for driver in choice if driver.is_sorted)
+
+
+_MANY: Final = (1_000, 10_000)
+"""Counting ends here: a cheap count first, one that is worth its time where each way finds many runs."""
