@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, tuple | dict | str):
+            if isinstance(value, tuple | dict) or name == "replicate_to":
                 continue
             lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
             if not isinstance(value, int | float) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):

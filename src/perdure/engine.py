@@ -18,7 +18,7 @@ from perdure.client.sync import SyncClient
 from perdure.codecs import Payloads
 from perdure.codecs.coded_store import coded
 from perdure.configuration import Settings
-from perdure.errors import EngineClosedError, UsageError
+from perdure.errors import EngineClosedError, StoreUnavailableError, UsageError
 from perdure.execution.attempts import AttemptExecutor
 from perdure.execution.clock import SystemClock
 from perdure.execution.loop_executor import LoopExecutor
@@ -79,6 +79,15 @@ class Engine(Client):
             message = "the engine is not open; use it inside `async with Engine(...) as engine:`"
             raise EngineClosedError(message)
         return self._worker
+
+    @property
+    def trouble(self) -> StoreUnavailableError | None:
+        """Why nothing can be committed: the error that calls get; None while commits succeed. For health checks.
+
+        As of the last commit: an engine that has nothing to do does not notice. Raises EngineClosedError while the
+        engine is not open.
+        """
+        return self.worker.committer.trouble
 
     async def __aenter__(self) -> Self:
         """Open the store and begin to work.
@@ -182,6 +191,11 @@ class SyncEngine(SyncClient):
                 payloads=payloads,
             )
         )
+
+    @property
+    def trouble(self) -> StoreUnavailableError | None:
+        """Why nothing can be committed; see `Engine.trouble`."""
+        return cast("Engine", self._open()[1]).trouble
 
 
 def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:

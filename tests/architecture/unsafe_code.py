@@ -67,6 +67,10 @@ ALLOWED = {
     ("src/perdure/stores/sqlite/connection.py", "ctypes.c_int"): "one number for SQLite, whose address is asked",
     ("src/perdure/testing/__init__.py", "importlib.import_module"): "out of a fixed table of its own modules",
     ("src/perdure/torture/command.py", "importlib.import_module"): "out of a fixed table of its own modules",
+    (
+        "src/perdure/torture/disks/small.py",
+        "subprocess.run",
+    ): "this interpreter, on a disk of its own, with fixed words",
     ("src/perdure/torture/kills/campaign.py", "asyncio.create_subprocess_exec"): "this interpreter, with fixed words",
     ("src/perdure/torture/kills/nursery.py", "os.fork"): "it runs no program: the child is this one",
     ("src/perdure/torture/mutants.py", "subprocess.run"): "this interpreter, with planted bugs of its own",

@@ -519,6 +519,7 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path
             disk.plan("write log", first=1, length=1_000)
             with pytest.raises(StoreFullError) as refused:
                 await engine.start(expectant, id="full")
+            assert engine.trouble is refused.value
             disk.heal()
             assert str(refused.value) == (
                 f"committing failed on the database {path}: a planned failure of write log. The disk is full (or "
@@ -528,6 +529,24 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path
             with pytest.raises(RunNotFoundError):
                 await engine.get_run("full")
             await until(lambda: _can_start(engine))
+            assert engine.trouble is None
+
+
+async def test_an_engine_closes_on_a_full_disk_as_if_it_were_killed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "orders.db"
+    with failing_disk() as disk:
+        disk.error = apsw.FullError
+        store = SqliteStore(path, settings=SqliteSettings(settling_pause_seconds=0.002), disk=disk)
+        async with Engine(store, settings=QUICKLY) as engine:
+            run = await engine.start(expectant)
+            disk.plan("write log", first=1, length=1_000)
+    assert "the session ends as if it were killed, which harms nothing: committing failed" in caplog.text
+    async with Engine(f"sqlite:///{path}", settings=QUICKLY) as engine:
+        seen = await engine.get_run(run.id)
+        await seen.signal(go, 7)
+        assert await seen.result() == 7
 
 
 async def _can_start(engine: Engine) -> bool:

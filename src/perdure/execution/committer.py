@@ -42,7 +42,8 @@ class Committer:
         self._retry_maximum_seconds = retry_maximum_seconds
         self._waiting: list[tuple[Write, Answer, bool]] = []
         self._working: asyncio.Task[None] | None = None
-        self._trouble: StoreUnavailableError | None = None
+        self.trouble: StoreUnavailableError | None = None
+        """Why the last commit failed; None if it did not."""
         self._alone = 0
         self._given_up = asyncio.Event()
         self.commits = 0
@@ -50,8 +51,8 @@ class Committer:
     def submit(self, write: Write, answer: Answer, *, keep: bool) -> None:
         """Commit `write` with the next batch and tell `answer`. `keep`: go on trying while the store is unavailable."""
         # While kept writes are being retried the answer is known; if none are, this write finds out how the store is.
-        if self._trouble is not None and self._working is not None and not keep:
-            asyncio.get_running_loop().call_soon(_tell, answer, self._trouble)
+        if self.trouble is not None and self._working is not None and not keep:
+            asyncio.get_running_loop().call_soon(_tell, answer, self.trouble)
             return
         self._waiting.append((write, answer, keep))
         if self._working is None:
@@ -81,7 +82,7 @@ class Committer:
         while (working := self._working) is not None:
             await asyncio.wait({working}, timeout=max(patience_seconds, self._retry_seconds))
             if not working.done():
-                is_silent = self._trouble is None or self._given_up.is_set()
+                is_silent = self.trouble is None or self._given_up.is_set()
                 self._given_up.set()
                 if is_silent:
                     return
@@ -134,18 +135,18 @@ class Committer:
         _answer_all(batch, error)
 
     def _keep(self, batch: list[tuple[Write, Answer, bool]], error: StoreUnavailableError) -> None:
-        if self._trouble is None:
+        if self.trouble is None:
             _logger.error("commits fail and will be tried again: %s", error)
-        self._trouble = error
+        self.trouble = error
         everything = [*batch, *self._waiting]
         is_kept = not self._given_up.is_set()
         self._waiting = [entry for entry in everything if entry[2] and is_kept]
         _answer_all([entry for entry in everything if not (entry[2] and is_kept)], error)
 
     def _recovered(self) -> float:
-        if self._trouble is not None:
+        if self.trouble is not None:
             _logger.warning("commits succeed again")
-            self._trouble = None
+            self.trouble = None
         return self._retry_seconds
 
 

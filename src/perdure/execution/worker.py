@@ -14,6 +14,7 @@ from perdure.errors import (
     InternalError,
     PerdureError,
     StoreError,
+    StoreUnavailableError,
     UnknownActivityError,
     UsageError,
 )
@@ -172,7 +173,10 @@ class Worker:
             run.drop()
         await self.committer.drain(patience_seconds=patience_seconds)
         self._is_closed = True
-        await self._store.close()
+        try:
+            await self._store.close()
+        except StoreUnavailableError as error:
+            _logger.warning("the session ends as if it were killed, which harms nothing: %s", error)
 
     @property
     def store(self) -> RunStore:

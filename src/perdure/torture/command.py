@@ -53,6 +53,8 @@ def _run(name: str, options: Options, again: Sequence[str]) -> Report:
         print(f"this control failed as it must: {control}")
     for survivor in report.survivors:
         print(f"this control did not fail: {survivor}")
+    for note in report.notes:
+        print(f"not tried here: {note}")
     print(report.line(_TOOLS[name].unit))
     if not report.is_good:
         print(f"again: python -m perdure.torture {shlex.join(again)}")

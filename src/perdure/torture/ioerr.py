@@ -5,11 +5,15 @@ operation: once, twice, or until the store has met that often. If the store answ
 refused in memory: so whatever is read from then on shows whether the error was true, and nothing of the step was saved.
 When the disk works again so must the store, without help; and in the end another process must find the same. Or the
 disk fails only while that one opens the file, which it does as soon as it can.
+
+Then engines work on a real disk of five megabytes that fills up (`disks.small`).
 """
 
 import asyncio
 import random
 import tempfile
+import time
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +22,7 @@ import apsw
 from perdure.errors import StoreError
 from perdure.torture.disks.failing import FailingDisk, failing_disk
 from perdure.torture.disks.life import DiskHarness
+from perdure.torture.disks.small import SmallDiskError, on_a_small_disk
 from perdure.torture.disks.trial import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.programs.harnesses import RefusingHarness
@@ -32,7 +37,26 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Let the disk fail in as many programs as `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_trials("ioerr", options, _one_failure, count=count, each=_MET_SHARE, is_controlled=True)
+    report = run_trials("ioerr", options, _one_failure, count=count, each=_MET_SHARE, is_controlled=True)
+    if not (report.violations and options.stops_at_first):
+        _fill_a_small_disk(report, cycles=ceil(count / _FAILURES_PER_CYCLE))
+    return report
+
+
+def _fill_a_small_disk(report: Report, *, cycles: int) -> None:
+    begun = time.monotonic()
+    try:
+        lived = on_a_small_disk(report.seed, cycles=cycles)
+    except SmallDiskError as error:
+        report.notes.append(f"a full disk of five megabytes ({error})")
+        return
+    report.runs += lived.refusals
+    report.violations += [
+        f"python -m perdure.torture ioerr --count {cycles * _FAILURES_PER_CYCLE} --seed {report.seed}\n"
+        f"    on a disk of five megabytes: {wrong}"
+        for wrong in lived.wrong
+    ]
+    report.seconds += time.monotonic() - begun
 
 
 def _one_failure(seed: int) -> Tried:
@@ -145,6 +169,7 @@ _AFTER_SHARE: Final = 0.3
 _ENOUGH: Final = 4
 """After so many failures the disk works again."""
 _LOOK_SECONDS: Final = 0.002
+_FAILURES_PER_CYCLE: Final = 50
 _USUALLY: Final = 200
 _CI: Final = 5_000
 _LONG: Final = 50_000

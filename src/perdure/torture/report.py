@@ -14,7 +14,7 @@ class Report(msgspec.Struct, kw_only=True):
     """The outcome of one tool.
 
     `runs` is how much was tried, `violations` what broke a promise, `controls` names the controls that failed as they
-    must, `survivors` those that did not.
+    must, `survivors` those that did not, `notes` what could not be tried on this machine.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Report(msgspec.Struct, kw_only=True):
     seed: int = 0
     controls: list[str] = []
     survivors: list[str] = []
+    notes: list[str] = []
 
     @property
     def is_good(self) -> bool:

@@ -1,6 +1,5 @@
 """The log: made durable without change, given room ahead, copied into the database when it is long."""
 
-import errno
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import StoreCorruptError, StoreFullError
+from perdure.errors import StoreCorruptError, StoreUnavailableError
 from perdure.stores.sqlite import opened
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import Log
@@ -17,6 +16,7 @@ from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
+from perdure.torture.disks.failing import failing_disk
 
 
 async def test_a_log_that_somebody_reads_is_written_onto_itself(tmp_path: Path) -> None:
@@ -52,6 +52,61 @@ async def test_a_log_that_nobody_reads_gives_its_place_to_a_copy_of_what_counts(
         assert (await another.row(run_key)).sequence == 1
 
 
+async def test_a_log_for_whose_copy_there_is_no_room_is_written_onto_itself(tmp_path: Path) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    store = SqliteStore(path)
+    session = StoreSession(store)
+    await session.open(name="worker", lease_seconds=30)
+    run_key = await session.create()
+    store.abandon()
+    was, written_at = log.stat().st_ino, log.stat().st_mtime_ns
+    with failing_disk() as disk:
+        disk.error = apsw.FullError
+        disk.plan("write copy", first=1, length=1)
+        make_log_durable(disk, path)
+        assert disk.failed == ["write copy"]
+    assert log.stat().st_ino == was
+    assert log.stat().st_mtime_ns > written_at
+    async with opened_session(path) as another:
+        assert (await another.row(run_key)).sequence == 1
+
+
+async def test_a_log_that_finds_no_room_to_grow_begins_anew_in_the_room_that_it_has(tmp_path: Path) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    with failing_disk() as disk:
+        disk.error = apsw.FullError
+        store = SqliteStore(path, disk=disk)
+        session = StoreSession(store)
+        await session.open(name="worker", lease_seconds=30)
+        run_keys = [await session.create(f"run {number}") for number in range(20)]
+        with_room = log.stat().st_size
+        disk.plan("write room", first=1, length=1_000)
+        run_keys += [await session.create(f"run {number}") for number in range(20, 200)]
+        assert 1 <= len(disk.failed) < 20
+        assert log.stat().st_size == with_room
+        await session.store.close()
+    async with opened_session(path) as another:
+        assert [(await another.row(run_key)).sequence for run_key in run_keys] == [1] * 200
+
+
+async def test_a_log_whose_copying_finds_no_room_gives_back_what_it_has_ahead(tmp_path: Path) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    with failing_disk() as disk:
+        disk.error = apsw.FullError
+        store = SqliteStore(path, settings=SqliteSettings(checkpoint_pages=100), disk=disk)
+        session = StoreSession(store)
+        await session.open(name="worker", lease_seconds=30)
+        run_keys = [await session.create("first")]
+        with_room = log.stat().st_size
+        disk.plan("write database", first=1, length=1)
+        while not disk.failed:
+            run_keys.append(await session.create(f"run {len(run_keys)}"))
+        await session.store.close()
+    assert log.stat().st_size < with_room
+    async with opened_session(path) as another:
+        assert {(await another.row(run_key)).sequence for run_key in run_keys} == {1}
+
+
 async def test_the_copy_has_the_mode_of_the_log_and_leaves_nothing_behind_when_it_fails(
     tmp_path: Path,
 ) -> None:
@@ -64,12 +119,10 @@ async def test_the_copy_has_the_mode_of_the_log_and_leaves_nothing_behind_when_i
     log.chmod(0o640)
     before = log.read_bytes()
 
-    class FullDisk(LocalDisk):
-        def replace(self, path: Path, by: Path) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(StoreFullError, match="Make room"):
-        await SqliteStore(path, disk=FullDisk()).open(session_name="w", lease_seconds=30, on_changes=lambda _: None)
+    with failing_disk() as disk:
+        disk.plan("replace log", first=1, length=1)
+        with pytest.raises(StoreUnavailableError, match="planned failure"):
+            await SqliteStore(path, disk=disk).open(session_name="w", lease_seconds=30, on_changes=lambda _: None)
     assert log.read_bytes() == before
     assert not path.with_name("data.db-wal-copy").exists()
     make_log_durable(LocalDisk(), path)

@@ -27,8 +27,8 @@ from perdure.stores.sqlite.presence import copying_mark
 __all__ = ["copy_log"]
 
 
-def copy_log(connection: apsw.Connection, disk: Disk, database: Path) -> None:
-    """Copy the log into the database; what others still read of it stays for the next time.
+def copy_log(connection: apsw.Connection, disk: Disk, database: Path) -> bool:
+    """Copy the log into the database, but for what others still read of it; return whether all is copied.
 
     The caller holds the writer's lock, and has no transaction open. Raises apsw's errors and OSError.
     """
@@ -37,12 +37,13 @@ def copy_log(connection: apsw.Connection, disk: Disk, database: Path) -> None:
         _copy_again(connection, disk, database)
     mark.touch()
     try:
-        connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+        frames, copied = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
     except apsw.Error:
         _copy_again(connection, disk, database)
         mark.unlink()
         raise
     mark.unlink()
+    return frames == copied
 
 
 def _copy_again(connection: apsw.Connection, disk: Disk, database: Path) -> None:

@@ -108,12 +108,20 @@ class Database:
 
         The caller holds the writer's lock, and has no transaction open.
         """
-        if self._connection is not None and not self._is_distrusted:
-            try:
-                copy_log(self._connection, self.disk, self.path)
-            except (apsw.Error, OSError) as error:
-                _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
-                self.distrust()
+        self.log.is_cramped = False
+        try:
+            if self._copy_log(self.connection()):
+                self.log.begin_anew()
+        except (apsw.Error, OSError) as error:
+            _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
+            self.distrust()
+
+    def _copy_log(self, connection: apsw.Connection) -> bool:
+        try:
+            return copy_log(connection, self.disk, self.path)
+        except apsw.FullError:
+            self.log.give_room_back(connection)  # to the database
+            return copy_log(connection, self.disk, self.path)
 
     def mark(self, connection: apsw.Connection, session: Session, news: News, *, is_last: bool) -> Mark:
         """Mark the transaction that is open, so that `settle` can find it; `is_last` says that it ends the session."""

@@ -28,6 +28,9 @@ class RawFile(Protocol):
     def write(self, data: bytes, *, offset: int) -> None:
         """Write all of `data`."""
 
+    def truncate(self, size: int) -> None:
+        """Cut off what stands beyond `size` bytes."""
+
     def sync(self) -> None:
         """Make what was written durable."""
 
@@ -115,6 +118,9 @@ class _LocalFile:
         done = 0
         while done < len(data):
             done += os.pwrite(self._descriptor, data[done:] if done else data, offset + done)
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
 
     def sync(self) -> None:
         os.fsync(self._descriptor)

@@ -15,16 +15,21 @@ from perdure.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["store_error"]
+__all__ = ["is_for_want_of_room", "store_error"]
 
 
 def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
     """Return the library's error for one of SQLite's or the operating system's while `doing` something to `path`."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and is_for_want_of_room(error):
         return StoreFullError(f"{doing} failed on the database {path}: {error}. {_FULL}")
     kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
     cause = str(error) or type(error).__name__
     return kind(f"{doing} failed on the database {path}: {cause}. {advice}")
+
+
+def is_for_want_of_room(error: OSError) -> bool:
+    """Whether the disk is full, or what this user may have of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 _FULL: Final = """\

@@ -6,6 +6,9 @@ at a time, and a commit takes a third less time until the log has once reached i
 the end of the log, as it takes what is left of an older one. They are written beyond the end of the file only, and
 while the caller holds SQLite's write lock: nobody's record can come to stand there meanwhile.
 
+Where the disk has no room for that the log is copied before its time: it begins anew then, where it has room already.
+If that lacks room, too, what was written ahead is given back.
+
 **Copying.** SQLite would copy a log that has grown long within the COMMIT that made it so, before anybody is answered.
 Here the writer's thread does it after it has answered.
 """
@@ -41,6 +44,8 @@ class Log:
         self._checkpoint_pages: Final = checkpoint_pages
         self._pages = 0
         self._room = 0
+        self.is_cramped = False
+        """The disk had no room for the log to grow."""
 
     def watch(self, connection: apsw.Connection) -> None:
         """Learn from each commit of a connection how long the log is; SQLite itself no longer copies it then."""
@@ -53,13 +58,34 @@ class Log:
         A file that cannot grow is left as it is: whether the transaction itself finds room is for SQLite to say.
         """
         if self._pages + _RESERVE_FRAMES > self._room:
-            with contextlib.suppress(OSError):
+            try:
                 self._grow()
+            except OSError:
+                self.is_cramped = self._pages > _RESERVE_FRAMES
+
+    def give_room_back(self, connection: apsw.Connection) -> None:
+        """Cut off what stands beyond the records. The caller holds the writer's lock, and has no transaction open.
+
+        Raises apsw's errors and OSError.
+        """
+        connection.execute("BEGIN IMMEDIATE")  # so that no other program adds records meanwhile
+        try:
+            frames = self._frames(connection)
+            with contextlib.closing(self._disk.open(self._path)) as log:
+                if frames > 0 and LOG_HEADER_BYTES + frames * FRAME_BYTES < log.size:
+                    log.truncate(LOG_HEADER_BYTES + frames * FRAME_BYTES)
+                    self._room = frames
+        finally:
+            connection.execute("ROLLBACK")
+
+    def begin_anew(self) -> None:
+        """Note that all of the log is copied: unless somebody reads it still, the next record is its first."""
+        self._pages = 0
 
     @property
-    def is_long(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the log should be copied into the database."""
-        return self._pages >= self._checkpoint_pages
+        return self._pages >= self._checkpoint_pages or self.is_cramped
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._pages = pages
@@ -70,8 +96,20 @@ class Log:
         with contextlib.closing(self._disk.open(self._path)) as log:
             size = log.size
             if size < wanted * FRAME_BYTES:
-                log.write(bytes(wanted * FRAME_BYTES - size), offset=size)
+                try:
+                    log.write(bytes(wanted * FRAME_BYTES - size), offset=size)
+                except OSError:
+                    log.truncate(size)  # a part may have been written
+                    raise
         self._room = max(wanted, size // FRAME_BYTES)
+
+    def _frames(self, connection: apsw.Connection) -> int:
+        """Return how many records count; another connection must be asked, since this one is within a transaction."""
+        beside = apsw.Connection(connection.filename, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._disk.vfs)
+        with contextlib.closing(beside):
+            _ = beside.execute("PRAGMA schema_version").get  # before it has read anything it says none
+            frames, _ = beside.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
+            return frames
 
 
 def pages_in_log(disk: Disk, database: Path, *, frames: int) -> Iterator[tuple[int, bytes]]:

@@ -8,9 +8,9 @@ reads the log anew, takes what it finds there for committed, and a loss of power
 
 **How.** What counts of the log, as SQLite reads it, is copied to a new file, synced, and put in the place of the log:
 there is the old one or the new one, and never a mixture, whenever the power fails. Nobody may be connected meanwhile,
-nor come: SQLite's own exclusive lock on the database says so. If somebody is (another program, or a look), the log is
-written onto itself instead: the pages are dirty again, and the next sync writes them or fails. A loss of power amid
-that may leave garbage in a sector of it, on disks that do not write sectors whole.
+nor come: SQLite's own exclusive lock on the database says so. If somebody is (another program, or a look), or the disk
+has no room for a copy, the log is written onto itself instead: the pages are dirty again, and the next sync writes them
+or fails. A loss of power amid that may leave garbage in a sector of it, on disks that do not write sectors whole.
 
 `perdure.torture.fsyncgate` finds what is lost without this.
 """
@@ -29,6 +29,7 @@ from perdure.stores.sqlite.connection import (
     pragma,
 )
 from perdure.stores.sqlite.disk import Disk, open_database_file
+from perdure.stores.sqlite.faults import is_for_want_of_room
 from perdure.stores.sqlite.log import FRAME_BYTES, LOG_HEADER_BYTES, log_of
 
 __all__ = ["is_marked_as_ours", "make_log_durable"]
@@ -44,22 +45,7 @@ def make_log_durable(disk: Disk, database: Path) -> None:
 
     Raises apsw's errors, and OSError when the disk refuses.
     """
-    if not log_of(database).exists():
-        return
-    with closing(_connection(disk, database)) as connection:
-        demand_writable(connection)
-        lock_exclusively(connection)
-        try:
-            pragma(connection, "schema_version")  # reads, under the exclusive lock, without a wal-index that others see
-        except apsw.BusyError:
-            is_alone = False
-        else:
-            is_alone = True
-            demand_page_size(connection)
-            frames, _ = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
-            if frames > 0:
-                _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)
-    if not is_alone:
+    if log_of(database).exists() and not _replace_alone(disk, database):
         _rewrite_log(disk, database)
 
 
@@ -78,6 +64,28 @@ def _connection(disk: Disk, database: Path) -> apsw.Connection:
     connection.set_busy_timeout(_PATIENCE_MILLISECONDS)
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
+
+
+def _replace_alone(disk: Disk, database: Path) -> bool:
+    """Put a copy in the place of the log; return False if somebody else is connected, or there is no room for one."""
+    with closing(_connection(disk, database)) as connection:
+        demand_writable(connection)
+        lock_exclusively(connection)
+        try:
+            pragma(connection, "schema_version")  # reads, under the exclusive lock, without a wal-index that others see
+        except apsw.BusyError:
+            return False
+        demand_page_size(connection)
+        frames, _ = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
+        if frames <= 0:
+            return True
+        try:
+            _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)
+        except OSError as error:
+            if is_for_want_of_room(error):
+                return False
+            raise
+    return True
 
 
 def _replace_log(disk: Disk, database: Path, *, size: int) -> None:

@@ -115,7 +115,7 @@ class Writer:
                 return
             if news:
                 self._publish(news, self._database.last_notice)
-            if self._database.log.is_long:
+            if self._database.log.is_due:
                 self._copy_log()
 
     def _take(self) -> list[Job]:
@@ -233,6 +233,8 @@ class Writer:
     def _error(self, error: Exception) -> PerdureError:
         if isinstance(error, PerdureError):
             return error
+        if isinstance(error, apsw.FullError):
+            self._database.log.is_cramped = True
         failure = store_error(error, path=self._path, doing="committing")
         failure.__cause__ = error
         return failure

@@ -90,7 +90,7 @@ class FailingDisk(LocalDisk):
 class _PastSqlite:
     def __init__(self, disk: FailingDisk, what: str, file: RawFile) -> None:
         self._disk, self._what, self._file = disk, what, file
-        self.read, self.close = file.read, file.close
+        self.read, self.truncate, self.close = file.read, file.truncate, file.close
 
     @property
     def size(self) -> int:

@@ -110,6 +110,10 @@ class _PastSqlite:
         self._disk.note(Grow(self._name, offset + len(data)) if is_growth else Write(self._name, offset, data))
         self._file.write(data, offset=offset)
 
+    def truncate(self, size: int) -> None:
+        self._disk.note(Truncate(self._name, size))
+        self._file.truncate(size)
+
     def sync(self) -> None:
         self._disk.sync(self._name, enters_folder=False)
 

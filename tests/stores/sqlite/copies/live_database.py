@@ -56,7 +56,7 @@ class FailingTarget(LocalDisk):
 class _FailingFile:
     def __init__(self, disk: FailingTarget, file: RawFile) -> None:
         self._disk, self._file = disk, file
-        self.read, self.close = file.read, file.close
+        self.read, self.truncate, self.close = file.read, file.truncate, file.close
 
     @property
     def size(self) -> int:
