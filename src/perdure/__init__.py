@@ -65,6 +65,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary, RunTimes
+from perdure.ports.verification import DamagedRun, Defect, Verification
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import Calendar, Cron, Every
 
@@ -84,9 +85,11 @@ __all__ = [
     "CircuitOpenError",
     "Context",
     "Cron",
+    "DamagedRun",
     "DeadlockError",
     "Debounce",
     "Deduplicate",
+    "Defect",
     "Engine",
     "Every",
     "Executor",
@@ -148,6 +151,7 @@ __all__ = [
     "UpdateFailedError",
     "UpdateRejectedError",
     "UsageError",
+    "Verification",
     "WaitingRun",
     "WhenOpen",
     "Workflow",

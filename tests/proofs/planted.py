@@ -9,6 +9,7 @@ from tests.proofs.planted_authoring import AUTHORING
 from tests.proofs.planted_bulk import BULK
 from tests.proofs.planted_copies import COPIES
 from tests.proofs.planted_evolution import EVOLUTION
+from tests.proofs.planted_integrity import INTEGRITY
 from tests.proofs.planted_lifecycles import LIFECYCLES
 from tests.proofs.planted_listing import LISTING
 from tests.proofs.planted_locks import LOCKS
@@ -24,6 +25,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **AUTHORING,
     **MESSAGES,
     **EVOLUTION,
+    **INTEGRITY,
     **TESTING,
     **WORLD,
     **LIFECYCLES,

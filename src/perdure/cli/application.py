@@ -34,6 +34,7 @@ from perdure.cli.printing import complain
 from perdure.cli.repair_commands import fork, reset, retry
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
+from perdure.cli.verify_command import verify
 from perdure.errors import PerdureError, UsageError
 from perdure.ports.store import RunQuery
 
@@ -92,6 +93,7 @@ def make_application() -> App:
         replicate,
         restore,
         doctor,
+        verify,
         lint,
         replay,
     ):

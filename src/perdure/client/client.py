@@ -36,6 +36,7 @@ from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
+from perdure.ports.verification import Verification
 
 if TYPE_CHECKING:
     from perdure.client.completing import OutsideAttempt
@@ -306,6 +307,27 @@ class Client:
         Raises RunNotFoundError, InvalidArgumentError.
         """
         return await find_locks(self._open(), self.namespace, key=key, run_id=run_id, after=after, limit=limit)
+
+    async def verify(
+        self,
+        id: str | None = None,
+        *,
+        repair: bool = False,
+        quarantine: bool = False,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Verification:
+        """Return what of the database is not as it was written, of all namespaces; others may go on working on it.
+
+        `id`: only the run of this id, all its generations. `repair`: repair what is certain. `quarantine`: park damaged
+        runs that nobody has loaded. `on_progress`: told how many of how many runs are verified.
+
+        Raises RunNotFoundError, and StoreErrors where nothing can be read at all.
+        """
+        from perdure.client.verifying import verify_store  # noqa: PLC0415 - only who verifies pays for it
+
+        return await verify_store(
+            self._open(), self.namespace, id, repair=repair, quarantine=quarantine, on_progress=on_progress
+        )
 
     def bulk(
         self,

@@ -8,7 +8,7 @@ end, and demands that nothing has been added to what was read: whoever owns it m
 from perdure.client.gateway import Gateway, TakenRun, missing
 from perdure.client.generations import fork_of
 from perdure.client.wishes import Listed, Point, Wish, require_sound
-from perdure.errors import InvalidArgumentError, RunExistsError, RunNotRepairableError, StateError
+from perdure.errors import DamagedHistoryError, InvalidArgumentError, RunExistsError, RunNotRepairableError, StateError
 from perdure.kernel import fork_points as points
 from perdure.kernel import messages as m
 from perdure.kernel.coroutine_program import CoroutineProgram
@@ -65,7 +65,7 @@ async def consider_fork(gateway: Gateway, ref: RunRef, wish: Wish, *, listed: Li
     require_sound(wish, "")
     origin = await _origin(gateway, ref)
     listed.require(origin)
-    history = await _read(gateway, origin)
+    history = await _read(gateway, origin, wish)
     _prepare(gateway, history, origin, wish, "", unread=await _unread(gateway, origin))
 
 
@@ -94,7 +94,7 @@ async def _origin(gateway: Gateway, ref: RunRef) -> RunSummary:
 
 async def _create(gateway: Gateway, origin: RunSummary, wish: Wish, request_id: str) -> RunSummary | None:
     """Make the run beside the one that is copied, or after it, and return its row."""
-    history, unread = await _read(gateway, origin), await _unread(gateway, origin)
+    history, unread = await _read(gateway, origin, wish), await _unread(gateway, origin)
     creation, _ = _prepare(gateway, history, origin, wish, request_id, unread=unread)
     outcome = await gateway.start(creation)
     if not isinstance(outcome, Applied):
@@ -116,7 +116,7 @@ async def _replace(gateway: Gateway, origin: RunSummary, wish: Wish, request_id:
         creation, order = _prepare(gateway, history, origin, wish, request_id)
         return replace(history, creation, order, fencing_token=taken.fencing_token, by=gateway.worker_id)
 
-    history = await _read(gateway, origin)
+    history = await _read(gateway, origin, wish)
     end = end_of(history)
     if not await taken.take(end):
         if not taken.is_held:
@@ -196,9 +196,17 @@ def _event_at(history: list[RecordedEvent], point: Point) -> int:
     return points.point_of_last_failure(history)
 
 
-async def _read(gateway: Gateway, origin: RunSummary) -> list[RecordedEvent]:
-    """Return the history up to where the row stands: what is added meanwhile is noticed by the write."""
-    return (await _read_on(gateway, origin.run_key, []))[: origin.sequence]
+async def _read(gateway: Gateway, origin: RunSummary, wish: Wish) -> list[RecordedEvent]:
+    """Return the history up to where the row stands: what is added meanwhile is noticed by the write.
+
+    Of a damaged one, that is to be forked from an event before the damage, return what is sound.
+    """
+    try:
+        return (await _read_on(gateway, origin.run_key, []))[: origin.sequence]
+    except DamagedHistoryError as error:
+        if wish.cause is not ForkCause.FORK or wish.point.event is None or error.event <= wish.point.event:
+            raise
+        return await gateway.store.read_history(origin.run_key, limit=error.event - 1)
 
 
 async def _read_on(gateway: Gateway, run_key: RunKey, history: list[RecordedEvent]) -> list[RecordedEvent]:

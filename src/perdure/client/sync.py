@@ -34,6 +34,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
+from perdure.ports.verification import Verification
 
 __all__ = ["SyncClient", "SyncRun"]
 
@@ -377,6 +378,18 @@ class SyncClient:
         """Return who holds and who waits for locks; see `Client.locks`."""
         loop, client = self._open()
         return loop.call(client.locks(key=key, run_id=run_id, after=after, limit=limit))
+
+    def verify(
+        self,
+        id: str | None = None,
+        *,
+        repair: bool = False,
+        quarantine: bool = False,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Verification:
+        """Return what is not as it was written; see `Client.verify`. `on_progress` is called in the engine's thread."""
+        loop, client = self._open()
+        return loop.call(client.verify(id, repair=repair, quarantine=quarantine, on_progress=on_progress))
 
     def bulk(
         self,

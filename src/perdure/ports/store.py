@@ -26,6 +26,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.verification import Verification, VerificationWish
 
 __all__ = [
     "Changes",
@@ -297,6 +298,13 @@ class RunStore(Protocol):
 
     async def list_locks(self, query: LockQuery) -> list[LockEntry]:
         """Return one page of entries in the lines of locks: who holds what, and who waits."""
+        ...
+
+    async def verify(self, wish: VerificationWish) -> Verification:
+        """Return what is not as it was written, in this store or of one run, and mend of it what is wished.
+
+        Raises a StoreError where nothing can be read at all.
+        """
         ...
 
     async def status(self) -> StoreStatus:

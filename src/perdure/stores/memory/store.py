@@ -28,6 +28,7 @@ from perdure.ports.store import (
     RunSummary,
     StoreStatus,
 )
+from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.memory.locks import list_locks
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
@@ -275,6 +276,18 @@ class MemoryStore:
         """Return one page of entries in the lines of locks."""
         await self._turn()
         return list_locks(self.database, query)
+
+    async def verify(self, wish: VerificationWish) -> Verification:
+        """Return how much there is: memory is not damaged, and this store keeps no digests."""
+        await self._turn()
+        named = None if wish.run is None else (wish.run.namespace, wish.run.id)
+        runs = [run for run in self.database.runs.values() if named in (None, (run.ref.namespace, run.ref.id))]
+        return Verification(
+            location=self.location,
+            runs=len(runs),
+            events=sum(run.sequence for run in runs),
+            messages=sum(len(self.database.inboxes.get(run.run_key, ())) for run in runs),
+        )
 
     async def status(self) -> StoreStatus:
         """Return the sizes of the tables. Bytes are those of events and messages."""

@@ -1,6 +1,7 @@
 """What a database holds, in few bytes: equal if and only if all rows of all tables are."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 import apsw
@@ -17,9 +18,20 @@ def digest_of_contents(connection: apsw.Connection) -> bytes:
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
     for table in ("sqlite_schema", *tables):
         digest.update(repr(table).encode())
-        for row in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - a name that the database gave
-            digest.update(repr(row).encode())
+        try:
+            for row in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - a name that the database gave
+                digest.update(repr(row).encode())
+        except UnicodeDecodeError:
+            for row in _rows_as_bytes(connection, table):
+                digest.update(repr(row).encode())
     return digest.digest()
+
+
+def _rows_as_bytes(connection: apsw.Connection, table: str) -> Iterator[tuple[bytes, ...]]:
+    """Yield the rows of a table that holds damaged text, which has no value in Python, as SQLite quotes them."""
+    columns = [str(column[1]) for column in connection.execute(f'PRAGMA table_info("{table}")')]
+    quoted = ", ".join(f'CAST(quote("{column}") AS BLOB)' for column in columns)
+    yield from connection.execute(f'SELECT {quoted} FROM "{table}"')  # noqa: S608 - as above
 
 
 _DIGEST_BYTES: Final = 16

@@ -9,11 +9,13 @@ import apsw
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import InboxEntry, Page, RunQuery
+from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite import reads, searching
 from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.verification import Verifier
 
 __all__ = ["SqliteLook"]
 
@@ -59,6 +61,10 @@ class SqliteLook:
             return read_history(connection, run_key, after=after, limit=limit)
 
         return await self._reader.ask(question)
+
+    async def verify(self, wish: VerificationWish) -> Verification:
+        """See `RunStore.verify`; nothing is mended."""
+        return await Verifier(self._reader.ask, wish).verify(str(self._path))
 
     async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> Sequence[InboxEntry]:
         """See `RunStore.read_inbox`."""

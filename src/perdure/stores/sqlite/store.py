@@ -5,7 +5,9 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+import apsw
 
 from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
@@ -16,6 +18,7 @@ from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite import agenda, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
@@ -24,11 +27,14 @@ from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
 from perdure.stores.sqlite.reader import Reader
+from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.writer import Writer
 
 __all__ = ["SqliteStore"]
+
+Result = TypeVar("Result")
 
 # Seven years of 300 new runs a second in one session, and a hundred million sessions, in 63 bits.
 _KEYS_PER_SESSION_BITS: Final = 36
@@ -236,6 +242,17 @@ class SqliteStore:
         """Return one page of entries in the lines of locks."""
         return await self._browsing().ask(lambda connection: list_locks(connection, query))
 
+    async def verify(self, wish: VerificationWish) -> Verification:
+        """Return what is not as it was written, and mend of it what is wished."""
+        from perdure.stores.sqlite.verification import Verifier  # noqa: PLC0415 - only who verifies pays for it
+
+        writer = self._writing()
+
+        async def mend(change: Callable[[apsw.Connection], Result]) -> Result:
+            return await writer.call(lambda connection, news: _told(change(connection), news))
+
+        return await Verifier(self._browsing().ask, wish, mend=mend).verify(self.location)
+
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""
         path = self._open().database.path
@@ -288,6 +305,12 @@ class SqliteStore:
             # A database that cannot be read now is read at the next check, and says so to whoever asks it.
             with contextlib.suppress(StoreError):
                 notices.compare(await reader.ask(reads.last_notices))
+
+
+def _told(result: Result, news: News) -> Result:
+    """Have everybody look at runs that may be due by what was mended."""
+    news.is_ready = True
+    return result
 
 
 class _SystemClock:

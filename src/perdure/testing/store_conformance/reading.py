@@ -5,7 +5,8 @@ from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.transition import Applied, Exists
 from perdure.ports.store import RunQuery
-from perdure.testing.store_conformance.harness import StoreHarness, StoreSession, creation, delivery
+from perdure.ports.verification import VerificationWish
+from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession, creation, delivery
 
 HOSTILE_NAMES = (
     "'; DROP TABLE runs; --",
@@ -162,6 +163,16 @@ class ReadingConformance:
             )
             (listed,) = (await session.store.list_runs(query)).runs
             assert listed == row
+
+    async def test_what_nobody_has_damaged_is_verified_to_be_sound(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await session.hold("run")
+        await session.give_back(run, wake_at=START)
+        await session.create("other")
+        for ref, runs in ((None, 2), (RunRef(id="run"), 1), (RunRef(id="nobody"), 0)):
+            found = await session.store.verify(VerificationWish(now=START, run=ref))
+            assert (found.is_sound, found.runs, found.events) == (True, runs, runs), found
+            assert found.location == session.store.location
 
     async def test_the_status_says_where_the_data_is(self, harness: StoreHarness) -> None:
         session = await harness.session()

@@ -29,6 +29,8 @@ from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.segment import KnownRuns, News
+from perdure.stores.sqlite.verification.runs import check_run
+from perdure.stores.sqlite.verification.tables import CHECKS
 
 __all__ = ["Shadow"]
 
@@ -169,6 +171,10 @@ class Shadow:
             "the sessions", [(worker,) for worker in database.sessions], "SELECT worker_id FROM sessions"
         )
 
+    def verify(self, *, now: Timestamp) -> None:
+        """Verify the tables: of what nobody has damaged it must find nothing."""
+        self._compare("what a verification finds", [], lambda: self._defects(now))
+
     def dispose(self) -> None:
         """Let go of the tables."""
         self.connection.close(force=True)
@@ -214,6 +220,12 @@ class Shadow:
         return [
             reads.find(self.connection, RunKey(key), latest=False) for (key,) in self._rows("SELECT run_key FROM runs")
         ]
+
+    def _defects(self, now: Timestamp) -> list[str]:
+        keys = [RunKey(key) for (key,) in self._rows("SELECT run_key FROM runs")]
+        checked = (check_run(self.connection, key, now=now) for key in keys)
+        of_runs = [f"{one.row.ref}: {defect}" for one in checked if one is not None for defect in one.defects]
+        return of_runs + [str(defect) for check in CHECKS for defect in check(self.connection)]
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return sorted(self.connection.execute(query))

@@ -91,6 +91,7 @@ class Trial:
         if finished:
             world.findings += broken_laws(self)
             self.shadow.compare_tables()
+            self.shadow.verify(now=self.world.now())
             if expected is not None and self.workload.is_compared and self.is_timely:
                 world.findings += canon.differences(expected)
         return Verdict(points=world.points, canon=canon, findings=tuple(dict.fromkeys(world.findings)))
@@ -168,6 +169,7 @@ class Trial:
 
     def _struck(self, process: Process, strike: Strike) -> None:
         world = self.world
+        self.shadow.verify(now=self.world.now())
         name = process.name.partition(".")[0]
         host = self._hosts[name]
         match strike.kind:

@@ -1,0 +1,88 @@
+"""The named statements by which a store is verified. Texts come as bytes: damaged ones must not hide others."""
+
+from typing import Final
+
+__all__ = [
+    "AGENDA",
+    "COUNTERS",
+    "INBOX",
+    "IS_LATEST",
+    "IS_SESSION",
+    "LABELS",
+    "LOCKS",
+    "ORPHANS",
+    "RUN",
+    "RUNS_AFTER",
+    "RUNS_OF_ID",
+    "STRAY_REQUESTS",
+]
+
+# run_key, limit
+RUNS_AFTER: Final = "SELECT run_key FROM runs WHERE run_key > ? ORDER BY run_key LIMIT ?"
+
+# namespace, id
+RUNS_OF_ID: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id = ? ORDER BY generation"
+
+# run_key; in the order of the fields of `StoredRun`
+RUN: Final = """
+SELECT run_key, CAST(namespace AS BLOB), CAST(id AS BLOB), generation, latest, CAST(workflow AS BLOB),
+    CAST(definition_version AS BLOB), CAST(status AS BLOB), CAST(stage AS BLOB), progress, priority,
+    CAST(tenant AS BLOB), parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, wake_at,
+    parked IS NOT NULL
+FROM runs WHERE run_key = ?
+"""
+
+# namespace, id, generation
+IS_LATEST: Final = "SELECT NOT EXISTS (SELECT 1 FROM runs WHERE namespace = ? AND id = ? AND generation > ?)"
+
+# worker_id
+IS_SESSION: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id = ?)"
+
+# run_key
+LABELS: Final = """
+SELECT CAST(name AS BLOB), CAST(value AS BLOB), CAST(namespace AS BLOB), created_at FROM run_labels WHERE run_key = ?
+"""
+
+# run_key
+INBOX: Final = """
+SELECT position, CAST(message_id AS BLOB), at, CAST(data AS BLOB), digest FROM inbox WHERE run_key = ? ORDER BY position
+"""
+
+# run_key
+LOCKS: Final = """
+SELECT operation, CAST(namespace AS BLOB), CAST(key AS BLOB), most, granted_at IS NOT NULL, position FROM locks
+WHERE run_key = ? ORDER BY operation
+"""
+
+AGENDA: Final = """
+SELECT CAST(namespace AS BLOB), CAST(kind AS BLOB), CAST(id AS BLOB), version, due_at, waits, CAST(data AS BLOB),
+    CAST(inputs AS BLOB), digest
+FROM agenda
+"""
+
+_KEYS_WITHOUT_RUN: Final = """
+WITH RECURSIVE keys(run_key) AS (
+    SELECT min(run_key) FROM {table}
+    UNION ALL
+    SELECT (SELECT min(run_key) FROM {table} WHERE {table}.run_key > keys.run_key) FROM keys
+    WHERE keys.run_key IS NOT NULL
+)
+SELECT run_key FROM keys WHERE run_key IS NOT NULL AND run_key NOT IN (SELECT run_key FROM runs)
+"""
+
+ORPHANS: Final = {table: _KEYS_WITHOUT_RUN.format(table=table) for table in ("history", "inbox", "run_labels", "locks")}
+"""Table -> the keys of runs that do not exist, of which it has rows. One step of an index for each run."""
+
+STRAY_REQUESTS: Final = """
+SELECT CAST(message_requests.namespace AS BLOB), CAST(message_requests.id AS BLOB),
+    CAST(message_requests.request_id AS BLOB)
+FROM message_requests LEFT JOIN runs USING (run_key)
+WHERE runs.run_key IS NULL OR runs.namespace <> message_requests.namespace OR runs.id <> message_requests.id
+"""
+
+COUNTERS: Final = """
+SELECT name, seq < highest FROM sqlite_sequence JOIN (
+    SELECT 'inbox' AS name, coalesce(max(position), 0) AS highest FROM inbox
+    UNION ALL SELECT 'locks', coalesce(max(position), 0) FROM locks
+) USING (name)
+"""

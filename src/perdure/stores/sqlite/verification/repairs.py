@@ -1,0 +1,115 @@
+"""Repairs: done where the answer is certain, each in a transaction that verifies once more what it repairs.
+
+Certain is what a sound history says of its run's row and labels, that a run may be looked at once too often, and an
+index by its table. What a damaged history, message or entry said is not certain: it stays as it is, and its run is
+parked.
+"""
+
+from typing import Final
+
+import apsw
+import msgspec
+
+from perdure.errors import DamagedHistoryError
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import RunKey
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Parking
+from perdure.ports.verification import DamagedRun, Defect
+from perdure.stores.sqlite.verification.runs import CheckedRun, check_run, expected_labels, expected_row
+
+__all__ = ["quarantine_run", "repair_counters", "repair_indexes", "repair_run"]
+
+
+def repair_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> DamagedRun | None:
+    """Repair a run that nobody owns, as far as it is certain; return what was damaged, and which of it is repaired."""
+    checked = check_run(connection, run_key, now=now)
+    if checked is None or not checked.defects:
+        return None
+    damage = checked.damage()
+    if not checked.is_sound or checked.check.unchained or _is_owned(connection, checked):
+        return damage
+    _write_row(connection, checked, now=now)
+    _write_labels(connection, checked)
+    return msgspec.structs.replace(damage, defects=tuple(_repaired(defect) for defect in damage.defects))
+
+
+def quarantine_run(connection: apsw.Connection, damage: DamagedRun, *, now: Timestamp) -> DamagedRun:
+    """Park a damaged run that is open, that nobody owns, and that would be parked by whoever loads it."""
+    left = [defect for defect in damage.defects if not defect.is_repaired and defect.place in _HARMFUL]
+    if not left or not damage.is_open or damage.is_parked:
+        return damage
+    reason = Failure(type=DamagedHistoryError.__name__, message=left[0].what)
+    parking = msgspec.json.encode(Parking(reason=reason, since=now, tried=())).decode()
+    connection.execute(_PARK, (parking, damage.run_key))
+    return msgspec.structs.replace(damage, is_parked=connection.changes() > 0)
+
+
+def repair_indexes(connection: apsw.Connection, defect: Defect) -> Defect:
+    """Build the indexes anew of the table that a defect names."""
+    table = defect.what.partition(":")[0]
+    connection.execute(f'REINDEX "{table}"')
+    connection.execute(_TOUCH)
+    found = connection.execute(f'PRAGMA integrity_check("{table}")').get
+    return msgspec.structs.replace(defect, is_repaired=found == "ok")
+
+
+def repair_counters(connection: apsw.Connection, defect: Defect) -> Defect:
+    """Let the counters of positions go on behind the last position."""
+    for table in ("inbox", "locks"):
+        connection.execute(
+            f"UPDATE sqlite_sequence SET seq = max(seq, (SELECT coalesce(max(position), 0) FROM {table})) "  # noqa: S608
+            "WHERE name = ?",
+            (table,),
+        )
+    return _repaired(defect)
+
+
+def _repaired(defect: Defect) -> Defect:
+    return msgspec.structs.replace(defect, is_repaired=bool(defect.repair))
+
+
+def _is_owned(connection: apsw.Connection, checked: CheckedRun) -> bool:
+    """Whether a process has the run in its memory, which would contradict what is written here."""
+    owner = checked.row.owner
+    return owner is not None and bool(connection.execute(_IS_SESSION, (owner,)).get)
+
+
+def _write_row(connection: apsw.Connection, checked: CheckedRun, *, now: Timestamp) -> None:
+    """Write a row as the history says. An open run is made due: whoever claims it finds out what it waits for."""
+    row = expected_row(checked.state)
+    due_at = None if checked.state.is_closed else now
+    assignments = ", ".join(f"{name} = ?" for name in row)
+    connection.execute(
+        f"UPDATE runs SET {assignments}, owner = NULL, parked = NULL, wake_at = ? WHERE run_key = ?",  # noqa: S608
+        (*row.values(), due_at, checked.row.run_key),
+    )
+    connection.execute(_SET_LATEST, (row["namespace"], row["id"]))
+
+
+def _write_labels(connection: apsw.Connection, checked: CheckedRun) -> None:
+    run_key = checked.row.run_key
+    labels = expected_labels(checked.state)
+    connection.execute("DELETE FROM run_labels WHERE run_key = ?", (run_key,))
+    for label in labels:
+        connection.execute(_PUT_LABEL, (run_key, *label))
+
+
+_HARMFUL: Final = ("history", "inbox")
+_IS_SESSION: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id = ?)"
+_PUT_LABEL: Final = "INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES (?, ?, ?, ?, ?)"
+
+# namespace, id
+_SET_LATEST: Final = """
+UPDATE runs SET latest = generation = (
+    SELECT max(generation) FROM runs AS other WHERE other.namespace = runs.namespace AND other.id = runs.id
+) WHERE namespace = ? AND id = ?
+"""
+
+# A transaction that changes no row is not committed, and an index is none.
+_TOUCH: Final = "UPDATE store_meta SET value = value"
+
+# parking, run_key
+_PARK: Final = """
+UPDATE runs SET parked = ?, wake_at = NULL WHERE run_key = ? AND owner IS NULL AND closed_at IS NULL AND parked IS NULL
+"""

@@ -1,0 +1,271 @@
+"""One run verified: its history by its digests, and what else is stored of it by its history.
+
+All of a run is read at one moment, so that a run that goes on meanwhile shows no contradiction.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from perdure.errors import DamagedHistoryError, HistoryError, PerdureError
+from perdure.kernel.history import decode_event
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.lifecycle import LockPhase
+from perdure.kernel.messages import decode_message
+from perdure.kernel.standing import standing_of
+from perdure.kernel.state import RunState
+from perdure.kernel.time import Timestamp
+from perdure.ports.verification import DamagedRun, Defect
+from perdure.stores.sql import verification as statements
+from perdure.stores.sql.chain import digest_of_message
+from perdure.stores.sql.histories import READ_HISTORY
+from perdure.stores.sqlite.histories import ChainCheck, stored_events
+
+__all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row"]
+
+# Any in this file: a row holds what SQLite found.
+
+
+class StoredRun(msgspec.Struct, kw_only=False, gc=False):
+    """A row of `runs` as it is stored; texts that are none are shown with escapes, and so equal no text."""
+
+    run_key: RunKey
+    namespace: str
+    id: str
+    generation: int
+    latest: int
+    workflow: str
+    definition_version: str
+    status: str
+    stage: str
+    progress: float
+    priority: int
+    tenant: str
+    parent_key: int | None
+    created_at: int
+    started_at: int | None
+    updated_at: int
+    closed_at: int | None
+    sequence: int
+    owner: int | None
+    wake_at: int | None
+    parked: int
+
+    @property
+    def ref(self) -> RunRef:
+        """Who the run is."""
+        return RunRef(namespace=self.namespace, id=self.id, generation=self.generation)
+
+
+class CheckedRun(msgspec.Struct, kw_only=True):
+    """A run and what is wrong with it. `state` is its sound events, folded; `is_sound`: these are all that there are,
+    each with its digest, so that what its row says can be taken from it."""
+
+    row: StoredRun
+    check: ChainCheck
+    state: RunState
+    is_sound: bool = False
+    messages: int = 0
+    defects: list[Defect]
+
+    def damage(self) -> DamagedRun:
+        """Return the run's part of a report."""
+        return DamagedRun(
+            run_key=self.row.run_key,
+            ref=self.row.ref,
+            counted=self.row.sequence,
+            readable=self.state.sequence,
+            is_open=not self.state.is_closed,
+            is_parked=bool(self.row.parked),
+            defects=tuple(self.defects),
+        )
+
+
+def check_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | None:
+    """Verify a run at a moment that is now; None if there is none. Raises apsw's errors for pages that are damaged."""
+    with connection:  # one moment
+        checked = _check(connection, run_key, now=now)
+    return checked  # noqa: RET504 - for mypy a connection may swallow errors
+
+
+def expected_row(state: RunState) -> dict[str, Any]:
+    """Return what a run's row says, by its history: all but what concerns its owner and its next claim."""
+    created = state.created
+    assert created is not None
+    ref = created.ref
+    return {
+        "namespace": ref.namespace,
+        "id": ref.id,
+        "generation": ref.generation,
+        "workflow": created.workflow,
+        "definition_version": created.definition_version,
+        "tenant": created.tenant,
+        "parent_key": None if created.parent is None else created.parent.run_key,
+        "created_at": _begun_at(state),
+        **{name: _plain(value) for name, value in msgspec.structs.asdict(state.row()).items()},
+    }
+
+
+def expected_labels(state: RunState) -> list[tuple[str, str, str, int]]:
+    """Return a run's rows of labels: name, value, namespace, created_at."""
+    created = state.created
+    assert created is not None
+    return sorted((name, value, created.ref.namespace, _begun_at(state)) for name, value in state.labels.items())
+
+
+def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | None:
+    found = next(iter(connection.execute(statements.RUN, (run_key,))), None)
+    if found is None:
+        return None
+    row = StoredRun(*map(_text, found))
+    checked = _with_history(connection, row, row.ref)
+    if checked.state.sequence == 0 and (ref := _ref_by_history(connection, run_key)) not in (None, row.ref):
+        by_history = _with_history(connection, row, ref)
+        checked = by_history if by_history.is_sound else checked
+    checked.defects += _inbox_defects(connection, checked)
+    if checked.is_sound:
+        checked.defects += _row_defects(connection, checked, now=now)
+        checked.defects += _label_defects(connection, checked)
+        checked.defects += _lock_defects(connection, checked)
+    return checked
+
+
+def _with_history(connection: apsw.Connection, row: StoredRun, ref: RunRef) -> CheckedRun:
+    """Check a history as that of a run which is called `ref`."""
+    checked = CheckedRun(row=row, check=ChainCheck(ref), state=RunState(), defects=[])
+    _read_history(connection, checked)
+    return checked
+
+
+def _ref_by_history(connection: apsw.Connection, run_key: RunKey) -> RunRef | None:
+    """Return what a history calls its run, unchecked; None if that cannot be read."""
+    try:
+        rows = list(connection.execute(READ_HISTORY, (run_key, 1, _ALL_EVENTS)))
+        standing = standing_of(decode_event(*row[:-1]).event for row in rows)
+    except (HistoryError, UnicodeDecodeError, TypeError):
+        return None
+    return None if standing is None else standing.ref
+
+
+def _begun_at(state: RunState) -> Timestamp:
+    return state.created_at if state.renewed_at is None else state.renewed_at
+
+
+def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
+    """Fold the history as far as it is sound, and note where it is not."""
+    row, check, state = checked.row, checked.check, checked.state
+    try:
+        for stored in stored_events(connection, row.run_key, check, limit=_ALL_EVENTS):
+            recorded = decode_event(*stored[:-1])
+            state.record(recorded.event, recorded.at)
+    except DamagedHistoryError as error:
+        checked.defects.append(Defect(place="history", what=str(error).partition(" `perdure")[0]))
+        return
+    except Exception as error:  # noqa: BLE001 - what no kernel wrote may break the fold anywhere
+        what = f"event {state.sequence + 1} of run {row.ref} does not fit those before it: {_words(error)}"
+        checked.defects.append(Defect(place="history", what=what))
+        return
+    if row.sequence > check.sequence:
+        missing = check.damage(check.sequence + 1, f"it is missing: the run's row counts {row.sequence}")
+        checked.defects.append(Defect(place="history", what=str(missing).partition(" `perdure")[0]))
+    elif check.sequence == 0:
+        checked.defects.append(Defect(place="history", what=f"run {row.ref} has no history"))
+    else:
+        checked.is_sound = True
+
+
+def _row_defects(connection: apsw.Connection, checked: CheckedRun, *, now: Timestamp) -> Iterator[Defect]:
+    row, state = checked.row, checked.state
+    for name, value in expected_row(state).items():
+        stored = getattr(row, name)
+        if stored != value:
+            what = f"{name} is {stored!r}, and by the history {value!r}"
+            yield _of_row(what, "it is taken from the history", checked)
+    is_latest = connection.execute(statements.IS_LATEST, (row.namespace, row.id, row.generation)).get
+    if row.latest != is_latest:
+        yield _of_row(f"latest is {row.latest}, and must be {is_latest}", "it is counted anew", checked)
+    if row.owner is not None:
+        if state.is_closed or not connection.execute(statements.IS_SESSION, (row.owner,)).get:
+            yield _of_row(f"its owner {row.owner} cannot have it", "it is given back", checked)
+    elif not state.is_closed and not row.parked and _is_late(row.wake_at, _due_at(checked), now=now):
+        yield _of_row(f"wake_at is {row.wake_at}, and it is due before", "it is made due", checked)
+
+
+def _of_row(what: str, repair: str, checked: CheckedRun) -> Defect:
+    """Return a defect of the row; from a history without digests nothing is repaired."""
+    return Defect(place="row", what=what, repair="" if checked.check.unchained else repair)
+
+
+def _is_late(wake_at: int | None, due_at: int | None, *, now: Timestamp) -> bool:
+    """Whether nobody will look at a run in time. What is due by now is looked at as soon as there is somebody."""
+    return due_at is not None and (wake_at is None or wake_at > max(due_at, now))
+
+
+def _due_at(checked: CheckedRun) -> int | None:
+    """When somebody must look at a run that nobody owns."""
+    if checked.messages:
+        return _FAR
+    return checked.state.next_wake_at(Timestamp(0))
+
+
+def _label_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[Defect]:
+    stored = sorted(tuple(map(_text, label)) for label in connection.execute(statements.LABELS, (checked.row.run_key,)))
+    expected = expected_labels(checked.state)
+    if stored != expected:
+        words = ("; ".join(f"{name}={value}" for name, value, *_ in labels) or "none" for labels in (stored, expected))
+        repair = "" if checked.check.unchained else "they are taken from the history"
+        yield Defect(place="labels", what=" stand there, and by the history ".join(words), repair=repair)
+
+
+def _inbox_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[Defect]:
+    run_key = checked.row.run_key
+    for position, message_id, at, data, digest in connection.execute(statements.INBOX, (run_key,)):
+        checked.messages += 1
+        try:
+            is_right = digest is None or digest == digest_of_message(run_key, message_id.decode(), at, data.decode())
+            if is_right:
+                decode_message(data)
+                continue
+            why = "its digest differs"
+        except (UnicodeDecodeError, msgspec.DecodeError, AttributeError) as error:
+            why = str(error)
+        yield Defect(place="inbox", what=f"the message at position {position} is not the one that was put there: {why}")
+
+
+def _lock_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[Defect]:
+    """Compare the lines with the history. What became of a request may wait in the inbox."""
+    state, left = checked.state, dict(checked.state.locks)
+    for found in connection.execute(statements.LOCKS, (checked.row.run_key,)):
+        operation, namespace, key, most, is_granted, position = map(_text, found)
+        lock = left.pop(operation, None)
+        if lock is None:
+            yield Defect(place="locks", what=f"the entry {position} for {key!r} is none that the run has asked for")
+        elif (namespace, key, most) != (checked.row.namespace, lock.key, lock.limit):
+            yield Defect(place="locks", what=f"the entry {position} is for {key!r}, the run asked for {lock.key!r}")
+        elif lock.phase is LockPhase.HELD and (not is_granted or lock.token != position):
+            yield Defect(place="locks", what=f"the entry {position} for {key!r} is not the lock that the run holds")
+    if state.is_closed:
+        return
+    for lock in left.values():
+        if lock.phase is LockPhase.HELD:
+            yield Defect(place="locks", what=f"the lock {lock.key!r}, which the run holds, is in no line")
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401 - see above
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - see above
+    """Return the value of an enumeration, which is what is stored; any other as it is."""
+    return getattr(value, "value", value)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, PerdureError) else repr(error)
+
+
+_ALL_EVENTS: Final = 2**62
+_FAR: Final = 2**62
+"""Later than any time: it is only demanded that there is one."""

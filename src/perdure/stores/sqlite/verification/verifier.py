@@ -1,0 +1,142 @@
+"""The course of a verification: all runs in turn, then the tables; what is found is mended if that is wished."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+import apsw
+
+from perdure.errors import StoreCorruptError
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.time import Timestamp
+from perdure.ports.verification import DamagedRun, Defect, Verification, VerificationWish
+from perdure.stores.sql import verification as statements
+from perdure.stores.sqlite.verification.repairs import quarantine_run, repair_counters, repair_indexes, repair_run
+from perdure.stores.sqlite.verification.runs import CheckedRun, check_run
+from perdure.stores.sqlite.verification.tables import CHECKS
+
+__all__ = ["Asking", "Verifier"]
+
+Result = TypeVar("Result")
+
+
+class Asking(Protocol):
+    """Runs a function of a connection on a thread of its own: one that reads, or one that writes in a transaction."""
+
+    async def __call__(self, function: Callable[[apsw.Connection], Result], /) -> Result:
+        """Return what the function returns. Raises StoreErrors."""
+        ...
+
+
+class Verifier:
+    """One verification. `mend` writes; without it nothing is changed."""
+
+    def __init__(
+        self,
+        ask: Asking,
+        wish: VerificationWish,
+        *,
+        mend: Asking | None = None,
+    ) -> None:
+        """Prepare."""
+        self._ask: Final = ask
+        self._wish: Final = wish
+        self._mend: Final = mend
+        self._runs = self._events = self._messages = self._without_digest = 0
+        self._damaged: list[DamagedRun] = []
+        self._defects: list[Defect] = []
+
+    async def verify(self, location: str) -> Verification:
+        """Return what is found. Raises StoreErrors where the file cannot be read at all."""
+        run = self._wish.run
+        if run is None:
+            await self._verify_all()
+        else:
+            await self._verify_keys(await self._ask(lambda connection: _keys_of(connection, run)))
+        return Verification(
+            location=location,
+            runs=self._runs,
+            events=self._events,
+            messages=self._messages,
+            without_digest=self._without_digest,
+            damaged=tuple(self._damaged),
+            defects=tuple(self._defects),
+        )
+
+    async def _verify_all(self) -> None:
+        try:
+            total = await self._ask(lambda connection: int(connection.execute("SELECT count(*) FROM runs").get))
+            after = RunKey(-(2**63))
+            while keys := await self._ask(lambda connection: _keys_after(connection, after)):  # noqa: B023 - awaited
+                await self._verify_keys(keys)
+                after = keys[-1]
+                if self._wish.on_progress is not None:
+                    self._wish.on_progress(self._runs, max(total, self._runs))
+        except StoreCorruptError as error:
+            self._defects.append(Defect(place="file", what=f"the rows of the runs cannot be listed: {error}"))
+        for check in CHECKS:
+            await self._verify_tables(check)
+
+    async def _verify_keys(self, keys: Sequence[RunKey]) -> None:
+        now = self._wish.now
+        found = await self._ask(lambda connection: [_check(connection, run_key, now=now) for run_key in keys])
+        for one in found:
+            if isinstance(one, DamagedRun):
+                self._runs += 1
+                self._damaged.append(one)
+            elif one is not None:
+                self._runs += 1
+                self._events += one.state.sequence
+                self._messages += one.messages
+                self._without_digest += one.check.unchained
+                if one.defects:
+                    await self._mend_run(one.damage())
+
+    async def _mend_run(self, damage: DamagedRun) -> None:
+        mend, now = self._mend, self._wish.now
+        found: DamagedRun | None = damage
+        if mend is not None and self._wish.repairs:
+            found = await mend(lambda connection: repair_run(connection, damage.run_key, now=now))
+        if mend is not None and self._wish.quarantines and found is not None:
+            still = found
+            found = await mend(lambda connection: quarantine_run(connection, still, now=now))
+        if found is not None:
+            self._damaged.append(found)
+
+    async def _verify_tables(self, check: Callable[[apsw.Connection], list[Defect]]) -> None:
+        try:
+            found = await self._ask(check)
+        except StoreCorruptError as error:
+            found = [Defect(place="file", what=str(error))]
+        self._defects += [await self._mend_defect(defect) for defect in found]
+
+    async def _mend_defect(self, defect: Defect) -> Defect:
+        if self._mend is None or not self._wish.repairs or not defect.repair:
+            return defect
+        repair = repair_counters if defect.place == "counters" else repair_indexes
+        return await self._mend(lambda connection: repair(connection, defect))
+
+
+def _keys_after(connection: apsw.Connection, after: RunKey) -> list[RunKey]:
+    return [RunKey(key) for (key,) in connection.execute(statements.RUNS_AFTER, (after, _RUNS_AT_ONCE))]
+
+
+def _keys_of(connection: apsw.Connection, run: RunRef) -> list[RunKey]:
+    return [RunKey(key) for (key,) in connection.execute(statements.RUNS_OF_ID, (run.namespace, run.id))]
+
+
+def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | DamagedRun | None:
+    try:
+        return check_run(connection, run_key, now=now)
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return DamagedRun(
+            run_key=run_key,
+            ref=None,
+            counted=0,
+            readable=0,
+            is_open=False,
+            is_parked=False,
+            defects=(Defect(place="file", what=f"pages that hold its rows are damaged: {error}"),),
+        )
+
+
+_RUNS_AT_ONCE: Final = 50

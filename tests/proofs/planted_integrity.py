@@ -1,0 +1,33 @@
+"""What is broken of digests and their verification, for each row of docs/reference/tested.md."""
+
+from tests.proofs.defect import Defect
+
+INTEGRITY: dict[str, tuple[Defect, ...]] = {
+    "history.chain": (
+        Defect("stores.sql.chain", "    hashing.update(digest + framed)\n", "    hashing.update(framed)\n"),
+        Defect("stores.sql.chain", "(namespace, run_id, generation))", '("", "", 0))'),
+        Defect("stores.sqlite.histories", "            check.demand_end(counted)\n", "            del counted\n"),
+        Defect("stores.sqlite.rows", "if digest is not None and digest !=", "if digest is None and digest !="),
+        Defect("stores.sqlite.agenda", 'damage = "" if digest in', 'damage = "" if digest not in'),
+    ),
+    "history.damaged": (
+        Defect("execution.claims", "            demand_open(state, summary)\n", ""),
+        Defect("execution.loading", "    if created.workflow != summary.workflow:\n", "    if False:\n"),
+    ),
+    "engine.verify": (
+        Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
+        Defect("stores.sqlite.verification.tables", "(_pages, _orphans, _requests, _agenda, _counters)", "()"),
+    ),
+    "engine.verify.repair": (
+        Defect(
+            "stores.sqlite.verification.repairs",
+            "    _write_labels(connection, checked)\n",
+            "    connection.execute(_TOUCH)\n",
+        ),
+        Defect("stores.sqlite.verification.repairs", " or _is_owned(connection, checked)", ""),
+    ),
+    "engine.verify.quarantine": (
+        Defect("stores.sqlite.verification.repairs", "    connection.execute(_PARK, (parking, damage.run_key))\n", ""),
+    ),
+    "run.fork.damaged": (Defect("client.forking", "limit=error.event - 1)", "limit=error.event)"),),
+}
