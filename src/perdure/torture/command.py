@@ -81,6 +81,7 @@ _TOOLS: Final = {
     "ioerr": _Tool("ioerr", "failures"),
     "stateful": _Tool("stateful", "programs"),
     "fuzz": _Tool("fuzz", "inputs"),
+    "load": _Tool("loads.tool", "open runs"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"
@@ -97,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ci", action="store_true", help="as much as continuous integration demands, with controls")
     parser.add_argument("--long", action="store_true", help="as much as a release demands")
     parser.add_argument("--json", action="store_true", help="end with the result as one line of JSON")
-    parser.add_argument("--plan", help="sim: run this plan only, as a violation names it")
+    parser.add_argument(
+        "--plan", help="sim: run this plan only, as a violation names it; load: an order, as the tool gives to itself"
+    )
     parser.add_argument(
         "--workload",
         action="append",

@@ -73,7 +73,14 @@ def _verdict(output: str) -> tuple[bool, str]:
     return True, f"trial {report['runs']}: {findings[0][:_LONGEST_CHARACTERS]}"
 
 
-_BUDGETS: Final = {"sim": 1_500, "powerloss": 20_000, "fsyncgate": 12_000, "ioerr": 3_000, "fuzz": 12_000}
+_BUDGETS: Final = {
+    "sim": 1_500,
+    "powerloss": 20_000,
+    "fsyncgate": 12_000,
+    "ioerr": 3_000,
+    "fuzz": 12_000,
+    "load": 20_000,
+}
 """How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900
 _LONGEST_CHARACTERS: Final = 160

@@ -10,12 +10,15 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
 STALE_STATUS = 3
+PATCH_VARIABLE = "PERDURE_PLANTED"
+"""Names the patch to the processes that a tool starts: whoever is to be looked at there starts as this one was."""
 
 
 class _PatchedLoader(importlib.machinery.SourceFileLoader):
@@ -65,6 +68,7 @@ def plant(*, module: str, old: str, new: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Plant the patch and run the tool; return its status."""
     plant(**json.loads(arguments[0]))
+    os.environ[PATCH_VARIABLE] = arguments[0]
     from perdure.torture.command import main as run  # noqa: PLC0415 - only now: the patch must come first
 
     return run(arguments[1:])

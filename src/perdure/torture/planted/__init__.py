@@ -13,6 +13,7 @@ from perdure.torture.planted import (
     execution,
     kernel,
     lifecycles,
+    loads,
     locks,
     outside,
     stores,
@@ -33,4 +34,5 @@ PLANTED: Final = (
     *locks.PLANTED,
     *disks.PLANTED,
     *decoders.PLANTED,
+    *loads.PLANTED,
 )

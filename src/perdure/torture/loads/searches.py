@@ -1,0 +1,94 @@
+"""Searches: pages of runs by every filter and many combinations, in both orders, the first ones and deep ones."""
+
+import time
+from collections.abc import AsyncIterator
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import RunStatus
+from perdure.ports.store import RunOrder, RunQuery
+from perdure.stores.cursors import write_cursor
+from perdure.stores.sqlite.looking import SqliteLook
+from perdure.torture.loads.filling import COUNTRIES
+from perdure.torture.loads.workflows import approval, failing, quick, reminder
+
+__all__ = ["Searched", "search"]
+
+
+class Searched(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page, or a count, took."""
+
+    what: str
+    milliseconds: float
+
+
+async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncIterator[Searched]:
+    """Ask for pages of the runs of a file, which were created between `oldest` and `now`, and for bounded counts."""
+    async with SqliteLook(path) as look:
+        for (name, query), order, depth in product(_queries(now, oldest).items(), RunOrder, _DEPTHS):
+            asked = msgspec.structs.replace(query, order=order, cursor=_cursor(now, oldest, depth))
+            begun = time.perf_counter()
+            await look.list_runs(asked)
+            took = time.perf_counter() - begun
+            yield Searched(what=f"{name}, {order.value}, {depth or 'first'} page", milliseconds=took * 1e3)
+        for name, query in _queries(now, oldest).items():
+            begun = time.perf_counter()
+            await look.count_runs(query, most=_MOST)
+            yield Searched(what=f"count of {name}", milliseconds=(time.perf_counter() - begun) * 1e3)
+
+
+def _cursor(now: Timestamp, oldest: Timestamp, depth: str) -> str:
+    return write_cursor((now + oldest) // 2, 0) if depth else ""
+
+
+def _queries(now: Timestamp, oldest: Timestamp) -> dict[str, RunQuery]:
+    middle, slice_ = (now + oldest) // 2, (now - oldest) // 1_000
+    within = RunQuery(created_from=Timestamp(middle), created_until=Timestamp(middle + slice_))
+    failed = RunQuery(statuses=frozenset({RunStatus.FAILED}))
+    common = RunQuery(labels={"country": COUNTRIES[0]})
+    return {
+        "all": RunQuery(),
+        "open": RunQuery(statuses=frozenset({RunStatus.RUNNING})),
+        "completed": RunQuery(statuses=frozenset({RunStatus.COMPLETED})),
+        "failed": failed,
+        "cancelled, of which there is none": RunQuery(statuses=frozenset({RunStatus.CANCELLED})),
+        "a workflow": RunQuery(workflows=frozenset({quick.name})),
+        "a rare workflow": RunQuery(workflows=frozenset({failing.name})),
+        "a tenant": RunQuery(tenants=frozenset({"tenant-0"})),
+        "a small tenant": RunQuery(tenants=frozenset({"tenant-25"})),
+        "a priority": RunQuery(priorities=frozenset({Priority.HIGH})),
+        "a priority that none has": RunQuery(priorities=frozenset({Priority.BACKGROUND})),
+        "a label": common,
+        "a label of one run": RunQuery(labels={"order": "4711"}),
+        "two labels": RunQuery(labels={"country": COUNTRIES[0], "order": "4711"}),
+        "ids with a prefix": RunQuery(id_prefix="load-0000"),
+        "ids with a rare prefix": RunQuery(id_prefix="load-000012"),
+        "parked": RunQuery(only_parked=True),
+        "since": RunQuery(created_from=Timestamp(middle)),
+        "until": RunQuery(created_until=Timestamp(middle)),
+        "within": within,
+        "failed within": msgspec.structs.replace(within, statuses=failed.statuses),
+        "a label within": msgspec.structs.replace(within, labels=common.labels),
+        "a label, failed": msgspec.structs.replace(common, statuses=failed.statuses),
+        "a tenant, failed": RunQuery(tenants=frozenset({"tenant-0"}), statuses=failed.statuses),
+        "a priority, failed": RunQuery(priorities=frozenset({Priority.HIGH}), statuses=failed.statuses),
+        "a workflow, a tenant, a label": msgspec.structs.replace(
+            common, workflows=frozenset({quick.name}), tenants=frozenset({"tenant-1"})
+        ),
+        "a workflow and a status that never meet": RunQuery(
+            workflows=frozenset({reminder.name}), statuses=frozenset({RunStatus.COMPLETED})
+        ),
+        "another such pair": RunQuery(workflows=frozenset({quick.name}), statuses=frozenset({RunStatus.RUNNING})),
+        "a prefix and such a pair": RunQuery(
+            id_prefix="load-0", workflows=frozenset({approval.name}), statuses=frozenset({RunStatus.COMPLETED})
+        ),
+    }
+
+
+_DEPTHS: Final = ("", "deep")
+_MOST: Final = 1_000

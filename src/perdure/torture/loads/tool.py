@@ -1,0 +1,168 @@
+"""``load``: the tool's entry; see the package."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from perdure.engine import Engine
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.transition import RunStatus
+from perdure.torture.loads.filling import LIFE_MICROSECONDS, Contents, fill
+from perdure.torture.loads.mood import Mood, feel
+from perdure.torture.loads.searches import Searched, search
+from perdure.torture.loads.subject import Findings, Order, measure, observe
+from perdure.torture.loads.workflows import answer, approval
+from perdure.torture.options import Options
+from perdure.torture.report import Progress, Report
+
+__all__ = ["CI_GOALS", "LONG_GOALS", "LoadReport", "judge", "run"]
+
+
+class Goals(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker may need on a file with many runs."""
+
+    resident_megabytes: float
+    serving_seconds: float
+    page_milliseconds: float = 50.0
+    idle_core_share: float = 0.05
+    megabytes_per_hour: float | None = None
+
+
+class LoadReport(Report, kw_only=True):
+    """Adds what was measured."""
+
+    findings: list[Findings]
+    searched: list[Searched]
+    moods: list[Mood]
+
+    def line(self, unit: str) -> str:
+        """Return the result as one line."""
+        if not self.findings:
+            return super().line(unit)
+        best, pages = min(self.findings, key=lambda one: one.serving_seconds), sorted(_milliseconds(self.searched))
+        busy = self.findings[-1]
+        grown = f", {busy.megabytes_per_hour:+.1f} MB/h over {busy.runs_done} runs" if busy.runs_done else ""
+        return (
+            f"{super().line(unit)}; serving after {best.serving_seconds:.2f} s, "
+            f"{max(one.resident_megabytes for one in self.findings):.0f} MB{grown}; pages: p95 "
+            f"{_p95(pages):.1f} ms, at most {pages[-1]:.1f} ms; {self.moods[-1]}"
+        )
+
+
+def run(options: Options) -> Report:
+    """Fill a file with as many runs as `options` say, and half as much again that have ended; measure; judge."""
+    if options.plan:
+        print(msgspec.json.encode(asyncio.run(measure(msgspec.json.decode(options.plan, type=Order)))).decode())
+        return Report(name="load", runs=1, seconds=1.0, seed=options.seed)
+    count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    begun = time.monotonic()
+    report = LoadReport(name="load", seed=options.seed, violations=[], findings=[], searched=[], moods=[])
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_try(Path(folder), count, options, report))
+    report.seconds = time.monotonic() - begun
+    if options.is_ci or options.is_long:
+        from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
+
+        mutants.add_controls(report, options)
+    return report
+
+
+async def _try(folder: Path, count: int, options: Options, report: LoadReport) -> None:
+    """Measure on a file of its own, and note in the report what is worse than the goals."""
+    path = folder / "load.db"
+    now = Timestamp(time.time_ns() // 1_000 + MICROSECONDS_PER_SECOND)
+    progress = Progress("load", 2 * count)
+    contents = Contents(waiting=count, closed=count, due=_DUE, now=now)
+    await fill(path, contents, seed=options.seed, on_progress=progress.show)
+    progress.end()
+    report.runs = count
+    report.moods.append(feel(folder))
+    starts = 1 if options.stops_at_first else _STARTS
+    for start in range(starts):
+        due = _DUE if start == 0 else await _answer_some(path)
+        busy_seconds = _BUSY_SECONDS if options.is_long and start == starts - 1 else 0.0
+        order = Order(database=str(path), due=due, idle_seconds=_IDLE_SECONDS, busy_seconds=busy_seconds)
+        report.findings.append(await asyncio.to_thread(observe, order))
+    for _ in range(starts):
+        report.searched += [one async for one in search(path, now=now, oldest=Timestamp(now - LIFE_MICROSECONDS))]
+    report.moods.append(feel(folder))
+    goals = LONG_GOALS if count > _CI else CI_GOALS
+    again = f"python -m perdure.torture load --count {count} --seed {options.seed}"
+    report.violations += [f"{again}\n    {wrong} ({report.moods[-1]})" for wrong in judge(report, goals)]
+
+
+async def _answer_some(path: Path) -> int:
+    """Answer runs that wait, by a process that does not work: so they are due when a worker comes. Return how many."""
+    async with Engine(f"sqlite:///{path}", works=False) as engine:
+        page = await engine.list_runs(workflow=approval.name, status=RunStatus.RUNNING, limit=_DUE)
+        for run in page.runs:
+            await (await engine.get_run(run.id)).signal(answer, 1)
+    return len(page.runs)
+
+
+def judge(report: LoadReport, goals: Goals) -> list[str]:
+    """Say what is worse than the goals. Of several starts the quickest counts, and of several searches the quickest of
+    each: what else the machine did meanwhile is not the store's."""
+    serving = min(one.serving_seconds for one in report.findings)
+    resident = max(one.resident_megabytes for one in report.findings)
+    idle = min(one.idle_core_share for one in report.findings)
+    growth = report.findings[-1].megabytes_per_hour
+    quickest: dict[str, float] = {}
+    for one in report.searched:
+        quickest[one.what] = min(one.milliseconds, quickest.get(one.what, one.milliseconds))
+    page, slowest = _p95(sorted(quickest.values())), max(quickest, key=lambda what: quickest[what])
+    return [
+        sentence
+        for is_wrong, sentence in (
+            (
+                any(one.left for one in report.findings),
+                f"of the runs that were due {max(one.left for one in report.findings)} were not done",
+            ),
+            (
+                serving > goals.serving_seconds,
+                f"the first run that was due was done after {serving:.2f} s; at most {goals.serving_seconds:g} s",
+            ),
+            (
+                resident > goals.resident_megabytes,
+                f"the worker needed {resident:.0f} MB; at most {goals.resident_megabytes:g} MB",
+            ),
+            (
+                idle > goals.idle_core_share,
+                f"with nothing to do it took {idle:.0%} of a core; at most {goals.idle_core_share:.0%}",
+            ),
+            (
+                page > goals.page_milliseconds,
+                f"p95 of pages is {page:.1f} ms, at most {goals.page_milliseconds:g}; the slowest: {slowest}",
+            ),
+            (
+                goals.megabytes_per_hour is not None and growth > goals.megabytes_per_hour,
+                f"its memory grew by {growth:.2f} MB an hour; at most {goals.megabytes_per_hour}",
+            ),
+        )
+        if is_wrong
+    ]
+
+
+def _milliseconds(searched: list[Searched]) -> list[float]:
+    return [one.milliseconds for one in searched]
+
+
+def _p95(values: list[float]) -> float:
+    """Return the 95th percentile of sorted values."""
+    return values[min(len(values) * 95 // 100, len(values) - 1)]
+
+
+CI_GOALS: Final = Goals(resident_megabytes=250, serving_seconds=2)
+LONG_GOALS: Final = Goals(resident_megabytes=400, serving_seconds=5, megabytes_per_hour=1)
+_USUALLY: Final = 10_000
+_CI: Final = 100_000
+_LONG: Final = 1_000_000
+_DUE: Final = 100
+_STARTS: Final = 3
+"""So often a worker starts, and every search is made."""
+_IDLE_SECONDS: Final = 1.0
+_BUSY_SECONDS: Final = 900.0

@@ -1,0 +1,36 @@
+"""Bugs that show on files with very many runs, which ``load`` must find."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+_BOUNDED: Final = "P20: what waits costs next to nothing, and no page reads everything"
+
+PLANTED: Final = (
+    Mutant(
+        name="runs whose timers have not come are claimed",
+        breaks=_BOUNDED,
+        module="perdure.stores.sql.statements",
+        old="priority = {priority} AND wake_at <= ?2\n",
+        new="priority = {priority} AND wake_at <= ?2 + (1 << 60)\n",
+        tool="load",
+    ),
+    Mutant(
+        name="an opening gives back what nobody owns",
+        breaks=_BOUNDED,
+        module="perdure.stores.sql.statements",
+        old="runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = updated_at, recovering = 1 WHERE owner IS NOT",
+        new="runs SET owner = NULL, wake_at = updated_at, recovering = 1 WHERE closed_at IS",
+        tool="load",
+    ),
+    Mutant(
+        name="a page is sorted instead of read in its order",
+        breaks=_BOUNDED,
+        module="perdure.stores.sql.drivers",
+        old="runs INDEXED BY runs_by_status WHERE",
+        new="runs NOT INDEXED WHERE",
+        tool="load",
+    ),
+)

@@ -1,0 +1,133 @@
+"""The tool for very many runs: the runs are real, and each goal is one that can be missed."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from perdure import Engine, RunFailedError, RunStatus
+from perdure.kernel.time import Timestamp
+from perdure.ports.store import RunQuery
+from perdure.stores.sqlite.looking import SqliteLook
+from perdure.testing.replaying import Verdict, replay_history
+from perdure.torture.loads import tool
+from perdure.torture.loads.filling import LIFE_MICROSECONDS, Contents, fill
+from perdure.torture.loads.mood import Mood
+from perdure.torture.loads.searches import Searched, search
+from perdure.torture.loads.subject import Findings, Order, measure, observe
+from perdure.torture.loads.tool import CI_GOALS, LONG_GOALS, LoadReport, judge
+from perdure.torture.loads.workflows import answer, approval, failing, quick, reminder
+
+NOW = Timestamp(time.time_ns() // 1_000)
+CONTENTS = Contents(waiting=60, closed=300, due=9, now=NOW)
+
+
+@pytest_asyncio.fixture
+async def path(tmp_path: Path) -> AsyncIterator[Path]:
+    done: list[int] = []
+    await fill(tmp_path / "load.db", CONTENTS, seed=1, on_progress=done.append)
+    assert done == [369]
+    yield tmp_path / "load.db"
+
+
+async def test_a_file_is_filled_with_runs_that_any_worker_goes_on_with(path: Path) -> None:
+    async with Engine(f"sqlite:///{path}") as engine:
+        runs = [run async for run in engine.all_runs()]
+        assert len(runs) == len({run.id for run in runs}) == 369
+        for run in runs[:40]:
+            history = [recorded async for recorded in (await engine.get_run(run.id)).history()]
+            assert replay_history(history).verdict is Verdict.SAME
+        waiting = next(run for run in runs if run.workflow == approval.name and run.status is RunStatus.RUNNING)
+        await (await engine.get_run(waiting.id)).signal(answer, 42)
+        assert await (await engine.get_run(waiting.id)).result() == 42
+        failed = await engine.list_runs(workflow=failing.name)
+        with pytest.raises(RunFailedError, match="is not liked"):
+            await (await engine.get_run(failed.runs[0].id)).result()
+
+
+async def test_the_subject_does_what_is_due_and_looks_at_itself(path: Path) -> None:
+    ordered = Order(database=str(path), due=9, idle_seconds=0.01, busy_seconds=0.01, ordered_at=time.monotonic())
+    found = await measure(ordered)
+    assert 0 < found.open_seconds <= found.serving_seconds <= found.caught_up_seconds
+    assert found.left == 0
+    assert found.resident_megabytes > 1
+    assert found.runs_done == 20
+    async with SqliteLook(path) as look:
+        reminders = await look.list_runs(RunQuery(workflows=frozenset({reminder.name}), statuses=COMPLETED))
+        assert len(reminders.runs) == 9
+        assert await look.count_runs(RunQuery(workflows=frozenset({quick.name}), statuses=COMPLETED)) > 300
+
+
+COMPLETED = frozenset({RunStatus.COMPLETED})
+
+
+async def test_the_subject_is_another_process(path: Path) -> None:
+    assert observe(Order(database=str(path), due=9, idle_seconds=0.01)).left == 0
+    with pytest.raises(RuntimeError, match=r"(?s)the worker ended with status 1: .*StoreUnavailableError"):
+        observe(Order(database=str(path.parent / "none" / "there" / "load.db"), due=1, idle_seconds=0.01))
+
+
+async def test_every_filter_is_searched_in_both_orders_and_deep(path: Path) -> None:
+    found = [one.what async for one in search(path, now=NOW, oldest=Timestamp(NOW - LIFE_MICROSECONDS))]
+    assert len(found) == len(set(found))
+    conditions = RunQuery.__struct_fields__
+    assert len([what for what in found if "deep page" in what and "oldest_first" in what]) > len(conditions)
+
+
+GOOD = Findings(
+    left=0, open_seconds=0.1, serving_seconds=0.5, caught_up_seconds=0.6, idle_core_share=0.0, resident_megabytes=50.0
+)
+
+
+def reported(*findings: Findings, milliseconds: float = 1.0) -> LoadReport:
+    searched = [Searched(what=f"page {number}", milliseconds=milliseconds) for number in range(20)]
+    mood = Mood(sync_milliseconds=1.0, core_share=1.0)
+    return LoadReport(name="load", findings=[*findings], searched=searched, moods=[mood])
+
+
+def test_what_meets_the_goals_is_good() -> None:
+    assert judge(reported(GOOD), CI_GOALS) == judge(reported(GOOD), LONG_GOALS) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"serving_seconds": 5.5}, "was done after 5.50 s"),
+        ({"resident_megabytes": 401.0}, "needed 401 MB"),
+        ({"idle_core_share": 0.06}, "took 6% of a core"),
+        ({"left": 2}, "2 were not done"),
+        ({"megabytes_per_hour": 1.5}, "grew by 1.50 MB an hour"),
+    ],
+)
+def test_each_goal_can_be_missed(bad: dict[str, float], words: str) -> None:
+    [wrong] = judge(reported(msgspec.structs.replace(GOOD, **bad)), LONG_GOALS)
+    assert words in wrong
+
+
+def test_slow_pages_miss_their_goal_and_are_named() -> None:
+    [wrong] = judge(reported(GOOD, milliseconds=51.0), LONG_GOALS)
+    assert "p95 of pages is 51.0 ms" in wrong
+
+
+def test_of_several_starts_the_quickest_counts_and_the_largest() -> None:
+    slow = msgspec.structs.replace(GOOD, serving_seconds=9.0)
+    large = msgspec.structs.replace(GOOD, resident_megabytes=999.0)
+    assert judge(reported(slow, GOOD), CI_GOALS) == []
+    assert len(judge(reported(large, GOOD), CI_GOALS)) == 1
+
+
+def test_a_run_of_the_tool_tells_what_it_has_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from perdure.torture.command import main
+
+    monkeypatch.setattr(tool, "judge", lambda _report, _goals: ["too slow"])
+    assert main(["load", "--count", "150", "--seed", "1"]) == 1
+    violation, wrong, line, again = capsys.readouterr().out.splitlines()
+    assert violation == again.removeprefix("again: ") == "python -m perdure.torture load --count 150 --seed 1"
+    assert wrong.startswith("    too slow (a sync takes ")
+    assert line.startswith("load: FAILED: 150 open runs in ")
+    assert "; serving after " in line
