@@ -18,6 +18,11 @@ COPIES: dict[str, tuple[Defect, ...]] = {
     ),
     "copies.replicate": (
         Defect("stores.sqlite.copies.tail", "return range(place.frames + 1, end.frames + 1)", "return range(0)"),
+        Defect(
+            "stores.sqlite.copies.tail",
+            'frames, _ = self._database.connection().wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)',
+            "frames = sum(_header(log, n)[_SALTS].hex() == salts for n in range(1, log.size // FRAME_BYTES))",
+        ),
         Defect("stores.sqlite.copies.tail", "_header(log, place.frames).hex() == place.seal", "bool(log)"),
         Defect("stores.sqlite.copies.tail", "if is_held and (not place.frames or", "if (not place.frames or"),
         Defect(
@@ -30,7 +35,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.copies.folder", "if not lock.try_exclusive():", "if lock.try_exclusive() is None:"),
     ),
     "copies.restore": (
-        Defect("stores.sqlite.copies.rebuilding", "if point.taken_at <= at]", "if point.taken_at >= at]"),
+        Defect("stores.sqlite.copies.rebuilding", "or point.taken_at <= at, points", "or point.taken_at > at, points"),
         Defect("stores.sqlite.copies.parts", "if _digest(content) != digest:", "if not digest:"),
         Defect("stores.sqlite.copies.rebuilding", "digest_of_file(target) != part.header.previous", "not target"),
         Defect(

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from perdure.torture.fuzzing.copied import COPIED
 from perdure.torture.fuzzing.encoded import ENCODED
 from perdure.torture.fuzzing.spoken import SPOKEN
 from perdure.torture.fuzzing.stored import STORED
@@ -11,4 +12,6 @@ from perdure.torture.fuzzing.written import WRITTEN
 
 __all__ = ["TARGETS"]
 
-TARGETS: Final[dict[str, Target]] = {target.name: target for target in (*STORED, *ENCODED, *VALUED, *SPOKEN, *WRITTEN)}
+TARGETS: Final[dict[str, Target]] = {
+    target.name: target for target in (*STORED, *COPIED, *ENCODED, *VALUED, *SPOKEN, *WRITTEN)
+}

@@ -19,7 +19,7 @@ from perdure.testing.store_conformance import StoreSession
 
 SECOND = 1_000_000
 # Small, so that the log begins anew within a test; or as large as usual, so that it does not.
-SETTINGS = SqliteSettings(checkpoint_pages=12)
+SETTINGS = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
 PATIENT = SqliteSettings()
 
 
@@ -75,8 +75,10 @@ class _FailingFile:
 
 
 @asynccontextmanager
-async def opened(path: Path, *, settings: SqliteSettings = SETTINGS) -> AsyncIterator[StoreSession]:
-    session = StoreSession(SqliteStore(path, settings=settings))
+async def opened(
+    path: Path, *, settings: SqliteSettings = SETTINGS, disk: Disk | None = None
+) -> AsyncIterator[StoreSession]:
+    session = StoreSession(SqliteStore(path, settings=settings, disk=disk))
     await session.open(name="worker", lease_seconds=3_600)
     try:
         yield session

@@ -1,5 +1,6 @@
 """A copy that follows: each point in time is the database as it was, and what cannot be told becomes a new base."""
 
+import asyncio
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.log import log_of
+from perdure.torture.disks.failing import failing_disk
 from tests.stores.sqlite.copies.live_database import (
     PATIENT,
     SETTINGS,
@@ -237,6 +239,27 @@ async def test_what_another_program_writes_is_copied_too(trail: Trail) -> None:
                     pass
                 trail.follow(replication)
     assert generations(trail) == 1
+    trail.check()
+
+
+async def test_what_is_not_durable_yet_is_not_copied(trail: Trail) -> None:
+    """Its frames are in the log, whole and with their checksums; that they are synced nobody has said."""
+    with failing_disk() as disk:
+        async with opened(trail.database, disk=disk) as session:
+            await create(session, "kept")
+            with replicating(trail.database, trail.target) as replication:
+                trail.follow(replication)
+                disk.after = True
+                disk.plan("sync log", first=1, length=1_000_000)
+                committing = asyncio.create_task(create(session, "unknown"))
+                await disk.has_failed(1)
+                trail.follow(replication)
+                disk.heal()
+                with pytest.raises(StoreUnavailableError):
+                    await committing
+                await create(session, "later")
+                trail.follow(replication)
+    assert len(trail.rows) == 2
     trail.check()
 
 

@@ -8,16 +8,20 @@ The pages are, one behind the other, the number of a page in four bytes and its 
 import hashlib
 import zlib
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from perdure.errors import CopyDamagedError
 from perdure.kernel.time import Timestamp
-from perdure.stores.sqlite.copies.tail import LogPlace
+from perdure.stores.sqlite.copies.tail import MOST_PAGES, LogPlace
 from perdure.stores.sqlite.log import PAGE_BYTES
 
-__all__ = ["Part", "PartHeader", "encode_part", "read_header", "read_part"]
+__all__ = ["Part", "PartHeader", "decode_part", "encode_part", "read_header", "read_part", "seal"]
+
+
+_LAST_TIME: Final = 253_402_300_799_999_999
+"""The last one that has a date: the end of the year 9999."""
 
 
 class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,12 +34,12 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     store: int
-    number: int
+    number: Annotated[int, msgspec.Meta(ge=0)]
     previous: str
-    taken_at: Timestamp
+    taken_at: Annotated[Timestamp, msgspec.Meta(ge=0, le=_LAST_TIME)]
     place: LogPlace
-    page_count: int
-    pages: int = 0
+    page_count: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+    pages: Annotated[int, msgspec.Meta(ge=0, le=MOST_PAGES)] = 0
     page_bytes: int = PAGE_BYTES
 
 
@@ -51,14 +55,22 @@ def encode_part(header: PartHeader, pages: dict[int, bytes]) -> tuple[bytes, str
     """Return the bytes of a part, and its digest in hexadecimal."""
     described = msgspec.json.encode(header)
     body = zlib.compress(b"".join(number.to_bytes(4) + data for number, data in sorted(pages.items())), _LEVEL)
-    content = b"".join((_MAGIC, len(described).to_bytes(4), described, body))
-    digest = _digest(content)
-    return content + digest, digest.hex()
+    sealed = seal(b"".join((_MAGIC, len(described).to_bytes(4), described, body)))
+    return sealed, sealed[-_DIGEST_BYTES:].hex()
+
+
+def seal(content: bytes) -> bytes:
+    """Return content with its digest behind it."""
+    return content + _digest(content)
 
 
 def read_part(path: Path) -> Part:
     """Return a part. Raises CopyDamagedError if it is not as it was written, and OSError."""
-    data = path.read_bytes()
+    return decode_part(path.read_bytes(), path)
+
+
+def decode_part(data: bytes, path: Path) -> Part:
+    """Return the part that a file holds. Raises CopyDamagedError if it is not as it was written."""
     content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if _digest(content) != digest:
         raise CopyDamagedError(f"{path} is damaged: its digest does not fit what it holds")
@@ -67,6 +79,8 @@ def read_part(path: Path) -> Part:
     body = _inflate(content[start:], path, size=size)
     records = [body[offset : offset + _RECORD_BYTES] for offset in range(0, size, _RECORD_BYTES)]
     pages = {int.from_bytes(record[:4]): record[4:] for record in records}
+    if len(pages) != header.pages or any(not 0 < page <= header.page_count for page in pages):
+        raise CopyDamagedError(f"{path} holds pages that its database cannot have")
     return Part(header=header, digest=digest.hex(), pages=pages)
 
 
@@ -85,7 +99,7 @@ def _decode_header(data: bytes, path: Path) -> tuple[PartHeader, int]:
         raise CopyDamagedError(f"{path} is no part of a copy that this version of Perdure can read")
     try:
         header = msgspec.json.decode(data[start:end], type=PartHeader)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CopyDamagedError(f"{path} is damaged: its header cannot be read ({error})") from error
     if header.page_bytes != PAGE_BYTES:
         raise CopyDamagedError(f"{path} holds pages of {header.page_bytes} bytes; Perdure's have {PAGE_BYTES}")

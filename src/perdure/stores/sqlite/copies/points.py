@@ -80,8 +80,8 @@ def parts_of(generation: Generation, *, upto: int) -> Iterator[Part]:
 
 def newest_sound_point(folder: Path, *, before: Point) -> Point | None:
     """Return the newest point before another that passes every check. It reads all of it. Raises OSError."""
-    points = read_contents(folder).points
-    earlier = points[: points.index(before)]
+    limit = (before.generation, before.number)
+    earlier = [point for point in read_contents(folder).points if (point.generation, point.number) < limit]
     for generation in reversed(CopyFolder(folder).generations()):
         of_generation = [point for point in earlier if point.generation == generation.name]
         if of_generation and (sound := _sound(generation, of_generation)) is not None:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,9 @@ import apsw
 from perdure.errors import CopyDamagedError, StateError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.copies.folder import CopyFolder
-from perdure.stores.sqlite.copies.parts import Part
-from perdure.stores.sqlite.copies.points import Point, newest_sound_point, parts_of, read_contents, show_time
+from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
+from perdure.stores.sqlite.copies.parts import Part, read_part
+from perdure.stores.sqlite.copies.points import Contents, Point, newest_sound_point, parts_of, read_contents, show_time
 from perdure.stores.sqlite.copies.whole import digest_of_file
 from perdure.stores.sqlite.log import PAGE_BYTES, log_of
 
@@ -28,10 +29,9 @@ def choose_point(folder: Path, *, at: Timestamp | None) -> Point:
     """
     contents = read_contents(folder)
     points = contents.points
-    chosen = points if at is None else [point for point in points if point.taken_at <= at]
-    broken = contents.breaks.get(len(chosen))
-    if broken is not None and not (chosen and chosen[-1].taken_at == at):
-        raise CopyDamagedError(f"{broken}. Nothing was restored. {_advice(chosen[-1] if chosen else None)}")
+    chosen = [*takewhile(lambda point: at is None or point.taken_at <= at, points)]
+    if not (chosen and chosen[-1].taken_at == at) and (what := _what_follows(folder, contents, len(chosen))):
+        raise CopyDamagedError(f"{what}. Nothing was restored. {_advice(chosen[-1] if chosen else None)}")
     if not points:
         raise StateError(f"there is no copy in {folder}; `perdure replicate --to {folder}` makes one.")
     if not chosen:
@@ -64,6 +64,18 @@ def skip_numbers(database: Path) -> None:
         connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS,))
         connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
     log_of(database).unlink(missing_ok=True)
+
+
+def _what_follows(folder: Path, contents: Contents, number: int) -> str:
+    """Return what is wrong with the part after the first `number` points, which may be the one that was asked for."""
+    if number in contents.breaks or number == len(contents.points):
+        return contents.breaks.get(number, "")
+    following = contents.points[number]
+    try:
+        read_part(Generation(folder / following.generation).part(following.number))
+    except CopyDamagedError as error:
+        return str(error)
+    return ""
 
 
 def _rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[int, int], None]) -> None:

@@ -17,7 +17,11 @@ from perdure.stores.sqlite.log import (
     log_of,
 )
 
-__all__ = ["Change", "LogPlace", "LogTail", "LostTrackError"]
+__all__ = ["MOST_PAGES", "Change", "LogPlace", "LogTail", "LostTrackError"]
+
+
+MOST_PAGES: Final = 65_536
+"""More changed pages than these (256 MB) are as much as a new base."""
 
 
 class LostTrackError(Exception):
@@ -85,7 +89,7 @@ class LogTail:
     def read(self, frames: range, end: LogPlace, *, known: Change | None = None) -> Change:
         """Return what the frames changed, over what is `known` to have changed before. Raises LostTrackError, OSError.
 
-        They are read into memory; more than that shall hold is as much as a new base.
+        They are read into memory.
         """
         with closing(self._database.disk.open(log_of(self._database.path))) as log:
             headers = {number: _header(log, number) for number in frames}
@@ -95,8 +99,8 @@ class LogTail:
             if not page_count:
                 raise LostTrackError(f"the frame at {end} ends no transaction")
             last = {_number(header[_PAGE]): number for number, header in headers.items()}
-            if len(last) > _MOST_PAGES:
-                raise LostTrackError(f"{len(last)} pages have changed")
+            if len(last) + (0 if known is None else len(known.pages)) > MOST_PAGES:
+                raise LostTrackError(f"more than {MOST_PAGES} pages have changed")
             read = {page: log.read(PAGE_BYTES, offset=_start(at) + FRAME_HEADER_BYTES) for page, at in last.items()}
         pages = {**({} if known is None else known.pages), **read}
         kept = {page: data for page, data in pages.items() if page <= page_count}
@@ -110,7 +114,6 @@ class LogTail:
 
 
 _ATTEMPTS: Final = 100
-_MOST_PAGES: Final = 65_536
 _PAGE: Final = slice(0, 4)
 _SIZE: Final = slice(4, 8)
 _SALTS: Final = slice(8, 16)

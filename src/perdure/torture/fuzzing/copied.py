@@ -1,0 +1,35 @@
+"""What lies in the folder of a copy: parts, whose digest fits whatever is in them."""
+
+from pathlib import Path
+from typing import Final
+
+from perdure.errors import CopyDamagedError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.copies.parts import PartHeader, decode_part, encode_part, seal
+from perdure.stores.sqlite.copies.points import show_time
+from perdure.stores.sqlite.copies.tail import LogPlace
+from perdure.stores.sqlite.log import PAGE_BYTES
+from perdure.torture.fuzzing.target import Target, demand_equal
+
+__all__ = ["COPIED"]
+
+_PATH: Final = Path("part")
+_DIGEST_BYTES: Final = 32
+
+
+def _parts() -> list[bytes]:
+    place = LogPlace(salts="00" * 8, frames=7, seal="ff" * 24)
+    header = PartHeader(store=1, number=1, previous="", taken_at=Timestamp(1), place=place, page_count=9, pages=2)
+    pages = {1: bytes(PAGE_BYTES), 9: b"x" * PAGE_BYTES}
+    return [encode_part(header, pages)[0][:-_DIGEST_BYTES]]
+
+
+def _read_part(data: bytes) -> None:
+    found = decode_part(seal(data), _PATH)
+    show_time(found.header.taken_at)
+    again, _ = encode_part(found.header, found.pages)
+    part = decode_part(again, _PATH)
+    demand_equal((part.header, part.pages), (found.header, found.pages))
+
+
+COPIED: Final = (Target(name="part", corpus=_parts, read=_read_part, expected=(CopyDamagedError,)),)
