@@ -22,7 +22,7 @@ async def test_three_kills_lose_nothing_and_every_control_is_found_out() -> None
     report = await run_kills(count=3, seed=1)
     assert report.violations == []
     assert report.survivors == []
-    assert len(report.controls) == 4
+    assert len(report.controls) == 5
     assert report.runs >= 3
     assert report.acknowledged > 0
     assert report.effects > 0

@@ -79,6 +79,7 @@ _TOOLS: Final = {
     "powerloss": _Tool("powerloss", "states"),
     "fsyncgate": _Tool("fsyncgate", "states"),
     "ioerr": _Tool("ioerr", "failures"),
+    "copies": _Tool("copies.tool", "points in time"),
     "stateful": _Tool("stateful", "programs"),
     "fuzz": _Tool("fuzz", "inputs"),
     "load": _Tool("loads.tool", "open runs"),

@@ -74,6 +74,7 @@ def _verdict(output: str) -> tuple[bool, str]:
 
 
 _BUDGETS: Final = {
+    "copies": 4_000,
     "sim": 1_500,
     "powerloss": 20_000,
     "fsyncgate": 12_000,

@@ -64,7 +64,7 @@ class DiskHarness(SqliteHarness):
 class SlowReader:
     """Somebody who reads for a while, now and then: what came after is not copied, and the log does not begin anew."""
 
-    def __init__(self, folder: Path, disk: RecordingDisk, chance: random.Random) -> None:
+    def __init__(self, folder: Path, disk: Disk, chance: random.Random) -> None:
         """Read the database in `folder` when `chance` says so."""
         self._path = folder / DATABASE_NAME
         self._disk = disk

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import msgspec
 
+from perdure.torture.kills.copies import judge_copies, plant_early_claim
 from perdure.torture.kills.oracle import Verdict, judge, plant_second_outcome
 from perdure.torture.kills.process import Order, Word
 from perdure.torture.report import Report
@@ -23,19 +24,24 @@ __all__ = ["Campaign", "KillReport", "run_kills"]
 
 
 class KillReport(Report, kw_only=True):
-    """The outcome of `kill`: how much was acknowledged, and how much of that lost; steps with two outcomes."""
+    """The outcome of `kill`: how much was acknowledged, and how much of that lost; steps with two outcomes.
+
+    `points`: how many points in time of the copy were restored, and compared with what was acknowledged.
+    """
 
     acknowledged: int = 0
     lost: int = 0
     double_outcomes: int = 0
     histories: int = 0
     effects: int = 0
+    points: int = 0
 
     def line(self, unit: str) -> str:
         """Return the result as one line."""
         return (
             f"{super().line(unit)}; {self.acknowledged} acknowledged operations, {self.lost} lost, "
-            f"{self.double_outcomes} steps with two outcomes ({self.histories} histories, {self.effects} effects)"
+            f"{self.double_outcomes} steps with two outcomes ({self.histories} histories, {self.effects} effects), "
+            f"{self.points} points of a copy restored"
         )
 
 
@@ -56,15 +62,21 @@ async def run_kills(
     async with Campaign(folder, seed=seed) as campaign:
         verdict = await campaign.run(count, on_progress)
     report.seconds = time.monotonic() - begun
-    report.runs, report.violations = campaign.kills, [*campaign.mishaps, *verdict.violations]
+    copies = judge_copies(folder, seed=seed)
+    report.runs, report.points = campaign.kills, copies.points
+    report.violations = [*campaign.mishaps, *verdict.violations, *copies.violations]
     report.acknowledged, report.histories, report.effects = verdict.acknowledged, verdict.histories, verdict.effects
     report.lost, report.double_outcomes = verdict.count("lost"), verdict.count("two outcomes")
     if report.violations:
         report.violations.append(f"the database and what was noted are kept in {folder}")
     else:
         if has_controls:
+            plant_early_claim(folder)
+            _note_control(
+                report, "a copy of which too much is claimed", judge_copies(folder, seed=seed).violations, "copy"
+            )
             plant_second_outcome(folder)
-            _note_control(report, "a second outcome in a history", judge(folder), "two outcomes")
+            _note_control(report, "a second outcome in a history", judge(folder).violations, "two outcomes")
         shutil.rmtree(folder)
     if has_controls:
         await _run_control(report, "customers told before the commit", "lost", early_customers=True)
@@ -76,12 +88,13 @@ async def run_kills(
 async def _run_control(report: KillReport, name: str, kind: str, **lies: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="perdure-kills-") as folder:
         async with Campaign(Path(folder), seed=report.seed, **lies) as campaign:
-            _note_control(report, name, await campaign.run(_CONTROL_KILLS), kind)
+            _note_control(report, name, (await campaign.run(_CONTROL_KILLS)).violations, kind)
 
 
-def _note_control(report: KillReport, name: str, verdict: Verdict, kind: str) -> None:
-    if verdict.count(kind):
-        report.controls.append(f"{name}: {verdict.count(kind)} x {kind}")
+def _note_control(report: KillReport, name: str, violations: list[str], kind: str) -> None:
+    count = sum(violation.startswith(f"{kind}:") for violation in violations)
+    if count:
+        report.controls.append(f"{name}: {count} x {kind}")
     else:
         report.survivors.append(name)
 
@@ -165,6 +178,7 @@ class Campaign:
         """Kill `count` times, let a last worker settle everything, judge."""
         workers = [self._worker()]
         customers = self._customers()
+        copier: _Child | None = None
         while self.kills < count and not self.mishaps:
             if len(workers) == 1 and self._chance.random() < _PAIR_SHARE:
                 workers.append(self._worker())
@@ -174,6 +188,7 @@ class Campaign:
             else:
                 for child in (customers, *workers):
                     await self._hear(child.ready, "open its engine")
+                copier = copier or self._fork(copies=True)
                 await asyncio.sleep(self._chance.uniform(*_LIFE_SECONDS))
             if self._early_customers or self._chance.random() < _CUSTOMER_SHARE:
                 await self._kill(customers)
@@ -182,8 +197,11 @@ class Campaign:
                 await self._kill(workers.pop(self._chance.randrange(len(workers))))
             if not workers:
                 workers.append(self._worker())
+            if copier is not None and self._chance.random() < _COPIER_SHARE:
+                await self._kill(copier)
+                copier = self._fork(copies=True)
             on_progress(self.kills)
-        for child in (customers, *workers):
+        for child in (customers, *workers, *([] if copier is None else [copier])):
             await self._kill(child, is_counted=False)
         await self._settle()
         return judge(self._folder)
@@ -212,7 +230,13 @@ class Campaign:
         )
 
     def _fork(
-        self, *, works: bool = True, customers: int = 0, settles: bool = False, acknowledges_early: bool = False
+        self,
+        *,
+        works: bool = True,
+        customers: int = 0,
+        settles: bool = False,
+        copies: bool = False,
+        acknowledges_early: bool = False,
     ) -> _Child:
         order = Order(
             number=len(self._children) + 1,
@@ -221,6 +245,7 @@ class Campaign:
             works=works,
             customers=customers,
             settles=settles,
+            copies=copies,
             acknowledges_early=acknowledges_early,
             shares_locks=self._loose_locks,
         )
@@ -269,6 +294,7 @@ _OPENING_SHARE: Final = 0.2
 _PAIR_SHARE: Final = 0.3
 _WORKER_SHARE: Final = 0.8
 _CUSTOMER_SHARE: Final = 0.2
+_COPIER_SHARE: Final = 0.2
 _EMBEDDED_SHARE: Final = 0.4
 _PATIENCE_SECONDS: Final = 60.0
 _SETTLING_SECONDS: Final = 120.0

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +90,7 @@ class Customer:
             return
         except RunError as error:
             value = type(error).__name__
-        self._write(Note(call="result", state="done", run_id=run.id, value=value))
+        self._write(Note(call="result", state="done", run_id=run.id, value=value, at=_now()))
 
     async def _linger(self) -> None:
         await asyncio.sleep(self._chance.choice((0.0, 0.001, 0.01, 0.04)))
@@ -98,10 +99,14 @@ class Customer:
         append(self._notes, record)
 
     def _answered(self, asked: Note) -> None:
-        self._write(msgspec.structs.replace(asked, state="done"))
+        self._write(msgspec.structs.replace(asked, state="done", at=_now()))
 
     def _refused(self, asked: Note) -> None:
         self._write(msgspec.structs.replace(asked, state="refused"))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
 
 
 async def settle(client: Client) -> None:

@@ -40,7 +40,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a customer knows of a call. `asked` stands before it, `done` after its answer, `refused` after an error.
 
     `subject` tells the signals of a run apart; `value` is the argument of a start, the body of a signal, or the result
-    that the customer was given.
+    that the customer was given. `at`: when the answer had come, in microseconds since the epoch.
     """
 
     call: Literal["start", "signal", "stray", "cancel", "result"]
@@ -49,6 +49,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow: str = ""
     subject: str = ""
     value: object = None
+    at: int = 0
 
 
 def effect(*, lock: str = "", lock_token: int = 0) -> Attempt:

@@ -9,6 +9,7 @@ import msgspec
 
 from perdure.engine import Engine
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.kills.copies import copy_for_ever
 from perdure.torture.kills.customers import Customer, settle
 from perdure.torture.kills.early import EarlyStore
 from perdure.torture.kills.ledger import EFFECTS_VARIABLE
@@ -20,7 +21,8 @@ __all__ = ["Order", "Word", "live"]
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What a process shall be. `number` names it. `folder` holds the database and the ledgers.
 
-    `customers`: how many it serves; 0: none. `acknowledges_early`, `shares_locks`: the controls.
+    `customers`: how many it serves; 0: none. `copies`: it keeps a copy of the database, and does nothing else.
+    `acknowledges_early`, `shares_locks`: the controls.
     """
 
     number: int
@@ -29,6 +31,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     works: bool = True
     customers: int = 0
     settles: bool = False
+    copies: bool = False
     acknowledges_early: bool = False
     shares_locks: bool = False
 
@@ -49,6 +52,8 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 async def live(order: Order) -> None:
     """Do what `order` says. A settling process returns when all runs have ended; the others never."""
     folder = Path(order.folder)
+    if order.copies:
+        await copy_for_ever(folder, order.number)
     os.environ[EFFECTS_VARIABLE] = str(folder / "effects")
     async with Engine(
         _store_of(order, folder / "torture.db"), works=order.works, name=f"process-{order.number}"

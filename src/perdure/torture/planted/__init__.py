@@ -7,6 +7,7 @@ that place of the engine changes the entry here with it.
 from typing import Final
 
 from perdure.torture.planted import (
+    copies,
     decoders,
     disks,
     evolving,
@@ -35,4 +36,5 @@ PLANTED: Final = (
     *disks.PLANTED,
     *decoders.PLANTED,
     *loads.PLANTED,
+    *copies.PLANTED,
 )

@@ -1,0 +1,37 @@
+"""``copies``: the tool's entry; see the package."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from perdure.torture.copies.trial import Trial
+from perdure.torture.disks.trial import fast_folder
+from perdure.torture.options import Options
+from perdure.torture.report import Report
+from perdure.torture.trials import Tried, run_trials
+
+__all__ = ["run"]
+
+
+def run(options: Options) -> Report:
+    """Copy as many databases as make the points in time that `options` say."""
+    count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    return run_trials("copies", options, _one_trial, count=count, each=_POINTS_EACH, is_controlled=True)
+
+
+def _one_trial(seed: int) -> Tried:
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        trial = Trial(Path(folder), seed)
+        asyncio.run(trial.run())
+        points = trial.judge()
+    again = f"python -m perdure.torture copies --count 1 --seed {seed}"
+    return points, [f"{again}\n    {wrong}" for wrong in trial.wrong[:_MOST_VIOLATIONS]]
+
+
+_POINTS_EACH: Final = 15
+"""How many points in time a trial has, about."""
+_MOST_VIOLATIONS: Final = 3
+_USUALLY: Final = 300
+_CI: Final = 2_000
+_LONG: Final = 100_000

@@ -1,0 +1,109 @@
+"""Bugs of copies: what they hold, when they begin anew, and what is restored."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+_WHOLE: Final = "P18: each point in time of a copy is the database as it was at one commit"
+_CHECKED: Final = "P18: what is damaged is refused"
+
+PLANTED: Final = (
+    Mutant(
+        name="copies: what was not read when the log began anew is not missed",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.tail",
+        old="if is_held and (not place.frames or",
+        new="if (not place.frames or",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: another log with the same salts is gone on with",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.tail",
+        old="            return _header(log, place.frames).hex() == place.seal",
+        new="            return True",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: nothing is held between two rounds",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.hold",
+        old='            connection.execute("BEGIN")\n',
+        new="",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: the older transaction ends before the newer one begins",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.replication",
+        old="        is_held = self._hold.is_held\n        self._hold.renew()\n",
+        new="        is_held = self._hold.is_held\n        self._hold.let_go()\n        self._hold.renew()\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: who writes while the log is copied is not noticed",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.replication",
+        old="        if self._tail.end() != self._place:\n",
+        new="        if False:\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: of a page the first version is taken",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.tail",
+        old="for number, header in headers.items()}\n            if",
+        new="for number, header in reversed(headers.items())}\n            if",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: what a failing target did not take is forgotten",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.replication",
+        old="known=self._pending)",
+        new="known=None)",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: an increment that is missing is not missed by whoever comes back",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.replication",
+        old="if numbers == list(range(len(numbers))) and last.header.number == numbers[-1]:",
+        new="if last:",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: a base is given another place than its own",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.replication",
+        old="            if self._tail.end() == self._place:\n",
+        new="            if self._place != self._tail.end() or True:\n                self._place = self._tail.end()\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: points in time go before their time",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.folder",
+        old="            if successor.begun().taken_at <= before:\n",
+        new="            if successor:\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: the base's digest is not compared",
+        breaks=_CHECKED,
+        module="perdure.stores.sqlite.copies.rebuilding",
+        old="            if part.header.number == 0 and digest_of_file(target) != part.header.previous:\n",
+        new="            if False:\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: increments of another chain are applied",
+        breaks=_CHECKED,
+        module="perdure.stores.sqlite.copies.points",
+        old=" or (previous is not None and part.header.previous != previous.digest):\n",
+        new=":\n",
+        tool="copies",
+    ),
+)

@@ -1,0 +1,34 @@
+"""The `copies` tool on a small scale: points in time are what they were, and what is wrong is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from perdure.torture.command import main
+from perdure.torture.copies.trial import Trial
+
+
+def test_points_in_time_are_what_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["copies", "--count", "60", "--seed", "3", "--processes", "1", "--json"]) == 0
+    line, machine = capsys.readouterr().out.splitlines()
+    assert line.startswith("copies: ok: ")
+    assert json.loads(machine)["runs"] > 20
+
+
+async def test_a_point_that_is_something_else_is_a_violation(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, 3)
+    await trial.run()
+    trial._expected = {name: {b"other rows"} for name in trial._expected}
+    assert trial.judge() > 1
+    assert trial.wrong
+    assert all("is not what the database was" in wrong for wrong in trial.wrong)
+
+
+async def test_a_point_that_is_gone_is_a_violation(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, 3)
+    await trial.run()
+    generation = max(path for path in (tmp_path / "copy").iterdir() if path.is_dir())
+    trial._expected[f"{generation.name}/999"] = set()
+    trial.judge()
+    assert trial.wrong == [f"{generation.name}/999 is gone, and its generation is not"]
