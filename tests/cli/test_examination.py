@@ -2,13 +2,19 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from perdure import Engine
+from perdure import Context, Engine, workflow
+from perdure.cli.open_runs import read_open_runs
 from tests.cli.runs import perdure
 
 CHECKS = {
     "perdure", "python", "sqlite", "file locks", "lock files", "disk space", "database", "log", "settings", "integrity",
     "sessions", "agenda", "runs", "parked", "copies",
 }  # fmt: skip
+
+
+@workflow(name="examined")
+async def examined(_ctx: Context) -> None:
+    pass
 
 
 def checks_of(place: Path, *, code: int) -> dict[str, Any]:
@@ -28,6 +34,26 @@ def test_a_table_is_printed_for_people(place: Path) -> None:
     called = perdure("doctor", directory=place)
     assert called.code == 0
     assert "quick_check found nothing" in called.out
+
+
+def test_a_quick_look_leaves_out_what_reads_everything(place: Path) -> None:
+    called = perdure("doctor", "--quick", "--json", directory=place)
+    assert called.code == 0
+    findings = {check["name"]: check["finding"] for check in called.json["checks"]}
+    assert findings.keys() == CHECKS
+    assert findings["integrity"] == "left out, as --quick says"
+
+
+async def test_of_many_open_runs_a_quick_look_reads_the_oldest_and_counts_the_others(tmp_path: Path) -> None:
+    async with Engine(f"sqlite:///{tmp_path / 'perdure.db'}", works=False) as engine:
+        for number in range(5):
+            await engine.start(examined, id=f"run {number}")
+        whole = await read_open_runs(engine, most=None)
+        assert (whole.count, whole.left, whole.has_more) == (5, 0, False)
+        quick = await read_open_runs(engine, most=None, rows=3)
+        assert (quick.count, quick.left, quick.has_more) == (3, 2, True)
+        exact = await read_open_runs(engine, most=None, rows=5)
+        assert (exact.count, exact.left, exact.has_more) == (5, 0, False)
 
 
 async def test_a_live_session_is_named(place: Path) -> None:

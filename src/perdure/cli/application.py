@@ -236,13 +236,20 @@ def doctor(
     every: Annotated[
         bool, Parameter(name="--all", negative="", help="With --app: replay every open run, not only the 1,000 oldest.")
     ] = False,
+    quick: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Leave out what reads the whole database: integrity, and open runs but for the 10,000 oldest.",
+        ),
+    ] = False,
     database: DatabaseArguments = HERE,
     json: Json = False,
 ) -> int:
     """Examine this installation and the database: versions, settings, integrity, locks, sessions, space, code."""
     from perdure.cli.examination import examine
 
-    return asyncio.run(examine(database.place(), apps=app or [], replays_all=every, as_json=json))
+    return asyncio.run(examine(database.place(), apps=app or [], replays_all=every, is_quick=quick, as_json=json))
 
 
 def lint(

@@ -22,23 +22,26 @@ from perdure.cli.database import Place, as_client, require_database, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.finding import Check, Verdict
 from perdure.cli.open_runs import OpenRuns, read_open_runs
-from perdure.cli.printing import make_table, print_for_people, print_json, words
+from perdure.cli.printing import make_table, print_for_people, print_json, progress_shown, words
 from perdure.cli.sizes import show_size
 from perdure.engine import Engine
 from perdure.errors import StoreError
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
 from perdure.stores.sqlite.locks import demand_file_locks
+from perdure.stores.sqlite.onlookers import onlookers
 from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.stores.sqlite.settings import SqliteSettings
 
 __all__ = ["Check", "Verdict", "examine"]
 
 
-async def examine(place: Place, *, apps: Sequence[str] = (), replays_all: bool = False, as_json: bool) -> int:
+async def examine(
+    place: Place, *, apps: Sequence[str] = (), replays_all: bool = False, is_quick: bool = False, as_json: bool
+) -> int:
     """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database.
 
     `apps`: modules that define workflows, which are compared with the open runs: with all that `replays_all`, else with
-    so many of the oldest.
+    so many of the oldest. `is_quick`: leave out what reads the whole database.
     """
     for app in apps:
         import_module(app, asked_by="--app")
@@ -47,8 +50,9 @@ async def examine(place: Place, *, apps: Sequence[str] = (), replays_all: bool =
         path = require_database(place.url)
         checks += [_folder(path), _space(path)]
         async with as_client(place) as engine:
-            checks += [check async for check in _database(engine, path.resolve())]
-            runs = await read_open_runs(engine, most=None if replays_all else _REPLAYED_RUNS)
+            checks += [check async for check in _database(engine, path.resolve(), is_quick=is_quick)]
+            replayed = None if replays_all else _REPLAYED_RUNS
+            runs = await read_open_runs(engine, most=replayed, rows=_QUICK_ROWS if is_quick else None)
             checks.append(_runs(await engine.count_runs(), runs, has_workers=_has_workers(checks)))
             checks += _damaged(runs)
             checks += copies_checks(path.resolve(), now=engine.worker.clock.now())
@@ -64,6 +68,7 @@ async def examine(place: Place, *, apps: Sequence[str] = (), replays_all: bool =
 
 
 _REPLAYED_RUNS: Final = 1_000
+_QUICK_ROWS: Final = 10_000
 _GRAVITY: Final = {Verdict.OK: 0, Verdict.WARN: 1, Verdict.FAIL: 2}
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
@@ -105,7 +110,7 @@ def _demanded(name: str, finding: str, demand: Callable[[], None]) -> Check:
 
 _SCARCE_BYTES: Final = 1_000_000_000
 _EMPTY_BYTES: Final = 50_000_000
-_LARGE_LOG_BYTES: Final = 256_000_000
+_LARGE_LOG_BYTES: Final = 2 * SqliteSettings().long_log_bytes
 
 
 def _folder(path: Path) -> Check:
@@ -143,11 +148,11 @@ def _space(path: Path) -> Check:
 # --- the database, open ----------------------------------------------------------------------------------------------
 
 
-async def _database(engine: Engine, path: Path) -> AsyncIterator[Check]:
+async def _database(engine: Engine, path: Path, *, is_quick: bool) -> AsyncIterator[Check]:
     yield await _facts(engine)
     yield _log(path)
-    for question in (_settings, _integrity):
-        yield await asyncio.to_thread(question, path)
+    yield await asyncio.to_thread(_settings, path)
+    yield await _integrity(path, is_quick=is_quick)
     yield await asyncio.to_thread(_sessions, path, int(engine.worker.worker_id))
     yield await agenda_check(engine)
 
@@ -162,7 +167,8 @@ def _log(path: Path) -> Check:
     log = path.with_name(f"{path.name}-wal")
     size = log.stat().st_size if log.exists() else 0
     if size > _LARGE_LOG_BYTES:
-        advice = "a reader that never ends keeps the log from being copied into the database; look for one"
+        readers = ", ".join(onlookers(path)) or "none that can be seen now"
+        advice = f"it grows while somebody reads for long: end that; who reads now: {readers}"
         return Check(name="log", verdict=Verdict.WARN, finding=show_size(size), advice=advice)
     return Check(name="log", verdict=Verdict.OK, finding=show_size(size))
 
@@ -186,7 +192,22 @@ _EXPECTED: Final = {"journal_mode": "wal", "synchronous": "2", "foreign_keys": "
 _READABLE: Final = {("synchronous", "2"): "full", ("foreign_keys", "1"): "on"}
 
 
-def _integrity(path: Path) -> Check:
+async def _integrity(path: Path, *, is_quick: bool) -> Check:
+    if is_quick:
+        return Check(name="integrity", verdict=Verdict.OK, finding="left out, as --quick says")
+    title = f"checking {show_size(path.stat().st_size)}; --quick leaves this out"  # noqa: ASYNC240 - it is there
+    with progress_shown(title, 1) as tell:
+        checking = asyncio.ensure_future(asyncio.to_thread(_check_integrity, path))
+        while not checking.done():
+            await asyncio.wait({checking}, timeout=_SHOWN_EVERY_SECONDS)
+            tell(int(checking.done()))
+    return checking.result()
+
+
+_SHOWN_EVERY_SECONDS: Final = 0.2
+
+
+def _check_integrity(path: Path) -> Check:
     connection = open_reading(path, settings=SqliteSettings())
     try:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
@@ -241,7 +262,9 @@ def _has_workers(checks: Sequence[Check]) -> bool:
 
 
 def _runs(total: int, runs: OpenRuns, *, has_workers: bool) -> Check:
-    finding = f"{total}, of which {runs.count} open"
+    finding = f"{total}, of which {runs.count + runs.left} open"
+    if runs.left:
+        finding = f"{finding}; only the {runs.count} oldest of these were looked at, as --quick says"
     if runs.due and not has_workers:
         finding = f"{finding}, {runs.due} of these due"
         return Check(name="runs", verdict=Verdict.WARN, finding=finding, advice="start a worker: nobody runs them")

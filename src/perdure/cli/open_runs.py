@@ -1,6 +1,7 @@
 """What `perdure doctor` finds out about the open runs: every row is read, so many of the oldest runs are replayed."""
 
 from collections import Counter
+from contextlib import aclosing
 
 import msgspec
 
@@ -17,7 +18,8 @@ __all__ = ["OpenRuns", "read_open_runs"]
 class OpenRuns(msgspec.Struct, kw_only=True):
     """The open runs of a namespace: whose rows are `damaged`, how many are due that nobody runs, and by workflow and
     version how many are parked, and how many have no code in this process. `oldest`, in the order of their creation,
-    are those that have it, up to the number that was asked for: `has_more` says that there are more."""
+    are those that have it, up to the number that was asked for: `has_more` says that there are more. Of `left` open
+    runs the rows were not read."""
 
     count: int = 0
     damaged: list[str] = []
@@ -26,6 +28,7 @@ class OpenRuns(msgspec.Struct, kw_only=True):
     missing: Counter[str] = msgspec.field(default_factory=Counter)
     oldest: list[RunSummary] = []
     has_more: bool = False
+    left: int = 0
 
     def add(self, run: RunSummary, *, now: Timestamp, most: int | None) -> None:
         """Count a run, and keep it if it has code and fewer than `most` are kept (None: whatever there are)."""
@@ -44,14 +47,20 @@ class OpenRuns(msgspec.Struct, kw_only=True):
             self.has_more = True
 
 
-async def read_open_runs(engine: Engine, *, most: int | None) -> OpenRuns:
-    """Read the rows of all open runs, oldest first; keep at most `most` of those that have code here."""
+async def read_open_runs(engine: Engine, *, most: int | None, rows: int | None = None) -> OpenRuns:
+    """Read the rows of all open runs, or of so many, oldest first; keep at most `most` of those that have code here."""
     query = RunQuery(namespace=engine.namespace, statuses=OPEN_STATUSES, order=RunOrder.OLDEST_FIRST, limit=_PAGE_RUNS)
     found, now = OpenRuns(), engine.worker.clock.now()
-    with progress_shown("reading open runs", await engine.count_runs(query)) as tell:
-        async for run in engine.all_runs(query):
-            found.add(run, now=now, most=most)
-            tell(found.count)
+    total = await engine.count_runs(query)
+    wanted = total if rows is None else min(total, rows)
+    with progress_shown("reading open runs", wanted) as tell:
+        async with aclosing(engine.all_runs(query)) as runs:
+            async for run in runs:
+                if rows is not None and found.count == rows:
+                    found.left, found.has_more = max(total - rows, 1), True
+                    break
+                found.add(run, now=now, most=most)
+                tell(found.count)
     return found
 
 

@@ -60,6 +60,7 @@ def open_writing(path: Path, *, settings: SqliteSettings, vfs: str | None = None
         _set(connection, "foreign_keys", 1)
         _set(connection, "cache_size", -settings.page_cache_kibibytes)
         _set(connection, "wal_autocheckpoint", 0)  # see perdure.stores.sqlite.log
+        _set(connection, "journal_size_limit", settings.long_log_bytes)
     except BaseException:
         connection.close(force=True)
         raise

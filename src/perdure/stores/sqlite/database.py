@@ -31,6 +31,7 @@ from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.encoding import Column
 from perdure.stores.sqlite.log import Log
+from perdure.stores.sqlite.onlookers import onlookers
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import Session, number_commit
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -60,6 +61,7 @@ class Database:
         self._is_distrusted = False
         self._data_version: int | None = None
         self._is_alone = False
+        self._told_bytes = 0
         self.last_commit = 0
         self.last_notice = 0
 
@@ -112,9 +114,26 @@ class Database:
         try:
             if self._copy_log(self.connection()):
                 self.log.begin_anew()
+                self._told_bytes = 0
+            else:
+                self.log.put_off()
+                self._tell_of_a_long_log()
         except (apsw.Error, OSError) as error:
             _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
             self.distrust()
+
+    def _tell_of_a_long_log(self) -> None:
+        """Say that the log grows on, and who keeps it from beginning anew; again when it is twice as long."""
+        size = self.log.size_bytes
+        if size >= max(self.settings.long_log_bytes, 2 * self._told_bytes):
+            self._told_bytes = size
+            _LOGGER.warning(
+                "the log of %s has grown to %.0f MB and cannot begin anew while it is read: by %s. End what reads for "
+                "so long; until then the log takes up what is written",
+                self.path,
+                size / 1e6,
+                ", ".join(onlookers(self.path)) or "another process, or this one",
+            )
 
     def _copy_log(self, connection: apsw.Connection) -> bool:
         try:

@@ -30,6 +30,7 @@ FRAME_HEADER_BYTES: Final = 24
 FRAME_BYTES: Final = FRAME_HEADER_BYTES + PAGE_BYTES
 
 _CHUNK_FRAMES: Final = 256
+_PARTS: Final = 16
 _RESERVE_FRAMES: Final = 64
 """A transaction that writes more pages than these, at the end of the room, lets the file grow as ever."""
 
@@ -42,6 +43,7 @@ class Log:
         self._disk: Final = disk
         self._path: Final = log_of(database)
         self._checkpoint_pages: Final = checkpoint_pages
+        self._due_at = checkpoint_pages
         self._pages = 0
         self._room = 0
         self.is_cramped = False
@@ -81,13 +83,25 @@ class Log:
     def begin_anew(self) -> None:
         """Note that all of the log is copied: unless somebody reads it still, the next record is its first."""
         self._pages = 0
+        self._due_at = self._checkpoint_pages
+
+    def put_off(self) -> None:
+        """Note that somebody reads what is not copied yet: it is tried again when the log has grown by a part."""
+        self._due_at = self._pages + max(self._checkpoint_pages // _PARTS, 1)
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the log is, as far as it holds records."""
+        return self._pages * FRAME_BYTES
 
     @property
     def is_due(self) -> bool:
         """Whether the log should be copied into the database."""
-        return self._pages >= self._checkpoint_pages or self.is_cramped
+        return self._pages >= self._due_at or self.is_cramped
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        if pages <= self._pages or not self._pages:
+            self._room = 0  # it has begun anew: SQLite may have cut it off, if it was very long
         self._pages = pages
         return apsw.SQLITE_OK
 
