@@ -11,8 +11,6 @@ quiet moment say that few runs have an owner, and each commit would look at all 
 from functools import cache
 from typing import Final
 
-from perdure.kernel.priority import Priority
-
 __all__ = [
     "ADVANCE_RUNS",
     "CHANGE_RUNS",
@@ -25,6 +23,7 @@ __all__ = [
     "INSERT_LABELS",
     "INSERT_RUNS",
     "LATEST_OF_ID",
+    "NEXT_END",
     "NEXT_WAKE",
     "PARKED_TO_CLAIM",
     "PARK_RUNS",
@@ -45,12 +44,6 @@ __all__ = [
     "WAKE_RUNS",
     "RowsStatement",
 ]
-
-
-def _over_priorities(part: str, whole: str) -> str:
-    """Return a statement that asks each priority class by itself, since only so an index gives the order."""
-    parts = (f"SELECT * FROM ({part.format(priority=priority.value)})" for priority in Priority)  # noqa: S608
-    return whole.format(parts=" UNION ALL ".join(parts))
 
 
 ROW_COUNTS: Final = (128, 64, 32, 16, 8, 4, 3, 2, 1)
@@ -260,16 +253,14 @@ SELECT run_key, owner FROM runs NOT INDEXED WHERE run_key = (
 # namespace, id
 LATEST_OF_ID: Final = f"SELECT run_key, generation, closed_at FROM runs {_BY_ID} ORDER BY generation DESC LIMIT 1"  # noqa: S608
 
-# a JSON list of [workflow, version], now, limit
-RUNS_TO_CLAIM: Final = _over_priorities(
-    """
-SELECT priority, wake_at, run_key FROM runs INDEXED BY runs_to_claim
-WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority} AND wake_at <= ?2
+# a JSON list of [workflow, version], priority, now, limit. One class at a time: only so the index gives the order, and
+# five such statements take a third of the time of one that unites them.
+RUNS_TO_CLAIM: Final = """
+SELECT run_key FROM runs INDEXED BY runs_to_claim
+WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2 AND wake_at <= ?3
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
-ORDER BY wake_at, run_key LIMIT ?3
-""",
-    "SELECT run_key FROM ({parts}) ORDER BY priority, wake_at, run_key LIMIT ?3",
-)
+ORDER BY wake_at, run_key LIMIT ?4
+"""
 
 # a JSON list of [workflow, version], code, limit
 PARKED_TO_CLAIM: Final = """
@@ -283,24 +274,18 @@ WHERE parked IS NOT NULL AND owner IS NULL
 ORDER BY priority, run_key LIMIT ?3
 """
 
-# a JSON list of [workflow, version]
-NEXT_WAKE: Final = _over_priorities(
-    """
+# a JSON list of [workflow, version], priority
+NEXT_WAKE: Final = """
 SELECT wake_at FROM runs INDEXED BY runs_to_claim
-WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority}
+WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT 1
-""",
-    """
-SELECT min(wake_at) FROM (
-    {parts} UNION ALL
-    SELECT * FROM (
-        SELECT end_at FROM runs INDEXED BY runs_to_end WHERE owner IS NULL AND end_at IS NOT NULL
-        ORDER BY end_at, run_key LIMIT 1
-    )
-)
-""",
-)
+"""
+
+NEXT_END: Final = """
+SELECT end_at FROM runs INDEXED BY runs_to_end WHERE owner IS NULL AND end_at IS NOT NULL
+ORDER BY end_at, run_key LIMIT 1
+"""
 
 # a JSON list of run keys
 RUNS_BY_KEY: Final = f"""

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 
 from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry, RunSummary, StoreStatus
 from perdure.stores.sql import inboxes as inbox_statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.rows import inbox_of, summary_of
+from perdure.stores.sqlite.rows import inbox_of, summary_of, versions_as_json
 from perdure.stores.sqlite.schema import schema_version
 
 __all__ = [
@@ -51,9 +51,12 @@ def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> l
 
 def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
     """Return the earliest time at which a run that nobody owns comes due."""
-    names = msgspec.json.encode(sorted(workflows)).decode()
-    found: int | None = connection.execute(statements.NEXT_WAKE, (names,)).get
-    return None if found is None else Timestamp(found)
+    names = versions_as_json(workflows)
+    moments: list[int | None] = [
+        connection.execute(statements.NEXT_WAKE, (names, priority)).get for priority in Priority
+    ]
+    moments.append(connection.execute(statements.NEXT_END).get)
+    return min((Timestamp(moment) for moment in moments if moment is not None), default=None)
 
 
 def last_notices(connection: apsw.Connection) -> dict[WorkerId, int]:

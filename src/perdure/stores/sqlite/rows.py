@@ -1,6 +1,7 @@
 """Rows of the tables as the port's records."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from perdure.errors import HistoryError, StoreError
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.failure import Failure
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.messages import decode_message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -16,11 +17,17 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 from perdure.stores.sql.chain import digest_of_message
 
-__all__ = ["inbox_of", "status_of", "summary_of"]
+__all__ = ["inbox_of", "status_of", "summary_of", "versions_as_json"]
 
 T = TypeVar("T")
 
 # Any in this file: a row holds what SQLite found, which the records give its types.
+
+
+@lru_cache(maxsize=8)
+def versions_as_json(workflows: frozenset[WorkflowVersion]) -> str:
+    """Return what a worker has the code of, as statements take it: each claim names the same."""
+    return msgspec.json.encode(sorted(workflows)).decode()
 
 
 def summary_of(row: Sequence[Any]) -> RunSummary:

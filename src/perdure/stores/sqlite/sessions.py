@@ -7,11 +7,12 @@ import apsw
 import msgspec
 
 from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
+from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import ending, statements
 from perdure.stores.sql import sessions as session_statements
-from perdure.stores.sqlite.rows import summary_of
+from perdure.stores.sqlite.rows import summary_of, versions_as_json
 from perdure.stores.sqlite.segment import News
 
 __all__ = ["Session", "claim", "end_session", "free_all", "free_expired", "number_commit", "put_session", "renew"]
@@ -48,9 +49,12 @@ def claim(
 ) -> list[ClaimedRun]:
     """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
     those that are due, best class and longest due first, and parked ones that `code` has not tried."""
-    names, limit = _json(sorted(workflows)), max(limit, 0)
+    names, limit = versions_as_json(workflows), max(limit, 0)
     ends = _keys(connection, ending.RUNS_TO_END, (now, limit))
-    due = _keys(connection, statements.RUNS_TO_CLAIM, (names, now, limit))
+    due: list[RunKey] = []
+    for priority in Priority:
+        if len(due) < limit:
+            due += _keys(connection, statements.RUNS_TO_CLAIM, (names, priority, now, limit - len(due)))
     keys = list(dict.fromkeys([*ends[: (limit + 1) // 2], *due, *ends]))[:limit]
     if code is not None and len(keys) < limit:
         parked = _keys(connection, statements.PARKED_TO_CLAIM, (names, code, limit))

@@ -13,8 +13,8 @@ PLANTED: Final = (
         name="runs whose timers have not come are claimed",
         breaks=_BOUNDED,
         module="perdure.stores.sql.statements",
-        old="priority = {priority} AND wake_at <= ?2\n",
-        new="priority = {priority} AND wake_at <= ?2 + (1 << 60)\n",
+        old="priority = ?2 AND wake_at <= ?3\n",
+        new="priority = ?2 AND wake_at <= ?3 + (1 << 60)\n",
         tool="load",
     ),
     Mutant(

@@ -143,8 +143,8 @@ _IN_SQLITE: Final = (
         "SQLite: a run that somebody owns is claimed",
         "P5: single writer",
         _STATEMENTS,
-        "WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = {priority} AND wake_at <= ?2",
-        "WHERE priority = {priority} AND coalesce(wake_at, 0) <= ?2",
+        "INDEXED BY runs_to_claim\nWHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2 AND wake_at <= ?3",
+        "NOT INDEXED\nWHERE closed_at IS NULL AND priority = ?2 AND coalesce(wake_at, 0) <= ?3",
         "sequential",
     ),
     _mutant(
