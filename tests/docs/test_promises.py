@@ -5,6 +5,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "design" / "promises.md"
+GUARANTEES = re.compile(
+    r"\b(guarantee[sd]?|promise[sd]?|exactly once|surviv\w+|(never|not|nothing is) lost)\b", re.IGNORECASE
+)
+"""Words that promise something."""
 
 
 def _rows() -> list[list[str]]:
@@ -19,6 +23,13 @@ def test_every_promise_names_tests_that_exist() -> None:
         assert named, f"{promise} names no test"
         for path in named:
             assert any((ROOT / path).rglob("test_*.py")) or (ROOT / path).is_file(), f"{path} does not exist"
+
+
+def test_a_page_that_speaks_of_guarantees_leads_to_the_promises() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "how-to").glob("*.md")]
+    texts = {page.name: page.read_text(encoding="utf-8") for page in pages}
+    assert [name for name, text in texts.items() if GUARANTEES.search(text) and "promises.md" not in text] == []
+    assert sum(bool(GUARANTEES.search(text)) for text in texts.values()) > 5
 
 
 def test_every_file_named_on_the_page_exists() -> None:
