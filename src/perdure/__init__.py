@@ -23,7 +23,7 @@ from perdure.client.sync_bulk import SyncBulk
 from perdure.client.sync_schedules import SyncScheduleHandle, SyncSchedules
 from perdure.client.waiting_starts import WaitingRun
 from perdure.client.wishes import ForkOptions
-from perdure.configuration import Settings
+from perdure.configuration import Retention, Settings
 from perdure.engine import Engine, SyncEngine
 from perdure.errors import (
     ActivityError,
@@ -111,6 +111,7 @@ __all__ = [
     "RecordedEvent",
     "ResourcesUnavailableError",
     "ResultTimeoutError",
+    "Retention",
     "Retry",
     "Run",
     "RunCancelledError",

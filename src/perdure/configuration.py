@@ -5,11 +5,15 @@ Most are plain numbers; durations are seconds. Give a changed copy to the engine
 """
 
 import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from perdure.errors import InvalidArgumentError
+from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 
 __all__ = [
     "MAXIMUM_BACKFILLS",
@@ -18,6 +22,7 @@ __all__ = [
     "MAXIMUM_WAITING_STARTS",
     "REMEMBERED_REQUESTS_SECONDS",
     "REMEMBERED_TIMES",
+    "Retention",
     "Settings",
 ]
 
@@ -38,6 +43,53 @@ REMEMBERED_REQUESTS_SECONDS: Final = 7 * 86_400
 
 REMEMBERED_TIMES: Final = 50
 """So many of its latest starts, and of its latest skipped times, a schedule remembers."""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """Which closed runs an engine removes, and where it keeps them then.
+
+    A run stays for `keep` after its end (None: for ever). `by_workflow` and, for the other workflows, `by_status` say
+    otherwise for some. Of each workflow the `newest` so many stay, however old. What is removed is first written to the
+    folder `archive`, as exported runs; None: it is lost. A process that works looks `every` so often, after others.
+    """
+
+    keep: timedelta | None = None
+    by_status: Mapping[RunStatus, timedelta | None] = {}
+    by_workflow: Mapping[str, timedelta | None] = {}
+    newest: int = 0
+    archive: Path | None = None
+    every: timedelta = timedelta(hours=1)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant. Raises InvalidArgumentError."""
+        for time in (self.keep, *self.by_status.values(), *self.by_workflow.values()):
+            if time is not None and time < timedelta(0):
+                message = f"Retention: runs cannot be kept for {time}; a time from zero on, or None: for ever"
+                raise InvalidArgumentError(message)
+        if not self.by_status.keys() <= CLOSED_STATUSES:
+            wrong = ", ".join(sorted(self.by_status.keys() - CLOSED_STATUSES))
+            message = f"Retention: by_status names {wrong}; only runs that have ended are removed"
+            raise InvalidArgumentError(message)
+        if not 0 <= self.newest <= _MOST_NEWEST or self.every <= timedelta(0):
+            message = (
+                f"Retention: newest is {self.newest}, every {self.every}; allowed are 0 to {_MOST_NEWEST:,}, above 0"
+            )
+            raise InvalidArgumentError(message)
+
+    @property
+    def shortest(self) -> timedelta | None:
+        """The shortest time for which any run is kept; None: all are, for ever."""
+        times = (self.keep, *self.by_status.values(), *self.by_workflow.values())
+        return min((time for time in times if time is not None), default=None)
+
+    def time_of(self, workflow: str, status: RunStatus) -> timedelta | None:
+        """Return how long a run of a workflow that ended so is kept; None: for ever."""
+        if workflow in self.by_workflow:
+            return self.by_workflow[workflow]
+        return self.by_status.get(status, self.keep)
+
+
+_MOST_NEWEST: Final = 10_000
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +136,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         it ever calls `heartbeat`, and before SIGKILL.
         `process_modules`: modules that are imported once before the first process is forked, so that none has to.
 
+    Closed runs:
+        `retention`: which are removed, and archived before; None: all are kept.
+
     Diagnosis:
         `blocking_seconds`: workflow or activity code that holds the event loop longer is reported with its stack;
         0: nobody watches.
@@ -115,13 +170,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_start_seconds: float = 60.0
     process_stop_seconds: float = 1.0
     process_modules: tuple[str, ...] = ()
+    retention: Retention | None = None
     blocking_seconds: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, tuple | dict) or name == "replicate_to":
+            if isinstance(value, tuple | dict | Retention | None) or name == "replicate_to":
                 continue
             lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
             if not isinstance(value, int | float) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):

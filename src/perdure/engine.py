@@ -70,6 +70,7 @@ class Engine(Client):
         self._restore_limit: Callable[[], None] | None = None
         self._worker: Worker | None = None
         self._copying: asyncio.Task[None] | None = None
+        self._removing: asyncio.Task[None] | None = None
         self._is_open = False
 
     @property
@@ -100,6 +101,7 @@ class Engine(Client):
         self._is_open = True
         try:
             self._worker = self._gateway = await self._open_worker()
+            self._start_removing(self._worker)
             self._start_copying()
         except BaseException:
             self._is_open = False
@@ -122,6 +124,21 @@ class Engine(Client):
         if self._payloads is not None:
             self._restore_limit = raise_payload_limit(self._payloads.maximum_bytes)
         return worker
+
+    def _start_removing(self, worker: Worker) -> None:
+        """Begin to remove closed runs whose time is over, if the settings say how long that is."""
+        if self._works and self._settings.retention is not None:
+            from perdure.archiving.duty import RetentionDuty  # noqa: PLC0415 - only who removes runs pays for its import
+
+            duty = RetentionDuty(worker, self._settings.retention)
+            self._removing = asyncio.get_running_loop().create_task(duty.work(), name="perdure-retention")
+
+    async def _end_removing(self) -> None:
+        """Remove no more: what is under way goes on with the next engine."""
+        task, self._removing = self._removing, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     def _start_copying(self) -> None:
         """Begin to keep a copy of the database, if the settings ask for one."""
@@ -148,6 +165,7 @@ class Engine(Client):
         self._is_open = False
         restore, self._restore_limit = self._restore_limit, None
         try:
+            await self._end_removing()
             await asyncio.shield(worker.close())
         finally:
             await self._end_copying()

@@ -7,8 +7,8 @@ from perdure.cli.open_runs import read_open_runs
 from tests.cli.runs import perdure
 
 CHECKS = {
-    "perdure", "python", "sqlite", "file locks", "lock files", "disk space", "database", "log", "settings", "integrity",
-    "sessions", "agenda", "runs", "parked", "copies",
+    "perdure", "python", "sqlite", "file locks", "lock files", "disk space", "database", "free pages", "log",
+    "settings", "integrity", "sessions", "agenda", "runs", "parked", "copies",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@
 from typing import Final
 
 from tests.proofs.defect import Defect
+from tests.proofs.planted_archives import ARCHIVES
 from tests.proofs.planted_authoring import AUTHORING
 from tests.proofs.planted_bulk import BULK
 from tests.proofs.planted_copies import COPIES
@@ -22,6 +23,7 @@ from tests.proofs.planted_world import WORLD
 __all__ = ["PLANTED"]
 
 PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
+    **ARCHIVES,
     **AUTHORING,
     **MESSAGES,
     **EVOLUTION,

@@ -15,7 +15,7 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
         Defect("authoring.context", "self._registry.newest(own) if version is None else told", "own"),
     ),
     "history.export": (
-        Defect("testing.history_files", '"version": EVENT_VERSIONS[kind]', '"version": 99'),
+        Defect("archiving.event_lines", '"version": EVENT_VERSIONS[kind]', '"version": 99'),
         Defect("testing.history_files", "if not isinstance(created, RunCreated)", "if created is None"),
     ),
     "history.import": (

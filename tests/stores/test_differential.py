@@ -35,10 +35,15 @@ async def test_a_program_does_what_it_is_meant_to_do() -> None:
             heard += [f"lock {entry.is_held}" for entry in lines]
             if step.verb == "commit":
                 heard += [outcome[0] for outcome in answer]
+            elif step.verb == "remove":
+                heard += [f"remove {bool(answer[2])}", *(f"bring back {outcome[0]}" for outcome in answer[3])]
+            elif step.verb == "bring_back":
+                heard += [f"bring back {outcome[0]}" for outcome in answer]
             else:
                 heard.append(f"{step.verb} {bool(answer[0] if step.verb == 'agenda' else answer)}")
         await harness.close()
     assert heard.count("applied") > len(heard) / 4
     rare_ones = ("Stale", "Exists", "missing", "closed", "claim True", "renew False", "free True", "query True")
-    for rare in (*rare_ones, "agenda True", "agenda False", "lock True", "lock False"):
+    of_wholes = ("remove True", "remove False", "bring back applied", "bring back Exists")
+    for rare in (*rare_ones, *of_wholes, "agenda True", "agenda False", "lock True", "lock False"):
         assert heard.count(rare) >= 5, rare

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, CycloptsError, Parameter
 
+from perdure.cli.archive_commands import compact, export, import_, prune
 from perdure.cli.arguments import (
     ALL,
     HERE,
@@ -92,6 +93,10 @@ def make_application() -> App:
         backup,
         replicate,
         restore,
+        export,
+        import_,
+        prune,
+        compact,
         doctor,
         verify,
         lint,

@@ -21,11 +21,13 @@ from perdure.cli.copies_check import copies_checks
 from perdure.cli.database import Place, as_client, require_database, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.finding import Check, Verdict
+from perdure.cli.free_pages import free_pages_check
 from perdure.cli.open_runs import OpenRuns, read_open_runs
 from perdure.cli.printing import make_table, print_for_people, print_json, progress_shown, words
 from perdure.cli.sizes import show_size
 from perdure.engine import Engine
 from perdure.errors import StoreError
+from perdure.ports.store import StoreStatus
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.onlookers import onlookers
@@ -149,7 +151,9 @@ def _space(path: Path) -> Check:
 
 
 async def _database(engine: Engine, path: Path, *, is_quick: bool) -> AsyncIterator[Check]:
-    yield await _facts(engine)
+    status = await store_of(engine).status()
+    yield _facts(status)
+    yield free_pages_check(status)
     yield _log(path)
     yield await asyncio.to_thread(_settings, path)
     yield await _integrity(path, is_quick=is_quick)
@@ -157,8 +161,7 @@ async def _database(engine: Engine, path: Path, *, is_quick: bool) -> AsyncItera
     yield await agenda_check(engine)
 
 
-async def _facts(engine: Engine) -> Check:
-    status = await store_of(engine).status()
+def _facts(status: StoreStatus) -> Check:
     finding = f"{status.location}, {show_size(status.size_bytes)}, schema version {status.schema_version}"
     return Check(name="database", verdict=Verdict.OK, finding=finding)
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from perdure.archiving.event_lines import event_record
 from perdure.cli.database import Place, as_client, store_of
 from perdure.cli.exits import ExitCode
 from perdure.cli.payload_text import event_details
@@ -14,7 +15,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunStore, RunSummary
-from perdure.testing.history_files import event_record, history_text
+from perdure.testing.history_files import history_text
 
 __all__ = ["export_history", "tell_history"]
 

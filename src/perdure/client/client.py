@@ -39,6 +39,7 @@ from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
 from perdure.ports.verification import Verification
 
 if TYPE_CHECKING:
+    from perdure.client.archives import Archives
     from perdure.client.completing import OutsideAttempt
 
 __all__ = ["Client"]
@@ -64,6 +65,13 @@ class Client:
     def schedules(self) -> Schedules:
         """Schedules: runs started at nominal times."""
         return Schedules(self._open, self.namespace)
+
+    @property
+    def archive(self) -> "Archives":
+        """Runs that leave the database and come back: exports, imports, removal of closed runs."""
+        from perdure.client.archives import Archives  # noqa: PLC0415 - only those who use it pay for it
+
+        return Archives(self._open, self.namespace)
 
     async def start(
         self,

@@ -125,7 +125,9 @@ class Run(Generic[R_co]):
             try:
                 # Look only now that the end cannot be missed any more.
                 if not (gateway.holds(run_key) or (self._waits_under and await self._start_waits(run_key))):
-                    summary = await self.describe()
+                    summary = await self._gateway.store.find(self._ref)
+                    if summary is None:
+                        raise _removed(self._ref)
                     if summary.run_key != run_key:
                         self._run_key = summary.run_key
                         continue
@@ -403,6 +405,13 @@ class Run(Generic[R_co]):
 
 
 _PAGE = 1_000
+
+
+def _removed(ref: RunRef) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"run {ref} is not there any more: it has ended and was removed since, with its result, by the retention of an "
+        f"engine or by `perdure prune`; if it was archived, `perdure import` brings it back"
+    )
 
 
 def _reason(reason: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from perdure.authoring.signals import Signal
 from perdure.authoring.streams import Stream
@@ -35,6 +35,9 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
 from perdure.ports.verification import Verification
+
+if TYPE_CHECKING:
+    from perdure.client.sync_archives import SyncArchives
 
 __all__ = ["SyncClient", "SyncRun"]
 
@@ -232,6 +235,14 @@ class SyncClient:
         """Schedules: runs started at nominal times."""
         loop, client = self._open()
         return SyncSchedules(loop, client.schedules)
+
+    @property
+    def archive(self) -> "SyncArchives":
+        """Runs that leave the database and come back; see `Client.archive`."""
+        from perdure.client.sync_archives import SyncArchives  # noqa: PLC0415 - only those who use it pay for it
+
+        loop, client = self._open()
+        return SyncArchives(loop, client.archive)
 
     def start(
         self,

@@ -29,6 +29,7 @@ from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
 
 __all__ = ["coded"]
@@ -102,6 +103,25 @@ class _DecodingStore:
         job = _Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_claimed(job, run) for run in claimed])
 
+    async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
+        """See `RunStore.read_whole`. What cannot be read is left as it is recorded."""
+        whole = await self._store.read_whole(run_key)
+        if whole is None:
+            return None
+        job = _Decoding(self._payloads.leaving_unreadable() if decrypts else self._payloads.leaving_secrets())
+        return await job.run(lambda: _whole(job, whole, run_key))
+
+    async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
+        """See `RunStore.bring_in`. Raises UnreadablePayloadError for a value that can only be read by another key."""
+        return await self._store.bring_in(await self._unsealed(run, sealed_as), sealed_as=sealed_as)
+
+    async def _unsealed(self, run: WholeRun, sealed_as: RunKey) -> WholeRun:
+        """Decode the values of a run that are bound to the key of another; its own may stay as they are."""
+        if sealed_as == run.summary.run_key:
+            return run
+        job = _Decoding(self._payloads)
+        return await job.run(lambda: _whole(job, run, sealed_as))
+
     async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
         """See `RunStore.find_agenda`. Raises UnreadablePayloadError."""
         entry = await self._store.find_agenda(key)
@@ -126,6 +146,12 @@ class _EncodingStore(_DecodingStore):
         """See `RunStore.commit`."""
         job = _Encoding(self._payloads)
         return await self._store.commit(await job.run(lambda: [_write(job, write) for write in writes]))
+
+    async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
+        """See `RunStore.bring_in`. Raises UnreadablePayloadError for a value that can only be read by another key."""
+        unsealed, key = await self._unsealed(run, sealed_as), run.summary.run_key
+        job = _Sealing(self._payloads)
+        return await self._store.bring_in(await job.run(lambda: _whole(job, unsealed, key)), sealed_as=key)
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """See `RunStore.change_agenda`."""
@@ -162,6 +188,19 @@ def _summary(job: "_Job", run: RunSummary) -> RunSummary:
     if run.parked is None:
         return run
     return msgspec.structs.replace(run, parked=_parking(job, run.run_key, run.parked))
+
+
+def _whole(job: "_Job", run: WholeRun, run_key: RunKey) -> WholeRun:
+    """Return a run whose values are bound to `run_key`, which need not be the one that it has."""
+    summary = run.summary
+    if summary.parked is not None:
+        summary = msgspec.structs.replace(summary, parked=_parking(job, run_key, summary.parked))
+    return msgspec.structs.replace(
+        run,
+        summary=summary,
+        history=tuple(_recorded(job, run_key, recorded) for recorded in run.history),
+        inbox=tuple(_entry(job, entry) for entry in run.inbox),
+    )
 
 
 def _claimed(job: "_Job", run: ClaimedRun) -> ClaimedRun:
@@ -292,6 +331,16 @@ class _Encoding(_Job):
         return sealed
 
 
+class _Sealing(_Encoding):
+    """Encodes what is not encoded yet."""
+
+    def _concerns(self, payload: Payload) -> bool:
+        return super()._concerns(payload) and not is_enveloped(payload)
+
+    def _concerns_text(self, text: str) -> bool:
+        return super()._concerns_text(text) and not text.startswith(_TEXT_PREFIX)
+
+
 class _Decoding(_Job):
     def _concerns(self, payload: Payload) -> bool:
         return is_enveloped(payload)
@@ -311,7 +360,8 @@ class _Decoding(_Job):
     def _open(self, sealed: bytes, place: str) -> Envelope | None:
         """Return an envelope; None, here and below, for one that is to stay as it is recorded."""
         try:
-            return open_envelope(sealed, place=place)
+            envelope = open_envelope(sealed, place=place)
+            return None if self._payloads.leaves(envelope) else envelope
         except UnreadablePayloadError as error:
             self._leave(error)
             return None

@@ -64,6 +64,7 @@ class Payloads:
             codec.reading_up_to(self.maximum_bytes) if isinstance(codec, Compression) else codec for codec in codecs
         )
         self.leaves_unreadable = False
+        self._leaves_secrets = False
         self.encodes: Final = bool(codecs) or blobs is not None
         self.hides: Final = any(codec.hides for codec in codecs)
         self._known: Final = {
@@ -75,6 +76,16 @@ class Payloads:
         found = copy.copy(self)
         found.leaves_unreadable = True
         return found
+
+    def leaving_secrets(self) -> "Payloads":
+        """Return the same for copies that go elsewhere: what is kept secret, too, is left as it is recorded."""
+        found = self.leaving_unreadable()
+        found._leaves_secrets = True  # noqa: SLF001 - of a copy of its own
+        return found
+
+    def leaves(self, envelope: "Envelope") -> bool:
+        """Whether what is recorded so is left as it is, since it is secret, or may be: its codec is not known."""
+        return self._leaves_secrets and any(name not in self._known or self._known[name].hides for name in envelope.by)
 
     def encode(self, data: bytes, *, place: str) -> tuple[bytes, tuple[str, ...]]:
         """Let data pass the codecs; return it with the names of those that changed it."""

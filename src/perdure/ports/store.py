@@ -14,7 +14,7 @@ has passed; a claim raises the run's fencing token, which refuses the old owner'
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -27,6 +27,9 @@ from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.verification import Verification, VerificationWish
+
+if TYPE_CHECKING:
+    from perdure.ports.keeping import ClosedQuery, WholeRun
 
 __all__ = [
     "Changes",
@@ -192,12 +195,16 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `doctor` shows: where the data is, its schema version, sizes, versions and settings read back."""
+    """What `doctor` shows: where the data is, its schema version, sizes, versions and settings read back.
+
+    `identity` is a number that this database alone has, and its copies: run keys are unique within it.
+    """
 
     location: str
     schema_version: int
     size_bytes: int
     facts: dict[str, str]
+    identity: int = 0
 
 
 class RunStore(Protocol):
@@ -304,6 +311,33 @@ class RunStore(Protocol):
         """Return what is not as it was written, in this store or of one run, and mend of it what is wished.
 
         Raises a StoreError where nothing can be read at all.
+        """
+        ...
+
+    async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> "WholeRun | None":
+        """Return everything of one generation as it stands at one moment. See `perdure.ports.keeping`.
+
+        Values that a codec keeps secret are as they are stored unless `decrypts`. Raises HistoryError for damaged rows.
+        """
+        ...
+
+    async def bring_in(self, run: "WholeRun", *, sealed_as: RunKey) -> Outcome:
+        """Insert a run whole, owned by nobody, unless its key, its generation or its start's request is taken.
+
+        Answers `Applied`, or `Exists` with the run in the way: also one of the same id whose times contradict. Locks
+        and who owned it are left out. Values that are encrypted were so for the run key `sealed_as`.
+        """
+        ...
+
+    async def list_closed(self, query: "ClosedQuery") -> list[RunSummary]:
+        """Return one page of closed runs that nothing open needs, of all generations."""
+        ...
+
+    async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Remove these, in this order, with all their rows; return which: only closed runs that nothing open needs.
+
+        Each is gone at once, its rows by and by, in transactions of at most `REMOVED_ROWS`; an interruption between
+        these leaves rows that no run has, which the next call removes.
         """
         ...
 

@@ -7,16 +7,21 @@
 | `memory:`            | in this process only, for tests and trials                |
 """
 
+import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from perdure.configuration import Settings
 from perdure.errors import UsageError
+from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
 
-__all__ = ["database_path", "open_store"]
+if TYPE_CHECKING:
+    from perdure.stores.sqlite.compaction import Compaction
+
+__all__ = ["compact_store", "database_path", "open_store"]
 
 _SQLITE: Final = "sqlite:///"
 _MEMORY: Final = "memory:"
@@ -50,6 +55,19 @@ def database_path(url: object) -> Path:
     if not isinstance(url, str) or not url.startswith(_SQLITE):
         raise UsageError(f"{url!r} names no database file, such as 'sqlite:///perdure.db': there is nothing to copy")
     return _path(url, unquote(url.removeprefix(_SQLITE)))
+
+
+def compact_store(url: str) -> "Compaction":
+    """Give the free pages of a database back to the disk; blocks. Nobody may have it open.
+
+    Raises UsageError for a URL that names no file, StoreLockedError while somebody has the database open, StoreErrors.
+    """
+    if not url.startswith(_SQLITE):
+        raise UsageError(f"{url!r} names no database file, such as 'sqlite:///perdure.db'; only these have free pages")
+    from perdure.stores.sqlite.compaction import compact  # noqa: PLC0415 - only who compacts pays for it
+
+    now = Timestamp(time.time_ns() // 1_000)
+    return compact(_path(url, unquote(url.removeprefix(_SQLITE))), now=now)
 
 
 def _path(url: str, path: str) -> Path:

@@ -10,34 +10,21 @@ Without the first line a file is what ``perdure history ID --json`` prints: the 
 many there must be.
 """
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from perdure.archiving.event_lines import event_record, read_event
 from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
-from perdure.kernel.events import EVENT_NAMES, RunCreated
-from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event
-from perdure.kernel.time import timestamp_from_datetime, timestamp_to_datetime
+from perdure.kernel.events import RunCreated
+from perdure.kernel.history import RecordedEvent
 
-__all__ = ["HISTORY_FORMAT", "event_record", "history_text", "read_history_file"]
+__all__ = ["HISTORY_FORMAT", "history_text", "read_history_file"]
 
 HISTORY_FORMAT: Final = 1
 """The format that is written. Older ones are read."""
-
-
-def event_record(recorded: RecordedEvent) -> dict[str, object]:
-    """Return an event whole, its payloads as the JSON they are."""
-    kind = type(recorded.event)
-    return {
-        "sequence": recorded.sequence,
-        "at": timestamp_to_datetime(recorded.at).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "event": EVENT_NAMES[kind],
-        "version": EVENT_VERSIONS[kind],
-        "data": recorded.event,
-    }
 
 
 def history_text(history: list[RecordedEvent]) -> bytes:
@@ -77,17 +64,6 @@ class _Heading(msgspec.Struct):
     events: int
 
 
-class _SavedEvent(msgspec.Struct):
-    sequence: int
-    at: datetime
-    event: str
-    version: int
-    data: msgspec.Raw
-
-
-_DECODER: Final = msgspec.json.Decoder(_SavedEvent)
-
-
 def _heading(line: bytes) -> dict[str, Any] | None:
     """Return the first line of a file that has a format; None where it is an event already, or nothing."""
     try:
@@ -114,9 +90,7 @@ def _demand_readable(path: Path, heading: dict[str, Any]) -> int:
 
 def _event(path: Path, number: int, line: bytes) -> RecordedEvent:
     try:
-        said = _DECODER.decode(line)
-        at = timestamp_from_datetime(said.at)
-        return decode_event(said.sequence, said.event, said.version, at, bytes(said.data))
-    except (*UNDECODABLE, ValueError, HistoryError) as error:
+        return read_event(line)
+    except HistoryError as error:
         message = f"{path}:{number}: this is no event as `perdure history ID --json` prints it: {error}"
         raise HistoryError(message) from error

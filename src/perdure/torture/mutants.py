@@ -76,6 +76,7 @@ def _verdict(output: str) -> tuple[bool, str]:
 _BUDGETS: Final = {
     "copies": 4_000,
     "sim": 1_500,
+    "stateful": 500,
     "powerloss": 20_000,
     "fsyncgate": 12_000,
     "ioerr": 3_000,

@@ -2,12 +2,27 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
+from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey
-from perdure.kernel.messages import Message, wakes_parked
+from perdure.kernel.messages import Message, decode_message, wakes_parked
 from perdure.kernel.time import Timestamp
+from perdure.ports.store import InboxEntry
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, wake
 
-__all__ = ["consume", "put", "wake_for"]
+__all__ = ["consume", "inbox_of", "put", "wake_for"]
+
+
+def inbox_of(database: MemoryDatabase, run_key: RunKey) -> list[InboxEntry]:
+    """Return the messages of an inbox in their order. Raises HistoryError for one that cannot be decoded."""
+    try:
+        return [
+            InboxEntry(position=position, message=decode_message(entry.data), message_id=entry.message_id, at=entry.at)
+            for position, entry in sorted(database.inboxes.get(run_key, {}).items())
+        ]
+    except msgspec.DecodeError as error:
+        raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
 
 
 def put(database: MemoryDatabase, run: Run, entry: Entry) -> bool:

@@ -5,18 +5,16 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Final, Protocol
-
-import msgspec
+from typing import Final, Protocol, TypeVar
 
 from perdure.errors import HistoryError, StoreError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
-from perdure.kernel.messages import decode_message
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import (
     Changes,
     ClaimedRun,
@@ -30,11 +28,15 @@ from perdure.ports.store import (
 )
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.cursors import read_cursor, write_cursor
+from perdure.stores.memory import keeping
+from perdure.stores.memory.inboxes import inbox_of
 from perdure.stores.memory.locks import list_locks
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
 
 __all__ = ["CommitGate", "MemoryStore"]
+
+T = TypeVar("T")
 
 
 class CommitGate(Protocol):
@@ -102,20 +104,13 @@ class MemoryStore:
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes, all in one step. Raises StoreError after a crash; then nothing was applied."""
-        worker = self._alive().worker
         prepared = [prepare(self.database, write) for write in writes]
-        if self._gate is None:
-            await asyncio.sleep(0)
-        else:
-            await self._gate.before(worker, writes)
-        session = self._alive()
-        news = News()
-        outcomes = [apply(self.database, session, one, news) for one in prepared]
-        publish(self.database, session, news)
-        if self._gate is not None:
-            await self._gate.after(worker, outcomes)
-            self._alive()
-        return outcomes
+
+        def change(session: Session, news: News) -> tuple[list[Outcome], list[Outcome]]:
+            outcomes = [apply(self.database, session, one, news) for one in prepared]
+            return outcomes, outcomes
+
+        return await self._change(change, writes)
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
@@ -181,19 +176,7 @@ class MemoryStore:
     async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
         """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""
         await self._turn()
-        entries = sorted(self.database.inboxes.get(run_key, {}).items())[: max(limit, 0)]
-        try:
-            return [
-                InboxEntry(
-                    position=position,
-                    message=decode_message(entry.data),
-                    message_id=entry.message_id,
-                    at=entry.at,
-                )
-                for position, entry in entries
-            ]
-        except msgspec.DecodeError as error:
-            raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
+        return inbox_of(self.database, run_key)[: max(limit, 0)]
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""
@@ -236,26 +219,18 @@ class MemoryStore:
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one step. Raises StoreError after a crash; then nothing was applied."""
-        worker = self._alive().worker
         writes: tuple[Write, ...] = (*change.creations, *change.deliveries)
         prepared = [prepare(self.database, write) for write in writes]
-        if self._gate is None:
-            await asyncio.sleep(0)
-        else:
-            await self._gate.before(worker, writes)
-        session = self._alive()
-        if not self.database.agenda.accepts(change):
-            return False
-        news = News()
-        news.is_agenda = True
-        news.run_keys.update(change.gone)
-        self.database.agenda.apply(change)
-        outcomes = [apply(self.database, session, one, news) for one in prepared]
-        publish(self.database, session, news)
-        if self._gate is not None:
-            await self._gate.after(worker, outcomes)
-            self._alive()
-        return True
+
+        def put(session: Session, news: News) -> tuple[bool, list[Outcome] | None]:
+            if not self.database.agenda.accepts(change):
+                return False, None
+            news.is_agenda = True
+            news.run_keys.update(change.gone)
+            self.database.agenda.apply(change)
+            return True, [apply(self.database, session, one, news) for one in prepared]
+
+        return await self._change(put, writes)
 
     async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
         """Return an entry of the agenda."""
@@ -289,6 +264,33 @@ class MemoryStore:
             messages=sum(len(self.database.inboxes.get(run.run_key, ())) for run in runs),
         )
 
+    async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
+        """Return everything of a run. Raises HistoryError."""
+        del decrypts  # what is stored is all there is here
+        await self._turn()
+        return keeping.read_whole(self.database, run_key)
+
+    async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
+        """Insert a run whole, in one step. Raises StoreError after a crash; then nothing was inserted."""
+        del sealed_as
+        prepared = keeping.prepare_whole(run)
+        return await self._change(lambda _, news: (self._bring_in(run, prepared, news), ()))
+
+    def _bring_in(self, run: WholeRun, prepared: keeping.Prepared, news: News) -> Outcome:
+        return keeping.bring_in(self.database, run, prepared, news)
+
+    async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
+        """Return one page of closed runs that nothing open needs. Complexity: linear in all runs."""
+        await self._turn()
+        return keeping.list_closed(self.database, query)
+
+    async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Remove closed runs that nothing open needs, in one step. Raises StoreError after a crash."""
+        return await self._change(lambda _, news: (self._remove(run_keys, news), ()))
+
+    def _remove(self, run_keys: Sequence[RunKey], news: News) -> list[RunKey]:
+        return keeping.remove(self.database, run_keys, news)
+
     async def status(self) -> StoreStatus:
         """Return the sizes of the tables. Bytes are those of events and messages."""
         await self._turn()
@@ -306,6 +308,7 @@ class MemoryStore:
                 "inbox": str(len(entries)),
                 "sessions": str(len(database.sessions)),
             },
+            identity=database.identity,
         )
 
     def _alive(self) -> "Session":
@@ -314,6 +317,29 @@ class MemoryStore:
         if self._session.is_dead:
             raise StoreError(f"session {self._session.worker} ({self._session.name}) was killed")
         return self._session
+
+    async def _change(
+        self, change: Callable[["Session", News], tuple[T, Sequence[Outcome] | None]], writes: Sequence[Write] = ()
+    ) -> T:
+        """Change the tables in one step, and tell others; return what the change returns first.
+
+        What it returns then are the outcomes of `writes`; None: it has changed nothing.
+        """
+        worker = self._alive().worker
+        if self._gate is None:
+            await asyncio.sleep(0)
+        else:
+            await self._gate.before(worker, writes)
+        session = self._alive()
+        news = News()
+        changed, outcomes = change(session, news)
+        if outcomes is None:
+            return changed
+        publish(self.database, session, news)
+        if self._gate is not None:
+            await self._gate.after(worker, outcomes)
+            self._alive()
+        return changed
 
     async def _turn(self) -> "Session":
         """Give way once, as every store that does its work elsewhere does."""

@@ -1,6 +1,7 @@
 """The tables in memory: rows, the database that holds them, and who owns or waits for what."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from itertools import count
 
@@ -22,6 +23,7 @@ class MemoryDatabase:
     """The tables, shared by sessions. Not for several event loops."""
 
     def __init__(self) -> None:
+        self.identity = secrets.randbits(62)
         self.runs: dict[RunKey, Run] = {}
         self.generations: dict[tuple[str, str], dict[int, RunKey]] = {}
         self.requests: dict[tuple[str, str], RunKey] = {}

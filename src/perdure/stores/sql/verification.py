@@ -67,11 +67,13 @@ WITH RECURSIVE keys(run_key) AS (
     SELECT (SELECT min(run_key) FROM {table} WHERE {table}.run_key > keys.run_key) FROM keys
     WHERE keys.run_key IS NOT NULL
 )
-SELECT run_key FROM keys WHERE run_key IS NOT NULL AND run_key NOT IN (SELECT run_key FROM runs)
+SELECT run_key FROM keys WHERE run_key IS NOT NULL
+    AND run_key NOT IN (SELECT run_key FROM runs) AND run_key NOT IN (SELECT run_key FROM removals)
 """
 
 ORPHANS: Final = {table: _KEYS_WITHOUT_RUN.format(table=table) for table in ("history", "inbox", "run_labels", "locks")}
-"""Table -> the keys of runs that do not exist, of which it has rows. One step of an index for each run."""
+"""Table -> the keys of runs that do not exist, of which it has rows; but for those that are just being removed.
+One step of an index for each run."""
 
 STRAY_REQUESTS: Final = """
 SELECT CAST(message_requests.namespace AS BLOB), CAST(message_requests.id AS BLOB),

@@ -18,7 +18,7 @@ from perdure.stores.sqlite.rows import status_of
 if TYPE_CHECKING:
     from perdure.stores.sqlite.segment import News
 
-__all__ = ["deliver", "end_by", "move_inbox"]
+__all__ = ["deliver", "end_by", "message_row", "move_inbox"]
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -39,7 +39,7 @@ def deliver(
         if found is not None and is_new:
             run_key, status, owner, is_parked = found
             end_at = delivery.end_before_begin if status.may_be_unbegun else delivery.end_at
-            message = _message(run_key, delivery.message_id, delivery.data, delivery.at)
+            message = message_row(run_key, delivery.message_id, delivery.data, delivery.at)
             if not is_exact or _insert_message(connection, message):
                 messages += message
                 news.run_keys.add(run_key)
@@ -50,7 +50,7 @@ def deliver(
                     news.is_ready = news.is_ready or owner is None
                     ends[run_key] = min(ends.get(run_key, end_at), end_at)
         if delivery.sender is not None and (answer := delivery.answers.get(type(outcome))) is not None:
-            answered = _message(delivery.sender, f"{delivery.message_id}:answer", answer, delivery.at)
+            answered = message_row(delivery.sender, f"{delivery.message_id}:answer", answer, delivery.at)
             if not is_exact or _insert_message(connection, answered):
                 messages += answered
     if not is_exact:
@@ -58,6 +58,11 @@ def deliver(
     execute_in_pieces(connection, statements.WAKE_RUNS, [value for wake in wakes.items() for value in wake])
     end_by(connection, ends)
     return outcomes
+
+
+def message_row(run_key: RunKey, message_id: str, data: str, at: int) -> tuple[Column, ...]:
+    """Return the columns of a message."""
+    return (run_key, message_id, data, at, digest_of_message(run_key, message_id, at, data))
 
 
 def end_by(connection: apsw.Connection, ends: dict[RunKey, int]) -> None:
@@ -80,10 +85,6 @@ def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Ta
     if delivery.request_id:
         connection.execute(statements.PUT_REQUEST, (delivery.request_id, run_key))
     return Applied(run_key, owner), True
-
-
-def _message(run_key: RunKey, message_id: str, data: str, at: int) -> tuple[Column, ...]:
-    return (run_key, message_id, data, at, digest_of_message(run_key, message_id, at, data))
 
 
 def _insert_message(connection: apsw.Connection, message: tuple[Column, ...]) -> bool:

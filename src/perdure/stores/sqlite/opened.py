@@ -9,6 +9,8 @@
 6. Show the presence to others, and give up the turn.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -30,7 +32,7 @@ from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
 
-__all__ = ["OpenedDatabase", "connect_settled", "open_database"]
+__all__ = ["OpenedDatabase", "connect_settled", "open_alone", "open_database"]
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +88,31 @@ def open_database(
     except (apsw.Error, OSError) as error:
         raise store_error(error, path=path, doing="opening") from error
     return opened
+
+
+@contextmanager
+def open_alone(path: Path, *, settings: SqliteSettings, disk: Disk, now: Timestamp) -> Iterator[Database | None]:
+    """Open a database without a session, while nobody else has it open, nor can open it; None where somebody has.
+
+    Blocks. Raises StoreErrors, apsw's errors and OSError.
+    """
+    demand_file_locks()
+    demand_sound_sqlite()
+    path = path.resolve()
+    presence = Presence(path)
+    database = Database(path, settings=settings, disk=disk)
+    try:
+        presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
+        if not (presence.try_alone() and presence.writer_lock.try_exclusive()):
+            yield None
+            return
+        connect_settled(database, presence)
+        prepare_schema(database.connection(), path=path, now=now)
+        yield database
+        presence.leave()
+    finally:
+        database.close()
+        presence.close(None)
 
 
 def _resolved(path: Path) -> Path:

@@ -17,9 +17,10 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
+from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.verification import Verification, VerificationWish
-from perdure.stores.sqlite import agenda, reads, searching
+from perdure.stores.sqlite import agenda, keeping, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -252,6 +253,27 @@ class SqliteStore:
             return await writer.call(lambda connection, news: _told(change(connection), news))
 
         return await Verifier(self._browsing().ask, wish, mend=mend).verify(self.location)
+
+    async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
+        """Return everything of a run as it stands at one moment. Raises HistoryError."""
+        del decrypts  # what is stored is all there is here
+        return await self._browsing().ask(lambda connection: keeping.read_whole(connection, run_key))
+
+    async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
+        """Insert a run whole, in one transaction. See the port."""
+        del sealed_as
+        return await self._writing().call(keeping.bringing_in(run))
+
+    async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
+        """Return one page of closed runs that nothing open needs."""
+        return await self._browsing().ask(lambda connection: keeping.list_closed(connection, query))
+
+    async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Remove closed runs that nothing open needs, in small transactions. See the port."""
+        removed = await self._writing().call(lambda connection, news: keeping.remove(connection, news, run_keys))
+        while await self._writing().call(keeping.sweep):
+            pass
+        return removed
 
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""

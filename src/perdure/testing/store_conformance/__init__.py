@@ -24,6 +24,7 @@ from perdure.testing.store_conformance.creating import CreatingConformance
 from perdure.testing.store_conformance.delivering import DeliveringConformance
 from perdure.testing.store_conformance.ending import EndingConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
+from perdure.testing.store_conformance.keeping import KeepingConformance
 from perdure.testing.store_conformance.listing import ListingConformance
 from perdure.testing.store_conformance.locking import LockingConformance
 from perdure.testing.store_conformance.parking import ParkingConformance
@@ -50,5 +51,6 @@ class StoreConformance(
     ReadingConformance,
     ListingConformance,
     AgendaConformance,
+    KeepingConformance,
 ):
     """Everything a store must do."""

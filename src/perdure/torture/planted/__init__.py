@@ -17,6 +17,7 @@ from perdure.torture.planted import (
     loads,
     locks,
     outside,
+    retention,
     stores,
     timekeeping,
 )
@@ -33,6 +34,7 @@ PLANTED: Final = (
     *outside.PLANTED,
     *lifecycles.PLANTED,
     *locks.PLANTED,
+    *retention.PLANTED,
     *disks.PLANTED,
     *decoders.PLANTED,
     *loads.PLANTED,

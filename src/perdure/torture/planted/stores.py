@@ -185,8 +185,8 @@ _IN_SQLITE: Final = (
         "SQLite: a message id that waits is delivered again",
         "P2: one request, one effect",
         _IN_INBOXES,
-        "message = _message(run_key, delivery.message_id, delivery",
-        'message = _message(run_key, f"{delivery.message_id}{len(messages)}{news.run_keys}", delivery',
+        "message = message_row(run_key, delivery.message_id, delivery",
+        'message = message_row(run_key, f"{delivery.message_id}{len(messages)}{news.run_keys}", delivery',
         "doubled",
     ),
     _mutant(

@@ -44,7 +44,7 @@ def program(seed: int, *, length: int = 40) -> list[Step]:
 
 
 _VERBS: Final = (
-    *["commit"] * 16,
+    *["commit"] * 18,
     *["claim"] * 6,
     *["pass_time"] * 3,
     "renew",
@@ -55,5 +55,9 @@ _VERBS: Final = (
     "query",
     "wake",
     *["agenda"] * 3,
+    "remove",
+    "remove",
+    "bring_back",
+    "bring_back",
 )
 _RARITY: Final = 6

@@ -24,6 +24,7 @@ from perdure.kernel.transition import (
     Unread,
 )
 from perdure.ports.agenda import AgendaChange, AgendaQuery
+from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
@@ -57,6 +58,7 @@ class World:
         self.lock_operation = 0
         self.versions: dict[str, RunKey | None] = {}
         self.made: list[RunKey] = []
+        self.removed: list[WholeRun] = []
 
     async def open(self) -> None:
         """Open the sessions."""
@@ -177,6 +179,38 @@ class World:
         seen = [(one.key, self.numbers[one.version], one.due_at, one.waits, one.inputs) for one in entries]
         return is_applied, seen, await self.observer.store.next_agenda_at()
 
+    async def remove(self, draws: Draws) -> Observation:
+        """List closed runs that may go, and remove some, and others."""
+        store = draws.of(self.sessions).store
+        query = ClosedQuery(
+            closed_until=self.now,
+            namespace=draws.of((None, *NAMESPACES)),
+            workflows=draws.of((frozenset[str](), frozenset(WORKFLOWS[:1]))),
+            limit=draws.of((100, 1, 2)),
+        )
+        listed = [summary.run_key for summary in await store.list_closed(query)]
+        keys = [*listed, self.keys[draws.below(self.used + 1)]][draws.below(2) :]
+        wholes = {key: await store.read_whole(key) for key in keys}
+        removed = await store.remove_runs(keys)
+        self.removed += [whole for key in removed if (whole := wholes[key]) is not None]
+        seen = [None if whole is None else self._whole(whole) for whole in wholes.values()]
+        back = await self.bring_back(draws) if removed and draws.below(2) else []
+        return [self.numbers[key] for key in listed], seen, [self.numbers[key] for key in removed], back
+
+    async def bring_back(self, draws: Draws) -> Observation:
+        """Bring back the runs that were removed last, and bring in one that may be there; at times as the next ones."""
+        store = draws.of(self.sessions).store
+        wholes = [*self.removed[-4:], await store.read_whole(self.keys[draws.below(self.used + 1)])]
+        outcomes: list[Observation] = []
+        for whole in filter(None, wholes):
+            ref = whole.summary.ref
+            if draws.is_rare():
+                ref = msgspec.structs.replace(ref, generation=ref.generation + 1)
+            summary = msgspec.structs.replace(whole.summary, ref=ref, owner=None)
+            run = msgspec.structs.replace(whole, summary=summary)
+            outcomes.append(self._outcome(await store.bring_in(run, sealed_as=summary.run_key)))
+        return outcomes
+
     async def wake(self, draws: Draws) -> Observation:
         """Ask when the next run comes due."""
         workflows = some_code(draws)
@@ -198,6 +232,15 @@ class World:
         fields["parent_key"] = None if row.parent_key is None else self.numbers[row.parent_key]
         fields["owner"] = self._owner(row.owner)
         return fields
+
+    def _whole(self, whole: WholeRun) -> Observation:
+        return (
+            self._seen(whole.summary),
+            (whole.request_id, whole.end_at, whole.recovered, whole.requests),
+            [self._event(recorded) for recorded in whole.history],
+            [self._entry(entry) for entry in whole.inbox],
+            [(entry.position, entry.key, entry.operation, entry.granted_at) for entry in whole.locks],
+        )
 
     def _claimed(self, claimed: ClaimedRun) -> Observation:
         return (self._seen(claimed.summary), claimed.recovered, claimed.parked, claimed.due_at)
@@ -244,11 +287,13 @@ class World:
         return session
 
     async def _look(self) -> None:
-        """Read all rows again that exist, and those that the last step may have made."""
-        for number in [*self.rows, *self.unseen]:
+        """Read all rows again that exist, and those that the last step may have made, or brought back."""
+        for number in [*self.rows, *self.unseen, *(self.numbers[whole.summary.run_key] for whole in self.removed)]:
             row = await self.observer.store.find(self.keys[number])
             if row is not None:
                 self.rows[number] = row
+            else:
+                self.rows.pop(number, None)
         self.unseen.clear()
 
     def _query(self, draws: Draws) -> RunQuery:

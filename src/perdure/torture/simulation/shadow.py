@@ -19,11 +19,12 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, Transition, Write
+from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunSummary
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
 from perdure.stores.sql.migrations import migrations
-from perdure.stores.sqlite import reads, sessions
+from perdure.stores.sqlite import keeping, reads, sessions
 from perdure.stores.sqlite.application import Commit, apply_jobs
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -123,6 +124,22 @@ class Shadow:
     def find_by_request(self, found: RunSummary | None, namespace: str, request_id: str) -> None:
         """Look up the run that a request has made; it must be `found`."""
         self._compare("a look-up", found, lambda: reads.find_by_request(self.connection, namespace, request_id))
+
+    def list_closed(self, found: list[RunSummary], query: ClosedQuery) -> None:
+        """List closed runs that may go; they must be `found`."""
+        in_memory = [msgspec.structs.replace(summary, wake_at=None) for summary in found]
+        self._compare("a list of closed runs", in_memory, lambda: keeping.list_closed(self.connection, query))
+
+    def remove(self, removed: list[RunKey], run_keys: Sequence[RunKey]) -> None:
+        """Remove runs; which were must be `removed`."""
+        self._compare("a removal", removed, lambda: keeping.remove(self.connection, News(), run_keys))
+        while keeping.sweep(self.connection, News()):
+            pass
+
+    def bring_in(self, outcome: Outcome, run: WholeRun) -> None:
+        """Bring a run in; its outcome must be `outcome`."""
+        self._compare("a run brought in", outcome, lambda: keeping.bringing_in(run)(self.connection, News()))
+        self._learn_positions()
 
     def compare_tables(self) -> None:
         """Compare all rows."""

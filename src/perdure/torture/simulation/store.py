@@ -9,8 +9,11 @@ from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, Work
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
+from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.stores.memory.keeping import Prepared
+from perdure.stores.memory.tables import News
 from perdure.torture.simulation.lock_laws import broken_lock_laws
 from perdure.torture.simulation.shadow import Shadow
 from perdure.torture.simulation.tables import Tables
@@ -144,6 +147,41 @@ class SimulatedStore(MemoryStore):
         await self._lag()
         return await super().change_agenda(change)
 
+    async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
+        """See `RunStore.list_closed`."""
+        await self._lag()
+        found = await super().list_closed(query)
+        if self._shadow is not None:
+            self._shadow.list_closed(found, query)
+        return found
+
+    async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
+        """See `RunStore.read_whole`."""
+        await self._lag()
+        return await super().read_whole(run_key, decrypts=decrypts)
+
+    async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
+        """See `RunStore.bring_in`: a commit, with its points."""
+        await self._lag()
+        return await super().bring_in(run, sealed_as=sealed_as)
+
+    def _bring_in(self, run: WholeRun, prepared: Prepared, news: News) -> Outcome:
+        outcome = super()._bring_in(run, prepared, news)
+        if self._shadow is not None:
+            self._shadow.bring_in(outcome, run)
+        return outcome
+
+    async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """See `RunStore.remove_runs`: a commit, with its points."""
+        await self._lag()
+        return await super().remove_runs(run_keys)
+
+    def _remove(self, run_keys: Sequence[RunKey], news: News) -> list[RunKey]:
+        removed = super()._remove(run_keys, news)
+        if self._shadow is not None:
+            self._shadow.remove(removed, run_keys)
+        return removed
+
     async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
         """See `RunStore.list_agenda`."""
         entries = await super().list_agenda(query)
@@ -151,6 +189,14 @@ class SimulatedStore(MemoryStore):
             await self._point("after reading the agenda")
         await self._lag()
         return entries
+
+    async def pass_point(self, name: str) -> None:
+        """Let the plan strike here, where a process does something durable past its store."""
+        await self._point(name)
+
+    async def lag(self) -> None:
+        """Take as long as a call takes."""
+        await self._lag()
 
     async def _lag(self) -> None:
         seconds = self._process.world.lag_seconds()

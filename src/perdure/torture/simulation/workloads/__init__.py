@@ -12,6 +12,7 @@ from perdure.torture.simulation.workloads import (
     outside,
     repairs,
     requesting,
+    retention,
     schedules,
     steps,
     streaming,
@@ -37,6 +38,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         *keyed.WORKLOADS,
         *locks.WORKLOADS,
         *repairs.WORKLOADS,
+        *retention.WORKLOADS,
     )
 }
 """By name."""

@@ -1,0 +1,85 @@
+"""Retention as a duty of every process that works: one of them removes what is over, now and then."""
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from perdure.archiving.files import Archive
+from perdure.archiving.pruning import Pruning
+from perdure.archiving.turns import read_turn
+from perdure.configuration import Retention
+from perdure.errors import StoreError, StoreLockedError
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, duration_microseconds
+from perdure.ports.clock import Clock
+from perdure.ports.store import RunStore
+
+__all__ = ["RetentionDuty"]
+
+_logger = logging.getLogger("perdure.retention")
+
+_PAUSE_AFTER_FAILURE_SECONDS: Final = 60.0
+
+
+class Host(Protocol):
+    """What the duty needs from the worker around it."""
+
+    name: str
+
+    @property
+    def store(self) -> RunStore:
+        """The store."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
+
+
+class RetentionDuty:
+    """Removes closed runs for one process, when nobody else has done so for a while."""
+
+    def __init__(self, host: Host, retention: Retention) -> None:
+        """Keep what `retention` says."""
+        self._host: Final = host
+        self._retention: Final = retention
+        self._archive: Final = None if retention.archive is None else Archive(retention.archive)
+
+    async def work(self) -> None:
+        """Do the duty for ever. What fails is tried again after a pause."""
+        try:
+            while True:
+                seconds = await self._look()
+                await asyncio.sleep(seconds)
+        finally:
+            if self._archive is not None:
+                self._archive.close()
+
+    async def _look(self) -> float:
+        """Remove what is over, if it is time; return how many seconds to wait then."""
+        every = duration_microseconds(self._retention.every)
+        try:
+            state = await read_turn(self._host.store)
+            waits = 0 if state.ended_at is None else state.ended_at + every - self._host.clock.now()
+            if waits > 0:
+                return min(waits, every) / MICROSECONDS_PER_SECOND
+            await self._prune()
+        except StoreLockedError:
+            return min(_PAUSE_AFTER_FAILURE_SECONDS, every / MICROSECONDS_PER_SECOND)
+        except Exception as error:  # a service loop: nothing may end it but the closing of the engine
+            _logger.warning(
+                "removing closed runs failed and will be tried again: %s",
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
+            return _PAUSE_AFTER_FAILURE_SECONDS
+        return every / MICROSECONDS_PER_SECOND
+
+    async def _prune(self) -> None:
+        pruning = Pruning(self._host.store, self._host.clock, self._retention)
+        report = await pruning.run(holder=self._host.name, archive=self._archive)
+        if report.runs:
+            kept = "" if self._archive is None else f", archived in {self._archive.folder}"
+            _logger.info("%d closed runs with %d events were removed%s", report.runs, report.events, kept)
+        if report.unreadable:
+            _logger.error("%d closed runs stay since they are damaged; see `perdure doctor`", report.unreadable)

@@ -1,0 +1,194 @@
+"""Files of exported runs on the disk: read line by line, written whole or not at all, appended to part by part."""
+
+import asyncio
+import gzip
+import io
+import os
+import secrets
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final, cast
+
+from perdure.errors import HistoryError, InvalidArgumentError, StoreFullError, StoreUnavailableError
+from perdure.kernel.time import Timestamp, timestamp_to_datetime
+
+__all__ = ["Archive", "lines_of", "run_files", "written_whole"]
+
+_GZIP: Final = b"\x1f\x8b"
+_LONGEST_LINE_BYTES: Final = 256 * 2**20
+_PRIVATE: Final = 0o600
+_DISK_IS_FULL: Final = (28, 122)  # ENOSPC, EDQUOT
+
+
+# --- to read ---------------------------------------------------------------------------------------------------------
+
+
+def run_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are named, and those of an archive for a folder, in the order of their names.
+
+    Raises InvalidArgumentError for what is not there, and for a folder without any.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            within = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
+            if not within:
+                message = f"{path}: there are no files of exported runs (*.jsonl, *.jsonl.gz) in this folder"
+                raise InvalidArgumentError(message)
+            found += within
+        elif path.is_file():
+            found.append(path)
+        else:
+            message = f"{path}: there is no such file or folder"
+            raise InvalidArgumentError(message)
+    return found
+
+
+def lines_of(path: Path, *, on_bytes: Callable[[int], object] | None = None) -> Iterator[bytes]:
+    """Yield the lines of a file, compressed or not; `on_bytes` is told how much of it has been read.
+
+    A compressed file that ends too early, or is damaged, ends here with what of it can be read: the lines say by
+    themselves that some are missing. Raises HistoryError where the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as raw:
+            is_compressed = raw.peek(2)[:2] == _GZIP
+            text = cast("IO[bytes]", gzip.GzipFile(fileobj=raw) if is_compressed else raw)
+            with suppress(EOFError, zlib.error, gzip.BadGzipFile):
+                while line := text.readline(_LONGEST_LINE_BYTES):
+                    if on_bytes is not None:
+                        on_bytes(raw.tell())
+                    yield line
+    except OSError as error:
+        message = f"{path}: it cannot be read: {error.strerror or error}"
+        raise HistoryError(message) from error
+
+
+# --- to write --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def written_whole(path: Path, *, replaces: bool) -> Iterator[Callable[[bytes], object]]:
+    """Write a file, compressed if its name says so: it is there, and durable, once the block has ended well.
+
+    Raises InvalidArgumentError if it exists, unless it `replaces`, StoreUnavailableError where it cannot be written.
+    """
+    if not replaces and path.exists():
+        message = f"{path} exists already; choose another name, or say that it is to be replaced (--force)"
+        raise InvalidArgumentError(message)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with _named(path):
+            raw = open(partial, "xb", opener=_private)  # noqa: SIM115 - closed below, before it gets its name
+        try:
+            with _named(path):
+                text: IO[bytes] = _compressed(raw) if path.suffix == ".gz" else raw
+            yield lambda line: _write(text, line, path)
+            with _named(path):
+                if text is not raw:
+                    text.close()
+                _sync(raw)
+        finally:
+            with suppress(OSError):
+                raw.close()
+        with _named(path):
+            partial.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(text: IO[bytes], line: bytes, path: Path) -> None:
+    with _named(path):
+        text.write(line)
+
+
+class Archive:
+    """A folder with files of removed runs. Its writing is done in a thread, one part after the other.
+
+    Each process writes files of its own, and a new one each day and above `file_bytes`: so a crash can only leave the
+    last part of a file of its own without an end, and nothing is ever written behind that.
+    """
+
+    def __init__(self, folder: Path, *, file_bytes: int = 64 * 2**20) -> None:
+        """Prepare; the folder is made with the first part."""
+        self.folder: Final = folder
+        self._file_bytes: Final = file_bytes
+        self._file: IO[bytes] | None = None
+        self._day = ""
+
+    async def append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
+        """Append a part; it is durable when this returns the number of its bytes.
+
+        Raises StoreUnavailableError (StoreFullError) where it cannot be written; then nothing is written behind it.
+        """
+        return await asyncio.to_thread(self._append, lines, now=now)
+
+    def _append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
+        with _named(self.folder):
+            file = self._file_of(now)
+            try:
+                before = file.tell()
+                part = _compressed(file)
+                for line in lines:
+                    part.write(line)
+                part.close()
+                _sync(file)
+                return file.tell() - before
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the file. What follows goes to a new one."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+
+    def _file_of(self, now: Timestamp) -> IO[bytes]:
+        moment = timestamp_to_datetime(now)
+        day = f"{moment:%Y-%m-%d}"
+        if self._file is not None and (day != self._day or self._file.tell() >= self._file_bytes):
+            self.close()
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"runs-{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.jsonl.gz"
+            self._file, self._day = open(path, "xb", opener=_private), day  # noqa: SIM115 - stays open
+            _sync_folder(self.folder)
+        return self._file
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, _PRIVATE)
+
+
+def _compressed(raw: IO[bytes]) -> IO[bytes]:
+    # Without the time, the same runs give the same bytes.
+    return io.BufferedWriter(gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0))
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what the file system raises into an error that says what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        kind = StoreFullError if error.errno in _DISK_IS_FULL else StoreUnavailableError
+        message = f"{path} could not be written: {error.strerror or error}"
+        raise kind(message) from error

@@ -1,0 +1,166 @@
+"""Import: runs of files into a store, each whole or not at all, and none twice."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from perdure.archiving.files import lines_of, run_files
+from perdure.archiving.rekeying import key_elsewhere, rekeyed
+from perdure.archiving.run_lines import Damage, SavedRun, read_runs
+from perdure.errors import HistoryError
+from perdure.kernel.identity import RunKey
+from perdure.kernel.transition import Exists
+from perdure.ports.keeping import WholeRun
+from perdure.ports.store import RunStore
+
+__all__ = ["ImportReport", "Refusal", "import_runs"]
+
+_LISTED: Final = 1_000
+"""So many refusals and damages are told one by one; of more only how many there are."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A run that was not taken in, and why."""
+
+    run: str
+    reason: str
+
+
+class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the runs of files.
+
+    `imported` came in, with their `events`; `present` were there already, from an earlier import or as they always
+    were; `left_open` are open ones, which are only taken in where that is asked for; `refused` how many are in the
+    way of others, or hold locks; `damaged` how many places of the files cannot be read. The first 1,000 of the latter
+    two are told in `refusals` and `damages`.
+    """
+
+    imported: int = 0
+    events: int = 0
+    present: int = 0
+    left_open: int = 0
+    refused: int = 0
+    damaged: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    damages: tuple[Refusal, ...] = ()
+
+
+async def import_runs(
+    store: RunStore,
+    paths: Sequence[Path],
+    *,
+    takes_open: bool = False,
+    on_progress: Callable[[int], object] | None = None,
+) -> ImportReport:
+    """Take in the runs of files and of folders with archives; `on_progress` is told how many bytes were read so far.
+
+    Open runs only if it `takes_open`: they go on here, whatever goes on where they come from. Raises StoreErrors of the
+    store, InvalidArgumentError for a file that is not there; what was taken in until then stays.
+    """
+    importing = _Importing(store, (await store.status()).identity, takes_open=takes_open)
+    done = 0
+    for path in run_files(paths):
+        position = 0
+
+        def note(read: int, before: int = done) -> None:
+            nonlocal position
+            position = read
+            if on_progress is not None:
+                on_progress(before + read)
+
+        found = _found_in(path, note)
+        while page := await asyncio.to_thread(_page, found):
+            await asyncio.gather(*(importing.take(path, one) for one in page))
+        done += position
+    return importing.report
+
+
+def _found_in(path: Path, on_bytes: Callable[[int], object]) -> Iterator[SavedRun | Damage]:
+    """Yield what a file holds; of one that cannot be read at all, that."""
+    try:
+        yield from read_runs(lines_of(path, on_bytes=on_bytes))
+    except HistoryError as error:
+        yield Damage(1, str(error))
+
+
+def _page(found: Iterator[SavedRun | Damage]) -> list[SavedRun | Damage]:
+    """Return what comes next, as much as is taken in at once; nothing at the end."""
+    page: list[SavedRun | Damage] = []
+    events = 0
+    for one in found:
+        page.append(one)
+        events += 0 if isinstance(one, Damage) else len(one.run.history)
+        if len(page) >= _PAGE_RUNS or events >= _PAGE_EVENTS:
+            break
+    return page
+
+
+_PAGE_RUNS: Final = 100
+_PAGE_EVENTS: Final = 2_000
+
+
+class _Importing:
+    """An import that is under way."""
+
+    def __init__(self, store: RunStore, identity: int, *, takes_open: bool) -> None:
+        self._store: Final = store
+        self._identity: Final = identity
+        self._takes_open: Final = takes_open
+        self.report = ImportReport()
+
+    async def take(self, path: Path, found: SavedRun | Damage) -> None:
+        """Take in a run, or note why not."""
+        if isinstance(found, Damage):
+            self._note_damage(path, found)
+            return
+        saved, run = found.run, self._here(found)
+        if not run.summary.status.is_closed and not self._takes_open:
+            self._count(left_open=1)
+        elif run.locks:
+            self._refuse(run, "it holds locks, or waits for some, which are not taken along; let it end, or cancel it")
+        else:
+            await self._bring_in(run, sealed_as=saved.summary.run_key)
+
+    def _here(self, found: SavedRun) -> WholeRun:
+        """Return a run under the keys that it has in this store."""
+        if found.store == self._identity:
+            return found.run
+        return rekeyed(found.run, lambda key: key_elsewhere(key, store=found.store))
+
+    async def _bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> None:
+        summary = run.summary
+        try:
+            outcome = await self._store.bring_in(run, sealed_as=sealed_as)
+        except HistoryError as error:  # a value that cannot be read here: the others may be
+            self._refuse(run, str(error))
+            return
+        if not isinstance(outcome, Exists):
+            self._count(imported=1, events=len(run.history))
+            return
+        other = await self._store.find(outcome.run_key)
+        if other is not None and (other.run_key, other.ref) == (summary.run_key, summary.ref):
+            self._count(present=1)
+        else:
+            name = (
+                "another run" if other is None else f"another run, {other.ref} of {other.times.created_at:%F %T} UTC,"
+            )
+            self._refuse(run, f"{name} has its id, its place among the generations, its key or its request")
+
+    def _refuse(self, run: WholeRun, reason: str) -> None:
+        told = (Refusal(str(run.summary.ref), reason),) if self.report.refused < _LISTED else ()
+        self._count(refused=1, refusals=told)
+
+    def _note_damage(self, path: Path, damage: Damage) -> None:
+        place = f"{path}:{damage.line}"
+        told = (Refusal(damage.run, f"{place}: {damage.problem}"),) if self.report.damaged < _LISTED else ()
+        self._count(damaged=1, damages=told)
+
+    def _count(self, *, refusals: tuple[Refusal, ...] = (), damages: tuple[Refusal, ...] = (), **more: int) -> None:
+        report = self.report
+        counts = {name: getattr(report, name) + number for name, number in more.items()}
+        self.report = msgspec.structs.replace(
+            report, refusals=(*report.refusals, *refusals), damages=(*report.damages, *damages), **counts
+        )

@@ -1,0 +1,266 @@
+"""Pruning: closed runs whose time is over are written to an archive, if there is one, and then removed.
+
+Batch by batch: the runs of a batch are read whole, appended to the archive and synced; then the store removes those
+that may still go. A crash in between leaves them in the archive and in the database, and they are archived once more.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from perdure.archiving.run_lines import end_line, heading_line, run_lines
+from perdure.archiving.turns import Turn
+from perdure.configuration import Retention
+from perdure.errors import HistoryError, StoreLockedError
+from perdure.kernel.identity import RunRef
+from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_to_datetime
+from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
+from perdure.ports.agenda import AgendaQuery
+from perdure.ports.clock import Clock
+from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
+from perdure.ports.store import RunQuery, RunStore, RunSummary
+from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, REQUEST_KIND, read_remembered
+
+__all__ = ["PruneReport", "Pruning", "Selection", "Sink"]
+
+_PAGE: Final = 100
+_PART_BYTES: Final = 32 * 2**20
+
+
+class Sink(Protocol):
+    """Where runs go before they are removed: `perdure.archiving.files.Archive`."""
+
+    async def append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
+        """Append a part; it is durable when this returns the number of its bytes."""
+        ...
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the runs whose time is over are meant: of a namespace, statuses, workflows (None, empty: any).
+
+    An earlier generation of a run is judged by what became of the run.
+    """
+
+    namespace: str | None = None
+    statuses: frozenset[RunStatus] = frozenset()
+    workflows: frozenset[str] = frozenset()
+
+
+class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed: `runs` (generations of runs) with their `events`, and the bytes of the archive.
+
+    `unreadable` are runs that stay, since they are damaged and could not be archived.
+    """
+
+    runs: int = 0
+    events: int = 0
+    archived_bytes: int = 0
+    unreadable: int = 0
+
+
+class Pruning:
+    """One pass over a store."""
+
+    def __init__(self, store: RunStore, clock: Clock, retention: Retention, selection: Selection | None = None) -> None:
+        """Prepare. `retention` says how long runs are kept, and where they go."""
+        self._store: Final = store
+        self._clock: Final = clock
+        self._retention: Final = retention
+        self._selection: Final = selection or Selection()
+        self._newest: Final[dict[tuple[str, str], frozenset[str]]] = {}
+        self._remembered: frozenset[tuple[str, str]] | None = None
+        self._now = clock.now()
+        self.report = PruneReport()
+
+    async def count(self) -> PruneReport:
+        """Return what a pass would remove now, and remove nothing."""
+        async for batch in self._batches(is_dry=True):
+            self._note(batch)
+        return self.report
+
+    async def run(
+        self, *, holder: str, archive: Sink | None = None, on_progress: Callable[[PruneReport], object] | None = None
+    ) -> PruneReport:
+        """Remove what may go; `holder` is who is named to others that want to do the same meanwhile.
+
+        Raises StoreLockedError while another process is at it, StoreErrors; what was removed until then is.
+        """
+        turn = Turn(self._store, self._clock, holder)
+        busy = await turn.take()
+        if busy is not None:
+            until = timestamp_to_datetime(busy.until or self._now)
+            message = (
+                f"{busy.holder} is removing runs of this database (until {until:%T} UTC, or longer); try again later"
+            )
+            raise StoreLockedError(message)
+        is_done = False
+        try:
+            is_done = await self._remove_all(turn, archive, on_progress)
+        finally:
+            await turn.end(is_done=is_done)
+        return self.report
+
+    # --- which ---------------------------------------------------------------------------------------------------
+
+    async def _batches(self, *, is_dry: bool) -> AsyncIterator[list[RunSummary]]:
+        """Yield runs that may go, so many at a time that their removal is a small piece of work."""
+        shortest = self._retention.shortest
+        if shortest is None:
+            return
+        batch: list[RunSummary] = []
+        async for summary in self._closed(Timestamp(self._now - duration_microseconds(shortest))):
+            if not (await self._is_over(summary) and await self._follows(summary, batch, is_dry=is_dry)):
+                continue
+            batch.append(summary)
+            if len(batch) >= _PAGE or sum(run.sequence for run in batch) >= REMOVED_ROWS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    async def _closed(self, closed_until: Timestamp) -> AsyncIterator[RunSummary]:
+        chosen = self._selection
+        query = ClosedQuery(
+            closed_until=closed_until,
+            namespace=chosen.namespace,
+            statuses=chosen.statuses | {RunStatus.CONTINUED} if chosen.statuses else frozenset(),
+            workflows=chosen.workflows,
+            limit=_PAGE,
+        )
+        while page := await self._store.list_closed(query):
+            for summary in page:
+                yield summary
+            last = page[-1]
+            query = msgspec.structs.replace(query, after=(last.closed_at or Timestamp(0), last.run_key))
+
+    async def _is_over(self, summary: RunSummary) -> bool:
+        """Whether the time of a run is over, and nothing asks for it to be kept."""
+        status = await self._status_of(summary)
+        if self._selection.statuses and status not in self._selection.statuses:
+            return False
+        time = self._retention.time_of(summary.workflow, status)
+        if time is None or summary.closed_at is None or summary.closed_at > self._now - duration_microseconds(time):
+            return False
+        if summary.ref.id in await self._newest_of(summary):
+            return False
+        return (summary.ref.namespace, summary.ref.id) not in await self._still_remembered()
+
+    async def _status_of(self, summary: RunSummary) -> RunStatus:
+        """Return how a run ended, where this generation of it was only continued."""
+        if summary.status is not RunStatus.CONTINUED:
+            return summary.status
+        latest = await self._store.find(RunRef(namespace=summary.ref.namespace, id=summary.ref.id))
+        return latest.status if latest is not None and latest.status.is_closed else summary.status
+
+    async def _follows(self, summary: RunSummary, batch: list[RunSummary], *, is_dry: bool) -> bool:
+        """Whether the generation before this one is gone, or goes before it: the store demands that order."""
+        ref = summary.ref
+        if ref.generation == 1:
+            return True
+        before = RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation - 1)
+        if any(run.ref == before for run in batch):
+            return True
+        found = await self._store.find(before, latest=False)
+        return found is None or (is_dry and await self._is_over(found))
+
+    async def _newest_of(self, summary: RunSummary) -> frozenset[str]:
+        """Return the ids of the newest closed runs of a workflow, which stay."""
+        if not self._retention.newest:
+            return frozenset()
+        key = (summary.ref.namespace, summary.workflow)
+        if key not in self._newest:
+            query = RunQuery(
+                namespace=summary.ref.namespace,
+                workflows=frozenset({summary.workflow}),
+                statuses=CLOSED_STATUSES,
+                limit=self._retention.newest,
+            )
+            page = await self._store.list_runs(query)
+            self._newest[key] = frozenset(run.ref.id for run in page.runs)
+        return self._newest[key]
+
+    async def _still_remembered(self) -> frozenset[tuple[str, str]]:
+        """Return the runs that a start by a key, or a repeated one, would still be answered with."""
+        if self._remembered is None:
+            found: set[tuple[str, str]] = set()
+            for kind in (DEDUPLICATION_KIND, REQUEST_KIND):
+                query = AgendaQuery(kind=kind, limit=1_000)
+                while page := await self._store.list_agenda(query):
+                    for entry in page:
+                        try:
+                            found.add((entry.key.namespace, read_remembered(entry).run_id))
+                        except HistoryError:
+                            continue  # it names no run that anybody could be given
+                    query = msgspec.structs.replace(query, after=page[-1].key)
+            self._remembered = frozenset(found)
+        return self._remembered
+
+    # --- how -----------------------------------------------------------------------------------------------------
+
+    async def _remove_all(
+        self, turn: Turn, archive: Sink | None, on_progress: Callable[[PruneReport], object] | None
+    ) -> bool:
+        """Remove batch by batch; return False where the turn went to another process meanwhile."""
+        async for batch in self._batches(is_dry=False):
+            if not await turn.prolong():
+                return False
+            await self._remove(batch, archive)
+            if on_progress is not None:
+                on_progress(self.report)
+        return True
+
+    async def _remove(self, batch: list[RunSummary], archive: Sink | None) -> None:
+        if archive is not None:
+            batch = await self._archived(batch, archive)
+        removed = set(await self._store.remove_runs([run.run_key for run in batch]))
+        self._note([run for run in batch if run.run_key in removed])
+
+    async def _archived(self, batch: list[RunSummary], archive: Sink) -> list[RunSummary]:
+        """Write runs to the archive; return those that are safe there."""
+        archived: list[RunSummary] = []
+        part = _Part()
+        for summary in batch:
+            try:
+                whole = await self._store.read_whole(summary.run_key)
+            except HistoryError:
+                self.report = msgspec.structs.replace(self.report, unreadable=self.report.unreadable + 1)
+                continue
+            if whole is not None:
+                part.add(run_lines(whole))
+                archived.append(summary)
+            if part.size_bytes > _PART_BYTES:
+                await self._append(part, archive)
+                part = _Part()
+        await self._append(part, archive)
+        return archived
+
+    async def _append(self, part: "_Part", archive: Sink) -> None:
+        if not part.runs:
+            return
+        identity, now = (await self._store.status()).identity, self._clock.now()
+        lines = [heading_line(store=identity, now=now), *part.lines, end_line(part.runs)]
+        written = self.report.archived_bytes + await archive.append(lines, now=now)
+        self.report = msgspec.structs.replace(self.report, archived_bytes=written)
+
+    def _note(self, batch: list[RunSummary]) -> None:
+        report = self.report
+        self.report = msgspec.structs.replace(
+            report, runs=report.runs + len(batch), events=report.events + sum(run.sequence for run in batch)
+        )
+
+
+class _Part:
+    """The lines of some runs, to be appended to an archive together."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.runs = 0
+        self.size_bytes = 0
+
+    def add(self, lines: Iterator[bytes]) -> None:
+        """Add those of a run."""
+        for line in lines:
+            self.lines.append(line)
+            self.size_bytes += len(line)
+        self.runs += 1

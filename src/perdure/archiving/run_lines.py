@@ -1,0 +1,375 @@
+"""The format of exported runs, version 1: a run as lines, and lines as runs. docs/reference/history-format.md has it.
+
+A part of a file begins with a heading and ends with a line that says how many runs it holds; in between each run is its
+row, its events, the messages left in its inbox, and a digest of these lines. Lines that cannot be read harm their run
+alone: reading goes on with the next line that begins a run.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from perdure.archiving.event_lines import event_record, iso_text, read_event
+from perdure.errors import HistoryError
+from perdure.kernel.decoding import UNDECODABLE
+from perdure.kernel.events import RunCreated
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import FencingToken, RunKey, RunRef
+from perdure.kernel.locking import LockEntry
+from perdure.kernel.messages import decode_message
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp, timestamp_from_datetime
+from perdure.kernel.transition import Parking, RunStatus
+from perdure.ports.keeping import WholeRun
+from perdure.ports.store import InboxEntry, RunSummary
+
+__all__ = ["RUNS_FORMAT", "Damage", "SavedRun", "end_line", "heading_line", "read_runs", "run_lines"]
+
+RUNS_FORMAT: Final = 1
+"""The format that is written."""
+
+
+class SavedRun(msgspec.Struct, frozen=True):
+    """A run that was read whole, and the identity of the database that it is from, whose run keys it names."""
+
+    store: int
+    run: WholeRun
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Lines that cannot be read: where, and why. `run` is which one is not taken in for it, as far as that is known."""
+
+    line: int
+    problem: str
+    run: str = ""
+
+
+# --- to write --------------------------------------------------------------------------------------------------------
+
+
+def heading_line(*, store: int, now: Timestamp) -> bytes:
+    """Return the line that begins a part of a file."""
+    return _line({"perdure_runs": RUNS_FORMAT, "store": store, "written_at": iso_text(now)})
+
+
+def end_line(runs: int) -> bytes:
+    """Return the line that ends a part of a file which holds so many runs."""
+    return _line({"end": {"runs": runs}})
+
+
+def run_lines(run: WholeRun) -> Iterator[bytes]:
+    """Yield the lines of a run."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    records = ({"run": _row(run)}, *map(event_record, run.history), *map(_message_record, run.inbox))
+    for record in records:
+        line = _line(record)
+        digest.update(line)
+        yield line
+    yield _line({"end_of_run": digest.hexdigest()})
+
+
+def _line(record: object) -> bytes:
+    return msgspec.json.encode(record) + b"\n"
+
+
+def _row(run: WholeRun) -> dict[str, object]:
+    """Return the members of a run's line. A run that somebody owns would be due at once if nobody did."""
+    summary = run.summary
+    if summary.owner is not None:
+        summary = msgspec.structs.replace(summary, wake_at=summary.updated_at)
+    return {
+        "id": summary.ref.id,
+        "namespace": summary.ref.namespace,
+        "generation": summary.ref.generation,
+        "run_key": summary.run_key,
+        "workflow": summary.workflow,
+        "definition_version": summary.definition_version,
+        "status": summary.status,
+        "stage": summary.stage,
+        "progress": summary.progress,
+        "priority": summary.priority,
+        "tenant": summary.tenant,
+        "labels": summary.labels,
+        "parent_key": summary.parent_key,
+        **{name: _iso(getattr(summary, name)) for name in _TIMES},
+        "end_at": _iso(run.end_at),
+        "fencing_token": summary.fencing_token,
+        "recovered": run.recovered,
+        "parked": summary.parked,
+        "request_id": run.request_id,
+        "requests": run.requests,
+        "locks": run.locks,
+        "events": len(run.history),
+        "messages": len(run.inbox),
+    }
+
+
+_TIMES: Final = ("created_at", "started_at", "updated_at", "closed_at", "wake_at")
+_DIGEST_BYTES: Final = 16
+
+
+def _iso(moment: Timestamp | None) -> str | None:
+    return None if moment is None else iso_text(moment)
+
+
+def _message_record(entry: InboxEntry) -> dict[str, object]:
+    return {"message_id": entry.message_id, "at": iso_text(entry.at), "message": entry.message}
+
+
+# --- to read ---------------------------------------------------------------------------------------------------------
+
+
+def read_runs(lines: Iterable[bytes]) -> Iterator[SavedRun | Damage]:
+    """Yield the runs of a file, and in their places what of it is damaged.
+
+    Raises HistoryError where the file is none of exported runs, or of a newer format.
+    """
+    reading = _Reading(lines)
+    reading.demand_format()
+    return reading.runs()
+
+
+class _Numbered(NamedTuple):
+    number: int
+    text: bytes
+
+
+class _Runs(msgspec.Struct):
+    runs: int
+
+
+class _Mark(msgspec.Struct):
+    """What the lines are that are no event and no message: exactly one of these is there."""
+
+    perdure_runs: int | None = None
+    store: int = 0
+    run: msgspec.Raw = msgspec.Raw()
+    end: _Runs | None = None
+
+
+class _Reading:
+    """The lines of a file, one at a time. The one that is next can be looked at before it is taken."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = enumerate(lines, start=1)
+        self._store = 0
+        self._is_within = False
+        self._found = 0
+        self._next: _Numbered | None = None
+        self._advance()
+
+    def demand_format(self) -> None:
+        """Raise HistoryError unless the file begins as it must."""
+        mark = None if self._next is None else _mark(self._next.text)
+        if mark is None or mark.perdure_runs is None:
+            message = "it does not begin as a file of exported runs (`perdure export`) does"
+            raise HistoryError(message)
+        _demand_known(mark.perdure_runs)
+
+    def runs(self) -> Iterator[SavedRun | Damage]:
+        """Yield all runs and damages."""
+        last = 0
+        while self._next is not None:
+            last = self._next.number
+            mark = _mark(self._next.text)
+            if mark is None:
+                yield self._skipped("this line begins no run, and ends no file")
+            elif mark.perdure_runs is not None:
+                yield from self._unended(last)
+                _demand_known(mark.perdure_runs)
+                self._store, self._is_within, self._found = mark.store, True, 0
+                self._advance()
+            elif mark.end is not None:
+                yield from self._ended(mark.end.runs)
+            else:
+                yield self._run(mark.run)
+        yield from self._unended(last)
+
+    def _unended(self, last: int) -> Iterator[Damage]:
+        """Say that a part of the file has no end."""
+        if self._is_within:
+            yield Damage(last, f"the file was cut off: after {self._found} runs its end is missing")
+        self._is_within = False
+
+    def _ended(self, said: int) -> Iterator[Damage]:
+        number = self._take().number
+        if said != self._found:
+            yield Damage(number, f"the file says that it holds {said} runs, and {self._found} could be read")
+        self._is_within = False
+
+    def _run(self, raw: msgspec.Raw) -> SavedRun | Damage:
+        began = self._take()
+        digest = hashlib.blake2b(began.text, digest_size=_DIGEST_BYTES)
+        name = ""
+        try:
+            row = _ROW.decode(raw)
+            name = str(RunRef(namespace=row.namespace, id=row.id, generation=row.generation))
+            history = tuple(read_event(self._text(digest)) for _ in range(row.events))
+            inbox = tuple(_entry(self._text(digest)) for _ in range(row.messages))
+            self._demand_end(digest.hexdigest())
+            run = row.whole(history=history, inbox=inbox)
+            _demand_sound(run)
+        except (*UNDECODABLE, ValueError, HistoryError) as error:
+            return self._skipped(str(error), began=began.number, run=name)
+        self._found += 1
+        return SavedRun(self._store, run)
+
+    def _text(self, digest: "hashlib.blake2b") -> bytes:
+        text = self._take().text
+        digest.update(text)
+        return text
+
+    def _demand_end(self, digest: str) -> None:
+        line = self._take()
+        ended = _END.decode(line.text)
+        if ended.end_of_run != digest:
+            message = "its lines are not those that were written: their digest differs"
+            raise HistoryError(message)
+
+    def _skipped(self, problem: str, *, began: int | None = None, run: str = "") -> Damage:
+        """Pass over all lines up to the next that begins or ends something."""
+        at = began or (self._next.number if self._next is not None else 0)
+        while self._next is not None and _mark(self._next.text) is None:
+            self._advance()
+        return Damage(at, problem, run)
+
+    def _take(self) -> _Numbered:
+        taken = self._next
+        if taken is None:
+            message = "it was cut off"
+            raise HistoryError(message)
+        self._advance()
+        return taken
+
+    def _advance(self) -> None:
+        found = next(self._lines, None)
+        self._next = None if found is None else _Numbered(*found)
+
+
+def _demand_known(number: int) -> None:
+    if number > RUNS_FORMAT:
+        message = f"it is of format {number}; this Perdure reads formats up to {RUNS_FORMAT}. Upgrade Perdure."
+        raise HistoryError(message)
+
+
+def _mark(line: bytes) -> _Mark | None:
+    """Return what a line begins or ends; None for one that does neither. Events and messages have no such member."""
+    if not line.startswith(_MARKS):
+        return None
+    try:
+        return _MARK.decode(line)
+    except UNDECODABLE:
+        return None
+
+
+_MARKS: Final = (b'{"perdure_runs":', b'{"run":', b'{"end":')
+_MARK: Final = msgspec.json.Decoder(_Mark)
+
+
+class _End(msgspec.Struct):
+    end_of_run: str
+
+
+class _SavedMessage(msgspec.Struct):
+    message_id: str
+    at: datetime
+    message: msgspec.Raw
+
+
+class _SavedRow(msgspec.Struct, kw_only=True):
+    """The members of a run's line, as `_row` writes them."""
+
+    id: str
+    namespace: str
+    generation: int
+    run_key: int
+    workflow: str
+    definition_version: str
+    status: RunStatus
+    stage: str
+    progress: float
+    priority: Priority
+    tenant: str
+    labels: dict[str, str]
+    parent_key: int | None
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    closed_at: datetime | None
+    wake_at: datetime | None
+    end_at: datetime | None
+    fencing_token: int
+    recovered: bool
+    parked: Parking | None
+    request_id: str
+    requests: tuple[str, ...]
+    locks: tuple[LockEntry, ...]
+    events: int
+    messages: int
+
+    def whole(self, *, history: tuple[RecordedEvent, ...], inbox: tuple[InboxEntry, ...]) -> WholeRun:
+        """Return the run with its history and inbox."""
+        summary = RunSummary(
+            run_key=RunKey(self.run_key),
+            ref=RunRef(namespace=self.namespace, id=self.id, generation=self.generation),
+            workflow=self.workflow,
+            definition_version=self.definition_version,
+            status=self.status,
+            stage=self.stage,
+            progress=self.progress,
+            priority=self.priority,
+            tenant=self.tenant,
+            labels=self.labels,
+            parent_key=None if self.parent_key is None else RunKey(self.parent_key),
+            created_at=timestamp_from_datetime(self.created_at),
+            started_at=_moment(self.started_at),
+            updated_at=timestamp_from_datetime(self.updated_at),
+            closed_at=_moment(self.closed_at),
+            sequence=self.events,
+            owner=None,
+            fencing_token=FencingToken(self.fencing_token),
+            wake_at=_moment(self.wake_at),
+            parked=self.parked,
+        )
+        return WholeRun(
+            summary=summary,
+            request_id=self.request_id,
+            end_at=_moment(self.end_at),
+            recovered=self.recovered,
+            history=history,
+            inbox=inbox,
+            requests=self.requests,
+            locks=self.locks,
+        )
+
+
+_ROW: Final = msgspec.json.Decoder(_SavedRow)
+_END: Final = msgspec.json.Decoder(_End)
+_MESSAGE: Final = msgspec.json.Decoder(_SavedMessage)
+
+
+def _moment(moment: datetime | None) -> Timestamp | None:
+    return None if moment is None else timestamp_from_datetime(moment)
+
+
+def _entry(line: bytes) -> InboxEntry:
+    said = _MESSAGE.decode(line)
+    message = decode_message(bytes(said.message))
+    return InboxEntry(position=0, message=message, message_id=said.message_id, at=timestamp_from_datetime(said.at))
+
+
+def _demand_sound(run: WholeRun) -> None:
+    """Raise HistoryError for a run that no store would hold, though its lines are as they were written."""
+    summary = run.summary
+    if [recorded.sequence for recorded in run.history] != list(range(1, summary.sequence + 1)) or not run.history:
+        message = "its events are not numbered from 1 without gaps"
+        raise HistoryError(message)
+    if not isinstance(run.history[0].event, RunCreated):
+        message = "its history does not begin with run_created"
+        raise HistoryError(message)
+    if summary.status.is_closed != (summary.closed_at is not None):
+        message = f"its status is {summary.status}, and the time of its end contradicts that"
+        raise HistoryError(message)

@@ -1,0 +1,97 @@
+"""Whose turn it is to remove runs: an entry of the agenda that says who is at it, until when, and when one was last.
+
+It is never due, so no keeper looks at it; of two who take it at once the store refuses one.
+"""
+
+from typing import Final
+
+import msgspec
+
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey
+from perdure.ports.clock import Clock
+from perdure.ports.store import RunStore
+
+__all__ = ["RETENTION_KEY", "Turn", "TurnState", "read_turn"]
+
+RETENTION_KEY: Final = AgendaKey(kind="retention", namespace="", id="turn")
+"""There is one for all namespaces."""
+
+_LEASE_MICROSECONDS: Final = 60 * MICROSECONDS_PER_SECOND
+
+
+class TurnState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the entry says: until when the turn is that of `holder`, who may prolong it (None: it is nobody's)."""
+
+    holder: str = ""
+    until: Timestamp | None = None
+    ended_at: Timestamp | None = None
+
+
+async def read_turn(store: RunStore) -> TurnState:
+    """Return whose turn it is."""
+    return _state(await store.find_agenda(RETENTION_KEY))
+
+
+class Turn:
+    """The turn of one process."""
+
+    def __init__(self, store: RunStore, clock: Clock, holder: str) -> None:
+        """Prepare to take it, as `holder`."""
+        self._store: Final = store
+        self._clock: Final = clock
+        self._holder: Final = holder
+        self._entry: AgendaEntry | None = None
+
+    async def take(self) -> TurnState | None:
+        """Take the turn; return who has it, if somebody else does, None if it is ours now."""
+        while True:
+            found = await self._store.find_agenda(RETENTION_KEY)
+            state = _state(found)
+            if state.until is not None and state.until > self._clock.now():
+                return state
+            self._entry = found
+            if await self._put(self._held(state.ended_at)):
+                return None
+
+    async def prolong(self) -> bool:
+        """Keep the turn for longer, where half of its time is over; False: it was too late, and it is another's."""
+        state = _state(self._entry)
+        if state.until is not None and state.until - self._clock.now() > _LEASE_MICROSECONDS // 2:
+            return True
+        return await self._put(self._held(state.ended_at))
+
+    async def end(self, *, is_done: bool) -> None:
+        """Let others have the turn; `is_done` says that all was done that there was to do."""
+        now = self._clock.now()
+        ended_at = now if is_done else _state(self._entry).ended_at
+        await self._put(TurnState(ended_at=ended_at))
+
+    def _held(self, ended_at: Timestamp | None) -> TurnState:
+        until = Timestamp(self._clock.now() + _LEASE_MICROSECONDS)
+        return TurnState(holder=self._holder, until=until, ended_at=ended_at)
+
+    async def _put(self, state: TurnState) -> bool:
+        entry = AgendaEntry(
+            key=RETENTION_KEY,
+            version=self._store.new_run_key(),
+            due_at=None,
+            waits=False,
+            data=msgspec.json.encode(state).decode(),
+        )
+        expected = None if self._entry is None else self._entry.version
+        is_put = await self._store.change_agenda(AgendaChange(key=RETENTION_KEY, expected=expected, entry=entry))
+        if is_put:
+            self._entry = entry
+        return is_put
+
+
+def _state(entry: AgendaEntry | None) -> TurnState:
+    """Return what an entry says; one that cannot be read is as none, and is written anew."""
+    try:
+        return TurnState() if entry is None else _DECODER.decode(entry.data)
+    except msgspec.DecodeError:
+        return TurnState()
+
+
+_DECODER: Final = msgspec.json.Decoder(TurnState)

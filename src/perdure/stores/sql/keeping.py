@@ -1,0 +1,154 @@
+"""The named statements by which runs are read, brought in and removed as wholes."""
+
+from typing import Final
+
+from perdure.ports.keeping import ClosedQuery
+from perdure.stores.sql.statements import RUN_COLUMNS
+
+__all__ = [
+    "ADOPT_REQUESTS",
+    "BRING_IN_RUN",
+    "DELETE_LABELS",
+    "DELETE_LEFT_EVENTS",
+    "DELETE_LEFT_MESSAGES",
+    "DELETE_REQUESTS",
+    "DELETE_RUN",
+    "FORGET_REMOVAL",
+    "HAS_RUN",
+    "KEEP_REQUEST",
+    "LATER_GENERATION",
+    "NAMED_BY_FORKS",
+    "NEXT_OF_ID",
+    "NOTE_REMOVAL",
+    "PREVIOUS_OF_ID",
+    "REMOVALS",
+    "REQUESTS_OF_RUN",
+    "RUN_OF_GENERATION",
+    "STORE_IDENTITY",
+    "SUPERSEDE_BEFORE",
+    "WHOLE_RUN",
+    "listing_closed",
+]
+
+STORE_IDENTITY: Final = "SELECT value FROM store_meta WHERE name = 'identity'"
+
+# --- to read ---------------------------------------------------------------------------------------------------------
+
+# run_key
+WHOLE_RUN: Final = f"SELECT request_id, end_at, {RUN_COLUMNS} FROM runs WHERE run_key = ?"  # noqa: S608
+
+# namespace, id, run_key
+REQUESTS_OF_RUN: Final = """
+SELECT request_id FROM message_requests WHERE namespace = ? AND id = ? AND run_key = ? ORDER BY request_id
+"""
+
+# --- to bring in -----------------------------------------------------------------------------------------------------
+
+# run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant,
+# parent_key, created_at, started_at, updated_at, closed_at, sequence, fencing_token, wake_at, recovering, request_id,
+# parked, end_at
+BRING_IN_RUN: Final = """
+INSERT INTO runs (
+    run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant,
+    parent_key, created_at, started_at, updated_at, closed_at, sequence, fencing_token, wake_at, recovering, request_id,
+    parked, end_at
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+# namespace, id, generation
+RUN_OF_GENERATION: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id = ? AND generation = ?"
+
+# run_key
+HAS_RUN: Final = "SELECT run_key FROM runs WHERE run_key = ?"
+
+# namespace, id, generation; what comes before it must have ended before it began
+PREVIOUS_OF_ID: Final = """
+SELECT run_key, closed_at FROM runs WHERE namespace = ? AND id = ? AND generation < ? ORDER BY generation DESC LIMIT 1
+"""
+
+# namespace, id, generation; what comes after it must have begun after it ended
+NEXT_OF_ID: Final = """
+SELECT run_key, created_at FROM runs WHERE namespace = ? AND id = ? AND generation > ? ORDER BY generation LIMIT 1
+"""
+
+# namespace, id, generation
+SUPERSEDE_BEFORE: Final = "UPDATE runs SET latest = 0 WHERE namespace = ? AND id = ? AND generation < ? AND latest = 1"
+
+# namespace, id, request_id, run_key
+KEEP_REQUEST: Final = """
+INSERT INTO message_requests (namespace, id, request_id, run_key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+
+# --- to remove -------------------------------------------------------------------------------------------------------
+
+_IS_NOT_NEEDED: Final = """
+    NOT EXISTS (SELECT 1 FROM runs AS child WHERE child.parent_key = runs.run_key AND child.closed_at IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM locks WHERE locks.run_key = runs.run_key)
+"""
+
+NAMED_BY_FORKS: Final = """
+SELECT data ->> 'origin_key', data ->> 'caller_key'
+FROM history INDEXED BY history_forks CROSS JOIN runs USING (run_key)
+WHERE type = 'run_forked' AND runs.closed_at IS NULL AND json_valid(data)
+"""
+"""The keys of runs that open forks name: those that they were copied from, and those that first made their calls."""
+
+# run_key; of a closed run that nothing open needs, whose earlier generations are gone. Open forks are asked before.
+DELETE_RUN: Final = f"""
+DELETE FROM runs WHERE run_key = ? AND closed_at IS NOT NULL AND {_IS_NOT_NEEDED} AND NOT EXISTS (
+    SELECT 1 FROM runs AS earlier WHERE earlier.namespace = runs.namespace AND earlier.id = runs.id
+    AND earlier.generation = runs.generation - 1
+)
+RETURNING namespace, id, request_id
+"""  # noqa: S608 - the part is above
+
+# namespace, id
+LATER_GENERATION: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id = ? ORDER BY generation LIMIT 1"
+
+# new run_key, namespace, id, run_key
+ADOPT_REQUESTS: Final = "UPDATE message_requests SET run_key = ? WHERE namespace = ? AND id = ? AND run_key = ?"
+
+# namespace, id
+DELETE_REQUESTS: Final = "DELETE FROM message_requests WHERE namespace = ? AND id = ?"
+
+# run_key
+DELETE_LABELS: Final = "DELETE FROM run_labels WHERE run_key = ?"
+
+# run_key
+NOTE_REMOVAL: Final = "INSERT INTO removals (run_key) VALUES (?)"
+
+# run_key
+FORGET_REMOVAL: Final = "DELETE FROM removals WHERE run_key = ?"
+
+REMOVALS: Final = "SELECT run_key FROM removals ORDER BY run_key"
+
+# run_key, limit
+DELETE_LEFT_EVENTS: Final = """
+DELETE FROM history WHERE position IN (SELECT position FROM history WHERE run_key = ? ORDER BY sequence LIMIT ?)
+"""
+
+# run_key, limit
+DELETE_LEFT_MESSAGES: Final = """
+DELETE FROM inbox WHERE position IN (SELECT position FROM inbox WHERE run_key = ? ORDER BY position LIMIT ?)
+"""
+
+
+def listing_closed(query: ClosedQuery) -> tuple[str, list[int | str]]:
+    """Return the statement for one page of closed runs that nothing open needs, but perhaps an open fork."""
+    conditions = ["runs.closed_at IS NOT NULL", "runs.closed_at <= ?", _IS_NOT_NEEDED]
+    parameters: list[int | str] = [query.closed_until]
+    if query.after is not None:
+        conditions.append("(runs.closed_at, runs.run_key) > (?, ?)")
+        parameters += query.after
+    if query.namespace is not None:
+        conditions.append("runs.namespace = ?")
+        parameters.append(query.namespace)
+    for column, values in (("status", query.statuses), ("workflow", query.workflows)):
+        if values:
+            conditions.append(f"runs.{column} IN ({', '.join('?' * len(values))})")
+            parameters += sorted(values)
+    text = f"""
+SELECT {RUN_COLUMNS} FROM runs INDEXED BY runs_closed WHERE {" AND ".join(conditions)}
+ORDER BY runs.closed_at, runs.run_key LIMIT ?
+"""  # noqa: S608 - texts above
+    return text, [*parameters, max(query.limit, 0)]

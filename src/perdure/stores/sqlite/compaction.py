@@ -1,0 +1,59 @@
+"""Giving free pages back to the disk: the database is rewritten, by SQLite's VACUUM, while nobody else has it open.
+
+Pages of removed rows are used again, so a database under retention does not grow beyond its largest time; this is for
+after an unusual one. VACUUM is one transaction: a crash leaves the old file or the new one.
+
+**Rejected.** SQLite's incremental vacuum: it needs a map of all pages, whose upkeep costs every transaction (see
+docs/design/performance.md), and moves the last pages of the file, which are the newest histories. A copy that takes the
+file's place: who has the old one open goes on writing to it. A VACUUM beside others: it holds the writer's turn for as
+long as it takes, and its log is as large as the database.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from perdure.errors import PerdureError, StoreLockedError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.disk import Disk, LocalDisk
+from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.opened import open_alone
+from perdure.stores.sqlite.settings import SqliteSettings
+
+__all__ = ["Compaction", "compact"]
+
+
+class Compaction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a compaction did: the size of the file in bytes, before and after."""
+
+    bytes_before: int
+    bytes_after: int
+
+
+def compact(path: Path, *, now: Timestamp, disk: Disk | None = None) -> Compaction:
+    """Rewrite a database without its free pages; blocks.
+
+    Needs room for a second copy, and as much for the log. Raises StoreLockedError while somebody has it open,
+    StoreFullError and other StoreErrors; then it is as it was.
+    """
+    settings = SqliteSettings()
+    try:
+        with open_alone(path, settings=settings, disk=disk or LocalDisk(), now=now) as database:
+            if database is None:
+                raise StoreLockedError(
+                    f"{path} is open in another process. Stop all engines that use it, and commands that show it, then "
+                    f"compact it."
+                )
+            connection, before = database.connection(), path.stat().st_size
+            connection.execute("VACUUM")
+            database.copy_log()
+            # Who only looks may read the log still: then it stays long until the next one.
+            with suppress(apsw.BusyError):
+                connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            return Compaction(bytes_before=before, bytes_after=path.stat().st_size)
+    except PerdureError:
+        raise
+    except (apsw.Error, OSError) as error:
+        raise store_error(error, path=path, doing="compacting") from error

@@ -1,0 +1,50 @@
+"""Bugs of retention, of exports, and of what they ask of the stores."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+PLANTED: Final = (
+    Mutant(
+        name="runs are removed while they are still on their way to the archive",
+        breaks="P1: nothing acknowledged is lost",
+        module="perdure.archiving.pruning",
+        old="await archive.append(lines, now=now)",
+        new='bool(__import__("asyncio").ensure_future(archive.append(lines, now=now)))',
+        workloads=("pruned",),
+    ),
+    Mutant(
+        name="a run that comes back has forgotten the requests that it took in",
+        breaks="P2: a request has one effect",
+        module="perdure.stores.memory.keeping",
+        old="    for request in run.requests:",
+        new="    for request in run.requests[:0]:",
+        workloads=("pruned",),
+    ),
+    Mutant(
+        name="a run that is open may be removed",
+        breaks="P1: nothing acknowledged is lost",
+        module="perdure.stores.memory.keeping",
+        old="if run is None or run.closed_at is None or key in _needed(database):",
+        new="if run is None or key in _needed(database):",
+        tool="stateful",
+    ),
+    Mutant(
+        name="messages that a removed run has left in its inbox stay",
+        breaks="P7: all tables are as they must be",
+        module="perdure.stores.sqlite.keeping",
+        old="connection.execute(statement, (run_key, room))",
+        new="connection.execute(statement, (run_key, room if statement == statements.DELETE_LEFT_EVENTS else 0))",
+        tool="stateful",
+    ),
+    Mutant(
+        name="the parent of an open child may be removed",
+        breaks="P12: what belongs together stays together",
+        module="perdure.stores.memory.keeping",
+        old="needed.add(run.parent_key)",
+        new="pass",
+        tool="stateful",
+    ),
+)

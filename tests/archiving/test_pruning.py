@@ -1,0 +1,400 @@
+"""Retention: what is removed, what stays, and that it is in the archive first."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from perdure.archiving.files import Archive, lines_of, run_files
+from perdure.archiving.pruning import PruneReport, Pruning, Selection
+from perdure.archiving.run_lines import Damage, SavedRun, read_runs
+from perdure.archiving.turns import Turn, read_turn
+from perdure.configuration import Retention
+from perdure.errors import InvalidArgumentError, StoreError, StoreFullError, StoreLockedError, StoreUnavailableError
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import RunStatus
+from perdure.ports.agenda import AgendaChange, AgendaKey
+from perdure.ports.store import RunQuery
+from perdure.testing.store_conformance import StoreSession
+from perdure.testing.store_conformance.harness import FAR, START, Held, creation, later
+from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, Remembered, remembering
+from perdure.torture.programs.harnesses import MemoryHarness
+from tests.archiving.worlds import session_on
+
+HOUR = timedelta(hours=1)
+
+
+class Watch:
+    """A clock that a test sets."""
+
+    def __init__(self, hours: float = 0) -> None:
+        self.set(hours)
+
+    def set(self, hours: float) -> None:
+        self._now = later(hours * 3_600)
+
+    def now(self) -> Timestamp:
+        return self._now
+
+
+class Pages:
+    """An archive that keeps its parts in memory; `before` is called before a part is kept."""
+
+    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+        self.lines: list[bytes] = []
+        self._before = before
+
+    async def append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
+        del now
+        self._before()
+        self.lines += lines
+        return sum(map(len, lines))
+
+    @property
+    def ids(self) -> list[str]:
+        found = list(read_runs(self.lines)) if self.lines else []
+        assert not any(isinstance(one, Damage) for one in found)
+        return [one.run.summary.ref.id for one in found if isinstance(one, SavedRun)]
+
+
+async def ended(
+    session: StoreSession, run_id: str, hours: float, status: RunStatus = RunStatus.COMPLETED, workflow: str = "order"
+) -> RunKey:
+    """Let a run end at an hour."""
+    run = await session.hold(run_id, workflow=workflow, at=later(hours * 3_600 - 1))
+    await session.advance(run, status=status, at=later(hours * 3_600))
+    return run.run_key
+
+
+async def left(session: StoreSession) -> list[str]:
+    page = await session.store.list_runs(RunQuery(limit=1_000))
+    return sorted(run.ref.id for run in page.runs)
+
+
+async def prune(
+    session: StoreSession,
+    retention: Retention,
+    *,
+    hours: float = 100,
+    archive: Pages | Archive | None = None,
+    selection: Selection | None = None,
+) -> PruneReport:
+    pruning = Pruning(session.store, Watch(hours), retention, selection)
+    return await pruning.run(holder="test", archive=archive)
+
+
+async def test_runs_stay_for_as_long_as_they_are_kept_and_go_then() -> None:
+    async with session_on(MemoryHarness()) as session:
+        for hour in (1, 2, 3):
+            await ended(session, f"at {hour}", hour)
+        await session.create("open")
+        archive = Pages()
+        report = await prune(session, Retention(keep=2 * HOUR), hours=4, archive=archive)
+        assert (report.runs, report.events) == (2, 4)
+        assert archive.ids == ["at 1", "at 2"]
+        assert report.archived_bytes == sum(map(len, archive.lines))
+        assert await left(session) == ["at 3", "open"]
+
+
+async def test_without_a_time_nothing_goes() -> None:
+    async with session_on(MemoryHarness()) as session:
+        await ended(session, "old", 1)
+        assert (await prune(session, Retention())).runs == 0
+
+
+async def test_the_time_of_a_workflow_counts_before_that_of_a_status_and_that_before_the_other() -> None:
+    retention = Retention(
+        keep=50 * HOUR,
+        by_status={RunStatus.FAILED: 90 * HOUR, RunStatus.CANCELLED: None},
+        by_workflow={"report": 10 * HOUR},
+    )
+    async with session_on(MemoryHarness()) as session:
+        for status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED):
+            await ended(session, f"order {status}", 1, status)
+            await ended(session, f"report {status}", 1, status, "report")
+        await prune(session, retention, hours=11)
+        assert await left(session) == ["order cancelled", "order completed", "order failed"]
+        await prune(session, retention, hours=51)
+        assert await left(session) == ["order cancelled", "order failed"]
+        await prune(session, retention, hours=1_000)
+        assert await left(session) == ["order cancelled"]
+
+
+async def test_of_each_workflow_the_newest_stay() -> None:
+    async with session_on(MemoryHarness()) as session:
+        for hour in range(1, 6):
+            await ended(session, f"order {hour}", hour)
+        await ended(session, "report", 1, workflow="report")
+        await prune(session, Retention(keep=HOUR, newest=2))
+        assert await left(session) == ["order 4", "order 5", "report"]
+
+
+async def test_a_choice_concerns_a_namespace_statuses_and_workflows() -> None:
+    async with session_on(MemoryHarness()) as session:
+        await ended(session, "completed", 1)
+        await ended(session, "failed", 1, RunStatus.FAILED)
+        await ended(session, "report", 1, RunStatus.FAILED, "report")
+        elsewhere = await session.hold("elsewhere", namespace="other")
+        await session.finish(elsewhere, RunStatus.FAILED)
+        chosen = Selection(namespace="default", statuses=frozenset({RunStatus.FAILED}), workflows=frozenset({"order"}))
+        assert (await prune(session, Retention(keep=HOUR), selection=chosen)).runs == 1
+        assert await left(session) == ["completed", "report"]
+        assert await session.store.find(elsewhere.run_key) is not None
+
+
+async def _continued(session: StoreSession, run: Held, hours: float) -> Held:
+    at = later(hours * 3_600)
+    following = creation(session.store.new_run_key(), run.ref.id, generation=run.ref.generation + 1, at=at, wake_at=at)
+    await session.advance(run, status=RunStatus.CONTINUED, at=at, creations=[following])
+    return await session.take(following.run_key)
+
+
+async def test_old_generations_of_an_open_run_go_and_it_goes_on() -> None:
+    async with session_on(MemoryHarness()) as session:
+        run = await session.hold()
+        for hour in range(1, 6):
+            run = await _continued(session, run, hour)
+        archive = Pages()
+        assert (await prune(session, Retention(keep=3 * HOUR), hours=6, archive=archive)).runs == 3
+        assert archive.ids == ["run"] * 3
+        await session.advance(run)
+        found = [await session.store.find(RunRef(id="run", generation=number), latest=False) for number in range(1, 7)]
+        assert [one is not None for one in found] == [False, False, False, True, True, True]
+
+
+async def test_the_generations_of_a_run_are_judged_by_what_became_of_it() -> None:
+    async with session_on(MemoryHarness()) as session:
+        first = await session.hold()
+        second = await _continued(session, first, 1)
+        chosen = Selection(statuses=frozenset({RunStatus.FAILED}))
+        assert (await prune(session, Retention(keep=HOUR), selection=chosen)).runs == 0
+        await session.advance(second, status=RunStatus.FAILED, at=later(7_200))
+        assert (await prune(session, Retention(keep=HOUR), selection=chosen)).runs == 2
+        assert await left(session) == []
+
+
+async def test_what_an_open_run_needs_is_not_archived_either() -> None:
+    async with session_on(MemoryHarness()) as session:
+        parent = await session.hold("parent")
+        child = creation(session.store.new_run_key(), "child", parent=parent)
+        await session.advance(parent, status=RunStatus.COMPLETED, creations=[child])
+        archive = Pages()
+        for _ in range(2):
+            assert (await prune(session, Retention(keep=HOUR), archive=archive)).runs == 0
+        assert archive.lines == []
+
+
+async def test_a_run_with_which_a_start_would_still_be_answered_stays() -> None:
+    async with session_on(MemoryHarness()) as session:
+        key = await ended(session, "remembered", 1)
+        await ended(session, "other", 1)
+        name = AgendaKey(kind=DEDUPLICATION_KIND, namespace="default", id="k")
+        known = Remembered(run_id="remembered", run_key=key, window_microseconds=1)
+        entry = remembering(name, known, version=session.store.new_run_key(), now=START)
+        assert await session.store.change_agenda(AgendaChange(key=name, expected=None, entry=entry))
+        await prune(session, Retention(keep=HOUR))
+        assert await left(session) == ["remembered"]
+        await session.store.change_agenda(AgendaChange(key=name, expected=entry.version, entry=None))
+        await prune(session, Retention(keep=HOUR))
+        assert await left(session) == []
+
+
+async def test_a_count_says_what_would_go_and_removes_nothing() -> None:
+    async with session_on(MemoryHarness()) as session:
+        run = await session.hold()
+        for hour in range(1, 4):
+            run = await _continued(session, run, hour)
+        await ended(session, "other", 1)
+        pruning = Pruning(session.store, Watch(100), Retention(keep=HOUR))
+        assert (await pruning.count()).runs == 4
+        assert await left(session) == ["other", "run"]
+        assert (await prune(session, Retention(keep=HOUR))).runs == 4
+
+
+# --- the archive comes first -------------------------------------------------------------------------------------
+
+
+async def test_what_the_archive_did_not_take_is_not_removed_and_the_turn_is_given_back() -> None:
+    def break_down() -> None:
+        raise StoreFullError("the archive is full")
+
+    async with session_on(MemoryHarness()) as session:
+        await ended(session, "old", 1)
+        with pytest.raises(StoreFullError):
+            await prune(session, Retention(keep=HOUR), archive=Pages(break_down))
+        assert await left(session) == ["old"]
+        archive = Pages()
+        await prune(session, Retention(keep=HOUR), archive=archive)
+        assert (archive.ids, await left(session)) == (["old"], [])
+
+
+async def test_a_death_after_the_archive_has_it_leaves_a_run_in_both_and_it_is_archived_again() -> None:
+    harness = MemoryHarness()
+    dying = await harness.session()
+    await ended(dying, "old", 1)
+    first, second = Pages(), Pages()
+    watch = Watch(100)
+    first_append = first.append
+
+    async def append_and_die(lines: Sequence[bytes], *, now: Timestamp) -> int:
+        written = await first_append(lines, now=now)
+        harness.database.kill(dying.worker)
+        return written
+
+    first.append = append_and_die  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="was killed"):
+        await Pruning(dying.store, watch, Retention(keep=HOUR)).run(holder="dying", archive=first)
+    living = await harness.session()
+    with pytest.raises(StoreLockedError, match="dying is removing runs"):
+        await Pruning(living.store, watch, Retention(keep=HOUR)).run(holder="living", archive=second)
+    watch.set(101)
+    await Pruning(living.store, watch, Retention(keep=HOUR)).run(holder="living", archive=second)
+    assert (first.ids, second.ids, await left(living)) == (["old"], ["old"], [])
+
+
+async def test_a_damaged_run_is_counted_and_stays() -> None:
+    harness = MemoryHarness()
+    async with session_on(harness) as session:
+        damaged = await ended(session, "damaged", 1)
+        await ended(session, "sound", 1)
+        await harness.damage_event(damaged, 2, data=b"{")
+        report = await prune(session, Retention(keep=HOUR), archive=Pages())
+        assert (report.runs, report.unreadable) == (1, 1)
+        assert await left(session) == ["damaged"]
+
+
+async def test_many_runs_go_batch_by_batch() -> None:
+    async with session_on(MemoryHarness()) as session:
+        for number in range(250):
+            await ended(session, f"run {number:03}", 1)
+        archive, seen = Pages(), list[int]()
+        pruning = Pruning(session.store, Watch(100), Retention(keep=HOUR))
+        await pruning.run(holder="test", archive=archive, on_progress=lambda so_far: seen.append(so_far.runs))
+        assert seen == [100, 200, 250]
+        assert len(archive.ids) == 250
+
+
+# --- one at a time -----------------------------------------------------------------------------------------------
+
+
+async def test_one_process_at_a_time_has_the_turn_and_others_learn_whose_it_is() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        assert await one.take() is None
+        busy = await other.take()
+        assert busy is not None
+        assert busy.holder == "one"
+        await one.end(is_done=True)
+        assert (await read_turn(session.store)).ended_at == watch.now()
+        assert await other.take() is None
+
+
+async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        await one.take()
+        watch.set(45 / 3_600)
+        assert await one.prolong()
+        watch.set(75 / 3_600)
+        assert await other.take() is not None
+        watch.set(106 / 3_600)
+        assert await other.take() is None
+        assert not await one.prolong()
+        await one.end(is_done=True)
+        assert (await read_turn(session.store)).holder == "other"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"keep": timedelta(-1)},
+        {"by_status": {RunStatus.RUNNING: HOUR}},
+        {"by_workflow": {"w": timedelta(seconds=-1)}},
+        {"newest": -1},
+        {"newest": 10_001},
+        {"every": timedelta(0)},
+    ],
+)
+def test_a_retention_that_cannot_be_meant_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgumentError, match="Retention"):
+        msgspec.structs.replace(Retention(), **wrong)
+
+
+# --- the files of an archive -------------------------------------------------------------------------------------
+
+
+def ids_in(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path in run_files([folder]):
+        runs = list(read_runs(lines_of(path)))
+        assert not any(isinstance(one, Damage) for one in runs)
+        found[path.name] = [one.run.summary.ref.id for one in runs if isinstance(one, SavedRun)]
+    return found
+
+
+async def test_an_archive_is_a_folder_of_files_by_process_day_and_size(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "archive"
+    async with session_on(MemoryHarness()) as session:
+        archive = Archive(folder, file_bytes=1)
+        for number in range(3):
+            await ended(session, f"run {number}", 1)
+            await prune(session, Retention(keep=HOUR), archive=archive)
+        archive.close()
+        same_day = Archive(folder)
+        for number in range(3, 6):
+            await ended(session, f"run {number}", 1)
+            await prune(session, Retention(keep=HOUR), hours=100 + 24 * (number // 5), archive=same_day)
+        same_day.close()
+    found = ids_in(folder)
+    assert sorted(found.values()) == [["run 0"], ["run 1"], ["run 2"], ["run 3", "run 4"], ["run 5"]]
+    assert all((folder / name).stat().st_mode & 0o777 == 0o600 for name in found)
+
+
+async def test_what_a_death_left_of_the_last_part_of_a_file_harms_nothing_before_it(tmp_path: Path) -> None:
+    async with session_on(MemoryHarness()) as session:
+        archive = Archive(tmp_path)
+        sizes = []
+        for number in range(2):
+            await ended(session, f"run {number}", 1)
+            await prune(session, Retention(keep=HOUR), archive=archive)
+            sizes.append(run_files([tmp_path])[0].stat().st_size)
+        archive.close()
+    (path,) = run_files([tmp_path])
+    whole = path.read_bytes()
+    for size in range(sizes[0], sizes[1], 7):
+        path.write_bytes(whole[:size])
+        found = [one for one in read_runs(lines_of(path)) if isinstance(one, SavedRun)]
+        assert [one.run.summary.ref.id for one in found][:1] == ["run 0"]
+        assert len(found) <= 2
+
+
+async def test_an_archive_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    async with session_on(MemoryHarness()) as session:
+        await ended(session, "old", 1)
+        with pytest.raises(StoreUnavailableError, match="file could not be written"):
+            await prune(session, Retention(keep=HOUR), archive=Archive(tmp_path / "file"))
+        assert await left(session) == ["old"]
+
+
+async def test_a_disk_that_fills_up_ends_a_part_and_the_next_goes_to_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path)
+    await archive.append([b'{"perdure_runs":1}\n', b'{"end":{"runs":0}}\n'], now=FAR)
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", refuse)
+        with pytest.raises(StoreFullError, match="No space left"):
+            await archive.append([b"{}\n"], now=FAR)
+    await archive.append([b'{"perdure_runs":1}\n', b'{"end":{"runs":0}}\n'], now=FAR)
+    archive.close()
+    assert len(run_files([tmp_path])) == 2

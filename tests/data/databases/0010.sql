@@ -1,0 +1,199 @@
+PRAGMA application_id = 1346720324;
+PRAGMA user_version = 10;
+CREATE TABLE schema_migrations (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
+) STRICT
+;
+CREATE TABLE runs (
+    run_key INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    latest INTEGER NOT NULL DEFAULT 1,
+    workflow TEXT NOT NULL,
+    definition_version TEXT NOT NULL,
+    status TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    progress REAL NOT NULL,
+    priority INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    parent_key INTEGER,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    updated_at INTEGER NOT NULL,
+    closed_at INTEGER,
+    sequence INTEGER NOT NULL,
+    owner INTEGER,
+    fencing_token INTEGER NOT NULL,
+    wake_at INTEGER,
+    -- 1 between the death of an owner and the next claim.
+    recovering INTEGER NOT NULL DEFAULT 0,
+    request_id TEXT NOT NULL, parked TEXT, end_at INTEGER,
+    UNIQUE (namespace, id, generation)
+) STRICT;
+CREATE UNIQUE INDEX runs_by_request ON runs (namespace, request_id) WHERE request_id <> '';
+CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX runs_by_status ON runs (namespace, status, created_at, run_key) WHERE latest = 1;
+CREATE INDEX runs_by_workflow ON runs (namespace, workflow, created_at, run_key) WHERE latest = 1;
+CREATE INDEX runs_by_tenant ON runs (namespace, tenant, created_at, run_key) WHERE latest = 1 AND tenant <> '';
+CREATE INDEX runs_by_parent ON runs (parent_key, created_at, run_key) WHERE parent_key IS NOT NULL;
+CREATE TABLE run_labels (
+    run_key INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (run_key, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_labels_by_value ON run_labels (namespace, name, value, created_at, run_key);
+CREATE TABLE history (
+    position INTEGER PRIMARY KEY,
+    run_key INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    data TEXT NOT NULL, digest BLOB,
+    UNIQUE (run_key, sequence)
+) STRICT;
+CREATE TABLE inbox (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_key INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    data TEXT NOT NULL,
+    at INTEGER NOT NULL
+, digest BLOB) STRICT;
+CREATE INDEX inbox_by_run ON inbox (run_key, position);
+CREATE UNIQUE INDEX inbox_by_message ON inbox (run_key, message_id) WHERE message_id <> '';
+CREATE TABLE sessions (
+    worker_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL,
+    last_commit INTEGER NOT NULL,
+    last_notice INTEGER NOT NULL
+) STRICT;
+CREATE TABLE store_meta (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE agenda (
+    namespace TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    due_at INTEGER,
+    waits INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    inputs TEXT NOT NULL, digest BLOB,
+    PRIMARY KEY (namespace, kind, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX agenda_by_time ON agenda (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX agenda_that_waits ON agenda (waits) WHERE waits = 1;
+CREATE INDEX runs_to_claim ON runs (priority, wake_at, run_key, workflow, definition_version)
+WHERE owner IS NULL AND wake_at IS NOT NULL;
+CREATE TABLE message_requests (
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    run_key INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX runs_parked ON runs (priority, run_key, workflow, definition_version) WHERE parked IS NOT NULL;
+CREATE INDEX runs_to_end ON runs (end_at, run_key) WHERE owner IS NULL AND end_at IS NOT NULL;
+CREATE TABLE locks (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run_key INTEGER NOT NULL,
+    operation INTEGER NOT NULL,
+    most INTEGER,
+    holding TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    granted_at INTEGER,
+    UNIQUE (run_key, operation)
+) STRICT;
+CREATE INDEX locks_by_key ON locks (namespace, key, position);
+CREATE INDEX locks_held ON locks (namespace, key, most) WHERE granted_at IS NOT NULL;
+CREATE INDEX locks_waiting ON locks (namespace, key, position) WHERE granted_at IS NULL;
+CREATE INDEX runs_of_unusual_priority ON runs (namespace, priority, created_at, run_key)
+WHERE latest = 1 AND priority <> 2;
+CREATE INDEX runs_closed ON runs (closed_at, run_key) WHERE closed_at IS NOT NULL;
+CREATE INDEX history_forks ON history (run_key) WHERE type = 'run_forked';
+CREATE TABLE removals (
+    run_key INTEGER PRIMARY KEY
+) STRICT;
+CREATE TRIGGER runs_in_order BEFORE INSERT ON runs
+WHEN NEW.latest = 1 AND EXISTS (
+    SELECT 1 FROM runs WHERE namespace = NEW.namespace AND id = NEW.id AND generation > NEW.generation
+)
+BEGIN
+    SELECT RAISE(IGNORE);
+END;
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (1, 'runs_histories_inboxes', '8c51f0e7a7b8caf5dc449840ac251716946c14d90f50e3c85e6a9581bb579d23', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (2, 'agenda', 'ce3f48b3d130fcefa1509b9ea11cd6eb370b914111acde86c85c7c5aee22298f', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (3, 'claims_by_version', '0d7fc95043f88683251d9314ba4f040095a4311f172e2999ccffc374f0d110ce', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (4, 'message_requests', 'd18be9a03a331e59c0d6bbd622f64f4e6750aae70c173192ed24ad685b78b595', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (5, 'parked_runs', 'dc0fec0430f12964574ad210f112d61b64c154d93414bd7a77439b1e6375a9a1', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (6, 'ends_without_code', '41ae4db337cfed1fe9371292573149dcddb81320856f654d7c235f5edc17fe4c', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (7, 'locks', 'f02fdbaf0d8652cd3593269cd4e5510da413db9b1f05e9f56148d38cec828c1b', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (8, 'digests', 'f1ad684a6d4178ca777c58135f2e5d198522a41257c2fb41b5e8428773a295c7', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (9, 'search_by_priority', '25dabcbb33cd108e5e2121a7c5544f47c165c5894012c95e2fab73d199b1194b', 1795692415603259);
+INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES (10, 'keeping', '09a8c489f515ecfa5382521b3f1f6330393f97c9d9e7afec9015286a50306bef', 1795692415603259);
+INSERT INTO runs (run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant, parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, recovering, request_id, parked, end_at) VALUES (68719476737, 'default', 'closed', 1, 1, 'specimen.order', '1', 'completed', '', 1.0, 2, '', NULL, 1795692415737493, 1795692415739336, 1795692415785181, 1795692415785181, 16, NULL, 1, NULL, 0, '', NULL, NULL);
+INSERT INTO runs (run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant, parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, recovering, request_id, parked, end_at) VALUES (68719476738, 'default', 'part of 1', 1, 1, 'specimen.part', '1', 'completed', '', 1.0, 2, '', 68719476737, 1795692415756040, 1795692415768123, 1795692415773045, 1795692415773045, 4, NULL, 1, NULL, 0, '', NULL, NULL);
+INSERT INTO runs (run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant, parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, recovering, request_id, parked, end_at) VALUES (68719476739, 'default', 'waiting', 1, 1, 'specimen.order', '1', 'running', 'wait', 0.33333333333333332, 2, '', NULL, 1795692415786006, 1795692415786104, 1795692415788670, NULL, 10, NULL, 1, NULL, 0, '', NULL, NULL);
+INSERT INTO runs (run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant, parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, recovering, request_id, parked, end_at) VALUES (68719476740, 'default', 'told', 1, 1, 'specimen.order', '1', 'running', 'wait', 0.33333333333333332, 2, 'ada', NULL, 1795692415788546, 1795692415788670, 1795692415795279, NULL, 10, NULL, 1, 1795692415878366, 0, '', NULL, NULL);
+INSERT INTO runs (run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant, parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, recovering, request_id, parked, end_at) VALUES (68719476741, 'default', 'part of 2', 1, 1, 'specimen.part', '1', 'running', '', 0.0, 2, '', 68719476739, 1795692415788670, 1795692415800909, 1795692415800909, NULL, 2, NULL, 1, NULL, 0, '', NULL, NULL);
+INSERT INTO runs (run_key, namespace, id, generation, latest, workflow, definition_version, status, stage, progress, priority, tenant, parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at, recovering, request_id, parked, end_at) VALUES (68719476742, 'default', 'part of 3', 1, 1, 'specimen.part', '1', 'running', '', 0.0, 2, 'ada', 68719476740, 1795692415795279, 1795692415814319, 1795692415814319, NULL, 2, NULL, 1, 1795692415814319, 0, '', NULL, NULL);
+INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES (68719476737, 'made', 'then', 'default', 1795692415737493);
+INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES (68719476739, 'made', 'then', 'default', 1795692415786006);
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (1, 68719476737, 1, 'run_created', 1, 1795692415737493, '{"workflow":"specimen.order","ref":{"id":"closed"},"input":[1],"seed":760774999708727627,"labels":{"made":"then"},"stages":["count","wait"]}', X'B5AFC2E180671DF3412748A220CC31A1');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (2, 68719476737, 2, 'run_started', 1, 1795692415739336, '{"worker":"vm-28019"}', X'4A178A980BB2E61E1071493333E4EDA7');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (3, 68719476737, 3, 'stage_started', 1, 1795692415739336, '{"operation":1,"name":"count"}', X'B8F830B0C6069F1F7FCFBC20A2DD5EE6');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (4, 68719476737, 4, 'activity_scheduled', 1, 1795692415739336, '{"operation":2,"activity":"specimen.double","input":[1]}', X'008E20A0785DA73469074997BFE3B268');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (5, 68719476737, 5, 'activity_completed', 1, 1795692415756040, '{"operation":2,"result":2,"started_at":1795692415755724}', X'30E8DB83F5A0C42EF4A132A7F3590BAC');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (6, 68719476737, 6, 'state_key_set', 1, 1795692415756040, '{"operation":3,"key":"doubled","value":2}', X'B74BC6487A310E0C794AE597DB43270D');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (7, 68719476737, 7, 'stage_completed', 1, 1795692415756040, '{"operation":1}', X'504D590EB73F4990EDF05EBB0153255E');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (8, 68719476737, 8, 'stage_started', 1, 1795692415756040, '{"operation":4,"name":"wait"}', X'5D58B2AEE3D6B2AFCCF47051CAFCB6EC');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (9, 68719476737, 9, 'child_requested', 1, 1795692415756040, '{"operation":5,"workflow":"specimen.part","child":{"id":"part of 1"},"input":[]}', X'CE955B3CF4A423E3958E5180C05C4027');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (10, 68719476737, 10, 'child_started', 1, 1795692415756040, '{"operation":5,"run_key":68719476738}', X'BFEAC1B676D67532B6C88AAE03B8C22C');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (11, 68719476738, 1, 'run_created', 1, 1795692415756040, '{"workflow":"specimen.part","ref":{"id":"part of 1"},"input":[],"seed":4155324621195501550,"parent":{"run_key":68719476737,"ref":{"id":"closed"},"operation":5}}', X'A3E677D5B9663425D29247A7C70AE68E');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (12, 68719476738, 2, 'run_started', 1, 1795692415768123, '{"worker":"vm-28019"}', X'DCFFE7E3C3D55D47A694293955335C96');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (13, 68719476738, 3, 'signal_received', 1, 1795692415773045, '{"name":"go","body":10,"message_id":"9128138cadab4582992db1141d1375f7"}', X'C2CD28F89794D3C22F66991D42CCD226');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (14, 68719476738, 4, 'run_completed', 1, 1795692415773045, '{"result":10}', X'B141EC3DE315DFC1C5A21650D1CEB600');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (15, 68719476737, 11, 'child_completed', 1, 1795692415781531, '{"operation":5,"result":10}', X'3002EA1633BDEE5FF9B787EA7F22DFF5');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (16, 68719476737, 12, 'signal_received', 1, 1795692415781531, '{"name":"go","body":10,"message_id":"3c3945bdb17d4c799935d44e6dea94e5"}', X'8A0BF35F01BBF14E2DFE1B9B2CEBD262');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (17, 68719476737, 13, 'activity_scheduled', 1, 1795692415781531, '{"operation":6,"activity":"specimen.double","input":[1]}', X'1B419C1DCD6CCDD8A8B0806241BCFF14');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (18, 68719476737, 14, 'activity_completed', 1, 1795692415785181, '{"operation":6,"result":2,"started_at":1795692415784966}', X'972F474DE393B4DA603F096F19A0A7D0');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (19, 68719476737, 15, 'stage_completed', 1, 1795692415785181, '{"operation":4}', X'DEB106D80E172C56762778CD0E0612DE');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (20, 68719476737, 16, 'run_completed', 1, 1795692415785181, '{"result":22}', X'357A5AE6A0A43042E29494E3B8E1F1CE');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (21, 68719476739, 1, 'run_created', 1, 1795692415786006, '{"workflow":"specimen.order","ref":{"id":"waiting"},"input":[2],"seed":7823887176867851742,"labels":{"made":"then"},"stages":["count","wait"]}', X'71EB62688B53F237C6546CAB4408F12D');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (22, 68719476739, 2, 'run_started', 1, 1795692415786104, '{"worker":"vm-28019"}', X'3F17F1FA8E2453E90C8BDDC68DF90F3B');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (23, 68719476739, 3, 'stage_started', 1, 1795692415786104, '{"operation":1,"name":"count"}', X'BB217C5F670ABA4E2CF40DE2F2038F54');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (24, 68719476739, 4, 'activity_scheduled', 1, 1795692415786104, '{"operation":2,"activity":"specimen.double","input":[2]}', X'1FE259643CFB70488C33D25E9113F9DD');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (25, 68719476740, 1, 'run_created', 1, 1795692415788546, '{"workflow":"specimen.order","ref":{"id":"told"},"input":[3],"seed":5979781567584352501,"tenant":"ada","stages":["count","wait"]}', X'F11353A26151B300133093841E288B37');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (26, 68719476740, 2, 'run_started', 1, 1795692415788670, '{"worker":"vm-28019"}', X'8EAE11D30FA22216F35753202936F612');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (27, 68719476740, 3, 'stage_started', 1, 1795692415788670, '{"operation":1,"name":"count"}', X'CF823BAA205DC40FD4BBA10DA670E045');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (28, 68719476740, 4, 'activity_scheduled', 1, 1795692415788670, '{"operation":2,"activity":"specimen.double","input":[3]}', X'76D2FD12B914C4D75CEC4F6063D7A43A');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (29, 68719476739, 5, 'activity_completed', 1, 1795692415788670, '{"operation":2,"result":4,"started_at":1795692415788449}', X'5BA88B3B19EE8CF5EFCDDE3E642E7062');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (30, 68719476739, 6, 'state_key_set', 1, 1795692415788670, '{"operation":3,"key":"doubled","value":4}', X'597B70AA8127CAF7CF3BE6D3899880FB');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (31, 68719476739, 7, 'stage_completed', 1, 1795692415788670, '{"operation":1}', X'475035F9D39D2292E9FD496387C515F9');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (32, 68719476739, 8, 'stage_started', 1, 1795692415788670, '{"operation":4,"name":"wait"}', X'73D39D8D0E5D9F795FB69A4783602B95');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (33, 68719476739, 9, 'child_requested', 1, 1795692415788670, '{"operation":5,"workflow":"specimen.part","child":{"id":"part of 2"},"input":[]}', X'C9A26C6F739683CF48DC19295D5525B6');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (34, 68719476739, 10, 'child_started', 1, 1795692415788670, '{"operation":5,"run_key":68719476741}', X'A13DCB7B07D873EF8485FADD99535E02');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (35, 68719476741, 1, 'run_created', 1, 1795692415788670, '{"workflow":"specimen.part","ref":{"id":"part of 2"},"input":[],"seed":2517024620316768232,"parent":{"run_key":68719476739,"ref":{"id":"waiting"},"operation":5}}', X'4A3119D1DEDA808C540D3F27899F1A8C');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (36, 68719476740, 5, 'activity_completed', 1, 1795692415795279, '{"operation":2,"result":6,"started_at":1795692415794924}', X'3D897B96A43BC28283BBC85A751A83CC');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (37, 68719476740, 6, 'state_key_set', 1, 1795692415795279, '{"operation":3,"key":"doubled","value":6}', X'5BF558FCFEA0B56F11D3E15821EFF814');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (38, 68719476740, 7, 'stage_completed', 1, 1795692415795279, '{"operation":1}', X'4AB9E44157AA45E3D4B54791662EC188');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (39, 68719476740, 8, 'stage_started', 1, 1795692415795279, '{"operation":4,"name":"wait"}', X'C55BBDE645003FFE8F7B7FC5DE469FFB');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (40, 68719476740, 9, 'child_requested', 1, 1795692415795279, '{"operation":5,"workflow":"specimen.part","child":{"id":"part of 3"},"input":[]}', X'ED28E5161152FAFE8FDD6B78C6DA10DD');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (41, 68719476740, 10, 'child_started', 1, 1795692415795279, '{"operation":5,"run_key":68719476742}', X'6F7F8EA668B0BAEFEF00130435BFE522');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (42, 68719476742, 1, 'run_created', 1, 1795692415795279, '{"workflow":"specimen.part","ref":{"id":"part of 3"},"input":[],"seed":8933160166213599828,"tenant":"ada","parent":{"run_key":68719476740,"ref":{"id":"told"},"operation":5}}', X'DB69A5270662B1D2DA4D398D39EB9F5C');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (43, 68719476741, 2, 'run_started', 1, 1795692415800909, '{"worker":"vm-28019"}', X'87B81AC87CAC742C5CEBD05E9DCD2E02');
+INSERT INTO history (position, run_key, sequence, type, version, at, data, digest) VALUES (44, 68719476742, 2, 'run_started', 1, 1795692415814319, '{"worker":"vm-28019"}', X'B57ED74A755515F5673D06E1C17BD7EE');
+INSERT INTO inbox (position, run_key, message_id, data, at, digest) VALUES (2, 68719476740, '05b77d42f9404d97952796fc3935f391', '{"kind":"signal","name":"go","body":30,"message_id":"05b77d42f9404d97952796fc3935f391"}', 1795692415878366, X'BA9F861630A17154521872E395648F87');
+INSERT INTO store_meta (name, value) VALUES ('identity', 2466892155342345327);
+INSERT INTO store_meta (name, value) VALUES ('last_worker_id', 2);
+INSERT INTO sqlite_sequence (name, seq) VALUES ('inbox', 2);

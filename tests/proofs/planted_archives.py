@@ -1,0 +1,16 @@
+"""What makes exports, imports and retention not work."""
+
+from typing import Final
+
+from tests.proofs.defect import Defect
+
+__all__ = ["ARCHIVES"]
+
+ARCHIVES: Final[dict[str, tuple[Defect, ...]]] = {
+    "engine.archive": (
+        Defect("archiving.importing", "(other.run_key, other.ref) == (summary.run_key, summary.ref)", "False"),
+        Defect("client.handle", "raise _removed(self._ref)", "raise missing(self._ref)"),
+        Defect("archiving.pruning", "            batch = await self._archived(batch, archive)\n", "            pass\n"),
+    ),
+    "Settings.retention": (Defect("engine", "if self._works and self._settings.retention is not None:", "if False:"),),
+}

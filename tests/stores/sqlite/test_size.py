@@ -1,0 +1,188 @@
+"""The size of the file: pages of removed runs are used again, and can be given back to the disk."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure.archiving.pruning import Pruning
+from perdure.configuration import Retention
+from perdure.errors import StoreCorruptError, StoreLockedError, UsageError
+from perdure.kernel.transition import RunStatus
+from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
+from perdure.ports.verification import VerificationWish
+from perdure.stores.opening import compact_store
+from perdure.stores.sql.keeping import NAMED_BY_FORKS, listing_closed
+from perdure.stores.sqlite import keeping
+from perdure.stores.sqlite.compaction import compact
+from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.testing.store_conformance import StoreSession
+from perdure.testing.store_conformance.harness import START, later
+from tests.archiving.test_pruning import Watch
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[StoreSession]:
+    session = StoreSession(SqliteStore(tmp_path / "data.db", settings=SqliteSettings(checkpoint_pages=50)))
+    await session.open(name="worker", lease_seconds=30)
+    yield session
+    await session.store.close()
+
+
+async def pages(session: StoreSession) -> int:
+    return int((await session.store.status()).facts["page_count"])
+
+
+async def hour_of_load(session: StoreSession, hour: int, *, runs: int = 20) -> None:
+    for number in range(runs):
+        run = await session.hold(f"run {hour} {number}", labels={"hour": str(hour)}, at=later(hour * 3_600))
+        await session.advance(run, events=20, at=later(hour * 3_600))
+        await session.advance(run, status=RunStatus.COMPLETED, at=later(hour * 3_600))
+
+
+async def test_under_constant_load_and_retention_the_file_stops_growing(session: StoreSession) -> None:
+    sizes = []
+    for hour in range(40):
+        await hour_of_load(session, hour)
+        pruning = Pruning(session.store, Watch(hour), Retention(keep=timedelta(hours=3)))
+        await pruning.run(holder="test")
+        sizes.append(await pages(session))
+    assert max(sizes[20:]) <= max(sizes[:20])
+    assert sizes[-1] < 3 * sizes[3]
+
+
+async def test_without_retention_it_would_grow(session: StoreSession) -> None:
+    sizes = []
+    for hour in range(10):
+        await hour_of_load(session, hour)
+        sizes.append(await pages(session))
+    assert all(later > earlier for earlier, later in pairwise(sizes[3:]))
+
+
+async def test_a_removal_deletes_so_many_rows_at_a_time(session: StoreSession) -> None:
+    run = await session.hold()
+    await session.advance(run, events=2 * REMOVED_ROWS + 10, status=RunStatus.COMPLETED)
+    store = session.store
+    assert isinstance(store, SqliteStore)
+    removed = await store._writing().call(lambda connection, news: keeping.remove(connection, news, [run.run_key]))
+    assert removed == [run.run_key]
+    deleted: list[int] = []
+
+    def sweep(connection: apsw.Connection, news: object) -> bool:
+        before = connection.total_changes()
+        may_be_more = keeping.sweep(connection, news)  # type: ignore[arg-type]
+        deleted.append(connection.total_changes() - before)
+        return may_be_more
+
+    while await store._writing().call(sweep):
+        pass
+    assert deleted == [REMOVED_ROWS, REMOVED_ROWS, 11 + 1]
+
+
+async def test_rows_that_an_interrupted_removal_left_go_with_the_next(session: StoreSession) -> None:
+    run = await session.hold("one")
+    await session.advance(run, events=30, status=RunStatus.COMPLETED)
+    store = session.store
+    assert isinstance(store, SqliteStore)
+    await store._writing().call(lambda connection, news: keeping.remove(connection, news, [run.run_key]))
+    assert await store._reading().ask(_rows) == (31, 1)
+    assert (await store.verify(VerificationWish(now=START))).defects == ()
+    assert await store.remove_runs([]) == []
+    assert await store._reading().ask(_rows) == (0, 0)
+
+
+async def test_a_run_that_comes_back_amid_its_removal_has_its_rows_once(session: StoreSession) -> None:
+    run = await session.hold("one")
+    await session.advance(run, events=30, status=RunStatus.COMPLETED)
+    store = session.store
+    assert isinstance(store, SqliteStore)
+    whole = await store.read_whole(run.run_key)
+    assert whole is not None
+    await store._writing().call(lambda connection, news: keeping.remove(connection, news, [run.run_key]))
+    await store.bring_in(whole, sealed_as=run.run_key)
+    await store.remove_runs([])
+    assert await store._reading().ask(_rows) == (31, 0)
+    assert len(await store.read_history(run.run_key)) == 31
+
+
+def _rows(connection: apsw.Connection) -> tuple[int, int]:
+    events: int = connection.execute("SELECT count(*) FROM history").get
+    removals: int = connection.execute("SELECT count(*) FROM removals").get
+    return events, removals
+
+
+async def test_closed_runs_are_found_by_their_index_in_the_order_of_their_ends(session: StoreSession) -> None:
+    store = session.store
+    assert isinstance(store, SqliteStore)
+
+    def plan(connection: apsw.Connection, text: str, parameters: list[int | str]) -> list[str]:
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", parameters)]
+
+    query = ClosedQuery(closed_until=START, after=(START, 1), namespace="default", workflows=frozenset({"w"}))  # type: ignore[arg-type]
+    steps = await store._reading().ask(lambda connection: plan(connection, *listing_closed(query)))
+    assert any("USING INDEX runs_closed (closed_at" in step for step in steps)
+    assert not any("TEMP B-TREE" in step or step.startswith("SCAN runs") for step in steps)
+    steps = await store._reading().ask(lambda connection: plan(connection, NAMED_BY_FORKS, []))
+    assert "SCAN history USING INDEX history_forks" in steps
+
+
+# --- giving pages back -------------------------------------------------------------------------------------------
+
+
+def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Return all rows of all tables, and the texts of all indexes and triggers."""
+    connection = apsw.Connection(str(path))
+    try:
+        schema = [*connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name")]
+        tables = [name for kind, name, _ in schema if kind == "table"]
+        rows = {name: [*connection.execute(f'SELECT * FROM "{name}" ORDER BY 1')] for name in tables}
+        return {**rows, "schema": schema}
+    finally:
+        connection.close()
+
+
+async def grown(path: Path) -> None:
+    """Make a database most of whose pages are free."""
+    session = StoreSession(SqliteStore(path))
+    await session.open(name="worker", lease_seconds=30)
+    for hour in range(5):
+        await hour_of_load(session, hour)
+    await Pruning(session.store, Watch(100), Retention(keep=timedelta(hours=97))).run(holder="test")
+    await session.store.close()
+
+
+async def test_a_database_that_is_compacted_is_smaller_and_holds_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    await grown(path)
+    before = contents(path)
+    done = compact(path, now=START)
+    assert done.bytes_after < done.bytes_before / 2
+    assert path.stat().st_size == done.bytes_after
+    assert contents(path) == before
+    session = StoreSession(SqliteStore(path))
+    await session.open(name="worker", lease_seconds=30)
+    assert int((await session.store.status()).facts["free_pages"]) == 0
+    await hour_of_load(session, 200)
+    await session.store.close()
+
+
+async def test_a_database_that_somebody_has_open_is_not_compacted(session: StoreSession, tmp_path: Path) -> None:
+    await session.create()
+    with pytest.raises(StoreLockedError, match=r"is open in another process\. Stop"):
+        compact(tmp_path / "data.db", now=START)
+    await session.create("other")
+
+
+def test_only_a_database_of_ours_and_of_our_time_is_compacted(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE other (a)")
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="another program"):
+        compact(path, now=START)
+    with pytest.raises(UsageError, match="names no database file"):
+        compact_store("memory:")
