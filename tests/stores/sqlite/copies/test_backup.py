@@ -96,6 +96,16 @@ async def test_a_copy_can_be_restored(database: Path, url: str, tmp_path: Path) 
         assert len(await session.claim()) == 5
 
 
+async def test_a_copy_is_for_no_more_eyes_than_the_database(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database):
+        set_mode(database, 0o640)
+        await backup(url, tmp_path / "copy.db")
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o640
+    set_mode(tmp_path / "copy.db", 0o600)
+    await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    assert (tmp_path / "restored.db").stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_file_that_is_there_is_replaced_only_by_force(database: Path, url: str, tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_text("precious")
     async with opened(database):
@@ -186,6 +196,10 @@ async def test_another_program_s_database_is_not_copied_and_not_touched(tmp_path
         await backup(f"sqlite:///{other}", tmp_path / "copy.db")
     assert other.read_bytes() == before
     assert not log_of(other).exists()
+
+
+def set_mode(path: Path, mode: int) -> None:
+    path.chmod(mode)
 
 
 def _ignore(_done: int, _total: int) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from perdure.errors import StoreFullError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.stores.sqlite.connection import open_reading
+from perdure.stores.sqlite.copies import replication as replication_module
+from perdure.stores.sqlite.copies import tail
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.replication import Replication
@@ -162,7 +164,7 @@ async def test_an_older_state_of_the_same_database_is_noticed(trail: Trail, tmp_
     trail.check()
 
 
-@pytest.mark.parametrize("loss", ["missing", "damaged", "the last one damaged"])
+@pytest.mark.parametrize("loss", ["missing", "damaged", "the last one damaged", "the first one damaged"])
 async def test_a_copy_that_is_not_whole_is_not_gone_on_with(trail: Trail, loss: str) -> None:
     async with opened(trail.database) as session:
         with replicating(trail.database, trail.target) as replication:
@@ -177,6 +179,8 @@ async def test_a_copy_that_is_not_whole_is_not_gone_on_with(trail: Trail, loss: 
                 generation.part(1).unlink()
                 generation.part(1).write_bytes(b"")
                 generation.part(2).unlink()
+            case "the first one damaged":
+                generation.part(0).write_bytes(b"PERDCPY1")
             case _:
                 damaged = bytearray(generation.part(3).read_bytes())
                 damaged[-40] ^= 1
@@ -275,6 +279,49 @@ async def test_old_bases_go_when_no_point_needs_them(trail: Trail) -> None:
     points = read_contents(trail.target).points
     assert points[-1].taken_at - points[0].taken_at >= 40
     assert points[0].generation != "generation-000001"
+    trail.check()
+
+
+async def test_a_base_that_its_increments_have_outgrown_is_followed_by_another(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication_module, "_INCREMENTS_PER_BASE", 0)
+    monkeypatch.setattr(replication_module, "_LEAST_INCREMENTS_BYTES", 10_000)
+    async with opened(trail.database) as session:
+        for begin in range(2):
+            with replicating(trail.database, trail.target) as replication:
+                for round_ in range(10):
+                    await create(session, f"r{begin}-{round_}", runs=2)
+                    replication.follow()
+    assert generations(trail) > 2
+    sizes = [
+        generation.size_bytes() - generation.base.stat().st_size
+        for generation in CopyFolder(trail.target).generations()
+    ]
+    assert max(sizes) < 20_000
+
+
+async def test_a_target_without_room_for_a_base_does_not_hold_up_the_log(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailingTarget()
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, disk=disk) as replication:
+            trail.follow(replication)
+            disk.fails_to_write = True
+            usage = shutil.disk_usage(trail.target)
+            monkeypatch.setattr(tail, "MOST_PAGES", 20)
+            monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+            sizes = []
+            for round_ in range(15):
+                await create(session, f"r{round_}", runs=10)
+                with pytest.raises(StoreFullError):
+                    replication.follow()
+                sizes.append(log_of(trail.database).stat().st_size)
+            assert sizes[-1] == sizes[2]
+            monkeypatch.undo()
+            disk.fails_to_write = False
+            trail.follow(replication)
     trail.check()
 
 

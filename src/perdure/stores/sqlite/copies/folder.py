@@ -10,11 +10,12 @@ A file has its name once it is whole and synced, and is never changed then.
 
 import re
 import shutil
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from perdure.errors import StoreLockedError
+from perdure.errors import CopyDamagedError, StoreLockedError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.copies.parts import PartHeader, read_header
 from perdure.stores.sqlite.locks import FileLock
@@ -89,6 +90,10 @@ class CopyFolder:
         """Return those whose base is there, oldest first. Raises OSError."""
         return [generation for generation in self._all() if generation.is_whole]
 
+    def generation(self, name: str) -> Generation:
+        """Return the generation of a name, which need not be there."""
+        return Generation(self.path / name)
+
     def begin_generation(self) -> Generation:
         """Return a new one, whose folder is made; whatever was left unfinished is removed. Raises OSError."""
         known = self._all()
@@ -101,11 +106,14 @@ class CopyFolder:
         return new
 
     def remove_old(self, *, before: Timestamp) -> None:
-        """Remove the generations that no point from `before` on needs. Raises CopyDamagedError, OSError."""
-        known = self.generations()
-        for generation, successor in pairwise(known):
-            if successor.begun().taken_at <= before:
-                generation.remove()
+        """Remove the generations that no point from `before` on needs. Raises OSError.
+
+        One is needed as long as the next one is too young, or does not say how old it is.
+        """
+        for generation, successor in pairwise(self.generations()):
+            with suppress(CopyDamagedError):
+                if successor.begun().taken_at <= before:
+                    generation.remove()
 
     def _all(self) -> list[Generation]:
         return [Generation(path) for path in sorted(self.path.glob(f"{_GENERATION}*")) if path.is_dir()]

@@ -14,16 +14,19 @@ from perdure.errors import CopyDamagedError, StateError, StoreError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.durable import sync_file
+from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import choose_point, rebuild, skip_numbers
 from perdure.stores.sqlite.copies.visit import Visit, demand_tables, faults_named
 from perdure.stores.sqlite.copies.whole import (
+    OWN_MODE,
     Progress,
     copy_whole,
     demand_integrity,
     demand_room,
+    mode_of,
     size_of,
     unshared,
 )
@@ -72,6 +75,7 @@ def back_up(
     with Visit(database) as visit, faults_named(target, "backing up"), _unfinished(target) as unnamed:
         demand_room(target.parent, size_of(visit.database.connection()))
         contents = _copy(visit, unnamed, disk, on_progress=on_progress)
+        unnamed.chmod(mode_of(visit.path))
         with reserved(target):
             demand_free(target, is_forced=is_forced)
             place(unnamed, target, disk)
@@ -96,9 +100,11 @@ def restore(
     disk, target = disk or LocalDisk(), _resolved(target)
     demand_free(target, is_forced=is_forced)
     with faults_named(target, "restoring"), reserved(target), _unfinished(target) as unnamed:
+        unnamed.touch(mode=OWN_MODE)
         point = _make(source, unnamed, at=at, on_progress=on_progress)
         _demand_sound(unnamed, source)
         skip_numbers(unnamed)
+        unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)
         place(unnamed, target, disk)
@@ -160,7 +166,7 @@ def _make(
 ) -> Point | None:
     if source.is_dir():
         point = choose_point(source, at=at)
-        demand_room(unnamed.parent, (source / point.generation / "base.db").stat().st_size)
+        demand_room(unnamed.parent, CopyFolder(source).generation(point.generation).base.stat().st_size)
         rebuild(source, point, unnamed, on_progress=on_progress)
         return point
     if at is not None:
@@ -174,7 +180,7 @@ def _make(
 
 def _copy_file(source: Path, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
     size = source.stat().st_size
-    with source.open("rb") as reading, target.open("xb") as writing:
+    with source.open("rb") as reading, target.open("r+b") as writing:
         while block := reading.read(_BLOCK_BYTES):
             writing.write(block)
             on_progress(reading.tell(), size)

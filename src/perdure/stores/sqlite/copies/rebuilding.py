@@ -13,7 +13,7 @@ import apsw
 from perdure.errors import CopyDamagedError, StateError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
+from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.parts import Part, read_part
 from perdure.stores.sqlite.copies.points import Contents, Point, newest_sound_point, parts_of, read_contents, show_time
 from perdure.stores.sqlite.copies.whole import digest_of_file
@@ -72,14 +72,14 @@ def _what_follows(folder: Path, contents: Contents, number: int) -> str:
         return contents.breaks.get(number, "")
     following = contents.points[number]
     try:
-        read_part(Generation(folder / following.generation).part(following.number))
+        read_part(CopyFolder(folder).generation(following.generation).part(following.number))
     except CopyDamagedError as error:
         return str(error)
     return ""
 
 
 def _rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
-    generation = next(found for found in CopyFolder(folder).generations() if found.name == point.generation)
+    generation = CopyFolder(folder).generation(point.generation)
     shutil.copyfile(generation.base, target)
     with target.open("r+b") as file:
         for part in parts_of(generation, upto=point.number):

@@ -9,8 +9,8 @@ is not kept long for it.
 of it is read and copied into the database under the writer's lock, without a transaction of ours in the way; the next
 one begins before the lock is given back. Then the next writer may begin the log anew, exactly there.
 
-**A new base** is made where the track is lost (see the package), and when the last one is older than a quarter of what
-is kept, so that older ones can go.
+**A new base** is made where the track is lost (see the package); when the last one is older than a quarter of what is
+kept, so that older ones can go; and when its increments have outgrown it, so that it can be restored soon.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError, UsageError
+from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 from perdure.stores.sqlite.copies.durable import write_durably
@@ -34,6 +34,7 @@ from perdure.stores.sqlite.copies.whole import (
     demand_integrity,
     demand_room,
     digest_of_file,
+    mode_of,
     size_of,
     unshared,
 )
@@ -44,12 +45,20 @@ __all__ = ["Replication"]
 
 
 class _Last(msgspec.Struct, frozen=True, kw_only=True):
-    """The last part that was written, of which generation, and when the base of that was taken."""
+    """The last part that was written, and of which generation: when its base was taken, and how many bytes it and the
+    increments since have."""
 
     generation: Generation
     begun_at: Timestamp
+    base_bytes: int
+    increments_bytes: int
     header: PartHeader
     digest: str
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether the increments are so many that to restore them takes much longer than to restore a new base."""
+        return self.increments_bytes > max(_INCREMENTS_PER_BASE * self.base_bytes, _LEAST_INCREMENTS_BYTES)
 
 
 class Replication:
@@ -132,10 +141,11 @@ class Replication:
             self._take()
             self._give_log_its_turn()
         except LostTrackError:
+            self._lose_track()  # also if there is no room for a base: the database's log must not be held for it
             self._begin_anew()
             return
         self._publish(self._last)
-        if self._last.begun_at + self._keep // _BASES_KEPT <= now:
+        if self._last.is_outgrown or self._last.begun_at + self._keep // _BASES_KEPT <= now:
             self._begin_anew()
 
     # --- where the copy ends -------------------------------------------------------------------------------------
@@ -146,18 +156,26 @@ class Replication:
         if not known:
             return
         generation = known[-1]
-        begun = generation.begun()
+        numbers = generation.numbers()
+        try:
+            begun = generation.begun()
+            last = read_part(generation.part(numbers[-1]))
+        except CopyDamagedError:
+            return
         if begun.store != self._store:
             raise UsageError(
                 f"{self._folder.path} holds copies of another database than {self._visit.path}. Choose another folder."
             )
-        numbers = generation.numbers()
-        try:
-            last = read_part(generation.part(numbers[-1]))
-        except PerdureError:
-            return
         if numbers == list(range(len(numbers))) and last.header.number == numbers[-1]:
-            self._last = _Last(generation=generation, begun_at=begun.taken_at, header=last.header, digest=last.digest)
+            base_bytes = generation.base.stat().st_size
+            self._last = _Last(
+                generation=generation,
+                begun_at=begun.taken_at,
+                base_bytes=base_bytes,
+                increments_bytes=generation.size_bytes() - base_bytes,
+                header=last.header,
+                digest=last.digest,
+            )
             self._place, self._taken_at = last.header.place, last.header.taken_at
 
     def _lose_track(self) -> None:
@@ -173,7 +191,10 @@ class Replication:
         try:
             self._read_on(is_held=is_held)
         except BaseException:
-            self._hold.keep() if is_held else self._hold.let_go()
+            if is_held:
+                self._hold.keep()
+            else:
+                self._hold.let_go()
             raise
         self._hold.hand_over()
 
@@ -200,15 +221,11 @@ class Replication:
             page_count=change.page_count,
             pages=len(change.pages),
         )
-        self._write(last.generation, header, change.pages, begun_at=last.begun_at)
+        data, digest = encode_part(header, change.pages)
+        write_durably(self._disk, last.generation.part(header.number), data)
+        increments_bytes = last.increments_bytes + len(data)
+        self._last = msgspec.structs.replace(last, header=header, digest=digest, increments_bytes=increments_bytes)
         self._pending = None
-
-    def _write(
-        self, generation: Generation, header: PartHeader, pages: dict[int, bytes], *, begun_at: Timestamp
-    ) -> None:
-        data, digest = encode_part(header, pages)
-        write_durably(self._disk, generation.part(header.number), data)
-        self._last = _Last(generation=generation, begun_at=begun_at, header=header, digest=digest)
 
     # --- the log's turn ------------------------------------------------------------------------------------------
 
@@ -261,18 +278,29 @@ class Replication:
 
     def _copy_base(self, generation: Generation) -> None:
         copy_whole(self._hold.connection(), generation.base, self._disk, on_progress=self._on_progress)
+        generation.base.chmod(mode_of(self._visit.path))
         with unshared(generation.base) as connection:
             demand_integrity(connection, generation.base)
         self._disk.sync_folder(self._folder.path)
+        base_bytes = generation.base.stat().st_size
         header = PartHeader(
             store=self._store,
             number=0,
             previous=digest_of_file(generation.base),
             taken_at=self._taken_at,
             place=self._place,
-            page_count=generation.base.stat().st_size // PAGE_BYTES,
+            page_count=base_bytes // PAGE_BYTES,
         )
-        self._write(generation, header, {}, begun_at=self._taken_at)
+        data, digest = encode_part(header, {})
+        write_durably(self._disk, generation.part(0), data)
+        self._last = _Last(
+            generation=generation,
+            begun_at=self._taken_at,
+            base_bytes=base_bytes,
+            increments_bytes=len(data),
+            header=header,
+            digest=digest,
+        )
 
     # --- standing ------------------------------------------------------------------------------------------------
 
@@ -298,5 +326,8 @@ def _identity(visit: Visit) -> int:
 
 _MADE_AT: Final = "SELECT applied_at FROM schema_migrations WHERE number = 1"
 _BASES_KEPT: Final = 4
+_INCREMENTS_PER_BASE: Final = 8
+_LEAST_INCREMENTS_BYTES: Final = 1 << 30
+"""Increments are outgrown when they have so many times their base's bytes, and no less than a gigabyte."""
 _PATIENCE_SECONDS: Final = 1.0
 _ATTEMPTS: Final = 100

@@ -16,7 +16,20 @@ from perdure.stores.sqlite.copies.durable import sync_file
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import PAGE_BYTES
 
-__all__ = ["Progress", "copy_whole", "demand_integrity", "demand_room", "digest_of_file", "size_of", "unshared"]
+__all__ = [
+    "OWN_MODE",
+    "Progress",
+    "copy_whole",
+    "demand_integrity",
+    "demand_room",
+    "digest_of_file",
+    "mode_of",
+    "size_of",
+    "unshared",
+]
+
+OWN_MODE: Final = 0o600
+"""Who may read and write a copy that is not finished: its user alone."""
 
 Progress = Callable[[int, int], None]
 """Told how many pages are done, and of how many."""
@@ -28,6 +41,7 @@ def copy_whole(source: apsw.Connection, target: Path, disk: Disk, *, on_progress
     Others may write meanwhile: a transaction that is held sees none of it, and so the copy need not begin again.
     Raises apsw's errors, OSError.
     """
+    target.touch(mode=OWN_MODE, exist_ok=False)
     with closing(apsw.Connection(str(target), vfs=disk.vfs)) as copy:
         # The file has no name yet: what a crash leaves of it is thrown away.
         pragma(copy, "journal_mode = OFF")
@@ -70,6 +84,11 @@ def unshared(path: Path) -> Iterator[apsw.Connection]:
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     with closing(apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)) as connection:
         yield connection
+
+
+def mode_of(path: Path) -> int:
+    """Return who may read and write a file: a copy is for no more eyes than what it was copied from."""
+    return path.stat().st_mode & 0o777
 
 
 def digest_of_file(path: Path) -> str:
