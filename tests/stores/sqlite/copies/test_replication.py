@@ -134,13 +134,17 @@ async def test_who_comes_back_after_the_log_was_begun_anew_makes_a_new_base(trai
     trail.check()
 
 
-async def test_who_comes_back_goes_on_though_all_others_had_left(trail: Trail) -> None:
+@pytest.mark.parametrize("dies", [False, True])
+async def test_who_comes_back_goes_on_though_all_others_had_died(trail: Trail, *, dies: bool) -> None:
+    """Whoever leaves last in good order takes the log with it: then there is nothing to go on from."""
     for round_ in range(3):
         async with opened(trail.database, settings=PATIENT) as session:
             await create(session, f"r{round_}")
+            if dies:
+                session.store.abandon()  # type: ignore[attr-defined]
         with replicating(trail.database, trail.target, settings=PATIENT) as replication:
             trail.follow(replication)
-    assert generations(trail) == 1
+    assert (generations(trail) == 1) is dies
     trail.check()
 
 
