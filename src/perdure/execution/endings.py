@@ -1,6 +1,7 @@
 """Endings: who waits for the end of which run, in this process."""
 
 import asyncio
+from typing import Final
 
 from perdure.errors import PerdureError
 from perdure.kernel.events import Event
@@ -25,7 +26,7 @@ class Endings:
         """Return a future for a run's end. It raises the reason if the run is parked."""
         future: Ending = self._loop.create_future()
         if run_key in self.parked:
-            future.set_exception(self.parked[run_key])
+            future.set_exception(self.parked[run_key].with_traceback(None))  # else it grew with each who is told
         else:
             self._waiting.setdefault(run_key, []).append(future)
         return future
@@ -55,8 +56,13 @@ class Endings:
             future.set_result(None)
 
     def park(self, run_key: RunKey, error: PerdureError) -> None:
-        """Tell those who wait, now and later, why a run does not go on in this process."""
-        self.parked[run_key] = error
+        """Tell those who wait, now and later, why a run does not go on in this process.
+
+        So many are remembered; who waits for an older one is not told by an error, but by the log.
+        """
+        self.parked[run_key] = error.with_traceback(None)  # which holds all that the frames know
+        if len(self.parked) > _REMEMBERED:
+            del self.parked[next(iter(self.parked))]
         for future in self._take(run_key):
             future.set_exception(error)
 
@@ -72,3 +78,6 @@ class Endings:
 
     def _take(self, run_key: RunKey) -> list[Ending]:
         return [future for future in self._waiting.pop(run_key, ()) if not future.done()]
+
+
+_REMEMBERED: Final = 10_000

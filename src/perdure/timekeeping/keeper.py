@@ -78,7 +78,7 @@ class Keeper:
         self._outlooks: dict[AgendaKey, tuple[RunKey, Outlook]] = {}
         self._complaints: dict[AgendaKey, str] = {}
         self._complaints_before: dict[AgendaKey, str] = {}
-        self._held_up: Final[set[RunRef]] = set()
+        self._held_up: set[RunRef] = set()
 
     def wake(self) -> None:
         """Look at the agenda soon."""
@@ -113,7 +113,10 @@ class Keeper:
         self._complaints_before, self._complaints = self._complaints, {}
         self._outlooks = {key: known for key, known in self._outlooks.items() if self._watches_all(known[1])}
         is_whole = await self._settle_all(AgendaQuery(due_by=now, limit=_PAGE))
-        return await self._settle_all(AgendaQuery(waits=True, limit=_PAGE)) and is_whole
+        is_whole &= await self._settle_all(AgendaQuery(waits=True, limit=_PAGE))
+        if is_whole:
+            self._held_up &= self._watches.keys()  # nothing waits for the others any more
+        return is_whole
 
     async def _settle_all(self, query: AgendaQuery) -> bool:
         is_whole = True

@@ -215,6 +215,10 @@ class Notices:
         for worker_id, number in overdue.items():
             self._seen[worker_id] = max(self._seen.get(worker_id, 0), number)
         self._suspected = others
+        for worker_id in self._seen.keys() - others.keys():
+            del self._seen[
+                worker_id
+            ]  # its session has ended; it might speak once more, and is heard as one that is new
         if is_missing:
             self._on_changes(Changes(everything=True, ready=True))
 

@@ -15,6 +15,7 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
     to find out what became of a commit that raised.
     `page_cache_kibibytes`: memory for pages, per connection. `searched_rows`: about so many rows are looked at for one
     page of a search.
+    `known_runs`: of so many runs the writer remembers status and priority, so as to spare indexes.
     `long_log_bytes`: a log that somebody keeps from beginning anew is told of in the program's log when it is so long,
     and cut off to that length when it has begun anew.
     """
@@ -26,4 +27,5 @@ class SqliteSettings(msgspec.Struct, frozen=True, kw_only=True):
     settling_pause_seconds: float = 2.0
     page_cache_kibibytes: int = 16_384
     searched_rows: int = 10_000
+    known_runs: int = 100_000
     long_log_bytes: int = 64_000_000

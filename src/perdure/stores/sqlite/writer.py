@@ -115,6 +115,8 @@ class Writer:
                 return
             if news:
                 self._publish(news, self._database.last_notice)
+            if len(self._known) > self._database.settings.known_runs:
+                self._known.clear()  # some were lost to others, and nothing is written of them here any more
             if self._database.log.is_due:
                 self._copy_log()
 

@@ -19,8 +19,8 @@ PLANTED: Final = (
         name="a keeper that begins does not look at what waits",
         breaks="P13: progress resumes",
         module="perdure.timekeeping.keeper",
-        old="return await self._settle_all(AgendaQuery(waits=True, limit=_PAGE)) and is_whole",
-        new="return is_whole",
+        old="is_whole &= await self._settle_all(AgendaQuery(waits=True, limit=_PAGE))",
+        new="pass",
         workloads=("schedule_buffered",),
     ),
     Mutant(
