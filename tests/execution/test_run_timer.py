@@ -15,6 +15,10 @@ class Calls:
     def __init__(self) -> None:
         self.delays: list[float] = []
         self.loop = asyncio.get_running_loop()
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
 
     def call_later(self, delay: float, *_callback: object) -> asyncio.TimerHandle:
         self.delays.append(delay)
@@ -37,6 +41,15 @@ async def test_a_moment_that_is_armed_already_is_not_armed_again() -> None:
         armed.arm(Timestamp(NOW + moment), NOW, lambda: None)
     armed.cancel()
     assert calls.delays == [3_600.0, 7_200.0, 3_600.0]
+
+
+async def test_a_moment_that_comes_sooner_since_the_clock_was_set_is_armed_again() -> None:
+    armed = timer(calls := Calls())
+    armed.arm(Timestamp(NOW + 2 * HOUR), NOW, lambda: None)
+    calls.now = 60.0
+    armed.arm(Timestamp(NOW + 2 * HOUR), Timestamp(NOW + HOUR), lambda: None)
+    armed.cancel()
+    assert calls.delays == [7_200.0, 3_600.0]
 
 
 async def test_a_moment_too_far_away_for_a_loop_is_approached_by_the_day() -> None:

@@ -222,9 +222,9 @@ async def test_a_lease_begins_at_the_first_time_that_anybody_mentions() -> None:
     await silent.open(session_name="silent", lease_seconds=30, on_changes=print)
     session = await opened(database)
     await session.create()
+    assert await session.store.renew_lease(now=later(25))
     claimed = await silent.claim(now=later(100), limit=1, workflows=frozenset({WorkflowVersion("order", "1")}))
     assert len(claimed) == 1
-    assert await session.store.renew_lease(now=later(25))
     assert await session.store.free_expired(now=later(129)) == 0
     assert await session.store.free_expired(now=later(130)) == 1
 

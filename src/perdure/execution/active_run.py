@@ -14,6 +14,7 @@ from msgspec import structs
 from perdure.errors import InternalError, PerdureError, StoreError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
+from perdure.execution.clock import not_ahead
 from perdure.execution.failure_log import log_failed_attempts
 from perdure.execution.refusals import refusal
 from perdure.execution.run_timer import RunTimer
@@ -180,7 +181,7 @@ class ActiveRun:
 
     def surrender(self) -> None:
         """Drop a run that may be another worker's by now; if it is not, it is due again, for anybody."""
-        write = self._giving_back(wake_at=self._worker.clock.now())
+        write = self._giving_back(wake_at=not_ahead(self.state.updated_at, self._worker.clock))
         self.drop()
         self._worker.claims.give_back(write)
 
@@ -273,7 +274,11 @@ class ActiveRun:
                     self._worker.lost(self, outcome)
                 if isinstance(outcome, StoreError | Unread):  # it is still owned here
                     durable = self.state.sequence - len(result.events)
-                    self._worker.claims.give_back(self._giving_back(wake_at=self._worker.clock.now(), sequence=durable))
+                    self._worker.claims.give_back(
+                        self._giving_back(
+                            wake_at=not_ahead(self.state.updated_at, self._worker.clock), sequence=durable
+                        )
+                    )
             self._worker.mail.forward(self, self._take_unanswered())
             return
         self.claimed = None

@@ -1,10 +1,30 @@
-"""The clock of the real world."""
+"""The clock of the real world, and what is done when it is set.
 
+**The time of everything that is recorded** is that of the machine's clock, which all processes on a database share:
+when a timer is due, a schedule's time comes, a lease ends. It may be set forward or back, by a person, by NTP, or
+because the machine slept. Then:
+
+- Nothing is early. What is due at a time waits until the clock shows it, set back or not, and no due time is changed.
+- Set forward: what has come due by that is done at the next look at the clock, of which there are several in a lease.
+  Leases have passed by it: their owners, and there is one at a time (fencing), claim their runs again.
+- Set back: what was due already waits for nothing (`RunStore.claim`), nobody's lease lasts longer than a lease from
+  then, and limits and circuits open as if nothing had happened. A run's own time stands until the clock has caught up,
+  so that its history never runs backwards, and a timer that it sets meanwhile counts from there.
+
+**Waiting** is measured by the event loop, whose time does not jump, and neither do the time-outs of attempts.
+
+Rejected: a time that goes on at its own pace after the clock was set back. It would differ between processes, be lost
+with each of them, and have what is due at nine o'clock done before that.
+"""
+
+import asyncio
 import time
+from typing import Final
 
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.ports.clock import Clock
 
-__all__ = ["SystemClock"]
+__all__ = ["ClockWatch", "SystemClock", "not_ahead"]
 
 
 class SystemClock:
@@ -13,3 +33,30 @@ class SystemClock:
     def now(self) -> Timestamp:
         """Return the current instant."""
         return Timestamp(time.time_ns() // 1_000)
+
+
+def not_ahead(moment: Timestamp, clock: Clock) -> Timestamp:
+    """Return a moment that has passed, as the clock shows it: it may have been set back since."""
+    return min(moment, clock.now())
+
+
+class ClockWatch:
+    """Compares the clock with the event loop's time, which does not jump."""
+
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to compare."""
+        self._clock: Final = clock
+        self._loop: Final = loop
+        self._ahead = self._ahead_seconds()
+
+    def was_set(self) -> bool:
+        """Whether the clock was set, forward or back, since this was asked last."""
+        before, self._ahead = self._ahead, self._ahead_seconds()
+        return abs(self._ahead - before) > _DRIFT_SECONDS
+
+    def _ahead_seconds(self) -> float:
+        return self._clock.now() / MICROSECONDS_PER_SECOND - self._loop.time()
+
+
+_DRIFT_SECONDS: Final = 0.5
+"""By so much a clock that is only adjusted may differ between two looks."""

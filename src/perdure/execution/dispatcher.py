@@ -104,6 +104,11 @@ class Dispatcher:
             return self._admission.explain(call.group, item, self._clock.now())
         return self._lines[call.executor].tree.explain(item)
 
+    def clock_was_set(self) -> None:
+        """Let all that limits hold up try again."""
+        self._admission.reopen_all()
+        self._serve_soon()
+
     async def finish(self, grace_seconds: float) -> None:
         """Start nothing more, let what runs end for `grace_seconds`, cancel the rest, close the executors.
 

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from perdure.errors import StoreError
+from perdure.execution.clock import ClockWatch
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -19,7 +20,7 @@ _logger = logging.getLogger("perdure.worker")
 
 
 class LeaseKeeper:
-    """Renews one worker's lease and looks for the expired ones of others."""
+    """Renews one worker's lease and looks for the expired ones of others, and at the clock."""
 
     def __init__(self, worker: "Worker", *, lease_seconds: float, renewals: int) -> None:
         """Renew `renewals` times per lease."""
@@ -30,9 +31,11 @@ class LeaseKeeper:
     async def work(self) -> None:
         """Keep the lease for ever."""
         worker = self._worker
-        renewed_at = worker.loop.time()
+        renewed_at, watch = worker.loop.time(), ClockWatch(worker.clock, worker.loop)
         while True:
             await asyncio.sleep(self._pause_seconds)
+            if watch.was_set():
+                self._wait_anew()
             asked_at = worker.loop.time()
             trusted_until = renewed_at + self._lease_seconds - self._pause_seconds
             try:
@@ -50,6 +53,17 @@ class LeaseKeeper:
                 _logger.warning("renewing the lease failed: %r", error, exc_info=not isinstance(error, _EXPECTED))
                 if worker.loop.time() - renewed_at + self._pause_seconds >= self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
+
+    def _wait_anew(self) -> None:
+        """Wait anew for all that is due at a time: the event loop's timers were set by what the clock showed before."""
+        worker = self._worker
+        _logger.warning("the clock was set: what is due at a time is waited for anew")
+        worker.dispatcher.clock_was_set()
+        for run in worker.active.values():
+            run.schedule()
+        if worker.is_claiming:
+            worker.claims.wake()
+            worker.keeper.wake()
 
 
 _EXPECTED = (StoreError, TimeoutError)

@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from perdure.errors import StoreError
+from perdure.execution.clock import not_ahead
 from perdure.kernel.identity import FencingToken, RunKey
 from perdure.kernel.transition import Applied, Outcome, Release, Seizure, Transition
 from perdure.ports.store import RunSummary
@@ -79,7 +80,7 @@ class TakenRun:
             run_key=run_key,
             fencing_token=self.fencing_token,
             expected_sequence=row.sequence,
-            wake_at=now,
+            wake_at=not_ahead(row.updated_at, worker.clock),
             now=now,
         )
         worker.claims.give_back(write)

@@ -111,13 +111,15 @@ class Step:
     the order in which a replay expects it (`perdure.kernel.replay`).
     """
 
-    __slots__ = ("_asked", "at", "feed", "leaving", "new_run_key", "result", "run_key", "starting", "state")
+    __slots__ = ("_asked", "at", "feed", "leaving", "new_run_key", "now", "result", "run_key", "starting", "state")
 
     def __init__(self, state: RunState, feed: Feed, *, run_key: RunKey, now: Timestamp, new_run_key: RunKeys) -> None:
-        """Begin with nothing done. Time does not run backwards within a run, whatever the clock says."""
+        """Begin with nothing done. Time does not run backwards within a run, whatever the clock says: `at` may be later
+        than `now`, when others are to hear of this."""
         self.state = state
         self.feed = feed
         self.run_key = run_key
+        self.now = now
         self.at = now if now > state.updated_at else state.updated_at  # noqa: FURB136 - see effects._count_operation
         self.new_run_key = new_run_key
         self.leaving: OpenChild | None = None  # the child that the event being recorded removes from the state
@@ -234,7 +236,7 @@ class Step:
         """Send a message to another run; `about` tells messages apart that follow from one event."""
         message_id = f"{self.run_key}:{self.state.sequence}:{about}"
         self.result.deliveries.append(
-            Delivery(target=target, message=message, message_id=message_id, at=self.at, answers=answers)
+            Delivery(target=target, message=message, message_id=message_id, at=self.now, answers=answers)
         )
 
     def pending(self, operation: int, attempt: int) -> PendingActivity | None:

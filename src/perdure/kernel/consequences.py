@@ -71,7 +71,7 @@ def _create_child(step: "Step", event: e.ChildRequested) -> None:
         deadline_at=None if deadline is None else deadline.at,
         deadline_of="" if deadline is None else deadline.of,
     )
-    step.result.creations.append(_creation(key, created, step.at, wake_at=step.at))
+    step.result.creations.append(_creation(key, created, step.at, wake_at=step.now))
     step.append(e.ChildStarted(operation=event.operation, run_key=key))
 
 
@@ -139,7 +139,8 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         carried_children=tuple(_with_key(child, step.run_key) for child in event.carried_children),
         carried_updates=tuple(u for u in before.carried_updates if u.update_id not in step.state.updates),
     )
-    step.result.creations.append(_creation(key, created, step.at, wake_at=event.next_at))
+    wake_at = event.next_at if event.next_at > step.at else step.now
+    step.result.creations.append(_creation(key, created, step.at, wake_at=wake_at))
     step.result.moves_inbox_to = key
 
 

@@ -117,7 +117,7 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
         labels=dict(state.labels),
         parent_key=None if forked.parent is None else RunKey(forked.parent.run_key),
         created=copied[0],
-        wake_at=at,
+        wake_at=order.now,
         request_id=order.request_id,
         copied=(*copied[1:], RecordedEvent(point + 1, at, forked)),
         row=state.row(),

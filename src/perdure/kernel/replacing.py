@@ -60,11 +60,11 @@ def replace(
         if child is not None and ending is not None:
             target, message = ending
             message_id = f"{order.origin_key}:{state.sequence}:{child.operation}"
-            deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=at))
+            deliveries.append(Delivery(target=target, message=message, message_id=message_id, at=order.now))
     if state.cancel is not None and following.cancel is None:
         cancel = _asked_again(state.cancel, at, grace=grace_of(history))
         message_id = f"{order.origin_key}:{state.sequence}:cancel"
-        deliveries.append(Delivery(target=creation.run_key, message=cancel, message_id=message_id, at=at))
+        deliveries.append(Delivery(target=creation.run_key, message=cancel, message_id=message_id, at=order.now))
     return Transition(
         run_key=order.origin_key,
         fencing_token=fencing_token,

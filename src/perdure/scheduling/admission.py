@@ -136,6 +136,10 @@ class Admission(Generic[Line]):
         """Have those that are blocked at a key tried again: something else than an end has opened it."""
         self._opened[key] = None
 
+    def reopen_all(self) -> None:
+        """Have all that are blocked tried again: the clock was set, and their times do not come when they should."""
+        self._opened.update(dict.fromkeys(self._blocked))
+
     def opened(self, now: Timestamp) -> list[Group[Line]]:
         """Return the groups that are to be tried again, in the order of service, and forget that they are.
 

@@ -3,12 +3,13 @@
 | name | what |
 |---|---|
 | `sim` | deterministic simulation of the engine: crashes, pauses, outages and restarts at every point |
-| `mutants` | the control of `sim`, `powerloss`, `fsyncgate` and `ioerr`: each planted bug must be found |
+| `mutants` | the control of most others: each planted bug must be found by the tool that it is for |
 | `kill` | real processes on a real database file, killed at random moments |
 | `powerloss` | all that a loss of power may leave on the disk, at each moment of a store's life |
 | `fsyncgate` | the same, after a sync that failed |
 | `ioerr` | a disk that fails, is full or read-only, at any operation |
 | `stateful` | random programs on both stores, which must not differ |
+| `skew` | the simulation, while the machine's clock is set forward and back |
 
 ``python -m perdure.torture NAME [--count N] [--seed S] [--ci] [--long] [--json]`` prints one line per result and ends
 with a status other than 0 if a promise was broken or a control did not fail.

@@ -83,6 +83,7 @@ _TOOLS: Final = {
     "stateful": _Tool("stateful", "programs"),
     "fuzz": _Tool("fuzz", "inputs"),
     "load": _Tool("loads.tool", "open runs"),
+    "skew": _Tool("skew", "plans"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"

@@ -82,6 +82,7 @@ _BUDGETS: Final = {
     "ioerr": 3_000,
     "fuzz": 12_000,
     "load": 20_000,
+    "skew": 600,
 }
 """How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900

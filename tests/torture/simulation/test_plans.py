@@ -1,5 +1,6 @@
 """A plan is a line of text and back, and decides everything."""
 
+import random
 from itertools import islice
 
 import pytest
@@ -10,6 +11,7 @@ from perdure.torture.simulation.plans import (
     Plan,
     Strike,
     StrikeKind,
+    clock_jumps,
     parse_plan,
     random_plans,
     single_crashes,
@@ -63,6 +65,16 @@ def test_recoveries_are_struck_at_each_of_the_points_that_follow_a_crash() -> No
         struck = [[strike.at for strike in plan.strikes] for plan in plans if plan.strikes[1].kind is kind]
         assert struck == [[at, at + gap] for at in (0, 1) for gap in (1, 2, 3, 4, 5, 6)]
     assert {plan.strikes[0].kind for plan in plans} == {StrikeKind.CRASH}
+
+
+def test_a_clock_is_set_forward_and_back_by_a_second_up_to_an_hour() -> None:
+    plans = [clock_jumps(PLAN, 20, random.Random(seed)) for seed in range(200)]
+    jumps = {strike.seconds for plan in plans for strike in plan.strikes if strike.kind is StrikeKind.JUMP}
+    assert jumps == {-3600.0, -40.0, -15.0, -1.0, 1.0, 15.0, 40.0, 3600.0}
+    assert [parse_plan(str(plan)) for plan in plans] == plans
+    kinds = {tuple(strike.kind for strike in plan.strikes) for plan in plans}
+    assert (StrikeKind.JUMP,) in kinds
+    assert (StrikeKind.JUMP, StrikeKind.JUMP, StrikeKind.JUMP, StrikeKind.CRASH) in kinds
 
 
 def test_the_same_seed_draws_the_same_plans() -> None:

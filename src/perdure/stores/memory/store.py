@@ -31,6 +31,7 @@ from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.memory import keeping
 from perdure.stores.memory.inboxes import inbox_of
 from perdure.stores.memory.locks import list_locks
+from perdure.stores.memory.ownership import heed_clock
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
 
@@ -93,7 +94,7 @@ class MemoryStore:
         news = News()
         for run in self.database.runs.values():
             if run.owner == session.worker:
-                give_back(self.database, run, run.updated_at, news)
+                give_back(self.database, run, min(run.updated_at, self.database.latest_time), news)
         session.is_dead = True
         del self.database.sessions[session.worker]
         publish(self.database, session, news)
@@ -117,6 +118,7 @@ class MemoryStore:
     ) -> list[ClaimedRun]:
         """Take due runs, and parked ones. Complexity: linear in the runs that nobody owns."""
         session = await self._turn()
+        self._heed_clock(session, now)
         _begin_leases(self.database, now)
         fitting = [run for run in self.database.waiting.values() if _needs(run) in workflows]
         due = [run for run in fitting if run.wake_at is not None and run.wake_at <= now]
@@ -143,6 +145,8 @@ class MemoryStore:
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         session = await self._turn()
+        self._heed_clock(session, now)
+        self.database.latest_time = max(self.database.latest_time, now)
         held = session.lease_until is None or session.lease_until > now
         session.lease_until = Timestamp(now + session.lease_microseconds)
         if not held:
@@ -347,6 +351,11 @@ class MemoryStore:
         await asyncio.sleep(0)
         return self._alive()
 
+    def _heed_clock(self, session: Session, now: Timestamp) -> None:
+        news = News()
+        heed_clock(self.database, session, news, now=now)
+        publish(self.database, session, news)
+
     def _free(self, workers: set[WorkerId], now: Timestamp) -> int:
         news = News()
         freed = [run for run in self.database.runs.values() if run.owner in workers]
@@ -400,6 +409,7 @@ def _begin_leases(database: MemoryDatabase, now: Timestamp) -> None:
     for session in database.sessions.values():
         if session.lease_until is None:
             session.lease_until = Timestamp(now + session.lease_microseconds)
+            database.latest_time = max(database.latest_time, now)
 
 
 def _has_passed(session: Session, now: Timestamp) -> bool:

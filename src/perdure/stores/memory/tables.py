@@ -35,6 +35,8 @@ class MemoryDatabase:
         self.waiting: dict[RunKey, Run] = {}
         self.agenda = Agenda()
         self.locks: dict[int, LockEntry] = {}
+        self.latest_time = Timestamp(0)
+        self.set_back_at: Timestamp | None = None
         self.next_lock = count(1).__next__
         self.next_run_key = count(1).__next__
         self.next_position = count(1).__next__

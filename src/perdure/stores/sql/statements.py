@@ -304,15 +304,20 @@ WHERE run_key IN (SELECT value FROM json_each(?))
 # a JSON list of run keys
 UNPARK_RUNS: Final = "UPDATE runs NOT INDEXED SET parked = NULL WHERE run_key IN (SELECT value FROM json_each(?))"
 
-# owner: its session has ended in good order. What nobody owns is due since it was last written.
-GIVE_BACK_RUNS: Final = "UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = updated_at WHERE owner = ?"
+_DUE: Final = "min(updated_at, coalesce((SELECT value FROM store_meta WHERE name = 'latest_time'), updated_at))"
+"""What nobody owns is due since it was last written, or since the clock was looked at, which may have been set back."""
+
+# owner: its session has ended in good order
+GIVE_BACK_RUNS: Final = f"""
+UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = {_DUE} WHERE owner = ?
+"""  # noqa: S608 - as above
 
 # now, owner: its session is dead or too late
 FREE_RUNS: Final = """
 UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = ?, recovering = 1 WHERE owner = ?
 """
 
-# What nobody owns is due since it was last written, whatever time it is now.
-FREE_ALL_RUNS: Final = """
-UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = updated_at, recovering = 1 WHERE owner IS NOT NULL
-"""
+# whatever time it is now
+FREE_ALL_RUNS: Final = f"""
+UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = {_DUE}, recovering = 1 WHERE owner IS NOT NULL
+"""  # noqa: S608 - as above

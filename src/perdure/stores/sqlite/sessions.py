@@ -10,7 +10,7 @@ from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVers
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
-from perdure.stores.sql import ending, statements
+from perdure.stores.sql import clock, ending, statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sqlite.rows import summary_of, versions_as_json
 from perdure.stores.sqlite.segment import News
@@ -29,6 +29,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> None:
     """Insert the session's row, or extend its lease."""
+    connection.execute(clock.NOTE_TIME, (now,))
     row = (*_identity(session), now + session.lease_microseconds, 0, 0)
     connection.execute(session_statements.PUT_SESSION, row)
 
@@ -41,6 +42,7 @@ def number_commit(connection: apsw.Connection, session: Session, *, number: int,
 def claim(
     connection: apsw.Connection,
     session: Session,
+    news: News,
     *,
     now: Timestamp,
     limit: int,
@@ -49,6 +51,7 @@ def claim(
 ) -> list[ClaimedRun]:
     """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
     those that are due, best class and longest due first, and parked ones that `code` has not tried."""
+    _heed_clock(connection, session, news, now=now)
     names, limit = versions_as_json(workflows), max(limit, 0)
     ends = _keys(connection, ending.RUNS_TO_END, (now, limit))
     due: list[RunKey] = []
@@ -73,6 +76,8 @@ def claim(
 
 def renew(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> bool:
     """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False."""
+    _heed_clock(connection, session, news, now=now)
+    connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
     if connection.changes():
@@ -117,6 +122,27 @@ def end_session(connection: apsw.Connection, session: Session, news: News) -> No
     connection.execute(statements.GIVE_BACK_RUNS, (session.worker_id,))
     news.is_ready = news.is_ready or connection.changes() > 0
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
+
+
+def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> None:
+    """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
+
+    That is done again for a lease: what was decided by the clock from before may be committed meanwhile.
+    """
+    latest_time, set_back_at = connection.execute(clock.NOTED_TIMES).fetchone() or (now, None)
+    if latest_time <= now:
+        # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
+        if now - latest_time > session.lease_microseconds:
+            connection.execute(clock.NOTE_TIME, (now,))
+        return
+    connection.execute(clock.HASTEN_RUNS, (now, latest_time + session.lease_microseconds))
+    news.is_ready = news.is_ready or connection.changes() > 0
+    connection.execute(clock.SHORTEN_LEASES, (now + session.lease_microseconds,))
+    if set_back_at is None or now < set_back_at:
+        connection.execute(clock.NOTE_SETTING_BACK, (now,))
+    elif now - set_back_at > session.lease_microseconds:
+        connection.execute(clock.SET_TIME_BACK, (now,))
+        connection.execute(clock.FORGET_SETTING_BACK)
 
 
 def _free(connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp) -> int:

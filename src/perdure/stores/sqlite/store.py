@@ -175,7 +175,9 @@ class SqliteStore:
         """
         session = self._open().session
         return await self._writing().call(
-            lambda connection, _: claim(connection, session, now=now, limit=limit, workflows=workflows, code=code)
+            lambda connection, news: claim(
+                connection, session, news, now=now, limit=limit, workflows=workflows, code=code
+            )
         )
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:

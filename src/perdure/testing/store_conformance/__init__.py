@@ -19,6 +19,7 @@ such a test says its reading in its name.
 from perdure.testing.store_conformance.advancing import AdvancingConformance
 from perdure.testing.store_conformance.agenda import AgendaConformance
 from perdure.testing.store_conformance.claiming import ClaimingConformance
+from perdure.testing.store_conformance.clocks import ClocksConformance
 from perdure.testing.store_conformance.continuing import ContinuingConformance
 from perdure.testing.store_conformance.creating import CreatingConformance
 from perdure.testing.store_conformance.delivering import DeliveringConformance
@@ -48,6 +49,7 @@ class StoreConformance(
     LockingConformance,
     RepairingConformance,
     SessionsConformance,
+    ClocksConformance,
     ReadingConformance,
     ListingConformance,
     AgendaConformance,

@@ -161,7 +161,7 @@ class DeliveringConformance:
         session = await harness.session()
         run = await session.hold()
         await session.give_back(run, wake_at=None)
-        assert await session.claim() == []
+        assert await session.claim(now=later(1)) == []
         await session.commit(delivery(run.run_key, at=later(5)))
         assert await session.claim(now=later(4)) == []
         assert [claimed.summary.run_key for claimed in await session.claim(now=later(5))] == [run.run_key]

@@ -142,7 +142,7 @@ class StoreSession:
 
     async def take(self, run_key: RunKey) -> Held:
         """Claim a run that is due. Nothing else must be due."""
-        (claimed,) = await self.claim()
+        (claimed,) = await self.claim(now=later(LEASE_SECONDS))
         assert claimed.summary.run_key == run_key
         return Held.of(claimed)
 

@@ -10,7 +10,6 @@ from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, Messa
 from perdure.kernel.transition import Applied, RunStatus, Stale
 from perdure.ports.store import LockQuery
 from perdure.testing.store_conformance.harness import (
-    FAR,
     Held,
     StoreHarness,
     StoreSession,
@@ -171,7 +170,7 @@ class LockingConformance:
         await session.advance(one, locks=[asks()])
         await session.advance(two, locks=[asks()])
         await session.give_back(two)
-        assert await session.claim() == []
+        assert await session.claim(now=later(1)) == []
         await session.advance(one, locks=[gives_back()], at=later(5))
         assert await session.claim(now=later(4)) == []
         assert [claimed.summary.run_key for claimed in await session.claim(now=later(5))] == [two.run_key]
@@ -211,7 +210,7 @@ class LockingConformance:
         run = await session.hold("a")
         await session.advance(run, locks=[asks()])
         await harness.kill(session)
-        await other.store.free_expired(now=FAR)
+        await other.store.free_expired(now=later(1))
         assert await line(other) == ["a*"]
         taken = await other.take(run.run_key)
         await other.advance(taken, locks=[gives_back()])

@@ -18,7 +18,7 @@ from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.disks.recording import RecordingDisk
-from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
+from perdure.torture.programs.harnesses import MemoryHarness, SessionClock, SqliteHarness
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
@@ -58,7 +58,7 @@ class DiskHarness(SqliteHarness):
 
     def new_store(self) -> SqliteStore:
         """See `StoreHarness`."""
-        return SqliteStore(self.path, settings=_SETTINGS, disk=self._disk)
+        return SqliteStore(self.path, settings=_SETTINGS, disk=self._disk, clock=SessionClock())
 
 
 class SlowReader:

@@ -7,6 +7,7 @@ that place of the engine changes the entry here with it.
 from typing import Final
 
 from perdure.torture.planted import (
+    clocks,
     copies,
     decoders,
     disks,
@@ -39,4 +40,5 @@ PLANTED: Final = (
     *decoders.PLANTED,
     *loads.PLANTED,
     *copies.PLANTED,
+    *clocks.PLANTED,
 )

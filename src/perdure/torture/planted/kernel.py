@@ -205,7 +205,7 @@ PLANTED: Final = (
         "the next try of a workflow begins at once",
         "P4: not before its recorded time",
         _CONSEQUENCES,
-        "step.result.creations.append(_creation(key, created, step.at, wake_at=event.next_at))",
+        "step.result.creations.append(_creation(key, created, step.at, wake_at=wake_at))",
         "step.result.creations.append(_creation(key, created, step.at, wake_at=step.at))\n"
         "    created = step.result.creations[-1].created\n"
         '    msgspec.structs.force_setattr(created.event, "start_at", None)',

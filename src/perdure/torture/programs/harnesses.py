@@ -14,8 +14,9 @@ from perdure.ports.store import ClaimedRun, RunStore
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreHarness
+from perdure.testing.store_conformance.harness import START
 
-__all__ = ["MemoryHarness", "RefusingHarness", "SqliteHarness"]
+__all__ = ["MemoryHarness", "RefusingHarness", "SessionClock", "SqliteHarness"]
 
 
 class MemoryHarness(StoreHarness):
@@ -100,7 +101,7 @@ class SqliteHarness(StoreHarness):
 
     def new_store(self) -> SqliteStore:
         """See `StoreHarness`."""
-        return SqliteStore(self.path)
+        return SqliteStore(self.path, clock=SessionClock())
 
     async def crash(self, store: RunStore) -> None:
         """See `StoreHarness`."""
@@ -123,3 +124,11 @@ class SqliteHarness(StoreHarness):
             connection.execute(statement, parameters)
         finally:
             connection.close()
+
+
+class SessionClock:
+    """Shows when the sessions of a harness begin."""
+
+    def now(self) -> Timestamp:
+        """Return that moment."""
+        return START

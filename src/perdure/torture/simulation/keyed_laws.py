@@ -32,17 +32,21 @@ def broken_keyed_laws(trial: "Trial") -> Iterator[str]:
 
 
 def _runs(trial: "Trial", name: str) -> list[Run]:
-    runs = [run for run in trial.database.runs.values() if run.workflow == name]
-    return sorted(runs, key=lambda run: (run.created_at, run.run_key))
+    """Return the runs of a workflow in the order in which they were created."""
+    return [run for run in trial.database.runs.values() if run.workflow == name]
 
 
 def _delay_laws(trial: "Trial") -> Iterator[str]:
     for run_key, run in trial.database.runs.items():
         created, *others = trial.tables.history(run_key)
-        begun = next((recorded.at for recorded in others if isinstance(recorded.event, RunStarted)), None)
+        begun = next((recorded for recorded in others if isinstance(recorded.event, RunStarted)), None)
         start_at = created.event.start_at if isinstance(created.event, RunCreated) else None
-        if begun is not None and start_at is not None and begun < start_at:
-            yield f"run {run.ref} began {start_at - begun} microseconds early"
+        if begun is None or start_at is None:
+            continue
+        since, until = trial.times.of(run_key, created), trial.times.of(run_key, begun)
+        late = trial.times.lateness(start_at, asked_at=created.at, since=since, until=until)
+        if late < 0:
+            yield f"run {run.ref} began {-late} microseconds early"
 
 
 def _order_laws(trial: "Trial", name: str) -> Iterator[str]:
@@ -73,7 +77,9 @@ def _window_laws(trial: "Trial", runs: list[Run]) -> Iterator[str]:
 
 def _singleton_laws(trial: "Trial", runs: list[Run]) -> Iterator[str]:
     for before, after in pairwise(runs):
-        if before.closed_at is None or after.created_at < before.closed_at:
+        last, first = trial.tables.history(before.run_key)[-1], trial.tables.history(after.run_key)[0]
+        is_open = before.closed_at is None
+        if is_open or trial.times.of(after.run_key, first) < trial.times.of(before.run_key, last):
             yield f"runs {before.ref} and {after.ref} of one singleton were open at once"
     asked = list(asked_by(trial.tables, SINGLE))
     last_replacing = max((one.number for one in asked if one.replaces), default=0)

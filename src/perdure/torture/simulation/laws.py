@@ -18,6 +18,7 @@ from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
 from perdure.torture.simulation.keyed_laws import broken_keyed_laws
 from perdure.torture.simulation.lock_laws import broken_lock_laws
+from perdure.torture.simulation.plans import StrikeKind
 from perdure.torture.simulation.schedule_laws import broken_schedule_laws
 from perdure.torture.simulation.tables import lived
 from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
@@ -65,9 +66,9 @@ def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[Recor
     yield from _row_laws(run, state)
     yield from _ending_laws(history)
     yield from _operation_laws(history)
-    yield from _timer_laws(trial, history)
-    yield from _retry_laws(trial, history)
-    yield from _deadline_laws(trial, history)
+    yield from _timer_laws(trial, run_key, history)
+    yield from _retry_laws(trial, run_key, history)
+    yield from _deadline_laws(trial, run_key, history)
     yield from _backoff_laws(history)
     yield from _compensation_laws(history)
     yield from _replay_laws(history)
@@ -166,32 +167,37 @@ _OUTCOMES: Final = frozenset(
 )
 
 
-def _timer_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
-    due = {r.event.operation: r.event.due_at for r in history if isinstance(r.event, e.TimerStarted)}
+def _timer_laws(trial: "Trial", run_key: RunKey, history: list[RecordedEvent]) -> Iterator[str]:
+    times = trial.times
+    begun_at = times.of(run_key, lived(history)[0])  # nothing of a fork is late for what came due before it was made
+    started = {r.event.operation: (r, r.event) for r in history if isinstance(r.event, e.TimerStarted)}
     for recorded in lived(history):
         if isinstance(recorded.event, e.TimerFired):
-            fired = f"timer {recorded.event.operation} fired"
-            due_at = max(due[recorded.event.operation], _begun_at(history))
-            yield from _punctuality_laws(trial, fired, recorded.at - due_at)
+            asked, timer = started[recorded.event.operation]
+            since, until = times.of(run_key, asked), times.of(run_key, recorded)
+            late = times.lateness(timer.due_at, asked_at=asked.at, since=since, until=until, possible_at=begun_at)
+            if late < 0 and asked.sequence < lived(history)[0].sequence and trial.world.has_shown(timer.due_at):
+                late = 0  # it had come when a run was that this is a fork of
+            yield from _punctuality_laws(trial, f"timer {timer.operation} fired", late)
 
 
-def _begun_at(history: list[RecordedEvent]) -> int:
-    """Return when a run began to exist: nothing of a fork is late for what came due before it was made."""
-    return lived(history)[0].at
-
-
-def _retry_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
-    due: dict[tuple[int, int], int] = {}
+def _retry_laws(trial: "Trial", run_key: RunKey, history: list[RecordedEvent]) -> Iterator[str]:
+    times = trial.times
+    failed: dict[tuple[int, int], tuple[RecordedEvent, int]] = {}
     for recorded in lived(history):
         event = recorded.event
         if not isinstance(event, _ATTEMPT_ENDS):
             continue
-        due_at = due.get((event.operation, event.attempt))
-        if due_at is not None and event.started_at is not None:
+        asked = failed.get((event.operation, event.attempt))
+        if asked is not None and event.started_at is not None:
             began = f"attempt {event.attempt} of operation {event.operation} began"
-            yield from _punctuality_laws(trial, began, event.started_at - due_at)
+            # Where the clock is set only the end of an attempt has a true time: it is not early either.
+            began_at = times.of(run_key, recorded) if trial.world.is_skewed else event.started_at
+            before, due_at = asked
+            late = times.lateness(due_at, asked_at=before.at, since=times.of(run_key, before), until=began_at)
+            yield from _punctuality_laws(trial, began, late)
         if isinstance(event, e.ActivityAttemptFailed):
-            due[event.operation, event.attempt + 1] = event.next_attempt_at
+            failed[event.operation, event.attempt + 1] = (recorded, event.next_attempt_at)
 
 
 _ATTEMPT_ENDS: Final = (e.ActivityAttemptFailed, e.ActivityCompleted, e.ActivityFailed, e.ActivityTimedOut)
@@ -199,8 +205,9 @@ _ATTEMPT_ENDS: Final = (e.ActivityAttemptFailed, e.ActivityCompleted, e.Activity
 
 def _punctuality_laws(trial: "Trial", what: str, lateness: int) -> Iterator[str]:
     """Nothing is early; nothing is later than the strikes, the leases that had to pass and some patience explain."""
-    latest = _PATIENCE_MICROSECONDS + trial.world.disturbed_microseconds
-    latest += len(trial.plan.strikes) * _LEASE_MICROSECONDS
+    latest = _PATIENCE_MICROSECONDS + trial.world.held_up_microseconds
+    for strike in trial.plan.strikes:
+        latest += _LOOK_MICROSECONDS if strike.kind is StrikeKind.JUMP else _LEASE_MICROSECONDS
     if lateness < 0:
         yield f"{what} {-lateness} microseconds early"
     elif lateness > latest:
@@ -209,16 +216,22 @@ def _punctuality_laws(trial: "Trial", what: str, lateness: int) -> Iterator[str]
 
 _PATIENCE_MICROSECONDS: Final = 1_000_000
 _LEASE_MICROSECONDS: Final = 21_000_000
+_LOOK_MICROSECONDS: Final = 7_000_000
+"""How often a process looks whether the clock was set, and at the leases of others."""
 
 
-def _deadline_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
+def _deadline_laws(trial: "Trial", run_key: RunKey, history: list[RecordedEvent]) -> Iterator[str]:
     created, last = standing_of(recorded.event for recorded in history), history[-1]
     if created is None or created.deadline_at is None or last.at < created.deadline_at:
         return
     if type(last.event) not in _ENDINGS:
         yield "it went on after its deadline"
     elif isinstance(last.event, e.RunFailed) and last.event.operation == 0:
-        yield from _punctuality_laws(trial, "it ended", last.at - created.deadline_at)
+        times, first = trial.times, history[0]
+        late = times.lateness(
+            created.deadline_at, asked_at=first.at, since=times.of(run_key, first), until=times.of(run_key, last)
+        )
+        yield from _punctuality_laws(trial, "it ended", late)
 
 
 def _backoff_laws(history: list[RecordedEvent]) -> Iterator[str]:
@@ -275,13 +288,14 @@ def _generation_laws(trial: "Trial") -> Iterator[str]:
     """Find generations that did not begin when the one before them said that they would."""
     tables = trial.tables
     for namespace, run_id in trial.database.generations:
-        generations = [tables.history(run.run_key) for run in tables.generations(run_id)]
-        for before, after in pairwise(generations):
-            ending = before[-1].event
-            begun = next((recorded.at for recorded in after if isinstance(recorded.event, e.RunStarted)), None)
-            if isinstance(ending, e.RunContinued) and begun is not None:
-                what = f"run {namespace}/{run_id}: its generation {ending.next_generation} began"
-                yield from _punctuality_laws(trial, what, begun - ending.next_at)
+        for before, after in pairwise([run.run_key for run in tables.generations(run_id)]):
+            last = tables.history(before)[-1]
+            begun = next((r for r in tables.history(after) if isinstance(r.event, e.RunStarted)), None)
+            if isinstance(last.event, e.RunContinued) and begun is not None:
+                what = f"run {namespace}/{run_id}: its generation {last.event.next_generation} began"
+                since, until = trial.times.of(before, last), trial.times.of(after, begun)
+                late = trial.times.lateness(last.event.next_at, asked_at=last.at, since=since, until=until)
+                yield from _punctuality_laws(trial, what, late)
 
 
 def _result_laws(trial: "Trial") -> Iterator[str]:

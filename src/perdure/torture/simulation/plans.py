@@ -14,6 +14,7 @@ __all__ = [
     "Plan",
     "Strike",
     "StrikeKind",
+    "clock_jumps",
     "parse_plan",
     "random_plans",
     "single_crashes",
@@ -26,13 +27,15 @@ class StrikeKind(StrEnum):
     """What befalls the process that passes a point.
 
     `crash`: it dies at once. `pause`: it stands still, past its lease if long enough. `outage`: the store takes no
-    writes for a while. `restart`: its engine is closed in an orderly way and opened again.
+    writes for a while. `restart`: its engine is closed in an orderly way and opened again. `jump`: the machine's clock,
+    which all processes share, is set forward, or back where `seconds` are negative.
     """
 
     CRASH = "crash"
     PAUSE = "pause"
     OUTAGE = "outage"
     RESTART = "restart"
+    JUMP = "jump"
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PLAN: Final = re.compile(r"(?P<workload>\w+)/(?P<seed>\d+)/(?P<workers>\d+)(?P<place>[ec])/(?P<strikes>.*)")
-_STRIKE: Final = re.compile(r"(?P<kind>\w+)@(?P<at>\d+):(?P<seconds>[\d.]+)")
+_STRIKE: Final = re.compile(r"(?P<kind>\w+)@(?P<at>\d+):(?P<seconds>-?[\d.]+)")
 
 
 def parse_plan(text: str) -> Plan:
@@ -152,3 +155,16 @@ _LENGTHS: Final = {
     StrikeKind.OUTAGE: (0.3, 3.0, 20.0),
     StrikeKind.RESTART: (0.01, 1.0),
 }
+
+
+def clock_jumps(plan: Plan, points: int, chance: random.Random) -> Plan:
+    """Return `plan` with one to three jumps of the clock at some of `points` points, and perhaps a crash."""
+    jumps = (
+        Strike(kind=StrikeKind.JUMP, at=chance.randrange(points), seconds=chance.choice(_JUMPS_SECONDS))
+        for _ in range(chance.choice((1, 1, 2, 3)))
+    )
+    crashes = (Strike(kind=StrikeKind.CRASH, at=chance.randrange(points)) for _ in range(chance.choice((0, 1))))
+    return msgspec.structs.replace(plan, strikes=(*jumps, *crashes))
+
+
+_JUMPS_SECONDS: Final = (-3600.0, -40.0, -15.0, -1.0, 1.0, 15.0, 40.0, 3600.0)

@@ -68,7 +68,8 @@ class Call:
 
 
 class Progress:
-    """How far the program came; it survives its process, as a client's own database would."""
+    """How far the program came; it survives its process, as a client's own database would. A client that waits for long
+    looks more seldom, up to every `longest_look_seconds`."""
 
     def __init__(self) -> None:
         """Nothing is done."""
@@ -77,15 +78,17 @@ class Progress:
         self.refused: set[str] = set()
         self.current = ""
         self.is_finished = False
+        self.longest_look_seconds = _LOOK_SECONDS
 
 
 async def drive(calls: list[Call], progress: Progress, client: Client, tables: Tables) -> None:
     """Make all calls that are not settled yet, then wait for the end of every run that was started."""
     for call in calls:
         if call.name not in progress.acknowledged and call.name not in progress.refused:
-            progress.current = call.name
-            while not call.when(tables):  # noqa: ASYNC110 - it looks into tables, which tell nobody
-                await asyncio.sleep(_LOOK_SECONDS)
+            progress.current, pause_seconds = call.name, _LOOK_SECONDS
+            while not call.when(tables):
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * _SLOWER, progress.longest_look_seconds)
             await _make(call, progress, client, tables)
     for run_id in dict.fromkeys(call.run_id for call in calls):
         progress.current = f"result of {run_id}"
@@ -126,6 +129,8 @@ async def _await_result(client: Client, run_id: str) -> None:
 
 
 _LOOK_SECONDS = 0.02
+"""How often a client looks into the tables, which tell nobody."""
+_SLOWER = 1.2
 _PAUSE_SECONDS = 0.2
 
 

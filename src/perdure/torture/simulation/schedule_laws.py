@@ -35,10 +35,10 @@ def _laws(trial: "Trial", name: str, schedule: Schedule) -> Iterator[str]:
         if is_started == is_skipped:
             yield f"the nominal time {nominal_at} has {'a run and a reason' if is_started else 'no run and no reason'}"
     for start in schedule.starts:
-        if start.at < start.nominal_at:
+        if start.at < start.nominal_at and not trial.world.has_shown(start.nominal_at):
             yield f"the run {start.run_id} was started early"
     if schedule.plan.overlap is not Overlap.ALLOW_ALL:
-        spans = sorted((run.created_at, run.closed_at or run.created_at) for run in runs)
+        spans = sorted(trial.times.span(run.run_key, trial.tables.history(run.run_key)) for run in runs)
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
             yield "two of its runs were open at once"
 

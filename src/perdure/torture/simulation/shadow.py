@@ -84,7 +84,9 @@ class Shadow:
         self._compare(
             "a claim",
             [msgspec.structs.replace(run, inbox_position=self._position_here(run.inbox_position)) for run in claimed],
-            lambda: sessions.claim(self.connection, session, now=now, limit=limit, workflows=workflows, code=code),
+            lambda: sessions.claim(
+                self.connection, session, News(), now=now, limit=limit, workflows=workflows, code=code
+            ),
         )
 
     def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer

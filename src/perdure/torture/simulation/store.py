@@ -48,6 +48,7 @@ class SimulatedStore(MemoryStore):
         worker = await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
         session, now = self.database.sessions[worker], self._process.world.now()
         session.lease_until = Timestamp(now + session.lease_microseconds)
+        self.database.latest_time = max(self.database.latest_time, now)
         if self._shadow is not None:
             self._shadow.open(worker, name=session_name, lease_microseconds=session.lease_microseconds, now=now)
         await self._point("after opening")
@@ -235,6 +236,7 @@ class _Gate:
         """See `CommitGate.after`."""
         world = self._process.world
         world.has_changed = True
+        world.on_commit()
         if self._shadow is not None:
             self._shadow.commit(worker, self._writes, outcomes)
         released = {write.run_key for write in self._writes if isinstance(write, Release | Park | Seizure)}

@@ -26,9 +26,11 @@ from perdure.torture.simulation.effects import Effect, run_key_of
 from perdure.torture.simulation.laws import broken_laws
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
 from perdure.torture.simulation.program import Call, Progress, drive
+from perdure.torture.simulation.readiness import Readiness
 from perdure.torture.simulation.shadow import Shadow
 from perdure.torture.simulation.store import SimulatedStore
 from perdure.torture.simulation.tables import Tables
+from perdure.torture.simulation.times import TrueTimes
 from perdure.torture.simulation.workloads import WORKLOADS
 from perdure.torture.simulation.world import Process, World
 
@@ -65,10 +67,17 @@ class Trial:
         self.database = MemoryDatabase()
         self.shadow = Shadow(self.database, self.world.findings.append)
         self.tables = Tables(self.database)
+        self.times = TrueTimes(self.world, self.database)
         self.progress = Progress()
         self.effects: list[Effect] = []
         self.calls: list[Call] = self.workload.program(random.Random(plan.seed))
-        self.settings = _settings(random.Random(plan.seed), is_undisturbed=plan.workers == 1 and not plan.strikes)
+        self.settings = settings = _settings(
+            random.Random(plan.seed), is_undisturbed=plan.workers == 1 and not plan.strikes
+        )
+        if self.world.is_skewed:
+            self.progress.longest_look_seconds = _LONGEST_LOOK_SECONDS
+            if settings.active_runs >= _ROOM_FOR_ALL:
+                Readiness(self.world, self.database, self.tables)
         self._hosts: dict[str, _Host] = {}
         self._lives = 0
         self._rests_at = 0
@@ -100,7 +109,8 @@ class Trial:
     def is_timely(self) -> bool:
         """Whether activities were as quick as the workload wants: else they may have exceeded their limits."""
         is_paused = any(strike.kind is StrikeKind.PAUSE for strike in self.plan.strikes)
-        return not (self.workload.is_timed and is_paused)
+        is_late = self.workload.is_timed and (is_paused or self.world.is_skewed)
+        return not is_late and not (self.workload.is_dated and self.world.is_skewed)
 
     def dispose(self) -> None:
         """Let go of every process."""
@@ -181,11 +191,12 @@ class Trial:
                 world.later(strike.seconds, lambda: self._boot(name, is_client=process.is_client))
             case StrikeKind.RESTART:
                 host.restart(strike.seconds)
-            case StrikeKind.PAUSE | StrikeKind.OUTAGE:
+            case StrikeKind.PAUSE | StrikeKind.OUTAGE | StrikeKind.JUMP:
                 pass
-        self._rest_in(strike.seconds + _REST_SECONDS)
+        length = 0.0 if strike.kind is StrikeKind.JUMP else strike.seconds
+        self._rest_in(length + _REST_SECONDS)
         for delay in _SAFETY_CHECKS_SECONDS:
-            world.later(strike.seconds + delay, self._check_for_news)
+            world.later(length + delay, self._check_for_news)
 
     def _check_for_news(self) -> None:
         """Do what a store does now and then in case a notice was lost, as one is when its sender dies."""
@@ -358,7 +369,10 @@ def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:
     )
 
 
+_ROOM_FOR_ALL = 100
+"""In less memory runs wait for each other."""
 _REST_SECONDS = 2.0
+_LONGEST_LOOK_SECONDS = 2.0
 _NOTICED_SHARE = 0.7
 _PAUSE_SECONDS = 0.3
 _SAFETY_CHECKS_SECONDS = (1.0, 3.0)

@@ -5,8 +5,9 @@ import heapq
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from perdure.kernel.identity import FencingToken, RunKey
@@ -21,6 +22,10 @@ T = TypeVar("T")
 EPOCH: Final = Timestamp(1_700_000_000_000_000)
 """When every world begins."""
 
+_LOOK_MICROSECONDS: Final = 7_000_000
+"""The engine looks so often whether the clock was set: who sets it twice meanwhile may make timers late by as much."""
+_DELAYS_SECONDS: Final = (0.0, 0.0, 0.000_5, 9.0)
+"""The clock is set at a point, between two, or when all is calm after one."""
 _MOST_STEPS: Final = 100_000
 _LONGEST_SECONDS: Final = 4_000
 
@@ -38,20 +43,57 @@ class World:
         self.point_names: list[str] = []
         self.findings: list[str] = []
         self.disturbed_microseconds = 0
+        self.held_up_microseconds = 0
         self.has_changed = True
         self.unavailable_until = 0
+        self.skews: list[tuple[int, int]] = [(0, 0)]
+        """From which microseconds of true time on the clock is how far ahead."""
+        self.is_skewed = any(strike.kind is StrikeKind.JUMP for strike in plan.strikes)
         self._strikes: dict[int, Strike] = {strike.at: strike for strike in plan.strikes}
         self._timers: list[tuple[int, int, Process, asyncio.TimerHandle | None, Callable[[], None] | None]] = []
         self._ticket = 0
         self._steps = 0
+        set_back = sum(-min(strike.seconds, 0) for strike in plan.strikes)
+        self._longest_microseconds = round((_LONGEST_SECONDS + set_back) * MICROSECONDS_PER_SECOND)
         self.trial: object = None
+        self.on_commit: Callable[[], None] = lambda: None
         self.on_strike: Callable[[Process, Strike], None] = lambda _process, _strike: None
 
     # --- time ----------------------------------------------------------------------------------------------------
 
     def now(self) -> Timestamp:
         """Return the virtual instant: see `perdure.ports.clock.Clock`."""
+        return Timestamp(EPOCH + self.now_microseconds + self.skews[-1][1])
+
+    def true_time(self) -> Timestamp:
+        """Return the instant that a clock would show that was never set."""
         return Timestamp(EPOCH + self.now_microseconds)
+
+    def shown_for(self, moment: int, *, since: int, until: int) -> int:
+        """Return how long without a break, in true time from `since` to `until`, the clock showed `moment` or later.
+
+        If it never did so far the answer is negative: how long that would still have taken.
+        """
+        longest, current = None, 0
+        for begin, end, ahead in self._spans(since, until):
+            first = max(begin, moment - ahead)
+            if first > end:
+                current = 0
+                continue
+            current = end - first + (current if first == begin else 0)
+            longest = max(longest or 0, current)
+        return until + self.skews[-1][1] - moment if longest is None else longest
+
+    def has_shown(self, moment: int) -> bool:
+        """Whether the clock has ever shown `moment` or later, be it before it was set back."""
+        return self.shown_for(moment, since=EPOCH, until=self.true_time()) >= 0
+
+    def _spans(self, since: int, until: int) -> Iterator[tuple[int, int, int]]:
+        """Yield from when to when the clock was how far ahead."""
+        begins = [EPOCH + begin for begin, _ in self.skews]
+        for begin, end, (_, ahead) in zip(begins, [*begins[1:], until], self.skews, strict=True):
+            if begin <= until and end >= since:
+                yield max(begin, since), min(end, until), ahead
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back after a virtual while, outside of any process."""
@@ -82,7 +124,7 @@ class World:
                 if runnable:
                     chosen = runnable[0] if len(runnable) == 1 else self.random.choice(runnable)
                     self._steps += chosen.turn()
-                elif not self._timers or self.now_microseconds > _LONGEST_SECONDS * MICROSECONDS_PER_SECOND:
+                elif not self._timers or self.now_microseconds > self._longest_microseconds:
                     return is_done()
                 else:
                     self._pass_time()
@@ -121,7 +163,9 @@ class World:
 
     async def _strike(self, process: "Process", strike: Strike) -> None:
         length = round(strike.seconds * MICROSECONDS_PER_SECOND)
-        self.disturbed_microseconds += length
+        self.disturbed_microseconds += abs(length)
+        if strike.kind is not StrikeKind.JUMP:
+            self.held_up_microseconds += length
         match strike.kind:
             case StrikeKind.CRASH:
                 process.is_dead = True
@@ -137,6 +181,18 @@ class World:
                 self.on_strike(process, strike)
             case StrikeKind.RESTART:
                 self.on_strike(process, strike)
+            case StrikeKind.JUMP:
+                delay = random.Random(f"{self.plan.seed}/{strike.at}").choice(_DELAYS_SECONDS)
+                if delay:
+                    self.later(delay, partial(self._set_clock, length))
+                else:
+                    self._set_clock(length)
+                self.on_strike(process, strike)
+
+    def _set_clock(self, length: int) -> None:
+        if self.skews[1:] and self.now_microseconds - self.skews[-1][0] < _LOOK_MICROSECONDS:
+            self.held_up_microseconds += abs(length)
+        self.skews.append((self.now_microseconds, self.skews[-1][1] + length))
 
     def lag_seconds(self) -> float:
         """Return how long a call of the store takes this time: often no time at all."""

@@ -383,6 +383,6 @@ WORKLOADS: Final = (
         name="cancelled_twice", program=_cancelled_twice_program, is_compared=False, results={"one": "RunCancelled"}
     ),
     Workload(name="cancelled_anywhere", program=_cancelled_anywhere_program, is_compared=False),
-    Workload(name="stubborn", program=_stubborn_program, results={"one": "RunTerminated"}),
+    Workload(name="stubborn", program=_stubborn_program, is_dated=True, results={"one": "RunTerminated"}),
     Workload(name="terminated", program=_terminated_program, results={"one": "RunTerminated"}),
 )

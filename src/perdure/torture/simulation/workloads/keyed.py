@@ -74,7 +74,7 @@ async def delayed(ctx: Context) -> int:
 def asked_by(tables: Tables, workflow_name: str) -> Iterator[Asked]:
     """Yield what the runs of a workflow were told, in the order in which they were created."""
     runs = [run for run in tables.database.runs.values() if run.workflow == workflow_name]
-    for run in sorted(runs, key=lambda run: (run.created_at, run.run_key)):
+    for run in runs:
         created = tables.history(run.run_key)[0].event
         assert isinstance(created, RunCreated)
         yield msgspec.json.decode(created.input, type=tuple[Asked])[0]
@@ -183,5 +183,5 @@ WORKLOADS: Final = (
         is_compared=False,
     ),
     Workload(name="singletons_replaced", program=_program(single, _either), is_compared=False),
-    Workload(name="delayed", program=_delayed_program, in_order=False),
+    Workload(name="delayed", program=_delayed_program, in_order=False, is_dated=True),
 )

@@ -131,6 +131,7 @@ WORKLOADS: Final = (
     Workload(
         name="deadlines",
         program=runs(deadlines),
+        is_dated=True,
         in_order=False,
         results={"one": '["long",2,"failed","RunTimeoutError"]', "in time": "RunFailed", "detached": "null"},
     ),

@@ -249,7 +249,7 @@ WORKLOADS: Final = (
     Workload(name="at_most_once", program=runs(once_run), is_compared=False),
     Workload(name="second_try", program=runs(second_try), results={"one": "3"}),
     Workload(name="hopeless", program=runs(hopeless), results={"one": "RunFailed"}),
-    Workload(name="limited", program=runs(limited), results={"one": "RunFailed"}),
+    Workload(name="limited", program=runs(limited), is_dated=True, results={"one": "RunFailed"}),
     Workload(name="catching", program=runs(catching), results={"one": '["ValueError","ValueError"]'}),
     Workload(name="stand_in", program=runs(stand_in), results={"one": "-22"}),
 )

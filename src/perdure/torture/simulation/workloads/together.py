@@ -198,6 +198,7 @@ WORKLOADS: Final = (
     Workload(
         name="leaving",
         program=runs(leaving),
+        is_dated=True,
         in_order=False,
         results={"to cancel": "RunCancelled", "to terminate": "RunTerminated", "to live": "null"},
     ),
@@ -214,6 +215,7 @@ WORKLOADS: Final = (
     Workload(
         name="cancelling_parent",
         program=runs(cancelling_parent),
+        is_dated=True,
         in_order=False,
         results={"one": '"given up"', "given up": "RunCancelled"},
     ),

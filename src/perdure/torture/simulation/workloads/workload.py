@@ -20,8 +20,9 @@ class Workload:
     `program` returns the calls, for a chance that is the plan's. `in_order`: histories must be equal in their order,
     not only in what they hold. `is_compared`: whether a struck trial must end as an undisturbed one; where the moment
     of a call decides the course it need not, and only the laws are checked. `is_timed`: a process that stands still
-    makes its activities exceed their limits, so of trials with pauses only the laws are checked. `is_large`: too large
-    for every crash. `results`: what runs must return, as JSON, by id.
+    makes its activities exceed their limits, so of trials with pauses only the laws are checked. `is_dated`: so of
+    those with a clock that is set, since which of its times comes first decides its course. `is_large`: too large for
+    every crash. `results`: what runs must return, as JSON, by id.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Workload:
     in_order: bool = True
     is_compared: bool = True
     is_timed: bool = False
+    is_dated: bool = False
     is_large: bool = False
     results: dict[str, str] = field(default_factory=dict)
 

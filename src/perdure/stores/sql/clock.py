@@ -1,0 +1,45 @@
+"""The statements for a clock that was set back."""
+
+from typing import Final
+
+__all__ = [
+    "FORGET_SETTING_BACK",
+    "HASTEN_RUNS",
+    "NOTED_TIMES",
+    "NOTE_SETTING_BACK",
+    "NOTE_TIME",
+    "SET_TIME_BACK",
+    "SHORTEN_LEASES",
+]
+
+NOTED_TIMES: Final = """
+SELECT value, (SELECT value FROM store_meta WHERE name = 'set_back_at') FROM store_meta WHERE name = 'latest_time'
+"""
+
+# now
+NOTE_TIME: Final = """
+INSERT INTO store_meta (name, value) VALUES ('latest_time', ?)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
+"""
+
+# now
+NOTE_SETTING_BACK: Final = """
+INSERT INTO store_meta (name, value) VALUES ('set_back_at', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+
+# now
+SET_TIME_BACK: Final = "UPDATE store_meta SET value = ? WHERE name = 'latest_time'"
+
+FORGET_SETTING_BACK: Final = "DELETE FROM store_meta WHERE name = 'set_back_at'"
+
+# now, the latest moment at which a run can have been made due
+HASTEN_RUNS: Final = """
+UPDATE runs INDEXED BY runs_to_claim SET wake_at = ?1
+WHERE owner IS NULL AND priority IN (0, 1, 2, 3, 4) AND wake_at > ?1 AND wake_at <= ?2 AND (
+    wake_at <= updated_at OR recovering
+    OR EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
+)
+"""
+
+# the latest end of a lease
+SHORTEN_LEASES: Final = "UPDATE sessions SET lease_until = ?1 WHERE lease_until > ?1"
