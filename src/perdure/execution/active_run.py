@@ -179,9 +179,12 @@ class ActiveRun:
         )
         self._worker.claims.give_back(write, self.drop)
 
-    def surrender(self) -> None:
-        """Drop a run that may be another worker's by now; if it is not, it is due again, for anybody."""
-        write = self._giving_back(wake_at=not_ahead(self.state.updated_at, self._worker.clock))
+    def surrender(self, *, durable: int | None = None) -> None:
+        """Drop a run that may be another worker's by now; if it is not, it is due again, for anybody.
+
+        `durable`: how many of its events are, if not all.
+        """
+        write = self._giving_back(wake_at=not_ahead(self.state.updated_at, self._worker.clock), sequence=durable)
         self.drop()
         self._worker.claims.give_back(write)
 
@@ -273,12 +276,7 @@ class ActiveRun:
                 if not isinstance(outcome, Unread):
                     self._worker.lost(self, outcome)
                 if isinstance(outcome, StoreError | Unread):  # it is still owned here
-                    durable = self.state.sequence - len(result.events)
-                    self._worker.claims.give_back(
-                        self._giving_back(
-                            wake_at=not_ahead(self.state.updated_at, self._worker.clock), sequence=durable
-                        )
-                    )
+                    self.surrender(durable=self.state.sequence - len(result.events))
             self._worker.mail.forward(self, self._take_unanswered())
             return
         self.claimed = None
