@@ -6,7 +6,7 @@ from perdure.kernel.identity import FencingToken
 from perdure.kernel.messages import decode_message, wakes_parked
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Stale
-from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, wake
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, publish, wake
 
 __all__ = ["heed_clock", "park", "release", "seize"]
 
@@ -74,7 +74,7 @@ def seize(database: MemoryDatabase, session: Session, write: Seizure, news: News
     return Applied(run.run_key, run.owner)
 
 
-def heed_clock(database: MemoryDatabase, session: Session, news: News, *, now: Timestamp) -> None:
+def heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp) -> None:
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
     That is done again for a lease: what was decided by the clock from before may be committed meanwhile.
@@ -84,7 +84,7 @@ def heed_clock(database: MemoryDatabase, session: Session, news: News, *, now: T
         if now - database.latest_time > session.lease_microseconds and database.latest_time:
             database.latest_time = now
         return
-    latest = database.latest_time + session.lease_microseconds
+    latest, news = database.latest_time + session.lease_microseconds, News()
     for run in list(database.waiting.values()):
         if run.wake_at is not None and now < run.wake_at <= latest and _is_due_anyway(database, run):
             wake(database, run, now, news)
@@ -96,6 +96,7 @@ def heed_clock(database: MemoryDatabase, session: Session, news: News, *, now: T
         database.set_back_at = now
     elif now - database.set_back_at > session.lease_microseconds:
         database.latest_time, database.set_back_at = now, None
+    publish(database, session, news)
 
 
 def _is_due_anyway(database: MemoryDatabase, run: Run) -> bool:
