@@ -1,6 +1,7 @@
 """A copy that follows: each point in time is the database as it was, and what cannot be told becomes a new base."""
 
 import asyncio
+import contextlib
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -303,6 +304,30 @@ async def test_a_base_that_its_increments_have_outgrown_is_followed_by_another(
         for generation in CopyFolder(trail.target).generations()
     ]
     assert max(sizes) < 20_000
+
+
+async def test_while_another_base_cannot_be_made_increments_go_on(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(trail.database, settings=PATIENT) as session:
+        with replicating(trail.database, trail.target, settings=PATIENT, keep_seconds=100) as replication:
+            trail.follow(replication)
+            monkeypatch.setattr(replication_module, "copy_whole", fail)
+            for round_ in range(30):
+                await create(session, f"r{round_}")
+                with contextlib.suppress(StoreUnavailableError):
+                    replication.follow()
+            assert replication.standing is not None
+            assert "planned" in replication.standing.error
+            trail.rows[f"generation-000001/{len(read_contents(trail.target).points) - 1}"] = rows_of(trail.database)
+            monkeypatch.undo()
+            trail.follow(replication)
+    assert generations(trail) == 2
+    trail.check()
+
+
+def fail(*_arguments: object, **_options: object) -> None:
+    raise OSError(5, "planned")
 
 
 async def test_a_target_without_room_for_a_base_does_not_hold_up_the_log(

@@ -135,6 +135,8 @@ class Replication:
 
     def _follow(self, now: Timestamp) -> None:
         if self._last is None:
+            self._resume()
+        if self._last is None:
             self._begin_anew()
             return
         try:
@@ -162,6 +164,7 @@ class Replication:
             last = read_part(generation.part(numbers[-1]))
         except CopyDamagedError:
             return
+        self._taken_at = max(self._taken_at, last.header.taken_at)
         if begun.store != self._store:
             raise UsageError(
                 f"{self._folder.path} holds copies of another database than {self._visit.path}. Choose another folder."
@@ -176,7 +179,7 @@ class Replication:
                 header=last.header,
                 digest=last.digest,
             )
-            self._place, self._taken_at = last.header.place, last.header.taken_at
+            self._place = last.header.place
 
     def _lose_track(self) -> None:
         self._hold.let_go()
