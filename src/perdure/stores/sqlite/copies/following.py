@@ -15,7 +15,7 @@ from perdure.stores.sqlite.copies.standing import Standing
 from perdure.stores.sqlite.copies.visit import Visit
 from perdure.stores.sqlite.copies.whole import Progress
 
-__all__ = ["Following"]
+__all__ = ["Following", "pause_seconds"]
 
 _LOGGER: Final = logging.getLogger("perdure.copies")
 
@@ -88,9 +88,10 @@ class Following:
     def _follow(self, replication: Replication) -> None:
         failures = 0
         while True:
+            is_last = self._stopped.is_set()  # a round that has begun may have read the log's end already
             failures = 0 if self._make_round(replication) else failures + 1
-            if self._stopped.is_set():
-                return  # what came until now is in that round, or could not be
+            if is_last:
+                return
             self._pause(replication, failures)
 
     def _make_round(self, replication: Replication) -> bool:
@@ -105,9 +106,8 @@ class Following:
         return True
 
     def _pause(self, replication: Replication, failures: int) -> None:
-        """Wait for the next round: longer after failures, and not so long while the log grows fast."""
-        seconds = self._every if not failures else min(max(self._every, 1.0) * 2**failures, _LONGEST_PAUSE_SECONDS)
-        until = time.monotonic() + seconds
+        """Wait for the next round, and not so long while the log grows fast."""
+        until = time.monotonic() + pause_seconds(self._every, failures=failures)
         while (left := until - time.monotonic()) > 0 and not self._stopped.wait(min(left, _LOOK_SECONDS)):
             if not failures and self._is_pressed(replication):
                 return
@@ -124,6 +124,13 @@ class Following:
         self._on_progress(done, total)
 
 
+def pause_seconds(every_seconds: float, *, failures: int) -> float:
+    """Return how long to wait for the next round after so many in a row have failed: twice as long after each."""
+    if not failures:
+        return every_seconds
+    return min(max(every_seconds, 1.0) * 2 ** min(failures, _MOST_DOUBLINGS), _LONGEST_PAUSE_SECONDS)
+
+
 class _StoppedError(Exception):
     """Ends a base that takes long."""
 
@@ -131,3 +138,4 @@ class _StoppedError(Exception):
 _LOOK_SECONDS: Final = 1.0
 _SHORTEST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 60.0
+_MOST_DOUBLINGS: Final = 6

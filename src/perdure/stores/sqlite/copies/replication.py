@@ -16,6 +16,7 @@ kept, so that older ones can go; and when its increments have outgrown it, so th
 from pathlib import Path
 from typing import Final
 
+import apsw
 import msgspec
 
 from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError, UsageError
@@ -39,6 +40,7 @@ from perdure.stores.sqlite.copies.whole import (
     unshared,
 )
 from perdure.stores.sqlite.disk import Disk, LocalDisk
+from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.log import PAGE_BYTES
 
 __all__ = ["Replication"]
@@ -119,11 +121,14 @@ class Replication:
         """Make one round. Raises StoreErrors: then the next round takes what this one did not."""
         began_at = self._clock.now()
         try:
-            with faults_named(self._folder.path, "replicating"):
-                self._follow(began_at)
+            self._follow(began_at)
         except PerdureError as error:
             self._tell(error=str(error))
             raise
+        except (apsw.Error, OSError) as error:
+            failure = self._failure(error)
+            self._tell(error=str(failure))
+            raise failure from error
         self._tell(checked_at=began_at)
 
     @property
@@ -149,6 +154,14 @@ class Replication:
         self._publish(self._last)
         if self._last.is_outgrown or self._last.begun_at + self._keep // _BASES_KEPT <= now:
             self._begin_anew()
+
+    def _failure(self, error: Exception) -> PerdureError:
+        """Return the StoreError for what came from the disk of the copy, or from that of the database."""
+        kind = type(store_error(error, path=self._visit.path, doing="copying"))
+        return kind(
+            f"copying {self._visit.path} into {self._folder.path} failed: {error}. What is new is kept in memory, or "
+            f"in the log, and comes with the next attempt; if the disk is full, make room."
+        )
 
     # --- where the copy ends -------------------------------------------------------------------------------------
 
