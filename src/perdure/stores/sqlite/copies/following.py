@@ -128,7 +128,7 @@ def pause_seconds(every_seconds: float, *, failures: int) -> float:
     """Return how long to wait for the next round after so many in a row have failed: twice as long after each."""
     if not failures:
         return every_seconds
-    return min(max(every_seconds, 1.0) * 2 ** min(failures, _MOST_DOUBLINGS), _LONGEST_PAUSE_SECONDS)
+    return min(max(every_seconds, 1.0) * 2.0 ** min(failures, _MOST_DOUBLINGS), _LONGEST_PAUSE_SECONDS)
 
 
 class _StoppedError(Exception):
