@@ -176,9 +176,19 @@ class Pruning:
                 statuses=CLOSED_STATUSES,
                 limit=self._retention.newest,
             )
-            page = await self._store.list_runs(query)
-            self._newest[key] = frozenset(run.ref.id for run in page.runs)
+            self._newest[key] = frozenset(await self._first_of(query))
         return self._newest[key]
+
+    async def _first_of(self, query: RunQuery) -> list[str]:
+        """Return the ids of as many runs as a query's limit says: a page may end before it has them."""
+        found: list[str] = []
+        wanted = query.limit
+        while True:
+            page = await self._store.list_runs(query)
+            found += [run.ref.id for run in page.runs]
+            if len(found) >= wanted or not page.next_cursor:
+                return found[:wanted]
+            query = msgspec.structs.replace(query, cursor=page.next_cursor, limit=wanted - len(found))
 
     async def _still_remembered(self) -> frozenset[tuple[str, str]]:
         """Return the runs that a start by a key, or a repeated one, would still be answered with."""
