@@ -4,6 +4,7 @@ Batch by batch: the runs of a batch are read whole, appended to the archive and 
 that may still go. A crash in between leaves them in the archive and in the database, and they are archived once more.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -62,12 +63,24 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
 class Pruning:
     """One pass over a store."""
 
-    def __init__(self, store: RunStore, clock: Clock, retention: Retention, selection: Selection | None = None) -> None:
-        """Prepare. `retention` says how long runs are kept, and where they go."""
+    def __init__(
+        self,
+        store: RunStore,
+        clock: Clock,
+        retention: Retention,
+        selection: Selection | None = None,
+        *,
+        rests: float = 0.0,
+    ) -> None:
+        """Prepare. `retention` says how long runs are kept, `selection` which are meant.
+
+        After each batch it `rests` for so many times as long as that took: what else the process does has its turns.
+        """
         self._store: Final = store
         self._clock: Final = clock
         self._retention: Final = retention
         self._selection: Final = selection or Selection()
+        self._rests: Final = rests
         self._newest: Final[dict[tuple[str, str], frozenset[str]]] = {}
         self._remembered: frozenset[tuple[str, str]] | None = None
         self._now = clock.now()
@@ -212,12 +225,16 @@ class Pruning:
         self, turn: Turn, archive: Sink | None, on_progress: Callable[[PruneReport], object] | None
     ) -> bool:
         """Remove batch by batch; return False where the turn went to another process meanwhile."""
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
         async for batch in self._batches(is_dry=False):
             if not await turn.prolong():
                 return False
             await self._remove(batch, archive)
             if on_progress is not None:
                 on_progress(self.report)
+            await asyncio.sleep(self._rests * (loop.time() - begun_at))
+            begun_at = loop.time()
         return True
 
     async def _remove(self, batch: list[RunSummary], archive: Sink | None) -> None:
