@@ -147,7 +147,7 @@ async def test_a_choice_concerns_a_namespace_statuses_and_workflows() -> None:
 
 async def _continued(session: StoreSession, run: Held, hours: float) -> Held:
     at = later(hours * 3_600)
-    following = creation(session.store.new_run_key(), run.ref.id, generation=run.ref.generation + 1, at=at, wake_at=at)
+    following = creation(session.store.new_run_key(), run.ref.id, generation=run.ref.generation + 1, at=at)
     await session.advance(run, status=RunStatus.CONTINUED, at=at, creations=[following])
     return await session.take(following.run_key)
 
