@@ -4,6 +4,7 @@ Most are plain numbers; durations are seconds. Give a changed copy to the engine
 ``Engine(url, settings=Settings(active_runs=200))``.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -180,9 +181,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(value, tuple | dict | Retention | None) or name == "replicate_to":
                 continue
             lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
-            if not isinstance(value, int | float) or value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+            if (
+                not isinstance(value, int | float)
+                or not 0 <= value < math.inf
+                or (value == 0 and name not in _MAY_BE_ZERO)
+            ):
                 message = f"Settings: {name} is {value!r:.60}; it must be a number {lowest}"
                 raise InvalidArgumentError(message)
+        if not isinstance(self.replicate_to, str):
+            message = f"Settings: replicate_to is {self.replicate_to!r:.60}; it must be a text, the path of a folder"
+            raise InvalidArgumentError(message)
         for dimension, capacity in self.resources.items():
             if not isinstance(capacity, int) or capacity < 1:  # type: ignore[redundant-expr]
                 message = f"Settings: resources[{dimension!r}] is {capacity!r}; it must be an integer from 1"

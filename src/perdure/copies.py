@@ -119,7 +119,13 @@ async def restore(
     moment = None if at is None else timestamp_from_datetime(at)
     source = _existing(source)
     return await asyncio.to_thread(
-        restore_now, source, Path(to), at=moment, is_forced=force, on_progress=on_progress or _ignore
+        restore_now,
+        source,
+        Path(to),
+        at=moment,
+        is_forced=force,
+        now=SystemClock().now(),
+        on_progress=on_progress or _ignore,
     )
 
 

@@ -462,6 +462,12 @@ def test_what_is_no_url_is_refused_before_anything_is_opened(tmp_path: Path) -> 
         ({"active_runs": 0}, "Settings: active_runs is 0; it must be a number above zero"),
         ({"active_runs": "many"}, "Settings: active_runs is 'many'; it must be a number above zero"),
         ({"thread_slots": -1}, "Settings: thread_slots is -1; it must be a number from zero"),
+        ({"lease_seconds": float("nan")}, "Settings: lease_seconds is nan; it must be a number above zero"),
+        (
+            {"replicate_keep_seconds": float("inf")},
+            "Settings: replicate_keep_seconds is inf; it must be a number above zero",
+        ),
+        ({"replicate_to": 5}, "Settings: replicate_to is 5; it must be a text, the path of a folder"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(setting: dict[str, Any], message: str) -> None:

@@ -12,13 +12,15 @@ import pytest
 
 from perdure.copies import points_in_time, restore
 from perdure.errors import CopyDamagedError, StateError, StoreLockedError, StoreUnavailableError, UsageError
-from perdure.kernel.time import timestamp_to_datetime
+from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.stores.sqlite.contents import digest_of_contents
-from perdure.stores.sqlite.copies import operations
+from perdure.stores.sqlite.copies import operations, placing
+from perdure.stores.sqlite.copies.durable import name_durably
 from perdure.stores.sqlite.copies.parts import encode_part, read_part
 from perdure.stores.sqlite.copies.points import read_contents
-from perdure.stores.sqlite.copies.rebuilding import SKIPPED_NUMBERS
+from perdure.stores.sqlite.copies.rebuilding import SKIPPED_NUMBERS, become_another, rebuild
 from perdure.stores.sqlite.copies.whole import unshared
+from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import log_of
 from tests.stores.sqlite.copies.live_database import (
     FailingTarget,
@@ -26,11 +28,11 @@ from tests.stores.sqlite.copies.live_database import (
     files_in,
     opened,
     replicating,
-    rows_at,
     rows_of,
 )
 
 POINTS = 5
+NOW = Timestamp(1_764_000_000_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +114,83 @@ async def test_sessions_and_keys_of_runs_are_none_that_were_there_before(
 async def test_but_for_the_numbers_of_sessions_all_rows_are_as_they_were(copy: Path, tmp_path: Path) -> None:
     await restore(copy, tmp_path / "restored.db")
     with closing(apsw.Connection(str(tmp_path / "restored.db"))) as connection:
-        connection.execute("UPDATE store_meta SET value = value - ? WHERE name = 'last_worker_id'", (SKIPPED_NUMBERS,))
+        connection.execute("DELETE FROM store_meta WHERE name IN ('last_worker_id', 'restored_at')")
         found = digest_of_contents(connection)
-    assert found == rows_at(copy, read_contents(copy).points[-1], tmp_path / "scratch.db")
+    rebuild(copy, read_contents(copy).points[-1], tmp_path / "scratch.db", on_progress=_ignore)
+    with closing(apsw.Connection(str(tmp_path / "scratch.db"))) as connection:
+        connection.execute("DELETE FROM store_meta WHERE name = 'last_worker_id'")
+        assert digest_of_contents(connection) == found
+
+
+async def test_nothing_that_is_restored_twice_gives_out_the_same_names(copy: Path, tmp_path: Path) -> None:
+    keys: list[int] = []
+    for number in range(2):
+        now = Timestamp(NOW + number * 3_600_000_000)
+        path = tmp_path / f"{number}.db"
+        operations.restore(copy, path, at=None, is_forced=False, now=now, on_progress=_ignore)
+        async with opened(path) as session:
+            keys += [session.store.new_run_key() for _ in range(3)]
+    assert len({*keys}) == len(keys)
+
+
+async def test_a_restored_database_goes_on_with_no_copy_of_the_original(copy: Path, tmp_path: Path) -> None:
+    await restore(copy, tmp_path / "data.db")
+    async with opened(tmp_path / "data.db"):
+        with (
+            pytest.raises(UsageError, match="holds copies of another database"),
+            replicating(tmp_path / "data.db", copy),
+        ):
+            pass
+
+
+async def test_a_database_that_has_come_to_be_meanwhile_is_not_replaced(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "restored.db"
+
+    def late(database: Path, *, now: Timestamp) -> None:
+        become_another(database, now=now)
+        path.write_text("a database at work")
+
+    monkeypatch.setattr(operations, "become_another", late)
+    with pytest.raises(StateError, match="has come to be"):
+        await restore(copy, path, force=True)
+    assert path.read_text() == "a database at work"
+    assert not {name for name in files_in(tmp_path) if name.startswith(".")}
+
+
+async def test_what_a_killed_restoring_put_aside_is_not_written_over(copy: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "restored.db"):
+        pass
+    (tmp_path / ".restored.db.replaced").write_text("the last that there is")
+    with pytest.raises(StateError, match="left of a restoring that did not end"):
+        await restore(copy, tmp_path / "restored.db", force=True)
+    assert (tmp_path / ".restored.db.replaced").read_text() == "the last that there is"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_whoever_dies_while_a_database_is_replaced_leaves_the_old_or_the_new_one(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    path = tmp_path / "restored.db"
+    async with opened(path) as session:
+        await create(session, "old", runs=5)
+        session.store.abandon()  # type: ignore[attr-defined]
+
+    class DeadError(BaseException):
+        pass
+
+    def die(disk: Disk, unnamed: Path, named: Path) -> None:
+        if moment == "after":
+            name_durably(disk, unnamed, named)
+        shutil.copytree(tmp_path, tmp_path / "left", ignore=shutil.ignore_patterns("left", "*.sock"))
+        raise DeadError
+
+    monkeypatch.setattr(placing, "name_durably", die)
+    with pytest.raises(DeadError):
+        await restore(copy, path, force=True)
+    async with opened(tmp_path / "left" / "restored.db"):
+        assert runs_in(tmp_path / "left" / "restored.db") == (5 if moment == "before" else 3 * POINTS)
 
 
 @pytest.mark.parametrize("damaged", range(1, POINTS))
@@ -227,8 +303,11 @@ async def test_a_database_that_could_not_be_replaced_is_there_again_with_its_log
     disk = FailingTarget()
     setattr(disk, failure, True)
     with pytest.raises(StoreUnavailableError, match="planned"):
-        operations.restore(copy, tmp_path / "restored.db", at=None, is_forced=True, on_progress=_ignore, disk=disk)
-    assert rows_of(tmp_path / "restored.db") == rows
+        operations.restore(
+            copy, tmp_path / "restored.db", at=None, is_forced=True, now=NOW, on_progress=_ignore, disk=disk
+        )
+    with closing(apsw.Connection(str(tmp_path / "restored.db"))) as connection:
+        assert digest_of_contents(connection) == rows
     assert not {name for name in files_in(tmp_path) if name.startswith(".")}
 
 

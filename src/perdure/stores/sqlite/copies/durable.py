@@ -1,5 +1,6 @@
 """Files of a copy: written under another name, synced, and only then given their own."""
 
+import os
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,9 +22,13 @@ def write_durably(disk: Disk, path: Path, data: bytes) -> None:
         raise
 
 
-def name_durably(disk: Disk, unnamed: Path, path: Path) -> None:
-    """Give a synced file its name. Raises OSError; then it has none."""
-    unnamed.replace(path)
+def name_durably(disk: Disk, unnamed: Path, path: Path, *, is_new: bool = False) -> None:
+    """Give a synced file its name. Raises OSError; then it has none. `is_new`: FileExistsError if another has it."""
+    if is_new:
+        os.link(unnamed, path)
+        unnamed.unlink()
+    else:
+        unnamed.replace(path)
     try:
         disk.sync_folder(path.parent)
     except BaseException:

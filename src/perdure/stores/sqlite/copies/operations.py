@@ -18,7 +18,7 @@ from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
 from perdure.stores.sqlite.copies.points import Point
-from perdure.stores.sqlite.copies.rebuilding import choose_point, rebuild, skip_numbers
+from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, rebuild
 from perdure.stores.sqlite.copies.visit import Visit, demand_tables, faults_named
 from perdure.stores.sqlite.copies.whole import (
     OWN_MODE,
@@ -78,7 +78,7 @@ def back_up(
         unnamed.chmod(mode_of(visit.path))
         with reserved(target):
             demand_free(target, is_forced=is_forced)
-            place(unnamed, target, disk)
+            place(unnamed, target, disk, is_new=not target.exists())
     return Copied(
         path=str(target), size_bytes=target.stat().st_size, contents=contents.hex(), seconds=time.monotonic() - begun
     )
@@ -90,6 +90,7 @@ def restore(
     *,
     at: Timestamp | None,
     is_forced: bool,
+    now: Timestamp,
     on_progress: Callable[[int, int], None],
     disk: Disk | None = None,
 ) -> Restored:
@@ -99,15 +100,16 @@ def restore(
     """
     disk, target = disk or LocalDisk(), _resolved(target)
     demand_free(target, is_forced=is_forced)
+    is_new = not target.exists() and not log_of(target).exists()
     with faults_named(target, "restoring"), reserved(target), _unfinished(target) as unnamed:
         unnamed.touch(mode=OWN_MODE)
         point = _make(source, unnamed, at=at, on_progress=on_progress)
         _demand_sound(unnamed, source)
-        skip_numbers(unnamed)
+        become_another(unnamed, now=now)
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)
-        place(unnamed, target, disk)
+        place(unnamed, target, disk, is_new=is_new)
     return Restored(
         path=str(target),
         size_bytes=target.stat().st_size,

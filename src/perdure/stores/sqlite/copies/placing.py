@@ -1,21 +1,24 @@
 """A finished file gets the name of a database: where none is, or in the place of one that nobody has open.
 
-A log that lies beside a database belongs to it. So the old database goes first, then its log, then the new one comes;
-in between there is none, and never one with the log of another.
+A log that lies beside a database belongs to it. So it is copied into the old database and goes; then the new one takes
+the place of the old at once: whenever the process dies, there is one or the other. Only a database that is too damaged
+for that is put aside, with its log, and in between there is none.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import apsw
 
-from perdure.errors import StateError, StoreLockedError
+from perdure.errors import PerdureError, StateError, StoreLockedError
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.durable import name_durably
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import Presence, copying_mark, sidecar_folder
+from perdure.stores.sqlite.settling import make_log_durable
 
 __all__ = ["demand_free", "place", "reserved"]
 
@@ -31,7 +34,7 @@ def demand_free(path: Path, *, is_forced: bool) -> None:
 
 @contextmanager
 def reserved(path: Path) -> Iterator[None]:
-    """Keep others from opening the database at `path`. Raises StoreLockedError if it is open, be it elsewhere."""
+    """Keep others from opening the database at `path`, if there is any. Raises StoreLockedError if it is open."""
     if not path.exists() and not sidecar_folder(path).exists():
         yield
         return
@@ -48,25 +51,83 @@ def reserved(path: Path) -> Iterator[None]:
         presence.close(None)
 
 
-def place(unnamed: Path, path: Path, disk: Disk) -> None:
-    """Give a synced file the name `path`, within `reserved`. Raises OSError; then what was there is there again."""
-    aside = path.with_name(f".{path.name}.replaced")
-    moved: list[tuple[Path, Path]] = []
+def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
+    """Give a synced file the name `path`, within `reserved`. Raises OSError; then what was there is there again.
+
+    `is_new`: nothing had the name when the reservation began, and so nothing was reserved. Raises StateError if
+    something has it now: it may be a database at work.
+    """
+    if is_new:
+        try:
+            name_durably(disk, unnamed, path, is_new=True)
+        except FileExistsError as error:
+            raise StateError(f"a file has come to be at {path} meanwhile; nothing was changed.") from error
+        return
+    _demand_nothing_aside(path)
     try:
-        for old, kept in ((path, aside), (log_of(path), log_of(aside))):
-            if old.exists():
-                old.replace(kept)
-                moved.append((old, kept))
-                disk.sync_folder(path.parent)
+        if _is_without_log(path, disk):
+            _keep_beside(path)
+        else:
+            _put_aside(path, disk)
         for left in (path.with_name(f"{path.name}-shm"), copying_mark(path)):
             left.unlink(missing_ok=True)
         name_durably(disk, unnamed, path)
     except BaseException:
-        for old, kept in reversed(moved):
-            kept.replace(old)
+        _put_back(path)
         raise
-    for _, kept in moved:
-        kept.unlink()
+    for left in _aside(path):
+        left.unlink(missing_ok=True)
+
+
+def _is_without_log(path: Path, disk: Disk) -> bool:
+    """Copy the log of a database into it and remove it, so that another file can take its place at once; return
+    whether that could be done."""
+    if not log_of(path).exists():
+        return True
+    if not path.exists():
+        return False
+    with suppress(apsw.Error, PerdureError, OSError):
+        make_log_durable(disk, path)
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+            connection.execute("PRAGMA schema_version").get  # noqa: B018 - reads, and so opens the log
+            frames, copied = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        if frames == copied:
+            log_of(path).unlink(missing_ok=True)
+            disk.sync_folder(path.parent)
+    return not log_of(path).exists()
+
+
+def _keep_beside(path: Path) -> None:
+    """Let the database, which has no log, have a second name until its own is another's for certain."""
+    if path.exists():
+        os.link(path, _aside(path)[0])
+
+
+def _demand_nothing_aside(path: Path) -> None:
+    """Raise StateError if a process has died while it replaced this database: what it put aside may be wanted."""
+    if found := [each for each in _aside(path) if each.exists()]:
+        raise StateError(
+            f"{found[0]} is left of a restoring that did not end; nothing was changed. Look at it, and remove it."
+        )
+
+
+def _put_aside(path: Path, disk: Disk) -> None:
+    """Move a database that is damaged, and its log, out of the way."""
+    for old, kept in zip((path, log_of(path)), _aside(path), strict=True):
+        if old.exists():
+            old.replace(kept)
+            disk.sync_folder(path.parent)
+
+
+def _put_back(path: Path) -> None:
+    for old, kept in zip((log_of(path), path), reversed(_aside(path)), strict=True):
+        if kept.exists():
+            kept.replace(old)
+
+
+def _aside(path: Path) -> tuple[Path, Path]:
+    kept = path.with_name(f".{path.name}.replaced")
+    return kept, log_of(kept)
 
 
 def _is_connected(path: Path) -> bool:

@@ -19,7 +19,7 @@ from perdure.stores.sqlite.copies.points import Contents, Point, newest_sound_po
 from perdure.stores.sqlite.copies.whole import digest_of_file
 from perdure.stores.sqlite.log import PAGE_BYTES, log_of
 
-__all__ = ["choose_point", "rebuild", "skip_numbers"]
+__all__ = ["become_another", "choose_point", "rebuild"]
 
 
 def choose_point(folder: Path, *, at: Timestamp | None) -> Point:
@@ -53,15 +53,20 @@ def rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[
         ) from error
 
 
-def skip_numbers(database: Path) -> None:
-    """Let the sessions of a restored database have numbers that none had, also after the copy was taken.
+def become_another(database: Path, *, now: Timestamp) -> None:
+    """Let a restored database be another than the one that was copied, and than any other that was made of the copy.
 
-    The keys of runs come from them, and the idempotency keys of effects from these: an effect must not be taken for
-    another one, which was had in the time that is lost. Nobody else has the file open. Raises apsw's errors.
+    The keys of runs come from the numbers of sessions, and the idempotency keys of effects from these: an effect must
+    not be taken for another one, which was had in the time that is lost, or since an earlier restoring. So sessions
+    count on from the time of day (in tens of seconds since 2025), which others have not reached. That it was restored
+    tells it from the original, whose followed copies it must not go on with.
+
+    Nobody else has the file open. Raises apsw's errors.
     """
     with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
         pragma(connection, "locking_mode = EXCLUSIVE")  # no memory that others would share: there are no others
-        connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS,))
+        connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS, (now - _BEGIN_OF_2025) // _MICROSECONDS_PER_NUMBER))
+        connection.execute(_NOTE_RESTORING, (now,))
         connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
     log_of(database).unlink(missing_ok=True)
 
@@ -102,6 +107,9 @@ def _apply(part: Part, descriptor: int) -> None:
 
 
 SKIPPED_NUMBERS: Final = 1 << 20
-"""So many sessions, commands included, may have been there after the copy was taken: one a second for twelve days."""
+"""At least so many numbers are left out: more sessions than come in a month, one every three seconds."""
 
-_SKIP_NUMBERS: Final = "UPDATE store_meta SET value = value + ? WHERE name = 'last_worker_id'"
+_BEGIN_OF_2025: Final = 1_735_689_600_000_000
+_MICROSECONDS_PER_NUMBER: Final = 10_000_000
+_SKIP_NUMBERS: Final = "UPDATE store_meta SET value = max(value + ?, ?) WHERE name = 'last_worker_id'"
+_NOTE_RESTORING: Final = "INSERT OR REPLACE INTO store_meta (name, value) VALUES ('restored_at', ?)"

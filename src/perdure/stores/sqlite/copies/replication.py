@@ -335,12 +335,17 @@ class Replication:
 
 
 def _identity(visit: Visit) -> int:
-    """Return when the database was made, which tells it from others, and not from its own copies."""
+    """Return when the database was made, or restored, which tells it from others, and not from its own copies."""
     found: int | None = visit.database.connection().execute(_MADE_AT).get
     return found or 0
 
 
-_MADE_AT: Final = "SELECT applied_at FROM schema_migrations WHERE number = 1"
+_MADE_AT: Final = """
+SELECT max(moment) FROM (
+    SELECT applied_at AS moment FROM schema_migrations WHERE number = 1
+    UNION ALL SELECT value FROM store_meta WHERE name = 'restored_at'
+)
+"""
 _BASES_KEPT: Final = 4
 _INCREMENTS_PER_BASE: Final = 8
 _LEAST_INCREMENTS_BYTES: Final = 1 << 30
