@@ -8,7 +8,7 @@ alone: reading goes on with the next line that begins a run.
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -279,13 +279,17 @@ class _SavedMessage(msgspec.Struct):
     message: msgspec.Raw
 
 
+_Stored = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number that fits into a column of a database."""
+
+
 class _SavedRow(msgspec.Struct, kw_only=True):
     """The members of a run's line, as `_row` writes them."""
 
     id: str
     namespace: str
-    generation: int
-    run_key: int
+    generation: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    run_key: _Stored
     workflow: str
     definition_version: str
     status: RunStatus
@@ -294,14 +298,14 @@ class _SavedRow(msgspec.Struct, kw_only=True):
     priority: Priority
     tenant: str
     labels: dict[str, str]
-    parent_key: int | None
+    parent_key: _Stored | None
     created_at: datetime
     started_at: datetime | None
     updated_at: datetime
     closed_at: datetime | None
     wake_at: datetime | None
     end_at: datetime | None
-    fencing_token: int
+    fencing_token: _Stored
     recovered: bool
     parked: Parking | None
     request_id: str
