@@ -4,7 +4,7 @@ from tests.proofs.defect import Defect
 
 INTEGRITY: dict[str, tuple[Defect, ...]] = {
     "history.chain": (
-        Defect("stores.sql.chain", "    hashing.update(digest + framed)\n", "    hashing.update(framed)\n"),
+        Defect("stores.sql.chain", "update(beginning + digest +", "update(beginning +"),
         Defect("stores.sql.chain", "(namespace, run_id, generation))", '("", "", 0))'),
         Defect("stores.sqlite.histories", "            check.demand_end(counted)\n", "            del counted\n"),
         Defect("stores.sqlite.rows", "if digest is not None and digest !=", "if digest is None and digest !="),
@@ -16,7 +16,11 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
     ),
     "engine.verify": (
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
-        Defect("stores.sqlite.verification.tables", "(_pages, _orphans, _requests, _agenda, _counters)", "()"),
+        Defect(
+            "stores.sqlite.verification.tables",
+            "(*_FILE_CHECKS, *ROW_CHECKS)",
+            "()",
+        ),
     ),
     "engine.verify.repair": (
         Defect(

@@ -80,6 +80,7 @@ _TOOLS: Final = {
     "fsyncgate": _Tool("fsyncgate", "states"),
     "ioerr": _Tool("ioerr", "failures"),
     "copies": _Tool("copies.tool", "points in time"),
+    "corrupt": _Tool("corrupt", "damages"),
     "stateful": _Tool("stateful", "programs"),
     "fuzz": _Tool("fuzz", "inputs"),
     "load": _Tool("loads.tool", "open runs"),

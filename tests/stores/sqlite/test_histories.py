@@ -31,7 +31,8 @@ Damage = Callable[[str], None]
 
 RUN = "(SELECT run_key FROM runs WHERE id = 'run')"
 OF_RUN = f"run_key = {RUN}"
-OF_OTHER = "run_key = (SELECT run_key FROM runs WHERE id = 'other')"
+OTHER = "(SELECT run_key FROM runs WHERE id = 'other')"
+OF_OTHER = f"run_key = {OTHER}"
 DAMAGES = {
     "data that is other valid JSON": (f"UPDATE history SET data = '{{}}' WHERE {OF_RUN} AND sequence = 3", 3),
     "data that is no text": (f"UPDATE history SET data = CAST(x'ff' AS TEXT) WHERE {OF_RUN} AND sequence = 4", 4),
@@ -135,6 +136,18 @@ async def test_a_damaged_history_is_not_read_past_its_damage_which_is_named(
     if event > 1:
         assert await session.store.read_history(run.run_key, limit=event - 1) == before[0][: event - 1]
     assert await whole(session, third.run_key, page=page) == before[2]
+
+
+async def test_the_end_of_another_runs_history_is_not_taken_for_this_ones(
+    session: StoreSession, damage: Damage
+) -> None:
+    """Results are read from the last event alone; found by `torture corrupt`, which exchanged whole histories."""
+    run, _ = await lived(session, "run"), await lived(session, "other")
+    moves = [(RUN, "-1"), (OTHER, RUN), ("-1", OTHER)]
+    damage("; ".join(f"UPDATE history SET run_key = {new} WHERE run_key = {old}" for old, new in moves))
+    for after in range(EVENTS):
+        with pytest.raises(DamagedHistoryError):
+            await session.store.read_history(run.run_key, after=after)
 
 
 async def test_events_that_other_sessions_wrote_in_turns_are_one_chain(session: StoreSession, tmp_path: Path) -> None:

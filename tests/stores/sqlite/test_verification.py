@@ -9,7 +9,7 @@ import pytest
 
 from perdure import Context, Engine, Every, RunNotFoundError, Signal, workflow
 from perdure.authoring.registry import Registry
-from perdure.errors import DamagedHistoryError
+from perdure.errors import DamagedHistoryError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import MemoryStore
@@ -182,19 +182,58 @@ async def test_what_is_not_certain_stays_as_it_is(path: Path, what: str) -> None
     assert places(await verified(path)) == UNCERTAIN[what][1]
 
 
-async def test_an_index_that_lacks_a_row_is_built_anew(path: Path) -> None:
-    for old, new in (("latest = 1", "latest = 2"), ("latest = 2", "latest = 1")):
+@pytest.mark.parametrize(
+    ("index", "holds", "instead"),
+    [("runs_by_status", "latest = 1", "latest = 2"), ("locks_waiting", "granted_at IS NULL", "position > 0")],
+)
+async def test_an_index_that_lacks_rows_or_has_too_many_is_built_anew(
+    path: Path, index: str, holds: str, instead: str
+) -> None:
+    for old, new in ((holds, instead), (instead, holds)):
         with closing(apsw.Connection(str(path))) as connection:
             connection.execute("PRAGMA writable_schema = 1")
-            change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'runs_by_status'"
-            connection.execute(change, (old, new))
+            change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?"
+            connection.execute(change, (old, new, index))
             connection.execute("PRAGMA writable_schema = RESET")
-            if new == "latest = 2":
-                connection.execute("REINDEX runs_by_status")
+            if new == instead:
+                connection.execute(f"REINDEX {index}")
     assert places(await verified(path)) == {("", "file")}
     async with engine(path, works=False) as client:
         assert (await client.verify(repair=True)).is_sound
     assert (await verified(path)).is_sound
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("UPDATE schema_migrations SET checksum = 'x' WHERE number = 2", "file"),
+        ("UPDATE schema_migrations SET checksum = CAST(x'ff' AS TEXT) WHERE number = 2", "file"),
+        ("DELETE FROM store_meta", "counters"),
+    ],
+)
+async def test_what_no_engine_opens_is_verified_all_the_same(path: Path, statement: str, place: str) -> None:
+    damage(path, statement)
+    with pytest.raises(StoreCorruptError):
+        async with engine(path):
+            pass
+    assert places(await verified(path)) == {("", place)}
+
+
+async def test_an_index_that_begins_with_a_page_of_another_kind_is_found_and_built_anew(path: Path) -> None:
+    """As SQLite's own check does not, if the page is empty."""
+    [(page,)] = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'runs_by_owner'")
+    assert isinstance(page, int)
+    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\x0d")  # the leaf of a table, not of an index
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert places(await verified(path)) == {("", "file")}
+
+
+async def test_what_a_run_was_told_of_its_lock_is_compared_with_the_lines(path: Path) -> None:
+    damage(path, f"DELETE FROM locks WHERE run_key = {WAITS}")
+    assert places(await verified(path)) == {("waits", "locks")}
 
 
 async def test_a_damaged_run_that_nobody_has_loaded_is_parked(path: Path) -> None:

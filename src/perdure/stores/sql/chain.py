@@ -9,7 +9,7 @@ can write to the database, and who could compute the digests anew.
 array in its shortest form: no two lists of fields give the same bytes.
 
 * genesis = H(`perdure run`, [namespace, id, generation])
-* digest of an event = H(`perdure event`, digest before it || [sequence, type, version, at, data])
+* digest of an event = H(`perdure event`, genesis || digest before it || [sequence, type, version, at, data])
 * digest of a message = H(`perdure message`, [run_key, message_id, at, data])
 * digest of an entry of the agenda = H(`perdure agenda`, [namespace, kind, id, version, due_at, waits, data, inputs])
 
@@ -20,7 +20,9 @@ everything since is.
 **One digest per event, not per transition.** A transition has two events, mostly; to hash them at once would save
 0.2 us and 17 bytes a step, and cost that the damaged event is named, and that a page can be checked from any event on.
 
-The run's key is no part of the genesis, so that an exported history keeps its digests wherever it is imported.
+The genesis is part of each digest, so that a page from the middle on shows, too, that it is of this run: results are
+read from the last event alone. The run's key is no part of it, so that an exported history keeps its digests wherever
+it is imported.
 """
 
 import hashlib
@@ -61,10 +63,10 @@ def framed_event(sequence: Field, type_name: Field, version: Field, at: Field, d
     return _ENCODE((sequence, type_name, version, at, data))
 
 
-def linked(digest: bytes, framed: bytes) -> bytes:
-    """Return the digest of a framed event, by the digest before it."""
+def linked(beginning: bytes, digest: bytes, framed: bytes) -> bytes:
+    """Return the digest of a framed event, by the genesis of its run and the digest before it."""
     hashing = _EVENT.copy()
-    hashing.update(digest + framed)
+    hashing.update(beginning + digest + framed)
     return hashing.digest()
 
 

@@ -32,6 +32,7 @@ from perdure.kernel.transition import (
 from perdure.stores.sql.chain import framed_event, genesis, linked
 
 __all__ = [
+    "ChainHead",
     "Column",
     "EncodedCreation",
     "EncodedDelivery",
@@ -40,13 +41,16 @@ __all__ = [
     "EncodedSeizure",
     "EncodedTransition",
     "EncodedWrite",
+    "beginning_of",
     "encode_write",
     "fill_digests",
-    "genesis_of",
 ]
 
 Column = int | float | str | bytes | None
 """What stands in one column of one row."""
+
+ChainHead = tuple[bytes, bytes]
+"""What the next event of a run is linked to: the genesis of its chain, and the digest of its last event."""
 
 
 class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -130,18 +134,20 @@ EncodedWrite = EncodedTransition | EncodedCreation | EncodedDelivery | EncodedRe
 """A write ready for the writer's thread."""
 
 
-def genesis_of(ref: RunRef) -> bytes:
-    """Return what the chain of a run begins with."""
-    return genesis(ref.namespace, ref.id, ref.generation)
+def beginning_of(namespace: str, run_id: str, generation: int) -> ChainHead:
+    """Return where the chain of a run begins."""
+    beginning = genesis(namespace, run_id, generation)
+    return beginning, beginning
 
 
-def fill_digests(history: list[Column], frames: list[bytes], digest: bytes, *, start: int = 0) -> bytes:
-    """Put digests into the rows of events from `start` on, by the digest before them; return the last one."""
+def fill_digests(history: list[Column], frames: list[bytes], head: ChainHead, *, start: int = 0) -> ChainHead:
+    """Put digests into the rows of events from `start` on, by what is before them; return what is then the last."""
+    beginning, digest = head
     place = start + _DIGEST_COLUMN
     for frame in frames:
-        history[place] = digest = linked(digest, frame)
+        history[place] = digest = linked(beginning, digest, frame)
         place += _EVENT_COLUMNS
-    return digest
+    return beginning, digest
 
 
 _DIGEST_COLUMN: Final = 6
@@ -321,7 +327,8 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
 
 def _whole_history(write: Creation, *, last: int) -> list[Column]:
     history, frames = _encode_events(write.run_key, (write.created, *write.copied), after=0, last=last)
-    fill_digests(history, frames, genesis_of(write.ref))
+    ref = write.ref
+    fill_digests(history, frames, beginning_of(ref.namespace, ref.id, ref.generation))
     return history
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import apsw
 
-from perdure.errors import DamagedHistoryError
+from perdure.errors import DamagedHistoryError, HistoryError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.stores.sql import histories as history_statements
@@ -33,7 +33,7 @@ def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, li
     Raises DamagedHistoryError, and HistoryError for an event that is sound and cannot be decoded.
     """
     with connection:  # one moment: who deletes a run takes its history, too
-        run = connection.execute(history_statements.HISTORY_OF_RUN, (run_key,)).get
+        run = _run(connection, run_key)
         if run is None or limit <= 0:
             return []
         namespace, run_id, generation, counted = run
@@ -42,6 +42,15 @@ def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, li
         if len(rows) < limit:
             check.demand_end(counted)
     return [decode_event(*row[:-1]) for row in rows]
+
+
+def _run(connection: apsw.Connection, run_key: RunKey) -> tuple[str, str, int, int] | None:
+    """Return namespace, id, generation and how many events a run's row counts. Raises HistoryError."""
+    try:
+        found: tuple[str, str, int, int] | None = connection.execute(history_statements.HISTORY_OF_RUN, (run_key,)).get
+    except UnicodeDecodeError as error:
+        raise HistoryError(f"the row of run key {run_key} holds text that is not UTF-8: {error}") from error
+    return found
 
 
 def stored_events(
@@ -89,7 +98,7 @@ class ChainCheck:
             raise self.damage(expected, f"it is missing: the next one is number {sequence}")
         if digest is None:
             self.unchained += 1
-        elif digest != linked(self._digest or self._genesis, framed_event(*row[:-1])):
+        elif digest != linked(self._genesis, self._digest or self._genesis, framed_event(*row[:-1])):
             raise self.damage(sequence, "it is not what was written in its place: its digest differs")
         self._digest = digest
         self.sequence = sequence
@@ -104,6 +113,8 @@ class ChainCheck:
             if counted >= self.sequence:
                 raise self.damage(self.sequence, f"it is missing: the run's row counts {counted}")
             return
+        if not isinstance(counted, int):  # a page may be damaged, whatever its column is for
+            raise self.damage(self.sequence + 1, f"the run's row says that there are {counted!r:.60} events")
         if counted > self.sequence:
             raise self.damage(self.sequence + 1, f"it is missing: the run's row counts {counted}")
         if counted < self.sequence:

@@ -16,7 +16,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from perdure.errors import PerdureError, StoreUnavailableError
+from perdure.errors import PerdureError, StoreCorruptError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql import sessions as session_statements
@@ -85,6 +85,9 @@ def open_database(
             raise
     except PerdureError:
         raise
+    except UnicodeDecodeError as error:
+        message = f"{path} holds text that is not UTF-8: {error}. `perdure verify` says what is damaged."
+        raise StoreCorruptError(message) from error
     except (apsw.Error, OSError) as error:
         raise store_error(error, path=path, doing="opening") from error
     return opened
@@ -149,7 +152,7 @@ def _open(
         connection.execute("BEGIN IMMEDIATE")
         if is_alone:
             free_all(connection)
-        worker_id = WorkerId(connection.execute(session_statements.NEXT_WORKER_ID).get)
+        worker_id = _next_worker_id(connection, database.path)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
         others = {WorkerId(other): number for other, number in connection.execute(session_statements.LAST_NOTICES)}
@@ -175,6 +178,16 @@ def connect_settled(database: Database, presence: Presence) -> bool:
         if is_alone or not presence.try_alone():
             return is_alone
         database.disconnect()
+
+
+def _next_worker_id(connection: apsw.Connection, path: Path) -> WorkerId:
+    found: object = connection.execute(session_statements.NEXT_WORKER_ID).get
+    if not isinstance(found, int):
+        raise StoreCorruptError(
+            f"{path} has lost the count of its sessions. Keep a copy of it with its -wal; `perdure verify` says what "
+            f"else is damaged; restore a backup."
+        )
+    return WorkerId(found)
 
 
 def _mailbox(presence: Presence, worker_id: WorkerId) -> Mailbox | None:

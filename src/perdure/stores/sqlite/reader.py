@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import apsw
 
+from perdure.errors import StoreCorruptError
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -51,6 +52,9 @@ class Reader:
             if self._connection is None:
                 self._connection = open_reading(self._path, settings=self._settings, vfs=self._vfs)
             return question(self._connection)
+        except UnicodeDecodeError as error:
+            message = f"{self._path} holds text that is not UTF-8: {error}. `perdure verify` says where."
+            raise StoreCorruptError(message) from error
         except apsw.Error as error:
             self._drop()
             raise store_error(error, path=self._path, doing="reading") from error

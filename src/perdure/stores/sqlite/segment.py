@@ -22,8 +22,8 @@ from perdure.kernel.transition import Applied, Missing, Outcome, RunStatus, Tran
 from perdure.stores.sql import ending, statements
 from perdure.stores.sql import histories as history_statements
 from perdure.stores.sql import inboxes as inbox_statements
-from perdure.stores.sql.chain import genesis
 from perdure.stores.sqlite.encoding import (
+    ChainHead,
     Column,
     EncodedCreation,
     EncodedDelivery,
@@ -32,8 +32,8 @@ from perdure.stores.sqlite.encoding import (
     EncodedSeizure,
     EncodedTransition,
     EncodedWrite,
+    beginning_of,
     fill_digests,
-    genesis_of,
 )
 from perdure.stores.sqlite.inboxes import deliver, end_by, move_inbox
 from perdure.stores.sqlite.lock_lines import apply_lock_changes
@@ -41,10 +41,10 @@ from perdure.stores.sqlite.pieces import MismatchError, execute_in_pieces
 
 __all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment"]
 
-KnownRuns = dict[RunKey, tuple[tuple[RunStatus, Priority], int, bytes | None]]
+KnownRuns = dict[RunKey, tuple[tuple[RunStatus, Priority], int, ChainHead | None]]
 """What this process last wrote of the runs it owns. Status and priority: only a hint which of two UPDATE statements to
-use. The sequence and the digest of the last event: true as long as the run has that sequence, since a history only
-grows; None: not known yet. Whoever takes back what a segment wrote forgets what it noted here."""
+use. The sequence of the last event, and what the next one is linked to: true as long as the run has that sequence,
+since a history only grows; None: not known yet. Whoever takes back what a segment wrote forgets what it noted here."""
 
 _EVENT_KEY_COLUMNS: Final = 2
 
@@ -188,13 +188,14 @@ class Segment:
             raise InternalError(f"event {write.expected_sequence} of run {write.run_key} is missing")
         if before is None:
             raise MismatchError
-        namespace, run_id, generation, digest = before
-        if digest is None:  # an older Perdure wrote it
-            digest = genesis(namespace, run_id, generation)
-        digest = fill_digests(self._history, encoded.frames, digest, start=start)
+        *ref, digest = before
+        beginning, _ = head = beginning_of(*ref)
+        if digest is not None:  # else an older Perdure wrote it
+            head = beginning, digest
+        head = fill_digests(self._history, encoded.frames, head, start=start)
         known = self._known.get(write.run_key)
         if known is not None:
-            self._known[write.run_key] = (*known[:2], digest)
+            self._known[write.run_key] = (*known[:2], head)
 
     def _change_locks(self, connection: apsw.Connection, write: Transition) -> None:
         told, has_woken = apply_lock_changes(connection, write)
@@ -228,7 +229,7 @@ class Segment:
         row = write.row
         standing = (row.status, row.priority)
         known = None if self._is_exact else self._known.get(key)
-        digest = self._add_events(
+        head = self._add_events(
             encoded, known[2] if known is not None and known[1] == write.expected_sequence else None
         )
         if encoded.update:
@@ -236,23 +237,24 @@ class Segment:
             rows = self._advances if is_advance else self._changes
             rows += encoded.update
         if row.closed_at is None:
-            self._known[key] = (standing, row.sequence, digest)
+            self._known[key] = (standing, row.sequence, head)
         else:
             self._known.pop(key, None)
         if not encoded.is_plain:
             self._add_consequences(encoded)
         return True
 
-    def _add_events(self, encoded: EncodedTransition, digest: bytes | None) -> bytes | None:
-        """Let events join, by the digest before them; return the last one, None if they get theirs when applied."""
+    def _add_events(self, encoded: EncodedTransition, head: ChainHead | None) -> ChainHead | None:
+        """Let events join, by what is before them; return what is then the last, None if that is known when applied."""
         start = len(self._history)
         self._history += encoded.history
         if encoded.creation is not None:
-            digest = genesis_of(encoded.creation.ref)
-        if digest is None:
+            ref = encoded.creation.ref
+            head = beginning_of(ref.namespace, ref.id, ref.generation)
+        if head is None:
             self._unchained.append((start, encoded))
             return None
-        return fill_digests(self._history, encoded.frames, digest, start=start)
+        return fill_digests(self._history, encoded.frames, head, start=start)
 
     def _add_consequences(self, encoded: EncodedTransition) -> None:
         write = encoded.write

@@ -9,6 +9,7 @@ from typing import Final
 from perdure.torture.planted import (
     clocks,
     copies,
+    corruption,
     decoders,
     disks,
     evolving,
@@ -41,4 +42,5 @@ PLANTED: Final = (
     *loads.PLANTED,
     *copies.PLANTED,
     *clocks.PLANTED,
+    *corruption.PLANTED,
 )

@@ -31,7 +31,7 @@ from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.segment import KnownRuns, News
 from perdure.stores.sqlite.verification.runs import check_run
-from perdure.stores.sqlite.verification.tables import CHECKS
+from perdure.stores.sqlite.verification.tables import ROW_CHECKS
 
 __all__ = ["Shadow"]
 
@@ -244,7 +244,7 @@ class Shadow:
         keys = [RunKey(key) for (key,) in self._rows("SELECT run_key FROM runs")]
         checked = (check_run(self.connection, key, now=now) for key in keys)
         of_runs = [f"{one.row.ref}: {defect}" for one in checked if one is not None for defect in one.defects]
-        return of_runs + [str(defect) for check in CHECKS for defect in check(self.connection)]
+        return of_runs + [str(defect) for check in ROW_CHECKS for defect in check(self.connection)]
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return sorted(self.connection.execute(query))

@@ -17,6 +17,7 @@ from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
 from perdure.ports.verification import DamagedRun, Defect
 from perdure.stores.sqlite.verification.runs import CheckedRun, check_run, expected_labels, expected_row
+from perdure.stores.sqlite.verification.tables import has_sound_trees
 
 __all__ = ["quarantine_run", "repair_counters", "repair_indexes", "repair_run"]
 
@@ -50,8 +51,7 @@ def repair_indexes(connection: apsw.Connection, defect: Defect) -> Defect:
     table = defect.what.partition(":")[0]
     connection.execute(f'REINDEX "{table}"')
     connection.execute(_TOUCH)
-    found = connection.execute(f'PRAGMA integrity_check("{table}")').get
-    return msgspec.structs.replace(defect, is_repaired=found == "ok")
+    return msgspec.structs.replace(defect, is_repaired=has_sound_trees(connection, table))
 
 
 def repair_counters(connection: apsw.Connection, defect: Defect) -> Defect:

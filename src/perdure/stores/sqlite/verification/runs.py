@@ -13,7 +13,7 @@ from perdure.errors import DamagedHistoryError, HistoryError, PerdureError
 from perdure.kernel.history import decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.lifecycle import LockPhase
-from perdure.kernel.messages import decode_message
+from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, decode_message
 from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState
 from perdure.kernel.time import Timestamp
@@ -28,7 +28,7 @@ __all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_
 # Any in this file: a row holds what SQLite found.
 
 
-class StoredRun(msgspec.Struct, kw_only=False, gc=False):
+class StoredRun(msgspec.Struct, array_like=True, gc=False):
     """A row of `runs` as it is stored; texts that are none are shown with escapes, and so equal no text."""
 
     run_key: RunKey
@@ -58,16 +58,27 @@ class StoredRun(msgspec.Struct, kw_only=False, gc=False):
         """Who the run is."""
         return RunRef(namespace=self.namespace, id=self.id, generation=self.generation)
 
+    @classmethod
+    def of(cls, columns: tuple[Any, ...]) -> "StoredRun":
+        """Read a row. What is none of a column's type, as in a page that is damaged, is a value that no run has."""
+        values = [_text(value) for value in columns]
+        try:
+            return msgspec.convert(values, cls, strict=True)
+        except msgspec.ValidationError:
+            return cls(*(_converted(value, field.type) for value, field in zip(values, _FIELDS, strict=True)))
+
 
 class CheckedRun(msgspec.Struct, kw_only=True):
     """A run and what is wrong with it. `state` is its sound events, folded; `is_sound`: these are all that there are,
-    each with its digest, so that what its row says can be taken from it."""
+    each with its digest, so that what its row says can be taken from it. `told` are the requests for locks of which a
+    message says what became of them, and whether they were granted."""
 
     row: StoredRun
     check: ChainCheck
     state: RunState
     is_sound: bool = False
     messages: int = 0
+    told: dict[int, bool] = {}
     defects: list[Defect]
 
     def damage(self) -> DamagedRun:
@@ -119,7 +130,7 @@ def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> C
     found = next(iter(connection.execute(statements.RUN, (run_key,))), None)
     if found is None:
         return None
-    row = StoredRun(*map(_text, found))
+    row = StoredRun.of(found)
     checked = _with_history(connection, row, row.ref)
     if checked.state.sequence == 0 and (ref := _ref_by_history(connection, run_key)) not in (None, row.ref):
         by_history = _with_history(connection, row, ref)
@@ -226,7 +237,9 @@ def _inbox_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator
         try:
             is_right = digest is None or digest == digest_of_message(run_key, message_id.decode(), at, data.decode())
             if is_right:
-                decode_message(data)
+                message = decode_message(data)
+                if isinstance(message, LockGrantedMessage | LockDeniedMessage):
+                    checked.told[message.operation] = isinstance(message, LockGrantedMessage)
                 continue
             why = "its digest differs"
         except (UnicodeDecodeError, msgspec.DecodeError, AttributeError) as error:
@@ -246,15 +259,22 @@ def _lock_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
             yield Defect(place="locks", what=f"the entry {position} is for {key!r}, the run asked for {lock.key!r}")
         elif lock.phase is LockPhase.HELD and (not is_granted or lock.token != position):
             yield Defect(place="locks", what=f"the entry {position} for {key!r} is not the lock that the run holds")
-    if state.is_closed:
-        return
-    for lock in left.values():
-        if lock.phase is LockPhase.HELD:
-            yield Defect(place="locks", what=f"the lock {lock.key!r}, which the run holds, is in no line")
+        elif lock.phase is LockPhase.REQUESTED and bool(is_granted) is not checked.told.get(operation, False):
+            yield Defect(place="locks", what=f"the run was told otherwise of the entry {position} for {key!r}")
+    for operation, lock in left.items():
+        if not state.is_closed and (lock.phase is LockPhase.HELD or checked.told.get(operation, True)):
+            yield Defect(place="locks", what=f"the lock {lock.key!r}, which the run has asked for, is in no line")
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - see above
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _converted(value: Any, kind: Any) -> Any:  # noqa: ANN401 - see above
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError:
+        return repr(value) if kind is str else _NO_NUMBER
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - see above
@@ -266,6 +286,8 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, PerdureError) else repr(error)
 
 
+_FIELDS: Final = msgspec.structs.fields(StoredRun)
+_NO_NUMBER: Final = -(2**63)
 _ALL_EVENTS: Final = 2**62
 _FAR: Final = 2**62
 """Later than any time: it is only demanded that there is one."""

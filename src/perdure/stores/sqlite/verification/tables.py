@@ -9,9 +9,11 @@ import apsw
 from perdure.ports.verification import Defect
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
+from perdure.stores.sql.migrations import migrations
 
-__all__ = ["CHECKS", "is_of_index"]
+__all__ = ["CHECKS", "ROW_CHECKS", "has_sound_trees"]
 
+_TABLES: Final = "runs history inbox run_labels locks agenda message_requests sessions store_meta"
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
@@ -22,11 +24,71 @@ def _pages(connection: apsw.Connection) -> Iterator[Defect]:
     for table in tables:
         for (found,) in connection.execute(f'PRAGMA integrity_check("{table}")'):
             if found != "ok":
-                repair = "the indexes of the table are built anew" if is_of_index(found) else ""
+                repair = "the indexes of the table are built anew" if _is_of_index(found) else ""
                 yield Defect(place="file", what=f"{table}: {found}", repair=repair)
 
 
-def is_of_index(found: str) -> bool:
+def _roots(connection: apsw.Connection) -> Iterator[Defect]:
+    """Look where each tree begins: an empty page of another kind passes SQLite's own check, and no write."""
+    for table, name, query in list(_first_rows(connection)):
+        try:
+            list(connection.execute(query))
+        except apsw.CorruptError as error:
+            repair = "the indexes of the table are built anew" if name != table else ""
+            yield Defect(place="file", what=f"{table}: {name} does not begin as it must: {error}", repair=repair)
+
+
+def _first_rows(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
+    """Yield each tree with its table and a query that reads it where it begins."""
+    for table in _TABLES.split():
+        yield table, table, f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1'  # noqa: S608 - names of ours
+    for table, name, where in _indexes(connection):
+        column = connection.execute(f'SELECT name FROM pragma_index_info("{name}") WHERE seqno = 0').get  # noqa: S608
+        query = f'SELECT 1 FROM "{table}" INDEXED BY "{name}" {where} ORDER BY "{column}" LIMIT 1'  # noqa: S608
+        yield table, name, query
+
+
+def _indexes(connection: apsw.Connection) -> list[tuple[str, str, str]]:
+    """Return each index with its table, and which rows it holds if not all."""
+    schema = "SELECT tbl_name, name, coalesce(sql, '') FROM sqlite_schema WHERE type = 'index'"
+    found = [(table, name, text.partition("WHERE")) for table, name, text in connection.execute(schema)]
+    return [(table, name, f"{word}{condition}") for table, name, (_, word, condition) in found]
+
+
+def _partial_indexes(connection: apsw.Connection) -> Iterator[Defect]:
+    """Count what is in those indexes that do not hold all rows: SQLite's own check finds what they lack, not more."""
+    for table, name, where in _indexes(connection):
+        if where:
+            indexed = connection.execute(f'SELECT count(*) FROM "{table}" INDEXED BY "{name}" {where}').get  # noqa: S608
+            counted = connection.execute(f'SELECT count(*) FROM "{table}" NOT INDEXED {where}').get  # noqa: S608
+            if indexed != counted:
+                what = f"{table}: {name} has {indexed} entries for {counted} rows"
+                yield Defect(place="file", what=what, repair="the indexes of the table are built anew")
+
+
+def _schema(connection: apsw.Connection) -> Iterator[Defect]:
+    steps = "SELECT number, CAST(checksum AS BLOB) FROM schema_migrations ORDER BY number"
+    applied = list(connection.execute(steps))
+    known = [(migration.number, migration.checksum.encode()) for migration in migrations()]
+    if applied != known:
+        yield Defect(place="file", what="schema_migrations does not say by which steps these tables were made")
+
+
+def _sessions(connection: apsw.Connection) -> Iterator[Defect]:
+    if not isinstance(connection.execute("SELECT value FROM store_meta WHERE name = 'last_worker_id'").get, int):
+        yield Defect(place="counters", what="the count of sessions is lost")
+
+
+def has_sound_trees(connection: apsw.Connection, table: str) -> bool:
+    """Whether nothing is found in the trees of a table and its indexes."""
+    return not any(
+        defect.what.startswith(f"{table}:")
+        for check in (_pages, _roots, _partial_indexes)
+        for defect in check(connection)
+    )
+
+
+def _is_of_index(found: str) -> bool:
     """Whether a finding of SQLite's says that an index is wrong, and no table."""
     return "from index" in found or "in index" in found
 
@@ -39,8 +101,8 @@ def _orphans(connection: apsw.Connection) -> Iterator[Defect]:
 
 def _requests(connection: apsw.Connection) -> Iterator[Defect]:
     for row in islice(connection.execute(statements.STRAY_REQUESTS), _MOST):
-        namespace, run_id, request_id = (text.decode(errors="backslashreplace") for text in row)
-        what = f"the request {request_id!r} to {namespace}/{run_id} names a run that is none of that id"
+        namespace, run_id, request_id = map(_decoded, row)
+        what = f"the request {request_id!r} to {namespace!s}/{run_id!s} names a run that is none of that id"
         yield Defect(place="requests", what=what)
 
 
@@ -68,5 +130,10 @@ def _listed(check: Callable[[apsw.Connection], Iterator[Defect]]) -> Callable[[a
     return lambda connection: list(check(connection))
 
 
-CHECKS: Final = tuple(map(_listed, (_pages, _orphans, _requests, _agenda, _counters)))
+ROW_CHECKS: Final = tuple(map(_listed, (_sessions, _orphans, _requests, _agenda, _counters)))
 """Functions of a connection that return what they found."""
+
+_FILE_CHECKS: Final = tuple(map(_listed, (_schema, _pages, _roots, _partial_indexes)))
+
+CHECKS: Final = (*_FILE_CHECKS, *ROW_CHECKS)
+"""The same, with those of the file."""

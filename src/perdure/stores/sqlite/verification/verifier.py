@@ -68,6 +68,9 @@ class Verifier:
             after = RunKey(-(2**63))
             while keys := await self._ask(lambda connection: _keys_after(connection, after)):  # noqa: B023 - awaited
                 await self._verify_keys(keys)
+                if keys[-1] <= after:  # in a tree that is damaged a search may lead back
+                    self._defects.append(Defect(place="file", what="the rows of the runs are in no order"))
+                    break
                 after = keys[-1]
                 if self._wish.on_progress is not None:
                     self._wish.on_progress(self._runs, max(total, self._runs))

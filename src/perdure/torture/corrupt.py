@@ -1,0 +1,61 @@
+"""``corrupt``: bytes, pages and rows of real databases are changed; nothing wrong is read, replayed or kept silent.
+
+After each damage the database is verified, and every history is read: it is what it was, or an error. What is not as it
+was is reported by the verification, which blames no run whose rows are as they were. Of every third database an engine
+lets the runs go on: those that are not hurt come to their end, and none comes to another one.
+"""
+
+import asyncio
+import random
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Final
+
+from perdure.torture.corruption.judgement import judge
+from perdure.torture.corruption.originals import DATABASE, Original, original
+from perdure.torture.corruption.page_damage import damaged_file
+from perdure.torture.corruption.row_damage import damage_rows
+from perdure.torture.disks.trial import fast_folder
+from perdure.torture.options import Options
+from perdure.torture.report import Report
+from perdure.torture.trials import Tried, run_trials
+
+__all__ = ["run"]
+
+
+def run(options: Options) -> Report:
+    """Damage as many databases as `options` say."""
+    count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    return run_trials("corrupt", options, _one_damage, count=count, is_controlled=True)
+
+
+def _one_damage(seed: int) -> Tried:
+    chance = random.Random(seed)
+    made = original(seed // _DAMAGES_EACH)
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        path = Path(folder) / DATABASE
+        what, wrong = _damage(made, path, chance, goes_on=seed % _GOING_ON_EACH == 0)
+    return 1, [f"python -m perdure.torture corrupt --count 1 --seed {seed}\n    {what}: {one}" for one in wrong]
+
+
+def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool) -> tuple[str, list[str]]:
+    touched = None
+    if chance.random() < _PAGE_SHARE:
+        data, what = damaged_file(made.latest, made.earlier, chance)
+        path.write_bytes(data)
+    else:
+        path.write_bytes(made.latest)
+        touched, what = damage_rows(path, chance)
+    try:
+        return what, asyncio.run(judge(made, path, touched, goes_on=goes_on))
+    except Exception as error:  # noqa: BLE001 - whatever is none of Perdure's errors is what is looked for
+        return what, [f"{error!r} comes out of {traceback.extract_tb(error.__traceback__)[-1]}"]
+
+
+_PAGE_SHARE: Final = 0.5
+_DAMAGES_EACH: Final = 25
+_GOING_ON_EACH: Final = 3
+_USUALLY: Final = 200
+_CI: Final = 2_000
+_LONG: Final = 20_000

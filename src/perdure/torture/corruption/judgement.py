@@ -1,0 +1,122 @@
+"""The judgement of a damaged database: what is read of it is true, what is not is reported, and the others go on."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from perdure import Engine, Run
+from perdure.errors import PerdureError, StoreError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey
+from perdure.kernel.time import Timestamp
+from perdure.ports.verification import Verification, VerificationWish
+from perdure.stores.sqlite.looking import SqliteLook
+from perdure.torture.corruption.contents import Contents, contents_of
+from perdure.torture.corruption.originals import Original, Plan, code, more
+
+__all__ = ["judge"]
+
+
+async def judge(original: Original, path: Path, touched: frozenset[RunKey] | None, *, goes_on: bool) -> list[str]:
+    """Return what is wrong. `touched` are the runs that were damaged; None: whatever the damaged bytes hold.
+
+    With `goes_on` the runs are brought to their end.
+    """
+    wrong: list[str] = []
+    try:
+        async with SqliteLook(path) as look:
+            report = await look.verify(VerificationWish(now=_NOW))
+            for run_key, history in original.histories.items():
+                wrong += await _untrue(look, run_key, history)
+    except StoreError:
+        return wrong  # reported, and nothing is answered
+    now = _contents(path)
+    wrong += _unreported(original, now, report)
+    if touched is None:
+        touched = _touched(original, now, report)
+    elif blamed := {run.run_key for run in report.damaged} - touched:
+        wrong.append(f"runs are reported that are as they were: {sorted(blamed)}")
+    if goes_on:
+        wrong += await _go_on(original, path, touched, report)
+    return wrong
+
+
+async def _untrue(look: SqliteLook, run_key: RunKey, history: list[RecordedEvent]) -> list[str]:
+    """Read a history in pages. It must be what it was, or an error; of a run that is gone it is empty."""
+    found: list[RecordedEvent] = []
+    try:
+        while page := await look.read_history(run_key, after=len(found), limit=_PAGE):
+            found += page
+    except StoreError:
+        return [] if found == history[: len(found)] else [f"the history of run {run_key} begins otherwise"]
+    return [] if found in ([], history) else [f"the history of run {run_key} was read, and is another one"]
+
+
+def _unreported(original: Original, now: Contents | None, report: Verification) -> list[str]:
+    if not report.is_sound:
+        return []
+    if now is None:
+        return ["the file cannot be read, and nothing is reported"]
+    return [f"{table} is not what it was, and nothing is reported" for table in now.unlike(original.contents)]
+
+
+def _touched(original: Original, now: Contents | None, report: Verification) -> frozenset[RunKey]:
+    """Return the runs that may be hurt: whose rows are not what they were, and all if the file itself is damaged."""
+    if now is None or any(defect.place == "file" for defect in report.defects):
+        return frozenset(original.plans)
+    hurt = {key for key in original.plans if now.of_run(key) != original.contents.of_run(key)}
+    return frozenset(hurt.union(run.run_key for run in report.damaged))
+
+
+async def _go_on(original: Original, path: Path, touched: frozenset[RunKey], report: Verification) -> list[str]:
+    """Let all runs end. Those that are hurt may be stopped or late; whatever any comes to is what it had come to."""
+    hurt_keys = {plan.key for key, plan in original.plans.items() if key in touched}
+    safe = {key for key, plan in original.plans.items() if key not in touched and plan.key not in hurt_keys - {""}}
+    try:
+        async with Engine(f"sqlite:///{path}", registry=code()) as engine:
+            ending = {key: asyncio.create_task(_end(engine, plan)) for key, plan in original.plans.items()}
+            if safe:
+                await asyncio.wait({ending[key] for key in safe}, timeout=_SECONDS)
+            else:
+                await asyncio.wait(ending.values(), timeout=_MOMENT_SECONDS)
+            for task in ending.values():
+                task.cancel()
+            outcomes = await asyncio.gather(*ending.values(), return_exceptions=True)
+    except StoreError as error:
+        return [f"the database is not opened, and nothing is reported: {error}"] if report.is_sound else []
+    ends = zip(ending, outcomes, strict=True)
+    wrong = (_wrong_end(original.plans[key], outcome, is_safe=key in safe) for key, outcome in ends)
+    return [line for line in wrong if line]
+
+
+async def _end(engine: Engine, plan: Plan) -> object:
+    """Send a run what it still waits for, and return its result."""
+    run: Run[Any] = await engine.get_run(plan.id)
+    for place in range(len(plan.sent), plan.wanted):
+        await run.signal(more, _LATER, request_id=f"{plan.id}-later-{place}")
+    return await run.result()
+
+
+def _wrong_end(plan: Plan, outcome: object, *, is_safe: bool) -> str:
+    expected = sum(plan.numbers) + sum(plan.sent) + _LATER * (plan.wanted - len(plan.sent))
+    if outcome == expected:
+        return ""
+    if isinstance(outcome, PerdureError | asyncio.CancelledError):
+        return f"run {plan.id}, which is not hurt, does not end: {outcome!r:.200}" if is_safe else ""
+    return f"run {plan.id} comes to {outcome!r:.200} instead of {expected}"
+
+
+def _contents(path: Path) -> Contents | None:
+    try:
+        return contents_of(path)
+    except (apsw.Error, UnicodeDecodeError):
+        return None
+
+
+_NOW: Final = Timestamp(4_000_000_000_000_000)
+_PAGE: Final = 7
+_LATER: Final = 1_000_000
+_SECONDS: Final = 60
+_MOMENT_SECONDS: Final = 0.2

@@ -1,0 +1,91 @@
+"""Bugs by which damage is read, or kept silent."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+_CHAINED: Final = "P6: what is read of a history was written for this run, in this place"
+_REPORTED: Final = "P6: damage is reported"
+_HISTORIES: Final = "sqlite.histories"
+_OF_RUNS: Final = "sqlite.verification.runs"
+_OF_TABLES: Final = "sqlite.verification.tables"
+
+
+def _mutant(name: str, breaks: str, module: str, old: str, new: str) -> Mutant:
+    return Mutant(name=name, breaks=breaks, module=f"perdure.stores.{module}", old=old, new=new, tool="corrupt")
+
+
+PLANTED: Final = (
+    _mutant(
+        "the chain is not checked",
+        _CHAINED,
+        _HISTORIES,
+        "        elif digest != linked(",
+        "        elif sequence < 0 and digest != linked(",
+    ),
+    _mutant(
+        "a chain begins alike in all runs", _CHAINED, "sql.chain", "(namespace, run_id, generation))", '("", "", 0))'
+    ),
+    _mutant("a digest leaves out the one before it", _CHAINED, "sql.chain", "(beginning + digest +", "(beginning +"),
+    _mutant("a digest leaves out its run", _CHAINED, "sql.chain", "(beginning + digest +", "(digest +"),
+    _mutant(
+        "a digest leaves out the time of its event",
+        _CHAINED,
+        "sql.chain",
+        "_ENCODE((sequence, type_name, version, at, data))",
+        "_ENCODE((sequence, type_name, version, data))",
+    ),
+    _mutant(
+        "a history may end before its row says",
+        _CHAINED,
+        _HISTORIES,
+        "        if counted > self.sequence:\n",
+        "        if False:\n",
+    ),
+    _mutant(
+        "a message is taken though its digest differs",
+        _CHAINED,
+        "sqlite.rows",
+        "if digest is not None and digest !=",
+        "if digest is None and digest !=",
+    ),
+    _mutant("a verification takes rows as they are", _REPORTED, _OF_RUNS, "if stored != value:", "if False:"),
+    _mutant("a verification takes labels as they are", _REPORTED, _OF_RUNS, "if stored != expected:", "if False:"),
+    _mutant(
+        "a verification takes messages as they are",
+        _REPORTED,
+        _OF_RUNS,
+        "            is_right = digest is None or",
+        "            is_right = digest is not None or",
+    ),
+    _mutant(
+        "a verification takes the lines of locks as they are",
+        _REPORTED,
+        _OF_RUNS,
+        "        checked.defects += _lock_defects(connection, checked)\n",
+        "",
+    ),
+    _mutant(
+        "a verification takes schedules as they are",
+        _REPORTED,
+        _OF_TABLES,
+        "_orphans, _requests, _agenda,",
+        "_orphans, _requests,",
+    ),
+    _mutant(
+        "a verification passes over rows of no run",
+        _REPORTED,
+        _OF_TABLES,
+        "(_sessions, _orphans, _requests,",
+        "(_sessions, _requests,",
+    ),
+    _mutant(
+        "a verification asks SQLite for a table only",
+        _REPORTED,
+        _OF_TABLES,
+        "(_schema, _pages, _roots, _partial_indexes)",
+        "(_schema,)",
+    ),
+)
