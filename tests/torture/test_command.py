@@ -64,7 +64,20 @@ def test_all_tools_are_run_and_one_failure_is_enough(
     assert main(["all", "--seed", "3", "--json"]) == 1
     output = capsys.readouterr().out.splitlines()
     named = [json.loads(line)["name"] for line in output if line.startswith("{")]
-    assert named == ["sim", "kill", "powerloss", "fsyncgate", "ioerr", "copies", "stateful", "fuzz", "load", "skew"]
+    assert named == [
+        "sim",
+        "kill",
+        "powerloss",
+        "fsyncgate",
+        "ioerr",
+        "copies",
+        "corrupt",
+        "stateful",
+        "fuzz",
+        "load",
+        "skew",
+        "unknown",
+    ]
     assert [line for line in output if line.startswith("again")] == [
         "again: python -m perdure.torture ioerr --seed 3 --json"
     ]

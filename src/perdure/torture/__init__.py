@@ -10,6 +10,7 @@
 | `ioerr` | a disk that fails, is full or read-only, at any operation |
 | `stateful` | random programs on both stores, which must not differ |
 | `skew` | the simulation, while the machine's clock is set forward and back |
+| `unknown` | each commit of a journey raises in turn, saved or not, and clients ask again |
 
 ``python -m perdure.torture NAME [--count N] [--seed S] [--ci] [--long] [--json]`` prints one line per result and ends
 with a status other than 0 if a promise was broken or a control did not fail.

@@ -85,6 +85,7 @@ _TOOLS: Final = {
     "fuzz": _Tool("fuzz", "inputs"),
     "load": _Tool("loads.tool", "open runs"),
     "skew": _Tool("skew", "plans"),
+    "unknown": _Tool("unknown", "commits that raised"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"

@@ -84,6 +84,7 @@ _BUDGETS: Final = {
     "fuzz": 12_000,
     "load": 20_000,
     "skew": 600,
+    "unknown": 400,
 }
 """How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900

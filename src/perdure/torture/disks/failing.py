@@ -23,7 +23,8 @@ class FailingDisk(LocalDisk):
 
     The kinds are `write`, `sync`, `truncate` of the `log`, the `database` or the `journal`, by SQLite. What the store
     itself does past SQLite is `write room` ahead of the log, `write copy` and `sync copy` of the log when it is opened,
-    `replace log` and `sync folder`. `failed` names what has failed.
+    `replace log` and `sync folder`. `failed` names what has failed, and
+    `counts` says how often each was asked for since the last plan.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class FailingDisk(LocalDisk):
         self.after = False
         """The operation is done before it fails, as a sync whose error the kernel reports late."""
         self.failed: Final[list[str]] = []
-        self._counts: Final[dict[str, int]] = {}
+        self.counts: Final[dict[str, int]] = {}
         self._failing = ""
         self._numbers = range(0)
         self._happened: Final = threading.Semaphore(0)
@@ -46,7 +47,7 @@ class FailingDisk(LocalDisk):
     def plan(self, failing: str, *, first: int, length: int) -> None:
         """Fail the operations `failing` from number `first` on, counted from now."""
         self._failing, self._numbers = failing, range(first, first + length)
-        self._counts.clear()
+        self.counts.clear()
 
     def heal(self) -> None:
         """Fail nothing more."""
@@ -70,7 +71,7 @@ class FailingDisk(LocalDisk):
 
     def meet(self, operation: str, act: Callable[[], T]) -> T:
         """Act, unless the operation is to fail. Raises `error`."""
-        number = self._counts[operation] = self._counts.get(operation, 0) + 1
+        number = self.counts[operation] = self.counts.get(operation, 0) + 1
         if operation != self._failing or number not in self._numbers:
             return act()
         self.failed.append(operation)

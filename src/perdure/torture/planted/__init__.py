@@ -7,6 +7,7 @@ that place of the engine changes the entry here with it.
 from typing import Final
 
 from perdure.torture.planted import (
+    boundaries,
     clocks,
     copies,
     corruption,
@@ -43,4 +44,5 @@ PLANTED: Final = (
     *copies.PLANTED,
     *clocks.PLANTED,
     *corruption.PLANTED,
+    *boundaries.PLANTED,
 )
