@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from perdure.testing.contents import contents_digest
     from perdure.testing.crashes import CrashReport, crash_everywhere, crash_everywhere_sync
     from perdure.testing.environment import (
         EPOCH,
@@ -36,6 +37,7 @@ __all__ = [
     "assert_golden",
     "assert_history",
     "assert_replays",
+    "contents_digest",
     "crash_everywhere",
     "crash_everywhere_sync",
     "history_lines",
@@ -56,6 +58,7 @@ _MODULES: Final = {
     "assert_golden": "golden",
     "assert_history": "histories",
     "assert_replays": "replaying",
+    "contents_digest": "contents",
     "crash_everywhere": "crashes",
     "crash_everywhere_sync": "crashes",
     "history_lines": "histories",

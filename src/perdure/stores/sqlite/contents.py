@@ -16,7 +16,8 @@ def digest_of_contents(connection: apsw.Connection) -> bytes:
     """
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
-    for table in ("sqlite_schema", *tables):
+    digest.update(repr(sorted(connection.execute(_SCHEMA))).encode())
+    for table in tables:
         digest.update(repr(table).encode())
         try:
             for row in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - a name that the database gave
@@ -34,4 +35,6 @@ def _rows_as_bytes(connection: apsw.Connection, table: str) -> Iterator[tuple[by
     yield from connection.execute(f'SELECT {quoted} FROM "{table}"')  # noqa: S608 - as above
 
 
+# Without the pages where the trees begin: these may lie anywhere.
+_SCHEMA: Final = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema"
 _DIGEST_BYTES: Final = 16
