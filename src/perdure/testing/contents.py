@@ -16,8 +16,8 @@ __all__ = ["contents_digest"]
 def contents_digest(database: str | Path) -> str:
     """Return a digest of all rows of all tables of a database file: equal if and only if all of them are.
 
-    It reads the whole file, in one moment, and writes nothing; where the pages lie does not count. Compare digests of one
-    version of Perdure only. Raises a StoreError for a file that cannot be read.
+    It reads the whole file, in one moment, and writes nothing; where the pages lie does not count. Compare digests of
+    one version of Perdure only. Raises a StoreError for a file that cannot be read.
     """
     path = Path(database)
     try:
