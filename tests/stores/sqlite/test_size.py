@@ -10,7 +10,7 @@ import pytest
 
 from perdure.archiving.pruning import Pruning
 from perdure.configuration import Retention
-from perdure.errors import StoreCorruptError, StoreLockedError, UsageError
+from perdure.errors import StoreCorruptError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.kernel.transition import RunStatus
 from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
 from perdure.ports.verification import VerificationWish
@@ -177,7 +177,13 @@ async def test_a_database_that_somebody_has_open_is_not_compacted(session: Store
     await session.create("other")
 
 
-def test_only_a_database_of_ours_and_of_our_time_is_compacted(tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_is_not_made_by_compacting_it(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="there is no database"):
+        compact(tmp_path / "none.db", now=START)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_database_of_ours_is_compacted(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     connection = apsw.Connection(str(path))
     connection.execute("CREATE TABLE other (a)")

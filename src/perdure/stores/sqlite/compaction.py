@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from perdure.errors import PerdureError, StoreLockedError
+from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.faults import store_error
@@ -38,6 +38,10 @@ def compact(path: Path, *, now: Timestamp, disk: Disk | None = None) -> Compacti
     Needs room for a second copy, and as much for the log. Raises StoreLockedError while somebody has it open,
     StoreFullError and other StoreErrors; then it is as it was.
     """
+    if not path.is_file():
+        raise StoreUnavailableError(
+            f"there is no database at {path}; nothing was made. Name one that an engine has made."
+        )
     settings = SqliteSettings()
     try:
         with open_alone(path, settings=settings, disk=disk or LocalDisk(), now=now) as database:
