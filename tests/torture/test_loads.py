@@ -78,13 +78,19 @@ async def test_every_filter_is_searched_in_both_orders_and_deep(path: Path) -> N
 
 
 GOOD = Findings(
-    left=0, open_seconds=0.1, serving_seconds=0.5, caught_up_seconds=0.6, idle_core_share=0.0, resident_megabytes=50.0
+    left=0,
+    open_seconds=0.1,
+    serving_seconds=0.5,
+    serving_cpu_seconds=0.4,
+    caught_up_seconds=0.6,
+    idle_core_share=0.0,
+    resident_megabytes=50.0,
 )
 
 
-def reported(*findings: Findings, milliseconds: float = 1.0) -> LoadReport:
-    searched = [Searched(what=f"page {number}", milliseconds=milliseconds) for number in range(20)]
-    mood = Mood(sync_milliseconds=1.0, core_share=1.0)
+def reported(*findings: Findings, milliseconds: float = 1.0, core_share: float = 1.0) -> LoadReport:
+    searched = [Searched(what=f"page {n}", milliseconds=milliseconds, cpu_milliseconds=1.0) for n in range(20)]
+    mood = Mood(sync_milliseconds=1.0, core_share=core_share)
     return LoadReport(name="load", findings=[*findings], searched=searched, moods=[mood])
 
 
@@ -110,6 +116,15 @@ def test_each_goal_can_be_missed(bad: dict[str, float], words: str) -> None:
 def test_slow_pages_miss_their_goal_and_are_named() -> None:
     [wrong] = judge(reported(GOOD, milliseconds=51.0), LONG_GOALS)
     assert "p95 of pages is 51.0 ms" in wrong
+
+
+def test_on_a_busy_machine_the_time_of_its_own_work_counts() -> None:
+    slow = msgspec.structs.replace(GOOD, serving_seconds=9.0)
+    assert len(judge(reported(slow, milliseconds=51.0), CI_GOALS)) == 2
+    assert judge(reported(slow, milliseconds=51.0, core_share=0.4), CI_GOALS) == []
+    worked = msgspec.structs.replace(slow, serving_cpu_seconds=2.1)
+    [wrong] = judge(reported(worked, core_share=0.4), CI_GOALS)
+    assert "was done after 2.10 s" in wrong
 
 
 def test_of_several_starts_the_quickest_counts_and_the_largest() -> None:

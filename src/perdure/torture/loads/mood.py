@@ -17,6 +17,11 @@ class Mood(msgspec.Struct, frozen=True, kw_only=True):
     sync_milliseconds: float
     core_share: float
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether other work has so much of the machine that a time by the clock says little."""
+        return self.core_share < _QUIET_SHARE
+
     def __str__(self) -> str:
         """Render in words."""
         return f"a sync takes {self.sync_milliseconds:.2f} ms, a busy thread gets {self.core_share:.0%} of a core"
@@ -51,5 +56,6 @@ def _core_share() -> float:
     return (time.thread_time() - worked) / (time.perf_counter() - begun)
 
 
+_QUIET_SHARE: Final = 0.5
 _SYNCS: Final = 21
 _CORE_SECONDS: Final = 0.2

@@ -1,7 +1,7 @@
 """Searches: pages of runs by every filter and many combinations, in both orders, the first ones and deep ones."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,11 @@ __all__ = ["Searched", "search"]
 
 
 class Searched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page, or a count, took."""
+    """What a page, or a count, took, and how much of that this process worked."""
 
     what: str
     milliseconds: float
+    cpu_milliseconds: float
 
 
 async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncIterator[Searched]:
@@ -32,14 +33,16 @@ async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncItera
     async with SqliteLook(path) as look:
         for (name, query), order, depth in product(_queries(now, oldest).items(), RunOrder, _DEPTHS):
             asked = msgspec.structs.replace(query, order=order, cursor=_cursor(now, oldest, depth))
-            begun = time.perf_counter()
-            await look.list_runs(asked)
-            took = time.perf_counter() - begun
-            yield Searched(what=f"{name}, {order.value}, {depth or 'first'} page", milliseconds=took * 1e3)
+            yield await _timed(f"{name}, {order.value}, {depth or 'first'} page", look.list_runs(asked))
         for name, query in _queries(now, oldest).items():
-            begun = time.perf_counter()
-            await look.count_runs(query, most=_MOST)
-            yield Searched(what=f"count of {name}", milliseconds=(time.perf_counter() - begun) * 1e3)
+            yield await _timed(f"count of {name}", look.count_runs(query, most=_MOST))
+
+
+async def _timed(what: str, question: Awaitable[object]) -> Searched:
+    begun, worked = time.perf_counter(), time.process_time()
+    await question
+    took, work = time.perf_counter() - begun, time.process_time() - worked
+    return Searched(what=what, milliseconds=took * 1e3, cpu_milliseconds=work * 1e3)
 
 
 def _cursor(now: Timestamp, oldest: Timestamp, depth: str) -> str:

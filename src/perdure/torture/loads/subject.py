@@ -43,7 +43,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """What the subject saw of itself.
 
     `left`: how many runs that were due were not done in time. `open_seconds`: until the engine was open.
-    `serving_seconds`: until the first run that was due was done; `caught_up_seconds`: until all were.
+    `serving_seconds`: until the first run that was due was done, for which it had worked `serving_cpu_seconds`;
+    `caught_up_seconds`: until all were.
     `idle_core_share`: of a core, while nothing was due. `resident_megabytes`: the most that was seen.
     `megabytes_per_hour`: how much more memory it took with each hour of work (0 without).
     """
@@ -51,6 +52,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     left: int
     open_seconds: float
     serving_seconds: float
+    serving_cpu_seconds: float
     caught_up_seconds: float
     idle_core_share: float
     resident_megabytes: float
@@ -95,6 +97,7 @@ async def measure(order: Order) -> Findings:
         left=done.left,
         open_seconds=opened_at - order.ordered_at,
         serving_seconds=done.first_at - order.ordered_at,
+        serving_cpu_seconds=done.first_cpu_seconds,
         caught_up_seconds=done.last_at - order.ordered_at,
         idle_core_share=idle_core_share,
         resident_megabytes=memory.most,
@@ -108,14 +111,15 @@ class _Done:
 
     def __init__(self, due: int) -> None:
         self.left = due
-        self.first_at = self.last_at = 0.0
+        self.first_at = self.last_at = self.first_cpu_seconds = 0.0
         self.all = asyncio.Event()
 
     def hear(self, _ref: RunRef, events: Sequence[RecordedEvent]) -> None:
         if events[-1].type != "run_completed" or self.all.is_set():
             return
         self.last_at = time.monotonic()
-        self.first_at = self.first_at or self.last_at
+        if not self.first_at:
+            self.first_at, self.first_cpu_seconds = self.last_at, time.process_time()
         self.left -= 1
         if not self.left:
             self.all.set()
