@@ -170,7 +170,8 @@ class Trial:
 
     def _go_on_from_older_files(self) -> None:
         """Put older files of the database in the place of the newer ones, as somebody who knows no better."""
-        files = [file for file in (self._database, log_of(self._database)) if file.exists()]
+        self._write_and_copy(COUNTING, times=1)  # the last who closed has emptied the log: now it is the same for both
+        files = [self._database, log_of(self._database)]
         for file in files:
             shutil.copyfile(file, self._folder / f"older-{file.name}")
         self._write_and_copy(_LOST, times=1)

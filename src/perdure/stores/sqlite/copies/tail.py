@@ -128,8 +128,9 @@ def _salts(log: RawFile) -> str:
 
 
 def _is_next(salts: str, found: str) -> bool:
-    """Whether a log was begun anew once: the first salt counts, the second is random."""
-    return int(found[:_SALT_DIGITS], 16) == (int(salts[:_SALT_DIGITS], 16) + 1) % 2**32
+    """Whether a log was begun anew once: the first salt counts, the second is random. An empty log has none."""
+    counts = [text[:_SALT_DIGITS] for text in (salts, found)]
+    return all(counts) and int(counts[1], 16) == (int(counts[0], 16) + 1) % 2**32
 
 
 def _start(number: int) -> int:
