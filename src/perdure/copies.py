@@ -5,7 +5,6 @@ See docs/how-to/backup.md. The functions serve programs; the commands of the sam
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from perdure.configuration import Settings
 from perdure.errors import InvalidArgumentError, StateError
 from perdure.execution.clock import SystemClock
 from perdure.kernel.time import timestamp_from_datetime
+from perdure.logs import logger_named
 from perdure.stores.opening import database_path
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["DEFAULT_KEEP", "backup", "points_in_time", "replicate", "restore", "
 DEFAULT_KEEP: Final = timedelta(days=7)
 """So far back the points in time of a replication reach."""
 
-_LOGGER: Final = logging.getLogger("perdure.copies")
+_LOGGER: Final = logger_named("perdure.copies")
 
 # The store's modules are imported when they are called for: most programs never do.
 # ruff: noqa: PLC0415

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.architecture.repository import PACKAGE, SOURCE, parsed, python_files
+from tests.architecture.repository import PACKAGE, SOURCE, parsed, python_files, relative
 from tests.architecture.unsafe_code import ALLOWED, unsafe_code
 
 
@@ -17,6 +17,15 @@ def test_what_is_allowed_is_used_and_has_a_reason() -> None:
     used = {(place.partition(":")[0], name) for place, name, *_ in map(str.split, findings)}
     assert ALLOWED.keys() - used == set()
     assert [place for place, reason in ALLOWED.items() if len(reason.split()) < 4] == []
+
+
+def test_every_logger_of_perdure_is_made_harmless() -> None:
+    made = {relative(path) for path in python_files(SOURCE) if "logging.getLogger(" in path.read_text("utf-8")}
+    assert made - LOOKED_AT == {"src/perdure/logs.py"}
+
+
+LOOKED_AT = {"src/perdure/linting/rules.py"}
+"""Where it stands in examples of what workflows must not do."""
 
 
 @pytest.mark.parametrize(

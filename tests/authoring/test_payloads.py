@@ -582,3 +582,18 @@ def test_a_prepared_type_serves_many_values() -> None:
 
 def test_now_in_utc_is_written_with_a_z() -> None:
     assert bytes(encode_value(datetime(2026, 1, 2, tzinfo=UTC), datetime)) == b'"2026-01-02T00:00:00Z"'
+
+
+class Login(pydantic.BaseModel):
+    user: str
+    password: pydantic.SecretStr | pydantic.SecretBytes
+
+
+@pytest.mark.parametrize("secret", [pydantic.SecretStr("hunter2-x"), pydantic.SecretBytes(b"hunter2-x")])
+def test_a_secret_is_refused_and_not_recorded_as_asterisks(secret: Any) -> None:
+    login = Login(user="ann", password=secret)
+    for value, declared, path in ((login, Login, "$.password"), ({"a": [login]}, dict[str, Any], "$['a'][0].password")):
+        with pytest.raises(PayloadError, match=r"a secret is not recorded; pass its name") as refused:
+            encode_value(value, declared)
+        assert path in str(refused.value)
+        assert "hunter2" not in str(refused.value)

@@ -19,6 +19,7 @@ ON_PURPOSE = {
     ("src/perdure/torture/simulation/workloads/control.py", "PDR501"),
     ("src/perdure/torture/simulation/workloads/lifecycles.py", "PDR501"),
     ("tests/authoring/test_definitions.py", "PDR406"),
+    ("tests/hostile/test_canaries.py", "PDR302"),
     ("tests/authoring/test_definitions.py", "PDR407"),
     ("tests/journeys/test_client.py", "PDR406"),
     ("tests/journeys/test_codeless.py", "PDR501"),

@@ -23,6 +23,14 @@ WORLD: dict[str, tuple[Defect, ...]] = {
     "log.activities": (
         Defect("execution.active_run", "        if result.failed:\n", "        if not result.events:\n"),
     ),
+    "register_secret": (
+        Defect(
+            "texts",
+            "        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)\n",
+            "        return text\n",
+        ),
+    ),
+    "log.lines": (Defect("logs", "        logger.addFilter(_HARMLESS)\n", "        pass\n"),),
     "log.runs": (
         Defect(
             "execution.worker",

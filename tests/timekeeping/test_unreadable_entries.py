@@ -99,6 +99,24 @@ def test_starts_by_a_key_whose_entry_cannot_be_read_say_so_and_those_of_other_ke
     stage.play(process)
 
 
+def test_a_start_whose_entry_is_of_no_key_hides_no_other() -> None:
+    stage = Stage()
+
+    async def process(stage: Stage) -> None:
+        async with stage.engine(works=False) as engine:
+            for key in ("a", "b"):
+                await engine.start(of_a_key, key, debounce=Debounce(key, wait=SECOND))
+            entries = stage.database.agenda._entries
+            (entry,) = [one for one in entries.values() if one.key.id == '["of_a_key","a"]']
+            misnamed = msgspec.structs.replace(entry.key, id="[" * 100_000)
+            entries[misnamed] = msgspec.structs.replace(entries.pop(entry.key), key=misnamed)
+            waiting, unreadable = await collect(engine.waiting_runs())
+            assert [one.key for one in waiting] == ["b"]
+            assert "is of no workflow and key" in str(unreadable)
+
+    stage.play(process)
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("inputs", "'['"), ("inputs", "CAST(x'5bff5d' AS TEXT)"), ("data", "CAST(x'7bff7d' AS TEXT)")],

@@ -1,7 +1,6 @@
 """Retention as a duty of every process that works: one of them removes what is over, now and then."""
 
 import asyncio
-import logging
 from typing import Final, Protocol
 
 from perdure.archiving.files import Archive
@@ -10,12 +9,13 @@ from perdure.archiving.turns import read_turn
 from perdure.configuration import Retention
 from perdure.errors import StoreError, StoreLockedError
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, duration_microseconds
+from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
 
 __all__ = ["RetentionDuty"]
 
-_logger = logging.getLogger("perdure.retention")
+_logger = logger_named("perdure.retention")
 
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 60.0
 _RESTS: Final = 4.0

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey
 from perdure.ports.clock import Clock
@@ -90,7 +91,7 @@ def _state(entry: AgendaEntry | None) -> TurnState:
     """Return what an entry says; one that cannot be read is as none, and is written anew."""
     try:
         return TurnState() if entry is None else _DECODER.decode(entry.data)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return TurnState()
 
 

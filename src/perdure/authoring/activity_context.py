@@ -52,6 +52,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     trace_context: dict[str, str] = {}
     heartbeat_payload: Payload = NULL
 
+    def __repr__(self) -> str:
+        """Render without the token, by which anybody can complete the attempt, and without values of users."""
+        return f"Attempt({self.namespace}/{self.run_id}, {self.activity}, operation {self.operation}, {self.attempt})"
+
     @overload
     def last_heartbeat(self, type: type[T]) -> T | None: ...
     @overload

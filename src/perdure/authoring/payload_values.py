@@ -31,7 +31,15 @@ from uuid import UUID
 
 import msgspec
 
-from perdure.authoring.pydantic_models import dump_model, is_model, load_model, model_fields, set_field
+from perdure.authoring.pydantic_models import (
+    ASTERISKS,
+    dump_model,
+    is_model,
+    is_secret,
+    load_model,
+    model_fields,
+    set_field,
+)
 
 __all__ = ["NO_JSON_FORM", "IrregularValueError", "encode_json", "find_fault", "make_regular", "read_foreign"]
 
@@ -119,8 +127,13 @@ def find_fault(value: object, check: Callable[[object], object]) -> tuple[str, o
 def _write_foreign(value: Any) -> object:  # noqa: ANN401 - a value of any class that msgspec does not know
     if isinstance(value, PurePath):
         return str(value)
+    if is_secret(value):
+        raise IrregularValueError("a secret is not recorded; pass its name, and let the activity look it up")
     if is_model(value):
-        return msgspec.Raw(dump_model(make_regular(value)))
+        encoded = dump_model(make_regular(value))
+        if ASTERISKS in encoded:
+            _refuse_secrets(value)
+        return msgspec.Raw(encoded)
     for plain, convert in _PLAIN_FORMS.items():
         if isinstance(value, plain) and not isinstance(value, bool):  # a bool comes here as a key only
             return convert(value)
@@ -128,6 +141,14 @@ def _write_foreign(value: Any) -> object:  # noqa: ANN401 - a value of any class
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_write_foreign)
+
+
+def _refuse_secrets(value: object) -> None:
+    """Raise IrregularValueError for a secret that its serializer has written as asterisks, which nobody could read."""
+    if is_secret(value):
+        _write_foreign(value)
+    for _, part in _parts(value):
+        _refuse_secrets(part)
 
 
 def _regular_mapping(mapping: dict[object, object]) -> object:

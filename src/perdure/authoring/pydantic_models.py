@@ -9,9 +9,23 @@ validation in JSON mode, so that a strict model accepts what it wrote.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import sys
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["ModelMisfitError", "dump_model", "is_model", "is_model_class", "load_model", "model_fields", "set_field"]
+__all__ = [
+    "ASTERISKS",
+    "ModelMisfitError",
+    "dump_model",
+    "is_model",
+    "is_model_class",
+    "is_secret",
+    "load_model",
+    "model_fields",
+    "set_field",
+]
+
+
+ASTERISKS: Final = b'"**********"'
+"""As which pydantic writes a secret."""
 
 
 class ModelMisfitError(ValueError):
@@ -32,6 +46,12 @@ def is_model_class(cls: type) -> bool:
 def is_model(value: object) -> bool:
     """Tell whether a value is an instance of a pydantic model."""
     return is_model_class(type(value))
+
+
+def is_secret(value: object) -> bool:
+    """Tell whether a value is one of pydantic's secrets, which say asterisks instead of themselves."""
+    types = sys.modules.get("pydantic.types")
+    return types is not None and isinstance(value, types.SecretStr | types.SecretBytes)
 
 
 def dump_model(model: Any) -> bytes:  # noqa: ANN401 - pydantic is not a dependency, so its classes have no name here

@@ -4,10 +4,11 @@ import logging
 from typing import Final
 
 from perdure.kernel.journal import Journal
+from perdure.logs import logger_named
 
 __all__ = ["RunLogger"]
 
-_LOGGER: Final = logging.getLogger("perdure.workflow")
+_LOGGER: Final = logger_named("perdure.workflow")
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from perdure.texts import printable
+
 __all__ = ["Annotation", "as_github", "as_ruff", "as_sarif"]
 
 
@@ -27,7 +29,7 @@ def as_ruff(annotations: Iterable[Annotation]) -> Iterable[str]:
     """Yield each finding on one line, as compilers do: ``path:line:column: CODE text``."""
     for each in annotations:
         place = f"{each.path}:{each.line}:{each.column or 1}: " if each.path else ""
-        yield f"{place}{each.code} {each.text}"
+        yield printable(f"{place}{each.code} {each.text}")
 
 
 def as_github(annotations: Iterable[Annotation]) -> Iterable[str]:
@@ -65,7 +67,7 @@ def _sarif_result(each: Annotation) -> dict[str, object]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _escaped_property(value: object) -> str:

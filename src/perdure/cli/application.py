@@ -4,6 +4,7 @@ What the commands do is in modules that are imported when they are called.
 """
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -120,6 +121,11 @@ def _run(arguments: list[str]) -> int:
     except PerdureError as error:
         complain(str(error), command=called)
         return exit_code_of(error)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(f"no file can be called {error.filename!r:.200}: {error.strerror}", command=called)
+        return ExitCode.USAGE
 
 
 _EPILOGUE: Final = "Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such run or schedule."

@@ -36,7 +36,7 @@ async def send_update(place: Place, run_id: str, name: str, body: str, asking: A
             await run.update(update, value, request_id=asking.request_id, timeout=limit, wait="accepted")
     if asking.as_json:
         outcome = {"completed": True, "result": result} if asking.waits else {"accepted": True}
-        print_json({"id": run_id, "namespace": place.namespace, "update": name, **outcome})
+        print_json({"id": run_id, "namespace": place.namespace, "update": name, **outcome}, is_answer=True)
     elif asking.waits:
         print(printable(msgspec.json.encode(result).decode()))
     else:
@@ -55,7 +55,7 @@ async def ask_query(
         run: Run[object] = await engine.get_run(run_id)
         answer = msgspec.to_builtins(await run.query(name, *values), str_keys=True, enc_hook=repr)
     if as_json:
-        print_json({"id": run_id, "namespace": place.namespace, "query": name, "answer": answer})
+        print_json({"id": run_id, "namespace": place.namespace, "query": name, "answer": answer}, is_answer=True)
     else:
         print(printable(msgspec.json.encode(answer).decode()))
     return ExitCode.OK

@@ -31,6 +31,6 @@ async def fail_activity(
 
 def _tell(became: str, token: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"token": token, became: True})
+        print_json({"token": token, became: True}, is_answer=True)
     else:
         print(f"The activity is {became}; its run takes that from its inbox.")

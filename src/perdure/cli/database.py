@@ -16,6 +16,7 @@ from perdure.engine import Engine
 from perdure.errors import UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.ports.store import RunStore
+from perdure.texts import redacted
 
 __all__ = [
     "DEFAULT_URL",
@@ -91,8 +92,10 @@ def database_file(url: str) -> Path:
         message = "memory: names a database inside one process, which no other command can see; name a file's URL"
         raise UsageError(message)
     if not url.startswith(_SQLITE):
-        hint = f"; did you mean sqlite:///{url}?" if url and "://" not in url and not url.startswith("sqlite:") else ""
-        message = f"{url!r} is not the URL of a database, such as sqlite:///perdure.db{hint}"
+        shown = redacted(url)
+        is_path = bool(url) and "://" not in url and not url.startswith("sqlite:")
+        hint = f"; did you mean sqlite:///{shown}?" if is_path else ""
+        message = f"{shown!r} is not the URL of a database, such as sqlite:///perdure.db{hint}"
         raise UsageError(message)
     return Path(unquote(url.removeprefix(_SQLITE)))
 

@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.cli.annotations import Annotation, as_github, as_ruff, as_sarif
 from perdure.cli.exits import ExitCode
-from perdure.cli.printing import complain, printable
+from perdure.cli.printing import complain, json_text, printable
 from perdure.errors import UsageError
 from perdure.linting import RULES, Finding, Rule
 from perdure.testing.linting import choice_of_project, finding_text, lint_paths
@@ -68,7 +68,7 @@ def _shown(finding: Finding) -> Iterable[str]:
 
 
 def _as_json(findings: list[Finding]) -> Iterable[str]:
-    yield msgspec.json.format(msgspec.json.encode(findings)).decode()
+    yield json_text(findings, is_answer=True)
 
 
 def _as_sarif(findings: list[Finding]) -> Iterable[str]:

@@ -1,15 +1,18 @@
 """Events and payloads as text: complete JSON for programs, short lines for people."""
 
 from collections.abc import Mapping
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 
 from perdure.cli.printing import printable, shortened
 from perdure.cli.times import show_duration, show_moment
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import Event
 from perdure.kernel.payload import Payload, is_enveloped
 from perdure.kernel.time import Timestamp
+from perdure.texts import has_secret_names, masked, redacted
 
 __all__ = ["event_details", "payload_text"]
 
@@ -21,7 +24,7 @@ _LEFT_OUT: Final = frozenset({"seed", "types", "traceback", "trace_context", "ca
 
 def event_details(event: Event, *, now: Timestamp) -> str:
     """Return what an event says, on one line, each value shortened."""
-    fields: dict[str, object] = msgspec.json.decode(msgspec.json.encode(event))
+    fields: dict[str, object] = _without_secrets(msgspec.json.encode(event))
     parts = [f"{name}={_value(name, value, now=now)}" for name, value in fields.items() if name not in _LEFT_OUT]
     return shortened("  ".join(parts), _DETAIL_CHARACTERS)
 
@@ -30,7 +33,15 @@ def payload_text(payload: Payload, *, limit: int = 400) -> str:
     """Return a payload's JSON, printable and at most `limit` characters long; of an encoded one by what it was."""
     if is_enveloped(payload):
         return _encoded(msgspec.json.decode(payload))
-    return shortened(printable(bytes(payload).decode("utf-8", "replace")), limit)
+    text = bytes(payload).decode("utf-8", "replace")
+    if has_secret_names(text):
+        with suppress(*UNDECODABLE):  # a damaged one is shown as it is
+            text = msgspec.json.encode(_without_secrets(bytes(payload))).decode()
+    return shortened(printable(redacted(text)), limit)
+
+
+def _without_secrets(encoded: bytes) -> Any:  # noqa: ANN401 - any value of JSON
+    return masked(msgspec.json.decode(encoded))
 
 
 def _value(name: str, value: object, *, now: Timestamp) -> str:

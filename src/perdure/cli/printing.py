@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perdure.texts import has_secret_names, indented, json_escaped, masked, printable, redacted
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -45,19 +47,6 @@ _PIPED_WIDTH_COLUMNS: Final = 4_000
 """Lines for a program or a file are not cut to the width of a screen that is not there."""
 
 
-def printable(text: str) -> str:
-    r"""Return `text` with everything escaped that a terminal would obey instead of show.
-
-    That is control characters, direction overrides, invisible and unassigned characters, and line ends.
-
-    >>> printable("order\x1b[2J\u202e1")
-    'order\\x1b[2J\\u202e1'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def shortened(text: str, limit: int) -> str:
     """Return at most `limit` characters of `text`, an ellipsis in place of the rest."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
@@ -67,7 +56,7 @@ def words(text: str, style: str = "") -> "Text":
     """Return text of unknown origin for a table: printable, and never read as markup."""
     from rich.text import Text
 
-    return Text(printable(text), style=style)
+    return Text(printable(redacted(text)), style=style)
 
 
 def status_text(status: str) -> "Text":
@@ -99,7 +88,7 @@ def verbatim(text: str) -> "Text":
     """Return a line that is to be copied: the terminal may wrap it, we do not."""
     from rich.text import Text
 
-    return Text(printable(text), no_wrap=True)
+    return Text(printable(redacted(text)), no_wrap=True)
 
 
 def make_table(*headings: str, title: str | None = None) -> "Table":
@@ -165,23 +154,25 @@ def progress_shown(title: str, total: int, *, after_seconds: float = 0.5) -> Ite
             progress.stop()
 
 
-def print_json(value: object) -> None:
-    """Print one value for programs."""
-    print(json_text(value))
+def print_json(value: object, *, is_answer: bool = False) -> None:
+    """Print one value for programs: without secrets, unless it is the answer to the question for just this value."""
+    print(json_text(value, is_answer=is_answer))
 
 
-def json_text(value: object) -> str:
-    """Return one value as programs read it."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+def json_text(value: object, *, is_answer: bool = False) -> str:
+    """Return one value as programs read it; see `print_json`."""
+    encoded = msgspec.json.encode(value)
+    if not is_answer and has_secret_names(encoded.decode()):
+        encoded = msgspec.json.encode(masked(msgspec.json.decode(encoded)))
+    return json_escaped(msgspec.json.format(encoded, indent=2).decode())
 
 
 def print_json_line(value: object) -> None:
-    """Print one value for programs on one line."""
-    print(msgspec.json.encode(value).decode())
+    """Print one value for programs on one line, whole: what is printed so can be read back."""
+    print(json_escaped(msgspec.json.encode(value).decode()))
 
 
 def complain(message: str, *, command: str = "") -> None:
-    """Print an error."""
+    """Print an error. Its lines after the first are indented: none of them can pass for another message."""
     prefix = f"perdure {command}".strip()
-    lines = [printable(line) for line in message.splitlines()] or [""]
-    print("\n".join([f"{prefix}: {lines[0]}", *lines[1:]]), file=sys.stderr)
+    print(f"{printable(prefix)}: {indented(redacted(message))}", file=sys.stderr)

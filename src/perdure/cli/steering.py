@@ -1,6 +1,7 @@
 """`perdure signal`, `cancel`, `terminate`, `suspend`, `resume`: messages to a run, durable when the command returns."""
 
 import getpass
+import shlex
 from typing import Literal
 
 import msgspec
@@ -57,7 +58,7 @@ async def steer(place: Place, run_id: str, wish: Steering, *, as_json: bool) -> 
         print_json({"id": run_id, "namespace": place.namespace, "request": wish.verb, "delivered": True})
     else:
         shown = printable(run_id)
-        print(f"{shown} is asked to {wish.verb}; `perdure show {shown}` tells when it has.")
+        print(f"{shown} is asked to {wish.verb}; `perdure show {shlex.quote(shown)}` tells when it has.")
     return ExitCode.OK
 
 

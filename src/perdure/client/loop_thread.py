@@ -5,7 +5,6 @@ Any thread may call.
 
 import asyncio
 import atexit
-import logging
 import os
 import threading
 import weakref
@@ -18,12 +17,13 @@ from typing import Any, Final, TypeVar
 
 from perdure.errors import EngineClosedError, PerdureError, WrongContextError
 from perdure.kernel.journal import current_journal
+from perdure.logs import logger_named
 
 __all__ = ["LoopThread", "call_at_exit", "calls_at_exit"]
 
 T = TypeVar("T")
 
-_logger = logging.getLogger("perdure.client")
+_logger = logger_named("perdure.client")
 
 
 def call_at_exit(method: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from perdure.client.agenda_pages import read_all
 from perdure.client.gateway import Gateway
 from perdure.errors import HistoryError
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
@@ -105,6 +106,8 @@ def _those_that_wait(namespace: str) -> tuple[AgendaQuery, ...]:
 
 
 def _starts(entry: AgendaEntry) -> tuple[WaitingStart, ...]:
+    """Return the starts of an entry. Raises HistoryError for one that cannot be read, or described."""
+    _name_of(entry)
     if entry.key.kind == DEBOUNCE_KIND:
         return (read_burst(entry).start,)
     return read_line(entry).waiting
@@ -124,5 +127,8 @@ def _described(entry: AgendaEntry, start: WaitingStart) -> WaitingRun:
 
 
 def _name_of(entry: AgendaEntry) -> tuple[str, str]:
-    """Return the workflow and the key of starts."""
-    return msgspec.json.decode(entry.key.id, type=tuple[str, str])
+    """Return the workflow and the key of starts. Raises HistoryError for an entry that nobody could have made."""
+    try:
+        return msgspec.json.decode(entry.key.id, type=tuple[str, str])
+    except UNDECODABLE as error:
+        raise HistoryError(f"the {entry.key.kind} {entry.key.id!r:.200} is of no workflow and key: {error}") from error

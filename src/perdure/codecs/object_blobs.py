@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from perdure.codecs.blob_names import name_of, require_content, require_name
 from perdure.errors import StoreUnavailableError, UnreadablePayloadError, UsageError
+from perdure.texts import redacted
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -62,4 +63,4 @@ class ObjectBlobs:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return redacted(str(error).partition("\n")[0])  # a signed URL, say

@@ -13,7 +13,6 @@ without a stack. So is a process that was stopped, or that got no processor.
 """
 
 import asyncio
-import logging
 import sys
 import threading
 import time
@@ -24,13 +23,14 @@ from typing import Final, NamedTuple
 
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.loop_executor import LoopExecutor
+from perdure.logs import Lines, logger_named
 
 __all__ = ["BlockingWatch"]
 
 STACK_LIMIT: Final = 25
 """How many frames of the culprit's stack are shown, from the innermost."""
 
-_logger = logging.getLogger("perdure.blocking")
+_logger = logger_named("perdure.blocking")
 
 _END_SECONDS = 5.0
 """How long the end of the thread is waited for: it only has to wake, unless a log handler is slow."""
@@ -116,7 +116,7 @@ class BlockingWatch:
                     "the event loop is held for more than %s s by %s; a plain `def` activity would run in a thread\n%s",
                     self._seconds,
                     culprit.who,
-                    culprit.stack,
+                    Lines(culprit.stack),
                 )
                 self._turned.wait()
         if self._is_stopped:

@@ -9,7 +9,6 @@ runs and messages, of this process or others, wake the claims by `wake`.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from perdure.execution.parking import park
 from perdure.kernel import inputs as i
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, RunStatus
+from perdure.logs import logger_named
 from perdure.ports.store import ClaimedRun
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunClaims"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 class RunClaims:

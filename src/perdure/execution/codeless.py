@@ -13,7 +13,6 @@ Of what cannot be read here, since a key is missing or a row is damaged, nobody 
 looked at again after a while, by whoever works then.
 """
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,6 +28,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.state import RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Park, Release
+from perdure.logs import logger_named
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Remains", "end_without_code", "giving_back", "look_for_end", "read_remains"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 class Remains(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,13 +13,13 @@ acknowledged to nobody and is answered with the error.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 from perdure.errors import InternalError, PerdureError, StoreError, StoreUnavailableError
 from perdure.kernel.transition import Outcome, Write
+from perdure.logs import logger_named
 from perdure.ports.store import RunStore
 
 __all__ = ["Answer", "Committer"]
@@ -27,7 +27,7 @@ __all__ = ["Answer", "Committer"]
 Answer = Callable[[Outcome | PerdureError], None]
 """Told what became of a write. What it raises is logged: it must not keep the answers of others back."""
 
-_logger = logging.getLogger("perdure.store")
+_logger = logger_named("perdure.store")
 _FACTOR: Final = 2.0
 
 

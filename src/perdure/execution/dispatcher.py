@@ -6,7 +6,6 @@ also their `Admission`'s; this class only counts slots and keeps time.
 """
 
 import asyncio
-import logging
 from collections.abc import Hashable, Iterable
 from typing import Final
 
@@ -19,6 +18,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.options import Executor
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.scheduling.admission import Admission, Group
 from perdure.scheduling.explanation import Absent, Explanation, Running
@@ -27,7 +27,7 @@ from perdure.scheduling.tree import SchedulingTree, default_tree
 
 __all__ = ["Dispatcher"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 class Dispatcher:

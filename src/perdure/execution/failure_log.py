@@ -4,7 +4,6 @@ Logged when it is durable, by the worker that committed it: a replay says nothin
 into the history is not said either. Each record has fields of its own (`extra`) for logging that reads them.
 """
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, assert_never
@@ -13,11 +12,13 @@ from perdure.kernel import events as e
 from perdure.kernel.advance import FailedAttempt
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import timestamp_to_datetime
+from perdure.logs import Lines, logger_named
+from perdure.texts import printable
 
 __all__ = ["log_failed_attempts", "log_failed_run"]
 
-_ACTIVITIES: Final = logging.getLogger("perdure.activities")
-_RUNS: Final = logging.getLogger("perdure.runs")
+_ACTIVITIES: Final = logger_named("perdure.activities")
+_RUNS: Final = logger_named("perdure.runs")
 
 
 def log_failed_attempts(ref: RunRef, failed: Iterable[FailedAttempt]) -> None:
@@ -44,9 +45,8 @@ def log_failed_run(ref: RunRef, closing: e.Event) -> None:
     """Report a run that failed as an error, with the lines that raised; warn of one that is tried again."""
     match closing:
         case e.RunFailed(failure=failure):
-            text = (
-                failure.sentence if failure.traceback is None else f"{failure.sentence}\n{failure.traceback.rstrip()}"
-            )
+            sentence, traceback = printable(failure.sentence), failure.traceback
+            text = sentence if traceback is None else Lines(f"{sentence}\n{traceback.rstrip()}")
             _RUNS.error("run %s failed: %s", ref, text, extra={**_of_run(ref), "error_type": failure.type})
         case e.RunContinued(failure=failure) if failure is not None:
             fields = {**_of_run(ref), "error_type": failure.type}

@@ -5,18 +5,18 @@ longer than its lease, or do not come back, drops its runs by itself, whatever t
 """
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from perdure.errors import StoreError
 from perdure.execution.clock import ClockWatch
+from perdure.logs import logger_named
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
 __all__ = ["LeaseKeeper"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 class LeaseKeeper:

@@ -5,7 +5,6 @@ when it starts. Deciding is pure and stands in `perdure.scheduling.admission` an
 declarations are bound to what is shared.
 """
 
-import logging
 from collections.abc import Hashable, Mapping
 from typing import Final
 
@@ -16,6 +15,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.limits import CircuitBreaker
 from perdure.kernel.retry import NO_RETRY, excludes
 from perdure.kernel.time import Timestamp
+from perdure.logs import logger_named
 from perdure.resilience.breaker import Breaker, Happening, Phase
 from perdure.scheduling.concurrency import ConcurrencyLimit
 from perdure.scheduling.item import Item
@@ -25,7 +25,7 @@ from perdure.scheduling.resources import ResourceDemand, ResourcePool
 
 __all__ = ["BreakerLimit", "Limits", "failure_of_open_circuit", "had_rather_fail"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 class Limits:

@@ -5,7 +5,6 @@ that of another workflow, or open though the history has ended, the run is not l
 transition writes the row anew.
 """
 
-import logging
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -17,6 +16,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState
 from perdure.kernel.transition import RunRow
+from perdure.logs import logger_named
 from perdure.ports.store import RunSummary
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demand_open", "load_run"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Feed]:

@@ -16,7 +16,6 @@ Rejected: to compare fingerprints of code. What a workflow does depends on more 
 costs no more than one replay.
 """
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -30,13 +29,14 @@ from perdure.execution.differences import difference_lines
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.identity import RunKey
 from perdure.kernel.transition import Applied, Outcome, Park, Parking
+from perdure.logs import logger_named
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
 __all__ = ["look_at_parked", "park"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 
 async def park(

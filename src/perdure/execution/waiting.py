@@ -3,17 +3,17 @@
 Each reason is logged once: for code that is missing per version of a workflow, for a parked run per run.
 """
 
-import logging
 from typing import Final
 
 from perdure.authoring.registry import Registry
 from perdure.errors import UnknownWorkflowError
 from perdure.kernel.identity import RunKey, WorkflowVersion
+from perdure.logs import logger_named
 from perdure.ports.store import RunSummary
 
 __all__ = ["Waiting"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 _REMEMBERED: Final = 10_000
 

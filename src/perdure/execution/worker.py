@@ -1,7 +1,6 @@
 """The worker: it owns the parts of execution and the table of the runs that are in this process' memory."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
@@ -47,6 +46,7 @@ from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.transition import Applied, Creation, Outcome
+from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
 from perdure.timekeeping.keeper import Keeper
@@ -54,7 +54,7 @@ from perdure.timekeeping.kinds import agenda_kinds
 
 __all__ = ["Listener", "Worker"]
 
-_logger = logging.getLogger("perdure.worker")
+_logger = logger_named("perdure.worker")
 
 Listener = Callable[[RunRef, Sequence[RecordedEvent]], None]
 """Told of each durable transition of a run in this process: whose, and its events."""

@@ -43,7 +43,7 @@ from perdure.execution.process_messages import (
     frame,
 )
 from perdure.execution.process_service import serve
-from perdure.kernel.failure import Failure
+from perdure.kernel.failure import Failure, without_secrets
 from perdure.kernel.payload import Payload
 
 __all__ = ["WORKER_PROCESS_DIED", "WorkerProcess"]
@@ -307,7 +307,7 @@ class WorkerProcess:
             case Deferred():
                 self._finished(report.number, DEFERRED, None, report.cpu_seconds)
             case Raised():
-                self._finished(report.number, None, report.failure, None)
+                self._finished(report.number, None, without_secrets(report.failure), None)
 
     def _beat(self, report: Beat) -> None:
         if self._running is not None and report.number == self._number:

@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from perdure.errors import ActivityError, NonRetryableError, PerdureError, UsageError
+from perdure.texts import redacted
 
-__all__ = ["RECORDED_AS", "TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception"]
+__all__ = ["RECORDED_AS", "TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception", "without_secrets"]
 
 TRACEBACK_LIMIT_CHARACTERS = 4_000
 """How much of a traceback's end is kept in a history."""
@@ -69,6 +70,17 @@ def failure_from_exception(error: BaseException, *, with_traceback: bool = True)
     return _failure(error, with_traceback=with_traceback, depth=0)
 
 
+def without_secrets(failure: Failure) -> Failure:
+    """Return a failure from elsewhere without the secrets that this process knows."""
+    cause, traceback = failure.cause, failure.traceback
+    return msgspec.structs.replace(
+        failure,
+        message=redacted(failure.message),
+        traceback=None if traceback is None else redacted(traceback),
+        cause=None if cause is None else without_secrets(cause),
+    )
+
+
 def _failure(error: BaseException, *, with_traceback: bool, depth: int) -> Failure:
     cause = error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
     return Failure(
@@ -91,7 +103,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):  # its own text only counts them
         members = (f"{type(each).__name__}: {_text(each)}" for each in error.exceptions[:_GROUP_MEMBERS_NAMED])
         text = f"{text}: {'; '.join(members)}"
-    return _valid_text(text[:_MESSAGE_LIMIT_CHARACTERS])
+    return _valid_text(redacted(text[: 2 * _MESSAGE_LIMIT_CHARACTERS])[:_MESSAGE_LIMIT_CHARACTERS])
 
 
 def _text(error: BaseException) -> str:
@@ -103,7 +115,7 @@ def _text(error: BaseException) -> str:
 
 def _formatted(error: BaseException) -> str:
     text = "".join(_traceback.format_exception(type(error), error, error.__traceback__, chain=False))
-    return _valid_text(text[-TRACEBACK_LIMIT_CHARACTERS:])
+    return _valid_text(redacted(text[-2 * TRACEBACK_LIMIT_CHARACTERS :])[-TRACEBACK_LIMIT_CHARACTERS:])
 
 
 def _valid_text(text: str) -> str:

@@ -20,6 +20,7 @@ import msgspec
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
+from perdure.texts import masked
 
 __all__ = ["advice", "describe", "is_same"]
 
@@ -75,7 +76,7 @@ def _fields(event: e.Event) -> dict[str, object]:
     """Return what an event says, without defaults; failures as themselves."""
     plain = msgspec.to_builtins(event, enc_hook=_readable)
     given = {name: getattr(event, name) for name in plain}
-    return {name: value if isinstance(value, Failure) else plain[name] for name, value in given.items()}
+    return {name: value if isinstance(value, Failure) else masked(plain[name]) for name, value in given.items()}
 
 
 def _readable(value: object) -> object:

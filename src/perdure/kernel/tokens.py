@@ -7,6 +7,7 @@ a crash. Whoever has a token can complete the attempt: it is as hard to guess as
 
 import base64
 import hashlib
+import hmac
 import struct
 from typing import Final, NamedTuple
 
@@ -45,7 +46,11 @@ class ActivityToken(NamedTuple):
 
     def is_of(self, created: RunCreated) -> bool:
         """Whether the run that `created` begins has given this token out."""
-        return self.check == _check(created.seed, self.run_key, self.operation, self.attempt)
+        return hmac.compare_digest(self.check, _check(created.seed, self.run_key, self.operation, self.attempt))
+
+    def __repr__(self) -> str:
+        """Render without the check, which makes a token."""
+        return f"ActivityToken(run_key={self.run_key}, operation={self.operation}, attempt={self.attempt})"
 
     def __str__(self) -> str:
         """Render as text."""

@@ -17,6 +17,7 @@ from perdure.errors import UsageError
 from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
+from perdure.texts import redacted
 
 if TYPE_CHECKING:
     from perdure.stores.sqlite.compaction import Compaction
@@ -45,7 +46,7 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
             f"(the processes of one machine may share it)"
         )
     raise UsageError(
-        f"{url!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
+        f"{redacted(url)!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
         f"four: absolute) or 'memory:'"
     )
 
@@ -72,12 +73,13 @@ def compact_store(url: str) -> "Compaction":
 
 def _path(url: str, path: str) -> Path:
     """Return the path that a URL holds. Raises UsageError for what another library would take for something else."""
+    shown = repr(redacted(url))
     if not path or path.endswith("/"):
-        raise UsageError(f"the store url {url!r} names no file; write for example 'sqlite:///perdure.db'")
+        raise UsageError(f"the store url {shown} names no file; write for example 'sqlite:///perdure.db'")
     if path == ":memory:":
-        raise UsageError(f"the store url {url!r} would be a file of that name; a store in memory is 'memory:'")
+        raise UsageError(f"the store url {shown} would be a file of that name; a store in memory is 'memory:'")
     if path.startswith("~"):
-        raise UsageError(f"the store url {url!r}: '~' is not replaced; write the whole path, after four slashes")
+        raise UsageError(f"the store url {shown}: '~' is not replaced; write the whole path, after four slashes")
     return Path(path)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from perdure.errors import InvalidArgumentError
 from perdure.linting import RULES, Finding, Source, lint
+from perdure.testing.named_paths import is_file, is_folder
 
 __all__ = ["Choice", "assert_deterministic", "choice_of_project", "finding_text", "lint_paths"]
 
@@ -44,7 +45,7 @@ def lint_paths(paths: Iterable[str | Path], *, choice: Choice | None = None) -> 
 
     Raises InvalidArgumentError for a path that is not there, and where there is no Python file.
     """
-    given = [Path(path) for path in paths]
+    given = [_existing(Path(path)) for path in paths]
     chosen = choice_of_project(given) if choice is None else choice
     sources = [_source(path) for path in dict.fromkeys(_files(given, exclude=chosen.exclude))]
     if not sources:
@@ -68,7 +69,7 @@ def choice_of_project(paths: Sequence[Path]) -> Choice:
     start = (paths[0] if paths else Path()).absolute()
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
-        if file.is_file():
+        if is_file(file):
             try:
                 return msgspec.convert(_section(tomllib.loads(file.read_text("utf-8"))), Choice)
             except (ValueError, RecursionError, msgspec.ValidationError) as error:  # no TOML is a ValueError, too
@@ -91,16 +92,21 @@ def _section(said: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
+def _existing(path: Path) -> Path:
+    """Return a path that is there. Raises InvalidArgumentError."""
+    if is_folder(path) or is_file(path):
+        return path
+    message = f"there is no file or folder {path!s:.300}"
+    raise InvalidArgumentError(message)
+
+
 def _files(paths: Iterable[Path], *, exclude: tuple[str, ...]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             inside = (file for file in sorted(path.rglob("*.py")) if _is_of_project(file.relative_to(path)))
             yield from (file for file in inside if not any(part in file.as_posix() for part in exclude))
-        elif path.is_file():
-            yield path
         else:
-            message = f"there is no file or folder {path}"
-            raise InvalidArgumentError(message)
+            yield path
 
 
 def _is_of_project(file: Path) -> bool:

@@ -24,6 +24,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.replay import Replay
 from perdure.kernel.standing import standing_of
 from perdure.testing.history_files import read_history_file
+from perdure.testing.named_paths import is_file, is_folder
 
 __all__ = [
     "Replayed",
@@ -85,11 +86,13 @@ def assert_replays(*paths: str | Path, registry: Registry | None = None) -> None
 def saved_histories(paths: Iterable[Path]) -> list[Path]:
     """Return the files that paths name, of a folder its ``*.jsonl``. Raises InvalidArgumentError if there is none."""
     given = list(paths)
-    files = [file for path in given for file in (sorted(path.rglob("*.jsonl")) if path.is_dir() else [path])]
-    missing = next((file for file in files if not file.is_file()), None)
+    files = [file for path in given for file in (sorted(path.rglob("*.jsonl")) if is_folder(path) else [path])]
+    missing = next((file for file in files if not is_file(file)), None)
     if missing is not None or not files:
         what = (
-            f"there is no file {missing}" if missing else f"no *.jsonl is in {', '.join(map(str, given)) or 'nothing'}"
+            f"there is no file {missing!s:.300}"
+            if missing
+            else f"no *.jsonl is in {', '.join(map(str, given)) or 'nothing'}"
         )
         message = f"{what}; save a history with: perdure history ID --export FILE.jsonl"
         raise InvalidArgumentError(message)

@@ -5,7 +5,6 @@ entry that has passed is refused by the store, and the loser looks again.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
@@ -15,13 +14,14 @@ from perdure.errors import PerdureError, StoreError
 from perdure.kernel.events import Event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.logs import logger_named
 from perdure.ports.agenda import AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore
 
 __all__ = ["Host", "Keeper", "Outlook", "Settle"]
 
-_logger = logging.getLogger("perdure.timekeeping")
+_logger = logger_named("perdure.timekeeping")
 
 _PAGE: Final = 100
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0

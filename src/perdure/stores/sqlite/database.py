@@ -17,13 +17,13 @@ Until that is done nothing is answered; every attempt that fails is followed by 
 """
 
 import contextlib
-import logging
 from pathlib import Path
 from typing import Final
 
 import apsw
 import msgspec
 
+from perdure.logs import logger_named
 from perdure.stores.sql import histories as history_statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sqlite.connection import open_writing, pragma, use_log
@@ -38,7 +38,7 @@ from perdure.stores.sqlite.settings import SqliteSettings
 
 __all__ = ["Database", "Mark"]
 
-_LOGGER: Final = logging.getLogger(__name__)
+_LOGGER: Final = logger_named(__name__)
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, gc=False):

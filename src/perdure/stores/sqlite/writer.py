@@ -12,7 +12,6 @@ it goes on or ends.
 """
 
 import asyncio
-import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ import apsw
 
 from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.transition import Outcome
+from perdure.logs import logger_named
 from perdure.stores.sqlite.application import Call, Commit, Job, apply_jobs
 from perdure.stores.sqlite.database import Database, Mark
 from perdure.stores.sqlite.encoding import EncodedWrite
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
 
-_LOGGER: Final = logging.getLogger(__name__)
+_LOGGER: Final = logger_named(__name__)
 
 
 class Writer:

@@ -75,7 +75,7 @@ def _read_token(data: bytes) -> None:
 
 
 def _cursors() -> list[bytes]:
-    return [write_cursor(at, key).encode() for at, key in ((1_767_236_400_000_000, 2**62), (0, 1), (-5, 7))]
+    return [write_cursor(at, key).encode() for at, key in ((1_767_236_400_000_000, 2**62), (0, 1), (-5, 2**63 - 1))]
 
 
 def _read_cursor(data: bytes) -> None:

@@ -8,6 +8,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from perdure.cli.database import require_database
 from perdure.cli.exits import NoDatabaseError
 from perdure.cli.json_values import read_json
@@ -20,6 +22,7 @@ from perdure.linting import RULES, Source, lint
 from perdure.stores.opening import open_store
 from perdure.testing.history_files import history_text, read_history_file
 from perdure.testing.linting import choice_of_project
+from perdure.texts import indented, json_escaped, masked, printable, redacted
 from perdure.timekeeping.specs import Cron, next_after
 from perdure.torture.fuzzing.sampling import samples
 from perdure.torture.fuzzing.target import BrokenLawError, Target, demand_equal, text_of
@@ -111,7 +114,23 @@ _TIMES: Final = ("1h30m", "90s", "7d", "1.5h", "2026-03-01", "2026-03-01T14:30+0
 _URLS: Final = ("sqlite:///perdure.db", "sqlite:////tmp/a%20b.db", "memory:", "postgresql://user:word@host/name", "")
 _TOML: Final = ('[tool.perdure.lint]\nselect = ["PDR1"]\nignore = []\nexclude = ["build"]\n', "[tool]\n", "a = [1]\n")
 
+
+def _show(data: bytes) -> None:
+    """Make a text harmless in every way, which must take its time in proportion to its length."""
+    text = redacted(data.decode("utf-8", "replace"))
+    if not printable(text).isprintable() or not all(printable(line) == line for line in indented(text).split("\n")):
+        raise BrokenLawError("what is shown is not printable")
+    value = {"text": text}
+    demand_equal(msgspec.json.decode(json_escaped(msgspec.json.encode(value).decode())), value)
+    masked(value)
+
+
+_TEXTS: Final = (
+    "postgres://u:p@h/db refused password='a b', token=abc", '{"api_key": "x", "n": [1]}', "a-secret: \x1b[2J\u202e\n",
+)  # fmt: skip
+
 WRITTEN: Final = (
+    Target(name="text", corpus=_given(*_TEXTS), read=_show),
     Target(
         name="cron",
         corpus=_given(*(f"{text}{_ZONE}{zone}" for text in _CRONS for zone in _ZONES)),

@@ -1,6 +1,5 @@
 """A replication that goes on until it is stopped: when it makes its rounds, and what it does after one that failed."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from perdure.errors import StoreError, StoreLockedError
+from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.copies.standing import Standing
@@ -17,7 +17,7 @@ from perdure.stores.sqlite.copies.whole import Progress
 
 __all__ = ["Following", "pause_seconds"]
 
-_LOGGER: Final = logging.getLogger("perdure.copies")
+_LOGGER: Final = logger_named("perdure.copies")
 
 
 class Following:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.presence import sidecar_folder
 
@@ -41,7 +42,7 @@ def write_standing(database: Path, standing: Standing) -> None:
 def read_standings(database: Path) -> Iterator[Standing]:
     """Yield the state of each copy that this database has or had."""
     for path in sorted(sidecar_folder(database).glob(f"{_PREFIX}*.json")):
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, *UNDECODABLE):
             yield msgspec.json.decode(path.read_bytes(), type=Standing)
 
 

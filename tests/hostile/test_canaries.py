@@ -1,0 +1,261 @@
+"""Canaries: secrets planted in fifty places, which must not appear in logs, errors, reprs, reports, histories, files.
+
+Values of users are recorded as they are, and so stand in histories and exports: of these canaries the reports for
+people are searched only, where members with names of secrets are hidden. `VISIBLE` is no secret: it must be found
+everywhere, or the search would prove nothing.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from perdure import Context, Engine, Retry, Signal, Update, activity, current_attempt, defer, register_secret, workflow
+from perdure.authoring.activity_context import Attempt
+from perdure.cli.application import run_command_line
+from perdure.codecs import Encryption, Payloads
+from perdure.errors import PayloadError, PerdureError, UpdateError
+from perdure.kernel.tokens import ActivityToken
+from perdure.stores.opening import open_store
+from tests.hostile.canary_activities import fail_in_a_process
+
+VISIBLE = "visible-49-kingfisher"
+
+_made: dict[str, str] = {}
+
+
+def canary(place: str, *, registered: bool = False) -> str:
+    """Return the secret of a place, the same each time; of a registered one every form is hidden."""
+    if place not in _made:
+        _made[place] = f"canary/{len(_made):02}+{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+        if registered:
+            register_secret(_made[place])
+    return _made[place]
+
+
+def known(place: str) -> str:
+    return canary(place, registered=True)
+
+
+RAISED: dict[str, Callable[[], Exception]] = {
+    "a registered value": lambda: ValueError(f"refused {known('a registered value')} {VISIBLE}"),
+    "a cause": lambda: _chained(ValueError("outer"), ValueError(known("a cause"))),
+    "a cause of a cause": lambda: _chained(ValueError("o"), _chained(KeyError("m"), known_error("a cause of a cause"))),
+    "a group": lambda: _group(ValueError(known("a group"))),
+    "base64": lambda: ValueError(base64.b64encode(known("base64").encode()).decode()),
+    "base64 for URLs": lambda: ValueError(base64.urlsafe_b64encode(known("base64 for URLs").encode()).decode()),
+    "hexadecimal": lambda: ValueError(known("hexadecimal").encode().hex()),
+    "capital hexadecimal": lambda: ValueError(known("capital hexadecimal").encode().hex().upper()),
+    "quoted for a URL": lambda: ValueError(quote(known("quoted for a URL"), safe="")),
+    "a repr": lambda: ValueError(repr({"x": known("a repr")})),
+    "a repr of bytes": lambda: ValueError(repr(known("a repr of bytes").encode())),
+    "a KeyError": lambda: KeyError(known("a KeyError")),
+    "an OSError": lambda: OSError(13, "denied", known("an OSError")),
+    "a URL of PostgreSQL": lambda: ValueError(f"postgresql://shop:{canary('a URL of PostgreSQL')}@db/x"),
+    "a URL with a driver": lambda: ValueError(f"mysql+pymysql://shop:{canary('a URL with a driver')}@db:3306/x"),
+    "a URL without a user": lambda: ValueError(f"redis://:{canary('a URL without a user')}@cache"),
+    "a URL of HTTP": lambda: ValueError(f"GET https://u:{canary('a URL of HTTP')}@api.example/v1 failed"),
+    "password=": lambda: ValueError(f"login failed: user=x password={canary('password=')} host=y"),
+    "a quoted password": lambda: ValueError(f"password='{canary('a quoted password')} and more'"),
+    "a password in JSON": lambda: ValueError(json.dumps({"dbPassword": canary("a password in JSON")})),
+    "a passphrase": lambda: ValueError(f"passphrase: {canary('a passphrase')}"),
+    "an API key": lambda: ValueError(f"X-Api-Key: {canary('an API key')}"),
+    "an access key": lambda: ValueError(f"aws_secret_access_key={canary('an access key')}"),
+    "a bearer": lambda: ValueError(f"Authorization: Bearer {canary('a bearer')}"),
+    "a bearer alone": lambda: ValueError(f"sent bearer {canary('a bearer alone')}"),
+    "a query of a URL": lambda: ValueError(f"https://api.example/?access_token={canary('a query of a URL')}&x=1"),
+    "a cookie": lambda: ValueError(f"Cookie: {canary('a cookie')}"),
+    "a private key": lambda: ValueError(f'{{"private_key": "{canary("a private key")}"}}'),
+}
+"""Place -> an error that an activity raises."""
+
+
+def known_error(place: str) -> Exception:
+    return OSError(known(place))
+
+
+def _chained(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def _group(*errors: Exception) -> Exception:
+    return ExceptionGroup("several", errors)
+
+
+@activity(name="canaries.raise", retry=Retry.never())
+async def raise_one(place: str) -> None:
+    error = RAISED[place]()
+    raise error
+
+
+@activity(name="canaries.defer", retry=Retry.never())
+async def leave(_order: dict[str, str]) -> str:
+    logging.getLogger("perdure.test").warning("attempt %r", current_attempt())
+    TOKENS.put_nowait(current_attempt().token)
+    defer()
+
+
+TOKENS: asyncio.Queue[str] = asyncio.Queue()
+ASK = Update("ask", str, str)
+REVIEW = Signal("review", dict[str, str])
+SHOWN_ONLY = ("input", "state", "signal", "input of an activity", "result", "nested")
+"""Values of users under names of secrets: recorded, and hidden in reports."""
+
+
+@workflow(name="canaries.carry")
+async def carry(ctx: Context, order: dict[str, str]) -> dict[str, Any]:
+    ctx.set("credentials", {"password": canary("state"), "visible": VISIBLE})
+    for place in RAISED:
+        with contextlib.suppress(Exception):
+            await raise_one(place)
+    with contextlib.suppress(Exception):
+        await fail_in_a_process(f"{known('an error in a process')} {VISIBLE}"[::-1])
+    ctx.logger.warning("%s and %s", known("an argument of a record"), VISIBLE)
+    ctx.logger.warning(f"f {known('the text of a record')}")  # noqa: G004 - what people do
+    ctx.logger.warning("password=%s", canary("a named argument of a record"))
+    ctx.logger.warning("%(user)s", {"user": known("a mapping of a record")})
+    ctx.logger.error("it went wrong", exc_info=OSError(known("a traceback of a record")))
+
+    async def answer(_given: str) -> str:
+        raise ValueError(known("an update"))
+
+    ctx.on_update(ASK, answer)
+    await ctx.wait_for(REVIEW)
+    with contextlib.suppress(Exception):
+        await leave({"api_key": canary("input of an activity")})
+    if order["fails"]:
+        raise RuntimeError(f"{known('the end of a run')} {VISIBLE}")
+    return {"session": {"auth_token": canary("result")}, "list": [{"secret": canary("nested")}], "visible": VISIBLE}
+
+
+class _Login(BaseModel):
+    user: str
+    password: SecretStr
+
+
+@workflow(name="canaries.enter")
+async def enter(_ctx: Context, _login: _Login) -> None: ...
+
+
+def errors() -> Iterator[str]:
+    """Yield what is raised to callers, with its traceback and the repr of what it is about."""
+    key = known("a key")
+    for provoke in (
+        lambda: open_store(f"mysql://u:{canary('the URL of an engine')}@h/db"),
+        lambda: open_store(f"sqlite:///~/{known('the path of an engine')}"),
+        lambda: Encryption({"k": key.encode()}),
+        lambda: ActivityToken.parse(canary("a wrong token")),
+        lambda: register_secret(canary("a short secret")[:5]),
+    ):
+        try:
+            provoke()
+        except PerdureError:
+            yield traceback.format_exc()
+        else:
+            raise AssertionError("nothing was refused")
+    ring = Encryption({"k": known("a key of 32 bytes").encode().ljust(32, b"x")})
+    yield f"{ring!r} {ring} {Payloads(ring)!r} {vars(Payloads(ring))!r}"
+
+
+async def live(url: str) -> None:
+    async with Engine(url) as engine:
+        for run_id, fails in (("well", ""), ("badly", "yes")):
+            run = await engine.start(carry, {"password": canary("input"), "fails": fails}, id=run_id)
+            with pytest.raises(UpdateError) as failed:
+                await run.update(ASK, "x")
+            logging.getLogger("perdure.test").error("it failed", exc_info=failed.value)
+            await run.signal(REVIEW, {"token": canary("signal")})
+            token = await TOKENS.get()
+            _made[f"the token of {run_id}"] = token
+            await engine.fail(token, ValueError(known(f"an outcome from outside, {run_id}")))
+            with contextlib.suppress(PerdureError):
+                await run.result()
+        with pytest.raises(PayloadError) as refused:
+            await engine.start(enter, _Login(user="x", password=SecretStr(canary("a secret type"))))
+        logging.getLogger("perdure.test").error("refused", exc_info=refused.value)
+        waiting = await engine.start(carry, {"password": canary("input"), "fails": ""}, id="waiting")
+        async for recorded in waiting.watch():
+            if recorded.type == "activity_failed" and "in_a_process" in str(recorded.event):
+                break
+
+
+def called(*arguments: str) -> str:
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
+        run_command_line(arguments)
+    return written.getvalue()
+
+
+def reports(place: str) -> Iterator[str]:
+    for run_id in ("well", "badly", "waiting"):
+        yield called("show", run_id, "--db", place)
+        yield called("show", run_id, "--json", "--db", place)
+        yield called("history", run_id, "--db", place)
+    for form in ((), ("--json",)):
+        yield called("list", "--db", place, *form)
+        yield called("doctor", "--db", place, *form)
+    yield called("list", "--db", f"mysql://u:{canary('the URL of a command')}@h/db")
+    yield called("query", "well", "x", "--app", "canary_module", "--db", place)
+    yield called("signal", "well", "x", f'{{"password": "{canary("a refused argument")}"')
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    logger = logging.getLogger("perdure")
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    yield written
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def found_in(text: str, places: Any) -> set[str]:
+    return {place for place in places if _made[place] in text}
+
+
+def test_no_canary_is_seen_anywhere(tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", canary("the environment"))
+    monkeypatch.setenv("PERDURE_PAYLOADS_KEY", canary("the environment of a codec"))
+    text = f"no database: postgres://shop:{canary('an import that fails')}@db"
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "canary_module.py").write_text(f"raise RuntimeError({text!r})")
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    database = tmp_path / "perdure.db"
+    place = f"sqlite:///{database}"
+    asyncio.run(live(place))
+    told = "\n".join((*errors(), log.getvalue()))
+    shown = "\n".join(reports(place))
+    kept = "".join(path.read_bytes().decode("utf-8", "replace") for path in tmp_path.iterdir() if path.is_file())
+    exported = ""
+    for run_id in ("well", "badly"):
+        called("history", run_id, "--export", str(tmp_path / run_id), "--db", place)
+        exported += (tmp_path / run_id).read_text("utf-8") + called("history", run_id, "--json", "--db", place)
+    assert len(_made) >= 50
+    assert found_in(told + shown, _made) == set()
+    assert found_in(kept + exported, _made.keys() - SHOWN_ONLY) == set()
+    assert [VISIBLE in text for text in (told, shown, kept, exported)] == [True] * 4
+    assert found_in(kept, SHOWN_ONLY) == set(SHOWN_ONLY)
+
+
+def test_an_attempt_and_a_token_are_shown_without_what_makes_a_token() -> None:
+    attempt = Attempt(
+        run_id="r", namespace="n", workflow="w", activity="a", operation=1, attempt=2, idempotency_key="k",
+        fencing_token=3, scheduled_at=None, token="the-token",  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert repr(attempt) == "Attempt(n/r, a, operation 1, 2)"
+    assert "12345678" not in repr(ActivityToken(1, 2, 3, b"12345678"))  # type: ignore[arg-type]
