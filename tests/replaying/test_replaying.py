@@ -1,74 +1,29 @@
 """`perdure replay` and its function: each change that matters is caught, none that does not, and nothing is written."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
 
-from perdure import Engine
 from perdure.authoring.registry import Registry, default_registry
-from perdure.errors import HistoryError, InvalidArgumentError, RunFailedError
-from perdure.kernel import events as e
+from perdure.errors import HistoryError, InvalidArgumentError
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunRef
 from perdure.testing.replaying import Replayed, Verdict, assert_replays, read_history_file, replay_history
+from perdure.torture.replays.living import IDS, live, load
+from perdure.torture.replays.shop import HARMLESS, MUTATIONS, SHOP
 from tests.cli.runs import perdure
 from tests.data.make_databases import dumped, file_of
-from tests.replaying.shop import HARMLESS, MUTATIONS, SHOP
-
-IDS = ("order", "order-report", "failing", "counting generation 1", "counting", "waiting", "fresh", "done")
-
-
-def load(text: str) -> dict[str, Any]:
-    """Define the shop's workflows anew, as a deployment does, and return the module's names."""
-    names: dict[str, Any] = {"__name__": "replayed_shop"}
-    exec(compile(text, "replayed_shop.py", "exec"), names)
-    return names
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     yield
     load(SHOP)
-
-
-async def live(url: str) -> dict[str, list[RecordedEvent]]:
-    """Live through every workflow of the shop; one run waits for its second signal, one has not been touched."""
-    shop = load(SHOP)
-    async with Engine(url) as engine:
-        order = await engine.start(shop["order"], "lamp", 2, id="order")
-        timers = 0
-        async for recorded in order.watch():
-            timers += isinstance(recorded.event, e.TimerStarted)
-            if timers == 2:
-                break  # it waits for the signal, for at most so long
-        await order.signal(shop["go"], 4)
-        await order.result()
-        failing = await engine.start(shop["failing"], "chair", id="failing")
-        with contextlib.suppress(RunFailedError):
-            await failing.result()
-        await (await engine.start(shop["counting"], 2, id="counting")).result()
-        waiting = await engine.start(shop["waiting"], "table", id="waiting")
-        await waiting.signal(shop["go"], 1)
-        await engine.start(shop["waiting"], "fresh", id="fresh")
-        done = await engine.start(shop["waiting"], "sofa", id="done")
-        await asyncio.gather(done.signal(shop["go"], 1), done.signal(shop["go"], 2))
-        await done.result()
-        store = engine.worker.store
-        found: dict[str, list[RecordedEvent]] = {}
-        for name in IDS:
-            run_id, _, generation = name.partition(" generation ")
-            run = await store.find(RunRef(id=run_id, generation=int(generation or 1)), latest=not generation)
-            assert run is not None
-            found[name] = await store.read_history(run.run_key)
-        return found
 
 
 @pytest.fixture(scope="module")

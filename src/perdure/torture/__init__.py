@@ -11,6 +11,7 @@
 | `stateful` | random programs on both stores, which must not differ |
 | `skew` | the simulation, while the machine's clock is set forward and back |
 | `unknown` | each commit of a journey raises in turn, saved or not, and clients ask again |
+| `replay` | changes of code under saved histories: each that matters is detected |
 
 ``python -m perdure.torture NAME [--count N] [--seed S] [--ci] [--long] [--json]`` prints one line per result and ends
 with a status other than 0 if a promise was broken or a control did not fail.

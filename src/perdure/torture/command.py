@@ -86,6 +86,7 @@ _TOOLS: Final = {
     "load": _Tool("loads.tool", "open runs"),
     "skew": _Tool("skew", "plans"),
     "unknown": _Tool("unknown", "commits that raised"),
+    "replay": _Tool("replay", "changes of code"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"

@@ -85,6 +85,7 @@ _BUDGETS: Final = {
     "load": 20_000,
     "skew": 600,
     "unknown": 400,
+    "replay": 1,
 }
 """How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900

@@ -20,6 +20,7 @@ from perdure.torture.planted import (
     loads,
     locks,
     outside,
+    replays,
     retention,
     stores,
     timekeeping,
@@ -45,4 +46,5 @@ PLANTED: Final = (
     *clocks.PLANTED,
     *corruption.PLANTED,
     *boundaries.PLANTED,
+    *replays.PLANTED,
 )

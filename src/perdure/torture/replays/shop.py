@@ -1,7 +1,11 @@
 # ruff: noqa: Q000, E501 - the texts are Python, and stand on one line each
 """The text of a module of workflows, what may be changed in it without harm, and what may not."""
 
-SHOP = """
+from typing import Final
+
+__all__ = ["HARMLESS", "MUTATIONS", "SHOP"]
+
+SHOP: Final = """
 import asyncio
 from datetime import timedelta
 
@@ -98,7 +102,7 @@ async def waiting(ctx: Context, item: str) -> int:
     return first + second
 """
 
-MUTATIONS = [
+MUTATIONS: Final = [
     # steps left out
     ('        reservation = await reserve(item, count)\n', '        reservation = "none"\n'),
     ('    async with ctx.stage("reserve"):\n        reservation', '    if True:\n        reservation'),
@@ -173,7 +177,7 @@ MUTATIONS = [
 ]  # fmt: skip
 """(what stands there, what shall stand there instead): each must be noticed."""
 
-HARMLESS = [
+HARMLESS: Final = [
     ('        reservation = await reserve(item, count)\n', '        reserved = await reserve(item, count)\n'),
     ('        reservation = await reserve(item, count)\n', '        reservation = await reserve(count=count, item=item)\n'),
     ('    ctx.set("price", min(prices))\n', '    best = min(prices)\n    ctx.set("price", best)\n'),

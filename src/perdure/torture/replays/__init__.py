@@ -1,0 +1,1 @@
+"""A shop whose workflows are lived through once, and whose code is then changed under their histories."""
