@@ -153,12 +153,14 @@ async def test_an_older_state_of_the_same_database_is_noticed(trail: Trail, tmp_
     older = tmp_path / "older.db"
     async with opened(trail.database, settings=PATIENT) as session:
         await create(session, "r")
+        session.store.abandon()  # type: ignore[attr-defined]  # who closes in good order takes the log along
     shutil.copyfile(trail.database, older)
     shutil.copyfile(log_of(trail.database), log_of(older))
     async with opened(trail.database, settings=PATIENT) as session:
         await create(session, "later")
         with replicating(trail.database, trail.target, settings=PATIENT) as replication:
             trail.follow(replication)
+        session.store.abandon()  # type: ignore[attr-defined]
     shutil.copyfile(older, trail.database)
     shutil.copyfile(log_of(older), log_of(trail.database))
     async with opened(trail.database, settings=PATIENT) as session:
