@@ -1,7 +1,8 @@
 """The log: made durable without change, given room ahead, copied into the database when it is long."""
 
+import errno
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import apsw
 import pytest
 
 from perdure.errors import StoreCorruptError, StoreUnavailableError
-from perdure.stores.sqlite import opened
+from perdure.stores.sqlite import database, opened
+from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -105,6 +107,45 @@ async def test_a_log_whose_copying_finds_no_room_gives_back_what_it_has_ahead(tm
     assert log.stat().st_size < with_room
     async with opened_session(path) as another:
         assert {(await another.row(run_key)).sequence for run_key in run_keys} == {1}
+
+
+def refusing(refusals: list[Exception]) -> Callable[[apsw.Connection, Disk, Path], bool]:
+    """Copy the log, but for as often as there are refusals."""
+
+    def copy(connection: apsw.Connection, disk: Disk, path: Path) -> bool:
+        if refusals:
+            raise refusals.pop()
+        return copy_log(connection, disk, path)
+
+    return copy
+
+
+async def test_a_log_that_cannot_even_be_marked_as_being_copied_gives_back_what_it_has_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
+    refusals: list[Exception] = [OSError(errno.ENOSPC, "No space left on device")]
+
+    monkeypatch.setattr(database, "copy_log", refusing(refusals))
+    async with opened_session(path, settings=SqliteSettings(checkpoint_pages=100)) as session:
+        await session.create("first")
+        with_room = log.stat().st_size
+        while refusals:
+            await session.create(f"run {log.stat().st_mtime_ns}")
+    assert log.stat().st_size < with_room
+
+
+async def test_a_store_whose_file_cannot_be_opened_anew_to_copy_its_log_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals: list[Exception] = [StoreUnavailableError("SQLite keeps the journal mode 'delete'")]
+
+    monkeypatch.setattr(database, "copy_log", refusing(refusals))
+    async with opened_session(tmp_path / "data.db", settings=SqliteSettings(checkpoint_pages=10)) as session:
+        for number in range(5):
+            await session.create(f"run {number}")
+    assert not refusals
+    assert "could not be copied into it, and is kept: SQLite keeps the journal mode" in caplog.text
 
 
 async def test_the_copy_has_the_mode_of_the_log_and_leaves_nothing_behind_when_it_fails(

@@ -30,6 +30,7 @@ from perdure.stores.sqlite.connection import open_writing, pragma, use_log
 from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.encoding import Column
+from perdure.stores.sqlite.faults import is_for_want_of_room
 from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.onlookers import onlookers
 from perdure.stores.sqlite.segment import News
@@ -118,7 +119,7 @@ class Database:
             else:
                 self.log.put_off()
                 self._tell_of_a_long_log()
-        except (apsw.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the writer's thread must go on
             _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
             self.distrust()
 
@@ -138,7 +139,9 @@ class Database:
     def _copy_log(self, connection: apsw.Connection) -> bool:
         try:
             return copy_log(connection, self.disk, self.path)
-        except apsw.FullError:
+        except (apsw.FullError, OSError) as error:
+            if isinstance(error, OSError) and not is_for_want_of_room(error):
+                raise
             self.log.give_room_back(connection)  # to the database
             return copy_log(connection, self.disk, self.path)
 

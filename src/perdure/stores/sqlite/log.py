@@ -102,6 +102,7 @@ class Log:
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         if pages <= self._pages or not self._pages:
             self._room = 0  # it has begun anew: SQLite may have cut it off, if it was very long
+            self._due_at = self._checkpoint_pages
         self._pages = pages
         return apsw.SQLITE_OK
 

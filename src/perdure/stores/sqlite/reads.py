@@ -53,10 +53,11 @@ def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> l
 def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
     """Return the earliest time at which a run that nobody owns comes due."""
     names = versions_as_json(workflows)
-    moments: list[int | None] = [
-        connection.execute(statements.NEXT_WAKE, (names, priority)).get for priority in Priority
-    ]
-    moments.append(connection.execute(statements.NEXT_END).get)
+    with connection:  # all at one moment
+        moments: list[int | None] = [
+            connection.execute(statements.NEXT_WAKE, (names, priority)).get for priority in Priority
+        ]
+        moments.append(connection.execute(statements.NEXT_END).get)
     return min((Timestamp(moment) for moment in moments if moment is not None), default=None)
 
 
