@@ -13,7 +13,7 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunQuery
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.testing.replaying import Verdict, replay_history
-from perdure.torture.loads import tool
+from perdure.torture.loads import subject, tool
 from perdure.torture.loads.filling import LIFE_MICROSECONDS, Contents, fill
 from perdure.torture.loads.mood import Mood
 from perdure.torture.loads.searches import Searched, search
@@ -146,3 +146,12 @@ def test_a_run_of_the_tool_tells_what_it_has_measured(
     assert wrong.startswith("    too slow (a sync takes ")
     assert line.startswith("load: FAILED: 150 open runs in ")
     assert "; serving after " in line
+
+
+async def test_runs_that_are_not_done_in_time_are_told_with_the_time_until_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "_PATIENCE_SECONDS", 0.05)
+    found = await measure(Order(database=str(path), due=10, idle_seconds=0.01, ordered_at=time.monotonic()))
+    assert found.left >= 1, "nine are due"
+    assert 0 < found.open_seconds <= found.serving_seconds <= found.caught_up_seconds
