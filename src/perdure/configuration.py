@@ -47,7 +47,7 @@ REMEMBERED_TIMES: Final = 50
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """Which closed runs an engine removes, and where it keeps them then.
+    """Which closed runs an engine removes, of its namespace, and where it keeps them then.
 
     A run stays for `keep` after its end (None: for ever). `by_workflow` and, for the other workflows, `by_status` say
     otherwise for some. Of each workflow the `newest` so many stay, however old. What is removed is first written to the
@@ -63,18 +63,26 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant. Raises InvalidArgumentError."""
+        for name in self.by_workflow:
+            if not isinstance(name, str):
+                message = f"Retention: by_workflow names {name!r:.60}; write the workflow's name, a text"
+                raise InvalidArgumentError(message)
         for time in (self.keep, *self.by_status.values(), *self.by_workflow.values()):
-            if time is not None and time < timedelta(0):
+            if time is not None and (not isinstance(time, timedelta) or time < timedelta(0)):  # type: ignore[redundant-expr]
                 message = f"Retention: runs cannot be kept for {time}; a time from zero on, or None: for ever"
                 raise InvalidArgumentError(message)
         if not self.by_status.keys() <= CLOSED_STATUSES:
             wrong = ", ".join(sorted(self.by_status.keys() - CLOSED_STATUSES))
             message = f"Retention: by_status names {wrong}; only runs that have ended are removed"
             raise InvalidArgumentError(message)
-        if not 0 <= self.newest <= _MOST_NEWEST or self.every <= timedelta(0):
-            message = (
-                f"Retention: newest is {self.newest}, every {self.every}; allowed are 0 to {_MOST_NEWEST:,}, above 0"
-            )
+        if not isinstance(self.newest, int) or not 0 <= self.newest <= _MOST_NEWEST:  # type: ignore[redundant-expr]
+            message = f"Retention: newest is {self.newest!r}; it must be an integer from 0 to {_MOST_NEWEST:,}"
+            raise InvalidArgumentError(message)
+        if not isinstance(self.every, timedelta) or self.every <= timedelta(0):  # type: ignore[redundant-expr]
+            message = f"Retention: every is {self.every!r}; it must be a timedelta above zero"
+            raise InvalidArgumentError(message)
+        if not isinstance(self.archive, Path | None):
+            message = f"Retention: archive is {self.archive!r:.60}; it must be the Path of a folder, or None"
             raise InvalidArgumentError(message)
 
     @property
@@ -178,7 +186,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse values that cannot work. Raises InvalidArgumentError naming the setting."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, tuple | dict | Retention | None) or name == "replicate_to":
+            if isinstance(value, tuple) or name in _CHECKED_APART:
                 continue
             lowest = "from zero" if name in _MAY_BE_ZERO else "above zero"
             if (
@@ -188,6 +196,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ):
                 message = f"Settings: {name} is {value!r:.60}; it must be a number {lowest}"
                 raise InvalidArgumentError(message)
+        if not isinstance(self.retention, Retention | None):
+            message = f"Settings: retention is {self.retention!r:.60}; it must be a Retention, or None"
+            raise InvalidArgumentError(message)
         if not isinstance(self.replicate_to, str):
             message = f"Settings: replicate_to is {self.replicate_to!r:.60}; it must be a text, the path of a folder"
             raise InvalidArgumentError(message)
@@ -197,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidArgumentError(message)
 
 
+_CHECKED_APART = frozenset({"resources", "retention", "replicate_to"})
 _MAY_BE_ZERO = frozenset(
     {"shutdown_grace_seconds", "thread_slots", "process_slots", "hybrid_process_seconds", "blocking_seconds"}
 )

@@ -130,7 +130,7 @@ class Engine(Client):
         if self._works and self._settings.retention is not None:
             from perdure.archiving.duty import RetentionDuty  # noqa: PLC0415 - only who removes runs pays for its import
 
-            duty = RetentionDuty(worker, self._settings.retention)
+            duty = RetentionDuty(worker, self._settings.retention, namespace=self.namespace)
             self._removing = asyncio.get_running_loop().create_task(duty.work(), name="perdure-retention")
 
     async def _end_removing(self) -> None:

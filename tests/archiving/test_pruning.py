@@ -288,9 +288,26 @@ async def test_one_process_at_a_time_has_the_turn_and_others_learn_whose_it_is()
         busy = await other.take()
         assert busy is not None
         assert busy.holder == "one"
-        await one.end(is_done=True)
-        assert (await read_turn(session.store)).ended_at == watch.now()
+        await one.end(passed="default")
+        assert (await read_turn(session.store)).passes == {"default": watch.now()}
         assert await other.take() is None
+
+
+async def test_a_turn_that_was_taken_by_a_clock_that_has_been_set_back_since_is_nobodys() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch(hours=9_000)
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        assert await one.take() is None
+        watch.set(1)
+        assert await other.take() is None
+
+
+async def test_a_pass_that_no_engine_made_is_none_that_engines_need_not_make() -> None:
+    async with session_on(MemoryHarness()) as session:
+        for is_duty in (False, True):
+            pruning = Pruning(session.store, Watch(), Retention(keep=HOUR), Selection(namespace="a"))
+            await pruning.run(holder="somebody", is_duty=is_duty)
+            assert ("a" in (await read_turn(session.store)).passes) is is_duty
 
 
 async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
@@ -305,7 +322,7 @@ async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
         watch.set(106 / 3_600)
         assert await other.take() is None
         assert not await one.prolong()
-        await one.end(is_done=True)
+        await one.end(passed="default")
         assert (await read_turn(session.store)).holder == "other"
 
 
@@ -318,6 +335,11 @@ async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
         {"newest": -1},
         {"newest": 10_001},
         {"every": timedelta(0)},
+        {"keep": 30},
+        {"every": 5},
+        {"newest": 1.5},
+        {"archive": "folder"},
+        {"by_workflow": {int: None}},
     ],
 )
 def test_a_retention_that_cannot_be_meant_is_refused(wrong: dict[str, object]) -> None:

@@ -29,7 +29,7 @@ from perdure.errors import InvalidArgumentError
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.testing import TestEnvironment
 from tests.journeys.conftest import MakeEngine
-from tests.journeys.workflows import decide, double, waiting_for_decision
+from tests.journeys.workflows import decide, double, until, waiting_for_decision
 
 SECRET = "the eagle lands at noon"
 DAY = timedelta(days=1)
@@ -316,6 +316,22 @@ async def test_an_engine_with_a_retention_removes_what_is_over_now_and_then(tmp_
         await env.advance(3 * DAY)
         assert await env.count_runs() == 0
     assert len(run_files([tmp_path])) == 2
+
+
+async def test_an_engine_removes_nothing_of_another_namespace(tmp_path: Path) -> None:
+    path = tmp_path / "both.db"
+    async with Engine(f"sqlite:///{path}", namespace="theirs", works=False) as theirs:
+        async with Engine(f"sqlite:///{path}", namespace="ours") as engine:
+            for each in (engine, theirs):
+                await (await each.start(doubled, 1, id="one")).result()
+        retention = Retention(keep=timedelta(0), every=timedelta(milliseconds=20))
+        async with Engine(f"sqlite:///{path}", namespace="ours", settings=Settings(retention=retention)) as engine:
+            await until(lambda: _has_none(engine))
+        assert await theirs.count_runs() == 1
+
+
+async def _has_none(engine: Engine) -> bool:
+    return await engine.count_runs() == 0
 
 
 def test_a_program_without_an_event_loop_exports_imports_and_prunes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, Protocol
 
 from perdure.archiving.files import Archive
-from perdure.archiving.pruning import Pruning
+from perdure.archiving.pruning import Pruning, Selection
 from perdure.archiving.turns import read_turn
 from perdure.configuration import Retention
 from perdure.errors import StoreError, StoreLockedError
@@ -41,9 +41,10 @@ class Host(Protocol):
 class RetentionDuty:
     """Removes closed runs for one process, when nobody else has done so for a while."""
 
-    def __init__(self, host: Host, retention: Retention) -> None:
-        """Keep what `retention` says."""
+    def __init__(self, host: Host, retention: Retention, *, namespace: str) -> None:
+        """Keep what `retention` says, of the runs of a namespace."""
         self._host: Final = host
+        self._namespace: Final = namespace
         self._retention: Final = retention
         self._archive: Final = None if retention.archive is None else Archive(retention.archive)
 
@@ -61,10 +62,10 @@ class RetentionDuty:
         """Remove what is over, if it is time; return how many seconds to wait then."""
         every = duration_microseconds(self._retention.every)
         try:
-            state = await read_turn(self._host.store)
-            waits = 0 if state.ended_at is None else state.ended_at + every - self._host.clock.now()
-            if waits > 0:
-                return min(waits, every) / MICROSECONDS_PER_SECOND
+            passed_at = (await read_turn(self._host.store)).passes.get(self._namespace)
+            waits = 0 if passed_at is None else passed_at + every - self._host.clock.now()
+            if 0 < waits <= every:  # a longer wait is that of a clock that was set back
+                return waits / MICROSECONDS_PER_SECOND
             await self._prune()
         except StoreLockedError:
             return min(_PAUSE_AFTER_FAILURE_SECONDS, every / MICROSECONDS_PER_SECOND)
@@ -78,8 +79,9 @@ class RetentionDuty:
         return every / MICROSECONDS_PER_SECOND
 
     async def _prune(self) -> None:
-        pruning = Pruning(self._host.store, self._host.clock, self._retention, rests=_RESTS)
-        report = await pruning.run(holder=self._host.name, archive=self._archive)
+        chosen = Selection(namespace=self._namespace)
+        pruning = Pruning(self._host.store, self._host.clock, self._retention, chosen, rests=_RESTS)
+        report = await pruning.run(holder=self._host.name, archive=self._archive, is_duty=True)
         if report.runs:
             kept = "" if self._archive is None else f", archived in {self._archive.folder}"
             _logger.info("%d closed runs with %d events were removed%s", report.runs, report.events, kept)

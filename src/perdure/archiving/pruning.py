@@ -93,9 +93,16 @@ class Pruning:
         return self.report
 
     async def run(
-        self, *, holder: str, archive: Sink | None = None, on_progress: Callable[[PruneReport], object] | None = None
+        self,
+        *,
+        holder: str,
+        archive: Sink | None = None,
+        is_duty: bool = False,
+        on_progress: Callable[[PruneReport], object] | None = None,
     ) -> PruneReport:
         """Remove what may go; `holder` is who is named to others that want to do the same meanwhile.
+
+        `is_duty`: it is the pass of an engine's retention, which others of the namespace need not make soon again.
 
         Raises StoreLockedError while another process is at it, StoreErrors; what was removed until then is.
         """
@@ -111,7 +118,7 @@ class Pruning:
         try:
             is_done = await self._remove_all(turn, archive, on_progress)
         finally:
-            await turn.end(is_done=is_done)
+            await turn.end(passed=self._selection.namespace if is_done and is_duty else None)
         return self.report
 
     # --- which ---------------------------------------------------------------------------------------------------

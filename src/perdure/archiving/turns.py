@@ -22,11 +22,14 @@ _LEASE_MICROSECONDS: Final = 60 * MICROSECONDS_PER_SECOND
 
 
 class TurnState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the entry says: until when the turn is that of `holder`, who may prolong it (None: it is nobody's)."""
+    """What the entry says: until when the turn is that of `holder`, who may prolong it (None: it is nobody's).
+
+    `passes` says when all was last removed that an engine's retention asked for, by namespace.
+    """
 
     holder: str = ""
     until: Timestamp | None = None
-    ended_at: Timestamp | None = None
+    passes: dict[str, Timestamp] = {}
 
 
 async def read_turn(store: RunStore) -> TurnState:
@@ -49,10 +52,12 @@ class Turn:
         while True:
             found = await self._store.find_agenda(RETENTION_KEY)
             state = _state(found)
-            if state.until is not None and state.until > self._clock.now():
+            now = self._clock.now()
+            # One that ends later than any that begins now was taken by a clock that has been set back since.
+            if state.until is not None and now < state.until <= now + _LEASE_MICROSECONDS:
                 return state
             self._entry = found
-            if await self._put(self._held(state.ended_at)):
+            if await self._put(self._held(state.passes)):
                 return None
 
     async def prolong(self) -> bool:
@@ -60,17 +65,16 @@ class Turn:
         state = _state(self._entry)
         if state.until is not None and state.until - self._clock.now() > _LEASE_MICROSECONDS // 2:
             return True
-        return await self._put(self._held(state.ended_at))
+        return await self._put(self._held(state.passes))
 
-    async def end(self, *, is_done: bool) -> None:
-        """Let others have the turn; `is_done` says that all was done that there was to do."""
-        now = self._clock.now()
-        ended_at = now if is_done else _state(self._entry).ended_at
-        await self._put(TurnState(ended_at=ended_at))
+    async def end(self, *, passed: str | None = None) -> None:
+        """Let others have the turn; `passed` is the namespace in which all was removed that its engine asked for."""
+        passes = _state(self._entry).passes
+        await self._put(TurnState(passes=passes if passed is None else passes | {passed: self._clock.now()}))
 
-    def _held(self, ended_at: Timestamp | None) -> TurnState:
+    def _held(self, passes: dict[str, Timestamp]) -> TurnState:
         until = Timestamp(self._clock.now() + _LEASE_MICROSECONDS)
-        return TurnState(holder=self._holder, until=until, ended_at=ended_at)
+        return TurnState(holder=self._holder, until=until, passes=passes)
 
     async def _put(self, state: TurnState) -> bool:
         entry = AgendaEntry(
