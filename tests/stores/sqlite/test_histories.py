@@ -40,7 +40,11 @@ DAMAGES = {
     "another version": (f"UPDATE history SET version = 2 WHERE {OF_RUN} AND sequence = 2", 2),
     "another time": (f"UPDATE history SET at = at + 1 WHERE {OF_RUN} AND sequence = 6", 6),
     "another digest": (f"UPDATE history SET digest = zeroblob(16) WHERE {OF_RUN} AND sequence = 3", 3),
-    "no digest between two": (f"UPDATE history SET digest = NULL WHERE {OF_RUN} AND sequence = 3", 4),
+    "no digest between two": (f"UPDATE history SET digest = NULL WHERE {OF_RUN} AND sequence = 3", 3),
+    "no digest at the end": (
+        f"UPDATE history SET at = at + 1, digest = NULL WHERE {OF_RUN} AND sequence = 6",
+        6,
+    ),
     "the first event lost": (f"DELETE FROM history WHERE {OF_RUN} AND sequence = 1", 1),
     "an event lost": (f"DELETE FROM history WHERE {OF_RUN} AND sequence = 4", 4),
     "the last event lost": (f"DELETE FROM history WHERE {OF_RUN} AND sequence = 6", 6),

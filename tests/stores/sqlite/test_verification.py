@@ -137,6 +137,9 @@ UNCERTAIN = {
 }
 
 
+UNDO_EVENT_CHANGED = f"UPDATE history SET at = at - 1 WHERE sequence = 2 AND run_key = {HOLDS}"
+
+
 async def test_what_nobody_has_damaged_is_sound(path: Path) -> None:
     found = await verified(path)
     assert (found.damaged, found.defects) == ((), ())
@@ -246,6 +249,26 @@ async def test_a_damaged_run_that_nobody_has_loaded_is_parked(path: Path) -> Non
         assert parked.reason.message.startswith("event 2 of run default/holds is damaged: it is not what was written")
         assert (await (await client.get_run("waits")).describe()).parked is None
         assert found.readable == 1
+
+
+async def test_a_parked_run_stays_parked_for_its_reason_when_its_row_is_repaired(path: Path) -> None:
+    damage(path, UNCERTAIN["an event changed"][0])
+    async with engine(path, works=False) as client:
+        await client.verify(quarantine=True)
+    damage(path, UNDO_EVENT_CHANGED, "UPDATE runs SET tenant = 'bob' WHERE id = 'holds'")
+    before = rows(path, "SELECT parked, wake_at FROM runs WHERE id = 'holds'")
+    async with engine(path, works=False) as client:
+        assert (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT parked, wake_at FROM runs WHERE id = 'holds'") == before
+    assert before[0][0] is not None
+
+
+async def test_a_run_whose_end_cannot_be_read_is_shown_as_its_row_says(path: Path) -> None:
+    damage(path, f"UPDATE history SET at = at + 1 WHERE sequence = 2 AND run_key IN ({CLOSED_KEY}, {HOLDS})")
+    assert {run.ref.id: run.is_open for run in (await verified(path)).damaged if run.ref} == {
+        "closed": False,
+        "holds": True,
+    }
 
 
 async def test_a_run_that_a_process_has_in_memory_is_not_repaired(path: Path) -> None:

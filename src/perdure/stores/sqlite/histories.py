@@ -5,7 +5,8 @@ says nothing of the events before it; whoever reads all pages has checked all. T
 row, which counts the events, so that none is missing at the end.
 
 A page that begins after an event reads that event, too, for its digest. Events that an older Perdure wrote have none;
-of them it is known only that none is missing.
+of them it is known only that none is missing. They are at the beginning: an event without a digest that follows one
+with a digest is damaged.
 """
 
 from collections.abc import Iterator
@@ -96,6 +97,8 @@ class ChainCheck:
         expected = self.sequence + self._knows_last
         if sequence != expected:
             raise self.damage(expected, f"it is missing: the next one is number {sequence}")
+        if digest is None and self._digest is not None:
+            raise self.damage(sequence, "its digest is lost: the event before it has one")
         if digest is None:
             self.unchained += 1
         elif digest != linked(self._genesis, self._digest or self._genesis, framed_event(*row[:-1])):

@@ -76,13 +76,15 @@ def _is_owned(connection: apsw.Connection, checked: CheckedRun) -> bool:
 
 
 def _write_row(connection: apsw.Connection, checked: CheckedRun, *, now: Timestamp) -> None:
-    """Write a row as the history says. An open run is made due: whoever claims it finds out what it waits for."""
+    """Write a row as the history says. An open run is made due: whoever claims it finds out what it waits for.
+
+    One that is parked stays so: a repair does not know why.
+    """
     row = expected_row(checked.state)
-    due_at = None if checked.state.is_closed else now
     assignments = ", ".join(f"{name} = ?" for name in row)
     connection.execute(
-        f"UPDATE runs SET {assignments}, owner = NULL, parked = NULL, wake_at = ? WHERE run_key = ?",  # noqa: S608
-        (*row.values(), due_at, checked.row.run_key),
+        f"UPDATE runs SET {assignments}, owner = NULL, {_PARKED_OR_DUE} WHERE run_key = ?",  # noqa: S608
+        (*row.values(), checked.state.is_closed, checked.state.is_closed, now, checked.row.run_key),
     )
     connection.execute(_SET_LATEST, (row["namespace"], row["id"]))
 
@@ -98,6 +100,9 @@ def _write_labels(connection: apsw.Connection, checked: CheckedRun) -> None:
 _HARMFUL: Final = ("history", "inbox")
 _IS_SESSION: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id = ?)"
 _PUT_LABEL: Final = "INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES (?, ?, ?, ?, ?)"
+
+# whether the run is closed, the same, now
+_PARKED_OR_DUE: Final = "parked = iif(?, NULL, parked), wake_at = iif(? OR parked IS NOT NULL, NULL, ?)"
 
 # namespace, id
 _SET_LATEST: Final = """

@@ -88,7 +88,7 @@ class CheckedRun(msgspec.Struct, kw_only=True):
             ref=self.row.ref,
             counted=self.row.sequence,
             readable=self.state.sequence,
-            is_open=not self.state.is_closed,
+            is_open=not self.state.is_closed if self.is_sound else self.row.closed_at is None,
             is_parked=bool(self.row.parked),
             defects=tuple(self.defects),
         )
