@@ -51,13 +51,19 @@ def printable(text: str) -> str:
 def indented(text: str) -> str:
     r"""Return a text of several lines, each printable, all but the first indented: none can pass for a new beginning.
 
+    Lines that are indented already stay as they are.
+
     >>> indented("it failed\n  File \"a.py\", line 1\nERROR forged\r")
-    'it failed\n      File "a.py", line 1\n    ERROR forged\\r'
+    'it failed\n  File "a.py", line 1\n    ERROR forged\\r'
     """
     if text.isprintable():
         return text
     first, *others = text.split("\n")
-    return "\n".join([printable(first), *(f"{_INDENT}{printable(line)}" if line else "" for line in others)])
+    return "\n".join([printable(first), *(_indented_line(printable(line)) for line in others)])
+
+
+def _indented_line(line: str) -> str:
+    return line if not line or line.startswith(" ") else f"{_INDENT}{line}"
 
 
 _INDENT: Final = "    "

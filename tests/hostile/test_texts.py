@@ -63,7 +63,7 @@ def test_every_text_is_escaped_for_each_kind_of_output() -> None:
     for text in TEXTS:
         assert printable(text).isprintable()
         assert_harmless(indented(text))
-        assert all(line.startswith("    ") or not line for line in indented(text).split("\n")[1:])
+        assert all(line.startswith(" ") or not line for line in indented(text).split("\n")[1:])
         assert assert_harmless_json(json_escaped(f'["{text}"]' if text.isalnum() else "[]")) in ([text], [])
 
 
