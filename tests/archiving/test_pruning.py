@@ -395,6 +395,46 @@ async def test_what_a_death_left_of_the_last_part_of_a_file_harms_nothing_before
         assert len(found) <= 2
 
 
+async def test_no_bit_of_an_archive_changes_without_a_word_or_harms_other_parts(tmp_path: Path) -> None:
+    async with session_on(MemoryHarness()) as session:
+        archive = Archive(tmp_path)
+        sizes = [0]
+        for number in range(3):
+            await ended(session, f"run {number}", 1)
+            await prune(session, Retention(keep=HOUR), archive=archive)
+            sizes.append(run_files([tmp_path])[0].stat().st_size)
+        archive.close()
+    (path,) = run_files([tmp_path])
+    whole = path.read_bytes()
+    sound = list(read_runs(lines_of(path)))
+    for bit in range(0, 8 * len(whole), 7):
+        path.write_bytes(with_flipped(whole, bit))
+        found = list(read_runs(lines_of(path)))
+        part = sum(size <= bit // 8 for size in sizes) - 1
+        assert found == sound or any(isinstance(one, Damage) for one in found)
+        assert [one for one in sound if one not in found] in ([], [sound[part]])
+
+
+def with_flipped(data: bytes, bit: int) -> bytes:
+    return data[: bit // 8] + bytes([data[bit // 8] ^ (1 << bit % 8)]) + data[bit // 8 + 1 :]
+
+
+@pytest.mark.parametrize("between", [b"\0", bytes(100_000), b"anything", b"\x1f\x8b\x08" * 3])
+async def test_what_is_no_part_of_an_archive_is_passed_over_and_said(tmp_path: Path, between: bytes) -> None:
+    async with session_on(MemoryHarness()) as session:
+        archive = Archive(tmp_path)
+        await ended(session, "run", 1)
+        await prune(session, Retention(keep=HOUR), archive=archive)
+        archive.close()
+    (path,) = run_files([tmp_path])
+    part = path.read_bytes()
+    for text in (between + part, part + between, part + between + part):
+        path.write_bytes(text)
+        found = list(read_runs(lines_of(path)))
+        assert len([one for one in found if isinstance(one, SavedRun)]) == text.count(part)
+        assert len([one for one in found if isinstance(one, Damage)]) == 1
+
+
 async def test_an_archive_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     async with session_on(MemoryHarness()) as session:

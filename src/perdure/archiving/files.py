@@ -9,14 +9,15 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final
 
+from perdure.archiving.parts import PART_MAGIC, PartsReader
+from perdure.archiving.run_lines import UNREADABLE
 from perdure.errors import HistoryError, InvalidArgumentError, StoreFullError, StoreUnavailableError
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 
 __all__ = ["Archive", "lines_of", "run_files", "written_whole"]
 
-_GZIP: Final = b"\x1f\x8b"
 _LONGEST_LINE_BYTES: Final = 256 * 2**20
 _PRIVATE: Final = 0o600
 _DISK_IS_FULL: Final = (28, 122)  # ENOSPC, EDQUOT
@@ -49,21 +50,27 @@ def run_files(paths: Iterable[Path]) -> list[Path]:
 def lines_of(path: Path, *, on_bytes: Callable[[int], object] | None = None) -> Iterator[bytes]:
     """Yield the lines of a file, compressed or not; `on_bytes` is told how much of it has been read.
 
-    A compressed file that ends too early, or is damaged, ends here with what of it can be read: the lines say by
-    themselves that some are missing. Raises HistoryError where the file cannot be opened.
+    Where a part of a compressed file is damaged or was cut off, `UNREADABLE` stands for what is missing, and the lines
+    of the next part follow. Raises HistoryError where the file cannot be opened.
     """
     try:
         with path.open("rb") as raw:
-            is_compressed = raw.peek(2)[:2] == _GZIP
-            text = cast("IO[bytes]", gzip.GzipFile(fileobj=raw) if is_compressed else raw)
-            with suppress(EOFError, zlib.error, gzip.BadGzipFile):
-                while line := text.readline(_LONGEST_LINE_BYTES):
-                    if on_bytes is not None:
-                        on_bytes(raw.tell())
-                    yield line
+            is_compressed = path.suffix == ".gz" or raw.peek(2)[:2] == PART_MAGIC[:2]
+            text: io.BufferedIOBase = io.BufferedReader(PartsReader(raw)) if is_compressed else raw
+            while line := _line(text):
+                if on_bytes is not None:
+                    on_bytes(raw.tell())
+                yield line
     except OSError as error:
         message = f"{path}: it cannot be read: {error.strerror or error}"
         raise HistoryError(message) from error
+
+
+def _line(text: io.BufferedIOBase) -> bytes:
+    try:
+        return text.readline(_LONGEST_LINE_BYTES)
+    except zlib.error:
+        return UNREADABLE
 
 
 # --- to write --------------------------------------------------------------------------------------------------------

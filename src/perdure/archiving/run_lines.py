@@ -26,10 +26,13 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import InboxEntry, RunSummary
 
-__all__ = ["RUNS_FORMAT", "Damage", "SavedRun", "end_line", "heading_line", "read_runs", "run_lines"]
+__all__ = ["RUNS_FORMAT", "UNREADABLE", "Damage", "SavedRun", "end_line", "heading_line", "read_runs", "run_lines"]
 
 RUNS_FORMAT: Final = 1
 """The format that is written."""
+
+UNREADABLE: Final = b"\0"
+"""Stands among the lines of a file for some that cannot be decompressed."""
 
 
 class SavedRun(msgspec.Struct, frozen=True):
@@ -163,6 +166,8 @@ class _Reading:
 
     def demand_format(self) -> None:
         """Raise HistoryError unless the file begins as it must."""
+        if self._next is not None and self._next.text == UNREADABLE:
+            return  # the runs behind the next heading may be sound
         mark = None if self._next is None else _mark(self._next.text)
         if mark is None or mark.perdure_runs is None:
             message = "it does not begin as a file of exported runs (`perdure export`) does"
@@ -176,7 +181,8 @@ class _Reading:
             last = self._next.number
             mark = _mark(self._next.text)
             if mark is None:
-                yield self._skipped("this line begins no run, and ends no file")
+                is_unreadable = self._next.text == UNREADABLE
+                yield self._skipped(_LOST if is_unreadable else "this line begins no run, and ends no file")
             elif mark.perdure_runs is not None:
                 yield from self._unended(last)
                 _demand_known(mark.perdure_runs)
@@ -241,12 +247,17 @@ class _Reading:
         if taken is None:
             message = "it was cut off"
             raise HistoryError(message)
+        if taken.text == UNREADABLE:
+            raise HistoryError(_LOST)
         self._advance()
         return taken
 
     def _advance(self) -> None:
         found = next(self._lines, None)
         self._next = None if found is None else _Numbered(*found)
+
+
+_LOST: Final = "what stands here cannot be decompressed: the file is damaged, or was cut off"
 
 
 def _demand_known(number: int) -> None:
