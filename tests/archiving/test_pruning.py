@@ -1,5 +1,8 @@
 """Retention: what is removed, what stays, and that it is in the archive first."""
 
+import asyncio
+import os
+import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from perdure.archiving.files import Archive, lines_of, run_files
+from perdure.archiving.files import Archive, lines_of, run_files, written_whole
 from perdure.archiving.pruning import PruneReport, Pruning, Selection
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.archiving.turns import Turn, read_turn
@@ -444,19 +447,109 @@ async def test_an_archive_that_cannot_be_written_is_an_error_that_names_it(tmp_p
         assert await left(session) == ["old"]
 
 
-async def test_a_disk_that_fills_up_ends_a_part_and_the_next_goes_to_a_new_file(
+EMPTY_PART = [b'{"perdure_runs":1}\n', b'{"end":{"runs":0}}\n']
+
+
+class Syncs:
+    """What is synced, in its order; the one that is numbered `fails_at` is refused."""
+
+    def __init__(self, *, fails_at: int | None = None) -> None:
+        self.synced: list[Path] = []
+        self._fails_at = fails_at
+        self._sync = os.fsync
+
+    def __call__(self, descriptor: int) -> None:
+        if len(self.synced) == self._fails_at:
+            self._fails_at = None
+            raise OSError(28, "No space left on device")
+        self._sync(descriptor)
+        self.synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+async def test_an_archive_and_all_folders_that_are_made_for_it_are_durable_with_its_first_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = Archive(tmp_path)
-    await archive.append([b'{"perdure_runs":1}\n', b'{"end":{"runs":0}}\n'], now=FAR)
-
-    def refuse(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.fsync", refuse)
-        with pytest.raises(StoreFullError, match="No space left"):
-            await archive.append([b"{}\n"], now=FAR)
-    await archive.append([b'{"perdure_runs":1}\n', b'{"end":{"runs":0}}\n'], now=FAR)
+    syncs = Syncs()
+    monkeypatch.setattr("os.fsync", syncs)
+    folder = tmp_path / "new" / "archive"
+    archive = Archive(folder)
+    for _ in range(2):
+        await archive.append(EMPTY_PART, now=FAR)
     archive.close()
-    assert len(run_files([tmp_path])) == 2
+    (path,) = run_files([folder])
+    assert syncs.synced == [tmp_path, folder.parent, folder, path, path]
+
+
+@pytest.mark.parametrize("fails_at", range(5))
+async def test_a_part_whose_sync_fails_leaves_nothing_and_the_next_goes_to_a_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    syncs = Syncs(fails_at=fails_at)
+    monkeypatch.setattr("os.fsync", syncs)
+    folder = tmp_path / "new" / "archive"
+    archive = Archive(folder)
+    written = 0
+    failed = False
+    while not failed:
+        try:
+            await archive.append(EMPTY_PART, now=FAR)
+            written += 1
+        except StoreFullError:
+            failed = True
+    before = set(folder.glob("*"))
+    assert written == max(0, fails_at - 3)
+    assert len(before) == (written > 0)
+    assert list(before and ids_in(folder)) == [path.name for path in before]
+    await archive.append(EMPTY_PART, now=FAR)
+    archive.close()
+    (path,) = set(folder.glob("*")) - before
+    assert [parent for parent in (tmp_path, folder.parent) if parent not in syncs.synced] == []
+    assert syncs.synced[-2:] == [folder, path]
+
+
+async def test_whoever_is_cancelled_while_a_part_is_written_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def wait(_descriptor: int) -> None:
+        began.set()
+        may_end.wait()
+
+    monkeypatch.setattr("os.fsync", wait)
+    archive = Archive(tmp_path)
+    writing = asyncio.create_task(archive.append(EMPTY_PART, now=FAR))
+    await asyncio.to_thread(began.wait)
+    writing.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not writing.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    archive.close()
+    assert list(ids_in(tmp_path).values()) == [[]]
+
+
+def export_while(path: Path, theirs: bytes | None) -> None:
+    with written_whole(path, replaces=False) as write:
+        write(b"mine\n")
+        if theirs is not None:
+            path.write_bytes(theirs)
+
+
+def test_a_file_that_somebody_else_wrote_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    with pytest.raises(InvalidArgumentError, match="exists already"):
+        export_while(path, b"theirs\n")
+    assert path.read_bytes() == b"theirs\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_written_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    export_while(tmp_path / "runs.jsonl", None)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine\n"]

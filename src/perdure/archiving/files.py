@@ -83,8 +83,7 @@ def written_whole(path: Path, *, replaces: bool) -> Iterator[Callable[[bytes], o
     Raises InvalidArgumentError if it exists, unless it `replaces`, StoreUnavailableError where it cannot be written.
     """
     if not replaces and path.exists():
-        message = f"{path} exists already; choose another name, or say that it is to be replaced (--force)"
-        raise InvalidArgumentError(message)
+        raise _exists(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with _named(path):
@@ -101,10 +100,28 @@ def written_whole(path: Path, *, replaces: bool) -> Iterator[Callable[[bytes], o
             with suppress(OSError):
                 raw.close()
         with _named(path):
-            partial.replace(path)
+            _give_name(partial, path, replaces=replaces)
             _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _give_name(partial: Path, path: Path, *, replaces: bool) -> None:
+    if replaces:
+        partial.replace(path)
+        return
+    try:
+        path.hardlink_to(partial)  # unlike a renaming this fails if somebody was faster
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError:  # a file system without links
+        partial.rename(path)
+
+
+def _exists(path: Path) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{path} exists already; choose another name, or say that it is to be replaced (--force)"
+    )
 
 
 def _write(text: IO[bytes], line: bytes, path: Path) -> None:
@@ -131,22 +148,26 @@ class Archive:
 
         Raises StoreUnavailableError (StoreFullError) where it cannot be written; then nothing is written behind it.
         """
-        return await asyncio.to_thread(self._append, lines, now=now)
+        writing = asyncio.ensure_future(asyncio.to_thread(self._append, lines, now=now))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])  # whoever cancels closes the file next
+            raise
 
     def _append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
+        part = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)
         with _named(self.folder):
             file = self._file_of(now)
+            before = file.tell()
             try:
-                before = file.tell()
-                part = _compressed(file)
-                for line in lines:
-                    part.write(line)
-                part.close()
+                file.write(part)
                 _sync(file)
-                return file.tell() - before
             except BaseException:
                 self.close()
+                _cut_off(Path(file.name), before)
                 raise
+            return len(part)
 
     def close(self) -> None:
         """Let go of the file. What follows goes to a new one."""
@@ -161,11 +182,45 @@ class Archive:
         if self._file is not None and (day != self._day or self._file.tell() >= self._file_bytes):
             self.close()
         if self._file is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            _make_durably(self.folder)
             path = self.folder / f"runs-{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.jsonl.gz"
-            self._file, self._day = open(path, "xb", opener=_private), day  # noqa: SIM115 - stays open
-            _sync_folder(self.folder)
+            self._file, self._day = _created(path), day
         return self._file
+
+
+def _created(path: Path) -> IO[bytes]:
+    """Return a new file whose name is durable. Raises OSError; then it is not there."""
+    file = open(path, "xb", opener=_private)  # noqa: SIM115 - stays open
+    try:
+        _sync_folder(path.parent)
+    except BaseException:
+        file.close()
+        _cut_off(path, 0)
+        raise
+    return file
+
+
+def _make_durably(folder: Path) -> None:
+    """Make a folder, and those that it is in, unless they are there."""
+    if folder.is_dir():
+        return
+    _make_durably(folder.parent)
+    folder.mkdir(exist_ok=True)
+    try:
+        _sync_folder(folder.parent)
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()  # or the next who finds it would take it for durable
+        raise
+
+
+def _cut_off(path: Path, size: int) -> None:
+    """Leave nothing of a part that could not be written, so that trying again and again fills no disk."""
+    with suppress(OSError):
+        if size:
+            os.truncate(path, size)
+        else:
+            path.unlink()
 
 
 def _private(path: str, flags: int) -> int:
