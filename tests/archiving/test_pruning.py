@@ -4,9 +4,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -24,7 +26,7 @@ from perdure.ports.store import RunQuery
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import FAR, START, Held, creation, later
 from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, Remembered, remembering
-from perdure.torture.programs.harnesses import MemoryHarness
+from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from tests.archiving.worlds import session_on
 
 HOUR = timedelta(hours=1)
@@ -267,6 +269,32 @@ async def test_a_damaged_run_is_counted_and_stays() -> None:
         report = await prune(session, Retention(keep=HOUR), archive=Pages())
         assert (report.runs, report.unreadable) == (1, 1)
         assert await left(session) == ["damaged"]
+
+
+async def test_what_stays_behind_a_damaged_generation_is_not_archived_again_and_again() -> None:
+    harness = MemoryHarness()
+    async with session_on(harness) as session:
+        first = run = await session.hold()
+        for hour in range(1, 5):
+            run = await _continued(session, run, hour)
+        await harness.damage_event(first.run_key, 2, data=b"{")
+        archive = Pages()
+        for _ in range(2):
+            report = await prune(session, Retention(keep=HOUR), archive=archive)
+            assert (report.runs, report.unreadable) == (0, 1)
+        assert archive.ids == []
+
+
+async def test_a_pass_removes_what_one_that_died_has_left(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        run_key = await ended(session, "removed", 1)
+        await session.store.remove_runs([run_key])
+        with closing(apsw.Connection(str(harness.path))) as connection:
+            connection.execute("INSERT INTO removals (run_key) VALUES (?)", (run_key,))
+        await prune(session, Retention(keep=HOUR))
+        with closing(apsw.Connection(str(harness.path))) as connection:
+            assert connection.execute("SELECT run_key FROM removals").get is None
 
 
 async def test_many_runs_go_batch_by_batch() -> None:

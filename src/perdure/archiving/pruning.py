@@ -175,10 +175,9 @@ class Pruning:
 
     async def _follows(self, summary: RunSummary, batch: list[RunSummary], *, is_dry: bool) -> bool:
         """Whether the generation before this one is gone, or goes before it: the store demands that order."""
-        ref = summary.ref
-        if ref.generation == 1:
+        if summary.ref.generation == 1:
             return True
-        before = RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation - 1)
+        before = _before(summary.ref)
         if any(run.ref == before for run in batch):
             return True
         found = await self._store.find(before, latest=False)
@@ -234,6 +233,7 @@ class Pruning:
         """Remove batch by batch; return False where the turn went to another process meanwhile."""
         loop = asyncio.get_running_loop()
         begun_at = loop.time()
+        await self._store.remove_runs([])  # what a pass that was killed has left
         async for batch in self._batches(is_dry=False):
             if not await turn.prolong():
                 return False
@@ -251,14 +251,19 @@ class Pruning:
         self._note([run for run in batch if run.run_key in removed])
 
     async def _archived(self, batch: list[RunSummary], archive: Sink) -> list[RunSummary]:
-        """Write runs to the archive; return those that are safe there."""
+        """Write runs to the archive; return those that are safe there. What follows a damaged one stays with it."""
         archived: list[RunSummary] = []
+        staying: set[RunRef] = set()
         part = _Part()
         for summary in batch:
+            if _before(summary.ref) in staying:
+                staying.add(summary.ref)
+                continue
             try:
                 whole = await self._store.read_whole(summary.run_key)
             except HistoryError:
                 self.report = msgspec.structs.replace(self.report, unreadable=self.report.unreadable + 1)
+                staying.add(summary.ref)
                 continue
             if whole is not None:
                 part.add(run_lines(whole))
@@ -282,6 +287,10 @@ class Pruning:
         self.report = msgspec.structs.replace(
             report, runs=report.runs + len(batch), events=report.events + sum(run.sequence for run in batch)
         )
+
+
+def _before(ref: RunRef) -> RunRef:
+    return RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation - 1)
 
 
 class _Part:
