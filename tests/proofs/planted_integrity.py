@@ -18,7 +18,7 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
         Defect(
             "stores.sqlite.verification.tables",
-            "(*_FILE_CHECKS, *ROW_CHECKS)",
+            "(_schema, _pages, _roots, _partial_indexes)",
             "()",
         ),
     ),
@@ -31,7 +31,7 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.verification.repairs", " or _is_owned(connection, checked)", ""),
     ),
     "engine.verify.quarantine": (
-        Defect("stores.sqlite.verification.repairs", "    connection.execute(_PARK, (parking, damage.run_key))\n", ""),
+        Defect("stores.sqlite.verification.repairs", "connection.execute(_PARK, (parking, damage.run_key))", "pass"),
     ),
     "run.fork.damaged": (Defect("client.forking", "limit=error.event - 1)", "limit=error.event)"),),
 }

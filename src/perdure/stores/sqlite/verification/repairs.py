@@ -1,8 +1,8 @@
 """Repairs: done where the answer is certain, each in a transaction that verifies once more what it repairs.
 
-Certain is what a sound history says of its run's row and labels, that a run may be looked at once too often, and an
-index by its table. What a damaged history, message or entry said is not certain: it stays as it is, and its run is
-parked.
+Certain is what a sound history says of its run's row and labels, and that a run may be looked at once too often; of
+indexes see `perdure.stores.sqlite.verification.indexes`. What a damaged history, message or entry said is not certain:
+it stays as it is, and its run is parked.
 """
 
 from typing import Final
@@ -16,22 +16,27 @@ from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
 from perdure.ports.verification import DamagedRun, Defect
-from perdure.stores.sqlite.verification.runs import CheckedRun, check_run, expected_labels, expected_row
-from perdure.stores.sqlite.verification.tables import has_sound_trees
+from perdure.stores.sqlite.verification.runs import CheckedRun, expected_labels, expected_row, try_run
 
-__all__ = ["quarantine_run", "repair_counters", "repair_indexes", "repair_run"]
+__all__ = ["quarantine_run", "repair_counters", "repair_run"]
 
 
 def repair_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> DamagedRun | None:
     """Repair a run that nobody owns, as far as it is certain; return what was damaged, and which of it is repaired."""
-    checked = check_run(connection, run_key, now=now)
+    checked = try_run(connection, run_key, now=now)
+    if isinstance(checked, DamagedRun):
+        return checked
     if checked is None or not checked.defects:
         return None
     damage = checked.damage()
     if not checked.is_sound or checked.check.unchained or _is_owned(connection, checked):
         return damage
-    _write_row(connection, checked, now=now)
-    _write_labels(connection, checked)
+    try:
+        with connection:
+            _write_row(connection, checked, now=now)
+            _write_labels(connection, checked)
+    except (apsw.CorruptError, apsw.ConstraintError):  # an index, or another run, has what must stand there
+        return damage
     return msgspec.structs.replace(damage, defects=tuple(_repaired(defect) for defect in damage.defects))
 
 
@@ -42,16 +47,11 @@ def quarantine_run(connection: apsw.Connection, damage: DamagedRun, *, now: Time
         return damage
     reason = Failure(type=DamagedHistoryError.__name__, message=left[0].what)
     parking = msgspec.json.encode(Parking(reason=reason, since=now, tried=())).decode()
-    connection.execute(_PARK, (parking, damage.run_key))
+    try:
+        connection.execute(_PARK, (parking, damage.run_key))
+    except apsw.CorruptError:
+        return damage
     return msgspec.structs.replace(damage, is_parked=connection.changes() > 0)
-
-
-def repair_indexes(connection: apsw.Connection, defect: Defect) -> Defect:
-    """Build the indexes anew of the table that a defect names."""
-    table = defect.what.partition(":")[0]
-    connection.execute(f'REINDEX "{table}"')
-    connection.execute(_TOUCH)
-    return msgspec.structs.replace(defect, is_repaired=has_sound_trees(connection, table))
 
 
 def repair_counters(connection: apsw.Connection, defect: Defect) -> Defect:
@@ -110,9 +110,6 @@ UPDATE runs SET latest = generation = (
     SELECT max(generation) FROM runs AS other WHERE other.namespace = runs.namespace AND other.id = runs.id
 ) WHERE namespace = ? AND id = ?
 """
-
-# A transaction that changes no row is not committed, and an index is none.
-_TOUCH: Final = "UPDATE store_meta SET value = value"
 
 # parking, run_key
 _PARK: Final = """

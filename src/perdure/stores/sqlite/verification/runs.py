@@ -23,7 +23,7 @@ from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.histories import READ_HISTORY
 from perdure.stores.sqlite.histories import ChainCheck, stored_events
 
-__all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row"]
+__all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row", "try_run"]
 
 # Any in this file: a row holds what SQLite found.
 
@@ -99,6 +99,27 @@ def check_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -
     with connection:  # one moment
         checked = _check(connection, run_key, now=now)
     return checked  # noqa: RET504 - for mypy a connection may swallow errors
+
+
+def try_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | DamagedRun | None:
+    """Verify a run as `check_run` does; what keeps it from being read at all is its damage."""
+    try:
+        return check_run(connection, run_key, now=now)
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        what = f"pages that hold its rows are damaged: {error}"
+    except apsw.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - no row is of a form that may keep others from being verified
+        what = f"its rows hold what no Perdure wrote: {error!r}"
+    return DamagedRun(
+        run_key=run_key,
+        ref=None,
+        counted=0,
+        readable=0,
+        is_open=False,
+        is_parked=False,
+        defects=(Defect(place="file", what=what),),
+    )
 
 
 def expected_row(state: RunState) -> dict[str, Any]:

@@ -11,9 +11,12 @@ from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
 from perdure.stores.sql.migrations import migrations
 
-__all__ = ["CHECKS", "ROW_CHECKS", "has_sound_trees"]
+__all__ = ["FILE_CHECKS", "ROW_CHECKS", "defects_by", "has_sound_trees", "table_of"]
+
+Check = Callable[[apsw.Connection], list[Defect]]
 
 _TABLES: Final = "runs history inbox run_labels locks agenda message_requests sessions store_meta"
+_REBUILDING: Final = "the indexes of the table are built anew, if nothing is lost by that"
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
@@ -22,10 +25,19 @@ def _pages(connection: apsw.Connection) -> Iterator[Defect]:
     """Have SQLite check the trees of its tables and indexes, table by table: each is one reading of that table."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
     for table in tables:
-        for (found,) in connection.execute(f'PRAGMA integrity_check("{table}")'):
-            if found != "ok":
-                repair = "the indexes of the table are built anew" if _is_of_index(found) else ""
-                yield Defect(place="file", what=f"{table}: {found}", repair=repair)
+        for words in _words_of_check(connection, table):
+            if words != "ok":
+                repair = _REBUILDING if _is_of_index(words) else ""
+                yield Defect(place="file", what=f"{table}: {words}", repair=repair)
+
+
+def _words_of_check(connection: apsw.Connection, table: str) -> Iterator[str]:
+    """Yield what SQLite's check says. It may raise at its end: that must not hide what it has found, here or later."""
+    try:
+        for (words,) in connection.execute(f'PRAGMA integrity_check("{table}")'):
+            yield words
+    except apsw.CorruptError as error:
+        yield str(error)
 
 
 def _roots(connection: apsw.Connection) -> Iterator[Defect]:
@@ -34,7 +46,7 @@ def _roots(connection: apsw.Connection) -> Iterator[Defect]:
         try:
             list(connection.execute(query))
         except apsw.CorruptError as error:
-            repair = "the indexes of the table are built anew" if name != table else ""
+            repair = _REBUILDING if name != table else ""
             yield Defect(place="file", what=f"{table}: {name} does not begin as it must: {error}", repair=repair)
 
 
@@ -63,7 +75,7 @@ def _partial_indexes(connection: apsw.Connection) -> Iterator[Defect]:
             counted = connection.execute(f'SELECT count(*) FROM "{table}" NOT INDEXED {where}').get  # noqa: S608
             if indexed != counted:
                 what = f"{table}: {name} has {indexed} entries for {counted} rows"
-                yield Defect(place="file", what=what, repair="the indexes of the table are built anew")
+                yield Defect(place="file", what=what, repair=_REBUILDING)
 
 
 def _schema(connection: apsw.Connection) -> Iterator[Defect]:
@@ -79,12 +91,28 @@ def _sessions(connection: apsw.Connection) -> Iterator[Defect]:
         yield Defect(place="counters", what="the count of sessions is lost")
 
 
+def defects_by(check: Check, connection: apsw.Connection) -> list[Defect]:
+    """Return what a check finds; what keeps it from looking is damage, too."""
+    try:
+        return check(connection)
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        what = str(error)
+    except apsw.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - no row is of a form that may keep others from being verified
+        what = f"there are rows that no Perdure wrote: {error!r}"
+    return [Defect(place="file", what=what)]
+
+
+def table_of(defect: Defect) -> str:
+    """Return the table whose tree or index a defect of the file is about."""
+    return defect.what.partition(":")[0]
+
+
 def has_sound_trees(connection: apsw.Connection, table: str) -> bool:
     """Whether nothing is found in the trees of a table and its indexes."""
     return not any(
-        defect.what.startswith(f"{table}:")
-        for check in (_pages, _roots, _partial_indexes)
-        for defect in check(connection)
+        table_of(defect) == table for check in (_pages, _roots, _partial_indexes) for defect in check(connection)
     )
 
 
@@ -126,14 +154,12 @@ def _decoded(value: Field) -> Field:
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
-def _listed(check: Callable[[apsw.Connection], Iterator[Defect]]) -> Callable[[apsw.Connection], list[Defect]]:
+def _listed(check: Callable[[apsw.Connection], Iterator[Defect]]) -> Check:
     return lambda connection: list(check(connection))
 
 
 ROW_CHECKS: Final = tuple(map(_listed, (_sessions, _orphans, _requests, _agenda, _counters)))
 """Functions of a connection that return what they found."""
 
-_FILE_CHECKS: Final = tuple(map(_listed, (_schema, _pages, _roots, _partial_indexes)))
-
-CHECKS: Final = (*_FILE_CHECKS, *ROW_CHECKS)
-"""The same, with those of the file."""
+FILE_CHECKS: Final = tuple(map(_listed, (_schema, _pages, _roots, _partial_indexes)))
+"""The same, of what the rows are stored in."""

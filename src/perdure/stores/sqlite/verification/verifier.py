@@ -1,18 +1,22 @@
-"""The course of a verification: all runs in turn, then the tables; what is found is mended if that is wished."""
+"""The course of a verification: all runs in turn, then the file, then the tables; what is found is mended if wished.
+
+Indexes are mended before rows: an index without the entry of a row lets nobody change that row.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import apsw
+import msgspec
 
 from perdure.errors import StoreCorruptError
 from perdure.kernel.identity import RunKey, RunRef
-from perdure.kernel.time import Timestamp
 from perdure.ports.verification import DamagedRun, Defect, Verification, VerificationWish
 from perdure.stores.sql import verification as statements
-from perdure.stores.sqlite.verification.repairs import quarantine_run, repair_counters, repair_indexes, repair_run
-from perdure.stores.sqlite.verification.runs import CheckedRun, check_run
-from perdure.stores.sqlite.verification.tables import CHECKS
+from perdure.stores.sqlite.verification.indexes import rebuild_indexes
+from perdure.stores.sqlite.verification.repairs import quarantine_run, repair_counters, repair_run
+from perdure.stores.sqlite.verification.runs import try_run
+from perdure.stores.sqlite.verification.tables import FILE_CHECKS, ROW_CHECKS, Check, defects_by, table_of
 
 __all__ = ["Asking", "Verifier"]
 
@@ -42,6 +46,7 @@ class Verifier:
         self._wish: Final = wish
         self._mend: Final = mend
         self._runs = self._events = self._messages = self._without_digest = 0
+        self._found: list[DamagedRun] = []
         self._damaged: list[DamagedRun] = []
         self._defects: list[Defect] = []
 
@@ -52,6 +57,7 @@ class Verifier:
             await self._verify_all()
         else:
             await self._verify_keys(await self._ask(lambda connection: _keys_of(connection, run)))
+            await self._mend_runs()
         return Verification(
             location=location,
             runs=self._runs,
@@ -76,23 +82,30 @@ class Verifier:
                     self._wish.on_progress(self._runs, max(total, self._runs))
         except StoreCorruptError as error:
             self._defects.append(Defect(place="file", what=f"the rows of the runs cannot be listed: {error}"))
-        for check in CHECKS:
+        for check in FILE_CHECKS:
+            await self._verify_file(check)
+        await self._mend_runs()
+        for check in ROW_CHECKS:
             await self._verify_tables(check)
 
     async def _verify_keys(self, keys: Sequence[RunKey]) -> None:
         now = self._wish.now
-        found = await self._ask(lambda connection: [_check(connection, run_key, now=now) for run_key in keys])
+        found = await self._ask(lambda connection: [try_run(connection, run_key, now=now) for run_key in keys])
         for one in found:
             if isinstance(one, DamagedRun):
                 self._runs += 1
-                self._damaged.append(one)
+                self._found.append(one)
             elif one is not None:
                 self._runs += 1
                 self._events += one.state.sequence
                 self._messages += one.messages
                 self._without_digest += one.check.unchained
                 if one.defects:
-                    await self._mend_run(one.damage())
+                    self._found.append(one.damage())
+
+    async def _mend_runs(self) -> None:
+        for damage in self._found:
+            await self._mend_run(damage)
 
     async def _mend_run(self, damage: DamagedRun) -> None:
         mend, now = self._mend, self._wish.now
@@ -105,18 +118,29 @@ class Verifier:
         if found is not None:
             self._damaged.append(found)
 
-    async def _verify_tables(self, check: Callable[[apsw.Connection], list[Defect]]) -> None:
-        try:
-            found = await self._ask(check)
-        except StoreCorruptError as error:
-            found = [Defect(place="file", what=str(error))]
+    async def _verify_file(self, check: Check) -> None:
+        found = await self._ask(lambda connection: defects_by(check, connection))
+        tables = {table_of(defect) for defect in found if defect.repair}
+        rebuilt = {table for table in sorted(tables) if await self._rebuild(table)}
+        self._defects += [
+            msgspec.structs.replace(defect, is_repaired=bool(defect.repair) and table_of(defect) in rebuilt)
+            for defect in found
+        ]
+
+    async def _rebuild(self, table: str) -> bool:
+        now = self._wish.now
+        if self._mend is None or not self._wish.repairs:
+            return False
+        return await self._mend(lambda connection: rebuild_indexes(connection, table, now=now))
+
+    async def _verify_tables(self, check: Check) -> None:
+        found = await self._ask(lambda connection: defects_by(check, connection))
         self._defects += [await self._mend_defect(defect) for defect in found]
 
     async def _mend_defect(self, defect: Defect) -> Defect:
         if self._mend is None or not self._wish.repairs or not defect.repair:
             return defect
-        repair = repair_counters if defect.place == "counters" else repair_indexes
-        return await self._mend(lambda connection: repair(connection, defect))
+        return await self._mend(lambda connection: repair_counters(connection, defect))
 
 
 def _keys_after(connection: apsw.Connection, after: RunKey) -> list[RunKey]:
@@ -125,21 +149,6 @@ def _keys_after(connection: apsw.Connection, after: RunKey) -> list[RunKey]:
 
 def _keys_of(connection: apsw.Connection, run: RunRef) -> list[RunKey]:
     return [RunKey(key) for (key,) in connection.execute(statements.RUNS_OF_ID, (run.namespace, run.id))]
-
-
-def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | DamagedRun | None:
-    try:
-        return check_run(connection, run_key, now=now)
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        return DamagedRun(
-            run_key=run_key,
-            ref=None,
-            counted=0,
-            readable=0,
-            is_open=False,
-            is_parked=False,
-            defects=(Defect(place="file", what=f"pages that hold its rows are damaged: {error}"),),
-        )
 
 
 _RUNS_AT_ONCE: Final = 50
