@@ -18,7 +18,7 @@ from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.programs.steps import program
 
 
-@pytest.mark.parametrize(("tool", "count"), [("powerloss", 100), ("fsyncgate", 200), ("ioerr", 60), ("stateful", 5)])
+@pytest.mark.parametrize(("tool", "count"), [("powerloss", 30), ("fsyncgate", 60), ("ioerr", 20), ("stateful", 5)])
 def test_a_short_run_finds_nothing(tool: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([tool, "--count", str(count), "--seed", "1", "--processes", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
