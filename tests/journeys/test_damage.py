@@ -133,3 +133,17 @@ async def test_a_run_whose_row_names_another_workflow_is_parked(place: Place) ->
     async with Engine(f"sqlite:///{place.path}", registry=having) as engine:
         reason = (await parking(await engine.get_run("damaged"))).reason
         assert "is one of the workflow 'damage.waits'; its row says 'damage.other'" in reason.message
+
+
+@pytest.mark.parametrize("column", ["stage", "tenant", "id"])
+async def test_text_that_is_none_in_the_row_of_a_due_run_keeps_no_other_from_going_on(
+    place: Place, column: str
+) -> None:
+    await place.signal()
+    place.damage(f"UPDATE runs SET {column} = CAST(x'ff' AS TEXT) WHERE id = 'damaged'")
+    async with place.engine() as engine:
+        assert await asyncio.wait_for((await engine.get_run("sound")).result(), 60) == 3
+    with closing(apsw.Connection(str(place.path))) as connection:
+        [(parked, wake_at)] = connection.execute("SELECT parked, wake_at FROM runs WHERE closed_at IS NULL")
+    assert "not UTF-8" in parked
+    assert wake_at is None

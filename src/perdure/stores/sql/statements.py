@@ -26,7 +26,9 @@ __all__ = [
     "NEXT_END",
     "NEXT_WAKE",
     "PARKED_TO_CLAIM",
+    "PARKING",
     "PARK_RUNS",
+    "PARK_UNREADABLE",
     "PUT_LABEL",
     "PUT_REQUEST",
     "RELEASE_RUNS",
@@ -303,6 +305,14 @@ WHERE run_key IN (SELECT value FROM json_each(?))
 
 # a JSON list of run keys
 UNPARK_RUNS: Final = "UPDATE runs NOT INDEXED SET parked = NULL WHERE run_key IN (SELECT value FROM json_each(?))"
+
+# run_key
+PARKING: Final = "SELECT CAST(parked AS BLOB) FROM runs NOT INDEXED WHERE run_key = ?"
+
+# parking, run_key; nobody can read the row, neither to go on nor to end it
+PARK_UNREADABLE: Final = """
+UPDATE runs NOT INDEXED SET parked = ?, wake_at = NULL, end_at = NULL WHERE run_key = ?
+"""
 
 _DUE: Final = "min(updated_at, coalesce((SELECT value FROM store_meta WHERE name = 'latest_time'), updated_at))"
 """What nobody owns is due since it was last written, or since the clock was looked at, which may have been set back."""

@@ -17,7 +17,7 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 from perdure.stores.sql.chain import digest_of_message
 
-__all__ = ["inbox_of", "status_of", "summary_of", "versions_as_json"]
+__all__ = ["inbox_of", "parking_of", "status_of", "summary_of", "versions_as_json"]
 
 T = TypeVar("T")
 
@@ -107,6 +107,14 @@ def _message_of(run_key: RunKey, row: tuple[Any, ...]) -> InboxEntry:
 
 _PARKING: msgspec.json.Decoder[Parking] = msgspec.json.Decoder(Parking)
 _LABELS: msgspec.json.Decoder[list[tuple[str, str]]] = msgspec.json.Decoder(list[tuple[str, str]])
+
+
+def parking_of(stored: bytes | None) -> Parking | None:
+    """Read why a run is parked; None if it is not, or if that cannot be read."""
+    try:
+        return None if stored is None else _PARKING.decode(stored)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _parked_somehow(since: int) -> Parking:

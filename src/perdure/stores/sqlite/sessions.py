@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 import apsw
 import msgspec
 
+from perdure.errors import StoreCorruptError
+from perdure.kernel.failure import Failure
 from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Parking
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import clock, ending, statements
 from perdure.stores.sql import sessions as session_statements
-from perdure.stores.sqlite.rows import summary_of, versions_as_json
+from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.segment import News
 
 __all__ = ["Session", "claim", "end_session", "free_all", "free_expired", "number_commit", "put_session", "renew"]
@@ -64,10 +67,12 @@ def claim(
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]
     if not keys:
         return []
-    found = connection.execute(statements.RUNS_BY_KEY, (_json(keys),))
-    rows = {row[0]: _claimed(row, owner=session.worker_id, inbox_position=position) for position, *row in found}
-    connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(keys)))
-    claimed = [rows[key] for key in keys]
+    try:
+        rows = _read(connection, keys, owner=session.worker_id)
+    except UnicodeDecodeError:
+        rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
+    claimed = [rows[key] for key in keys if key in rows]
+    connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(list(rows))))
     unparked = [run.summary.run_key for run in claimed if run.parked is not None]
     if unparked:
         connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
@@ -154,6 +159,37 @@ def _free(connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: 
 
 def _identity(session: Session) -> tuple[int, str, int, int]:
     return (session.worker_id, session.name, os.getpid(), session.started_at)
+
+
+def _read(connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId) -> dict[RunKey, ClaimedRun]:
+    found = connection.execute(statements.RUNS_BY_KEY, (_json(keys),))
+    return {row[0]: _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
+
+
+def _read_singly(
+    connection: apsw.Connection, keys: list[RunKey], news: News, *, owner: WorkerId, now: Timestamp, code: str | None
+) -> dict[RunKey, ClaimedRun]:
+    """Read rows of which one holds text that is not UTF-8: its run is parked, so that others can be claimed."""
+    rows: dict[RunKey, ClaimedRun] = {}
+    for key in keys:
+        try:
+            rows |= _read(connection, [key], owner=owner)
+        except UnicodeDecodeError as error:
+            _park_unreadable(connection, key, error, now=now, code=code)
+            news.run_keys.add(key)
+            news.is_parked = True
+    return rows
+
+
+def _park_unreadable(
+    connection: apsw.Connection, key: RunKey, error: UnicodeDecodeError, *, now: Timestamp, code: str | None
+) -> None:
+    reason = Failure(type=StoreCorruptError.__name__, message=f"the run's row holds text that is not UTF-8: {error}")
+    before = parking_of(connection.execute(statements.PARKING, (key,)).get)
+    parking = before or Parking(reason=reason, since=now, tried=())
+    if code is not None:
+        parking = parking.tried_also_by(code, reason)
+    connection.execute(statements.PARK_UNREADABLE, (_json(parking), key))
 
 
 def _claimed(row: Sequence[object], *, owner: WorkerId, inbox_position: int) -> ClaimedRun:
