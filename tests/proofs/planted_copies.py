@@ -27,8 +27,8 @@ COPIES: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.copies.tail", "if is_held and (not place.frames or", "if (not place.frames or"),
         Defect(
             "stores.sqlite.copies.replication",
-            "if numbers == list(range(len(numbers))) and last.header.number == numbers[-1]:",
-            "if last:",
+            "if last.digest != self._checked:",
+            "if not last:",
         ),
         Defect("stores.sqlite.copies.replication", "known=self._pending)", "known=None)"),
         Defect("stores.sqlite.copies.folder", "if successor.begun().taken_at <= before:", "if not before:"),

@@ -70,8 +70,8 @@ PLANTED: Final = (
         name="copies: an increment that is missing is not missed by whoever comes back",
         breaks=_WHOLE,
         module="perdure.stores.sqlite.copies.replication",
-        old="if numbers == list(range(len(numbers))) and last.header.number == numbers[-1]:",
-        new="if last:",
+        old="if last.digest != self._checked:",
+        new="if not last:",
         tool="copies",
     ),
     Mutant(

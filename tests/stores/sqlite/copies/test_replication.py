@@ -171,10 +171,19 @@ async def test_an_older_state_of_the_same_database_is_noticed(trail: Trail, tmp_
     trail.check()
 
 
-@pytest.mark.parametrize("loss", ["missing", "damaged", "the last one damaged", "the first one damaged"])
+def damage(path: Path) -> None:
+    damaged = bytearray(path.read_bytes())
+    damaged[-40] ^= 1
+    path.write_bytes(damaged)
+
+
+LOSSES = ["missing", "empty", "the last one damaged", "the first one damaged", "one amid them damaged"]
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, "damaged base", "missing base"])
 async def test_a_copy_that_is_not_whole_is_not_gone_on_with(trail: Trail, loss: str) -> None:
-    async with opened(trail.database) as session:
-        with replicating(trail.database, trail.target) as replication:
+    async with opened(trail.database, settings=PATIENT) as session:
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
             for round_ in range(4):
                 await create(session, f"r{round_}")
                 replication.follow()
@@ -182,16 +191,18 @@ async def test_a_copy_that_is_not_whole_is_not_gone_on_with(trail: Trail, loss: 
         match loss:
             case "missing":
                 generation.part(2).unlink()
-            case "damaged":
-                generation.part(1).unlink()
+            case "missing base":
+                generation.base.unlink()
+            case "damaged base":
+                damage(generation.base)
+            case "empty":
                 generation.part(1).write_bytes(b"")
-                generation.part(2).unlink()
             case "the first one damaged":
                 generation.part(0).write_bytes(b"PERDCPY1")
+            case "one amid them damaged":
+                damage(generation.part(2))
             case _:
-                damaged = bytearray(generation.part(3).read_bytes())
-                damaged[-40] ^= 1
-                generation.part(3).write_bytes(damaged)
+                damage(generation.part(3))
         with replicating(trail.database, trail.target) as replication:
             trail.follow(replication)
     assert generations(trail) == 2

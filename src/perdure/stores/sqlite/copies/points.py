@@ -12,7 +12,7 @@ from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.parts import Part, read_header, read_part
 from perdure.stores.sqlite.copies.whole import digest_of_file
 
-__all__ = ["Contents", "Point", "newest_sound_point", "parts_of", "read_contents", "show_time"]
+__all__ = ["Contents", "Point", "checked_parts", "newest_sound_point", "parts_of", "read_contents", "show_time"]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +78,14 @@ def parts_of(generation: Generation, *, upto: int) -> Iterator[Part]:
         previous = part
 
 
+def checked_parts(generation: Generation, *, upto: int) -> Iterator[Part]:
+    """Yield the parts of a generation as `parts_of`, and check its base, too. Raises CopyDamagedError, OSError."""
+    for part in parts_of(generation, upto=upto):
+        if part.header.number == 0 and digest_of_file(generation.base) != part.header.previous:
+            raise CopyDamagedError(f"{generation.base} is damaged: its digest does not fit what it holds")
+        yield part
+
+
 def newest_sound_point(folder: Path, *, before: Point) -> Point | None:
     """Return the newest point before another that passes every check. It reads all of it. Raises OSError."""
     limit = (before.generation, before.number)
@@ -124,9 +132,7 @@ def _sound(generation: Generation, points: list[Point]) -> Point | None:
     """Return the newest of a generation's points that passes every check."""
     found: Point | None = None
     try:
-        for part, point in zip(parts_of(generation, upto=points[-1].number), points, strict=True):
-            if part.header.number == 0 and digest_of_file(generation.base) != part.header.previous:
-                return None
+        for _, point in zip(checked_parts(generation, upto=points[-1].number), points, strict=True):
             found = point
     except (CopyDamagedError, FileNotFoundError):
         pass

@@ -25,7 +25,8 @@ from perdure.ports.clock import Clock
 from perdure.stores.sqlite.copies.durable import write_durably
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.hold import Hold
-from perdure.stores.sqlite.copies.parts import PartHeader, encode_part, read_part
+from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
+from perdure.stores.sqlite.copies.points import checked_parts
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
 from perdure.stores.sqlite.copies.tail import Change, LogPlace, LogTail, LostTrackError
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
@@ -95,6 +96,7 @@ class Replication:
         self._place = LogPlace(salts="", frames=0)
         self._pending: Change | None = None
         self._taken_at = Timestamp(0)
+        self._checked = ""
         self.standing: Standing | None = None
 
     def begin(self) -> None:
@@ -171,28 +173,39 @@ class Replication:
         if not known:
             return
         generation = known[-1]
-        numbers = generation.numbers()
         try:
             begun = generation.begun()
-            last = read_part(generation.part(numbers[-1]))
-        except CopyDamagedError:
+            if begun.store != self._store:
+                raise UsageError(
+                    f"{self._folder.path} holds copies of another database than {self._visit.path}. "
+                    f"Choose another folder."
+                )
+            last = self._checked_last(generation)
+        except (CopyDamagedError, FileNotFoundError):
             return
-        self._taken_at = max(self._taken_at, last.header.taken_at)
-        if begun.store != self._store:
-            raise UsageError(
-                f"{self._folder.path} holds copies of another database than {self._visit.path}. Choose another folder."
-            )
-        if numbers == list(range(len(numbers))) and last.header.number == numbers[-1]:
-            base_bytes = generation.base.stat().st_size
-            self._last = _Last(
-                generation=generation,
-                begun_at=begun.taken_at,
-                base_bytes=base_bytes,
-                increments_bytes=generation.size_bytes() - base_bytes,
-                header=last.header,
-                digest=last.digest,
-            )
-            self._place = last.header.place
+        base_bytes = generation.base.stat().st_size
+        self._last = _Last(
+            generation=generation,
+            begun_at=begun.taken_at,
+            base_bytes=base_bytes,
+            increments_bytes=generation.size_bytes() - base_bytes,
+            header=last.header,
+            digest=last.digest,
+        )
+        self._place = last.header.place
+
+    def _checked_last(self, generation: Generation) -> Part:
+        """Return the last part, once all before it and the base are found sound. Raises CopyDamagedError, OSError.
+
+        Who has checked them does not read them again as long as nothing was added.
+        """
+        number = generation.numbers()[-1]
+        last = read_part(generation.part(number))
+        if last.digest != self._checked:
+            for part in checked_parts(generation, upto=number):
+                self._taken_at = max(self._taken_at, part.header.taken_at)
+            self._checked = last.digest
+        return last
 
     def _lose_track(self) -> None:
         self._hold.let_go()
