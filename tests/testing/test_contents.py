@@ -55,6 +55,15 @@ async def test_any_other_row_gives_another_digest(path: Path, change: str) -> No
     assert contents_digest(path) != before
 
 
+async def test_what_follows_a_zero_in_damaged_text_counts(path: Path) -> None:
+    digests = set()
+    for text in ("ff006161", "ff006162", "ff"):
+        with closing(apsw.Connection(str(path))) as connection:
+            connection.execute(f"UPDATE history SET data = CAST(x'{text}' AS TEXT) WHERE sequence = 1")
+        digests.add(contents_digest(path))
+    assert len(digests) == 3
+
+
 def test_a_file_that_is_no_database_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("not a database, by far " * 500)
     with pytest.raises(StoreError):

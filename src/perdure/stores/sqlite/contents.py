@@ -28,11 +28,12 @@ def digest_of_contents(connection: apsw.Connection) -> bytes:
     return digest.digest()
 
 
-def _rows_as_bytes(connection: apsw.Connection, table: str) -> Iterator[tuple[bytes, ...]]:
-    """Yield the rows of a table that holds damaged text, which has no value in Python, as SQLite quotes them."""
+def _rows_as_bytes(connection: apsw.Connection, table: str) -> Iterator[tuple[int | float | str | bytes | None, ...]]:
+    """Yield the rows of a table that holds damaged text, which has no value in Python: each value after its type."""
     columns = [str(column[1]) for column in connection.execute(f'PRAGMA table_info("{table}")')]
-    quoted = ", ".join(f'CAST(quote("{column}") AS BLOB)' for column in columns)
-    yield from connection.execute(f'SELECT {quoted} FROM "{table}"')  # noqa: S608 - as above
+    value = """typeof("{0}"), iif(typeof("{0}") = 'text', CAST("{0}" AS BLOB), "{0}")"""
+    values = ", ".join(value.format(column) for column in columns)
+    yield from connection.execute(f'SELECT {values} FROM "{table}"')  # noqa: S608 - as above
 
 
 # Without the pages where the trees begin: these may lie anywhere.
