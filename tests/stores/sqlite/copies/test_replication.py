@@ -9,12 +9,13 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import StoreFullError, StoreLockedError, StoreUnavailableError, UsageError
+from perdure.errors import CopyDamagedError, StoreFullError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.copies import replication as replication_module
 from perdure.stores.sqlite.copies import tail
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.points import read_contents
+from perdure.stores.sqlite.copies.rebuilding import choose_point
 from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.log import log_of
 from perdure.torture.disks.failing import failing_disk
@@ -207,6 +208,36 @@ async def test_a_copy_that_is_not_whole_is_not_gone_on_with(trail: Trail, loss: 
             trail.follow(replication)
     assert generations(trail) == 2
     trail.check()
+
+
+async def test_a_generation_whose_first_part_is_lost_is_damaged_until_its_time_is_over(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        for round_ in range(3):
+            with replicating(trail.database, trail.target) as replication:
+                for number in range(3):
+                    await create(session, f"r{round_} {number}")
+                    trail.follow(replication)
+            newest = CopyFolder(trail.target).generations()[-1]
+            newest.part(2 if round_ == 0 else 0).unlink()
+            del trail.rows[f"{newest.name}/2"]
+            if round_ > 0:
+                del trail.rows[f"{newest.name}/0"], trail.rows[f"{newest.name}/1"]
+    trail.check()
+    folder = CopyFolder(trail.target)
+    assert [generation.is_whole for generation in folder.generations()] == [True, False, False]
+    contents = read_contents(trail.target)
+    assert len(contents.points) == 2
+    assert "00000000.part is missing" in contents.breaks[2]
+    with pytest.raises(CopyDamagedError, match=r"00000000\.part is missing"):
+        choose_point(trail.target, at=None)
+    with replicating(trail.database, trail.target) as replication:
+        trail.follow(replication)
+        assert replication.standing is not None
+        later = replication.standing.taken_at
+    assert generations(trail) == 4
+    for _ in range(3):
+        folder.remove_old(before=later)
+    assert [generation.is_whole for generation in folder.generations()] == [True]
 
 
 @pytest.mark.parametrize("failure", ["fails_to_write", "fails_to_sync", "fails_to_sync_folder"])

@@ -11,7 +11,7 @@ A file has its name once it is whole and synced, and is never changed then.
 import re
 import shutil
 from contextlib import suppress
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,14 @@ class Generation:
         """Whether its base was finished."""
         return self.part(0).is_file()
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether parts of it are there, be it without the first."""
+        try:
+            return self.is_whole or bool(self.numbers())
+        except FileNotFoundError:
+            return False  # it was removed meanwhile
+
     def numbers(self) -> list[int]:
         """Return the numbers of the parts that are there, in order."""
         found = (_PART.fullmatch(entry.name) for entry in self.path.iterdir())
@@ -48,7 +56,10 @@ class Generation:
 
     def begun(self) -> PartHeader:
         """Return what its base is. Raises CopyDamagedError, OSError."""
-        return read_header(self.part(0))
+        try:
+            return read_header(self.part(0))
+        except FileNotFoundError as error:
+            raise CopyDamagedError(f"{self.part(0)} is missing") from error
 
     def size_bytes(self) -> int:
         """Return how much room it takes."""
@@ -87,8 +98,13 @@ class CopyFolder:
             lock.close()
 
     def generations(self) -> list[Generation]:
-        """Return those whose base is there, oldest first. Raises OSError."""
-        return [generation for generation in self._all() if generation.is_whole]
+        """Return those whose base was finished, oldest first. Raises OSError.
+
+        One with increments whose first part is missing is damaged, unless it is older than all others: then its removal
+        was interrupted.
+        """
+        begun = [generation for generation in self._all() if generation.has_parts]
+        return [*dropwhile(lambda generation: not generation.is_whole, begun)]
 
     def generation(self, name: str) -> Generation:
         """Return the generation of a name, which need not be there."""
@@ -97,8 +113,9 @@ class CopyFolder:
     def begin_generation(self) -> Generation:
         """Return a new one, whose folder is made; whatever was left unfinished is removed. Raises OSError."""
         known = self._all()
+        kept = {generation.name for generation in self.generations()}
         for generation in known:
-            if not generation.is_whole:
+            if generation.name not in kept:
                 generation.remove()
         number = 1 + max((int(generation.name.rpartition("-")[2]) for generation in known), default=0)
         new = Generation(self.path / f"{_GENERATION}{number:06d}")
