@@ -1,5 +1,6 @@
 """A replication that goes on until it is stopped: when it makes its rounds, and what it does after one that failed."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -44,9 +45,11 @@ class Following:
         self._on_standing: Final = on_standing
         self._on_progress: Final = on_progress
         self._stopped: Final = threading.Event()
+        self._give_up_at = math.inf
 
     def stop(self) -> None:
-        """Ask for the end: after a last round, or amid a base. Any thread may call it."""
+        """Ask for the end: after a last round, or amid a base that takes seconds. Any thread may call it."""
+        self._give_up_at = time.monotonic() + _GRACE_SECONDS
         self._stopped.set()
 
     def run(self, *, waits_for_turn: bool) -> None:
@@ -118,8 +121,8 @@ class Following:
         return False
 
     def _go_on(self, done: int, total: int) -> None:
-        """Tell how far a base is, unless it is to end. Raises _StoppedError."""
-        if self._stopped.is_set():
+        """Tell how far a base is. Raises _StoppedError if it takes long, and the end has been asked for."""
+        if time.monotonic() > self._give_up_at:
             raise _StoppedError
         self._on_progress(done, total)
 
@@ -135,6 +138,8 @@ class _StoppedError(Exception):
     """Ends a base that takes long."""
 
 
+_GRACE_SECONDS: Final = 5.0
+"""How long a base may take yet that is begun or needed when the end is asked for."""
 _LOOK_SECONDS: Final = 1.0
 _SHORTEST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 60.0

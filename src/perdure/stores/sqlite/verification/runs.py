@@ -16,8 +16,9 @@ from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, decode_message
 from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.verification import DamagedRun, Defect
+from perdure.stores.sql import clock
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.histories import READ_HISTORY
@@ -221,7 +222,7 @@ def _row_defects(connection: apsw.Connection, checked: CheckedRun, *, now: Times
     if row.owner is not None:
         if state.is_closed or not connection.execute(statements.IS_SESSION, (row.owner,)).get:
             yield _of_row(f"its owner {row.owner} cannot have it", "it is given back", checked)
-    elif not state.is_closed and not row.parked and _is_late(row.wake_at, _due_at(checked), now=now):
+    elif not state.is_closed and not row.parked and _is_late(row, _due_at(checked), _reached(connection, now)):
         yield _of_row(f"wake_at is {row.wake_at}, and it is due before", "it is made due", checked)
 
 
@@ -230,9 +231,16 @@ def _of_row(what: str, repair: str, checked: CheckedRun) -> Defect:
     return Defect(place="row", what=what, repair="" if checked.check.unchained else repair)
 
 
-def _is_late(wake_at: int | None, due_at: int | None, *, now: Timestamp) -> bool:
+def _is_late(row: StoredRun, due_at: int | None, reached: int) -> bool:
     """Whether nobody will look at a run in time. What is due by now is looked at as soon as there is somebody."""
-    return due_at is not None and (wake_at is None or wake_at > max(due_at, now))
+    return due_at is not None and (row.wake_at is None or row.wake_at > max(due_at, reached))
+
+
+def _reached(connection: apsw.Connection, now: Timestamp) -> int:
+    """Return the time that is over: later than now if the clock was set back, since what was due by then, and by the
+    leases of then, is made due by whoever looks at the clock next."""
+    noted = connection.execute(clock.NOTED_TIMES).fetchone()
+    return now if noted is None or noted[0] <= now else noted[0] + _A_LEASE_MICROSECONDS
 
 
 def _due_at(checked: CheckedRun) -> int | None:
@@ -312,3 +320,6 @@ _NO_NUMBER: Final = -(2**63)
 _ALL_EVENTS: Final = 2**62
 _FAR: Final = 2**62
 """Later than any time: it is only demanded that there is one."""
+
+_A_LEASE_MICROSECONDS: Final = 60 * MICROSECONDS_PER_SECOND
+"""Longer than leases usually are."""
