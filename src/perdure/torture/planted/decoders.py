@@ -9,7 +9,7 @@ __all__ = ["PLANTED"]
 PLANTED: Final = (
     Mutant(
         name="an event that is nested too deep is not named",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.kernel.history",
         old="except UNDECODABLE as error",
         new="except msgspec.DecodeError as error",
@@ -18,7 +18,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="a message that is nested too deep is not named",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.kernel.messages",
         old="except (UnicodeError, RecursionError) as error",
         new="except UnicodeError as error",
@@ -27,7 +27,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="the data of an envelope may be any text",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.codecs.coded_store",
         old="    except ValueError as error:\n",
         new="    except KeyError as error:\n",
@@ -36,7 +36,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="a compressed value may grow without end",
-        breaks="P18: what is read stays within its limits",
+        breaks="P21: what is read stays within its limits",
         module="perdure.codecs.compression",
         old="decompress(data, self._longest_bytes)",
         new="decompress(data)",
@@ -45,7 +45,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="any text names a blob",
-        breaks="P18: a name from the database leads to no other place",
+        breaks="P21: a name from the database leads to no other place",
         module="perdure.codecs.blob_names",
         old="if len(name) != _CHARACTERS or not set(name) <= _ALPHABET:",
         new="if not name:",
@@ -54,7 +54,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="a cursor may lead beyond all numbers of a database",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.stores.cursors",
         old="all(_LOWEST <= number <= _HIGHEST for number in place)",
         new="place",
@@ -63,7 +63,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="two texts are one token",
-        breaks="P18: what is read is what was written",
+        breaks="P21: what is read is what was written",
         module="perdure.kernel.tokens",
         old="if str(token) != text:",
         new="if not text:",
@@ -72,7 +72,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="a duration may be as long as it likes",
-        breaks="P18: what is read takes its time and no more",
+        breaks="P21: what is read takes its time and no more",
         module="perdure.cli.times",
         old="_LONGEST_CHARACTERS: Final = 100",
         new="_LONGEST_CHARACTERS: Final = 10**9",
@@ -81,7 +81,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="a cron expression may have numbers of any length",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.timekeeping.cron",
         old="_LONGEST_READ: Final = 1_000",
         new="_LONGEST_READ: Final = 10**9",
@@ -90,7 +90,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="a time zone may have any name",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.timekeeping.zones",
         old="_LONGEST_NAME: Final = 100",
         new="_LONGEST_NAME: Final = 10**9",
@@ -99,7 +99,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="settings may be nested without end",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.testing.linting",
         old="except (ValueError, RecursionError, msgspec.ValidationError)",
         new="except (ValueError, msgspec.ValidationError)",
@@ -108,7 +108,7 @@ PLANTED: Final = (
     ),
     Mutant(
         name="what a process says need not be a report",
-        breaks="P18: what cannot be read is an error of Perdure's",
+        breaks="P21: what cannot be read is an error of Perdure's",
         module="perdure.execution.process_messages",
         old="        report: Report = _report_decoder.decode(body)\n    except UNDECODABLE",
         new="        report: Report = _report_decoder.decode(body)\n    except KeyError",
