@@ -28,7 +28,7 @@ EVENT = "UPDATE history SET at = at + 1 WHERE sequence = 3 AND run_key = (SELECT
 def test_a_sound_database_is_said_to_be_sound(place: Path) -> None:
     called = perdure("verify", directory=place)
     assert called.code == 0, called.out
-    assert called.out.endswith("all is as it was written.\n")
+    assert called.out.endswith("nothing is found damaged.\n")
     assert perdure("verify", "--json", directory=place).json["is_sound"] is True
 
 

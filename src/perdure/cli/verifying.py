@@ -77,7 +77,7 @@ def _lines(found: Verification) -> Iterator[str]:
         yield from map(_line, found.defects)
     counts = f"{found.runs} runs, {found.events} events, {found.messages} messages of {found.location}"
     if not found.damaged and not found.defects:
-        yield f"{counts}: all is as it was written."
+        yield f"{counts}: nothing is found damaged."
     elif found.is_sound:
         yield f"{counts}: all that was damaged is repaired."
     else:
