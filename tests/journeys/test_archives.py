@@ -20,6 +20,7 @@ from perdure import (
     Signal,
     SyncEngine,
     activity,
+    current_attempt,
     workflow,
 )
 from perdure.archiving.event_lines import event_record
@@ -139,6 +140,37 @@ async def test_an_open_run_stays_out_unless_it_is_asked_for_and_then_goes_on(tmp
         assert (await moved.describe()).status == "running"
         await target.advance(timedelta(seconds=1))
         assert await moved.result() == "slept"
+
+
+@activity
+async def pays_once() -> str:
+    PAID.append(current_attempt().idempotency_key)
+    if len(PAID) == 1:
+        await asyncio.Event().wait()
+    return PAID[-1]
+
+
+PAID: list[str] = []
+
+
+@workflow
+async def paying_once(_ctx: Context) -> str:
+    return await pays_once()
+
+
+async def test_a_call_that_is_under_way_has_its_idempotency_key_wherever_its_run_goes(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    PAID.clear()
+    async with elsewhere(settings=Settings(shutdown_grace_seconds=0.0)) as source:
+        run = await source.start(paying_once, id="order")
+        async with asyncio.timeout(30):
+            while not PAID:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+        await source.archive.export_runs(file)
+        await run.terminate()
+    async with elsewhere() as target:
+        assert (await target.archive.import_runs(file, takes_open=True)).imported == 1
+        assert await (await target.get_run("order")).result() == PAID[0]
 
 
 async def test_a_run_that_holds_a_lock_is_refused(tmp_path: Path) -> None:

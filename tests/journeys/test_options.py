@@ -11,6 +11,7 @@ from perdure import (
     Activity,
     CircuitBreaker,
     Context,
+    Engine,
     Executor,
     IdPolicy,
     OnFailure,
@@ -33,6 +34,7 @@ from perdure.kernel import events as e
 from perdure.kernel.identity import RunRef
 from perdure.kernel.options import ActivityOptions
 from perdure.ports.store import RunQuery
+from perdure.stores.memory import MemoryStore
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import QUICK, decide, is_out_of_memory, kinds, until, waiting_for_decision
 
@@ -88,6 +90,22 @@ async def test_the_idempotency_key_is_that_of_the_call_of_the_activity_or_its_ow
     assert keys[:2] == earlier
     assert keys[0] != keys[1]
     assert keys[2:] == ["of the activity", "of the call"]
+
+
+async def test_calls_of_two_databases_have_different_idempotency_keys() -> None:
+    @activity
+    async def tells_key() -> str:
+        return current_attempt().idempotency_key
+
+    @workflow
+    async def keyed(_ctx: Context) -> str:
+        return await tells_key()
+
+    keys = set()
+    for _ in range(2):
+        async with Engine(MemoryStore()) as engine:
+            keys.add(await (await engine.start(keyed, id="the same")).result())
+    assert len(keys) == 2
 
 
 async def test_an_attempt_knows_its_run_its_call_and_its_number(make_engine: MakeEngine) -> None:

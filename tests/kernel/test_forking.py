@@ -205,7 +205,9 @@ def test_a_step_that_was_pending_is_done_again_under_the_key_of_the_first_call()
     assert event.repeats == (RepeatedStep(operation=Operation(1), name="fork.step", was=StepFate.IN_FLIGHT),)
     again = go_on(two.entry(), creation)
     pending = again.state.activities[1]
-    assert (pending.called_by, pending.attempt, pending.attempts_spent) == (RUN_KEY, 2, 1)
+    name = run.state.call_name
+    assert (pending.called_by, pending.attempt, pending.attempts_spent) == (name, 2, 1)
+    assert again.state.call_name != name
     assert pending.deadline_at == pending.scheduled_at + 300 * SECOND
     assert pending.next_attempt_at is None
     for attempt in (2, 3):
@@ -224,7 +226,7 @@ def test_a_step_of_a_fork_of_a_fork_keeps_the_key_of_whoever_called_it() -> None
     _, before = forked(again.history, 3, origin_key=FORK_KEY)
     assert (behind.caller_key, before.caller_key) == (FORK_KEY, RUN_KEY)
     second, _ = forked(again.history, 4, origin_key=FORK_KEY, run_key=9)
-    assert go_on(two.entry(), second).state.activities[1].called_by == RUN_KEY
+    assert go_on(two.entry(), second).state.activities[1].called_by == run.state.call_name
 
 
 def test_a_result_that_an_ended_run_has_not_read_is_taken_over() -> None:

@@ -27,8 +27,8 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     """What is needed to run one attempt, and how far it has come.
 
     `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
-    on; `around` the nearest deadline of the stages and the run it is called in; `called_by` the key of the run that
-    called it, by which its idempotency key is made; `item` how the scheduler knows it;
+    on; `around` the nearest deadline of the stages and the run it is called in; `called_by` names the run that called
+    it, for its idempotency key, if that is another; `item` how the scheduler knows it;
     `group` those with the same limits (None: nothing limits it); `timers` limit its waiting; `running` is set once it
     has started.
     """
@@ -44,7 +44,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     heartbeat: Payload
     fencing_token: FencingToken
     around: Deadline | None = None
-    called_by: int = 0
+    called_by: str = ""
     executor: Executor = Executor.LOOP
     item: Item | None = None
     group: Group[Executor] | None = None
@@ -76,6 +76,6 @@ def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[
         deadline_at=activity.deadline_at,
         heartbeat=activity.heartbeat,
         fencing_token=run.fencing_token,
-        called_by=activity.called_by or run.run_key,
+        called_by=activity.called_by,
         around=activity.within if run.state.deadline is None else nearest(activity.within, run.state.deadline),
     )

@@ -19,9 +19,9 @@ __all__ = ["become_fork"]
 
 def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     """Go on under the fork's own name; what is pending has all its attempts and all its time once more."""
-    copied = state.created
+    copied, called_by = state.created, state.call_name
     assert copied is not None  # the first event of every history
-    state.created = as_fork(copied, event)
+    state.created, state.created_at = as_fork(copied, event), at
     if state.started_at is None and event.carried_signals:
         begins_with = copied.carried_signals + event.carried_signals
         state.created = msgspec.structs.replace(state.created, carried_signals=begins_with)
@@ -34,13 +34,13 @@ def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     unknown = {step.operation for step in event.repeats if step.was is StepFate.UNKNOWN}
     known_since = event.ref.generation if event.cause is ForkCause.FORK else copied.ref.generation
     for operation, activity in state.activities.items():
-        _renew(activity, event, at, is_unknown=operation in unknown)
+        _renew(activity, at, called_by=called_by, is_unknown=operation in unknown)
         activity.known_since = min(activity.known_since or known_since, known_since)
     for child in state.children.values():
         child.origin = carried_child(child, copied.ref.generation, event.caller_key)
 
 
-def _renew(activity: PendingActivity, event: e.RunForked, at: Timestamp, *, is_unknown: bool) -> None:
+def _renew(activity: PendingActivity, at: Timestamp, *, called_by: str, is_unknown: bool) -> None:
     """Begin the count of attempts and the time anew. A start of which nobody knows what came counts as recorded here,
     also where it came after the point."""
     if activity.deadline_at is not None:
@@ -50,4 +50,4 @@ def _renew(activity: PendingActivity, event: e.RunForked, at: Timestamp, *, is_u
     activity.attempt_started = is_unknown
     activity.next_attempt_at = None
     activity.retry_delay_microseconds = 0
-    activity.called_by = activity.called_by or event.caller_key
+    activity.called_by = activity.called_by or called_by

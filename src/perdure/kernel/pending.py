@@ -19,8 +19,9 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     """An activity without an outcome yet. `attempt` is the one running or due next; `attempt_started` says whether its
     start is recorded (at-most-once activities only); `next_attempt_at` is set while a retry is waited for, and
     `retry_delay_microseconds` is how long the last wait was. `within` is the nearest deadline of the stages around. In
-    a fork `attempts_spent` is how many attempts do not count any more, `called_by` the key of the run whose call this
-    was (0: this one's), and `known_since` the first generation of this run's id that has the call (0: this one)."""
+    a fork `attempts_spent` is how many attempts do not count any more, `called_by` the name of the run whose call this
+    was (`RunState.call_name`; empty: this one's), and `known_since` the first generation of this run's id that has the
+    call (0: this one)."""
 
     operation: Operation
     activity: str
@@ -37,7 +38,7 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
     heartbeat: Payload = NULL
     within: Deadline | None = None
     attempts_spent: int = 0
-    called_by: int = 0
+    called_by: str = ""
     known_since: int = 0
 
     def deadline(self, run: Deadline | None) -> Deadline | None:

@@ -67,8 +67,8 @@ PLANTED: Final = (
         name="a step that is done again by a fork has a key of its own",
         breaks="P3: an attempt that is made again has the key of its call",
         module="perdure.kernel.fork_effects",
-        old="activity.called_by = activity.called_by or event.caller_key",
-        new="activity.called_by = 0",
+        old="activity.called_by = activity.called_by or called_by",
+        new="activity.called_by = ''",
         workloads=("retried",),
     ),
     Mutant(

@@ -325,7 +325,7 @@ def _effect_laws(trial: "Trial") -> Iterator[str]:
     for effect in trial.effects:
         if effect.at_most_once and counts[effect.key, effect.attempt, effect.activity, effect.run_key] > 1:
             yield f"run {effect.run_id}: the at-most-once attempt {effect.attempt} of {effect.activity} had two effects"
-        callers = {f"{key:x}-{effect.operation}" for key in _callers(trial, effect)}
+        callers = {f"{_call_name(trial, key)}-{effect.operation}" for key in _callers(trial, effect)}
         if effect.key not in callers:
             what = f"operation {effect.operation} was called under {' or '.join(callers)}, and done under {effect.key}"
             yield f"run {effect.run_id}: {what}"
@@ -334,6 +334,13 @@ def _effect_laws(trial: "Trial") -> Iterator[str]:
         if count > 1:
             attempt = f"attempt {effect.attempt} of {effect.activity} ({effect.key})"
             yield f"run {effect.run_id}: {attempt} had {count} effects under one fencing token"
+
+
+def _call_name(trial: "Trial", run_key: RunKey) -> str:
+    """Return what names a run in the keys of its calls: its chance, and when it began to be who it is."""
+    history = trial.tables.history(run_key)
+    standing = standing_of(recorded.event for recorded in history)
+    return "" if standing is None else f"{standing.seed:x}-{lived(history)[0].at:x}"
 
 
 def _callers(trial: "Trial", effect: "Effect") -> Iterator[RunKey]:

@@ -136,7 +136,7 @@ def expected_row(state: RunState) -> dict[str, Any]:
         "definition_version": created.definition_version,
         "tenant": created.tenant,
         "parent_key": None if created.parent is None else created.parent.run_key,
-        "created_at": _begun_at(state),
+        "created_at": state.created_at,
         **{name: _plain(value) for name, value in msgspec.structs.asdict(state.row()).items()},
     }
 
@@ -145,7 +145,7 @@ def expected_labels(state: RunState) -> list[tuple[str, str, str, int]]:
     """Return a run's rows of labels: name, value, namespace, created_at."""
     created = state.created
     assert created is not None
-    return sorted((name, value, created.ref.namespace, _begun_at(state)) for name, value in state.labels.items())
+    return sorted((name, value, created.ref.namespace, state.created_at) for name, value in state.labels.items())
 
 
 def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | None:
@@ -180,10 +180,6 @@ def _ref_by_history(connection: apsw.Connection, run_key: RunKey) -> RunRef | No
     except (HistoryError, UnicodeDecodeError, TypeError):
         return None
     return None if standing is None else standing.ref
-
-
-def _begun_at(state: RunState) -> Timestamp:
-    return state.created_at if state.renewed_at is None else state.renewed_at
 
 
 def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
