@@ -68,8 +68,7 @@ class Call:
 
 
 class Progress:
-    """How far the program came; it survives its process, as a client's own database would. A client that waits for long
-    looks more seldom, up to every `longest_look_seconds`."""
+    """How far the program came; it survives its process, as a client's own database would."""
 
     def __init__(self) -> None:
         """Nothing is done."""
@@ -78,17 +77,34 @@ class Progress:
         self.refused: set[str] = set()
         self.current = ""
         self.is_finished = False
-        self.longest_look_seconds = _LOOK_SECONDS
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the client waits for a change of the tables."""
+        return self._waiting is not None and not self._waiting.done()
+
+    def tell(self) -> None:
+        """Let a client that waits look again: the tables have changed."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def news(self) -> None:
+        """Wait for a change of the tables, and no longer than `_LOOK_SECONDS`: some changes tell nobody."""
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        clock = loop.call_later(_LOOK_SECONDS, self.tell)
+        await self._waiting
+        clock.cancel()
 
 
 async def drive(calls: list[Call], progress: Progress, client: Client, tables: Tables) -> None:
     """Make all calls that are not settled yet, then wait for the end of every run that was started."""
     for call in calls:
         if call.name not in progress.acknowledged and call.name not in progress.refused:
-            progress.current, pause_seconds = call.name, _LOOK_SECONDS
+            progress.current = call.name
             while not call.when(tables):
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * _SLOWER, progress.longest_look_seconds)
+                await progress.news()
             await _make(call, progress, client, tables)
     for run_id in dict.fromkeys(call.run_id for call in calls):
         progress.current = f"result of {run_id}"
@@ -128,9 +144,7 @@ async def _await_result(client: Client, run_id: str) -> None:
         return
 
 
-_LOOK_SECONDS = 0.02
-"""How often a client looks into the tables, which tell nobody."""
-_SLOWER = 1.2
+_LOOK_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
 
 

@@ -1,6 +1,5 @@
 """The store of a simulated process: the memory store with latencies, outages, points, and a look at every commit."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from perdure.errors import StoreUnavailableError
@@ -200,9 +199,7 @@ class SimulatedStore(MemoryStore):
         await self._lag()
 
     async def _lag(self) -> None:
-        seconds = self._process.world.lag_seconds()
-        if seconds:
-            await asyncio.sleep(seconds)
+        await self._process.lag()
 
     async def _point(self, name: str) -> None:
         await self._process.world.point(self._process, name)
@@ -228,7 +225,7 @@ class _Gate:
         del worker
         world = self._process.world
         await world.point(self._process, "before commit")
-        await asyncio.sleep(world.lag_seconds())
+        await self._process.lag()
         _refuse_during_outage(self._process)
         self._writes = writes
 
@@ -236,7 +233,8 @@ class _Gate:
         """See `CommitGate.after`."""
         world = self._process.world
         world.has_changed = True
-        world.on_commit()
+        for look in world.on_commit:
+            look()
         if self._shadow is not None:
             self._shadow.commit(worker, self._writes, outcomes)
         released = {write.run_key for write in self._writes if isinstance(write, Release | Park | Seizure)}
@@ -246,9 +244,7 @@ class _Gate:
         if self._tables is not None and any(type(write) is Transition and write.locks for write in self._writes):
             world.findings += broken_lock_laws(self._tables)
         await world.point(self._process, "after commit")
-        seconds = world.lag_seconds()
-        if seconds:
-            await asyncio.sleep(seconds)
+        await self._process.lag()
 
     def _check_ownership(self, worker: WorkerId, write: Transition) -> None:
         """Say the rule of fencing once more, where a slip in the store's own check would show."""

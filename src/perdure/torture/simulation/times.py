@@ -17,7 +17,7 @@ class TrueTimes:
         self._database = database
         self._known: dict[RunKey, list[int]] = {}
         if world.is_skewed:
-            world.on_commit = self._note
+            world.on_commit.append(self._note)
 
     def of(self, run_key: RunKey, recorded: RecordedEvent) -> int:
         """Return when an event happened."""

@@ -74,10 +74,9 @@ class Trial:
         self.settings = settings = _settings(
             random.Random(plan.seed), is_undisturbed=plan.workers == 1 and not plan.strikes
         )
-        if self.world.is_skewed:
-            self.progress.longest_look_seconds = _LONGEST_LOOK_SECONDS
-            if settings.active_runs >= _ROOM_FOR_ALL:
-                Readiness(self.world, self.database, self.tables)
+        if self.world.is_skewed and settings.active_runs >= _ROOM_FOR_ALL:
+            Readiness(self.world, self.database, self.tables)
+        self.world.on_commit.append(self._tell_client)
         self._hosts: dict[str, _Host] = {}
         self._lives = 0
         self._rests_at = 0
@@ -128,6 +127,10 @@ class Trial:
         process = self.world.add(f"{name}.{self._lives}", is_client=is_client)
         host = self._hosts[name] = _Host(self, process, name)
         host.main = process.start(host.live())
+
+    def _tell_client(self) -> None:
+        if self.progress.is_waiting:
+            self.world.later(self.world.random.choice(_NOTICED_AFTER_SECONDS), self.progress.tell)
 
     def _is_done(self) -> bool:
         runs = self.database.runs.values()
@@ -372,7 +375,7 @@ def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:
 _ROOM_FOR_ALL = 100
 """In less memory runs wait for each other."""
 _REST_SECONDS = 2.0
-_LONGEST_LOOK_SECONDS = 2.0
+_NOTICED_AFTER_SECONDS = (0.0, 0.0, 0.001, 0.02)
 _NOTICED_SHARE = 0.7
 _PAUSE_SECONDS = 0.3
 _SAFETY_CHECKS_SECONDS = (1.0, 3.0)

@@ -6,7 +6,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -39,6 +39,7 @@ class World:
         self.random = random.Random(plan.seed)
         self.now_microseconds = 0
         self.processes: list[Process] = []
+        self._living: list[Process] = []
         self.points = 0
         self.point_names: list[str] = []
         self.findings: list[str] = []
@@ -56,7 +57,7 @@ class World:
         set_back = sum(-min(strike.seconds, 0) for strike in plan.strikes)
         self._longest_microseconds = round((_LONGEST_SECONDS + set_back) * MICROSECONDS_PER_SECOND)
         self.trial: object = None
-        self.on_commit: Callable[[], None] = lambda: None
+        self.on_commit: list[Callable[[], None]] = []
         self.on_strike: Callable[[Process, Strike], None] = lambda _process, _strike: None
 
     # --- time ----------------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ class World:
                     self.has_changed = False
                     if is_done():
                         return True
-                runnable = [process for process in self.processes if process.is_runnable]
+                runnable = [one for one in self._living if one.ready and not (one.is_paused or one.is_dead)]
                 if runnable:
                     chosen = runnable[0] if len(runnable) == 1 else self.random.choice(runnable)
                     self._steps += chosen.turn()
@@ -150,6 +151,7 @@ class World:
         """Start a process."""
         process = Process(self, name, is_client=is_client)
         self.processes.append(process)
+        self._living = [one for one in self._living if not one.is_dead] + [process]
         return process
 
     async def point(self, process: "Process", name: str) -> None:
@@ -194,13 +196,6 @@ class World:
             self.held_up_microseconds += abs(length)
         self.skews.append((self.now_microseconds, self.skews[-1][1] + length))
 
-    def lag_seconds(self) -> float:
-        """Return how long a call of the store takes this time: often no time at all."""
-        return self.random.choice(_LAGS)
-
-
-_LAGS: Final = (0.0, 0.0, 0.000_3, 0.001, 0.004)
-
 
 class Process:
     """An operating system's process, as far as the engine can tell: an event loop that may be stopped or lost.
@@ -224,11 +219,6 @@ class Process:
         """Serve the heap of timers, whose tickets never tie."""
         return self.name < other.name
 
-    @property
-    def is_runnable(self) -> bool:
-        """Whether it has something to do and can."""
-        return bool(self.ready) and not (self.is_dead or self.is_paused)
-
     def turn(self) -> int:
         """Run what is ready now, in order; return how much that was."""
         ready = self.ready
@@ -246,6 +236,14 @@ class Process:
         """End a pause. A trial may have waited for no more than this."""
         self.is_paused = False
         self.world.has_changed = True
+
+    async def lag(self) -> None:
+        """Take as long as a call of the store takes: often no time at all."""
+        seconds = self.world.random.choice(_LAGS)
+        if seconds:
+            rest: asyncio.Future[None] = asyncio.Future(loop=self.loop)
+            self.world.later(seconds, partial(_end, rest))
+            await rest
 
     def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Begin a task in this process."""
@@ -272,6 +270,14 @@ class Process:
             sys.unraisablehook = hook
 
 
+_LAGS: Final = (0.0, 0.0, 0.000_3, 0.001, 0.004)
+
+
+def _end(rest: "asyncio.Future[None]") -> None:
+    if not rest.done():
+        rest.set_result(None)
+
+
 def _say_nothing(_unraisable: object) -> None:
     """Do nothing: whatever dying code raises concerns nobody."""
 
@@ -280,6 +286,27 @@ def _look_at(task: "asyncio.Task[Any]") -> None:
     """Retrieve a task's exception, so that asyncio does not report it as lost."""
     if not task.cancelled():
         task.exception()
+
+
+class _Handle(asyncio.Handle):
+    """What is to be called once; asyncio's own asks each time whether the loop is debugged."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        """Keep it."""
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -301,7 +328,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """Queue a callback."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         if not self.process.is_dead:
             self._ready.append(handle)
         return handle
