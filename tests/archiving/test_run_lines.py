@@ -6,8 +6,10 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
+from perdure.archiving.rekeying import keys_of
 from perdure.archiving.run_lines import Damage, SavedRun, end_line, heading_line, read_runs, run_lines
 from perdure.errors import HistoryError
+from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Exists
 from perdure.ports.keeping import WholeRun
@@ -18,10 +20,14 @@ NOW = Timestamp(1_700_000_000_000_000)
 PROGRAMS = 12
 
 
-def file_of(runs: Iterable[WholeRun], *, store: int = 7) -> list[bytes]:
+def saved(run: WholeRun, *, origin: int = 7) -> SavedRun:
+    return SavedRun(run, dict.fromkeys(keys_of(run), origin))
+
+
+def file_of(runs: Iterable[WholeRun], *, origin: int = 7) -> list[bytes]:
     found = list(runs)
-    lines = [line for run in found for line in run_lines(run)]
-    return [heading_line(store=store, now=NOW), *lines, end_line(len(found))]
+    lines = [line for run in found for line in run_lines(saved(run, origin=origin))]
+    return [heading_line(now=NOW), *lines, end_line(len(found))]
 
 
 async def runs_of(seed: int) -> list[WholeRun]:
@@ -34,7 +40,7 @@ async def runs_of(seed: int) -> list[WholeRun]:
 @pytest.mark.parametrize("seed", range(PROGRAMS))
 async def test_the_runs_of_a_random_program_are_read_as_they_were_written(seed: int) -> None:
     runs = await runs_of(seed)
-    assert list(read_runs(file_of(runs))) == [SavedRun(7, plain(run)) for run in runs]
+    assert list(read_runs(file_of(runs))) == [saved(plain(run)) for run in runs]
 
 
 @pytest.mark.parametrize("seed", range(PROGRAMS))
@@ -54,8 +60,8 @@ async def test_the_runs_of_a_random_program_are_in_the_next_store_as_they_were(s
 
 async def test_a_file_may_hold_several_parts() -> None:
     first, second = await runs_of(1), await runs_of(2)
-    found = list(read_runs([*file_of(first, store=1), *file_of([]), *file_of(second, store=2)]))
-    assert found == [*(SavedRun(1, plain(run)) for run in first), *(SavedRun(2, plain(run)) for run in second)]
+    found = list(read_runs([*file_of(first, origin=1), *file_of([]), *file_of(second, origin=2)]))
+    assert found == [*(saved(plain(run), origin=1) for run in first), *(saved(plain(run), origin=2) for run in second)]
 
 
 @pytest.mark.parametrize("seed", range(PROGRAMS))
@@ -124,6 +130,11 @@ async def test_a_run_that_no_store_would_hold_is_damage() -> None:
             run, summary=summary(run.summary, closed_at=None if run.summary.closed_at else Timestamp(1))
         ),
     ]
-    for one in wrong:
-        (damage,) = [found for found in read_runs(file_of([one])) if isinstance(found, Damage) and found.run]
+    files = [file_of([one]) for one in wrong]
+    files += [
+        [heading_line(now=NOW), *run_lines(SavedRun(run, origins)), end_line(1)]
+        for origins in ({}, {**saved(run).origins, RunKey(0): 7}, {**saved(run).origins, RunKey(2**62): 7})
+    ]
+    for file in files:
+        (damage,) = [found for found in read_runs(file) if isinstance(found, Damage) and found.run]
         assert damage.run == str(run.summary.ref)

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -203,6 +204,62 @@ async def test_a_run_whose_id_another_run_has_is_refused_and_the_others_come_in(
         assert report.refusals[0].run == "default/taken"
         assert "another run, default/taken of " in report.refusals[0].reason
         assert await mine.result() == 42
+
+
+@workflow
+async def parent_of_doubled(ctx: Context, child: str) -> int:
+    return await ctx.run_child(doubled, 1, id=child)
+
+
+async def test_runs_of_two_copies_of_a_database_file_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    here, there, file = tmp_path / "here.db", tmp_path / "there.db", tmp_path / "runs.jsonl"
+    async with Engine(f"sqlite:///{here}") as engine:
+        await (await engine.start(doubled, 1, id="before")).result()
+    shutil.copy(here, there)
+    async with Engine(f"sqlite:///{there}") as engine:
+        await (await engine.start(parent_of_doubled, "child", id="there")).result()
+        await engine.archive.export_runs(file)
+    async with Engine(f"sqlite:///{here}") as engine:
+        for number in range(4):
+            await (await engine.start(doubled, 1, id=f"here {number}")).result()
+        report = await engine.archive.import_runs(file)
+        assert (report.imported, report.present, report.refused) == (2, 1, 0)
+        child = (await (await engine.get_run("child")).describe()).parent_key
+        assert child == (await (await engine.get_run("there")).describe()).run_key
+        again = await engine.archive.import_runs(file)
+        assert (again.imported, again.present, again.refused) == (0, 3, 0)
+
+
+async def test_a_run_that_has_been_elsewhere_is_known_where_it_is_from(tmp_path: Path) -> None:
+    first, second, third = (Engine(MemoryStore()) for _ in range(3))
+    paths = [tmp_path / f"{number}.jsonl" for number in range(2)]
+    async with first, second, third:
+        await (await first.start(doubled, 1, id="run")).result()
+        await first.archive.export_runs(paths[0])
+        assert (await second.archive.import_runs(paths[0])).imported == 1
+        await second.archive.export_runs(paths[1])
+        for path, imported in ((paths[1], 1), (paths[0], 0)):
+            report = await third.archive.import_runs(path)
+            assert (report.imported, report.present) == (imported, 1 - imported)
+        assert (await first.archive.import_runs(paths[1])).present == 1
+
+
+async def test_a_run_that_went_on_in_two_databases_is_refused_where_it_ended_otherwise(tmp_path: Path) -> None:
+    open_, ended = tmp_path / "open.jsonl", tmp_path / "ended.jsonl"
+    async with elsewhere() as here, elsewhere() as there:
+        run = await here.start(waiting_for_decision, id="run")
+        await here.archive.export_runs(open_)
+        assert (await here.archive.import_runs(open_, takes_open=True)).present == 1
+        assert (await there.archive.import_runs(open_, takes_open=True)).imported == 1
+        moved = await there.get_run("run")
+        await moved.signal(decide, True)
+        await moved.result()
+        await there.archive.export_runs(ended)
+        await run.terminate()
+        assert (await here.archive.import_runs(open_, takes_open=True)).present == 1
+        report = await here.archive.import_runs(ended)
+        assert (report.present, report.refused) == (0, 1)
+        assert "it is here, and terminated: it went on here otherwise" in report.refusals[0].reason
 
 
 # --- secrets -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ __all__ = ["ARCHIVES"]
 
 ARCHIVES: Final[dict[str, tuple[Defect, ...]]] = {
     "engine.archive": (
-        Defect("archiving.importing", "(other.run_key, other.ref) == (summary.run_key, summary.ref)", "False"),
+        Defect("archiving.importing", "if run.ref != other.ref:", "if run.ref == other.ref:"),
         Defect("client.handle", "raise _removed(self._ref)", "raise missing(self._ref)"),
         Defect("archiving.pruning", "            batch = await self._archived(batch, archive)\n", "            pass\n"),
     ),

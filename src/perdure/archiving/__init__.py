@@ -11,9 +11,11 @@ and archives are the same; a file may hold several, one after the other, which i
 **Secrets.** Values that a codec keeps secret stay as they are stored, in exports and archives, unless the caller asks
 to decrypt them: an archive is as readable as the database, no more. They can be read by the same keys.
 
-**Keys.** Histories name runs by the keys of their database. Brought into the same database, or a copy of it, a run
-keeps its key. In any other it gets one that is computed from its database's identity and its key (`rekeying`): so
-runs that were exported at different times still name each other rightly, and are known again.
+**Keys.** Histories name runs by the keys of their database, and files say where each key was given out: each opening of
+a database has an origin of its own, which copies of the file made later share. Where a key means the same, a run keeps
+it. Elsewhere it gets one that is computed from both (`rekeying`): so runs that were exported at different times still
+name each other rightly, are known again wherever they go, and those of two copies are never taken for each other. The
+names in idempotency keys are none of these: they are the same everywhere (`RunState.call_name`).
 
 **One at a time.** Whoever removes runs holds an entry of the agenda for a while, and prolongs it (`turns`). A process
 that was held up past that is harmless: the store demands of each run anew that it may go, so the worst is that a run

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from perdure.archiving.files import written_whole
+from perdure.archiving.origins import with_origins
 from perdure.archiving.run_lines import end_line, heading_line, run_lines
 from perdure.kernel.identity import RunRef
 from perdure.ports.clock import Clock
@@ -41,13 +42,13 @@ async def export_runs(
     unless it `replaces`, StoreUnavailableError for one that cannot be written, HistoryError for a damaged run.
     """
     report = ExportReport()
-    identity = (await store.status()).identity
     with written_whole(path, replaces=replaces) as write:
-        write(heading_line(store=identity, now=clock.now()))
+        write(heading_line(now=clock.now()))
         looked_at = 0
         async for latest in _all_runs(store, query):
             async for run in _generations(store, latest, decrypts=decrypts):
-                for line in run_lines(run):
+                [saved] = await with_origins(store, [run])
+                for line in run_lines(saved):
                     write(line)
                 report = _with(report, run)
             looked_at += 1

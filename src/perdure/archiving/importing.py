@@ -8,13 +8,13 @@ from typing import Final
 import msgspec
 
 from perdure.archiving.files import lines_of, run_files
-from perdure.archiving.rekeying import key_elsewhere, rekeyed
+from perdure.archiving.origins import key_everywhere, runs_here
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey
 from perdure.kernel.transition import Exists
 from perdure.ports.keeping import WholeRun
-from perdure.ports.store import RunStore
+from perdure.ports.store import RunStore, RunSummary
 
 __all__ = ["ImportReport", "Refusal", "import_runs"]
 
@@ -60,7 +60,7 @@ async def import_runs(
     Open runs only if it `takes_open`: they go on here, whatever goes on where they come from. Raises StoreErrors of the
     store, InvalidArgumentError for a file that is not there; what was taken in until then stays.
     """
-    importing = _Importing(store, (await store.status()).identity, takes_open=takes_open)
+    importing = _Importing(store, takes_open=takes_open)
     done = 0
     for path in run_files(paths):
         position = 0
@@ -73,7 +73,7 @@ async def import_runs(
 
         found = _found_in(path, note)
         while page := await asyncio.to_thread(_page, found):
-            await asyncio.gather(*(importing.take(path, one) for one in page))
+            await importing.take(path, page)
         done += position
     return importing.report
 
@@ -105,30 +105,29 @@ _PAGE_EVENTS: Final = 2_000
 class _Importing:
     """An import that is under way."""
 
-    def __init__(self, store: RunStore, identity: int, *, takes_open: bool) -> None:
+    def __init__(self, store: RunStore, *, takes_open: bool) -> None:
         self._store: Final = store
-        self._identity: Final = identity
         self._takes_open: Final = takes_open
         self.report = ImportReport()
 
-    async def take(self, path: Path, found: SavedRun | Damage) -> None:
-        """Take in a run, or note why not."""
-        if isinstance(found, Damage):
-            self._note_damage(path, found)
-            return
-        saved, run = found.run, self._here(found)
+    async def take(self, path: Path, page: Sequence[SavedRun | Damage]) -> None:
+        """Take in runs, or note why not."""
+        saved = [one for one in page if isinstance(one, SavedRun)]
+        for damage in page:
+            if isinstance(damage, Damage):
+                self._note_damage(path, damage)
+        here = await runs_here(self._store, saved)
+        await asyncio.gather(
+            *(self._take(run, sealed_as=one.run.summary.run_key) for one, run in zip(saved, here, strict=True))
+        )
+
+    async def _take(self, run: WholeRun, *, sealed_as: RunKey) -> None:
         if not run.summary.status.is_closed and not self._takes_open:
             self._count(left_open=1)
         elif run.locks:
             self._refuse(run, "it holds locks, or waits for some, which are not taken along; let it end, or cancel it")
         else:
-            await self._bring_in(run, sealed_as=saved.summary.run_key)
-
-    def _here(self, found: SavedRun) -> WholeRun:
-        """Return a run under the keys that it has in this store."""
-        if found.store == self._identity:
-            return found.run
-        return rekeyed(found.run, lambda key: key_elsewhere(key, store=found.store))
+            await self._bring_in(run, sealed_as=sealed_as)
 
     async def _bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> None:
         summary = run.summary
@@ -141,13 +140,21 @@ class _Importing:
             self._count(imported=1, events=len(run.history))
             return
         other = await self._store.find(outcome.run_key)
-        if other is not None and (other.run_key, other.ref) == (summary.run_key, summary.ref):
-            self._count(present=1)
-        else:
+        if other is None or not await self._is_same(summary, other):
             name = (
                 "another run" if other is None else f"another run, {other.ref} of {other.times.created_at:%F %T} UTC,"
             )
             self._refuse(run, f"{name} has its id, its place among the generations, its key or its request")
+        elif summary.status.is_closed and (summary.status, summary.closed_at) != (other.status, other.closed_at):
+            self._refuse(run, f"it is here, and {other.status}: it went on here otherwise than where it is from")
+        else:
+            self._count(present=1)
+
+    async def _is_same(self, run: RunSummary, other: RunSummary) -> bool:
+        """Whether a run is one of this store, whatever keys it has had elsewhere."""
+        if run.ref != other.ref:
+            return False
+        return await key_everywhere(self._store, run.run_key) == await key_everywhere(self._store, other.run_key)
 
     def _refuse(self, run: WholeRun, reason: str) -> None:
         told = (Refusal(str(run.summary.ref), reason),) if self.report.refused < _LISTED else ()

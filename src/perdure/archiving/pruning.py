@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from perdure.archiving.origins import with_origins
 from perdure.archiving.run_lines import end_line, heading_line, run_lines
 from perdure.archiving.turns import Turn
 from perdure.configuration import Retention
@@ -266,7 +267,8 @@ class Pruning:
                 staying.add(summary.ref)
                 continue
             if whole is not None:
-                part.add(run_lines(whole))
+                [saved] = await with_origins(self._store, [whole])
+                part.add(run_lines(saved))
                 archived.append(summary)
             if part.size_bytes > _PART_BYTES:
                 await self._append(part, archive)
@@ -277,8 +279,8 @@ class Pruning:
     async def _append(self, part: "_Part", archive: Sink) -> None:
         if not part.runs:
             return
-        identity, now = (await self._store.status()).identity, self._clock.now()
-        lines = [heading_line(store=identity, now=now), *part.lines, end_line(part.runs)]
+        now = self._clock.now()
+        lines = [heading_line(now=now), *part.lines, end_line(part.runs)]
         written = self.report.archived_bytes + await archive.append(lines, now=now)
         self.report = msgspec.structs.replace(self.report, archived_bytes=written)
 

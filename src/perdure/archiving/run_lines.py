@@ -13,6 +13,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from perdure.archiving.event_lines import event_record, iso_text, read_event
+from perdure.archiving.rekeying import keys_of
 from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import RunCreated
@@ -23,7 +24,7 @@ from perdure.kernel.messages import decode_message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_from_datetime
 from perdure.kernel.transition import Parking, RunStatus
-from perdure.ports.keeping import WholeRun
+from perdure.ports.keeping import FOREIGN_KEYS, WholeRun
 from perdure.ports.store import InboxEntry, RunSummary
 
 __all__ = ["RUNS_FORMAT", "UNREADABLE", "Damage", "SavedRun", "end_line", "heading_line", "read_runs", "run_lines"]
@@ -36,10 +37,10 @@ UNREADABLE: Final = b"\0"
 
 
 class SavedRun(msgspec.Struct, frozen=True):
-    """A run that was read whole, and the identity of the database that it is from, whose run keys it names."""
+    """A run that was read whole, and where the run keys that it names were given out (`RunStore.origins_of`)."""
 
-    store: int
     run: WholeRun
+    origins: dict[RunKey, int]
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -53,9 +54,9 @@ class Damage(msgspec.Struct, frozen=True):
 # --- to write --------------------------------------------------------------------------------------------------------
 
 
-def heading_line(*, store: int, now: Timestamp) -> bytes:
+def heading_line(*, now: Timestamp) -> bytes:
     """Return the line that begins a part of a file."""
-    return _line({"perdure_runs": RUNS_FORMAT, "store": store, "written_at": iso_text(now)})
+    return _line({"perdure_runs": RUNS_FORMAT, "written_at": iso_text(now)})
 
 
 def end_line(runs: int) -> bytes:
@@ -63,10 +64,11 @@ def end_line(runs: int) -> bytes:
     return _line({"end": {"runs": runs}})
 
 
-def run_lines(run: WholeRun) -> Iterator[bytes]:
+def run_lines(saved: SavedRun) -> Iterator[bytes]:
     """Yield the lines of a run."""
+    run = saved.run
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    records = ({"run": _row(run)}, *map(event_record, run.history), *map(_message_record, run.inbox))
+    records = ({"run": _row(saved)}, *map(event_record, run.history), *map(_message_record, run.inbox))
     for record in records:
         line = _line(record)
         digest.update(line)
@@ -78,9 +80,9 @@ def _line(record: object) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
-def _row(run: WholeRun) -> dict[str, object]:
+def _row(saved: SavedRun) -> dict[str, object]:
     """Return the members of a run's line. A run that somebody owns would be due at once if nobody did."""
-    summary = run.summary
+    run, summary = saved.run, saved.run.summary
     if summary.owner is not None:
         summary = msgspec.structs.replace(summary, wake_at=summary.updated_at)
     return {
@@ -105,6 +107,7 @@ def _row(run: WholeRun) -> dict[str, object]:
         "request_id": run.request_id,
         "requests": run.requests,
         "locks": run.locks,
+        "origins": saved.origins,
         "events": len(run.history),
         "messages": len(run.inbox),
     }
@@ -148,7 +151,6 @@ class _Mark(msgspec.Struct):
     """What the lines are that are no event and no message: exactly one of these is there."""
 
     perdure_runs: int | None = None
-    store: int = 0
     run: msgspec.Raw = msgspec.Raw()
     end: _Runs | None = None
 
@@ -158,7 +160,6 @@ class _Reading:
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = enumerate(lines, start=1)
-        self._store = 0
         self._is_within = False
         self._found = 0
         self._next: _Numbered | None = None
@@ -186,7 +187,7 @@ class _Reading:
             elif mark.perdure_runs is not None:
                 yield from self._unended(last)
                 _demand_known(mark.perdure_runs)
-                self._store, self._is_within, self._found = mark.store, True, 0
+                self._is_within, self._found = True, 0
                 self._advance()
             elif mark.end is not None:
                 yield from self._ended(mark.end.runs)
@@ -216,12 +217,12 @@ class _Reading:
             history = tuple(read_event(self._text(digest)) for _ in range(row.events))
             inbox = tuple(_entry(self._text(digest)) for _ in range(row.messages))
             self._demand_end(digest.hexdigest())
-            run = row.whole(history=history, inbox=inbox)
-            _demand_sound(run)
+            saved = SavedRun(row.whole(history=history, inbox=inbox), row.origins)
+            _demand_sound(saved)
         except (*UNDECODABLE, ValueError, HistoryError) as error:
             return self._skipped(str(error), began=began.number, run=name)
         self._found += 1
-        return SavedRun(self._store, run)
+        return saved
 
     def _text(self, digest: "hashlib.blake2b") -> bytes:
         text = self._take().text
@@ -322,6 +323,7 @@ class _SavedRow(msgspec.Struct, kw_only=True):
     request_id: str
     requests: tuple[str, ...]
     locks: tuple[LockEntry, ...]
+    origins: dict[RunKey, int]
     events: int
     messages: int
 
@@ -376,9 +378,9 @@ def _entry(line: bytes) -> InboxEntry:
     return InboxEntry(position=0, message=message, message_id=said.message_id, at=timestamp_from_datetime(said.at))
 
 
-def _demand_sound(run: WholeRun) -> None:
+def _demand_sound(saved: SavedRun) -> None:
     """Raise HistoryError for a run that no store would hold, though its lines are as they were written."""
-    summary = run.summary
+    run, summary = saved.run, saved.run.summary
     if [recorded.sequence for recorded in run.history] != list(range(1, summary.sequence + 1)) or not run.history:
         message = "its events are not numbered from 1 without gaps"
         raise HistoryError(message)
@@ -387,4 +389,10 @@ def _demand_sound(run: WholeRun) -> None:
         raise HistoryError(message)
     if summary.status.is_closed != (summary.closed_at is not None):
         message = f"its status is {summary.status}, and the time of its end contradicts that"
+        raise HistoryError(message)
+    if any(not 0 < key < FOREIGN_KEYS for key in saved.origins):
+        message = "it says of keys that no database gives out where that was"
+        raise HistoryError(message)
+    if any(key < FOREIGN_KEYS and key not in saved.origins for key in keys_of(run)):
+        message = "it does not say of all its run keys where they were given out"
         raise HistoryError(message)

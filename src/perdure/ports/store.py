@@ -11,7 +11,7 @@ has passed; a claim raises the run's fencing token, which refuses the old owner'
 **Threads.** All methods are called on the event loop's thread and do their blocking work elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -195,16 +195,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `doctor` shows: where the data is, its schema version, sizes, versions and settings read back.
-
-    `identity` is a number that this database alone has, and its copies: run keys are unique within it.
-    """
+    """What `doctor` shows: where the data is, its schema version, sizes, versions and settings read back."""
 
     location: str
     schema_version: int
     size_bytes: int
     facts: dict[str, str]
-    identity: int = 0
 
 
 class RunStore(Protocol):
@@ -327,6 +323,11 @@ class RunStore(Protocol):
         Answers `Applied`, or `Exists` with the run in the way: also one of the same id whose times contradict. Locks
         and who owned it are left out. Values that are encrypted were so for the run key `sealed_as`.
         """
+        ...
+
+    async def origins_of(self, run_keys: Collection[RunKey]) -> dict[RunKey, int]:
+        """Return of each of these keys that was given out here where that was: a number that only this database has,
+        and copies that were made of it since. Two databases mean the same run by a key if both say the same of it."""
         ...
 
     async def list_closed(self, query: "ClosedQuery") -> list[RunSummary]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Final, Protocol, TypeVar
@@ -14,7 +14,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.ports.keeping import ClosedQuery, WholeRun
+from perdure.ports.keeping import FOREIGN_KEYS, ClosedQuery, WholeRun
 from perdure.ports.store import (
     Changes,
     ClaimedRun,
@@ -283,6 +283,11 @@ class MemoryStore:
     def _bring_in(self, run: WholeRun, prepared: keeping.Prepared, news: News) -> Outcome:
         return keeping.bring_in(self.database, run, prepared, news)
 
+    async def origins_of(self, run_keys: Collection[RunKey]) -> dict[RunKey, int]:
+        """Return where keys were given out: here, where nobody can make a copy."""
+        await self._turn()
+        return {key: self.database.identity for key in run_keys if 0 < key < FOREIGN_KEYS}
+
     async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
         """Return one page of closed runs that nothing open needs. Complexity: linear in all runs."""
         await self._turn()
@@ -312,7 +317,6 @@ class MemoryStore:
                 "inbox": str(len(entries)),
                 "sessions": str(len(database.sessions)),
             },
-            identity=database.identity,
         )
 
     def _alive(self) -> "Session":

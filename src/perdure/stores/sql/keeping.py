@@ -20,17 +20,23 @@ __all__ = [
     "NAMED_BY_FORKS",
     "NEXT_OF_ID",
     "NOTE_REMOVAL",
+    "ORIGINS",
     "PREVIOUS_OF_ID",
     "REMOVALS",
     "REQUESTS_OF_RUN",
     "RUN_OF_GENERATION",
-    "STORE_IDENTITY",
     "SUPERSEDE_BEFORE",
     "WHOLE_RUN",
     "listing_closed",
 ]
 
-STORE_IDENTITY: Final = "SELECT value FROM store_meta WHERE name = 'identity'"
+
+# the numbers of sessions, as JSON; those that this database has not begun are left out
+ORIGINS: Final = """
+SELECT session.value, coalesce(origin, (SELECT value FROM store_meta WHERE name = 'identity'))
+FROM json_each(?) AS session LEFT JOIN key_origins ON worker_id = session.value
+WHERE session.value <= (SELECT value FROM store_meta WHERE name = 'last_worker_id')
+"""
 
 # --- to read ---------------------------------------------------------------------------------------------------------
 

@@ -6,10 +6,12 @@ __all__ = [
     "END_ALL_SESSIONS",
     "END_SESSION",
     "EXTEND_LEASE",
+    "FORGET_ORIGIN",
     "HAS_OTHER_SESSIONS",
     "LAST_COMMIT",
     "LAST_NOTICES",
     "NEXT_WORKER_ID",
+    "NOTE_ORIGIN",
     "NUMBER_COMMIT",
     "PUT_SESSION",
     "SESSIONS",
@@ -24,6 +26,12 @@ SESSION_IDS: Final = "SELECT worker_id FROM sessions"
 
 # worker_id
 END_SESSION: Final = "DELETE FROM sessions WHERE worker_id = ?"
+
+# worker_id
+NOTE_ORIGIN: Final = "INSERT INTO key_origins (worker_id, origin) VALUES (?, random() & 0x3fffffffffffffff)"
+
+# worker_id; of a session that has given out no keys
+FORGET_ORIGIN: Final = "DELETE FROM key_origins WHERE worker_id = ?"
 
 # new lease_until, worker_id, now
 EXTEND_LEASE: Final = "UPDATE sessions SET lease_until = ? WHERE worker_id = ? AND lease_until > ?"

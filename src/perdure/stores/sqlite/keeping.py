@@ -1,6 +1,6 @@
 """Runs as wholes in SQLite: functions of the connection, on the reader's thread or in the writer's transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import apsw
@@ -9,7 +9,7 @@ import msgspec
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome, RunRow
-from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery, WholeRun
+from perdure.ports.keeping import FOREIGN_KEYS, REMOVED_ROWS, ClosedQuery, WholeRun
 from perdure.ports.store import LockQuery, RunSummary
 from perdure.stores.sql import keeping as statements
 from perdure.stores.sql.histories import INSERT_HISTORY
@@ -23,8 +23,9 @@ from perdure.stores.sqlite.pieces import execute_in_pieces
 from perdure.stores.sqlite.reads import read_inbox
 from perdure.stores.sqlite.rows import summary_of
 from perdure.stores.sqlite.segment import News
+from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 
-__all__ = ["bringing_in", "list_closed", "read_whole", "remove", "sweep"]
+__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "sweep"]
 
 
 def read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None:
@@ -75,6 +76,14 @@ def list_closed(connection: apsw.Connection, query: ClosedQuery) -> list[RunSumm
 
 def _named_by_forks(connection: apsw.Connection) -> set[int]:
     return {key for keys in connection.execute(statements.NAMED_BY_FORKS) for key in keys if key is not None}
+
+
+def origins_of(connection: apsw.Connection, run_keys: Collection[RunKey]) -> dict[RunKey, int]:
+    """Return where keys were given out, of those that this database has given out."""
+    sessions = sorted({key >> KEYS_PER_SESSION_BITS for key in run_keys if 0 < key < FOREIGN_KEYS})
+    origins = dict(connection.execute(statements.ORIGINS, (msgspec.json.encode(sessions).decode(),)))
+    found = ((key, origins.get(key >> KEYS_PER_SESSION_BITS)) for key in run_keys if key < FOREIGN_KEYS)
+    return {key: origin for key, origin in found if origin is not None}
 
 
 # --- to bring in -----------------------------------------------------------------------------------------------------

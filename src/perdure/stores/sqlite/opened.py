@@ -157,6 +157,7 @@ def _open(
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
         others = {WorkerId(other): number for other, number in connection.execute(session_statements.LAST_NOTICES)}
         put_session(connection, session, now=now)
+        connection.execute(session_statements.NOTE_ORIGIN, (worker_id,))
         connection.execute("COMMIT")
         mailbox = _mailbox(presence, worker_id)  # before anybody can commit who would send to it
     finally:

@@ -13,7 +13,6 @@ from perdure.ports.store import InboxEntry, RunSummary, StoreStatus
 from perdure.stores.sql import inboxes as inbox_statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import statements
-from perdure.stores.sql.keeping import STORE_IDENTITY
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.rows import inbox_of, summary_of, versions_as_json
 from perdure.stores.sqlite.schema import schema_version
@@ -85,7 +84,6 @@ def status(connection: apsw.Connection, path: Path) -> StoreStatus:
         schema_version=schema_version(connection),
         size_bytes=sum(sizes),
         facts={name: str(value) for name, value in facts.items()},
-        identity=connection.execute(STORE_IDENTITY).get,
     )
 
 

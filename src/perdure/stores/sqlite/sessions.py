@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import apsw
 import msgspec
@@ -18,7 +19,20 @@ from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.segment import News
 
-__all__ = ["Session", "claim", "end_session", "free_all", "free_expired", "number_commit", "put_session", "renew"]
+__all__ = [
+    "KEYS_PER_SESSION_BITS",
+    "Session",
+    "claim",
+    "end_session",
+    "free_all",
+    "free_expired",
+    "number_commit",
+    "put_session",
+    "renew",
+]
+
+KEYS_PER_SESSION_BITS: Final = 36
+"""A run's key is the number of the session that gave it out, and below it a count of so many bits."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,11 +136,13 @@ def free_all(connection: apsw.Connection) -> None:
     connection.execute(session_statements.END_ALL_SESSIONS)
 
 
-def end_session(connection: apsw.Connection, session: Session, news: News) -> None:
-    """Give back the session's runs in good order and remove its row."""
+def end_session(connection: apsw.Connection, session: Session, news: News, *, is_unused: bool = False) -> None:
+    """Give back the session's runs in good order and remove its row; `is_unused`: it has given out no keys."""
     connection.execute(statements.GIVE_BACK_RUNS, (session.worker_id,))
     news.is_ready = news.is_ready or connection.changes() > 0
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
+    if is_unused:
+        connection.execute(session_statements.FORGET_ORIGIN, (session.worker_id,))
 
 
 def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -29,7 +29,7 @@ from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.sessions import claim, end_session, free_expired, renew
+from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.writer import Writer
 
@@ -38,8 +38,7 @@ __all__ = ["SqliteStore"]
 Result = TypeVar("Result")
 
 # Seven years of 300 new runs a second in one session, and a hundred million sessions, in 63 bits.
-_KEYS_PER_SESSION_BITS: Final = 36
-_KEY_COUNT_MASK: Final = (1 << _KEYS_PER_SESSION_BITS) - 1
+_KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
 
 
 class SqliteStore:
@@ -101,7 +100,7 @@ class SqliteStore:
             address=opened.presence.socket_path,
             on_changes=on_changes,
         )
-        self._next_run_key = opened.session.worker_id << _KEYS_PER_SESSION_BITS
+        self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
         self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
         self._browser = Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
         self._writer = Writer(
@@ -124,7 +123,10 @@ class SqliteStore:
             return
         self._opened = None
         try:
-            ended = writer.call_last(lambda connection, news: end_session(connection, opened.session, news))
+            unused = not self._next_run_key & _KEY_COUNT_MASK
+            ended = writer.call_last(
+                lambda connection, news: end_session(connection, opened.session, news, is_unused=unused)
+            )
             writer.stop()
             await ended
         finally:
@@ -265,6 +267,10 @@ class SqliteStore:
         """Insert a run whole, in one transaction. See the port."""
         del sealed_as
         return await self._writing().call(keeping.bringing_in(run))
+
+    async def origins_of(self, run_keys: Collection[RunKey]) -> dict[RunKey, int]:
+        """Return where keys were given out. See the port."""
+        return await self._browsing().ask(lambda connection: keeping.origins_of(connection, run_keys))
 
     async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
         """Return one page of closed runs that nothing open needs."""

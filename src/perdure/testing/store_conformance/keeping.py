@@ -11,7 +11,7 @@ from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRequest
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Closed, Exists, Missing, RunStatus
-from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery, WholeRun
+from perdure.ports.keeping import FOREIGN_KEYS, REMOVED_ROWS, ClosedQuery, WholeRun
 from perdure.ports.store import InboxEntry, RunQuery, RunSummary
 from perdure.testing.store_conformance.harness import (
     FAR,
@@ -63,7 +63,7 @@ async def _continued(session: StoreSession, run: Held) -> Held:
 
 
 class KeepingConformance:
-    """`RunStore.read_whole`, `bring_in`, `list_closed` and `remove_runs`."""
+    """`RunStore.read_whole`, `bring_in`, `origins_of`, `list_closed` and `remove_runs`."""
 
     # --- to read and to bring in -----------------------------------------------------------------------------------
 
@@ -322,6 +322,15 @@ class KeepingConformance:
         assert await _closed(session, statuses=frozenset({RunStatus.FAILED, RunStatus.CANCELLED})) == [here.run_key]
         assert await _closed(session, workflows=frozenset({"report", "other"})) == [there.run_key]
         assert await _closed(session, workflows=frozenset({"report"}), statuses=frozenset({RunStatus.FAILED})) == []
+
+    async def test_a_store_knows_where_it_gave_out_its_keys(self, harness: StoreHarness) -> None:
+        one, other = await harness.session(), await harness.session()
+        keys = [session.store.new_run_key() for session in (one, other, one)]
+        origins = await one.store.origins_of(keys)
+        assert origins.keys() == set(keys)
+        assert await other.store.origins_of([*keys, RunKey(FOREIGN_KEYS), RunKey(FOREIGN_KEYS + 5)]) == origins
+        await one.store.close()
+        assert await other.store.origins_of(keys) == origins
 
 
 async def _first_generation(session: StoreSession) -> Held:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from perdure.archiving.event_lines import event_record
+from perdure.archiving.rekeying import keys_of
 from perdure.archiving.run_lines import SavedRun, end_line, heading_line, read_runs, run_lines
 from perdure.errors import HistoryError
 from perdure.kernel.events import EVENT_NAMES, Event, RunCreated
@@ -16,7 +17,7 @@ from perdure.kernel.messages import SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
-from perdure.ports.keeping import WholeRun
+from perdure.ports.keeping import FOREIGN_KEYS, WholeRun
 from perdure.ports.store import InboxEntry, RunSummary
 from perdure.torture.fuzzing.sampling import samples
 from perdure.torture.fuzzing.target import Target, demand_equal
@@ -59,19 +60,23 @@ def _runs() -> list[bytes]:
     others = [event for kind in EVENT_NAMES if kind is not RunCreated for event in samples(kind)]
     parts = [others[start : start + 5] for start in range(0, len(others), 5)]
     runs = [_run([created, *part]) for part in parts]  # type: ignore[list-item]
-    return [b"".join(itertools.islice(run_lines(run), len(run.history) + 2)) for run in runs]
+    return [b"".join(itertools.islice(run_lines(SavedRun(run, _origins(run))), len(run.history) + 2)) for run in runs]
+
+
+def _origins(run: WholeRun) -> dict[RunKey, int]:
+    return {key: 7 for key in keys_of(run) if key < FOREIGN_KEYS}
 
 
 def _file(lines: bytes) -> list[bytes]:
     digest = hashlib.blake2b(lines, digest_size=16).hexdigest()
     ended = msgspec.json.encode({"end_of_run": digest}) + b"\n"
-    return [heading_line(store=7, now=_NOW), *lines.splitlines(keepends=True), ended, end_line(1)]
+    return [heading_line(now=_NOW), *lines.splitlines(keepends=True), ended, end_line(1)]
 
 
 def _read_run(data: bytes) -> None:
     for found in read_runs(_file(data)):
         if isinstance(found, SavedRun):
-            *lines, _ = run_lines(found.run)
+            *lines, _ = run_lines(found)
             [again] = read_runs(_file(b"".join(lines)))
             demand_equal(again, found)
             for recorded in found.run.history:
