@@ -209,6 +209,16 @@ async def test_a_deadline_ends_a_run_whose_inbox_cannot_be_read() -> None:
     assert row.created_at < row.end_at < deadline_at
 
 
+async def test_a_termination_behind_a_message_that_cannot_be_read_ends_a_run() -> None:
+    place = Place()
+    await place.begin()
+    damage_inbox(place)
+    await place.send(TerminateMessage(reason="enough"))
+    async with place.engine(Registry()) as engine:
+        with pytest.raises(RunTerminatedError, match="enough"):
+            await (await engine.get_run("run")).result()
+
+
 async def test_a_message_that_comes_while_an_inbox_cannot_be_read_has_nobody_look_again_at_once() -> None:
     place = Place()
     await place.begin()

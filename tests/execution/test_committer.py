@@ -93,13 +93,35 @@ async def test_closing_does_not_wait_for_an_unavailable_store_that_does_not_answ
 
 async def test_a_run_whose_transition_fails_for_good_is_given_back_and_goes_on() -> None:
     database, gate = MemoryDatabase(), Gate()
-    failures = iter([StoreCorruptError("one page"), StoreCorruptError("the page, still")])
+    failures = iter([StoreError("no more keys"), StoreError("none, still")])
     settings = Settings(retry_store_maximum_seconds=0.001)
     async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
         run = await engine.start(held, id="refused")
         gate.failure = lambda _writes: next(failures, None)
-        with pytest.raises(StoreCorruptError):
+        with pytest.raises(StoreError):
             await run.signal(go, 1)
         await run.signal(go, 2)
         assert await run.result() == 2
     assert next(failures, None) is None
+
+
+async def test_a_run_that_a_damaged_page_keeps_from_being_committed_is_parked_and_no_other_run_is() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database, gate=gate)) as engine:
+        run, other = await engine.start(held, id="damaged"), await engine.start(held, id="other")
+        key = (await run.describe()).run_key
+
+        def damaged(writes: Sequence[Write]) -> StoreCorruptError | None:
+            is_damaged = any(isinstance(write, Transition) and write.run_key == key for write in writes)
+            return StoreCorruptError("one page") if is_damaged else None
+
+        gate.failure = damaged
+        await asyncio.gather(run.signal(go, 1), other.signal(go, 2))
+        assert await other.result() == 2
+        with pytest.raises(StoreCorruptError):
+            await run.result()
+        parked = (await run.describe()).parked
+        assert parked is not None
+        assert parked.reason.message == "one page"
+    async with Engine(MemoryStore(database)) as engine:
+        assert await (await engine.get_run("damaged")).result() == 1

@@ -14,6 +14,24 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("execution.claims", "            demand_open(state, summary)\n", ""),
         Defect("execution.loading", "    if created.workflow != summary.workflow:\n", "    if False:\n"),
     ),
+    "history.damaged.ended": (
+        Defect(
+            "execution.rows_of_damaged",
+            "    await _demand_room(store, summary)\n    state",
+            "    raise HistoryError\n    state",
+        ),
+        Defect("execution.rows_of_damaged", "policy=link.policy", "policy=e.ParentClosePolicy.ABANDON"),
+        Defect(
+            "execution.remains",
+            "        return await store.read_rest_of_inbox(run_key), error",
+            "        return [], error",
+        ),
+    ),
+    "history.damaged.page": (
+        Defect(
+            "execution.claims", "except (UsageError, *DAMAGE) as error:", "except (UsageError, DAMAGE[1]) as error:"
+        ),
+    ),
     "engine.verify": (
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
         Defect(

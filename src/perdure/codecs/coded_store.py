@@ -74,6 +74,12 @@ class _DecodingStore:
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
 
+    async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
+        """See `RunStore.read_rest_of_inbox`. Values that cannot be decoded are left as they are recorded."""
+        entries = await self._store.read_rest_of_inbox(run_key)
+        job = _Decoding(self._payloads.leaving_unreadable())
+        return await job.run(lambda: [_entry(job, entry) for entry in entries])
+
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """See `RunStore.find`. What cannot be read is left as it is: it must not keep anybody from the row."""
         found = await self._store.find(ref, latest=latest)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from perdure.errors import InternalError, PerdureError, StoreError
+from perdure.errors import InternalError, PerdureError
 from perdure.execution.attempts import lost_attempt
 from perdure.execution.call import ActivityCall
 from perdure.execution.clock import not_ahead
@@ -32,7 +32,7 @@ from perdure.kernel.program import Feed
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunStatus, Unread
+from perdure.kernel.transition import Applied, Closed, Creation, Outcome, Release, RunStatus
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -66,6 +66,7 @@ class ActiveRun:
         "inbox_has_more",
         "inbox_position",
         "inbox_readings",
+        "is_unlinked",
         "lacks_code",
         "on_created",
         "ref",
@@ -102,6 +103,7 @@ class ActiveRun:
         self.inbox_has_more = False
         self.inbox_readings = 0
         self.lacks_code = False
+        self.is_unlinked = False
         self.on_created: asyncio.Future[Outcome] | None = None
         self._creation = creation
         self._inputs: list[i.Input] = []
@@ -273,10 +275,7 @@ class ActiveRun:
         if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:
             self.drop()
             if self._creation is None:
-                if not isinstance(outcome, Unread):
-                    self._worker.lost(self, outcome)
-                if isinstance(outcome, StoreError | Unread):  # it is still owned here
-                    self.surrender(durable=self.state.sequence - len(result.events))
+                self._worker.lost(self, outcome, durable=self.state.sequence - len(result.events))
             self._worker.mail.forward(self, self._take_unanswered())
             return
         self.claimed = None

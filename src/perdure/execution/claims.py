@@ -12,18 +12,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from perdure.errors import (
-    HistoryError,
-    InternalError,
-    PerdureError,
-    StoreError,
-    UsageError,
-)
+from perdure.errors import InternalError, PerdureError, StoreError, UsageError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.codeless import giving_back, look_for_end
 from perdure.execution.loading import demand_open, load_run
 from perdure.execution.mail import inbox_to_begin_with
 from perdure.execution.parking import park
+from perdure.execution.refusals import DAMAGE
 from perdure.kernel import inputs as i
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, RunStatus
@@ -135,7 +130,7 @@ class RunClaims:
                     return
                 with worker.mail.while_loading(summary.run_key):
                     await self._load(claimed, losses, code=code)
-            except (UsageError, HistoryError) as error:  # the code does not fit, is missing, or never waits
+            except (UsageError, *DAMAGE) as error:  # the code does not fit, is missing, or never waits
                 _logger.error("run %s is parked: %s", summary.ref, error)  # noqa: TRY400 - no traceback needed
                 await self._park(claimed, error, code=code)
             except StoreError as error:

@@ -9,51 +9,27 @@ here or not. What the row says is never too late, but may be too early: somebody
 obey. Then it is given back as it was, and its row says what its history and its inbox say. What comes after the claim
 counts as not seen: at worst the run is looked at once more.
 
-Of what cannot be read here, since a key is missing or a row is damaged, nobody forgets that it is to be ended: it is
-looked at again after a while, by whoever works then.
+A run whose history is damaged is ended by what its rows say (`perdure.execution.rows_of_damaged`), and messages that
+are damaged hide no others. Of what cannot be read here, since a key is missing, or the row itself is damaged, nobody
+forgets that it is to be ended: it is looked at again after a while, by whoever works then.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from perdure.errors import HistoryError, StoreError
 from perdure.execution.active_run import ActiveRun
-from perdure.execution.mail import whole_inbox
 from perdure.execution.no_code import NoCode
-from perdure.kernel import inputs as i
-from perdure.kernel.codeless import End, first_end
-from perdure.kernel.identity import RunKey
+from perdure.execution.remains import Remains, read_remains
 from perdure.kernel.program import Feed
-from perdure.kernel.state import RunState
-from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Park, Release
-from perdure.logs import logger_named
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
     from perdure.ports.store import ClaimedRun, RunSummary
 
-__all__ = ["Remains", "end_without_code", "giving_back", "look_for_end", "read_remains"]
-
-_logger = logger_named("perdure.worker")
-
-
-class Remains(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is of a run without its code: its state, the first end that needs none as far as can be read, and
-    whether all could be read."""
-
-    state: RunState
-    end: End | None
-    is_whole: bool = True
-
-    def end_at(self, now: Timestamp) -> Timestamp | None:
-        """When the run is to be ended without its code; if that cannot be read, when to look again."""
-        at = None if self.end is None else self.end.at
-        if self.is_whole:
-            return at
-        again_at = Timestamp(now + _PAUSE_SECONDS * MICROSECONDS_PER_SECOND)
-        return again_at if at is None else min(at, again_at)
+__all__ = ["end_without_code", "giving_back", "look_for_end"]
 
 
 async def look_for_end(worker: "Worker", claimed: "ClaimedRun", *, code: str) -> None:
@@ -61,7 +37,7 @@ async def look_for_end(worker: "Worker", claimed: "ClaimedRun", *, code: str) ->
 
     Raises a StoreError.
     """
-    remains = await read_remains(worker, claimed.summary.run_key)
+    remains = await read_remains(worker, claimed.summary)
     if not end_without_code(worker, claimed.summary, remains, code=code, position=claimed.inbox_position):
         now = worker.clock.now()
         position = claimed.inbox_position if remains.is_whole else None
@@ -69,19 +45,6 @@ async def look_for_end(worker: "Worker", claimed: "ClaimedRun", *, code: str) ->
             claimed, now=now, wake_at=claimed.due_at, end_at=remains.end_at(now), inbox_position=position
         )
         worker.claims.give_back(write)
-
-
-async def read_remains(worker: "Worker", run_key: RunKey) -> Remains:
-    """Read what there is of a run without its code, as far as it can be read here. Raises a StoreError."""
-    state = RunState()
-    try:
-        state = await _fold(worker, run_key)
-        inbox = await whole_inbox(worker.store, run_key)
-    except HistoryError as error:
-        _logger.error("run key %s cannot be read, and may have to be ended: %s", run_key, error)  # noqa: TRY400
-        return Remains(state=state, end=first_end(state), is_whole=False)
-    arrived = [i.MessageArrived(message=one.message, message_id=one.message_id, position=one.position) for one in inbox]
-    return Remains(state=state, end=first_end(state, arrived))
 
 
 def end_without_code(worker: "Worker", summary: "RunSummary", remains: Remains, *, code: str, position: int) -> bool:
@@ -99,6 +62,7 @@ def end_without_code(worker: "Worker", summary: "RunSummary", remains: Remains, 
         code=code,
     )
     run.inbox_position = position
+    run.is_unlinked = remains.is_unlinked
     worker.adopt(run)
     run.receive(remains.end.given)
     return True
@@ -127,22 +91,3 @@ def giving_back(
     if claimed.parked is None:
         return release
     return Park(**msgspec.structs.asdict(release), parking=claimed.parked, tried_position=claimed.inbox_position)
-
-
-_PAUSE_SECONDS: Final = 60
-
-
-async def _fold(worker: "Worker", run_key: RunKey) -> RunState:
-    state, page_size = RunState(), worker.settings.history_page
-    try:
-        while True:
-            page = await worker.store.read_history(run_key, after=state.sequence, limit=page_size)
-            for recorded in page:
-                state.record(recorded.event, recorded.at)
-            if len(page) < page_size:
-                return state
-    except StoreError:
-        raise
-    except Exception as error:  # what no kernel wrote may break the fold anywhere
-        message = f"the history of run key {run_key} is damaged at event {state.sequence + 1}: {error!r}"
-        raise HistoryError(message) from error

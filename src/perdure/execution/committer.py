@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Final
 
 from perdure.errors import InternalError, PerdureError, StoreError, StoreUnavailableError
+from perdure.execution.refusals import DAMAGE
 from perdure.kernel.transition import Outcome, Write
 from perdure.logs import logger_named
 from perdure.ports.store import RunStore
@@ -98,6 +99,8 @@ class Committer:
                     self._keep(batch, error)
                     await self._pause(pause)
                     pause = min(pause * _FACTOR, self._retry_maximum_seconds)
+                except DAMAGE as error:
+                    self._part(batch, error)
                 except StoreError as error:
                     _logger.critical("the store failed for good: %s", error)
                     _answer_all(batch, error)

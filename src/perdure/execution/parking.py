@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from perdure.errors import NonDeterminismError, PerdureError, StoreError
-from perdure.execution.codeless import end_without_code, read_remains
+from perdure.execution.codeless import end_without_code
 from perdure.execution.differences import difference_lines
+from perdure.execution.remains import look_again_at, read_remains
 from perdure.kernel.failure import Failure, failure_from_exception
 from perdure.kernel.identity import RunKey
 from perdure.kernel.transition import Applied, Outcome, Park, Parking
@@ -48,19 +49,20 @@ async def park(
     before: Parking | None,
     position: int,
     recovered: bool = False,
+    ends: bool = True,
 ) -> None:
     """Give a run back that cannot go on here, with the reason; end it instead if that is due.
 
     `code` names the code that could not, which may have been replaced since; `before` says how the run was parked
     when it was claimed, `position` up to which message of its inbox the code had it, and `recovered` whether its owner
-    had died.
+    had died. `ends` False: nothing can be added to it now, not even its end.
     """
     try:
         summary = await worker.store.find(run_key)
         if summary is None or summary.owner != worker.worker_id:
             return  # it was lost to another worker
-        remains = await read_remains(worker, run_key)
-        if end_without_code(worker, summary, remains, code=code, position=position):
+        remains = await read_remains(worker, summary)
+        if ends and end_without_code(worker, summary, remains, code=code, position=position):
             return
         parking = before or Parking(reason=_reason(error), since=worker.clock.now(), tried=())
         parking = parking.tried_also_by(code, _reason(error))
@@ -72,8 +74,8 @@ async def park(
             parking=parking,
             tried_position=position,
             now=now,
-            end_at=remains.end_at(now),
-            inbox_position=position if remains.is_whole else None,
+            end_at=remains.end_at(now) if ends else look_again_at(now),
+            inbox_position=position if ends and remains.is_whole else None,
             recovered=recovered,
         )
         _submit(worker, write, error)
@@ -85,7 +87,7 @@ async def park(
             exc_info=not isinstance(trouble, PerdureError),
         )
         again = partial(park, worker, run_key, error, code=code, before=before, position=position, recovered=recovered)
-        _later(worker, lambda: worker.mail.spawn(again()))
+        _later(worker, lambda: worker.mail.spawn(again(ends=ends)))
 
 
 async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:

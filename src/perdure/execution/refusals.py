@@ -1,10 +1,24 @@
 """What a caller is told whose message or start was refused."""
 
-from perdure.errors import PerdureError, RunClosedError, RunExistsError, RunNotFoundError, StaleLeaseError
-from perdure.kernel.identity import RunKey, RunRef
-from perdure.kernel.transition import Closed, Exists, Missing, Outcome
+from typing import Final
 
-__all__ = ["refusal"]
+from perdure.errors import (
+    HistoryError,
+    PerdureError,
+    RunClosedError,
+    RunExistsError,
+    RunNotFoundError,
+    StaleLeaseError,
+    StoreCorruptError,
+    StoreError,
+)
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.transition import Closed, Exists, Missing, Outcome, Unread
+
+__all__ = ["DAMAGE", "is_still_owned", "refusal"]
+
+DAMAGE: Final = (StoreCorruptError, HistoryError)
+"""Errors by which rows of a run are damaged, or pages that hold them: until that is mended nobody can go on with it."""
 
 
 def refusal(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:
@@ -20,3 +34,8 @@ def refusal(target: RunKey | RunRef, outcome: Outcome) -> PerdureError:
             return RunExistsError(f"a run {target} exists already")
         case _:
             return StaleLeaseError(f"run {target} was changed by another worker; nothing was applied")
+
+
+def is_still_owned(outcome: Outcome | PerdureError) -> bool:
+    """Whether a run whose transition was refused so is still this process', and can be given back, to be tried anew."""
+    return isinstance(outcome, StoreError | Unread) and not isinstance(outcome, DAMAGE)

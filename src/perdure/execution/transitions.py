@@ -34,6 +34,7 @@ def transition_of(
         moves_inbox_to=result.moves_inbox_to,
         end_at=result.end_at,
         locks=result.locks,
+        is_unlinked=run.is_unlinked,
         # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
         must_not_overtake=() if run.inbox_has_more else tuple(result.must_not_overtake),
     )

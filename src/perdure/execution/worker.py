@@ -12,7 +12,6 @@ from perdure.errors import (
     EngineClosedError,
     InternalError,
     PerdureError,
-    StoreError,
     StoreUnavailableError,
     UnknownActivityError,
     UsageError,
@@ -31,6 +30,7 @@ from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
 from perdure.execution.mail import Mail
 from perdure.execution.parking import look_at_parked, park
+from perdure.execution.refusals import is_still_owned
 from perdure.execution.taking_over import TakenRun
 from perdure.execution.viewing import view
 from perdure.execution.waiting import Waiting
@@ -45,7 +45,7 @@ from perdure.kernel.journal import Journal
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
-from perdure.kernel.transition import Applied, Creation, Outcome
+from perdure.kernel.transition import Applied, Creation, Outcome, Unread
 from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
@@ -308,11 +308,15 @@ class Worker:
         """Show a run's code as its history left it, for reading; see `perdure.execution.viewing`."""
         return view(self, summary)
 
-    def lost(self, run: ActiveRun, outcome: Outcome | PerdureError) -> None:
-        """Take note that a transition was refused: the run is somebody else's, or it cannot be committed."""
-        _logger.warning("run %s was dropped: %s", run.ref, outcome)
-        if isinstance(outcome, PerdureError) and not isinstance(outcome, StoreError):
-            self._park(run, outcome)
+    def lost(self, run: ActiveRun, outcome: Outcome | PerdureError, *, durable: int) -> None:
+        """Take note that a transition was refused: the run is somebody else's, or it cannot be committed. `durable`:
+        how many of its events are."""
+        if not isinstance(outcome, Unread):
+            _logger.warning("run %s was dropped: %s", run.ref, outcome)
+        if is_still_owned(outcome):
+            run.surrender(durable=durable)
+        elif isinstance(outcome, PerdureError):
+            self._park(run, outcome, ends=False)
 
     def drop_all(self, reason: str) -> None:
         """Drop every run, also those that are being loaded: this worker may own none of them any more."""
@@ -321,13 +325,12 @@ class Worker:
         for run in list(self.active.values()):
             run.surrender()
 
-    def _park(self, run: ActiveRun, error: PerdureError) -> None:
-        """Keep a run out of the way that was dropped because it cannot be advanced in this process."""
-        claimed, position = run.claimed, run.inbox_position
-        if claimed is not None:
-            position = max(position, claimed.inbox_position)
-        before = None if claimed is None else claimed.parked
-        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=before, position=position))
+    def _park(self, run: ActiveRun, error: PerdureError, *, ends: bool = True) -> None:
+        """Keep a run out of the way that was dropped because it cannot be advanced in this process; `ends`: see
+        `park`."""
+        before, position = (None, 0) if run.claimed is None else (run.claimed.parked, run.claimed.inbox_position)
+        position = max(position, run.inbox_position)
+        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=before, position=position, ends=ends))
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 

@@ -234,6 +234,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message ids: while one of them is in the run's inbox the transition is refused with `Unread`. `activities` and
     `cancelled` are what may be released once the transition is durable: operations whose next attempt is to start, and
     to stop. `end_at` is a moment from which anybody may end the run without its code, beside those that its row knows.
+    `is_unlinked`: the event before these cannot be read, so nothing shows that they follow it.
     """
 
     run_key: RunKey
@@ -251,6 +252,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     locks: tuple[LockChange, ...] = ()
     must_not_overtake: tuple[str, ...] = ()
     end_at: Timestamp | None = None
+    is_unlinked: bool = False
     activities: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
 

@@ -261,7 +261,11 @@ class RunStore(Protocol):
         ...
 
     async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
-        """Return the oldest entries of a run's inbox."""
+        """Return the oldest entries of a run's inbox. Raises HistoryError for damaged ones."""
+        ...
+
+    async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
+        """Return those entries of a run's inbox that can be read, however many of the others are damaged."""
         ...
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:

@@ -1,6 +1,7 @@
 """The inboxes in memory: putting messages in, taking them out, and waking the runs that they are for."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 
@@ -11,18 +12,32 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, wake
 
-__all__ = ["consume", "inbox_of", "put", "wake_for"]
+__all__ = ["consume", "inbox_of", "put", "rest_of_inbox", "wake_for"]
 
 
 def inbox_of(database: MemoryDatabase, run_key: RunKey) -> list[InboxEntry]:
     """Return the messages of an inbox in their order. Raises HistoryError for one that cannot be decoded."""
     try:
-        return [
-            InboxEntry(position=position, message=decode_message(entry.data), message_id=entry.message_id, at=entry.at)
-            for position, entry in sorted(database.inboxes.get(run_key, {}).items())
-        ]
+        return [_read(*found) for found in _in_order(database, run_key)]
     except msgspec.DecodeError as error:
         raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
+
+
+def rest_of_inbox(database: MemoryDatabase, run_key: RunKey) -> list[InboxEntry]:
+    """Return those messages of an inbox that can be decoded."""
+    rest: list[InboxEntry] = []
+    for found in _in_order(database, run_key):
+        with suppress(msgspec.DecodeError):
+            rest.append(_read(*found))
+    return rest
+
+
+def _in_order(database: MemoryDatabase, run_key: RunKey) -> list[tuple[int, Entry]]:
+    return sorted(database.inboxes.get(run_key, {}).items())
+
+
+def _read(position: int, entry: Entry) -> InboxEntry:
+    return InboxEntry(position=position, message=decode_message(entry.data), message_id=entry.message_id, at=entry.at)
 
 
 def put(database: MemoryDatabase, run: Run, entry: Entry) -> bool:

@@ -29,7 +29,7 @@ from perdure.ports.store import (
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.memory import keeping
-from perdure.stores.memory.inboxes import inbox_of
+from perdure.stores.memory.inboxes import inbox_of, rest_of_inbox
 from perdure.stores.memory.locks import list_locks
 from perdure.stores.memory.ownership import heed_clock
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
@@ -182,6 +182,11 @@ class MemoryStore:
         await self._turn()
         return inbox_of(self.database, run_key)[: max(limit, 0)]
 
+    async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
+        """Return those entries that can be decoded."""
+        await self._turn()
+        return rest_of_inbox(self.database, run_key)
+
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""
         await self._turn()
@@ -208,9 +213,8 @@ class MemoryStore:
         if query.cursor:
             last = read_cursor(query.cursor)
             runs = [run for run in runs if _is_beyond(_creation_order(run), last, is_newest_first=is_newest_first)]
-        limit = max(query.limit, 0)
-        shown = runs[:limit]
-        has_more = bool(shown) and len(runs) > limit
+        shown = runs[: max(query.limit, 0)]
+        has_more = bool(shown) and len(runs) > len(shown)
         return Page(
             runs=tuple(summarise(run) for run in shown),
             next_cursor=write_cursor(shown[-1].created_at, shown[-1].run_key) if has_more else "",

@@ -4,7 +4,7 @@ from typing import Final
 
 from perdure.stores.sql.statements import RowsStatement
 
-__all__ = ["DIGEST_BEFORE", "HAS_EVENT", "HISTORY_OF_RUN", "INSERT_HISTORY", "READ_HISTORY"]
+__all__ = ["DIGEST_BEFORE", "HAS_EVENT", "HISTORY_OF_RUN", "INSERT_HISTORY", "NO_DIGEST_BEFORE", "READ_HISTORY"]
 
 # run_key, sequence, type, version, at, data, digest
 INSERT_HISTORY: Final = RowsStatement(
@@ -15,6 +15,11 @@ INSERT_HISTORY: Final = RowsStatement(
 DIGEST_BEFORE: Final = """
 SELECT runs.namespace, runs.id, runs.generation, history.digest FROM history CROSS JOIN runs NOT INDEXED USING (run_key)
 WHERE run_key = ? AND history.sequence = ?
+"""
+
+# the same, of an event that cannot be read
+NO_DIGEST_BEFORE: Final = """
+SELECT namespace, id, generation, NULL FROM runs NOT INDEXED WHERE run_key = ?1 AND ?2 IS NOT NULL
 """
 
 # run_key

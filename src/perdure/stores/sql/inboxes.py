@@ -4,7 +4,15 @@ from typing import Final
 
 from perdure.stores.sql.statements import RowsStatement
 
-__all__ = ["DELETE_MESSAGES", "HAS_MESSAGE", "INSERT_MESSAGES", "MESSAGES_TO_MOVE", "MOVE_MESSAGE", "READ_INBOX"]
+__all__ = [
+    "DELETE_MESSAGES",
+    "HAS_MESSAGE",
+    "INBOX_AS_BYTES",
+    "INSERT_MESSAGES",
+    "MESSAGES_TO_MOVE",
+    "MOVE_MESSAGE",
+    "READ_INBOX",
+]
 
 # run_key, message_id, data, at, digest
 INSERT_MESSAGES: Final = RowsStatement(
@@ -27,6 +35,12 @@ WHERE run_key = ?
 
 # new run_key, digest, position
 MOVE_MESSAGE: Final = "UPDATE inbox NOT INDEXED SET run_key = ?, digest = ? WHERE position = ?"
+
+# run_key; texts as bytes: a damaged one must not hide others
+INBOX_AS_BYTES: Final = """
+SELECT position, CAST(data AS BLOB), CAST(message_id AS BLOB), at, digest FROM inbox INDEXED BY inbox_by_run
+WHERE run_key = ? ORDER BY position
+"""
 
 # run_key, limit
 READ_INBOX: Final = """

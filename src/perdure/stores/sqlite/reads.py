@@ -1,5 +1,6 @@
 """The questions: functions of a connection, run on the reader's thread."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from perdure.stores.sql import inboxes as inbox_statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import statements
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.rows import inbox_of, summary_of, versions_as_json
+from perdure.stores.sqlite.rows import inbox_of, sound_message_of, summary_of, versions_as_json
 from perdure.stores.sqlite.schema import schema_version
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "last_notices",
     "next_wake_at",
     "read_inbox",
+    "read_rest_of_inbox",
     "status",
 ]
 
@@ -47,6 +49,15 @@ def find_by_request(connection: apsw.Connection, namespace: str, request_id: str
 def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> list[InboxEntry]:
     """Return the oldest messages. Raises HistoryError."""
     return inbox_of(run_key, _fetch(connection, inbox_statements.READ_INBOX, (run_key, max(limit, 0))))
+
+
+def read_rest_of_inbox(connection: apsw.Connection, run_key: RunKey) -> list[InboxEntry]:
+    """Return the messages that are as they were written, up to a page that cannot be read."""
+    rest: list[InboxEntry] = []
+    with suppress(apsw.CorruptError):
+        for row in connection.execute(inbox_statements.INBOX_AS_BYTES, (run_key,)):
+            rest += sound_message_of(run_key, row)
+    return rest
 
 
 def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:

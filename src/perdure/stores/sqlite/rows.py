@@ -17,7 +17,7 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 from perdure.stores.sql.chain import digest_of_message
 
-__all__ = ["inbox_of", "parking_of", "status_of", "summary_of", "versions_as_json"]
+__all__ = ["inbox_of", "parking_of", "sound_message_of", "status_of", "summary_of", "versions_as_json"]
 
 T = TypeVar("T")
 
@@ -93,6 +93,15 @@ def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:
         return [_message_of(run_key, row) for row in rows]
     except msgspec.DecodeError as error:
         raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
+
+
+def sound_message_of(run_key: RunKey, row: tuple[Any, ...]) -> list[InboxEntry]:
+    """Read a row of an inbox, with its texts as bytes; none, if it is damaged."""
+    position, data, message_id, at, digest = row
+    try:
+        return [_message_of(run_key, (position, data.decode(), message_id.decode(), at, digest))]
+    except (HistoryError, AttributeError, *UNDECODABLE):
+        return []
 
 
 def _message_of(run_key: RunKey, row: tuple[Any, ...]) -> InboxEntry:

@@ -68,6 +68,13 @@ class News:
         self.is_agenda = False
         self.witness: list[Column] = []
 
+    def add(self, others: "News") -> None:
+        """Add what another transaction did."""
+        self.run_keys |= others.run_keys
+        self.is_ready |= others.is_ready
+        self.is_parked |= others.is_parked
+        self.is_agenda |= others.is_agenda
+
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
         return self.is_ready or self.is_agenda or bool(self.run_keys)
@@ -183,7 +190,8 @@ class Segment:
     def _chain(self, connection: apsw.Connection, encoded: EncodedTransition, start: int) -> None:
         """Give events their digests by that of the event before them, as it is stored."""
         write = encoded.write
-        before = connection.execute(history_statements.DIGEST_BEFORE, (write.run_key, write.expected_sequence)).get
+        statement = history_statements.NO_DIGEST_BEFORE if write.is_unlinked else history_statements.DIGEST_BEFORE
+        before = connection.execute(statement, (write.run_key, write.expected_sequence)).get
         if before is None and self._is_exact:
             raise InternalError(f"event {write.expected_sequence} of run {write.run_key} is missing")
         if before is None:

@@ -210,6 +210,10 @@ class SqliteStore:
         """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""
         return await self._reading().ask(lambda connection: reads.read_inbox(connection, run_key, limit=limit))
 
+    async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
+        """Return those entries that are as they were written."""
+        return await self._reading().ask(lambda connection: reads.read_rest_of_inbox(connection, run_key))
+
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""
         return await self._reading().ask(lambda connection: reads.find(connection, ref, latest=latest))

@@ -162,7 +162,9 @@ class Writer:
                 return News()
             mark = self._database.mark(connection, self._session, news, is_last=any(job.is_last for job in jobs))
         except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
-            return _fail(jobs, self._abandon(error))
+            answer = self._abandon(error)
+            is_damage = isinstance(error, apsw.CorruptError) and len(jobs) > 1
+            return self._process_singly(jobs) if is_damage else _fail(jobs, answer)
         try:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - as above; the outcome is unknown until it is settled
@@ -170,6 +172,13 @@ class Writer:
             if failure is not None:
                 return _fail(jobs, failure)
         return news
+
+    def _process_singly(self, jobs: list[Job]) -> News:
+        """Apply each job in a transaction of its own: a damaged page fails none but those that need it."""
+        together = News()
+        for job in jobs:
+            together.add(self._process([job]))
+        return together
 
     def _copy_log(self) -> None:
         """Copy the log into the database, unless another process has its turn: then there is a next time."""

@@ -195,6 +195,12 @@ class DeliveringConformance:
         assert await session.signals(run.run_key) == [str(n) for n in range(20)]
         assert [entry.message_id for entry in entries] == ["0", "1", "2"]
 
+    async def test_all_of_an_inbox_in_which_nothing_is_damaged_can_be_read(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await session.hold()
+        await session.commit(*(delivery(run.run_key, str(n)) for n in range(3)))
+        assert await session.store.read_rest_of_inbox(run.run_key) == await session.inbox(run.run_key)
+
     async def test_the_inbox_of_a_run_that_does_not_exist_is_empty(self, harness: StoreHarness) -> None:
         session = await harness.session()
         assert await session.inbox(session.store.new_run_key()) == []

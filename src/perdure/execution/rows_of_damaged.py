@@ -1,0 +1,164 @@
+"""What rows say of a run whose history is damaged: enough to end it by.
+
+**Promise.** A run that is ended by such a state holds no lock any more, its parent and its children are told as at
+every end, and it takes no more messages, all in the transition that ends it. What is damaged stays as it is: the events
+of the end stand behind it, so that who waits for the run learns of it, and whoever reads the history meets the damage.
+
+The events before the damage say who the run is, and its deadline; where these are gone, its row does, and its parent's
+history, whose child it is. Its locks are those in the lines, its children those whose rows name it, by what their own
+histories say of it. Nothing is known of its activities and timers: they end with it.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+from perdure.errors import HistoryError, StoreCorruptError
+from perdure.kernel import events as e
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.lifecycle import ChildPhase, LockPhase
+from perdure.kernel.lineage import ParentLink
+from perdure.kernel.payload import NULL
+from perdure.kernel.pending import OpenChild, OpenLock
+from perdure.kernel.standing import standing_of
+from perdure.kernel.state import RunState
+from perdure.kernel.transition import OPEN_STATUSES, RunStatus
+from perdure.ports.store import LockQuery, RunQuery, RunStore, RunSummary
+
+__all__ = ["RowsOfDamaged", "rows_of_damaged"]
+
+
+class RowsOfDamaged(NamedTuple):
+    """A state to end a run by, and whether the last event before its end is lost, so that no digest can link them."""
+
+    state: RunState
+    is_unlinked: bool = False
+
+
+async def rows_of_damaged(store: RunStore, summary: RunSummary, beginning: RunState) -> RowsOfDamaged:
+    """Return what the rows say; `beginning` is what of the history is sound, folded, and is changed.
+
+    Raises HistoryError where the row counts fewer events than there are, and so says nothing of where an end belongs;
+    StoreErrors for rows that cannot be read.
+    """
+    await _demand_room(store, summary)
+    state = beginning
+    if state.created is None or state.created.ref != summary.ref:
+        state = RunState()
+        state.record(await _created_by_row(store, summary), summary.created_at)
+    for pending in (state.activities, state.timers, state.retries, state.deferrals, state.updates):
+        pending.clear()
+    state.sequence, state.updated_at = summary.sequence, summary.updated_at
+    state.status = summary.status if summary.status in OPEN_STATUSES else RunStatus.RUNNING
+    state.started_at, state.progress, state.priority = summary.started_at, summary.progress, summary.priority
+    state.stages = {0: summary.stage} if summary.stage else {}
+    state.locks = {operation: lock async for operation, lock in _locks(store, summary)}
+    state.children |= {child.operation: child async for child in _children(store, summary)}
+    return RowsOfDamaged(state, await _is_last_lost(store, summary))
+
+
+async def _is_last_lost(store: RunStore, summary: RunSummary) -> bool:
+    try:
+        await store.read_history(summary.run_key, after=summary.sequence, limit=1)
+    except (HistoryError, StoreCorruptError):
+        return True
+    return False
+
+
+async def _demand_room(store: RunStore, summary: RunSummary) -> None:
+    """Demand that no event stands behind the last one that the row counts. Raises HistoryError."""
+    if await store.read_history(summary.run_key, after=summary.sequence + 1, limit=1):
+        message = f"run {summary.ref} has more events than the {summary.sequence} that its row counts"
+        raise HistoryError(message)
+
+
+async def _created_by_row(store: RunStore, summary: RunSummary) -> e.RunCreated:
+    return e.RunCreated(
+        workflow=summary.workflow,
+        definition_version=summary.definition_version,
+        ref=summary.ref,
+        input=NULL,
+        seed=0,
+        priority=summary.priority,
+        tenant=summary.tenant,
+        labels=summary.labels,
+        parent=await _parent_of(store, summary),
+    )
+
+
+async def _parent_of(store: RunStore, summary: RunSummary) -> ParentLink | None:
+    """Return whose child the run is, by the history of its parent; None if that cannot be read, either."""
+    parent = None if summary.parent_key is None else await store.find(summary.parent_key)
+    if parent is None:
+        return None
+    asked: e.ChildRequested | None = None
+    async for recorded in _readable(store, parent.run_key):
+        event = recorded.event
+        if isinstance(event, e.ChildRequested) and _is_same(event.child, summary.ref):
+            asked = event
+    if asked is None:
+        return None
+    return ParentLink(run_key=parent.run_key, ref=parent.ref, operation=asked.operation, policy=asked.policy)
+
+
+def _is_same(one: RunRef, other: RunRef) -> bool:
+    """Whether two generations are of one id."""
+    return (one.namespace, one.id) == (other.namespace, other.id)
+
+
+async def _locks(store: RunStore, summary: RunSummary) -> AsyncIterator[tuple[Operation, OpenLock]]:
+    after = 0
+    while True:
+        query = LockQuery(namespace=summary.ref.namespace, run_key=summary.run_key, after=after, limit=_PAGE)
+        page = await store.list_locks(query)
+        for entry in page:
+            phase = LockPhase.HELD if entry.is_held else LockPhase.REQUESTED
+            token = entry.position if entry.is_held else 0
+            yield entry.operation, OpenLock(key=entry.key, limit=entry.limit, phase=phase, token=token)
+        if len(page) < _PAGE:
+            return
+        after = page[-1].position
+
+
+async def _children(store: RunStore, summary: RunSummary) -> AsyncIterator[OpenChild]:
+    """Yield the open children that say themselves what is to become of them when their parent ends."""
+    cursor = ""
+    while True:
+        query = RunQuery(
+            namespace=summary.ref.namespace,
+            statuses=OPEN_STATUSES,
+            parent_key=summary.run_key,
+            limit=_PAGE,
+            cursor=cursor,
+        )
+        page = await store.list_runs(query)
+        for child in page.runs:
+            standing = standing_of([recorded.event async for recorded in _readable(store, child.run_key)])
+            link = None if standing is None else standing.parent
+            if link is not None and link.run_key == summary.run_key:
+                yield OpenChild(
+                    operation=link.operation,
+                    workflow=child.workflow,
+                    ref=child.ref,
+                    policy=link.policy,
+                    phase=ChildPhase.STARTED,
+                    run_key=child.run_key,
+                )
+        cursor = page.next_cursor
+        if not cursor:
+            return
+
+
+async def _readable(store: RunStore, run_key: RunKey) -> AsyncIterator[RecordedEvent]:
+    """Yield the events of a history, page by page, up to the first page that cannot be read."""
+    after = 0
+    try:
+        while page := await store.read_history(run_key, after=after, limit=_PAGE):
+            for recorded in page:
+                yield recorded
+            after = page[-1].sequence
+    except (HistoryError, StoreCorruptError):
+        return
+
+
+_PAGE: Final = 1_000

@@ -1,0 +1,195 @@
+"""A run whose history or inbox is damaged can be ended: it holds nothing and nobody up for ever."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminatedError, Signal, workflow
+from perdure.authoring.registry import Registry
+from perdure.errors import ChildRunError
+from perdure.ports.store import LockQuery
+
+go = Signal("go", int)
+
+
+@workflow(name="ending.child")
+async def child(ctx: Context) -> int:
+    async with ctx.lock("shelf"):
+        return await ctx.wait_for(go)
+
+
+@workflow(name="ending.parent")
+async def parent(ctx: Context) -> str:
+    try:
+        return str(await ctx.run_child(child, id="damaged"))
+    except ChildRunError as error:
+        return str(error.outcome)
+
+
+@workflow(name="ending.grandparent")
+async def grandparent(ctx: Context) -> int:
+    ctx.start_child(child, id="damaged's child")
+    return await ctx.wait_for(go)
+
+
+@workflow(name="ending.waits")
+async def waits(ctx: Context) -> int:
+    return await ctx.wait_for(go)
+
+
+def registry() -> Registry:
+    found = Registry()
+    for definition in (child, parent, grandparent, waits):
+        found.add_workflow(definition)
+    return found
+
+
+class Place:
+    """A database in a file, to whose rows something is done between the lives of engines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def engine(self, *, works: bool = True, code: Registry | None = None) -> Engine:
+        return Engine(f"sqlite:///{self.path}", registry=registry() if code is None else code, works=works)
+
+    def change(self, *statements: str) -> None:
+        with closing(apsw.Connection(str(self.path))) as connection:
+            for statement in statements:
+                connection.execute(statement)
+                assert connection.changes() > 0, statement
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(apsw.Connection(str(self.path))) as connection:
+            return list(connection.execute(query))
+
+    def break_pages(self, name: str, *, keeping_last: bool = False) -> None:
+        """Fill the leaves of a table or index with garbage."""
+        query = f"SELECT pageno FROM dbstat WHERE name = '{name}' AND pagetype = 'leaf' ORDER BY path"
+        pages = [page for (page,) in self.rows(query)]
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self.path.open("r+b") as file:
+            for page in pages[: -1 if keeping_last else None]:
+                file.seek((page - 1) * 4096)
+                file.write(b"\xff" * 4096)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "runs.db")
+
+
+async def described(run: Run[Any], is_so: Callable[[Any], bool]) -> Any:
+    async with asyncio.timeout(20):
+        while not is_so(found := await run.describe()):  # noqa: ASYNC110 - it is nobody's news here
+            await asyncio.sleep(0)
+    return found
+
+
+async def when_it_waits(run: Run[Any], event: str) -> None:
+    async with asyncio.timeout(20):
+        while event not in [recorded.type async for recorded in run.history()]:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+
+
+KEY = "(SELECT run_key FROM runs WHERE id = 'damaged')"
+DAMAGES = {
+    "an event in the middle": (f"UPDATE history SET at = at + 1 WHERE sequence = 2 AND run_key = {KEY}",),
+    "the creation": (f"UPDATE history SET at = at + 1 WHERE sequence = 1 AND run_key = {KEY}",),
+    "the last event": (f"UPDATE history SET at = at + 1 WHERE sequence = 4 AND run_key = {KEY}",),
+    "the last event lost": (f"DELETE FROM history WHERE sequence = 4 AND run_key = {KEY}",),
+    "all events lost": (f"DELETE FROM history WHERE run_key = {KEY}",),
+    "a message": (
+        f"INSERT INTO inbox (run_key, message_id, data, at, digest) SELECT {KEY}, 'x', CAST(x'ff' AS TEXT), 1, x'00'",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", [registry(), Registry()], ids=["with its code", "without its code"])
+@pytest.mark.parametrize("what", DAMAGES)
+async def test_a_termination_ends_a_damaged_run_frees_its_lock_and_tells_its_parent(
+    place: Place, what: str, code: Registry
+) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(parent, id="above")
+        await described(above, lambda row: row.sequence > 3)
+        await when_it_waits(await engine.get_run("damaged"), "lock_acquired")
+        await engine.start(child, id="next in line")
+    place.change(*DAMAGES[what])
+    async with place.engine(code=code, works=True) as engine:
+        damaged = await engine.get_run("damaged")
+        await damaged.terminate("enough")
+        row = await described(damaged, lambda row: row.status.is_closed)
+        assert (row.status, row.owner, row.parked, row.wake_at) == (RunStatus.TERMINATED, None, None, None)
+        with pytest.raises(RunClosedError):
+            await damaged.signal(go, 1)
+    async with place.engine() as engine:
+        with pytest.raises(RunTerminatedError, match="enough"):
+            await (await engine.get_run("damaged")).result()
+        assert await (await engine.get_run("above")).result() == "terminated"
+        follower = await engine.get_run("next in line")
+        await follower.signal(go, 7)
+        assert await follower.result() == 7
+        assert await engine.worker.store.list_locks(LockQuery()) == []
+        found = await engine.verify("damaged")
+        assert [run.is_open for run in found.damaged] == [False]
+
+
+async def test_the_children_of_a_damaged_run_are_ended_as_they_say_when_it_is(place: Place) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(grandparent, id="damaged")
+        below = (
+            await engine.get_run("damaged's child") if await described(above, lambda row: row.sequence > 3) else None
+        )
+        assert below is not None
+        await when_it_waits(below, "lock_acquired")
+    place.change(DAMAGES["the creation"][0])
+    async with place.engine() as engine:
+        await (await engine.get_run("damaged")).terminate()
+        row = await described(await engine.get_run("damaged's child"), lambda row: row.status.is_closed)
+        assert row.status is RunStatus.CANCELLED
+
+
+async def test_a_damaged_run_whose_row_counts_too_few_events_stays_parked_and_is_not_looked_at_without_end(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place.engine() as engine:
+        await when_it_waits(await engine.start(child, id="damaged"), "lock_acquired")
+    place.change(DAMAGES["the creation"][0], "UPDATE runs SET sequence = 3 WHERE id = 'damaged'")
+    async with place.engine() as engine:
+        damaged = await engine.get_run("damaged")
+        await damaged.terminate()
+        row = await described(damaged, lambda row: row.parked is not None and row.owner is None)
+        assert row.status is RunStatus.RUNNING
+        assert "cannot be ended by its rows, either: event 4 of run default/damaged is damaged" in caplog.text
+    [(ends_in,)] = place.rows("SELECT end_at - updated_at FROM runs")
+    assert ends_in > 30_000_000
+
+
+async def test_a_run_on_a_damaged_page_is_parked_when_it_is_first_loaded_and_others_go_on(place: Place) -> None:
+    async with place.engine() as engine:
+        for number in range(40):
+            await engine.start(waits, id=f"run {number:02}")
+    place.break_pages("history", keeping_last=True)
+    async with place.engine(works=False) as client:
+        for number in range(40):
+            await (await client.get_run(f"run {number:02}")).signal(go, number)
+    async with place.engine() as engine:
+        runs = [await engine.get_run(f"run {number:02}") for number in range(40)]
+        rows = [await described(run, lambda row: row.status.is_closed or row.parked is not None) for run in runs]
+        parked = [row for row in rows if row.parked is not None]
+        assert 0 < len(parked) < 40
+        assert {row.parked.reason.type for row in parked} == {"StoreCorruptError"}
+        assert all(row.owner is None and row.wake_at is None for row in parked)
+        tokens = place.rows("SELECT run_key, fencing_token FROM runs WHERE parked IS NOT NULL")
+        [found] = [run for run in runs if run.id == parked[0].id]
+        await found.terminate("enough")
+        assert (await described(found, lambda row: row.status.is_closed)).status is RunStatus.TERMINATED
+        assert set(tokens) - set(place.rows("SELECT run_key, fencing_token FROM runs")) == {
+            (row.run_key, row.fencing_token) for row in parked if row.id == found.id
+        }
