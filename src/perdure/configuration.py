@@ -17,6 +17,7 @@ from perdure.errors import InvalidArgumentError
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 
 __all__ = [
+    "LARGEST_RUN_BYTES",
     "MAXIMUM_BACKFILLS",
     "MAXIMUM_PAYLOAD_BYTES",
     "MAXIMUM_PAYLOAD_DEPTH",
@@ -32,6 +33,9 @@ MAXIMUM_PAYLOAD_BYTES: Final = 2 * 2**20
 
 MAXIMUM_PAYLOAD_DEPTH: Final = 64
 """How deeply values may be nested."""
+
+LARGEST_RUN_BYTES: Final = 2**30
+"""So much text a run may have in an exported file; one with more is not exported, nor archived, nor read from one."""
 
 MAXIMUM_WAITING_STARTS: Final = 1_000
 """So many starts may wait at once in the buffer of a schedule or the line of a singleton, and so many triggers."""

@@ -138,3 +138,16 @@ async def test_a_run_that_no_store_would_hold_is_damage() -> None:
     for file in files:
         (damage,) = [found for found in read_runs(file) if isinstance(found, Damage) and found.run]
         assert damage.run == str(run.summary.ref)
+
+
+async def test_a_run_of_more_lines_than_anybody_reads_at_once_is_neither_written_nor_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, large = sorted(map(plain, await runs_of(1)), key=lambda run: len(b"".join(run_lines(saved(run)))))[-2:]
+    file = file_of([large, small])
+    most = len(b"".join(run_lines(saved(small))))
+    monkeypatch.setattr("perdure.archiving.run_lines.LARGEST_RUN_BYTES", most)
+    with pytest.raises(HistoryError, match=f"it has more than {most:,} bytes in its lines"):
+        list(run_lines(saved(large)))
+    assert [one.run for one in read_runs(file) if isinstance(one, SavedRun)] == [small]
+    assert [one.run for one in read_runs(file) if isinstance(one, Damage) and one.run] == [str(large.summary.ref)]

@@ -17,6 +17,7 @@ from perdure import (
     Retention,
     RunFailedError,
     RunNotFoundError,
+    RunStatus,
     Settings,
     Signal,
     SyncEngine,
@@ -25,9 +26,11 @@ from perdure import (
     workflow,
 )
 from perdure.archiving.event_lines import event_record
-from perdure.archiving.files import run_files
+from perdure.archiving.files import lines_of, run_files
+from perdure.archiving.run_lines import SavedRun, end_line, heading_line, read_runs, run_lines
 from perdure.codecs import Compression, Encryption, Payloads
 from perdure.errors import InvalidArgumentError
+from perdure.kernel.identity import RunRef
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.testing import TestEnvironment
 from tests.journeys.conftest import MakeEngine
@@ -242,6 +245,38 @@ async def test_a_run_that_has_been_elsewhere_is_known_where_it_is_from(tmp_path:
             report = await third.archive.import_runs(path)
             assert (report.imported, report.present) == (imported, 1 - imported)
         assert (await first.archive.import_runs(paths[1])).present == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "changes", "why"),
+    [
+        ("status", {"status": RunStatus.FAILED}, "of status <RunStatus.FAILED: 'failed'>, and its history"),
+        ("id", {"ref": RunRef(id="other")}, "of id 'other', and its history 'one'"),
+        ("labels", {"labels": {"a": "b"}}, "of labels {'a': 'b'}, and its history {}"),
+        ("events", {"history": ()}, "event 3 does not fit those before it"),
+    ],
+)
+async def test_what_verify_would_call_damaged_is_not_taken_in(
+    tmp_path: Path, told: str, changes: dict[str, object], why: str
+) -> None:
+    file = tmp_path / "runs.jsonl"
+    async with elsewhere() as source:
+        await (await source.start(doubled, 1, id="one")).result()
+        await source.archive.export_runs(file)
+    [found] = read_runs(lines_of(file))
+    assert isinstance(found, SavedRun)
+    run = found.run
+    if told == "events":
+        history = (*run.history[:2], msgspec.structs.replace(run.history[0], sequence=3), *run.history[3:])
+        run = msgspec.structs.replace(run, history=history)
+    else:
+        run = msgspec.structs.replace(run, summary=msgspec.structs.replace(run.summary, **changes))
+    lines = [heading_line(now=run.summary.created_at), *run_lines(SavedRun(run, found.origins)), end_line(1)]
+    file.write_bytes(b"".join(lines))
+    async with elsewhere() as target:
+        report = await target.archive.import_runs(file)
+        assert (report.imported, report.refused) == (0, 1)
+        assert why in report.refusals[0].reason
 
 
 async def test_a_run_that_went_on_in_two_databases_is_refused_where_it_ended_otherwise(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from perdure.archiving.files import lines_of, run_files
 from perdure.archiving.origins import key_everywhere, runs_here
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
+from perdure.archiving.soundness import demand_sound
 from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey
 from perdure.kernel.transition import Exists
@@ -33,9 +34,9 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the runs of files.
 
     `imported` came in, with their `events`; `present` were there already, from an earlier import or as they always
-    were; `left_open` are open ones, which are only taken in where that is asked for; `refused` how many are in the
-    way of others, or hold locks; `damaged` how many places of the files cannot be read. The first 1,000 of the latter
-    two are told in `refusals` and `damages`.
+    were; `left_open` are open ones, which are only taken in where that is asked for; `refused` how many are in the way
+    of others, hold locks, or are what `perdure verify` calls damaged; `damaged` how many places of the files cannot be
+    read. The first 1,000 of the latter two are told in `refusals` and `damages`.
     """
 
     imported: int = 0
@@ -71,35 +72,48 @@ async def import_runs(
             if on_progress is not None:
                 on_progress(before + read)
 
-        found = _found_in(path, note)
-        while page := await asyncio.to_thread(_page, found):
+        lines = _Lines(lines_of(path, on_bytes=note))
+        found = _found_in(lines)
+        while page := await asyncio.to_thread(_page, found, lines):
             await importing.take(path, page)
         done += position
     return importing.report
 
 
-def _found_in(path: Path, on_bytes: Callable[[int], object]) -> Iterator[SavedRun | Damage]:
+class _Lines:
+    """The lines of a file. `size_bytes`: how much text there was in them so far."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            self.size_bytes += len(line)
+            yield line
+
+
+def _found_in(lines: _Lines) -> Iterator[SavedRun | Damage]:
     """Yield what a file holds; of one that cannot be read at all, that."""
     try:
-        yield from read_runs(lines_of(path, on_bytes=on_bytes))
+        yield from read_runs(lines)
     except HistoryError as error:
         yield Damage(1, str(error))
 
 
-def _page(found: Iterator[SavedRun | Damage]) -> list[SavedRun | Damage]:
+def _page(found: Iterator[SavedRun | Damage], lines: _Lines) -> list[SavedRun | Damage]:
     """Return what comes next, as much as is taken in at once; nothing at the end."""
     page: list[SavedRun | Damage] = []
-    events = 0
+    until = lines.size_bytes + _PAGE_BYTES
     for one in found:
         page.append(one)
-        events += 0 if isinstance(one, Damage) else len(one.run.history)
-        if len(page) >= _PAGE_RUNS or events >= _PAGE_EVENTS:
+        if len(page) >= _PAGE_RUNS or lines.size_bytes >= until:
             break
     return page
 
 
 _PAGE_RUNS: Final = 100
-_PAGE_EVENTS: Final = 2_000
+_PAGE_BYTES: Final = 4 * 2**20
 
 
 class _Importing:
@@ -132,8 +146,9 @@ class _Importing:
     async def _bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> None:
         summary = run.summary
         try:
+            demand_sound(run)
             outcome = await self._store.bring_in(run, sealed_as=sealed_as)
-        except HistoryError as error:  # a value that cannot be read here: the others may be
+        except HistoryError as error:  # it is damaged, or has a value that cannot be read here: others may come in
             self._refuse(run, str(error))
             return
         if not isinstance(outcome, Exists):

@@ -5,7 +5,7 @@ that may still go. A crash in between leaves them in the archive and in the data
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -261,20 +261,27 @@ class Pruning:
                 staying.add(summary.ref)
                 continue
             try:
-                whole = await self._store.read_whole(summary.run_key)
+                lines = await self._lines_of(summary)
             except HistoryError:
                 self.report = msgspec.structs.replace(self.report, unreadable=self.report.unreadable + 1)
                 staying.add(summary.ref)
                 continue
-            if whole is not None:
-                [saved] = await with_origins(self._store, [whole])
-                part.add(run_lines(saved))
+            if lines:
+                part.add(lines)
                 archived.append(summary)
             if part.size_bytes > _PART_BYTES:
                 await self._append(part, archive)
                 part = _Part()
         await self._append(part, archive)
         return archived
+
+    async def _lines_of(self, summary: RunSummary) -> list[bytes]:
+        """Return a run as lines, none if it is gone. Raises HistoryError for a damaged one."""
+        whole = await self._store.read_whole(summary.run_key)
+        if whole is None:
+            return []
+        [saved] = await with_origins(self._store, [whole])
+        return list(run_lines(saved))
 
     async def _append(self, part: "_Part", archive: Sink) -> None:
         if not part.runs:
@@ -303,9 +310,8 @@ class _Part:
         self.runs = 0
         self.size_bytes = 0
 
-    def add(self, lines: Iterator[bytes]) -> None:
+    def add(self, lines: Sequence[bytes]) -> None:
         """Add those of a run."""
-        for line in lines:
-            self.lines.append(line)
-            self.size_bytes += len(line)
+        self.lines += lines
+        self.size_bytes += sum(map(len, lines))
         self.runs += 1

@@ -8,24 +8,23 @@ alone: reading goes on with the next line that begins a run.
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from perdure.archiving.event_lines import event_record, iso_text, read_event
 from perdure.archiving.rekeying import keys_of
+from perdure.archiving.saved_rows import SavedRow, SavedRun, row_record
+from perdure.configuration import LARGEST_RUN_BYTES
 from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, RunKey, RunRef
-from perdure.kernel.locking import LockEntry
+from perdure.kernel.identity import RunRef
 from perdure.kernel.messages import decode_message
-from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_from_datetime
-from perdure.kernel.transition import Parking, RunStatus
-from perdure.ports.keeping import FOREIGN_KEYS, WholeRun
-from perdure.ports.store import InboxEntry, RunSummary
+from perdure.ports.keeping import FOREIGN_KEYS
+from perdure.ports.store import InboxEntry
 
 __all__ = ["RUNS_FORMAT", "UNREADABLE", "Damage", "SavedRun", "end_line", "heading_line", "read_runs", "run_lines"]
 
@@ -34,13 +33,6 @@ RUNS_FORMAT: Final = 1
 
 UNREADABLE: Final = b"\0"
 """Stands among the lines of a file for some that cannot be decompressed."""
-
-
-class SavedRun(msgspec.Struct, frozen=True):
-    """A run that was read whole, and where the run keys that it names were given out (`RunStore.origins_of`)."""
-
-    run: WholeRun
-    origins: dict[RunKey, int]
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -65,60 +57,44 @@ def end_line(runs: int) -> bytes:
 
 
 def run_lines(saved: SavedRun) -> Iterator[bytes]:
-    """Yield the lines of a run."""
-    run = saved.run
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    records = ({"run": _row(saved)}, *map(event_record, run.history), *map(_message_record, run.inbox))
+    """Yield the lines of a run. Raises HistoryError in the midst of one that is larger than what is read again."""
+    run, digest = saved.run, _Digest()
+    records = ({"run": row_record(saved)}, *map(event_record, run.history), *map(_message_record, run.inbox))
     for record in records:
         line = _line(record)
-        digest.update(line)
+        digest.add(line)
         yield line
-    yield _line({"end_of_run": digest.hexdigest()})
+    yield _line({"end_of_run": digest.text})
 
 
 def _line(record: object) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
-def _row(saved: SavedRun) -> dict[str, object]:
-    """Return the members of a run's line. A run that somebody owns would be due at once if nobody did."""
-    run, summary = saved.run, saved.run.summary
-    if summary.owner is not None:
-        summary = msgspec.structs.replace(summary, wake_at=summary.updated_at)
-    return {
-        "id": summary.ref.id,
-        "namespace": summary.ref.namespace,
-        "generation": summary.ref.generation,
-        "run_key": summary.run_key,
-        "workflow": summary.workflow,
-        "definition_version": summary.definition_version,
-        "status": summary.status,
-        "stage": summary.stage,
-        "progress": summary.progress,
-        "priority": summary.priority,
-        "tenant": summary.tenant,
-        "labels": summary.labels,
-        "parent_key": summary.parent_key,
-        **{name: _iso(getattr(summary, name)) for name in _TIMES},
-        "end_at": _iso(run.end_at),
-        "fencing_token": summary.fencing_token,
-        "recovered": run.recovered,
-        "parked": summary.parked,
-        "request_id": run.request_id,
-        "requests": run.requests,
-        "locks": run.locks,
-        "origins": saved.origins,
-        "events": len(run.history),
-        "messages": len(run.inbox),
-    }
-
-
-_TIMES: Final = ("created_at", "started_at", "updated_at", "closed_at", "wake_at")
 _DIGEST_BYTES: Final = 16
 
 
-def _iso(moment: Timestamp | None) -> str | None:
-    return None if moment is None else iso_text(moment)
+class _Digest:
+    """The digest of a run's lines, of which there are not too many."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._size_bytes = 0
+
+    def add(self, line: bytes) -> None:
+        """Let a line count. Raises HistoryError where a run has more in its lines than anybody holds in memory."""
+        self._size_bytes += len(line)
+        if self._size_bytes > LARGEST_RUN_BYTES:
+            message = (
+                f"it has more than {LARGEST_RUN_BYTES:,} bytes in its lines; so much is not written or read at once"
+            )
+            raise HistoryError(message)
+        self._digest.update(line)
+
+    @property
+    def text(self) -> str:
+        """The digest of all lines so far, in hexadecimal."""
+        return self._digest.hexdigest()
 
 
 def _message_record(entry: InboxEntry) -> dict[str, object]:
@@ -209,24 +185,24 @@ class _Reading:
 
     def _run(self, raw: msgspec.Raw) -> SavedRun | Damage:
         began = self._take()
-        digest = hashlib.blake2b(began.text, digest_size=_DIGEST_BYTES)
-        name = ""
+        digest, name = _Digest(), ""
         try:
+            digest.add(began.text)
             row = _ROW.decode(raw)
             name = str(RunRef(namespace=row.namespace, id=row.id, generation=row.generation))
-            history = tuple(read_event(self._text(digest)) for _ in range(row.events))
+            history = tuple(_numbered(read_event(self._text(digest)), number) for number in range(1, row.events + 1))
             inbox = tuple(_entry(self._text(digest)) for _ in range(row.messages))
-            self._demand_end(digest.hexdigest())
+            self._demand_end(digest.text)
             saved = SavedRun(row.whole(history=history, inbox=inbox), row.origins)
-            _demand_sound(saved)
+            _demand_whole(saved)
         except (*UNDECODABLE, ValueError, HistoryError) as error:
             return self._skipped(str(error), began=began.number, run=name)
         self._found += 1
         return saved
 
-    def _text(self, digest: "hashlib.blake2b") -> bytes:
+    def _text(self, digest: _Digest) -> bytes:
         text = self._take().text
-        digest.update(text)
+        digest.add(text)
         return text
 
     def _demand_end(self, digest: str) -> None:
@@ -291,85 +267,16 @@ class _SavedMessage(msgspec.Struct):
     message: msgspec.Raw
 
 
-_Stored = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""A number that fits into a column of a database."""
-
-
-class _SavedRow(msgspec.Struct, kw_only=True):
-    """The members of a run's line, as `_row` writes them."""
-
-    id: str
-    namespace: str
-    generation: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-    run_key: _Stored
-    workflow: str
-    definition_version: str
-    status: RunStatus
-    stage: str
-    progress: float
-    priority: Priority
-    tenant: str
-    labels: dict[str, str]
-    parent_key: _Stored | None
-    created_at: datetime
-    started_at: datetime | None
-    updated_at: datetime
-    closed_at: datetime | None
-    wake_at: datetime | None
-    end_at: datetime | None
-    fencing_token: _Stored
-    recovered: bool
-    parked: Parking | None
-    request_id: str
-    requests: tuple[str, ...]
-    locks: tuple[LockEntry, ...]
-    origins: dict[RunKey, int]
-    events: int
-    messages: int
-
-    def whole(self, *, history: tuple[RecordedEvent, ...], inbox: tuple[InboxEntry, ...]) -> WholeRun:
-        """Return the run with its history and inbox."""
-        summary = RunSummary(
-            run_key=RunKey(self.run_key),
-            ref=RunRef(namespace=self.namespace, id=self.id, generation=self.generation),
-            workflow=self.workflow,
-            definition_version=self.definition_version,
-            status=self.status,
-            stage=self.stage,
-            progress=self.progress,
-            priority=self.priority,
-            tenant=self.tenant,
-            labels=self.labels,
-            parent_key=None if self.parent_key is None else RunKey(self.parent_key),
-            created_at=timestamp_from_datetime(self.created_at),
-            started_at=_moment(self.started_at),
-            updated_at=timestamp_from_datetime(self.updated_at),
-            closed_at=_moment(self.closed_at),
-            sequence=self.events,
-            owner=None,
-            fencing_token=FencingToken(self.fencing_token),
-            wake_at=_moment(self.wake_at),
-            parked=self.parked,
-        )
-        return WholeRun(
-            summary=summary,
-            request_id=self.request_id,
-            end_at=_moment(self.end_at),
-            recovered=self.recovered,
-            history=history,
-            inbox=inbox,
-            requests=self.requests,
-            locks=self.locks,
-        )
-
-
-_ROW: Final = msgspec.json.Decoder(_SavedRow)
+_ROW: Final = msgspec.json.Decoder(SavedRow)
 _END: Final = msgspec.json.Decoder(_End)
 _MESSAGE: Final = msgspec.json.Decoder(_SavedMessage)
 
 
-def _moment(moment: datetime | None) -> Timestamp | None:
-    return None if moment is None else timestamp_from_datetime(moment)
+def _numbered(recorded: RecordedEvent, number: int) -> RecordedEvent:
+    if recorded.sequence != number:
+        message = "its events are not numbered from 1 without gaps"
+        raise HistoryError(message)
+    return recorded
 
 
 def _entry(line: bytes) -> InboxEntry:
@@ -378,13 +285,10 @@ def _entry(line: bytes) -> InboxEntry:
     return InboxEntry(position=0, message=message, message_id=said.message_id, at=timestamp_from_datetime(said.at))
 
 
-def _demand_sound(saved: SavedRun) -> None:
+def _demand_whole(saved: SavedRun) -> None:
     """Raise HistoryError for a run that no store would hold, though its lines are as they were written."""
     run, summary = saved.run, saved.run.summary
-    if [recorded.sequence for recorded in run.history] != list(range(1, summary.sequence + 1)) or not run.history:
-        message = "its events are not numbered from 1 without gaps"
-        raise HistoryError(message)
-    if not isinstance(run.history[0].event, RunCreated):
+    if not run.history or not isinstance(run.history[0].event, RunCreated):
         message = "its history does not begin with run_created"
         raise HistoryError(message)
     if summary.status.is_closed != (summary.closed_at is not None):

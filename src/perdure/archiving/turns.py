@@ -13,7 +13,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
 
-__all__ = ["RETENTION_KEY", "Turn", "TurnState", "read_turn"]
+__all__ = ["RETENTION_KEY", "Turn", "TurnState", "read_state", "read_turn"]
 
 RETENTION_KEY: Final = AgendaKey(kind="retention", namespace="", id="turn")
 """There is one for all namespaces."""
@@ -34,7 +34,7 @@ class TurnState(msgspec.Struct, frozen=True, kw_only=True):
 
 async def read_turn(store: RunStore) -> TurnState:
     """Return whose turn it is."""
-    return _state(await store.find_agenda(RETENTION_KEY))
+    return read_state(await store.find_agenda(RETENTION_KEY))
 
 
 class Turn:
@@ -51,7 +51,7 @@ class Turn:
         """Take the turn; return who has it, if somebody else does, None if it is ours now."""
         while True:
             found = await self._store.find_agenda(RETENTION_KEY)
-            state = _state(found)
+            state = read_state(found)
             now = self._clock.now()
             # One that ends later than any that begins now was taken by a clock that has been set back since.
             if state.until is not None and now < state.until <= now + _LEASE_MICROSECONDS:
@@ -62,14 +62,14 @@ class Turn:
 
     async def prolong(self) -> bool:
         """Keep the turn for longer, where half of its time is over; False: it was too late, and it is another's."""
-        state = _state(self._entry)
+        state = read_state(self._entry)
         if state.until is not None and state.until - self._clock.now() > _LEASE_MICROSECONDS // 2:
             return True
         return await self._put(self._held(state.passes))
 
     async def end(self, *, passed: str | None = None) -> None:
         """Let others have the turn; `passed` is the namespace in which all was removed that its engine asked for."""
-        passes = _state(self._entry).passes
+        passes = read_state(self._entry).passes
         await self._put(TurnState(passes=passes if passed is None else passes | {passed: self._clock.now()}))
 
     def _held(self, passes: dict[str, Timestamp]) -> TurnState:
@@ -91,7 +91,7 @@ class Turn:
         return is_put
 
 
-def _state(entry: AgendaEntry | None) -> TurnState:
+def read_state(entry: AgendaEntry | None) -> TurnState:
     """Return what an entry says; one that cannot be read is as none, and is written anew."""
     try:
         return TurnState() if entry is None else _DECODER.decode(entry.data)

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import structs
+
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
@@ -121,6 +123,25 @@ class RunState:
             started_at=self.started_at,
             closed_at=self.closed_at,
         )
+
+    def facts(self) -> dict[str, object]:
+        """Return all that the run's row says and its history knows: all but what concerns its owner and its next claim.
+
+        There must be a history.
+        """
+        created = self.created
+        assert created is not None
+        return {
+            "namespace": created.ref.namespace,
+            "id": created.ref.id,
+            "generation": created.ref.generation,
+            "workflow": created.workflow,
+            "definition_version": created.definition_version,
+            "tenant": created.tenant,
+            "parent_key": None if created.parent is None else created.parent.run_key,
+            "created_at": self.created_at,
+            **structs.asdict(self.row()),
+        }
 
     def copy(self) -> "RunState":
         """Return an independent state."""

@@ -16,7 +16,8 @@ crashes. Events and messages are kept encoded, so that what cannot be stored els
 test can damage them.
 """
 
-from perdure.stores.memory.store import CommitGate, MemoryStore
+from perdure.stores.memory.gate import CommitGate
+from perdure.stores.memory.store import MemoryStore
 from perdure.stores.memory.tables import MemoryDatabase
 
 __all__ = ["CommitGate", "MemoryDatabase", "MemoryStore"]

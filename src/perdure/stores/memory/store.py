@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from perdure.errors import HistoryError, StoreError
 from perdure.kernel.history import RecordedEvent, decode_event
@@ -29,27 +29,16 @@ from perdure.ports.store import (
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.memory import keeping
+from perdure.stores.memory.gate import CommitGate
 from perdure.stores.memory.inboxes import inbox_of, rest_of_inbox
 from perdure.stores.memory.locks import list_locks
 from perdure.stores.memory.ownership import heed_clock
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
 
-__all__ = ["CommitGate", "MemoryStore"]
+__all__ = ["MemoryStore"]
 
 T = TypeVar("T")
-
-
-class CommitGate(Protocol):
-    """Stands before and after the moment at which a commit is applied. Whatever it raises, the committer gets."""
-
-    async def before(self, worker: WorkerId, writes: Sequence[Write]) -> None:
-        """Nothing is applied yet."""
-        ...
-
-    async def after(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> None:
-        """Everything is applied, and the caller does not know yet."""
-        ...
 
 
 class MemoryStore:

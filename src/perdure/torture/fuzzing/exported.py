@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from perdure.archiving.event_lines import event_record
 from perdure.archiving.rekeying import keys_of
 from perdure.archiving.run_lines import SavedRun, end_line, heading_line, read_runs, run_lines
+from perdure.archiving.soundness import demand_sound
+from perdure.archiving.turns import RETENTION_KEY, TurnState, read_state
 from perdure.errors import HistoryError
 from perdure.kernel.events import EVENT_NAMES, Event, RunCreated
 from perdure.kernel.history import RecordedEvent
@@ -17,10 +20,11 @@ from perdure.kernel.messages import SignalMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
+from perdure.ports.agenda import AgendaEntry
 from perdure.ports.keeping import FOREIGN_KEYS, WholeRun
 from perdure.ports.store import InboxEntry, RunSummary
 from perdure.torture.fuzzing.sampling import samples
-from perdure.torture.fuzzing.target import Target, demand_equal
+from perdure.torture.fuzzing.target import Target, demand_equal, text_of
 
 __all__ = ["EXPORTED"]
 
@@ -81,6 +85,22 @@ def _read_run(data: bytes) -> None:
             demand_equal(again, found)
             for recorded in found.run.history:
                 event_record(recorded)
+            with suppress(HistoryError):
+                demand_sound(found.run)
 
 
-EXPORTED: Final = (Target(name="run-file", corpus=_runs, read=_read_run, expected=(HistoryError,)),)
+def _turns() -> list[bytes]:
+    return [msgspec.json.encode(sample) for sample in samples(TurnState)]
+
+
+def _read_turn(data: bytes) -> None:
+    entry = AgendaEntry(key=RETENTION_KEY, version=RunKey(1), due_at=None, waits=False, data=text_of(data))
+    state = read_state(entry)
+    again = msgspec.structs.replace(entry, data=msgspec.json.encode(state).decode())
+    demand_equal(read_state(again), state)
+
+
+EXPORTED: Final = (
+    Target(name="run-file", corpus=_runs, read=_read_run, expected=(HistoryError,)),
+    Target(name="retention-turn", corpus=_turns, read=_read_turn),
+)
