@@ -89,6 +89,7 @@ ALLOWED = {
     ): "a text that stands in the package, changed by others",
     ("src/perdure/torture/replays/living.py", "builtins.exec"): "a text that stands in the package, changed by others",
     ("src/perdure/torture/simulation/campaign.py", "concurrent.futures.ProcessPoolExecutor"): "plans to own children",
+    ("src/perdure/torture/copies/interruption.py", "multiprocessing.get_context"): "what it makes to its own child",
     ("src/perdure/torture/simulation/campaign.py", "multiprocessing.get_context"): "plans to its own children",
     ("src/perdure/torture/trials.py", "concurrent.futures.ProcessPoolExecutor"): "seeds to its own children",
     ("src/perdure/torture/trials.py", "multiprocessing.get_context"): "seeds to its own children",

@@ -8,7 +8,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
     "copies.backup": (
         Defect("stores.sqlite.copies.operations", "contents=contents.hex()", 'contents=""'),
         Defect("stores.sqlite.copies.hold", 'connection.execute("BEGIN")', "pass"),
-        Defect("stores.sqlite.copies.placing", "    if found and not is_forced:\n", "    if False:\n"),
+        Defect("stores.sqlite.copies.placing", "and not is_forced:\n", "and False:\n"),
         Defect(
             "stores.sqlite.copies.durable",
             "    with closing(disk.open(path)) as file:\n        file.sync()",
@@ -40,7 +40,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.copies.rebuilding", "digest_of_file(target) != part.header.previous", "not target"),
         Defect(
             "stores.sqlite.copies.placing",
-            "if not presence.try_alone() or _is_connected(path):",
+            "if not presence.try_alone() or _is_connected(path, disk):",
             "if not presence.try_alone() and False:",
         ),
         Defect("stores.sqlite.copies.rebuilding", "// _MICROSECONDS_PER_NUMBER))", "* 0))"),

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from perdure.torture.command import main
+from perdure.torture.copies.interruption import interrupt
 from perdure.torture.copies.trial import Trial
 
 
 def test_points_in_time_are_what_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["copies", "--count", "60", "--seed", "3", "--processes", "1", "--json"]) == 0
+    assert main(["copies", "--count", "100", "--seed", "3", "--processes", "1", "--json"]) == 0
     line, machine = capsys.readouterr().out.splitlines()
     assert line.startswith("copies: ok: ")
     assert json.loads(machine)["runs"] > 20
@@ -32,3 +33,10 @@ async def test_a_point_that_is_gone_is_a_violation(tmp_path: Path) -> None:
     trial._expected[f"{generation.name}/999"] = set()
     trial.judge()
     assert trial.wrong == [f"{generation.name}/999 is gone, and its generation is not"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 10, 11])
+def test_whoever_is_interrupted_leaves_the_old_or_the_new_one(tmp_path: Path, seed: int) -> None:
+    interruptions, wrong = interrupt(tmp_path, seed)
+    assert interruptions > 5
+    assert wrong == []

@@ -79,7 +79,7 @@ _TOOLS: Final = {
     "powerloss": _Tool("powerloss", "states"),
     "fsyncgate": _Tool("fsyncgate", "states"),
     "ioerr": _Tool("ioerr", "failures"),
-    "copies": _Tool("copies.tool", "points in time"),
+    "copies": _Tool("copies.tool", "points in time and interruptions"),
     "corrupt": _Tool("corrupt", "damages"),
     "stateful": _Tool("stateful", "programs"),
     "fuzz": _Tool("fuzz", "inputs"),

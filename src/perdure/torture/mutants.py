@@ -74,7 +74,7 @@ def _verdict(output: str) -> tuple[bool, str]:
 
 
 _BUDGETS: Final = {
-    "copies": 4_000,
+    "copies": 15_000,
     "corrupt": 2_000,
     "sim": 1_500,
     "stateful": 500,

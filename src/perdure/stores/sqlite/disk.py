@@ -54,6 +54,21 @@ class Disk(Protocol):
     def replace(self, path: Path, by: Path) -> None:
         """Let the file `by` take the place of `path`, with its owner and mode, at once and whole. Raises OSError."""
 
+    def rename(self, path: Path, to: Path) -> None:
+        """Give a file or a folder another name, at once; a file that has that name is replaced. Raises OSError."""
+
+    def link(self, path: Path, to: Path) -> None:
+        """Give a file a second name. Raises FileExistsError if something has it, and OSError."""
+
+    def remove(self, path: Path) -> None:
+        """Take a file's name away; it may be gone already. Raises OSError."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder. Raises FileExistsError if something is there, and OSError."""
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder. Raises OSError."""
+
     def sync_folder(self, folder: Path) -> None:
         """Make durable which files a folder has. Raises OSError."""
 
@@ -93,6 +108,26 @@ class LocalDisk:
         by.chmod(was.st_mode & 0o777)
         os.chown(by, was.st_uid, was.st_gid)
         by.replace(path)
+
+    def rename(self, path: Path, to: Path) -> None:
+        """See `Disk.rename`."""
+        path.replace(to)
+
+    def link(self, path: Path, to: Path) -> None:
+        """See `Disk.link`."""
+        to.hardlink_to(path)
+
+    def remove(self, path: Path) -> None:
+        """See `Disk.remove`."""
+        path.unlink(missing_ok=True)
+
+    def make_folder(self, path: Path) -> None:
+        """See `Disk.make_folder`."""
+        path.mkdir()
+
+    def remove_folder(self, path: Path) -> None:
+        """See `Disk.remove_folder`."""
+        path.rmdir()
 
     def sync_folder(self, folder: Path) -> None:
         """See `Disk.sync_folder`."""

@@ -44,6 +44,11 @@ class FileLock:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         _OPEN.add(self)
 
+    @property
+    def descriptor(self) -> int:
+        """The file as the operating system knows it."""
+        return self._descriptor
+
     def try_exclusive(self) -> bool:
         """Take the lock alone, without waiting; a shared one held so far is given up either way."""
         return self._try(fcntl.LOCK_EX)

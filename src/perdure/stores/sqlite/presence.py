@@ -8,6 +8,7 @@
 | session-N.lock   | exclusively for life by session N         | whether session N is alive, without waiting       |
 | session-N.sock   | bound by session N                        | where to send notices (`notices`)                 |
 | copying          | there while the log is copied             | that this failed, or its process died (`copying`) |
+| replacing        | there while no database has the name      | that one is to be restored (`copies.placing`)     |
 
 The kernel drops a dead process's locks, so nothing here needs cleaning for correctness; the first opener tidies up.
 """
@@ -15,11 +16,11 @@ The kernel drops a dead process's locks, so nothing here needs cleaning for corr
 from pathlib import Path
 from typing import Final
 
-from perdure.errors import StoreLockedError
+from perdure.errors import StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.stores.sqlite.locks import FileLock
 
-__all__ = ["Presence", "copying_mark", "sidecar_folder"]
+__all__ = ["Presence", "copying_mark", "replacing_mark", "sidecar_folder"]
 
 
 def sidecar_folder(database: Path) -> Path:
@@ -32,11 +33,17 @@ def copying_mark(database: Path) -> Path:
     return sidecar_folder(database) / "copying"
 
 
+def replacing_mark(database: Path) -> Path:
+    """Return the mark that stands beside a database that is damaged while another one takes its place."""
+    return sidecar_folder(database) / "replacing"
+
+
 class Presence:
     """This opening of the database among all others. Used by the writer's thread only."""
 
     def __init__(self, database: Path) -> None:
         """Open the lock files. Raises OSError when the folder cannot be made or written."""
+        self._database: Final = database
         self.folder: Final = sidecar_folder(database)
         self.folder.mkdir(exist_ok=True)
         self.writer_lock: Final = FileLock(self.folder / "writer.lock")
@@ -44,15 +51,21 @@ class Presence:
         self._presence_lock: Final = FileLock(self.folder / "presence.lock")
         self._session_lock: FileLock | None = None
 
-    def begin_opening(self, *, patience_seconds: float) -> None:
-        """Wait for the turn to open the database.
+    def begin_opening(self, *, patience_seconds: float, restores: bool = False) -> None:
+        """Wait for the turn to open the database, or, if the caller `restores` one, to replace it.
 
-        Raises StoreLockedError when others' openings take longer than `patience_seconds`.
+        Raises StoreLockedError when others' openings take longer than `patience_seconds`, StoreUnavailableError when
+        whoever replaced the database has died, and left none.
         """
         if not self._opening_lock.wait_exclusive(patience_seconds=patience_seconds):
             raise StoreLockedError(
                 f"another process has been opening the database beside {self.folder} for more than "
                 f"{patience_seconds:g} s. If it hangs, end it; then try again."
+            )
+        if not restores and replacing_mark(self._database).exists():
+            raise StoreUnavailableError(
+                f"a restoring of {self._database} has not ended; nothing was changed. Run `perdure restore --force` "
+                f"again: it goes on from there, and if it cannot, puts back what was there."
             )
 
     def try_alone(self) -> bool:

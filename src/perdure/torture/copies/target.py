@@ -1,11 +1,13 @@
 """The disk of the copies: it fails, or its user dies, at an operation that somebody plans."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Final, Literal
 
 from perdure.stores.sqlite.disk import LocalDisk, RawFile
 
-__all__ = ["DeathError", "TargetDisk"]
+__all__ = ["DeadlyDisk", "DeathError", "TargetDisk"]
 
 
 class DeathError(BaseException):
@@ -65,8 +67,63 @@ class TargetDisk(LocalDisk):
             raise OSError(_NO_SPACE, "planned")
 
 
+class DeadlyDisk(LocalDisk):
+    """Kills its process at an operation; those that are done through SQLite are not counted."""
+
+    def __init__(self, after: int) -> None:
+        """Kill it after so many operations."""
+        super().__init__()
+        self._left = after
+
+    def meet(self, path: Path | None = None, data: bytes = b"") -> None:
+        """Count an operation, or die."""
+        del path, data
+        if not self._left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._left -= 1
+
+    def open(self, path: Path) -> RawFile:
+        """See `Disk`."""
+        return _TargetFile(self, super().open(path), path)
+
+    def create(self, path: Path) -> RawFile:
+        """See `Disk`."""
+        self.meet()
+        return _TargetFile(self, super().create(path), path)
+
+    def rename(self, path: Path, to: Path) -> None:
+        """See `Disk`."""
+        self.meet()
+        super().rename(path, to)
+
+    def link(self, path: Path, to: Path) -> None:
+        """See `Disk`."""
+        self.meet()
+        super().link(path, to)
+
+    def remove(self, path: Path) -> None:
+        """See `Disk`."""
+        self.meet()
+        super().remove(path)
+
+    def make_folder(self, path: Path) -> None:
+        """See `Disk`."""
+        self.meet()
+        super().make_folder(path)
+
+    def remove_folder(self, path: Path) -> None:
+        """See `Disk`."""
+        self.meet()
+        super().remove_folder(path)
+
+    def sync_folder(self, folder: Path) -> None:
+        """See `Disk`."""
+        self.meet()
+        super().sync_folder(folder)
+
+
 class _TargetFile:
-    def __init__(self, disk: TargetDisk, file: RawFile, path: Path) -> None:
+    def __init__(self, disk: "TargetDisk | DeadlyDisk", file: RawFile, path: Path) -> None:
         self._disk, self._file, self._path = disk, file, path
         self.read, self.truncate, self.close = file.read, file.truncate, file.close
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from perdure.torture.copies.interruption import interrupt
 from perdure.torture.copies.trial import Trial
 from perdure.torture.disks.trial import fast_folder
 from perdure.torture.options import Options
@@ -15,9 +16,9 @@ __all__ = ["run"]
 
 
 def run(options: Options) -> Report:
-    """Copy as many databases as make the points in time that `options` say."""
+    """Copy as many databases as make the points in time, and the interruptions, that `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_trials("copies", options, _one_trial, count=count, each=_POINTS_EACH, is_controlled=True)
+    return run_trials("copies", options, _one_trial, count=count, each=_EACH, is_controlled=True)
 
 
 def _one_trial(seed: int) -> Tried:
@@ -25,13 +26,16 @@ def _one_trial(seed: int) -> Tried:
         trial = Trial(Path(folder), seed)
         asyncio.run(trial.run())
         points = trial.judge()
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        interruptions, wrong = interrupt(Path(folder), seed)
     again = f"python -m perdure.torture copies --count 1 --seed {seed}"
-    return points, [f"{again}\n    {wrong}" for wrong in trial.wrong[:_MOST_VIOLATIONS]]
+    violations = [*trial.wrong[:_MOST_VIOLATIONS], *wrong[:_MOST_VIOLATIONS]]
+    return points + interruptions, [f"{again}\n    {violation}" for violation in violations]
 
 
-_POINTS_EACH: Final = 15
-"""How many points in time a trial has, about."""
+_EACH: Final = 55
+"""How many points in time a trial has, and ways to be interrupted, about."""
 _MOST_VIOLATIONS: Final = 3
-_USUALLY: Final = 300
-_CI: Final = 2_000
-_LONG: Final = 100_000
+_USUALLY: Final = 1_000
+_CI: Final = 6_000
+_LONG: Final = 300_000

@@ -2,7 +2,21 @@
 
 import msgspec
 
-__all__ = ["Create", "Delete", "Grow", "LostSync", "Operation", "Rename", "Sync", "SyncFolder", "Truncate", "Write"]
+__all__ = [
+    "Create",
+    "Delete",
+    "Grow",
+    "Link",
+    "LostSync",
+    "MakeFolder",
+    "Operation",
+    "RemoveFolder",
+    "Rename",
+    "Sync",
+    "SyncFolder",
+    "Truncate",
+    "Write",
+]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -45,11 +59,25 @@ class LostSync(Operation, frozen=True):
 
 
 class SyncFolder(Operation, frozen=True):
-    """It is durable which files the folder has (`file` is empty)."""
+    """It is durable which files the folder has (`file` is empty where there is one)."""
+
+
+class MakeFolder(Operation, frozen=True):
+    """The folder comes to be, empty."""
+
+
+class RemoveFolder(Operation, frozen=True):
+    """The folder, which is empty, is gone."""
 
 
 class Rename(Operation, frozen=True):
     """The file takes the name `new`, and the place of the file that had it."""
+
+    new: str
+
+
+class Link(Operation, frozen=True):
+    """The file has a second name, `new`."""
 
     new: str
 

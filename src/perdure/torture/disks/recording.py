@@ -13,8 +13,11 @@ from perdure.torture.disks.operations import (
     Create,
     Delete,
     Grow,
+    Link,
     LostSync,
+    MakeFolder,
     Operation,
+    RemoveFolder,
     Rename,
     Sync,
     SyncFolder,
@@ -26,10 +29,15 @@ __all__ = ["RecordingDisk"]
 
 
 class RecordingDisk:
-    """A `Disk` on the files of one folder. Nothing is really synced: what that does is played by a `Platter`."""
+    """A `Disk` on the files of one folder. Nothing is really synced: what that does is played by a `Platter`, or for
+    folders within the folder by a `Shelf`."""
 
-    def __init__(self, operations: list[Operation] | None = None) -> None:
-        """Become a file system of apsw's, until `close`. Processes that share a disk note in the same `operations`."""
+    def __init__(self, operations: list[Operation] | None = None, *, root: Path | None = None) -> None:
+        """Become a file system of apsw's, until `close`. Processes that share a disk note in the same `operations`.
+
+        Files are noted by their names; with a `root` by their paths below it.
+        """
+        self._root: Final = root
         self.vfs: Final = f"recording {next(_NUMBERS)}"
         self.operations: Final[list[Operation]] = [] if operations is None else operations
         self.failed_at: int | None = None
@@ -41,22 +49,51 @@ class RecordingDisk:
 
     def open(self, path: Path) -> RawFile:
         """See `Disk`."""
-        return _PastSqlite(self, path.name, LocalDisk().open(path))
+        return _PastSqlite(self, self.name(path), LocalDisk().open(path))
 
     def create(self, path: Path) -> RawFile:
         """See `Disk`."""
-        self.note(Create(path.name))
-        return _PastSqlite(self, path.name, LocalDisk().create(path))
+        self.note(Create(self.name(path)))
+        return _PastSqlite(self, self.name(path), LocalDisk().create(path))
 
     def replace(self, path: Path, by: Path) -> None:
         """See `Disk`."""
-        self.note(Rename(by.name, path.name))
+        self.note(Rename(self.name(by), self.name(path)))
         LocalDisk().replace(path, by)
+
+    def rename(self, path: Path, to: Path) -> None:
+        """See `Disk`."""
+        self.note(Rename(self.name(path), self.name(to)))
+        LocalDisk().rename(path, to)
+
+    def link(self, path: Path, to: Path) -> None:
+        """See `Disk`."""
+        self.note(Link(self.name(path), self.name(to)))
+        LocalDisk().link(path, to)
+
+    def remove(self, path: Path) -> None:
+        """See `Disk`."""
+        if path.exists():
+            self.note(Delete(self.name(path), is_durable=False))
+            LocalDisk().remove(path)
+
+    def make_folder(self, path: Path) -> None:
+        """See `Disk`."""
+        self.note(MakeFolder(self.name(path)))
+        LocalDisk().make_folder(path)
+
+    def remove_folder(self, path: Path) -> None:
+        """See `Disk`."""
+        self.note(RemoveFolder(self.name(path)))
+        LocalDisk().remove_folder(path)
 
     def sync_folder(self, folder: Path) -> None:
         """See `Disk`."""
-        del folder
-        self.note(SyncFolder(""))
+        self.note(SyncFolder("" if self._root is None else self.name(folder)))
+
+    def name(self, path: Path) -> str:
+        """Return how a file, or a folder, is noted."""
+        return path.name if self._root is None else path.relative_to(self._root).as_posix()
 
     def close(self) -> None:
         """Be no file system any more."""
@@ -127,7 +164,7 @@ class _File(apsw.VFSFile):
     def __init__(self, disk: RecordingDisk, given: apsw.URIFilename | str, flags: list[int]) -> None:
         self._disk = disk
         path = Path(given.filename() if isinstance(given, apsw.URIFilename) else given)
-        self._name = path.name
+        self._name = disk.name(path)
         is_new = not path.exists()
         super().__init__("", given, flags)
         if is_new:
@@ -159,7 +196,7 @@ class _FileSystem(apsw.VFS):
         return _File(self._disk, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802, FBT001 - as above
-        _as_sqlite(lambda: self._disk.note(Delete(Path(filename).name, syncdir)))
+        _as_sqlite(lambda: self._disk.note(Delete(self._disk.name(Path(filename)), syncdir)))
         super().xDelete(filename, syncdir)
 
 

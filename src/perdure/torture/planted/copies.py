@@ -8,6 +8,7 @@ __all__ = ["PLANTED"]
 
 _WHOLE: Final = "P18: each point in time of a copy is the database as it was at one commit"
 _CHECKED: Final = "P18: what is damaged is refused"
+_OLD_OR_NEW: Final = "P18: whoever dies while he makes a copy, or restores one, leaves the old or the new one"
 
 PLANTED: Final = (
     Mutant(
@@ -104,6 +105,54 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.copies.points",
         old=" or (previous is not None and part.header.previous != previous.digest):\n",
         new=":\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: that a file has its name is not synced",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.durable",
+        old="        disk.sync_folder(path.parent)\n",
+        new="        pass\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: what is copied is not synced",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.whole",
+        old="    sync_file(disk, target)\n",
+        new="    sync_file.__name__\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: the old database's log stays beside the new one",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.placing",
+        old="        if _is_without_log(path, disk):\n",
+        new="        if path.exists():\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: that a database was put aside is not marked",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.placing",
+        old="    disk.create(mark).close()\n",
+        new="",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: what a dead restoring has left is not put in order",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.placing",
+        old="        _put_in_order(path, disk)\n        yield",
+        new="        yield",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: a generation may be gone before its first part is",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.folder",
+        old="            disk.sync_folder(self.path)\n        for",
+        new="        for",
         tool="copies",
     ),
 )

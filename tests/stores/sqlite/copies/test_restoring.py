@@ -19,9 +19,11 @@ from perdure.stores.sqlite.copies.durable import name_durably
 from perdure.stores.sqlite.copies.parts import encode_part, read_part
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.rebuilding import SKIPPED_NUMBERS, become_another, rebuild
+from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.whole import unshared
-from perdure.stores.sqlite.disk import Disk
+from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import log_of
+from perdure.stores.sqlite.presence import replacing_mark
 from tests.stores.sqlite.copies.live_database import (
     FailingTarget,
     create,
@@ -148,8 +150,8 @@ async def test_a_database_that_has_come_to_be_meanwhile_is_not_replaced(
 ) -> None:
     path = tmp_path / "restored.db"
 
-    def late(database: Path, *, now: Timestamp) -> None:
-        become_another(database, now=now)
+    def late(database: Path, disk: Disk, *, now: Timestamp) -> None:
+        become_another(database, disk, now=now)
         path.write_text("a database at work")
 
     monkeypatch.setattr(operations, "become_another", late)
@@ -159,13 +161,55 @@ async def test_a_database_that_has_come_to_be_meanwhile_is_not_replaced(
     assert not {name for name in files_in(tmp_path) if name.startswith(".")}
 
 
-async def test_what_a_killed_restoring_put_aside_is_not_written_over(copy: Path, tmp_path: Path) -> None:
-    async with opened(tmp_path / "restored.db"):
-        pass
-    (tmp_path / ".restored.db.replaced").write_text("the last that there is")
-    with pytest.raises(StateError, match="left of a restoring that did not end"):
-        await restore(copy, tmp_path / "restored.db", force=True)
-    assert (tmp_path / ".restored.db.replaced").read_text() == "the last that there is"
+@pytest.mark.parametrize(
+    "moved", ["nothing", "the database", "the database and its log", "all, and the new one is there"]
+)
+async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_finished(
+    copy: Path, tmp_path: Path, moved: str
+) -> None:
+    """Until then nobody begins an empty database in its place; a restoring that fails puts back what was there."""
+    path, aside = tmp_path / "restored.db", tmp_path / ".restored.db.replaced"
+    async with opened(path) as session:
+        await create(session, "old")
+        session.store.abandon()  # type: ignore[attr-defined]
+    path.write_bytes(damaged := b"no database" + path.read_bytes()[11:])
+    replacing_mark(path).touch()
+    if moved != "nothing":
+        path.rename(aside)
+    if "log" in moved or "all" in moved:
+        log_of(path).rename(log_of(aside))
+    if "all" in moved:
+        shutil.copyfile(copy / "generation-000001" / "base.db", path)
+    with pytest.raises(StoreUnavailableError, match="Run `perdure restore --force` again"):
+        async with opened(path):
+            pass
+    with pytest.raises(CopyDamagedError):
+        await restore(Path(__file__), path, force=True)
+    if "all" not in moved:
+        assert path.read_bytes() == damaged
+        assert log_of(path).exists()
+        path.rename(aside)
+        replacing_mark(path).touch()
+    await restore(copy, path, force=True)
+    assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure"}
+    async with opened(path):
+        assert runs_in(path) == 3 * POINTS
+
+
+async def test_what_killed_makers_of_copies_left_is_cleared_away_by_the_next(copy: Path, tmp_path: Path) -> None:
+    for left in (".monday.db.unfinished", ".monday.db.unfinished.lock", ".tuesday.db.unfinished-wal"):
+        (tmp_path / left).touch()
+    await restore(copy, tmp_path / "restored.db")
+    assert files_in(tmp_path) == {"copy", "restored.db"}
+
+
+async def test_two_do_not_make_the_same_file_at_once(copy: Path, tmp_path: Path) -> None:
+    with unfinished(tmp_path / "restored.db", LocalDisk()) as unnamed:
+        unnamed.touch()
+        with pytest.raises(StoreLockedError, match="another process is making"):
+            await restore(copy, tmp_path / "restored.db")
+        await restore(copy, tmp_path / "another.db")
+        assert unnamed.exists()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

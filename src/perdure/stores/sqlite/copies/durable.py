@@ -1,6 +1,5 @@
 """Files of a copy: written under another name, synced, and only then given their own."""
 
-import os
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -18,22 +17,22 @@ def write_durably(disk: Disk, path: Path, data: bytes) -> None:
             file.sync()
         name_durably(disk, unnamed, path)
     except BaseException:
-        _remove(unnamed)
+        _remove(disk, unnamed)
         raise
 
 
 def name_durably(disk: Disk, unnamed: Path, path: Path, *, is_new: bool = False) -> None:
     """Give a synced file its name. Raises OSError; then it has none. `is_new`: FileExistsError if another has it."""
     if is_new:
-        os.link(unnamed, path)
-        unnamed.unlink()
+        disk.link(unnamed, path)
+        disk.remove(unnamed)
     else:
-        unnamed.replace(path)
+        disk.rename(unnamed, path)
     try:
         disk.sync_folder(path.parent)
     except BaseException:
         # Whether the name lasts nobody knows: what comes next must not rely on it, nor find it.
-        _remove(path)
+        _remove(disk, path)
         raise
 
 
@@ -43,6 +42,6 @@ def sync_file(disk: Disk, path: Path) -> None:
         file.sync()
 
 
-def _remove(path: Path) -> None:
+def _remove(disk: Disk, path: Path) -> None:
     with suppress(OSError):
-        path.unlink()
+        disk.remove(path)

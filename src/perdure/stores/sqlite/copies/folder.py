@@ -9,7 +9,6 @@ A file has its name once it is whole and synced, and is never changed then.
 """
 
 import re
-import shutil
 from contextlib import suppress
 from itertools import dropwhile, pairwise
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 from perdure.errors import CopyDamagedError, StoreLockedError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.copies.parts import PartHeader, read_header
+from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 
 __all__ = ["CopyFolder", "Generation"]
@@ -61,27 +61,38 @@ class Generation:
         except FileNotFoundError as error:
             raise CopyDamagedError(f"{self.part(0)} is missing") from error
 
+    def clear_away(self, disk: Disk) -> None:
+        """Remove what whoever died has left under a hidden name. Raises OSError."""
+        for left in self.path.glob(".*"):
+            disk.remove(left)
+
     def size_bytes(self) -> int:
         """Return how much room it takes."""
         return sum(entry.stat().st_size for entry in self.path.iterdir())
 
-    def remove(self) -> None:
-        """Remove it, first what makes it one. Raises OSError."""
-        self.part(0).unlink(missing_ok=True)
-        shutil.rmtree(self.path)
+    def remove(self, disk: Disk) -> None:
+        """Remove it, first what makes it one, for certain. Raises OSError."""
+        if self.is_whole:
+            disk.remove(self.part(0))
+            disk.sync_folder(self.path)
+        for entry in sorted(self.path.iterdir()):
+            disk.remove(entry)
+        disk.remove_folder(self.path)
 
 
 class CopyFolder:
     """A folder of generations."""
 
-    def __init__(self, path: Path) -> None:
-        """Look at the folder `path`."""
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
+        """Look at the folder `path`, which is on `disk`."""
         self.path: Final = path
+        self._disk: Final = disk or LocalDisk()
         self._lock: FileLock | None = None
 
     def take(self) -> None:
         """Make the folder, and be the one who replicates into it. Raises StoreLockedError, OSError."""
-        self.path.mkdir(exist_ok=True)
+        if not self.path.is_dir():
+            self._disk.make_folder(self.path)
         lock = FileLock(self.path / _LOCK)
         if not lock.try_exclusive():
             lock.close()
@@ -106,6 +117,11 @@ class CopyFolder:
         begun = [generation for generation in self._all() if generation.has_parts]
         return [*dropwhile(lambda generation: not generation.is_whole, begun)]
 
+    def clear_away(self) -> None:
+        """Remove what whoever replicated before and died has left under hidden names. Raises OSError."""
+        for generation in self._all():
+            generation.clear_away(self._disk)
+
     def generation(self, name: str) -> Generation:
         """Return the generation of a name, which need not be there."""
         return Generation(self.path / name)
@@ -116,10 +132,10 @@ class CopyFolder:
         kept = {generation.name for generation in self.generations()}
         for generation in known:
             if generation.name not in kept:
-                generation.remove()
+                generation.remove(self._disk)
         number = 1 + max((int(generation.name.rpartition("-")[2]) for generation in known), default=0)
         new = Generation(self.path / f"{_GENERATION}{number:06d}")
-        new.path.mkdir()
+        self._disk.make_folder(new.path)
         return new
 
     def remove_old(self, *, before: Timestamp) -> None:
@@ -130,7 +146,7 @@ class CopyFolder:
         for generation, successor in pairwise(self.generations()):
             with suppress(CopyDamagedError):
                 if successor.begun().taken_at <= before:
-                    generation.remove()
+                    generation.remove(self._disk)
 
     def _all(self) -> list[Generation]:
         return [Generation(path) for path in sorted(self.path.glob(f"{_GENERATION}*")) if path.is_dir()]

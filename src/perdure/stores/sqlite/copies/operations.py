@@ -1,11 +1,9 @@
 """The operations on copies, as the public functions offer them; they block."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 import apsw
 import msgspec
@@ -18,10 +16,10 @@ from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
 from perdure.stores.sqlite.copies.points import Point
-from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, rebuild
+from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
+from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.visit import Visit, demand_tables, faults_named
 from perdure.stores.sqlite.copies.whole import (
-    OWN_MODE,
     Progress,
     copy_whole,
     demand_integrity,
@@ -72,13 +70,13 @@ def back_up(
     target = _resolved(target)
     _demand_other(database.resolve(), target)
     demand_free(target, is_forced=is_forced)
-    with Visit(database) as visit, faults_named(target, "backing up"), _unfinished(target) as unnamed:
+    with Visit(database) as visit, faults_named(target, "backing up"), unfinished(target, disk) as unnamed:
         demand_room(target.parent, size_of(visit.database.connection()))
         contents = _copy(visit, unnamed, disk, on_progress=on_progress)
         unnamed.chmod(mode_of(visit.path))
-        with reserved(target):
+        with reserved(target, disk) as is_new:
             demand_free(target, is_forced=is_forced)
-            place(unnamed, target, disk, is_new=not target.exists())
+            place(unnamed, target, disk, is_new=is_new)
     return Copied(
         path=str(target), size_bytes=target.stat().st_size, contents=contents.hex(), seconds=time.monotonic() - begun
     )
@@ -100,12 +98,10 @@ def restore(
     """
     disk, target = disk or LocalDisk(), _resolved(target)
     demand_free(target, is_forced=is_forced)
-    is_new = not target.exists() and not log_of(target).exists()
-    with faults_named(target, "restoring"), reserved(target), _unfinished(target) as unnamed:
-        unnamed.touch(mode=OWN_MODE)
-        point = _make(source, unnamed, at=at, on_progress=on_progress)
+    with faults_named(target, "restoring"), reserved(target, disk) as is_new, unfinished(target, disk) as unnamed:
+        point = _make(source, unnamed, disk, at=at, on_progress=on_progress)
         _demand_sound(unnamed, source)
-        become_another(unnamed, now=now)
+        become_another(unnamed, disk, now=now)
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)
@@ -132,19 +128,6 @@ def _demand_other(database: Path, target: Path) -> None:
         raise UsageError(f"{target} is the database itself, not a place for a copy of it. Nothing was changed.")
 
 
-@contextmanager
-def _unfinished(target: Path) -> Iterator[Path]:
-    """Yield where to make the file `target`; what is left there in the end is removed."""
-    unnamed = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    unnamed.unlink(missing_ok=True)
-    try:
-        yield unnamed
-    finally:
-        for left in (unnamed, log_of(unnamed)):
-            with suppress(OSError):
-                left.unlink(missing_ok=True)
-
-
 def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> bytes:
     """Copy what is there at one moment; return a digest of its rows. Raises StoreCorruptError if the copy differs."""
     hold = Hold(visit)
@@ -164,28 +147,21 @@ def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> 
 
 
 def _make(
-    source: Path, unnamed: Path, *, at: Timestamp | None, on_progress: Callable[[int, int], None]
+    source: Path, unnamed: Path, disk: Disk, *, at: Timestamp | None, on_progress: Callable[[int, int], None]
 ) -> Point | None:
     if source.is_dir():
         point = choose_point(source, at=at)
         demand_room(unnamed.parent, CopyFolder(source).generation(point.generation).base.stat().st_size)
-        rebuild(source, point, unnamed, on_progress=on_progress)
+        rebuild(source, point, unnamed, on_progress=on_progress, disk=disk)
         return point
     if at is not None:
         raise UsageError(f"{source} is a whole copy, of one moment; points in time are in the folder of a replication.")
     if log_of(source).exists() and log_of(source).stat().st_size:
         raise UsageError(f"{source} is a database in use: there is a log beside it. Make a copy with `perdure backup`.")
     demand_room(unnamed.parent, source.stat().st_size)
-    _copy_file(source, unnamed, on_progress=on_progress)
+    with closing(disk.create(unnamed)) as file:
+        copy_file(source, file, on_progress=on_progress)
     return None
-
-
-def _copy_file(source: Path, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
-    size = source.stat().st_size
-    with source.open("rb") as reading, target.open("r+b") as writing:
-        while block := reading.read(_BLOCK_BYTES):
-            writing.write(block)
-            on_progress(reading.tell(), size)
 
 
 def _demand_sound(unnamed: Path, source: Path) -> None:
@@ -195,6 +171,3 @@ def _demand_sound(unnamed: Path, source: Path) -> None:
             demand_tables(connection, source)
     except (apsw.Error, StoreError) as error:
         raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
-
-
-_BLOCK_BYTES: Final = 1 << 20

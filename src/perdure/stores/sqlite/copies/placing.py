@@ -1,11 +1,13 @@
 """A finished file gets the name of a database: where none is, or in the place of one that nobody has open.
 
 A log that lies beside a database belongs to it. So it is copied into the old database and goes; then the new one takes
-the place of the old at once: whenever the process dies, there is one or the other. Only a database that is too damaged
-for that is put aside, with its log, and in between there is none.
+the place of the old at once: whenever the process dies or the power fails, there is one or the other.
+
+Only a database that is too damaged for that is moved aside, with its log, and in between there is none. A mark beside
+it says so then, and nobody opens the name, lest an empty database be begun there. Whoever restores again finds what was
+put aside: he puts it back if its name is still free, removes it if the new one has the name, and begins again.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -17,7 +19,7 @@ from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.durable import name_durably
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import log_of
-from perdure.stores.sqlite.presence import Presence, copying_mark, sidecar_folder
+from perdure.stores.sqlite.presence import Presence, copying_mark, replacing_mark, sidecar_folder
 from perdure.stores.sqlite.settling import make_log_durable
 
 __all__ = ["demand_free", "place", "reserved"]
@@ -27,26 +29,30 @@ def demand_free(path: Path, *, is_forced: bool) -> None:
     """Raise StateError if something has the name already, unless it is to be replaced; a folder never is."""
     if path.is_dir():
         raise StateError(f"{path} is a folder; name the file to be made.")
-    found = [each for each in (path, log_of(path)) if each.exists()]
-    if found and not is_forced:
+    if (found := _found(path)) and not is_forced:
         raise StateError(f"{found[0]} exists; nothing was changed. Name another file, or replace it with --force.")
 
 
 @contextmanager
-def reserved(path: Path) -> Iterator[None]:
-    """Keep others from opening the database at `path`, if there is any. Raises StoreLockedError if it is open."""
-    if not path.exists() and not sidecar_folder(path).exists():
-        yield
+def reserved(path: Path, disk: Disk) -> Iterator[bool]:
+    """Keep others from opening the database at `path`, if there is any; yield whether there is none.
+
+    What an earlier restoring has left unfinished is put in order before. Raises StoreLockedError if the database is
+    open, and OSError.
+    """
+    if not _found(path) and not sidecar_folder(path).exists():
+        yield True
         return
     presence = Presence(path)
     try:
-        presence.begin_opening(patience_seconds=_PATIENCE_SECONDS)
-        if not presence.try_alone() or _is_connected(path):
+        presence.begin_opening(patience_seconds=_PATIENCE_SECONDS, restores=True)
+        if not presence.try_alone() or _is_connected(path, disk):
             raise StoreLockedError(
                 f"the database {path} is open, perhaps in another process; nothing was changed. Stop all programs "
                 f"that use it: what they write would be lost."
             )
-        yield
+        _put_in_order(path, disk)
+        yield not _found(path)
     finally:
         presence.close(None)
 
@@ -63,66 +69,78 @@ def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
         except FileExistsError as error:
             raise StateError(f"a file has come to be at {path} meanwhile; nothing was changed.") from error
         return
-    _demand_nothing_aside(path)
     try:
         if _is_without_log(path, disk):
-            _keep_beside(path)
+            disk.link(path, _aside(path)[0])  # until the name is another's for certain
         else:
             _put_aside(path, disk)
         for left in (path.with_name(f"{path.name}-shm"), copying_mark(path)):
             left.unlink(missing_ok=True)
         name_durably(disk, unnamed, path)
     except BaseException:
-        _put_back(path)
+        _put_back(path, disk)
         raise
-    for left in _aside(path):
-        left.unlink(missing_ok=True)
+    _put_in_order(path, disk)
+
+
+def _found(path: Path) -> list[Path]:
+    """Return what there is of a database: its file, its log, or what was put aside of it."""
+    return [each for each in (path, log_of(path), *_aside(path)) if each.exists()]
 
 
 def _is_without_log(path: Path, disk: Disk) -> bool:
     """Copy the log of a database into it and remove it, so that another file can take its place at once; return
     whether that could be done."""
-    if not log_of(path).exists():
-        return True
     if not path.exists():
         return False
+    if not log_of(path).exists():
+        return True
     with suppress(apsw.Error, PerdureError, OSError):
         make_log_durable(disk, path)
-        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs)) as connection:
             connection.execute("PRAGMA schema_version").get  # noqa: B018 - reads, and so opens the log
             frames, copied = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if frames == copied:
-            log_of(path).unlink(missing_ok=True)
+            disk.remove(log_of(path))
             disk.sync_folder(path.parent)
     return not log_of(path).exists()
 
 
-def _keep_beside(path: Path) -> None:
-    """Let the database, which has no log, have a second name until its own is another's for certain."""
-    if path.exists():
-        os.link(path, _aside(path)[0])
-
-
-def _demand_nothing_aside(path: Path) -> None:
-    """Raise StateError if a process has died while it replaced this database: what it put aside may be wanted."""
-    if found := [each for each in _aside(path) if each.exists()]:
-        raise StateError(
-            f"{found[0]} is left of a restoring that did not end; nothing was changed. Look at it, and remove it."
-        )
-
-
 def _put_aside(path: Path, disk: Disk) -> None:
-    """Move a database that is damaged, and its log, out of the way."""
+    """Move a database that is damaged, and its log, out of the way, after a mark of that."""
+    mark = replacing_mark(path)
+    disk.create(mark).close()
+    disk.sync_folder(mark.parent)
+    disk.sync_folder(path.parent)
     for old, kept in zip((path, log_of(path)), _aside(path), strict=True):
         if old.exists():
-            old.replace(kept)
+            disk.rename(old, kept)
             disk.sync_folder(path.parent)
 
 
-def _put_back(path: Path) -> None:
+def _put_in_order(path: Path, disk: Disk) -> None:
+    """Finish what was begun: remove what is aside if its name is another's, or has been so all the time; else put it
+    back."""
+    if not any(each.exists() for each in (*_aside(path), replacing_mark(path))):
+        return
+    if path.exists():
+        disk.sync_folder(path.parent)
+        for kept in _aside(path):
+            disk.remove(kept)
+    _put_back(path, disk)
+
+
+def _put_back(path: Path, disk: Disk) -> None:
+    """Give what is aside its name, the log first; then take the mark away."""
     for old, kept in zip((log_of(path), path), reversed(_aside(path)), strict=True):
-        if kept.exists():
-            kept.replace(old)
+        if kept.exists() and old.exists() and kept.samefile(old):
+            disk.remove(kept)
+        elif kept.exists():
+            disk.rename(kept, old)
+    if (mark := replacing_mark(path)).exists():
+        disk.sync_folder(path.parent)
+        disk.remove(mark)
+        disk.sync_folder(mark.parent)
 
 
 def _aside(path: Path) -> tuple[Path, Path]:
@@ -130,11 +148,11 @@ def _aside(path: Path) -> tuple[Path, Path]:
     return kept, log_of(kept)
 
 
-def _is_connected(path: Path) -> bool:
+def _is_connected(path: Path, disk: Disk) -> bool:
     """Whether another program has the database open, as SQLite's own locks say. A damaged file is nobody's."""
     if not path.exists():
         return False
-    with suppress(apsw.NotADBError, apsw.CorruptError), closing(apsw.Connection(str(path))) as connection:
+    with suppress(apsw.NotADBError, apsw.CorruptError), closing(apsw.Connection(str(path), vfs=disk.vfs)) as connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_busy_timeout(int(_PATIENCE_SECONDS * 1000))
         pragma(connection, "locking_mode = EXCLUSIVE")

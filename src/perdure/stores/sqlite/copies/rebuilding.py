@@ -1,7 +1,5 @@
 """A database made of a copy: base and increments up to a point, every digest checked, and checked as a whole."""
 
-import os
-import shutil
 from collections.abc import Callable
 from contextlib import closing
 from itertools import takewhile
@@ -17,9 +15,10 @@ from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.parts import Part, read_part
 from perdure.stores.sqlite.copies.points import Contents, Point, newest_sound_point, parts_of, read_contents, show_time
 from perdure.stores.sqlite.copies.whole import digest_of_file
+from perdure.stores.sqlite.disk import Disk, LocalDisk, RawFile
 from perdure.stores.sqlite.log import PAGE_BYTES, log_of
 
-__all__ = ["become_another", "choose_point", "rebuild"]
+__all__ = ["become_another", "choose_point", "copy_file", "rebuild"]
 
 
 def choose_point(folder: Path, *, at: Timestamp | None) -> Point:
@@ -39,13 +38,20 @@ def choose_point(folder: Path, *, at: Timestamp | None) -> Point:
     return chosen[-1]
 
 
-def rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
+def rebuild(
+    folder: Path,
+    point: Point,
+    target: Path,
+    *,
+    on_progress: Callable[[int, int], None],
+    disk: Disk | None = None,
+) -> None:
     """Make the file `target` what the database was at a point. `on_progress` is told how many parts are done.
 
     Raises CopyDamagedError, which names the newest point before it that is not damaged, and OSError.
     """
     try:
-        _rebuild(folder, point, target, on_progress=on_progress)
+        _rebuild(folder, point, target, disk or LocalDisk(), on_progress=on_progress)
     except (CopyDamagedError, FileNotFoundError) as error:
         advice = _advice(newest_sound_point(folder, before=point))
         raise CopyDamagedError(
@@ -53,7 +59,7 @@ def rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[
         ) from error
 
 
-def become_another(database: Path, *, now: Timestamp) -> None:
+def become_another(database: Path, disk: Disk, *, now: Timestamp) -> None:
     """Let a restored database be another than the one that was copied, and than any other that was made of the copy.
 
     The keys of runs come from the numbers of sessions, and the idempotency keys of effects from these: an effect must
@@ -63,12 +69,21 @@ def become_another(database: Path, *, now: Timestamp) -> None:
 
     Nobody else has the file open. Raises apsw's errors.
     """
-    with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+    with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs)) as connection:
         pragma(connection, "locking_mode = EXCLUSIVE")  # no memory that others would share: there are no others
         connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS, (now - _BEGIN_OF_2025) // _MICROSECONDS_PER_NUMBER))
         connection.execute(_NOTE_RESTORING, (now,))
         connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    log_of(database).unlink(missing_ok=True)
+    disk.remove(log_of(database))
+
+
+def copy_file(source: Path, target: RawFile, *, on_progress: Callable[[int, int], None]) -> None:
+    """Copy a file's bytes into an empty one. Raises OSError."""
+    size = source.stat().st_size
+    with source.open("rb") as reading:
+        while block := reading.read(_BLOCK_BYTES):
+            target.write(block, offset=reading.tell() - len(block))
+            on_progress(reading.tell(), size)
 
 
 def _what_follows(folder: Path, contents: Contents, number: int) -> str:
@@ -83,14 +98,14 @@ def _what_follows(folder: Path, contents: Contents, number: int) -> str:
     return ""
 
 
-def _rebuild(folder: Path, point: Point, target: Path, *, on_progress: Callable[[int, int], None]) -> None:
+def _rebuild(folder: Path, point: Point, target: Path, disk: Disk, *, on_progress: Callable[[int, int], None]) -> None:
     generation = CopyFolder(folder).generation(point.generation)
-    shutil.copyfile(generation.base, target)
-    with target.open("r+b") as file:
+    with closing(disk.create(target)) as file:
+        copy_file(generation.base, file, on_progress=lambda _done, _total: None)
         for part in parts_of(generation, upto=point.number):
             if part.header.number == 0 and digest_of_file(target) != part.header.previous:
                 raise CopyDamagedError(f"{generation.base} is damaged: its digest does not fit what it holds")
-            _apply(part, file.fileno())
+            _apply(part, file)
             on_progress(part.header.number + 1, point.number + 1)
 
 
@@ -100,15 +115,16 @@ def _advice(sound: Point | None) -> str:
     return f"The newest point before it is {sound.name}: restore it with --at {show_time(sound.taken_at)}"
 
 
-def _apply(part: Part, descriptor: int) -> None:
+def _apply(part: Part, file: RawFile) -> None:
     for page, data in part.pages.items():
-        os.pwrite(descriptor, data, (page - 1) * PAGE_BYTES)
-    os.truncate(descriptor, part.header.page_count * PAGE_BYTES)
+        file.write(data, offset=(page - 1) * PAGE_BYTES)
+    file.truncate(part.header.page_count * PAGE_BYTES)
 
 
 SKIPPED_NUMBERS: Final = 1 << 20
 """At least so many numbers are left out: more sessions than come in a month, one every three seconds."""
 
+_BLOCK_BYTES: Final = 1 << 20
 _BEGIN_OF_2025: Final = 1_735_689_600_000_000
 _MICROSECONDS_PER_NUMBER: Final = 10_000_000
 _SKIP_NUMBERS: Final = "UPDATE store_meta SET value = max(value + ?, ?) WHERE name = 'last_worker_id'"

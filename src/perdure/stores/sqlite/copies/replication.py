@@ -82,7 +82,7 @@ class Replication:
         """Prepare. `longest_log_pages`: with more the log has its turn. `on_progress` is told how far a base is;
         what it raises ends the round."""
         self._visit: Final = visit
-        self._folder: Final = CopyFolder(target.resolve())
+        self._folder: Final = CopyFolder(target.resolve(), target_disk)
         self._clock: Final = clock
         self._every: Final = every_microseconds
         self._keep: Final = keep_microseconds
@@ -108,6 +108,7 @@ class Replication:
         with faults_named(self._folder.path, "replicating"):
             self._folder.take()
             try:
+                self._folder.clear_away()
                 self._store = _identity(self._visit)
                 self._resume()
             except BaseException:
@@ -290,7 +291,7 @@ class Replication:
             self._copy_base(generation)
         except BaseException:
             self._lose_track()
-            generation.remove()
+            generation.remove(self._disk)
             raise
         self._folder.remove_old(before=Timestamp(self._clock.now() - self._keep))
 
@@ -310,7 +311,8 @@ class Replication:
         generation.base.chmod(mode_of(self._visit.path))
         with unshared(generation.base) as connection:
             demand_integrity(connection, generation.base)
-        self._disk.sync_folder(self._folder.path)
+        for folder in (self._folder.path.parent, self._folder.path, generation.path):
+            self._disk.sync_folder(folder)
         base_bytes = generation.base.stat().st_size
         header = PartHeader(
             store=self._store,

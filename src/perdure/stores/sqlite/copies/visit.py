@@ -19,7 +19,7 @@ from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.opened import connect_settled
-from perdure.stores.sqlite.presence import Presence
+from perdure.stores.sqlite.presence import Presence, replacing_mark
 from perdure.stores.sqlite.schema import demand_ours, schema_version
 from perdure.stores.sqlite.settings import SqliteSettings
 
@@ -41,7 +41,7 @@ class Visit:
         demand_file_locks()
         demand_sound_sqlite()
         with faults_named(self.path, "opening"):
-            if not self.path.is_file():
+            if not (self.path.is_file() or replacing_mark(self.path).exists()):
                 raise StoreUnavailableError(f"there is no database at {self.path}; nothing was changed.")
             self._presence = presence = Presence(self.path)
             try:

@@ -17,7 +17,6 @@ from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import PAGE_BYTES
 
 __all__ = [
-    "OWN_MODE",
     "Progress",
     "copy_whole",
     "demand_integrity",
@@ -28,9 +27,6 @@ __all__ = [
     "unshared",
 ]
 
-OWN_MODE: Final = 0o600
-"""Who may read and write a copy that is not finished: its user alone."""
-
 Progress = Callable[[int, int], None]
 """Told how many pages are done, and of how many."""
 
@@ -38,10 +34,11 @@ Progress = Callable[[int, int], None]
 def copy_whole(source: apsw.Connection, target: Path, disk: Disk, *, on_progress: Progress) -> None:
     """Copy what `source` sees in its read transaction, which it must have, into the new file `target`, and sync it.
 
+    Nobody but its user can read it yet.
     Others may write meanwhile: a transaction that is held sees none of it, and so the copy need not begin again.
     Raises apsw's errors, OSError.
     """
-    target.touch(mode=OWN_MODE, exist_ok=False)
+    disk.create(target).close()
     with closing(apsw.Connection(str(target), vfs=disk.vfs)) as copy:
         # The file has no name yet: what a crash leaves of it is thrown away.
         pragma(copy, "journal_mode = OFF")

@@ -1,0 +1,324 @@
+"""What is made while it is interrupted: whole copies, databases of copies, copies that follow."""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import apsw
+
+from perdure.errors import StoreUnavailableError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies.operations import back_up, restore
+from perdure.stores.sqlite.copies.points import read_contents
+from perdure.stores.sqlite.copies.rebuilding import rebuild
+from perdure.stores.sqlite.copies.replication import Replication
+from perdure.stores.sqlite.copies.visit import Visit
+from perdure.stores.sqlite.copies.whole import unshared
+from perdure.stores.sqlite.disk import Disk, LocalDisk
+from perdure.stores.sqlite.log import log_of
+from perdure.stores.sqlite.presence import replacing_mark, sidecar_folder
+from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.torture.copies.meddling import COUNTING
+from perdure.torture.disks.life import DATABASE_NAME, DiskHarness
+from perdure.torture.disks.recording import RecordingDisk
+from perdure.torture.programs.steps import program
+from perdure.torture.programs.world import World
+
+__all__ = ["MAKINGS", "Making", "make_databases"]
+
+
+class Making(Protocol):
+    """Something that is made in the folder `place`, and what it must be whenever it is interrupted."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for messages."""
+
+    @property
+    def place(self) -> Path:
+        """The folder."""
+
+    def prepare(self) -> None:
+        """Put what is there before into `place`."""
+
+    def make(self, disk: RecordingDisk) -> list[int]:
+        """Make it; return after how many operations of the disk each step of it was told to be done."""
+
+    def judge(self, left: Path, steps: int) -> Iterator[str]:
+        """Yield what is wrong with what an interruption has left, when so many steps had been told to be done."""
+
+    def again(self, left: Path, disk: Disk) -> None:
+        """Make it again where it was interrupted. Raises PerdureError."""
+
+    def judge_end(self, left: Path) -> Iterator[str]:
+        """Yield what is wrong with what was made in the end."""
+
+
+async def make_databases(folder: Path, seed: int) -> None:
+    """Make two databases in `folder`, named new and old, whose users have died: there are logs beside them."""
+    for name in ("new", "old"):
+        (folder / name).mkdir()
+        harness = DiskHarness(folder / name, LocalDisk())
+        world = World(harness)
+        await world.open()
+        for step in program(seed + (name == "old"), length=_STEPS):
+            await world.do(step)
+        await world.leave(harness.kill)
+    (folder / "place").mkdir()
+
+
+class _MakingOfADatabase:
+    """A database `place/data.db`, from nothing or in the place of another: `before` says what is there before."""
+
+    def __init__(self, folder: Path, chance: random.Random, *, source: str, before: str) -> None:
+        self.name: Final = f"{_SOURCES[source]} {_BEFORE[before]}"
+        self.place: Final = folder / "place"
+        self._folder: Final = folder
+        self._chance: Final = chance
+        self._source: Final = source
+        self._before: Final = before
+        self._files: dict[str, bytes] = {}
+        self._old: bytes | None = None
+        self._new = b""
+
+    def prepare(self) -> None:
+        new, path = self._folder / "new" / DATABASE_NAME, self.place / _NAME
+        if self._source == "file":
+            back_up(new, self._folder / "copy.db", is_forced=False, on_progress=_ignore)
+        elif self._source == "folder":
+            _follow(new, self._folder / "copy", LocalDisk())
+        if self._before == "nothing":
+            return
+        sidecar_folder(path).mkdir()
+        for file in (self._folder / "old" / DATABASE_NAME, log_of(self._folder / "old" / DATABASE_NAME)):
+            shutil.copyfile(file, self.place / file.name.replace(DATABASE_NAME, _NAME))
+        match self._before:
+            case "closed":
+                digest_at(path)  # who reads it alone takes its log away
+            case "damaged":
+                path.write_bytes(self._chance.randbytes(100) + path.read_bytes()[100:])
+            case "log":
+                path.unlink()
+            case _:
+                pass
+
+    def make(self, disk: RecordingDisk) -> list[int]:
+        self._files = _files_of(self.place)
+        self._old = None if self._before in _WITHOUT else digest_at(self._laid_aside())
+        (self._folder / "made").mkdir()
+        self._make(self._folder / "made", LocalDisk())
+        self._new = digest_at(self._folder / "made" / _NAME)
+        self._make(self.place, disk)
+        return [len(disk.operations)]
+
+    def judge(self, left: Path, steps: int) -> Iterator[str]:
+        path = left / _NAME
+        if replacing_mark(path).exists():
+            yield from self._judge_refused(path)
+        elif not path.exists():
+            if self._files.get(_NAME) is not None:
+                yield "there is no database"
+            elif steps:
+                yield "what was made is not there"
+        elif self._before == "damaged" and not steps and _files_of(left) == self._files:
+            pass
+        elif (found := digest_at(path)) != self._new and (steps or found != self._old):
+            yield "it is neither the old database nor the new one" if found != self._old else "it is the old one again"
+
+    def again(self, left: Path, disk: Disk) -> None:
+        self._make(left, disk)
+
+    def judge_end(self, left: Path) -> Iterator[str]:
+        if digest_at(left / _NAME) != self._new:
+            yield "it is not the new database"
+        if others := {path.name for path in left.iterdir()} - {_NAME, sidecar_folder(left / _NAME).name}:
+            yield f"{others} are left"
+
+    def _judge_refused(self, path: Path) -> Iterator[str]:
+        if self._before not in ("damaged", "log"):
+            yield "it is marked as one that is damaged"
+        try:
+            with Visit(path):
+                yield "it is opened, and was being replaced"
+        except StoreUnavailableError as error:
+            if "Run `perdure restore --force` again" not in str(error):
+                raise
+
+    def _make(self, place: Path, disk: Disk) -> None:
+        is_forced = place != self.place or self._before != "nothing"
+        if self._source == "database":
+            new = self._folder / "new" / DATABASE_NAME
+            back_up(new, place / _NAME, is_forced=is_forced, on_progress=_ignore, disk=disk)
+        else:
+            source = self._folder / ("copy.db" if self._source == "file" else "copy")
+            restore(source, place / _NAME, at=None, is_forced=is_forced, now=_NOW, on_progress=_ignore, disk=disk)
+
+    def _laid_aside(self) -> Path:
+        return _copied(self.place / _NAME, self._folder / "before.db")
+
+
+class _MakingOfACopy:
+    """A copy that follows, in `place/copy`: its first base, increments, further bases, and old ones that go."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self.name: Final = "replicate"
+        self.place: Final = folder / "place"
+        self._database: Final = folder / "new" / DATABASE_NAME
+        self._scratch: Final = folder / "scratch.db"
+        self._chance: Final = chance
+        self._rows: dict[str, bytes] = {}
+        self._newest: list[str] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def make(self, disk: RecordingDisk) -> list[int]:
+        told: list[int] = []
+
+        def note(standing_at: str) -> None:
+            self._newest.append(standing_at)
+            self._rows[standing_at] = digest_at(_copied(self._database, self._scratch))
+            told.append(len(disk.operations))
+
+        _follow(self._database, self.place / "copy", disk, rounds=self._chance.randrange(1, _ROUNDS), note=note)
+        return told
+
+    def judge(self, left: Path, steps: int) -> Iterator[str]:
+        folder = left / "copy"
+        contents = read_contents(folder) if folder.exists() else None
+        names = [f"{point.generation}/{point.number}" for point in contents.points] if contents else []
+        if steps and self._newest[steps - 1] not in names:
+            yield f"{self._newest[steps - 1]} was told of, and is not there"
+        if contents is None:
+            return
+        yield from contents.breaks.values()
+        for name, point in zip(names, contents.points, strict=True):
+            rebuild(folder, point, self._scratch, on_progress=_ignore)
+            with unshared(self._scratch) as connection:
+                if digest_of_contents(connection) not in self._rows.values():
+                    yield f"{name} is what the database never was"
+        self._scratch.unlink(missing_ok=True)
+
+    def again(self, left: Path, disk: Disk) -> None:
+        _follow(self._database, left / "copy", disk)
+
+    def judge_end(self, left: Path) -> Iterator[str]:
+        point = read_contents(left / "copy").points[-1]
+        rebuild(left / "copy", point, self._scratch, on_progress=_ignore)
+        if digest_at(self._scratch) != digest_at(_copied(self._database, self._scratch.with_name("now.db"))):
+            yield "its newest point is not the database as it is"
+        names = {path.relative_to(left).as_posix() for path in left.rglob("*")}
+        if others := {name for name in names if "unfinished" in name}:
+            yield f"{others} are left"
+
+
+class _Clock:
+    """Goes on by a second at each look."""
+
+    def __init__(self) -> None:
+        self._time = _NOW
+
+    def now(self) -> Timestamp:
+        self._time = Timestamp(self._time + _SECOND)
+        return self._time
+
+
+def _follow(
+    database: Path, folder: Path, disk: Disk, *, rounds: int = 1, note: Callable[[str], None] = lambda _point: None
+) -> None:
+    """Make rounds of a replication, and commit something between them."""
+    with Visit(database, settings=_SETTINGS) as visit:
+        replication = Replication(
+            visit,
+            folder,
+            clock=_Clock(),
+            every_microseconds=_SECOND,
+            keep_microseconds=_KEEP_SECONDS * _SECOND,
+            target_disk=disk,
+            longest_log_pages=_SETTINGS.checkpoint_pages,
+        )
+        replication.begin()
+        try:
+            for number in range(rounds):
+                if number:
+                    _commit(database)
+                replication.follow()
+                assert replication.standing is not None
+                note(replication.standing.point)
+        finally:
+            replication.end()
+
+
+def _commit(database: Path) -> None:
+    connection = apsw.Connection(str(database))
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.wal_autocheckpoint(0)
+    connection.execute(COUNTING)
+    connection.close()
+
+
+def digest_at(path: Path) -> bytes:
+    """Return the digest of a database's rows, with what is in its log; alone with it."""
+    connection = apsw.Connection(str(path), vfs="unix-none")
+    try:
+        connection.pragma("locking_mode", "exclusive")
+        connection.pragma("synchronous", 0)
+        return digest_of_contents(connection)
+    finally:
+        connection.close()
+
+
+def _copied(database: Path, to: Path) -> Path:
+    for source, target in ((database, to), (log_of(database), log_of(to))):
+        target.unlink(missing_ok=True)
+        if source.exists():
+            shutil.copyfile(source, target)
+    return to
+
+
+def _files_of(place: Path) -> dict[str, bytes]:
+    """Return the bytes of a database and of its log."""
+    return {path.name: path.read_bytes() for path in (place / _NAME, log_of(place / _NAME)) if path.exists()}
+
+
+def _ignore(_done: int, _total: int) -> None:
+    pass
+
+
+_NAME: Final = "data.db"
+_SECOND: Final = 1_000_000
+_NOW: Final = Timestamp(1_764_000_000 * _SECOND)
+_SETTINGS: Final = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
+_KEEP_SECONDS: Final = 12
+_STEPS: Final = 8
+_ROUNDS: Final = 12
+_WITHOUT: Final = ("nothing", "damaged", "log")
+_SOURCES: Final = {"database": "back up", "file": "restore a file", "folder": "restore a folder"}
+_BEFORE: Final = {
+    "nothing": "where nothing is",
+    "used": "in the place of a database with a log",
+    "closed": "in the place of a database without a log",
+    "damaged": "in the place of a damaged database",
+    "log": "beside a log that was left alone",
+}
+
+
+def _of_a_database(source: str, before: str) -> Callable[[Path, random.Random], Making]:
+    return lambda folder, chance: _MakingOfADatabase(folder, chance, source=source, before=before)
+
+
+MAKINGS: Final[tuple[Callable[[Path, random.Random], Making], ...]] = (
+    _of_a_database("file", "used"),
+    _MakingOfACopy,
+    _of_a_database("folder", "damaged"),
+    _of_a_database("database", "nothing"),
+    _of_a_database("database", "closed"),
+    _MakingOfACopy,
+    _of_a_database("file", "nothing"),
+    _of_a_database("file", "log"),
+    _of_a_database("folder", "closed"),
+    _of_a_database("folder", "used"),
+)
