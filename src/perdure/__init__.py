@@ -66,7 +66,7 @@ from perdure.kernel.retry import Retry
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary, RunTimes
 from perdure.ports.verification import DamagedRun, Defect, Verification
-from perdure.texts import register_secret
+from perdure.redaction import register_secret
 from perdure.timekeeping.schedules import Overlap
 from perdure.timekeeping.specs import Calendar, Cron, Every
 

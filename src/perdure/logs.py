@@ -11,9 +11,11 @@ What is printable stays as it is, and the message stays a template with argument
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any, Final, Self
 
-from perdure.texts import indented, printable, redacted
+from perdure.redaction import redacted
+from perdure.texts import indented, printable
 
 __all__ = ["Lines", "logger_named"]
 
@@ -76,7 +78,7 @@ class _Shown(str):
 
 def _harmless(value: Any) -> Any:  # noqa: ANN401 - an argument of a log record
     match value:
-        case None | bool() | int() | float():
+        case None | Number() if printable(redacted(str(value))) == str(value):  # `%d` and `%.2f` want the number
             return value
         case Lines() | BaseException():
             return _Shown.of(value, indented)

@@ -15,7 +15,7 @@ _COMMITTED_DOT_NAMES = {".ci", ".gitignore"}
 
 
 def python_files(*folders: Path) -> list[Path]:
-    """List the Python files under the folders, those that exist, in a fixed order."""
+    """List the Python files under the folders, those that exist, in a fixed order; a file stands for itself."""
     return sorted(path for folder in folders for path in _files_under(folder) if path.suffix == ".py")
 
 
@@ -47,6 +47,8 @@ def imported_modules(tree: ast.AST) -> Iterator[tuple[int, str, frozenset[str]]]
 
 
 def _files_under(folder: Path) -> Iterator[Path]:
+    if folder.is_file():
+        yield folder
     if not folder.is_dir():
         return
     for entry in sorted(folder.iterdir()):

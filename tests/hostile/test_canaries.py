@@ -13,7 +13,9 @@ import io
 import json
 import logging
 import traceback
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +35,8 @@ from tests.hostile.canary_activities import fail_in_a_process
 VISIBLE = "visible-49-kingfisher"
 
 _made: dict[str, str] = {}
+_spelled: dict[str, str] = {}
+"""Place -> as what its secret is planted, and would be found, where that is not itself."""
 
 
 def canary(place: str, *, registered: bool = False) -> str:
@@ -48,16 +52,50 @@ def known(place: str) -> str:
     return canary(place, registered=True)
 
 
+def spelled(place: str, spell: Callable[[bytes], str]) -> str:
+    """Return the registered secret of a place in another form."""
+    _spelled[place] = spell(known(place).encode()).rstrip("=")
+    return _spelled[place]
+
+
+def peculiar(place: str) -> str:
+    """Return a registered secret that JSON and Python write otherwise than it is, around what is searched for."""
+    value = f"ö\"'{canary(place)}\\"
+    register_secret(value)
+    return value
+
+
+def basic(place: str) -> str:
+    """Return credentials as HTTP sends them: the secret begins and ends in the middle of a character."""
+    written = b64(f"shop:{known(place)}".encode())
+    _spelled[place] = written[8:-4]
+    return written
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 RAISED: dict[str, Callable[[], Exception]] = {
     "a registered value": lambda: ValueError(f"refused {known('a registered value')} {VISIBLE}"),
     "a cause": lambda: _chained(ValueError("outer"), ValueError(known("a cause"))),
     "a cause of a cause": lambda: _chained(ValueError("o"), _chained(KeyError("m"), known_error("a cause of a cause"))),
     "a group": lambda: _group(ValueError(known("a group"))),
-    "base64": lambda: ValueError(base64.b64encode(known("base64").encode()).decode()),
-    "base64 for URLs": lambda: ValueError(base64.urlsafe_b64encode(known("base64 for URLs").encode()).decode()),
-    "hexadecimal": lambda: ValueError(known("hexadecimal").encode().hex()),
-    "capital hexadecimal": lambda: ValueError(known("capital hexadecimal").encode().hex().upper()),
-    "quoted for a URL": lambda: ValueError(quote(known("quoted for a URL"), safe="")),
+    "base64": lambda: ValueError(spelled("base64", b64)),
+    "base64 for URLs": lambda: ValueError(spelled("base64 for URLs", lambda it: urlsafe_b64encode(it).decode())),
+    "base64 behind a name": lambda: ValueError(basic("base64 behind a name")),
+    "hexadecimal": lambda: ValueError(spelled("hexadecimal", bytes.hex)),
+    "capital hexadecimal": lambda: ValueError(spelled("capital hexadecimal", lambda it: it.hex().upper())),
+    "quoted for a URL": lambda: ValueError(spelled("quoted for a URL", partial(quote, safe=""))),
+    "quoted in small letters": lambda: ValueError(
+        spelled("quoted in small letters", lambda it: quote(it, safe="").replace("%2F", "%2f").replace("%2B", "%2b"))
+    ),
+    "a repr with quotes": lambda: ValueError(repr([peculiar("a repr with quotes")])),
+    "a repr of a repr": lambda: ValueError(repr(repr({"x": peculiar("a repr of a repr")}))),
+    "JSON": lambda: ValueError(json.dumps({"x": peculiar("JSON")})),
+    "JSON in UTF-8": lambda: ValueError(json.dumps([peculiar("JSON in UTF-8")], ensure_ascii=False)),
+    "registered JSON in JSON": lambda: ValueError(json.dumps(json.dumps([peculiar("registered JSON in JSON")]))),
+    "where a text is cut": lambda: ValueError(f"{'x' * 3_980} {known('where a text is cut')}"),
     "a repr": lambda: ValueError(repr({"x": known("a repr")})),
     "a repr of bytes": lambda: ValueError(repr(known("a repr of bytes").encode())),
     "a KeyError": lambda: KeyError(known("a KeyError")),
@@ -67,6 +105,16 @@ RAISED: dict[str, Callable[[], Exception]] = {
     "a URL without a user": lambda: ValueError(f"redis://:{canary('a URL without a user')}@cache"),
     "a URL of HTTP": lambda: ValueError(f"GET https://u:{canary('a URL of HTTP')}@api.example/v1 failed"),
     "password=": lambda: ValueError(f"login failed: user=x password={canary('password=')} host=y"),
+    "password= with digits first": lambda: ValueError(f"password=1234-{canary('password= with digits first')}"),
+    "pwd= with commas": lambda: ValueError(f"pwd=ab,{canary('pwd= with commas')}&ef"),
+    "a password of bytes": lambda: ValueError(f"password=b'a {canary('a password of bytes')}'"),
+    "an abbreviated name": lambda: ValueError(json.dumps({"DBPass": canary("an abbreviated name")})),
+    "a name in one word": lambda: ValueError(json.dumps({"accesstoken": canary("a name in one word")})),
+    "a password in JSON in JSON": lambda: ValueError(
+        json.dumps({"body": json.dumps({"password": canary("a password in JSON in JSON")})})
+    ),
+    "a second cookie": lambda: ValueError(f"Cookie: theme=dark; sid={canary('a second cookie')}"),
+    "a long URL": lambda: ValueError(f"postgres://shop:{'p' * 300}{canary('a long URL')}@db"),
     "a quoted password": lambda: ValueError(f"password='{canary('a quoted password')} and more'"),
     "a password in JSON": lambda: ValueError(json.dumps({"dbPassword": canary("a password in JSON")})),
     "a passphrase": lambda: ValueError(f"passphrase: {canary('a passphrase')}"),
@@ -225,7 +273,12 @@ def log() -> Iterator[io.StringIO]:
 
 
 def found_in(text: str, places: Any) -> set[str]:
-    return {place for place in places if _made[place] in text}
+    return {place for place in places if _made[place] in text or _spelled.get(place, _made[place])[:-1] in text}
+
+
+def test_whatever_is_planted_would_be_found() -> None:
+    raised = {place: "".join(traceback.format_exception(make())) for place, make in RAISED.items()}
+    assert {place for place, text in raised.items() if place not in found_in(text, _made)} == set()
 
 
 def test_no_canary_is_seen_anywhere(tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,9 @@ from perdure.codecs import FileBlobs, Payloads
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.events import ActivityFailed
 from perdure.kernel.history import RecordedEvent
+from perdure.redaction import masked
 from perdure.testing.history_files import read_history_file
-from perdure.texts import masked, printable
+from perdure.texts import printable
 from tests.architecture.repository import PACKAGE, python_files, relative
 from tests.hostile.outputs import COMMANDS, MARKUP
 from tests.hostile.texts import TEXTS, UNRECORDABLE, assert_harmless, assert_harmless_json

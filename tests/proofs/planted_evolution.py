@@ -34,7 +34,7 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
         Defect(
             "execution.parking",
             "parking.tried_also_by(code, _reason(error))",
-            "parking.tried_also_by(code, failure_from_exception(error))",
+            "parking.tried_also_by(code, recorded_failure(error))",
         ),
     ),
     "workflow.without_code": (

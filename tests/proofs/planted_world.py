@@ -25,8 +25,8 @@ WORLD: dict[str, tuple[Defect, ...]] = {
     ),
     "register_secret": (
         Defect(
-            "texts",
-            "        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)\n",
+            "redaction",
+            "        return self._indexed().hide(text) if self._texts and len(text) >= _SHORTEST_SECRET else text\n",
             "        return text\n",
         ),
     ),

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from perdure.authoring.shielding import shield
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import commands as c
-from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.journal import Compensation, Journal
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ async def _undo_all(journal: Journal, steps: list[Compensation]) -> int:
         try:
             await step.perform()
         except Exception as error:  # noqa: BLE001 - also what does not encode or decode; the others go on
-            failure = failure_from_exception(error, with_traceback=False)
+            failure = journal.failure_of(error, with_traceback=False)
             failed += 1
         journal.give(
             c.RecordCompensationStep(

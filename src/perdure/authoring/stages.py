@@ -21,7 +21,6 @@ from perdure.authoring.arguments import require_duration, require_moment, requir
 from perdure.errors import InvalidArgumentError, StageTimeoutError
 from perdure.kernel import commands as c
 from perdure.kernel.deadline import Deadline, nearest
-from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.journal import Journal
 from perdure.kernel.loop import LAST_INSTANT
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
@@ -46,7 +45,7 @@ async def open_stage(
             async with _limited(name, ends_at):
                 yield
     except (Exception, asyncio.CancelledError) as error:
-        failure = failure_from_exception(error, with_traceback=False)
+        failure = journal.failure_of(error, with_traceback=False)
         journal.give(c.FailStage(operation=operation, failure=failure, location=journal.location()))
         raise
     journal.give(c.CompleteStage(operation=operation, location=journal.location()))

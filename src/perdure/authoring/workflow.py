@@ -17,7 +17,6 @@ from perdure.authoring.registry import Registry, default_registry
 from perdure.authoring.signature import Signature
 from perdure.errors import ChildRunError, InvalidArgumentError, UsageError, WrongContextError
 from perdure.kernel.coroutine_program import Entry
-from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.journal import Journal, RunContinuing, current_journal
 from perdure.kernel.payload import Payload
 from perdure.kernel.priority import Priority
@@ -117,7 +116,7 @@ class Workflow(Generic[*Ts, R_co]):
         if self.retry is None:
             return
         created, now = journal.created, journal.loop.now
-        failure = failure_from_exception(error)
+        failure = journal.failure_of(error)
         decision = decide_retry(
             self.retry,
             attempt=created.attempt,

@@ -16,7 +16,7 @@ from perdure.engine import Engine
 from perdure.errors import UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.ports.store import RunStore
-from perdure.texts import redacted
+from perdure.redaction import redacted
 
 __all__ = [
     "DEFAULT_URL",

@@ -12,7 +12,7 @@ from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import Event
 from perdure.kernel.payload import Payload, is_enveloped
 from perdure.kernel.time import Timestamp
-from perdure.texts import has_secret_names, masked, redacted
+from perdure.redaction import has_secrets, masked, redacted
 
 __all__ = ["event_details", "payload_text"]
 
@@ -34,7 +34,7 @@ def payload_text(payload: Payload, *, limit: int = 400) -> str:
     if is_enveloped(payload):
         return _encoded(msgspec.json.decode(payload))
     text = bytes(payload).decode("utf-8", "replace")
-    if has_secret_names(text):
+    if has_secrets(text):
         with suppress(*UNDECODABLE):  # a damaged one is shown as it is
             text = msgspec.json.encode(_without_secrets(bytes(payload))).decode()
     return shortened(printable(redacted(text)), limit)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perdure.texts import has_secret_names, indented, json_escaped, masked, printable, redacted
+from perdure.redaction import has_secrets, masked, redacted
+from perdure.texts import indented, json_escaped, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -162,7 +163,7 @@ def print_json(value: object, *, is_answer: bool = False) -> None:
 def json_text(value: object, *, is_answer: bool = False) -> str:
     """Return one value as programs read it; see `print_json`."""
     encoded = msgspec.json.encode(value)
-    if not is_answer and has_secret_names(encoded.decode()):
+    if not is_answer and has_secrets(encoded.decode()):
         encoded = msgspec.json.encode(masked(msgspec.json.decode(encoded)))
     return json_escaped(msgspec.json.format(encoded, indent=2).decode())
 

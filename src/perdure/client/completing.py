@@ -21,12 +21,12 @@ from perdure.client.generations import next_generation
 from perdure.errors import InternalError, InvalidArgumentError, RunClosedError, StaleTokenError, UnknownActivityError
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
-from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.payload import Payload
 from perdure.kernel.standing import standing_of
 from perdure.kernel.tokens import ActivityToken
 from perdure.ports.store import RunStore
+from perdure.redaction import recorded_failure
 
 __all__ = ["OutsideAttempt"]
 
@@ -86,7 +86,7 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
                 operation=self.token.operation,
                 attempt=self.token.attempt,
                 generation=self.ref.generation,
-                failure=failure_from_exception(error, with_traceback=error.__traceback__ is not None),
+                failure=recorded_failure(error, with_traceback=error.__traceback__ is not None),
                 request_id=request_id,
             )
         )

@@ -21,6 +21,7 @@ from perdure.kernel.replay import Replay
 from perdure.kernel.time import timestamp_from_datetime
 from perdure.kernel.transition import Applied, Creation, Transition
 from perdure.ports.store import RunSummary
+from perdure.redaction import concealed
 
 __all__ = ["consider_fork", "fork_run"]
 
@@ -243,7 +244,7 @@ def _require_code_fits(gateway: Gateway, creation: Creation) -> None:
     if workflow is None:
         return
     program = CoroutineProgram(workflow.entry(gateway.registry), points.created_of((creation.created,)))
-    replay = Replay(program)
+    replay = Replay(program, conceal=concealed)
     try:
         replay.take((creation.created, *creation.copied))
         replay.finish()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from perdure.codecs.blob_names import name_of, require_content, require_name
 from perdure.errors import StoreUnavailableError, UnreadablePayloadError, UsageError
-from perdure.texts import redacted
+from perdure.redaction import redacted
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

@@ -11,20 +11,31 @@ from msgspec import structs
 
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
-from perdure.kernel.coroutine_program import CoroutineProgram
+from perdure.kernel.coroutine_program import CoroutineProgram, Entry
 from perdure.kernel.program import Feed
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState
 from perdure.kernel.transition import RunRow
 from perdure.logs import logger_named
 from perdure.ports.store import RunSummary
+from perdure.redaction import concealed
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["demand_open", "load_run"]
+__all__ = ["demand_open", "load_run", "make_program"]
 
 _logger = logger_named("perdure.worker")
+
+
+def make_program(entry: Entry, created: e.RunCreated) -> CoroutineProgram:
+    """Return a run's code, ready to run in this process: it knows which secrets its failures must not hold."""
+    return CoroutineProgram(entry, created, on_error=_report_lost_exception, conceal=concealed)
+
+
+def _report_lost_exception(message: str, error: BaseException | None) -> None:
+    """Log an exception of workflow code that nobody awaited."""
+    _logger.warning("workflow code: %s", message, exc_info=error)
 
 
 async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Feed]:
@@ -43,7 +54,7 @@ async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Fee
         message = f"run {summary.ref} is one of the workflow {created.workflow!r}; its row says {summary.workflow!r}"
         raise HistoryError(message)
     entry = worker.registry.workflow(summary.workflow, summary.definition_version).entry(worker.registry)
-    replay = Replay(CoroutineProgram(entry, created, on_error=worker.report_lost_exception))
+    replay = Replay(make_program(entry, created), conceal=concealed)
     try:
         replay.take(page)
         while len(page) == page_size:

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from perdure.authoring.activity_context import Deferring, running_attempt
 from perdure.execution.attempts import DEFERRED, RunningCall
-from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
+from perdure.redaction import recorded_failure
 
 __all__ = ["LoopExecutor"]
 
@@ -72,7 +73,7 @@ class LoopExecutor:
         except (GeneratorExit, KeyboardInterrupt):
             raise  # the loop or the program ends: nothing is known about the attempt
         except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
-            self._ended(running, None, failure_from_exception(error))
+            self._ended(running, None, recorded_failure(error))
         else:
             self._ended(running, payload, None)
 
@@ -80,7 +81,7 @@ class LoopExecutor:
         if running.is_cancelled:
             self._ended(running, None, None)
             return
-        failure = failure_from_exception(error)
+        failure = recorded_failure(error)
         if self._tasks[running].cancelling():
             asyncio.get_running_loop().call_later(TEARDOWN_SECONDS, self._ended, running, None, failure)
         else:

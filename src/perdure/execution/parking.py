@@ -27,10 +27,11 @@ from perdure.errors import NonDeterminismError, PerdureError, StoreError
 from perdure.execution.codeless import end_without_code
 from perdure.execution.differences import difference_lines
 from perdure.execution.remains import look_again_at, read_remains
-from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunKey
 from perdure.kernel.transition import Applied, Outcome, Park, Parking
 from perdure.logs import logger_named
+from perdure.redaction import recorded_failure
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -99,7 +100,7 @@ async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
 
 
 def _reason(error: PerdureError) -> Failure:
-    failure = failure_from_exception(error, with_traceback=False)
+    failure = recorded_failure(error, with_traceback=False)
     if isinstance(error, NonDeterminismError):
         return msgspec.structs.replace(failure, traceback="\n".join(difference_lines(error)))
     return failure

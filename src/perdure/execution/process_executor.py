@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 from perdure.errors import UsageError
 from perdure.execution.attempts import RunningCall
 from perdure.execution.reach import why_unreachable
-from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.failure import Failure
+from perdure.redaction import recorded_failure
 
 # multiprocessing is loaded when the first process is needed: most programs never do.
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ProcessExecutor:
         try:
             self._take_process().perform(running)
         except OSError as error:  # no file descriptor or thread left for a new process: this attempt has failed
-            asyncio.get_running_loop().call_soon(running.ended, None, failure_from_exception(error))
+            asyncio.get_running_loop().call_soon(running.ended, None, recorded_failure(error))
 
     def stop(self, running: RunningCall) -> None:
         """See `AttemptExecutor.stop`."""

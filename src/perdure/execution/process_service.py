@@ -18,7 +18,7 @@ import threading
 import time
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -42,8 +42,9 @@ from perdure.execution.process_messages import (
     decode_order,
     frame,
 )
-from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
+from perdure.redaction import recorded_failure
 
 __all__ = ["find_activity", "serve"]
 
@@ -143,7 +144,7 @@ def _perform(order: Perform, service: _Service) -> Returned | Raised | Deferred:
     try:
         definition = find_activity(order.module, order.attempt.activity)
     except BaseException as error:  # noqa: BLE001 - a module may raise anything when it is imported
-        return Raised(number=order.number, failure=_final(failure_from_exception(error)))
+        return Raised(number=order.number, failure=_final(recorded_failure(error, room=_ROOM_TO_CONCEAL)))
     running_attempt.set(_ProcessAttempt(order, service))
     begun_at = time.process_time()
     try:
@@ -153,8 +154,12 @@ def _perform(order: Perform, service: _Service) -> Returned | Raised | Deferred:
     except Deferring:
         return Deferred(number=order.number, cpu_seconds=time.process_time() - begun_at)
     except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
-        return Raised(number=order.number, failure=failure_from_exception(error))
+        return Raised(number=order.number, failure=recorded_failure(error, room=_ROOM_TO_CONCEAL))
     return Returned(number=order.number, result=result, cpu_seconds=time.process_time() - begun_at)
+
+
+_ROOM_TO_CONCEAL: Final = 16
+"""How many times longer texts go to the parent than it records: it may know secrets where they would be cut."""
 
 
 def _final(failure: Failure) -> Failure:

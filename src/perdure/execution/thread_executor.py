@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from perdure.authoring.activity_context import Attempt, Deferring, running_attempt
 from perdure.execution.attempts import DEFERRED, RunningCall
-from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
+from perdure.redaction import recorded_failure
 
 __all__ = ["ThreadExecutor"]
 
@@ -40,7 +41,7 @@ class ThreadExecutor:
             try:
                 self._add_thread()
             except RuntimeError as error:  # the system gives no more threads: this attempt has failed
-                loop.call_soon(running.ended, None, failure_from_exception(error))
+                loop.call_soon(running.ended, None, recorded_failure(error))
                 return
         self._work.put(_Job(self, running, loop, self._context.copy()))
 
@@ -139,7 +140,7 @@ def _perform(job: _Job) -> _Outcome:
     except Deferring:
         result = DEFERRED
     except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
-        return _Outcome(None, failure_from_exception(error), time.thread_time() - begun_at)
+        return _Outcome(None, recorded_failure(error), time.thread_time() - begun_at)
     return _Outcome(result, None, time.thread_time() - begun_at)
 
 

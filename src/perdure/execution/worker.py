@@ -28,6 +28,7 @@ from perdure.execution.failure_log import log_failed_run
 from perdure.execution.idle import IdleRuns
 from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
+from perdure.execution.loading import make_program
 from perdure.execution.mail import Mail
 from perdure.execution.parking import look_at_parked, park
 from perdure.execution.refusals import is_still_owned
@@ -38,7 +39,7 @@ from perdure.kernel import events as e
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.advance import Advance
-from perdure.kernel.coroutine_program import CoroutineProgram, Entry
+from perdure.kernel.coroutine_program import Entry
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.journal import Journal
@@ -221,7 +222,7 @@ class Worker:
         return TakenRun(self, summary.run_key, summary.fencing_token)
 
     async def _start_here(self, creation: Creation, created: e.RunCreated, entry: Entry) -> Outcome:
-        feed = Feed(CoroutineProgram(entry, created, on_error=self.report_lost_exception))
+        feed = Feed(make_program(entry, created))
         run = ActiveRun(
             self,
             run_key=creation.run_key,
@@ -395,10 +396,6 @@ class Worker:
             return self.registry.activity(activity.activity).effective_options(activity.options)
         except UnknownActivityError:
             return None
-
-    def report_lost_exception(self, message: str, error: BaseException | None) -> None:
-        """Log an exception of workflow code that nobody awaited."""
-        _logger.warning("workflow code: %s", message, exc_info=error)
 
     # --- news ----------------------------------------------------------------------------------------------------
 

@@ -43,8 +43,9 @@ from perdure.execution.process_messages import (
     frame,
 )
 from perdure.execution.process_service import serve
-from perdure.kernel.failure import Failure, without_secrets
+from perdure.kernel.failure import Failure, concealed_failure
 from perdure.kernel.payload import Payload
+from perdure.redaction import concealed
 
 __all__ = ["WORKER_PROCESS_DIED", "WorkerProcess"]
 
@@ -307,7 +308,7 @@ class WorkerProcess:
             case Deferred():
                 self._finished(report.number, DEFERRED, None, report.cpu_seconds)
             case Raised():
-                self._finished(report.number, None, without_secrets(report.failure), None)
+                self._finished(report.number, None, concealed_failure(report.failure, concealed), None)
 
     def _beat(self, report: Beat) -> None:
         if self._running is not None and report.number == self._number:

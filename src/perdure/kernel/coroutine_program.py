@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.failure import Failure, failure_from_exception
+from perdure.kernel.failure import Conceal, Failure, as_it_is
 from perdure.kernel.identity import Operation
 from perdure.kernel.journal import Journal, RunContinuing
 from perdure.kernel.lines import line_that_raised
@@ -34,9 +34,13 @@ class CoroutineProgram:
         created: e.RunCreated,
         *,
         on_error: Callable[[str, BaseException | None], None] = lambda _message, _error: None,
+        conceal: Conceal = as_it_is,
     ) -> None:
-        """Run `entry`'s coroutine for the run that `created` describes; `on_error` hears of lost exceptions."""
-        self.journal = Journal(created, on_error=on_error)
+        """Run `entry`'s coroutine for the run that `created` describes.
+
+        `on_error` hears of lost exceptions, `conceal` takes the secrets out of the texts of those that are recorded.
+        """
+        self.journal = Journal(created, on_error=on_error, conceal=conceal)
         self._entry = entry
         self._done = False
 
@@ -124,7 +128,7 @@ class CoroutineProgram:
             )
         return c.FailRun(
             operation=operation,
-            failure=failure_from_exception(error),
+            failure=journal.failure_of(error),
             unconsumed_signals=unconsumed,
             location=line_that_raised(error),
         )

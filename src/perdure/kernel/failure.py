@@ -2,14 +2,32 @@
 
 import re
 import traceback as _traceback
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import msgspec
 
 from perdure.errors import ActivityError, NonRetryableError, PerdureError, UsageError
-from perdure.texts import redacted
 
-__all__ = ["RECORDED_AS", "TRACEBACK_LIMIT_CHARACTERS", "Failure", "failure_from_exception", "without_secrets"]
+__all__ = [
+    "RECORDED_AS",
+    "TRACEBACK_LIMIT_CHARACTERS",
+    "Conceal",
+    "Failure",
+    "as_it_is",
+    "concealed_failure",
+    "failure_from_exception",
+]
+
+Conceal: TypeAlias = Callable[[str], str]
+"""Takes the secrets out of a text. Which there are is the process' business, so it is an argument wherever the kernel
+makes texts: it holds for whole texts only, before they are cut."""
+
+
+def as_it_is(text: str) -> str:
+    """Conceal nothing."""
+    return text
+
 
 TRACEBACK_LIMIT_CHARACTERS = 4_000
 """How much of a traceback's end is kept in a history."""
@@ -65,33 +83,41 @@ _LINES: Final = re.compile(r'File "([^"\n]+)", line (\d+), in (.+)')
 _PERDURE: Final = __file__.rsplit("kernel", 1)[0]
 
 
-def failure_from_exception(error: BaseException, *, with_traceback: bool = True) -> Failure:
-    """Record an exception as a failure, with its chain of causes (at most five deep)."""
-    return _failure(error, with_traceback=with_traceback, depth=0)
+def failure_from_exception(
+    error: BaseException, *, with_traceback: bool = True, conceal: Conceal = as_it_is, room: int = 1
+) -> Failure:
+    """Record an exception as a failure, with its chain of causes (at most five deep).
+
+    Its texts are concealed, then cut; `room` times as long where another process, which knows more secrets, is to do
+    both once more (`concealed_failure`).
+    """
+    return _failure(error, with_traceback=with_traceback, conceal=conceal, room=room, depth=0)
 
 
-def without_secrets(failure: Failure) -> Failure:
-    """Return a failure from elsewhere without the secrets that this process knows."""
+def concealed_failure(failure: Failure, conceal: Conceal) -> Failure:
+    """Return a failure from elsewhere as this process records it."""
     cause, traceback = failure.cause, failure.traceback
     return msgspec.structs.replace(
         failure,
-        message=redacted(failure.message),
-        traceback=None if traceback is None else redacted(traceback),
-        cause=None if cause is None else without_secrets(cause),
+        message=conceal(failure.message)[:_MESSAGE_LIMIT_CHARACTERS],
+        traceback=None if traceback is None else conceal(traceback)[-TRACEBACK_LIMIT_CHARACTERS:],
+        cause=None if cause is None else concealed_failure(cause, conceal),
     )
 
 
-def _failure(error: BaseException, *, with_traceback: bool, depth: int) -> Failure:
+def _failure(error: BaseException, *, with_traceback: bool, conceal: Conceal, room: int, depth: int) -> Failure:
     cause = error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
     return Failure(
         type=getattr(type(error), RECORDED_AS, type(error)).__name__,
         types=tuple(c.__name__ for c in type(error).__mro__ if c not in _UNSPECIFIC),
-        message=_message(error),
+        message=_valid_text(conceal(_message(error))[: room * _MESSAGE_LIMIT_CHARACTERS]),
         retryable=not isinstance(error, NonRetryableError | UsageError),
-        traceback=_formatted(error) if with_traceback else None,
+        traceback=_valid_text(conceal(_formatted(error))[-room * TRACEBACK_LIMIT_CHARACTERS :])
+        if with_traceback
+        else None,
         cause=None
         if cause is None or depth >= _CAUSE_DEPTH_LIMIT
-        else _failure(cause, with_traceback=False, depth=depth + 1),
+        else _failure(cause, with_traceback=False, conceal=conceal, room=room, depth=depth + 1),
     )
 
 
@@ -103,7 +129,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):  # its own text only counts them
         members = (f"{type(each).__name__}: {_text(each)}" for each in error.exceptions[:_GROUP_MEMBERS_NAMED])
         text = f"{text}: {'; '.join(members)}"
-    return _valid_text(redacted(text[: 2 * _MESSAGE_LIMIT_CHARACTERS])[:_MESSAGE_LIMIT_CHARACTERS])
+    return text
 
 
 def _text(error: BaseException) -> str:
@@ -114,8 +140,7 @@ def _text(error: BaseException) -> str:
 
 
 def _formatted(error: BaseException) -> str:
-    text = "".join(_traceback.format_exception(type(error), error, error.__traceback__, chain=False))
-    return _valid_text(redacted(text[-2 * TRACEBACK_LIMIT_CHARACTERS :])[-TRACEBACK_LIMIT_CHARACTERS:])
+    return "".join(_traceback.format_exception(type(error), error, error.__traceback__, chain=False))
 
 
 def _valid_text(text: str) -> str:

@@ -23,7 +23,7 @@ from perdure.errors import InvalidArgumentError, RunEvicted, WrongContextError
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.conditions import Conditions
-from perdure.kernel.failure import Failure
+from perdure.kernel.failure import Conceal, Failure, as_it_is, failure_from_exception
 from perdure.kernel.identity import Operation
 from perdure.kernel.lines import line_of_await, line_of_workflow
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
@@ -85,8 +85,15 @@ class _JournalLoop(DeterministicLoop):
 class Journal:
     """What a run's code may ask for. One per program; the authoring room gives it a friendly face."""
 
-    def __init__(self, created: e.RunCreated, *, on_error: Callable[[str, BaseException | None], None]) -> None:
+    def __init__(
+        self,
+        created: e.RunCreated,
+        *,
+        on_error: Callable[[str, BaseException | None], None],
+        conceal: Conceal = as_it_is,
+    ) -> None:
         self.created = created
+        self._conceal = conceal
         # The ignored error: the methods that the loop does not define refuse at run time.
         self.loop = _JournalLoop(self, on_error=on_error, seed=created.seed)  # type: ignore[abstract]
         self.loop.journal = self
@@ -183,6 +190,10 @@ class Journal:
         if not self.is_running:
             self._refuse()
         self._commands.append(command)
+
+    def failure_of(self, error: BaseException, *, with_traceback: bool = True) -> Failure:
+        """Return what the history may hold of an exception of the run's code."""
+        return failure_from_exception(error, with_traceback=with_traceback, conceal=self._conceal)
 
     def location(self) -> str | None:
         """Return the line of workflow code that asks, while replaying; None live.

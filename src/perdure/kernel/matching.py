@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 
 from perdure.kernel import events as e
-from perdure.kernel.failure import Failure
+from perdure.kernel.failure import Conceal, Failure, as_it_is
 from perdure.kernel.payload import Payload
-from perdure.texts import masked
+from perdure.tells import masked
 
 __all__ = ["advice", "describe", "is_same"]
 
@@ -39,9 +39,9 @@ def is_same(recorded: e.Event, actual: e.Event) -> bool:
     )
 
 
-def describe(event: e.Event) -> str:
+def describe(event: e.Event, *, conceal: Conceal = as_it_is) -> str:
     """Return an event as one short line for people."""
-    shown = ", ".join(f"{name}={_shown(value)}" for name, value in _fields(event).items())
+    shown = ", ".join(f"{name}={_shown(value, conceal)}" for name, value in _fields(event).items())
     return f"{e.EVENT_NAMES[type(event)]}({shown})"
 
 
@@ -83,10 +83,10 @@ def _readable(value: object) -> object:
     return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else repr(value)
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, conceal: Conceal) -> str:
     if isinstance(value, Failure):  # its message says why the code takes another way
-        return _shortened(" ".join(str(value).split()), _LONGEST_FAILURE_CHARACTERS)
-    return _shortened(msgspec.json.encode(value).decode(), _LONGEST_VALUE_CHARACTERS)
+        return _shortened(" ".join(conceal(str(value)).split()), _LONGEST_FAILURE_CHARACTERS)
+    return _shortened(conceal(msgspec.json.encode(value).decode()), _LONGEST_VALUE_CHARACTERS)
 
 
 def _shortened(text: str, longest: int) -> str:

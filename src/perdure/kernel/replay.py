@@ -19,6 +19,7 @@ from perdure.errors import HistoryError, IllegalTransitionError, NonDeterminismE
 from perdure.kernel import events as e
 from perdure.kernel.commands import Command
 from perdure.kernel.expansion import expand
+from perdure.kernel.failure import Conceal, as_it_is
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.matching import advice, describe, is_same
 from perdure.kernel.program import PROGRAM_EVENTS, Feed, Program, is_recorded_command
@@ -31,8 +32,9 @@ __all__ = ["Replay"]
 class Replay:
     """Replays one run. Give it the history in order, page by page, then `finish`."""
 
-    def __init__(self, program: Program) -> None:
-        """Begin with nothing recorded."""
+    def __init__(self, program: Program, *, conceal: Conceal = as_it_is) -> None:
+        """Begin with nothing recorded; what is said of a difference is said with the secrets concealed."""
+        self._conceal = conceal
         self.state = RunState()
         self.feed = Feed(program)
         self._held_back: list[RecordedEvent] = []
@@ -170,8 +172,8 @@ class Replay:
         return self._expected[0]
 
     def _mismatch(self, sequence: int, recorded: e.Event | None, actual: e.Event | None) -> NonDeterminismError:
-        history_says = "nothing more" if recorded is None else describe(recorded)
-        code_says = "nothing" if actual is None else describe(actual)
+        history_says = "nothing more" if recorded is None else describe(recorded, conceal=self._conceal)
+        code_says = "nothing" if actual is None else describe(actual, conceal=self._conceal)
         where = self._location if actual is not None else None
         what_to_do = advice(recorded, actual)
         message = (

@@ -14,7 +14,6 @@ import msgspec
 from perdure.errors import RunEvicted
 from perdure.kernel import commands as c
 from perdure.kernel import events as e
-from perdure.kernel.failure import failure_from_exception
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.program import Answer, Verdict
 
@@ -58,7 +57,7 @@ class UpdateTasks:
         try:
             journal.read(lambda: handler.validate(body))
         except Exception as error:  # noqa: BLE001 - whatever the user's validator raises is its refusal
-            return failure_from_exception(error, with_traceback=False)
+            return journal.failure_of(error, with_traceback=False)
         return Answer.ACCEPTED
 
     def accept(self, journal: "Journal", event: e.UpdateAccepted) -> None:
@@ -83,7 +82,7 @@ async def _handle(journal: "Journal", handler: UpdateHandler, event: e.UpdateAcc
     except (GeneratorExit, RunEvicted):
         raise
     except BaseException as error:  # noqa: BLE001 - the outermost call of user code, whose every end is an answer
-        failure = failure_from_exception(error)
+        failure = journal.failure_of(error)
     journal.give(
         c.CompleteUpdate(
             operation=journal.next_operation(),

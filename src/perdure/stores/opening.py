@@ -17,7 +17,7 @@ from perdure.errors import UsageError
 from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
-from perdure.texts import redacted
+from perdure.redaction import redacted
 
 if TYPE_CHECKING:
     from perdure.stores.sqlite.compaction import Compaction

@@ -23,6 +23,7 @@ from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.replay import Replay
 from perdure.kernel.standing import standing_of
+from perdure.redaction import concealed
 from perdure.testing.history_files import read_history_file
 from perdure.testing.named_paths import is_file, is_folder
 
@@ -121,7 +122,8 @@ def replay_history(history: Iterable[RecordedEvent], *, name: str = "", registry
         definition = known.workflow(standing.workflow, standing.definition_version)
     except UnknownWorkflowError as error:
         return Replayed(**about, verdict=Verdict.NO_CODE, problem=str(error))
-    replay = Replay(CoroutineProgram(definition.entry(known), created, on_error=lambda _message, _error: None))
+    program = CoroutineProgram(definition.entry(known), created, on_error=lambda _message, _error: None)
+    replay = Replay(program, conceal=concealed)
     try:
         replay.take(events)
         replay.finish()

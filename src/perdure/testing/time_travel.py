@@ -14,6 +14,7 @@ from perdure.kernel.journal import Journal
 from perdure.kernel.program import PROGRAM_EVENTS
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
+from perdure.redaction import concealed
 
 __all__ = ["Moment", "moment_of"]
 
@@ -84,7 +85,7 @@ class Moment:
             raise HistoryError(message)
         definition = self._registry.workflow(created.workflow)
         program = CoroutineProgram(definition.entry(), created, on_error=lambda _message, _error: None)
-        replay = Replay(program)
+        replay = Replay(program, conceal=concealed)
         try:
             replay.take(self._history[: self._seen_by_code()])
             if self._seen_by_code() == len(self._history):

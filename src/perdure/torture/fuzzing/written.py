@@ -19,10 +19,11 @@ from perdure.kernel.events import RunCompleted, RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.time import Timestamp, timestamp_from_datetime
 from perdure.linting import RULES, Source, lint
+from perdure.redaction import masked, redacted
 from perdure.stores.opening import open_store
 from perdure.testing.history_files import history_text, read_history_file
 from perdure.testing.linting import choice_of_project
-from perdure.texts import indented, json_escaped, masked, printable, redacted
+from perdure.texts import indented, json_escaped, printable
 from perdure.timekeeping.specs import Cron, next_after
 from perdure.torture.fuzzing.sampling import samples
 from perdure.torture.fuzzing.target import BrokenLawError, Target, demand_equal, text_of
