@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from perdure import Context, Engine, ParentClosePolicy, Retry, Signal, Update, activity, fixed, workflow
+from tests.forking import run_module
 
 ADD = Update("add", int, int)
 REVIEW = Signal("review", dict[str, bool])
@@ -101,16 +99,7 @@ class Called:
 
 def perdure(*arguments: str, directory: Path, **environment: str) -> Called:
     """Call the command line in a process of its own."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "perdure", *arguments],
-        cwd=directory,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=100,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
-    )
-    return Called(code=ran.returncode, out=ran.stdout, err=ran.stderr)
+    return Called(**run_module("perdure", *arguments, directory=directory, **environment)._asdict())
 
 
 def make_runs(database: Path) -> None:

@@ -5,16 +5,15 @@ The rules stand in docs/how-to/develop.md.
 """
 
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.forking import Ran, run_script
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
-SECONDS_PER_PROGRAM = 60
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,})(?P<language>\w*) *(?P<words>.*)$")
 
@@ -91,28 +90,21 @@ def _program(page: Path, blocks: list[Block]) -> Program:
     return Program(page=page, source="\n".join(lines) + "\n", output=output, line=code[0].line)
 
 
-def run(program: Program, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+def run(program: Program, tmp_path: Path) -> Ran:
     """Run a program in the working directory that it finds there."""
     script = tmp_path / f"{program.page.stem.replace('-', '_').lower()}_page.py"
     script.write_text(program.source, encoding="utf-8")
     directory = tmp_path / "directory"
     directory.mkdir(exist_ok=True)
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS_PER_PROGRAM,
-    )
+    return run_script(script, directory=directory)
 
 
 @pytest.mark.parametrize("program", [p for page in PAGES for p in programs_of(page, page.read_text("utf-8"))], ids=str)
 def test_the_program_of_a_page_runs_and_prints_what_the_page_says(program: Program, tmp_path: Path) -> None:
     ran = run(program, tmp_path)
-    assert ran.returncode == 0, f"{program}\n{ran.stdout}{ran.stderr}"
+    assert ran.code == 0, f"{program}\n{ran.out}{ran.err}"
     if program.output is not None:
-        assert ran.stdout == program.output
+        assert ran.out == program.output
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/tutorial.md"], ids=lambda page: page.name)
@@ -120,7 +112,7 @@ def test_a_newcomer_may_run_the_first_programs_again_on_the_same_database(page: 
     (program,) = programs_of(page, page.read_text("utf-8"))
     for _ in range(2):
         ran = run(program, tmp_path)
-        assert (ran.returncode, ran.stdout) == (0, program.output), ran.stderr
+        assert (ran.code, ran.out) == (0, program.output), ran.err
 
 
 def test_the_blocks_of_a_page_are_one_program_at_their_line_numbers() -> None:
