@@ -45,6 +45,8 @@ DAMAGES = {
         f"UPDATE history SET at = at + 1, digest = NULL WHERE {OF_RUN} AND sequence = 6",
         6,
     ),
+    "no digest at the beginning": (f"UPDATE history SET digest = NULL WHERE {OF_RUN} AND sequence = 1", 1),
+    "no digests at all": (f"UPDATE history SET at = at + 1, digest = NULL WHERE {OF_RUN}", 1),
     "the first event lost": (f"DELETE FROM history WHERE {OF_RUN} AND sequence = 1", 1),
     "an event lost": (f"DELETE FROM history WHERE {OF_RUN} AND sequence = 4", 4),
     "the last event lost": (f"DELETE FROM history WHERE {OF_RUN} AND sequence = 6", 6),
@@ -197,7 +199,10 @@ async def test_what_an_older_perdure_wrote_is_read_and_what_follows_is_chained(
 ) -> None:
     run = await lived(session, "run")
     await session.give_back(run, wake_at=START)
-    damage("UPDATE history SET digest = NULL")
+    damage(
+        "UPDATE history SET digest = NULL;"
+        "UPDATE store_meta SET value = (SELECT max(position) FROM history) WHERE name = 'history_without_digests'"
+    )
     run = await session.take(run.run_key)
     await session.advance(run, events=2)
     assert len(await whole(session, run.run_key, page=3)) == EVENTS + 2
@@ -221,6 +226,7 @@ async def test_a_page_from_behind_the_end_on_is_empty(session: StoreSession) -> 
         "at = at + 1",
         "run_key = (SELECT run_key FROM runs WHERE id = 'other')",
         "digest = zeroblob(16)",
+        "at = at + 1, digest = NULL",
     ],
 )
 async def test_a_message_that_was_changed_or_moved_is_not_taken(

@@ -123,6 +123,8 @@ UNCERTAIN = {
     ),
     "the history lost": (f"DELETE FROM history WHERE run_key = {HOLDS}", {("holds", "history")}),
     "a message changed": ("UPDATE inbox SET data = json_set(data, '$.name', 'x')", {("waits", "inbox")}),
+    "a message whose digest is lost": ("UPDATE inbox SET digest = NULL", {("waits", "inbox")}),
+    "digests lost": (f"UPDATE history SET digest = NULL WHERE run_key = {HOLDS}", {("holds", "history")}),
     "a message that is none": ("UPDATE inbox SET data = CAST(x'ff' AS TEXT)", {("waits", "inbox")}),
     "a lock lost": (f"DELETE FROM locks WHERE run_key = {HOLDS}", {("holds", "locks")}),
     "a lock of another": (
@@ -298,7 +300,8 @@ async def test_progress_is_told(path: Path) -> None:
 
 
 async def test_events_of_older_versions_are_counted_and_nothing_is_repaired_by_them(path: Path) -> None:
-    damage(path, "UPDATE history SET digest = NULL", "UPDATE runs SET tenant = 'bob' WHERE id = 'holds'")
+    mark = "UPDATE store_meta SET value = (SELECT max(position) FROM history) WHERE name = 'history_without_digests'"
+    damage(path, "UPDATE history SET digest = NULL", mark, "UPDATE runs SET tenant = 'bob' WHERE id = 'holds'")
     async with engine(path, works=False) as client:
         found = await client.verify(repair=True)
     assert found.without_digest == found.events

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from perdure.stores.sql.digests import digest_or_lost
 from perdure.stores.sql.statements import RowsStatement
 
 __all__ = ["DIGEST_BEFORE", "HAS_EVENT", "HISTORY_OF_RUN", "INSERT_HISTORY", "NO_DIGEST_BEFORE", "READ_HISTORY"]
@@ -26,10 +27,10 @@ SELECT namespace, id, generation, NULL FROM runs NOT INDEXED WHERE run_key = ?1 
 HISTORY_OF_RUN: Final = "SELECT namespace, id, generation, sequence FROM runs WHERE run_key = ?"
 
 # run_key, first, limit
-READ_HISTORY: Final = """
-SELECT sequence, type, version, at, data, digest FROM history
+READ_HISTORY: Final = f"""
+SELECT sequence, type, version, at, data, {digest_or_lost("history")} FROM history
 WHERE run_key = ? AND sequence >= ? ORDER BY sequence LIMIT ?
-"""
+"""  # noqa: S608 - the part is a text of ours
 
 # run_key, sequence
 HAS_EVENT: Final = "SELECT EXISTS (SELECT 1 FROM history WHERE run_key = ? AND sequence = ?)"

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from perdure.stores.sql.digests import digest_or_lost
 from perdure.stores.sql.statements import RowsStatement
 
 __all__ = [
@@ -37,13 +38,13 @@ WHERE run_key = ?
 MOVE_MESSAGE: Final = "UPDATE inbox NOT INDEXED SET run_key = ?, digest = ? WHERE position = ?"
 
 # run_key; texts as bytes: a damaged one must not hide others
-INBOX_AS_BYTES: Final = """
-SELECT position, CAST(data AS BLOB), CAST(message_id AS BLOB), at, digest FROM inbox INDEXED BY inbox_by_run
-WHERE run_key = ? ORDER BY position
-"""
+INBOX_AS_BYTES: Final = f"""
+SELECT position, CAST(data AS BLOB), CAST(message_id AS BLOB), at, {digest_or_lost("inbox")}
+FROM inbox INDEXED BY inbox_by_run WHERE run_key = ? ORDER BY position
+"""  # noqa: S608 - the part is a text of ours
 
 # run_key, limit
-READ_INBOX: Final = """
-SELECT position, data, message_id, at, digest FROM inbox INDEXED BY inbox_by_run
+READ_INBOX: Final = f"""
+SELECT position, data, message_id, at, {digest_or_lost("inbox")} FROM inbox INDEXED BY inbox_by_run
 WHERE run_key = ? ORDER BY position LIMIT ?
-"""
+"""  # noqa: S608 - the part is a text of ours

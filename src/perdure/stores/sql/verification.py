@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from perdure.stores.sql.digests import digest_or_lost
+
 __all__ = [
     "AGENDA",
     "COUNTERS",
@@ -44,9 +46,10 @@ SELECT CAST(name AS BLOB), CAST(value AS BLOB), CAST(namespace AS BLOB), created
 """
 
 # run_key
-INBOX: Final = """
-SELECT position, CAST(message_id AS BLOB), at, CAST(data AS BLOB), digest FROM inbox WHERE run_key = ? ORDER BY position
-"""
+INBOX: Final = f"""
+SELECT position, CAST(message_id AS BLOB), at, CAST(data AS BLOB), {digest_or_lost("inbox")} FROM inbox
+WHERE run_key = ? ORDER BY position
+"""  # noqa: S608 - the part is a text of ours
 
 # run_key
 LOCKS: Final = """

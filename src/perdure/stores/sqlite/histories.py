@@ -5,8 +5,8 @@ says nothing of the events before it; whoever reads all pages has checked all. T
 row, which counts the events, so that none is missing at the end.
 
 A page that begins after an event reads that event, too, for its digest. Events that an older Perdure wrote have none;
-of them it is known only that none is missing. They are at the beginning: an event without a digest that follows one
-with a digest is damaged.
+of them it is known only that none is missing. They are at the beginning, and the store knows which rows are that old
+(`perdure.stores.sql.digests`): any other event without a digest is damaged.
 """
 
 from collections.abc import Iterator
