@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -79,8 +79,8 @@ def expected_times(zone: str) -> list[Timestamp]:
     while True:
         day += timedelta(days=1)
         midnight = datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
-        minutes = (midnight + timedelta(minutes=minute) for minute in range(60, 300))
-        moment = next(one for one in minutes if one.astimezone(tz).strftime("%H:%M") >= "02:30")
+        minutes = (midnight + timedelta(minutes=minute) for minute in range(110, 300))
+        moment = next(one for one in minutes if one.astimezone(tz).time() >= time(2, 30))
         found.append(timestamp_from_datetime(moment))
         if moment > LAST + timedelta(days=20):
             return found
