@@ -71,8 +71,11 @@ ALLOWED = {
         "src/perdure/torture/disks/small.py",
         "subprocess.run",
     ): "this interpreter, on a disk of its own, with fixed words",
-    ("src/perdure/torture/kills/campaign.py", "asyncio.create_subprocess_exec"): "this interpreter, with fixed words",
-    ("src/perdure/torture/kills/nursery.py", "os.fork"): "it runs no program: the child is this one",
+    (
+        "src/perdure/torture/processes/household.py",
+        "asyncio.create_subprocess_exec",
+    ): "this interpreter, with fixed words",
+    ("src/perdure/torture/processes/nursery.py", "os.fork"): "it runs no program: the child is this one",
     ("src/perdure/torture/loads/subject.py", "subprocess.run"): "this interpreter, with an order of the tool's own",
     ("src/perdure/torture/mutants.py", "subprocess.run"): "this interpreter, with planted bugs of its own",
     ("src/perdure/torture/mutants.py", "subprocess.TimeoutExpired"): "an error, not a program",

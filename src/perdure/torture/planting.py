@@ -65,6 +65,12 @@ def plant(*, module: str, old: str, new: str) -> None:
     sys.meta_path.insert(0, _PatchingFinder(module, old, new))
 
 
+def command() -> list[str]:
+    """Return how the torture tools are started once more as this program was: with the patch that is planted in it."""
+    patch = os.environ.get(PATCH_VARIABLE)
+    return [sys.executable, "-m", "perdure.torture"] if patch is None else [sys.executable, __file__, patch]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Plant the patch and run the tool; return its status."""
     plant(**json.loads(arguments[0]))

@@ -1,11 +1,8 @@
 """A campaign of kills: processes come and go, the last one settles, the oracle judges."""
 
 import asyncio
-import contextlib
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -13,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-import msgspec
-
 from perdure.torture.kills.copies import judge_copies, plant_early_claim
 from perdure.torture.kills.oracle import Verdict, judge, plant_second_outcome
-from perdure.torture.kills.process import Order, Word
+from perdure.torture.kills.process import Order
+from perdure.torture.processes.household import Household, Process
 from perdure.torture.report import Report
 
 __all__ = ["Campaign", "KillReport", "run_kills"]
@@ -102,30 +98,6 @@ def _note_control(report: KillReport, name: str, violations: list[str], kind: st
 _CONTROL_KILLS: Final = 30
 
 
-class _Child:
-    """A forked process, as its words tell."""
-
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self.process = 0
-        self.status = 0
-        self.is_killed = False
-        self.born, self.ready, self.dead = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    def hear(self, word: Word) -> None:
-        self.process = word.process
-        match word.word:
-            case "born":
-                self.born.set()
-            case "ready":
-                self.ready.set()
-            case "dead":
-                self.status = word.status
-                self.dead.set()
-            case "settled":
-                pass
-
-
 class Campaign:
     """One folder, one nursery, and the processes that live in them."""
 
@@ -140,54 +112,46 @@ class Campaign:
     ) -> None:
         """Work in `folder`. `early_customers`, `early_workers`, `loose_locks`: the controls, whose stores lie."""
         self.kills = 0
-        self.mishaps: list[str] = []
         self._folder = folder
         self._chance = random.Random(seed)
         self._early_customers = early_customers
         self._early_workers = early_workers
         self._loose_locks = loose_locks
-        self._children: dict[int, _Child] = {}
-        self._nursery: asyncio.subprocess.Process | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._household = Household([sys.executable, "-P", "-m", "perdure.torture.kills.nursery"])
 
     async def __aenter__(self) -> Self:
         """Start the nursery."""
-        self._nursery = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "perdure.torture.kills.nursery",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        self._listening = asyncio.get_running_loop().create_task(self._listen(self._nursery))
+        await self._household.__aenter__()
         return self
 
-    async def __aexit__(self, *_exception: object) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         """Let the nursery end all that still live."""
-        assert self._nursery is not None
-        assert self._nursery.stdin is not None
-        assert self._listening is not None
-        self._nursery.stdin.close()
-        await self._nursery.wait()
-        await self._listening
+        await self._household.__aexit__(*exception)
+
+    @property
+    def mishaps(self) -> list[str]:
+        """What went wrong with the processes themselves."""
+        return self._household.mishaps
 
     @property
     def processes(self) -> list[int]:
         """The ids of all processes there have been."""
-        return [child.process for child in self._children.values()]
+        return self._household.ids
 
     async def run(self, count: int, on_progress: Callable[[int], None] = lambda _done: None) -> Verdict:
         """Kill `count` times, let a last worker settle everything, judge."""
         workers = [self._worker()]
         customers = self._customers()
-        copier: _Child | None = None
+        copier: Process | None = None
         while self.kills < count and not self.mishaps:
             if len(workers) == 1 and self._chance.random() < _PAIR_SHARE:
                 workers.append(self._worker())
             if self._chance.random() < _OPENING_SHARE:
-                await self._hear(workers[-1].born, "fork")
+                await self._household.hear(workers[-1].born, "fork")
                 await asyncio.sleep(self._chance.uniform(0.0, _LONGEST_OPENING_SECONDS))
             else:
                 for child in (customers, *workers):
-                    await self._hear(child.ready, "open its engine")
+                    await self._household.hear(child.ready, "open its engine")
                 copier = copier or self._fork(copies=True)
                 await asyncio.sleep(self._chance.uniform(*_LIFE_SECONDS))
             if self._early_customers or self._chance.random() < _CUSTOMER_SHARE:
@@ -217,10 +181,10 @@ class Campaign:
 
     # --- processes -----------------------------------------------------------------------------------------------
 
-    def _worker(self) -> _Child:
+    def _worker(self) -> Process:
         return self._fork(acknowledges_early=self._early_workers)
 
-    def _customers(self) -> _Child:
+    def _customers(self) -> Process:
         """Fork a process that serves customers: a mere client, or a worker too."""
         works = not self._early_customers and self._chance.random() < _EMBEDDED_SHARE
         return self._fork(
@@ -237,54 +201,23 @@ class Campaign:
         settles: bool = False,
         copies: bool = False,
         acknowledges_early: bool = False,
-    ) -> _Child:
-        order = Order(
-            number=len(self._children) + 1,
-            folder=str(self._folder),
-            seed=self._chance.randrange(2**32),
-            works=works,
-            customers=customers,
-            settles=settles,
-            copies=copies,
-            acknowledges_early=acknowledges_early,
-            shares_locks=self._loose_locks,
+    ) -> Process:
+        return self._household.fork(
+            lambda number: Order(
+                number=number,
+                folder=str(self._folder),
+                seed=self._chance.randrange(2**32),
+                works=works,
+                customers=customers,
+                settles=settles,
+                copies=copies,
+                acknowledges_early=acknowledges_early,
+                shares_locks=self._loose_locks,
+            )
         )
-        child = self._children[order.number] = _Child(order)
-        assert self._nursery is not None
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.write(msgspec.json.encode(order) + b"\n")
-        return child
 
-    async def _kill(self, child: _Child, *, is_counted: bool = True) -> None:
-        await self._hear(child.born, "fork")
-        child.is_killed = True
-        if not child.dead.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.process, signal.SIGKILL)
-            self.kills += is_counted
-        await self._hear(child.dead, "die")
-
-    async def _hear(self, event: asyncio.Event, what: str) -> None:
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await event.wait()
-        except TimeoutError:
-            self.mishaps.append(f"process: one did not {what} within {_PATIENCE_SECONDS} s")
-
-    async def _listen(self, nursery: asyncio.subprocess.Process) -> None:
-        assert nursery.stdout is not None
-        async for line in nursery.stdout:
-            word = msgspec.json.decode(line, type=Word)
-            child = self._children[word.number]
-            child.hear(word)
-            if child.dead.is_set() and not child.is_killed and not (child.order.settles and child.status == 0):
-                self.mishaps.append(self._obituary(child))
-                child.ready.set()
-
-    def _obituary(self, child: _Child) -> str:
-        log = self._folder / f"log-{child.order.number}"
-        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        return f"process: {child.order} ended by itself with status {child.status}: {text[-_LOG_CHARACTERS:]}"
+    async def _kill(self, child: Process, *, is_counted: bool = True) -> None:
+        self.kills += await self._household.kill(child) and is_counted
 
 
 _CUSTOMERS: Final = 8
@@ -296,6 +229,4 @@ _WORKER_SHARE: Final = 0.8
 _CUSTOMER_SHARE: Final = 0.2
 _COPIER_SHARE: Final = 0.2
 _EMBEDDED_SHARE: Final = 0.4
-_PATIENCE_SECONDS: Final = 60.0
 _SETTLING_SECONDS: Final = 120.0
-_LOG_CHARACTERS: Final = 2_000

@@ -3,9 +3,6 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from perdure.engine import Engine
 from perdure.stores.sqlite.store import SqliteStore
@@ -14,19 +11,19 @@ from perdure.torture.kills.customers import Customer, settle
 from perdure.torture.kills.early import EarlyStore
 from perdure.torture.kills.ledger import EFFECTS_VARIABLE
 from perdure.torture.kills.loose import LooseStore
+from perdure.torture.processes import words
+from perdure.torture.processes.words import Word
 
-__all__ = ["Order", "Word", "live"]
+__all__ = ["Order", "live"]
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process shall be. `number` names it. `folder` holds the database and the ledgers.
+class Order(words.Order, frozen=True, kw_only=True):
+    """What a process shall be. `folder` holds the database and the ledgers.
 
     `customers`: how many it serves; 0: none. `copies`: it keeps a copy of the database, and does nothing else.
     `acknowledges_early`, `shares_locks`: the controls.
     """
 
-    number: int
-    folder: str
     seed: int
     works: bool = True
     customers: int = 0
@@ -34,19 +31,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     copies: bool = False
     acknowledges_early: bool = False
     shares_locks: bool = False
-
-
-class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of a process: it was forked, has opened its engine, has settled everything, has ended."""
-
-    number: int
-    word: Literal["born", "ready", "settled", "dead"]
-    process: int
-    status: int = 0
-
-    def say(self) -> None:
-        """Write it to the standard output in one piece."""
-        os.write(1, msgspec.json.encode(self) + b"\n")
 
 
 async def live(order: Order) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import gc
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -64,19 +63,11 @@ def observe(order: Order) -> Findings:
     """Let another process carry out `order`. Raises RuntimeError with its errors if it does not."""
     ordered = msgspec.structs.replace(order, ordered_at=time.monotonic())
     word = msgspec.json.encode(ordered).decode()
-    ran = subprocess.run([*_python(), "load", "--plan", word], capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    ran = subprocess.run([*planting.command(), "load", "--plan", word], capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if ran.returncode:
         message = f"the worker ended with status {ran.returncode}: {ran.stderr[-_LONGEST_CHARACTERS:]}"
         raise RuntimeError(message)
     return msgspec.json.decode(ran.stdout.splitlines()[0], type=Findings)
-
-
-def _python() -> Sequence[str]:
-    """Return how this program is run again; where a bug is planted in it, with that bug."""
-    patch = os.environ.get(planting.PATCH_VARIABLE)
-    if patch is None:
-        return (sys.executable, "-m", "perdure.torture")
-    return (sys.executable, str(Path(planting.__file__)), patch)
 
 
 async def measure(order: Order) -> Findings:
