@@ -58,17 +58,16 @@ class Mail:
 
         Raises RunNotFoundError, RunClosedError or a StoreError.
         """
-        worker = self._worker
-        run = worker.find_active(target)
-        # Not past a message that is in the inbox and still unread: signals keep the order in which they were answered.
+        worker, run = self._worker, self._worker.find_active(target)
+        if run is not None:
+            target = _latest(run)
         by_inbox = request_id or isinstance(message, _BY_INBOX)
-        if run is not None and not by_inbox and run.state.closed_at is None and not run.inbox_is_unread:
+        if run is not None and not by_inbox and await self._is_up_to_date(run):
             future: asyncio.Future[None] = worker.loop.create_future()
             arrived = i.MessageArrived(message=message, message_id=message_id)
             run.receive_message(arrived, lambda error: _settle(future, error))
             await future
             return
-        target = target if run is None else _latest(run)
         delivery = Delivery(
             target=target, message=message, message_id=message_id, at=worker.clock.now(), request_id=request_id
         )
@@ -76,6 +75,18 @@ class Mail:
         if not isinstance(outcome, Applied):
             raise refusal(target, outcome)
         self._arrived(outcome)
+
+    async def _is_up_to_date(self, run: ActiveRun) -> bool:
+        """Have a run in memory take what is in its inbox; return whether a message may go past that now.
+
+        Signals keep the order in which they were answered, and other processes may have put some there of which no
+        news have come yet. Raises a StoreError.
+        """
+        inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)
+        if self._worker.active.get(run.run_key) is not run or run.state.closed_at is not None:
+            return False
+        self.take(run, inbox)
+        return not run.inbox_has_more
 
     def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
         """Put messages that a dropped run did not take in into its inbox, or into that of the generation after it."""
@@ -140,7 +151,6 @@ class Mail:
 
     def read_inbox_of(self, run: ActiveRun) -> None:
         """Fetch what has come into the inbox of a run in memory."""
-        run.inbox_readings += 1
         self.spawn(self._refresh(run))
 
     def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
@@ -170,8 +180,6 @@ class Mail:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
             _logger.warning("run %s was dropped: %s", run.ref, error)
             run.surrender()
-        finally:
-            run.inbox_readings -= 1
 
     def _arrived(self, outcome: Applied) -> None:
         if outcome.owner is None or outcome.owner == self._worker.worker_id:

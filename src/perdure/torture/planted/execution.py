@@ -198,8 +198,8 @@ PLANTED: Final = (
         "a signal overtakes one in the inbox",
         "P9: in order",
         _MAIL,
-        "run.state.closed_at is None and not run.inbox_is_unread:",
-        "run.state.closed_at is None:",
+        "        self.take(run, inbox)\n        return not run.inbox_has_more\n",
+        "        return True\n",
         "hasty_generations",
     ),
     _mutant(
