@@ -78,6 +78,7 @@ def test_all_tools_are_run_and_one_failure_is_enough(
         "skew",
         "unknown",
         "replay",
+        "check",
     ]
     assert [line for line in output if line.startswith("again")] == [
         "again: python -m perdure.torture ioerr --seed 3 --json"

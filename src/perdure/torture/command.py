@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         processes=given.processes or min(os.cpu_count() or 1, _MOST_PROCESSES),
         stops_at_first=given.first,
         only=tuple(given.only or ()),
+        history=given.history or "",
     )
     again = [*arguments] if given.seed is not None else [*arguments, "--seed", str(seed)]
     was_disabled = logging.root.manager.disable
@@ -87,6 +88,7 @@ _TOOLS: Final = {
     "skew": _Tool("skew", "plans"),
     "unknown": _Tool("unknown", "commits that raised"),
     "replay": _Tool("replay", "changes of code"),
+    "check": _Tool("checking.tool", "operations"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"
@@ -112,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         help="sim: only this workload; fuzz: only this target; may be given several times",
     )
     parser.add_argument("--only", action="append", help="mutants: only this one; may be given several times")
+    parser.add_argument("--history", help="check: judge the history in this file again, as a violation names it")
     parser.add_argument("--processes", type=int, help="how many processes share the work")
     parser.add_argument("--first", action="store_true", help="sim: stop at the first violation")
     return parser

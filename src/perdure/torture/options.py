@@ -17,6 +17,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     stops_at_first: bool = False
     only: tuple[str, ...] = ()
+    history: str = ""
 
     def how_many(self, *, usually: int, ci: int, long: int) -> int:
         """Return how much to try."""

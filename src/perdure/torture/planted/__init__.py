@@ -8,6 +8,7 @@ from typing import Final
 
 from perdure.torture.planted import (
     boundaries,
+    checking,
     clocks,
     copies,
     corruption,
@@ -47,4 +48,5 @@ PLANTED: Final = (
     *corruption.PLANTED,
     *boundaries.PLANTED,
     *replays.PLANTED,
+    *checking.PLANTED,
 )

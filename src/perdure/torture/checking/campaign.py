@@ -1,0 +1,106 @@
+"""A round: processes work on one database, are killed and begin again; what they noted is a history to check."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+
+from perdure.torture import planting
+from perdure.torture.checking.process import DATABASE, Order
+from perdure.torture.processes.household import Household
+
+__all__ = ["NURSERY", "Round", "run_round"]
+
+NURSERY: Final = "nursery"
+"""The plan by which the tool is its own nursery."""
+
+
+class Round(msgspec.Struct, kw_only=True):
+    """What happened in a round: how many processes there were, how many were killed, what went wrong with them."""
+
+    processes: int = 0
+    kills: int = 0
+    mishaps: list[str] = []
+
+
+async def run_round(
+    folder: Path, *, seed: int, calls: int, on_progress: Callable[[int], None] = lambda _done: None
+) -> Round:
+    """Have about so many calls made in an empty folder; return when the notebooks are complete."""
+    chance = random.Random(seed)
+    async with Household([*planting.command(), "check", "--plan", NURSERY]) as household:
+        kills = await _work(folder, household, chance, calls, on_progress)
+        last = household.fork(_ordering(folder, chance, _Role(works=True, clients=1, settles=True)))
+        if not await household.hear(last.dead, "settle what was open", seconds=_SETTLING_SECONDS):
+            await household.kill(last)
+    return Round(processes=len(household), kills=kills, mishaps=household.mishaps)
+
+
+class _Role(msgspec.Struct, frozen=True, kw_only=True):
+    works: bool
+    clients: int
+    settles: bool = False
+
+
+_ROLES: Final = (_Role(works=True, clients=10), _Role(works=True, clients=10), _Role(works=False, clients=10))
+
+
+async def _work(
+    folder: Path, household: Household, chance: random.Random, calls: int, on_progress: Callable[[int], None]
+) -> int:
+    """Have processes work until enough calls are made; return how many were killed."""
+    kills = 0
+    living = [household.fork(_ordering(folder, chance, role)) for role in _ROLES]
+    for process in living:
+        await household.hear(process.ready, "open its engine")
+    while household.done < calls and not household.mishaps:
+        await _pass(household, calls, chance.uniform(*_LIFE_SECONDS))
+        if chance.random() < _BLOCKING_SHARE:
+            await asyncio.to_thread(_block, folder / DATABASE, chance.uniform(*_BLOCKING_SECONDS))
+        place = chance.randrange(len(living))
+        kills += await household.kill(living[place])
+        living[place] = household.fork(_ordering(folder, chance, _ROLES[place]))
+        on_progress(household.done)
+    for process in living:
+        kills += await household.kill(process)
+    return kills
+
+
+async def _pass(household: Household, calls: int, seconds: float) -> None:
+    """Let time pass, or less of it if enough calls are made before."""
+    try:
+        async with asyncio.timeout(seconds):
+            await household.has_done(calls)
+    except TimeoutError:
+        return
+
+
+def _ordering(folder: Path, chance: random.Random, role: _Role) -> Callable[[int], Order]:
+    seed = chance.randrange(2**16)
+    return lambda number: Order(
+        number=number, folder=str(folder), seed=seed, works=role.works, clients=role.clients, settles=role.settles
+    )
+
+
+def _block(database: Path, seconds: float) -> None:
+    """Hold the database's lock for writing, as another program might, for longer than engines wait for it."""
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.set_busy_timeout(1_000)
+        connection.execute("BEGIN IMMEDIATE")
+        apsw.sleep(round(seconds * 1_000))
+        connection.execute("ROLLBACK")
+    except apsw.BusyError:
+        return
+    finally:
+        connection.close()
+
+
+_LIFE_SECONDS: Final = (0.3, 1.5)
+_BLOCKING_SHARE: Final = 0.15
+_BLOCKING_SECONDS: Final = (0.15, 0.4)
+_SETTLING_SECONDS: Final = 240.0

@@ -1,0 +1,27 @@
+"""The judgement of what was noted."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from perdure.torture.checking.anomaly import Anomaly
+from perdure.torture.checking.checker import check
+from perdure.torture.checking.records import Record
+from perdure.torture.checking.translation import translate
+
+__all__ = ["Judgement", "judge"]
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """How many calls were made, of how many operations the outcome is unknown, and what is wrong."""
+
+    calls: int
+    unknown: int
+    anomalies: list[Anomaly]
+
+
+def judge(records: Iterable[Record]) -> Judgement:
+    """Say whether one order explains what was noted."""
+    history = translate(records)
+    found = history.anomalies + check(history.transactions, history.orders)
+    return Judgement(history.calls, history.unknown, found)

@@ -1,0 +1,117 @@
+"""``check``: the tool's entry; see the package."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+from perdure.torture.checking.campaign import NURSERY, Round, run_round
+from perdure.torture.checking.judgement import Judgement, judge
+from perdure.torture.checking.process import Order, live
+from perdure.torture.checking.records import read_records
+from perdure.torture.disks.trial import fast_folder
+from perdure.torture.options import Options
+from perdure.torture.processes.nursery import serve
+from perdure.torture.report import Progress, Report
+
+__all__ = ["CheckReport", "run"]
+
+
+class CheckReport(Report, kw_only=True):
+    """The outcome of `check`: how many processes and kills there were, and operations of unknown outcome."""
+
+    processes: int = 0
+    kills: int = 0
+    unknown: int = 0
+
+    def line(self, unit: str) -> str:
+        """Return the result as one line."""
+        return (
+            f"{super().line(unit)}; {self.processes} processes, {self.kills} kills, {self.unknown} unknown outcomes, "
+            f"{len(self.violations)} anomalies"
+        )
+
+    def add(self, seen: Judgement) -> None:
+        """Count what was judged."""
+        self.runs += seen.calls
+        self.unknown += seen.unknown
+
+
+def run(options: Options) -> Report:
+    """Have as many operations made as `options` say, in rounds, and judge each; or judge a history that was kept."""
+    if options.plan == NURSERY:
+        return _be_the_nursery()
+    begun = time.monotonic()
+    report = CheckReport(name="check", seed=options.seed, violations=[], controls=[], survivors=[])
+    if options.history:
+        seen = judge(read_records([Path(options.history)]))
+        report.add(seen)
+        report.violations += [f"{options.history}\n    {anomaly}" for anomaly in seen.anomalies]
+    else:
+        _run_rounds(options, report)
+    report.seconds = time.monotonic() - begun
+    if options.is_ci or options.is_long:
+        from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
+
+        mutants.add_controls(report, options)
+    return report
+
+
+def _run_rounds(options: Options, report: CheckReport) -> None:
+    count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    rounds = ceil(count / (_CALLS_UNTIL_FIRST if options.stops_at_first else _CALLS_IN_A_ROUND))
+    progress = Progress("check", count)
+    for number in range(rounds):
+        done = report.runs
+        with tempfile.TemporaryDirectory(prefix="perdure-check-", dir=fast_folder()) as folder:
+            happened = asyncio.run(
+                run_round(
+                    Path(folder),
+                    seed=options.seed + number,
+                    calls=ceil(count / rounds),
+                    on_progress=lambda made, done=done: progress.show(done + made),  # type: ignore[misc]
+                )
+            )
+            _add_round(report, happened, Path(folder), options.seed + number)
+        progress.show(report.runs)
+        if report.violations and options.stops_at_first:
+            break
+    progress.end()
+
+
+def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int) -> None:
+    """Judge what was noted in a round; keep it in a file if it is wrong."""
+    notebooks = sorted(folder.glob("notes-*"))
+    seen = judge(read_records(notebooks))
+    report.add(seen)
+    report.processes += happened.processes
+    report.kills += happened.kills
+    report.violations += happened.mishaps
+    if seen.anomalies:
+        kept = Path(tempfile.gettempdir()) / f"perdure-check-{seed}-{os.getpid()}.jsonl"
+        with kept.open("wb") as file:
+            for notebook in notebooks:
+                with notebook.open("rb") as part:
+                    shutil.copyfileobj(part, file)
+        report.violations += [
+            f"python -m perdure.torture check --history {kept}\n    {each}" for each in seen.anomalies
+        ]
+
+
+def _be_the_nursery() -> Report:
+    """Fork processes until the input ends; say nothing more then."""
+    serve(Order, live)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return Report(name="check", runs=1, seconds=1.0)
+
+
+_CALLS_IN_A_ROUND: Final = 50_000
+_CALLS_UNTIL_FIRST: Final = 2_500
+"""In a round of those that stop at the first violation."""
+_USUALLY: Final = 10_000
+_CI: Final = 200_000
+_LONG: Final = 10_000_000

@@ -1,0 +1,355 @@
+"""Translation: what clients and activities noted, as transactions on lists. The package says what is claimed of each.
+
+Lists, by their keys: `row R`, whether a run is there, as a list of who created it; `inbox R`, what was sent to it;
+`state R`, what it has taken in; `closed R`, whether it has ended; `asked L` and `released L`, the fencing tokens of
+those who have asked for a lock, and of those who have given it back, in their order.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from perdure import errors
+from perdure.torture.checking.anomaly import Anomaly
+from perdure.torture.checking.records import Answer, Call, Point, Record, Row
+from perdure.torture.checking.subjects import END, Entry, child_id, elements, sent_value
+from perdure.torture.checking.transactions import Append, Happened, Order, Read, Saw, Step, Transaction
+
+__all__ = ["Translated", "translate"]
+
+Made = tuple[Call, Answer | None]
+Place = tuple[int, int]
+
+
+class Translated(msgspec.Struct, kw_only=True):
+    """A history to check. `calls` is how many there were, `unknown` of how many operations the outcome is.
+
+    `anomalies`: what is wrong whatever the rest says.
+    """
+
+    calls: int = 0
+    unknown: int = 0
+    transactions: list[Transaction] = []
+    orders: list[Order] = []
+    anomalies: list[Anomaly] = []
+
+
+def translate(records: Iterable[Record]) -> Translated:
+    """Return what records mean."""
+    calls: dict[tuple[str, int], Call] = {}
+    answers: dict[tuple[str, int], Answer] = {}
+    points: list[Point] = []
+    for record in records:
+        match record:
+            case Call():
+                calls[record.client, record.number] = record
+            case Answer():
+                answers[record.client, record.number] = record
+            case Point():
+                points.append(record)
+    made = [(call, answers.get(known)) for known, call in calls.items()]
+    translation = _Translation(made)
+    translation.add_calls()
+    translation.add_runs()
+    translation.add_locks(points)
+    translation.found.calls = len(calls)
+    return translation.found
+
+
+class _Final(msgspec.Struct):
+    """The list of a run in the end: who created it, then the elements, and after which event each was there."""
+
+    nonce: str = ""
+    values: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+
+
+class _Translation:
+    """One history under way. `made` are the calls with their answers."""
+
+    def __init__(self, made: list[Made]) -> None:
+        self.found = Translated(transactions=[], orders=[], anomalies=[])
+        self._made = made
+        self._finals = _finals(made)
+        self._entries = {
+            call.value: call for call, _ in made if call.asked in ("signal", "update") and call.value != END
+        }
+        self._children: dict[str, list[str]] = defaultdict(list)
+        for call in self._entries.values():
+            if call.has_child:
+                self._children[call.run].append(child_id(call.run, _entry_of(call)))
+        self._ended: dict[str, None] = {}
+        self._lines: list[tuple[Call, Answer]] = []
+        self._locks: dict[str, list[tuple[int, str]]] = {}
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def add_calls(self) -> None:
+        """Translate what clients asked, and what they saw by that."""
+        requests: dict[tuple[str, str], list[Made]] = defaultdict(list)
+        for call, answer in self._made:
+            if answer is not None and answer.happened is not Happened.YES:
+                self._add_refusal(call, answer)
+            if call.asked in ("signal", "update"):
+                requests[call.run, call.value].append((call, answer))
+            elif call.asked in ("start", "hold"):
+                self._add_start(call, answer)
+            elif answer is not None and answer.happened is Happened.YES:
+                self._add_look(call, answer)
+            elif answer is None or answer.happened is Happened.UNKNOWN:
+                self.found.unknown += 1
+        for of_request in requests.values():
+            self._add_request(of_request)
+
+    def _add_start(self, call: Call, answer: Answer | None) -> None:
+        """Add a start: one has created the run, the others have seen that it is there."""
+        nonce = self._nonce(call.run)
+        self.found.unknown += answer is None or answer.happened is Happened.UNKNOWN
+        if call.value == nonce:
+            self._add(call, answer, Append(f"row {call.run}", nonce))
+        elif answer is not None and answer.happened is Happened.YES:
+            self._add(call, answer, Saw(f"row {call.run}", nonce))
+
+    def _add_request(self, made: list[Made]) -> None:
+        """Add a request that was made once or again: one effect, between the first call that was not refused and the
+        first answer. Further answers have seen it."""
+        made.sort(key=lambda each: each[0].at)
+        (first, last), *_ = [each for each in made if not _is_refused(each)] or made
+        answered = [each for each in made if each[1] is not None and each[1].happened is Happened.YES]
+        if answered:
+            by, last = answered[0]
+            first = msgspec.structs.replace(first, client=by.client if first.client == by.client else "")
+        elif not _is_refused((first, last)):
+            last = None
+            self.found.unknown += 1
+        key = f"state {first.run}" if first.asked == "update" else f"inbox {first.run}"
+        entry = _entry_of(first)
+        if first.asked == "update":
+            steps = [*self._consequences(first.run, entry), *self._seen_list(first.run, last)]
+        else:
+            steps = [Append(key, entry.value)]
+        self._add(first, last, *steps)
+        for call, answer in answered[1:]:
+            self._add(call, answer, Saw(key, entry.value))
+            if answer is not None and last is not None and answer.entries != last.entries:
+                self._accuse(call, f"the same request was answered otherwise: {answer.entries}, then {last.entries}")
+
+    def _add_refusal(self, call: Call, answer: Answer) -> None:
+        """Add what is known by an error."""
+        match answer.error:
+            case "RunNotFoundError":
+                self._add(call, answer, Read(f"row {call.run}", ()), tells=" found nothing")
+            case "RunClosedError":
+                self._add(call, answer, Saw(f"closed {call.run}", _YES), tells=" found it closed")
+            case "InvalidArgumentError" if call.asked == "query":  # it has not begun: there is no handler
+                self._add(call, answer, Saw(f"row {call.run}", self._nonce(call.run)), tells=" found it not begun")
+            case error if error not in _EXPECTED:
+                self._accuse(call, f"it had an error that nothing explains: {error}")
+
+    def _add_look(self, call: Call, answer: Answer) -> None:
+        run = call.run
+        match call.asked:
+            case "query" | "stream":
+                self._add(call, answer, *self._seen_list(run, answer))
+            case "result":
+                self._add(call, answer, *self._seen_list(run, answer), Saw(f"closed {run}", _YES))
+            case "describe" | "page":
+                seen = [step for row in answer.rows or () for step in self._seen_row(row)]
+                self._add(call, answer, *seen, *self._absent(call, answer))
+            case "follow":
+                self._add_followed(call, answer)
+            case "locks":
+                self._lines.append((call, answer))
+
+    def _add_followed(self, call: Call, answer: Answer) -> None:
+        values = answer.entries or ()
+        for value, at in zip(values[1:], answer.times[1:], strict=True):
+            heard = msgspec.structs.replace(answer, at=at)
+            self._add(call, heard, Saw(f"state {call.run}", value), tells=f" heard {value}", is_in_session=False)
+        self.found.orders.append(Order(key=f"state {call.run}", values=values[1:]))
+
+    # --- what was seen -------------------------------------------------------------------------------------------
+
+    def _seen_list(self, run: str, answer: Answer | None) -> Iterator[Step]:
+        """Yield the reads of a list, whose first element tells who created the run."""
+        if answer is not None and answer.entries:
+            yield Read(f"row {run}", answer.entries[:1])
+            yield Read(f"state {run}", answer.entries[1:])
+
+    def _seen_row(self, row: Row) -> Iterator[Step]:
+        run, generation, sequence, is_closed = row
+        final = self._finals.get(run)
+        yield Read(f"row {run}", (self._nonce(run),))
+        if is_closed:
+            self._ended[run] = None
+        yield Read(f"closed {run}", (_YES,) if is_closed else ())
+        if final is not None:
+            yield Read(f"state {run}", final.values[: bisect_right(final.places, (generation, sequence))])
+
+    def _absent(self, call: Call, answer: Answer) -> Iterator[Step]:
+        """Yield the reads of runs that a page of a run and its children would show if they were there."""
+        if call.run and answer.is_whole and call.asked == "page":
+            present = {row[0] for row in answer.rows or ()}
+            for run in (call.run, *self._children[call.run]):
+                if run not in present:
+                    yield Read(f"row {run}", ())
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    def add_runs(self) -> None:
+        """Translate what runs did by themselves: they took in what was in their inboxes, in its order, and ended."""
+        for run, final in self._finals.items():
+            taken: list[str] = []
+            rest = list(final.values[::-1])
+            while rest:
+                value = rest.pop()
+                call = self._entries.get(value)
+                entry = Entry(value=value) if call is None else _entry_of(call)
+                if entry.is_pair and rest and rest[-1] == elements(entry)[1]:
+                    rest.pop()
+                if call is None or call.asked == "signal":
+                    taken.append(value)
+                    self._happen(f"{run} took {value} in", Saw(f"inbox {run}", value), *self._consequences(run, entry))
+            self.found.orders += (
+                Order(key=f"inbox {run}", values=tuple(taken)),
+                Order(key=f"state {run}", values=final.values, is_final=final.values[-1:] == (END,)),
+            )
+            if final.values[-1:] == (END,):
+                self._ended[run] = None
+            else:
+                self.found.anomalies.append(Anomaly(kind="open", why=f"{run} has not ended, though it was asked to"))
+        for run in self._ended:
+            last = self._finals[run].values[-1:] if run in self._finals else ()
+            came = [Saw(f"state {run}", value) for value in last] or [Saw(f"row {run}", self._nonce(run))]
+            self._happen(f"{run} ended", *came, Append(f"closed {run}", _YES))
+
+    def _consequences(self, run: str, entry: Entry) -> list[Step]:
+        """Return what happens in the transition that takes an entry in."""
+        sent = (Append(f"inbox {peer}", sent_value(entry, place)) for place, peer in enumerate(entry.peers))
+        child = [Append(f"row {child_id(run, entry)}", entry.value)] if entry.has_child else []
+        return [*sent, *child, *(Append(f"state {run}", element) for element in elements(entry))]
+
+    def _nonce(self, run: str) -> str:
+        """Return how it is known who created a run: by the argument of a start, or by the end of an id."""
+        if run in self._finals:
+            return self._finals[run].nonce
+        return run.partition("/")[2] or run.strip("h.")
+
+    # --- locks ---------------------------------------------------------------------------------------------------
+
+    def add_locks(self, points: list[Point]) -> None:
+        """Translate what held locks: each asks, touches what is protected after the one before it left, gives back."""
+        by_key: dict[str, dict[tuple[int, str], list[Point]]] = defaultdict(lambda: defaultdict(list))
+        for point in points:
+            by_key[point.key][point.token, point.run].append(point)
+        for key, holds in by_key.items():
+            before: int | None = None
+            self._locks[key] = sorted(holds)
+            for token, run in self._locks[key]:
+                self._add_hold(key, token, run, before, holds[token, run])
+                before = token
+            tokens = tuple(token for token, _ in self._locks[key])
+            self.found.orders += [
+                Order(key=f"{what} {key}", values=tokens, is_final=True) for what in ("asked", "released")
+            ]
+        for call, answer in self._lines:
+            self._add_line(call, answer)
+
+    def _add_hold(self, key: str, token: int, run: str, before: int | None, points: list[Point]) -> None:
+        self._happen(
+            f"{run} asked for {key} ({token})", Saw(f"row {run}", self._nonce(run)), Append(f"asked {key}", token)
+        )
+        left: list[Step] = []
+        for number, point in enumerate(points):
+            steps: list[Step]
+            if point.what == "leave":
+                left.append(Saw(f"left {key}", (token, number)))
+                steps = [Append(f"left {key}", (token, number))]
+            else:
+                steps = [Saw(f"asked {key}", token)]
+                steps += [] if before is None else [Saw(f"released {key}", before)]
+            words = f"{run} {point.what}s {key} with token {token}"
+            self.found.transactions.append(
+                Transaction(words=words, steps=tuple(steps), invoked=point.at, completed=point.at)
+            )
+        self._happen(
+            f"{run} gave {key} back ({token})", *left, Saw(f"asked {key}", token), Append(f"released {key}", token)
+        )
+
+    def _add_line(self, call: Call, answer: Answer) -> None:
+        """Add a look at a line: those that have asked and not given back, of whom the first holds the lock alone."""
+        if not answer.line:
+            return
+        if [is_held for _, _, is_held in answer.line] != [place == 0 for place in range(len(answer.line))]:
+            self._accuse(call, f"others than the first in the line of {call.key} hold it: {answer.line}")
+        tokens = [token for token, _ in self._locks.get(call.key, ())]
+        first = answer.line[0][0]
+        gone = tuple(token for token in tokens if token < first)
+        there: tuple[Hashable, ...] = (*gone, *(position for position, _, _ in answer.line))
+        self._add(call, answer, Read(f"released {call.key}", gone), Read(f"asked {call.key}", there))
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _add(
+        self, call: Call, answer: Answer | None, *steps: Step, tells: str = "", is_in_session: bool = True
+    ) -> None:
+        """Add what a call did, or with `tells` what its answer told, whatever became of it."""
+        happened = Happened.UNKNOWN if answer is None else answer.happened
+        value = f" {call.value}" if call.value else ""
+        self.found.transactions.append(
+            Transaction(
+                words=f"{call.client or 'clients'}: {call.asked}{value} {call.run or call.key} ({call.at}){tells}",
+                steps=steps,
+                invoked=call.at,
+                completed=answer.at if answer is not None and happened is not Happened.UNKNOWN else None,
+                session=call.client if is_in_session else "",
+                happened=Happened.YES if tells else happened,
+            )
+        )
+
+    def _happen(self, words: str, *steps: Step) -> None:
+        """Add what happened at some time."""
+        self.found.transactions.append(Transaction(words=words, steps=steps))
+
+    def _accuse(self, call: Call, why: str) -> None:
+        self.found.anomalies.append(Anomaly(kind="answer", why=f"{call.client}: {call.asked} {call.run}: {why}"))
+
+
+def _finals(made: list[Made]) -> dict[str, _Final]:
+    """Return of each run the longest list that was read of its stream."""
+    longest: dict[str, Answer] = {}
+    for call, answer in made:
+        if call.asked == "stream" and answer is not None and answer.entries:
+            known = longest.get(call.run)
+            if known is None or len(answer.entries) > len(known.entries or ()):
+                longest[call.run] = answer
+    return {
+        run: _Final(answer.entries[0], answer.entries[1:], answer.positions[1:])
+        for run, answer in longest.items()
+        if answer.entries
+    }
+
+
+def _is_refused(made: Made) -> bool:
+    """Whether a call is known to have had no effect."""
+    return made[1] is not None and made[1].happened is Happened.NO
+
+
+def _entry_of(call: Call) -> Entry:
+    return Entry(value=call.value, peers=call.peers, has_child=call.has_child, is_pair=call.is_pair)
+
+
+def _names(*kinds: type[Exception]) -> Iterator[str]:
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, kinds):
+            yield kind.__name__
+
+
+_YES: Final = "yes"
+_EXPECTED: Final = frozenset(
+    _names(TimeoutError, errors.StoreError, errors.EngineClosedError, errors.UpdateFailedError)
+) | {"TimeoutError"}
+"""Errors that tell nothing of any run: refusals of the store, calls that were cut off, updates that a run left."""

@@ -1,0 +1,67 @@
+"""The tool `check` on a small scale: processes are killed, nothing is found, and what is found can be judged again."""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from perdure.torture import mutants
+from perdure.torture.checking import tool
+from perdure.torture.checking.anomaly import Anomaly
+from perdure.torture.checking.campaign import Round
+from perdure.torture.checking.judgement import Judgement
+from perdure.torture.command import main
+from perdure.torture.planted.checking import PLANTED
+
+
+def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--count", "300", "--seed", "1", "--json"]) == 0
+    line, machine = capsys.readouterr().out.splitlines()
+    result = json.loads(machine)
+    assert (result["name"], result["violations"]) == ("check", 0)
+    assert result["runs"] >= 300
+    seen = re.search(r"(\d+) processes, (\d+) kills, \d+ unknown outcomes, 0 anomalies", line)
+    assert seen is not None
+    assert int(seen[1]) > int(seen[2]) >= 3
+
+
+def test_what_is_found_is_kept_and_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, kept = tmp_path / "round", tmp_path / "kept"
+    folder.mkdir()
+    kept.mkdir()
+    (folder / "notes-1").write_text(_call("start", 1, "n", 10) + _call("start", 2, "m", 20))
+    (folder / "notes-2").write_text(_call("describe", 3, "", 30) + _missing(3, 40))
+    monkeypatch.setattr(tempfile, "tempdir", str(kept))
+    monkeypatch.setattr(tool, "judge", lambda records: Judgement(len(list(records)), 0, [Anomaly(kind="G0", why="x")]))
+    report = tool.CheckReport(name="check", violations=[])
+    tool._add_round(report, Round(processes=4, kills=3), folder, 7)
+    [history] = kept.iterdir()
+    assert report.violations == [f"python -m perdure.torture check --history {history}\n    G0: x"]
+    monkeypatch.undo()
+    assert main(["check", "--history", str(history)]) == 0
+    assert capsys.readouterr().out.startswith("check: ok: 3 operations")
+    history.write_text(history.read_text() + _call("signal", 5, "x", 50) + _missing(5, 60).replace("NotFound", "Odd"))
+    assert main(["check", "--history", str(history)]) == 1
+    assert "had an error that nothing explains: RunOddError" in capsys.readouterr().out
+
+
+def _call(asked: str, number: int, value: str, at: int) -> str:
+    call = {"type": "Call", "client": "c", "number": number, "at": at, "asked": asked, "run": "s2n0.", "value": value}
+    return json.dumps(call) + "\n"
+
+
+def _missing(number: int, at: int) -> str:
+    answer = {"client": "c", "number": number, "at": at, "happened": "no", "error": "RunNotFoundError"}
+    return json.dumps({"type": "Answer", **answer}) + "\n"
+
+
+def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a client notes a list without the last element but one"
+    monkeypatch.setattr(mutants, "PLANTED", [mutant for mutant in PLANTED if mutant.name == name])
+    monkeypatch.setitem(mutants._BUDGETS, "check", 400)
+    assert main(["mutants", "--seed", "1", "--processes", "1"]) == 0
+    assert f"this control failed as it must: {name}" in capsys.readouterr().out
