@@ -15,7 +15,6 @@ import pytest
 from perdure.archiving.files import Archive, lines_of, run_files, written_whole
 from perdure.archiving.pruning import PruneReport, Pruning, Selection
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
-from perdure.archiving.turns import Turn, read_turn
 from perdure.configuration import Retention
 from perdure.errors import InvalidArgumentError, StoreError, StoreFullError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import RunKey, RunRef
@@ -306,55 +305,6 @@ async def test_many_runs_go_batch_by_batch() -> None:
         await pruning.run(holder="test", archive=archive, on_progress=lambda so_far: seen.append(so_far.runs))
         assert seen == [100, 200, 250]
         assert len(archive.ids) == 250
-
-
-# --- one at a time -----------------------------------------------------------------------------------------------
-
-
-async def test_one_process_at_a_time_has_the_turn_and_others_learn_whose_it_is() -> None:
-    async with session_on(MemoryHarness()) as session:
-        watch = Watch()
-        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
-        assert await one.take() is None
-        busy = await other.take()
-        assert busy is not None
-        assert busy.holder == "one"
-        await one.end(passed="default")
-        assert (await read_turn(session.store)).passes == {"default": watch.now()}
-        assert await other.take() is None
-
-
-async def test_a_turn_that_was_taken_by_a_clock_that_has_been_set_back_since_is_nobodys() -> None:
-    async with session_on(MemoryHarness()) as session:
-        watch = Watch(hours=9_000)
-        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
-        assert await one.take() is None
-        watch.set(1)
-        assert await other.take() is None
-
-
-async def test_a_pass_that_no_engine_made_is_none_that_engines_need_not_make() -> None:
-    async with session_on(MemoryHarness()) as session:
-        for is_duty in (False, True):
-            pruning = Pruning(session.store, Watch(), Retention(keep=HOUR), Selection(namespace="a"))
-            await pruning.run(holder="somebody", is_duty=is_duty)
-            assert ("a" in (await read_turn(session.store)).passes) is is_duty
-
-
-async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
-    async with session_on(MemoryHarness()) as session:
-        watch = Watch()
-        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
-        await one.take()
-        watch.set(45 / 3_600)
-        assert await one.prolong()
-        watch.set(75 / 3_600)
-        assert await other.take() is not None
-        watch.set(106 / 3_600)
-        assert await other.take() is None
-        assert not await one.prolong()
-        await one.end(passed="default")
-        assert (await read_turn(session.store)).holder == "other"
 
 
 @pytest.mark.parametrize(

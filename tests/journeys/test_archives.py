@@ -442,6 +442,22 @@ async def test_an_engine_with_a_retention_removes_what_is_over_now_and_then(tmp_
     assert len(run_files([tmp_path])) == 2
 
 
+async def test_retention_beside_a_load_keeps_the_file_small_and_archives_each_run_once(tmp_path: Path) -> None:
+    retention = Retention(keep=timedelta(0), archive=tmp_path / "archive", every=timedelta(milliseconds=10))
+    async with Engine(f"sqlite:///{tmp_path}/runs.db", settings=Settings(retention=retention)) as engine:
+        for lot in range(0, 400, 50):
+            await asyncio.gather(*(engine.start(doubled, number, id=str(number)) for number in range(lot, lot + 50)))
+        await until(lambda: _has_none(engine))
+    runs = [
+        one.run
+        for file in run_files([tmp_path / "archive"])
+        for one in read_runs(lines_of(file))
+        if isinstance(one, SavedRun)
+    ]
+    assert sorted(int(run.summary.ref.id) for run in runs) == list(range(400))
+    assert {run.summary.status for run in runs} == {RunStatus.COMPLETED}
+
+
 async def test_an_engine_removes_nothing_of_another_namespace(tmp_path: Path) -> None:
     path = tmp_path / "both.db"
     async with Engine(f"sqlite:///{path}", namespace="theirs", works=False) as theirs:

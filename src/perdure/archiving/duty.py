@@ -18,8 +18,8 @@ __all__ = ["RetentionDuty"]
 _logger = logger_named("perdure.retention")
 
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 60.0
-_RESTS: Final = 4.0
-"""It takes a fifth of the time at most: the runs of this process come first."""
+_RESTS: Final = 1.0
+"""It works for half of the time at most, as long as it keeps up: the runs of this process come first."""
 
 
 class Host(Protocol):

@@ -6,12 +6,13 @@ that may still go. A crash in between leaves them in the archive and in the data
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from typing import Final, Protocol
 
 import msgspec
 
 from perdure.archiving.origins import with_origins
-from perdure.archiving.run_lines import end_line, heading_line, run_lines
+from perdure.archiving.run_lines import SavedRun, end_line, heading_line, run_lines
 from perdure.archiving.turns import Turn
 from perdure.configuration import Retention
 from perdure.errors import HistoryError, StoreLockedError
@@ -20,7 +21,7 @@ from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_to_d
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 from perdure.ports.agenda import AgendaQuery
 from perdure.ports.clock import Clock
-from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
+from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery, WholeRun
 from perdure.ports.store import RunQuery, RunStore, RunSummary
 from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, REQUEST_KIND, read_remembered
 
@@ -28,6 +29,12 @@ __all__ = ["PruneReport", "Pruning", "Selection", "Sink"]
 
 _PAGE: Final = 100
 _PART_BYTES: Final = 32 * 2**20
+_READ_AT_ONCE: Final = 20
+"""So many runs are read one behind the other without waiting in between."""
+
+_LONGEST_REST_SECONDS: Final = 5.0
+_PASSES_BEHIND: Final = 2
+"""A run that should have gone by so many passes before shows that passes do not keep up."""
 
 
 class Sink(Protocol):
@@ -61,6 +68,10 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: int = 0
 
 
+class _TurnLostError(Exception):
+    """Another process has the turn."""
+
+
 class Pruning:
     """One pass over a store."""
 
@@ -76,6 +87,7 @@ class Pruning:
         """Prepare. `retention` says how long runs are kept, `selection` which are meant.
 
         After each batch it `rests` for so many times as long as that took: what else the process does has its turns.
+        Not while it is behind: then runs would end faster than they go.
         """
         self._store: Final = store
         self._clock: Final = clock
@@ -85,6 +97,7 @@ class Pruning:
         self._newest: Final[dict[tuple[str, str], frozenset[str]]] = {}
         self._remembered: frozenset[tuple[str, str]] | None = None
         self._now = clock.now()
+        self._turn: Turn | None = None
         self.report = PruneReport()
 
     async def count(self) -> PruneReport:
@@ -107,7 +120,7 @@ class Pruning:
 
         Raises StoreLockedError while another process is at it, StoreErrors; what was removed until then is.
         """
-        turn = Turn(self._store, self._clock, holder)
+        self._turn = turn = Turn(self._store, self._clock, holder)
         busy = await turn.take()
         if busy is not None:
             until = timestamp_to_datetime(busy.until or self._now)
@@ -117,7 +130,7 @@ class Pruning:
             raise StoreLockedError(message)
         is_done = False
         try:
-            is_done = await self._remove_all(turn, archive, on_progress)
+            is_done = await self._remove_all(archive, on_progress)
         finally:
             await turn.end(passed=self._selection.namespace if is_done and is_duty else None)
         return self.report
@@ -150,6 +163,7 @@ class Pruning:
             limit=_PAGE,
         )
         while page := await self._store.list_closed(query):
+            await self._keep_turn()
             for summary in page:
                 yield summary
             last = page[-1]
@@ -228,26 +242,41 @@ class Pruning:
 
     # --- how -----------------------------------------------------------------------------------------------------
 
-    async def _remove_all(
-        self, turn: Turn, archive: Sink | None, on_progress: Callable[[PruneReport], object] | None
-    ) -> bool:
+    async def _remove_all(self, archive: Sink | None, on_progress: Callable[[PruneReport], object] | None) -> bool:
         """Remove batch by batch; return False where the turn went to another process meanwhile."""
         loop = asyncio.get_running_loop()
         begun_at = loop.time()
         await self._store.remove_runs([])  # what a pass that was killed has left
-        async for batch in self._batches(is_dry=False):
-            if not await turn.prolong():
-                return False
-            await self._remove(batch, archive)
-            if on_progress is not None:
-                on_progress(self.report)
-            await asyncio.sleep(self._rests * (loop.time() - begun_at))
-            begun_at = loop.time()
+        try:
+            async for batch in self._batches(is_dry=False):
+                await self._remove(batch, archive)
+                if on_progress is not None:
+                    on_progress(self.report)
+                await asyncio.sleep(self._rest(loop.time() - begun_at, batch[-1]))
+                begun_at = loop.time()
+        except _TurnLostError:
+            return False
         return True
+
+    def _rest(self, seconds: float, last: RunSummary) -> float:
+        """Return for how many seconds to rest after a batch that took some, whose last run is `last`."""
+        return 0.0 if self._is_behind(last) else min(self._rests * seconds, _LONGEST_REST_SECONDS)
+
+    def _is_behind(self, last: RunSummary) -> bool:
+        """Whether a run should have gone before the pass before this one."""
+        keep = self._retention.time_of(last.workflow, last.status) or timedelta(0)
+        due_at = (last.closed_at or self._now) + duration_microseconds(keep)
+        return self._clock.now() - due_at > _PASSES_BEHIND * duration_microseconds(self._retention.every)
+
+    async def _keep_turn(self) -> None:
+        """Keep the turn for longer, however long anything takes. Raises _TurnLostError if it is another's."""
+        if self._turn is not None and not await self._turn.prolong():
+            raise _TurnLostError
 
     async def _remove(self, batch: list[RunSummary], archive: Sink | None) -> None:
         if archive is not None:
             batch = await self._archived(batch, archive)
+        await self._keep_turn()
         removed = set(await self._store.remove_runs([run.run_key for run in batch]))
         self._note([run for run in batch if run.run_key in removed])
 
@@ -256,32 +285,34 @@ class Pruning:
         archived: list[RunSummary] = []
         staying: set[RunRef] = set()
         part = _Part()
-        for summary in batch:
-            if _before(summary.ref) in staying:
-                staying.add(summary.ref)
-                continue
-            try:
-                lines = await self._lines_of(summary)
-            except HistoryError:
-                self.report = msgspec.structs.replace(self.report, unreadable=self.report.unreadable + 1)
-                staying.add(summary.ref)
-                continue
-            if lines:
-                part.add(lines)
-                archived.append(summary)
+        for start in range(0, len(batch), _READ_AT_ONCE):
+            await self._keep_turn()
+            some = batch[start : start + _READ_AT_ONCE]
+            for summary, lines in zip(some, await self._lines_of(some), strict=True):
+                if _before(summary.ref) in staying:
+                    staying.add(summary.ref)
+                elif lines is None:
+                    self.report = msgspec.structs.replace(self.report, unreadable=self.report.unreadable + 1)
+                    staying.add(summary.ref)
+                elif lines:
+                    part.add(lines)
+                    archived.append(summary)
             if part.size_bytes > _PART_BYTES:
                 await self._append(part, archive)
                 part = _Part()
         await self._append(part, archive)
         return archived
 
-    async def _lines_of(self, summary: RunSummary) -> list[bytes]:
-        """Return a run as lines, none if it is gone. Raises HistoryError for a damaged one."""
-        whole = await self._store.read_whole(summary.run_key)
-        if whole is None:
-            return []
-        [saved] = await with_origins(self._store, [whole])
-        return list(run_lines(saved))
+    async def _lines_of(self, summaries: list[RunSummary]) -> list[list[bytes] | None]:
+        """Return runs as lines; none of one that is gone, None for a damaged one."""
+        reading = (self._store.read_whole(summary.run_key) for summary in summaries)
+        found = await asyncio.gather(*reading, return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, HistoryError):
+                raise one
+        saved = await with_origins(self._store, [one for one in found if isinstance(one, WholeRun)])
+        lines = iter(await asyncio.to_thread(lambda: [_lines(one) for one in saved]))
+        return [next(lines) if isinstance(one, WholeRun) else None if one else [] for one in found]
 
     async def _append(self, part: "_Part", archive: Sink) -> None:
         if not part.runs:
@@ -296,6 +327,13 @@ class Pruning:
         self.report = msgspec.structs.replace(
             report, runs=report.runs + len(batch), events=report.events + sum(run.sequence for run in batch)
         )
+
+
+def _lines(saved: SavedRun) -> list[bytes] | None:
+    try:
+        return list(run_lines(saved))
+    except HistoryError:
+        return None
 
 
 def _before(ref: RunRef) -> RunRef:

@@ -23,13 +23,16 @@ from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 
-__all__ = ["FOREIGN_KEYS", "REMOVED_ROWS", "ClosedQuery", "WholeRun"]
+__all__ = ["FOREIGN_KEYS", "REMOVED_BYTES", "REMOVED_ROWS", "ClosedQuery", "WholeRun"]
 
 FOREIGN_KEYS: Final = 1 << 62
 """From here on are the keys of runs that came from other databases; no store gives out so high ones by itself."""
 
 REMOVED_ROWS: Final = 1_000
 """So many events and messages of removed runs are deleted in one transaction, so that none holds up the others long."""
+
+REMOVED_BYTES: Final = 4 * 2**20
+"""As soon as these hold so much, it are no more."""
 
 
 class WholeRun(msgspec.Struct, frozen=True, kw_only=True):

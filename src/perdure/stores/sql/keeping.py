@@ -17,6 +17,8 @@ __all__ = [
     "HAS_RUN",
     "KEEP_REQUEST",
     "LATER_GENERATION",
+    "LEFT_EVENTS",
+    "LEFT_MESSAGES",
     "NAMED_BY_FORKS",
     "NEXT_OF_ID",
     "NOTE_REMOVAL",
@@ -128,15 +130,17 @@ FORGET_REMOVAL: Final = "DELETE FROM removals WHERE run_key = ?"
 
 REMOVALS: Final = "SELECT run_key FROM removals ORDER BY run_key"
 
-# run_key, limit
-DELETE_LEFT_EVENTS: Final = """
-DELETE FROM history WHERE position IN (SELECT position FROM history WHERE run_key = ? ORDER BY sequence LIMIT ?)
-"""
+# run_key, limit; and how many bytes each holds, which SQLite knows without reading them
+LEFT_EVENTS: Final = "SELECT position, octet_length(data) FROM history WHERE run_key = ? ORDER BY sequence LIMIT ?"
 
 # run_key, limit
-DELETE_LEFT_MESSAGES: Final = """
-DELETE FROM inbox WHERE position IN (SELECT position FROM inbox WHERE run_key = ? ORDER BY position LIMIT ?)
-"""
+LEFT_MESSAGES: Final = "SELECT position, octet_length(data) FROM inbox WHERE run_key = ? ORDER BY position LIMIT ?"
+
+# positions, as JSON
+DELETE_LEFT_EVENTS: Final = "DELETE FROM history WHERE position IN (SELECT value FROM json_each(?))"
+
+# positions, as JSON
+DELETE_LEFT_MESSAGES: Final = "DELETE FROM inbox WHERE position IN (SELECT value FROM json_each(?))"
 
 
 def listing_closed(query: ClosedQuery) -> tuple[str, list[int | str]]:

@@ -1,6 +1,7 @@
 """Runs as wholes in SQLite: functions of the connection, on the reader's thread or in the writer's transaction."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import apsw
@@ -9,7 +10,7 @@ import msgspec
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome, RunRow
-from perdure.ports.keeping import FOREIGN_KEYS, REMOVED_ROWS, ClosedQuery, WholeRun
+from perdure.ports.keeping import FOREIGN_KEYS, REMOVED_BYTES, REMOVED_ROWS, ClosedQuery, WholeRun
 from perdure.ports.store import LockQuery, RunSummary
 from perdure.stores.sql import keeping as statements
 from perdure.stores.sql.histories import INSERT_HISTORY
@@ -25,7 +26,7 @@ from perdure.stores.sqlite.rows import summary_of
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 
-__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "sweep"]
+__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "remove_and_sweep", "sweep"]
 
 
 def read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None:
@@ -210,6 +211,11 @@ def _row(run: WholeRun, *, is_latest: bool) -> tuple[Column, ...]:
 # --- to remove -------------------------------------------------------------------------------------------------------
 
 
+def remove_and_sweep(connection: apsw.Connection, news: News, run_keys: Sequence[RunKey]) -> tuple[list[RunKey], bool]:
+    """Remove runs, and some of the rows that they leave; return which were removed, and whether there may be more."""
+    return remove(connection, news, run_keys), sweep(connection, news)
+
+
 def remove(connection: apsw.Connection, news: News, run_keys: Sequence[RunKey]) -> list[RunKey]:
     """Remove the rows of runs, but for their histories and inboxes, which `sweep` does; return which were removed."""
     named = _named_by_forks(connection)
@@ -237,12 +243,10 @@ def _remove(connection: apsw.Connection, run_key: RunKey) -> bool:
 
 def sweep(connection: apsw.Connection, _news: News) -> bool:
     """Delete some of the rows that removed runs have left; return whether there may be more."""
-    room = REMOVED_ROWS
+    room = _Room(rows=REMOVED_ROWS, size_bytes=REMOVED_BYTES)
     for (run_key,) in list(connection.execute(statements.REMOVALS)):
-        for statement in (statements.DELETE_LEFT_EVENTS, statements.DELETE_LEFT_MESSAGES):
-            connection.execute(statement, (run_key, room))
-            room -= connection.changes()
-        if room <= 0:
+        _delete_left(connection, run_key, room)
+        if room.is_full:
             return True
         connection.execute(statements.FORGET_REMOVAL, (run_key,))
     return False
@@ -250,6 +254,39 @@ def sweep(connection: apsw.Connection, _news: News) -> bool:
 
 def _sweep_whole(connection: apsw.Connection, run_key: RunKey) -> None:
     """Delete what a run of this key has left that was removed and now comes back."""
-    for statement in (statements.DELETE_LEFT_EVENTS, statements.DELETE_LEFT_MESSAGES):
-        connection.execute(statement, (run_key, _ALL))
+    _delete_left(connection, run_key, _Room(rows=_ALL, size_bytes=_ALL))
     connection.execute(statements.FORGET_REMOVAL, (run_key,))
+
+
+@dataclass
+class _Room:
+    """How much may still be deleted in a transaction."""
+
+    rows: int
+    size_bytes: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be."""
+        return self.rows <= 0 or self.size_bytes <= 0
+
+    def takes(self, size_bytes: int) -> bool:
+        """Whether there is room for one more row; then that is taken."""
+        if self.is_full:
+            return False
+        self.rows -= 1
+        self.size_bytes -= size_bytes
+        return True
+
+
+_LEFT: Final = (
+    (statements.LEFT_EVENTS, statements.DELETE_LEFT_EVENTS),
+    (statements.LEFT_MESSAGES, statements.DELETE_LEFT_MESSAGES),
+)
+
+
+def _delete_left(connection: apsw.Connection, run_key: RunKey, room: _Room) -> None:
+    for left, delete in _LEFT:
+        rows = connection.execute(left, (run_key, max(room.rows, 0)))
+        positions = [position for position, size_bytes in rows if room.takes(size_bytes)]
+        connection.execute(delete, (msgspec.json.encode(positions).decode(),))

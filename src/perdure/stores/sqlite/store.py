@@ -282,9 +282,11 @@ class SqliteStore:
 
     async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
         """Remove closed runs that nothing open needs, in small transactions. See the port."""
-        removed = await self._writing().call(lambda connection, news: keeping.remove(connection, news, run_keys))
-        while await self._writing().call(keeping.sweep):
-            pass
+        removed, may_be_more = await self._writing().call(
+            lambda connection, news: keeping.remove_and_sweep(connection, news, run_keys)
+        )
+        while may_be_more:
+            may_be_more = await self._writing().call(keeping.sweep)
         return removed
 
     async def status(self) -> StoreStatus:

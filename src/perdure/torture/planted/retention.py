@@ -35,8 +35,8 @@ PLANTED: Final = (
         name="messages that a removed run has left in its inbox stay",
         breaks="P7: all tables are as they must be",
         module="perdure.stores.sqlite.keeping",
-        old="connection.execute(statement, (run_key, room))",
-        new="connection.execute(statement, (run_key, room if statement == statements.DELETE_LEFT_EVENTS else 0))",
+        old="    (statements.LEFT_MESSAGES, statements.DELETE_LEFT_MESSAGES),\n",
+        new="",
         tool="stateful",
     ),
     Mutant(

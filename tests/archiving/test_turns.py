@@ -1,0 +1,88 @@
+"""Whose turn it is to remove runs: one process at a time, for as long as it takes."""
+
+import pytest
+
+from perdure.archiving.pruning import Pruning, Selection
+from perdure.archiving.turns import Turn, read_turn
+from perdure.configuration import Retention
+from perdure.ports.keeping import ClosedQuery
+from perdure.ports.store import RunSummary
+from perdure.torture.programs.harnesses import MemoryHarness
+from tests.archiving.test_pruning import HOUR, Watch, ended
+from tests.archiving.worlds import session_on
+
+
+async def test_one_process_at_a_time_has_the_turn_and_others_learn_whose_it_is() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        assert await one.take() is None
+        busy = await other.take()
+        assert busy is not None
+        assert busy.holder == "one"
+        await one.end(passed="default")
+        assert (await read_turn(session.store)).passes == {"default": watch.now()}
+        assert await other.take() is None
+
+
+async def test_a_turn_that_was_taken_by_a_clock_that_has_been_set_back_since_is_nobodys() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch(hours=9_000)
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        assert await one.take() is None
+        watch.set(1)
+        assert await other.take() is None
+
+
+async def test_a_pass_that_no_engine_made_is_none_that_engines_need_not_make() -> None:
+    async with session_on(MemoryHarness()) as session:
+        for is_duty in (False, True):
+            pruning = Pruning(session.store, Watch(), Retention(keep=HOUR), Selection(namespace="a"))
+            await pruning.run(holder="somebody", is_duty=is_duty)
+            assert ("a" in (await read_turn(session.store)).passes) is is_duty
+
+
+async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        await one.take()
+        watch.set(45 / 3_600)
+        assert await one.prolong()
+        watch.set(75 / 3_600)
+        assert await other.take() is not None
+        watch.set(106 / 3_600)
+        assert await other.take() is None
+        assert not await one.prolong()
+        await one.end(passed="default")
+        assert (await read_turn(session.store)).holder == "other"
+
+
+async def test_a_turn_is_kept_while_runs_that_stay_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with session_on(MemoryHarness()) as session:
+        for number in range(250):
+            await ended(session, f"run {number}", 1)
+        watch, store = Watch(100), session.store
+        listing, seen = store.list_closed, list[bool]()
+
+        async def list_slowly(query: ClosedQuery) -> list[RunSummary]:
+            watch.set(100 + 50 * (len(seen) + 1) / 3_600)
+            page = await listing(query)
+            seen.append(await Turn(store, watch, "other").take() is not None)
+            return page
+
+        monkeypatch.setattr(store, "list_closed", list_slowly)
+        retention = Retention(keep=HOUR, by_workflow={"order": None})
+        await Pruning(store, watch, retention).run(holder="one")
+        assert seen == [True] * 4
+
+
+async def test_a_pass_rests_as_long_as_it_works_unless_runs_end_faster_than_they_go() -> None:
+    async with session_on(MemoryHarness()) as session:
+        run = await session.store.find(await ended(session, "run", 1))
+        assert run is not None
+        watch = Watch(4)
+        pruning = Pruning(session.store, watch, Retention(keep=HOUR, every=HOUR), rests=2)
+        assert [pruning._rest(seconds, run) for seconds in (0, 0.5, 60)] == [0, 1, 5]
+        watch.set(4.1)
+        assert pruning._rest(0.5, run) == 0
