@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 import msgspec
 
+from perdure.archiving.line_making import lines_of_runs
 from perdure.archiving.origins import with_origins
-from perdure.archiving.run_lines import SavedRun, end_line, heading_line, run_lines
+from perdure.archiving.run_lines import end_line, heading_line
 from perdure.archiving.turns import Turn
 from perdure.configuration import Retention
 from perdure.errors import HistoryError, StoreLockedError
@@ -305,14 +306,17 @@ class Pruning:
 
     async def _lines_of(self, summaries: list[RunSummary]) -> list[list[bytes] | None]:
         """Return runs as lines; none of one that is gone, None for a damaged one."""
-        reading = (self._store.read_whole(summary.run_key) for summary in summaries)
-        found = await asyncio.gather(*reading, return_exceptions=True)
-        for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, HistoryError):
-                raise one
-        saved = await with_origins(self._store, [one for one in found if isinstance(one, WholeRun)])
-        lines = iter(await asyncio.to_thread(lambda: [_lines(one) for one in saved]))
-        return [next(lines) if isinstance(one, WholeRun) else None if one else [] for one in found]
+        found = await asyncio.gather(*map(self._read, summaries))
+        saved = await with_origins(self._store, [run for run in found if isinstance(run, WholeRun)])
+        made = iter(await lines_of_runs(saved))
+        lines = [next(made) if isinstance(run, WholeRun) else run for run in found]
+        return [None if isinstance(one, HistoryError) else one or [] for one in lines]
+
+    async def _read(self, summary: RunSummary) -> WholeRun | HistoryError | None:
+        try:
+            return await self._store.read_whole(summary.run_key)
+        except HistoryError as error:
+            return error
 
     async def _append(self, part: "_Part", archive: Sink) -> None:
         if not part.runs:
@@ -327,13 +331,6 @@ class Pruning:
         self.report = msgspec.structs.replace(
             report, runs=report.runs + len(batch), events=report.events + sum(run.sequence for run in batch)
         )
-
-
-def _lines(saved: SavedRun) -> list[bytes] | None:
-    try:
-        return list(run_lines(saved))
-    except HistoryError:
-        return None
 
 
 def _before(ref: RunRef) -> RunRef:

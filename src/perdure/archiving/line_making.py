@@ -1,0 +1,43 @@
+"""Runs as lines of a file, made in a thread where they are large: what else the loop has to do is not held up."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from perdure.archiving.run_lines import SavedRun, run_lines
+from perdure.errors import HistoryError
+from perdure.kernel.history import RecordedEvent
+
+__all__ = ["IN_A_THREAD_ABOVE_BYTES", "lines_of_runs"]
+
+IN_A_THREAD_ABOVE_BYTES: Final = 256 * 2**10
+"""So much is written on the loop in about a millisecond."""
+
+_BYTES_OF_AN_EVENT: Final = 300
+"""What a line has beside the values in it, about."""
+
+
+async def lines_of_runs(saved: Sequence[SavedRun]) -> list[list[bytes] | HistoryError]:
+    """Return the lines of each run, or why it cannot be written."""
+
+    def make() -> list[list[bytes] | HistoryError]:
+        return [_lines(one) for one in saved]
+
+    events = (recorded for one in saved for recorded in one.run.history)
+    is_large = sum(map(_about_bytes, events)) > IN_A_THREAD_ABOVE_BYTES
+    return await asyncio.to_thread(make) if is_large else make()
+
+
+def _lines(saved: SavedRun) -> list[bytes] | HistoryError:
+    try:
+        return list(run_lines(saved))
+    except HistoryError as error:
+        return error
+
+
+def _about_bytes(recorded: RecordedEvent) -> int:
+    event = recorded.event
+    values = (getattr(event, name) for name in event.__struct_fields__)
+    return _BYTES_OF_AN_EVENT + sum(memoryview(value).nbytes for value in values if isinstance(value, msgspec.Raw))
