@@ -529,8 +529,8 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path
             disk.heal()
             assert str(refused.value) == (
                 f"committing failed on the database {path}: a planned failure of write log. The disk is full (or "
-                f"the database's size limit is reached); nothing of this call was saved. Make room: calls succeed "
-                f"again by themselves."
+                f"this user's quota, or the database's size limit); nothing of this call was saved. Make room: calls "
+                f"succeed again by themselves."
             )
             with pytest.raises(RunNotFoundError):
                 await engine.get_run("full")

@@ -20,7 +20,7 @@ from typing import Final
 import apsw
 
 from perdure.errors import StoreError
-from perdure.torture.disks.failing import FailingDisk, failing_disk
+from perdure.torture.disks.failing import FailingDisk, QuotaError, failing_disk
 from perdure.torture.disks.life import DiskHarness
 from perdure.torture.disks.small import SmallDiskError, on_a_small_disk
 from perdure.torture.disks.trial import fast_folder
@@ -164,7 +164,7 @@ _LEASE_SECONDS: Final = 30.0
 _OPENING_SHARE: Final = 0.15
 _FIRST: Final = 8
 _LENGTHS: Final = (1, 2, 1_000)
-_ERRORS: Final = (apsw.IOError, apsw.FullError, apsw.ReadOnlyError, apsw.NoMemError)
+_ERRORS: Final = (apsw.IOError, apsw.FullError, QuotaError, apsw.ReadOnlyError, apsw.NoMemError)
 _AFTER_SHARE: Final = 0.3
 _ENOUGH: Final = 4
 """After so many failures the disk works again."""

@@ -20,7 +20,7 @@ from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import creation, delivery
-from perdure.torture.disks.failing import FailingDisk, failing_disk
+from perdure.torture.disks.failing import FailingDisk, QuotaError, failing_disk
 
 # Small enough that checkpoints happen within a test; a short pause, since a planned failure is soon over.
 SETTINGS = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002, lock_patience_seconds=1)
@@ -129,14 +129,17 @@ async def test_wherever_the_disk_fails_the_file_holds_what_was_acknowledged_and_
     assert set(disk.failed) == {operation for operation, _ in SWEEPS}
 
 
-async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(tmp_path: Path, disk: FailingDisk) -> None:
+@pytest.mark.parametrize("error", [apsw.FullError, QuotaError])
+async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(
+    error: type[apsw.Error], tmp_path: Path, disk: FailingDisk
+) -> None:
     path = tmp_path / "full.db"
-    disk.error = apsw.FullError
+    disk.error = error
     async with opened(path, disk) as session:
         await session.create("before")
         disk.plan("write log", first=1, length=1_000)
         for _ in range(2):
-            with pytest.raises(StoreFullError, match=r"disk is full.*Make room"):
+            with pytest.raises(StoreFullError, match=r"disk is full.*quota.*Make room"):
                 await session.create("run")
         assert recovered(path, tmp_path / "copy") == {"before"}
         assert await session.store.find(RunRef(id="before")) is not None

@@ -18,7 +18,7 @@ from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
-from perdure.torture.disks.failing import failing_disk
+from perdure.torture.disks.failing import QuotaError, failing_disk
 
 
 async def test_a_log_that_somebody_reads_is_written_onto_itself(tmp_path: Path) -> None:
@@ -91,10 +91,13 @@ async def test_a_log_that_finds_no_room_to_grow_begins_anew_in_the_room_that_it_
         assert [(await another.row(run_key)).sequence for run_key in run_keys] == [1] * 200
 
 
-async def test_a_log_whose_copying_finds_no_room_gives_back_what_it_has_ahead(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [apsw.FullError, QuotaError])
+async def test_a_log_whose_copying_finds_no_room_gives_back_what_it_has_ahead(
+    error: type[apsw.Error], tmp_path: Path
+) -> None:
     path, log = tmp_path / "data.db", tmp_path / "data.db-wal"
     with failing_disk() as disk:
-        disk.error = apsw.FullError
+        disk.error = error
         store = SqliteStore(path, settings=SqliteSettings(checkpoint_pages=100), disk=disk)
         session = StoreSession(store)
         await session.open(name="worker", lease_seconds=30)
@@ -103,8 +106,9 @@ async def test_a_log_whose_copying_finds_no_room_gives_back_what_it_has_ahead(tm
         disk.plan("write database", first=1, length=1)
         while not disk.failed:
             run_keys.append(await session.create(f"run {len(run_keys)}"))
+        run_keys.append(await session.create("after that"))
+        assert log.stat().st_size < with_room, "before it is cut off by closing"
         await session.store.close()
-    assert log.stat().st_size < with_room
     async with opened_session(path) as another:
         assert {(await another.row(run_key)).sequence for run_key in run_keys} == {1}
 
@@ -132,7 +136,8 @@ async def test_a_log_that_cannot_even_be_marked_as_being_copied_gives_back_what_
         with_room = log.stat().st_size
         while refusals:
             await session.create(f"run {log.stat().st_mtime_ns}")
-    assert log.stat().st_size < with_room
+        await session.create("after that")
+        assert log.stat().st_size < with_room, "before it is cut off by closing"
 
 
 async def test_a_store_whose_file_cannot_be_opened_anew_to_copy_its_log_goes_on(

@@ -30,7 +30,7 @@ from perdure.stores.sqlite.connection import open_writing, pragma, use_log
 from perdure.stores.sqlite.copying import copy_log
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.encoding import Column
-from perdure.stores.sqlite.faults import is_for_want_of_room
+from perdure.stores.sqlite.faults import is_for_want_of_room, named
 from perdure.stores.sqlite.log import Log
 from perdure.stores.sqlite.onlookers import onlookers
 from perdure.stores.sqlite.segment import News
@@ -97,6 +97,10 @@ class Database:
             self._is_distrusted = False
         return self._connection
 
+    def named(self, error: Exception) -> Exception:
+        """Return an error that was met with the database, as what it is."""
+        return error if self._connection is None else named(error, self._connection)
+
     def roll_back(self) -> None:
         """End the transaction without a trace. Raises apsw's errors: then the connection must be distrusted."""
         if self._connection is not None and self._connection.in_transaction:
@@ -139,8 +143,8 @@ class Database:
     def _copy_log(self, connection: apsw.Connection) -> bool:
         try:
             return copy_log(connection, self.disk, self.path)
-        except (apsw.FullError, OSError) as error:
-            if isinstance(error, OSError) and not is_for_want_of_room(error):
+        except (apsw.Error, OSError) as error:
+            if not is_for_want_of_room(self.named(error)):
                 raise
             self.log.give_room_back(connection)  # to the database
             return copy_log(connection, self.disk, self.path)

@@ -15,26 +15,37 @@ from perdure.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["is_for_want_of_room", "store_error"]
+__all__ = ["is_for_want_of_room", "named", "store_error"]
 
 
 def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
     """Return the library's error for one of SQLite's or the operating system's while `doing` something to `path`."""
-    if isinstance(error, OSError) and is_for_want_of_room(error):
+    if is_for_want_of_room(error):
         return StoreFullError(f"{doing} failed on the database {path}: {error}. {_FULL}")
     kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
     cause = str(error) or type(error).__name__
     return kind(f"{doing} failed on the database {path}: {cause}. {advice}")
 
 
-def is_for_want_of_room(error: OSError) -> bool:
+def named(error: Exception, connection: apsw.Connection) -> Exception:
+    """Return the error that a connection has met last; a write beyond this user's quota as one to a full disk, which
+    SQLite takes for an error of the disk itself."""
+    is_refused_write = getattr(error, "extendedresult", apsw.SQLITE_OK) == apsw.SQLITE_IOERR_WRITE
+    if is_refused_write and connection.system_errno == errno.EDQUOT:
+        return apsw.FullError(f"{error} (the quota of this user is used up)")
+    return error
+
+
+def is_for_want_of_room(error: Exception) -> bool:
     """Whether the disk is full, or what this user may have of it."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, apsw.FullError)
 
 
 _FULL: Final = """\
-The disk is full (or the database's size limit is reached); nothing of this call was saved. Make room: calls succeed \
-again by themselves."""
+The disk is full (or this user's quota, or the database's size limit); nothing of this call was saved. Make room: calls\
+ succeed again by themselves."""
 _LOCKED: Final = """\
 Another program holds the database's lock; nothing of this call was saved. Find it (for example with `fuser`) and end \
 its transaction; calls then succeed again by themselves."""
@@ -50,7 +61,6 @@ themselves when the cause is gone."""
 _DEFECT: Final = "This is a defect of Perdure; please report it with this message."
 
 _ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], type[PerdureError], str], ...]] = (
-    ((apsw.FullError,), StoreFullError, _FULL),
     ((apsw.BusyError, apsw.LockedError), StoreLockedError, _LOCKED),
     ((apsw.ReadOnlyError, apsw.PermissionsError, PermissionError), StoreUnavailableError, _READ_ONLY),
     ((apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError), StoreCorruptError, _DAMAGED),

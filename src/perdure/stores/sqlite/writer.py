@@ -194,6 +194,7 @@ class Writer:
     def _abandon(self, error: Exception) -> PerdureError:
         """Undo a transaction that met an error before COMMIT: nothing of it can be in the file."""
         self._known.clear()
+        error = self._database.named(error)
         try:
             self._database.roll_back()
         except apsw.Error:
@@ -205,6 +206,7 @@ class Writer:
     def _settle(self, error: Exception, mark: Mark) -> PerdureError | None:
         """Find out what became of a COMMIT that raised; return None if it is in the file, else the error to answer."""
         self._known.clear()
+        error = self._database.named(error)
         self._database.distrust()
         longest = self._database.settings.settling_pause_seconds
         pause = min(_FIRST_PAUSE_SECONDS, longest)
@@ -212,7 +214,7 @@ class Writer:
             try:
                 return None if self._database.settle(self._session, mark) else self._error(error)
             except Exception as again:  # noqa: BLE001 - whatever keeps the file from being read is tried again
-                if isinstance(error, apsw.FullError) and isinstance(again, apsw.FullError):
+                if isinstance(error, apsw.FullError) and isinstance(self._database.named(again), apsw.FullError):
                     # The log's pages are written in order, the one that commits last: it did not fit.
                     return self._error(error)
                 _LOGGER.warning(

@@ -13,9 +13,15 @@ import apsw
 
 from perdure.stores.sqlite.disk import LocalDisk, RawFile
 
-__all__ = ["FailingDisk", "failing_disk"]
+__all__ = ["FailingDisk", "QuotaError", "failing_disk"]
 
 T = TypeVar("T")
+
+
+class QuotaError(apsw.IOError):
+    """What SQLite makes of a write that is refused since the user's quota is used up: it knows a full disk only."""
+
+    extendedresult = apsw.SQLITE_IOERR_WRITE
 
 
 class FailingDisk(LocalDisk):
@@ -129,6 +135,9 @@ class _FileSystem(apsw.VFS):
     def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - as above
         return _File(self._disk, name, flags)
 
+    def xGetLastError(self) -> tuple[int, str]:  # noqa: N802 - as above
+        return _NUMBERS_OF_ERRORS[self._disk.error], ""
+
 
 @contextmanager
 def failing_disk() -> Iterator[FailingDisk]:
@@ -145,6 +154,7 @@ _PLACES: Final = {apsw.SQLITE_OPEN_WAL: "log", apsw.SQLITE_OPEN_MAIN_JOURNAL: "j
 _NUMBERS_OF_ERRORS: Final[dict[type[apsw.Error], int]] = {
     apsw.IOError: errno.EIO,
     apsw.FullError: errno.ENOSPC,
+    QuotaError: errno.EDQUOT,
     apsw.ReadOnlyError: errno.EROFS,
     apsw.NoMemError: errno.ENOMEM,
 }
