@@ -6,11 +6,15 @@ from datetime import timedelta
 import pytest
 
 from perdure import Context, Engine, Settings, workflow
+from perdure.errors import StoreUnavailableError
+from perdure.execution import claims
 from perdure.execution.clock import ClockWatch, SystemClock
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
 from perdure.torture.simulation.world import EPOCH, World
 from tests.execution.stores import FaultyStore
+from tests.journeys.workflows import until
 
 QUICK = Settings(lease_seconds=60.0, lease_renewals=6_000)
 IDLE = Settings(lease_seconds=60.0, lease_renewals=6_000, idle_seconds=0.001)
@@ -63,6 +67,39 @@ async def test_work_goes_on_after_the_clock_was_set_back() -> None:
         run = await engine.start(sleeping, 0.0, id="begun after that")
         assert await run.result() == "slept"
         assert not (await (await engine.get_run("waits")).describe()).status.is_closed
+
+
+async def test_a_run_that_cannot_be_loaded_at_first_is_tried_again_after_a_pause_though_the_clock_is_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claims, "_PAUSE_AFTER_FAILURE_SECONDS", 0.05)
+    clock, database = SetClock(), MemoryDatabase()
+    async with Engine(MemoryStore(database), works=False, clock=clock) as client:
+        run = await client.start(sleeping, 0.0)
+    store = FaultyStore(database)
+    store.history_error = StoreUnavailableError("the disk cannot be read")
+    async with Engine(store, settings=QUICK, clock=clock) as engine:
+        await store.history_asked.wait()
+        clock.ahead = -HOUR
+        async with asyncio.timeout(10):
+            assert await (await engine.get_run(run.id)).result() == "slept"
+
+
+async def test_what_others_start_by_the_clock_from_before_begins_with_the_next_renewal_of_a_lease() -> None:
+    clock, database = SetClock(), MemoryDatabase()
+    async with (
+        Engine(MemoryStore(database), settings=QUICK, clock=clock),
+        Engine(MemoryStore(database), works=False, clock=SetClock()) as late,
+    ):
+        clock.ahead = -HOUR
+        await until(lambda: _is(database.set_back_at is not None))
+        run = await late.start(sleeping, 0.0)
+        async with asyncio.timeout(10):
+            assert await run.result() == "slept"
+
+
+async def _is(truth: bool) -> bool:
+    return truth
 
 
 async def test_a_clock_that_is_only_adjusted_was_not_set() -> None:

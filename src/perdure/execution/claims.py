@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from perdure.errors import InternalError, PerdureError, StoreError, UsageError
 from perdure.execution.active_run import ActiveRun
+from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import giving_back, look_for_end
 from perdure.execution.loading import demand_open, load_run
 from perdure.execution.mail import inbox_to_begin_with
@@ -135,7 +136,7 @@ class RunClaims:
                 await self._park(claimed, error, code=code)
             except StoreError as error:
                 _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
-                self._give_back(claimed, after_seconds=_PAUSE_AFTER_FAILURE_SECONDS)
+                worker.loop.call_later(_PAUSE_AFTER_FAILURE_SECONDS, self._give_back_kept, claimed)
             except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
                 await self._broken(claimed, error, code=code)
 
@@ -160,11 +161,16 @@ class RunClaims:
             recovered=claimed.recovered,
         )
 
-    def _give_back(self, claimed: ClaimedRun, *, after_seconds: float) -> None:
-        """Make a claimed run that was not adopted due again, a little later."""
-        now = self._worker.clock.now()
-        due_at = Timestamp(now + int(after_seconds * MICROSECONDS_PER_SECOND))
-        self.give_back(giving_back(claimed, now=now, wake_at=due_at, end_at=due_at))
+    def _give_back_kept(self, claimed: ClaimedRun) -> None:
+        """Give a run back that was kept for a pause: one in its row would end when the clock shows it, which is set."""
+        if self._worker.is_claiming:
+            self._give_back(claimed)
+
+    def _give_back(self, claimed: ClaimedRun) -> None:
+        """Make a claimed run that was not adopted due again, at once."""
+        clock = self._worker.clock
+        wake_at = not_ahead(claimed.summary.updated_at, clock)
+        self.give_back(giving_back(claimed, now=clock.now(), wake_at=wake_at, end_at=None))
 
     def give_back(self, write: Release | Park, released: Callable[[], None] = lambda: None) -> None:
         """Give a run back that is nobody's in this process, and call `released` when that is answered.
@@ -197,7 +203,7 @@ class RunClaims:
             raise
         if losses != self._losses:
             feed.program.close()  # it may be another's by now; if it is not, it is due again, for anybody
-            self._give_back(claimed, after_seconds=0.0)
+            self._give_back(claimed)
             return
         run = ActiveRun(
             worker,

@@ -32,10 +32,12 @@ class LeaseKeeper:
         """Keep the lease for ever."""
         worker = self._worker
         renewed_at, watch = worker.loop.time(), ClockWatch(worker.clock, worker.loop)
+        hastened_until = renewed_at
         while True:
             await asyncio.sleep(self._pause_seconds)
             if watch.was_set():
                 self._wait_anew()
+                hastened_until = worker.loop.time() + self._lease_seconds + self._pause_seconds
             asked_at = worker.loop.time()
             trusted_until = renewed_at + self._lease_seconds - self._pause_seconds
             try:
@@ -47,7 +49,8 @@ class LeaseKeeper:
                         worker.drop_all("the lease had passed before it was renewed")
                         renewed_at = worker.loop.time()
                         worker.claims.wake()
-                    if await worker.store.free_expired(now=worker.clock.now()):
+                    freed = await worker.store.free_expired(now=worker.clock.now())
+                    if freed or asked_at < hastened_until:  # if the clock was set back, by the renewal
                         worker.claims.wake()
             except Exception as error:
                 _logger.warning("renewing the lease failed: %r", error, exc_info=not isinstance(error, _EXPECTED))

@@ -20,6 +20,7 @@ from perdure.stores.sql.statements import FIND_RUN
 from perdure.torture.programs.harnesses import SqliteHarness
 from perdure.torture.programs.steps import program
 from perdure.torture.programs.world import World
+from tests.stores.sqlite.tracing import told_of
 
 Statements = dict[str, "apsw.Bindings"]
 """Texts, each with parameters that it was executed with."""
@@ -38,19 +39,12 @@ def noted() -> Iterator[Statements]:
     """Note what is executed on connections that are opened meanwhile."""
     statements: Statements = {}
 
-    def trace(_cursor: apsw.Cursor, text: str, bindings: "apsw.Bindings | None") -> bool:
+    def note(text: str, bindings: "apsw.Bindings | None") -> None:
         if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", text):
             statements.setdefault(text, bindings or ())
-        return True
 
-    def watch(connection: apsw.Connection) -> None:
-        connection.exec_trace = trace
-
-    apsw.connection_hooks.append(watch)
-    try:
+    with told_of(note):
         yield statements
-    finally:
-        apsw.connection_hooks.remove(watch)
 
 
 def plans(path: Path, statements: Statements) -> dict[str, list[str]]:
@@ -69,7 +63,7 @@ def without_bounds(plan: list[str]) -> list[str]:
     return [re.sub(r" AND created_at[<>]\?", "", step) for step in plan]
 
 
-ALIASES = ("l", "labelled", "held", "waits")
+ALIASES = ("l", "labelled", "held", "waits", "newest")
 SCAN = re.compile(rf"SCAN ({'|'.join((*TABLES, *ALIASES))})\b")
 
 
@@ -114,7 +108,7 @@ async def searched(condition: dict[str, object], path: Path) -> Statements:
             await store.count_runs(query)
             await store.count_runs(query, most=3)
         await harness.close()
-    return {text: bindings for text, bindings in statements.items() if "namespace = ?" in text}
+    return {text: bindings for text, bindings in statements.items() if re.search(r"(namespace|parent_key) = \?", text)}
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
@@ -128,7 +122,7 @@ async def test_a_search_reads_indexes_in_the_order_of_the_listing(name: str, tmp
     assert max(sum("TEMP B-TREE" in step for step in steps) for steps in pages) <= 2 + (name in SHORT)
     bounds = [step for text, steps in found.items() if "OFFSET" in text for step in steps if "SEARCH" in step]
     assert [step for step in bounds if "COVERING INDEX" not in step] == []
-    assert bool(bounds) == (name in {"no tenant", "usual priority", "labels", "id prefix"})
+    assert bool(bounds) == (name in {"no tenant", "usual priority", "label", "labels", "id prefix", "parent"})
 
 
 SHORT = ("id prefix", "parked")

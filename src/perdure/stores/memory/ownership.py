@@ -74,27 +74,32 @@ def seize(database: MemoryDatabase, session: Session, write: Seizure, news: News
     return Applied(run.run_key, run.owner)
 
 
-def heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp) -> None:
+def heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, again: bool) -> None:
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
-    That is done again for a lease: what was decided by the clock from before may be committed meanwhile.
+    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
+    before may be committed meanwhile.
     """
     if database.latest_time <= now:
+        database.set_back_at = None
         # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
         if now - database.latest_time > session.lease_microseconds and database.latest_time:
             database.latest_time = now
+        return
+    set_back_at = database.set_back_at
+    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
+    if noticed_ago is not None and not again:
         return
     latest, news = database.latest_time + session.lease_microseconds, News()
     for run in list(database.waiting.values()):
         if run.wake_at is not None and now < run.wake_at <= latest and _is_due_anyway(database, run):
             wake(database, run, now, news)
-    latest_end = Timestamp(now + session.lease_microseconds)
     for other in database.sessions.values():
         if other.lease_until is not None:
-            other.lease_until = min(other.lease_until, latest_end)
-    if database.set_back_at is None or now < database.set_back_at:
+            other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))
+    if noticed_ago is None:
         database.set_back_at = now
-    elif now - database.set_back_at > session.lease_microseconds:
+    elif noticed_ago > session.lease_microseconds:
         database.latest_time, database.set_back_at = now, None
     publish(database, session, news)
 

@@ -107,7 +107,7 @@ class MemoryStore:
     ) -> list[ClaimedRun]:
         """Take due runs, and parked ones. Complexity: linear in the runs that nobody owns."""
         session = await self._turn()
-        heed_clock(self.database, session, now=now)
+        heed_clock(self.database, session, now=now, again=False)
         _begin_leases(self.database, now)
         fitting = [run for run in self.database.waiting.values() if _needs(run) in workflows]
         due = [run for run in fitting if run.wake_at is not None and run.wake_at <= now]
@@ -134,7 +134,7 @@ class MemoryStore:
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         session = await self._turn()
-        heed_clock(self.database, session, now=now)
+        heed_clock(self.database, session, now=now, again=True)
         self.database.latest_time = max(self.database.latest_time, now)
         held = session.lease_until is None or session.lease_until > now
         session.lease_until = Timestamp(now + session.lease_microseconds)

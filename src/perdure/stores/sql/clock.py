@@ -41,5 +41,8 @@ WHERE owner IS NULL AND priority IN (0, 1, 2, 3, 4) AND wake_at > ?1 AND wake_at
 )
 """
 
-# the latest end of a lease
-SHORTEN_LEASES: Final = "UPDATE sessions SET lease_until = ?1 WHERE lease_until > ?1"
+# now, the length of a lease whose own is not known
+SHORTEN_LEASES: Final = """
+UPDATE sessions SET lease_until = ?1 + coalesce(lease_microseconds, ?2)
+WHERE lease_until > ?1 + coalesce(lease_microseconds, ?2)
+"""

@@ -36,14 +36,16 @@ FORGET_ORIGIN: Final = "DELETE FROM key_origins WHERE worker_id = ?"
 # new lease_until, worker_id, now
 EXTEND_LEASE: Final = "UPDATE sessions SET lease_until = ? WHERE worker_id = ? AND lease_until > ?"
 
-# worker_id, name, pid, started_at, lease_until, last_commit, last_notice
+# worker_id, name, pid, started_at, lease_until, lease_microseconds
 PUT_SESSION: Final = """
-INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (worker_id) DO UPDATE SET lease_until = excluded.lease_until
+INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, lease_microseconds, last_commit, last_notice)
+VALUES (?, ?, ?, ?, ?, ?, 0, 0)
+ON CONFLICT (worker_id) DO UPDATE SET
+    lease_until = excluded.lease_until, lease_microseconds = excluded.lease_microseconds
 """
 
-# the same; the lease of a session that exists stays, a session that others ended comes back without one
+# worker_id, name, pid, started_at, last_commit, last_notice; the lease of a session that exists stays, a session that
+# others ended comes back without one
 NUMBER_COMMIT: Final = """
 INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
 VALUES (?, ?, ?, ?, 0, ?, ?)

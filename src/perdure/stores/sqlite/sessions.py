@@ -47,7 +47,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> None:
     """Insert the session's row, or extend its lease."""
     connection.execute(clock.NOTE_TIME, (now,))
-    row = (*_identity(session), now + session.lease_microseconds, 0, 0)
+    row = (*_identity(session), now + session.lease_microseconds, session.lease_microseconds)
     connection.execute(session_statements.PUT_SESSION, row)
 
 
@@ -68,7 +68,7 @@ def claim(
 ) -> list[ClaimedRun]:
     """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
     those that are due, best class and longest due first, and parked ones that `code` has not tried."""
-    _heed_clock(connection, session, news, now=now)
+    _heed_clock(connection, session, news, now=now, again=False)
     names, limit = versions_as_json(workflows), max(limit, 0)
     ends = _keys(connection, ending.RUNS_TO_END, (now, limit))
     due: list[RunKey] = []
@@ -95,7 +95,7 @@ def claim(
 
 def renew(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> bool:
     """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False."""
-    _heed_clock(connection, session, news, now=now)
+    _heed_clock(connection, session, news, now=now, again=True)
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
@@ -145,23 +145,29 @@ def end_session(connection: apsw.Connection, session: Session, news: News, *, is
         connection.execute(session_statements.FORGET_ORIGIN, (session.worker_id,))
 
 
-def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> None:
+def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp, again: bool) -> None:
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
-    That is done again for a lease: what was decided by the clock from before may be committed meanwhile.
+    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
+    before may be committed meanwhile. All runs that sleep are looked at for it, so that it is not for each claim to do.
     """
     latest_time, set_back_at = connection.execute(clock.NOTED_TIMES).fetchone() or (now, None)
     if latest_time <= now:
+        if set_back_at is not None:
+            connection.execute(clock.FORGET_SETTING_BACK)
         # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
         if now - latest_time > session.lease_microseconds:
             connection.execute(clock.NOTE_TIME, (now,))
         return
+    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
+    if noticed_ago is not None and not again:
+        return
     connection.execute(clock.HASTEN_RUNS, (now, latest_time + session.lease_microseconds))
     news.is_ready = news.is_ready or connection.changes() > 0
-    connection.execute(clock.SHORTEN_LEASES, (now + session.lease_microseconds,))
-    if set_back_at is None or now < set_back_at:
+    connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))
+    if noticed_ago is None:
         connection.execute(clock.NOTE_SETTING_BACK, (now,))
-    elif now - set_back_at > session.lease_microseconds:
+    elif noticed_ago > session.lease_microseconds:
         connection.execute(clock.SET_TIME_BACK, (now,))
         connection.execute(clock.FORGET_SETTING_BACK)
 

@@ -41,6 +41,50 @@ class ClocksConformance:
         (claimed,) = await other.claim(now=later(LEASE_SECONDS))
         assert claimed.summary.run_key == run.run_key
 
+    async def test_what_was_decided_before_and_comes_after_that_waits_for_no_more_than_a_renewal(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        assert await session.store.renew_lease(now=later(20))
+        late = await session.create("late", wake_at=later(3_000))
+        assert await session.claim(now=later(1)) == []
+        await session.commit(delivery(late, "late", at=later(25)))
+        assert await session.store.renew_lease(now=later(2))
+        assert [one.summary.run_key for one in await session.claim(now=later(2))] == [late]
+
+    async def test_a_clock_that_is_set_back_twice_is_heeded_as_long_each_time(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        late = await session.create("late", wake_at=later(3_000))
+        for seconds in (20, 10, 25, 50, 70, 80):
+            assert await session.store.renew_lease(now=later(seconds))
+        assert await session.store.renew_lease(now=later(60)), "later than a lease after it was set back first"
+        await session.commit(delivery(late, "late", at=later(80)))
+        assert await session.store.renew_lease(now=later(61))
+        assert [one.summary.run_key for one in await session.claim(now=later(61))] == [late]
+
+    async def test_each_lease_is_shortened_to_its_own_length(self, harness: StoreHarness) -> None:
+        long, short = await harness.session("long", lease_seconds=60), await harness.session("short", lease_seconds=10)
+        run = await long.hold()
+        for seconds in (8, 16, 20):
+            assert await long.store.renew_lease(now=later(seconds))
+            assert await short.store.renew_lease(now=later(seconds))
+        for seconds in (0, 9, 18, 27, 36, 45, 54):
+            assert await short.store.renew_lease(now=later(seconds))
+            assert await short.store.free_expired(now=later(seconds)) == 0, "the other lease is longer than its own"
+        assert await short.store.free_expired(now=later(60)) == 1
+        (claimed,) = await short.claim(now=later(60))
+        assert claimed.summary.run_key == run.run_key
+
+    async def test_a_short_lease_is_shortened_by_whoever_has_a_longer_one(self, harness: StoreHarness) -> None:
+        short, long = await harness.session("short", lease_seconds=10), await harness.session("long", lease_seconds=60)
+        await short.hold()
+        for seconds in (8, 16, 20):
+            assert await short.store.renew_lease(now=later(seconds))
+            assert await long.store.renew_lease(now=later(seconds))
+        assert await long.store.renew_lease(now=START)
+        assert await long.store.free_expired(now=later(9)) == 0
+        assert await long.store.free_expired(now=later(10)) == 1
+
     async def test_a_run_that_has_lived_in_the_future_is_due_when_its_session_closes(
         self, harness: StoreHarness
     ) -> None:

@@ -241,7 +241,7 @@ PLANTED: Final = (
         "the runs of dead workers are looked for only at the start",
         "P13: progress resumes within the lease",
         "lease",
-        "if await worker.store.free_expired(now=worker.clock.now()):",
-        "if False:",
+        "freed = await worker.store.free_expired(now=worker.clock.now())",
+        "freed = 0",
     ),
 )
