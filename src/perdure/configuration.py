@@ -22,8 +22,10 @@ __all__ = [
     "MAXIMUM_PAYLOAD_BYTES",
     "MAXIMUM_PAYLOAD_DEPTH",
     "MAXIMUM_WAITING_STARTS",
+    "REMEMBERED_REASONS",
     "REMEMBERED_REQUESTS_SECONDS",
     "REMEMBERED_TIMES",
+    "SEARCHED_PAGES",
     "Retention",
     "Settings",
 ]
@@ -46,8 +48,14 @@ MAXIMUM_BACKFILLS: Final = 100
 REMEMBERED_REQUESTS_SECONDS: Final = 7 * 86_400
 """So long what a start by a key with a request id was answered is remembered."""
 
+REMEMBERED_REASONS: Final = 10_000
+"""Of so many runs a process remembers why they do not go on in it."""
+
 REMEMBERED_TIMES: Final = 50
 """So many of its latest starts, and of its latest skipped times, a schedule remembers."""
+
+SEARCHED_PAGES: Final = 2
+"""Of so many pages of the store at most, each of which looks at a bounded number of runs, a listing's is made up."""
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):

@@ -153,7 +153,7 @@ def fail() -> None:
 
 
 async def test_reasons_of_parked_runs_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endings, "_REMEMBERED", 3)
+    monkeypatch.setattr(endings, "REMEMBERED_REASONS", 3)
     found = Endings(asyncio.get_running_loop())
     for key in range(5):
         found.park(RunKey(key), caught())

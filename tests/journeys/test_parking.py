@@ -214,6 +214,24 @@ async def test_a_run_parked_in_this_process_goes_on_when_its_module_is_loaded_ag
         assert await run.result() == 9
 
 
+async def test_who_waits_for_a_run_that_was_parked_too_long_ago_to_be_remembered_is_told_what_its_row_says(
+    make_engine: MakeEngine,
+) -> None:
+    await begin(make_engine)
+    async with make_engine(registry=changed()) as engine:
+        run = await engine.get_run("old")
+        row = await _when(run, lambda row: row.parked is not None)
+        with pytest.raises(NonDeterminismError) as told:
+            await run.result()
+        engine.worker.endings.unpark(row.run_key)
+        async with asyncio.timeout(10):
+            with pytest.raises(NonDeterminismError) as read:
+                await run.result()
+        assert str(read.value) == str(told.value)
+        assert vars(read.value) == vars(told.value)
+        assert vars(told.value)["location"] is not None
+
+
 async def test_a_parked_run_can_be_terminated_by_a_client_while_a_worker_has_the_wrong_code(
     make_engine: MakeEngine,
 ) -> None:

@@ -2,12 +2,13 @@
 
 import inspect
 import linecache
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from perdure.errors import NonDeterminismError
 
-__all__ = ["difference_lines", "lines_of", "place_of", "source_lines"]
+__all__ = ["difference_lines", "lines_of", "place_of", "read_difference", "source_lines"]
 
 
 def difference_lines(error: NonDeterminismError) -> Iterator[str]:
@@ -20,13 +21,36 @@ def lines_of(
     at_event: int, recorded: str, actual: str, location: str | None, *, source: Iterable[str], advice: str
 ) -> Iterator[str]:
     """Yield the same of a difference that is known by its parts."""
-    yield f"at event {at_event}"
-    yield f"- the history holds  {recorded}"
-    yield f"+ the code asks for  {actual}"
+    yield f"{_AT_EVENT}{at_event}"
+    yield f"{_RECORDED}{recorded}"
+    yield f"{_ACTUAL}{actual}"
     if location:
-        yield f"at {location}"
+        yield f"{_AT}{location}"
     yield from (f"  {line}" for line in source)
     yield advice
+
+
+def read_difference(message: str, lines: Sequence[str]) -> NonDeterminismError:
+    """Return the error that `difference_lines` made these lines of; what they do not say is empty."""
+    found = _DIFFERENCE.match("\n".join(lines))
+    sequence, recorded, actual, location = found.groups() if found else ("0", "", "", None)
+    return NonDeterminismError(
+        message,
+        sequence=int(sequence),
+        recorded=recorded,
+        actual=actual,
+        location=location,
+        advice=lines[-1] if found else "",
+    )
+
+
+_AT_EVENT: Final = "at event "
+_RECORDED: Final = "- the history holds  "
+_ACTUAL: Final = "+ the code asks for  "
+_AT: Final = "at "
+_DIFFERENCE: Final = re.compile(
+    rf"{_AT_EVENT}([0-9]{{1,18}})\n{re.escape(_RECORDED)}(.*)\n{re.escape(_ACTUAL)}(.*)(?:\n{_AT}(.*))?"
+)
 
 
 def source_lines(location: str | None) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Endings: who waits for the end of which run, in this process."""
 
 import asyncio
-from typing import Final
 
+from perdure.configuration import REMEMBERED_REASONS
 from perdure.errors import PerdureError
 from perdure.kernel.events import Event
 from perdure.kernel.identity import RunKey
@@ -58,10 +58,10 @@ class Endings:
     def park(self, run_key: RunKey, error: PerdureError) -> None:
         """Tell those who wait, now and later, why a run does not go on in this process.
 
-        So many are remembered; who waits for an older one is not told by an error, but by the log.
+        So many are remembered; who waits for an older one is told what its row says (`perdure.execution.waiting`).
         """
         self.parked[run_key] = error.with_traceback(None)  # which holds all that the frames know
-        if len(self.parked) > _REMEMBERED:
+        if len(self.parked) > REMEMBERED_REASONS:
             del self.parked[next(iter(self.parked))]
         for future in self._take(run_key):
             future.set_exception(error)
@@ -78,6 +78,3 @@ class Endings:
 
     def _take(self, run_key: RunKey) -> list[Ending]:
         return [future for future in self._waiting.pop(run_key, ()) if not future.done()]
-
-
-_REMEMBERED: Final = 10_000

@@ -36,7 +36,7 @@ from perdure.redaction import recorded_failure
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["look_at_parked", "park"]
+__all__ = ["look_at_parked", "park", "tell_of_parked"]
 
 _logger = logger_named("perdure.worker")
 
@@ -91,6 +91,12 @@ async def park(
         _later(worker, lambda: worker.mail.spawn(again(ends=ends)))
 
 
+def tell_of_parked(worker: "Worker", run_key: RunKey, error: PerdureError) -> None:
+    """Tell those who wait for a parked run, now and later, why it does not go on in this process."""
+    worker.endings.park(run_key, error)
+    worker.mail.spawn(look_at_parked(worker, run_key))  # others may have gone on with it by now
+
+
 async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
     """Forget why a run did not go on here if by now it goes on elsewhere."""
     with suppress(StoreError):  # then it is known the next time
@@ -116,8 +122,7 @@ def _submit(worker: "Worker", write: Park, error: PerdureError) -> None:
             worker.claims.try_parked()  # new code came meanwhile
         else:
             if isinstance(outcome, Applied):
-                worker.endings.park(write.run_key, error)
-                worker.mail.spawn(look_at_parked(worker, write.run_key))  # others may have gone on by now
+                tell_of_parked(worker, write.run_key, error)
             if write.end_at is not None:
                 worker.claims.wake_at(write.end_at)
 

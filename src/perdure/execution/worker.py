@@ -120,7 +120,7 @@ class Worker:
         self.idle = IdleRuns(self.loop, idle_seconds=settings.idle_seconds)
         self.mail = Mail(self)
         self.endings = Endings(self.loop)
-        self._waiting = Waiting(registry)
+        self._waiting = Waiting(self)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
         self.keeper = Keeper(self, agenda_kinds(newest=registry.find_newest))
         self.agenda_changed = self.keeper.wake
@@ -348,8 +348,8 @@ class Worker:
         return self.endings.wait(run_key)
 
     def note_waiting(self, run: RunSummary) -> None:
-        """Log, once, why an open run for which somebody waits does not go on in this process."""
-        self._waiting.note(run, is_working=self.is_claiming)
+        """Tell why an open run for which somebody waits does not go on in this process."""
+        self._waiting.note(run)
 
     def stop_waiting(self, run_key: RunKey, future: Ending) -> None:
         """Forget a future of `closing`."""
