@@ -1,7 +1,11 @@
 from pathlib import Path
 
 import apsw
+import pytest
 
+from perdure.cli.listing import print_page
+from perdure.kernel.time import Timestamp
+from perdure.ports.store import Page
 from tests.cli.runs import NASTY_ID, perdure
 
 ALL = ["family/second", "family/first", "family", NASTY_ID, "stuck", "waiting", "failed", "done"]
@@ -80,6 +84,11 @@ def test_the_end_of_a_page_says_how_to_go_on(place: Path) -> None:
 def test_no_match_is_said_and_no_error(place: Path) -> None:
     called = perdure("list", "--workflow", "nothing", directory=place)
     assert (called.code, called.out) == (0, "No runs match.\n")
+
+
+def test_a_search_that_has_found_nothing_yet_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    print_page(Page(runs=(), next_cursor="17.4"), {}, now=Timestamp(0))
+    assert capsys.readouterr().out == "No runs match so far; repeat with --cursor 17.4 to search on\n"
 
 
 def test_a_filter_that_means_nothing_is_refused(place: Path) -> None:

@@ -14,7 +14,7 @@ from perdure.ports.store import RunQuery
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.testing.replaying import Verdict, replay_history
 from perdure.torture.loads import subject, tool
-from perdure.torture.loads.filling import LIFE_MICROSECONDS, Contents, fill
+from perdure.torture.loads.filling import AGAIN, LIFE_MICROSECONDS, Contents, fill
 from perdure.torture.loads.mood import Mood
 from perdure.torture.loads.searches import Searched, search
 from perdure.torture.loads.subject import Findings, Order, measure, observe
@@ -22,21 +22,23 @@ from perdure.torture.loads.tool import CI_GOALS, LONG_GOALS, LoadReport, judge
 from perdure.torture.loads.workflows import answer, approval, failing, quick, reminder
 
 NOW = Timestamp(time.time_ns() // 1_000)
-CONTENTS = Contents(waiting=60, closed=300, due=9, now=NOW)
+CONTENTS = Contents(waiting=60, closed=300, due=9, generations=40, now=NOW)
 
 
 @pytest_asyncio.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
     done: list[int] = []
     await fill(tmp_path / "load.db", CONTENTS, seed=1, on_progress=done.append)
-    assert done == [369]
+    assert done == [409]
     yield tmp_path / "load.db"
 
 
 async def test_a_file_is_filled_with_runs_that_any_worker_goes_on_with(path: Path) -> None:
     async with Engine(f"sqlite:///{path}") as engine:
         runs = [run async for run in engine.all_runs()]
-        assert len(runs) == len({run.id for run in runs}) == 369
+        assert len(runs) == len({run.id for run in runs}) == 370
+        (again,) = [run for run in runs if run.labels == AGAIN]
+        assert again.ref.generation == 40
         for run in runs[:40]:
             history = [recorded async for recorded in (await engine.get_run(run.id)).history()]
             assert replay_history(history).verdict is Verdict.SAME
@@ -88,8 +90,12 @@ GOOD = Findings(
 )
 
 
-def reported(*findings: Findings, milliseconds: float = 1.0, core_share: float = 1.0) -> LoadReport:
-    searched = [Searched(what=f"page {n}", milliseconds=milliseconds, cpu_milliseconds=1.0) for n in range(20)]
+def reported(
+    *findings: Findings, milliseconds: float = 1.0, lookups: int = 40_000, core_share: float = 1.0
+) -> LoadReport:
+    searched = [
+        Searched(what=f"page {n}", milliseconds=milliseconds, cpu_milliseconds=1.0, lookups=lookups) for n in range(20)
+    ]
     mood = Mood(sync_milliseconds=1.0, core_share=core_share)
     return LoadReport(name="load", findings=[*findings], searched=searched, moods=[mood])
 
@@ -116,6 +122,11 @@ def test_each_goal_can_be_missed(bad: dict[str, float], words: str) -> None:
 def test_slow_pages_miss_their_goal_and_are_named() -> None:
     [wrong] = judge(reported(GOOD, milliseconds=51.0), LONG_GOALS)
     assert "p95 of pages is 51.0 ms" in wrong
+
+
+def test_a_page_that_looks_at_too_many_runs_misses_its_goal_and_is_named() -> None:
+    [wrong] = judge(reported(GOOD, lookups=60_001), LONG_GOALS)
+    assert "a page looked up 60,001 of the file's, at most 60,000: page 0" in wrong
 
 
 def test_on_a_busy_machine_the_time_of_its_own_work_counts() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "labels_of",
     "list_runs",
     "parking_for_programs",
+    "print_page",
     "query_of",
     "starting_text",
     "summary_for_programs",
@@ -40,6 +41,8 @@ __all__ = [
 
 _LARGEST_PAGE: Final = 10_000
 """So many runs are listed at once; a cursor leads on."""
+_MOST_SEARCHED_PAGES: Final = 100
+"""So many pages of the store, of 10,000 runs that are looked at, are searched for one that is printed."""
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,13 +67,13 @@ async def list_runs(place: Place, listing: Listing, *, as_json: bool) -> int:
             limit=listing.limit,
             cursor=listing.cursor,
         )
-        page = await whole_page(store_of(engine), query)
+        page = await whole_page(store_of(engine), query, most_pages=_MOST_SEARCHED_PAGES)
         failures = await read_failures(store_of(engine), page.runs)
     if as_json:
         runs = [_for_programs(run, failures.get(run.run_key)) for run in page.runs]
         print_json({"runs": runs, "next_cursor": page.next_cursor or None})
     else:
-        _print_for_people(page, failures, now=now)
+        print_page(page, failures, now=now)
     return ExitCode.OK
 
 
@@ -153,7 +156,11 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _print_for_people(page: Page, failures: Mapping[RunKey, Failure], *, now: Timestamp) -> None:
+def print_page(page: Page, failures: Mapping[RunKey, Failure], *, now: Timestamp) -> None:
+    """Print a page for people, and how to go on if there is more."""
+    if not page.runs and page.next_cursor:
+        print(f"No runs match so far; repeat with --cursor {printable(page.next_cursor)} to search on")
+        return
     if not page.runs:
         print("No runs match.")
         return

@@ -267,7 +267,11 @@ class Client:
         limit: int = 100,
         cursor: str = "",
     ) -> Page:
-        """Return one page of runs, newest first unless told otherwise; `Page.next_cursor` leads to the next."""
+        """Return one page of runs, newest first unless told otherwise; `Page.next_cursor` leads to the next.
+
+        A search that finds little ends its page early: it may have fewer runs than `limit`, even none, and yet a next
+        one. `all_runs` goes through all of them.
+        """
         query = RunQuery(
             namespace=self.namespace,
             statuses=_only(None if status is None else require_choice(status, RunStatus, "status")),

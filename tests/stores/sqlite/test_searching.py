@@ -7,13 +7,15 @@ import msgspec
 import pytest
 
 from perdure import Engine
+from perdure.client.run_pages import whole_page
+from perdure.configuration import SEARCHED_PAGES
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunStore, RunSummary
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
-from perdure.testing.store_conformance.harness import later
+from perdure.testing.store_conformance.harness import NEVER, creation, later
 
 TENANTS = ("a", "b")
 RUNS = 60
@@ -58,6 +60,30 @@ async def test_a_page_for_which_nothing_is_found_ends_early_and_leads_on(order: 
     await session.store.close()
 
 
+async def with_generations(session: StoreSession, run_id: str, *, count: int, **options: object) -> None:
+    """Make a run that has continued as new so often; all its generations have these labels, and this parent."""
+    run = await session.hold(run_id, **options)
+    for generation in range(2, count + 1):
+        following = creation(session.store.new_run_key(), run_id, generation=generation, **options)  # type: ignore[arg-type]
+        await session.advance(run, status=RunStatus.CONTINUED, creations=[following])
+        run = await session.take(following.run_key)
+
+
+async def test_generations_that_have_passed_do_not_lengthen_a_page(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "runs.db", settings=SqliteSettings(searched_rows=10))
+    session = StoreSession(store)
+    await session.open(name="worker", lease_seconds=30.0)
+    parent = await session.hold("parent")
+    await with_generations(session, "child", count=40, labels={"kind": "long"}, parent=parent)
+    for number in range(50):
+        await session.create(f"other {number}", wake_at=NEVER)
+    for query in (RunQuery(labels={"kind": "long"}), RunQuery(parent_key=parent.run_key)):
+        found = await pages(store, query)
+        assert [run.ref.generation for run in together(found)] == [40], query
+        assert len(found) == 40 // 10 + 1, query
+    await store.close()
+
+
 @pytest.mark.parametrize("searched_rows", [1, 2, 5, 17])
 async def test_all_pages_together_are_the_listing_wherever_they_end(searched_rows: int, tmp_path: Path) -> None:
     bounded = await filled(tmp_path / "runs.db", searched_rows=searched_rows)
@@ -91,9 +117,9 @@ def some_queries(chance: random.Random) -> list[RunQuery]:
 
 
 async def test_an_engine_fills_its_pages(tmp_path: Path) -> None:
-    session = await filled(tmp_path / "runs.db", searched_rows=3)
+    session = await filled(tmp_path / "runs.db", searched_rows=20)
     await session.store.close()
-    few = SqliteStore(tmp_path / "runs.db", settings=SqliteSettings(searched_rows=3))
+    few = SqliteStore(tmp_path / "runs.db", settings=SqliteSettings(searched_rows=20))
     async with Engine(few, works=False) as engine:
         page = await engine.list_runs(tenant="a", workflow="order", labels={"third": "1"}, limit=7)
         assert len(page.runs) == 7
@@ -103,3 +129,33 @@ async def test_an_engine_fills_its_pages(tmp_path: Path) -> None:
         assert (nothing.runs, nothing.next_cursor) == ((), "")
         assert await engine.count_runs(most=7) == 7
         assert await engine.count_runs(most=1_000) == RUNS
+
+
+class Counting:
+    """Counts the pages that are asked of a store."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self.pages = 0
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        self.pages += 1
+        return await self._store.list_runs(query)
+
+
+async def test_a_page_is_put_together_of_few_pages_of_the_store_and_leads_on(tmp_path: Path) -> None:
+    session = await filled(tmp_path / "runs.db", searched_rows=2)
+    nothing = RunQuery(tenants=frozenset({"a"}), workflows=frozenset({"report"}))
+    some = RunQuery(tenants=frozenset({"a"}), labels={"third": "1"}, limit=4)
+    expected = together(await pages(session.store, some))
+    for query, matching in ((nothing, []), (some, expected)):
+        listed = Counting(session.store)
+        page = await whole_page(listed, query)
+        assert listed.pages == SEARCHED_PAGES
+        assert page.next_cursor
+        found = [*page.runs]
+        while page.next_cursor:
+            page = await whole_page(listed, msgspec.structs.replace(query, cursor=page.next_cursor))
+            found += page.runs
+        assert found == matching
+    await session.store.close()

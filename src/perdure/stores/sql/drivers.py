@@ -29,7 +29,8 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     """A way to find all runs of a query, and perhaps others. `parts` are FROM with the first conditions of WHERE.
 
     `table` is whose columns give the order of creation. `is_sorted`: each part comes in that order. `is_exact`: it
-    finds no others. `census` is what an index alone can count to learn how many it finds, at most.
+    finds no others, and so no generation but the latest. `census` is what an index alone can count to learn how many it
+    finds, at most.
     """
 
     parts: Sequence[SqlText]
@@ -85,10 +86,11 @@ _AFTER_SURROGATES: Final = 0xE000
 
 def _by_parent(query: RunQuery) -> Iterator[Driver]:
     if query.parent_key is not None:
-        source = "runs INDEXED BY runs_by_parent WHERE runs.parent_key = ? AND runs.namespace = ? AND runs.latest = 1"
         within, moments = created_within(query, "runs")
-        parts = [(source + within, [query.parent_key, query.namespace, *moments])]
-        yield Driver(parts=parts, census=parts, is_exact=_conditions(query) == 1)
+        source = f"runs INDEXED BY runs_by_parent WHERE runs.parent_key = ?{within}"
+        values = [query.parent_key, *moments]
+        parts: list[SqlText] = [(f"{source} AND runs.namespace = ? AND runs.latest = 1", [*values, query.namespace])]
+        yield Driver(parts=parts, census=[(source, values)])
 
 
 def _by_parking(query: RunQuery) -> Iterator[Driver]:
@@ -109,7 +111,6 @@ def _by_labels(query: RunQuery) -> Iterator[Driver]:
             parts=[(f"{labels}{runs}{condition} AND runs.latest = 1", values)],
             census=[(labels + condition, values)],
             table="labelled",
-            is_exact=_conditions(query) == 1,
         )
 
 

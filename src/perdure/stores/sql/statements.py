@@ -227,7 +227,10 @@ WHERE run_key IN (SELECT value FROM json_each(?))
 TARGETS_BY_NAME: Final = """
 SELECT wanted.key, runs.run_key, runs.status, runs.closed_at IS NULL, runs.owner, runs.parked IS NOT NULL
 FROM json_each(?) AS wanted CROSS JOIN runs INDEXED BY sqlite_autoindex_runs_1
-ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.latest = 1
+ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs.generation = (
+    SELECT max(generation) FROM runs AS newest INDEXED BY sqlite_autoindex_runs_1
+    WHERE newest.namespace = wanted.value ->> 0 AND newest.id = wanted.value ->> 1
+)
 """
 
 # namespace, request_id

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -16,19 +17,20 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.loads.patterns import Name, Pattern, record_patterns
 from perdure.torture.loads.workflows import approval, failing, quick, reminder
 
-__all__ = ["COUNTRIES", "LIFE_MICROSECONDS", "Contents", "fill"]
+__all__ = ["AGAIN", "AGAIN_PARENT", "COUNTRIES", "LIFE_MICROSECONDS", "Contents", "fill"]
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """How many runs a file shall have: `waiting` for a timer or a signal, `closed`, and `due`: their timer has come.
 
-    `now` is when the file is to be opened.
+    `generations` of one more id have ended, one after the other. `now` is when the file is to be opened.
     """
 
     waiting: int
     closed: int
     due: int
     now: Timestamp
+    generations: int = 0
 
 
 async def fill(path: Path, contents: Contents, *, seed: int, on_progress: Callable[[int], None]) -> None:
@@ -72,14 +74,19 @@ def _runs(
 ) -> Iterator[_Run]:
     """Yield the runs in the order of their creation: open and closed ones mixed, as they are after a long life."""
     kinds = ["waiting"] * contents.waiting + ["closed"] * contents.closed + ["due"] * contents.due
+    kinds += ["generation"] * contents.generations
     chance.shuffle(kinds)
     spacing = LIFE_MICROSECONDS // len(kinds)
+    generations = count(1)
     parent: RunKey | None = None
     for number, kind in enumerate(kinds):
         key = new_key()
         age = LIFE_MICROSECONDS - number * spacing + (_SLEEP_MICROSECONDS if kind == "due" else 0)
-        name = _named(number, key, Timestamp(contents.now - age), chance, parent)
-        yield patterns[_workflow(kind, chance)], name
+        at = Timestamp(contents.now - age)
+        if kind == "generation":
+            yield patterns[quick.name], _generation(next(generations), key, at)
+            continue
+        yield patterns[_workflow(kind, chance)], _named(number, key, at, chance, parent)
         if number % _CHILDREN == 0:
             parent = key
 
@@ -107,6 +114,15 @@ def _named(number: int, key: RunKey, at: Timestamp, chance: random.Random, paren
     )
 
 
+def _generation(number: int, key: RunKey, at: Timestamp) -> Name:
+    ref = RunRef(id="load-again-and-again", generation=number)
+    return Name(run_key=key, ref=ref, at=at, labels=dict(AGAIN), parent_key=AGAIN_PARENT)
+
+
+AGAIN: Final = {"again": "and again"}
+"""The label of all generations of one id."""
+AGAIN_PARENT: Final = RunKey(1)
+"""Their parent, which is not there any more."""
 COUNTRIES: Final = ("ch", "de", "fr", "no", "pt", "se")
 _FAILED_SHARE: Final = 0.01
 _TENANTS: Final = 40

@@ -1,48 +1,76 @@
 """Searches: pages of runs by every filter and many combinations, in both orders, the first ones and deep ones."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Final
 
+import apsw
 import msgspec
 
+from perdure.client.run_pages import whole_page
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery
 from perdure.stores.cursors import write_cursor
 from perdure.stores.sqlite.looking import SqliteLook
-from perdure.torture.loads.filling import COUNTRIES
+from perdure.torture.loads.filling import AGAIN, AGAIN_PARENT, COUNTRIES
 from perdure.torture.loads.workflows import approval, failing, quick, reminder
 
 __all__ = ["Searched", "search"]
 
 
 class Searched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page, or a count, took, and how much of that this process worked."""
+    """What a page, or a count (`is_page` False), took, how much of that this process worked, and how many pages of the
+    file it looked up, be they in memory or not: about two for each run that is looked at."""
 
     what: str
     milliseconds: float
     cpu_milliseconds: float
+    lookups: int
+    is_page: bool = True
 
 
 async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncIterator[Searched]:
-    """Ask for pages of the runs of a file, which were created between `oldest` and `now`, and for bounded counts."""
-    async with SqliteLook(path) as look:
-        for (name, query), order, depth in product(_queries(now, oldest).items(), RunOrder, _DEPTHS):
-            asked = msgspec.structs.replace(query, order=order, cursor=_cursor(now, oldest, depth))
-            yield await _timed(f"{name}, {order.value}, {depth or 'first'} page", look.list_runs(asked))
-        for name, query in _queries(now, oldest).items():
-            yield await _timed(f"count of {name}", look.count_runs(query, most=_MOST))
+    """Ask for pages of the runs of a file, which were created between `oldest` and `now`, and for bounded counts.
+
+    The pages are those of `Engine.list_runs`, put together of the store's.
+    """
+    with _opened_meanwhile() as connections:
+        async with SqliteLook(path) as look:
+            for (name, query), order, depth in product(_queries(now, oldest).items(), RunOrder, _DEPTHS):
+                asked = msgspec.structs.replace(query, order=order, cursor=_cursor(now, oldest, depth))
+                what = f"{name}, {order.value}, {depth or 'first'} page"
+                yield await _measured(what, whole_page(look, asked), connections)
+            for name, query in _queries(now, oldest).items():
+                counted = await _measured(f"count of {name}", look.count_runs(query, most=_MOST), connections)
+                yield msgspec.structs.replace(counted, is_page=False)
 
 
-async def _timed(what: str, question: Awaitable[object]) -> Searched:
-    begun, worked = time.perf_counter(), time.process_time()
+@contextmanager
+def _opened_meanwhile() -> Iterator[list[apsw.Connection]]:
+    connections: list[apsw.Connection] = []
+    apsw.connection_hooks.append(connections.append)
+    try:
+        yield connections
+    finally:
+        apsw.connection_hooks.remove(connections.append)
+
+
+async def _measured(what: str, question: Awaitable[object], connections: Sequence[apsw.Connection]) -> Searched:
+    begun, worked, before = time.perf_counter(), time.process_time(), _lookups(connections)
     await question
     took, work = time.perf_counter() - begun, time.process_time() - worked
-    return Searched(what=what, milliseconds=took * 1e3, cpu_milliseconds=work * 1e3)
+    lookups = _lookups(connections) - before
+    return Searched(what=what, milliseconds=took * 1e3, cpu_milliseconds=work * 1e3, lookups=lookups)
+
+
+def _lookups(connections: Sequence[apsw.Connection]) -> int:
+    kinds = (apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS)
+    return sum(connection.status(kind)[0] for connection in connections for kind in kinds)
 
 
 def _cursor(now: Timestamp, oldest: Timestamp, depth: str) -> str:
@@ -72,6 +100,8 @@ def _queries(now: Timestamp, oldest: Timestamp) -> dict[str, RunQuery]:
         "ids with a prefix": RunQuery(id_prefix="load-0000"),
         "ids with a rare prefix": RunQuery(id_prefix="load-000012"),
         "parked": RunQuery(only_parked=True),
+        "an id of very many generations, by its label": RunQuery(labels=AGAIN),
+        "an id of very many generations, by its parent": RunQuery(parent_key=AGAIN_PARENT),
         "since": RunQuery(created_from=Timestamp(middle)),
         "until": RunQuery(created_until=Timestamp(middle)),
         "within": within,

@@ -28,6 +28,7 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True):
     resident_megabytes: float
     serving_seconds: float
     page_milliseconds: float = 50.0
+    page_lookups: int = 60_000
     idle_core_share: float = 0.05
     megabytes_per_hour: float | None = None
 
@@ -78,8 +79,9 @@ async def _try(folder: Path, count: int, options: Options, report: LoadReport) -
     """Measure on a file of its own, and note in the report what is worse than the goals."""
     path = folder / "load.db"
     now = Timestamp(time.time_ns() // 1_000 + MICROSECONDS_PER_SECOND)
-    progress = Progress("load", 2 * count)
-    contents = Contents(waiting=count, closed=count, due=_DUE, now=now)
+    generations = min(count * _GENERATIONS_PER_RUN, _MOST_GENERATIONS)
+    progress = Progress("load", 2 * count + generations)
+    contents = Contents(waiting=count, closed=count, due=_DUE, generations=generations, now=now)
     await fill(path, contents, seed=options.seed, on_progress=progress.show)
     progress.end()
     report.runs = count
@@ -123,6 +125,7 @@ def judge(report: LoadReport, goals: Goals) -> list[str]:
         took = one.cpu_milliseconds if is_busy else one.milliseconds
         quickest[one.what] = min(took, quickest.get(one.what, took))
     page, slowest = _p95(sorted(quickest.values())), max(quickest, key=lambda what: quickest[what])
+    widest = max((one for one in report.searched if one.is_page), key=lambda one: one.lookups)
     return [
         sentence
         for is_wrong, sentence in (
@@ -147,6 +150,10 @@ def judge(report: LoadReport, goals: Goals) -> list[str]:
                 f"p95 of pages is {page:.1f} ms, at most {goals.page_milliseconds:g}; the slowest: {slowest}",
             ),
             (
+                widest.lookups > goals.page_lookups,
+                f"a page looked up {widest.lookups:,} of the file's, at most {goals.page_lookups:,}: {widest.what}",
+            ),
+            (
                 goals.megabytes_per_hour is not None and growth > goals.megabytes_per_hour,
                 f"its memory grew by {growth:.2f} MB an hour; at most {goals.megabytes_per_hour}",
             ),
@@ -169,6 +176,9 @@ _USUALLY: Final = 10_000
 _CI: Final = 100_000
 _LONG: Final = 1_000_000
 _DUE: Final = 100
+_GENERATIONS_PER_RUN: Final = 3
+_MOST_GENERATIONS: Final = 60_000
+"""One more id has so many generations that have ended: several times as many as a page may look at."""
 _STARTS: Final = 3
 """So often a worker starts, and every search is made."""
 _IDLE_SECONDS: Final = 1.0

@@ -33,4 +33,20 @@ PLANTED: Final = (
         new="runs NOT INDEXED WHERE",
         tool="load",
     ),
+    Mutant(
+        name="a page passes over all generations of an id that have its label",
+        breaks=_BOUNDED,
+        module="perdure.stores.sql.drivers",
+        old='            table="labelled",\n',
+        new='            table="labelled",\n            is_exact=True,\n',
+        tool="load",
+    ),
+    Mutant(
+        name="a page is put together until it is full",
+        breaks=_BOUNDED,
+        module="perdure.client.run_pages",
+        old="for _ in range(most_pages):",
+        new="while True:",
+        tool="load",
+    ),
 )
