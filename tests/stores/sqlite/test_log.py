@@ -153,6 +153,20 @@ async def test_a_store_whose_file_cannot_be_opened_anew_to_copy_its_log_goes_on(
     assert "could not be copied into it, and is kept: SQLite keeps the journal mode" in caplog.text
 
 
+async def test_a_log_that_cannot_be_copied_is_tried_again_when_it_has_grown_and_not_at_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals: list[Exception] = [OSError(errno.EIO, "the database's sectors are bad") for _ in range(100)]
+    monkeypatch.setattr(database, "copy_log", refusing(refusals))
+    async with opened_session(tmp_path / "data.db", settings=SqliteSettings(checkpoint_pages=160)) as session:
+        while len(refusals) == 100:
+            await session.create(f"run {session.store.new_run_key()}")
+        for number in range(10):
+            await session.create(f"later {number}")
+        assert len(refusals) > 90
+        refusals.clear()
+
+
 async def test_the_copy_has_the_mode_of_the_log_and_leaves_nothing_behind_when_it_fails(
     tmp_path: Path,
 ) -> None:

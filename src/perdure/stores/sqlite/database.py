@@ -125,6 +125,7 @@ class Database:
                 self._tell_of_a_long_log()
         except Exception as error:  # noqa: BLE001 - whatever it is, the writer's thread must go on
             _LOGGER.warning("the log of %s could not be copied into it, and is kept: %s", self.path, error)
+            self.log.put_off()
             self.distrust()
 
     def _tell_of_a_long_log(self) -> None:

@@ -86,7 +86,7 @@ class Log:
         self._due_at = self._checkpoint_pages
 
     def put_off(self) -> None:
-        """Note that somebody reads what is not copied yet: it is tried again when the log has grown by a part."""
+        """Note that not all could be copied, or nothing: it is tried again when the log has grown by a part."""
         self._due_at = self._pages + max(self._checkpoint_pages // _PARTS, 1)
 
     @property
@@ -100,7 +100,9 @@ class Log:
         return self._pages >= self._due_at or self.is_cramped
 
     def _committed(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
-        if pages <= self._pages or not self._pages:
+        if not self._pages:
+            self._room = 0  # not known
+        elif pages <= self._pages:
             self._room = 0  # it has begun anew: SQLite may have cut it off, if it was very long
             self._due_at = self._checkpoint_pages
         self._pages = pages
