@@ -1,7 +1,9 @@
 """What shipped code must not do: the ways by which data becomes running code, or an attacker's text a command.
 
 Names are followed through imports (`from os import system as run` is `os.system`), and a mention counts as a call: what
-is passed on can be called elsewhere. Each way that is used for a reason is one line of `ALLOWED`.
+is passed on can be called elsewhere. So a module may not be passed on at all (`getattr(os, name)`, `o = os`), nor its
+names be reached by another way (`vars`, `sys.modules`, `__builtins__`). Each way that is used for a reason is one line
+of `ALLOWED`. It stops those who forget, not those who hide: there is no end of ways for them.
 """
 
 import ast
@@ -14,20 +16,28 @@ __all__ = ["ALLOWED", "unsafe_code"]
 
 FORBIDDEN = {
     "runs what it reads": (
-        "builtins.__import__", "builtins.compile", "builtins.eval", "builtins.exec", "code.", "codeop.", "ctypes.",
-        "imp.", "importlib.", "pkgutil.", "runpy.", "types.CodeType", "types.FunctionType", "zipimport.",
+        "_ctypes.", "_imp.", "bdb.", "builtins.", "cProfile.", "cffi.", "code.", "codeop.", "ctypes.", "doctest.",
+        "imp.", "importlib.", "pdb.", "pkgutil.", "profile.", "runpy.", "sys.meta_path", "sys.modules",
+        "sys.path_hooks", "timeit.", "trace.", "types.CodeType", "types.FunctionType", "typing.ForwardRef",
+        "typing.get_type_hints", "inspect.get_annotations", "zipimport.",
     ),
     "makes objects of any class": (
-        "cPickle.", "cloudpickle.", "copyreg.", "dill.", "joblib.", "jsonpickle.", "marshal.", "pickle.", "ruamel.",
-        "shelve.", "torch.load", "yaml.",
+        "_pickle.", "cPickle.", "cloudpickle.", "copyreg.", "dill.", "joblib.", "jsonpickle.", "marshal.", "numpy.load",
+        "pandas.read_pickle", "pickle.", "pickletools.", "ruamel.", "shelve.", "torch.load", "yaml.",
     ),
     "pickles what passes between processes": (
         "concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process.", "logging.config.",
         "logging.handlers.SocketHandler", "multiprocessing.", "socketserver.", "xmlrpc.",
     ),
     "starts programs": (
-        "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell", "commands.", "os.exec*", "os.fork*",
-        "os.popen", "os.posix_spawn*", "os.spawn*", "os.startfile", "os.system", "pty.", "subprocess.", "webbrowser.",
+        "_posixsubprocess.", "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell",
+        "asyncio.subprocess.create_*", "commands.", "nt.", "os.exec*", "os.fork*", "os.popen",
+        "os.posix_spawn*", "os.spawn*", "os.startfile", "os.system", "posix.", "pty.", "subprocess.", "webbrowser.",
+    ),
+    "writes files where an archive says": ("shutil.unpack_archive", "tarfile.", "zipfile."),
+    "logs without being made harmless": (
+        "logging.critical", "logging.debug", "logging.error", "logging.exception", "logging.getLogger", "logging.info",
+        "logging.log", "logging.root", "logging.warning",
     ),
     "reads XML that may name files and grow without end": ("lxml.", "pyexpat.", "xml."),
     "can be foreseen by others": (
@@ -37,18 +47,39 @@ FORBIDDEN = {
 }  # fmt: skip
 """Why -> names: itself; with a full stop at the end, everything below; with a star, everything that begins so."""
 
-HARMLESS = frozenset({"importlib.metadata.version"})
+HIDDEN_WAYS = frozenset(
+    {
+        "__builtins__", "__globals__", "__import__", "__loader__", "__reduce__", "__reduce_ex__", "__setstate__",
+        "__subclasses__", "enable_load_extension", "load_extension", "loadextension", "subprocess_exec",
+        "subprocess_shell",
+    }
+)  # fmt: skip
+"""Attributes, whoever has them, by which code is reached, loaded or started."""
 
-USED_IN_PART = frozenset({"importlib", "multiprocessing", "subprocess"})
+HARMLESS = frozenset({"builtins", "builtins.type", "importlib.metadata.version"})
+
+USED_IN_PART = frozenset({"builtins", "importlib", "multiprocessing", "subprocess"})
 """Modules that may be imported: what is taken from them is looked at where it is mentioned."""
 
 ASSERTING_ROOMS = ("src/perdure/testing/", "src/perdure/torture/", "src/perdure_pytest.py")
 """Where an assert is how a test fails."""
 
 ALLOWED = {
+    ("src/perdure/authoring/pydantic_models.py", "sys.modules"): "a fixed name, of a package that is there or not",
+    ("src/perdure/authoring/pydantic_models.py", "sys.modules.get"): "fixed names, of a package that is there or not",
+    ("src/perdure/authoring/signature.py", "typing.get_type_hints"): "annotations of the author's own functions",
     ("src/perdure/cli/code.py", "importlib.import_module"): "the operator names the module on the command line",
     ("src/perdure/cli/demo/worker_process.py", "asyncio.create_subprocess_exec"): "this interpreter, with fixed words",
     ("src/perdure/client/loop_thread.py", "importlib.import_module"): "one fixed name of the standard library",
+    ("src/perdure/codecs/fields.py", "typing.get_type_hints"): "annotations of the library's own records",
+    (
+        "src/perdure/codecs/object_blobs.py",
+        "obstore",
+    ): "kept, because it is imported late; it reads nothing",
+    ("src/perdure/execution/process_executor.py", "sys.modules.get"): "a fixed name of the standard library",
+    ("src/perdure/execution/reach.py", "sys.modules"): "the main script, to see whether it is a file",
+    ("src/perdure/kernel/events.py", "__subclasses__"): "the library's own records of events",
+    ("src/perdure/logs.py", "logging.getLogger"): "where loggers are made harmless",
     ("src/perdure/execution/process_executor.py", "multiprocessing.context.ForkServerContext"): "a type for checkers",
     ("src/perdure/execution/process_executor.py", "multiprocessing.context.SpawnContext"): "a type for checkers",
     ("src/perdure/execution/process_executor.py", "multiprocessing.get_all_start_methods"): "it only lists words",
@@ -65,6 +96,10 @@ ALLOWED = {
     ("src/perdure/stores/sqlite/connection.py", "ctypes"): "one number for SQLite, whose address is asked",
     ("src/perdure/stores/sqlite/connection.py", "ctypes.addressof"): "one number for SQLite, whose address is asked",
     ("src/perdure/stores/sqlite/connection.py", "ctypes.c_int"): "one number for SQLite, whose address is asked",
+    ("src/perdure/testing/environment/cast.py", "typing.get_type_hints"): "annotations of the author's own functions",
+    ("src/perdure/torture/command.py", "logging.root.manager.disable"): "it only reads whether logging is off",
+    ("src/perdure/torture/fuzzing/sampling.py", "typing.get_type_hints"): "annotations of the library's own records",
+    ("src/perdure/torture/planting.py", "sys.meta_path.insert"): "what it loads stands in the package",
     ("src/perdure/testing/__init__.py", "importlib.import_module"): "out of a fixed table of its own modules",
     ("src/perdure/torture/command.py", "importlib.import_module"): "out of a fixed table of its own modules",
     (
@@ -110,7 +145,8 @@ def unsafe_code(
         for line, name in _mentioned(tree)
         if (file, name) not in allowed and (why := _why(name)) is not None
     ]
-    others = [*_shells(tree), *(() if file.startswith(ASSERTING_ROOMS) else _checks_by_assert(tree))]
+    others = [found for found in _hidden(tree) if (file, found[1].partition(" ")[0]) not in allowed]
+    others += [*_shells(tree), *(() if file.startswith(ASSERTING_ROOMS) else _checks_by_assert(tree))]
     return names + [f"{file}:{line} {what}" for line, what in others]
 
 
@@ -144,8 +180,11 @@ def _mentioned(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
             case ast.Name() | ast.Attribute() if id(node) not in inner and isinstance(node.ctx, ast.Load):
                 first, *rest = ast.unparse(node).split(".") if _is_chain(node) else ("",)
-                if first in known or first in _BUILTINS:
-                    yield node.lineno, ".".join((known.get(first, f"builtins.{first}"), *rest))
+                if first in _BUILTINS and first not in known:
+                    yield node.lineno, f"builtins.{first}"
+                yield from ((node.lineno, ".".join((full, *rest))) for full in sorted(known.get(first, ())))
+            case ast.Call(func=ast.Name(id="getattr"), args=[ast.Name(id=first), ast.Constant(value=str(name)), *_]):
+                yield from ((node.lineno, f"{full}.{name}") for full in sorted(known.get(first, ())))
             case _:
                 pass
 
@@ -159,20 +198,59 @@ def _is_chain(node: ast.expr) -> bool:
     return isinstance(node, ast.Name)
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
-    """Return local name -> full name of what is imported, wherever in the module."""
-    known: dict[str, str] = {}
+def _imported(tree: ast.Module) -> dict[str, set[str]]:
+    """Return local name -> full names of what is imported as it, wherever in the module."""
+    known: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
                 for alias in names:
                     first = alias.name.partition(".")[0]
-                    known[alias.asname or first] = alias.name if alias.asname else first
+                    known.setdefault(alias.asname or first, set()).add(alias.name if alias.asname else first)
             case ast.ImportFrom(module=str(module), names=names, level=0):
-                known.update({alias.asname or alias.name: f"{module}.{alias.name}" for alias in names})
+                for alias in names:
+                    known.setdefault(alias.asname or alias.name, set()).add(f"{module}.{alias.name}")
             case _:
                 pass
     return known
+
+
+def _hidden(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the ways by which names are reached that `_mentioned` does not see."""
+    modules = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    looked_at = {id(each) for node in ast.walk(tree) for each in _only_looked_at(node)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) if name in modules and id(node) not in looked_at:
+                yield node.lineno, f"{name} is passed on, a whole module"
+            case ast.Attribute(value=ast.Name(id=name), attr="__dict__") if name in modules:
+                yield node.lineno, f"{name} is passed on, a whole module"
+            case ast.Attribute(attr=name) | ast.Name(id=name) if name in HIDDEN_WAYS:
+                yield node.lineno, f"{name} reaches, loads or starts code"
+            case ast.ImportFrom(module=str(module), names=[ast.alias(name="*")]):
+                yield node.lineno, f"{module} is taken whole, whatever it has"
+            case ast.keyword(arg="eval_str" | "allow_pickle" as name):
+                yield node.value.lineno, f"{name} runs what it reads"
+            case _:
+                pass
+
+
+def _only_looked_at(node: ast.AST) -> list[ast.expr]:
+    """Return the names in a node that are no way to what a module has, or one that `_mentioned` sees."""
+    match node:
+        case ast.Attribute(value=value) | ast.Compare(left=value, ops=[ast.Is() | ast.IsNot()]):
+            return [value]
+        case ast.Call(func=ast.Name(id="hasattr" | "dir"), args=[value, *_]):
+            return [value]
+        case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(), *_]):
+            return [value]
+        case _:
+            return []
 
 
 def _shells(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -237,9 +237,9 @@ class _ArgumentTypes:
         self._extra_positional = _names(shape, Parameter.VAR_POSITIONAL)
         self._extra_named = _names(shape, Parameter.VAR_KEYWORD)
         self._types_by_name = types_by_name
-        types = [part for _, part in self._positional]
-        self._classes = [part.classes for part in types]
-        self.by_count = {count: ValueType.tuple_of(types[:count]) for count in _whole_counts(shape)}
+        parts = [part for _, part in self._positional]
+        self._classes = [part.classes for part in parts]
+        self.by_count = {count: ValueType.tuple_of(parts[:count]) for count in _whole_counts(shape)}
         # Where only one number of arguments makes a call, it need not be looked up before reading.
         self._usual = next(iter(self.by_count.values())) if len(self.by_count) == 1 else None
 
