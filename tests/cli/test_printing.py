@@ -5,7 +5,11 @@ import sys
 
 import pytest
 
-from perdure.cli.printing import printable, progress_bar, progress_shown, shortened
+from perdure.cli.payload_text import event_details, payload_text
+from perdure.cli.printing import json_text, printable, progress_bar, progress_shown, shortened
+from perdure.kernel.events import RunCompleted
+from perdure.kernel.history import decode_event
+from perdure.kernel.time import Timestamp
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,12 @@ def test_no_progress_is_shown_where_there_is_no_terminal(capsys: pytest.CaptureF
     with progress_shown("cancel", 40, after_seconds=0) as tell:
         tell(10)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("value", [b'"\xf4ext"', b"1e400", b'{"password":1e400,"n":[' + b"9" * 5_000 + b"]}"])
+def test_a_value_that_nobody_of_ours_has_written_is_shown_all_the_same(value: bytes) -> None:
+    event = decode_event(1, "run_completed", 1, 0, b'{"result":' + value + b"}").event
+    assert isinstance(event, RunCompleted)
+    assert event_details(event, now=Timestamp(0)).startswith("result=")
+    assert payload_text(event.result)
+    assert '"result": ' in json_text({"result": event.result})

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from perdure.cli.printing import printable, shortened
+from perdure.cli.printing import leniently_read, printable, shortened
 from perdure.cli.times import show_duration, show_moment
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import Event
@@ -41,7 +41,7 @@ def payload_text(payload: Payload, *, limit: int = 400) -> str:
 
 
 def _without_secrets(encoded: bytes) -> Any:  # noqa: ANN401 - any value of JSON
-    return masked(msgspec.json.decode(encoded))
+    return masked(leniently_read(encoded))
 
 
 def _value(name: str, value: object, *, now: Timestamp) -> str:
@@ -65,4 +65,4 @@ def _value(name: str, value: object, *, now: Timestamp) -> str:
 def _encoded(envelope: Mapping[object, object]) -> str:
     """Return what stands for a value that this command has no codec for."""
     by = envelope.get("by") or ["blob"]
-    return f"<encoded: {', '.join(map(str, by)) if isinstance(by, list) else '?'}>"
+    return printable(f"<encoded: {', '.join(map(str, by)) if isinstance(by, list) else '?'}>")

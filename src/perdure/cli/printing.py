@@ -4,10 +4,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.redaction import has_secrets, masked, redacted
 from perdure.texts import indented, json_escaped, printable
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "complain",
     "json_text",
+    "leniently_read",
     "make_console",
     "make_table",
     "print_for_people",
@@ -162,15 +164,35 @@ def print_json(value: object, *, is_answer: bool = False) -> None:
 
 def json_text(value: object, *, is_answer: bool = False) -> str:
     """Return one value as programs read it; see `print_json`."""
-    encoded = msgspec.json.encode(value)
-    if not is_answer and has_secrets(encoded.decode()):
-        encoded = msgspec.json.encode(masked(msgspec.json.decode(encoded)))
-    return json_escaped(msgspec.json.format(encoded, indent=2).decode())
+    text = _json(value)
+    if not is_answer and has_secrets(text):
+        text = _json(masked(leniently_read(text.encode())))
+    return json_escaped(msgspec.json.format(text, indent=2))
+
+
+def _json(value: object) -> str:
+    """Return JSON in which nothing is no text, as it may be in a payload that was damaged."""
+    return msgspec.json.encode(value).decode("utf-8", "replace")
+
+
+def leniently_read(encoded: bytes) -> Any:  # noqa: ANN401 - any value of JSON
+    """Return the value of JSON; in what nobody of ours has written, what is no text or too large a number as it is."""
+    try:
+        return msgspec.json.decode(encoded)
+    except UNDECODABLE:
+        import json
+
+        text = encoded.decode("utf-8", "replace")
+        return json.loads(text, parse_float=_number, parse_int=_number)
+
+
+def _number(digits: str) -> msgspec.Raw:
+    return msgspec.Raw(digits.encode())
 
 
 def print_json_line(value: object) -> None:
     """Print one value for programs on one line, whole: what is printed so can be read back."""
-    print(json_escaped(msgspec.json.encode(value).decode()))
+    print(json_escaped(_json(value)))
 
 
 def complain(message: str, *, command: str = "") -> None:

@@ -10,6 +10,7 @@ from perdure.execution.codeless import giving_back
 from perdure.kernel.messages import SignalMessage, TerminateMessage
 from perdure.kernel.transition import Applied, Closed, RunStatus
 from perdure.ports.store import RunQuery, RunSummary
+from perdure.stores.sqlite.rows import parking_of
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance.harness import (
     FAR,
@@ -137,3 +138,12 @@ async def test_a_damaged_message_goes_on_to_the_next_generation_with_the_others(
 
 async def _rows(session: StoreSession) -> dict[str, RunSummary]:
     return {row.id: row for row in (await session.store.list_runs(RunQuery())).runs}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [b"", b"{", b"\xff", b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
+    ids=["", "half", "no text", "deep"],
+)
+def test_why_a_run_is_parked_may_be_unreadable_whoever_asks(stored: bytes) -> None:
+    assert parking_of(stored) is None

@@ -122,7 +122,7 @@ def parking_of(stored: bytes | None) -> Parking | None:
     """Read why a run is parked; None if it is not, or if that cannot be read."""
     try:
         return None if stored is None else _PARKING.decode(stored)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return None
 
 

@@ -6,5 +6,6 @@ memory than is bearable, and where a value was read, that writing it and reading
 libFuzzer choose the changes by the branches that they reach, where atheris is installed.
 
 `stored`: what lies in the database. `encoded`: what codecs have written. `valued`: values of users. `spoken`: what
-processes and clients say. `written`: what people write, on command lines and in files.
+processes and clients say. `written`: what people write, on command lines and in files. `shown`:
+what people see of them.
 """

@@ -1,14 +1,20 @@
 """What lies in the folder of a copy: parts, whose digest fits whatever is in them."""
 
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from perdure.errors import CopyDamagedError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.copies.parts import PartHeader, decode_part, encode_part, seal
 from perdure.stores.sqlite.copies.points import show_time
+from perdure.stores.sqlite.copies.standing import Standing, read_standings, standing_file, write_standing
 from perdure.stores.sqlite.copies.tail import LogPlace
 from perdure.stores.sqlite.log import PAGE_BYTES
+from perdure.torture.fuzzing.sampling import samples
 from perdure.torture.fuzzing.target import Target, demand_equal
 
 __all__ = ["COPIED"]
@@ -32,4 +38,30 @@ def _read_part(data: bytes) -> None:
     demand_equal((part.header, part.pages), (found.header, found.pages))
 
 
-COPIED: Final = (Target(name="part", corpus=_parts, read=_read_part, expected=(CopyDamagedError,)),)
+def _standings() -> list[bytes]:
+    return [msgspec.json.encode(sample) for sample in samples(Standing)]
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="perdure-fuzz-")
+
+
+def _read_standing(data: bytes) -> None:
+    """Read what stands beside a database; what cannot be read is no state at all."""
+    database = Path(_folder().name) / "database"
+    file = standing_file(database, "target")
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(data)
+    found = list(read_standings(database))
+    file.unlink()
+    for standing in found:
+        write_standing(database, standing)
+        demand_equal(list(read_standings(database)), [standing])
+        standing_file(database, standing.target).unlink()
+
+
+COPIED: Final = (
+    Target(name="part", corpus=_parts, read=_read_part, expected=(CopyDamagedError,)),
+    Target(name="standing", corpus=_standings, read=_read_standing),
+)

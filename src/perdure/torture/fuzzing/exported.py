@@ -1,15 +1,20 @@
 """What lies in a file of exported runs: one run, whose digest fits whatever its lines are."""
 
+import gzip
 import hashlib
 import itertools
+import tempfile
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from perdure.archiving.event_lines import event_record
+from perdure.archiving.files import lines_of
 from perdure.archiving.rekeying import keys_of
-from perdure.archiving.run_lines import SavedRun, end_line, heading_line, read_runs, run_lines
+from perdure.archiving.run_lines import UNREADABLE, SavedRun, end_line, heading_line, read_runs, run_lines
 from perdure.archiving.soundness import demand_sound
 from perdure.archiving.turns import RETENTION_KEY, TurnState, read_state
 from perdure.errors import HistoryError
@@ -89,6 +94,25 @@ def _read_run(data: bytes) -> None:
                 demand_sound(found.run)
 
 
+def _archives() -> list[bytes]:
+    parts = [gzip.compress(run, mtime=0) for run in _runs()[:3]]
+    return [parts[0], b"".join(parts), gzip.compress(b"", mtime=0) + parts[1], gzip.compress(b"x" * 2**20, mtime=0)]
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="perdure-fuzz-")
+
+
+def _read_archive(data: bytes) -> None:
+    """Read a compressed file: what is told to be whole is what gzip reads."""
+    file = Path(_folder().name) / "archive.jsonl.gz"
+    file.write_bytes(data)
+    lines = list(lines_of(file))
+    if UNREADABLE not in lines:
+        demand_equal(b"".join(lines), gzip.decompress(data))
+
+
 def _turns() -> list[bytes]:
     return [msgspec.json.encode(sample) for sample in samples(TurnState)]
 
@@ -102,5 +126,6 @@ def _read_turn(data: bytes) -> None:
 
 EXPORTED: Final = (
     Target(name="run-file", corpus=_runs, read=_read_run, expected=(HistoryError,)),
+    Target(name="archive", corpus=_archives, read=_read_archive, expected=(HistoryError,)),
     Target(name="retention-turn", corpus=_turns, read=_read_turn),
 )

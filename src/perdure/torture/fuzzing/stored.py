@@ -15,7 +15,7 @@ from perdure.kernel.transition import Parking
 from perdure.ports.agenda import AgendaEntry
 from perdure.stores.sqlite.agenda import agenda_entry_of
 from perdure.stores.sqlite.lock_lines import lock_entry_of
-from perdure.stores.sqlite.rows import inbox_of, summary_of
+from perdure.stores.sqlite.rows import inbox_of, parking_of, summary_of
 from perdure.timekeeping.debouncing import Burst, read_burst
 from perdure.timekeeping.deduplication import Remembered, read_remembered
 from perdure.timekeeping.schedules import Schedule, encode_schedule, read_schedule
@@ -28,19 +28,29 @@ __all__ = ["STORED"]
 _KINDS: Final = tuple(EVENT_NAMES)
 _RUN: Final = RunKey(1)
 _AT: Final = Timestamp(0)
+_OLD: Final = ("0",)
+"""Versions that are upgraded."""
 
 
 def _events() -> list[bytes]:
     rows = (encode_event(RecordedEvent(1, _AT, sample)) for kind in _KINDS for sample in samples(kind))  # type: ignore[arg-type]
-    return [row[1].encode() + b" " + row[4] for row in rows]
+    written = [row[1].encode() + b" " + row[4] for row in rows]
+    return [*written, *(entry.replace(b" ", b"@0 ", 1) for entry in written[:4])]
 
 
 def _read_event(data: bytes) -> None:
     name, _, body = data.partition(b" ")
-    kind = name.decode("utf-8", "replace")
+    kind, _, number = name.decode("utf-8", "replace").partition("@")
     version = next((EVENT_VERSIONS[each] for each, known in EVENT_NAMES.items() if known == kind), 1)
-    found = decode_event(1, kind, version, 0, body)
+    if number in _OLD:
+        version = int(number)
+    upgrades = {(kind, version): _changed_in_nothing}
+    found = decode_event(1, kind, version, 0, body, upcasts=upgrades)
     demand_equal(decode_event(*encode_event(found)), found)
+
+
+def _changed_in_nothing(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields
 
 
 def _messages() -> list[bytes]:
@@ -70,8 +80,9 @@ def _read_run_row(data: bytes) -> None:
     status, labels, parked, *_ = (*data.split(_SEPARATOR), b"", b"")
     row = (1, "n", "id", 1, "w", "1", status.decode("utf-8", "replace"), "", 0.0, 2, "", None, 0, None, 0, None, 1)
     found = summary_of((*row, None, 0, None, labels, parked))
+    parking = parking_of(parked)
     if not found.damage:
-        demand_equal(msgspec.json.decode(parked, type=Parking), found.parked)
+        demand_equal(parking, found.parked)
 
 
 def _lock_rows() -> list[bytes]:

@@ -22,7 +22,7 @@ from perdure.linting import RULES, Source, lint
 from perdure.redaction import masked, redacted
 from perdure.stores.opening import open_store
 from perdure.testing.history_files import history_text, read_history_file
-from perdure.testing.linting import choice_of_project
+from perdure.testing.linting import Choice, choice_of_project, lint_paths
 from perdure.texts import indented, json_escaped, printable
 from perdure.timekeeping.specs import Cron, next_after
 from perdure.torture.fuzzing.sampling import samples
@@ -88,11 +88,17 @@ def _read_settings(data: bytes) -> None:
 def _sources() -> list[bytes]:
     every = [source for rule in RULES.values() for source in (rule.bad, rule.good)]
     allowed = "import time\n\nx = time.time()  # perdure: allow PDR101 it is compared  # noqa: PDR101, E501\n"
-    return [source.encode() for source in (*every, allowed)]
+    return [source.encode() for source in (*every, allowed, f"# -*- coding: latin-1 -*-\n{allowed}")]
 
 
 def _read_source(data: bytes) -> None:
-    lint([Source(path="file.py", module="file", text=data.decode("utf-8", "replace"))])
+    """Check a file in whatever encoding it says to have, and its text if that is none."""
+    file = Path(_folder().name) / "file.py"
+    file.write_bytes(data)
+    try:
+        lint_paths([file], choice=Choice())
+    except InvalidArgumentError:
+        lint([Source(path="file.py", module="file", text=data.decode("utf-8", "replace"))])
 
 
 def _histories() -> list[bytes]:
