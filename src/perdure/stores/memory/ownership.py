@@ -6,9 +6,9 @@ from perdure.kernel.identity import FencingToken
 from perdure.kernel.messages import decode_message, wakes_parked
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Stale
-from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, publish, wake
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, wake
 
-__all__ = ["heed_clock", "park", "release", "seize"]
+__all__ = ["park", "release", "seize"]
 
 
 def release(database: MemoryDatabase, session: Session, write: Release, news: News) -> Outcome:
@@ -72,42 +72,6 @@ def seize(database: MemoryDatabase, session: Session, write: Seizure, news: News
     database.waiting.pop(run.run_key, None)
     news.run_keys.add(run.run_key)
     return Applied(run.run_key, run.owner)
-
-
-def heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, again: bool) -> None:
-    """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
-
-    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile.
-    """
-    if database.latest_time <= now:
-        database.set_back_at = None
-        # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
-        if now - database.latest_time > session.lease_microseconds and database.latest_time:
-            database.latest_time = now
-        return
-    set_back_at = database.set_back_at
-    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
-    if noticed_ago is not None and not again:
-        return
-    latest, news = database.latest_time + session.lease_microseconds, News()
-    for run in list(database.waiting.values()):
-        if run.wake_at is not None and now < run.wake_at <= latest and _is_due_anyway(database, run):
-            wake(database, run, now, news)
-    for other in database.sessions.values():
-        if other.lease_until is not None:
-            other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))
-    if noticed_ago is None:
-        database.set_back_at = now
-    elif noticed_ago > session.lease_microseconds:
-        database.latest_time, database.set_back_at = now, None
-    publish(database, session, news)
-
-
-def _is_due_anyway(database: MemoryDatabase, run: Run) -> bool:
-    """Whether a run waits for no time of its own."""
-    is_written_later = run.wake_at is not None and run.wake_at <= run.updated_at
-    return is_written_later or run.is_recovered or bool(database.inboxes.get(run.run_key))
 
 
 def _owned(database: MemoryDatabase, session: Session, write: Release | Park) -> Run | None:

@@ -2,14 +2,13 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Sequence
 from operator import itemgetter
 from typing import Final, TypeVar
 
 from perdure.errors import HistoryError, StoreError
 from perdure.kernel.history import RecordedEvent, decode_event
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
@@ -21,19 +20,16 @@ from perdure.ports.store import (
     InboxEntry,
     LockQuery,
     Page,
-    RunOrder,
     RunQuery,
     RunSummary,
     StoreStatus,
 )
 from perdure.ports.verification import Verification, VerificationWish
-from perdure.stores.cursors import read_cursor, write_cursor
-from perdure.stores.memory import keeping
+from perdure.stores.memory import keeping, searching, sessions
 from perdure.stores.memory.gate import CommitGate
 from perdure.stores.memory.inboxes import inbox_of, rest_of_inbox
 from perdure.stores.memory.locks import list_locks
-from perdure.stores.memory.ownership import heed_clock
-from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise
+from perdure.stores.memory.tables import MemoryDatabase, News, Session, give_back, publish, summarise
 from perdure.stores.memory.writes import apply, prepare
 
 __all__ = ["MemoryStore"]
@@ -107,53 +103,21 @@ class MemoryStore:
     ) -> list[ClaimedRun]:
         """Take due runs, and parked ones. Complexity: linear in the runs that nobody owns."""
         session = await self._turn()
-        heed_clock(self.database, session, now=now, again=False)
-        _begin_leases(self.database, now)
-        fitting = [run for run in self.database.waiting.values() if _needs(run) in workflows]
-        due = [run for run in fitting if run.wake_at is not None and run.wake_at <= now]
-        due.sort(key=_claim_order)
-        ending = [run for run in self.database.waiting.values() if run.end_at is not None and run.end_at <= now]
-        ending.sort(key=lambda run: (run.end_at, run.run_key))
-        untried = [run for run in fitting if _is_untried(run, code)]
-        untried.sort(key=lambda run: (run.priority, run.run_key))
-        limit = max(limit, 0)
-        chosen = {run.run_key: run for run in [*ending[: (limit + 1) // 2], *due, *ending, *untried]}
-        return [_claim(self.database, run, session.worker) for run in [*chosen.values()][:limit]]
+        return sessions.claim(self.database, session, now=now, limit=limit, workflows=workflows, code=code)
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return the earliest time at which a run that nobody owns comes due."""
         await self._turn()
-        times = [
-            run.wake_at
-            for run in self.database.waiting.values()
-            if run.wake_at is not None and _needs(run) in workflows
-        ]
-        times += [run.end_at for run in self.database.waiting.values() if run.end_at is not None]
-        return min(times, default=None)
+        return sessions.next_wake_at(self.database, workflows)
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         session = await self._turn()
-        heed_clock(self.database, session, now=now, again=True)
-        self.database.latest_time = max(self.database.latest_time, now)
-        held = session.lease_until is None or session.lease_until > now
-        session.lease_until = Timestamp(now + session.lease_microseconds)
-        if not held:
-            self._free({session.worker}, now)
-        return held
+        return sessions.renew(self.database, session, now=now)
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions that were killed or whose lease has passed, and forget the killed ones."""
-        await self._turn()
-        _begin_leases(self.database, now)
-        sessions = self.database.sessions
-        gone = {worker for worker, session in sessions.items() if session.is_dead or _has_passed(session, now)}
-        if not gone:
-            return 0
-        for worker in gone:
-            if sessions[worker].is_dead:
-                del sessions[worker]
-        return self._free(gone, now)
+        return sessions.free_expired(self.database, await self._turn(), now=now)
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for a gap and for rows that cannot be decoded."""
@@ -197,22 +161,12 @@ class MemoryStore:
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page. Complexity: linear in all runs."""
         await self._turn()
-        is_newest_first = query.order is RunOrder.NEWEST_FIRST
-        runs = sorted(self._matching(query), key=_creation_order, reverse=is_newest_first)
-        if query.cursor:
-            last = read_cursor(query.cursor)
-            runs = [run for run in runs if _is_beyond(_creation_order(run), last, is_newest_first=is_newest_first)]
-        shown = runs[: max(query.limit, 0)]
-        has_more = bool(shown) and len(runs) > len(shown)
-        return Page(
-            runs=tuple(summarise(run) for run in shown),
-            next_cursor=write_cursor(shown[-1].created_at, shown[-1].run_key) if has_more else "",
-        )
+        return searching.list_runs(self.database, query)
 
     async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
         """Return how many runs match, up to `most`. Complexity: linear in all runs."""
         await self._turn()
-        return sum(1 for _ in islice(self._matching(query), most))
+        return searching.count_runs(self.database, query, most=most)
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one step. Raises StoreError after a crash; then nothing was applied."""
@@ -348,85 +302,5 @@ class MemoryStore:
         await asyncio.sleep(0)
         return self._alive()
 
-    def _free(self, workers: set[WorkerId], now: Timestamp) -> int:
-        news = News()
-        freed = [run for run in self.database.runs.values() if run.owner in workers]
-        for run in freed:
-            run.is_recovered = True
-            give_back(self.database, run, now, news)
-        publish(self.database, self._session, news)
-        return len(freed)
-
-    def _matching(self, query: RunQuery) -> Iterable["Run"]:
-        runs = self.database.runs
-        return (
-            run
-            for generations in self.database.generations.values()
-            if _matches(run := runs[generations[max(generations)]], query)
-        )
-
 
 _SCHEMA_VERSION: Final = 1
-
-
-def _claim(database: MemoryDatabase, run: Run, worker: WorkerId) -> ClaimedRun:
-    is_recovered, run.is_recovered = run.is_recovered, False
-    parked, run.parked = run.parked, None
-    run.owner = worker
-    run.fencing_token = FencingToken(run.fencing_token + 1)
-    due_at, run.wake_at = run.wake_at, None
-    del database.waiting[run.run_key]
-    return ClaimedRun(
-        summary=summarise(run),
-        recovered=is_recovered,
-        parked=parked,
-        due_at=due_at,
-        inbox_position=max(database.inboxes.get(run.run_key, ()), default=0),
-    )
-
-
-def _is_untried(run: Run, code: str | None) -> bool:
-    return code is not None and run.parked is not None and code not in run.parked.tried
-
-
-def _needs(run: Run) -> WorkflowVersion:
-    return WorkflowVersion(run.workflow, run.definition_version)
-
-
-def _claim_order(run: Run) -> tuple[int, int, int]:
-    return (run.priority, run.wake_at or 0, run.run_key)
-
-
-def _begin_leases(database: MemoryDatabase, now: Timestamp) -> None:
-    for session in database.sessions.values():
-        if session.lease_until is None:
-            session.lease_until = Timestamp(now + session.lease_microseconds)
-            database.latest_time = max(database.latest_time, now)
-
-
-def _has_passed(session: Session, now: Timestamp) -> bool:
-    return session.lease_until is not None and session.lease_until <= now
-
-
-def _matches(run: Run, query: RunQuery) -> bool:
-    return (
-        run.ref.namespace == query.namespace
-        and (not query.statuses or run.status in query.statuses)
-        and (not query.workflows or run.workflow in query.workflows)
-        and (not query.tenants or run.tenant in query.tenants)
-        and (not query.priorities or run.priority in query.priorities)
-        and query.labels.items() <= run.labels.items()
-        and run.ref.id.startswith(query.id_prefix)
-        and (run.parked is not None or not query.only_parked)
-        and (query.parent_key is None or run.parent_key == query.parent_key)
-        and (query.created_from is None or run.created_at >= query.created_from)
-        and (query.created_until is None or run.created_at < query.created_until)
-    )
-
-
-def _creation_order(run: Run) -> tuple[int, int]:
-    return (run.created_at, run.run_key)
-
-
-def _is_beyond(place: tuple[int, int], last: tuple[int, int], *, is_newest_first: bool) -> bool:
-    return place < last if is_newest_first else place > last

@@ -35,7 +35,7 @@ PLANTED: Final = (
     Mutant(
         name="in memory nothing is done when the clock was set back",
         breaks="P13: progress resumes",
-        module="perdure.stores.memory.ownership",
+        module="perdure.stores.memory.sessions",
         old="    if database.latest_time <= now:\n",
         new="    if True:\n",
         tool="skew",
@@ -51,7 +51,7 @@ PLANTED: Final = (
     Mutant(
         name="a lease from before the clock was set back lasts until it has caught up",
         breaks="P13: progress resumes",
-        module="perdure.stores.memory.ownership",
+        module="perdure.stores.memory.sessions",
         old="other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))",
         new="pass",
         tool="skew",

@@ -14,7 +14,7 @@ def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads:
 _INBOXES: Final = "memory.inboxes"
 _WRITES: Final = "memory.writes"
 _OWNERSHIP: Final = "memory.ownership"
-_STORE: Final = "memory.store"
+_LEASES: Final = "memory.sessions"
 _STATEMENTS: Final = "sql.statements"
 _SEGMENT: Final = "sqlite.segment"
 _IN_INBOXES: Final = "sqlite.inboxes"
@@ -54,22 +54,22 @@ _IN_MEMORY: Final = (
     _mutant(
         "the fencing token does not grow with a claim",
         "P5: single writer",
-        _STORE,
+        _LEASES,
         "run.fencing_token = FencingToken(run.fencing_token + 1)",
         "run.fencing_token = FencingToken(run.fencing_token + 0)",
     ),
     _mutant(
         "a lease that has not passed is taken",
         "P5: single writer",
-        _STORE,
+        _LEASES,
         "return session.lease_until is not None and session.lease_until <= now",
         "return session.lease_until is not None",
     ),
     _mutant(
         "the runs of a dead worker are never freed",
         "P13: progress resumes within the lease",
-        _STORE,
-        "if session.is_dead or _has_passed(session, now)}",
+        _LEASES,
+        "if other.is_dead or _has_passed(other, now)}",
         "if False}",
         "sequential",
     ),
