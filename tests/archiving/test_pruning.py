@@ -12,7 +12,7 @@ import apsw
 import msgspec
 import pytest
 
-from perdure.archiving.files import Archive, lines_of, run_files, written_whole
+from perdure.archiving.files import Archive, lines_of, run_files
 from perdure.archiving.pruning import PruneReport, Pruning, Selection
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.configuration import Retention
@@ -507,27 +507,3 @@ async def test_whoever_is_cancelled_while_a_part_is_written_waits_for_it(
         await writing
     archive.close()
     assert list(ids_in(tmp_path).values()) == [[]]
-
-
-def export_while(path: Path, theirs: bytes | None) -> None:
-    with written_whole(path, replaces=False) as write:
-        write(b"mine\n")
-        if theirs is not None:
-            path.write_bytes(theirs)
-
-
-def test_a_file_that_somebody_else_wrote_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "runs.jsonl"
-    with pytest.raises(InvalidArgumentError, match="exists already"):
-        export_while(path, b"theirs\n")
-    assert path.read_bytes() == b"theirs\n"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_is_written_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_paths: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr("os.link", refuse)
-    export_while(tmp_path / "runs.jsonl", None)
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine\n"]

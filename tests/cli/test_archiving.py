@@ -40,7 +40,7 @@ def test_a_damaged_file_is_an_error_that_names_the_place_and_the_rest_comes_in(p
     perdure("export", "--to", "all.jsonl", directory=place)
     lines = (place / "all.jsonl").read_bytes().splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if line.startswith(b'{"sequence":2,'))
-    lines[first] = lines[first].replace(b'"sequence":2', b'"sequence":9')
+    lines[first] = lines[first].replace(b'"at":"20', b'"at":"19')
     (place / "all.jsonl").write_bytes(b"".join(lines))
     taken = perdure("import", "all.jsonl", "--open", "--db", "sqlite:///new.db", directory=place)
     assert taken.code == 1

@@ -1,14 +1,16 @@
 """Export: the runs that match a query, whole, with all their generations, into one file."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from perdure.archiving.files import written_whole
+from perdure.archiving.line_making import lines_of_runs
 from perdure.archiving.origins import with_origins
-from perdure.archiving.run_lines import end_line, heading_line, run_lines
-from perdure.kernel.identity import RunRef
+from perdure.archiving.run_lines import end_line, heading_line
+from perdure.errors import HistoryError
+from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.clock import Clock
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import RunOrder, RunQuery, RunStore, RunSummary
@@ -42,20 +44,29 @@ async def export_runs(
     unless it `replaces`, StoreUnavailableError for one that cannot be written, HistoryError for a damaged run.
     """
     report = ExportReport()
-    with written_whole(path, replaces=replaces) as write:
-        write(heading_line(now=clock.now()))
+    written: dict[RunKey, bool] = {}
+    async with written_whole(path, replaces=replaces) as write:
+        await write([heading_line(now=clock.now())])
         looked_at = 0
         async for latest in _all_runs(store, query):
-            async for run in _generations(store, latest, decrypts=decrypts):
-                [saved] = await with_origins(store, [run])
-                for line in run_lines(saved):
-                    write(line)
+            async for run in _generations(store, latest, written, decrypts=decrypts):
+                await write(await _lines(store, run))
                 report = _with(report, run)
+                if not latest.status.is_closed:
+                    written[run.summary.run_key] = not run.summary.status.is_closed
             looked_at += 1
             if on_progress is not None:
                 on_progress(looked_at)
-        write(end_line(report.runs))
+        await write([end_line(report.runs)])
     return report
+
+
+async def _lines(store: RunStore, run: WholeRun) -> list[bytes]:
+    [lines] = await lines_of_runs(await with_origins(store, [run]))
+    if isinstance(lines, HistoryError):
+        message = f"run {run.summary.ref} cannot be exported: {lines}"
+        raise HistoryError(message) from lines
+    return lines
 
 
 async def _all_runs(store: RunStore, query: RunQuery) -> AsyncIterator[RunSummary]:
@@ -70,17 +81,24 @@ async def _all_runs(store: RunStore, query: RunQuery) -> AsyncIterator[RunSummar
         query = msgspec.structs.replace(query, cursor=page.next_cursor)
 
 
-async def _generations(store: RunStore, latest: RunSummary, *, decrypts: bool) -> AsyncIterator[WholeRun]:
-    """Yield what is left of the generations of a run, up to the one that was listed."""
+async def _generations(
+    store: RunStore, latest: RunSummary, written: Mapping[RunKey, bool], *, decrypts: bool
+) -> AsyncIterator[WholeRun]:
+    """Yield what is left of the generations of a run, up to the one that was listed, but those that are `written`.
+
+    None of a run that was written open, which that says, and has gone on since: it stands there as it was then.
+    """
+    keys: list[RunKey] = []
     for generation in range(1, latest.ref.generation):
         ref = RunRef(namespace=latest.ref.namespace, id=latest.ref.id, generation=generation)
         earlier = await store.find(ref, latest=False)
-        whole = None if earlier is None else await store.read_whole(earlier.run_key, decrypts=decrypts)
+        keys += [] if earlier is None else [earlier.run_key]
+    if any(written.get(key) for key in keys):
+        return
+    for key in (*keys, latest.run_key):
+        whole = None if key in written else await store.read_whole(key, decrypts=decrypts)
         if whole is not None:
             yield whole
-    whole = await store.read_whole(latest.run_key, decrypts=decrypts)
-    if whole is not None:
-        yield whole
 
 
 def _with(report: ExportReport, run: WholeRun) -> ExportReport:

@@ -6,10 +6,10 @@ import io
 import os
 import secrets
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from perdure.archiving.parts import PART_MAGIC, PartsReader
 from perdure.archiving.run_lines import UNREADABLE
@@ -17,6 +17,8 @@ from perdure.errors import HistoryError, InvalidArgumentError, StoreFullError, S
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 
 __all__ = ["Archive", "lines_of", "run_files", "written_whole"]
+
+T = TypeVar("T")
 
 _LONGEST_LINE_BYTES: Final = 256 * 2**20
 _PRIVATE: Final = 0o600
@@ -76,34 +78,76 @@ def _line(text: io.BufferedIOBase) -> bytes:
 # --- to write --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def written_whole(path: Path, *, replaces: bool) -> Iterator[Callable[[bytes], object]]:
+Write = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Writes some lines."""
+
+
+@asynccontextmanager
+async def written_whole(path: Path, *, replaces: bool) -> AsyncIterator[Write]:
     """Write a file, compressed if its name says so: it is there, and durable, once the block has ended well.
 
-    Raises InvalidArgumentError if it exists, unless it `replaces`, StoreUnavailableError where it cannot be written.
+    A thread does it. Raises InvalidArgumentError if it exists, unless it `replaces`, StoreUnavailableError where it
+    cannot be written.
     """
-    if not replaces and path.exists():
-        raise _exists(path)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    file = _WholeFile(path, replaces=replaces)
     try:
-        with _named(path):
-            raw = open(partial, "xb", opener=_private)  # noqa: SIM115 - closed below, before it gets its name
-        try:
-            with _named(path):
-                text: IO[bytes] = _compressed(raw) if path.suffix == ".gz" else raw
-            yield lambda line: _write(text, line, path)
-            with _named(path):
-                if text is not raw:
-                    text.close()
-                _sync(raw)
-        finally:
-            with suppress(OSError):
-                raw.close()
-        with _named(path):
-            _give_name(partial, path, replaces=replaces)
-            _sync_folder(path.parent)
+        await _done_in_a_thread(file.begin)
+        yield lambda lines: _done_in_a_thread(lambda: file.write(lines))
+        await _done_in_a_thread(file.finish)
     finally:
-        partial.unlink(missing_ok=True)
+        await _done_in_a_thread(file.discard)
+
+
+async def _done_in_a_thread(work: Callable[[], T]) -> T:
+    """Do what writes in a thread; whoever is cancelled waits for its end, since a file is closed next."""
+    writing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        raise
+
+
+class _WholeFile:
+    """A file that gets its name when all is in it."""
+
+    def __init__(self, path: Path, *, replaces: bool) -> None:
+        self._path: Final = path
+        self._replaces: Final = replaces
+        self._partial: Final = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._raw: IO[bytes] | None = None
+        self._text: IO[bytes] | None = None
+
+    def begin(self) -> None:
+        if not self._replaces and self._path.exists():
+            raise _exists(self._path)
+        with _named(self._path):
+            self._raw = raw = open(self._partial, "xb", opener=_private)  # noqa: SIM115 - closed by `discard`
+            self._text = _compressed(raw) if self._path.suffix == ".gz" else raw
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        assert self._text is not None
+        with _named(self._path):
+            self._text.writelines(lines)
+
+    def finish(self) -> None:
+        raw, text = self._raw, self._text
+        assert raw is not None
+        assert text is not None
+        with _named(self._path):
+            if text is not raw:
+                text.close()
+            _sync(raw)
+            raw.close()
+            _give_name(self._partial, self._path, replaces=self._replaces)
+            _sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """Leave nothing but the file under its name."""
+        if self._raw is not None:
+            with suppress(OSError):
+                self._raw.close()
+            self._partial.unlink(missing_ok=True)
 
 
 def _give_name(partial: Path, path: Path, *, replaces: bool) -> None:
@@ -122,11 +166,6 @@ def _exists(path: Path) -> InvalidArgumentError:
     return InvalidArgumentError(
         f"{path} exists already; choose another name, or say that it is to be replaced (--force)"
     )
-
-
-def _write(text: IO[bytes], line: bytes, path: Path) -> None:
-    with _named(path):
-        text.write(line)
 
 
 class Archive:
@@ -148,12 +187,7 @@ class Archive:
 
         Raises StoreUnavailableError (StoreFullError) where it cannot be written; then nothing is written behind it.
         """
-        writing = asyncio.ensure_future(asyncio.to_thread(self._append, lines, now=now))
-        try:
-            return await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])  # whoever cancels closes the file next
-            raise
+        return await _done_in_a_thread(lambda: self._append(lines, now=now))
 
     def _append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
         part = gzip.compress(b"".join(lines), compresslevel=6, mtime=0)

@@ -1,0 +1,74 @@
+"""Exports: a file is there whole or not at all, and each run is in it once."""
+
+from pathlib import Path
+
+import pytest
+
+from perdure.archiving.exporting import export_runs
+from perdure.archiving.files import lines_of, written_whole
+from perdure.archiving.run_lines import SavedRun, read_runs
+from perdure.errors import InvalidArgumentError
+from perdure.kernel.identity import RunRef
+from perdure.ports.store import Page, RunQuery
+from perdure.testing.store_conformance.harness import later
+from perdure.torture.programs.harnesses import MemoryHarness
+from tests.archiving.test_pruning import Watch, _continued
+from tests.archiving.worlds import session_on
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_a_file_that_somebody_else_wrote_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+
+    def write_theirs() -> None:
+        path.write_bytes(b"theirs\n")
+
+    async def export() -> None:
+        async with written_whole(path, replaces=False) as write:
+            await write([b"mine\n"])
+            write_theirs()
+
+    with pytest.raises(InvalidArgumentError, match="exists already"):
+        await export()
+    assert contents(tmp_path) == {"runs.jsonl": b"theirs\n"}
+
+
+async def test_a_file_is_written_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    async with written_whole(tmp_path / "runs.jsonl", replaces=False) as write:
+        await write([b"mine\n"])
+    assert contents(tmp_path) == {"runs.jsonl": b"mine\n"}
+
+
+@pytest.mark.parametrize(("page", "generations"), [(1, [1, 2]), (2, [1])], ids=["before it is read", "after that"])
+async def test_a_run_that_goes_on_as_new_while_it_is_exported_is_in_the_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, generations: list[int]
+) -> None:
+    file = tmp_path / "runs.jsonl"
+    async with session_on(MemoryHarness()) as session:
+        run = await session.hold(at=later(0))
+        await session.hold("other", at=later(10))
+        listing, pages = session.store.list_runs, list[Page]()
+
+        async def list_slowly(query: RunQuery) -> Page:
+            pages.append(await listing(query))
+            if len(pages) == page:
+                await _continued(session, run, 1)
+            return pages[-1]
+
+        monkeypatch.setattr("perdure.archiving.exporting._PAGE_RUNS", 1)
+        monkeypatch.setattr(session.store, "list_runs", list_slowly)
+        report = await export_runs(session.store, Watch(2), file, RunQuery())
+        latest = await session.store.find(RunRef(id="run"))
+        assert latest is not None
+        assert latest.ref.generation == 2
+    found = [one.run.summary.ref for one in read_runs(lines_of(file)) if isinstance(one, SavedRun)]
+    assert report.runs == len(found)
+    assert [ref.generation for ref in found if ref.id == "run"] == generations
+    assert [ref.id for ref in found if ref.id != "run"] == ["other"]
