@@ -1,5 +1,7 @@
 """Whose turn it is to remove runs: one process at a time, for as long as it takes."""
 
+import asyncio
+
 import pytest
 
 from perdure.archiving.pruning import Pruning, Selection
@@ -86,3 +88,17 @@ async def test_a_pass_rests_as_long_as_it_works_unless_runs_end_faster_than_they
         assert [pruning._rest(seconds, run) for seconds in (0, 0.5, 60)] == [0, 1, 5]
         watch.set(4.1)
         assert pruning._rest(0.5, run) == 0
+
+
+async def test_who_has_patience_waits_for_the_turn_of_another() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one = Turn(session.store, watch, "one")
+        assert await one.take() is None
+        pruning = Pruning(session.store, watch, Retention(keep=HOUR))
+        waiting = asyncio.create_task(pruning.run(holder="other", patience_seconds=60))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        await one.end()
+        assert (await waiting).runs == 0

@@ -34,6 +34,7 @@ _READ_AT_ONCE: Final = 20
 """So many runs are read one behind the other without waiting in between."""
 
 _LONGEST_REST_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.05
 _PASSES_BEHIND: Final = 2
 """A run that should have gone by so many passes before shows that passes do not keep up."""
 
@@ -113,20 +114,25 @@ class Pruning:
         holder: str,
         archive: Sink | None = None,
         is_duty: bool = False,
+        patience_seconds: float = 0.0,
         on_progress: Callable[[PruneReport], object] | None = None,
     ) -> PruneReport:
         """Remove what may go; `holder` is who is named to others that want to do the same meanwhile.
 
         `is_duty`: it is the pass of an engine's retention, which others of the namespace need not make soon again.
 
-        Raises StoreLockedError while another process is at it, StoreErrors; what was removed until then is.
+        Raises StoreLockedError if another is at it for longer than `patience_seconds`, StoreErrors; what was removed
+        until then is.
         """
         self._turn = turn = Turn(self._store, self._clock, holder)
-        busy = await turn.take()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_seconds
+        while (busy := await turn.take()) is not None and loop.time() < until:  # noqa: ASYNC110 - processes do not tell
+            await asyncio.sleep(_PAUSE_SECONDS)
         if busy is not None:
-            until = timestamp_to_datetime(busy.until or self._now)
+            end = timestamp_to_datetime(busy.until or self._now)
             message = (
-                f"{busy.holder} is removing runs of this database (until {until:%T} UTC, or longer); try again later"
+                f"{busy.holder} is removing runs of this database (until {end:%T} UTC, or longer); try again later"
             )
             raise StoreLockedError(message)
         is_done = False

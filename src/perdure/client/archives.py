@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,10 @@ from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 from perdure.ports.store import Changes, RunQuery
 
 __all__ = ["Archives", "ExportReport", "ImportReport", "PruneReport"]
+
+
+_PATIENCE_SECONDS: Final = 5.0
+"""So long an engine's own retention, which may have just begun, is waited for."""
 
 
 class Archives:
@@ -96,8 +101,8 @@ class Archives:
 
         Their ids and request ids are free afterwards: the same call made again later is a new one.
 
-        Raises InvalidArgumentError, StoreLockedError while another process does the same, StoreErrors; what was removed
-        until then is in the archive.
+        Raises InvalidArgumentError, StoreLockedError if another does the same for longer than some seconds, and
+        StoreErrors; what was removed until then is in the archive.
         """
         gateway = self._gateway()
         require_duration(older_than, "older_than", may_be_zero=True)
@@ -112,7 +117,12 @@ class Archives:
             return await pruning.count()
         files = None if archive is None else Archive(_path(archive, "archive"))
         try:
-            return await pruning.run(holder=f"session {gateway.worker_id}", archive=files, on_progress=on_progress)
+            return await pruning.run(
+                holder=f"session {gateway.worker_id}",
+                archive=files,
+                patience_seconds=_PATIENCE_SECONDS,
+                on_progress=on_progress,
+            )
         finally:
             if files is not None:
                 files.close()
