@@ -18,8 +18,8 @@ from perdure.client.schedules import ScheduleChanges, ScheduleHandle, Schedules
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, WhenOpen
 from perdure.client.starting import IdPolicy
 from perdure.client.streaming import Published
-from perdure.client.sync import SyncRun
 from perdure.client.sync_bulk import SyncBulk
+from perdure.client.sync_handle import SyncRun
 from perdure.client.sync_schedules import SyncScheduleHandle, SyncSchedules
 from perdure.client.waiting_starts import WaitingRun
 from perdure.client.wishes import ForkOptions

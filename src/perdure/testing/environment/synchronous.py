@@ -6,7 +6,8 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
-from perdure.client.sync import SyncClient, SyncRun
+from perdure.client.sync import SyncClient
+from perdure.client.sync_handle import SyncRun
 from perdure.codecs import Payloads
 from perdure.configuration import Settings
 from perdure.kernel.history import RecordedEvent
