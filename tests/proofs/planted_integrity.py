@@ -36,7 +36,7 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
         Defect(
             "stores.sqlite.verification.tables",
-            "(_schema, _pages, _roots, _partial_indexes)",
+            "(_schema, *of_tables, _roots, _partial_indexes)",
             "()",
         ),
     ),

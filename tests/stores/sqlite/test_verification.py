@@ -26,9 +26,15 @@ async def waits(ctx: Context) -> int:
         return await ctx.wait_for(go)
 
 
+@workflow(name="verification.ends")
+async def ends(ctx: Context) -> int:
+    return await ctx.wait_for(go)
+
+
 def registry() -> Registry:
     found = Registry()
     found.add_workflow(waits)
+    found.add_workflow(ends)
     return found
 
 
@@ -46,6 +52,7 @@ async def path(tmp_path: Path) -> Path:
                 if recorded.type == "lock_acquired":
                     break
         await writer.start(waits, id="waits")
+        await writer.start(ends, id="ends", execution_timeout=timedelta(days=1))
         await writer.schedules.create("nightly", waits, when=Every(timedelta(days=1)))
     async with engine(path, works=False) as client:
         await (await client.get_run("waits")).signal(go, 1, request_id="r2")
@@ -110,6 +117,9 @@ CERTAIN = {
         {("holds", "labels")},
     ),
     "a label lost": ("DELETE FROM run_labels WHERE name = 'number'", {("closed", "labels")}),
+    "an end that comes too late": ("UPDATE runs SET end_at = NULL WHERE id = 'ends'", {("ends", "row")}),
+    "parked after its end": ("UPDATE runs SET parked = '{}' WHERE id = 'closed'", {("closed", "row")}),
+    "a counter lost": ("DELETE FROM sqlite_sequence WHERE name = 'locks'", {("", "counters")}),
     "a counter behind": ("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'locks'", {("", "counters")}),
 }
 UNCERTAIN = {
@@ -133,6 +143,8 @@ UNCERTAIN = {
     ),
     "a lock of another key": (f"UPDATE locks SET key = 'x' WHERE run_key = {HOLDS}", {("holds", "locks")}),
     "a lock not held": (f"UPDATE locks SET granted_at = NULL WHERE run_key = {HOLDS}", {("holds", "locks")}),
+    "why it is parked": ("UPDATE runs SET parked = '{' WHERE id = 'holds'", {("holds", "row")}),
+    "a lock within others": (f"UPDATE locks SET holding = '[' WHERE run_key = {HOLDS}", {("holds", "locks")}),
     "a run's row lost": ("DELETE FROM runs WHERE id = 'holds'", {("", "row")}),
     "a request of another": ("UPDATE message_requests SET id = 'closed'", {("", "requests")}),
     "a schedule changed": ("UPDATE agenda SET due_at = due_at + 1", {("", "agenda")}),
@@ -145,7 +157,7 @@ UNDO_EVENT_CHANGED = f"UPDATE history SET at = at - 1 WHERE sequence = 2 AND run
 async def test_what_nobody_has_damaged_is_sound(path: Path) -> None:
     found = await verified(path)
     assert (found.damaged, found.defects) == ((), ())
-    assert (found.runs, found.messages, found.without_digest) == (3, 1, 0)
+    assert (found.runs, found.messages, found.without_digest) == (4, 1, 0)
     assert found.events == sum(count for (count,) in rows(path, "SELECT sequence FROM runs"))  # type: ignore[misc]
 
 
@@ -296,7 +308,12 @@ async def test_progress_is_told(path: Path) -> None:
     told: list[tuple[int, int]] = []
     async with engine(path, works=False) as client:
         await client.verify(on_progress=lambda done, total: told.append((done, total)))
-    assert told == [(3, 3)]
+    total = told[0][1]
+    assert told == [(done, total) for done in range(4, total + 1)]
+    one: list[tuple[int, int]] = []
+    async with engine(path, works=False) as client:
+        await client.verify("waits", on_progress=lambda done, total: one.append((done, total)))
+    assert one == [(1, 1)]
 
 
 async def test_events_of_older_versions_are_counted_and_nothing_is_repaired_by_them(path: Path) -> None:
@@ -309,17 +326,53 @@ async def test_events_of_older_versions_are_counted_and_nothing_is_repaired_by_t
     assert not found.is_sound
 
 
-async def test_a_damaged_page_hides_no_other_run(path: Path) -> None:
-    [(page,)] = rows(path, "SELECT pageno FROM dbstat WHERE name = 'history' AND pagetype = 'leaf' ORDER BY 1 LIMIT 1")
-    assert isinstance(page, int)
+def break_history(path: Path) -> None:
+    pages = rows(path, "SELECT pageno FROM dbstat WHERE name = 'history' AND pagetype = 'leaf'")
     rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+        for (page,) in pages:
+            assert isinstance(page, int)
+            file.seek((page - 1) * 4096)
+            file.write(b"\xff" * 4096)
+
+
+async def test_a_damaged_page_hides_no_other_run(path: Path) -> None:
+    break_history(path)
     found = await verified(path)
     assert not found.is_sound
-    assert found.runs == 3
+    assert found.runs == 4
     assert ("", "file") in places(found)
+    assert {run.ref.id for run in found.damaged if run.ref} == {"closed", "holds", "waits", "ends"}
+
+
+async def test_runs_on_a_damaged_page_are_parked_and_shown_as_open(path: Path) -> None:
+    break_history(path)
+    async with engine(path, works=False) as client:
+        found = await client.verify(quarantine=True)
+        shown = {run.ref.id: (run.is_open, run.is_parked) for run in found.damaged if run.ref}
+        assert shown == {"closed": (False, False)} | dict.fromkeys(("holds", "waits", "ends"), (True, True))
+        parked = (await (await client.get_run("holds")).describe()).parked
+        assert parked is not None
+        assert parked.reason.message.startswith("pages that hold events of run default/holds after event 0 are damaged")
+
+
+async def test_of_a_run_whose_row_is_lost_is_told_what_its_history_says(path: Path) -> None:
+    damage(
+        path,
+        "DELETE FROM runs WHERE id = 'holds'",
+        f"UPDATE history SET at = at + 1 WHERE run_key = {WAITS} AND sequence = 4",
+        "DELETE FROM runs WHERE id = 'waits'",
+    )
+    told = [defect.what.partition("no such run: ")[2] for defect in (await verified(path)).defects]
+    [holds] = [one for one in told if "holds" in one]
+    assert holds == "they are of run default/holds, running after event 6, up to which they are sound"
+    assert "they are of run default/waits, running after event 3, up to which they are sound" in told
+
+
+async def test_a_count_of_sessions_that_is_behind_is_found(path: Path) -> None:
+    async with engine(path):
+        damage(path, "UPDATE store_meta SET value = 0 WHERE name = 'last_worker_id'")
+        assert ("", "counters") in places(await verified(path))
 
 
 async def test_a_fork_goes_on_from_before_the_damage(path: Path) -> None:

@@ -7,6 +7,7 @@ from perdure.stores.sql.digests import digest_or_lost
 __all__ = [
     "AGENDA",
     "COUNTERS",
+    "HIGHEST_SESSION",
     "INBOX",
     "IS_LATEST",
     "IS_SESSION",
@@ -16,6 +17,7 @@ __all__ = [
     "RUN",
     "RUNS_AFTER",
     "RUNS_OF_ID",
+    "STORE_NUMBERS",
     "STRAY_REQUESTS",
 ]
 
@@ -29,8 +31,8 @@ RUNS_OF_ID: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id = ? ORD
 RUN: Final = """
 SELECT run_key, CAST(namespace AS BLOB), CAST(id AS BLOB), generation, latest, CAST(workflow AS BLOB),
     CAST(definition_version AS BLOB), CAST(status AS BLOB), CAST(stage AS BLOB), progress, priority,
-    CAST(tenant AS BLOB), parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, wake_at,
-    parked IS NOT NULL
+    CAST(tenant AS BLOB), parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, wake_at, end_at,
+    CAST(parked AS BLOB)
 FROM runs WHERE run_key = ?
 """
 
@@ -53,7 +55,8 @@ WHERE run_key = ? ORDER BY position
 
 # run_key
 LOCKS: Final = """
-SELECT operation, CAST(namespace AS BLOB), CAST(key AS BLOB), most, granted_at IS NOT NULL, position FROM locks
+SELECT operation, CAST(namespace AS BLOB), CAST(key AS BLOB), most, granted_at IS NOT NULL, position,
+    json_valid(CAST(holding AS BLOB)) FROM locks
 WHERE run_key = ? ORDER BY operation
 """
 
@@ -86,8 +89,13 @@ WHERE runs.run_key IS NULL OR runs.namespace <> message_requests.namespace OR ru
 """
 
 COUNTERS: Final = """
-SELECT name, seq < highest FROM sqlite_sequence JOIN (
+SELECT name, coalesce(seq, 0) < highest FROM (
     SELECT 'inbox' AS name, coalesce(max(position), 0) AS highest FROM inbox
     UNION ALL SELECT 'locks', coalesce(max(position), 0) FROM locks
-) USING (name)
+) LEFT JOIN sqlite_sequence USING (name)
 """
+
+HIGHEST_SESSION: Final = "SELECT coalesce(max(worker_id), 0) FROM sessions"
+
+# those that are numbers as the store writes them
+STORE_NUMBERS: Final = "SELECT name, value FROM store_meta WHERE typeof(value) = 'integer' AND value >= 0"

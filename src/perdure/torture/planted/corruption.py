@@ -64,8 +64,8 @@ PLANTED: Final = (
         "a verification takes the lines of locks as they are",
         _REPORTED,
         _OF_RUNS,
-        "        checked.defects += _lock_defects(connection, checked)\n",
-        "",
+        '_readable("locks", _lock_defects(connection, checked))',
+        "()",
     ),
     _mutant(
         "a verification takes schedules as they are",
@@ -85,7 +85,7 @@ PLANTED: Final = (
         "a verification asks SQLite for a table only",
         _REPORTED,
         _OF_TABLES,
-        "(_schema, _pages, _roots, _partial_indexes)",
+        "(_schema, *of_tables, _roots, _partial_indexes)",
         "(_schema,)",
     ),
 )

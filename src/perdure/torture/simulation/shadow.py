@@ -56,6 +56,7 @@ class Shadow:
         """Begin a session."""
         session = sessions.Session(worker_id=worker, name=name, started_at=now, lease_microseconds=lease_microseconds)
         self._sessions[worker], self._known[worker] = session, {}
+        self.connection.execute(_COUNT_SESSION, (worker,))
         self._compare("an opening", None, lambda: sessions.put_session(self.connection, session, now=now))
 
     def close(self, worker: WorkerId) -> None:
@@ -304,5 +305,6 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_CHARACTERS else f"{text[:_LONGEST_CHARACTERS]}..."
 
 
+_COUNT_SESSION: Final = "UPDATE store_meta SET value = max(value, ?) WHERE name = 'last_worker_id'"
 _LONGEST_CHARACTERS: Final = 600
 _ALL_LOCKS: Final = 10_000

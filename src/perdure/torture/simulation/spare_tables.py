@@ -50,4 +50,7 @@ _TABLES: Final = (
     "removals",
     "sqlite_sequence",
 )
-_FORGET_FACTS: Final = "DELETE FROM store_meta WHERE name NOT IN ('identity', 'last_worker_id')"
+_FORGET_FACTS: Final = """
+DELETE FROM store_meta
+WHERE name NOT IN ('identity', 'last_worker_id', 'history_without_digests', 'inbox_without_digests')
+"""

@@ -57,6 +57,7 @@ def quarantine_run(connection: apsw.Connection, damage: DamagedRun, *, now: Time
 def repair_counters(connection: apsw.Connection, defect: Defect) -> Defect:
     """Let the counters of positions go on behind the last position."""
     for table in ("inbox", "locks"):
+        connection.execute(_PUT_COUNTER, (table, table))
         connection.execute(
             f"UPDATE sqlite_sequence SET seq = max(seq, (SELECT coalesce(max(position), 0) FROM {table})) "  # noqa: S608
             "WHERE name = ?",
@@ -80,11 +81,11 @@ def _write_row(connection: apsw.Connection, checked: CheckedRun, *, now: Timesta
 
     One that is parked stays so: a repair does not know why.
     """
-    row = expected_row(checked.state)
+    row, is_closed = expected_row(checked.state), checked.state.is_closed
     assignments = ", ".join(f"{name} = ?" for name in row)
     connection.execute(
         f"UPDATE runs SET {assignments}, owner = NULL, {_PARKED_OR_DUE} WHERE run_key = ?",  # noqa: S608
-        (*row.values(), checked.state.is_closed, checked.state.is_closed, now, checked.row.run_key),
+        (*row.values(), is_closed, is_closed, now, is_closed, now, checked.row.run_key),
     )
     connection.execute(_SET_LATEST, (row["namespace"], row["id"]))
 
@@ -101,8 +102,15 @@ _HARMFUL: Final = ("history", "inbox")
 _IS_SESSION: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id = ?)"
 _PUT_LABEL: Final = "INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES (?, ?, ?, ?, ?)"
 
-# whether the run is closed, the same, now
-_PARKED_OR_DUE: Final = "parked = iif(?, NULL, parked), wake_at = iif(? OR parked IS NOT NULL, NULL, ?)"
+# name, name
+_PUT_COUNTER: Final = """
+INSERT INTO sqlite_sequence (name, seq) SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?)
+"""
+
+# whether the run is closed, the same, now, the same, now; whoever looks finds out when it may have to be ended
+_PARKED_OR_DUE: Final = (
+    "parked = iif(?, NULL, parked), wake_at = iif(? OR parked IS NOT NULL, NULL, ?), end_at = iif(?, NULL, ?)"
+)
 
 # namespace, id
 _SET_LATEST: Final = """

@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from perdure.errors import DamagedHistoryError, HistoryError, PerdureError
+from perdure.kernel.codeless import first_end
 from perdure.kernel.history import decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.lifecycle import LockPhase
@@ -23,8 +24,9 @@ from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.histories import READ_HISTORY
 from perdure.stores.sqlite.histories import ChainCheck, stored_events
+from perdure.stores.sqlite.rows import parking_of
 
-__all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row", "try_run"]
+__all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row", "told_by_history", "try_run"]
 
 # Any in this file: a row holds what SQLite found.
 
@@ -52,7 +54,8 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
     sequence: int
     owner: int | None
     wake_at: int | None
-    parked: int
+    end_at: int | None
+    parked: str | None
 
     @property
     def ref(self) -> RunRef:
@@ -90,16 +93,20 @@ class CheckedRun(msgspec.Struct, kw_only=True):
             counted=self.row.sequence,
             readable=self.state.sequence,
             is_open=not self.state.is_closed if self.is_sound else self.row.closed_at is None,
-            is_parked=bool(self.row.parked),
+            is_parked=self.row.parked is not None,
             defects=tuple(self.defects),
         )
 
 
 def check_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | None:
     """Verify a run at a moment that is now; None if there is none. Raises apsw's errors for pages that are damaged."""
-    with connection:  # one moment
-        checked = _check(connection, run_key, now=now)
-    return checked  # noqa: RET504 - for mypy a connection may swallow errors
+    if connection.in_transaction:
+        return _check(connection, run_key, now=now)
+    connection.execute("BEGIN")
+    try:
+        return _check(connection, run_key, now=now)
+    finally:
+        connection.execute("ROLLBACK")  # a transaction that has met a damaged page does not end otherwise
 
 
 def try_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | DamagedRun | None:
@@ -144,12 +151,20 @@ def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> C
     if checked.state.sequence == 0 and (ref := _ref_by_history(connection, run_key)) not in (None, row.ref):
         by_history = _with_history(connection, row, ref)
         checked = by_history if by_history.is_sound else checked
-    checked.defects += _inbox_defects(connection, checked)
+    checked.defects += _readable("inbox", _inbox_defects(connection, checked))
     if checked.is_sound:
-        checked.defects += _row_defects(connection, checked, now=now)
-        checked.defects += _label_defects(connection, checked)
-        checked.defects += _lock_defects(connection, checked)
+        checked.defects += _readable("row", _row_defects(connection, checked, now=now))
+        checked.defects += _readable("labels", _label_defects(connection, checked))
+        checked.defects += _readable("locks", _lock_defects(connection, checked))
     return checked
+
+
+def _readable(place: str, found: Iterator[Defect]) -> Iterator[Defect]:
+    """Yield what is found, up to a page that cannot be read, which is found, too."""
+    try:
+        yield from found
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        yield Defect(place=place, what=f"pages that hold it are damaged: {error}")
 
 
 def _with_history(connection: apsw.Connection, row: StoredRun, ref: RunRef) -> CheckedRun:
@@ -164,9 +179,19 @@ def _ref_by_history(connection: apsw.Connection, run_key: RunKey) -> RunRef | No
     try:
         rows = list(connection.execute(READ_HISTORY, (run_key, 1, _ALL_EVENTS)))
         standing = standing_of(decode_event(*row[:-1]).event for row in rows)
-    except (HistoryError, UnicodeDecodeError, TypeError):
+    except (HistoryError, UnicodeDecodeError, TypeError, apsw.CorruptError, apsw.NotADBError):
         return None
     return None if standing is None else standing.ref
+
+
+def told_by_history(connection: apsw.Connection, run_key: RunKey) -> str:
+    """Say what a history tells of a run whose row is lost, and how much of it can be read."""
+    ref = _ref_by_history(connection, run_key)
+    if ref is None:
+        return "whose they are cannot be read"
+    row = StoredRun.of((run_key, *(None,) * (len(_FIELDS) - 1)))
+    state = _with_history(connection, row, ref).state
+    return f"they are of run {ref}, {state.status} after event {state.sequence}, up to which they are sound"
 
 
 def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
@@ -178,6 +203,10 @@ def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
             state.record(recorded.event, recorded.at)
     except DamagedHistoryError as error:
         checked.defects.append(Defect(place="history", what=str(error).partition(" `perdure")[0]))
+        return
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        what = f"pages that hold events of run {row.ref} after event {state.sequence} are damaged: {error}"
+        checked.defects.append(Defect(place="history", what=what))
         return
     except Exception as error:  # noqa: BLE001 - what no kernel wrote may break the fold anywhere
         what = f"event {state.sequence + 1} of run {row.ref} does not fit those before it: {_words(error)}"
@@ -205,8 +234,20 @@ def _row_defects(connection: apsw.Connection, checked: CheckedRun, *, now: Times
     if row.owner is not None:
         if state.is_closed or not connection.execute(statements.IS_SESSION, (row.owner,)).get:
             yield _of_row(f"its owner {row.owner} cannot have it", "it is given back", checked)
-    elif not state.is_closed and not row.parked and _is_late(row, _due_at(checked), _reached(connection, now)):
+    elif not state.is_closed and row.parked is None and _is_late(row, _due_at(checked), _reached(connection, now)):
         yield _of_row(f"wake_at is {row.wake_at}, and it is due before", "it is made due", checked)
+    end = first_end(state)
+    if end is not None and (row.end_at is None or row.end_at > end.at > _reached(connection, now)):
+        yield _of_row(f"end_at is {row.end_at}, and it may have to be ended at {end.at}", "it is looked at", checked)
+    if row.parked is not None:
+        yield from _parking_defects(row.parked, checked)
+
+
+def _parking_defects(parked: str, checked: CheckedRun) -> Iterator[Defect]:
+    if checked.state.is_closed:
+        yield _of_row("it is parked, and has ended", "it is not parked", checked)
+    elif parking_of(parked.encode()) is None:
+        yield Defect(place="row", what="why it is parked cannot be read; whoever works tries it again")
 
 
 def _of_row(what: str, repair: str, checked: CheckedRun) -> Defect:
@@ -263,9 +304,11 @@ def _lock_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
     """Compare the lines with the history. What became of a request may wait in the inbox."""
     state, left = checked.state, dict(checked.state.locks)
     for found in connection.execute(statements.LOCKS, (checked.row.run_key,)):
-        operation, namespace, key, most, is_granted, position = map(_text, found)
+        operation, namespace, key, most, is_granted, position, is_list = map(_text, found)
         lock = left.pop(operation, None)
-        if lock is None:
+        if not is_list:
+            yield Defect(place="locks", what=f"the entry {position} does not say within which locks it was asked for")
+        elif lock is None:
             yield Defect(place="locks", what=f"the entry {position} for {key!r} is none that the run has asked for")
         elif (namespace, key, most) != (checked.row.namespace, lock.key, lock.limit):
             yield Defect(place="locks", what=f"the entry {position} is for {key!r}, the run asked for {lock.key!r}")

@@ -1,6 +1,7 @@
 """What of a store belongs to no run that could be named: the file's pages, rows of runs that are gone, the agenda."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -10,25 +11,38 @@ from perdure.ports.verification import Defect
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
 from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite.verification.runs import told_by_history
 
-__all__ = ["FILE_CHECKS", "ROW_CHECKS", "defects_by", "has_sound_trees", "table_of"]
+__all__ = ["ROW_CHECKS", "defects_by", "file_checks", "has_sound_trees", "table_of"]
 
 Check = Callable[[apsw.Connection], list[Defect]]
+Finding = Callable[[apsw.Connection], Iterator[Defect]]
 
 _TABLES: Final = "runs history inbox run_labels locks agenda message_requests sessions store_meta"
 _REBUILDING: Final = "the indexes of the table are built anew, if nothing is lost by that"
+_NUMBERS: Final = {
+    "last_worker_id": "the count of sessions",
+    "identity": "the database's identity",
+    "history_without_digests": "which events may have no digest",
+    "inbox_without_digests": "which messages may have no digest",
+}
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
 
-def _pages(connection: apsw.Connection) -> Iterator[Defect]:
-    """Have SQLite check the trees of its tables and indexes, table by table: each is one reading of that table."""
+def file_checks(connection: apsw.Connection) -> list[Check]:
+    """Return what is to be looked at of the file, each a reading of its own; SQLite's own check one for each table."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
-    for table in tables:
-        for words in _words_of_check(connection, table):
-            if words != "ok":
-                repair = _REBUILDING if _is_of_index(words) else ""
-                yield Defect(place="file", what=f"{table}: {words}", repair=repair)
+    of_tables: list[Finding] = [partial(_pages, table=table) for table in tables]
+    return [_listed(check) for check in (_schema, *of_tables, _roots, _partial_indexes)]
+
+
+def _pages(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
+    """Have SQLite check the trees of a table and its indexes."""
+    for words in _words_of_check(connection, table):
+        if words != "ok":
+            repair = _REBUILDING if _is_of_index(words) else ""
+            yield Defect(place="file", what=f"{table}: {words}", repair=repair)
 
 
 def _words_of_check(connection: apsw.Connection, table: str) -> Iterator[str]:
@@ -87,8 +101,15 @@ def _schema(connection: apsw.Connection) -> Iterator[Defect]:
 
 
 def _sessions(connection: apsw.Connection) -> Iterator[Defect]:
-    if not isinstance(connection.execute("SELECT value FROM store_meta WHERE name = 'last_worker_id'").get, int):
-        yield Defect(place="counters", what="the count of sessions is lost")
+    """Check the numbers that the store keeps of itself."""
+    numbers = dict(connection.execute(statements.STORE_NUMBERS))
+    for name, meaning in _NUMBERS.items():
+        if name not in numbers:
+            yield Defect(place="counters", what=f"{meaning} is lost")
+    highest = connection.execute(statements.HIGHEST_SESSION).get
+    if numbers.get("last_worker_id", highest) < highest:
+        what = f"the count of sessions is behind session {highest}: run keys would be given twice"
+        yield Defect(place="counters", what=what)
 
 
 def defects_by(check: Check, connection: apsw.Connection) -> list[Defect]:
@@ -111,9 +132,8 @@ def table_of(defect: Defect) -> str:
 
 def has_sound_trees(connection: apsw.Connection, table: str) -> bool:
     """Whether nothing is found in the trees of a table and its indexes."""
-    return not any(
-        table_of(defect) == table for check in (_pages, _roots, _partial_indexes) for defect in check(connection)
-    )
+    checks = (partial(_pages, table=table), _roots, _partial_indexes)
+    return not any(table_of(defect) == table for check in checks for defect in check(connection))
 
 
 def _is_of_index(found: str) -> bool:
@@ -124,7 +144,9 @@ def _is_of_index(found: str) -> bool:
 def _orphans(connection: apsw.Connection) -> Iterator[Defect]:
     for table, statement in statements.ORPHANS.items():
         for (run_key,) in islice(connection.execute(statement), _MOST):
-            yield Defect(place="row", what=f"{table} has rows of the run key {run_key}, and there is no such run")
+            told = f": {told_by_history(connection, run_key)}" if table == "history" else ""
+            what = f"{table} has rows of the run key {run_key}, and there is no such run{told}"
+            yield Defect(place="row", what=what)
 
 
 def _requests(connection: apsw.Connection) -> Iterator[Defect]:
@@ -154,12 +176,9 @@ def _decoded(value: Field) -> Field:
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
-def _listed(check: Callable[[apsw.Connection], Iterator[Defect]]) -> Check:
+def _listed(check: Finding) -> Check:
     return lambda connection: list(check(connection))
 
 
 ROW_CHECKS: Final = tuple(map(_listed, (_sessions, _orphans, _requests, _agenda, _counters)))
 """Functions of a connection that return what they found."""
-
-FILE_CHECKS: Final = tuple(map(_listed, (_schema, _pages, _roots, _partial_indexes)))
-"""The same, of what the rows are stored in."""

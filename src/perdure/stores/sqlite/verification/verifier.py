@@ -16,7 +16,7 @@ from perdure.stores.sql import verification as statements
 from perdure.stores.sqlite.verification.indexes import rebuild_indexes
 from perdure.stores.sqlite.verification.repairs import quarantine_run, repair_counters, repair_run
 from perdure.stores.sqlite.verification.runs import try_run
-from perdure.stores.sqlite.verification.tables import FILE_CHECKS, ROW_CHECKS, Check, defects_by, table_of
+from perdure.stores.sqlite.verification.tables import ROW_CHECKS, Check, defects_by, file_checks, table_of
 
 __all__ = ["Asking", "Verifier"]
 
@@ -46,6 +46,7 @@ class Verifier:
         self._wish: Final = wish
         self._mend: Final = mend
         self._runs = self._events = self._messages = self._without_digest = 0
+        self._done = self._total = 0
         self._found: list[DamagedRun] = []
         self._damaged: list[DamagedRun] = []
         self._defects: list[Defect] = []
@@ -69,8 +70,18 @@ class Verifier:
         )
 
     async def _verify_all(self) -> None:
+        checks = await self._file_checks()
+        self._total = len(checks) + len(ROW_CHECKS)
+        await self._verify_runs()
+        for check in checks:
+            await self._verify_file(check)
+        await self._mend_runs()
+        for check in ROW_CHECKS:
+            await self._verify_tables(check)
+
+    async def _verify_runs(self) -> None:
         try:
-            total = await self._ask(lambda connection: int(connection.execute("SELECT count(*) FROM runs").get))
+            self._total += await self._ask(lambda connection: int(connection.execute("SELECT count(*) FROM runs").get))
             after = RunKey(-(2**63))
             while keys := await self._ask(lambda connection: _keys_after(connection, after)):  # noqa: B023 - awaited
                 await self._verify_keys(keys)
@@ -78,15 +89,21 @@ class Verifier:
                     self._defects.append(Defect(place="file", what="the rows of the runs are in no order"))
                     break
                 after = keys[-1]
-                if self._wish.on_progress is not None:
-                    self._wish.on_progress(self._runs, max(total, self._runs))
         except StoreCorruptError as error:
             self._defects.append(Defect(place="file", what=f"the rows of the runs cannot be listed: {error}"))
-        for check in FILE_CHECKS:
-            await self._verify_file(check)
-        await self._mend_runs()
-        for check in ROW_CHECKS:
-            await self._verify_tables(check)
+
+    async def _file_checks(self) -> list[Check]:
+        try:
+            return await self._ask(file_checks)
+        except StoreCorruptError as error:
+            self._defects.append(Defect(place="file", what=f"the tables cannot be listed: {error}"))
+            return []
+
+    def _progress(self, steps: int) -> None:
+        """Tell of steps that are done: runs, then checks of the file and of what belongs to no run."""
+        self._done += steps
+        if self._wish.on_progress is not None:
+            self._wish.on_progress(self._done, max(self._total, self._done))
 
     async def _verify_keys(self, keys: Sequence[RunKey]) -> None:
         now = self._wish.now
@@ -102,6 +119,7 @@ class Verifier:
                 self._without_digest += one.check.unchained
                 if one.defects:
                     self._found.append(one.damage())
+        self._progress(len(keys))
 
     async def _mend_runs(self) -> None:
         for damage in self._found:
@@ -126,6 +144,7 @@ class Verifier:
             msgspec.structs.replace(defect, is_repaired=bool(defect.repair) and table_of(defect) in rebuilt)
             for defect in found
         ]
+        self._progress(1)
 
     async def _rebuild(self, table: str) -> bool:
         now = self._wish.now
@@ -136,6 +155,7 @@ class Verifier:
     async def _verify_tables(self, check: Check) -> None:
         found = await self._ask(lambda connection: defects_by(check, connection))
         self._defects += [await self._mend_defect(defect) for defect in found]
+        self._progress(1)
 
     async def _mend_defect(self, defect: Defect) -> Defect:
         if self._mend is None or not self._wish.repairs or not defect.repair:
