@@ -140,6 +140,16 @@ async def test_a_termination_ends_a_damaged_run_frees_its_lock_and_tells_its_par
         assert [run.is_open for run in found.damaged] == [False]
 
 
+async def test_a_run_in_memory_whose_inbox_is_damaged_is_ended_by_a_termination(place: Place) -> None:
+    async with place.engine() as engine:
+        damaged = await engine.start(child, id="damaged")
+        await when_it_waits(damaged, "lock_acquired")
+        place.change(*DAMAGES["a message"])
+        await damaged.terminate("enough")
+        with pytest.raises(RunTerminatedError, match="enough"):
+            await damaged.result()
+
+
 async def test_the_children_of_a_damaged_run_are_ended_as_they_say_when_it_is(place: Place) -> None:
     async with place.engine() as engine:
         above = await engine.start(grandparent, id="damaged")

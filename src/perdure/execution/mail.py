@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.errors import PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun, Reply
-from perdure.execution.refusals import refusal
+from perdure.execution.refusals import DAMAGE, refusal
 from perdure.execution.taking_over import is_taken_over
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
@@ -80,9 +80,12 @@ class Mail:
         """Have a run in memory take what is in its inbox; return whether a message may go past that now.
 
         Signals keep the order in which they were answered, and other processes may have put some there of which no
-        news have come yet. Raises a StoreError.
+        news have come yet. Behind one that cannot be read a message goes, too. Raises a StoreError.
         """
-        inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)
+        try:
+            inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)
+        except DAMAGE:
+            return False
         if self._worker.active.get(run.run_key) is not run or run.state.closed_at is not None:
             return False
         self.take(run, inbox)
