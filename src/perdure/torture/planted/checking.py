@@ -69,8 +69,8 @@ PLANTED: Final = (
         "the clients of a run's owner overtake those of other processes",
         _SIGNALS,
         "execution.mail",
-        "        inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)\n        if",
-        "        inbox = ()\n        if",
+        "            inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)\n        except",
+        "            inbox = ()\n        except",
     ),
     _mutant(
         "a signal that is asked for again is another one",
