@@ -31,7 +31,7 @@ UNREACHED = {
     ("authoring/signature.py", "decode_result"): "it is the reading of one argument",
     ("client/streaming.py", "read_stream"): "its values are read as payloads are",
     ("client/waiting_starts.py", "_name_of"): "tests/timekeeping/test_unreadable_entries.py; it reads two texts",
-    ("stores/memory/store.py", "list_runs"): "its cursor is that of the target",
+    ("stores/memory/searching.py", "list_runs"): "its cursor is that of the target",
     ("stores/opening.py", "compact_store"): "its URL is read as that of the target",
     ("stores/sql/listing.py", "_after"): "its cursor is that of the target",
 }
