@@ -7,13 +7,15 @@ the database, recovers the runs of dead processes and begins to work; leaving dr
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from perdure.authoring.payload_limit import raise_payload_limit
 from perdure.authoring.registry import Registry, default_registry
 from perdure.client.client import Client
+from perdure.client.loop_thread import LoopThread
 from perdure.client.sync import SyncClient
 from perdure.codecs import Payloads
 from perdure.codecs.coded_store import coded
@@ -29,7 +31,10 @@ from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.kernel.options import Executor
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
-from perdure.stores.opening import database_path, open_store
+from perdure.stores.opening import compact_store, database_path, open_store
+
+if TYPE_CHECKING:
+    from perdure.stores.sqlite.compaction import Compaction
 
 __all__ = ["Engine", "SyncEngine"]
 
@@ -89,6 +94,23 @@ class Engine(Client):
         engine is not open.
         """
         return self.worker.committer.trouble
+
+    async def compact(self, *, on_progress: Callable[[int, int], object] | None = None) -> "Compaction":
+        """Give the free pages of the database back to the disk: outside of ``async with``, nobody may have it open.
+
+        Its file is rewritten, which takes room for two more of it, in a thread; a crash leaves the old one or the new
+        one. `on_progress` is told there how many pages are copied, and of how many. A cancelled call ends the work.
+
+        Raises UsageError for an engine that is open, or has no database file, StoreLockedError while another has it
+        open, StoreFullError and other StoreErrors; then the file is as it was.
+        """
+        if self._is_open:
+            message = "this engine is open; compact its database before it is entered, or after it was left"
+            raise UsageError(message)
+        if not isinstance(self._url, str):
+            message = "this engine was given a store; describe it by the url of a database file, to compact that"
+            raise UsageError(message)
+        return await _compacted(self._url, on_progress)
 
     async def __aenter__(self) -> Self:
         """Open the store and begin to work.
@@ -173,6 +195,24 @@ class Engine(Client):
                 restore()
 
 
+async def _compacted(url: str, on_progress: Callable[[int, int], object] | None) -> "Compaction":
+    is_given_up = threading.Event()
+
+    def tell(done: int, total: int) -> None:
+        if is_given_up.is_set():
+            raise asyncio.CancelledError
+        if on_progress is not None:
+            on_progress(done, total)
+
+    working = asyncio.ensure_future(asyncio.to_thread(compact_store, url, on_progress=tell))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        is_given_up.set()
+        await asyncio.wait([working])
+        raise
+
+
 def require_store(url: object) -> str | RunStore:
     """Return a url or a store. Raises UsageError for anything else, such as a path."""
     if isinstance(url, str) or hasattr(url, "read_history"):
@@ -209,6 +249,17 @@ class SyncEngine(SyncClient):
                 payloads=payloads,
             )
         )
+
+    def compact(self, *, on_progress: Callable[[int, int], object] | None = None) -> "Compaction":
+        """Give the free pages of the database back to the disk, outside of ``with``; see `Engine.compact`."""
+        if self._loop is not None:
+            message = "this engine is open; compact its database before it is entered, or after it was left"
+            raise UsageError(message)
+        loop = LoopThread()
+        try:
+            return loop.call(cast("Engine", self._make_engine()).compact(on_progress=on_progress))
+        finally:
+            loop.stop()
 
     @property
     def trouble(self) -> StoreUnavailableError | None:

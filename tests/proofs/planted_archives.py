@@ -12,5 +12,9 @@ ARCHIVES: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("client.handle", "raise _removed(self._ref)", "raise missing(self._ref)"),
         Defect("archiving.pruning", "            batch = await self._archived(batch, archive)\n", "            pass\n"),
     ),
+    "engine.compact": (
+        Defect("engine", "if not isinstance(self._url, str):", "if False:"),
+        Defect("stores.sqlite.compaction", 'connection.execute("VACUUM")', "pass"),
+    ),
     "Settings.retention": (Defect("engine", "if self._works and self._settings.retention is not None:", "if False:"),),
 }

@@ -8,6 +8,7 @@ import msgspec
 
 from perdure.archiving.files import run_files
 from perdure.cli.arguments import RunFilter
+from perdure.cli.copying import pages_shown
 from perdure.cli.database import Place, as_client, database_file, payloads_from_environment, require_database
 from perdure.cli.exits import ExitCode
 from perdure.cli.listing import query_of
@@ -139,7 +140,8 @@ async def _prune(
 def compact_database(place: Place, *, as_json: bool) -> int:
     """Give free pages back. Raises NoDatabaseError, StoreErrors, UsageError."""
     require_database(place.url)
-    done = compact_store(place.url)
+    with pages_shown("compacting") as tell:
+        done = compact_store(place.url, on_progress=tell)
     if as_json:
         print_json(done)
     else:

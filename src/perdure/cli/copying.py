@@ -29,13 +29,13 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.standing import Standing
 
-__all__ = ["back_up", "list_points", "replicate_until_stopped", "restore"]
+__all__ = ["back_up", "list_points", "pages_shown", "replicate_until_stopped", "restore"]
 
 
 def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
     """Make a whole copy and say what it is. Raises what `copies.backup` raises, NoDatabaseError."""
     require_database(url)
-    with _pages_shown("copying") as tell:
+    with pages_shown("copying") as tell:
         copied = asyncio.run(copies.backup(url, to, force=is_forced, on_progress=tell))
     if as_json:
         print_json(copied)
@@ -51,7 +51,7 @@ def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
 def replicate_until_stopped(url: str, to: Path, *, every: str, keep: str, waits: bool, as_json: bool) -> int:
     """Keep a copy until a signal comes. Raises what `copies.replicate` raises, NoDatabaseError."""
     require_database(url)
-    with _pages_shown("first copy") as tell:
+    with pages_shown("first copy") as tell:
         tells = _Rounds(as_json=as_json)
         asyncio.run(
             _until_signalled(
@@ -127,7 +127,7 @@ def _standing_for_programs(standing: Standing) -> dict[str, object]:
 def restore(source: Path, to: Path, *, at: str | None, is_forced: bool, as_json: bool) -> int:
     """Make a database of a copy. Raises what `copies.restore` raises."""
     moment = None if at is None else parse_moment(at, now=SystemClock().now())
-    with _pages_shown("restoring") as tell:
+    with pages_shown("restoring") as tell:
         restored = asyncio.run(copies.restore(source, to, at=moment, force=is_forced, on_progress=tell))
     if as_json:
         facts = {"path": restored.path, "size_bytes": restored.size_bytes, "point": restored.point}
@@ -218,7 +218,7 @@ _PLAIN_BARS: Final = " .:|"
 
 
 @contextmanager
-def _pages_shown(title: str) -> Iterator[Callable[[int, int], None]]:
+def pages_shown(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show how far something is whose size is known only when it has begun."""
     with ExitStack() as stack:
         shown: list[Callable[[int], None]] = []

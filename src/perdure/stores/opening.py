@@ -8,6 +8,7 @@
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -58,8 +59,10 @@ def database_path(url: object) -> Path:
     return _path(url, unquote(url.removeprefix(_SQLITE)))
 
 
-def compact_store(url: str) -> "Compaction":
+def compact_store(url: str, *, on_progress: Callable[[int, int], object] = lambda _done, _total: None) -> "Compaction":
     """Give the free pages of a database back to the disk; blocks. Nobody may have it open.
+
+    `on_progress` is told how many pages are copied, and of how many; what it raises ends the work.
 
     Raises UsageError for a URL that names no file, StoreLockedError while somebody has the database open, StoreErrors.
     """
@@ -68,7 +71,7 @@ def compact_store(url: str) -> "Compaction":
     from perdure.stores.sqlite.compaction import compact  # noqa: PLC0415 - only who compacts pays for it
 
     now = Timestamp(time.time_ns() // 1_000)
-    return compact(_path(url, unquote(url.removeprefix(_SQLITE))), now=now)
+    return compact(_path(url, unquote(url.removeprefix(_SQLITE))), now=now, on_progress=on_progress)
 
 
 def _path(url: str, path: str) -> Path:

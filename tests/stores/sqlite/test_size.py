@@ -1,5 +1,7 @@
 """The size of the file: pages of removed runs are used again, and can be given back to the disk."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
@@ -8,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from perdure import Engine, SyncEngine
 from perdure.archiving.pruning import Pruning
 from perdure.configuration import Retention
 from perdure.errors import StoreCorruptError, StoreLockedError, StoreUnavailableError, UsageError
@@ -15,6 +18,7 @@ from perdure.kernel.history import encode_event
 from perdure.kernel.transition import RunStatus
 from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
 from perdure.ports.verification import VerificationWish
+from perdure.stores.memory import MemoryStore
 from perdure.stores.opening import compact_store
 from perdure.stores.sql.keeping import NAMED_BY_FORKS, listing_closed
 from perdure.stores.sqlite import keeping
@@ -212,3 +216,58 @@ def test_only_a_database_of_ours_is_compacted(tmp_path: Path) -> None:
         compact(path, now=START)
     with pytest.raises(UsageError, match="names no database file"):
         compact_store("memory:")
+
+
+async def test_an_engine_that_is_not_open_compacts_its_database_and_says_how_far_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    await grown(path)
+    engine = Engine(f"sqlite:///{path}")
+    told: list[tuple[int, int]] = []
+    done = await engine.compact(on_progress=lambda *progress: told.append(progress))
+    assert done.bytes_after < done.bytes_before / 2
+    assert told[-1][0] == told[-1][1] > 0
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    async with engine:
+        assert await engine.count_runs() > 0
+
+
+def test_a_program_without_an_event_loop_compacts_its_database(tmp_path: Path) -> None:
+    engine = SyncEngine(f"sqlite:///{tmp_path}/data.db")
+    with engine, pytest.raises(UsageError, match="this engine is open"):
+        engine.compact()
+    done = engine.compact()
+    assert 0 < done.bytes_after <= done.bytes_before
+
+
+async def test_an_engine_compacts_nothing_that_somebody_has_open(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/data.db"
+    async with Engine(url) as engine:
+        with pytest.raises(UsageError, match="this engine is open"):
+            await engine.compact()
+        with pytest.raises(StoreLockedError, match="is open in another process"):
+            await Engine(url).compact()
+    with pytest.raises(UsageError, match="was given a store"):
+        await Engine(MemoryStore()).compact()
+    with pytest.raises(UsageError, match="names no database file"):
+        await Engine("memory:").compact()
+
+
+async def test_a_compaction_that_is_cancelled_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    await grown(path)
+    before = contents(path)
+    loop, began = asyncio.get_running_loop(), asyncio.Event()
+    may_go_on = threading.Event()
+
+    def wait(_done: int, _total: int) -> None:
+        loop.call_soon_threadsafe(began.set)
+        may_go_on.wait()
+
+    compacting = asyncio.create_task(Engine(f"sqlite:///{path}").compact(on_progress=wait))
+    await began.wait()
+    compacting.cancel()
+    await asyncio.sleep(0)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await compacting
+    assert contents(path) == before

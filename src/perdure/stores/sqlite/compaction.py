@@ -9,8 +9,10 @@ file's place: who has the old one open goes on writing to it. A VACUUM beside ot
 long as it takes, and its log is as large as the database.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import apsw
 import msgspec
@@ -32,11 +34,19 @@ class Compaction(msgspec.Struct, frozen=True, kw_only=True):
     bytes_after: int
 
 
-def compact(path: Path, *, now: Timestamp, disk: Disk | None = None) -> Compaction:
+def compact(
+    path: Path,
+    *,
+    now: Timestamp,
+    disk: Disk | None = None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Compaction:
     """Rewrite a database without its free pages; blocks.
 
-    Needs room for a second copy, and as much for the log. Raises StoreLockedError while somebody has it open,
-    StoreFullError and other StoreErrors; then it is as it was.
+    Needs room for a second copy, and as much for the log. `on_progress` is told how many pages are copied, and of how
+    many, about; what it raises ends the work.
+
+    Raises StoreLockedError while somebody has it open, StoreFullError and other StoreErrors; then it is as it was.
     """
     if not path.is_file():
         raise StoreUnavailableError(
@@ -51,7 +61,7 @@ def compact(path: Path, *, now: Timestamp, disk: Disk | None = None) -> Compacti
                     f"compact it."
                 )
             connection, before = database.connection(), path.stat().st_size
-            connection.execute("VACUUM")
+            _vacuum(connection, on_progress)
             database.copy_log()
             # Who only looks may read the log still: then it stays long until the next one.
             with suppress(apsw.BusyError):
@@ -61,3 +71,28 @@ def compact(path: Path, *, now: Timestamp, disk: Disk | None = None) -> Compacti
         raise
     except (apsw.Error, OSError) as error:
         raise store_error(error, path=path, doing="compacting") from error
+
+
+def _vacuum(connection: apsw.Connection, on_progress: Callable[[int, int], object]) -> None:
+    """Run VACUUM. It copies all rows into a database of its own first: how many pages of that are written is told."""
+    before = _pages_written(connection)
+    total = int(connection.pragma("page_count")) - int(connection.pragma("freelist_count"))
+
+    def tell() -> bool:
+        on_progress(min(_pages_written(connection) - before, total), total)
+        return False
+
+    connection.set_progress_handler(tell, _STEPS_BETWEEN_REPORTS)
+    try:
+        connection.execute("VACUUM")
+    finally:
+        connection.set_progress_handler(None)
+    on_progress(total, total)
+
+
+_STEPS_BETWEEN_REPORTS: Final = 10_000
+"""Of SQLite's machine: some milliseconds."""
+
+
+def _pages_written(connection: apsw.Connection) -> int:
+    return connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
