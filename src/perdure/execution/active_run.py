@@ -65,6 +65,7 @@ class ActiveRun:
         "fencing_token",
         "inbox_has_more",
         "inbox_position",
+        "inbox_readings",
         "is_unlinked",
         "lacks_code",
         "on_created",
@@ -100,6 +101,7 @@ class ActiveRun:
         self.calls: dict[int, ActivityCall] = {}
         self.inbox_position = 0
         self.inbox_has_more = False
+        self.inbox_readings = 0
         self.lacks_code = False
         self.is_unlinked = False
         self.on_created: asyncio.Future[Outcome] | None = None
@@ -158,6 +160,11 @@ class ActiveRun:
     def is_settled(self) -> bool:
         """Whether what the run's code has done is in its history, or will never be."""
         return self._dropped or not self._committing
+
+    @property
+    def inbox_is_unread(self) -> bool:
+        """Whether messages are known to stand in the inbox that this copy of the run has not taken yet."""
+        return self.inbox_has_more or self.inbox_readings > 0
 
     # --- leaving memory ------------------------------------------------------------------------------------------
 

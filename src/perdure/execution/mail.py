@@ -77,11 +77,17 @@ class Mail:
         self._arrived(outcome)
 
     async def _is_up_to_date(self, run: ActiveRun) -> bool:
-        """Have a run in memory take what is in its inbox; return whether a message may go past that now.
+        """Return whether a run in memory has taken all that has been put into its inbox so far; look, where others may
+        have put something there of which no news have come yet.
 
-        Signals keep the order in which they were answered, and other processes may have put some there of which no
-        news have come yet. Behind one that cannot be read a message goes, too. Raises a StoreError.
+        A message may go past the inbox only then: signals keep the order in which they were answered. Behind one that
+        cannot be read a message goes, too. Raises a StoreError.
         """
+        is_alone = self._worker.store.is_alone()  # asked first: it may bring news
+        if run.state.closed_at is not None or run.inbox_is_unread:
+            return False
+        if is_alone:
+            return True
         try:
             inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)
         except DAMAGE:
@@ -154,6 +160,7 @@ class Mail:
 
     def read_inbox_of(self, run: ActiveRun) -> None:
         """Fetch what has come into the inbox of a run in memory."""
+        run.inbox_readings += 1
         self.spawn(self._refresh(run))
 
     def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
@@ -183,6 +190,8 @@ class Mail:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
             _logger.warning("run %s was dropped: %s", run.ref, error)
             run.surrender()
+        finally:
+            run.inbox_readings -= 1
 
     def _arrived(self, outcome: Applied) -> None:
         if outcome.owner is None or outcome.owner == self._worker.worker_id:

@@ -226,6 +226,13 @@ class RunStore(Protocol):
         """Give back every run of this session, end the session and let go of the database."""
         ...
 
+    def is_alone(self) -> bool:
+        """Whether no other session has committed anything so far of which no news have come; False if that is unknown.
+
+        Asked on the event loop's thread, and answered without waiting.
+        """
+        ...
+
     def new_run_key(self) -> RunKey:
         """Return a key never given out before, without waiting for anything."""
         ...

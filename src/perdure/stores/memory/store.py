@@ -84,6 +84,10 @@ class MemoryStore:
         del self.database.sessions[session.worker]
         publish(self.database, session, news)
 
+    def is_alone(self) -> bool:
+        """Say whether there is no other session."""
+        return len(self.database.sessions) == 1
+
     def new_run_key(self) -> RunKey:
         """Return the next key."""
         return RunKey(self.database.next_run_key())

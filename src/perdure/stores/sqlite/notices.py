@@ -158,6 +158,15 @@ class Notices:
         """Whether other sessions are known, or could not make themselves known."""
         return not self._is_listening or bool(self._owed)
 
+    def is_alone(self) -> bool:
+        """Return whether no other session can have committed anything by now.
+
+        A session greets those that it has found before it commits: what has arrived is taken first.
+        """
+        if self._is_listening:
+            self._receive()
+        return not self.has_others
+
     async def wait_for_others(self) -> None:
         """Return when there is somebody whose notices could be missed."""
         while not self.has_others:

@@ -152,6 +152,10 @@ class SqliteStore:
         opened.database.disconnect()
         opened.presence.close(None)
 
+    def is_alone(self) -> bool:
+        """Say whether no other session can have committed anything by now."""
+        return self._notices is not None and self._notices.is_alone()
+
     def new_run_key(self) -> RunKey:
         """Return a key never given out before: the session's number and a count.
 

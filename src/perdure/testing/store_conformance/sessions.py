@@ -192,6 +192,13 @@ class SessionsConformance:
         await session.create()
         assert await session.store.free_expired(now=START) == 0
 
+    async def test_a_session_is_alone_until_another_one_is_open(self, harness: StoreHarness) -> None:
+        first = await harness.session("first")
+        assert first.store.is_alone()
+        second = await harness.session("second")
+        assert not first.store.is_alone()
+        assert not second.store.is_alone()
+
     async def test_other_sessions_hear_of_a_message_for_a_run(self, harness: StoreHarness) -> None:
         session, client = await harness.session("owner"), await harness.session("client")
         run = await session.hold()

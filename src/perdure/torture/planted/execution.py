@@ -198,8 +198,8 @@ PLANTED: Final = (
         "a signal overtakes one in the inbox",
         "P9: in order",
         _MAIL,
-        "        self.take(run, inbox)\n        return not run.inbox_has_more\n",
-        "        return True\n",
+        "        if run.state.closed_at is not None or run.inbox_is_unread:\n",
+        "        if run.state.closed_at is not None:\n",
         "hasty_generations",
     ),
     _mutant(
