@@ -69,8 +69,9 @@ PLANTED: Final = (
         "the clients of a run's owner overtake those of other processes",
         _SIGNALS,
         "execution.mail",
-        "            inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)\n        except",
-        "            inbox = ()\n        except",
+        "        if run.state.closed_at is not None or run.inbox_is_unread:\n            return False\n"
+        "        if is_alone:\n",
+        "        if run.state.closed_at is not None:\n            return False\n        if True:\n",
     ),
     _mutant(
         "a signal that is asked for again is another one",
