@@ -9,7 +9,7 @@ import pytest
 from perdure.archiving.rekeying import keys_of
 from perdure.archiving.run_lines import Damage, SavedRun, end_line, heading_line, read_runs, run_lines
 from perdure.errors import HistoryError
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import FencingToken, RunKey
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Exists
 from perdure.ports.keeping import WholeRun
@@ -151,3 +151,14 @@ async def test_a_run_of_more_lines_than_anybody_reads_at_once_is_neither_written
         list(run_lines(saved(large)))
     assert [one.run for one in read_runs(file) if isinstance(one, SavedRun)] == [small]
     assert [one.run for one in read_runs(file) if isinstance(one, Damage) and one.run] == [str(large.summary.ref)]
+
+
+@pytest.mark.parametrize("token", [-1, 2**62 + 1, 2**70])
+async def test_a_fencing_token_that_could_not_grow_is_damage(token: int) -> None:
+    run = plain((await runs_of(4))[0])
+    wrong = msgspec.structs.replace(
+        run, summary=msgspec.structs.replace(run.summary, fencing_token=FencingToken(token))
+    )
+    found = list(read_runs(file_of([wrong])))
+    assert [one for one in found if isinstance(one, SavedRun)] == []
+    assert any(isinstance(one, Damage) and "fencing_token" in one.problem for one in found)

@@ -91,7 +91,7 @@ class SavedRow(msgspec.Struct, kw_only=True):
     closed_at: datetime | None
     wake_at: datetime | None
     end_at: datetime | None
-    fencing_token: _Stored
+    fencing_token: Annotated[int, msgspec.Meta(ge=0, le=2**62)]  # it goes on growing
     recovered: bool
     parked: Parking | None
     request_id: str
