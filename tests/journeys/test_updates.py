@@ -332,6 +332,19 @@ async def test_an_update_that_came_with_the_start_waits_for_its_handler_across_e
         assert await engine.update_with_start(late, id="c", update=add, input=3, request_id="r") == 4
 
 
+async def test_an_update_whose_run_ends_without_an_answer_starts_no_other_run(make_engine: MakeEngine) -> None:
+    @workflow
+    async def deaf(_ctx: Context) -> None:
+        return
+
+    async with make_engine() as engine:
+        for options in ({"id": "a"}, {"id": "b", "request_id": "r"}, {"id": "b", "request_id": "r"}):
+            async with asyncio.timeout(5):
+                with pytest.raises(RunClosedError, match="ended before it answered"):
+                    await engine.update_with_start(deaf, update=add, input=1, **options)  # type: ignore[misc]
+            assert (await (await engine.get_run(options["id"])).describe()).ref.generation == 1
+
+
 async def test_a_signal_starts_the_run_that_it_needs_in_one_commit(make_engine: MakeEngine) -> None:
     @workflow
     async def collecting_two(ctx: Context) -> list[int]:

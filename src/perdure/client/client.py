@@ -193,7 +193,7 @@ class Client:
             try:
                 return update.decode_result(await asked.answer(until_completed=True, timeout=timeout))
             except RunClosedError:
-                if options.get("id_policy") == IdPolicy.RETURN_EXISTING:
+                if is_begun or options.get("id_policy") == IdPolicy.RETURN_EXISTING:
                     raise
 
     async def complete(self, token: str, value: object = None, *, request_id: str | None = None) -> None:
