@@ -338,11 +338,11 @@ async def test_an_update_whose_run_ends_without_an_answer_starts_no_other_run(ma
         return
 
     async with make_engine() as engine:
-        for options in ({"id": "a"}, {"id": "b", "request_id": "r"}, {"id": "b", "request_id": "r"}):
+        for run_id, request_id in (("a", ""), ("b", "r"), ("b", "r")):
             async with asyncio.timeout(5):
                 with pytest.raises(RunClosedError, match="ended before it answered"):
-                    await engine.update_with_start(deaf, update=add, input=1, **options)  # type: ignore[misc]
-            assert (await (await engine.get_run(options["id"])).describe()).ref.generation == 1
+                    await engine.update_with_start(deaf, id=run_id, update=add, input=1, request_id=request_id)
+            assert (await (await engine.get_run(run_id)).describe()).ref.generation == 1
 
 
 async def test_a_signal_starts_the_run_that_it_needs_in_one_commit(make_engine: MakeEngine) -> None:

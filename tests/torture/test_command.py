@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from perdure.errors import InvalidArgumentError
 from perdure.torture import command
 from perdure.torture.command import main
 from perdure.torture.options import Options
@@ -18,6 +19,27 @@ def test_a_good_campaign_ends_with_zero_and_json(capsys: pytest.CaptureFixture[s
     result = json.loads(machine)
     assert result.keys() == {"name", "runs", "violations", "seconds", "seed", "controls"}
     assert (result["name"], result["runs"], result["violations"], result["seed"]) == ("sim", 5, 0, 1)
+
+
+def test_the_parts_of_a_campaign_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    def struck(*part: str) -> list[str]:
+        command = ["sim", "--count", "7", "--seed", "1", "--processes", "1", "--workload", "signals"]
+        assert main([*command, "--coverage", "--json", *part]) == 0
+        result = json.loads(capsys.readouterr().out.splitlines()[-1])
+        runs.append(result["runs"])
+        coverage = result["coverage"].get("signals", {})
+        return [f"{strike}: {moment}" for moment, strikes in coverage.items() for strike in strikes]
+
+    runs: list[int] = []
+    parts = [struck("--part", f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(set().union(*parts)) == sorted(struck())
+    assert runs == [3, 2, 2, 7]
+
+
+@pytest.mark.parametrize("part", ["4/3", "0/3", "3", "a/b"])
+def test_a_part_that_is_none_is_refused(part: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="the third of ten is 3/10"):
+        main(["sim", "--part", part])
 
 
 def test_one_plan_can_be_run_again() -> None:

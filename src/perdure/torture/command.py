@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from perdure.torture.options import Options
+from perdure.torture.options import WHOLE, Options, Part
 from perdure.torture.report import Report
 
 __all__ = ["main"]
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         stops_at_first=given.first,
         only=tuple(given.only or ()),
         history=given.history or "",
+        part=WHOLE if given.part is None else Part.parse(given.part),
+        shows_coverage=given.coverage,
     )
     again = [*arguments] if given.seed is not None else [*arguments, "--seed", str(seed)]
     was_disabled = logging.root.manager.disable
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(name: str, options: Options, again: Sequence[str]) -> Report:
     report = _load(name)(options)
+    for detail in report.details:
+        print(detail)
     for violation in report.violations:
         print(violation)
     for control in report.controls:
@@ -116,5 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", help="mutants: only this one; may be given several times")
     parser.add_argument("--history", help="check: judge the history in this file again, as a violation names it")
     parser.add_argument("--processes", type=int, help="how many processes share the work")
+    parser.add_argument("--part", help="sim: this part only, as 3/10 is the third of ten, whose results add up")
+    parser.add_argument("--coverage", action="store_true", help="sim: show which moments were struck, and by what")
     parser.add_argument("--first", action="store_true", help="sim: stop at the first violation")
     return parser

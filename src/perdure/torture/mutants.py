@@ -20,7 +20,8 @@ __all__ = ["add_controls", "run"]
 def add_controls(report: Report, options: Options) -> None:
     """Try the tool that has made `report` on the bugs planted for it."""
     controls = _run(options, [mutant for mutant in PLANTED if mutant.tool == report.name])
-    report.controls, report.survivors = controls.controls, controls.survivors
+    report.controls += controls.controls
+    report.survivors += controls.survivors
 
 
 def run(options: Options) -> Report:

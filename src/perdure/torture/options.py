@@ -1,8 +1,42 @@
 """What a tool is asked to do."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, TypeVar
+
 import msgspec
 
-__all__ = ["Options"]
+from perdure.errors import InvalidArgumentError
+
+__all__ = ["WHOLE", "Options", "Part"]
+
+Item = TypeVar("Item")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One of several equal parts of a long piece of work, by which sessions share it: of every `count`-th thing."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read ``3/10``. Raises InvalidArgumentError for anything else.
+
+        >>> list(Part.parse("2/3").of(range(9)))
+        [1, 4, 7]
+        """
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise InvalidArgumentError(f"{text!r} is no part of a whole; the third of ten is 3/10")
+        return cls(int(number), int(count))
+
+    def of(self, things: Iterable[Item]) -> Iterator[Item]:
+        """Yield this part of `things`: all parts together are the whole."""
+        return islice(things, self.number - 1, None, self.count)
+
+
+WHOLE: Final = Part(1, 1)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +52,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     stops_at_first: bool = False
     only: tuple[str, ...] = ()
     history: str = ""
+    part: Part = WHOLE
+    shows_coverage: bool = False
 
     def how_many(self, *, usually: int, ci: int, long: int) -> int:
         """Return how much to try."""

@@ -14,7 +14,8 @@ class Report(msgspec.Struct, kw_only=True):
     """The outcome of one tool.
 
     `runs` is how much was tried, `violations` what broke a promise, `controls` names the controls that failed as they
-    must, `survivors` those that did not, `notes` what could not be tried on this machine.
+    must, `survivors` those that did not, `notes` what could not be tried on this machine. `details` are lines that were
+    asked for, `coverage` the same for machines, where a tool has it.
     """
 
     name: str
@@ -25,6 +26,8 @@ class Report(msgspec.Struct, kw_only=True):
     controls: list[str] = []
     survivors: list[str] = []
     notes: list[str] = []
+    details: list[str] = []
+    coverage: dict[str, dict[str, list[str]]] = {}
 
     @property
     def is_good(self) -> bool:
@@ -47,16 +50,17 @@ class Report(msgspec.Struct, kw_only=True):
 
     def as_json(self) -> str:
         """Return the result for machines."""
-        return msgspec.json.encode(
-            {
-                "name": self.name,
-                "runs": self.runs,
-                "violations": len(self.violations),
-                "seconds": round(self.seconds, 3),
-                "seed": self.seed,
-                "controls": {"failed_as_they_must": self.controls, "survived": self.survivors},
-            }
-        ).decode()
+        result: dict[str, object] = {
+            "name": self.name,
+            "runs": self.runs,
+            "violations": len(self.violations),
+            "seconds": round(self.seconds, 3),
+            "seed": self.seed,
+            "controls": {"failed_as_they_must": self.controls, "survived": self.survivors},
+        }
+        if self.coverage:
+            result["coverage"] = self.coverage
+        return msgspec.json.encode(result).decode()
 
 
 class Progress:

@@ -15,7 +15,9 @@ from perdure.torture.simulation.plans import (
     parse_plan,
     random_plans,
     single_crashes,
+    single_endings,
     single_pauses,
+    struck_in_every_way,
     struck_recoveries,
 )
 
@@ -50,6 +52,27 @@ def test_single_pauses_last_longer_than_a_lease() -> None:
     strikes = [strike for plan in single_pauses(PLAN, 3) for strike in plan.strikes]
     assert [(strike.kind, strike.at) for strike in strikes] == [(StrikeKind.PAUSE, at) for at in (0, 1, 2)]
     assert min(strike.seconds for strike in strikes) > Settings().lease_seconds
+
+
+def test_early_ends_are_asked_for_at_every_point_alone_and_before_a_crash() -> None:
+    plans = [[(str(strike.kind), strike.at) for strike in plan.strikes] for plan in single_endings(PLAN, 2)]
+    for at in (0, 1):
+        assert {(("cancel", at),), (("terminate", at),)} <= {tuple(strikes) for strikes in plans}
+        assert [strikes[1] for strikes in plans if len(strikes) == 2 and strikes[0] == ("cancel", at)] == [
+            ("crash", at + gap) for gap in (1, 3, 8)
+        ]
+
+
+def test_a_point_is_struck_by_everything_and_where_it_matters_once_more() -> None:
+    plans = list(struck_in_every_way(PLAN, 7, random.Random(1)))
+    assert [parse_plan(str(plan)) for plan in plans] == plans
+    assert {plan.strikes[0].at for plan in plans} == {7}
+    assert [plan.strikes[0].kind for plan in plans if len(plan.strikes) == 1] == list(StrikeKind)
+    assert {plan.strikes[0].kind for plan in plans if len(plan.strikes) == 2} == {
+        StrikeKind.CRASH,
+        StrikeKind.CANCEL,
+        StrikeKind.TERMINATE,
+    }
 
 
 def test_strikes_by_chance_reach_all_points_of_either_place() -> None:

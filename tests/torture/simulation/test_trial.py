@@ -1,15 +1,21 @@
 """Trials: the same plan takes the same course, the engine passes, and the oracle sees what it must."""
 
 import gc
+from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 import pytest
 
 from perdure.kernel import events as e
+from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent, encode_event
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.time import Timestamp
-from perdure.torture.simulation.campaign import examine, run_campaign, undisturbed
+from perdure.torture.simulation.campaign import course_of, drawn_plans, examine, run_campaign, undisturbed
+from perdure.torture.simulation.coverage import AFTER_A_DEATH, demanded, struck_in
+from perdure.torture.simulation.ending_laws import broken_ending_laws
+from perdure.torture.simulation.kinds import VOCABULARY
 from perdure.torture.simulation.laws import broken_laws
 from perdure.torture.simulation.plans import Plan, parse_plan
 from perdure.torture.simulation.trial import Trial, run_trial
@@ -27,10 +33,19 @@ def test_the_same_plan_takes_the_same_course(line: str) -> None:
     assert first == second
 
 
-def test_two_hundred_plans_break_nothing() -> None:
-    done, violations = run_campaign(count=200, seed=20, processes=1)
-    assert [str(violation) for violation in violations] == []
-    assert done == 200
+def test_plans_break_nothing_and_strike_every_kind_of_moment_in_every_way() -> None:
+    campaign = run_campaign(count=160, seed=20, processes=1)
+    assert [str(violation) for violation in campaign.violations] == []
+    assert campaign.done == 160
+    assert set(demanded(VOCABULARY - AFTER_A_DEATH)) - set(planned(seed=20)) == set()
+
+
+def planned(*, seed: int) -> Iterator[tuple[str, str]]:
+    """Yield what the plans of a usual campaign strike for certain: a plan takes its course until its first strike."""
+    for plan in islice(drawn_plans(list(WORKLOADS), 2_000, seed), 1_000):
+        course = course_of(msgspec.structs.replace(plan, strikes=()))
+        points = [course[min(strike.at, len(course) - 1)] for strike in plan.strikes]
+        yield from struck_in(list(zip(plan.strikes, points, strict=True)))
 
 
 def test_a_paused_worker_is_fenced_and_the_run_goes_on_elsewhere() -> None:
@@ -39,6 +54,20 @@ def test_a_paused_worker_is_fenced_and_the_run_goes_on_elsewhere() -> None:
 
 def test_a_worker_that_is_paused_after_the_end_has_time_to_notice_what_it_lost() -> None:
     assert examine(parse_plan("catching/782530832/2e/pause@9:25,pause@33:40,pause@54:40")) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "leaving/7/2c/cancel@30:0,crash@33:0.5",
+        "compensation/7/1e/cancel@60:0",
+        "schedule_buffered/7/2c/terminate@60:0",
+        "told/622314/1e/cancel@9:0,crash@17:0.5",
+        "rolling/960778/1e/cancel@42:0,crash@45:0.5",
+    ],
+)
+def test_a_run_may_be_ended_early_whatever_it_is_about(line: str) -> None:
+    assert examine(parse_plan(line)) is None
 
 
 def ended(workload: str) -> Trial:
@@ -108,6 +137,63 @@ def test_the_oracle_sees_a_retry_that_is_early_or_late() -> None:
     trial.dispose()
 
 
+def judged(workload: str, run_id: str, *, without: type[e.Event]) -> list[str]:
+    """Return what the laws of ends say of a run whose history lacks an event."""
+    trial = ended(workload)
+    [run] = trial.tables.generations(run_id)
+    history = [one for one in trial.tables.history(run.run_key) if type(one.event) is not without]
+    found = list(broken_ending_laws(trial, run.run_key, run, history))
+    trial.dispose()
+    return found
+
+
+def test_the_oracle_sees_a_booking_that_stands_after_a_failure() -> None:
+    (found,) = judged("compensation", "one", without=e.CompensationStepCompleted)
+    assert "did not undo the operations" in found
+
+
+def test_the_oracle_sees_an_update_without_an_answer() -> None:
+    (found,) = judged("updated", "one", without=e.UpdateCompleted)
+    assert "did not answer the updates" in found
+
+
+def test_the_oracle_sees_a_parent_that_hears_too_late_of_its_child() -> None:
+    found = judged("children", "one", without=e.ChildCompleted)
+    assert found[0].startswith("of the end of its child default/child 1 it heard ")
+
+
+@pytest.mark.parametrize(
+    ("child", "what"), [("to cancel", "went on for"), ("to terminate", "went on for"), ("to live", "was told to end")]
+)
+def test_the_oracle_sees_a_child_that_does_not_follow_its_parent(child: str, what: str) -> None:
+    trial = ended("leaving")
+    [run] = trial.tables.generations(child)
+    rows = trial.database.events[run.run_key]
+    last = trial.tables.history(run.run_key)[-1]
+    if child == "to live":
+        rows[-1] = encode_event(RecordedEvent(last.sequence, last.at, e.RunTerminated(by="parent")))
+    else:
+        late = Timestamp(last.at + 5_000_000)
+        rows[1:] = [encode_event(RecordedEvent(2, late, e.RunTerminated(by="parent")))]
+    trial.tables.forget()
+    assert any(f"default/{child} " in law and what in law for law in broken_laws(trial))
+    trial.dispose()
+
+
+def test_the_oracle_sees_an_attempt_that_was_given_up_though_it_was_heard_of() -> None:
+    trial = ended("watched")
+    rows = trial.database.events[RunKey(1)]
+    history = trial.tables.history(RunKey(1))
+    place = next(n for n, one in enumerate(history) if isinstance(one.event, e.ActivityCompleted))
+    failed = e.ActivityAttemptFailed(
+        operation=Operation(1), attempt=1, failure=Failure(type="x", message="x"), next_attempt_at=history[place].at
+    )
+    rows[place] = encode_event(RecordedEvent(history[place].sequence, history[place].at, failed))
+    trial.tables.forget()
+    assert any("s of silence" in law for law in broken_laws(trial))
+    trial.dispose()
+
+
 def test_the_oracle_sees_an_attempt_that_its_owner_made_twice() -> None:
     trial = ended("sequential")
     trial.effects.append(trial.effects[0])
@@ -118,7 +204,7 @@ def test_the_oracle_sees_an_attempt_that_its_owner_made_twice() -> None:
 def test_crashes_also_strike_while_a_run_is_recovered() -> None:
     trial = Trial(parse_plan("sequential/7/1e/crash@6:0.5"))
     assert trial.run(None).findings == ()
-    assert {"after opening", "after claim", "while loading"} <= set(trial.world.point_names[7:])
+    assert {"after opening", "after claim", "while loading"} <= {point.name for point in trial.world.course[7:]}
     trial.dispose()
 
 

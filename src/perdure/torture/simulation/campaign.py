@@ -6,24 +6,29 @@ import multiprocessing
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Final
 
 import msgspec
 
+from perdure.torture.options import WHOLE, Part
 from perdure.torture.simulation.canon import Canon
+from perdure.torture.simulation.coverage import Coverage, demanded
+from perdure.torture.simulation.kinds import VOCABULARY, Point
 from perdure.torture.simulation.plans import (
     Plan,
     parse_plan,
     random_plans,
     single_crashes,
+    single_endings,
     single_pauses,
+    struck_in_every_way,
     struck_recoveries,
 )
 from perdure.torture.simulation.trial import Verdict, run_trial
 from perdure.torture.simulation.workloads import WORKLOADS
 
-__all__ = ["Violation", "examine", "run_campaign", "smallest", "undisturbed"]
+__all__ = ["Campaign", "Violation", "course_of", "drawn_plans", "examine", "run_campaign", "smallest", "undisturbed"]
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +46,21 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 @cache
 def undisturbed(workload: str) -> Verdict:
     """Return what becomes of a workload that nothing disturbs."""
-    return run_trial(Plan(workload=workload, seed=0))
+    return run_trial(Plan.reference(workload))
 
 
-def examine(plan: Plan) -> Violation | None:
-    """Run a plan and compare with the undisturbed course."""
+@cache
+def course_of(plan: Plan) -> tuple[Point, ...]:
+    """Return the points that a plan passes."""
+    return run_trial(plan).course
+
+
+def examine(plan: Plan, coverage: Coverage | None = None) -> Violation | None:
+    """Run a plan and compare with the undisturbed course; note in `coverage` what was struck."""
     expected: Canon = undisturbed(plan.workload).canon
     verdict = run_trial(plan, expected)
+    if coverage is not None:
+        coverage.add(plan.workload, verdict.struck)
     return Violation(plan=str(plan), findings=verdict.findings) if verdict.findings else None
 
 
@@ -65,35 +78,43 @@ def smallest(violation: Violation) -> Violation:
             return violation
 
 
+class Campaign(msgspec.Struct, kw_only=True):
+    """What a campaign has done so far, and found: the violations with their smallest plans."""
+
+    done: int = 0
+    violations: list[Violation] = []
+    coverage: Coverage
+
+
 def run_campaign(
     *,
     count: int,
     seed: int,
     processes: int,
     workloads: Sequence[str] = (),
+    part: Part = WHOLE,
     stops_at_first: bool = False,
     on_progress: Callable[[int], None] = lambda _done: None,
-) -> tuple[int, list[Violation]]:
-    """Examine `count` plans drawn by `seed`; return how many were, and the violations with their smallest plans."""
+) -> Campaign:
+    """Examine `count` plans drawn by `seed`, or a part of them."""
     names = list(workloads or WORKLOADS)
-    plans = itertools.islice(_plans(names, count, seed), count)
-    if processes <= 1:
-        return _run_here(plans, stops_at_first=stops_at_first, on_progress=on_progress)
-    return _run_in_pool(plans, processes=processes, stops_at_first=stops_at_first, on_progress=on_progress)
+    plans = part.of(itertools.islice(drawn_plans(names, count, seed), count))
+    run = _run_here if processes <= 1 else partial(_run_in_pool, processes=processes)
+    return run(plans, stops_at_first=stops_at_first, on_progress=on_progress)
 
 
-def _plans(names: list[str], count: int, seed: int) -> Iterator[Plan]:
-    """Yield all single crashes and long pauses of the small workloads, then struck recoveries, thinned out to half of
-    `count`; then chance."""
+def drawn_plans(names: Sequence[str], count: int, seed: int) -> Iterator[Plan]:
+    """Yield what strikes each kind of moment in every way; then all single crashes, long pauses and early ends of the
+    small workloads, then struck recoveries, all thinned out to half of `count`; then chance."""
     chance = random.Random(seed)
     places = [_Places(name, chance) for name in names]
     yield from (place.apart for place in places)
     small = [place for place in places if not WORKLOADS[place.apart.workload].is_large]
-    singles = _thinned([plan for place in small for plan in place.singles()], count // 2, chance)
-    yield from singles
-    yield from _thinned(
-        [plan for place in small for plan in place.struck_recoveries()], count // 2 - len(singles), chance
-    )
+    left = count // 2
+    for kind in (_covering(small, chance), _singles(small), _recoveries(small)):
+        plans = _thinned(list(kind), left, chance)
+        left -= len(plans)
+        yield from plans
     streams = [place.random_plans(seed) for place in places]
     while True:
         for stream in streams:
@@ -111,24 +132,46 @@ class _Places:
         self.apart = Plan(workload=workload, seed=chance.randrange(1_000_000), workers=2, is_embedded=False)
 
     @cached_property
-    def _points(self) -> int:
-        return run_trial(self.within).points
-
-    @cached_property
-    def _points_apart(self) -> int:
-        return run_trial(self.apart).points
-
-    def singles(self) -> Iterator[Plan]:
-        yield from single_crashes(self.within, self._points)
-        yield from single_crashes(self.apart, self._points_apart)
-        yield from single_pauses(self.apart, self._points_apart)
-
-    def struck_recoveries(self) -> Iterator[Plan]:
-        yield from struck_recoveries(self.within, self._points)
-        yield from struck_recoveries(self.apart, self._points_apart)
+    def courses(self) -> dict[Plan, tuple[Point, ...]]:
+        """What each passes while nothing strikes; up to the first strike, that is what a struck one passes, too."""
+        return {plan: course_of(plan) for plan in (self.within, self.apart)}
 
     def random_plans(self, seed: int) -> Iterator[Plan]:
-        return random_plans(self.within.workload, points=self._points, points_apart=self._points_apart, seed=seed)
+        points, points_apart = map(len, self.courses.values())
+        return random_plans(self.within.workload, points=points, points_apart=points_apart, seed=seed)
+
+
+def _covering(places: list[_Places], chance: random.Random) -> Iterator[Plan]:
+    """Yield what strikes moments of every kind in every way, at few points that have many kinds (Chvátal, A greedy
+    heuristic for the set-covering problem, 1979)."""
+    wanted = {moment for _, moment in demanded(VOCABULARY)}
+    points = [
+        (plan, at, point.moments & wanted)
+        for place in places
+        for plan, course in place.courses.items()
+        for at, point in enumerate(course)
+    ]
+    chance.shuffle(points)
+    choices = {moments: (plan, at) for plan, at, moments in points}
+    left = set[str]().union(*choices)
+    while left:
+        best = max(choices, key=lambda moments: len(moments & left))
+        left -= best
+        yield from struck_in_every_way(*choices[best], chance)
+
+
+def _singles(places: list[_Places]) -> Iterator[Plan]:
+    for place in places:
+        for plan, course in place.courses.items():
+            yield from single_crashes(plan, len(course))
+            yield from single_endings(plan, len(course))
+        yield from single_pauses(place.apart, len(place.courses[place.apart]))
+
+
+def _recoveries(places: list[_Places]) -> Iterator[Plan]:
+    for place in places:
+        for plan, course in place.courses.items():
+            yield from struck_recoveries(plan, len(course))
 
 
 def _thinned(plans: list[Plan], most: int, chance: random.Random) -> list[Plan]:
@@ -137,30 +180,26 @@ def _thinned(plans: list[Plan], most: int, chance: random.Random) -> list[Plan]:
     return plans[:most]
 
 
-def _run_here(
-    plans: Iterator[Plan], *, stops_at_first: bool, on_progress: Callable[[int], None]
-) -> tuple[int, list[Violation]]:
-    found: list[Violation] = []
-    done = 0
+def _run_here(plans: Iterator[Plan], *, stops_at_first: bool, on_progress: Callable[[int], None]) -> Campaign:
+    campaign = Campaign(coverage=Coverage())
     for plan in plans:
-        violation = examine(plan)
-        done += 1
+        violation = examine(plan, campaign.coverage)
+        campaign.done += 1
         if violation is not None:
-            found.append(violation if stops_at_first else smallest(violation))
-            if stops_at_first or len(found) >= _MOST_VIOLATIONS:
+            campaign.violations.append(violation if stops_at_first else smallest(violation))
+            if stops_at_first or len(campaign.violations) >= _MOST_VIOLATIONS:
                 break
-        if done % _BATCH == 0:
-            on_progress(done)
-    return done, found
+        if campaign.done % _BATCH == 0:
+            on_progress(campaign.done)
+    return campaign
 
 
 def _run_in_pool(
     plans: Iterator[Plan], *, processes: int, stops_at_first: bool, on_progress: Callable[[int], None]
-) -> tuple[int, list[Violation]]:
-    found: list[Violation] = []
-    done = 0
+) -> Campaign:
+    campaign = Campaign(coverage=Coverage())
     with ProcessPoolExecutor(processes, mp_context=_SPAWN, initializer=_be_quiet) as pool:
-        waiting: set[Future[tuple[int, list[Violation]]]] = set()
+        waiting: set[Future[_Examined]] = set()
         is_ending = False
         while True:
             while not is_ending and len(waiting) < processes * 2:
@@ -169,23 +208,28 @@ def _run_in_pool(
                     break
                 waiting.add(pool.submit(_examine_batch, batch))
             if not waiting:
-                return done, found
+                return campaign
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
-                examined, violations = future.result()
-                done += examined
-                found += violations
-            is_ending = is_ending or len(found) >= (1 if stops_at_first else _MOST_VIOLATIONS)
-            on_progress(done)
+                examined, violations, struck = future.result()
+                campaign.done += examined
+                campaign.violations += violations
+                campaign.coverage.merge(struck)
+            is_ending = is_ending or len(campaign.violations) >= (1 if stops_at_first else _MOST_VIOLATIONS)
+            on_progress(campaign.done)
 
 
 def _be_quiet() -> None:
     logging.disable(logging.CRITICAL)  # the engine warns of what the plans do to it
 
 
-def _examine_batch(batch: list[str]) -> tuple[int, list[Violation]]:
-    violations = [examine(parse_plan(text)) for text in batch]
-    return len(batch), [smallest(violation) for violation in violations if violation is not None]
+_Examined = tuple[int, list[Violation], dict[str, dict[str, list[str]]]]
+
+
+def _examine_batch(batch: list[str]) -> _Examined:
+    coverage = Coverage()
+    violations = [examine(parse_plan(text), coverage) for text in batch]
+    return len(batch), [smallest(one) for one in violations if one is not None], coverage.plain()
 
 
 _SPAWN: Final = multiprocessing.get_context("spawn")

@@ -8,13 +8,14 @@ import msgspec
 from perdure.authoring.activity_context import Attempt, current_attempt
 from perdure.kernel.identity import RunKey
 from perdure.kernel.tokens import ActivityToken
-from perdure.torture.simulation.world import SimulatedLoop
+from perdure.torture.simulation.loop import SimulatedLoop
 
 if TYPE_CHECKING:
     from perdure.torture.simulation.trial import Trial
 
 __all__ = ["Effect", "perform"]
 
+EFFECT = "effect"
 _DURATIONS = (0.0, 0.0, 0.001, 0.005, 0.05)
 
 
@@ -44,7 +45,8 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
     attempt = current_attempt()
     trial.check_planned(attempt)
     trial.check_in_time(attempt)
-    await world.point(process, f"before {attempt.activity}")
+    about = frozenset({attempt.activity, EFFECT})
+    await world.point(process, "before effect", about)
     trial.check_owned(attempt, process)
     trial.effects.append(
         Effect(
@@ -59,7 +61,7 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
         )
     )
     await asyncio.sleep(world.random.choice(_DURATIONS) if seconds is None else seconds)
-    await world.point(process, f"after {attempt.activity}")
+    await world.point(process, "after effect", about)
     return attempt
 
 

@@ -16,12 +16,12 @@ from perdure.kernel.replay import Replay
 from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState, fold
 from perdure.stores.memory.tables import Run
+from perdure.torture.simulation.ending_laws import broken_ending_laws
 from perdure.torture.simulation.keyed_laws import broken_keyed_laws
 from perdure.torture.simulation.lock_laws import broken_lock_laws
-from perdure.torture.simulation.plans import StrikeKind
 from perdure.torture.simulation.schedule_laws import broken_schedule_laws
 from perdure.torture.simulation.tables import lived
-from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS
+from perdure.torture.simulation.workloads.activities import BACKOFFS_MICROSECONDS, WATCHED, watched
 
 if TYPE_CHECKING:
     from perdure.torture.simulation.effects import Effect
@@ -70,7 +70,9 @@ def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[Recor
     yield from _retry_laws(trial, run_key, history)
     yield from _deadline_laws(trial, run_key, history)
     yield from _backoff_laws(history)
+    yield from _silence_laws(trial, history)
     yield from _compensation_laws(history)
+    yield from broken_ending_laws(trial, run_key, run, history)
     yield from _replay_laws(history)
     recoveries = sum(1 for recorded in lived(history) if type(recorded.event) is e.RecoveryStarted)
     if recoveries > len(trial.plan.strikes) * 2:
@@ -184,15 +186,20 @@ def _timer_laws(trial: "Trial", run_key: RunKey, history: list[RecordedEvent]) -
 def _retry_laws(trial: "Trial", run_key: RunKey, history: list[RecordedEvent]) -> Iterator[str]:
     times = trial.times
     failed: dict[tuple[int, int], tuple[RecordedEvent, int]] = {}
+    deferred: dict[tuple[int, int], RecordedEvent] = {}
     for recorded in lived(history):
         event = recorded.event
+        if isinstance(event, e.ActivityDeferred):
+            deferred[event.operation, event.attempt] = recorded
         if not isinstance(event, _ATTEMPT_ENDS):
             continue
         asked = failed.get((event.operation, event.attempt))
         if asked is not None and event.started_at is not None:
             began = f"attempt {event.attempt} of operation {event.operation} began"
-            # Where the clock is set only the end of an attempt has a true time: it is not early either.
-            began_at = times.of(run_key, recorded) if trial.world.is_skewed else event.started_at
+            # Where the clock is set only what an attempt leads to has a true time: it is not early either.
+            began_at: int = event.started_at
+            if trial.world.is_skewed:
+                began_at = times.of(run_key, deferred.get((event.operation, event.attempt), recorded))
             before, due_at = asked
             late = times.lateness(due_at, asked_at=before.at, since=times.of(run_key, before), until=began_at)
             yield from _punctuality_laws(trial, began, late)
@@ -204,20 +211,11 @@ _ATTEMPT_ENDS: Final = (e.ActivityAttemptFailed, e.ActivityCompleted, e.Activity
 
 
 def _punctuality_laws(trial: "Trial", what: str, lateness: int) -> Iterator[str]:
-    """Nothing is early; nothing is later than the strikes, the leases that had to pass and some patience explain."""
-    latest = _PATIENCE_MICROSECONDS + trial.world.held_up_microseconds
-    for strike in trial.plan.strikes:
-        latest += _LOOK_MICROSECONDS if strike.kind is StrikeKind.JUMP else _LEASE_MICROSECONDS
+    """Nothing is early, or later than can be explained."""
     if lateness < 0:
         yield f"{what} {-lateness} microseconds early"
-    elif lateness > latest:
+    elif lateness > trial.times.longest_delay():
         yield f"{what} {lateness / 1_000_000:g} s late"
-
-
-_PATIENCE_MICROSECONDS: Final = 1_000_000
-_LEASE_MICROSECONDS: Final = 21_000_000
-_LOOK_MICROSECONDS: Final = 7_000_000
-"""How often a process looks whether the clock was set, and at the leases of others."""
 
 
 def _deadline_laws(trial: "Trial", run_key: RunKey, history: list[RecordedEvent]) -> Iterator[str]:
@@ -242,6 +240,21 @@ def _backoff_laws(history: list[RecordedEvent]) -> Iterator[str]:
             delay = recorded.event.next_attempt_at - recorded.at
             if expected is not None and delay != expected:
                 yield f"operation {recorded.event.operation} is tried again after {delay} microseconds, not {expected}"
+
+
+def _silence_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
+    """Find attempts by somebody outside that were given up though there was a sign of life not long before; while
+    nothing strikes, there always is."""
+    calls = {r.event.operation: r.event.activity for r in history if isinstance(r.event, e.ActivityScheduled)}
+    heard_at: dict[int, int] = {}
+    for recorded in history:
+        event = recorded.event
+        if isinstance(event, e.ActivityDeferred | e.ActivityHeartbeatRecorded):
+            heard_at[event.operation] = recorded.at
+        elif isinstance(event, e.ActivityAttemptFailed) and calls[event.operation] == watched.name:
+            silence = (recorded.at - heard_at[event.operation]) / 1_000_000
+            if silence < WATCHED.total_seconds() or not trial.plan.strikes:
+                yield f"operation {event.operation} was given up after {silence:g} s of silence"
 
 
 def _compensation_laws(history: list[RecordedEvent]) -> Iterator[str]:
@@ -299,7 +312,7 @@ def _generation_laws(trial: "Trial") -> Iterator[str]:
 
 
 def _result_laws(trial: "Trial") -> Iterator[str]:
-    if not trial.is_timely:
+    if not trial.keeps_its_course:
         return
     for run_id, result in trial.workload.results.items():
         endings = trial.tables.events(run_id)[-1:]
@@ -310,10 +323,11 @@ def _result_laws(trial: "Trial") -> Iterator[str]:
 
 
 def _call_laws(trial: "Trial") -> Iterator[str]:
-    progress = trial.progress
+    for program in trial.programs.values():
+        for call in program.calls:
+            if call.name in program.progress.acknowledged and not call.is_done(trial.tables):
+                yield f"the call {call.name!r} was acknowledged and is lost"
     for call in trial.calls:
-        if call.name in progress.acknowledged and not call.is_done(trial.tables):
-            yield f"the call {call.name!r} was acknowledged and is lost"
         if call.name.startswith("signal "):
             copies = trial.tables.signal_copies(call.run_id, call.name.removeprefix("signal "))
             if copies > 1:

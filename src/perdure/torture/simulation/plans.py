@@ -11,6 +11,7 @@ import msgspec
 from perdure.errors import InvalidArgumentError
 
 __all__ = [
+    "ENDINGS",
     "Plan",
     "Strike",
     "StrikeKind",
@@ -18,7 +19,9 @@ __all__ = [
     "parse_plan",
     "random_plans",
     "single_crashes",
+    "single_endings",
     "single_pauses",
+    "struck_in_every_way",
     "struck_recoveries",
 ]
 
@@ -28,7 +31,8 @@ class StrikeKind(StrEnum):
 
     `crash`: it dies at once. `pause`: it stands still, past its lease if long enough. `outage`: the store takes no
     writes for a while. `restart`: its engine is closed in an orderly way and opened again. `jump`: the machine's clock,
-    which all processes share, is set forward, or back where `seconds` are negative.
+    which all processes share, is set forward, or back where `seconds` are negative. `cancel`, `terminate`: nothing
+    befalls it, but somebody else asks one of the runs that are open to end.
     """
 
     CRASH = "crash"
@@ -36,6 +40,12 @@ class StrikeKind(StrEnum):
     OUTAGE = "outage"
     RESTART = "restart"
     JUMP = "jump"
+    CANCEL = "cancel"
+    TERMINATE = "terminate"
+
+
+ENDINGS: Final = frozenset({StrikeKind.CANCEL, StrikeKind.TERMINATE})
+"""What ends runs before their time: a trial does not end as an undisturbed one then."""
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +68,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     is_embedded: bool = True
     strikes: tuple[Strike, ...] = ()
+
+    @classmethod
+    def reference(cls, workload: str) -> "Plan":
+        """Return the plan that others are compared with: nothing strikes, and the settings are ordinary ones."""
+        return cls(workload=workload, seed=0)
 
     def __str__(self) -> str:
         """Render as one word: ``sequential/7/2e/crash@3:0.5,pause@9:20``."""
@@ -121,6 +136,31 @@ def struck_recoveries(plan: Plan, points: int) -> Iterator[Plan]:
 _GAPS: Final = (1, 2, 3, 4, 5, 6)
 
 
+def single_endings(plan: Plan, points: int) -> Iterator[Plan]:
+    """Yield `plan` with an early end asked for at each of `points` points, alone or with a crash soon after."""
+    for at in range(points):
+        for kind in sorted(ENDINGS):
+            yield msgspec.structs.replace(plan, strikes=(Strike(kind=kind, at=at, seconds=0.0),))
+        for gap in (1, 3, 8):
+            crash = Strike(kind=StrikeKind.CRASH, at=at + gap)
+            cancel = Strike(kind=StrikeKind.CANCEL, at=at, seconds=0.0)
+            yield msgspec.structs.replace(plan, strikes=(cancel, crash))
+
+
+def struck_in_every_way(plan: Plan, at: int, chance: random.Random) -> Iterator[Plan]:
+    """Yield `plan` struck at one point by everything there is, alone and followed by a crash."""
+    for kind in StrikeKind:
+        seconds = _PAST_THE_LEASE_SECONDS if kind is StrikeKind.PAUSE else chance.choice(_LENGTHS[kind])
+        first = Strike(kind=kind, at=at, seconds=seconds)
+        yield msgspec.structs.replace(plan, strikes=(first,))
+        if kind in FOLLOWED_BY_CRASH:
+            crash = Strike(kind=StrikeKind.CRASH, at=at + chance.choice(_GAPS))
+            yield msgspec.structs.replace(plan, strikes=(first, crash))
+
+
+FOLLOWED_BY_CRASH: Final = frozenset({StrikeKind.CRASH, *ENDINGS})
+
+
 def random_plans(workload: str, *, points: int, points_apart: int, seed: int) -> Iterator[Plan]:
     """Yield plans for ever: other latencies, one to three workers, up to four strikes of any kind.
 
@@ -148,23 +188,30 @@ def _strike(chance: random.Random, points: int) -> Strike:
     return Strike(kind=kind, at=chance.randrange(max(points, 1) * 5 // 4 + 1), seconds=chance.choice(_LENGTHS[kind]))
 
 
-_KINDS: Final = (StrikeKind.CRASH,) * 5 + (StrikeKind.PAUSE,) * 2 + (StrikeKind.OUTAGE, StrikeKind.RESTART)
+_KINDS: Final = (
+    *(StrikeKind.CRASH,) * 10,
+    *(StrikeKind.PAUSE,) * 4,
+    *(StrikeKind.OUTAGE,) * 2,
+    *(StrikeKind.RESTART,) * 2,
+    StrikeKind.CANCEL,
+    StrikeKind.TERMINATE,
+)
 _LENGTHS: Final = {
     StrikeKind.CRASH: (0.01, 0.5, 2.0),
     StrikeKind.PAUSE: (0.5, 16.0, 25.0, 40.0),
     StrikeKind.OUTAGE: (0.3, 3.0, 20.0),
     StrikeKind.RESTART: (0.01, 1.0),
+    StrikeKind.CANCEL: (0.0,),
+    StrikeKind.TERMINATE: (0.0,),
+    StrikeKind.JUMP: (-3600.0, -40.0, -15.0, -1.0, 1.0, 15.0, 40.0, 3600.0),
 }
 
 
 def clock_jumps(plan: Plan, points: int, chance: random.Random) -> Plan:
     """Return `plan` with one to three jumps of the clock at some of `points` points, and perhaps a crash."""
     jumps = (
-        Strike(kind=StrikeKind.JUMP, at=chance.randrange(points), seconds=chance.choice(_JUMPS_SECONDS))
+        Strike(kind=StrikeKind.JUMP, at=chance.randrange(points), seconds=chance.choice(_LENGTHS[StrikeKind.JUMP]))
         for _ in range(chance.choice((1, 1, 2, 3)))
     )
     crashes = (Strike(kind=StrikeKind.CRASH, at=chance.randrange(points)) for _ in range(chance.choice((0, 1))))
     return msgspec.structs.replace(plan, strikes=(*jumps, *crashes))
-
-
-_JUMPS_SECONDS: Final = (-3600.0, -40.0, -15.0, -1.0, 1.0, 15.0, 40.0, 3600.0)

@@ -1,8 +1,4 @@
-"""The client program of a trial: calls in order, each made until it is acknowledged, also across its own death.
-
-What a careful client would do is done here: a call whose answer was lost is not repeated blindly; first the program
-looks whether it took effect. So a struck trial ends with the same calls applied once as an undisturbed one.
-"""
+"""The calls of a client program: what each asks for, when it is made, and whether it took effect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,11 +13,7 @@ from perdure.client.client import Client
 from perdure.client.handle import Run
 from perdure.engine import Engine
 from perdure.errors import (
-    RunClosedError,
-    RunError,
-    RunNotFoundError,
     RunNotRepairableError,
-    StoreError,
     UpdateRejectedError,
 )
 from perdure.kernel import events as e
@@ -31,11 +23,10 @@ from perdure.torture.simulation.tables import Tables
 
 __all__ = [
     "Call",
-    "Progress",
     "ask",
     "ask_with_start",
     "cancel",
-    "drive",
+    "end_early",
     "repair",
     "request",
     "resume",
@@ -55,7 +46,7 @@ class Call:
     """One call. It is made when `when` answers yes; `is_done` tells whether it took effect.
 
     `may_be_refused`: the run may have ended before. `is_repeatable`: it has a request id, and whoever got no answer
-    makes it again without looking.
+    makes it again without looking. `is_indispensable`: it is made also where what it waits for does not come.
     """
 
     name: str
@@ -65,87 +56,7 @@ class Call:
     when: Question
     may_be_refused: bool = False
     is_repeatable: bool = False
-
-
-class Progress:
-    """How far the program came; it survives its process, as a client's own database would."""
-
-    def __init__(self) -> None:
-        """Nothing is done."""
-        self.attempted: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self.refused: set[str] = set()
-        self.current = ""
-        self.is_finished = False
-        self._waiting: asyncio.Future[None] | None = None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the client waits for a change of the tables."""
-        return self._waiting is not None and not self._waiting.done()
-
-    def tell(self) -> None:
-        """Let a client that waits look again: the tables have changed."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def news(self) -> None:
-        """Wait for a change of the tables, and no longer than `_LOOK_SECONDS`: some changes tell nobody."""
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        clock = loop.call_later(_LOOK_SECONDS, self.tell)
-        await self._waiting
-        clock.cancel()
-
-
-async def drive(calls: list[Call], progress: Progress, client: Client, tables: Tables) -> None:
-    """Make all calls that are not settled yet, then wait for the end of every run that was started."""
-    for call in calls:
-        if call.name not in progress.acknowledged and call.name not in progress.refused:
-            progress.current = call.name
-            while not call.when(tables):
-                await progress.news()
-            await _make(call, progress, client, tables)
-    for run_id in dict.fromkeys(call.run_id for call in calls):
-        progress.current = f"result of {run_id}"
-        await _await_result(client, run_id)
-    progress.is_finished = True
-
-
-async def _make(call: Call, progress: Progress, client: Client, tables: Tables) -> None:
-    while True:
-        if call.name in progress.attempted and not call.is_repeatable and call.is_done(tables):
-            return
-        progress.attempted.add(call.name)
-        try:
-            await call.perform(client)
-        except StoreError:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            continue
-        except (RunClosedError, RunNotRepairableError):
-            if not call.may_be_refused:
-                raise
-            progress.refused.add(call.name)
-            return
-        progress.acknowledged.add(call.name)
-        return
-
-
-async def _await_result(client: Client, run_id: str) -> None:
-    while True:
-        try:
-            run = await client.get_run(run_id)
-            await run.result()
-        except (RunError, RunNotFoundError):
-            return
-        except StoreError:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            continue
-        return
-
-
-_LOOK_SECONDS = 2.0
-_PAUSE_SECONDS = 0.2
+    is_indispensable: bool = False
 
 
 # --- calls -------------------------------------------------------------------------------------------------------
@@ -281,6 +192,11 @@ def terminate(run_id: str, *, when: Question = _always) -> Call:
         await (await client.get_run(run_id)).terminate("asked to")
 
     return _message("terminate", run_id, perform, (e.RunTerminated,), when)
+
+
+def end_early(run_id: str, *, is_cancelling: bool, name: str) -> Call:
+    """Ask a run to end, whatever it is about."""
+    return replace(cancel(run_id) if is_cancelling else terminate(run_id), name=name)
 
 
 def suspend(run_id: str, *, when: Question = _always) -> Call:

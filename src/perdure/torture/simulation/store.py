@@ -13,6 +13,7 @@ from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.memory.keeping import Prepared
 from perdure.stores.memory.tables import News
+from perdure.torture.simulation.kinds import BROUGHT_IN, REMOVED, kinds_of_change, kinds_of_writes
 from perdure.torture.simulation.lock_laws import broken_lock_laws
 from perdure.torture.simulation.shadow import Shadow
 from perdure.torture.simulation.tables import Tables
@@ -35,7 +36,8 @@ class SimulatedStore(MemoryStore):
         tables: Tables | None = None,
     ) -> None:
         """Open sessions on `database` for `process`. With a look at the `tables` the laws of locks are checked."""
-        super().__init__(database, gate=_Gate(database, process, shadow, tables))
+        self._commits = _Gate(database, process, shadow, tables)
+        super().__init__(database, gate=self._commits)
         self._process = process
         self._shadow = shadow
         self._claimed: set[tuple[RunKey, FencingToken]] = set()
@@ -145,6 +147,7 @@ class SimulatedStore(MemoryStore):
     async def change_agenda(self, change: AgendaChange) -> bool:
         """See `RunStore.change_agenda`: a commit, with its points."""
         await self._lag()
+        self._commits.about = kinds_of_change(change)
         return await super().change_agenda(change)
 
     async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
@@ -163,6 +166,7 @@ class SimulatedStore(MemoryStore):
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
         """See `RunStore.bring_in`: a commit, with its points."""
         await self._lag()
+        self._commits.about = frozenset({BROUGHT_IN})
         return await super().bring_in(run, sealed_as=sealed_as)
 
     def _bring_in(self, run: WholeRun, prepared: Prepared, news: News) -> Outcome:
@@ -174,6 +178,7 @@ class SimulatedStore(MemoryStore):
     async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
         """See `RunStore.remove_runs`: a commit, with its points."""
         await self._lag()
+        self._commits.about = frozenset({REMOVED})
         return await super().remove_runs(run_keys)
 
     def _remove(self, run_keys: Sequence[RunKey], news: News) -> list[RunKey]:
@@ -209,7 +214,10 @@ class SimulatedStore(MemoryStore):
 
 
 class _Gate:
-    """Every commit passes a point before and after it is applied, takes its time, and is looked at."""
+    """Every commit passes a point before and after it is applied, takes its time, and is looked at.
+
+    `about` is what the next one is about, if not of writes.
+    """
 
     def __init__(
         self, database: MemoryDatabase, process: Process, shadow: Shadow | None, tables: Tables | None
@@ -218,32 +226,33 @@ class _Gate:
         self._tables = tables
         self._process = process
         self._shadow = shadow
-        self._writes: Sequence[Write] = ()
+        self.about: frozenset[str] = frozenset()
+        self._applied: tuple[Sequence[Write], frozenset[str]] = ((), frozenset())
 
     async def before(self, worker: WorkerId, writes: Sequence[Write]) -> None:
         """See `CommitGate.before`."""
         del worker
-        world = self._process.world
-        await world.point(self._process, "before commit")
+        about, self.about = self.about or kinds_of_writes(writes), frozenset()
+        await self._process.world.point(self._process, "before commit", about)
         await self._process.lag()
         _refuse_during_outage(self._process)
-        self._writes = writes
+        self._applied = writes, about
 
     async def after(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> None:
         """See `CommitGate.after`."""
-        world = self._process.world
+        world, (writes, about) = self._process.world, self._applied
         world.has_changed = True
         for look in world.on_commit:
             look()
         if self._shadow is not None:
-            self._shadow.commit(worker, self._writes, outcomes)
-        released = {write.run_key for write in self._writes if isinstance(write, Release | Park | Seizure)}
-        for write, outcome in zip(self._writes, outcomes, strict=True):
+            self._shadow.commit(worker, writes, outcomes)
+        released = {write.run_key for write in writes if isinstance(write, Release | Park | Seizure)}
+        for write, outcome in zip(writes, outcomes, strict=True):
             if type(write) is Transition and type(outcome) is Applied and write.run_key not in released:
                 self._check_ownership(worker, write)
-        if self._tables is not None and any(type(write) is Transition and write.locks for write in self._writes):
+        if self._tables is not None and any(type(write) is Transition and write.locks for write in writes):
             world.findings += broken_lock_laws(self._tables)
-        await world.point(self._process, "after commit")
+        await world.point(self._process, "after commit", about)
         await self._process.lag()
 
     def _check_ownership(self, worker: WorkerId, write: Transition) -> None:

@@ -5,8 +5,11 @@ from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, SignalMessage, decode_message
 from perdure.kernel.state import RunState
+from perdure.ports.agenda import AgendaEntry
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run
+from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, REQUEST_KIND
+from perdure.timekeeping.singletons import SINGLETON_KIND
 
 __all__ = ["Tables", "lived"]
 
@@ -55,6 +58,19 @@ class Tables:
         generations = self.generations(run_id)
         return bool(generations) and generations[-1].status.is_closed
 
+    def reached_by_parent(self, run_id: str) -> e.Event | None:
+        """Return what a run has recorded because its parent told it to end."""
+        asked = (event for event in self.events(run_id) if isinstance(event, e.RunCancelRequested | e.RunTerminated))
+        return next((event for event in asked if event.by == "parent"), None)
+
+    def open_ids(self) -> list[str]:
+        """Return the ids of the runs that have not ended."""
+        return [run.ref.id for run in self.database.runs.values() if not run.status.is_closed]
+
+    def are_closed(self) -> bool:
+        """Whether every run has ended, and none is to come."""
+        return not self.open_ids() and not any(map(_brings_runs, self.database.agenda.entries()))
+
     def signal_copies(self, run_id: str, message_id: str) -> int:
         """Return how often a signal of this id stands in a run's histories and inboxes: once if all is well."""
         received = sum(
@@ -89,6 +105,12 @@ def lived(history: list[RecordedEvent]) -> list[RecordedEvent]:
     """Return what a generation has lived itself: all from its last fork on."""
     copied = max((n for n, recorded in enumerate(history) if type(recorded.event) is e.RunForked), default=0)
     return history[copied:] if copied else history
+
+
+def _brings_runs(entry: AgendaEntry) -> bool:
+    """Whether an entry of the agenda may start a run that nobody asks for any more."""
+    is_only_remembered = entry.key.kind in (DEDUPLICATION_KIND, REQUEST_KIND, SINGLETON_KIND)
+    return entry.waits or (entry.due_at is not None and not is_only_remembered)
 
 
 def _names(data: bytes, message_id: str) -> bool:

@@ -1,8 +1,11 @@
 """True times: when events became durable and when the clock shows a moment, also in trials whose clock is set."""
 
+from typing import Final
+
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.stores.memory import MemoryDatabase
+from perdure.torture.simulation.plans import StrikeKind
 from perdure.torture.simulation.world import World
 
 __all__ = ["TrueTimes"]
@@ -42,8 +45,21 @@ class TrueTimes:
             return until - since
         return self._world.shown_for(moment, since=since, until=until)
 
+    def longest_delay(self) -> int:
+        """Return how many microseconds of delay the strikes, the leases that had to pass and some patience explain."""
+        longest = _PATIENCE_MICROSECONDS + self._world.held_up_microseconds
+        for strike in self._world.plan.strikes:
+            longest += _LOOK_MICROSECONDS if strike.kind is StrikeKind.JUMP else _LEASE_MICROSECONDS
+        return longest
+
     def _note(self) -> None:
         now = self._world.true_time()
         for run_key, rows in self._database.events.items():
             known = self._known.setdefault(run_key, [])
             known.extend([now] * (len(rows) - len(known)))
+
+
+_PATIENCE_MICROSECONDS: Final = 1_000_000
+_LEASE_MICROSECONDS: Final = 21_000_000
+_LOOK_MICROSECONDS: Final = 7_000_000
+"""How often a process looks whether the clock was set, and at the leases of others."""

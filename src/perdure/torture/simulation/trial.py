@@ -1,34 +1,30 @@
 """A trial: one workload under one plan, from an empty database to a verdict."""
 
-import asyncio
 import random
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
 from perdure.authoring.activity_context import Attempt
 from perdure.configuration import Settings
-from perdure.engine import Engine
-from perdure.errors import StoreError
 from perdure.execution.worker import Worker
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import timestamp_to_datetime
-from perdure.ports.agenda import AgendaEntry
 from perdure.ports.store import Changes
 from perdure.stores.memory import MemoryDatabase
-from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, REQUEST_KIND
-from perdure.timekeeping.singletons import SINGLETON_KIND
 from perdure.torture.simulation.canon import Canon, canonical
+from perdure.torture.simulation.coverage import Struck, struck_in
+from perdure.torture.simulation.driving import Progress
 from perdure.torture.simulation.effects import Effect, run_key_of
+from perdure.torture.simulation.hosts import Host, Program
+from perdure.torture.simulation.kinds import Point
 from perdure.torture.simulation.laws import broken_laws
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
-from perdure.torture.simulation.program import Call, Progress, drive
+from perdure.torture.simulation.program import Call, end_early
 from perdure.torture.simulation.readiness import Readiness
 from perdure.torture.simulation.shadow import Shadow
-from perdure.torture.simulation.store import SimulatedStore
 from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.times import TrueTimes
 from perdure.torture.simulation.workloads import WORKLOADS
@@ -38,11 +34,18 @@ __all__ = ["Trial", "Verdict", "run_trial"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a trial: how many points it had, its tables in canonical form, and all that is wrong."""
+    """What became of a trial: the points that it passed, what was struck, its tables in canonical form, and all that
+    is wrong."""
 
-    points: int
+    course: tuple[Point, ...]
+    struck: Struck
     canon: Canon
     findings: tuple[str, ...]
+
+    @property
+    def points(self) -> int:
+        """How many points it had."""
+        return len(self.course)
 
 
 def run_trial(plan: Plan, expected: Canon | None = None) -> Verdict:
@@ -68,16 +71,18 @@ class Trial:
         self.shadow = Shadow(self.database, self.world.findings.append)
         self.tables = Tables(self.database)
         self.times = TrueTimes(self.world, self.database)
-        self.progress = Progress()
         self.effects: list[Effect] = []
         self.calls: list[Call] = self.workload.program(random.Random(plan.seed))
+        self.progress = Progress()
+        driver = "worker0" if plan.is_embedded else "client"
+        self.programs = {driver: Program(calls=self.calls, progress=self.progress)}
         self.settings = settings = _settings(
-            random.Random(plan.seed), is_undisturbed=plan.workers == 1 and not plan.strikes
+            random.Random(plan.seed), is_reference=plan == Plan.reference(plan.workload)
         )
         if self.world.is_skewed and settings.active_runs >= _ROOM_FOR_ALL:
             Readiness(self.world, self.database, self.tables)
         self.world.on_commit.append(self._tell_client)
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
         self._lives = 0
         self._rests_at = 0
         self._workers: list[Worker] = []
@@ -100,16 +105,23 @@ class Trial:
             world.findings += broken_laws(self)
             self.shadow.compare_tables()
             self.shadow.verify(now=self.world.now())
-            if expected is not None and self.workload.is_compared and self.is_timely:
+            if expected is not None and self.workload.is_compared and self.keeps_its_course:
                 world.findings += canon.differences(expected)
-        return Verdict(points=world.points, canon=canon, findings=tuple(dict.fromkeys(world.findings)))
+        return Verdict(
+            course=tuple(world.course),
+            struck=struck_in(world.struck),
+            canon=canon,
+            findings=tuple(dict.fromkeys(world.findings)),
+        )
 
     @property
-    def is_timely(self) -> bool:
-        """Whether activities were as quick as the workload wants: else they may have exceeded their limits."""
+    def keeps_its_course(self) -> bool:
+        """Whether nobody ended a run before its time, and activities were as quick as the workload wants: else they may
+        have exceeded their limits."""
         is_paused = any(strike.kind is StrikeKind.PAUSE for strike in self.plan.strikes)
         is_late = self.workload.is_timed and (is_paused or self.world.is_skewed)
-        return not is_late and not (self.workload.is_dated and self.world.is_skewed)
+        is_set = self.workload.is_dated and self.world.is_skewed
+        return not (is_late or is_set or self.progress.is_hurried)
 
     def dispose(self) -> None:
         """Let go of every process."""
@@ -125,19 +137,18 @@ class Trial:
     def _boot(self, name: str, *, is_client: bool) -> None:
         self._lives += 1
         process = self.world.add(f"{name}.{self._lives}", is_client=is_client)
-        host = self._hosts[name] = _Host(self, process, name)
+        host = self._hosts[name] = Host(self, process, name, self.programs.get(name))
         host.main = process.start(host.live())
 
     def _tell_client(self) -> None:
-        if self.progress.is_waiting:
-            self.world.later(self.world.random.choice(_NOTICED_AFTER_SECONDS), self.progress.tell)
+        for program in self.programs.values():
+            if program.progress.is_waiting:
+                self.world.later(self.world.random.choice(_NOTICED_AFTER_SECONDS), program.progress.tell)
 
     def _is_done(self) -> bool:
-        runs = self.database.runs.values()
         return (
-            self.progress.is_finished
-            and all(run.status.is_closed for run in runs)
-            and not any(map(_brings_runs, self.database.agenda.entries()))
+            all(program.progress.is_finished for program in self.programs.values())
+            and self.tables.are_closed()
             and not any(process.is_paused for process in self.world.processes if not process.is_dead)
         )
 
@@ -194,12 +205,26 @@ class Trial:
                 world.later(strike.seconds, lambda: self._boot(name, is_client=process.is_client))
             case StrikeKind.RESTART:
                 host.restart(strike.seconds)
+            case StrikeKind.CANCEL | StrikeKind.TERMINATE:
+                self._end_a_run(strike)
             case StrikeKind.PAUSE | StrikeKind.OUTAGE | StrikeKind.JUMP:
                 pass
         length = 0.0 if strike.kind is StrikeKind.JUMP else strike.seconds
         self._rest_in(length + _REST_SECONDS)
         for delay in _SAFETY_CHECKS_SECONDS:
             world.later(length + delay, self._check_for_news)
+
+    def _end_a_run(self, strike: Strike) -> None:
+        """Let another client ask one of the open runs to end."""
+        names = sorted({run.ref.id for run in self.database.runs.values() if not run.status.is_closed})
+        if not names:
+            return
+        run_id = random.Random(f"{self.plan.seed}/{strike.at}").choice(names)
+        call = end_early(run_id, is_cancelling=strike.kind is StrikeKind.CANCEL, name=f"{strike.kind}@{strike.at}")
+        name = f"ender{strike.at}"
+        self.programs[name] = Program(calls=[call], progress=Progress(clears_up_after=self.progress))
+        self.progress.hurry(self.world.now_microseconds)
+        self._boot(name, is_client=True)
 
     def _check_for_news(self) -> None:
         """Do what a store does now and then in case a notice was lost, as one is when its sender dies."""
@@ -225,6 +250,7 @@ class Trial:
         failed, is_scheduled, is_settled, is_started, is_deferred = 0, False, False, False, False
         for recorded in self.tables.history(run_key):
             event = recorded.event
+            is_deferred &= type(event) is not e.RunForked  # a fork does once more what was left to somebody outside
             if getattr(event, "operation", 0) != attempt.operation:
                 continue
             kind = type(event)
@@ -270,94 +296,9 @@ class Trial:
             )
 
 
-class _Host:
-    """A process' main program: an engine, and perhaps the client program beside it."""
-
-    def __init__(self, trial: Trial, process: Process, name: str) -> None:
-        self.trial = trial
-        self.process = process
-        self.name = name
-        self.engine: Engine | None = None
-        self.store = SimulatedStore(trial.database, process, trial.shadow, trial.tables)
-        self.main: asyncio.Task[None] | None = None
-        self._restart: asyncio.Event | None = None
-        self._pause_seconds = 0.0
-        self._client: asyncio.Task[None] | None = None
-
-    async def live(self) -> None:
-        trial = self.trial
-        while not self.process.is_dead:
-            self._restart = asyncio.Event()
-            engine = Engine(
-                self.store,
-                settings=trial.settings,
-                name=self.process.name,
-                works=not self.process.is_client,
-                clock=trial.world,
-            )
-            try:
-                await engine.__aenter__()
-            except StoreError:
-                await asyncio.sleep(_PAUSE_SECONDS)
-                self.store = SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
-                continue
-            worker = engine.worker
-            trial.remember(worker)
-            worker.listeners.append(partial(trial.compare_live_state, worker))
-            self.engine = engine
-            if self._drives and not trial.progress.is_finished:
-                self._client = self.process.start(self._drive(engine))
-            await self._restart.wait()
-            await self.close()
-            await asyncio.sleep(self._pause_seconds)
-            self.store = SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
-
-    @property
-    def _drives(self) -> bool:
-        return self.process.is_client if not self.trial.plan.is_embedded else self.name == "worker0"
-
-    async def _drive(self, engine: Engine) -> None:
-        trial = self.trial
-        try:
-            await drive(trial.calls, trial.progress, engine, trial.tables)
-        except Exception as error:  # noqa: BLE001 - whatever the engine raises to a client that did nothing wrong is a finding
-            trial.world.findings.append(f"client: {trial.progress.current}: {type(error).__name__}: {error}")
-        trial.world.has_changed = True
-
-    async def close(self) -> None:
-        engine, self.engine = self.engine, None
-        if self._client is not None:
-            self._client.cancel()
-            await asyncio.wait({self._client})
-        if engine is not None:
-            self._check_background(engine)
-            await engine.__aexit__(None, None, None)
-
-    def _check_background(self, engine: Engine) -> None:
-        for task in engine.worker._tasks:  # noqa: SLF001 - whether the engine's own tasks live is what is asked
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                self.trial.world.findings.append(f"{task.get_name()} of {self.process.name} died: {task.exception()!r}")
-
-    def die_visibly(self) -> None:
-        session = self.store._session  # noqa: SLF001 - killed from outside, as a process is
-        if session is not None:
-            self.trial.database.kill(session.worker)
-
-    def restart(self, pause_seconds: float) -> None:
-        self._pause_seconds = pause_seconds
-        if self._restart is not None:
-            self._restart.set()
-
-
-def _brings_runs(entry: AgendaEntry) -> bool:
-    """Whether an entry of the agenda may start a run that nobody asks for any more."""
-    is_only_remembered = entry.key.kind in (DEDUPLICATION_KIND, REQUEST_KIND, SINGLETON_KIND)
-    return entry.waits or (entry.due_at is not None and not is_only_remembered)
-
-
-def _settings(chance: random.Random, *, is_undisturbed: bool) -> Settings:
+def _settings(chance: random.Random, *, is_reference: bool) -> Settings:
     """Return settings that drive the engine into its corners, drawn from the plan's seed."""
-    if is_undisturbed:
+    if is_reference:
         return Settings(idle_seconds=1.0, blocking_seconds=0.0)
     return Settings(
         blocking_seconds=0.0,
@@ -377,5 +318,4 @@ _ROOM_FOR_ALL = 100
 _REST_SECONDS = 2.0
 _NOTICED_AFTER_SECONDS = (0.0, 0.0, 0.001, 0.02)
 _NOTICED_SHARE = 0.7
-_PAUSE_SECONDS = 0.3
 _SAFETY_CHECKS_SECONDS = (1.0, 3.0)

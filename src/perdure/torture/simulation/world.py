@@ -6,16 +6,17 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from perdure.kernel.identity import FencingToken, RunKey
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.testing.unwinding import unwind
-from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
+from perdure.torture.simulation.kinds import Point
+from perdure.torture.simulation.loop import SimulatedLoop
+from perdure.torture.simulation.plans import ENDINGS, Plan, Strike, StrikeKind
 
-__all__ = ["EPOCH", "Process", "SimulatedLoop", "World"]
+__all__ = ["EPOCH", "Process", "World"]
 
 T = TypeVar("T")
 
@@ -40,8 +41,8 @@ class World:
         self.now_microseconds = 0
         self.processes: list[Process] = []
         self._living: list[Process] = []
-        self.points = 0
-        self.point_names: list[str] = []
+        self.course: list[Point] = []
+        self.struck: list[tuple[Strike, Point]] = []
         self.findings: list[str] = []
         self.disturbed_microseconds = 0
         self.held_up_microseconds = 0
@@ -154,19 +155,20 @@ class World:
         self._living = [one for one in self._living if not one.is_dead] + [process]
         return process
 
-    async def point(self, process: "Process", name: str) -> None:
+    async def point(self, process: "Process", name: str, about: frozenset[str] = frozenset()) -> None:
         """Pass a point; if the plan strikes here, the caller dies, stands still, or goes on under harder conditions."""
-        at, self.points = self.points, self.points + 1
-        self.point_names.append(name)
-        strike = self._strikes.get(at)
+        point = Point(name, about)
+        strike = self._strikes.get(len(self.course))
+        self.course.append(point)
         if strike is None or process.is_dead:
             return
+        self.struck.append((strike, point))
         await self._strike(process, strike)
 
     async def _strike(self, process: "Process", strike: Strike) -> None:
         length = round(strike.seconds * MICROSECONDS_PER_SECOND)
         self.disturbed_microseconds += abs(length)
-        if strike.kind is not StrikeKind.JUMP:
+        if strike.kind is not StrikeKind.JUMP and strike.kind not in ENDINGS:
             self.held_up_microseconds += length
         match strike.kind:
             case StrikeKind.CRASH:
@@ -181,7 +183,7 @@ class World:
             case StrikeKind.OUTAGE:
                 self.unavailable_until = max(self.unavailable_until, self.now_microseconds + length)
                 self.on_strike(process, strike)
-            case StrikeKind.RESTART:
+            case StrikeKind.RESTART | StrikeKind.CANCEL | StrikeKind.TERMINATE:
                 self.on_strike(process, strike)
             case StrikeKind.JUMP:
                 delay = random.Random(f"{self.plan.seed}/{strike.at}").choice(_DELAYS_SECONDS)
@@ -286,121 +288,6 @@ def _look_at(task: "asyncio.Task[Any]") -> None:
     """Retrieve a task's exception, so that asyncio does not report it as lost."""
     if not task.cancelled():
         task.exception()
-
-
-class _Handle(asyncio.Handle):
-    """What is to be called once; asyncio's own asks each time whether the loop is debugged."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        """Keep it."""
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-
-
-class SimulatedLoop(asyncio.AbstractEventLoop):
-    """A process' event loop: callbacks in their order, timers on the world's clock, and nothing else."""
-
-    def __init__(self, process: Process) -> None:
-        """Serve `process`."""
-        self.process = process
-        self._ready = process.ready
-
-    def time(self) -> float:
-        """Return the virtual time in seconds."""
-        return self.process.world.now_microseconds / MICROSECONDS_PER_SECOND
-
-    def call_soon(  # type: ignore[override]  # as call_later
-        self,
-        callback: Callable[..., object],
-        *args: Any,  # noqa: ANN401 - asyncio's signature
-        context: Context | None = None,
-    ) -> asyncio.Handle:
-        """Queue a callback."""
-        handle = _Handle(callback, args, self, context)
-        if not self.process.is_dead:
-            self._ready.append(handle)
-        return handle
-
-    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # as call_soon
-
-    def call_later(  # type: ignore[override]  # asyncio's own stubs bind the arguments tighter
-        self,
-        delay: float,
-        callback: Callable[..., object],
-        *args: Any,  # noqa: ANN401 - asyncio's signature
-        context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """Queue a callback for later."""
-        return self.call_at(self.time() + delay, callback, *args, context=context)
-
-    def call_at(  # type: ignore[override]  # as call_later
-        self,
-        when: float,
-        callback: Callable[..., object],
-        *args: Any,  # noqa: ANN401 - asyncio's signature
-        context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """Queue a callback for a virtual time."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        if not self.process.is_dead:
-            self.process.world.arm(self.process, handle)
-        return handle
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: a cancelled timer is passed over when it comes due."""
-
-    def create_future(self) -> "asyncio.Future[Any]":
-        """Return a future of this loop."""
-        return asyncio.Future(loop=self)
-
-    def create_task(
-        self,
-        coro: Any,  # noqa: ANN401 - asyncio's signature
-        *,
-        name: str | None = None,
-        context: Context | None = None,
-        **_kwargs: Any,  # noqa: ANN401 - asyncio's signature
-    ) -> "asyncio.Task[Any]":
-        """Return a task of this loop."""
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
-        self.process.tasks.append(task)
-        return task
-
-    def get_debug(self) -> bool:
-        """Return False."""
-        return False
-
-    def is_running(self) -> bool:
-        """Return True."""
-        return True
-
-    def is_closed(self) -> bool:
-        """Return whether the process is dead."""
-        return self.process.is_dead
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Take an exception that nobody caught: the engine must not have any."""
-        if not self.process.is_dead:
-            error = context.get("exception")
-            self.process.world.findings.append(
-                f"process {self.process.name}: {context.get('message')}: {type(error).__name__}: {error}"
-            )
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """Take an exception that nobody caught."""
-        self.call_exception_handler(context)
 
 
 class _Nobody:

@@ -13,6 +13,7 @@ from perdure.torture.simulation.effects import perform
 
 __all__ = [
     "BACKOFFS_MICROSECONDS",
+    "WATCHED",
     "beating",
     "book",
     "deferring",
@@ -26,12 +27,17 @@ __all__ = [
     "step",
     "undo",
     "undo_badly",
+    "watched",
 ]
 
 _QUICK = fixed(timedelta(seconds=1))
 
 BACKOFFS_MICROSECONDS: Final = {"sim_flaky": 1_000_000, "sim_undo": 1_000_000, "sim_undo_badly": 1_000_000}
 """What the policies below say, said once more for the oracle."""
+
+
+WATCHED: Final = timedelta(seconds=60)
+"""For how long somebody outside may be silent."""
 
 
 @activity(name="sim_step")
@@ -99,6 +105,13 @@ async def deferring(_label: str) -> str:
 )
 async def overdue(_label: str) -> str:
     """Have an effect and leave the outcome to somebody outside, who has little time."""
+    await perform(seconds=0.0)
+    defer()
+
+
+@activity(name="sim_watched", retry=Retry(attempts=5, backoff=_QUICK), heartbeat_timeout=WATCHED)
+async def watched(_label: str) -> str:
+    """Have an effect and leave the outcome to somebody outside, who gives signs of life."""
     await perform(seconds=0.0)
     defer()
 

@@ -100,6 +100,7 @@ def _deploy(*, is_wrong: bool, when: Question) -> Call:
         perform=perform,
         is_done=lambda _tables: is_wrong in _Deployed.deployed,
         when=when,
+        is_indispensable=not is_wrong,
     )
 
 
@@ -173,6 +174,7 @@ def _redeploy(*, when: Question) -> Call:
         perform=perform,
         is_done=lambda _tables: default_registry.find(undeployed.name, undeployed.version) is not None,
         when=when,
+        is_indispensable=True,
     )
 
 

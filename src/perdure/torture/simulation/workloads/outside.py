@@ -15,7 +15,7 @@ from perdure.kernel.messages import CompleteActivityMessage, FailActivityMessage
 from perdure.kernel.tokens import ActivityToken
 from perdure.torture.simulation.program import Call, repair, start
 from perdure.torture.simulation.tables import Tables
-from perdure.torture.simulation.workloads.activities import deferring, overdue, step
+from perdure.torture.simulation.workloads.activities import deferring, overdue, step, watched
 from perdure.torture.simulation.workloads.workload import Workload
 
 __all__ = ["WORKLOADS"]
@@ -116,7 +116,49 @@ def _told_program(_chance: random.Random) -> list[Call]:
     return [start(deferred, "first", id="one"), tell("one", "done"), again]
 
 
+@workflow(name="sim_watched_run")
+async def watched_run(_ctx: Context, label: str) -> str:
+    """Let somebody outside do a thing that takes long."""
+    return await watched(label)
+
+
+def beat(run_id: str, number: int) -> Call:
+    """Give a sign of life for whichever attempt is open, a while after the one before."""
+
+    async def perform(client: Client) -> None:
+        await asyncio.sleep(_BEAT_SECONDS)
+        while True:
+            try:
+                return await client.heartbeat(await _token(client, run_id, attempt=None), number)
+            except StaleTokenError as error:
+                if error.reason != "retried":
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    def is_done(tables: Tables) -> bool:
+        beats = (event for event in tables.events(run_id) if isinstance(event, e.ActivityHeartbeatRecorded))
+        given_up = tables.count(run_id, e.ActivityAttemptFailed) or tables.count(run_id, e.ActivityCancelled)
+        return bool(given_up) or tables.has_mail(run_id) or any(bytes(one.details) == b"%d" % number for one in beats)
+
+    return Call(
+        name=f"beat {number}",
+        run_id=run_id,
+        perform=perform,
+        is_done=is_done,
+        when=lambda tables: _deferrals(tables, run_id) > 0,
+    )
+
+
+_BEAT_SECONDS: Final = 25.0
+
+
+def _watched_program(_chance: random.Random) -> list[Call]:
+    beats = [beat("one", number) for number in range(4)]
+    return [start(watched_run, "first", id="one"), *beats, tell("one", "done", at_latest=True)]
+
+
 WORKLOADS: Final = (
+    Workload(name="watched", program=_watched_program, is_compared=False, results={"one": '"done"'}),
     Workload(
         name="deferred",
         program=_deferred_program,

@@ -16,13 +16,13 @@ from perdure.errors import ActivityFailedError
 from perdure.kernel.backoff import fixed
 from perdure.kernel.retry import Retry
 from perdure.torture.simulation.effects import perform
+from perdure.torture.simulation.loop import SimulatedLoop
 from perdure.torture.simulation.program import Call, Question, cancel, repair, resume, send, start, suspend, terminate
 from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.workloads.activities import flaky, once, slow, step
 from perdure.torture.simulation.workloads.control import more
 from perdure.torture.simulation.workloads.steps import sequential
 from perdure.torture.simulation.workloads.workload import Workload
-from perdure.torture.simulation.world import SimulatedLoop
 
 if TYPE_CHECKING:
     from perdure.torture.simulation.trial import Trial
