@@ -103,7 +103,7 @@ class Pruning:
         self.report = PruneReport()
 
     async def count(self) -> PruneReport:
-        """Return what a pass would remove now, and remove nothing."""
+        """Return what a pass would remove now, at most: damaged runs would stay, and what follows them."""
         async for batch in self._batches(is_dry=True):
             self._note(batch)
         return self.report

@@ -97,7 +97,8 @@ class Archives:
 
         Only of these `statuses` and `workflows`; of each workflow the `newest` so many stay. They are first written to
         a new file in the folder `archive`; None: they are lost. What an open run needs stays, and so does what a start
-        by a key is still answered with. `dry_run`: count them only. `on_progress` is told the report so far.
+        by a key is still answered with. `dry_run`: count them only, damaged ones that would stay, too.
+        `on_progress` is told the report so far.
 
         Their ids and request ids are free afterwards: the same call made again later is a new one.
 
