@@ -1,4 +1,4 @@
-"""Canaries: secrets planted in fifty places, which must not appear in logs, errors, reprs, reports, histories, files.
+"""Canaries: secrets planted in eighty places, which must not appear in logs, errors, reprs, reports, histories, files.
 
 Values of users are recorded as they are, and so stand in histories and exports: of these canaries the reports for
 people are searched only, where members with names of secrets are hidden. `VISIBLE` is no secret: it must be found
@@ -15,6 +15,7 @@ import logging
 import traceback
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,20 @@ from urllib.parse import quote
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from perdure import Context, Engine, Retry, Signal, Update, activity, current_attempt, defer, register_secret, workflow
+from perdure import (
+    Context,
+    Cron,
+    Debounce,
+    Engine,
+    Retry,
+    Signal,
+    Update,
+    activity,
+    current_attempt,
+    defer,
+    register_secret,
+    workflow,
+)
 from perdure.authoring.activity_context import Attempt
 from perdure.cli.application import run_command_line
 from perdure.codecs import Encryption, Payloads
@@ -158,8 +172,11 @@ async def leave(_order: dict[str, str]) -> str:
 TOKENS: asyncio.Queue[str] = asyncio.Queue()
 ASK = Update("ask", str, str)
 REVIEW = Signal("review", dict[str, str])
-SHOWN_ONLY = ("input", "state", "signal", "input of an activity", "result", "nested")
-"""Values of users under names of secrets: recorded, and hidden in reports."""
+SHOWN_ONLY = (
+    *("input", "state", "signal", "input of an activity", "result", "nested"),
+    *("a label", "a tenant", "a lock", "a note", "a schedule", "a key of starts"),
+)
+"""Values of users, registered or under names of secrets: recorded, and hidden in reports."""
 
 
 @workflow(name="canaries.carry")
@@ -180,6 +197,7 @@ async def carry(ctx: Context, order: dict[str, str]) -> dict[str, Any]:
         raise ValueError(known("an update"))
 
     ctx.on_update(ASK, answer)
+    await ctx.lock(known("a lock")).__aenter__()
     await ctx.wait_for(REVIEW)
     with contextlib.suppress(Exception):
         await leave({"api_key": canary("input of an activity")})
@@ -233,9 +251,14 @@ async def live(url: str) -> None:
         with pytest.raises(PayloadError) as refused:
             await engine.start(enter, _Login(user="x", password=SecretStr(canary("a secret type"))))
         logging.getLogger("perdure.test").error("refused", exc_info=refused.value)
-        waiting = await engine.start(carry, {"password": canary("input"), "fails": ""}, id="waiting")
+        given = {"password": canary("input"), "fails": ""}
+        waiting = await engine.start(
+            carry, given, id="waiting", labels={"customer": known("a label")}, tenant=known("a tenant")
+        )
+        await engine.start(carry, given, debounce=Debounce(known("a key of starts"), wait=timedelta(hours=1)))
+        await engine.schedules.create(known("a schedule"), carry, given, when=Cron("@yearly"), note=known("a note"))
         async for recorded in waiting.watch():
-            if recorded.type == "activity_failed" and "in_a_process" in str(recorded.event):
+            if recorded.type == "lock_acquired":
                 break
 
 
@@ -252,8 +275,8 @@ def reports(place: str) -> Iterator[str]:
         yield called("show", run_id, "--json", "--db", place)
         yield called("history", run_id, "--db", place)
     for form in ((), ("--json",)):
-        yield called("list", "--db", place, *form)
-        yield called("doctor", "--db", place, *form)
+        for command in ("list", "doctor", "locks", "waiting", "schedules list", "verify"):
+            yield called(*command.split(), "--db", place, *form)
     yield called("list", "--db", f"mysql://u:{canary('the URL of a command')}@h/db")
     yield called("query", "well", "x", "--app", "canary_module", "--db", place)
     yield called("signal", "well", "x", f'{{"password": "{canary("a refused argument")}"')
@@ -270,6 +293,19 @@ def log() -> Iterator[io.StringIO]:
     yield written
     logger.removeHandler(handler)
     logger.setLevel(before)
+
+
+def copies(place: str, folder: Path) -> Iterator[str]:
+    """Yield what is told of copies, exports and archives in a place that nobody is to know."""
+    secret = folder / known("a folder").replace("/", "-")
+    register_secret(secret.name)
+    _spelled["a folder"] = secret.name
+    for form in ((), ("--json",)):
+        yield called("backup", "--to", str(secret / f"copy{len(form)}.db"), "--db", place, *form)
+        yield called("restore", "--from", str(secret), "--list", *form)
+        yield called("export", "--to", str(secret / f"runs{len(form)}.jsonl"), "--db", place, *form)
+        yield called("prune", "--older-than", "1d", "--archive", str(secret), "--db", place, *form)
+        yield called("import", str(secret / "runs0.jsonl"), "--db", f"sqlite:///{folder}/other.db", *form)
 
 
 def found_in(text: str, places: Any) -> set[str]:
@@ -292,13 +328,14 @@ def test_no_canary_is_seen_anywhere(tmp_path: Path, log: io.StringIO, monkeypatc
     place = f"sqlite:///{database}"
     asyncio.run(live(place))
     told = "\n".join((*errors(), log.getvalue()))
-    shown = "\n".join(reports(place))
+    (tmp_path / "elsewhere").mkdir()
+    shown = "\n".join((*reports(place), *copies(place, tmp_path / "elsewhere")))
     kept = "".join(path.read_bytes().decode("utf-8", "replace") for path in tmp_path.iterdir() if path.is_file())
     exported = ""
     for run_id in ("well", "badly"):
         called("history", run_id, "--export", str(tmp_path / run_id), "--db", place)
         exported += (tmp_path / run_id).read_text("utf-8") + called("history", run_id, "--json", "--db", place)
-    assert len(_made) >= 50
+    assert len(_made) >= 80
     assert found_in(told + shown, _made) == set()
     assert found_in(kept + exported, _made.keys() - SHOWN_ONLY) == set()
     assert [VISIBLE in text for text in (told, shown, kept, exported)] == [True] * 4

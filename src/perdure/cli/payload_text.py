@@ -12,7 +12,7 @@ from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.events import Event
 from perdure.kernel.payload import Payload, is_enveloped
 from perdure.kernel.time import Timestamp
-from perdure.redaction import has_secrets, masked, redacted
+from perdure.redaction import has_secrets, masked
 
 __all__ = ["event_details", "payload_text"]
 
@@ -37,7 +37,7 @@ def payload_text(payload: Payload, *, limit: int = 400) -> str:
     if has_secrets(text):
         with suppress(*UNDECODABLE):  # a damaged one is shown as it is
             text = msgspec.json.encode(_without_secrets(bytes(payload))).decode()
-    return shortened(printable(redacted(text)), limit)
+    return shortened(printable(text), limit)
 
 
 def _without_secrets(encoded: bytes) -> Any:  # noqa: ANN401 - any value of JSON

@@ -10,7 +10,8 @@ import msgspec
 
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.redaction import has_secrets, masked, redacted
-from perdure.texts import indented, json_escaped, printable
+from perdure.texts import indented, json_escaped
+from perdure.texts import printable as escaped
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -50,6 +51,11 @@ _PIPED_WIDTH_COLUMNS: Final = 4_000
 """Lines for a program or a file are not cut to the width of a screen that is not there."""
 
 
+def printable(text: str) -> str:
+    """Return text of unknown origin on one line, with nothing that a terminal would obey, and no secrets."""
+    return escaped(redacted(text))
+
+
 def shortened(text: str, limit: int) -> str:
     """Return at most `limit` characters of `text`, an ellipsis in place of the rest."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
@@ -59,7 +65,7 @@ def words(text: str, style: str = "") -> "Text":
     """Return text of unknown origin for a table: printable, and never read as markup."""
     from rich.text import Text
 
-    return Text(printable(redacted(text)), style=style)
+    return Text(printable(text), style=style)
 
 
 def status_text(status: str) -> "Text":
@@ -91,7 +97,7 @@ def verbatim(text: str) -> "Text":
     """Return a line that is to be copied: the terminal may wrap it, we do not."""
     from rich.text import Text
 
-    return Text(printable(redacted(text)), no_wrap=True)
+    return Text(printable(text), no_wrap=True)
 
 
 def make_table(*headings: str, title: str | None = None) -> "Table":
