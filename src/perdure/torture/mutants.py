@@ -87,7 +87,7 @@ _BUDGETS: Final = {
     "skew": 600,
     "unknown": 400,
     "replay": 1,
-    "check": 12_000,
+    "check": 20_000,
 }
 """How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900
