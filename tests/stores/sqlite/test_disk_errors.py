@@ -148,6 +148,19 @@ async def test_a_full_disk_is_named_and_work_goes_on_when_there_is_room(
     assert recovered(path, tmp_path / "copy") == {"before", "run"}
 
 
+@pytest.mark.parametrize("error", [apsw.FullError, QuotaError])
+async def test_a_full_disk_is_named_by_an_opening(error: type[apsw.Error], tmp_path: Path, disk: FailingDisk) -> None:
+    disk.error = error
+    disk.plan("write log", first=1, length=1_000)
+    with pytest.raises(StoreFullError, match=r"opening failed .* disk is full"):
+        await SqliteStore(tmp_path / "full.db", settings=SETTINGS, disk=disk).open(
+            session_name="worker", lease_seconds=30, on_changes=lambda _: None
+        )
+    disk.heal()
+    async with opened(tmp_path / "full.db", disk) as session:
+        await session.create("run")
+
+
 async def test_nobody_is_answered_while_an_outcome_is_unknown_and_the_log_says_so(
     tmp_path: Path, disk: FailingDisk, caplog: pytest.LogCaptureFixture
 ) -> None:

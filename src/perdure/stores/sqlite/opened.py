@@ -79,9 +79,12 @@ def open_database(
                 now=now,
             )
             presence.end_opening()
-        except BaseException:
+        except BaseException as error:
+            named = database.named(error) if isinstance(error, apsw.Error) else error
             database.disconnect()
             presence.close(None)
+            if named is not error:
+                raise named from error
             raise
     except PerdureError:
         raise
