@@ -117,7 +117,7 @@ def test_one_knot_is_one_anomaly_and_two_are_two() -> None:
     assert kinds(*stale, *later) == ["G-single-realtime"] * 2
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_components_are_those_of_mutual_reach(chance: random.Random) -> None:
     size = chance.randint(1, 8)
@@ -138,14 +138,14 @@ def _reached(node: int, after: dict[int, list[int]]) -> set[int]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_a_serial_execution_is_never_accused(chance: random.Random) -> None:
     history, orders = _executed(chance, size=15)
     assert check(history, orders) == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_small_histories_are_judged_as_by_trying_every_order(chance: random.Random) -> None:
     history, orders = _executed(chance, size=chance.randint(2, 5))
