@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from perdure.cli.payload_text import event_details, payload_text
-from perdure.cli.printing import json_text, printable, progress_bar, progress_shown, shortened
+from perdure.cli.printing import answer_line, json_text, printable, progress_bar, progress_shown, shortened
 from perdure.kernel.events import RunCompleted
 from perdure.kernel.history import decode_event
 from perdure.kernel.time import Timestamp
@@ -75,3 +75,11 @@ def test_a_value_that_nobody_of_ours_has_written_is_shown_all_the_same(value: by
     assert event_details(event, now=Timestamp(0)).startswith("result=")
     assert payload_text(event.result)
     assert '"result": ' in json_text({"result": event.result})
+
+
+def test_an_answer_is_escaped_and_hides_nothing_that_somebody_asked_for() -> None:
+    value = {"password": "hunter2", "url": "postgres://u:p@h", "text": "\x9b2J"}
+    assert answer_line(value) == '{"password":"hunter2","url":"postgres://u:p@h","text":"\\x9b2J"}'
+    assert "hunter2" in json_text(value, is_answer=True)
+    assert "hunter2" not in json_text(value)
+    assert printable("password=hunter2 \x9b2J") == "password=*** \\x9b2J"

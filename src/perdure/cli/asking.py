@@ -7,7 +7,7 @@ from perdure.cli.code import import_module
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
 from perdure.cli.json_values import read_json
-from perdure.cli.printing import print_json, printable
+from perdure.cli.printing import answer_line, print_json, printable
 from perdure.cli.times import parse_duration
 from perdure.client.handle import Run
 
@@ -38,7 +38,7 @@ async def send_update(place: Place, run_id: str, name: str, body: str, asking: A
         outcome = {"completed": True, "result": result} if asking.waits else {"accepted": True}
         print_json({"id": run_id, "namespace": place.namespace, "update": name, **outcome}, is_answer=True)
     elif asking.waits:
-        print(printable(msgspec.json.encode(result).decode()))
+        print(answer_line(result))
     else:
         print(f"The run {printable(run_id)} has accepted the update {printable(name)!r}.")
     return ExitCode.OK
@@ -57,5 +57,5 @@ async def ask_query(
     if as_json:
         print_json({"id": run_id, "namespace": place.namespace, "query": name, "answer": answer}, is_answer=True)
     else:
-        print(printable(msgspec.json.encode(answer).decode()))
+        print(answer_line(answer))
     return ExitCode.OK

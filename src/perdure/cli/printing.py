@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
+    "answer_line",
     "complain",
     "json_text",
     "leniently_read",
@@ -179,6 +180,11 @@ def json_text(value: object, *, is_answer: bool = False) -> str:
 def _json(value: object) -> str:
     """Return JSON in which nothing is no text, as it may be in a payload that was damaged."""
     return msgspec.json.encode(value).decode("utf-8", "replace")
+
+
+def answer_line(value: object) -> str:
+    """Return the answer to a question for just this value as JSON on one line: nothing in it is hidden."""
+    return escaped(_json(value))
 
 
 def leniently_read(encoded: bytes) -> Any:  # noqa: ANN401 - any value of JSON

@@ -8,7 +8,7 @@ import msgspec
 from perdure.authoring.streams import Stream
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
-from perdure.cli.printing import print_json_line, printable
+from perdure.cli.printing import answer_line, print_json_line
 from perdure.client.handle import Run
 
 __all__ = ["print_stream"]
@@ -23,6 +23,6 @@ async def print_stream(place: Place, run_id: str, name: str, *, after: str, foll
                 if as_json:
                     print_json_line(msgspec.to_builtins(item))
                 else:
-                    print(printable(msgspec.json.encode(item.value).decode()))
+                    print(answer_line(item.value))
                 sys.stdout.flush()
     return ExitCode.OK
