@@ -2,7 +2,8 @@
 
 After each damage the database is verified, and every history is read: it is what it was, or an error. What is not as it
 was is reported by the verification, which blames no run whose rows are as they were. Of every third database an engine
-lets the runs go on: those that are not hurt come to their end, and none comes to another one.
+lets the runs go on: those that are not hurt come to their end, and none comes to another one. Then those that are hurt
+are terminated: they end, and give back their locks, or are parked if pages that their end needs are damaged.
 """
 
 import asyncio
@@ -40,13 +41,14 @@ def _one_damage(seed: int) -> Tried:
 
 
 def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool) -> tuple[str, list[str]]:
-    touched = None
-    if chance.random() < _PAGE_SHARE:
-        data, what = damaged_file(made.latest, made.earlier, chance)
-        path.write_bytes(data)
-    else:
-        path.write_bytes(made.latest)
+    path.write_bytes(made.latest)
+    share, touched, what = chance.random(), None, ""
+    if share > _PAGE_SHARE:
         touched, what = damage_rows(path, chance)
+    if share < _PAGE_SHARE + _BOTH_SHARE:
+        data, of_file = damaged_file(path.read_bytes(), made.earlier, chance)
+        path.write_bytes(data)
+        touched, what = None, f"{what}; {of_file}" if what else of_file
     try:
         return what, asyncio.run(judge(made, path, touched, goes_on=goes_on))
     except Exception as error:  # noqa: BLE001 - whatever is none of Perdure's errors is what is looked for
@@ -54,6 +56,7 @@ def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool)
 
 
 _PAGE_SHARE: Final = 0.5
+_BOTH_SHARE: Final = 0.05
 _DAMAGES_EACH: Final = 25
 _GOING_ON_EACH: Final = 3
 _USUALLY: Final = 200

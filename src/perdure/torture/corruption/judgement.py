@@ -15,6 +15,7 @@ from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.torture.corruption.contents import Contents, contents_of
 from perdure.torture.corruption.originals import Original, Plan, code, more
+from perdure.torture.corruption.terminations import unended
 
 __all__ = ["judge"]
 
@@ -39,7 +40,7 @@ async def judge(original: Original, path: Path, touched: frozenset[RunKey] | Non
     elif blamed := {run.run_key for run in report.damaged} - touched:
         wrong.append(f"runs are reported that are as they were: {sorted(blamed)}")
     if goes_on:
-        wrong += await _go_on(original, path, touched, report)
+        wrong += await _go_on(original, path, touched, report, now)
     return wrong
 
 
@@ -70,8 +71,11 @@ def _touched(original: Original, now: Contents | None, report: Verification) -> 
     return frozenset(hurt.union(run.run_key for run in report.damaged))
 
 
-async def _go_on(original: Original, path: Path, touched: frozenset[RunKey], report: Verification) -> list[str]:
-    """Let all runs end. Those that are hurt may be stopped or late; whatever any comes to is what it had come to."""
+async def _go_on(
+    original: Original, path: Path, touched: frozenset[RunKey], report: Verification, now: Contents | None
+) -> list[str]:
+    """Let all runs end. Those that are hurt may be stopped or late; whatever any comes to is what it had come to. Those
+    that then stand still are terminated."""
     hurt_keys = {plan.key for key, plan in original.plans.items() if key in touched}
     safe = {key for key, plan in original.plans.items() if key not in touched and plan.key not in hurt_keys - {""}}
     try:
@@ -84,10 +88,11 @@ async def _go_on(original: Original, path: Path, touched: frozenset[RunKey], rep
             for task in ending.values():
                 task.cancel()
             outcomes = await asyncio.gather(*ending.values(), return_exceptions=True)
+            wrong = await unended(engine, report, now, known=original.plans)
     except StoreError as error:
         return [f"the database is not opened, and nothing is reported: {error}"] if report.is_sound else []
     ends = zip(ending, outcomes, strict=True)
-    wrong = (_wrong_end(original.plans[key], outcome, is_safe=key in safe) for key, outcome in ends)
+    wrong += (_wrong_end(original.plans[key], outcome, is_safe=key in safe) for key, outcome in ends)
     return [line for line in wrong if line]
 
 

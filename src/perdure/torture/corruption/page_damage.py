@@ -22,6 +22,18 @@ def _flip(file: bytearray, _earlier: bytes, chance: random.Random) -> str:
     return ", ".join(f"{bit % 8} of byte {bit // 8}" for bit in bits)
 
 
+def _flip_by_kind(file: bytearray, _earlier: bytes, chance: random.Random) -> str:
+    """Flip a bit of a page of some kind: of a root that leads on, of which there are few, as often as of a leaf."""
+    kinds: dict[int, list[int]] = {}
+    for place in range(0, len(file), _PAGE):
+        kinds.setdefault(file[place or _HEADER], []).append(place)
+    kind = chance.choice(sorted(kinds))
+    bit = chance.choice(kinds[kind]) * 8 + chance.randrange(_PAGE * 8)
+    if bit // 8 < len(file):
+        file[bit // 8] ^= 1 << bit % 8
+    return f"of a page of kind {kind}: {bit % 8} of byte {bit // 8}"
+
+
 def _replace(size: int, of: Callable[[bytes, bytes, int, random.Random], bytes]) -> "_Damage":
     def damage(file: bytearray, earlier: bytes, chance: random.Random) -> str:
         place = chance.randrange(len(file) // size) * size
@@ -57,9 +69,11 @@ def _of_another(file: bytes, _earlier: bytes, _place: int, chance: random.Random
 _Damage = Callable[[bytearray, bytes, random.Random], str]
 _PAGE: Final = 4_096
 _SECTOR: Final = 512
+_HEADER: Final = 100
+"""Where the first page of a file begins to be one as others."""
 _DAMAGES: Final[tuple[tuple[str, _Damage], ...]] = (
     ("flipped: bits", _flip),
-    ("flipped: bits", _flip),
+    ("flipped: a bit", _flip_by_kind),
     ("a sector of zeros", _replace(_SECTOR, _zeros)),
     ("a sector of garbage", _replace(_SECTOR, _garbage)),
     ("an old sector", _replace(_SECTOR, _stale)),

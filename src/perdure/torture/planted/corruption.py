@@ -28,7 +28,6 @@ PLANTED: Final = (
     _mutant(
         "a chain begins alike in all runs", _CHAINED, "sql.chain", "(namespace, run_id, generation))", '("", "", 0))'
     ),
-    _mutant("a digest leaves out the one before it", _CHAINED, "sql.chain", "(beginning + digest +", "(beginning +"),
     _mutant("a digest leaves out its run", _CHAINED, "sql.chain", "(beginning + digest +", "(digest +"),
     _mutant(
         "a digest leaves out the time of its event",
@@ -50,6 +49,30 @@ PLANTED: Final = (
         "sqlite.rows",
         "if digest is not None and digest !=",
         "if digest is None and digest !=",
+    ),
+    Mutant(
+        name="a damaged run is not ended by its rows",
+        breaks="P6: a damaged run can be ended, and gives back its locks",
+        module="perdure.execution.remains",
+        old="    if isinstance(damage, DamagedHistoryError | StoreCorruptError):",
+        new="    if summary is None:",
+        tool="corrupt",
+    ),
+    Mutant(
+        name="an end by rows keeps the locks",
+        breaks="P6: a damaged run can be ended, and gives back its locks",
+        module="perdure.execution.rows_of_damaged",
+        old="{operation: lock async for operation, lock in _locks(store, summary)}",
+        new="{}",
+        tool="corrupt",
+    ),
+    Mutant(
+        name="a run on a damaged page is tried for ever",
+        breaks="P6: damage parks the run that it strikes",
+        module="perdure.execution.claims",
+        old="except (UsageError, *DAMAGE) as error:",
+        new="except (UsageError, DAMAGE[1]) as error:",
+        tool="corrupt",
     ),
     _mutant("a verification takes rows as they are", _REPORTED, _OF_RUNS, "if stored != value:", "if False:"),
     _mutant("a verification takes labels as they are", _REPORTED, _OF_RUNS, "if stored != expected:", "if False:"),
