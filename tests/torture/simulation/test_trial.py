@@ -213,7 +213,8 @@ DIFFERENCES = {
     "the histories": "UPDATE history SET at = at + 1 WHERE sequence = 1",
     "the inboxes": "INSERT INTO inbox (run_key, message_id, data, at) VALUES (1, 'm', '{}', 1)",
     "the requests": "UPDATE runs SET request_id = 'r'",
-    "the sessions": "INSERT INTO sessions VALUES (99, 'x', 1, 1, 1, 1, 1)",
+    "the sessions": "INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)"
+    " VALUES (99, 'x', 1, 1, 1, 1, 1)",
     "the runs whose owners died": "UPDATE runs SET recovering = 1",
 }
 
