@@ -277,6 +277,17 @@ async def test_a_parked_run_stays_parked_for_its_reason_when_its_row_is_repaired
     assert before[0][0] is not None
 
 
+async def test_the_id_that_a_row_bore_wrongly_has_its_own_latest_generation_again(path: Path) -> None:
+    damage(
+        path,
+        "UPDATE runs SET latest = 0 WHERE id = 'holds'",
+        "UPDATE runs SET id = 'holds', generation = 2 WHERE id = 'waits'",
+    )
+    async with engine(path, works=False) as client:
+        await client.verify(repair=True)
+    assert (await verified(path)).is_sound
+
+
 async def test_a_run_whose_end_cannot_be_read_is_shown_as_its_row_says(path: Path) -> None:
     damage(path, f"UPDATE history SET at = at + 1 WHERE sequence = 2 AND run_key IN ({CLOSED_KEY}, {HOLDS})")
     assert {run.ref.id: run.is_open for run in (await verified(path)).damaged if run.ref} == {

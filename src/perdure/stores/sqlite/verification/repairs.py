@@ -2,7 +2,7 @@
 
 Certain is what a sound history says of its run's row and labels, and that a run may be looked at once too often; of
 indexes see `perdure.stores.sqlite.verification.indexes`. What a damaged history, message or entry said is not certain:
-it stays as it is, and its run is parked.
+it stays as it is, and its run is parked, which needs no second look: at worst it is tried once more.
 """
 
 from typing import Final
@@ -87,7 +87,8 @@ def _write_row(connection: apsw.Connection, checked: CheckedRun, *, now: Timesta
         f"UPDATE runs SET {assignments}, owner = NULL, {_PARKED_OR_DUE} WHERE run_key = ?",  # noqa: S608
         (*row.values(), is_closed, is_closed, now, is_closed, now, checked.row.run_key),
     )
-    connection.execute(_SET_LATEST, (row["namespace"], row["id"]))
+    for name in {(row["namespace"], row["id"]), (checked.row.namespace, checked.row.id)}:  # also that which it bore
+        connection.execute(_SET_LATEST, name)
 
 
 def _write_labels(connection: apsw.Connection, checked: CheckedRun) -> None:
