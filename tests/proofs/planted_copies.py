@@ -31,6 +31,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
             "if not last:",
         ),
         Defect("stores.sqlite.copies.replication", "known=self._pending)", "known=None)"),
+        Defect("stores.sqlite.copies.replication", "if self._last is None or now < self._tried_at + self._every:", "if now:"),
         Defect("stores.sqlite.copies.folder", "if successor.begun().taken_at <= before:", "if not before:"),
         Defect("stores.sqlite.copies.folder", "if not lock.try_exclusive():", "if lock.try_exclusive() is None:"),
     ),
@@ -43,7 +44,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
             "if not presence.try_alone() or _is_connected(path, disk):",
             "if not presence.try_alone() and False:",
         ),
-        Defect("stores.sqlite.copies.rebuilding", "// _MICROSECONDS_PER_NUMBER))", "* 0))"),
+        Defect("stores.sqlite.copies.rebuilding", "(SKIPPED_NUMBERS, time_of_day, _scattered(now))", "(SKIPPED_NUMBERS, 0, 0)"),
         Defect(
             "stores.sqlite.copies.placing",
             "zip((path, log_of(path)), _aside(path), strict=True)",
@@ -52,7 +53,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.copies.points", "        if number != expected:\n", "        if not expected and number:\n"),
     ),
     "copies.points_in_time": (
-        Defect("stores.sqlite.copies.points", "points.extend(_points(generation))", "_points(generation)"),
+        Defect("stores.sqlite.copies.points", "points.extend(point for point in found if point.taken_at > newest)", "del newest"),
     ),
     "Settings.replicate_to": (
         Defect("engine", "            self._copying = start_replication(self._url, self._settings)", "            del start_replication"),

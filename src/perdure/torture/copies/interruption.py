@@ -83,7 +83,7 @@ class _Judge:
         moment = f"{self._making.name}, a process that ended with {process.exitcode} after {after} operations"
         try:
             shutil.copytree(left, copy)
-            self.wrong += [f"{moment}: {wrong}" for wrong in self._making.judge(copy, 0 if process.exitcode else 1)]
+            self.wrong += [f"{moment}: {wrong}" for wrong in self._making.judge(copy, 0)]
             self._making.again(left, LocalDisk())
             self.wrong += [f"{moment}, tried again: {wrong}" for wrong in self._making.judge_end(left)]
         except (PerdureError, apsw.Error, OSError) as error:
@@ -94,8 +94,10 @@ class _Judge:
         return 1
 
     def _left(self, chance: random.Random, *, is_last: bool) -> Iterator[tuple[str, Tree]]:
-        yield "killed", self._shelf.kept_by_the_kernel()
-        if is_last or chance.random() < _LOST_POWER:
+        share = _KILLED / len(self._operations)
+        if is_last or chance.random() < share:
+            yield "killed", self._shelf.kept_by_the_kernel()
+        if is_last or chance.random() < share * _LOST_POWER:
             yield from self._shelf.left_by_a_loss_of_power(chance, draws=_DRAWS)
 
     def _judge(self, tree: Tree, moment: str, steps: int, *, tries_again: bool) -> None:
@@ -140,6 +142,8 @@ _KILLED_EACH: Final = 7
 """Every so many seeds a process is really killed; that takes longer. No kind of making comes up as often."""
 _UNNOTED: Final = ("-shm", ".lock")
 _LONGEST_MOMENT: Final = 160
-_TRIED_AGAIN: Final = 0.1
-_LOST_POWER: Final = 0.2
+_TRIED_AGAIN: Final = 0.3
+_KILLED: Final = 60
+"""How often somebody dies amid a making of many operations; amid others before each of them."""
+_LOST_POWER: Final = 0.3
 _DRAWS: Final = 2

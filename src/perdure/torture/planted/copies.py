@@ -55,8 +55,8 @@ PLANTED: Final = (
         name="copies: of a page the first version is taken",
         breaks=_WHOLE,
         module="perdure.stores.sqlite.copies.tail",
-        old="for number, header in headers.items()}\n            if",
-        new="for number, header in reversed(headers.items())}\n            if",
+        old="for number, header in headers.items() if number <= stop}",
+        new="for number, header in reversed(headers.items()) if number <= stop}",
         tool="copies",
     ),
     Mutant(
@@ -78,9 +78,9 @@ PLANTED: Final = (
     Mutant(
         name="copies: a base is given another place than its own",
         breaks=_WHOLE,
-        module="perdure.stores.sqlite.copies.replication",
-        old="            if self._tail.end() == self._place:\n",
-        new="            if self._place != self._tail.end() or True:\n                self._place = self._tail.end()\n",
+        module="perdure.stores.sqlite.copies.bases",
+        old="        if tail.end() == place:\n            return place\n",
+        new="        if place:\n            return tail.end()\n",
         tool="copies",
     ),
     Mutant(
@@ -145,6 +145,22 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.copies.placing",
         old="        _put_in_order(path, disk)\n        yield",
         new="        yield",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: a generation is one before that is synced",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.folder",
+        old="            for folder in (self.path, self.path.parent):\n",
+        new="            for folder in (self.path,)[:0]:\n",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: a new base takes over without what came while it was made",
+        breaks=_WHOLE,
+        module="perdure.stores.sqlite.copies.replication",
+        old="            self._publish()\n            gen",
+        new="            self._pending = None\n            gen",
         tool="copies",
     ),
     Mutant(

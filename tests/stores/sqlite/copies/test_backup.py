@@ -11,12 +11,19 @@ import apsw
 import pytest
 
 from perdure.copies import backup, restore
-from perdure.errors import StateError, StoreCorruptError, StoreError, StoreFullError, StoreLockedError, UsageError
+from perdure.errors import (
+    CopyDamagedError,
+    StateError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    UsageError,
+)
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies import whole
 from perdure.stores.sqlite.copies.operations import back_up
 from perdure.stores.sqlite.copies.whole import unshared
-from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.torture.disks.failing import FailingDisk, failing_disk
 from tests.stores.sqlite.copies.live_database import FailingTarget, create, files_in, opened, rows_of
@@ -94,6 +101,19 @@ async def test_a_copy_can_be_restored(database: Path, url: str, tmp_path: Path) 
     assert restored.taken_at is None
     async with opened(tmp_path / "restored.db") as session:
         assert len(await session.claim()) == 5
+
+
+async def test_a_copy_in_which_a_payload_was_changed_is_refused(database: Path, url: str, tmp_path: Path) -> None:
+    """No page is out of place: only the digests of the history know."""
+    async with opened(database) as session:
+        await session.create("run", input=b"PAY-ALICE-100")
+        await backup(url, tmp_path / "copy.db")
+    content = (tmp_path / "copy.db").read_bytes()
+    assert b"PAY-ALICE-100" in content
+    (tmp_path / "copy.db").write_bytes(content.replace(b"PAY-ALICE-100", b"PAY-ALICE-900"))
+    with pytest.raises(CopyDamagedError, match=r"run run \(.*Nothing was restored"):
+        await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    assert "restored.db" not in files_in(tmp_path)
 
 
 async def test_a_copy_is_for_no_more_eyes_than_the_database(database: Path, url: str, tmp_path: Path) -> None:
@@ -195,7 +215,7 @@ async def test_another_program_s_database_is_not_copied_and_not_touched(tmp_path
     with pytest.raises(StoreCorruptError, match="another program"):
         await backup(f"sqlite:///{other}", tmp_path / "copy.db")
     assert other.read_bytes() == before
-    assert not log_of(other).exists()
+    assert files_in(tmp_path) == {"other.db"}
 
 
 def set_mode(path: Path, mode: int) -> None:

@@ -1,15 +1,16 @@
 """A replication that goes on until it is stopped."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
-from perdure.errors import StoreLockedError
+from perdure.errors import StoreLockedError, StoreUnavailableError
 from perdure.execution.clock import SystemClock
 from perdure.stores.sqlite.copies.following import Following, pause_seconds
 from perdure.stores.sqlite.copies.points import read_contents
-from perdure.stores.sqlite.copies.standing import Standing
+from perdure.stores.sqlite.copies.standing import Standing, read_standings
 from tests.stores.sqlite.copies.live_database import create, opened, replicating, rows_at, rows_of
 
 
@@ -28,10 +29,10 @@ class Told:
         self.following.stop()
 
 
-def following(folder: Path, told: Told, *, every_seconds: float = 3_600.0) -> Following:
+def following(folder: Path, told: Told, *, every_seconds: float = 3_600.0, target: Path | None = None) -> Following:
     told.following = Following(
         folder / "data.db",
-        folder / "copy",
+        target or folder / "copy",
         clock=SystemClock(),
         every_seconds=every_seconds,
         keep_seconds=86_400.0,
@@ -78,3 +79,33 @@ async def test_another_one_is_not_begun_beside_it(tmp_path: Path) -> None:
             waiting.stop()
             await asyncio.to_thread(waiting.run, waits_for_turn=True)
             assert told.standings == []
+
+
+async def test_a_copy_that_cannot_be_begun_is_tried_again_and_says_so_meanwhile(tmp_path: Path) -> None:
+    target, words = tmp_path / "mount" / "copy", list[Standing]()
+
+    class Mounting(threading.Event):
+        """The folder comes to be while the next attempt is waited for."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            words.extend(read_standings(tmp_path / "data.db"))
+            target.parent.mkdir(exist_ok=True)
+            return super().wait(0 if words else timeout)
+
+    class Stopping(Told):
+        def __call__(self, standing: Standing) -> None:
+            super().__call__(standing)
+            self.stop()
+
+    async with opened(tmp_path / "data.db"):
+        refused = following(tmp_path, Told(), target=target)
+        with pytest.raises(StoreUnavailableError):
+            await asyncio.to_thread(refused.run, waits_for_turn=False)
+        told = Stopping()
+        trying = following(tmp_path, told, target=target)
+        trying._stopped = Mounting()  # type: ignore[misc]
+        await asyncio.to_thread(trying.run, waits_for_turn=True)
+    assert told.standings[0].point == "generation-000001/0"
+    assert told.standings[0].error == ""
+    assert words[0].target == str(target)
+    assert "No such file" in words[0].error

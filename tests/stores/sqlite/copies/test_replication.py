@@ -11,8 +11,7 @@ import pytest
 
 from perdure.errors import CopyDamagedError, StoreFullError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.stores.sqlite.connection import open_reading
-from perdure.stores.sqlite.copies import replication as replication_module
-from perdure.stores.sqlite.copies import tail
+from perdure.stores.sqlite.copies import bases, tail
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.rebuilding import choose_point
@@ -21,8 +20,10 @@ from perdure.stores.sqlite.log import log_of
 from perdure.torture.disks.failing import failing_disk
 from tests.stores.sqlite.copies.live_database import (
     PATIENT,
+    SECOND,
     SETTINGS,
     FailingTarget,
+    TickingClock,
     create,
     opened,
     point_of,
@@ -326,7 +327,7 @@ async def test_old_bases_go_when_no_point_needs_them(trail: Trail) -> None:
                 trail.rows[point_of(replication)] = rows_of(trail.database)
                 assert generations(trail) <= 6
     points = read_contents(trail.target).points
-    assert points[-1].taken_at - points[0].taken_at >= 40
+    assert points[-1].taken_at - points[0].taken_at >= 40 * SECOND
     assert points[0].generation != "generation-000001"
     trail.check()
 
@@ -334,8 +335,8 @@ async def test_old_bases_go_when_no_point_needs_them(trail: Trail) -> None:
 async def test_a_base_that_its_increments_have_outgrown_is_followed_by_another(
     trail: Trail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replication_module, "_INCREMENTS_PER_BASE", 0)
-    monkeypatch.setattr(replication_module, "_LEAST_INCREMENTS_BYTES", 10_000)
+    monkeypatch.setattr(bases, "_INCREMENTS_PER_BASE", 0)
+    monkeypatch.setattr(bases, "_LEAST_INCREMENTS_BYTES", 10_000)
     async with opened(trail.database) as session:
         for begin in range(2):
             with replicating(trail.database, trail.target) as replication:
@@ -356,18 +357,134 @@ async def test_while_another_base_cannot_be_made_increments_go_on(
     async with opened(trail.database, settings=PATIENT) as session:
         with replicating(trail.database, trail.target, settings=PATIENT, keep_seconds=100) as replication:
             trail.follow(replication)
-            monkeypatch.setattr(replication_module, "copy_whole", fail)
+            monkeypatch.setattr(bases, "copy_whole", fail)
             for round_ in range(30):
                 await create(session, f"r{round_}")
-                with contextlib.suppress(StoreUnavailableError):
-                    replication.follow()
+                trail.follow(replication)
+                assert point_of(replication) == f"generation-000001/{round_ + 1}"
             assert replication.standing is not None
+            assert "generation-000001 goes on" in replication.standing.error
             assert "planned" in replication.standing.error
-            trail.rows[f"generation-000001/{len(read_contents(trail.target).points) - 1}"] = rows_of(trail.database)
+            assert replication.standing.checked_at >= replication.standing.taken_at - SECOND
             monkeypatch.undo()
-            trail.follow(replication)
+            while replication.standing.error:
+                trail.follow(replication)
     assert generations(trail) == 2
     trail.check()
+
+
+async def test_while_another_base_is_made_what_is_committed_is_added_to_the_one_before(
+    trail: Trail, tmp_path: Path
+) -> None:
+    """The newest point is never older than an interval, whenever somebody looks; then the new base takes over."""
+    amid: list[tuple[str, bytes]] = []
+
+    def look_and_write(_done: int, _total: int) -> None:
+        if generations(trail):
+            with closing(apsw.Connection(str(trail.database))) as other:
+                other.execute("UPDATE store_meta SET value = value + 1")
+            rows = rows_of(trail.database)
+            replication._go_on()
+            newest = read_contents(trail.target).points[-1]
+            amid.append((newest.generation, rows_at(trail.target, newest, tmp_path / "amid.db")))
+            assert amid[-1][1] == rows
+
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, keep_seconds=40) as replication:
+            replication._on_progress = look_and_write  # type: ignore[misc]
+            for round_ in range(12):
+                await create(session, f"r{round_}", runs=2)
+                trail.follow(replication)
+    assert len(amid) > 2
+    assert {generation for generation, _ in amid} >= {"generation-000001", "generation-000002"}
+    points = read_contents(trail.target).points
+    assert [point.taken_at for point in points] == sorted({point.taken_at for point in points})
+    trail.rows = {name: rows for name, rows in trail.rows.items() if name.partition("/")[0] in str(points)}
+    trail.check()
+
+
+async def test_without_room_for_another_base_what_has_expired_goes_all_the_same(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, keep_seconds=40) as replication:
+            for round_ in range(20):
+                await create(session, f"r{round_}")
+                replication.follow()
+            assert generations(trail) > 2
+            usage = shutil.disk_usage(trail.target)
+            monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+            for round_ in range(20):
+                await create(session, f"s{round_}")
+                trail.follow(replication)
+            assert replication.standing is not None
+            assert "0.0 MB free" in replication.standing.error
+    assert generations(trail) == 1
+    names = {f"{point.generation}/{point.number}" for point in read_contents(trail.target).points}
+    trail.rows = {name: rows for name, rows in trail.rows.items() if name in names}
+    trail.check()
+
+
+async def test_a_base_that_is_given_up_leaves_the_one_before_as_it_is(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, keep_seconds=40) as replication:
+            trail.follow(replication)
+            for round_ in range(8):
+                await create(session, f"r{round_}", runs=2)
+                replication._on_progress = stop  # type: ignore[misc]
+                with contextlib.suppress(KeyboardInterrupt):
+                    replication.follow()
+                replication._on_progress = lambda _done, _total: None  # type: ignore[misc]
+                await create(session, f"s{round_}", runs=2)
+                replication.follow(renews=False)
+                trail.rows[f"generation-000001/{len(read_contents(trail.target).points) - 1}"] = rows_of(trail.database)
+    assert generations(trail) == 1
+    assert not [*trail.target.glob("unfinished*")]
+    trail.check()
+
+
+async def test_more_than_an_increment_holds_is_added_in_several(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "MOST_PAGES", 16)
+    async with opened(trail.database, settings=PATIENT) as session:
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            trail.follow(replication)
+            await create(session, "r", runs=100)
+            trail.follow(replication)
+            assert int(point_of(replication).partition("/")[2]) > 1
+    assert generations(trail) == 1
+    trail.check()
+
+
+async def test_points_are_told_apart_though_the_clock_is_set_back(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        for begin in range(2):
+            with replicating(trail.database, trail.target) as replication:
+                clock = replication._clock
+                assert isinstance(clock, TickingClock)
+                for round_ in range(4):
+                    clock.time -= 3_600 * SECOND
+                    await create(session, f"{begin}-{round_}")
+                    trail.follow(replication)
+    taken_at = [point.taken_at for point in read_contents(trail.target).points]
+    assert taken_at == sorted(set(taken_at))
+    trail.check()
+
+
+async def test_a_log_that_was_begun_anew_is_pressed_as_soon_as_it_is_long(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            trail.follow(replication)
+            pressed = []
+            for round_ in range(100):
+                await create(session, f"r{round_}")
+                if replication.is_pressed:
+                    pressed.append(replication._tail.end().frames)
+                    replication.follow()
+    assert max(pressed) < 4 * SETTINGS.checkpoint_pages
+
+
+def stop(_done: int, _total: int) -> None:
+    raise KeyboardInterrupt
 
 
 def fail(*_arguments: object, **_options: object) -> None:

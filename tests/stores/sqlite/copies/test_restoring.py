@@ -1,9 +1,11 @@
 """What is restored is what was there, or nothing is; and it takes no database's place that is open."""
 
 import asyncio
+import os
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
@@ -125,14 +127,16 @@ async def test_but_for_the_numbers_of_sessions_all_rows_are_as_they_were(copy: P
 
 
 async def test_nothing_that_is_restored_twice_gives_out_the_same_names(copy: Path, tmp_path: Path) -> None:
-    keys: list[int] = []
-    for number in range(2):
-        now = Timestamp(NOW + number * 3_600_000_000)
-        path = tmp_path / f"{number}.db"
-        operations.restore(copy, path, at=None, is_forced=False, now=now, on_progress=_ignore)
+    """Be it a second later, when the first has some sessions already; and be it of a copy of what was restored."""
+    numbers: list[int] = []
+    for number, source in enumerate([copy, copy, tmp_path / "again.db", tmp_path / "again.db"]):
+        path, now = tmp_path / f"{number}.db", Timestamp(NOW + number * 1_000_000)
+        operations.restore(source, path, at=None, is_forced=False, now=now, on_progress=_ignore)
         async with opened(path) as session:
-            keys += [session.store.new_run_key() for _ in range(3)]
-    assert len({*keys}) == len(keys)
+            numbers.append(session.worker)
+        if not number:
+            operations.back_up(path, tmp_path / "again.db", is_forced=False, on_progress=_ignore)
+    assert min(later - earlier for earlier, later in pairwise(sorted(numbers))) > 1_000
 
 
 async def test_a_restored_database_goes_on_with_no_copy_of_the_original(copy: Path, tmp_path: Path) -> None:
@@ -194,6 +198,21 @@ async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_fi
     assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure"}
     async with opened(path):
         assert runs_in(path) == 3 * POINTS
+
+
+async def test_what_takes_the_place_of_a_database_is_its_owner_s(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator may restore what another user's workers have to open."""
+    owners: list[tuple[str, int, int]] = []
+    async with opened(tmp_path / "restored.db"):
+        pass
+    was = (tmp_path / "restored.db").stat()
+    (tmp_path / "restored.db").chmod(0o640)
+    monkeypatch.setattr(os, "chown", lambda path, user, group: owners.append((path.name, user, group)))
+    await restore(copy, tmp_path / "restored.db", force=True)
+    assert owners == [(".restored.db.unfinished", was.st_uid, was.st_gid)]
+    assert (tmp_path / "restored.db").stat().st_mode & 0o777 == 0o640
 
 
 async def test_what_killed_makers_of_copies_left_is_cleared_away_by_the_next(copy: Path, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
     TARGET/replicating.lock                       held by whoever replicates into the folder
     TARGET/generation-000001/base.db              a whole copy
-    TARGET/generation-000001/00000000.part        what the base is; it comes last, and makes the generation one
+    TARGET/generation-000001/00000000.part        what the base is
     TARGET/generation-000001/00000001.part ...    increments
+    TARGET/unfinished-000002                      a generation whose base is in the making
 
-A file has its name once it is whole and synced, and is never changed then.
+A file has its name once it is whole and synced, and is never changed then. So has a generation: it begins with its
+base, and with what came while that was made.
 """
 
 import re
@@ -118,25 +120,39 @@ class CopyFolder:
         return [*dropwhile(lambda generation: not generation.is_whole, begun)]
 
     def clear_away(self) -> None:
-        """Remove what whoever replicated before and died has left under hidden names. Raises OSError."""
+        """Remove what whoever replicated before and died has left unfinished. Raises OSError."""
         for generation in self._all():
             generation.clear_away(self._disk)
+        for path in self.path.glob(f"{_UNFINISHED}*"):
+            Generation(path).remove(self._disk)
 
     def generation(self, name: str) -> Generation:
         """Return the generation of a name, which need not be there."""
         return Generation(self.path / name)
 
     def begin_generation(self) -> Generation:
-        """Return a new one, whose folder is made; whatever was left unfinished is removed. Raises OSError."""
+        """Return a new one, which is none before `finish`; what a removal has left is removed. Raises OSError."""
         known = self._all()
         kept = {generation.name for generation in self.generations()}
         for generation in known:
             if generation.name not in kept:
                 generation.remove(self._disk)
         number = 1 + max((int(generation.name.rpartition("-")[2]) for generation in known), default=0)
-        new = Generation(self.path / f"{_GENERATION}{number:06d}")
+        new = Generation(self.path / f"{_UNFINISHED}{number:06d}")
         self._disk.make_folder(new.path)
         return new
+
+    def finish(self, new: Generation) -> Generation:
+        """Let a new generation be one, for certain. Raises OSError; then it is none."""
+        finished = Generation(self.path / new.name.replace(_UNFINISHED, _GENERATION))
+        self._disk.rename(new.path, finished.path)
+        try:
+            for folder in (self.path, self.path.parent):
+                self._disk.sync_folder(folder)
+        except BaseException:
+            self._disk.rename(finished.path, new.path)
+            raise
+        return finished
 
     def remove_old(self, *, before: Timestamp) -> None:
         """Remove the generations that no point from `before` on needs. Raises OSError.
@@ -154,4 +170,5 @@ class CopyFolder:
 
 _LOCK: Final = "replicating.lock"
 _GENERATION: Final = "generation-"
+_UNFINISHED: Final = "unfinished-"
 _PART: Final = re.compile(r"(\d{8})\.part")

@@ -5,14 +5,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
-from perdure.errors import StoreError, StoreLockedError
+from perdure.errors import StoreError, StoreLockedError, UsageError
 from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.stores.sqlite.copies.replication import Replication
-from perdure.stores.sqlite.copies.standing import Standing
+from perdure.stores.sqlite.copies.standing import Standing, note_trouble
 from perdure.stores.sqlite.copies.visit import Visit
 from perdure.stores.sqlite.copies.whole import Progress
 
@@ -53,10 +54,29 @@ class Following:
         self._stopped.set()
 
     def run(self, *, waits_for_turn: bool) -> None:
-        """Replicate. `waits_for_turn`: while another process replicates into the folder, wait until it ends.
+        """Replicate. `waits_for_turn`: while another process replicates into the folder, wait until it ends, and while
+        the copy cannot be begun, try again.
 
-        Raises StoreLockedError if another does and that is not wanted, UsageError, StoreErrors: nothing was begun.
+        Raises StoreErrors if that is not wanted, StoreLockedError if another replicates, and UsageError: nothing was
+        begun. What keeps a copy from being begun is left beside the database for whoever examines it.
         """
+        for failures in count(1):
+            is_last = self._stopped.is_set()
+            try:
+                self._replicate(waits_for_turn=waits_for_turn)
+            except (StoreError, UsageError) as error:
+                if not isinstance(error, StoreLockedError):  # else its standing is another's, who keeps the copy
+                    note_trouble(self._database, self._target, str(error), every=round(self._every * 1_000_000))
+                if not waits_for_turn or isinstance(error, UsageError):
+                    raise
+                _LOGGER.warning("no copy of %s is kept in %s yet: %s", self._database, self._target, error)
+            else:
+                return
+            if is_last:
+                return
+            self._stopped.wait(pause_seconds(self._every, failures=failures))
+
+    def _replicate(self, *, waits_for_turn: bool) -> None:
         with Visit(self._database) as visit:
             replication = Replication(
                 visit,
@@ -92,14 +112,18 @@ class Following:
         failures = 0
         while True:
             is_last = self._stopped.is_set()  # a round that has begun may have read the log's end already
-            failures = 0 if self._make_round(replication) else failures + 1
+            try:
+                failures = 0 if self._make_round(replication, renews=not is_last) else failures + 1
+            except _StoppedError:  # amid a base: what has come since is added to the generation before, if there is one
+                self._make_round(replication, renews=False)
+                return
             if is_last:
                 return
             self._pause(replication, failures)
 
-    def _make_round(self, replication: Replication) -> bool:
+    def _make_round(self, replication: Replication, *, renews: bool) -> bool:
         try:
-            replication.follow()
+            replication.follow(renews=renews)
         except StoreError as error:
             _LOGGER.warning("the copy of %s in %s is behind: %s", self._database, self._target, error)
             return False

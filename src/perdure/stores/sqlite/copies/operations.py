@@ -5,10 +5,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import apsw
 import msgspec
 
-from perdure.errors import CopyDamagedError, StateError, StoreError, UsageError
+from perdure.errors import CopyDamagedError, StateError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.durable import sync_file
@@ -17,8 +16,9 @@ from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
+from perdure.stores.sqlite.copies.soundness import demand_sound
 from perdure.stores.sqlite.copies.unfinished import unfinished
-from perdure.stores.sqlite.copies.visit import Visit, demand_tables, faults_named
+from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import (
     Progress,
     copy_whole,
@@ -100,7 +100,7 @@ def restore(
     demand_free(target, is_forced=is_forced)
     with faults_named(target, "restoring"), reserved(target, disk) as is_new, unfinished(target, disk) as unnamed:
         point = _make(source, unnamed, disk, at=at, on_progress=on_progress)
-        _demand_sound(unnamed, source)
+        demand_sound(unnamed, source, is_whole_copy=point is None, now=now)
         become_another(unnamed, disk, now=now)
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
@@ -162,12 +162,3 @@ def _make(
     with closing(disk.create(unnamed)) as file:
         copy_file(source, file, on_progress=on_progress)
     return None
-
-
-def _demand_sound(unnamed: Path, source: Path) -> None:
-    try:
-        with unshared(unnamed) as connection:
-            demand_integrity(connection, unnamed)
-            demand_tables(connection, source)
-    except (apsw.Error, StoreError) as error:
-        raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error

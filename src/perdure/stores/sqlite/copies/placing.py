@@ -8,6 +8,7 @@ it says so then, and nobody opens the name, lest an empty database be begun ther
 put aside: he puts it back if its name is still free, removes it if the new one has the name, and begins again.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -69,6 +70,7 @@ def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
         except FileExistsError as error:
             raise StateError(f"a file has come to be at {path} meanwhile; nothing was changed.") from error
         return
+    _give_to_owner(unnamed, path)
     try:
         if _is_without_log(path, disk):
             disk.link(path, _aside(path)[0])  # until the name is another's for certain
@@ -81,6 +83,15 @@ def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
         _put_back(path, disk)
         raise
     _put_in_order(path, disk)
+
+
+def _give_to_owner(unnamed: Path, path: Path) -> None:
+    """Let the new database belong to whom the old one does, for the same eyes, so far as this user may do that."""
+    if path.exists():
+        was = path.stat()
+        unnamed.chmod(was.st_mode & 0o777)
+        with suppress(PermissionError):
+            os.chown(unnamed, was.st_uid, was.st_gid)
 
 
 def _found(path: Path) -> list[Path]:

@@ -38,6 +38,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """What a folder holds: its points, oldest first, and where what came next is missing or cannot be read.
 
+    While the base of a generation was made the one before went on: of the newer one are points that are newer than all
+    of the older one's.
+
     `breaks`: by the number of points before it, what is wrong.
     """
 
@@ -53,11 +56,11 @@ def read_contents(folder: Path) -> Contents:
     points: list[Point] = []
     breaks: dict[int, str] = {}
     for generation in CopyFolder(folder).generations():
-        try:
-            points.extend(_points(generation))
-        except _BrokenError as broken:
-            points += broken.points
-            breaks[len(points)] = str(broken)
+        newest = points[-1].taken_at if points else -1
+        found, wrong = _points(generation)
+        points.extend(point for point in found if point.taken_at > newest)
+        if wrong:
+            breaks[len(points)] = wrong
     return Contents(points=points, breaks=breaks)
 
 
@@ -102,38 +105,31 @@ def show_time(moment: Timestamp) -> str:
     return timestamp_to_datetime(moment).isoformat(timespec="microseconds")
 
 
-class _BrokenError(Exception):
-    """A generation cannot be read on, after its first `points`."""
-
-    def __init__(self, message: str, points: list[Point]) -> None:
-        super().__init__(message)
-        self.points = points
-
-
-def _points(generation: Generation) -> list[Point]:
-    """Return the points of a generation. Raises _BrokenError."""
+def _points(generation: Generation) -> tuple[list[Point], str]:
+    """Return the points of a generation, and why it cannot be read on after them; empty if that is all of it."""
     points: list[Point] = []
     for expected, number in enumerate(generation.numbers()):
         path = generation.part(number)
         if number != expected:
-            raise _BrokenError(f"{generation.part(expected)} is missing", points)
+            return points, f"{generation.part(expected)} is missing"
         try:
             header = read_header(path)
         except CopyDamagedError as error:
-            raise _BrokenError(str(error), points) from error
+            return points, str(error)
         if header.number != number:
-            raise _BrokenError(f"{path} is the part of another number", points)
+            return points, f"{path} is the part of another number"
         size = path.stat().st_size
         points.append(Point(generation=generation.name, number=number, taken_at=header.taken_at, size_bytes=size))
-    return points
+    return points, ""
 
 
 def _sound(generation: Generation, points: list[Point]) -> Point | None:
     """Return the newest of a generation's points that passes every check."""
     found: Point | None = None
+    numbered = {point.number: point for point in points}
     try:
-        for _, point in zip(checked_parts(generation, upto=points[-1].number), points, strict=True):
-            found = point
+        for part in checked_parts(generation, upto=points[-1].number):
+            found = numbered.get(part.header.number)
     except (CopyDamagedError, FileNotFoundError):
         pass
     return found

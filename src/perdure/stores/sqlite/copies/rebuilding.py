@@ -1,5 +1,6 @@
 """A database made of a copy: base and increments up to a point, every digest checked, and checked as a whole."""
 
+import hashlib
 from collections.abc import Callable
 from contextlib import closing
 from itertools import takewhile
@@ -53,6 +54,11 @@ def rebuild(
     try:
         _rebuild(folder, point, target, disk or LocalDisk(), on_progress=on_progress)
     except (CopyDamagedError, FileNotFoundError) as error:
+        if not CopyFolder(folder).generation(point.generation).path.exists():
+            raise StateError(
+                f"{point.name} has gone from {folder} while it was restored: its time was over. Nothing was "
+                f"restored; `perdure restore --from {folder} --list` shows what is there now."
+            ) from error
         advice = _advice(newest_sound_point(folder, before=point))
         raise CopyDamagedError(
             f"the copy of {point.name} in {folder} cannot be restored: {error}. Nothing was restored. {advice}"
@@ -64,14 +70,17 @@ def become_another(database: Path, disk: Disk, *, now: Timestamp) -> None:
 
     The keys of runs come from the numbers of sessions, and the idempotency keys of effects from these: an effect must
     not be taken for another one, which was had in the time that is lost, or since an earlier restoring. So sessions
-    count on from the time of day (in tens of seconds since 2025), which others have not reached. That it was restored
-    tells it from the original, whose followed copies it must not go on with.
+    count on from the time of day (in tens of seconds since 2025), which others have not reached, and from somewhere
+    behind that, which the moment scatters over a million: two that were made of one copy within minutes, with a hundred
+    sessions each, meet with a chance of one to some thousands. That it was restored tells it from the original, whose
+    followed copies it must not go on with.
 
     Nobody else has the file open. Raises apsw's errors.
     """
     with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs)) as connection:
         pragma(connection, "locking_mode = EXCLUSIVE")  # no memory that others would share: there are no others
-        connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS, (now - _BEGIN_OF_2025) // _MICROSECONDS_PER_NUMBER))
+        time_of_day = (now - _BEGIN_OF_2025) // _MICROSECONDS_PER_NUMBER
+        connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS, time_of_day, _scattered(now)))
         connection.execute(_NOTE_RESTORING, (now,))
         connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
     disk.remove(log_of(database))
@@ -84,6 +93,10 @@ def copy_file(source: Path, target: RawFile, *, on_progress: Callable[[int, int]
         while block := reading.read(_BLOCK_BYTES):
             target.write(block, offset=reading.tell() - len(block))
             on_progress(reading.tell(), size)
+
+
+def _scattered(now: Timestamp) -> int:
+    return int.from_bytes(hashlib.blake2b(now.to_bytes(8), digest_size=8).digest()) % _SCATTERED_OVER
 
 
 def _what_follows(folder: Path, contents: Contents, number: int) -> str:
@@ -121,11 +134,12 @@ def _apply(part: Part, file: RawFile) -> None:
     file.truncate(part.header.page_count * PAGE_BYTES)
 
 
-SKIPPED_NUMBERS: Final = 1 << 20
-"""At least so many numbers are left out: more sessions than come in a month, one every three seconds."""
+SKIPPED_NUMBERS: Final = 1 << 18
+"""At least so many numbers are left out: more sessions than come in a week, one every three seconds."""
+_SCATTERED_OVER: Final = 1 << 20
 
 _BLOCK_BYTES: Final = 1 << 20
 _BEGIN_OF_2025: Final = 1_735_689_600_000_000
 _MICROSECONDS_PER_NUMBER: Final = 10_000_000
-_SKIP_NUMBERS: Final = "UPDATE store_meta SET value = max(value + ?, ?) WHERE name = 'last_worker_id'"
+_SKIP_NUMBERS: Final = "UPDATE store_meta SET value = max(value + ?, ?) + ? WHERE name = 'last_worker_id'"
 _NOTE_RESTORING: Final = "INSERT OR REPLACE INTO store_meta (name, value) VALUES ('restored_at', ?)"

@@ -10,7 +10,10 @@ of it is read and copied into the database under the writer's lock, without a tr
 one begins before the lock is given back. Then the next writer may begin the log anew, exactly there.
 
 **A new base** is made where the track is lost (see the package); when the last one is older than a quarter of what is
-kept, so that older ones can go; and when its increments have outgrown it, so that it can be restored soon.
+kept, so that older ones can go; and when its increments have outgrown it, so that it can be restored soon. In the last
+two cases rounds go on meanwhile and add to the generation before, by a transaction of their own; the base's is held
+until the new generation has what came since, and takes over. A base that cannot be made is tried again later, and is
+no round that failed.
 """
 
 from pathlib import Path
@@ -21,47 +24,22 @@ import msgspec
 
 from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.kernel.time import Timestamp
+from perdure.logs import logger_named
 from perdure.ports.clock import Clock
+from perdure.stores.sqlite.copies.bases import Last, copy_base, hold_exactly
 from perdure.stores.sqlite.copies.durable import write_durably
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
-from perdure.stores.sqlite.copies.points import checked_parts
+from perdure.stores.sqlite.copies.points import checked_parts, read_contents
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
 from perdure.stores.sqlite.copies.tail import Change, LogPlace, LogTail, LostTrackError
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
-from perdure.stores.sqlite.copies.whole import (
-    Progress,
-    copy_whole,
-    demand_integrity,
-    demand_room,
-    digest_of_file,
-    mode_of,
-    size_of,
-    unshared,
-)
+from perdure.stores.sqlite.copies.whole import Progress, demand_room, size_of
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.faults import store_error
-from perdure.stores.sqlite.log import PAGE_BYTES
 
 __all__ = ["Replication"]
-
-
-class _Last(msgspec.Struct, frozen=True, kw_only=True):
-    """The last part that was written, and of which generation: when its base was taken, and how many bytes it and the
-    increments since have."""
-
-    generation: Generation
-    begun_at: Timestamp
-    base_bytes: int
-    increments_bytes: int
-    header: PartHeader
-    digest: str
-
-    @property
-    def is_outgrown(self) -> bool:
-        """Whether the increments are so many that to restore them takes much longer than to restore a new base."""
-        return self.increments_bytes > max(_INCREMENTS_PER_BASE * self.base_bytes, _LEAST_INCREMENTS_BYTES)
 
 
 class Replication:
@@ -89,14 +67,18 @@ class Replication:
         self._disk: Final = target_disk or LocalDisk()
         self._longest_log_pages: Final = longest_log_pages
         self._on_progress: Final = on_progress
-        self._hold: Final = Hold(visit)
+        self._hold = Hold(visit)
         self._tail: Final = LogTail(visit.database)
         self._store = 0
-        self._last: _Last | None = None
+        self._last: Last | None = None
         self._place = LogPlace(salts="", frames=0)
         self._pending: Change | None = None
         self._taken_at = Timestamp(0)
         self._checked = ""
+        self._tried_at = self._added_at = Timestamp(0)
+        self._makes_base = False
+        self._next_base_at = Timestamp(0)
+        self._trouble = ""
         self.standing: Standing | None = None
 
     def begin(self) -> None:
@@ -110,6 +92,8 @@ class Replication:
             try:
                 self._folder.clear_away()
                 self._store = _identity(self._visit)
+                for point in read_contents(self._folder.path).points:
+                    self._taken_at = max(self._taken_at, point.taken_at)
                 self._resume()
             except BaseException:
                 self._folder.leave()
@@ -120,11 +104,14 @@ class Replication:
         self._hold.let_go()
         self._folder.leave()
 
-    def follow(self) -> None:
-        """Make one round. Raises StoreErrors: then the next round takes what this one did not."""
-        began_at = self._clock.now()
+    def follow(self, *, renews: bool = True) -> None:
+        """Make one round, and, if it is time for that and the caller `renews`, another base, amid further rounds.
+
+        Raises StoreErrors: then the next round takes what this one did not.
+        """
+        began_at = self._tried_at = self._clock.now()
         try:
-            self._follow(began_at)
+            self._follow(began_at, renews=renews)
         except PerdureError as error:
             self._tell(error=str(error))
             raise
@@ -132,31 +119,28 @@ class Replication:
             failure = self._failure(error)
             self._tell(error=str(failure))
             raise failure from error
-        self._tell(checked_at=began_at)
+        self._tell(checked_at=self._added_at, error=self._trouble)
 
     @property
     def is_pressed(self) -> bool:
         """Whether the log is so long that a round should not wait."""
         with faults_named(self._visit.path, "replicating"):
             end = self._tail.end()
-        return end.frames - self._place.frames >= self._longest_log_pages
+        taken = self._place.frames if end.salts == self._place.salts else 0
+        return end.frames - taken >= self._longest_log_pages
 
-    def _follow(self, now: Timestamp) -> None:
+    def _follow(self, now: Timestamp, *, renews: bool) -> None:
         if self._last is None:
             self._resume()
+        self._add()
+        self._added_at = now
         if self._last is None:
-            self._begin_anew()
-            return
-        try:
-            self._take()
-            self._give_log_its_turn()
-        except LostTrackError:
-            self._lose_track()  # also if there is no room for a base: the database's log must not be held for it
-            self._begin_anew()
-            return
-        self._publish(self._last)
-        if self._last.is_outgrown or self._last.begun_at + self._keep // _BASES_KEPT <= now:
-            self._begin_anew()
+            self._make_base()
+        elif renews and now >= self._next_base_at and self._is_base_due(self._last, now):
+            self._renew_base(self._last)
+
+    def _is_base_due(self, last: Last, now: Timestamp) -> bool:
+        return last.is_outgrown or last.begun_at + self._keep // _BASES_KEPT <= now
 
     def _failure(self, error: Exception) -> PerdureError:
         """Return the StoreError for what came from the disk of the copy, or from that of the database."""
@@ -183,9 +167,9 @@ class Replication:
                 )
             last = self._checked_last(generation)
         except (CopyDamagedError, FileNotFoundError):
-            return
+            return  # what is left of it is kept, and a new base begun
         base_bytes = generation.base.stat().st_size
-        self._last = _Last(
+        self._last = Last(
             generation=generation,
             begun_at=begun.taken_at,
             base_bytes=base_bytes,
@@ -203,8 +187,8 @@ class Replication:
         number = generation.numbers()[-1]
         last = read_part(generation.part(number))
         if last.digest != self._checked:
-            for part in checked_parts(generation, upto=number):
-                self._taken_at = max(self._taken_at, part.header.taken_at)
+            for _ in checked_parts(generation, upto=number):
+                pass
             self._checked = last.digest
         return last
 
@@ -214,33 +198,55 @@ class Replication:
 
     # --- increments ----------------------------------------------------------------------------------------------
 
-    def _take(self) -> None:
-        """Read what has come since the last place, and go on holding from here. Raises LostTrackError."""
+    def _add(self) -> None:
+        """Add to the generation what has come since the last place; without one afterwards if the track is lost."""
+        if self._last is None:
+            return
+        try:
+            while not self._take():
+                self._publish()
+            self._give_log_its_turn()
+        except LostTrackError:
+            self._lose_track()  # also if there is no room for a base: the database's log must not be held for it
+        self._publish()
+
+    def _take(self) -> bool:
+        """Read what has come since the last place, and go on holding from here; return whether that was all.
+
+        Raises LostTrackError.
+        """
         is_held = self._hold.is_held
         self._hold.renew()
+        is_all = False
         try:
-            self._read_on(is_held=is_held)
-        except BaseException:
-            if is_held:
-                self._hold.keep()
+            is_all = self._read_on(is_held=is_held)
+        finally:
+            if is_all:
+                self._hold.hand_over()
+            elif is_held:
+                self._hold.keep()  # the newer one does not keep the log from beginning anew before its own beginning
             else:
                 self._hold.let_go()
-            raise
-        self._hold.hand_over()
+        return is_all
 
-    def _read_on(self, *, is_held: bool) -> range:
+    def _read_on(self, *, is_held: bool) -> bool:
         end = self._tail.end()
         now = self._clock.now()
-        frames = self._tail.frames_after(self._place, end, is_held=is_held)
-        if frames:
+        if frames := self._tail.frames_after(self._place, end, is_held=is_held):
             self._pending = self._tail.read(frames, end, known=self._pending)
-            self._place, self._taken_at = end, max(now, self._taken_at)
-        return frames
+            self._place = self._pending.end
+            self._stamp(now)
+        return not frames or self._place == end
 
-    def _publish(self, last: _Last) -> None:
-        """Write what was read as the increment after `last`."""
-        change = self._pending
-        if change is None:
+    def _stamp(self, now: Timestamp) -> Timestamp:
+        """Return when something was taken: later than all before, also by a clock that was set back."""
+        self._taken_at = max(now, Timestamp(self._taken_at + 1))
+        return self._taken_at
+
+    def _publish(self) -> None:
+        """Write what was read as the next increment."""
+        change, last = self._pending, self._last
+        if change is None or last is None:
             return
         header = PartHeader(
             store=self._store,
@@ -260,8 +266,8 @@ class Replication:
     # --- the log's turn ------------------------------------------------------------------------------------------
 
     def _give_log_its_turn(self) -> None:
-        """Let a long log begin anew. Raises LostTrackError."""
-        if self._place.frames < self._longest_log_pages:
+        """Let a long log begin anew, unless a base is being made of it. Raises LostTrackError."""
+        if self._place.frames < self._longest_log_pages or self._makes_base:
             return
         try:
             with self._visit.turn(patience_seconds=_PATIENCE_SECONDS):
@@ -270,7 +276,8 @@ class Replication:
             return  # there is a next round
 
     def _copy_log(self) -> None:
-        self._read_on(is_held=True)
+        if not self._read_on(is_held=True):
+            return
         self._hold.let_go()
         self._visit.database.copy_log()
         self._hold.renew()
@@ -280,58 +287,89 @@ class Replication:
 
     # --- bases ---------------------------------------------------------------------------------------------------
 
-    def _begin_anew(self) -> None:
-        """Begin a new generation with a whole copy."""
+    def _renew_base(self, before: Last) -> None:
+        """Begin a new generation while `before` goes on; note it if that cannot be done."""
+        try:
+            self._make_base()
+        except (PerdureError, apsw.Error, OSError) as error:
+            self._next_base_at = Timestamp(self._clock.now() + self._keep // _BASES_KEPT // _TRIES_PER_BASE)
+            self._trouble = f"{before.generation.name} goes on, since a new base could not be made: {error}"
+            _LOGGER.warning("the copy of %s in %s: %s", self._visit.path, self._folder.path, self._trouble)
+        else:
+            self._trouble = ""
+
+    def _make_base(self) -> None:
+        """Begin a new generation with a whole copy. Raises StoreErrors, apsw's errors, OSError; then it is not."""
+        before = Timestamp(self._clock.now() - self._keep)
+        self._folder.remove_old(before=before)
         demand_room(self._folder.path, size_of(self._visit.database.connection()))
-        self._lose_track()
-        generation = self._folder.begin_generation()
+        generation, hold, self._makes_base = self._folder.begin_generation(), Hold(self._visit), True
         try:
             with self._visit.turn():
-                self._hold_exactly()
-            self._copy_base(generation)
+                place = hold_exactly(hold, self._tail, self._visit.path)
+            self._take_over(hold, self._copy_base(generation, hold, place))
         except BaseException:
-            self._lose_track()
+            hold.let_go()
             generation.remove(self._disk)
             raise
-        self._folder.remove_old(before=Timestamp(self._clock.now() - self._keep))
+        finally:
+            self._makes_base = False
+        self._folder.remove_old(before=before)
 
-    def _hold_exactly(self) -> None:
-        """Hold a transaction whose place in the log is known."""
-        for _ in range(_ATTEMPTS):
-            self._place = self._tail.end()
-            self._hold.renew()
-            if self._tail.end() == self._place:
-                self._taken_at = max(self._clock.now(), self._taken_at)
-                return
-            self._hold.let_go()
-        raise StoreUnavailableError(f"another program writes to {self._visit.path} all the time; no copy was begun.")
+    def _copy_base(self, generation: Generation, hold: Hold, place: LogPlace) -> Last:
+        taken_at = self._stamp(self._clock.now())
+        return copy_base(
+            hold,
+            generation,
+            PartHeader(store=self._store, number=0, previous="", taken_at=taken_at, place=place, page_count=0),
+            self._disk,
+            database=self._visit.path,
+            on_progress=self._tell_and_go_on,
+            meanwhile=self._go_on,
+        )
 
-    def _copy_base(self, generation: Generation) -> None:
-        copy_whole(self._hold.connection(), generation.base, self._disk, on_progress=self._on_progress)
-        generation.base.chmod(mode_of(self._visit.path))
-        with unshared(generation.base) as connection:
-            demand_integrity(connection, generation.base)
-        for folder in (self._folder.path.parent, self._folder.path, generation.path):
-            self._disk.sync_folder(folder)
-        base_bytes = generation.base.stat().st_size
-        header = PartHeader(
-            store=self._store,
-            number=0,
-            previous=digest_of_file(generation.base),
-            taken_at=self._taken_at,
-            place=self._place,
-            page_count=base_bytes // PAGE_BYTES,
-        )
-        data, digest = encode_part(header, {})
-        write_durably(self._disk, generation.part(0), data)
-        self._last = _Last(
-            generation=generation,
-            begun_at=self._taken_at,
-            base_bytes=base_bytes,
-            increments_bytes=len(data),
-            header=header,
-            digest=digest,
-        )
+    def _tell_and_go_on(self, done: int, total: int) -> None:
+        self._on_progress(done, total)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Make a round of the generation before while a base is made, if it is time for one."""
+        now = self._clock.now()
+        if self._last is None or now < self._tried_at + self._every:
+            return
+        self._tried_at = now
+        try:
+            self._add()
+        except (PerdureError, apsw.Error, OSError) as error:
+            self._tell(error=str(error))
+        else:
+            self._added_at = now
+            self._tell(checked_at=now)
+
+    def _take_over(self, hold: Hold, first: Last) -> None:
+        """Go on with the generation that begins with `first`, once it has what came since its base was taken."""
+        before = self._hold, self._last, self._place, self._pending
+        self._hold, self._last, self._place, self._pending = hold, first, first.header.place, None
+        try:
+            while not self._take():
+                self._publish()
+            self._be_newer_than_before(first)
+            self._publish()
+            generation = self._folder.finish(first.generation)
+        except BaseException as error:
+            self._hold, self._last, self._place, self._pending = before
+            if isinstance(error, LostTrackError):
+                message = f"what came while a base was made is lost track of: {error}"
+                raise StoreUnavailableError(message) from error
+            raise
+        before[0].let_go()
+        self._last = msgspec.structs.replace(self._last, generation=generation)
+
+    def _be_newer_than_before(self, first: Last) -> None:
+        """Add an increment without a page if the generation before has a point of the same content and a later time."""
+        if self._pending is None and self._taken_at > first.header.taken_at:
+            self._pending = Change(end=self._place, page_count=first.header.page_count, pages={})
+            self._stamp(self._clock.now())
 
     # --- standing ------------------------------------------------------------------------------------------------
 
@@ -361,9 +399,8 @@ SELECT max(moment) FROM (
     UNION ALL SELECT value FROM store_meta WHERE name = 'restored_at'
 )
 """
+_LOGGER: Final = logger_named("perdure.copies")
 _BASES_KEPT: Final = 4
-_INCREMENTS_PER_BASE: Final = 8
-_LEAST_INCREMENTS_BYTES: Final = 1 << 30
-"""Increments are outgrown when they have so many times their base's bytes, and no less than a gigabyte."""
+_TRIES_PER_BASE: Final = 16
+"""A base that could not be made is tried again so many times in the time for which one is kept."""
 _PATIENCE_SECONDS: Final = 1.0
-_ATTEMPTS: Final = 100

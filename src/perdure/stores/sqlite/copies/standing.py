@@ -12,7 +12,7 @@ from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.presence import sidecar_folder
 
-__all__ = ["Standing", "read_standings", "standing_file", "write_standing"]
+__all__ = ["Standing", "note_trouble", "read_standings", "standing_file", "write_standing"]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,14 @@ def write_standing(database: Path, standing: Standing) -> None:
     with suppress(OSError):  # a full disk must not keep the copy from being made
         unnamed.write_bytes(msgspec.json.encode(standing))
         unnamed.replace(path)
+
+
+def note_trouble(database: Path, target: Path, error: str, *, every: int) -> None:
+    """Leave word of what keeps a copy from being begun, or gone on with; the rest is as it was told last."""
+    database, name = database.resolve(), str(target.resolve())
+    known = {standing.target: standing for standing in read_standings(database)}
+    new = Standing(target=name, every=every, checked_at=Timestamp(0), taken_at=Timestamp(0))
+    write_standing(database, msgspec.structs.replace(known.get(name, new), error=error))
 
 
 def read_standings(database: Path) -> Iterator[Standing]:

@@ -1,5 +1,6 @@
 """What has changed since a place in the log: the last version of each page, up to the last commit that is durable."""
 
+from collections.abc import Collection
 from contextlib import closing
 from typing import Final
 
@@ -21,7 +22,7 @@ __all__ = ["MOST_PAGES", "Change", "LogPlace", "LogTail", "LostTrackError"]
 
 
 MOST_PAGES: Final = 65_536
-"""More changed pages than these (256 MB) are as much as a new base."""
+"""An increment holds no more pages than these (256 MB); a target that fails for longer gets a new base."""
 
 
 class LostTrackError(Exception):
@@ -78,6 +79,8 @@ class LogTail:
 
         `is_held`: a read transaction has been held since `place` was the end. Raises LostTrackError, OSError.
         """
+        if end.frames and end == place:
+            return range(0)  # also if the log has begun anew since that was its end
         if end.frames and end.salts == place.salts and place.frames and self._has(place, end):
             return range(place.frames + 1, end.frames + 1)
         if is_held and not end.frames:
@@ -87,22 +90,21 @@ class LogTail:
         raise LostTrackError(f"the log holds no longer what came after {place}; it ends at {end}")
 
     def read(self, frames: range, end: LogPlace, *, known: Change | None = None) -> Change:
-        """Return what the frames changed, over what is `known` to have changed before. Raises LostTrackError, OSError.
-
-        They are read into memory.
+        """Return what the frames changed, over what is `known` to have changed before: all, or as many transactions as
+        there is room for in memory; `end` of what is returned says which. Raises LostTrackError, OSError.
         """
         with closing(self._database.disk.open(log_of(self._database.path))) as log:
             headers = {number: _header(log, number) for number in frames}
             if any(header[_SALTS].hex() != end.salts for header in headers.values()):
                 raise LostTrackError(f"a frame before {end} is of another log")
-            page_count = _number(headers[frames[-1]][_SIZE])
-            if not page_count:
+            if not _number(headers[frames[-1]][_SIZE]):
                 raise LostTrackError(f"the frame at {end} ends no transaction")
-            last = {_number(header[_PAGE]): number for number, header in headers.items()}
-            if len(last) + (0 if known is None else len(known.pages)) > MOST_PAGES:
-                raise LostTrackError(f"more than {MOST_PAGES} pages have changed")
+            stop = _last_with_room(headers, {} if known is None else known.pages)
+            last = {_number(header[_PAGE]): number for number, header in headers.items() if number <= stop}
             read = {page: log.read(PAGE_BYTES, offset=_start(at) + FRAME_HEADER_BYTES) for page, at in last.items()}
         pages = {**({} if known is None else known.pages), **read}
+        page_count = _number(headers[stop][_SIZE])
+        end = LogPlace(salts=end.salts, frames=stop, seal=headers[stop].hex())
         kept = {page: data for page, data in pages.items() if page <= page_count}
         return Change(end=end, page_count=page_count, pages=kept)
 
@@ -121,6 +123,23 @@ _SALTS: Final = slice(8, 16)
 _SALTS_OF_LOG: Final = 16
 _SALTS_BYTES: Final = 8
 _SALT_DIGITS: Final = 8
+
+
+def _last_with_room(headers: dict[int, bytes], known: Collection[int]) -> int:
+    """Return the last frame that ends a transaction, and up to which no more than MOST_PAGES pages have changed.
+
+    Raises LostTrackError if there is none.
+    """
+    pages, stop = set(known), 0
+    for number, header in headers.items():
+        pages.add(_number(header[_PAGE]))
+        if len(pages) > MOST_PAGES:
+            break
+        if _number(header[_SIZE]):
+            stop = number
+    if not stop:
+        raise LostTrackError(f"more than {MOST_PAGES} pages have changed")
+    return stop
 
 
 def _salts(log: RawFile) -> str:

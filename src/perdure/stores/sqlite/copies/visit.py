@@ -5,7 +5,7 @@ and settles the log like any other if nobody is there, so that nothing counts as
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,8 +18,9 @@ from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
+from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.opened import connect_settled
-from perdure.stores.sqlite.presence import Presence, replacing_mark
+from perdure.stores.sqlite.presence import Presence, replacing_mark, sidecar_folder
 from perdure.stores.sqlite.schema import demand_ours, schema_version
 from perdure.stores.sqlite.settings import SqliteSettings
 
@@ -43,6 +44,7 @@ class Visit:
         with faults_named(self.path, "opening"):
             if not (self.path.is_file() or replacing_mark(self.path).exists()):
                 raise StoreUnavailableError(f"there is no database at {self.path}; nothing was changed.")
+            self._demand_ours()
             self._presence = presence = Presence(self.path)
             try:
                 presence.begin_opening(patience_seconds=self._settings.lock_patience_seconds)
@@ -79,6 +81,12 @@ class Visit:
     def reading(self) -> apsw.Connection:
         """Return a new connection that reads. Raises apsw's errors."""
         return open_reading(self.path, settings=self._settings, vfs=self.database.disk.vfs)
+
+    def _demand_ours(self) -> None:
+        """Put nothing beside another program's database. Raises StoreCorruptError."""
+        if not (sidecar_folder(self.path).exists() or log_of(self.path).exists()):
+            with closing(open_reading(self.path, settings=self._settings)) as connection:
+                demand_ours(connection, path=self.path)
 
     def _leave(self) -> None:
         presence, self._presence = self._presence, None

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -44,9 +45,13 @@ def copy_whole(source: apsw.Connection, target: Path, disk: Disk, *, on_progress
         pragma(copy, "journal_mode = OFF")
         pragma(copy, "synchronous = OFF")
         with copy.backup("main", source, "main") as backup:
-            while not backup.done:
-                backup.step(_PAGES_AT_ONCE)
+            for step in count(1):
+                if backup.step(_PAGES_AT_ONCE):
+                    break
+                if step % _STEPS_TO_SYNC == 0:
+                    sync_file(disk, target)  # all of it at once in the end would take long
                 on_progress(backup.page_count - backup.remaining, backup.page_count)
+            on_progress(backup.page_count, backup.page_count)
     sync_file(disk, target)
 
 
@@ -68,8 +73,17 @@ def demand_room(folder: Path, size_bytes: int) -> None:
         )
 
 
-def demand_integrity(connection: apsw.Connection, path: Path) -> None:
-    """Raise StoreCorruptError if SQLite finds a page or a row of the database out of place."""
+def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Raise StoreCorruptError if SQLite finds a page or a row of the database out of place.
+
+    `meanwhile` is called now and then, and must not use the connection.
+    """
+
+    def go_on() -> bool:
+        meanwhile()
+        return False
+
+    connection.set_progress_handler(go_on, _STEPS_AT_ONCE)
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
     if found != ["ok"]:
         raise StoreCorruptError(f"what was copied into {path} is damaged: {'; '.join(found)}. It was not kept.")
@@ -88,15 +102,19 @@ def mode_of(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def digest_of_file(path: Path) -> str:
-    """Return the digest of a file's bytes, in hexadecimal."""
+def digest_of_file(path: Path, *, meanwhile: Callable[[], None] = lambda: None) -> str:
+    """Return the digest of a file's bytes, in hexadecimal. `meanwhile` is called now and then."""
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
+            meanwhile()
     return digest.hexdigest()
 
 
 _PAGES_AT_ONCE: Final = 1_024
+_STEPS_TO_SYNC: Final = 16
+_STEPS_AT_ONCE: Final = 100_000
+"""Of SQLite's virtual machine, which does them in a few milliseconds."""
 _DIGEST_BYTES: Final = 32
 _BLOCK_BYTES: Final = PAGE_BYTES * 256

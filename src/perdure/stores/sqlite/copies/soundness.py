@@ -1,0 +1,81 @@
+"""Whether a database that was made of a copy can be used: what must be in order before it gets its name.
+
+The digests of increments and of their base cover every byte of a copy that follows. A whole copy is a plain database,
+which has none: so its histories and messages are verified by their own (`stores.sqlite.verification`). One that an
+older Perdure made, with other tables, is not; nor is what a row says beside its history: `perdure verify` does both,
+once it has been opened.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from perdure.errors import CopyDamagedError, InternalError, StoreError
+from perdure.kernel.time import Timestamp
+from perdure.ports.verification import Verification, VerificationWish
+from perdure.stores.sqlite.copies.visit import demand_tables, faults_named
+from perdure.stores.sqlite.copies.whole import demand_integrity, unshared
+from perdure.stores.sqlite.schema import demand_current_schema
+from perdure.stores.sqlite.verification import Verifier
+
+__all__ = ["demand_sound"]
+
+Result = TypeVar("Result")
+
+
+def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, now: Timestamp) -> None:
+    """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is not in order."""
+    try:
+        with unshared(made) as connection:
+            demand_integrity(connection, made)
+            demand_tables(connection, source)
+            if is_whole_copy and _is_of_this_version(connection, made):
+                _demand_histories(connection, source, now=now)
+    except (apsw.Error, StoreError) as error:
+        raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
+
+
+def _is_of_this_version(connection: apsw.Connection, path: Path) -> bool:
+    try:
+        demand_current_schema(connection, path=path)
+    except StoreError:
+        return False
+    return True
+
+
+def _demand_histories(connection: apsw.Connection, source: Path, *, now: Timestamp) -> None:
+    async def ask(function: Callable[[apsw.Connection], Result], /) -> Result:
+        with faults_named(source, "verifying"):
+            return function(connection)
+
+    found = _result_of(Verifier(ask, VerificationWish(now=now)).verify(str(source)))
+    if changed := list(_changed(found)):
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise CopyDamagedError(
+            f"{changed[0]}{more}; if the database was so when it was copied, or there is no other copy, copy the file "
+            f"by other means, and run `perdure verify --repair --quarantine` on that"
+        )
+
+
+def _result_of(asking: Coroutine[None, None, Result]) -> Result:
+    """Return what a coroutine returns whose questions are answered at once: it needs no event loop."""
+    try:
+        asking.send(None)
+    except StopIteration as ended:
+        result: Result = ended.value
+        return result
+    raise InternalError("a verification has waited for something that is there already")
+
+
+def _changed(found: Verification) -> Iterator[str]:
+    """Yield what a digest says is not as it was written."""
+    for run in found.damaged:
+        for defect in run.defects:
+            if defect.place in _WITH_DIGESTS:
+                yield f"run {run.ref.id if run.ref else run.run_key} ({defect.what})"
+    yield from (defect.what for defect in found.defects if defect.place in _WITH_DIGESTS)
+
+
+_WITH_DIGESTS: Final = frozenset({"agenda", "file", "history", "inbox"})
