@@ -245,14 +245,13 @@ def request(
     name: str,
     run_id: str,
     wish: Callable[[Run[Any], str], Awaitable[object]],
-    kind: type[e.Event],
-    *,
+    *kinds: type[e.Event],
     request_id: str,
     when: Question = _always,
 ) -> Call:
     """Ask a run for something by a request with an id: twice at once, and once more; whoever got no answer asks again.
 
-    `kind` is the event that it leads to.
+    `kinds` are the events that it may lead to.
     """
 
     async def perform(client: Client) -> None:
@@ -260,7 +259,7 @@ def request(
         await asyncio.gather(wish(run, request_id), wish(run, request_id))
         await wish(run, request_id)
 
-    asked = _message(name, run_id, perform, (kind,), when)
+    asked = _message(name, run_id, perform, kinds, when)
     return replace(asked, may_be_refused=False, is_repeatable=True)
 
 

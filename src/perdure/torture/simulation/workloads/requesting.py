@@ -60,12 +60,18 @@ def _stopped_program(_chance: random.Random) -> list[Call]:
     return [
         start(asked_to_stop, id="one"),
         request(
-            "stop", "one", lambda run, mine: run.cancel("enough", request_id=mine), e.RunCancelled, request_id="stop"
+            "stop",
+            "one",
+            lambda run, mine: run.cancel("enough", request_id=mine),
+            e.RunCancelRequested,
+            e.RunCancelled,
+            request_id="stop",
         ),
         request(
             "stop again",
             "one",
             lambda run, mine: run.cancel("enough", request_id=mine),
+            e.RunCancelRequested,
             e.RunCancelled,
             request_id="stop",
             when=lambda tables: tables.is_closed("one"),
