@@ -334,7 +334,12 @@ def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
 
 
 def _key(run: StoredRun, operation: int) -> str:
-    return f"{run.run_key:x}-{operation}"
+    names = [
+        f"{recorded.event.seed:x}-{recorded.at:x}"
+        for recorded in run.history
+        if isinstance(recorded.event, e.RunCreated)
+    ]
+    return f"{names[0] if names else run.run_key}-{operation}"
 
 
 # --- leftovers ---------------------------------------------------------------------------------------------------
