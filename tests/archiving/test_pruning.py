@@ -485,6 +485,47 @@ async def test_a_part_whose_sync_fails_leaves_nothing_and_the_next_goes_to_a_new
     assert syncs.synced[-2:] == [folder, path]
 
 
+@pytest.mark.parametrize("take_away", [Path.unlink, lambda path: path.rename(path.parent.parent / "cold.jsonl.gz")])
+async def test_a_file_of_an_archive_that_was_taken_away_gets_no_more_parts(
+    tmp_path: Path, take_away: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "archive"
+    async with session_on(MemoryHarness()) as session:
+        archive = Archive(folder)
+        for number in range(2):
+            await ended(session, f"run {number}", 1)
+            await prune(session, Retention(keep=HOUR), archive=archive)
+            assert list(ids_in(folder).values()) == [[f"run {number}"]]
+            take_away(run_files([folder])[0])
+        archive.close()
+
+
+async def test_a_part_whose_file_was_taken_away_while_it_was_written_counts_as_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, sync = tmp_path / "archive", os.fsync
+
+    def replace_and_sync(descriptor: int) -> None:
+        sync(descriptor)
+        for path in folder.glob("*"):
+            path.unlink()
+            path.write_bytes(b"another's")
+
+    async with session_on(MemoryHarness()) as session:
+        archive = Archive(folder)
+        await ended(session, "run", 1)
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", replace_and_sync)
+            with pytest.raises(StoreUnavailableError, match=r"could not be written: .* was moved or deleted meanwhile"):
+                await prune(session, Retention(keep=HOUR), archive=archive)
+        (path,) = folder.glob("*")
+        assert (await left(session), path.read_bytes()) == (["run"], b"another's")
+        path.unlink()
+        await prune(session, Retention(keep=HOUR), archive=archive)
+        assert list(ids_in(folder).values()) == [["run"]]
+        archive.close()
+
+
 async def test_whoever_is_cancelled_while_a_part_is_written_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Files of exported runs on the disk: read line by line, written whole or not at all, appended to part by part."""
 
 import asyncio
+import errno
 import gzip
 import io
 import os
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 _LONGEST_LINE_BYTES: Final = 256 * 2**20
 _PRIVATE: Final = 0o600
-_DISK_IS_FULL: Final = (28, 122)  # ENOSPC, EDQUOT
+_DISK_IS_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 # --- to read ---------------------------------------------------------------------------------------------------------
@@ -172,7 +173,8 @@ class Archive:
     """A folder with files of removed runs. Its writing is done in a thread, one part after the other.
 
     Each process writes files of its own, and a new one each day and above `file_bytes`: so a crash can only leave the
-    last part of a file of its own without an end, and nothing is ever written behind that.
+    last part of a file of its own without an end, and nothing is ever written behind that. Nor behind what was
+    moved away or deleted: then, too, it begins a new file.
     """
 
     def __init__(self, folder: Path, *, file_bytes: int = 64 * 2**20) -> None:
@@ -197,9 +199,12 @@ class Archive:
             try:
                 file.write(part)
                 _sync(file)
+                _demand_in_place(file)
             except BaseException:
+                is_in_place = _is_in_place(file)
                 self.close()
-                _cut_off(Path(file.name), before)
+                if is_in_place:
+                    _cut_off(Path(file.name), before)
                 raise
             return len(part)
 
@@ -213,7 +218,8 @@ class Archive:
     def _file_of(self, now: Timestamp) -> IO[bytes]:
         moment = timestamp_to_datetime(now)
         day = f"{moment:%Y-%m-%d}"
-        if self._file is not None and (day != self._day or self._file.tell() >= self._file_bytes):
+        file = self._file
+        if file is not None and (day != self._day or file.tell() >= self._file_bytes or not _is_in_place(file)):
             self.close()
         if self._file is None:
             _make_durably(self.folder)
@@ -232,6 +238,19 @@ def _created(path: Path) -> IO[bytes]:
         _cut_off(path, 0)
         raise
     return file
+
+
+def _is_in_place(file: IO[bytes]) -> bool:
+    """Whether an open file still has its name: what is written to one that was moved away or deleted may be lost."""
+    try:
+        return os.path.samestat(Path(file.name).stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False
+
+
+def _demand_in_place(file: IO[bytes]) -> None:
+    if not _is_in_place(file):
+        raise OSError(errno.ESTALE, f"{file.name} was moved or deleted meanwhile")
 
 
 def _make_durably(folder: Path) -> None:
