@@ -1,10 +1,14 @@
-"""Updates whose calls race: with each other, and with the end of the run."""
+"""Updates whose calls race: with each other, with the end of the run, and with failures of the store."""
 
 import asyncio
+import re
+
+import pytest
 
 from perdure import Context, Engine, Update, workflow
+from perdure.errors import StoreUnavailableError
 from perdure.stores.memory import MemoryDatabase, MemoryStore
-from tests.execution.stores import Gate
+from tests.execution.stores import FaultyStore, Gate
 
 settle = Update("settle", int, int)
 
@@ -35,3 +39,23 @@ async def test_an_update_that_another_call_has_made_meanwhile_has_its_answer_tho
             assert await run.result() == 1
             gate.is_open.set()
             assert await answer == 2
+
+
+async def test_an_update_whose_answer_cannot_be_read_says_under_which_request_id_it_may_still_happen() -> None:
+    database = MemoryDatabase()
+    async with Engine(MemoryStore(database)) as engine:
+        await engine.start(settling, id="settling")
+        store = FaultyStore(database)
+        async with Engine(store, works=False) as client:
+            run = await client.get_run("settling", settling)
+            store.history_error = StoreUnavailableError("before it is sent")
+            with pytest.raises(StoreUnavailableError) as unsent:
+                await run.update(settle, 1, request_id="never")
+            assert not hasattr(unsent.value, "__notes__")
+            store.history_error = StoreUnavailableError("after it is sent")
+            with pytest.raises(StoreUnavailableError) as sent:
+                await run.update(settle, 2)
+            [note] = sent.value.__notes__
+            request = re.search(r"may still.*request_id='(.+)'", note)
+            assert request is not None
+            assert await run.update(settle, 7, request_id=request[1]) == 3

@@ -13,7 +13,14 @@ import msgspec
 from perdure.authoring.arguments import require_duration
 from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing
-from perdure.errors import ResultTimeoutError, RunClosedError, UpdateError, UpdateFailedError, UpdateRejectedError
+from perdure.errors import (
+    PerdureError,
+    ResultTimeoutError,
+    RunClosedError,
+    UpdateError,
+    UpdateFailedError,
+    UpdateRejectedError,
+)
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunRef
@@ -42,7 +49,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     async def answer(self, *, until_completed: bool, timeout: timedelta | None) -> Payload:
         """Send the update and wait until it is accepted or completed; return its result (null if accepted only).
 
-        Raises UpdateRejectedError, UpdateFailedError, RunNotFoundError, RunClosedError, ResultTimeoutError.
+        Raises UpdateRejectedError, UpdateFailedError, RunNotFoundError, RunClosedError, ResultTimeoutError. Any
+        other error that comes when the update was sent has a note which says so.
         """
         limit = None if timeout is None else require_duration(timeout, "timeout", may_be_zero=True)
         seconds = None if limit is None else limit / MICROSECONDS_PER_SECOND
@@ -50,11 +58,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             async with asyncio.timeout(seconds):
                 return self._result(await self._answer(until_completed=until_completed))
         except TimeoutError:
-            message = (
-                f"run {self.ref} did not answer the update {self.message.name!r} within {seconds:g} s and may still; "
-                f"make the call again with request_id={self.message.update_id!r} for its answer"
-            )
-            raise ResultTimeoutError(message) from None
+            raise ResultTimeoutError(self._unanswered(f"within {seconds:g} s")) from None
 
     async def _answer(self, *, until_completed: bool) -> Answer:
         summary = await self.gateway.store.find(self.ref)
@@ -86,13 +90,23 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     async def _next(self, summary: RunSummary, *, until_completed: bool) -> Answer:
-        async with aclosing(follow(self.gateway, summary, after=summary.sequence)) as events:
-            async for _, recorded in events:
-                answer = self._own(recorded.event)
-                if answer is not None and _settles(answer, until_completed=until_completed):
-                    return answer
+        try:
+            async with aclosing(follow(self.gateway, summary, after=summary.sequence)) as events:
+                async for _, recorded in events:
+                    answer = self._own(recorded.event)
+                    if answer is not None and _settles(answer, until_completed=until_completed):
+                        return answer
+        except PerdureError as error:
+            error.add_note(self._unanswered("before this error"))
+            raise
         message = f"run {self.ref} ended before it answered the update {self.message.name!r}, which has had no effect"
         raise RunClosedError(message)
+
+    def _unanswered(self, when: str) -> str:
+        return (
+            f"run {self.ref} did not answer the update {self.message.name!r} {when} and may still; "
+            f"make the call again with request_id={self.message.update_id!r} for its answer"
+        )
 
     def _own(self, event: e.Event) -> Answer | None:
         match event:

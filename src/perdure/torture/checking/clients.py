@@ -311,8 +311,10 @@ def _place(position: str) -> tuple[int, int]:
 
 
 def _became(error: PerdureError) -> Happened:
-    """Return what an error says of the call: by P2 nothing was saved, unless nobody was there to say so."""
-    return Happened.UNKNOWN if isinstance(error, EngineClosedError) else Happened.NO
+    """Return what an error says of the call: by P2 nothing was saved, unless nobody was there to say so, or a note of
+    it tells of what was sent."""
+    is_open = isinstance(error, EngineClosedError) or hasattr(error, "__notes__")
+    return Happened.UNKNOWN if is_open else Happened.NO
 
 
 _WEIGHTS: Final = {

@@ -1,0 +1,26 @@
+"""What clients note of errors: nothing was saved, unless the error says otherwise."""
+
+from contextlib import closing
+from pathlib import Path
+
+from perdure import Engine
+from perdure.errors import StoreUnavailableError
+from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.torture.checking.clients import Board, Caller
+from perdure.torture.checking.records import Answer, Notebook, read_records
+from perdure.torture.checking.transactions import Happened
+from tests.execution.stores import FaultyStore
+
+_SLOT_WITHOUT_REQUESTS = 0
+
+
+async def test_an_update_whose_answer_could_not_be_read_may_have_happened(tmp_path: Path) -> None:
+    database, notes, board = MemoryDatabase(), tmp_path / "notes", Board(tmp_path / "board")
+    store = FaultyStore(database)
+    async with Engine(MemoryStore(database)) as engine, Engine(store, works=False) as other:
+        with closing(Notebook(notes)) as notebook:
+            await Caller(engine, notebook, board, name="one").start(_SLOT_WITHOUT_REQUESTS)
+            store.history_error = StoreUnavailableError("the disk is away")
+            await Caller(other, notebook, board, name="two").update(_SLOT_WITHOUT_REQUESTS)
+    _, answer = [record for record in read_records([notes]) if isinstance(record, Answer)]
+    assert (answer.error, answer.happened) == ("StoreUnavailableError", Happened.UNKNOWN)
