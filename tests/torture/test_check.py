@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from perdure.errors import InvalidArgumentError
 from perdure.torture import mutants
 from perdure.torture.checking import tool
 from perdure.torture.checking.anomaly import Anomaly
@@ -47,6 +48,38 @@ def test_what_is_found_is_kept_and_judged_again(
     history.write_text(history.read_text() + _call("signal", 5, "x", 50) + _missing(5, 60).replace("NotFound", "Odd"))
     assert main(["check", "--history", str(history)]) == 1
     assert "had an error that nothing explains: RunOddError" in capsys.readouterr().out
+
+
+def test_a_history_is_kept_without_the_lines_that_kills_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes-1").write_text(_call("signal", 1, "x", 10) + _missing(1, 20).replace("NotFound", "Odd") + '{"ty')
+    (tmp_path / "notes-2").write_text(_call("describe", 2, "", 30))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tool._add_round(tool.CheckReport(name="check", violations=[]), Round(processes=2, kills=1), tmp_path, 7)
+    [history] = tmp_path.glob("*.jsonl")
+    assert main(["check", "--history", str(history)]) == 1
+    assert "check: FAILED: 2 operations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "cannot be read: No such file"), ("{}\n", "line 1 of .* is no record: .*type")],
+    ids=["a missing file", "a file of something else"],
+)
+def test_what_is_no_history_is_refused(tmp_path: Path, text: str | None, why: str) -> None:
+    history = tmp_path / "history"
+    if text is not None:
+        history.write_text(text)
+    with pytest.raises(InvalidArgumentError, match=why):
+        main(["check", "--history", str(history)])
+
+
+def test_no_operations_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "history").touch()
+    for nothing in (["--count", "0"], ["--history", str(tmp_path / "history")]):
+        assert main(["check", *nothing]) == 1
+        assert "no operation was noted: nothing was checked" in capsys.readouterr().out
 
 
 def _call(asked: str, number: int, value: str, at: int) -> str:

@@ -8,9 +8,11 @@ from typing import Literal
 
 import msgspec
 
+from perdure.errors import InvalidArgumentError
 from perdure.torture.checking.transactions import Happened
 
 __all__ = ["Answer", "Asked", "Call", "Notebook", "Point", "Record", "Row", "read_records"]
+__all__ += ["whole_lines"]
 
 Asked = Literal[
     "start", "signal", "update", "query", "describe", "stream", "follow", "page", "result", "locks", "hold"
@@ -98,9 +100,22 @@ class Notebook:
 
 
 def read_records(paths: Iterable[Path]) -> Iterator[Record]:
-    """Yield the records of files. A last line without its end was cut off by a kill."""
+    """Yield the records of files. Raises InvalidArgumentError for what is no file of records."""
     decoder = msgspec.json.Decoder(Record)
     for path in paths:
-        for line in path.read_bytes().splitlines(keepends=True):
-            if line.endswith(b"\n"):
+        for number, line in enumerate(whole_lines(path), start=1):
+            try:
                 yield decoder.decode(line)
+            except msgspec.DecodeError as error:
+                message = f"line {number} of {path} is no record: {error}; give a file that a violation of check named"
+                raise InvalidArgumentError(message) from error
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a file; a last one without its end was cut off by a kill, and is left out."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        message = f"the notes in {path} cannot be read: {error.strerror}; give a file that a violation of check named"
+        raise InvalidArgumentError(message) from error
+    return [line for line in lines if line.endswith(b"\n")]

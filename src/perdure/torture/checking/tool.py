@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import tempfile
 import time
 from math import ceil
@@ -12,7 +11,7 @@ from typing import Final
 from perdure.torture.checking.campaign import NURSERY, Round, run_round
 from perdure.torture.checking.judgement import Judgement, judge
 from perdure.torture.checking.process import Order, live
-from perdure.torture.checking.records import read_records
+from perdure.torture.checking.records import read_records, whole_lines
 from perdure.torture.disks.trial import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.processes.nursery import serve
@@ -53,6 +52,8 @@ def run(options: Options) -> Report:
         report.violations += [f"{options.history}\n    {anomaly}" for anomaly in seen.anomalies]
     else:
         _run_rounds(options, report)
+    if not report.runs:
+        report.violations.append("no operation was noted: nothing was checked")
     report.seconds = time.monotonic() - begun
     if options.is_ci or options.is_long:
         from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
@@ -95,8 +96,7 @@ def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int) ->
         kept = Path(tempfile.gettempdir()) / f"perdure-check-{seed}-{os.getpid()}.jsonl"
         with kept.open("wb") as file:
             for notebook in notebooks:
-                with notebook.open("rb") as part:
-                    shutil.copyfileobj(part, file)
+                file.writelines(whole_lines(notebook))
         report.violations += [
             f"python -m perdure.torture check --history {kept}\n    {each}" for each in seen.anomalies
         ]
