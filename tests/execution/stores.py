@@ -59,11 +59,11 @@ class FaultyStore(MemoryStore):
             raise error
         return await super().read_history(run_key, after=after, limit=limit)
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         error, self.inbox_error = self.inbox_error, None
         if error is not None:
             raise error
-        return await super().read_inbox(run_key, limit=limit)
+        return await super().read_inbox(run_key, after=after, limit=limit)
 
     async def free_expired(self, *, now: Timestamp) -> int:
         error, self.free_error = self.free_error, None

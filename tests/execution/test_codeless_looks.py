@@ -30,11 +30,11 @@ class LookedAtStore(MemoryStore):
         super().__init__(database)
         self.comes: Callable[[], Awaitable[Any]] | None = comes
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         comes, self.comes = self.comes, None
         if comes is not None:
             await comes()
-        return await super().read_inbox(run_key, limit=limit)
+        return await super().read_inbox(run_key, after=after, limit=limit)
 
 
 class BreakingStore(MemoryStore):

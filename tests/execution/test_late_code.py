@@ -91,12 +91,12 @@ async def test_code_that_comes_while_a_run_is_loaded_tries_what_the_code_before_
             await asyncio.sleep(0)
 
     class Reloading(MemoryStore):
-        async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
             if registry.workflow(mended.name) is restless:
                 registry.add_workflow(mended)
             for _ in range(3):
                 await asyncio.sleep(0)
-            return await super().read_inbox(run_key, limit=limit)
+            return await super().read_inbox(run_key, after=after, limit=limit)
 
     monkeypatch.setattr("perdure.kernel.loop._CALLBACKS_LIMIT", 1_000)
     database, registry = MemoryDatabase(), Registry()

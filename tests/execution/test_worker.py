@@ -300,9 +300,9 @@ async def test_an_outcome_that_was_acknowledged_counts_although_its_limit_passes
                 self.has_refused.set()
             return outcomes
 
-        async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+        async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
             await self.has_refused.wait()
-            return await super().read_inbox(run_key, limit=limit)
+            return await super().read_inbox(run_key, after=after, limit=limit)
 
     database = MemoryDatabase()
     async with (

@@ -1,17 +1,18 @@
 """A run whose history or inbox is damaged can be ended: it holds nothing and nobody up for ever."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
-from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminatedError, Signal, workflow
+from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminatedError, Signal, Update, workflow
 from perdure.authoring.registry import Registry
-from perdure.errors import ChildRunError
+from perdure.errors import ChildRunError, ResultTimeoutError
 from perdure.ports.store import LockQuery
 
 go = Signal("go", int)
@@ -140,14 +141,33 @@ async def test_a_termination_ends_a_damaged_run_frees_its_lock_and_tells_its_par
         assert [run.is_open for run in found.damaged] == [False]
 
 
-async def test_a_run_in_memory_whose_inbox_is_damaged_is_ended_by_a_termination(place: Place) -> None:
-    async with place.engine() as engine:
+@pytest.mark.parametrize(
+    "send", [Run.terminate, Run.cancel, Run.suspend, lambda run: run.signal(go, 1)],
+    ids=["termination", "cancellation", "suspension", "signal"],
+)  # fmt: skip
+async def test_a_run_in_memory_whose_inbox_is_damaged_takes_what_is_sent_beside_others_and_can_be_ended(
+    place: Place, send: Callable[[Run[int]], Awaitable[object]]
+) -> None:
+    async with place.engine() as engine, place.engine(works=False):
         damaged = await engine.start(child, id="damaged")
         await when_it_waits(damaged, "lock_acquired")
         place.change(*DAMAGES["a message"])
-        await damaged.terminate("enough")
-        with pytest.raises(RunTerminatedError, match="enough"):
-            await damaged.result()
+        await send(damaged)
+        row = await described(damaged, lambda row: row.parked is not None or row.status.is_closed)
+        if not row.status.is_closed:
+            await damaged.terminate()
+        row = await described(damaged, lambda row: row.status.is_closed)
+        assert row.status is RunStatus.TERMINATED
+
+
+async def test_a_message_that_is_damaged_after_it_was_taken_keeps_no_other_from_its_run(place: Place) -> None:
+    async with place.engine() as engine, place.engine(works=False):
+        run = await engine.start(waits, id="damaged")
+        with pytest.raises(ResultTimeoutError):
+            await run.update(Update("nobody's", int, int), 1, timeout=timedelta(milliseconds=20))
+        place.change(f"UPDATE inbox SET at = at + 1 WHERE run_key = {KEY}")
+        await run.signal(go, 7)
+        assert await run.result() == 7
 
 
 async def test_the_children_of_a_damaged_run_are_ended_as_they_say_when_it_is(place: Place) -> None:

@@ -68,9 +68,9 @@ class _DecodingStore:
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_recorded(job, run_key, recorded) for recorded in page])
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """See `RunStore.read_inbox`. Raises UnreadablePayloadError."""
-        entries = await self._store.read_inbox(run_key, limit=limit)
+        entries = await self._store.read_inbox(run_key, after=after, limit=limit)
         job = _Decoding(self._payloads)
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
 

@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.errors import PerdureError, StoreError
 from perdure.execution.active_run import ActiveRun, Reply
-from perdure.execution.refusals import DAMAGE, refusal
+from perdure.execution.refusals import refusal
 from perdure.execution.taking_over import is_taken_over
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
@@ -81,7 +81,7 @@ class Mail:
         have put something there of which no news have come yet.
 
         A message may go past the inbox only then: signals keep the order in which they were answered. Behind one that
-        cannot be read a message goes, too. Raises a StoreError.
+        cannot be read a message goes by the inbox, too.
         """
         is_alone = self._worker.store.is_alone()  # asked first: it may bring news
         if run.state.closed_at is not None or run.inbox_is_unread:
@@ -89,8 +89,8 @@ class Mail:
         if is_alone:
             return True
         try:
-            inbox = await self._worker.store.read_inbox(run.run_key, limit=INBOX_PAGE)
-        except DAMAGE:
+            inbox = await self._read_new(run)
+        except StoreError:
             return False
         if self._worker.active.get(run.run_key) is not run or run.state.closed_at is not None:
             return False
@@ -159,9 +159,10 @@ class Mail:
         self._worker.claims.wake()
 
     def read_inbox_of(self, run: ActiveRun) -> None:
-        """Fetch what has come into the inbox of a run in memory."""
+        """Fetch what has come into the inbox of a run in memory: all news of a reading under way make one more."""
         run.inbox_readings += 1
-        self.spawn(self._refresh(run))
+        if run.inbox_readings == 1:
+            self.spawn(self._refresh(run))
 
     def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
         """Hand inbox entries to a run in memory, each once: a page of them, or all that there are."""
@@ -179,19 +180,23 @@ class Mail:
         for task in self._reading:
             task.cancel()
 
+    async def _read_new(self, run: ActiveRun) -> Sequence[InboxEntry]:
+        return await self._worker.store.read_inbox(run.run_key, after=run.inbox_position, limit=INBOX_PAGE)
+
     async def _refresh(self, run: ActiveRun) -> None:
-        store = self._worker.store
         try:
-            inbox = await store.read_inbox(run.run_key, limit=INBOX_PAGE)
-            self.take(run, inbox)
-            if not inbox and await is_taken_over(self._worker, run):
-                run.drop()
+            while asked_for := run.inbox_readings:
+                inbox = await self._read_new(run)
+                self.take(run, inbox)
+                if not inbox and await is_taken_over(self._worker, run):
+                    run.drop()
+                run.inbox_readings -= asked_for
         except StoreError as error:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
             _logger.warning("run %s was dropped: %s", run.ref, error)
             run.surrender()
         finally:
-            run.inbox_readings -= 1
+            run.inbox_readings = 0
 
     def _arrived(self, outcome: Applied) -> None:
         if outcome.owner is None or outcome.owner == self._worker.worker_id:

@@ -271,8 +271,8 @@ class RunStore(Protocol):
         """Return the next events after sequence `after`, at most `limit`. Raises HistoryError for damaged rows."""
         ...
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
-        """Return the oldest entries of a run's inbox. Raises HistoryError for damaged ones."""
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries of a run's inbox behind a position. Raises HistoryError for damaged ones there."""
         ...
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:

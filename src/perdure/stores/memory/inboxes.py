@@ -15,10 +15,10 @@ from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, wake
 __all__ = ["consume", "inbox_of", "put", "rest_of_inbox", "wake_for"]
 
 
-def inbox_of(database: MemoryDatabase, run_key: RunKey) -> list[InboxEntry]:
-    """Return the messages of an inbox in their order. Raises HistoryError for one that cannot be decoded."""
+def inbox_of(database: MemoryDatabase, run_key: RunKey, *, after: int = 0) -> list[InboxEntry]:
+    """Return the messages of an inbox behind a position, in order. Raises HistoryError for what is none."""
     try:
-        return [_read(*found) for found in _in_order(database, run_key)]
+        return [_read(*found) for found in _in_order(database, run_key) if found[0] > after]
     except msgspec.DecodeError as error:
         raise HistoryError(f"the inbox of run {run_key} holds what is no message: {error}") from error
 

@@ -134,10 +134,10 @@ class MemoryStore:
                 raise HistoryError(f"event {expected} of run {run_key} is missing: the next one is number {row[0]}")
         return [decode_event(*row) for row in page]
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
-        """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries behind a position. Raises HistoryError for one that cannot be decoded."""
         await self._turn()
-        return inbox_of(self.database, run_key)[: max(limit, 0)]
+        return inbox_of(self.database, run_key, after=after)[: max(limit, 0)]
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries that can be decoded."""

@@ -43,8 +43,8 @@ SELECT position, CAST(data AS BLOB), CAST(message_id AS BLOB), at, {digest_or_lo
 FROM inbox INDEXED BY inbox_by_run WHERE run_key = ? ORDER BY position
 """  # noqa: S608 - the part is a text of ours
 
-# run_key, limit
+# run_key, position, limit
 READ_INBOX: Final = f"""
 SELECT position, data, message_id, at, {digest_or_lost("inbox")} FROM inbox INDEXED BY inbox_by_run
-WHERE run_key = ? ORDER BY position LIMIT ?
+WHERE run_key = ? AND position > ? ORDER BY position LIMIT ?
 """  # noqa: S608 - the part is a text of ours

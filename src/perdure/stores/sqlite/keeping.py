@@ -53,7 +53,7 @@ def _read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None
         end_at=end_at,
         recovered=bool(columns[-1]),
         history=tuple(read_history(connection, run_key, after=0, limit=_ALL)),
-        inbox=tuple(read_inbox(connection, run_key, limit=_ALL)),
+        inbox=tuple(read_inbox(connection, run_key, after=0, limit=_ALL)),
         requests=tuple(request for (request,) in requests),
         locks=tuple(locks),
     )

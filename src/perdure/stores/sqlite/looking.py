@@ -66,6 +66,8 @@ class SqliteLook:
         """See `RunStore.verify`; nothing is mended."""
         return await Verifier(self._reader.ask, wish).verify(str(self._path))
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> Sequence[InboxEntry]:
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> Sequence[InboxEntry]:
         """See `RunStore.read_inbox`."""
-        return await self._reader.ask(lambda connection: reads.read_inbox(connection, run_key, limit=limit))
+        return await self._reader.ask(
+            lambda connection: reads.read_inbox(connection, run_key, after=after, limit=limit)
+        )

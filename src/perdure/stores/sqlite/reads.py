@@ -46,9 +46,9 @@ def find_by_request(connection: apsw.Connection, namespace: str, request_id: str
     return None if row is None else summary_of(row)
 
 
-def read_inbox(connection: apsw.Connection, run_key: RunKey, *, limit: int) -> list[InboxEntry]:
-    """Return the oldest messages. Raises HistoryError."""
-    return inbox_of(run_key, _fetch(connection, inbox_statements.READ_INBOX, (run_key, max(limit, 0))))
+def read_inbox(connection: apsw.Connection, run_key: RunKey, *, after: int, limit: int) -> list[InboxEntry]:
+    """Return the oldest messages behind a position. Raises HistoryError."""
+    return inbox_of(run_key, _fetch(connection, inbox_statements.READ_INBOX, (run_key, after, max(limit, 0))))
 
 
 def read_rest_of_inbox(connection: apsw.Connection, run_key: RunKey) -> list[InboxEntry]:

@@ -210,9 +210,11 @@ class SqliteStore:
         """Return events in their order. Raises HistoryError for gaps and undecodable rows."""
         return await self._reading().ask(lambda connection: read_history(connection, run_key, after=after, limit=limit))
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
-        """Return the oldest entries. Raises HistoryError for one that cannot be decoded."""
-        return await self._reading().ask(lambda connection: reads.read_inbox(connection, run_key, limit=limit))
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries behind a position. Raises HistoryError for one that cannot be decoded."""
+        return await self._reading().ask(
+            lambda connection: reads.read_inbox(connection, run_key, after=after, limit=limit)
+        )
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries that are as they were written."""

@@ -195,6 +195,17 @@ class DeliveringConformance:
         assert await session.signals(run.run_key) == [str(n) for n in range(20)]
         assert [entry.message_id for entry in entries] == ["0", "1", "2"]
 
+    async def test_an_inbox_is_read_on_behind_a_position(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run, other = await session.hold(), await session.hold("other")
+        for n in range(6):
+            await session.commit(delivery(run.run_key, str(n)), delivery(other.run_key, str(n)))
+        entries = await session.inbox(run.run_key)
+        read_on = session.store.read_inbox
+        assert await read_on(run.run_key, after=entries[1].position, limit=3) == entries[2:5]
+        assert await read_on(run.run_key, after=entries[3].position - 1) == entries[3:]
+        assert await read_on(run.run_key, after=entries[5].position) == []
+
     async def test_all_of_an_inbox_in_which_nothing_is_damaged_can_be_read(self, harness: StoreHarness) -> None:
         session = await harness.session()
         run = await session.hold()

@@ -118,10 +118,11 @@ class Shadow:
             "a history", question, page, lambda: read_history(self.connection, run_key, after=after, limit=limit)
         )
 
-    def read_inbox(self, entries: list[InboxEntry], run_key: RunKey, *, limit: int) -> None:
+    def read_inbox(self, entries: list[InboxEntry], run_key: RunKey, *, after: int, limit: int) -> None:
         """Read messages; they must be `entries`."""
         expected = [msgspec.structs.replace(one, position=self._positions.get(one.position, 0)) for one in entries]
-        self._compare("an inbox", expected, lambda: reads.read_inbox(self.connection, run_key, limit=limit))
+        here = self._position_here(after) if after else 0
+        self._compare("an inbox", expected, lambda: reads.read_inbox(self.connection, run_key, after=here, limit=limit))
 
     def find(self, found: RunSummary | None, ref: RunRef | RunKey, *, latest: bool) -> None:
         """Look up a run; it must be `found`."""

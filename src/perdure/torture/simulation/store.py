@@ -118,12 +118,12 @@ class SimulatedStore(MemoryStore):
         await self._lag()
         return page
 
-    async def read_inbox(self, run_key: RunKey, *, limit: int = 1_000) -> list[InboxEntry]:
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """See `RunStore.read_inbox`."""
         await self._lag()
-        entries = await super().read_inbox(run_key, limit=limit)
+        entries = await super().read_inbox(run_key, after=after, limit=limit)
         if self._shadow is not None:
-            self._shadow.read_inbox(entries, run_key, limit=limit)
+            self._shadow.read_inbox(entries, run_key, after=after, limit=limit)
         await self._lag()
         return entries
 
