@@ -108,6 +108,10 @@ class _Judge:
             if tries_again:
                 shutil.rmtree(left)
                 lay_out(tree, left)
+                self._making.fail(left)
+                self.wrong += [f"{moment}, failed again: {wrong}" for wrong in self._making.judge(left, steps)]
+                shutil.rmtree(left)
+                lay_out(tree, left)
                 self._making.again(left, LocalDisk())
                 self.wrong += [f"{moment}, tried again: {wrong}" for wrong in self._making.judge_end(left)]
         except (PerdureError, apsw.Error, OSError) as error:

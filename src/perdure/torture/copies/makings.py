@@ -3,12 +3,13 @@
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
 import apsw
 
-from perdure.errors import StoreUnavailableError
+from perdure.errors import CopyDamagedError, StateError, StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.operations import back_up, restore
@@ -49,6 +50,9 @@ class Making(Protocol):
 
     def judge(self, left: Path, steps: int) -> Iterator[str]:
         """Yield what is wrong with what an interruption has left, when so many steps had been told to be done."""
+
+    def fail(self, left: Path) -> None:
+        """Let it be made again where it was interrupted, by somebody who cannot."""
 
     def again(self, left: Path, disk: Disk) -> None:
         """Make it again where it was interrupted. Raises PerdureError."""
@@ -119,7 +123,7 @@ class _MakingOfADatabase:
         if replacing_mark(path).exists():
             yield from self._judge_refused(path)
         elif not path.exists():
-            if self._files.get(_NAME) is not None:
+            if _files_of(left) != self._files:
                 yield "there is no database"
             elif steps:
                 yield "what was made is not there"
@@ -127,6 +131,14 @@ class _MakingOfADatabase:
             pass
         elif (found := digest_at(path)) != self._new and (steps or found != self._old):
             yield "it is neither the old database nor the new one" if found != self._old else "it is the old one again"
+
+    def fail(self, left: Path) -> None:
+        path = left / _NAME
+        if replacing_mark(path).exists() and not path.exists():
+            path.write_bytes(_STRANGE)
+            self._restore_nothing(path)
+            path.unlink()
+        self._restore_nothing(path)
 
     def again(self, left: Path, disk: Disk) -> None:
         self._make(left, disk)
@@ -155,6 +167,12 @@ class _MakingOfADatabase:
         else:
             source = self._folder / ("copy.db" if self._source == "file" else "copy")
             restore(source, place / _NAME, at=None, is_forced=is_forced, now=_NOW, on_progress=_ignore, disk=disk)
+
+    def _restore_nothing(self, path: Path) -> None:
+        source = self._folder / "no-copy"
+        source.write_bytes(_STRANGE)
+        with suppress(CopyDamagedError, StateError):
+            restore(source, path, at=None, is_forced=True, now=_NOW, on_progress=_ignore)
 
     def _laid_aside(self) -> Path:
         return _copied(self.place / _NAME, self._folder / "before.db")
@@ -206,6 +224,9 @@ class _MakingOfACopy:
                 if digest_of_contents(connection) not in self._rows:
                     yield f"{name} is what the database never was"
         self._scratch.unlink(missing_ok=True)
+
+    def fail(self, left: Path) -> None:
+        pass
 
     def again(self, left: Path, disk: Disk) -> None:
         _follow(self._database, left / "copy", disk)
@@ -301,6 +322,7 @@ def _ignore(_done: int, _total: int) -> None:
 
 
 _NAME: Final = "data.db"
+_STRANGE: Final = b"another program's"
 _SECOND: Final = 1_000_000
 _NOW: Final = Timestamp(1_764_000_000 * _SECOND)
 _SETTINGS: Final = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)

@@ -135,7 +135,7 @@ PLANTED: Final = (
         name="copies: that a database was put aside is not marked",
         breaks=_OLD_OR_NEW,
         module="perdure.stores.sqlite.copies.placing",
-        old="    disk.create(mark).close()\n",
+        old="    write_durably(disk, replacing_mark(path), digest_of_file(by).encode())\n",
         new="",
         tool="copies",
     ),
@@ -145,6 +145,14 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.copies.placing",
         old="        _put_in_order(path, disk)\n        yield",
         new="        yield",
+        tool="copies",
+    ),
+    Mutant(
+        name="copies: what is aside is removed for whatever file has its name",
+        breaks=_OLD_OR_NEW,
+        module="perdure.stores.sqlite.copies.placing",
+        old=" and mark.read_bytes() != digest_of_file(path).encode():\n",
+        new=" and not mark:\n",
         tool="copies",
     ),
     Mutant(

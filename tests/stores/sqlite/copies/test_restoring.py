@@ -22,7 +22,7 @@ from perdure.stores.sqlite.copies.parts import encode_part, read_part
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.rebuilding import SKIPPED_NUMBERS, become_another, rebuild
 from perdure.stores.sqlite.copies.unfinished import unfinished
-from perdure.stores.sqlite.copies.whole import unshared
+from perdure.stores.sqlite.copies.whole import digest_of_file, unshared
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import replacing_mark
@@ -184,6 +184,7 @@ async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_fi
         log_of(path).rename(log_of(aside))
     if "all" in moved:
         shutil.copyfile(copy / "generation-000001" / "base.db", path)
+        replacing_mark(path).write_text(digest_of_file(path))
     with pytest.raises(StoreUnavailableError, match="Run `perdure restore --force` again"):
         async with opened(path):
             pass
@@ -198,6 +199,39 @@ async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_fi
     assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure"}
     async with opened(path):
         assert runs_in(path) == 3 * POINTS
+
+
+async def test_a_restoring_removes_nothing_for_a_file_that_another_program_has_made_meanwhile(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "restored.db"
+    async with opened(path) as session:
+        await create(session, "old")
+        session.store.abandon()  # type: ignore[attr-defined]
+    path.write_bytes(damaged := b"no database" + path.read_bytes()[11:])
+    log = log_of(path).read_bytes()
+
+    def die(*_: object) -> None:
+        shutil.copytree(tmp_path, tmp_path / "left", ignore=shutil.ignore_patterns("left", "*.sock"))
+        raise OSError(5, "dead")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(placing, "name_durably", die)
+        with pytest.raises(StoreUnavailableError, match="dead"):
+            await restore(copy, path, force=True)
+    path, aside = tmp_path / "left" / path.name, tmp_path / "left" / ".restored.db.replaced"
+    with closing(apsw.Connection(str(path))) as other:
+        other.execute("CREATE TABLE mine (x)")
+    for source in (Path(__file__), copy):
+        with pytest.raises(StateError, match=r"another program .* What was there before is .*\.replaced.* Move"):
+            await restore(source, path, force=True)
+        assert aside.read_bytes() == damaged
+        assert log_of(aside).read_bytes() == log
+    path.unlink()
+    with pytest.raises(CopyDamagedError):
+        await restore(Path(__file__), path, force=True)
+    assert path.read_bytes() == damaged
+    assert log_of(path).read_bytes() == log
 
 
 async def test_what_takes_the_place_of_a_database_is_its_owner_s(

@@ -5,7 +5,8 @@ the place of the old at once: whenever the process dies or the power fails, ther
 
 Only a database that is too damaged for that is moved aside, with its log, and in between there is none. A mark beside
 it says so then, and nobody opens the name, lest an empty database be begun there. Whoever restores again finds what was
-put aside: he puts it back if its name is still free, removes it if the new one has the name, and begins again.
+put aside: he puts it back if its name is still free, removes it if the new one has the name, and begins again. The mark
+knows the new one by its digest: if other programs have made a file of that name, nothing is removed.
 """
 
 import os
@@ -17,7 +18,8 @@ import apsw
 
 from perdure.errors import PerdureError, StateError, StoreLockedError
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.copies.durable import name_durably
+from perdure.stores.sqlite.copies.durable import name_durably, write_durably
+from perdure.stores.sqlite.copies.whole import digest_of_file
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import Presence, copying_mark, replacing_mark, sidecar_folder
@@ -39,7 +41,7 @@ def reserved(path: Path, disk: Disk) -> Iterator[bool]:
     """Keep others from opening the database at `path`, if there is any; yield whether there is none.
 
     What an earlier restoring has left unfinished is put in order before. Raises StoreLockedError if the database is
-    open, and OSError.
+    open, StateError if that cannot be done, and OSError.
     """
     if not _found(path) and not sidecar_folder(path).exists():
         yield True
@@ -75,14 +77,14 @@ def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
         if _is_without_log(path, disk):
             disk.link(path, _aside(path)[0])  # until the name is another's for certain
         else:
-            _put_aside(path, disk)
+            _put_aside(path, disk, by=unnamed)
         for left in (path.with_name(f"{path.name}-shm"), copying_mark(path)):
             left.unlink(missing_ok=True)
         name_durably(disk, unnamed, path)
     except BaseException:
         _put_back(path, disk)
         raise
-    _put_in_order(path, disk)
+    _forget_aside(path, disk)
 
 
 def _give_to_owner(unnamed: Path, path: Path) -> None:
@@ -117,11 +119,9 @@ def _is_without_log(path: Path, disk: Disk) -> bool:
     return not log_of(path).exists()
 
 
-def _put_aside(path: Path, disk: Disk) -> None:
-    """Move a database that is damaged, and its log, out of the way, after a mark of that."""
-    mark = replacing_mark(path)
-    disk.create(mark).close()
-    disk.sync_folder(mark.parent)
+def _put_aside(path: Path, disk: Disk, *, by: Path) -> None:
+    """Move a database that is damaged, and its log, out of the way of the file `by`, after a mark of that."""
+    write_durably(disk, replacing_mark(path), digest_of_file(by).encode())
     disk.sync_folder(path.parent)
     for old, kept in zip((path, log_of(path)), _aside(path), strict=True):
         if old.exists():
@@ -130,8 +130,22 @@ def _put_aside(path: Path, disk: Disk) -> None:
 
 
 def _put_in_order(path: Path, disk: Disk) -> None:
-    """Finish what was begun: remove what is aside if its name is another's, or has been so all the time; else put it
-    back."""
+    """Finish what was begun: remove what is aside if the new database has its name; else put it back.
+
+    Raises StateError if something else has that name.
+    """
+    kept, mark = [each for each in _aside(path) if each.exists()], replacing_mark(path)
+    if kept and path.exists() and mark.exists() and mark.read_bytes() != digest_of_file(path).encode():
+        raise StateError(
+            f"a restoring of {path} has not ended, and another program has made or changed that file meanwhile. What "
+            f"was there before is {' and '.join(map(str, kept))}; nothing was changed. Move {path} away, or what was "
+            f"there before if you do not want it; then try again."
+        )
+    _forget_aside(path, disk)
+
+
+def _forget_aside(path: Path, disk: Disk) -> None:
+    """Remove what is aside if its name is another's, or has been so all the time; else put it back."""
     if not any(each.exists() for each in (*_aside(path), replacing_mark(path))):
         return
     if path.exists():
