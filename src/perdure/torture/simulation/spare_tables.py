@@ -24,6 +24,7 @@ def give_back_tables(connection: apsw.Connection) -> None:
         for table in _TABLES:
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
         connection.execute(_FORGET_FACTS)
+        connection.execute(_COUNT_SESSIONS_ANEW)
     _spare.append(connection)
 
 
@@ -54,3 +55,4 @@ _FORGET_FACTS: Final = """
 DELETE FROM store_meta
 WHERE name NOT IN ('identity', 'last_worker_id', 'history_without_digests', 'inbox_without_digests')
 """
+_COUNT_SESSIONS_ANEW: Final = "UPDATE store_meta SET value = 0 WHERE name = 'last_worker_id'"
