@@ -4,10 +4,12 @@ import random
 from collections.abc import Iterator
 from itertools import chain, combinations, permutations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perdure.torture.checking import cycles
 from perdure.torture.checking.checker import check
 from perdure.torture.checking.cycles import components
 from perdure.torture.checking.transactions import Append, Happened, Order, Read, Saw, Step, Transaction
@@ -64,6 +66,21 @@ HISTORIES: dict[str, tuple[list[str], list[Transaction]]] = {
         [tx(X1, at=(3, 4)), tx(X2, at=(1, 2)), tx(x(1, 2))],
     ),
     "a read of the future": (["G1c-realtime"], [tx(x(1), at=(1, 2)), tx(X1, at=(3, 4))]),
+    "a glimpse of an element that nobody appended": (["phantom element"], [tx(Saw("x", 1))]),
+    "a glimpse of what failed": (["G1a (aborted read)"], [tx(X1, happened=Happened.NO), tx(Saw("x", 1))]),
+    "a glimpse of an unknown outcome, which is gone": (
+        ["G-single-realtime"],
+        [tx(X1, at=(1, None), happened=Happened.UNKNOWN), tx(Saw("x", 1), at=(2, 3)), tx(x(), at=(4, 5))],
+    ),
+    "a glimpse of a glimpse of an unknown outcome": (
+        ["G-single-realtime"],
+        [
+            tx(X1, at=(1, None), happened=Happened.UNKNOWN),
+            tx(Saw("x", 1), Y1, at=(2, None), happened=Happened.UNKNOWN),
+            tx(Saw("y", 1), at=(2, 3)),
+            tx(x(), at=(4, 5)),
+        ],
+    ),
     "calls at one time": ([], [tx(X1, at=(1, 3)), tx(x(), at=(2, 4)), tx(x(1), at=(2, 4))]),
     "an end at the time of a beginning": ([], [tx(X1, at=(1, 2)), tx(x(), at=(2, 3))]),
     "an unknown outcome that was one": ([], [tx(X1, at=(1, None), happened=Happened.UNKNOWN), tx(x(1), at=(8, 9))]),
@@ -111,6 +128,13 @@ def test_the_shortest_cycle_is_told_with_its_calls_and_reasons() -> None:
     assert "began 1.500 ms after the one before had ended" in anomaly.why
 
 
+def test_a_knot_that_has_no_cycle_of_any_class_is_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cycles, "_classes", lambda: iter(()))
+    [anomaly] = check([tx(X1, y(1)), tx(Y1, x(1))])
+    assert anomaly.kind == "cycle"
+    assert all(str(step) in anomaly.why for step in (X1, Y1))
+
+
 def test_one_knot_is_one_anomaly_and_two_are_two() -> None:
     stale = [tx(X1, at=(1, 2)), tx(x(), at=(3, 4)), tx(x(), at=(3, 4))]
     later = [tx(Y1, at=(11, 12)), tx(y(), at=(13, 14))]
@@ -152,6 +176,22 @@ def test_small_histories_are_judged_as_by_trying_every_order(chance: random.Rand
     if chance.random() < 0.8:
         _falsify(history, chance)
     assert (check(history, orders) == []) == _is_explained(history, orders)
+
+
+@settings(max_examples=30)
+@given(st.randoms(use_true_random=False))
+def test_small_histories_whose_end_nobody_knows_are_judged_as_by_trying_every_order(chance: random.Random) -> None:
+    executed, _ = _executed(chance, size=chance.randint(2, 5))
+    history = [_without_reads(each) if each.happened is Happened.UNKNOWN else each for each in executed]
+    if chance.random() < 0.8:
+        _falsify(history, chance)
+    assert (check(history) == []) == _is_explained(history, [])
+
+
+def _without_reads(transaction: Transaction) -> Transaction:
+    """Return what is known of a transaction of which nobody was told what it saw."""
+    appended = tuple(step for step in transaction.steps if isinstance(step, Append))
+    return msgspec.structs.replace(transaction, steps=appended)
 
 
 def _executed(chance: random.Random, *, size: int) -> tuple[list[Transaction], list[Order]]:
@@ -219,7 +259,7 @@ def _had_ended(one: Transaction, other: Transaction) -> bool:
 
 
 def _replays(order: tuple[Transaction, ...], orders: list[Order]) -> bool:
-    lists: dict[str, tuple[object, ...]] = {known.key: () for known in orders}
+    lists: dict[str, tuple[object, ...]] = {"x": (), "y": ()}
     for step in _steps(order):
         match step:
             case Append():

@@ -26,11 +26,7 @@ __all__ = ["components", "find_cycles"]
 
 def find_cycles(graph: Dependencies, transactions: list[Transaction]) -> list[Anomaly]:
     """Return one anomaly for each knot of transactions that no order explains: a shortest cycle of its first class."""
-    return [
-        _described(cycle, graph, transactions)
-        for knot in components(range(len(graph)), graph.nodes_after)
-        if (cycle := _first_cycle(graph, frozenset(knot))) is not None
-    ]
+    return [_accused(frozenset(knot), graph, transactions) for knot in components(range(len(graph)), graph.nodes_after)]
 
 
 def components(nodes: Iterable[int], after: Callable[[int], Iterable[int]]) -> Iterator[list[int]]:
@@ -75,6 +71,14 @@ def _popped(stack: list[int], until: int) -> list[int]:
     found = stack[place:]
     del stack[place:]
     return found
+
+
+def _accused(knot: frozenset[int], graph: Dependencies, transactions: list[Transaction]) -> Anomaly:
+    cycle = _first_cycle(graph, knot)
+    if cycle is not None:
+        return _described(cycle, graph, transactions)
+    parts = "".join(f"\n      {transactions[node].words}" for node in sorted(knot) if node < graph.moments)
+    return Anomaly(kind="cycle", why=f"each of these must have come before each other:{parts}")
 
 
 class _Class(msgspec.Struct, frozen=True):

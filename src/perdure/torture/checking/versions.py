@@ -6,13 +6,13 @@ read.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from perdure.torture.checking.anomaly import Anomaly, Kind
-from perdure.torture.checking.transactions import Append, Happened, Order, Read, Transaction
+from perdure.torture.checking.transactions import Append, Happened, Order, Read, Saw, Transaction
 
 __all__ = ["Versions", "infer_versions"]
 
@@ -48,6 +48,7 @@ def infer_versions(transactions: Sequence[Transaction], known: Sequence[Order]) 
     versions = Versions(orders, writers, _unseen(transactions, orders, happened), happened)
     return versions, [
         *_of_orders(transactions, versions),
+        *_of_glimpses(transactions, versions),
         *_of_reads(transactions, versions),
         *_of_known(transactions, versions, known),
         *(wrong for each in transactions if len(each.steps) > 1 for wrong in _internal(each)),
@@ -57,14 +58,24 @@ def infer_versions(transactions: Sequence[Transaction], known: Sequence[Order]) 
 def _happened(
     transactions: Sequence[Transaction], orders: dict[str, Values], writers: dict[str, dict[Hashable, int]]
 ) -> list[bool]:
-    """Whether each has happened: it was answered, or something of it was seen."""
+    """Whether each has happened: it was answered, or something of it was seen by one that has."""
     found = [transaction.happened is Happened.YES for transaction in transactions]
-    for key, values in orders.items():
-        of_key = writers.get(key, {})
-        for value in values:
-            if value in of_key:
-                found[of_key[value]] = True
+    waiting = [number for number, has_happened in enumerate(found) if has_happened]
+    waiting += _written(writers, ((key, value) for key, values in orders.items() for value in values))
+    while waiting:
+        number = waiting.pop()
+        found[number] = True
+        seen = ((step.key, step.value) for step in transactions[number].steps if isinstance(step, Saw))
+        waiting += [writer for writer in _written(writers, seen) if not found[writer]]
     return found
+
+
+def _written(writers: dict[str, dict[Hashable, int]], elements: Iterable[tuple[str, Hashable]]) -> Iterator[int]:
+    """Yield who has appended the elements, as far as anybody has."""
+    for key, value in elements:
+        writer = writers.get(key, {}).get(value)
+        if writer is not None:
+            yield writer
 
 
 def _unseen(
@@ -83,17 +94,39 @@ def _unseen(
 def _of_orders(transactions: Sequence[Transaction], versions: Versions) -> Iterator[Anomaly]:
     """Yield what is wrong with the elements of each list."""
     for key, values in versions.orders.items():
-        writers = versions.writers.get(key, {})
         for value in values:
-            if value not in writers:
-                yield Anomaly(kind=Kind.PHANTOM, why=f"{key} has the element {value!r}, which nobody has appended")
-            elif transactions[writers[value]].happened is Happened.NO:
-                writer = transactions[writers[value]].words
-                yield Anomaly(kind=Kind.ABORTED, why=f"{key} has the element {value!r}, though this failed: {writer}")
+            yield from _of_element(key, value, transactions, versions)
         if len(set(values)) < len(values):
             for value, count in Counter(values).items():
                 if count > 1:
                     yield Anomaly(kind=Kind.DUPLICATE, why=f"{key} has the element {value!r} {count} times")
+
+
+def _of_element(
+    key: str, value: Hashable, transactions: Sequence[Transaction], versions: Versions
+) -> Iterator[Anomaly]:
+    """Yield what is wrong with an element that was seen in a list."""
+    writer = versions.writers.get(key, {}).get(value)
+    if writer is None:
+        yield Anomaly(kind=Kind.PHANTOM, why=f"{key} has the element {value!r}, which nobody has appended")
+    elif transactions[writer].happened is Happened.NO:
+        why = f"{key} has the element {value!r}, though this failed: {transactions[writer].words}"
+        yield Anomaly(kind=Kind.ABORTED, why=why)
+
+
+def _of_glimpses(transactions: Sequence[Transaction], versions: Versions) -> Iterator[Anomaly]:
+    """Yield what is wrong with elements that were seen to be in a list, and in no list that was read whole."""
+    glimpses = {
+        (step.key, step.value)
+        for number, transaction in enumerate(transactions)
+        if versions.happened[number]
+        for step in transaction.steps
+        if isinstance(step, Saw)
+    }
+    read = {key: frozenset(values) for key, values in versions.orders.items()}
+    for key, value in sorted(glimpses, key=str):
+        if value not in read.get(key, ()):
+            yield from _of_element(key, value, transactions, versions)
 
 
 def _of_reads(transactions: Sequence[Transaction], versions: Versions) -> Iterator[Anomaly]:
