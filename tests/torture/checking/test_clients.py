@@ -1,4 +1,4 @@
-"""What clients note of errors: nothing was saved, unless the error says otherwise."""
+"""What clients note of errors, nothing was saved unless they say otherwise; and which runs they use."""
 
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +12,24 @@ from perdure.torture.checking.transactions import Happened
 from tests.execution.stores import FaultyStore
 
 _SLOT_WITHOUT_REQUESTS = 0
+
+
+def test_no_process_takes_a_board_back_to_a_run_that_another_has_ended(tmp_path: Path) -> None:
+    class Overtaken(Board):
+        def run(self, slot: int) -> str:
+            found = super().run(slot)
+            end_two()
+            return found
+
+    def end_two() -> None:
+        for run in ("s1n0.", "s1n1."):
+            other.turn(run)
+
+    other, slow = Board(tmp_path / "board"), Overtaken(tmp_path / "board")
+    slow.turn("s1n0.")
+    end_two()
+    assert [other.run(slot) for slot in (0, 1, 2)] == ["s0n0.", "s1n2.", "s2n0."]
+    assert [run for run in other.all_runs() if run.startswith("s1")] == ["s1n0.", "s1n1.", "s1n2."]
 
 
 async def test_an_update_whose_answer_could_not_be_read_may_have_happened(tmp_path: Path) -> None:

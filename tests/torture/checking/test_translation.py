@@ -79,6 +79,7 @@ def sound() -> list[Record]:
     ]
 
 
+ENDED = ((RUN, 1, 15, True), (CHILD, 1, 4, True), ("hw.", 1, 9, True), ("hv.", 1, 9, True))
 FALSE: dict[str, tuple[str, list[Record]]] = {
     "an acknowledged signal that was not taken in": ("G0-realtime", made("signal", (35, 39), client="e", value="lost")),
     "an acknowledged update that nobody sees": (
@@ -105,6 +106,37 @@ FALSE: dict[str, tuple[str, list[Record]]] = {
     ),
     "a page with a step and without its child": ("G-single", made("page", (40, 60), seen=rows((RUN, 1, 7, False)))),
     "an error that nothing explains": ("answer", refused("signal", (33, 34), "InternalError", value="odd")),
+    "damage of what nobody damaged": ("answer", refused("query", (75, 76), "DamagedHistoryError")),
+    "an update that was left by a run that goes on": (
+        "G1c-realtime",
+        refused("update", (33, 34), "UpdateFailedError", value="odd", client="e"),
+    ),
+    "a signal to a run that was seen to have ended": (
+        "G-single-realtime",
+        made("signal", (110, 111), client="e", value="late"),
+    ),
+    "an acknowledged hold that is missing in the end": (
+        "G-single-realtime",
+        [
+            *made("hold", (250, 251), run="hz.", value="z", key="red", client="e"),
+            *made("page", (900, 901), client="f", run="", seen=rows(*ENDED)),
+        ],
+    ),
+    "a run that is open in the end": (
+        "open",
+        made("page", (900, 901), run="", seen=rows(*ENDED, ("hz.", 1, 3, False))),
+    ),
+    "a child that is missing in the end": (
+        "G-single",
+        made("page", (900, 901), client="e", run="", seen=rows(ENDED[0], *ENDED[2:])),
+    ),
+    "a run that nobody read, and that is missing after its start": (
+        "G-single-realtime",
+        [
+            *made("start", (10, 20), run="s3n0.", value="p"),
+            *refused("query", (30, 31), "RunNotFoundError", run="s3n0.", client="e"),
+        ],
+    ),
     "a listener that heard of what others do not see": (
         "G-single-realtime",
         [
@@ -117,6 +149,14 @@ FALSE: dict[str, tuple[str, list[Record]]] = {
         made("locks", (206, 207), run="", key="red", seen={"line": ((7, "hw.", True), (8, "hv.", True))}),
     ),
     "two who touch what a lock protects": ("G1c-realtime", held("hx.", 9, 239, 250)),
+    "who begins to touch what a lock protects after another got it": (
+        "G1c-realtime",
+        [Point(what="enter", run="hw.", key="red", token=7, at=260)],
+    ),
+    "an empty line amid a hold": (
+        "G1c-realtime",
+        made("locks", (206, 207), client="e", run="", key="red", seen={"line": ()}),
+    ),
     "a line in another order than the locks are given in": (
         "incompatible order",
         made("locks", (203, 204), run="", key="red", seen={"line": ((8, "hv.", True), (7, "hw.", False))}),
@@ -124,8 +164,11 @@ FALSE: dict[str, tuple[str, list[Record]]] = {
     "a lock that is waited for after it was given back": (
         "G-single-realtime",
         [
+            *made("hold", (202, 211), run="hx.", value="x", key="red", client="e"),
             *held("hx.", 9, 242, 250),
-            *made("locks", (245, 246), run="", key="red", seen={"line": ((8, "hv.", True), (9, "hx.", False))}),
+            *made(
+                "locks", (245, 246), client="f", run="", key="red", seen={"line": ((8, "hv.", True), (9, "hx.", False))}
+            ),
         ],
     ),
     "a run that another call has started before": (
@@ -138,6 +181,11 @@ FALSE: dict[str, tuple[str, list[Record]]] = {
 def test_a_sound_record_is_not_accused() -> None:
     seen = judge(sound())
     assert (seen.anomalies, seen.calls, seen.unknown) == ([], 19, 0)
+
+
+def test_pages_that_show_in_the_end_what_was_asked_for_are_not_accused() -> None:
+    first = made("page", (800, 801), run="", seen={"rows": ENDED[:2], "is_last": False})
+    assert judge([*sound(), *first, *made("page", (802, 803), run="", seen=rows(*ENDED[2:]))]).anomalies == []
 
 
 @pytest.mark.parametrize(("kind", "records"), FALSE.values(), ids=FALSE)

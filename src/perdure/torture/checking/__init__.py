@@ -24,13 +24,14 @@ runs did by themselves; `checker` judges them, and knows nothing of the engine.
   later call with it comes after that effect. One run per id, whoever asks first.
 - *a signal* takes effect on the inbox at once, on the run's state later, by the run itself: what is in the inbox of a
   run is taken in in its order, per name, exactly once, over all generations (P9). A read of the state need not show it.
-  What comes after the run's end is not taken in.
+  A signal that is acknowledged came before the run's end, though perhaps too late to be taken in.
 - *a transition* is one transaction: what it appends, the messages that it sends to other runs, the child that it starts
   (P12). Messages to two runs are in the same order in both.
 - *an error* means that nothing was saved (P2; of an update unless a note of the error says that it may still happen),
   and what it tells of the run is a read: it is not there, has ended.
 - *a lock* is held by one run at a time, by its activities, too, and given in the order in which it was asked for (P17).
-- *an end* is for ever (P1): who has seen that a run has ended never sees it open.
+- *an end* is for ever (P1): who has seen that a run has ended never sees it open. In the end every run that was
+  acknowledged is there and has ended, with its children: none waits for what never comes.
 
 Not claimed, and not looked at: an order between signals and updates that are on their way at a time; several pages as
 one moment; times.

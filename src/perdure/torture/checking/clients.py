@@ -3,7 +3,6 @@
 import asyncio
 import mmap
 import random
-import struct
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -27,12 +26,15 @@ __all__ = ["Board", "Caller", "end_of", "row_of"]
 
 
 class Board:
-    """Which runs are used now: one in each slot, the next one when it has ended. Shared by all processes, as a file."""
+    """Which runs are used now: one in each slot, the next one when it has ended. Shared by all processes, as a file.
+
+    It has a byte for each run, which is only ever set: so no process can undo what another one does at a time.
+    """
 
     def __init__(self, path: Path) -> None:
         """Map the file, which is made if it is missing."""
         with path.open("ab") as file:
-            file.truncate(_SLOT.size * SLOTS)
+            file.truncate(_MOST_RUNS * SLOTS)
         with path.open("r+b") as file:
             self._memory: Final = mmap.mmap(file.fileno(), 0)
 
@@ -40,23 +42,22 @@ class Board:
         """Return the id of the run in a slot. No id is the beginning of another run's but its children's."""
         return f"s{slot}n{self._number(slot)}."
 
-    def turn(self, slot: int, run: str) -> None:
-        """Let the next run be used in the slot of one that ends, unless that was done before."""
-        number = self._number(slot)
-        if self.run(slot) == run:
-            _SLOT.pack_into(self._memory, slot * _SLOT.size, number + 1)
+    def turn(self, run: str) -> None:
+        """Let the next run be used in the slot of one that ends."""
+        slot, _, number = run.strip("s.").partition("n")
+        self._memory[int(slot) * _MOST_RUNS + int(number)] = 1
 
     def all_runs(self) -> list[str]:
         """Return the ids of all runs that there have been."""
         return [f"s{slot}n{number}." for slot in range(SLOTS) for number in range(self._number(slot) + 1)]
 
     def _number(self, slot: int) -> int:
-        number: int = _SLOT.unpack_from(self._memory, slot * _SLOT.size)[0]
-        return number
+        return self._memory.find(b"\0", slot * _MOST_RUNS) - slot * _MOST_RUNS
 
 
 SLOTS: Final = 4
-_SLOT: Final = struct.Struct("<q")
+_MOST_RUNS: Final = 2**16
+"""More than there are calls in a round."""
 
 
 class Caller:
@@ -140,7 +141,7 @@ class Caller:
 
     async def end(self, run: str) -> None:
         """Have a run end; it may have ended, and others may end it now."""
-        self._board.turn(int(run[1 : run.index("n")]), run)
+        self._board.turn(run)
         self._runs.pop(run, None)
         call = self._call("signal", run, value=END, request=True)
         await self._made(call, lambda: self._end(call))
@@ -212,15 +213,17 @@ class Caller:
         """Look at the rows of a run and of its children, on one page."""
         await self.read_page(self._board.run(slot))
 
-    async def read_page(self, prefix: str, *, cursor: str = "") -> str:
-        """Look at the rows of runs whose ids begin so, on one page; return the cursor of the next one."""
-        call, following = self._call("page", prefix), ""
+    async def read_page(self, prefix: str, *, cursor: str = "") -> str | None:
+        """Look at the rows of runs whose ids begin so, on one page; return the cursor of the next one, or of the
+        same one if it was refused; None: no page follows."""
+        call = self._call("page", prefix)
+        following: str | None = cursor
 
         async def look() -> dict[str, Any]:
             nonlocal following
             page = await self._client.list_runs(id_prefix=prefix, limit=_PAGE, cursor=cursor)
-            following = page.next_cursor
-            return {"rows": tuple(row_of(run) for run in page.runs), "is_whole": not (cursor or page.next_cursor)}
+            following = page.next_cursor or None
+            return {"rows": tuple(row_of(run) for run in page.runs), "is_last": following is None}
 
         await self._made(call, look)
         return following

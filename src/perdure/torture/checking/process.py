@@ -80,8 +80,8 @@ async def _settle(engine: Engine, caller: Caller, board: Board) -> None:
         await caller.read_result(run)
         await caller.read_stream(run)
     await _close_all(engine)
-    cursor = await caller.read_page("")
-    while cursor:
+    cursor: str | None = ""
+    while cursor is not None:
         cursor = await caller.read_page("", cursor=cursor)
 
 
@@ -95,5 +95,5 @@ async def _close_all(engine: Engine) -> None:
 
 
 _SETTINGS: Final = Settings(idle_seconds=0.3, lock_patience_seconds=0.1)
-_PATIENCE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.05

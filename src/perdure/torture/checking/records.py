@@ -48,7 +48,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     """What became of a call. `error` is the name of the error.
 
     `entries`: the list that was read, or that an update answered with. `positions` and `times` are those of the
-    `entries` of a stream. `rows`: of a page. `line`: position, run and whether it holds, of each in the line of a lock.
+    `entries` of a stream. `rows`: of a page; `is_last`: no
+    page follows it. `line`: position, run and whether it holds, of each in the line of a lock.
     """
 
     client: str
@@ -60,7 +61,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     positions: tuple[tuple[int, int], ...] = ()
     times: tuple[int, ...] = ()
     rows: tuple[Row, ...] | None = None
-    is_whole: bool = True
+    is_last: bool = True
     line: tuple[tuple[int, str, bool], ...] | None = None
 
 

@@ -1,21 +1,22 @@
 """Translation: what clients and activities noted, as transactions on lists. The package says what is claimed of each.
 
 Lists, by their keys: `row R`, whether a run is there, as a list of who created it; `inbox R`, what was sent to it;
-`state R`, what it has taken in; `closed R`, whether it has ended; `asked L` and `released L`, the fencing tokens of
-those who have asked for a lock, and of those who have given it back, in their order.
+`state R`, what it has taken in; `closed R`, whether it has ended; and those of locks, see `holds`.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 import msgspec
 
 from perdure import errors
 from perdure.torture.checking.anomaly import Anomaly
+from perdure.torture.checking.holds import Holds
 from perdure.torture.checking.records import Answer, Call, Point, Record, Row
-from perdure.torture.checking.subjects import END, Entry, child_id, elements, sent_value
+from perdure.torture.checking.subjects import END, Entry, child_id, elements, has_generations, sent_value
 from perdure.torture.checking.transactions import Append, Happened, Order, Read, Saw, Step, Transaction
 
 __all__ = ["Translated", "translate"]
@@ -74,6 +75,8 @@ class _Translation:
         self.found = Translated(transactions=[], orders=[], anomalies=[])
         self._made = made
         self._finals = _finals(made)
+        self._nonces = {call.run: answer.entries[0] for call, answer in made if answer is not None and answer.entries}
+        self._nonces |= {run: final.nonce for run, final in self._finals.items()}
         self._entries = {
             call.value: call for call, _ in made if call.asked in ("signal", "update") and call.value != END
         }
@@ -82,8 +85,8 @@ class _Translation:
             if call.has_child:
                 self._children[call.run].append(child_id(call.run, _entry_of(call)))
         self._ended: dict[str, None] = {}
+        self._settled = _settled(made)
         self._lines: list[tuple[Call, Answer]] = []
-        self._locks: dict[str, list[tuple[int, str]]] = {}
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -105,13 +108,14 @@ class _Translation:
             self._add_request(of_request)
 
     def _add_start(self, call: Call, answer: Answer | None) -> None:
-        """Add a start: one has created the run, the others have seen that it is there."""
+        """Add a start: one has created the run, the others have seen that it is there. If nobody has seen who created
+        it, any may have."""
         nonce = self._nonce(call.run)
         self.found.unknown += answer is None or answer.happened is Happened.UNKNOWN
-        if call.value == nonce:
-            self._add(call, answer, Append(f"row {call.run}", nonce))
+        if nonce in (None, call.value):
+            self._add(call, answer, Append(f"row {call.run}", call.value))
         elif answer is not None and answer.happened is Happened.YES:
-            self._add(call, answer, Saw(f"row {call.run}", nonce))
+            self._add(call, answer, *self._seen_there(call.run))
 
     def _add_request(self, made: list[Made]) -> None:
         """Add a request that was made once or again: one effect, between the first call that was not refused and the
@@ -130,7 +134,7 @@ class _Translation:
         if first.asked == "update":
             steps = [*self._consequences(first.run, entry), *self._seen_list(first.run, last)]
         else:
-            steps = [Append(key, entry.value)]
+            steps = [Append(key, entry.value), Read(f"closed {first.run}", ())]
         self._add(first, last, *steps)
         for call, answer in answered[1:]:
             self._add(call, answer, Saw(key, entry.value))
@@ -143,11 +147,18 @@ class _Translation:
             case "RunNotFoundError":
                 self._add(call, answer, Read(f"row {call.run}", ()), tells=" found nothing")
             case "RunClosedError":
-                self._add(call, answer, Saw(f"closed {call.run}", _YES), tells=" found it closed")
+                self._add_closed(call, answer)
+            case "UpdateFailedError" if call.asked == "update":  # the run left it, by its end or for a new generation
+                if not has_generations(call.run):
+                    self._add_closed(call, answer)
             case "InvalidArgumentError" if call.asked == "query":  # it has not begun: there is no handler
-                self._add(call, answer, Saw(f"row {call.run}", self._nonce(call.run)), tells=" found it not begun")
+                self._add(call, answer, *self._seen_there(call.run), tells=" found it not begun")
             case error if error not in _EXPECTED:
                 self._accuse(call, f"it had an error that nothing explains: {error}")
+
+    def _add_closed(self, call: Call, answer: Answer) -> None:
+        self._ended[call.run] = None
+        self._add(call, answer, Saw(f"closed {call.run}", _YES), tells=" found it closed")
 
     def _add_look(self, call: Call, answer: Answer) -> None:
         run = call.run
@@ -155,6 +166,7 @@ class _Translation:
             case "query" | "stream":
                 self._add(call, answer, *self._seen_list(run, answer))
             case "result":
+                self._ended[run] = None
                 self._add(call, answer, *self._seen_list(run, answer), Saw(f"closed {run}", _YES))
             case "describe" | "page":
                 seen = [step for row in answer.rows or () for step in self._seen_row(row)]
@@ -179,10 +191,18 @@ class _Translation:
             yield Read(f"row {run}", answer.entries[:1])
             yield Read(f"state {run}", answer.entries[1:])
 
+    def _seen_there(self, run: str) -> Iterator[Step]:
+        """Yield what is seen of a run's row by whoever sees that it is there."""
+        nonce = self._nonce(run)
+        if nonce is not None:
+            yield Saw(f"row {run}", nonce)
+
     def _seen_row(self, row: Row) -> Iterator[Step]:
         run, generation, sequence, is_closed = row
         final = self._finals.get(run)
-        yield Read(f"row {run}", (self._nonce(run),))
+        nonce = self._nonce(run)
+        if nonce is not None:
+            yield Read(f"row {run}", (nonce,))
         if is_closed:
             self._ended[run] = None
         yield Read(f"closed {run}", (_YES,) if is_closed else ())
@@ -190,12 +210,18 @@ class _Translation:
             yield Read(f"state {run}", final.values[: bisect_right(final.places, (generation, sequence))])
 
     def _absent(self, call: Call, answer: Answer) -> Iterator[Step]:
-        """Yield the reads of runs that a page of a run and its children would show if they were there."""
-        if call.run and answer.is_whole and call.asked == "page":
-            present = {row[0] for row in answer.rows or ()}
-            for run in (call.run, *self._children[call.run]):
-                if run not in present:
-                    yield Read(f"row {run}", ())
+        """Yield the reads of runs that would be shown if they were there: by a page, of a run and its children; by the
+        last one of those that show all runs in the end, of all that were ever asked for."""
+        if call.asked != "page" or not answer.is_last:
+            return
+        present = {row[0] for row in (answer.rows or () if call.run else self._settled)}
+        for run in (call.run, *self._children[call.run]) if call.run else self._all_runs():
+            if run not in present:
+                yield Read(f"row {run}", ())
+
+    def _all_runs(self) -> dict[str, None]:
+        started = (call.run for call, _ in self._made if call.asked in ("start", "hold"))
+        return dict.fromkeys(chain(started, *self._children.values()))
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
@@ -221,9 +247,12 @@ class _Translation:
                 self._ended[run] = None
             else:
                 self.found.anomalies.append(Anomaly(kind="open", why=f"{run} has not ended, though it was asked to"))
+        for run, *_, is_closed in self._settled:
+            if not is_closed:
+                self.found.anomalies.append(Anomaly(kind="open", why=f"{run} has not ended, and nothing else goes on"))
         for run in self._ended:
             last = self._finals[run].values[-1:] if run in self._finals else ()
-            came = [Saw(f"state {run}", value) for value in last] or [Saw(f"row {run}", self._nonce(run))]
+            came = [Saw(f"state {run}", value) for value in last] or self._seen_there(run)
             self._happen(f"{run} ended", *came, Append(f"closed {run}", _YES))
 
     def _consequences(self, run: str, entry: Entry) -> list[Step]:
@@ -232,64 +261,23 @@ class _Translation:
         child = [Append(f"row {child_id(run, entry)}", entry.value)] if entry.has_child else []
         return [*sent, *child, *(Append(f"state {run}", element) for element in elements(entry))]
 
-    def _nonce(self, run: str) -> str:
-        """Return how it is known who created a run: by the argument of a start, or by the end of an id."""
-        if run in self._finals:
-            return self._finals[run].nonce
-        return run.partition("/")[2] or run.strip("h.")
+    def _nonce(self, run: str) -> str | None:
+        """Return how it is known who created a run: by the argument of a start, or by the end of an id; None: not."""
+        by_id = run.partition("/")[2] or (run.startswith("h") and run.strip("h."))
+        return by_id or self._nonces.get(run)
 
     # --- locks ---------------------------------------------------------------------------------------------------
 
     def add_locks(self, points: list[Point]) -> None:
-        """Translate what held locks: each asks, touches what is protected after the one before it left, gives back."""
-        by_key: dict[str, dict[tuple[int, str], list[Point]]] = defaultdict(lambda: defaultdict(list))
-        for point in points:
-            by_key[point.key][point.token, point.run].append(point)
-        for key, holds in by_key.items():
-            before: int | None = None
-            self._locks[key] = sorted(holds)
-            for token, run in self._locks[key]:
-                self._add_hold(key, token, run, before, holds[token, run])
-                before = token
-            tokens = tuple(token for token, _ in self._locks[key])
-            self.found.orders += [
-                Order(key=f"{what} {key}", values=tokens, is_final=True) for what in ("asked", "released")
-            ]
+        """Translate what held locks, and the looks at their lines, of whom the first alone holds the lock."""
+        holds = Holds(points)
+        self.found.orders += holds.orders()
+        self.found.transactions += holds.transactions(self._seen_there)
         for call, answer in self._lines:
-            self._add_line(call, answer)
-
-    def _add_hold(self, key: str, token: int, run: str, before: int | None, points: list[Point]) -> None:
-        self._happen(
-            f"{run} asked for {key} ({token})", Saw(f"row {run}", self._nonce(run)), Append(f"asked {key}", token)
-        )
-        left: list[Step] = []
-        for number, point in enumerate(points):
-            steps: list[Step]
-            if point.what == "leave":
-                left.append(Saw(f"left {key}", (token, number)))
-                steps = [Append(f"left {key}", (token, number))]
-            else:
-                steps = [Saw(f"asked {key}", token)]
-                steps += [] if before is None else [Saw(f"released {key}", before)]
-            words = f"{run} {point.what}s {key} with token {token}"
-            self.found.transactions.append(
-                Transaction(words=words, steps=tuple(steps), invoked=point.at, completed=point.at)
-            )
-        self._happen(
-            f"{run} gave {key} back ({token})", *left, Saw(f"asked {key}", token), Append(f"released {key}", token)
-        )
-
-    def _add_line(self, call: Call, answer: Answer) -> None:
-        """Add a look at a line: those that have asked and not given back, of whom the first holds the lock alone."""
-        if not answer.line:
-            return
-        if [is_held for _, _, is_held in answer.line] != [place == 0 for place in range(len(answer.line))]:
-            self._accuse(call, f"others than the first in the line of {call.key} hold it: {answer.line}")
-        tokens = [token for token, _ in self._locks.get(call.key, ())]
-        first = answer.line[0][0]
-        gone = tuple(token for token in tokens if token < first)
-        there: tuple[Hashable, ...] = (*gone, *(position for position, _, _ in answer.line))
-        self._add(call, answer, Read(f"released {call.key}", gone), Read(f"asked {call.key}", there))
+            line = answer.line or ()
+            if [is_held for _, _, is_held in line] != [place == 0 for place in range(len(line))]:
+                self._accuse(call, f"others than the first in the line of {call.key} hold it: {line}")
+            self._add(call, answer, *holds.seen(call.key, line, since=call.at))
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
@@ -333,6 +321,13 @@ def _finals(made: list[Made]) -> dict[str, _Final]:
     }
 
 
+def _settled(made: list[Made]) -> list[Row]:
+    """Return the rows of the pages that show all runs in the end."""
+    return [
+        row for call, answer in made if call.asked == "page" and not call.run and answer for row in answer.rows or ()
+    ]
+
+
 def _is_refused(made: Made) -> bool:
     """Whether a call is known to have had no effect."""
     return made[1] is not None and made[1].happened is Happened.NO
@@ -350,6 +345,6 @@ def _names(*kinds: type[Exception]) -> Iterator[str]:
 
 _YES: Final = "yes"
 _EXPECTED: Final = frozenset(
-    _names(TimeoutError, errors.StoreError, errors.EngineClosedError, errors.UpdateFailedError)
+    _names(errors.ResultTimeoutError, errors.StoreUnavailableError, errors.EngineClosedError)
 ) | {"TimeoutError"}
-"""Errors that tell nothing of any run: refusals of the store, calls that were cut off, updates that a run left."""
+"""Errors that tell nothing of any run: of a store that is locked or away, and of calls that were cut off."""
