@@ -136,6 +136,27 @@ async def test_a_file_that_is_there_is_replaced_only_by_force(database: Path, ur
         assert rows_in(tmp_path / "copy.db") == rows_of(database)
 
 
+async def test_a_journal_that_another_program_has_left_is_not_taken_for_that_of_the_copy(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    """SQLite would roll it back into the copy."""
+    (tmp_path / "copies").mkdir()
+    path, journal = tmp_path / "copies" / "copy.db", tmp_path / "copies" / "copy.db-journal"
+    with closing(apsw.Connection(str(tmp_path / "other.db"))) as other:
+        other.execute("CREATE TABLE mine (x)")
+        other.executemany("INSERT INTO mine VALUES (zeroblob(?))", [(3_000,)] * 20)
+        other.execute("PRAGMA cache_size = 5; BEGIN; UPDATE mine SET x = 1 || x")
+        shutil.copyfile(tmp_path / "other.db-journal", journal)
+    async with opened(database) as session:
+        await create(session, "run", runs=20)
+        with pytest.raises(StateError, match=r"copy\.db-journal exists; nothing was changed"):
+            await backup(url, path)
+        await backup(url, path, force=True)
+        with closing(apsw.Connection(str(path))) as copy:
+            assert digest_of_contents(copy) == rows_of(database)
+    assert not journal.exists()
+
+
 @pytest.mark.parametrize("name", ["data.db", "data.db-wal", "link.db", "hard.db"])
 async def test_a_database_is_never_copied_onto_itself(database: Path, url: str, tmp_path: Path, name: str) -> None:
     async with opened(database):

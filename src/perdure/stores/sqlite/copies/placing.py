@@ -1,9 +1,10 @@
 """A finished file gets the name of a database: where none is, or in the place of one that nobody has open.
 
-A log that lies beside a database belongs to it. So it is copied into the old database and goes; then the new one takes
-the place of the old at once: whenever the process dies or the power fails, there is one or the other.
+A log that lies beside a database belongs to it, and so does a journal, be it another program's. So they are copied into
+the old database and go; then the new one takes the place of the old at once: whenever the process dies or the power
+fails, there is one or the other.
 
-Only a database that is too damaged for that is moved aside, with its log, and in between there is none. A mark beside
+Only a database that is too damaged for that is moved aside, with its logs, and in between there is none. A mark beside
 it says so then, and nobody opens the name, lest an empty database be begun there. Whoever restores again finds what was
 put aside: he puts it back if its name is still free, removes it if the new one has the name, and begins again. The mark
 knows the new one by its digest: if other programs have made a file of that name, nothing is removed.
@@ -97,16 +98,17 @@ def _give_to_owner(unnamed: Path, path: Path) -> None:
 
 
 def _found(path: Path) -> list[Path]:
-    """Return what there is of a database: its file, its log, or what was put aside of it."""
-    return [each for each in (path, log_of(path), *_aside(path)) if each.exists()]
+    """Return what there is of a database, and what was put aside of it."""
+    return [each for each in (*_parts(path), *_aside(path)) if each.exists()]
 
 
 def _is_without_log(path: Path, disk: Disk) -> bool:
-    """Copy the log of a database into it and remove it, so that another file can take its place at once; return
+    """Copy the logs of a database into it and remove them, so that another file can take its place at once; return
     whether that could be done."""
     if not path.exists():
         return False
-    if not log_of(path).exists():
+    _, *logs = _parts(path)
+    if not any(log.exists() for log in logs):
         return True
     with suppress(apsw.Error, PerdureError, OSError):
         make_log_durable(disk, path)
@@ -114,16 +116,17 @@ def _is_without_log(path: Path, disk: Disk) -> bool:
             connection.execute("PRAGMA schema_version").get  # noqa: B018 - reads, and so opens the log
             frames, copied = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
         if frames == copied:
-            disk.remove(log_of(path))
+            for log in logs:
+                disk.remove(log)
             disk.sync_folder(path.parent)
-    return not log_of(path).exists()
+    return not any(log.exists() for log in logs)
 
 
 def _put_aside(path: Path, disk: Disk, *, by: Path) -> None:
-    """Move a database that is damaged, and its log, out of the way of the file `by`, after a mark of that."""
+    """Move a database that is damaged, and its logs, out of the way of the file `by`, after a mark of that."""
     write_durably(disk, replacing_mark(path), digest_of_file(by).encode())
     disk.sync_folder(path.parent)
-    for old, kept in zip((path, log_of(path)), _aside(path), strict=True):
+    for old, kept in zip(_parts(path), _aside(path), strict=True):
         if old.exists():
             disk.rename(old, kept)
             disk.sync_folder(path.parent)
@@ -156,8 +159,8 @@ def _forget_aside(path: Path, disk: Disk) -> None:
 
 
 def _put_back(path: Path, disk: Disk) -> None:
-    """Give what is aside its name, the log first; then take the mark away."""
-    for old, kept in zip((log_of(path), path), reversed(_aside(path)), strict=True):
+    """Give what is aside its name, the logs first; then take the mark away."""
+    for old, kept in zip(reversed(_parts(path)), reversed(_aside(path)), strict=True):
         if kept.exists() and old.exists() and kept.samefile(old):
             disk.remove(kept)
         elif kept.exists():
@@ -168,9 +171,13 @@ def _put_back(path: Path, disk: Disk) -> None:
         disk.sync_folder(mark.parent)
 
 
-def _aside(path: Path) -> tuple[Path, Path]:
-    kept = path.with_name(f".{path.name}.replaced")
-    return kept, log_of(kept)
+def _parts(path: Path) -> tuple[Path, Path, Path]:
+    """Return the files that SQLite takes for one database: itself, its log, and the journal of other modes."""
+    return path, log_of(path), path.with_name(f"{path.name}-journal")
+
+
+def _aside(path: Path) -> tuple[Path, Path, Path]:
+    return _parts(path.with_name(f".{path.name}.replaced"))
 
 
 def _is_connected(path: Path, disk: Disk) -> bool:
