@@ -105,9 +105,22 @@ async def test_a_run_whose_transition_fails_for_good_is_given_back_and_goes_on()
     assert next(failures, None) is None
 
 
+async def test_runs_whose_transitions_meet_damage_for_a_while_go_on_when_it_is_over() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    failures = iter([StoreCorruptError("a shared page")] * 9)
+    settings = Settings(retry_store_seconds=0.001, retry_store_maximum_seconds=0.001)
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
+        runs = [await engine.start(held, id=f"run-{n}") for n in range(2)]
+        gate.failure = lambda writes: next(failures, None) if any(isinstance(w, Transition) for w in writes) else None
+        await asyncio.gather(*(run.signal(go, n) for n, run in enumerate(runs)))
+        assert [await run.result() for run in runs] == [0, 1]
+    assert next(failures, None) is None
+
+
 async def test_a_run_that_a_damaged_page_keeps_from_being_committed_is_parked_and_no_other_run_is() -> None:
     database, gate = MemoryDatabase(), Gate()
-    async with Engine(MemoryStore(database, gate=gate)) as engine:
+    settings = Settings(retry_store_seconds=0.001, retry_store_maximum_seconds=0.001)
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
         run, other = await engine.start(held, id="damaged"), await engine.start(held, id="other")
         key = (await run.describe()).run_key
 

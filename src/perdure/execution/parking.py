@@ -24,17 +24,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from perdure.errors import NonDeterminismError, PerdureError, StoreError
+from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import end_without_code
 from perdure.execution.differences import difference_lines
+from perdure.execution.refusals import DAMAGE
 from perdure.execution.remains import look_again_at, read_remains
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunKey
-from perdure.kernel.transition import Applied, Outcome, Park, Parking
+from perdure.kernel.transition import Applied, Outcome, Park, Parking, Release
 from perdure.logs import logger_named
 from perdure.redaction import recorded_failure
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
+    from perdure.ports.store import RunSummary
 
 __all__ = ["look_at_parked", "park", "tell_of_parked"]
 
@@ -56,7 +59,8 @@ async def park(
 
     `code` names the code that could not, which may have been replaced since; `before` says how the run was parked
     when it was claimed, `position` up to which message of its inbox the code had it, and `recovered` whether its owner
-    had died. `ends` False: nothing can be added to it now, not even its end.
+    had died. `ends` False: nothing can be committed for the run now, not even its end; where that is for damage,
+    and all of its rows can be read, it is given back some times before (`perdure.execution.damaged_commits`).
     """
     try:
         summary = await worker.store.find(run_key)
@@ -64,6 +68,13 @@ async def park(
             return  # it was lost to another worker
         remains = await read_remains(worker, summary)
         if ends and end_without_code(worker, summary, remains, code=code, position=position):
+            return
+        if (
+            not ends
+            and isinstance(error, DAMAGE)
+            and remains.is_whole
+            and _is_given_back(worker, summary, recovered=recovered)
+        ):
             return
         parking = before or Parking(reason=_reason(error), since=worker.clock.now(), tried=())
         parking = parking.tried_also_by(code, _reason(error))
@@ -105,6 +116,28 @@ async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
             worker.endings.unpark(run_key)
 
 
+def _is_given_back(worker: "Worker", summary: "RunSummary", *, recovered: bool) -> bool:
+    """Give a run back after a pause, to be tried anew, unless it has been tried often enough; return whether it is."""
+    pause = worker.damaged_commits.pause_after(summary.run_key, summary.sequence)
+    if pause is None:
+        return False
+
+    def give_back() -> None:
+        clock = worker.clock
+        write = Release(
+            run_key=summary.run_key,
+            fencing_token=summary.fencing_token,
+            expected_sequence=summary.sequence,
+            wake_at=not_ahead(summary.updated_at, clock),
+            now=clock.now(),
+            recovered=recovered,
+        )
+        worker.claims.give_back(write)
+
+    _later(worker, give_back, seconds=pause)
+    return True
+
+
 def _reason(error: PerdureError) -> Failure:
     failure = recorded_failure(error, with_traceback=False)
     if isinstance(error, NonDeterminismError):
@@ -129,9 +162,9 @@ def _submit(worker: "Worker", write: Park, error: PerdureError) -> None:
     worker.committer.submit(write, answered, keep=True)
 
 
-def _later(worker: "Worker", work: Callable[[], None]) -> None:
+def _later(worker: "Worker", work: Callable[[], None], *, seconds: float | None = None) -> None:
     def again() -> None:
         if worker.is_claiming:
             work()
 
-    worker.loop.call_later(worker.settings.retry_store_maximum_seconds, again)
+    worker.loop.call_later(worker.settings.retry_store_maximum_seconds if seconds is None else seconds, again)

@@ -22,6 +22,7 @@ from perdure.execution.blocking import BlockingWatch
 from perdure.execution.call import ActivityCall, make_call
 from perdure.execution.claims import RunClaims
 from perdure.execution.committer import Committer
+from perdure.execution.damaged_commits import DamagedCommits
 from perdure.execution.dispatcher import Dispatcher
 from perdure.execution.endings import Ending, Endings
 from perdure.execution.failure_log import log_failed_run
@@ -101,6 +102,7 @@ class Worker:
             retry_seconds=settings.retry_store_seconds,
             retry_maximum_seconds=settings.retry_store_maximum_seconds,
         )
+        self.damaged_commits = DamagedCommits(settings)
         self.attempts = Attempts(
             clock,
             executors,

@@ -11,6 +11,7 @@ import pytest
 from perdure.errors import InternalError, StoreCorruptError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.transition import Applied, Exists, Missing, Stale, Write
+from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
@@ -145,6 +146,31 @@ async def opened_and_claimed(path: Path) -> None:
         await session.claim(limit=1_000)
     finally:
         await session.store.close()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_looks_damaged_is_looked_at_once_more_by_another_connection(
+    session: StoreSession, times: int
+) -> None:
+    store = session.store
+    assert isinstance(store, SqliteStore)
+    connections: list[apsw.Connection] = []
+
+    def meet_damage(connection: apsw.Connection, _news: News) -> str:
+        connections.append(connection)
+        if len(connections) <= times:
+            raise apsw.CorruptError("database disk image is malformed")
+        return "sound"
+
+    asked = store._writing().call(meet_damage)
+    if times == 1:
+        assert await asked == "sound"
+    else:
+        with pytest.raises(StoreCorruptError):
+            await asked
+    assert len(connections) == 2
+    assert connections[0] is not connections[1]
+    await session.create("afterwards")
 
 
 async def test_a_damaged_file_is_named_as_such(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def apply_jobs(connection: apsw.Connection, jobs: Sequence[Job], *, known: Known
     The transaction may be another one afterwards: it is begun anew if any write is to be refused.
     """
     news = News()
+    for job in jobs:
+        job.error = None  # of a transaction that was undone
     try:
         _apply_together(connection, jobs, known=known, news=news)
     except (MismatchError, apsw.ConstraintError):
@@ -118,7 +120,6 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
     No event is a witness then: that of a job that failed is taken back with it.
     """
     for job in jobs:
-        job.error = None
         if isinstance(job, Call):
             job.result = job.function(connection, news)
             continue

@@ -143,9 +143,11 @@ class Writer:
             size += job.size
         return jobs
 
-    def _process(self, jobs: list[Job]) -> News:
+    def _process(self, jobs: list[Job], *, is_again: bool = False) -> News:
         """Apply jobs in one transaction and note in each its result or error; return what others may wait for.
 
+        What looks damaged is looked at once more (`is_again`), by a connection that has read nothing yet: memory, a
+        cable, a page that was being written may have been wrong for a moment, and callers give up for damage.
         The writer's lock is left as it is: the caller lets it go.
         """
         patience = self._database.settings.lock_patience_seconds
@@ -163,8 +165,9 @@ class Writer:
             mark = self._database.mark(connection, self._session, news, is_last=any(job.is_last for job in jobs))
         except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
             answer = self._abandon(error)
-            is_damage = isinstance(error, apsw.CorruptError) and len(jobs) > 1
-            return self._process_singly(jobs) if is_damage else _fail(jobs, answer)
+            if isinstance(error, apsw.CorruptError) and not is_again:
+                return self._process_singly(jobs)
+            return _fail(jobs, answer)
         try:
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - as above; the outcome is unknown until it is settled
@@ -177,7 +180,7 @@ class Writer:
         """Apply each job in a transaction of its own: a damaged page fails none but those that need it."""
         together = News()
         for job in jobs:
-            together.add(self._process([job]))
+            together.add(self._process([job], is_again=True))
         return together
 
     def _copy_log(self) -> None:
