@@ -38,12 +38,12 @@ class _Harmless(logging.Filter):
     """Lets every record pass, made harmless."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = indented(str(record.msg))
         if isinstance(record.args, Mapping):
             record.args = {name: _harmless(value) for name, value in record.args.items()}
         elif record.args:
             record.args = tuple(map(_harmless, record.args))
         _hide_secrets(record)
+        record.msg = indented(str(record.msg))
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = indented(redacted(_FORMATTER.formatException(record.exc_info)))
         for name in _FIELDS & record.__dict__.keys():

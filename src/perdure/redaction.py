@@ -29,9 +29,10 @@ def register_secret(value: str | bytes) -> None:
     """Hide a value in what this process logs, raises, shows and records of failures, also encoded.
 
     As which it is found, too: as JSON and Python write it, in base64 (within a longer text, too), hexadecimal, quoted
-    for a URL and for HTML. Values of users are recorded as they are: give secrets to activities by name, not as
-    arguments. Call it at the start, for each secret that the process reads. Raises InvalidArgumentError for fewer than
-    six characters, which would be found where no secret is.
+    for a URL and for HTML; of several lines, as a private key has them, each that has twelve characters or more, since
+    tracebacks of groups indent them. Values of users are recorded as they are: give secrets to activities by name, not
+    as arguments. Call it at the start, for each secret that the process reads. Raises InvalidArgumentError for fewer
+    than six characters, which would be found where no secret is.
 
     >>> register_secret("correct horse")
     """
@@ -75,6 +76,9 @@ def masked(value: object) -> object:
 
 
 _SHORTEST_SECRET: Final = 6
+
+_SHORTEST_LINE: Final = 12
+"""A shorter line of a value of several ones may be a word of other texts."""
 
 
 class _Secrets:
@@ -150,9 +154,10 @@ def _forms(value: str | bytes) -> set[str]:
     """Return the texts as which a value may appear."""
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     text = data.decode("utf-8", "backslashreplace")
-    written = set(_written(text))
+    lines = [line for each in text.splitlines() if len(line := each.strip()) >= _SHORTEST_LINE]
+    written = {form for part in (text, *lines) for form in _written(part)}
     twice = {form for once in written for form in _written(once)}  # JSON in JSON, the repr of a repr
-    forms = {text, repr(data)[2:-1], *written, *twice, *_for_the_web(data, text), *_in_base64(data)}
+    forms = {text, *lines, repr(data)[2:-1], *written, *twice, *_for_the_web(data, text), *_in_base64(data)}
     forms |= {data.hex(), data.hex().upper()}
     return {form for form in forms if len(form) >= _SHORTEST_SECRET}
 

@@ -2,10 +2,13 @@
 
 import base64
 import html
+import io
 import json
+import logging
 import re
 import threading
 from collections.abc import Callable
+from textwrap import indent
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -14,6 +17,7 @@ import pytest
 from perdure import redaction, register_secret
 from perdure.errors import InvalidArgumentError
 from perdure.kernel.failure import TRACEBACK_LIMIT_CHARACTERS, Failure, concealed_failure
+from perdure.logs import logger_named
 from perdure.redaction import concealed, has_secrets, masked, recorded_failure, redacted
 
 # --- told by their place ---------------------------------------------------------------------------------------------
@@ -192,6 +196,33 @@ def test_values_are_registered_by_many_threads_and_prepared_once(monkeypatch: py
     assert redacted(" ".join(values)) == " ".join(["***"] * 400)
     assert redacted("thread 7 has nothing") == "thread 7 has nothing"
     assert len(made) == 1
+
+
+PRIVATE_KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq 'hkiG9\"w\\0BAQEF\nAQEFAASCBKcwggSjAgEAAoIB\n-----END KEY-----\n"
+
+
+@pytest.mark.parametrize("write", [str, lambda text: text.replace("\n", "\r\n"), lambda text: indent(text, "  | ")])
+def test_each_long_line_of_a_registered_value_is_hidden(write: Callable[[str], str]) -> None:
+    register_secret(PRIVATE_KEY)
+    for text in (write(PRIVATE_KEY), repr(write(PRIVATE_KEY))):
+        for hidden in (redacted(text), concealed(text)):
+            assert [part for part in re.findall("[A-Za-z0-9]{5,}", PRIVATE_KEY) if part in hidden] == []
+
+
+def test_a_registered_value_of_several_lines_is_hidden_in_groups_of_errors_and_in_logs() -> None:
+    short_lines = "no line\nof this\nis long"
+    for secret in (PRIVATE_KEY, short_lines):
+        register_secret(secret)
+    error = ExceptionGroup("several", [ValueError(PRIVATE_KEY), ExceptionGroup("more", [ValueError(PRIVATE_KEY)])])
+    assert "AQEFAASCBK" not in texts_of(recorded_failure(error))
+    written = io.StringIO()
+    logger, handler = logger_named("perdure.lines"), logging.StreamHandler(written)
+    logger.addHandler(handler)
+    logger.error(f"the key is {PRIVATE_KEY}", exc_info=error)  # noqa: G004 - what people do
+    logger.error(f"the key is {short_lines}")  # noqa: G004 - as above
+    logger.error("the key is %s and %s", short_lines, ValueError(short_lines))
+    logger.removeHandler(handler)
+    assert [part for part in ("AQEFAASCBK", "of this", "is long") if part in written.getvalue()] == []
 
 
 # --- what is recorded ------------------------------------------------------------------------------------------------
