@@ -42,6 +42,11 @@ class Board:
         """Return the id of the run in a slot. No id is the beginning of another run's but its children's."""
         return f"s{slot}n{self._number(slot)}."
 
+    def run_before(self, slot: int) -> str | None:
+        """Return the id of the run that had a slot before."""
+        number = self._number(slot)
+        return f"s{slot}n{number - 1}." if number else None
+
     def turn(self, run: str) -> None:
         """Let the next run be used in the slot of one that ends."""
         slot, _, number = run.strip("s.").partition("n")
@@ -108,6 +113,8 @@ class Caller:
 
     async def _append(self, asked: Asked, slot: int) -> None:
         run, chance = self._board.run(slot), self._chance
+        if asked == "signal" and chance.random() < _LATE_SHARE:
+            run = self._board.run_before(slot) or run
         peers = sorted(self._runs.keys() - {run}) if chance.random() < _PEERS_SHARE else []
         call = self._call(
             asked,
@@ -230,10 +237,9 @@ class Caller:
 
     async def result(self, slot: int) -> None:
         """Wait for the result of the run that had its slot before."""
-        run = self._board.run(slot)
-        before, _, number = run.rstrip(".").rpartition("n")
-        if int(number):
-            await self.read_result(f"{before}n{int(number) - 1}.")
+        run = self._board.run_before(slot)
+        if run is not None:
+            await self.read_result(run)
 
     async def read_result(self, run: str) -> None:
         """Wait for the result of a certain run."""
@@ -340,6 +346,8 @@ _STARTING_SHARE: Final = 0.3
 _REQUEST_SHARE: Final = 0.5
 _AGAIN_SHARES: Final = {Happened.YES: 0.1, Happened.NO: 0.3, Happened.UNKNOWN: 0.7}
 """How often a request is made again, by what became of it."""
+_LATE_SHARE: Final = 0.04
+"""How often a signal goes to a run that was asked to end."""
 _PEERS_SHARE: Final = 0.2
 _CHILD_SHARE: Final = 0.1
 _PAIR_SHARE: Final = 0.1

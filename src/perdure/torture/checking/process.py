@@ -95,5 +95,5 @@ async def _close_all(engine: Engine) -> None:
 
 
 _SETTINGS: Final = Settings(idle_seconds=0.3, lock_patience_seconds=0.1)
-_PATIENCE_SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.05

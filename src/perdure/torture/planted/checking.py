@@ -116,6 +116,32 @@ PLANTED: Final = (
         "granted_at IS NULL ORDER BY position DESC LIMIT 1",
     ),
     _mutant(
+        "one grant of a lock in ten is not told to its run",
+        _LOCKS,
+        "stores.sqlite.lock_lines",
+        "        self._connection.execute(statements.TELL_RUN, row)\n",
+        "        if not at % 10:\n            return True\n"
+        "        self._connection.execute(statements.TELL_RUN, row)\n",
+    ),
+    _mutant(
+        "a signal to a run that has ended is acknowledged",
+        _SIGNALS,
+        "stores.sqlite.inboxes",
+        "        return Closed(run_key, status), False\n",
+        "        return Applied(run_key, owner), False\n",
+    ),
+    _mutant(
+        "a description tells now and then of damage that is not there",
+        "P2: an error means what it says",
+        "client.handle",
+        "        summary = await self._gateway.store.find(self._ref)\n        if summary is None:\n"
+        "            raise missing(self._ref)\n        return summary\n",
+        "        summary = await self._gateway.store.find(self._ref)\n        if summary is None:\n"
+        "            raise missing(self._ref)\n        if summary.sequence % 10 == 9:\n"
+        "            from perdure.errors import StoreCorruptError\n"
+        "            raise StoreCorruptError('damaged')\n        return summary\n",
+    ),
+    _mutant(
         "a client notes a list without the last element but one",
         "P1: the record itself is looked at",
         "torture.checking.clients",
