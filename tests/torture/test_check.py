@@ -95,6 +95,6 @@ def _missing(number: int, at: int) -> str:
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     name = "a client notes a list without the last element but one"
     monkeypatch.setattr(mutants, "PLANTED", [mutant for mutant in PLANTED if mutant.name == name])
-    monkeypatch.setitem(mutants._BUDGETS, "check", 400)
+    monkeypatch.setitem(mutants._BUDGETS, "check", 200)
     assert main(["mutants", "--seed", "1", "--processes", "1"]) == 0
     assert f"this control failed as it must: {name}" in capsys.readouterr().out

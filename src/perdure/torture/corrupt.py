@@ -17,7 +17,7 @@ from perdure.torture.corruption.judgement import judge
 from perdure.torture.corruption.originals import DATABASE, Original, original
 from perdure.torture.corruption.page_damage import damaged_file
 from perdure.torture.corruption.row_damage import damage_rows
-from perdure.torture.disks.trial import fast_folder
+from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.report import Report
 from perdure.torture.trials import Tried, run_trials

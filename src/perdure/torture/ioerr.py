@@ -21,9 +21,9 @@ import apsw
 
 from perdure.errors import StoreError
 from perdure.torture.disks.failing import FailingDisk, QuotaError, failing_disk
+from perdure.torture.disks.folders import fast_folder
 from perdure.torture.disks.life import DiskHarness
 from perdure.torture.disks.small import SmallDiskError, on_a_small_disk
-from perdure.torture.disks.trial import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.programs.harnesses import RefusingHarness
 from perdure.torture.programs.steps import Step, program

@@ -17,7 +17,7 @@ import apsw
 from perdure.errors import PerdureError
 from perdure.torture.boundaries.journey import ANSWERS, Seen, journey
 from perdure.torture.disks.failing import FailingDisk, failing_disk
-from perdure.torture.disks.trial import fast_folder
+from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.report import Report
 from perdure.torture.trials import Tried, run_trials

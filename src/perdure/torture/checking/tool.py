@@ -12,7 +12,7 @@ from perdure.torture.checking.campaign import NURSERY, Round, run_round
 from perdure.torture.checking.judgement import Judgement, judge
 from perdure.torture.checking.process import Order, live
 from perdure.torture.checking.records import read_records, whole_lines
-from perdure.torture.disks.trial import fast_folder
+from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.processes.nursery import serve
 from perdure.torture.report import Progress, Report

@@ -7,7 +7,7 @@ from typing import Final
 
 from perdure.torture.copies.interruption import interrupt
 from perdure.torture.copies.trial import Trial
-from perdure.torture.disks.trial import fast_folder
+from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.report import Report
 from perdure.torture.trials import Tried, run_trials

@@ -18,7 +18,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.torture.corruption.contents import Contents, contents_of
-from perdure.torture.disks.trial import fast_folder
+from perdure.torture.disks.folders import fast_folder
 
 __all__ = ["DATABASE", "Original", "Plan", "code", "more", "original"]
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
+from perdure.torture.disks.folders import fast_folder
 from perdure.torture.disks.life import UntrueAnswerError
 from perdure.torture.disks.losses import lose_power
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.trials import Tried
 
-__all__ = ["fast_folder", "judge"]
+__all__ = ["judge"]
 
 
 def judge(
@@ -39,11 +40,6 @@ def judge(
         chance = random.Random(seed)
         found = list(lose_power(operations, answered, Path(folder), chance, share=share, draws=draws, begins=begins))
     return len(found), [f"{name}\n    {loss}" for loss in found if loss.wrong is not None][:_MOST_VIOLATIONS]
-
-
-def fast_folder() -> str | None:
-    """Return a folder in memory, where there is one: what is noted and played needs no disk."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a random folder within
 
 
 _STATES_EACH: Final = 3
