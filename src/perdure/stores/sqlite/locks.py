@@ -39,9 +39,10 @@ def demand_file_locks() -> None:
 class FileLock:
     """A lock file, opened now and locked when asked. Not safe for use by several threads at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, makes: bool = True) -> None:
+        """Open the file; if the caller `makes` it, one that is not there is made. Raises OSError."""
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if makes else 0), 0o644)
         _OPEN.add(self)
 
     @property

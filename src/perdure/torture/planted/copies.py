@@ -175,8 +175,8 @@ PLANTED: Final = (
         name="copies: a generation may be gone before its first part is",
         breaks=_OLD_OR_NEW,
         module="perdure.stores.sqlite.copies.folder",
-        old="            disk.sync_folder(self.path)\n        for",
-        new="        for",
+        old="            disk.sync_folder(self.path)\n        entries",
+        new="        entries",
         tool="copies",
     ),
 )

@@ -24,6 +24,7 @@ from perdure.stores.sqlite.copies.rebuilding import SKIPPED_NUMBERS, become_anot
 from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.whole import digest_of_file, unshared
 from perdure.stores.sqlite.disk import Disk, LocalDisk
+from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import replacing_mark
 from tests.stores.sqlite.copies.live_database import (
@@ -245,15 +246,53 @@ async def test_what_takes_the_place_of_a_database_is_its_owner_s(
     (tmp_path / "restored.db").chmod(0o640)
     monkeypatch.setattr(os, "chown", lambda path, user, group: owners.append((path.name, user, group)))
     await restore(copy, tmp_path / "restored.db", force=True)
-    assert owners == [(".restored.db.unfinished", was.st_uid, was.st_gid)]
+    assert owners == [(".restored.db.perdure-unfinished", was.st_uid, was.st_gid)]
     assert (tmp_path / "restored.db").stat().st_mode & 0o777 == 0o640
 
 
 async def test_what_killed_makers_of_copies_left_is_cleared_away_by_the_next(copy: Path, tmp_path: Path) -> None:
-    for left in (".monday.db.unfinished", ".monday.db.unfinished.lock", ".tuesday.db.unfinished-wal"):
-        (tmp_path / left).touch()
+    for left in ("", "-wal", ".lock"):
+        (tmp_path / f".monday.db.perdure-unfinished{left}").touch()
     await restore(copy, tmp_path / "restored.db")
     assert files_in(tmp_path) == {"copy", "restored.db"}
+
+
+async def test_a_log_that_a_loss_of_power_has_left_is_not_taken_for_that_of_the_new_file(
+    copy: Path, tmp_path: Path
+) -> None:
+    async with opened(tmp_path / "old.db") as session:
+        await create(session, "old", runs=5)
+        shutil.copyfile(log_of(tmp_path / "old.db"), tmp_path / ".restored.db.perdure-unfinished-wal")
+    await restore(copy, tmp_path / "restored.db")
+    assert runs_in(tmp_path / "restored.db") == 3 * POINTS
+    assert not {name for name in files_in(tmp_path) if name.startswith(".")}
+
+
+async def test_files_of_other_programs_are_not_cleared_away(copy: Path, tmp_path: Path) -> None:
+    others = {".thesis.unfinished", ".thesis.unfinished.lock", ".notes.unfinished-2026.md", ".a.perdure-unfinished.txt"}
+    for name in others:
+        (tmp_path / name).write_text("three years of work")
+    await restore(copy, tmp_path / "restored.db")
+    assert files_in(tmp_path) == {"copy", "restored.db", *others}
+
+
+async def test_whoever_is_overtaken_by_one_who_clears_away_makes_the_file_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overtaken: list[Path] = []
+
+    class OvertakenLock(FileLock):
+        def _try(self, mode: int) -> bool:
+            if not overtaken:
+                overtaken.append(self.path)
+                self.path.unlink()
+            return super()._try(mode)
+
+    monkeypatch.setattr(f"{unfinished.__module__}.FileLock", OvertakenLock)
+    with unfinished(tmp_path / "restored.db", LocalDisk()) as unnamed:
+        assert files_in(tmp_path) == {overtaken[0].name}
+        assert overtaken[0].name == f"{unnamed.name}.lock"
+    assert files_in(tmp_path) == set()
 
 
 async def test_two_do_not_make_the_same_file_at_once(copy: Path, tmp_path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Final
 
 from perdure.stores.sqlite.disk import Disk
 
-__all__ = ["name_durably", "sync_file", "write_durably"]
+__all__ = ["UNFINISHED", "name_durably", "sync_file", "unfinished_name", "write_durably"]
 
 
 def write_durably(disk: Disk, path: Path, data: bytes) -> None:
     """Make a file of `data` that is there whole or not at all, whatever happens. Raises OSError; then it is not."""
-    unnamed = path.with_name(f".{path.name}.unfinished")
+    unnamed = unfinished_name(path)
     try:
         with closing(disk.create(unnamed)) as file:
             file.write(data, offset=0)
@@ -36,6 +37,11 @@ def name_durably(disk: Disk, unnamed: Path, path: Path, *, is_new: bool = False)
         raise
 
 
+def unfinished_name(path: Path) -> Path:
+    """Return where the file `path` is made. Nobody else's file is called so."""
+    return path.with_name(f".{path.name}{UNFINISHED}")
+
+
 def sync_file(disk: Disk, path: Path) -> None:
     """Make durable what others wrote into a file. Raises OSError."""
     with closing(disk.open(path)) as file:
@@ -45,3 +51,7 @@ def sync_file(disk: Disk, path: Path) -> None:
 def _remove(disk: Disk, path: Path) -> None:
     with suppress(OSError):
         disk.remove(path)
+
+
+UNFINISHED: Final = ".perdure-unfinished"
+"""What the name of a file ends with while it is made."""

@@ -7,7 +7,8 @@
     TARGET/unfinished-000002                      a generation whose base is in the making
 
 A file has its name once it is whole and synced, and is never changed then. So has a generation: it begins with its
-base, and with what came while that was made.
+base, and with what came while that was made. Files of other names are others' (a snapshot's, a network's): they stay,
+and the folder of a generation that is removed stays with them.
 """
 
 import re
@@ -18,11 +19,18 @@ from typing import Final
 
 from perdure.errors import CopyDamagedError, StoreLockedError
 from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.copies.durable import UNFINISHED
 from perdure.stores.sqlite.copies.parts import PartHeader, read_header
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 
 __all__ = ["CopyFolder", "Generation"]
+
+_LOCK: Final = "replicating.lock"
+_GENERATION: Final = "generation-"
+_UNFINISHED: Final = "unfinished-"
+_PART: Final = re.compile(r"(\d{8})\.part")
+_OWN: Final = re.compile(rf"\d{{8}}\.part|base\.db|\..*{re.escape(UNFINISHED)}")
 
 
 class Generation:
@@ -65,7 +73,7 @@ class Generation:
 
     def clear_away(self, disk: Disk) -> None:
         """Remove what whoever died has left under a hidden name. Raises OSError."""
-        for left in self.path.glob(".*"):
+        for left in self.path.glob(f".*{UNFINISHED}"):
             disk.remove(left)
 
     def size_bytes(self) -> int:
@@ -77,9 +85,12 @@ class Generation:
         if self.is_whole:
             disk.remove(self.part(0))
             disk.sync_folder(self.path)
-        for entry in sorted(self.path.iterdir()):
+        entries = sorted(self.path.iterdir())
+        own = [entry for entry in entries if _OWN.fullmatch(entry.name)]
+        for entry in own:
             disk.remove(entry)
-        disk.remove_folder(self.path)
+        if own == entries:
+            disk.remove_folder(self.path)
 
 
 class CopyFolder:
@@ -123,8 +134,8 @@ class CopyFolder:
         """Remove what whoever replicated before and died has left unfinished. Raises OSError."""
         for generation in self._all():
             generation.clear_away(self._disk)
-        for path in self.path.glob(f"{_UNFINISHED}*"):
-            Generation(path).remove(self._disk)
+        for generation in self._all(_UNFINISHED):
+            generation.remove(self._disk)
 
     def generation(self, name: str) -> Generation:
         """Return the generation of a name, which need not be there."""
@@ -133,12 +144,12 @@ class CopyFolder:
     def begin_generation(self) -> Generation:
         """Return a new one, which is none before `finish`; what a removal has left is removed. Raises OSError."""
         known = self._all()
+        taken = [int(each.name.rpartition("-")[2]) for each in (*known, *self._all(_UNFINISHED))]
         kept = {generation.name for generation in self.generations()}
         for generation in known:
             if generation.name not in kept:
                 generation.remove(self._disk)
-        number = 1 + max((int(generation.name.rpartition("-")[2]) for generation in known), default=0)
-        new = Generation(self.path / f"{_UNFINISHED}{number:06d}")
+        new = Generation(self.path / f"{_UNFINISHED}{1 + max(taken, default=0):06d}")
         self._disk.make_folder(new.path)
         return new
 
@@ -164,11 +175,6 @@ class CopyFolder:
                 if successor.begun().taken_at <= before:
                     generation.remove(self._disk)
 
-    def _all(self) -> list[Generation]:
-        return [Generation(path) for path in sorted(self.path.glob(f"{_GENERATION}*")) if path.is_dir()]
-
-
-_LOCK: Final = "replicating.lock"
-_GENERATION: Final = "generation-"
-_UNFINISHED: Final = "unfinished-"
-_PART: Final = re.compile(r"(\d{8})\.part")
+    def _all(self, kind: str = _GENERATION) -> list[Generation]:
+        found = sorted(path for path in self.path.glob(f"{kind}*") if path.name.removeprefix(kind).isdecimal())
+        return [Generation(path) for path in found if path.is_dir()]

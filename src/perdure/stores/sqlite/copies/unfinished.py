@@ -1,7 +1,7 @@
 """A file that is being made: under a hidden name until it is whole, and cleared away if whoever made it has died.
 
-    FOLDER/.NAME.unfinished         what will be FOLDER/NAME
-    FOLDER/.NAME.unfinished.lock    held by whoever makes it
+    FOLDER/.NAME.perdure-unfinished         what will be FOLDER/NAME
+    FOLDER/.NAME.perdure-unfinished.lock    held by whoever makes it
 
 Who begins to make any file of the folder removes what the dead have left there, be it of other names: a copy that is
 made each night has another name each night.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from perdure.errors import StoreLockedError
+from perdure.stores.sqlite.copies.durable import UNFINISHED, unfinished_name
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.log import log_of
@@ -27,20 +28,35 @@ def unfinished(target: Path, disk: Disk) -> Iterator[Path]:
 
     Raises StoreLockedError if another process makes the same file, and OSError.
     """
-    for path in sorted({_lock_of(left) for left in target.parent.glob(f".*{_MADE}*")}):
+    for path in target.parent.glob(f".*{UNFINISHED}{_LOCK}"):
         _clear_away(path, disk)
-    with FileLock(target.with_name(f".{target.name}{_MADE}{_LOCK}")) as lock:
-        if not (lock.try_exclusive() and _is_at_its_place(lock)):
-            raise StoreLockedError(f"another process is making {target}; wait until it ends, or choose another name.")
+    unnamed = unfinished_name(target)
+    with _held(unnamed.with_name(f"{unnamed.name}{_LOCK}"), target=target) as lock:
+        _remove_made(unnamed, disk)  # a loss of power may have left that, and not the lock
         try:
-            yield _made_under(lock.path)
+            yield unnamed
         finally:
             _remove(lock.path, disk)
 
 
+def _held(path: Path, *, target: Path) -> FileLock:
+    """Make the lock file of `target` and lock it. Raises StoreLockedError if another process makes `target`.
+
+    Who clears away holds it for a moment, too, and then it is gone: that is waited for, and another one is made.
+    """
+    while True:
+        lock = FileLock(path)
+        if not lock.wait_exclusive(patience_seconds=_PATIENCE_SECONDS):
+            lock.close()
+            raise StoreLockedError(f"another process is making {target}; wait until it ends, or choose another name.")
+        if _is_at_its_place(lock):
+            return lock
+        lock.close()
+
+
 def _clear_away(path: Path, disk: Disk) -> None:
     """Remove a lock file and what was made under it, unless somebody still makes it."""
-    with suppress(OSError), FileLock(path) as lock:
+    with suppress(OSError), FileLock(path, makes=False) as lock:
         if lock.try_exclusive() and _is_at_its_place(lock):
             _remove(path, disk)
 
@@ -54,22 +70,15 @@ def _is_at_its_place(lock: FileLock) -> bool:
 
 
 def _remove(lock_path: Path, disk: Disk) -> None:
-    unnamed = _made_under(lock_path)
-    for left in (log_of(unnamed), unnamed):
-        with suppress(OSError):
-            disk.remove(left)
     with suppress(OSError):
-        lock_path.unlink()
+        _remove_made(lock_path.with_name(lock_path.name.removesuffix(_LOCK)), disk)
+        lock_path.unlink()  # last: without it the rest would stay
 
 
-def _made_under(lock_path: Path) -> Path:
-    return lock_path.with_name(lock_path.name.removesuffix(_LOCK))
+def _remove_made(unnamed: Path, disk: Disk) -> None:
+    for left in (log_of(unnamed), unnamed):
+        disk.remove(left)
 
 
-def _lock_of(left: Path) -> Path:
-    """Return the lock file of what was left, which may be that itself, or the log of what was made."""
-    return left.with_name(f"{left.name.partition(_MADE)[0]}{_MADE}{_LOCK}")
-
-
-_MADE: Final = ".unfinished"
 _LOCK: Final = ".lock"
+_PATIENCE_SECONDS: Final = 0.2
