@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 
 from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminatedError, Signal, Update, workflow
 from perdure.authoring.registry import Registry
-from perdure.errors import ChildRunError, ResultTimeoutError
+from perdure.errors import ChildRunError, HistoryError, ResultTimeoutError
 from perdure.ports.store import LockQuery
 
 go = Signal("go", int)
@@ -38,6 +38,26 @@ async def grandparent(ctx: Context) -> int:
     return await ctx.wait_for(go)
 
 
+@workflow(name="ending.asks_twice")
+async def asks_twice(ctx: Context) -> str:
+    first = ctx.start_child(child, id="damaged")
+    with suppress(ChildRunError):
+        await ctx.run_child(child, id="damaged")
+    try:
+        return str(await first.result())
+    except ChildRunError as error:
+        return str(error.outcome)
+
+
+@workflow(name="ending.continues")
+async def continues(ctx: Context, generation: int) -> int:
+    if generation == 1:
+        ctx.start_child(child, id="damaged's child")
+        await ctx.wait_for(go)
+        ctx.continue_as_new(2)
+    return await ctx.wait_for(go)
+
+
 @workflow(name="ending.waits")
 async def waits(ctx: Context) -> int:
     return await ctx.wait_for(go)
@@ -45,7 +65,7 @@ async def waits(ctx: Context) -> int:
 
 def registry() -> Registry:
     found = Registry()
-    for definition in (child, parent, grandparent, waits):
+    for definition in (child, parent, asks_twice, grandparent, continues, waits):
         found.add_workflow(definition)
     return found
 
@@ -183,6 +203,64 @@ async def test_the_children_of_a_damaged_run_are_ended_as_they_say_when_it_is(pl
         await (await engine.get_run("damaged")).terminate()
         row = await described(await engine.get_run("damaged's child"), lambda row: row.status.is_closed)
         assert row.status is RunStatus.CANCELLED
+
+
+async def test_a_child_that_is_damaged_itself_further_on_is_ended_when_its_damaged_parent_is(place: Place) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(grandparent, id="damaged")
+        await described(above, lambda row: row.sequence > 3)
+        await when_it_waits(await engine.get_run("damaged's child"), "lock_acquired")
+    of_child = "run_key = (SELECT run_key FROM runs WHERE id = 'damaged''s child')"
+    place.change(DAMAGES["the creation"][0], f"UPDATE history SET at = at + 1 WHERE sequence = 4 AND {of_child}")
+    async with place.engine() as engine:
+        await (await engine.get_run("damaged")).terminate()
+        await described(await engine.get_run("damaged"), lambda row: row.status.is_closed)
+        below = await engine.get_run("damaged's child")
+        async with asyncio.timeout(20):
+            while not await engine.worker.store.read_rest_of_inbox((await below.describe()).run_key):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+async def test_children_that_came_along_are_ended_when_a_damaged_generation_is(place: Place) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(continues, 1, id="damaged")
+        await described(above, lambda row: row.sequence > 3)
+        await when_it_waits(await engine.get_run("damaged's child"), "lock_acquired")
+        await above.signal(go, 1)
+        await described(await engine.get_run("damaged"), lambda row: row.ref.generation == 2 and row.sequence > 1)
+    of_second = "run_key = (SELECT run_key FROM runs WHERE id = 'damaged' AND generation = 2)"
+    place.change(f"UPDATE history SET at = at + 1 WHERE sequence = 1 AND {of_second}")
+    async with place.engine() as engine:
+        await (await engine.get_run("damaged")).terminate()
+        row = await described(await engine.get_run("damaged's child"), lambda row: row.status.is_closed)
+        assert row.status is RunStatus.CANCELLED
+
+
+async def test_a_parent_that_asked_twice_for_a_damaged_child_is_told_of_its_end(place: Place) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(asks_twice, id="above")
+        await when_it_waits(above, "child_failed")
+        await when_it_waits(await engine.get_run("damaged"), "lock_acquired")
+    place.change(*DAMAGES["the creation"])
+    async with place.engine() as engine:
+        await (await engine.get_run("damaged")).terminate()
+        async with asyncio.timeout(20):
+            assert await (await engine.get_run("above")).result() == "terminated"
+
+
+async def test_who_waits_for_a_damaged_run_that_was_parked_long_ago_learns_that_it_is_damaged(place: Place) -> None:
+    async with place.engine() as engine:
+        await when_it_waits(await engine.start(child, id="damaged"), "lock_acquired")
+    place.change(*DAMAGES["an event in the middle"])
+    async with place.engine() as engine:
+        run = await engine.get_run("damaged")
+        await run.signal(go, 1)
+        row = await described(run, lambda row: row.parked is not None)
+        assert row.parked.reason.type == "DamagedHistoryError"
+        engine.worker.endings.unpark(row.run_key)
+        async with asyncio.timeout(20):
+            with pytest.raises(HistoryError, match="event 2"):
+                await run.result()
 
 
 async def test_a_damaged_run_whose_row_counts_too_few_events_stays_parked_and_is_not_looked_at_without_end(

@@ -6,14 +6,16 @@ of the end stand behind it, so that who waits for the run learns of it, and whoe
 
 The events before the damage say who the run is, and its deadline; where these are gone, its row does, and its parent's
 history, whose child it is. Its locks are those in the lines, its children those whose rows name it, by what their own
-histories say of it. Nothing is known of its activities and timers: they end with it.
+histories say of it, and those that the end of the generation before left it.
+Nothing is known of its activities and timers: they end with it.
 """
 
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
-from perdure.errors import HistoryError, StoreCorruptError
+from perdure.errors import DamagedHistoryError, HistoryError, StoreCorruptError
 from perdure.kernel import events as e
+from perdure.kernel.consequences import carried_children_of
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.lifecycle import ChildPhase, LockPhase
@@ -83,21 +85,45 @@ async def _created_by_row(store: RunStore, summary: RunSummary) -> e.RunCreated:
         tenant=summary.tenant,
         labels=summary.labels,
         parent=await _parent_of(store, summary),
+        carried_children=await _carried_children(store, summary),
     )
 
 
+async def _carried_children(store: RunStore, summary: RunSummary) -> tuple[e.CarriedChild, ...]:
+    """Return the children that came along from the generation before, by the end of its history, if that is sound."""
+    before = RunRef(namespace=summary.ref.namespace, id=summary.ref.id, generation=summary.ref.generation - 1)
+    row = await store.find(before, latest=False) if before.generation else None
+    if row is None:
+        return ()
+    try:
+        end = await store.read_history(row.run_key, after=row.sequence - 1, limit=1)
+    except (HistoryError, StoreCorruptError):
+        return ()
+    ends = [recorded.event for recorded in end if isinstance(recorded.event, e.RunContinued)]
+    return carried_children_of(ends[0], row.run_key) if ends else ()
+
+
 async def _parent_of(store: RunStore, summary: RunSummary) -> ParentLink | None:
-    """Return whose child the run is, by the history of its parent; None if that cannot be read, either."""
+    """Return whose child the run is, by the history of its parent; None if that cannot be read, either.
+
+    Of several calls that asked for its id it is that which started it; else, as it may have continued since, the last
+    that has no outcome yet.
+    """
     parent = None if summary.parent_key is None else await store.find(summary.parent_key)
     if parent is None:
         return None
-    asked: e.ChildRequested | None = None
+    calls: dict[Operation, e.ChildRequested] = {}
     async for recorded in _readable(store, parent.run_key):
         event = recorded.event
         if isinstance(event, e.ChildRequested) and _is_same(event.child, summary.ref):
-            asked = event
-    if asked is None:
+            calls[event.operation] = event
+        elif isinstance(event, e.ChildCompleted | e.ChildFailed):
+            calls.pop(event.operation, None)
+        elif isinstance(event, e.ChildStarted) and event.run_key == summary.run_key:
+            calls = {event.operation: calls[event.operation]} if event.operation in calls else calls
+    if not calls:
         return None
+    _, asked = calls.popitem()
     return ParentLink(run_key=parent.run_key, ref=parent.ref, operation=asked.operation, policy=asked.policy)
 
 
@@ -133,7 +159,7 @@ async def _children(store: RunStore, summary: RunSummary) -> AsyncIterator[OpenC
         )
         page = await store.list_runs(query)
         for child in page.runs:
-            standing = standing_of([recorded.event async for recorded in _readable(store, child.run_key)])
+            standing = await _standing(store, child)
             link = None if standing is None else standing.parent
             if link is not None and link.run_key == summary.run_key:
                 yield OpenChild(
@@ -149,16 +175,35 @@ async def _children(store: RunStore, summary: RunSummary) -> AsyncIterator[OpenC
             return
 
 
+async def _standing(store: RunStore, summary: RunSummary) -> e.RunCreated | None:
+    """Return what a run is; what comes behind the event that gave it its name is not needed for that."""
+    events: list[e.Event] = []
+    standing: e.RunCreated | None = None
+    async for recorded in _readable(store, summary.run_key):
+        events.append(recorded.event)
+        if isinstance(recorded.event, e.RunCreated | e.RunForked):
+            standing = standing_of(events)
+            if standing is not None and standing.ref == summary.ref:
+                break
+    return standing
+
+
 async def _readable(store: RunStore, run_key: RunKey) -> AsyncIterator[RecordedEvent]:
-    """Yield the events of a history, page by page, up to the first page that cannot be read."""
-    after = 0
-    try:
-        while page := await store.read_history(run_key, after=after, limit=_PAGE):
-            for recorded in page:
-                yield recorded
-            after = page[-1].sequence
-    except (HistoryError, StoreCorruptError):
-        return
+    """Yield the events of a history, page by page, up to the first that is damaged or on a page that is."""
+    after, limit = 0, _PAGE
+    while limit > 0:
+        try:
+            page = await store.read_history(run_key, after=after, limit=limit)
+        except DamagedHistoryError as error:
+            limit = min(error.event - 1 - after, limit - 1)  # what is before it
+            continue
+        except (HistoryError, StoreCorruptError):
+            return
+        for recorded in page:
+            yield recorded
+        if len(page) < _PAGE:
+            return
+        after = page[-1].sequence
 
 
 _PAGE: Final = 1_000

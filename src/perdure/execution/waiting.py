@@ -14,6 +14,7 @@ from perdure.errors import (
     NonDeterminismError,
     PerdureError,
     StoreCorruptError,
+    StoreError,
     UnknownWorkflowError,
     UsageError,
 )
@@ -73,7 +74,11 @@ def _error_of(reason: Failure) -> PerdureError:
     """Return the error that a run is parked for, as its row has it."""
     if reason.type == NonDeterminismError.__name__:
         return read_difference(reason.message, (reason.traceback or "").splitlines())
-    return _KINDS.get(reason.type, UsageError)(reason.message)
+    kind = next((_KINDS[name] for name in (reason.type, *reason.types) if name in _KINDS), UsageError)
+    return kind(reason.message)
 
 
-_KINDS: Final = {kind.__name__: kind for kind in (HistoryError, InternalError, StoreCorruptError, UnknownWorkflowError)}
+_KINDS: Final = {
+    kind.__name__: kind
+    for kind in (HistoryError, InternalError, StoreCorruptError, StoreError, UnknownWorkflowError, UsageError)
+}

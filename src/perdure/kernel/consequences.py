@@ -20,7 +20,7 @@ from perdure.kernel.transition import Answers, Creation
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
 
-__all__ = ["CONSEQUENCES", "ending_of"]
+__all__ = ["CONSEQUENCES", "carried_children_of", "ending_of"]
 
 
 def _start_activity(step: "Step", event: e.ActivityScheduled) -> None:
@@ -136,7 +136,7 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         start_at=event.next_at if event.next_at > step.at else None,
         carried_state=event.carried_state,
         carried_signals=event.carried_signals,
-        carried_children=tuple(_with_key(child, step.run_key) for child in event.carried_children),
+        carried_children=carried_children_of(event, step.run_key),
         carried_updates=tuple(u for u in before.carried_updates if u.update_id not in step.state.updates),
     )
     wake_at = event.next_at if event.next_at > step.at else step.now
@@ -144,8 +144,10 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
     step.result.moves_inbox_to = key
 
 
-def _with_key(child: e.CarriedChild, run_key: RunKey) -> e.CarriedChild:
-    return child if child.run_key else msgspec.structs.replace(child, run_key=run_key)
+def carried_children_of(event: e.RunContinued, run_key: RunKey) -> tuple[e.CarriedChild, ...]:
+    """Return the children that the run of this key leaves to its next generation."""
+    replace = msgspec.structs.replace
+    return tuple(child if child.run_key else replace(child, run_key=run_key) for child in event.carried_children)
 
 
 def _report_completed(step: "Step", event: e.RunCompleted) -> None:
