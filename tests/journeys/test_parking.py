@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from perdure import Context, Engine, NonDeterminismError, Run, RunStatus, RunTerminatedError, Signal, Workflow, workflow
+from perdure import (
+    Context,
+    Engine,
+    NonDeterminismError,
+    Run,
+    RunStatus,
+    RunTerminatedError,
+    Signal,
+    Update,
+    Workflow,
+    workflow,
+)
 from perdure.authoring.registry import Registry
 from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import TerminateMessage
@@ -292,3 +303,14 @@ async def test_who_waits_for_a_run_whose_version_is_missing_here_is_told_once(
                 await (await other.get_run(name)).signal(go, 2)
             assert await asyncio.gather(*waiting) == [2, 2]
     assert caplog.text.count("waits for another process, or for code: no workflow named 'parking.asleep'") == 1
+
+
+async def test_each_update_of_a_parked_run_is_told_of_its_own_request_only(make_engine: MakeEngine) -> None:
+    await begin(make_engine)
+    async with make_engine(registry=changed()) as engine:
+        run = await engine.get_run("old")
+        for number in range(2):
+            with pytest.raises(NonDeterminismError) as told:
+                await run.update(Update("add", int, int), number)
+            assert str(told.value).count("may still; make the call again with request_id=") == 1
+            assert "timer_started" in told.value.actual

@@ -295,7 +295,7 @@ class Run(Generic[R_co]):
 
         Raises UpdateRejectedError (validator), UpdateFailedError (handler, or the run ended), RunNotFoundError,
         RunClosedError (the run ended without an answer), ResultTimeoutError. Any other error after it was sent, as of a
-        store that cannot be read, has a note: the update may still happen, and under which request id.
+        store that cannot be read, says that the update may still happen, and under which request id.
         """
         require_update(update, "run.update")
         if require_text(wait, "wait") not in ("accepted", "completed"):

@@ -50,7 +50,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """Send the update and wait until it is accepted or completed; return its result (null if accepted only).
 
         Raises UpdateRejectedError, UpdateFailedError, RunNotFoundError, RunClosedError, ResultTimeoutError. Any
-        other error that comes when the update was sent has a note which says so.
+        other error that comes when the update was sent says so.
         """
         limit = None if timeout is None else require_duration(timeout, "timeout", may_be_zero=True)
         seconds = None if limit is None else limit / MICROSECONDS_PER_SECOND
@@ -97,8 +97,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                     if answer is not None and _settles(answer, until_completed=until_completed):
                         return answer
         except PerdureError as error:
-            error.add_note(self._unanswered("before this error"))
-            raise
+            raise _saying_more(error, self._unanswered("before this error")) from error.__cause__
         message = f"run {self.ref} ended before it answered the update {self.message.name!r}, which has had no effect"
         raise RunClosedError(message)
 
@@ -134,6 +133,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             failure_type=failure.type,
             failure_message=failure.message,
         )
+
+
+def _saying_more(error: PerdureError, words: str) -> PerdureError:
+    """Return an error like this one that says more: this one may be told to others who wait, too."""
+    told = type(error).__new__(type(error), f"{error}; {words}")
+    told.__dict__.update(error.__dict__)
+    return told.with_traceback(error.__traceback__)
 
 
 def _settles(answer: Answer, *, until_completed: bool) -> bool:

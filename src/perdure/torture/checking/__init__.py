@@ -27,7 +27,7 @@ runs did by themselves; `checker` judges them, and knows nothing of the engine.
   A signal that is acknowledged came before the run's end, though perhaps too late to be taken in.
 - *a transition* is one transaction: what it appends, the messages that it sends to other runs, the child that it starts
   (P12). Messages to two runs are in the same order in both.
-- *an error* means that nothing was saved (P2; of an update unless a note of the error says that it may still happen),
+- *an error* means that nothing was saved (P2; of an update unless the error says that it may still happen),
   and what it tells of the run is a read: it is not there, has ended.
 - *a lock* is held by one run at a time, by its activities, too, and given in the order in which it was asked for (P17).
 - *an end* is for ever (P1): who has seen that a run has ended never sees it open. In the end every run that was

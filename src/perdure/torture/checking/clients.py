@@ -320,9 +320,9 @@ def _place(position: str) -> tuple[int, int]:
 
 
 def _became(error: PerdureError) -> Happened:
-    """Return what an error says of the call: by P2 nothing was saved, unless nobody was there to say so, or a note of
-    it tells of what was sent."""
-    is_open = isinstance(error, EngineClosedError) or hasattr(error, "__notes__")
+    """Return what an error says of the call: by P2 nothing was saved, unless nobody was there to say so, or it says
+    that what was sent may still happen."""
+    is_open = isinstance(error, EngineClosedError) or "may still" in str(error)
     return Happened.UNKNOWN if is_open else Happened.NO
 
 
