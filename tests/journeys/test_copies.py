@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Context, Engine, Settings, Signal, UsageError, activity, copies, workflow
+from perdure import Context, Engine, Settings, Signal, UsageError, activity, copies, current_attempt, workflow
 from perdure.stores.memory import MemoryStore
 
 GO = Signal("copies.go", str)
@@ -52,6 +52,39 @@ async def test_a_restored_run_goes_on_where_the_copy_has_it(tmp_path: Path) -> N
         run = await engine.get_run("run", steps)
         await run.signal(GO, "done")
         assert await run.result() == "done"
+
+
+@activity(name="copies.tell_key")
+async def tell_key() -> str:
+    return current_attempt().idempotency_key
+
+
+@workflow(name="copies.child")
+async def telling_child(_ctx: Context) -> str:
+    return await tell_key()
+
+
+@workflow(name="copies.parent")
+async def telling_parent(ctx: Context, keys: list[str]) -> list[str]:
+    if not keys:
+        await ctx.wait_for(GO)
+        ctx.continue_as_new([await tell_key(), await ctx.run_child(telling_child, id="child")])
+    return [*keys, await tell_key()]
+
+
+async def test_what_comes_after_the_point_has_the_idempotency_keys_of_the_first_time(tmp_path: Path) -> None:
+    original, restored = tmp_path / "data.db", tmp_path / "restored.db"
+    async with Engine(f"sqlite:///{original}") as engine:
+        run = await engine.start(telling_parent, [], id="run")
+        await copies.backup(f"sqlite:///{original}", tmp_path / "copy.db")
+        await run.signal(GO, "go")
+        keys = await run.result()
+    await copies.restore(tmp_path / "copy.db", restored)
+    async with Engine(f"sqlite:///{restored}") as engine:
+        run = await engine.get_run("run", telling_parent)
+        await run.signal(GO, "go")
+        assert await run.result() == keys
+    assert len(set(keys)) == 3
 
 
 async def test_of_two_engines_one_keeps_the_copy_and_the_other_goes_on_with_it(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from perdure import (
     CircuitBreaker,
     Context,
     Engine,
+    Every,
     Executor,
     IdPolicy,
     OnFailure,
@@ -35,6 +36,7 @@ from perdure.kernel.identity import RunRef
 from perdure.kernel.options import ActivityOptions
 from perdure.ports.store import RunQuery
 from perdure.stores.memory import MemoryStore
+from perdure.testing import TestEnvironment
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import QUICK, decide, is_out_of_memory, kinds, until, waiting_for_decision
 
@@ -106,6 +108,25 @@ async def test_calls_of_two_databases_have_different_idempotency_keys() -> None:
         async with Engine(MemoryStore()) as engine:
             keys.add(await (await engine.start(keyed, id="the same")).result())
     assert len(keys) == 2
+
+
+async def test_runs_that_two_databases_begin_at_one_moment_under_one_id_are_named_differently_in_keys() -> None:
+    moments: set[datetime] = set()
+    names: list[str] = []
+    for _ in range(2):
+        async with TestEnvironment(start=datetime(2026, 1, 1, tzinfo=UTC)) as environment:
+            await environment.start(keeps_waiting, id="started")
+            await environment.schedules.create("daily", keeps_waiting, when=Every(timedelta(days=1)))
+            await environment.advance(timedelta(days=1, seconds=1))
+            async for row in environment.all_runs():
+                moments.add(row.times.created_at)
+                names.append((await first(await environment.get_run(row.id), e.RunCreated)).call_name)
+    assert (len(moments), len(names), len(set(names))) == (2, 4, 4)
+
+
+@workflow
+async def keeps_waiting(ctx: Context) -> None:
+    await ctx.wait_for(follow)
 
 
 async def test_an_attempt_knows_its_run_its_call_and_its_number(make_engine: MakeEngine) -> None:

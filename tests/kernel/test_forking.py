@@ -205,9 +205,9 @@ def test_a_step_that_was_pending_is_done_again_under_the_key_of_the_first_call()
     assert event.repeats == (RepeatedStep(operation=Operation(1), name="fork.step", was=StepFate.IN_FLIGHT),)
     again = go_on(two.entry(), creation)
     pending = again.state.activities[1]
-    name = run.state.call_name
+    name = run.state.call_name(RUN_KEY)
     assert (pending.called_by, pending.attempt, pending.attempts_spent) == (name, 2, 1)
-    assert again.state.call_name != name
+    assert again.state.call_name(FORK_KEY) == event.call_name != name
     assert pending.deadline_at == pending.scheduled_at + 300 * SECOND
     assert pending.next_attempt_at is None
     for attempt in (2, 3):
@@ -215,6 +215,15 @@ def test_a_step_that_was_pending_is_done_again_under_the_key_of_the_first_call()
         assert again.state.activities[1].attempt == attempt + 1
     again.fail(1, attempt=4, retry=RETRIED)
     assert again.pending == []
+
+
+def test_forks_that_an_older_perdure_made_and_their_steps_keep_the_names_that_they_had() -> None:
+    run = life_of(two)
+    run.begin()
+    creation, _ = forked(run.history, 3, call_name="")
+    again = go_on(two.entry(), creation)
+    assert again.state.activities[1].called_by == f"{RUN_KEY:x}"
+    assert again.state.call_name(FORK_KEY) == f"{FORK_KEY:x}"
 
 
 def test_a_step_of_a_fork_of_a_fork_keeps_the_key_of_whoever_called_it() -> None:
@@ -226,7 +235,7 @@ def test_a_step_of_a_fork_of_a_fork_keeps_the_key_of_whoever_called_it() -> None
     _, before = forked(again.history, 3, origin_key=FORK_KEY)
     assert (behind.caller_key, before.caller_key) == (FORK_KEY, RUN_KEY)
     second, _ = forked(again.history, 4, origin_key=FORK_KEY, run_key=9)
-    assert go_on(two.entry(), second).state.activities[1].called_by == run.state.call_name
+    assert go_on(two.entry(), second).state.activities[1].called_by == run.state.call_name(RUN_KEY)
 
 
 def test_a_result_that_an_ended_run_has_not_read_is_taken_over() -> None:

@@ -15,7 +15,8 @@ to decrypt them: an archive is as readable as the database, no more. They can be
 a database has an origin of its own, which copies of the file made later share. Where a key means the same, a run keeps
 it. Elsewhere it gets one that is computed from both (`rekeying`): so runs that were exported at different times still
 name each other rightly, are known again wherever they go, and those of two copies are never taken for each other. The
-names in idempotency keys are none of these: they are the same everywhere (`RunState.call_name`).
+names in idempotency keys are none of these: they are the same everywhere (`RunState.call_name`), unless an
+older Perdure began the run.
 
 **One at a time.** Whoever removes runs holds an entry of the agenda for a while, and prolongs it (`turns`). A process
 that was held up past that is harmless: the store demands of each run anew that it may go, so the worst is that a run

@@ -105,6 +105,7 @@ def make_creation(
         ref=ref,
         input=payload,
         seed=seed_of(ref),
+        call_name=uuid.uuid4().hex,
         priority=chosen,
         tenant=tenant,
         labels=given_labels,

@@ -61,7 +61,7 @@ class RunningCall(msgspec.Struct, eq=False):
         call = self.call
         created: RunCreated | None = call.run.state.created
         ref = None if created is None else created.ref
-        key = call.options.idempotency_key or f"{call.called_by or call.run.state.call_name}-{call.operation}"
+        key = call.options.idempotency_key or f"{call.called_by}-{call.operation}"
         return Attempt(
             run_id="" if ref is None else ref.id,
             namespace="" if ref is None else ref.namespace,

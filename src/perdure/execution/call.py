@@ -28,7 +28,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
 
     `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
     on; `around` the nearest deadline of the stages and the run it is called in; `called_by` names the run that called
-    it, for its idempotency key, if that is another; `item` how the scheduler knows it;
+    it, for its idempotency key; `item` how the scheduler knows it;
     `group` those with the same limits (None: nothing limits it); `timers` limit its waiting; `running` is set once it
     has started.
     """
@@ -76,6 +76,6 @@ def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[
         deadline_at=activity.deadline_at,
         heartbeat=activity.heartbeat,
         fencing_token=run.fencing_token,
-        called_by=activity.called_by,
+        called_by=activity.called_by or run.state.call_name(run.run_key),
         around=activity.within if run.state.deadline is None else nearest(activity.within, run.state.deadline),
     )

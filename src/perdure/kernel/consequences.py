@@ -1,5 +1,6 @@
 """Consequences: what follows from an event outside of the run: activities, messages to other runs, new runs."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,7 @@ def _create_child(step: "Step", event: e.ChildRequested) -> None:
         ref=event.child,
         input=event.input,
         seed=_mix(parent.seed, event.operation),
+        call_name=_call_name(step, f"child {event.operation} {event.child}"),
         priority=step.state.priority if event.priority is None else event.priority,
         tenant=parent.tenant,
         labels=event.labels,
@@ -128,6 +130,7 @@ def _open_next_generation(step: "Step", event: e.RunContinued) -> None:
         ref=RunRef(namespace=before.ref.namespace, id=before.ref.id, generation=event.next_generation),
         input=event.input,
         seed=_mix(before.seed, event.next_generation),
+        call_name=_call_name(step, f"generation {event.next_generation}"),
         priority=step.state.priority,
         labels=dict(step.state.labels),
         attempt=event.attempt,
@@ -193,6 +196,14 @@ def _creation(key: RunKey, created: e.RunCreated, at: Timestamp, *, wake_at: Tim
         created=RecordedEvent(1, at, created),
         wake_at=wake_at,
     )
+
+
+def _call_name(step: "Step", what: str) -> str:
+    """Return what names a run that follows from this one in the keys of its calls: the same wherever this one does the
+    same again, as in a restored database. One that an older Perdure began has no name of chance to begin with."""
+    before = step.created()
+    name = before.call_name or f"{step.run_key} {before.seed} {step.state.created_at} {step.at}"
+    return hashlib.blake2b(f"{name} {what}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _mix(seed: int, number: int) -> int:

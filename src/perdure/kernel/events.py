@@ -37,7 +37,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 class RunCreated(Event, frozen=True, kw_only=True):
     """The run exists. `seed` feeds the deterministic random of workflow code. `stages` are the declared phase names.
+    `call_name` names the run in the idempotency keys of its calls.
 
+    No other run in any database has this name. It is empty where an older Perdure began the run (`RunState.call_name`).
     `carried_state`, `carried_signals` and `carried_children` come from the generation before; the children are known
     by the operations -1, -2, ... here. `deadline_at` is the end of the whole run, over all its generations: by its own
     execution timeout, or by the deadline of what `deadline_of` names, where that is nearer and was around the call that
@@ -50,6 +52,7 @@ class RunCreated(Event, frozen=True, kw_only=True):
     ref: RunRef
     input: Payload
     seed: int
+    call_name: str = ""
     priority: Priority = Priority.NORMAL
     tenant: str = ""
     labels: dict[str, str] = {}
@@ -163,7 +166,7 @@ class RunReset(Event, frozen=True, kw_only=True):
 class RunForked(Event, frozen=True, kw_only=True):
     """This run's history up to here was copied from another run, of which `sequence` was the last event taken.
 
-    From here on it is the run `ref`, with a chance, version, deadline, grace and parent of its own. `origin_key`
+    From here on it is the run `ref`, with a chance, names, version, deadline, grace and parent of its own. `origin_key`
     is the other run's key, `caller_key` that of the run that lived the event itself: it, or one that it is a fork of.
     `carried_signals`, `carried_results` came to it later; this one has them first. `repeats`: what may be done twice.
     """
@@ -174,6 +177,7 @@ class RunForked(Event, frozen=True, kw_only=True):
     sequence: int
     ref: RunRef
     seed: int
+    call_name: str = ""
     cause: ForkCause
     reason: str = ""
     by: str = ""

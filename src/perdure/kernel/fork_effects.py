@@ -19,7 +19,7 @@ __all__ = ["become_fork"]
 
 def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     """Go on under the fork's own name; what is pending has all its attempts and all its time once more."""
-    copied, called_by = state.created, state.call_name
+    copied, called_by = state.created, state.call_name(event.caller_key)
     assert copied is not None  # the first event of every history
     state.created, state.created_at = as_fork(copied, event), at
     if state.started_at is None and event.carried_signals:

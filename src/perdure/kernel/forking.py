@@ -55,13 +55,14 @@ __all__ = ["ForkOrder", "fork"]
 class ForkOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted: who the new run is, and what it takes over.
 
-    `definition_version` with its `stages`; None: those of the run that is copied. `unread`: what that has left in its
-    inbox if it has ended; of one that is open the inbox goes along.
+    `call_name` is its new name of chance (`RunCreated`). `definition_version` with its `stages`; None: those of the run
+    that is copied. `unread`: what that has left in its inbox if it has ended; of one that is open the inbox goes along.
     """
 
     cause: ForkCause
     ref: RunRef
     run_key: RunKey
+    call_name: str
     origin: RunRef
     origin_key: RunKey
     now: Timestamp
@@ -94,6 +95,7 @@ def fork(history: History, point: int, order: ForkOrder) -> Creation:
         sequence=point,
         ref=order.ref,
         seed=seed_of(order.ref),
+        call_name=order.call_name,
         cause=order.cause,
         reason=order.reason,
         by=order.by,

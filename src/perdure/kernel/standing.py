@@ -10,12 +10,13 @@ __all__ = ["as_fork", "standing_of"]
 
 
 def as_fork(created: e.RunCreated, fork: e.RunForked) -> e.RunCreated:
-    """Return what a run is from `fork` on, which was `created` before: with a name, a chance, a version, a deadline
+    """Return what a run is from `fork` on, which was `created` before: with names, a chance, a version, a deadline
     and a parent of its own."""
     return structs.replace(
         created,
         ref=fork.ref,
         seed=fork.seed,
+        call_name=fork.call_name,
         definition_version=fork.definition_version,
         stages=fork.stages,
         deadline_at=fork.deadline_at,

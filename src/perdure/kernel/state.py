@@ -84,15 +84,14 @@ class RunState:
         return self.closed_at is not None
 
     @property
-    def call_name(self) -> str:
-        """What names the run in the idempotency keys of its calls: the same in every database that it comes to, and no
-        other's. Of two that bear one id one after the other each has its own time."""
-        return "" if self.created is None else f"{self.created.seed:x}-{self.created_at:x}"
-
-    @property
     def fresh_fork(self) -> e.RunForked | None:
         """The fork that this run is, as long as nothing has happened since; None for all others."""
         return self.forked if self.forked_at == self.sequence else None
+
+    def call_name(self, run_key: int) -> str:
+        """Return what names the run of this key in the idempotency keys of its calls: the same in every database that
+        it comes to, and no other's. Only of one that an older Perdure began it is the key, as it was then."""
+        return (self.created and self.created.call_name) or f"{run_key:x}"
 
     def record(self, event: e.Event, at: Timestamp) -> None:
         """Apply the next event in place. Raises IllegalTransitionError for one that this state does not allow."""

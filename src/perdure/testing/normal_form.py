@@ -81,6 +81,7 @@ _LEFT_OUT: Final = frozenset(
 )
 _DROPPED: Final = (
     "worker", "started_at", "message_id", "run_key", "start_at", "first_attempt_at", "grace_until", "fencing_token",
+    "call_name",
 )  # fmt: skip
 _INSTANTS: Final = ("due_at", "next_attempt_at", "deadline_at", "next_at")
 _NUMBERS: Final = ("operation", "compensates", "seed", "holding")

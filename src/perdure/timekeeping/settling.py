@@ -1,5 +1,6 @@
 """Settling a schedule: from its entry in the agenda to the change that is committed."""
 
+import uuid
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
@@ -137,6 +138,7 @@ def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start) -> Creat
         ref=ref,
         input=read_input(entry, 0),
         seed=seed_of(ref),
+        call_name=uuid.uuid4().hex,
         priority=plan.priority,
         tenant=plan.tenant,
         labels=labels,

@@ -5,10 +5,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure import Engine, RunStatus, RunTerminatedError
+from perdure import Activity, Engine, NonRetryableError, RunFailedError, RunStatus, RunTerminatedError, current_attempt
 from perdure.authoring.registry import Registry
 from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
-from perdure.kernel.events import EVENT_NAMES, RunCancelRequested
+from perdure.kernel.events import EVENT_NAMES, ActivityScheduled, RunCancelRequested
 from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
 from perdure.kernel.messages import CancelMessage, TerminateMessage, encode_message
 from perdure.kernel.time import Timestamp
@@ -17,7 +17,7 @@ from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.testing.replaying import Verdict, replay_history
 from tests.data.make_databases import dumped, file_of
-from tests.data.specimen import go
+from tests.data.specimen import double, go, order, part
 
 SCHEMAS = range(1, len(migrations()) + 1)
 KEY_OF = "(SELECT run_key FROM runs WHERE id = ?)"
@@ -74,6 +74,33 @@ async def test_an_old_database_is_migrated_and_its_runs_are_read_replayed_and_br
         assert await (await engine.get_run("told")).result() == 66
         page = await engine.worker.store.list_runs(RunQuery())
         assert {run.status for run in page.runs} == {RunStatus.COMPLETED}
+
+
+async def test_calls_of_runs_that_were_begun_before_an_upgrade_have_the_idempotency_keys_that_they_had(
+    database: Path,
+) -> None:
+    keys: list[str] = []
+
+    async def fails_once(number: int) -> int:
+        keys.append(current_attempt().idempotency_key)
+        if len(keys) == 1:
+            raise NonRetryableError("the answer was lost")
+        return 2 * number
+
+    registry = Registry()
+    registry.add_workflow(order)
+    registry.add_workflow(part)
+    registry.add_activity(Activity(fails_once, name=double.name, options=double.defaults))
+    async with Engine(f"sqlite:///{database}", registry=registry) as engine:
+        for name in ("waiting", "part of 2"):
+            await (await engine.get_run(name)).signal(go, 30)
+        run = await engine.get_run("waiting")
+        run_key = (await run.describe()).run_key
+        with pytest.raises(RunFailedError):
+            await run.result()
+        assert await (await run.retry()).result() == 64
+        scheduled = [one.event async for one in run.history() if isinstance(one.event, ActivityScheduled)]
+    assert keys == [f"{run_key:x}-{scheduled[-1].operation}"] * 2
 
 
 async def test_a_migrated_database_has_the_tables_of_a_new_one(database: Path, tmp_path: Path) -> None:

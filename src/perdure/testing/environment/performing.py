@@ -134,7 +134,7 @@ class _Performing:
 def _with_lasting_key(call: ActivityCall) -> ActivityOptions:
     """Return a call's options with an idempotency key that names the run by its id: the same each time a test runs.
 
-    The engine's own holds when the run began, which is another time when a process died before it was created.
+    The engine's own names the run by chance: another one when a process died before it was created.
     """
     if call.options.idempotency_key is not None:
         return call.options

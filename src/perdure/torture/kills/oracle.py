@@ -17,6 +17,7 @@ from perdure.errors import PerdureError
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.replay import Replay
+from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.transition import RunStatus
 from perdure.torture.kills.ledger import Effect, Note, read
@@ -334,12 +335,8 @@ def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
 
 
 def _key(run: StoredRun, operation: int) -> str:
-    names = [
-        f"{recorded.event.seed:x}-{recorded.at:x}"
-        for recorded in run.history
-        if isinstance(recorded.event, e.RunCreated)
-    ]
-    return f"{names[0] if names else run.run_key}-{operation}"
+    standing = standing_of(recorded.event for recorded in run.history)
+    return f"{'' if standing is None else standing.call_name}-{operation}"
 
 
 # --- leftovers ---------------------------------------------------------------------------------------------------

@@ -351,10 +351,9 @@ def _effect_laws(trial: "Trial") -> Iterator[str]:
 
 
 def _call_name(trial: "Trial", run_key: RunKey) -> str:
-    """Return what names a run in the keys of its calls: its chance, and when it began to be who it is."""
-    history = trial.tables.history(run_key)
-    standing = standing_of(recorded.event for recorded in history)
-    return "" if standing is None else f"{standing.seed:x}-{lived(history)[0].at:x}"
+    """Return what names a run in the keys of its calls: that by which nothing else is named."""
+    standing = standing_of(recorded.event for recorded in trial.tables.history(run_key))
+    return "" if standing is None else standing.call_name
 
 
 def _callers(trial: "Trial", effect: "Effect") -> Iterator[RunKey]:

@@ -68,9 +68,9 @@ def rebuild(
 def become_another(database: Path, disk: Disk, *, now: Timestamp) -> None:
     """Let a restored database be another than the one that was copied, and than any other that was made of the copy.
 
-    The keys of runs come from the numbers of sessions, and the idempotency keys of effects from these: an effect must
-    not be taken for another one, which was had in the time that is lost, or since an earlier restoring. So sessions
-    count on from the time of day (in tens of seconds since 2025), which others have not reached, and from somewhere
+    The keys of runs come from the numbers of sessions: none must be taken for another's, which was there in the time
+    that is lost, or since an earlier restoring, by whoever has kept it (another database, a token). So sessions count
+    on from the time of day (in tens of seconds since 2025), which others have not reached, and from somewhere
     behind that, which the moment scatters over a million: two that were made of one copy within minutes, with a hundred
     sessions each, meet with a chance of one to some thousands. That it was restored tells it from the original, whose
     followed copies it must not go on with.
