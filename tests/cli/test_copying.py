@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from perdure.errors import StoreUnavailableError
+from perdure.stores.opening import compact_store
+from perdure.stores.sqlite.presence import replacing_mark
 from tests.cli.runs import Called, perdure
 from tests.cli.terminal import on_a_terminal
 
@@ -225,3 +228,19 @@ def test_on_a_terminal_it_shows_how_far_it_is(place: Path) -> None:
     )
     assert shown.code == 0
     assert "behind, at generation-000001/0" in shown.out
+
+
+def test_while_no_database_has_the_name_commands_say_how_to_go_on(tmp_path: Path) -> None:
+    """They do not say that an engine makes one when it is opened: what was there is aside."""
+    mark = replacing_mark(tmp_path / "perdure.db")
+    mark.parent.mkdir()
+    mark.touch()
+    for command in ("list", "doctor"):
+        called = perdure(command, directory=tmp_path)
+        assert called.code == 1
+        assert "Run `perdure restore --force` again" in " ".join((called.out + called.err).split())
+        assert "An engine makes" not in called.out + called.err
+    (tmp_path / "link.db").symlink_to("perdure.db")
+    with pytest.raises(StoreUnavailableError, match="Run `perdure restore --force` again"):
+        compact_store(f"sqlite:///{tmp_path}/link.db")
+    assert [*mark.parent.iterdir()] == [mark]

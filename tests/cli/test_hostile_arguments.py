@@ -1,5 +1,7 @@
 """Arguments that nobody meant: named errors, at once."""
 
+from pathlib import Path
+
 import pytest
 
 from perdure.cli.database import require_database
@@ -21,6 +23,12 @@ def test_what_is_not_json_is_named_in_few_words(text: str) -> None:
 def test_a_url_of_what_cannot_be_a_file_names_no_database(path: str) -> None:
     with pytest.raises(NoDatabaseError, match="there is no database"):
         require_database(f"sqlite:///{path}")
+
+
+def test_a_loop_of_links_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "loop.db").symlink_to("loop.db")
+    with pytest.raises(NoDatabaseError, match="there is no database"):
+        require_database(f"sqlite:///{tmp_path}/loop.db")
 
 
 @pytest.mark.parametrize("text", ["9" * 100_000, "1s" * 100_000, "9" * 99 + "d", "1.5", "\udc80"])

@@ -17,6 +17,7 @@ from perdure.errors import UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.ports.store import RunStore
 from perdure.redaction import redacted
+from perdure.stores.sqlite.presence import demand_not_replaced
 
 __all__ = [
     "DEFAULT_URL",
@@ -101,9 +102,13 @@ def database_file(url: str) -> Path:
 
 
 def require_database(url: str) -> Path:
-    """Return the file of a database that exists. Raises NoDatabaseError, UsageError."""
+    """Return the file of a database that exists.
+
+    Raises NoDatabaseError, UsageError, StoreUnavailableError if another one was about to take its place.
+    """
     path = database_file(url)
     try:
+        demand_not_replaced(path)
         missing = _what_is_missing(path)
     except (OSError, ValueError) as error:  # the latter for a null character
         missing = f"there is no database at {str(path)!r:.200}: {getattr(error, 'strerror', None) or error}"

@@ -22,6 +22,7 @@ from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.opened import open_alone
+from perdure.stores.sqlite.presence import demand_not_replaced
 from perdure.stores.sqlite.settings import SqliteSettings
 
 __all__ = ["Compaction", "compact"]
@@ -48,6 +49,7 @@ def compact(
 
     Raises StoreLockedError while somebody has it open, StoreFullError and other StoreErrors; then it is as it was.
     """
+    demand_not_replaced(path)
     if not path.is_file():
         raise StoreUnavailableError(
             f"there is no database at {path}; nothing was made. Name one that an engine has made."

@@ -13,6 +13,7 @@
 The kernel drops a dead process's locks, so nothing here needs cleaning for correctness; the first opener tidies up.
 """
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from perdure.errors import StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.stores.sqlite.locks import FileLock
 
-__all__ = ["Presence", "copying_mark", "replacing_mark", "sidecar_folder"]
+__all__ = ["Presence", "copying_mark", "demand_not_replaced", "replacing_mark", "sidecar_folder"]
 
 
 def sidecar_folder(database: Path) -> Path:
@@ -36,6 +37,18 @@ def copying_mark(database: Path) -> Path:
 def replacing_mark(database: Path) -> Path:
     """Return the mark that stands beside a database that is damaged while another one takes its place."""
     return sidecar_folder(database) / "replacing"
+
+
+def demand_not_replaced(database: Path) -> None:
+    """Raise StoreUnavailableError if whoever replaced the database has died, and left none, or if he is still at it.
+
+    `database` may be a link to it; a loop of links, for which `Path.resolve` raises RuntimeError, is none.
+    """
+    if replacing_mark(Path(os.path.realpath(database))).exists():
+        raise StoreUnavailableError(
+            f"a restoring of {database} has not ended; nothing was changed. Run `perdure restore --force` "
+            f"again: it goes on from there, and if it cannot, puts back what was there."
+        )
 
 
 class Presence:
@@ -62,11 +75,8 @@ class Presence:
                 f"another process has been opening the database beside {self.folder} for more than "
                 f"{patience_seconds:g} s. If it hangs, end it; then try again."
             )
-        if not restores and replacing_mark(self._database).exists():
-            raise StoreUnavailableError(
-                f"a restoring of {self._database} has not ended; nothing was changed. Run `perdure restore --force` "
-                f"again: it goes on from there, and if it cannot, puts back what was there."
-            )
+        if not restores:
+            demand_not_replaced(self._database)
 
     def try_alone(self) -> bool:
         """Whether nobody else has the database open, be it since this moment only. Others wait for the turn to open."""

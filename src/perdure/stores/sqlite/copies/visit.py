@@ -20,7 +20,7 @@ from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.opened import connect_settled
-from perdure.stores.sqlite.presence import Presence, replacing_mark, sidecar_folder
+from perdure.stores.sqlite.presence import Presence, demand_not_replaced, sidecar_folder
 from perdure.stores.sqlite.schema import demand_ours, schema_version
 from perdure.stores.sqlite.settings import SqliteSettings
 
@@ -42,7 +42,8 @@ class Visit:
         demand_file_locks()
         demand_sound_sqlite()
         with faults_named(self.path, "opening"):
-            if not (self.path.is_file() or replacing_mark(self.path).exists()):
+            demand_not_replaced(self.path)
+            if not self.path.is_file():
                 raise StoreUnavailableError(f"there is no database at {self.path}; nothing was changed.")
             self._demand_ours()
             self._presence = presence = Presence(self.path)
