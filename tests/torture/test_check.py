@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perdure.errors import InvalidArgumentError
-from perdure.torture import mutants
+from perdure.torture import planting
 from perdure.torture.checking import tool
 from perdure.torture.checking.anomaly import Anomaly
 from perdure.torture.checking.campaign import Round
@@ -92,9 +92,13 @@ def _missing(number: int, at: int) -> str:
     return json.dumps({"type": "Answer", **answer}) + "\n"
 
 
-def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_that_is_planted_in_its_processes_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = "a client notes a list without the last element but one"
-    monkeypatch.setattr(mutants, "PLANTED", [mutant for mutant in PLANTED if mutant.name == name])
-    monkeypatch.setitem(mutants._BUDGETS, "check", 200)
-    assert main(["mutants", "--seed", "1", "--processes", "1"]) == 0
-    assert f"this control failed as it must: {name}" in capsys.readouterr().out
+    [bug] = [mutant for mutant in PLANTED if mutant.name == name]
+    patch = json.dumps({"module": bug.module, "old": bug.old, "new": bug.new})
+    monkeypatch.setenv(planting.PATCH_VARIABLE, patch)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["check", "--count", "300", "--seed", "1", "--first"]) == 1
+    assert re.search(r"check --history .*\.jsonl\n    incompatible order: ", capsys.readouterr().out)
