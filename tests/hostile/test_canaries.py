@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import logging
+import signal
 import traceback
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -270,6 +271,21 @@ def called(*arguments: str) -> str:
     return written.getvalue()
 
 
+class _Interrupting(io.StringIO):
+    """Ends what it is told of: a command that goes on until it is stopped."""
+
+    def write(self, text: str) -> int:
+        if text.startswith(("{", "the copy")):
+            signal.raise_signal(signal.SIGTERM)
+        return super().write(text)
+
+
+def stopped(*arguments: str) -> str:
+    with contextlib.redirect_stdout(_Interrupting()) as written:
+        assert run_command_line(arguments) == 0
+    return written.getvalue()
+
+
 def reports(place: str) -> Iterator[str]:
     for run_id in ("well", "badly", "waiting"):
         yield called("show", run_id, "--db", place)
@@ -303,6 +319,7 @@ def copies(place: str, folder: Path) -> Iterator[str]:
     _spelled["a folder"] = secret.name
     for form in ((), ("--json",)):
         yield called("backup", "--to", str(secret / f"copy{len(form)}.db"), "--db", place, *form)
+        yield stopped("replicate", "--to", f"{secret}-live{len(form)}", "--db", place, *form)
         yield called("restore", "--from", str(secret), "--list", *form)
         yield called("export", "--to", str(secret / f"runs{len(form)}.jsonl"), "--db", place, *form)
         yield called("prune", "--older-than", "1d", "--archive", str(secret), "--db", place, *form)

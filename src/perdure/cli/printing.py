@@ -171,10 +171,12 @@ def print_json(value: object, *, is_answer: bool = False) -> None:
 
 def json_text(value: object, *, is_answer: bool = False) -> str:
     """Return one value as programs read it; see `print_json`."""
+    return json_escaped(msgspec.json.format(_shown_json(value, is_answer=is_answer), indent=2))
+
+
+def _shown_json(value: object, *, is_answer: bool) -> str:
     text = _json(value)
-    if not is_answer and has_secrets(text):
-        text = _json(masked(leniently_read(text.encode())))
-    return json_escaped(msgspec.json.format(text, indent=2))
+    return text if is_answer or not has_secrets(text) else _json(masked(leniently_read(text.encode())))
 
 
 def _json(value: object) -> str:
@@ -202,9 +204,9 @@ def _number(digits: str) -> msgspec.Raw:
     return msgspec.Raw(digits.encode())
 
 
-def print_json_line(value: object) -> None:
-    """Print one value for programs on one line, whole: what is printed so can be read back."""
-    print(json_escaped(_json(value)))
+def print_json_line(value: object, *, is_answer: bool = False) -> None:
+    """Print one value for programs on one line; see `print_json`. An answer can be read back as it was."""
+    print(json_escaped(_shown_json(value, is_answer=is_answer)))
 
 
 def complain(message: str, *, command: str = "") -> None:

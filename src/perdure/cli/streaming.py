@@ -21,7 +21,7 @@ async def print_stream(place: Place, run_id: str, name: str, *, after: str, foll
         async with aclosing(run.stream(Stream(name), after=after, follow=follows)) as values:
             async for item in values:
                 if as_json:
-                    print_json_line(msgspec.to_builtins(item))
+                    print_json_line(msgspec.to_builtins(item), is_answer=True)
                 else:
                     print(answer_line(item.value))
                 sys.stdout.flush()

@@ -34,7 +34,7 @@ async def tell_history(
         events = _events(store, summary, after=after, limit=limit)
         if as_json:
             async for recorded in events:
-                print_json_line(event_record(recorded))
+                print_json_line(event_record(recorded), is_answer=True)
         else:
             await _print_for_people(events, now=engine.worker.clock.now())
     return ExitCode.OK

@@ -1,25 +1,29 @@
 """What is shown of payloads and rows that somebody wrote: harmless lines, JSON of the same value, defects by name."""
 
+import json
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from perdure.cli.payload_text import event_details, payload_text
-from perdure.cli.printing import json_text
+from perdure.cli.printing import json_text, leniently_read
 from perdure.errors import HistoryError
 from perdure.kernel.events import RunCompleted
 from perdure.kernel.history import decode_event
 from perdure.kernel.time import Timestamp
+from perdure.redaction import masked
 from perdure.stores.sqlite.verification.runs import StoredRun
 from perdure.torture.fuzzing.sampling import samples
-from perdure.torture.fuzzing.target import BrokenLawError, Target
+from perdure.torture.fuzzing.target import BrokenLawError, Target, demand_equal
 
 __all__ = ["SHOWN"]
 
 _NOW: Final = Timestamp(1_767_236_400_000_000)
 _VALUES: Final = (
-    b'{"user":"ann\\u202e\\u001b[2J","dbPassword":"x","list":[1,2.5,null,{"api_key":[1]}]}', b'"text"', b"[]",
+    b'{"user":"ann\\u202e\\u001b[2J","dbPassword":"x","list":[1,2.5,null,{"api_key":[1]}]}',
+    b'"text \xf3\xa0\x81\x81"', b"[]",
     b'{"$perdure":1,"by":["deflate"],"data":"eA=="}',
 )  # fmt: skip
 
@@ -35,7 +39,13 @@ def _show_payload(data: bytes) -> None:
     shown = json_text({"result": event.result})
     if {character for character in shown if not character.isprintable()} - {"\n"}:
         raise BrokenLawError(f"a terminal would obey {shown!r:.100}")
-    msgspec.json.decode(shown, type=msgspec.Raw)
+    recorded = masked({"result": leniently_read(bytes(event.result))})
+    demand_equal(_value(shown), _value(msgspec.json.encode(recorded).decode("utf-8", "replace")))
+
+
+def _value(text: str) -> object:
+    """Read JSON otherwise than the library does; its integers may have any number of digits."""
+    return json.loads(text, parse_int=Decimal)
 
 
 def _rows() -> list[bytes]:
