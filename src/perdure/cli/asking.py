@@ -40,7 +40,7 @@ async def send_update(place: Place, run_id: str, name: str, body: str, asking: A
     elif asking.waits:
         print(answer_line(result))
     else:
-        print(f"The run {printable(run_id)} has accepted the update {printable(name)!r}.")
+        print(f"The run {printable(run_id)} has accepted the update '{printable(name)}'.")
     return ExitCode.OK
 
 

@@ -36,7 +36,7 @@ async def send_signal(place: Place, run_id: str, name: str, body: str, *, reques
     if as_json:
         print_json({"id": run_id, "namespace": place.namespace, "signal": name, "delivered": True})
     else:
-        print(f"The signal {printable(name)!r} is in the inbox of {printable(run_id)}.")
+        print(f"The signal '{printable(name)}' is in the inbox of {printable(run_id)}.")
     return ExitCode.OK
 
 
