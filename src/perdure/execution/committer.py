@@ -5,7 +5,9 @@ natural waiting, never by sleeping. Each writer is answered after its batch is d
 
 When the store is unavailable (full disk, lock, lost connection) nothing of a batch was applied. Writes that belong to
 runs are kept and tried again, with growing pauses, until the cause is gone; writes of clients are answered with the
-error at once, and so are new ones meanwhile. Any other error of the store is final: everybody gets it.
+error at once, and so are new ones meanwhile. After some failures each is tried alone: where others succeed, what fails
+fails by itself, as what lies on a bad sector does, and is answered with the error. Any other error of the store is
+final: everybody gets it.
 
 A write that cannot be committed at all (an error that is not the store's) fails alone: the others of its batch are
 committed one by one. When the engine closes, a store that stays unavailable is given up: what still waits for it was
@@ -19,7 +21,7 @@ from typing import Final
 
 from perdure.errors import InternalError, PerdureError, StoreError, StoreUnavailableError
 from perdure.execution.refusals import DAMAGE
-from perdure.kernel.transition import Outcome, Write
+from perdure.kernel.transition import Outcome, Transition, Write
 from perdure.logs import logger_named
 from perdure.ports.store import RunStore
 
@@ -30,6 +32,7 @@ Answer = Callable[[Outcome | PerdureError], None]
 
 _logger = logger_named("perdure.store")
 _FACTOR: Final = 2.0
+_TOGETHER: Final = 3
 
 
 class Committer:
@@ -46,18 +49,25 @@ class Committer:
         self.trouble: StoreUnavailableError | None = None
         """Why the last commit failed; None if it did not."""
         self._alone = 0
+        self._failures = 0
+        self._in_vain = 0
         self._given_up = asyncio.Event()
         self.commits = 0
 
     def submit(self, write: Write, answer: Answer, *, keep: bool) -> None:
         """Commit `write` with the next batch and tell `answer`. `keep`: go on trying while the store is unavailable."""
         # While kept writes are being retried the answer is known; if none are, this write finds out how the store is.
-        if self.trouble is not None and self._working is not None and not keep:
+        # After many failures one is let through, to find out whether only what is kept fails.
+        if self.trouble is not None and self._working is not None and not keep and not self._lacks_proof:
             asyncio.get_running_loop().call_soon(_tell, answer, self.trouble)
             return
         self._waiting.append((write, answer, keep))
         if self._working is None:
             self._working = asyncio.get_running_loop().create_task(self._work(), name="perdure-committer")
+
+    @property
+    def _lacks_proof(self) -> bool:
+        return self._failures >= _TOGETHER and all(is_kept for _, _, is_kept in self._waiting)
 
     async def commit(self, write: Write) -> Outcome:
         """Commit a client's write and return its outcome. Raises the StoreError (or InternalError) if that failed."""
@@ -92,10 +102,13 @@ class Committer:
         pause = self._retry_seconds
         try:
             while self._waiting:
+                is_parted = self._alone > 0
                 batch = self._take_batch()
                 try:
                     outcomes = await self._store.commit([write for write, _, _ in batch])
                 except StoreUnavailableError as error:
+                    if self._is_sorted_out(batch, error, is_parted=is_parted):
+                        continue
                     self._keep(batch, error)
                     await self._pause(pause)
                     pause = min(pause * _FACTOR, self._retry_maximum_seconds)
@@ -132,10 +145,41 @@ class Committer:
             self._waiting[:0] = batch
             self._alone = len(batch)
             return
-        _logger.critical("a write cannot be committed", exc_info=error)
+        if isinstance(error, DAMAGE):
+            _logger.error("a write cannot be committed: %s", error)
+        else:
+            _logger.critical("a write cannot be committed", exc_info=error)
         if not isinstance(error, PerdureError):
             error = InternalError(f"a write cannot be committed: {error!r}")
         _answer_all(batch, error)
+
+    def _is_sorted_out(self, batch: list[tuple[Write, Answer, bool]], error: Exception, *, is_parted: bool) -> bool:
+        """Whether it need not be the store that fails, but may be one write's own place in it, as on a bad sector.
+
+        Writes that have failed together some times are tried alone. A run's transition that fails after others have
+        succeeded fails by itself. While none has it lets the others go first, and the store fails when all have.
+        """
+        if type(error) is not StoreUnavailableError or self._given_up.is_set():
+            self._alone = 0
+            return False
+        if not is_parted:
+            self._failures += 1
+            if self._failures <= _TOGETHER or len(batch) == 1:
+                return False
+            self._failures = self._in_vain = 0
+            self._part(batch, error)
+            return True
+        [entry] = batch
+        if self.trouble is None:
+            _answer_all(batch, error)
+            return True
+        self._in_vain += 1
+        if self._in_vain > self._alone or not isinstance(entry[0], Transition):
+            self._alone = 0
+            return False
+        self._waiting.insert(self._alone, entry)
+        self._alone += 1
+        return True
 
     def _keep(self, batch: list[tuple[Write, Answer, bool]], error: StoreUnavailableError) -> None:
         if self.trouble is None:
@@ -150,6 +194,7 @@ class Committer:
         if self.trouble is not None:
             _logger.warning("commits succeed again")
             self.trouble = None
+        self._failures = self._in_vain = 0
         return self._retry_seconds
 
 

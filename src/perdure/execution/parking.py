@@ -27,7 +27,7 @@ from perdure.errors import NonDeterminismError, PerdureError, StoreError
 from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import end_without_code
 from perdure.execution.differences import difference_lines
-from perdure.execution.refusals import DAMAGE
+from perdure.execution.refusals import PERHAPS_DAMAGE
 from perdure.execution.remains import look_again_at, read_remains
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import RunKey
@@ -71,7 +71,7 @@ async def park(
             return
         if (
             not ends
-            and isinstance(error, DAMAGE)
+            and isinstance(error, PERHAPS_DAMAGE)
             and remains.is_whole
             and _is_given_back(worker, summary, recovered=recovered)
         ):

@@ -316,7 +316,7 @@ class Worker:
         how many of its events are."""
         if not isinstance(outcome, Unread):
             _logger.warning("run %s was dropped: %s", run.ref, outcome)
-        if is_still_owned(outcome):
+        if is_still_owned(outcome, is_closing=not self.is_claiming):
             run.surrender(durable=durable)
         elif isinstance(outcome, PerdureError):
             self._park(run, outcome, ends=False)
