@@ -94,6 +94,8 @@ def test_a_pure_room_reads_no_clock_and_no_chance_and_touches_nothing_outside(ro
         "open('file')",
         "def f():\n    print('x')",
         "known = set()\ndef f(x):\n    known.add(x)",
+        "known = []\ndef f():\n    known.sort()",
+        "known = Registry()\ndef f(x):\n    known.register(x)",
         "known: Final = Known()\ndef f(x):\n    known.value = x",
         "known = {}\ndef f(x):\n    known[x] = 1",
         "known = 0\ndef f():\n    global known\n    known += 1",
@@ -169,8 +171,11 @@ CHANGING_METHODS = frozenset(
         "pop",
         "popitem",
         "popleft",
+        "register",
         "remove",
+        "reverse",
         "setdefault",
+        "sort",
         "update",
     }
 )

@@ -8,6 +8,7 @@ of `ALLOWED`. It stops those who forget, not those who hide: there is no end of 
 
 import ast
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.architecture.repository import relative
@@ -35,9 +36,10 @@ FORBIDDEN = {
         "os.posix_spawn*", "os.spawn*", "os.startfile", "os.system", "posix.", "pty.", "subprocess.", "webbrowser.",
     ),
     "writes files where an archive says": ("shutil.unpack_archive", "tarfile.", "zipfile."),
+    "is reached through another module": ("*.builtins", "*.importlib", "*.os", "*.posix", "*.sys"),
     "logs without being made harmless": (
-        "logging.critical", "logging.debug", "logging.error", "logging.exception", "logging.getLogger", "logging.info",
-        "logging.log", "logging.root", "logging.warning",
+        "logging.Logger", "logging.critical", "logging.debug", "logging.error", "logging.exception",
+        "logging.getLogger", "logging.info", "logging.log", "logging.root", "logging.warning",
     ),
     "reads XML that may name files and grow without end": ("lxml.", "pyexpat.", "xml."),
     "can be foreseen by others": (
@@ -45,7 +47,8 @@ FORBIDDEN = {
     ),
     "trusts whoever answers": ("ssl._create_unverified_context", "ssl.CERT_NONE"),
 }  # fmt: skip
-"""Why -> names: itself; with a full stop at the end, everything below; with a star, everything that begins so."""
+"""Why -> names: itself; with a full stop at the end, everything below; with a star at the end, everything that begins
+so; with one at the beginning, this name of any module."""
 
 HIDDEN_WAYS = frozenset(
     {
@@ -79,6 +82,8 @@ ALLOWED = {
     ("src/perdure/execution/process_executor.py", "sys.modules.get"): "a fixed name of the standard library",
     ("src/perdure/execution/reach.py", "sys.modules"): "the main script, to see whether it is a file",
     ("src/perdure/kernel/events.py", "__subclasses__"): "the library's own records of events",
+    ("src/perdure/authoring/run_logger.py", "logging.Logger"): "the type of what makes records harmless",
+    ("src/perdure/logs.py", "logging.Logger"): "the type of what is made harmless here",
     ("src/perdure/logs.py", "logging.getLogger"): "where loggers are made harmless",
     ("src/perdure/execution/process_executor.py", "multiprocessing.context.ForkServerContext"): "a type for checkers",
     ("src/perdure/execution/process_executor.py", "multiprocessing.context.SpawnContext"): "a type for checkers",
@@ -139,17 +144,18 @@ def unsafe_code(
     path: Path, tree: ast.Module, *, allowed: Collection[tuple[str, str]] = frozenset(ALLOWED)
 ) -> list[str]:
     """List what a module must not do, each with its line; what is allowed is left out."""
-    file = relative(path)
+    file, nodes = relative(path), list(ast.walk(tree))
     names = [
         f"{file}:{line} {name} {why}"
-        for line, name in _mentioned(tree)
+        for line, name in _mentioned(nodes)
         if (file, name) not in allowed and (why := _why(name)) is not None
     ]
-    others = [found for found in _hidden(tree) if (file, found[1].partition(" ")[0]) not in allowed]
-    others += [*_shells(tree), *(() if file.startswith(ASSERTING_ROOMS) else _checks_by_assert(tree))]
+    others = [found for found in _hidden(nodes) if (file, found[1].partition(" ")[0]) not in allowed]
+    others += [*_shells(nodes), *(() if file.startswith(ASSERTING_ROOMS) else _checks_by_assert(nodes))]
     return names + [f"{file}:{line} {what}" for line, what in others]
 
 
+@cache
 def _why(name: str) -> str | None:
     if name in HARMLESS:
         return None
@@ -157,6 +163,8 @@ def _why(name: str) -> str | None:
 
 
 def _is_meant(name: str, pattern: str) -> bool:
+    if pattern.startswith("*"):
+        return f"{pattern[1:]}." in f"{name}."
     match pattern[-1]:
         case ".":
             return name == pattern[:-1] or name.startswith(pattern)
@@ -166,11 +174,11 @@ def _is_meant(name: str, pattern: str) -> bool:
             return name == pattern or name.startswith(f"{pattern}.")
 
 
-def _mentioned(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _mentioned(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield (line, full name) of what is mentioned: the longest name of each chain of attributes."""
-    known = _imported(tree)
-    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
+    known = _imported(nodes)
+    inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    for node in nodes:
         match node:
             case ast.Import(names=names):
                 yield from (
@@ -198,10 +206,10 @@ def _is_chain(node: ast.expr) -> bool:
     return isinstance(node, ast.Name)
 
 
-def _imported(tree: ast.Module) -> dict[str, set[str]]:
+def _imported(nodes: list[ast.AST]) -> dict[str, set[str]]:
     """Return local name -> full names of what is imported as it, wherever in the module."""
     known: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Import(names=names):
                 for alias in names:
@@ -215,16 +223,16 @@ def _imported(tree: ast.Module) -> dict[str, set[str]]:
     return known
 
 
-def _hidden(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _hidden(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield the ways by which names are reached that `_mentioned` does not see."""
     modules = {
         alias.asname or alias.name.partition(".")[0]
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Import)
         for alias in node.names
     }
-    looked_at = {id(each) for node in ast.walk(tree) for each in _only_looked_at(node)}
-    for node in ast.walk(tree):
+    looked_at = {id(each) for node in nodes for each in _only_looked_at(node)}
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Load()) if name in modules and id(node) not in looked_at:
                 yield node.lineno, f"{name} is passed on, a whole module"
@@ -253,8 +261,8 @@ def _only_looked_at(node: ast.AST) -> list[ast.expr]:
             return []
 
 
-def _shells(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _shells(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         match node:
             case ast.keyword(arg="shell", value=ast.Constant(value=False)):
                 pass
@@ -264,9 +272,9 @@ def _shells(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 pass
 
 
-def _checks_by_assert(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _checks_by_assert(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield asserts that do more than tell a checker a type: with `python -O` they would check nothing."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assert) and not _narrows(node.test):
             yield node.lineno, "checks by an assert, which `python -O` leaves out"
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from types import CodeType, FrameType
 
 from perdure.torture.fuzzing.targets import TARGETS
@@ -43,9 +44,10 @@ def rows() -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@cache
 def reading_functions() -> set[tuple[str, str]]:
     """Return (module, function) of all that call what makes values of bytes; no function: where it is imported."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for path in python_files(PACKAGE):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(OF_THEIR_OWN):
