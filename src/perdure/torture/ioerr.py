@@ -37,7 +37,7 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Let the disk fail in as many programs as `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    report = run_trials("ioerr", options, _one_failure, count=count, each=_MET_SHARE, is_controlled=True)
+    report = run_trials("ioerr", options, _one_failure, count=count, per_core=2, each=_MET_SHARE, is_controlled=True)
     if not (report.violations and options.stops_at_first):
         _fill_a_small_disk(report, cycles=ceil(count / _FAILURES_PER_CYCLE))
     return report

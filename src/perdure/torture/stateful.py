@@ -15,7 +15,7 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Compare the stores by as many programs as `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_trials("stateful", options, _one_program, count=count, is_controlled=True)
+    return run_trials("stateful", options, _one_program, count=count, per_core=2, is_controlled=True)
 
 
 def _one_program(seed: int) -> Tried:

@@ -27,17 +27,21 @@ def run_trials(
     *,
     count: int,
     each: float = 1,
+    per_core: int = 1,
     is_controlled: bool = False,
 ) -> Report:
     """Try as many seeds as make about `count` things to look at, about `each` by one; `trial` is a module's function.
 
+    `per_core`: how many processes keep a core busy, more than one where a trial waits for threads and disks mostly.
     `is_controlled`: with ``--ci`` and ``--long`` the bugs that are planted for the tool `name` are tried, too.
     """
     begun = time.monotonic()
     progress = Progress(name, count)
     report = Report(name=name, seed=options.seed, violations=[])
     seeds = range(options.seed, options.seed + ceil(count / each))
-    for looked_at, wrong in _shared_out(trial, seeds, processes=options.processes):
+    for looked_at, wrong in _shared_out(
+        trial, seeds, processes=options.processes * per_core if options.processes > 1 else 1
+    ):
         report.runs += looked_at
         report.violations += wrong
         progress.show(report.runs)
