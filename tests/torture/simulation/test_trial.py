@@ -56,6 +56,10 @@ def test_a_worker_that_is_paused_after_the_end_has_time_to_notice_what_it_lost()
     assert examine(parse_plan("catching/782530832/2e/pause@9:25,pause@33:40,pause@54:40")) is None
 
 
+def test_a_refusal_that_a_store_writes_by_itself_is_the_same_text_in_every_store() -> None:
+    assert examine(parse_plan("locks/396500/1e/terminate@11:0")) is None
+
+
 @pytest.mark.parametrize(
     "line",
     [

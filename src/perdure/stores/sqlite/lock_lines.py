@@ -1,5 +1,6 @@
 """The lines of locks in SQLite: functions of the connection, within the transaction that is open on it."""
 
+import sys
 from typing import Any, Final
 
 import apsw
@@ -98,7 +99,8 @@ def lock_entry_of(row: tuple[Any, ...]) -> LockEntry:  # Any: what SQLite found,
         position=position,
         key=key,
         run_key=RunKey(run_key),
-        run=RunRef(namespace=namespace, id=run_id, generation=generation),
+        # As the default's own text it is left out where the entry is recorded, as in every other record of a run.
+        run=RunRef(namespace=sys.intern(namespace), id=run_id, generation=generation),
         operation=Operation(operation),
         limit=most,
         holding=held,
