@@ -9,9 +9,10 @@ here or not. What the row says is never too late, but may be too early: somebody
 obey. Then it is given back as it was, and its row says what its history and its inbox say. What comes after the claim
 counts as not seen: at worst the run is looked at once more.
 
-A run whose history is damaged is ended by what its rows say (`perdure.execution.rows_of_damaged`), and messages that
-are damaged hide no others. Of what cannot be read here, since a key is missing, or the row itself is damaged, nobody
-forgets that it is to be ended: it is looked at again after a while, by whoever works then.
+A run whose history is damaged is ended by what its rows say (`perdure.execution.rows_of_damaged`), but for a deadline
+whose event is damaged, which is lost; messages that are damaged hide no others. Of what cannot be read here, since a
+key is missing, or the row itself is damaged, nobody forgets that it is to be ended: it is looked at again after a
+while, by whoever works then.
 """
 
 from typing import TYPE_CHECKING
