@@ -127,8 +127,8 @@ PLANTED: Final = (
         name="copies: the old database's log stays beside the new one",
         breaks=_OLD_OR_NEW,
         module="perdure.stores.sqlite.copies.placing",
-        old="        if _is_without_log(path, disk):\n",
-        new="        if path.exists():\n",
+        old="        if not (_is_without_log(path, disk) and",
+        new="        if not (path.exists() and",
         tool="copies",
     ),
     Mutant(

@@ -1,6 +1,7 @@
 """A whole copy: of one moment, checked, under its name only when it is done; nobody waits for it."""
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -204,6 +205,46 @@ async def test_what_could_not_be_synced_is_no_copy(database: Path, tmp_path: Pat
         with pytest.raises(StoreError, match="planned"):
             back_up(database, tmp_path / "copy.db", is_forced=False, on_progress=_ignore, disk=disk)
     assert {name for name in files_in(tmp_path) if "copy" in name} == set()
+
+
+class _DiskWithoutLinks(FailingTarget):
+    def link(self, path: Path, to: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path), None, str(to))
+
+
+async def test_a_file_system_without_hard_links_takes_copies_new_ones_and_others(
+    database: Path, tmp_path: Path
+) -> None:
+    disk, path = _DiskWithoutLinks(), tmp_path / "copy.db"
+    async with opened(database) as session:
+        for number in range(3):
+            await create(session, f"{number}", runs=5)
+            if number == 1:
+                path.unlink()
+            back_up(database, path, is_forced=number == 2, on_progress=_ignore, disk=disk)
+            assert rows_in(path) == rows_of(database)
+        kept = rows_in(path)
+        disk.fails_to_sync_folder = True
+        await create(session, "later")
+        with pytest.raises(StoreError, match="planned"):
+            back_up(database, path, is_forced=True, on_progress=_ignore, disk=disk)
+    assert rows_in(path) == kept
+    assert {name for name in files_in(tmp_path) if "copy" in name} == {"copy.db", "copy.db.perdure"}
+
+
+async def test_without_hard_links_too_no_file_is_replaced_that_has_come_to_be_meanwhile(
+    database: Path, tmp_path: Path
+) -> None:
+    class LateDisk(_DiskWithoutLinks):
+        def link(self, path: Path, to: Path) -> None:
+            to.write_text("a database at work")
+            super().link(path, to)
+
+    path = tmp_path / "copy.db"
+    async with opened(database):
+        with pytest.raises(StateError, match="has come to be"):
+            back_up(database, path, is_forced=True, on_progress=_ignore, disk=LateDisk())
+    assert path.read_text() == "a database at work"
 
 
 async def test_a_damaged_database_gives_no_copy(database: Path, url: str, tmp_path: Path) -> None:

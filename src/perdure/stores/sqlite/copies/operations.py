@@ -74,9 +74,9 @@ def back_up(
         demand_room(target.parent, size_of(visit.database.connection()))
         contents = _copy(visit, unnamed, disk, on_progress=on_progress)
         unnamed.chmod(mode_of(visit.path))
-        with reserved(target, disk) as is_new:
+        with reserved(target, disk) as reservation:
             demand_free(target, is_forced=is_forced)
-            place(unnamed, target, disk, is_new=is_new)
+            place(unnamed, target, disk, reservation)
     return Copied(
         path=str(target), size_bytes=target.stat().st_size, contents=contents.hex(), seconds=time.monotonic() - begun
     )
@@ -98,14 +98,14 @@ def restore(
     """
     disk, target = disk or LocalDisk(), _resolved(target)
     demand_free(target, is_forced=is_forced)
-    with faults_named(target, "restoring"), reserved(target, disk) as is_new, unfinished(target, disk) as unnamed:
+    with faults_named(target, "restoring"), reserved(target, disk) as reservation, unfinished(target, disk) as unnamed:
         point = _make(source, unnamed, disk, at=at, on_progress=on_progress)
         demand_sound(unnamed, source, is_whole_copy=point is None, now=now)
         become_another(unnamed, disk, now=now)
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)
-        place(unnamed, target, disk, is_new=is_new)
+        place(unnamed, target, disk, reservation)
     return Restored(
         path=str(target),
         size_bytes=target.stat().st_size,

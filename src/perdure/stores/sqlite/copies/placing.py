@@ -4,16 +4,19 @@ A log that lies beside a database belongs to it, and so does a journal, be it an
 the old database and go; then the new one takes the place of the old at once: whenever the process dies or the power
 fails, there is one or the other.
 
-Only a database that is too damaged for that is moved aside, with its logs, and in between there is none. A mark beside
-it says so then, and nobody opens the name, lest an empty database be begun there. Whoever restores again finds what was
-put aside: he puts it back if its name is still free, removes it if the new one has the name, and begins again. The mark
-knows the new one by its digest: if other programs have made a file of that name, nothing is removed.
+Only a database that is too damaged for that, or on a file system without hard links, is moved aside, with its logs, and
+in between there is none. A mark beside it says so then, and nobody opens the name, lest an empty database be begun
+there. Whoever restores again finds what was put aside: he puts it back if its name is still free, removes it if the new
+one has the name, and begins again. The mark knows the new one by its digest: if other programs have made a file of that
+name, nothing is removed.
 """
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
@@ -26,7 +29,7 @@ from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import Presence, copying_mark, replacing_mark, sidecar_folder
 from perdure.stores.sqlite.settling import make_log_durable
 
-__all__ = ["demand_free", "place", "reserved"]
+__all__ = ["Reservation", "demand_free", "place", "reserved"]
 
 
 def demand_free(path: Path, *, is_forced: bool) -> None:
@@ -37,16 +40,31 @@ def demand_free(path: Path, *, is_forced: bool) -> None:
         raise StateError(f"{found[0]} exists; nothing was changed. Name another file, or replace it with --force.")
 
 
+class Reservation(NamedTuple):
+    """Of the name of a database. `is_new`: nothing has it; `is_kept_closed`: nobody can open what has it."""
+
+    is_new: bool
+    is_kept_closed: bool
+
+
 @contextmanager
-def reserved(path: Path, disk: Disk) -> Iterator[bool]:
-    """Keep others from opening the database at `path`, if there is any; yield whether there is none.
+def reserved(path: Path, disk: Disk) -> Iterator[Reservation]:
+    """Keep others from opening the database at `path`, if there is any or was one; yield what is reserved.
 
     What an earlier restoring has left unfinished is put in order before. Raises StoreLockedError if the database is
     open, StateError if that cannot be done, and OSError.
     """
     if not _found(path) and not sidecar_folder(path).exists():
-        yield True
+        yield Reservation(is_new=True, is_kept_closed=False)
         return
+    with _kept_closed(path, disk):
+        _put_in_order(path, disk)
+        yield Reservation(is_new=not _found(path), is_kept_closed=True)
+
+
+@contextmanager
+def _kept_closed(path: Path, disk: Disk) -> Iterator[None]:
+    """Keep others from opening the database at `path`. Raises StoreLockedError if somebody has it open, and OSError."""
     presence = Presence(path)
     try:
         presence.begin_opening(patience_seconds=_PATIENCE_SECONDS, restores=True)
@@ -55,29 +73,23 @@ def reserved(path: Path, disk: Disk) -> Iterator[bool]:
                 f"the database {path} is open, perhaps in another process; nothing was changed. Stop all programs "
                 f"that use it: what they write would be lost."
             )
-        _put_in_order(path, disk)
-        yield not _found(path)
+        yield
     finally:
         presence.close(None)
 
 
-def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
-    """Give a synced file the name `path`, within `reserved`. Raises OSError; then what was there is there again.
+def place(unnamed: Path, path: Path, disk: Disk, reservation: Reservation) -> None:
+    """Give a synced file the name `path`, as it was `reserved`. Raises OSError; then what was there is there again.
 
-    `is_new`: nothing had the name when the reservation began, and so nothing was reserved. Raises StateError if
-    something has it now: it may be a database at work.
+    Raises StateError if nothing had the name when the reservation began, and something has it now: it may be a database
+    at work.
     """
-    if is_new:
-        try:
-            name_durably(disk, unnamed, path, is_new=True)
-        except FileExistsError as error:
-            raise StateError(f"a file has come to be at {path} meanwhile; nothing was changed.") from error
+    if reservation.is_new:
+        _place_new(unnamed, path, disk, reservation)
         return
     _give_to_owner(unnamed, path)
     try:
-        if _is_without_log(path, disk):
-            disk.link(path, _aside(path)[0])  # until the name is another's for certain
-        else:
+        if not (_is_without_log(path, disk) and _is_linked(path, disk)):
             _put_aside(path, disk, by=unnamed)
         for left in (path.with_name(f"{path.name}-shm"), copying_mark(path)):
             left.unlink(missing_ok=True)
@@ -86,6 +98,32 @@ def place(unnamed: Path, path: Path, disk: Disk, *, is_new: bool) -> None:
         _put_back(path, disk)
         raise
     _forget_aside(path, disk)
+
+
+def _place_new(unnamed: Path, path: Path, disk: Disk, reservation: Reservation) -> None:
+    try:
+        name_durably(disk, unnamed, path, is_new=True)
+    except FileExistsError as error:
+        raise StateError(_TAKEN.format(path=path)) from error
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        # No engine may begin a database there, which would be renamed over.
+        with nullcontext() if reservation.is_kept_closed else _kept_closed(path, disk):
+            if _found(path):
+                raise StateError(_TAKEN.format(path=path)) from error
+            name_durably(disk, unnamed, path)
+
+
+def _is_linked(path: Path, disk: Disk) -> bool:
+    """Give a database a second name, until the first is another's for certain; return whether the file system can."""
+    try:
+        disk.link(path, _aside(path)[0])
+    except OSError as error:
+        if error.errno in _WITHOUT_LINKS:
+            return False
+        raise
+    return True
 
 
 def _give_to_owner(unnamed: Path, path: Path) -> None:
@@ -196,3 +234,6 @@ def _is_connected(path: Path, disk: Disk) -> bool:
 
 
 _PATIENCE_SECONDS = 1.0
+_TAKEN = "a file has come to be at {path} meanwhile; nothing was changed."
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links answer: vfat, exFAT, many networks'."""
