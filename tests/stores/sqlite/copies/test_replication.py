@@ -480,7 +480,8 @@ async def test_a_log_that_was_begun_anew_is_pressed_as_soon_as_it_is_long(trail:
                 if replication.is_pressed:
                     pressed.append(replication._tail.end().frames)
                     replication.follow()
-    assert max(pressed) < 4 * SETTINGS.checkpoint_pages
+    # The first may still be the log in which the tables were made, which is long.
+    assert max(pressed[1:]) < 4 * SETTINGS.checkpoint_pages
 
 
 def stop(_done: int, _total: int) -> None:
