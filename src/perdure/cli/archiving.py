@@ -8,11 +8,10 @@ import msgspec
 
 from perdure.archiving.files import run_files
 from perdure.cli.arguments import RunFilter
-from perdure.cli.copying import pages_shown
 from perdure.cli.database import Place, as_client, database_file, payloads_from_environment, require_database
 from perdure.cli.exits import ExitCode
 from perdure.cli.listing import query_of
-from perdure.cli.printing import print_json, printable, progress_shown
+from perdure.cli.printing import print_json, printable, progress_shown, sized_progress_shown
 from perdure.cli.times import parse_duration
 from perdure.client.archives import ImportReport, PruneReport
 from perdure.engine import Engine
@@ -140,7 +139,7 @@ async def _prune(
 def compact_database(place: Place, *, as_json: bool) -> int:
     """Give free pages back. Raises NoDatabaseError, StoreErrors, UsageError."""
     require_database(place.url)
-    with pages_shown("compacting") as tell:
+    with sized_progress_shown("compacting") as tell:
         done = compact_store(place.url, on_progress=tell)
     if as_json:
         print_json(done)

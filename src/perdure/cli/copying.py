@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from perdure.cli.printing import (
     print_json,
     print_json_line,
     printable,
-    progress_shown,
+    sized_progress_shown,
     words,
 )
 from perdure.cli.sizes import show_size
@@ -29,13 +29,13 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.standing import Standing
 
-__all__ = ["back_up", "list_points", "pages_shown", "replicate_until_stopped", "restore"]
+__all__ = ["back_up", "list_points", "replicate_until_stopped", "restore"]
 
 
 def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
     """Make a whole copy and say what it is. Raises what `copies.backup` raises, NoDatabaseError."""
     require_database(url)
-    with pages_shown("copying") as tell:
+    with sized_progress_shown("copying") as tell:
         copied = asyncio.run(copies.backup(url, to, force=is_forced, on_progress=tell))
     if as_json:
         print_json(copied)
@@ -51,7 +51,7 @@ def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
 def replicate_until_stopped(url: str, to: Path, *, every: str, keep: str, waits: bool, as_json: bool) -> int:
     """Keep a copy until a signal comes. Raises what `copies.replicate` raises, NoDatabaseError."""
     require_database(url)
-    with pages_shown("first copy") as tell:
+    with sized_progress_shown("first copy") as tell:
         tells = _Rounds(as_json=as_json)
         asyncio.run(
             _until_signalled(
@@ -127,7 +127,7 @@ def _standing_for_programs(standing: Standing) -> dict[str, object]:
 def restore(source: Path, to: Path, *, at: str | None, is_forced: bool, as_json: bool) -> int:
     """Make a database of a copy. Raises what `copies.restore` raises."""
     moment = None if at is None else parse_moment(at, now=SystemClock().now())
-    with pages_shown("restoring") as tell:
+    with sized_progress_shown("restoring") as tell:
         restored = asyncio.run(copies.restore(source, to, at=moment, force=is_forced, on_progress=tell))
     if as_json:
         facts = {"path": restored.path, "size_bytes": restored.size_bytes, "point": restored.point}
@@ -215,20 +215,3 @@ def _column(first: int, last: int) -> str:
 _COLUMNS: Final = 60
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:|"
-
-
-@contextmanager
-def pages_shown(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far something is whose size is known only when it has begun."""
-    with ExitStack() as stack:
-        shown: list[Callable[[int], None]] = []
-
-        def tell(done: int, total: int) -> None:
-            if not shown:
-                shown.append(stack.enter_context(progress_shown(title, total)))
-            shown[0](done)
-            if done >= total:
-                shown.clear()
-                stack.close()
-
-        yield tell

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,6 +32,7 @@ __all__ = [
     "progress_bar",
     "progress_shown",
     "shortened",
+    "sized_progress_shown",
     "status_text",
     "verbatim",
     "words",
@@ -162,6 +163,23 @@ def progress_shown(title: str, total: int, *, after_seconds: float = 0.5) -> Ite
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+@contextmanager
+def sized_progress_shown(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far something is whose size is known only when it has begun."""
+    with ExitStack() as stack:
+        shown: list[Callable[[int], None]] = []
+
+        def tell(done: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(progress_shown(title, total)))
+            shown[0](done)
+            if done >= total:
+                shown.clear()
+                stack.close()
+
+        yield tell
 
 
 def print_json(value: object, *, is_answer: bool = False) -> None:

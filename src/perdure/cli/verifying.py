@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Final
 
 import msgspec
 
 from perdure.cli.database import Place, as_client, require_database
 from perdure.cli.exits import ExitCode
-from perdure.cli.printing import print_json, printable, progress_shown
+from perdure.cli.printing import print_json, printable, sized_progress_shown
 from perdure.errors import RunNotFoundError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp
@@ -32,25 +31,13 @@ async def verify_database(place: Place, order: Order, *, as_json: bool) -> int:
 
     Raises NoDatabaseError, RunNotFoundError, UsageError, StoreErrors.
     """
-    with ExitStack() as shown:
-        found = await _verify(place, order, _progress(shown))
+    with sized_progress_shown("verify") as tell:
+        found = await _verify(place, order, tell)
     if as_json:
         print_json({"is_sound": found.is_sound, **msgspec.structs.asdict(found)})
     else:
         print("\n".join(_lines(found)))
     return ExitCode.OK if found.is_sound else ExitCode.ERROR
-
-
-def _progress(shown: ExitStack) -> Callable[[int, int], None]:
-    """Return what shows the progress: how many of how many, which is known when the first are done."""
-    telling: list[Callable[[int], None]] = []
-
-    def tell(done: int, total: int) -> None:
-        if not telling:
-            telling.append(shown.enter_context(progress_shown("verify", total)))
-        telling[0](done)
-
-    return tell
 
 
 async def _verify(place: Place, order: Order, tell: Callable[[int, int], None]) -> Verification:
