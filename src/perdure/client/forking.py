@@ -5,7 +5,7 @@ That the id has had no other successor meanwhile is demanded by the write. Of a 
 end, and demands that nothing has been added to what was read: whoever owns it may be faster, and then it is read anew.
 """
 
-import uuid
+import secrets
 
 from perdure.client.gateway import Gateway, TakenRun, missing
 from perdure.client.generations import fork_of
@@ -167,7 +167,7 @@ def _prepare(
         cause=wish.cause,
         ref=_successor(origin.ref, wish),
         run_key=gateway.store.new_run_key(),
-        call_name=uuid.uuid4().hex,
+        call_name=secrets.token_hex(16),
         origin=origin.ref,
         origin_key=origin.run_key,
         now=gateway.clock.now(),

@@ -1,5 +1,6 @@
 """Starting runs: ids and what to do when one is taken, and the value that creates a run."""
 
+import secrets
 import uuid
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -105,7 +106,7 @@ def make_creation(
         ref=ref,
         input=payload,
         seed=seed_of(ref),
-        call_name=uuid.uuid4().hex,
+        call_name=secrets.token_hex(16),
         priority=chosen,
         tenant=tenant,
         labels=given_labels,

@@ -1,6 +1,6 @@
 """Settling a schedule: from its entry in the agenda to the change that is committed."""
 
-import uuid
+import secrets
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
@@ -138,7 +138,7 @@ def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start) -> Creat
         ref=ref,
         input=read_input(entry, 0),
         seed=seed_of(ref),
-        call_name=uuid.uuid4().hex,
+        call_name=secrets.token_hex(16),
         priority=plan.priority,
         tenant=plan.tenant,
         labels=labels,
