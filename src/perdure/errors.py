@@ -296,8 +296,8 @@ class StaleTokenError(StateError):
     """The attempt of an activity that a token names has had its outcome, or nobody wants one any more.
 
     `run_id` and `activity` say whose it was. `reason`: ``completed``, ``failed``, ``retried`` (it failed or ran out of
-    time, and another attempt with another token was made), ``timed_out``, ``cancelled`` (the workflow gave the call up,
-    or the run has ended).
+    time, and another attempt, with another token, is made), ``timed_out``, ``cancelled`` (the workflow gave the call
+    up, or the run has ended).
     """
 
     def __init__(self, message: str, *, run_id: str, activity: str, reason: str) -> None:

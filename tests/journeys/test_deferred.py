@@ -13,6 +13,7 @@ from perdure import (
     Run,
     RunCancelledError,
     RunFailedError,
+    RunTerminatedError,
     Settings,
     Signal,
     StaleTokenError,
@@ -108,6 +109,17 @@ async def order_by_thread(ctx: Context, number: str) -> int:
 @workflow
 async def urgent_order(ctx: Context, number: str) -> int:
     return await approve_in_time(number)
+
+
+@activity(retry=Retry(attempts=3, backoff=fixed(timedelta(days=1))))
+async def approve_tomorrow(order: str) -> int:
+    _note()
+    defer()
+
+
+@workflow
+async def patient_order(ctx: Context, number: str) -> int:
+    return await approve_tomorrow(number)
 
 
 @workflow
@@ -224,6 +236,26 @@ async def test_a_failure_from_outside_is_tried_again_under_another_token(make_en
         assert caught.value.reason == "retried"
         await engine.complete(second, 1)
         assert await run.result() == 2
+
+
+async def test_no_retry_is_told_of_where_the_run_ended_before_it(make_engine: MakeEngine) -> None:
+    async with make_engine() as engine:
+        run = await engine.start(patient_order, "7")
+        token = await deferred_token_of(run)
+        await engine.fail(token, ConnectionError("no answer"))
+        async for recorded in run.watch():
+            if isinstance(recorded.event, e.ActivityAttemptFailed):
+                break
+        with pytest.raises(StaleTokenError) as caught:
+            await engine.complete(token, 1)
+        assert caught.value.reason == "retried"
+        await run.terminate("enough")
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+        await engine.fail(token, ConnectionError("no answer"))  # told again
+        with pytest.raises(StaleTokenError) as caught:
+            await engine.complete(token, 1)
+        assert caught.value.reason == "cancelled"
 
 
 async def test_a_final_failure_from_outside_fails_the_activity(make_engine: MakeEngine) -> None:

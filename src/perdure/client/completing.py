@@ -106,12 +106,12 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
             except RunClosedError:
                 settled = await self._settled_by_now()
         if settled is not None:
-            raise self._stale(settled)
+            raise await self._stale(settled)
 
     async def _settle(self, outcome: _Outcome) -> None:
         first = self.settled or await self._first_with(outcome)
         if not _is_same(first, outcome):
-            raise self._stale(first)
+            raise await self._stale(first)
 
     async def _first_with(self, outcome: _Outcome) -> "_Settled":
         """Send the outcome and return the first that there is of the attempt: this one, or another's.
@@ -133,6 +133,13 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
     async def _settled_by_now(self) -> "_Settled | None":
         return (await self.find(self.gateway, str(self.token))).settled
 
+    async def _end_without_retry(self) -> "_Settled | None":
+        """Return by what the call ended after this attempt had failed, if no other was made."""
+        events = await _events(self.gateway.store, self.token.run_key, self.token.operation)
+        if any(getattr(event, "attempt", 0) > self.token.attempt for event in events):
+            return None
+        return next((event for event in events if isinstance(event, e.ActivityTimedOut | e.ActivityCancelled)), None)
+
     def _encode(self, value: object) -> Payload:
         """Encode a result, by the activity's own type where this process knows it."""
         signature = self._signature()
@@ -148,7 +155,9 @@ class OutsideAttempt(msgspec.Struct, frozen=True, kw_only=True):
         except UnknownActivityError:
             return None
 
-    def _stale(self, settled: "_Settled") -> StaleTokenError:
+    async def _stale(self, settled: "_Settled") -> StaleTokenError:
+        if type(settled) is e.ActivityAttemptFailed:
+            settled = await self._end_without_retry() or settled
         became = _WHAT_BECAME[type(settled)]
         what = f"attempt {self.token.attempt} of activity {self.activity} of run {self.ref}"
         return StaleTokenError(
@@ -237,7 +246,7 @@ _WHAT_BECAME: dict[type[_Settled], str] = {
 _SENTENCES = {
     "completed": "is completed already, with another result",
     "failed": "has failed already",
-    "retried": "has failed or run out of time, and another attempt was made: it has a token of its own",
+    "retried": "has failed or run out of time, and another attempt is made: it has a token of its own",
     "timed_out": "has run out of time",
     "cancelled": "is not wanted any more: the workflow gave it up, or its run has ended",
 }

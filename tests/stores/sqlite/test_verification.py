@@ -386,6 +386,14 @@ async def test_a_count_of_sessions_that_is_behind_is_found(path: Path) -> None:
         assert ("", "counters") in places(await verified(path))
 
 
+async def test_a_count_of_sessions_that_have_ended_is_found_behind_and_gives_no_number_twice(path: Path) -> None:
+    damage(path, "UPDATE store_meta SET value = 0 WHERE name = 'last_worker_id'")
+    assert places(await verified(path)) == {("", "counters")}
+    with pytest.raises(StoreCorruptError, match="lost the count of its sessions"):
+        async with engine(path):
+            pass
+
+
 async def test_a_fork_goes_on_from_before_the_damage(path: Path) -> None:
     damage(path, f"UPDATE history SET at = at + 1 WHERE sequence = 4 AND run_key = {CLOSED_KEY}")
     async with engine(path) as writer:

@@ -95,7 +95,10 @@ SELECT name, coalesce(seq, 0) < highest FROM (
 ) LEFT JOIN sqlite_sequence USING (name)
 """
 
-HIGHEST_SESSION: Final = "SELECT coalesce(max(worker_id), 0) FROM sessions"
+# that is known of, also by the keys that it gave out
+HIGHEST_SESSION: Final = """
+SELECT max(coalesce((SELECT max(worker_id) FROM sessions), 0), coalesce((SELECT max(worker_id) FROM key_origins), 0))
+"""
 
 # those that are numbers as the store writes them
 STORE_NUMBERS: Final = "SELECT name, value FROM store_meta WHERE typeof(value) = 'integer' AND value >= 0"

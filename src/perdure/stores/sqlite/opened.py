@@ -20,6 +20,7 @@ from perdure.errors import PerdureError, StoreCorruptError, StoreUnavailableErro
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql import sessions as session_statements
+from perdure.stores.sql.verification import HIGHEST_SESSION
 from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.disk import Disk
@@ -185,8 +186,10 @@ def connect_settled(database: Database, presence: Presence) -> bool:
 
 
 def _next_worker_id(connection: apsw.Connection, path: Path) -> WorkerId:
+    """Count the session. A number that another has had would give its run keys once more."""
+    highest = connection.execute(HIGHEST_SESSION).get
     found: object = connection.execute(session_statements.NEXT_WORKER_ID).get
-    if not isinstance(found, int):
+    if not isinstance(found, int) or found <= highest:
         raise StoreCorruptError(
             f"{path} has lost the count of its sessions. Keep a copy of it with its -wal; `perdure verify` says what "
             f"else is damaged; restore a backup."
