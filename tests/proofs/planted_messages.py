@@ -41,7 +41,7 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("kernel.effects", "        activity.heartbeat = event.details\n", "        pass\n"),
         Defect(
             "client.completing",
-            "            raise self._stale(settled)\n\n    async def _settle(",
+            "            raise await self._stale(settled)\n\n    async def _settle(",
             "            return\n\n    async def _settle(",
         ),
     ),
