@@ -137,6 +137,14 @@ def test_a_deferred_attempt_that_is_too_slow_is_tried_again_at_its_limit() -> No
     assert run.state.next_wake_at(moment(30)) == moment(40)
 
 
+def test_an_attempt_that_began_after_the_clock_was_set_back_has_its_time() -> None:
+    run = life()
+    run.now -= 3_600 * SECOND
+    assert [type(event) for event in run.take(deferral(start_to_close=-3_570))] == [e.ActivityDeferred]
+    assert run.wait(29) == []
+    assert [type(event) for event in run.wait(1)] == [e.ActivityAttemptFailed]
+
+
 def test_the_limit_of_the_whole_call_is_final() -> None:
     [event] = deferred(schedule_to_close=30, start_to_close=30).wait(30)
     assert isinstance(event, e.ActivityTimedOut)

@@ -82,12 +82,16 @@ def take_heartbeat(step: "Step", message: m.HeartbeatMessage, _message_id: str) 
 
 
 def time_out_deferred(step: "Step") -> None:
-    """End the deferred attempts that have run out of time, the longest overdue first. Complexity: O(deferred)."""
+    """End the deferred attempts that have run out of time, the longest overdue first. Complexity: O(deferred).
+
+    The clock decides, not the run's own time, which is later than it for a while after the clock was set back: an
+    attempt that began since then has limits that the run's time may be past already.
+    """
     overdue = sorted(
         (moment, operation, kind)
         for operation, deferral in step.state.deferrals.items()
         for kind, moment in deferral.limits.items()
-        if moment <= step.at
+        if moment <= step.now
     )
     for _, operation, kind in overdue:
         deferral = step.state.deferrals.get(operation)

@@ -3,7 +3,7 @@
 from perdure.kernel.identity import FencingToken, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
-from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, give_back, publish, summarise, wake
+from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, end_by, give_back, publish, summarise, wake
 
 __all__ = ["claim", "free_expired", "next_wake_at", "renew"]
 
@@ -112,6 +112,8 @@ def _heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, a
     for run in list(database.waiting.values()):
         if run.wake_at is not None and now < run.wake_at <= latest and _is_due_anyway(database, run):
             wake(database, run, now, news)
+        if run.end_at is not None and now < run.end_at <= latest and database.inboxes.get(run.run_key):
+            end_by(run, now, news)
     for other in database.sessions.values():
         if other.lease_until is not None:
             other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))

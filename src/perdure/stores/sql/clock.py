@@ -4,6 +4,7 @@ from typing import Final
 
 __all__ = [
     "FORGET_SETTING_BACK",
+    "HASTEN_ENDS",
     "HASTEN_RUNS",
     "NOTED_TIMES",
     "NOTE_SETTING_BACK",
@@ -39,6 +40,13 @@ WHERE owner IS NULL AND priority IN (0, 1, 2, 3, 4) AND wake_at > ?1 AND wake_at
     wake_at <= updated_at OR recovering
     OR EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
 )
+"""
+
+# now, the latest moment at which a message can have said that a run is to end; looked at too early, it goes on
+HASTEN_ENDS: Final = """
+UPDATE runs INDEXED BY runs_to_end SET end_at = ?1
+WHERE owner IS NULL AND end_at IS NOT NULL AND end_at > ?1 AND end_at <= ?2
+    AND EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
 """
 
 # now, the length of a lease whose own is not known

@@ -162,8 +162,9 @@ def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, no
     noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
     if noticed_ago is not None and not again:
         return
-    connection.execute(clock.HASTEN_RUNS, (now, latest_time + session.lease_microseconds))
-    news.is_ready = news.is_ready or connection.changes() > 0
+    for hasten in (clock.HASTEN_RUNS, clock.HASTEN_ENDS):
+        connection.execute(hasten, (now, latest_time + session.lease_microseconds))
+        news.is_ready = news.is_ready or connection.changes() > 0
     connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))
     if noticed_ago is None:
         connection.execute(clock.NOTE_SETTING_BACK, (now,))

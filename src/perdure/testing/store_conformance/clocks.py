@@ -1,6 +1,7 @@
 """Clocks that are set back: nothing that was due, and no lease, waits until they have caught up."""
 # ruff: noqa: D102 - a test's name is its sentence, its expected values are literal
 
+from perdure.kernel.messages import TerminateMessage
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, START, StoreHarness, delivery, later
 
 
@@ -18,6 +19,14 @@ class ClocksConformance:
         claimed = await session.claim(now=later(1))
         assert {one.summary.run_key for one in claimed} == {written.run_key, told}
         assert [one.summary.run_key for one in await session.claim(now=later(3_000))] == [later_on]
+
+    async def test_a_run_without_code_that_was_terminated_before_is_ended_at_once(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        assert await session.store.renew_lease(now=later(20))
+        terminated, _ = [await session.create(name, wake_at=later(3_000)) for name in ("terminated", "later on")]
+        await session.commit(delivery(terminated, "end", at=later(25), message=TerminateMessage(reason="enough")))
+        claimed = await session.store.claim(now=later(1), limit=9, workflows=frozenset())
+        assert [one.summary.run_key for one in claimed] == [terminated]
 
     async def test_a_clock_that_goes_on_hastens_nothing(self, harness: StoreHarness) -> None:
         session = await harness.session()

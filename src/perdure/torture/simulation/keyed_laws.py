@@ -62,8 +62,9 @@ def _debounce_laws(trial: "Trial", runs: list[Run]) -> Iterator[str]:
     asked = list(asked_by(trial.tables, DEBOUNCED))
     if asked[-1].number != len(trial.calls) - 1:
         yield f"the last start has no run; the last that has is {asked[-1].number}"
+    wait = WAIT.total_seconds() * 1_000_000 - trial.world.set_back_microseconds
     for run, one in zip(runs, asked, strict=True):
-        if run.created_at < one.at + WAIT.total_seconds() * 1_000_000:
+        if run.created_at < one.at + wait:
             yield f"run {run.ref} did not wait for silence after start {one.number}"
 
 

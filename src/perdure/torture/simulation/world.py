@@ -56,7 +56,8 @@ class World:
         self._ticket = 0
         self._steps = 0
         set_back = sum(-min(strike.seconds, 0) for strike in plan.strikes)
-        self._longest_microseconds = round((_LONGEST_SECONDS + set_back) * MICROSECONDS_PER_SECOND)
+        self.set_back_microseconds = round(set_back * MICROSECONDS_PER_SECOND)
+        self._longest_microseconds = round(_LONGEST_SECONDS * MICROSECONDS_PER_SECOND) + self.set_back_microseconds
         self.trial: object = None
         self.on_commit: list[Callable[[], None]] = []
         self.on_strike: Callable[[Process, Strike], None] = lambda _process, _strike: None

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from typing import Final
 
 from perdure.authoring.context import Context
@@ -38,7 +39,7 @@ def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = Fals
     request_id = f"{run_id} {attempt}"
 
     async def perform(client: Client) -> None:
-        while True:
+        async for _ in _looks():
             token = await _token(client, run_id, attempt=None if at_latest else attempt)
             try:
                 if isinstance(value, Exception):
@@ -50,7 +51,6 @@ def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = Fals
             except StaleTokenError as error:
                 if not at_latest or error.reason != "retried":
                     raise
-                await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 return
 
@@ -61,6 +61,15 @@ def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = Fals
         is_done=lambda tables: _is_told(tables, run_id, request_id),
         when=lambda tables: _deferrals(tables, run_id) >= attempt,
     )
+
+
+async def _looks() -> AsyncIterator[None]:
+    """Yield now and again, ever less often: the next attempt may wait for a clock that was set back by an hour."""
+    pause = _PAUSE_SECONDS
+    while True:
+        yield
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
 async def _token(client: Client, run_id: str, *, attempt: int | None) -> str:
@@ -94,6 +103,7 @@ def _is_told(tables: Tables, run_id: str, request_id: str) -> bool:
 
 
 _PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 def _deferred_program(_chance: random.Random) -> list[Call]:
@@ -127,13 +137,14 @@ def beat(run_id: str, number: int) -> Call:
 
     async def perform(client: Client) -> None:
         await asyncio.sleep(_BEAT_SECONDS)
-        while True:
+        async for _ in _looks():
             try:
-                return await client.heartbeat(await _token(client, run_id, attempt=None), number)
+                await client.heartbeat(await _token(client, run_id, attempt=None), number)
             except StaleTokenError as error:
                 if error.reason != "retried":
                     raise
-                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
     def is_done(tables: Tables) -> bool:
         beats = (event for event in tables.events(run_id) if isinstance(event, e.ActivityHeartbeatRecorded))
