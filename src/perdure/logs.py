@@ -6,18 +6,24 @@ where a line begins. Secrets that were registered (`perdure.register_secret`), p
 such as ``password=`` are hidden. This happens at the logger, before any handler, so every handler gets it.
 
 What is printable stays as it is, and the message stays a template with arguments, by which tools group records.
+
+What goes wrong again and again for one cause is said at once, and then with a growing distance (`Recurring`): a damaged
+file must not fill the disk with lines about it.
 """
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Mapping
 from numbers import Number
 from typing import Any, Final, Self
 
+import msgspec
+
 from perdure.redaction import redacted
 from perdure.texts import indented, printable
 
-__all__ = ["Lines", "logger_named"]
+__all__ = ["Lines", "Recurring", "logger_named"]
 
 
 class Lines(str):
@@ -32,6 +38,65 @@ def logger_named(name: str) -> logging.Logger:
     if _HARMLESS not in logger.filters:
         logger.addFilter(_HARMLESS)
     return logger
+
+
+class Recurring:
+    """Logs what may go wrong any number of times: for each text and cause at once, then after a minute, two, ..., an
+    hour, with how many times it was left out in between. What has not recurred for as long is said at once again.
+
+    So many causes are remembered; the one of which nothing was heard for longest is forgotten first.
+    """
+
+    def __init__(self, name: str, now: Callable[[], float]) -> None:
+        """Log to the logger of this name; `now` gives seconds that never go back, as `loop.time` does."""
+        self._name: Final = name
+        self._now: Final = now
+        self._told: Final[dict[tuple[str, str], _Told]] = {}
+
+    def warning(self, text: str, *arguments: object, cause: object, with_lines: bool = False) -> bool:
+        """Warn that something went wrong for a cause, `with_lines` with its traceback; return whether that was said."""
+        return self._log(logging.WARNING, text, arguments, cause, with_lines=with_lines)
+
+    def error(self, text: str, *arguments: object, cause: object, with_lines: bool = False) -> bool:
+        """As `warning`, as an error."""
+        return self._log(logging.ERROR, text, arguments, cause, with_lines=with_lines)
+
+    def critical(self, text: str, *arguments: object, cause: object, with_lines: bool = False) -> bool:
+        """As `warning`, as a critical one."""
+        return self._log(logging.CRITICAL, text, arguments, cause, with_lines=with_lines)
+
+    def _log(self, level: int, text: str, arguments: tuple[object, ...], cause: object, *, with_lines: bool) -> bool:
+        now, key = self._now(), (text, f"{type(cause).__name__}: {cause}")
+        told = self._told.pop(key, None)
+        if told is None or now >= told.again_at + told.distance_seconds:
+            told = _Told()
+        if len(self._told) >= _REMEMBERED_CAUSES:
+            del self._told[next(iter(self._told))]
+        self._told[key] = told
+        if now < told.again_at:
+            told.left_out += 1
+            return False
+        if told.left_out:
+            text, arguments = f"{text} (and %d times since that was said last)", (*arguments, told.left_out)
+        logger_named(self._name).log(
+            level, text, *arguments, exc_info=cause if with_lines and isinstance(cause, BaseException) else None
+        )
+        told.left_out = 0
+        told.distance_seconds = min(told.distance_seconds * 2, _LONGEST_DISTANCE_SECONDS)
+        told.again_at = now + told.distance_seconds
+        return True
+
+
+class _Told(msgspec.Struct):
+    """When something may be said again, how long after it was said last, and how often it was left out since."""
+
+    again_at: float = -math.inf
+    distance_seconds: float = 30.0
+    left_out: int = 0
+
+
+_LONGEST_DISTANCE_SECONDS: Final = 3600.0
+_REMEMBERED_CAUSES: Final = 1_000
 
 
 class _Harmless(logging.Filter):

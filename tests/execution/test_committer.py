@@ -8,7 +8,7 @@ import pytest
 
 from perdure import Engine, Settings, StoreError
 from perdure.errors import EngineClosedError, InternalError, StoreCorruptError, StoreFullError, StoreUnavailableError
-from perdure.kernel.transition import Transition, Write
+from perdure.kernel.transition import Creation, Transition, Write
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.stores import Gate
 from tests.execution.waiting_workflows import go, held
@@ -138,8 +138,41 @@ async def test_a_run_on_a_bad_sector_stops_no_other_run_and_no_client() -> None:
                     await engine.start(held)
         with pytest.raises(StoreUnavailableError, match="a bad sector"):
             await bad.result()
-    async with Engine(MemoryStore(database)) as engine:
-        assert await (await engine.get_run("run-0")).result() == 0
+        engine.worker.endings.unpark(bad_key)  # as one of which it has forgotten why
+        with pytest.raises(StoreUnavailableError, match="a bad sector"):
+            await bad.result()
+        gate.failure = lambda _writes: None
+        async with asyncio.timeout(10):
+            while not (row := await bad.describe()).status.is_closed:  # noqa: ASYNC110 - nobody has it go on
+                await asyncio.sleep(0)
+        assert row.parked is None
+        assert await bad.result() == 0
+
+
+async def test_a_damaged_file_is_told_of_by_few_lines_however_often_writes_meet_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database, gate = MemoryDatabase(), Gate()
+    settings = Settings(retry_store_seconds=0.0001, retry_store_maximum_seconds=0.0001)
+    refused = 0
+
+    def damaged(writes: Sequence[Write]) -> StoreCorruptError | None:
+        nonlocal refused
+        refused += 1
+        return StoreCorruptError("the file is damaged") if any(not isinstance(w, Creation) for w in writes) else None
+
+    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
+        runs = [await engine.start(held, id=f"run-{n}") for n in range(40)]
+        gate.failure = damaged
+        for n, run in enumerate(runs):
+            with suppress(StoreCorruptError):
+                await run.signal(go, n)
+        async with asyncio.timeout(10):
+            while refused < 200:  # noqa: ASYNC110 - as often as that
+                await asyncio.sleep(0)
+        gate.failure = lambda _writes: None
+    told = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
+    assert len(set(told)) == len(told) <= 6
 
 
 async def test_a_run_that_a_damaged_page_keeps_from_being_committed_is_parked_and_no_other_run_is() -> None:

@@ -49,7 +49,7 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     "workflow.parked.damaged": (
         Defect("stores.sql.statements", "    AND CASE WHEN json_valid(runs.parked)\n", "    AND CASE WHEN 1\n"),
         Defect("stores.sqlite.sessions", "if run.parked is not None]", "if False]"),
-        Defect("execution.remains", "    except Exception as error:", "    except UnicodeError as error:"),
+        Defect("kernel.state", "    except Exception as error:", "    except UnicodeError as error:"),
     ),
     "workflow.parked.resume": (
         Defect(

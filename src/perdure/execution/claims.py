@@ -18,8 +18,9 @@ from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import giving_back, look_for_end
 from perdure.execution.loading import demand_open, load_run
 from perdure.execution.mail import inbox_to_begin_with
-from perdure.execution.parking import park
+from perdure.execution.parking import Hindrance, park
 from perdure.execution.refusals import DAMAGE
+from perdure.execution.setbacks import Setbacks, doubled, pause_after
 from perdure.kernel import inputs as i
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, RunStatus
@@ -44,6 +45,8 @@ class RunClaims:
         self._claim_limit = loads_at_once * 4
         self._wake = asyncio.Event()
         self._losses = 0
+        self._failures = 0
+        self._failed_loads = Setbacks()
         self.is_starved = False
         self._tries_parked = True
         self._timer: asyncio.TimerHandle | None = None
@@ -75,13 +78,17 @@ class RunClaims:
             try:
                 await self._claim_all()
                 await self._set_timer()
-            except Exception as error:  # a service loop: nothing may end it but the closing of the engine
-                _logger.warning(
+            except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
+                self._worker.recurring.warning(
                     "claiming runs failed and will be tried again: %s",
                     error,
-                    exc_info=not isinstance(error, StoreError),
+                    cause=error,
+                    with_lines=not isinstance(error, StoreError),
                 )
-                self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
+                self._failures += 1
+                self._wake_after(self._pause_after(self._failures))
+            else:
+                self._failures = 0
 
     async def _claim_all(self) -> None:
         worker = self._worker
@@ -133,12 +140,20 @@ class RunClaims:
                     await self._load(claimed, losses, code=code)
             except (UsageError, *DAMAGE) as error:  # the code does not fit, is missing, or never waits
                 _logger.error("run %s is parked: %s", summary.ref, error)  # noqa: TRY400 - no traceback needed
-                await self._park(claimed, error, code=code)
+                await park(worker, Hindrance.of_claimed(claimed, error, code=code))
             except StoreError as error:
-                _logger.warning("loading run %s failed, it is given back: %s", summary.ref, error)
-                worker.loop.call_later(_PAUSE_AFTER_FAILURE_SECONDS, self._give_back_kept, claimed)
+                text = "loading run %s failed, it is given back: %s"
+                worker.recurring.warning(text, summary.ref, error, cause=error)
+                pause = self._pause_after(self._failed_loads.count(summary.run_key, summary.sequence))
+                worker.loop.call_later(pause, self._give_back_kept, claimed)
             except Exception as error:  # noqa: BLE001 - one broken run must not keep the others from being loaded
                 await self._broken(claimed, error, code=code)
+            else:
+                self._failed_loads.forget(summary.run_key)
+
+    def _pause_after(self, failures: int) -> float:
+        """Return after how many seconds to read again what could not be read so often in a row."""
+        return doubled(_PAUSE_AFTER_FAILURE_SECONDS, failures, most=self._worker.settings.lease_seconds)
 
     async def _broken(self, claimed: ClaimedRun, error: Exception, *, code: str) -> None:
         """Keep a run out of the way that could not be loaded, for a reason that is Perdure's fault."""
@@ -148,18 +163,7 @@ class RunClaims:
         if run is not None and run.fencing_token == summary.fencing_token:
             run.drop()
         broken = InternalError(f"run {summary.ref} could not be loaded: {error!r}")
-        await self._park(claimed, broken, code=code)
-
-    async def _park(self, claimed: ClaimedRun, error: PerdureError, *, code: str) -> None:
-        await park(
-            self._worker,
-            claimed.summary.run_key,
-            error,
-            code=code,
-            before=claimed.parked,
-            position=claimed.inbox_position,
-            recovered=claimed.recovered,
-        )
+        await park(self._worker, Hindrance.of_claimed(claimed, broken, code=code))
 
     def _give_back_kept(self, claimed: ClaimedRun) -> None:
         """Give a run back that was kept for a pause: one in its row would end when the clock shows it, which is set."""
@@ -172,25 +176,26 @@ class RunClaims:
         wake_at = not_ahead(claimed.summary.updated_at, clock)
         self.give_back(giving_back(claimed, now=clock.now(), wake_at=wake_at, end_at=None))
 
-    def give_back(self, write: Release | Park, released: Callable[[], None] = lambda: None) -> None:
+    def give_back(self, write: Release | Park, released: Callable[[], None] = lambda: None, *, failed: int = 0) -> None:
         """Give a run back that is nobody's in this process, and call `released` when that is answered.
 
-        A store that fails for good is asked again after a pause: until it takes the run back, nobody can have it.
+        A store that fails for good (it has `failed` so often) is asked again after a pause: until it takes the run
+        back, nobody can have it.
         """
 
         def answered(outcome: Outcome | PerdureError) -> None:
             released()
             if isinstance(outcome, PerdureError):
-                pause = self._worker.settings.retry_store_maximum_seconds
-                self._worker.loop.call_later(pause, self._give_back_again, write)
+                pause = pause_after(failed + 1, self._worker.settings)
+                self._worker.loop.call_later(pause, self._give_back_again, write, failed + 1)
             else:
                 self.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
 
         self._worker.committer.submit(write, answered, keep=True)
 
-    def _give_back_again(self, write: Release | Park) -> None:
+    def _give_back_again(self, write: Release | Park, failed: int) -> None:
         if self._worker.is_claiming:
-            self.give_back(write)
+            self.give_back(write, failed=failed)
 
     async def _load(self, claimed: ClaimedRun, losses: int, *, code: str) -> None:
         worker, summary = self._worker, claimed.summary

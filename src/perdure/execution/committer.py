@@ -19,10 +19,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from perdure.configuration import Settings
 from perdure.errors import InternalError, PerdureError, StoreError, StoreUnavailableError
 from perdure.execution.refusals import DAMAGE
 from perdure.kernel.transition import Outcome, Transition, Write
-from perdure.logs import logger_named
+from perdure.logs import Recurring, logger_named
 from perdure.ports.store import RunStore
 
 __all__ = ["Answer", "Committer"]
@@ -38,14 +39,16 @@ _TOGETHER: Final = 3
 class Committer:
     """Commits writes in batches, one batch at a time."""
 
-    def __init__(self, store: RunStore, *, batch: int, retry_seconds: float, retry_maximum_seconds: float) -> None:
-        """Commit to `store` at most `batch` writes at once; see `Settings` for the pauses."""
+    def __init__(self, store: RunStore, settings: Settings) -> None:
+        """Commit to `store`; see `Settings` for the size of batches and the pauses."""
         self._store = store
-        self._batch = batch
-        self._retry_seconds = retry_seconds
-        self._retry_maximum_seconds = retry_maximum_seconds
+        self._batch = settings.commit_batch
+        self._retry_seconds = settings.retry_store_seconds
+        self._retry_maximum_seconds = settings.retry_store_maximum_seconds
         self._waiting: list[tuple[Write, Answer, bool]] = []
         self._working: asyncio.Task[None] | None = None
+        self._recurring = Recurring(_logger.name, asyncio.get_running_loop().time)
+        self._is_told = False
         self.trouble: StoreUnavailableError | None = None
         """Why the last commit failed; None if it did not."""
         self._alone = 0
@@ -115,7 +118,7 @@ class Committer:
                 except DAMAGE as error:
                     self._part(batch, error)
                 except StoreError as error:
-                    _logger.critical("the store failed for good: %s", error)
+                    self._recurring.critical("the store failed for good: %s", error, cause=error)
                     _answer_all(batch, error)
                 except Exception as error:  # noqa: BLE001 - a service loop: one bad write must not stop all others
                     self._part(batch, error)
@@ -146,9 +149,9 @@ class Committer:
             self._alone = len(batch)
             return
         if isinstance(error, DAMAGE):
-            _logger.error("a write cannot be committed: %s", error)
+            self._recurring.error("a write cannot be committed: %s", error, cause=error)
         else:
-            _logger.critical("a write cannot be committed", exc_info=error)
+            self._recurring.critical("a write cannot be committed", cause=error, with_lines=True)
         if not isinstance(error, PerdureError):
             error = InternalError(f"a write cannot be committed: {error!r}")
         _answer_all(batch, error)
@@ -183,7 +186,8 @@ class Committer:
 
     def _keep(self, batch: list[tuple[Write, Answer, bool]], error: StoreUnavailableError) -> None:
         if self.trouble is None:
-            _logger.error("commits fail and will be tried again: %s", error)
+            text = "commits fail and will be tried again: %s"
+            self._is_told = self._recurring.error(text, error, cause=error)
         self.trouble = error
         everything = [*batch, *self._waiting]
         is_kept = not self._given_up.is_set()
@@ -192,7 +196,8 @@ class Committer:
 
     def _recovered(self) -> float:
         if self.trouble is not None:
-            _logger.warning("commits succeed again")
+            if self._is_told:
+                _logger.warning("commits succeed again")
             self.trouble = None
         self._failures = self._in_vain = 0
         return self._retry_seconds

@@ -52,8 +52,10 @@ class LeaseKeeper:
                     freed = await worker.store.free_expired(now=worker.clock.now())
                     if freed or asked_at < hastened_until:  # if the clock was set back, by the renewal
                         worker.claims.wake()
-            except Exception as error:
-                _logger.warning("renewing the lease failed: %r", error, exc_info=not isinstance(error, _EXPECTED))
+            except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
+                is_expected = isinstance(error, _EXPECTED)
+                text = "renewing the lease failed: %r"
+                worker.recurring.warning(text, error, cause=error, with_lines=not is_expected)
                 if worker.loop.time() - renewed_at + self._pause_seconds >= self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
 

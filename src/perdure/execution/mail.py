@@ -21,15 +21,12 @@ from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.state import RunState
 from perdure.kernel.transition import Applied, Creation, Delivery, Outcome
-from perdure.logs import logger_named
 from perdure.ports.store import InboxEntry, RunStore
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
 __all__ = ["INBOX_PAGE", "Mail", "inbox_to_begin_with", "whole_inbox"]
-
-_logger = logger_named("perdure.worker")
 
 INBOX_PAGE: Final = 1_000
 """How many inbox entries are read at once; the rest follows when these are recorded."""
@@ -193,7 +190,7 @@ class Mail:
                 run.inbox_readings -= asked_for
         except StoreError as error:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
-            _logger.warning("run %s was dropped: %s", run.ref, error)
+            self._worker.recurring.warning("run %s was dropped: %s", run.ref, error, cause=error)
             run.surrender()
         finally:
             run.inbox_readings = 0

@@ -16,15 +16,12 @@ from perdure.kernel.codeless import End, first_end
 from perdure.kernel.identity import RunKey
 from perdure.kernel.state import RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.logs import logger_named
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
     from perdure.ports.store import InboxEntry, RunStore, RunSummary
 
 __all__ = ["Remains", "look_again_at", "read_remains"]
-
-_logger = logger_named("perdure.worker")
 
 
 class Remains(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,22 +54,24 @@ async def read_remains(worker: "Worker", summary: "RunSummary") -> Remains:
     inbox, trouble = await _inbox(store, run_key)
     trouble = damage or trouble
     if trouble is not None:
-        _logger.error("run key %s cannot be read, and may have to be ended: %s", run_key, trouble)
+        text = "run key %s cannot be read, and may have to be ended: %s"
+        worker.recurring.error(text, run_key, trouble, cause=trouble)
     arrived = [i.MessageArrived(message=one.message, message_id=one.message_id, position=one.position) for one in inbox]
     if damage is None:
         return Remains(state=state, end=first_end(state, arrived), is_whole=trouble is None)
-    by_rows = await _by_rows(store, summary, state, damage)
+    by_rows = await _by_rows(worker, summary, state, damage)
     end = first_end(by_rows.state, arrived)
     return Remains(state=by_rows.state, end=end, is_whole=False, is_unlinked=by_rows.is_unlinked)
 
 
-async def _by_rows(store: "RunStore", summary: "RunSummary", beginning: RunState, damage: StoreError) -> RowsOfDamaged:
+async def _by_rows(worker: "Worker", summary: "RunSummary", beginning: RunState, damage: StoreError) -> RowsOfDamaged:
     """Return what the rows say of a run whose history is damaged; nothing if others may be able to read it."""
     if isinstance(damage, DamagedHistoryError | StoreCorruptError):
         try:
-            return await rows_of_damaged(store, summary, beginning)
+            return await rows_of_damaged(worker.store, summary, beginning)
         except (HistoryError, StoreCorruptError) as error:
-            _logger.error("run %s cannot be ended by its rows, either: %s", summary.ref, error)  # noqa: TRY400
+            text = "run %s cannot be ended by its rows, either: %s"
+            worker.recurring.error(text, summary.ref, error, cause=error)
     return RowsOfDamaged(RunState())
 
 

@@ -15,6 +15,7 @@ from perdure.errors import (
     PerdureError,
     StoreCorruptError,
     StoreError,
+    StoreUnavailableError,
     UnknownWorkflowError,
     UsageError,
 )
@@ -80,5 +81,13 @@ def _error_of(reason: Failure) -> PerdureError:
 
 _KINDS: Final = {
     kind.__name__: kind
-    for kind in (HistoryError, InternalError, StoreCorruptError, StoreError, UnknownWorkflowError, UsageError)
+    for kind in (
+        HistoryError,
+        InternalError,
+        StoreCorruptError,
+        StoreUnavailableError,
+        StoreError,
+        UnknownWorkflowError,
+        UsageError,
+    )
 }

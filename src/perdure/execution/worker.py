@@ -22,7 +22,6 @@ from perdure.execution.blocking import BlockingWatch
 from perdure.execution.call import ActivityCall, make_call
 from perdure.execution.claims import RunClaims
 from perdure.execution.committer import Committer
-from perdure.execution.damaged_commits import DamagedCommits
 from perdure.execution.dispatcher import Dispatcher
 from perdure.execution.endings import Ending, Endings
 from perdure.execution.failure_log import log_failed_run
@@ -31,8 +30,9 @@ from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
 from perdure.execution.loading import make_program
 from perdure.execution.mail import Mail
-from perdure.execution.parking import look_at_parked, park
+from perdure.execution.parking import Hindrance, look_at_parked, park
 from perdure.execution.refusals import is_still_owned
+from perdure.execution.setbacks import Setbacks
 from perdure.execution.taking_over import TakenRun
 from perdure.execution.viewing import view
 from perdure.execution.waiting import Waiting
@@ -48,7 +48,7 @@ from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
 from perdure.kernel.transition import Applied, Creation, Outcome, Unread
-from perdure.logs import logger_named
+from perdure.logs import Recurring, logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
 from perdure.timekeeping.keeper import Keeper
@@ -96,13 +96,9 @@ class Worker:
         self._by_id: dict[tuple[str, str], ActiveRun] = {}
         self._ids: dict[RunKey, tuple[str, str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self.committer = Committer(
-            store,
-            batch=settings.commit_batch,
-            retry_seconds=settings.retry_store_seconds,
-            retry_maximum_seconds=settings.retry_store_maximum_seconds,
-        )
-        self.damaged_commits = DamagedCommits(settings)
+        self.committer = Committer(store, settings)
+        self.setbacks = Setbacks()
+        self.recurring = Recurring(_logger.name, self.loop.time)
         self.attempts = Attempts(
             clock,
             executors,
@@ -315,7 +311,7 @@ class Worker:
         """Take note that a transition was refused: the run is somebody else's, or it cannot be committed. `durable`:
         how many of its events are."""
         if not isinstance(outcome, Unread):
-            _logger.warning("run %s was dropped: %s", run.ref, outcome)
+            self.recurring.warning("run %s was dropped: %s", run.ref, outcome, cause=outcome)
         if is_still_owned(outcome, is_closing=not self.is_claiming):
             run.surrender(durable=durable)
         elif isinstance(outcome, PerdureError):
@@ -330,10 +326,8 @@ class Worker:
 
     def _park(self, run: ActiveRun, error: PerdureError, *, ends: bool = True) -> None:
         """Keep a run out of the way that was dropped because it cannot be advanced in this process; `ends`: see
-        `park`."""
-        before, position = (None, 0) if run.claimed is None else (run.claimed.parked, run.claimed.inbox_position)
-        position = max(position, run.inbox_position)
-        self.mail.spawn(park(self, run.run_key, error, code=run.code, before=before, position=position, ends=ends))
+        `Hindrance`."""
+        self.mail.spawn(park(self, Hindrance.of_active(run, error, ends=ends)))
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from perdure.errors import PerdureError, StoreError
 from perdure.kernel.events import Event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.logs import logger_named
+from perdure.logs import Recurring, logger_named
 from perdure.ports.agenda import AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore
@@ -94,16 +94,18 @@ class Keeper:
     async def work(self) -> None:
         """Keep the agenda for ever. What fails is tried again after a pause."""
         self._wake.set()
+        recurring = Recurring(_logger.name, asyncio.get_running_loop().time)
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
                 await self._set_timer(is_whole=await self._look())
-            except Exception as error:  # a service loop: nothing may end it but the closing of the engine
-                _logger.warning(
+            except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
+                recurring.warning(
                     "keeping the agenda failed and will be tried again: %s",
                     error,
-                    exc_info=not isinstance(error, StoreError),
+                    cause=error,
+                    with_lines=not isinstance(error, StoreError),
                 )
                 self._wake_after(_PAUSE_AFTER_FAILURE_SECONDS)
 
