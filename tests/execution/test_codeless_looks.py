@@ -252,7 +252,7 @@ async def test_a_run_whose_history_breaks_whoever_reads_it_is_given_back_and_nam
         row = await place.when(lambda row: row.owner is None and row.fencing_token > before)
     assert row.status is RunStatus.RUNNING
     assert row.end_at is not None
-    assert "is damaged at event 1: KeyError('nobody')" in caplog.text
+    assert "event 1 does not fit those before it: KeyError('nobody')" in caplog.text
 
 
 def damage_inbox(place: Place) -> None:

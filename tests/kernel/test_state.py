@@ -15,7 +15,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent, decode_event, encode_event
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.payload import NULL
-from perdure.kernel.state import RunState, apply, fold
+from perdure.kernel.state import RunState, apply, fitting, fold
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import CLOSED_STATUSES, OPEN_STATUSES, RunStatus
 from tests.kernel.histories import histories, write_history
@@ -269,3 +269,25 @@ def test_a_run_that_has_not_begun_wakes_at_its_start() -> None:
     assert state.next_wake_at(Timestamp(0)) == 400
     state.record(e.RunStarted(), Timestamp(400))
     assert state.next_wake_at(Timestamp(0)) == 900
+
+
+# --- what no kernel wrote ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeyError("nobody"), "event 2 does not fit those before it: KeyError('nobody')"),
+        (IllegalTransitionError("no", state="s", event="e"), "event 2 does not fit those before it: no"),
+        (HistoryError("as it is"), "as it is"),
+    ],
+)
+def test_what_breaks_the_reading_of_a_history_is_an_error_that_names_the_event(error: Exception, says: str) -> None:
+    with pytest.raises(HistoryError) as caught, fitting(after(CREATED)):
+        raise error
+    assert str(caught.value) == says
+
+
+def test_an_error_of_the_files_is_not_one_of_the_history() -> None:
+    with pytest.raises(OSError, match="the disk"), fitting(RunState(), passing=OSError):
+        raise OSError("the disk")

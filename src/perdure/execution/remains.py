@@ -14,7 +14,7 @@ from perdure.execution.rows_of_damaged import RowsOfDamaged, rows_of_damaged
 from perdure.kernel import inputs as i
 from perdure.kernel.codeless import End, first_end
 from perdure.kernel.identity import RunKey
-from perdure.kernel.state import RunState
+from perdure.kernel.state import RunState, fitting
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 
 if TYPE_CHECKING:
@@ -99,15 +99,10 @@ async def _fold(store: "RunStore", run_key: RunKey, *, page_size: int) -> tuple[
 
 
 async def _take_page(state: RunState, store: "RunStore", run_key: RunKey, *, limit: int) -> int:
-    try:
+    with fitting(state):
         page = await store.read_history(run_key, after=state.sequence, limit=limit)
         for recorded in page:
             state.record(recorded.event, recorded.at)
-    except StoreError:
-        raise
-    except Exception as error:  # what no kernel wrote may break the fold anywhere
-        message = f"the history of run key {run_key} is damaged at event {state.sequence + 1}: {error!r}"
-        raise HistoryError(message) from error
     return len(page)
 
 

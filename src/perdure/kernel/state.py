@@ -10,13 +10,14 @@ still come. It never falls, and is 1 only when the run completed.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import structs
 
-from perdure.errors import HistoryError
+from perdure.errors import HistoryError, PerdureError, StoreError
 from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.effects import STEPS
@@ -185,6 +186,22 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
             raise HistoryError(message)
         following.record(recorded.event, recorded.at)
     return following
+
+
+@contextmanager
+def fitting(state: RunState, *, passing: type[Exception] = StoreError) -> Iterator[None]:
+    """Read and record the next events of a history that may be none of a kernel's, which may break both anywhere.
+
+    What breaks them, but for errors that are `passing`, is raised as a HistoryError that names the event.
+    """
+    try:
+        yield
+    except (StoreError, passing):
+        raise
+    except Exception as error:
+        words = str(error) if isinstance(error, PerdureError) else repr(error)
+        message = f"event {state.sequence + 1} does not fit those before it: {words}"
+        raise HistoryError(message) from error
 
 
 _CONTAINERS: Final = (

@@ -9,14 +9,14 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from perdure.errors import DamagedHistoryError, HistoryError, PerdureError
+from perdure.errors import DamagedHistoryError, HistoryError
 from perdure.kernel.codeless import first_end
 from perdure.kernel.history import decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, decode_message
 from perdure.kernel.standing import standing_of
-from perdure.kernel.state import RunState
+from perdure.kernel.state import RunState, fitting
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.verification import DamagedRun, Defect
 from perdure.stores.sql import clock
@@ -198,9 +198,10 @@ def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
     """Fold the history as far as it is sound, and note where it is not."""
     row, check, state = checked.row, checked.check, checked.state
     try:
-        for stored in stored_events(connection, row.run_key, check, limit=_ALL_EVENTS):
-            recorded = decode_event(*stored[:-1])
-            state.record(recorded.event, recorded.at)
+        with fitting(state, passing=apsw.Error):
+            for stored in stored_events(connection, row.run_key, check, limit=_ALL_EVENTS):
+                recorded = decode_event(*stored[:-1])
+                state.record(recorded.event, recorded.at)
     except DamagedHistoryError as error:
         checked.defects.append(Defect(place="history", what=str(error).partition(" `perdure")[0]))
         return
@@ -208,9 +209,8 @@ def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
         what = f"pages that hold events of run {row.ref} after event {state.sequence} are damaged: {error}"
         checked.defects.append(Defect(place="history", what=what))
         return
-    except Exception as error:  # noqa: BLE001 - what no kernel wrote may break the fold anywhere
-        what = f"event {state.sequence + 1} of run {row.ref} does not fit those before it: {_words(error)}"
-        checked.defects.append(Defect(place="history", what=what))
+    except HistoryError as error:
+        checked.defects.append(Defect(place="history", what=str(error)))
         return
     if row.sequence > check.sequence:
         missing = check.damage(check.sequence + 1, f"it is missing: the run's row counts {row.sequence}")
@@ -335,10 +335,6 @@ def _converted(value: Any, kind: Any) -> Any:  # noqa: ANN401 - see above
 def _plain(value: Any) -> Any:  # noqa: ANN401 - see above
     """Return the value of an enumeration, which is what is stored; any other as it is."""
     return getattr(value, "value", value)
-
-
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, PerdureError) else repr(error)
 
 
 _FIELDS: Final = msgspec.structs.fields(StoredRun)
