@@ -15,7 +15,7 @@ from perdure.ports.verification import VerificationWish
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import START, later
-from tests.archiving.worlds import plain
+from tests.archiving.worlds import end_soundly, plain
 
 RUNS = 400
 EVENTS = 40
@@ -61,7 +61,7 @@ async def made(database: Path) -> dict[RunKey, WholeRun]:
     keys = []
     for number in range(RUNS):
         run = await session.hold(f"run {number}", request_id=f"start {number}")
-        await session.advance(run, events=EVENTS, status=RunStatus.COMPLETED)
+        await end_soundly(session, run, RunStatus.COMPLETED, at=START, signals=EVENTS - 2)
         keys.append(run.run_key)
     found = await present(session, keys)
     await session.store.close()

@@ -16,17 +16,25 @@ from perdure.archiving.files import Archive, lines_of, run_files
 from perdure.archiving.pruning import PruneReport, Pruning, Selection
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.configuration import Retention
-from perdure.errors import InvalidArgumentError, StoreError, StoreFullError, StoreLockedError, StoreUnavailableError
+from perdure.errors import (
+    InvalidArgumentError,
+    StoreCorruptError,
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.agenda import AgendaChange, AgendaKey
+from perdure.ports.keeping import WholeRun
 from perdure.ports.store import RunQuery
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import FAR, START, Held, creation, later
 from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, Remembered, remembering
 from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
-from tests.archiving.worlds import session_on
+from tests.archiving.worlds import end_soundly, session_on
 
 HOUR = timedelta(hours=1)
 
@@ -69,7 +77,7 @@ async def ended(
 ) -> RunKey:
     """Let a run end at an hour."""
     run = await session.hold(run_id, workflow=workflow, at=later(hours * 3_600 - 1))
-    await session.advance(run, status=status, at=later(hours * 3_600))
+    await end_soundly(session, run, status, at=later(hours * 3_600))
     return run.run_key
 
 
@@ -97,7 +105,7 @@ async def test_runs_stay_for_as_long_as_they_are_kept_and_go_then() -> None:
         await session.create("open")
         archive = Pages()
         report = await prune(session, Retention(keep=2 * HOUR), hours=4, archive=archive)
-        assert (report.runs, report.events) == (2, 4)
+        assert (report.runs, report.events) == (2, 6)
         assert archive.ids == ["at 1", "at 2"]
         assert report.archived_bytes == sum(map(len, archive.lines))
         assert await left(session) == ["at 3", "open"]
@@ -152,7 +160,7 @@ async def test_a_choice_concerns_a_namespace_statuses_and_workflows() -> None:
 async def _continued(session: StoreSession, run: Held, hours: float) -> Held:
     at = later(hours * 3_600)
     following = creation(session.store.new_run_key(), run.ref.id, generation=run.ref.generation + 1, at=at)
-    await session.advance(run, status=RunStatus.CONTINUED, at=at, creations=[following])
+    await end_soundly(session, run, RunStatus.CONTINUED, at=at, creations=[following])
     return await session.take(following.run_key)
 
 
@@ -267,6 +275,40 @@ async def test_a_damaged_run_is_counted_and_stays() -> None:
         await harness.damage_event(damaged, 2, data=b"{")
         report = await prune(session, Retention(keep=HOUR), archive=Pages())
         assert (report.runs, report.unreadable) == (1, 1)
+        assert await left(session) == ["damaged"]
+
+
+async def test_a_run_whose_row_contradicts_its_history_stays_and_is_named(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        damaged = await ended(session, "damaged", 1)
+        await ended(session, "sound", 1)
+        with closing(apsw.Connection(str(harness.path))) as connection:
+            connection.execute("UPDATE runs SET stage = 'elsewhere' WHERE run_key = ?", (damaged,))
+        archive = Pages()
+        report = await prune(session, Retention(keep=HOUR), archive=archive)
+        assert (report.runs, report.unreadable, archive.ids) == (1, 1, ["sound"])
+        [refusal] = report.refusals
+        assert refusal.run == "default/damaged"
+        assert refusal.reason == "its row says of stage 'elsewhere', and its history ''"
+        assert await left(session) == ["damaged"]
+
+
+async def test_a_run_on_a_damaged_page_is_counted_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with session_on(MemoryHarness()) as session:
+        damaged = await ended(session, "damaged", 1)
+        await ended(session, "sound", 1)
+        read = session.store.read_whole
+
+        async def broken(run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
+            if run_key == damaged:
+                raise StoreCorruptError("one page")
+            return await read(run_key, decrypts=decrypts)
+
+        monkeypatch.setattr(session.store, "read_whole", broken)
+        report = await prune(session, Retention(keep=HOUR), archive=Pages())
+        assert (report.runs, report.unreadable) == (1, 1)
+        assert [refusal.reason for refusal in report.refusals] == ["one page"]
         assert await left(session) == ["damaged"]
 
 

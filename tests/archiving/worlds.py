@@ -1,17 +1,26 @@
 """Runs of random programs, of all kinds, and stores to bring them to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 
+from perdure.kernel import events as e
+from perdure.kernel.failure import Failure
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.payload import NULL
+from perdure.kernel.state import RunState, fold
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Applied, Creation, RunStatus
 from perdure.ports.keeping import WholeRun
 from perdure.testing.store_conformance import StoreHarness, StoreSession
+from perdure.testing.store_conformance.harness import START, Held, transition
 from perdure.torture.programs.harnesses import MemoryHarness
 from perdure.torture.programs.steps import program
 from perdure.torture.programs.world import World
 
-__all__ = ["all_runs", "lived", "plain", "session_on"]
+__all__ = ["all_runs", "end_soundly", "lived", "plain", "session_on"]
 
 
 @asynccontextmanager
@@ -45,3 +54,39 @@ def plain(run: WholeRun) -> WholeRun:
         summary = msgspec.structs.replace(summary, owner=None, wake_at=summary.updated_at)
     inbox = tuple(msgspec.structs.replace(entry, position=0) for entry in run.inbox)
     return msgspec.structs.replace(run, summary=summary, inbox=inbox)
+
+
+async def end_soundly(
+    session: StoreSession,
+    run: Held,
+    status: RunStatus,
+    *,
+    at: Timestamp,
+    signals: int = 0,
+    creations: Sequence[Creation] = (),
+) -> None:
+    """Begin and end a run, which receives signals in between, and whose row says what its history does; with the next
+    generation where it continues as one."""
+    state = fold(RunState(), await session.store.read_history(run.run_key))
+    happening = [
+        e.RunStarted(),
+        *(e.SignalReceived(name=f"signal {number}") for number in range(signals)),
+        _ENDS[status],
+    ]
+    events = [RecordedEvent(number, at, event) for number, event in enumerate(happening, state.sequence + 1)]
+    row = fold(state, events).row()
+    write = msgspec.structs.replace(
+        transition(run, events=len(events), creations=creations), events=tuple(events), row=row
+    )
+    outcome = await session.commit_one(write)
+    assert isinstance(outcome, Applied), outcome
+    run.sequence = row.sequence
+
+
+_ENDS: Final[dict[RunStatus, e.Event]] = {
+    RunStatus.COMPLETED: e.RunCompleted(),
+    RunStatus.FAILED: e.RunFailed(failure=Failure(type="ValueError", message="it failed")),
+    RunStatus.CANCELLED: e.RunCancelled(),
+    RunStatus.TERMINATED: e.RunTerminated(),
+    RunStatus.CONTINUED: e.RunContinued(input=NULL, next_generation=2, next_at=START),
+}

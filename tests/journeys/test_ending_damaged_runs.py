@@ -14,6 +14,7 @@ from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminat
 from perdure.authoring.registry import Registry
 from perdure.errors import ChildRunError, HistoryError, ResultTimeoutError
 from perdure.ports.store import LockQuery
+from tests.damaging import break_leaves
 
 go = Signal("go", int)
 
@@ -88,16 +89,6 @@ class Place:
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with closing(apsw.Connection(str(self.path))) as connection:
             return list(connection.execute(query))
-
-    def break_pages(self, name: str, *, keeping_last: bool = False) -> None:
-        """Fill the leaves of a table or index with garbage."""
-        query = f"SELECT pageno FROM dbstat WHERE name = '{name}' AND pagetype = 'leaf' ORDER BY path"
-        pages = [page for (page,) in self.rows(query)]
-        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        with self.path.open("r+b") as file:
-            for page in pages[: -1 if keeping_last else None]:
-                file.seek((page - 1) * 4096)
-                file.write(b"\xff" * 4096)
 
 
 @pytest.fixture
@@ -283,7 +274,7 @@ async def test_a_run_on_a_damaged_page_is_parked_when_it_is_first_loaded_and_oth
     async with place.engine() as engine:
         for number in range(40):
             await engine.start(waits, id=f"run {number:02}")
-    place.break_pages("history", keeping_last=True)
+    break_leaves(place.path, "history", keeping_last=True)
     async with place.engine(works=False) as client:
         for number in range(40):
             await (await client.get_run(f"run {number:02}")).signal(go, number)

@@ -18,6 +18,9 @@ __all__ = ["RetentionDuty"]
 _logger = logger_named("perdure.retention")
 
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 60.0
+_TOLD: Final = 10
+"""Of so many damaged runs the log says what they are."""
+
 _RESTS: Final = 1.0
 """It works for half of the time at most, as long as it keeps up: the runs of this process come first."""
 
@@ -86,4 +89,6 @@ class RetentionDuty:
             kept = "" if self._archive is None else f", archived in {self._archive.folder}"
             _logger.info("%d closed runs with %d events were removed%s", report.runs, report.events, kept)
         if report.unreadable:
-            _logger.error("%d closed runs stay since they are damaged; see `perdure doctor`", report.unreadable)
+            first = "; ".join(f"{refusal.run}: {refusal.reason}" for refusal in report.refusals[:_TOLD])
+            text = "%d closed runs stay since they are damaged (see `perdure verify`), the first: %s"
+            _logger.error(text, report.unreadable, first)

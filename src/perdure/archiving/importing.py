@@ -9,6 +9,7 @@ import msgspec
 
 from perdure.archiving.files import lines_of, run_files
 from perdure.archiving.origins import key_everywhere, runs_here
+from perdure.archiving.refusals import LISTED_REFUSALS, Refusal
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.archiving.soundness import demand_sound
 from perdure.errors import HistoryError
@@ -17,17 +18,7 @@ from perdure.kernel.transition import Exists
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import RunStore, RunSummary
 
-__all__ = ["ImportReport", "Refusal", "import_runs"]
-
-_LISTED: Final = 1_000
-"""So many refusals and damages are told one by one; of more only how many there are."""
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A run that was not taken in, and why."""
-
-    run: str
-    reason: str
+__all__ = ["ImportReport", "import_runs"]
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,12 +163,12 @@ class _Importing:
         return await key_everywhere(self._store, run.run_key) == await key_everywhere(self._store, other.run_key)
 
     def _refuse(self, run: WholeRun, reason: str) -> None:
-        told = (Refusal(str(run.summary.ref), reason),) if self.report.refused < _LISTED else ()
+        told = (Refusal(str(run.summary.ref), reason),) if self.report.refused < LISTED_REFUSALS else ()
         self._count(refused=1, refusals=told)
 
     def _note_damage(self, path: Path, damage: Damage) -> None:
         place = f"{path}:{damage.line}"
-        told = (Refusal(damage.run, f"{place}: {damage.problem}"),) if self.report.damaged < _LISTED else ()
+        told = (Refusal(damage.run, f"{place}: {damage.problem}"),) if self.report.damaged < LISTED_REFUSALS else ()
         self._count(damaged=1, damages=told)
 
     def _count(self, *, refusals: tuple[Refusal, ...] = (), damages: tuple[Refusal, ...] = (), **more: int) -> None:

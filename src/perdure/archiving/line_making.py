@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from perdure.archiving.run_lines import SavedRun, run_lines
+from perdure.archiving.soundness import demand_sound
 from perdure.errors import HistoryError
 from perdure.kernel.history import RecordedEvent
 
@@ -19,19 +20,21 @@ _BYTES_OF_AN_EVENT: Final = 300
 """What a line has beside the values in it, about."""
 
 
-async def lines_of_runs(saved: Sequence[SavedRun]) -> list[list[bytes] | HistoryError]:
-    """Return the lines of each run, or why it cannot be written."""
+async def lines_of_runs(saved: Sequence[SavedRun], *, demands_sound: bool = False) -> list[list[bytes] | HistoryError]:
+    """Return the lines of each run, or why it cannot be written; where it `demands_sound` ones, or is not sound."""
 
     def make() -> list[list[bytes] | HistoryError]:
-        return [_lines(one) for one in saved]
+        return [_lines(one, demands_sound=demands_sound) for one in saved]
 
     events = (recorded for one in saved for recorded in one.run.history)
     is_large = sum(map(_about_bytes, events)) > IN_A_THREAD_ABOVE_BYTES
     return await asyncio.to_thread(make) if is_large else make()
 
 
-def _lines(saved: SavedRun) -> list[bytes] | HistoryError:
+def _lines(saved: SavedRun, *, demands_sound: bool) -> list[bytes] | HistoryError:
     try:
+        if demands_sound:
+            demand_sound(saved.run)
         return list(run_lines(saved))
     except HistoryError as error:
         return error

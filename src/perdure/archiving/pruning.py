@@ -13,10 +13,11 @@ import msgspec
 
 from perdure.archiving.line_making import lines_of_runs
 from perdure.archiving.origins import with_origins
+from perdure.archiving.refusals import LISTED_REFUSALS, Refusal
 from perdure.archiving.run_lines import end_line, heading_line
 from perdure.archiving.turns import Turn
 from perdure.configuration import Retention
-from perdure.errors import HistoryError, StoreLockedError
+from perdure.errors import HistoryError, StoreCorruptError, StoreError, StoreLockedError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_to_datetime
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
@@ -61,13 +62,15 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed: `runs` (generations of runs) with their `events`, and the bytes of the archive.
 
-    `unreadable` are runs that stay, since they are damaged and could not be archived.
+    `unreadable` are runs that stay, since they are damaged: they cannot be archived, or no import would take them from
+    there. The first 1,000 of them are told in `refusals`.
     """
 
     runs: int = 0
     events: int = 0
     archived_bytes: int = 0
     unreadable: int = 0
+    refusals: tuple[Refusal, ...] = ()
 
 
 class _TurnLostError(Exception):
@@ -298,8 +301,8 @@ class Pruning:
             for summary, lines in zip(some, await self._lines_of(some), strict=True):
                 if _before(summary.ref) in staying:
                     staying.add(summary.ref)
-                elif lines is None:
-                    self.report = msgspec.structs.replace(self.report, unreadable=self.report.unreadable + 1)
+                elif isinstance(lines, StoreError):
+                    self._refuse(summary, lines)
                     staying.add(summary.ref)
                 elif lines:
                     part.add(lines)
@@ -310,18 +313,17 @@ class Pruning:
         await self._append(part, archive)
         return archived
 
-    async def _lines_of(self, summaries: list[RunSummary]) -> list[list[bytes] | None]:
-        """Return runs as lines; none of one that is gone, None for a damaged one."""
+    async def _lines_of(self, summaries: list[RunSummary]) -> list[list[bytes] | StoreError]:
+        """Return runs as lines; none of one that is gone, for a damaged one what is damaged."""
         found = await asyncio.gather(*map(self._read, summaries))
         saved = await with_origins(self._store, [run for run in found if isinstance(run, WholeRun)])
-        made = iter(await lines_of_runs(saved))
-        lines = [next(made) if isinstance(run, WholeRun) else run for run in found]
-        return [None if isinstance(one, HistoryError) else one or [] for one in lines]
+        made = iter(await lines_of_runs(saved, demands_sound=True))
+        return [next(made) if isinstance(run, WholeRun) else run or [] for run in found]
 
-    async def _read(self, summary: RunSummary) -> WholeRun | HistoryError | None:
+    async def _read(self, summary: RunSummary) -> WholeRun | StoreError | None:
         try:
             return await self._store.read_whole(summary.run_key)
-        except HistoryError as error:
+        except (HistoryError, StoreCorruptError) as error:
             return error
 
     async def _append(self, part: "_Part", archive: Sink) -> None:
@@ -331,6 +333,13 @@ class Pruning:
         lines = [heading_line(now=now), *part.lines, end_line(part.runs)]
         written = self.report.archived_bytes + await archive.append(lines, now=now)
         self.report = msgspec.structs.replace(self.report, archived_bytes=written)
+
+    def _refuse(self, summary: RunSummary, error: StoreError) -> None:
+        report = self.report
+        told = (Refusal(str(summary.ref), str(error)),) if report.unreadable < LISTED_REFUSALS else ()
+        self.report = msgspec.structs.replace(
+            report, unreadable=report.unreadable + 1, refusals=(*report.refusals, *told)
+        )
 
     def _note(self, batch: list[RunSummary]) -> None:
         report = self.report

@@ -114,7 +114,9 @@ async def prune_runs(place: Place, order: PruneOrder) -> int:
         where = "" if order.archive is None else f"; {report.archived_bytes} bytes were added to {order.archive}"
         print(printable(f"{report.runs} runs with {report.events} events were removed{where}"))
     if report.unreadable and not order.as_json:
-        print(f"{report.unreadable} runs are damaged, could not be archived, and stay.")
+        for refusal in report.refusals:
+            print(printable(f"{refusal.run}: {refusal.reason}"))
+        print(f"{report.unreadable} runs are damaged, could not be archived, and stay. See `perdure verify`.")
     return ExitCode.ERROR if report.unreadable else ExitCode.OK
 
 
