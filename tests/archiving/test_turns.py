@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
-from perdure.archiving.pruning import Pruning, Selection
+from perdure.archiving.pruning import PruneReport, Pruning, Selection
 from perdure.archiving.turns import Turn, read_turn
 from perdure.configuration import Retention
+from perdure.errors import StoreLockedError
 from perdure.ports.keeping import ClosedQuery
 from perdure.ports.store import RunSummary
+from perdure.testing.store_conformance import StoreSession
 from perdure.torture.programs.harnesses import MemoryHarness
 from tests.archiving.test_pruning import HOUR, Watch, ended
 from tests.archiving.worlds import session_on
@@ -90,15 +92,41 @@ async def test_a_pass_rests_as_long_as_it_works_unless_runs_end_faster_than_they
         assert pruning._rest(0.5, run) == 0
 
 
-async def test_who_has_patience_waits_for_the_turn_of_another() -> None:
+async def waiting_for(one: Turn, session: StoreSession, watch: Watch) -> asyncio.Task[PruneReport]:
+    """Begin a pass that waits for the turn of another."""
+    assert await one.take() is None
+    pruning = Pruning(session.store, watch, Retention(keep=HOUR))
+    waiting = asyncio.create_task(pruning.run(holder="other", waits=True))
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    return waiting
+
+
+async def test_the_short_pass_of_another_is_waited_for() -> None:
     async with session_on(MemoryHarness()) as session:
         watch = Watch()
         one = Turn(session.store, watch, "one")
-        assert await one.take() is None
-        pruning = Pruning(session.store, watch, Retention(keep=HOUR))
-        waiting = asyncio.create_task(pruning.run(holder="other", patience_seconds=60))
-        for _ in range(9):
-            await asyncio.sleep(0)
-        assert not waiting.done()
+        waiting = await waiting_for(one, session, watch)
+        watch.set(59 / 3_600)
         await one.end()
         assert (await waiting).runs == 0
+
+
+async def test_the_turn_of_one_who_has_died_is_waited_for_until_its_end() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        waiting = await waiting_for(Turn(session.store, watch, "dead"), session, watch)
+        watch.set(61 / 3_600)
+        assert (await waiting).runs == 0
+
+
+async def test_who_prolongs_its_turn_is_not_waited_for() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one = Turn(session.store, watch, "one")
+        waiting = await waiting_for(one, session, watch)
+        watch.set(45 / 3_600)
+        assert await one.prolong()
+        with pytest.raises(StoreLockedError, match="one is removing runs"):
+            await waiting

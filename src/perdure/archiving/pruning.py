@@ -15,7 +15,7 @@ from perdure.archiving.line_making import lines_of_runs
 from perdure.archiving.origins import with_origins
 from perdure.archiving.refusals import LISTED_REFUSALS, Refusal
 from perdure.archiving.run_lines import end_line, heading_line
-from perdure.archiving.turns import Turn
+from perdure.archiving.turns import Turn, TurnState
 from perdure.configuration import Retention
 from perdure.errors import HistoryError, StoreCorruptError, StoreError, StoreLockedError
 from perdure.kernel.identity import RunRef
@@ -117,33 +117,41 @@ class Pruning:
         holder: str,
         archive: Sink | None = None,
         is_duty: bool = False,
-        patience_seconds: float = 0.0,
+        waits: bool = False,
         on_progress: Callable[[PruneReport], object] | None = None,
     ) -> PruneReport:
         """Remove what may go; `holder` is who is named to others that want to do the same meanwhile.
 
         `is_duty`: it is the pass of an engine's retention, which others of the namespace need not make soon again.
+        `waits`: another's short pass is waited for, and so is the end of a turn whose holder has died.
 
-        Raises StoreLockedError if another is at it for longer than `patience_seconds`, StoreErrors; what was removed
-        until then is.
+        Raises StoreLockedError if another is at it, or, if this `waits`, prolongs its turn, and StoreErrors; what was
+        removed until then is.
         """
         self._turn = turn = Turn(self._store, self._clock, holder)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience_seconds
-        while (busy := await turn.take()) is not None and loop.time() < until:  # noqa: ASYNC110 - processes do not tell
-            await asyncio.sleep(_PAUSE_SECONDS)
-        if busy is not None:
-            end = timestamp_to_datetime(busy.until or self._now)
-            message = (
-                f"{busy.holder} is removing runs of this database (until {end:%T} UTC, or longer); try again later"
-            )
-            raise StoreLockedError(message)
+        await self._take(turn, waits=waits)
         is_done = False
         try:
             is_done = await self._remove_all(archive, on_progress)
         finally:
             await turn.end(passed=self._selection.namespace if is_done and is_duty else None)
         return self.report
+
+    async def _take(self, turn: Turn, *, waits: bool) -> None:
+        """Take the turn. How long a short pass takes on a busy machine nobody knows: only a holder that prolongs its
+        turn is known to live, and to have much to do. Raises StoreLockedError.
+        """
+        before: TurnState | None = None
+        while (busy := await turn.take()) is not None:
+            is_prolonged = before is not None and before.holder == busy.holder and before.until != busy.until
+            if is_prolonged or not waits:
+                end = timestamp_to_datetime(busy.until or self._now)
+                message = (
+                    f"{busy.holder} is removing runs of this database (until {end:%T} UTC, or longer); try again later"
+                )
+                raise StoreLockedError(message)
+            before = busy
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     # --- which ---------------------------------------------------------------------------------------------------
 

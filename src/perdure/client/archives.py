@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -19,10 +18,6 @@ from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 from perdure.ports.store import Changes, RunQuery
 
 __all__ = ["Archives", "ExportReport", "ImportReport", "PruneReport"]
-
-
-_PATIENCE_SECONDS: Final = 5.0
-"""So long an engine's own retention, which may have just begun, is waited for."""
 
 
 class Archives:
@@ -102,7 +97,10 @@ class Archives:
 
         Their ids and request ids are free afterwards: the same call made again later is a new one.
 
-        Raises InvalidArgumentError, StoreLockedError if another does the same for longer than some seconds, and
+        Another's short pass is waited for, such as the first one of an engine's retention, and for up to a minute the
+        end of one whose process has died.
+
+        Raises InvalidArgumentError, StoreLockedError if another has been at it for half a minute and goes on, and
         StoreErrors; what was removed until then is in the archive.
         """
         gateway = self._gateway()
@@ -121,7 +119,7 @@ class Archives:
             return await pruning.run(
                 holder=f"session {gateway.worker_id}",
                 archive=files,
-                patience_seconds=_PATIENCE_SECONDS,
+                waits=True,
                 on_progress=on_progress,
             )
         finally:
