@@ -17,6 +17,17 @@ def test_points_in_time_are_what_they_were(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(machine)["runs"] > 20
 
 
+async def test_a_seed_repeats_what_it_did(tmp_path: Path) -> None:
+    """Each round finds the log as long as it was the first time: no thread of a store's copies it at its own time."""
+    found = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        trial = Trial(tmp_path / str(number), 7)
+        await trial.run()
+        found.append((sorted(trial._expected), trial._chance.getstate()))
+    assert found[0] == found[1] == found[2]
+
+
 async def test_a_point_that_is_something_else_is_a_violation(tmp_path: Path) -> None:
     trial = Trial(tmp_path, 3)
     await trial.run()

@@ -46,6 +46,15 @@ class Meddler:
             with suppress(apsw.BusyError, apsw.LockedError):
                 self.write(checkpoint=self._chance.choice(_CHECKPOINTS))
 
+    def copy_long_log(self, *, pages: int) -> None:
+        """Copy the log if it has so many pages, as a store does it soon after an answer."""
+        with closing(apsw.Connection(str(self._database))) as connection:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+            frames, _ = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_NOOP)
+            if frames >= pages:
+                connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+
     def write(self, statement: str = COUNTING, *, checkpoint: int | None = None) -> None:
         """Commit a change, or do a checkpoint, as another program. Raises apsw's errors."""
         with closing(apsw.Connection(str(self._database))) as connection:

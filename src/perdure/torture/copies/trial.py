@@ -38,7 +38,7 @@ class Trial:
         self._folder: Final = folder
         self._database: Final = folder / DATABASE_NAME
         self._target: Final = folder / "copy"
-        self._harness: Final = DiskHarness(folder, LocalDisk())
+        self._harness: Final = DiskHarness(folder, LocalDisk(), settings=_PATIENT)
         self._world: Final = World(self._harness)
         self._meddler: Final = Meddler(self._database, self._chance)
         self._reader: Final = SlowReader(folder, LocalDisk(), self._chance)
@@ -56,6 +56,7 @@ class Trial:
         await self._world.open()
         for step in self._steps:
             await self._world.do(step)
+            self._meddler.copy_long_log(pages=_SETTINGS.checkpoint_pages)
             self._reader.turn()
             await self._act()
         self._reader.close()
@@ -270,6 +271,8 @@ def _ignore(_done: int, _total: int) -> None:
 
 _SECOND: Final = 1_000_000
 _SETTINGS: Final = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
+_PATIENT: Final = SqliteSettings(checkpoint_pages=1_000_000, settling_pause_seconds=0.002)
+"""Of the stores: their threads would copy the log after an answer, at no moment that a seed repeats."""
 _STEPS: Final = 40
 _KEEP_SECONDS: Final = (60, 10_000)
 _ACTIONS: Final = (

@@ -49,16 +49,17 @@ class AfterFailure(Enum):
 
 
 class DiskHarness(SqliteHarness):
-    """A database file on a given disk, whose log is copied often."""
+    """A database file on a given disk, whose log is copied often, unless the settings say otherwise."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, disk: Disk, *, settings: SqliteSettings | None = None) -> None:
         """Begin with an empty `folder`."""
         super().__init__(folder / DATABASE_NAME)
         self._disk = disk
+        self._settings = settings or _SETTINGS
 
     def new_store(self) -> SqliteStore:
         """See `StoreHarness`."""
-        return SqliteStore(self.path, settings=_SETTINGS, disk=self._disk, clock=SessionClock())
+        return SqliteStore(self.path, settings=self._settings, disk=self._disk, clock=SessionClock())
 
 
 class SlowReader:

@@ -443,6 +443,34 @@ async def test_a_base_that_is_given_up_leaves_the_one_before_as_it_is(trail: Tra
     trail.check()
 
 
+async def test_a_base_that_lost_track_is_made_again_at_once(trail: Trail) -> None:
+    """Other programs have cut the log off and begun it anew: by its salts nobody can tell whether only once."""
+    bases_begun: list[int] = []
+
+    def begin_log_anew(done: int, total: int) -> None:
+        if done == total:
+            bases_begun.append(total)
+        if bases_begun == [total]:
+            with closing(apsw.Connection(str(trail.database))) as other:
+                other.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                other.execute("SELECT count(*) FROM runs").fetchall()
+                other.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            with closing(apsw.Connection(str(trail.database))) as another:
+                another.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                another.execute("UPDATE store_meta SET value = value + 1")
+
+    async with opened(trail.database, settings=PATIENT) as session:
+        await create(session, "r")
+        with closing(apsw.Connection(str(trail.database))) as other:
+            other.execute("SELECT count(*) FROM runs").fetchall()
+            other.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            replication._on_progress = begin_log_anew  # type: ignore[misc]
+            trail.follow(replication)
+    assert len(bases_begun) == 2
+    trail.check()
+
+
 async def test_more_than_an_increment_holds_is_added_in_several(trail: Trail, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "MOST_PAGES", 16)
     async with opened(trail.database, settings=PATIENT) as session:

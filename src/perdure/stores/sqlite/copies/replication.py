@@ -299,7 +299,22 @@ class Replication:
             self._trouble = ""
 
     def _make_base(self) -> None:
-        """Begin a new generation with a whole copy. Raises StoreErrors, apsw's errors, OSError; then it is not."""
+        """Begin a new generation with a whole copy. Raises StoreErrors, apsw's errors, OSError; then it is not.
+
+        It is made again at once if other programs let the log begin anew meanwhile so that it cannot be told whether
+        that was so only once.
+        """
+        for left in reversed(range(_BASE_ATTEMPTS)):
+            try:
+                self._make_one_base()
+            except LostTrackError as error:
+                if not left:
+                    message = f"what came while a base was made is lost track of: {error}"
+                    raise StoreUnavailableError(message) from error
+            else:
+                return
+
+    def _make_one_base(self) -> None:
         before = Timestamp(self._clock.now() - self._keep)
         self._folder.remove_old(before=before)
         demand_room(self._folder.path, size_of(self._visit.database.connection()))
@@ -356,11 +371,8 @@ class Replication:
             self._be_newer_than_before(first)
             self._publish()
             generation = self._folder.finish(first.generation)
-        except BaseException as error:
+        except BaseException:
             self._hold, self._last, self._place, self._pending = before
-            if isinstance(error, LostTrackError):
-                message = f"what came while a base was made is lost track of: {error}"
-                raise StoreUnavailableError(message) from error
             raise
         before[0].let_go()
         self._last = msgspec.structs.replace(self._last, generation=generation)
@@ -403,4 +415,5 @@ _LOGGER: Final = logger_named("perdure.copies")
 _BASES_KEPT: Final = 4
 _TRIES_PER_BASE: Final = 16
 """A base that could not be made is tried again so many times in the time for which one is kept."""
+_BASE_ATTEMPTS: Final = 3
 _PATIENCE_SECONDS: Final = 1.0
