@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,8 @@ from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery
 from perdure.stores.cursors import write_cursor
 from perdure.stores.sql.statements import FIND_RUN
+from perdure.stores.sqlite.connection import keep_plans, open_reading, open_writing
+from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.torture.programs.harnesses import SqliteHarness
 from perdure.torture.programs.steps import program
 from perdure.torture.programs.world import World
@@ -50,6 +52,7 @@ def noted() -> Iterator[Statements]:
 def plans(path: Path, statements: Statements) -> dict[str, list[str]]:
     """Return the steps in which SQLite would carry out each statement."""
     with closing(apsw.Connection(str(path))) as connection:
+        keep_plans(connection)
         return {text: explained(connection, text, bindings) for text, bindings in statements.items()}
 
 
@@ -159,6 +162,29 @@ def test_no_statement_reads_a_table_whole_that_grows(executed: tuple[Path, State
     all_entries = "FROM agenda INDEXED BY sqlite_autoindex_agenda_1  ORDER BY"  # asked for page by page, by nobody else
     scans = [text for text, steps in found.items() if any(reads_all(step) for step in steps)]
     assert [text for text in scans if all_entries not in text] == []
+
+
+@pytest.mark.parametrize("opened", [open_reading, open_writing])
+def test_no_question_is_prepared_anew_for_other_values(
+    opened: Callable[..., apsw.Connection], executed: tuple[Path, Statements]
+) -> None:
+    path, statements = executed
+    prepared: list[str] = []
+
+    def note(*_action: object) -> int:
+        """Hear of what a statement does: SQLite tells it whenever it prepares one."""
+        prepared.append(text)
+        return apsw.SQLITE_OK
+
+    with closing(opened(path, settings=SqliteSettings())) as connection:
+        connection.authorizer = note
+        for text, bindings in statements.items():
+            if text.lstrip().startswith("SELECT"):
+                list(connection.execute(text, bindings))
+                assert prepared
+                prepared.clear()
+                list(connection.execute(text, bindings))
+                assert prepared == []
 
 
 NOTHING = "1000000 1000000 1000000 1000000 1000000 1000000"

@@ -14,7 +14,8 @@ INSERT_HISTORY: Final = RowsStatement(
 
 # run_key, sequence of the event
 DIGEST_BEFORE: Final = """
-SELECT runs.namespace, runs.id, runs.generation, history.digest FROM history CROSS JOIN runs NOT INDEXED USING (run_key)
+SELECT runs.namespace, runs.id, runs.generation, history.digest
+FROM history INDEXED BY sqlite_autoindex_history_1 CROSS JOIN runs NOT INDEXED USING (run_key)
 WHERE run_key = ? AND history.sequence = ?
 """
 

@@ -5,7 +5,8 @@ one after the other, in the order that the template's comment names.
 
 **Plans.** Every statement on runs names the index by which it finds them, or says `NOT INDEXED`: by their keys.
 Without that SQLite chooses by statistics, which it has of any database that some tool has once analysed: those of a
-quiet moment say that few runs have an owner, and each commit would look at all that have one.
+quiet moment say that few runs have an owner, and each commit would look at all that have one. So the values of a
+statement's parameters have no say in its plan either, and it is prepared once for all of them.
 """
 
 from functools import cache

@@ -6,6 +6,7 @@ from typing import Final
 import apsw
 
 from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite.connection import keep_plans
 
 __all__ = ["give_back_tables", "take_tables"]
 
@@ -30,6 +31,7 @@ def give_back_tables(connection: apsw.Connection) -> None:
 
 def _new_tables() -> apsw.Connection:
     connection = apsw.Connection(":memory:", statementcachesize=_PREPARED_STATEMENTS)
+    keep_plans(connection)
     for migration in migrations():
         for _ in connection.execute(migration.text):  # exhausted, since apsw runs several statements lazily
             pass
