@@ -47,7 +47,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.copies.rebuilding", "(SKIPPED_NUMBERS, time_of_day, _scattered(now))", "(SKIPPED_NUMBERS, 0, 0)"),
         Defect(
             "stores.sqlite.copies.placing",
-            "zip(_parts(path), _aside(path), strict=True)",
+            "zip(files_of(path), _aside(path), strict=True)",
             "zip((path,), _aside(path), strict=False)",
         ),
         Defect("stores.sqlite.copies.points", "        if number != expected:\n", "        if not expected and number:\n"),

@@ -22,7 +22,16 @@ import apsw
 
 from perdure.stores.sqlite.disk import Disk
 
-__all__ = ["FRAME_BYTES", "FRAME_HEADER_BYTES", "LOG_HEADER_BYTES", "PAGE_BYTES", "Log", "log_of", "pages_in_log"]
+__all__ = [
+    "FRAME_BYTES",
+    "FRAME_HEADER_BYTES",
+    "LOG_HEADER_BYTES",
+    "PAGE_BYTES",
+    "Log",
+    "files_of",
+    "log_of",
+    "pages_in_log",
+]
 
 PAGE_BYTES: Final = 4_096
 LOG_HEADER_BYTES: Final = 32
@@ -141,3 +150,8 @@ def pages_in_log(disk: Disk, database: Path, *, frames: int) -> Iterator[tuple[i
 def log_of(database: Path) -> Path:
     """Return where SQLite keeps the log of a database."""
     return database.with_name(f"{database.name}-wal")
+
+
+def files_of(database: Path) -> tuple[Path, Path, Path]:
+    """Return the files that SQLite takes for one database: itself, its log, and the journal of other modes."""
+    return database, log_of(database), database.with_name(f"{database.name}-journal")

@@ -268,6 +268,48 @@ async def test_a_log_that_a_loss_of_power_has_left_is_not_taken_for_that_of_the_
     assert not {name for name in files_in(tmp_path) if name.startswith(".")}
 
 
+async def test_a_journal_that_a_killed_restoring_has_left_is_not_rolled_back_into_the_next_one(
+    copy: Path, tmp_path: Path
+) -> None:
+    left = tmp_path / ".restored.db.perdure-unfinished"
+    with closing(apsw.Connection(str(left))) as killed:
+        killed.execute("CREATE TABLE pages (content)")
+        killed.executemany("INSERT INTO pages VALUES (zeroblob(?))", [(3_000,)] * 20)
+        killed.execute("PRAGMA cache_size = 5")
+        killed.execute("BEGIN")
+        killed.execute("UPDATE pages SET content = 1 || content")
+        shutil.copyfile(f"{left}-journal", tmp_path / "journal")
+    left.unlink()
+    (tmp_path / "journal").rename(f"{left}-journal")
+    await restore(copy, tmp_path / "restored.db")
+    assert runs_in(tmp_path / "restored.db") == 3 * POINTS
+    assert files_in(tmp_path) == {"copy", "restored.db"}
+
+
+async def test_a_copy_that_another_tool_gave_a_journal_is_restored_with_a_log(copy: Path, tmp_path: Path) -> None:
+    await restore(copy, tmp_path / "monday.db")
+    with closing(apsw.Connection(str(tmp_path / "monday.db"))) as tool:
+        assert tool.execute("PRAGMA journal_mode = DELETE").get == "delete"
+    await restore(tmp_path / "monday.db", tmp_path / "restored.db")
+    with closing(apsw.Connection(str(tmp_path / "restored.db"))) as connection:
+        assert connection.execute("PRAGMA journal_mode").get == "wal"
+
+
+async def test_what_gets_the_name_is_what_was_checked(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what is changed of it so that it is another database."""
+
+    def spoil(database: Path, disk: Disk, *, now: Timestamp) -> None:
+        become_another(database, disk, now=now)
+        damage(database, at=4_096)
+
+    monkeypatch.setattr(operations, "become_another", spoil)
+    with pytest.raises(CopyDamagedError, match="Nothing was restored"):
+        await restore(copy, tmp_path / "restored.db")
+    assert files_in(tmp_path) == {"copy"}
+
+
 async def test_files_of_other_programs_are_not_cleared_away(copy: Path, tmp_path: Path) -> None:
     others = {".thesis.unfinished", ".thesis.unfinished.lock", ".notes.unfinished-2026.md", ".a.perdure-unfinished.txt"}
     for name in others:

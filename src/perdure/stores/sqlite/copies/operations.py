@@ -16,7 +16,7 @@ from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
-from perdure.stores.sqlite.copies.soundness import demand_sound
+from perdure.stores.sqlite.copies.soundness import damage_named, demand_ours, demand_sound
 from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import (
@@ -100,8 +100,10 @@ def restore(
     demand_free(target, is_forced=is_forced)
     with faults_named(target, "restoring"), reserved(target, disk) as reservation, unfinished(target, disk) as unnamed:
         point = _make(source, unnamed, disk, at=at, on_progress=on_progress)
-        demand_sound(unnamed, source, is_whole_copy=point is None, now=now)
-        become_another(unnamed, disk, now=now)
+        demand_ours(unnamed, source)
+        with damage_named(source):
+            become_another(unnamed, disk, now=now)
+        demand_sound(unnamed, source, is_whole_copy=point is None, now=now)  # as it will be found under its name
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)

@@ -25,7 +25,7 @@ from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.durable import name_durably, write_durably
 from perdure.stores.sqlite.copies.whole import digest_of_file
 from perdure.stores.sqlite.disk import Disk
-from perdure.stores.sqlite.log import log_of
+from perdure.stores.sqlite.log import files_of
 from perdure.stores.sqlite.presence import Presence, copying_mark, replacing_mark, sidecar_folder
 from perdure.stores.sqlite.settling import make_log_durable
 
@@ -137,7 +137,7 @@ def _give_to_owner(unnamed: Path, path: Path) -> None:
 
 def _found(path: Path) -> list[Path]:
     """Return what there is of a database, and what was put aside of it."""
-    return [each for each in (*_parts(path), *_aside(path)) if each.exists()]
+    return [each for each in (*files_of(path), *_aside(path)) if each.exists()]
 
 
 def _is_without_log(path: Path, disk: Disk) -> bool:
@@ -145,7 +145,7 @@ def _is_without_log(path: Path, disk: Disk) -> bool:
     whether that could be done."""
     if not path.exists():
         return False
-    _, *logs = _parts(path)
+    _, *logs = files_of(path)
     if not any(log.exists() for log in logs):
         return True
     with suppress(apsw.Error, PerdureError, OSError):
@@ -164,7 +164,7 @@ def _put_aside(path: Path, disk: Disk, *, by: Path) -> None:
     """Move a database that is damaged, and its logs, out of the way of the file `by`, after a mark of that."""
     write_durably(disk, replacing_mark(path), digest_of_file(by).encode())
     disk.sync_folder(path.parent)
-    for old, kept in zip(_parts(path), _aside(path), strict=True):
+    for old, kept in zip(files_of(path), _aside(path), strict=True):
         if old.exists():
             disk.rename(old, kept)
             disk.sync_folder(path.parent)
@@ -198,7 +198,7 @@ def _forget_aside(path: Path, disk: Disk) -> None:
 
 def _put_back(path: Path, disk: Disk) -> None:
     """Give what is aside its name, the logs first; then take the mark away."""
-    for old, kept in zip(reversed(_parts(path)), reversed(_aside(path)), strict=True):
+    for old, kept in zip(reversed(files_of(path)), reversed(_aside(path)), strict=True):
         if kept.exists() and old.exists() and kept.samefile(old):
             disk.remove(kept)
         elif kept.exists():
@@ -209,13 +209,8 @@ def _put_back(path: Path, disk: Disk) -> None:
         disk.sync_folder(mark.parent)
 
 
-def _parts(path: Path) -> tuple[Path, Path, Path]:
-    """Return the files that SQLite takes for one database: itself, its log, and the journal of other modes."""
-    return path, log_of(path), path.with_name(f"{path.name}-journal")
-
-
 def _aside(path: Path) -> tuple[Path, Path, Path]:
-    return _parts(path.with_name(f".{path.name}.replaced"))
+    return files_of(path.with_name(f".{path.name}.replaced"))
 
 
 def _is_connected(path: Path, disk: Disk) -> bool:

@@ -75,10 +75,12 @@ def become_another(database: Path, disk: Disk, *, now: Timestamp) -> None:
     sessions each, meet with a chance of one to some thousands. That it was restored tells it from the original, whose
     followed copies it must not go on with.
 
-    Nobody else has the file open. Raises apsw's errors.
+    It has a log then, as stores have it, also if another tool has given the copy another mode. Nobody else has the file
+    open. Raises apsw's errors.
     """
     with closing(apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE, vfs=disk.vfs)) as connection:
         pragma(connection, "locking_mode = EXCLUSIVE")  # no memory that others would share: there are no others
+        pragma(connection, "journal_mode = WAL")
         time_of_day = (now - _BEGIN_OF_2025) // _MICROSECONDS_PER_NUMBER
         connection.execute(_SKIP_NUMBERS, (SKIPPED_NUMBERS, time_of_day, _scattered(now)))
         connection.execute(_NOTE_RESTORING, (now,))

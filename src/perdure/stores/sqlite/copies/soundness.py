@@ -7,6 +7,7 @@ once it has been opened.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,20 +21,37 @@ from perdure.stores.sqlite.copies.whole import demand_integrity, unshared
 from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.verification import Verifier
 
-__all__ = ["demand_sound"]
+__all__ = ["damage_named", "demand_ours", "demand_sound"]
 
 Result = TypeVar("Result")
 
 
+def demand_ours(made: Path, source: Path) -> None:
+    """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is another program's database."""
+    with _refused(source, apsw.Error, StoreError), unshared(made) as connection:
+        demand_tables(connection, source)
+
+
 def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, now: Timestamp) -> None:
     """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is not in order."""
+    with _refused(source, apsw.Error, StoreError), unshared(made) as connection:
+        demand_integrity(connection, made)
+        if is_whole_copy and _is_of_this_version(connection, made):
+            _demand_histories(connection, source, now=now)
+
+
+@contextmanager
+def damage_named(source: Path) -> Iterator[None]:
+    """Raise CopyDamagedError for what SQLite takes for damage of what was made of the copy at `source`."""
+    with _refused(source, apsw.CorruptError, apsw.NotADBError):
+        yield
+
+
+@contextmanager
+def _refused(source: Path, *errors: type[Exception]) -> Iterator[None]:
     try:
-        with unshared(made) as connection:
-            demand_integrity(connection, made)
-            demand_tables(connection, source)
-            if is_whole_copy and _is_of_this_version(connection, made):
-                _demand_histories(connection, source, now=now)
-    except (apsw.Error, StoreError) as error:
+        yield
+    except errors as error:
         raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
 
 

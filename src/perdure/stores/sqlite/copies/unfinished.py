@@ -17,7 +17,7 @@ from perdure.errors import StoreLockedError
 from perdure.stores.sqlite.copies.durable import UNFINISHED, unfinished_name
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.locks import FileLock
-from perdure.stores.sqlite.log import log_of
+from perdure.stores.sqlite.log import files_of
 
 __all__ = ["unfinished"]
 
@@ -76,7 +76,7 @@ def _remove(lock_path: Path, disk: Disk) -> None:
 
 
 def _remove_made(unnamed: Path, disk: Disk) -> None:
-    for left in (log_of(unnamed), unnamed):
+    for left in reversed(files_of(unnamed)):  # a log or a journal without its database is nobody's
         disk.remove(left)
 
 
