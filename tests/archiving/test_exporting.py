@@ -1,5 +1,6 @@
 """Exports: a file is there whole or not at all, and each run is in it once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,14 @@ import pytest
 from perdure.archiving.exporting import export_runs
 from perdure.archiving.files import lines_of, written_whole
 from perdure.archiving.run_lines import SavedRun, read_runs
-from perdure.errors import InvalidArgumentError
+from perdure.errors import InvalidArgumentError, UsageError
 from perdure.kernel.identity import RunRef
 from perdure.ports.store import Page, RunQuery
 from perdure.testing.store_conformance.harness import later
 from perdure.torture.programs.harnesses import MemoryHarness
 from tests.archiving.test_pruning import Watch, _continued
 from tests.archiving.worlds import session_on
+from tests.stores.sqlite.copies.live_database import create, files_in, opened, rows_of
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -44,6 +46,32 @@ async def test_a_file_is_written_where_there_are_no_links(tmp_path: Path, monkey
     async with written_whole(tmp_path / "runs.jsonl", replaces=False) as write:
         await write([b"mine\n"])
     assert contents(tmp_path) == {"runs.jsonl": b"mine\n"}
+
+
+@pytest.mark.parametrize(
+    "name", ["data.db", "data.db-wal", "data.db-journal", "link.db", "data.db.perdure/presence.lock"]
+)
+async def test_no_export_replaces_a_database_or_a_part_of_it(tmp_path: Path, name: str) -> None:
+    database = tmp_path / "data.db"
+    (tmp_path / "link.db").symlink_to(database)
+    async with opened(database) as session:
+        await create(session, "run", runs=5)
+        before, rows = files_in(tmp_path), rows_of(database)
+        with pytest.raises(UsageError, match=r"is a database|a part of the database|holds the lock files"):
+            await export_runs(session.store, Watch(2), tmp_path / name, RunQuery(), replaces=True)
+        assert (files_in(tmp_path), rows_of(database)) == (before, rows)
+
+
+async def test_an_export_replaces_what_a_link_leads_to_and_only_files(tmp_path: Path) -> None:
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "runs.jsonl")
+    async with written_whole(tmp_path / "link.jsonl", replaces=True) as write:
+        await write([b"mine\n"])
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert (tmp_path / "runs.jsonl").read_bytes() == b"mine\n"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidArgumentError, match="no file that could be replaced"):
+        async with written_whole(tmp_path / "pipe", replaces=True):
+            pass
 
 
 @pytest.mark.parametrize(("page", "generations"), [(1, [1, 2]), (2, [1])], ids=["before it is read", "after that"])

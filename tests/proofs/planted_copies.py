@@ -14,7 +14,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
             "    with closing(disk.open(path)) as file:\n        file.sync()",
             "    del disk, path",
         ),
-        Defect("stores.sqlite.copies.operations", "    _demand_other(database.resolve(), target)\n", ""),
+        Defect("stores.sqlite.copies.operations", "    _demand_other(database, target)\n", ""),
     ),
     "copies.replicate": (
         Defect("stores.sqlite.copies.tail", "return range(place.frames + 1, end.frames + 1)", "return range(0)"),

@@ -41,7 +41,8 @@ async def export_runs(
     """Write all runs that match, oldest first; `on_progress` is told how many were looked at so far.
 
     Each is as it stands at one moment, not all at the same one. Raises InvalidArgumentError for a file that exists,
-    unless it `replaces`, StoreUnavailableError for one that cannot be written, HistoryError for a damaged run.
+    unless it `replaces`, UsageError for a database and its parts, StoreUnavailableError for one that cannot be written,
+    HistoryError for a damaged run.
     """
     report = ExportReport()
     written: dict[RunKey, bool] = {}

@@ -16,6 +16,7 @@ from perdure.archiving.parts import PART_MAGIC, PartsReader
 from perdure.archiving.run_lines import UNREADABLE
 from perdure.errors import HistoryError, InvalidArgumentError, StoreFullError, StoreUnavailableError
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
+from perdure.ports.database_files import demand_no_database
 
 __all__ = ["Archive", "lines_of", "run_files", "written_whole"]
 
@@ -87,8 +88,8 @@ Write = Callable[[Sequence[bytes]], Awaitable[None]]
 async def written_whole(path: Path, *, replaces: bool) -> AsyncIterator[Write]:
     """Write a file, compressed if its name says so: it is there, and durable, once the block has ended well.
 
-    A thread does it. Raises InvalidArgumentError if it exists, unless it `replaces`, StoreUnavailableError where it
-    cannot be written.
+    A thread does it. Raises InvalidArgumentError if it exists, unless it `replaces`, UsageError if it is a database or
+    would be taken for a part of one, StoreUnavailableError where it cannot be written.
     """
     file = _WholeFile(path, replaces=replaces)
     try:
@@ -113,15 +114,18 @@ class _WholeFile:
     """A file that gets its name when all is in it."""
 
     def __init__(self, path: Path, *, replaces: bool) -> None:
-        self._path: Final = path
+        self._path: Final = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._replaces: Final = replaces
-        self._partial: Final = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._partial: Final = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
         self._raw: IO[bytes] | None = None
         self._text: IO[bytes] | None = None
 
     def begin(self) -> None:
+        demand_no_database(self._path)
         if not self._replaces and self._path.exists():
             raise _exists(self._path)
+        if self._path.exists() and not self._path.is_file():
+            raise InvalidArgumentError(f"{self._path} is no file that could be replaced; choose another name")
         with _named(self._path):
             self._raw = raw = open(self._partial, "xb", opener=_private)  # noqa: SIM115 - closed by `discard`
             self._text = _compressed(raw) if self._path.suffix == ".gz" else raw

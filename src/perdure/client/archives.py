@@ -43,7 +43,8 @@ class Archives:
         this `decrypts` them. `replaces`: a file of this name is replaced. `on_progress` is told how many runs of the
         query are done. Open runs are written as they stand; they go on here.
 
-        Raises InvalidArgumentError for a file that exists, StoreErrors: then there is no such file.
+        Raises InvalidArgumentError for a file that exists, UsageError for a database and its parts, StoreErrors: then
+        nothing has changed.
         """
         gateway = self._gateway()
         return await export_runs(

@@ -158,7 +158,36 @@ async def test_a_journal_that_another_program_has_left_is_not_taken_for_that_of_
     assert not journal.exists()
 
 
-@pytest.mark.parametrize("name", ["data.db", "data.db-wal", "link.db", "hard.db"])
+@pytest.mark.parametrize("name", ["data.db-wal", "data.db-journal", "other.db-shm", "data.db.perdure/presence.lock"])
+async def test_no_copy_is_a_part_of_a_database(database: Path, url: str, tmp_path: Path, name: str) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=5)
+        await backup(url, tmp_path / "copy.db")
+        before = files_in(tmp_path)
+        for make in (
+            backup(url, tmp_path / name, force=True),
+            restore(tmp_path / "copy.db", tmp_path / name, force=True),
+        ):
+            with pytest.raises(UsageError, match=r"a part of the database|holds the lock files"):
+                await make
+        assert files_in(tmp_path) == before
+
+
+async def test_only_files_are_replaced(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database):
+        os.mkfifo(tmp_path / "copy.db")
+        with pytest.raises(StateError, match="that is no file"):
+            await backup(url, tmp_path / "copy.db", force=True)
+
+
+async def test_a_link_to_a_folder_that_is_missing_is_named_so(database: Path, url: str, tmp_path: Path) -> None:
+    (tmp_path / "copy.db").symlink_to(tmp_path / "gone" / "copy.db")
+    async with opened(database):
+        with pytest.raises(StateError, match="gone does not exist"):
+            await backup(url, tmp_path / "copy.db", force=True)
+
+
+@pytest.mark.parametrize("name", ["data.db", "link.db", "hard.db"])
 async def test_a_database_is_never_copied_onto_itself(database: Path, url: str, tmp_path: Path, name: str) -> None:
     async with opened(database):
         (tmp_path / "link.db").symlink_to(database)

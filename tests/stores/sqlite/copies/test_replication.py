@@ -72,6 +72,17 @@ async def test_every_point_is_the_database_as_it_was_over_many_beginnings_of_the
     trail.check()
 
 
+@pytest.mark.parametrize("name", ["data.db-journal", "other.db-wal", "data.db.perdure", "data.db.perdure/copy"])
+async def test_no_copy_is_kept_in_a_part_of_a_database(trail: Trail, tmp_path: Path, name: str) -> None:
+    async with opened(trail.database):
+        with (
+            pytest.raises(UsageError, match=r"a part of the database|holds the lock files"),
+            replicating(trail.database, tmp_path / name),
+        ):
+            pass
+        assert not (tmp_path / name / "replicating.lock").exists()
+
+
 async def test_a_round_in_which_nothing_was_committed_adds_nothing(trail: Trail) -> None:
     async with opened(trail.database) as session:
         with replicating(trail.database, trail.target) as replication:

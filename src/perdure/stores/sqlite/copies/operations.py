@@ -1,5 +1,6 @@
 """The operations on copies, as the public functions offer them; they block."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -9,6 +10,7 @@ import msgspec
 
 from perdure.errors import CopyDamagedError, StateError, UsageError
 from perdure.kernel.time import Timestamp
+from perdure.ports.database_files import demand_no_part
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.durable import sync_file
 from perdure.stores.sqlite.copies.folder import CopyFolder
@@ -68,7 +70,7 @@ def back_up(
     """
     begun, disk = time.monotonic(), disk or LocalDisk()
     target = _resolved(target)
-    _demand_other(database.resolve(), target)
+    _demand_other(database, target)
     demand_free(target, is_forced=is_forced)
     with Visit(database) as visit, faults_named(target, "backing up"), unfinished(target, disk) as unnamed:
         demand_room(target.parent, size_of(visit.database.connection()))
@@ -117,16 +119,17 @@ def restore(
 
 
 def _resolved(target: Path) -> Path:
-    """Return the path of a file to be made. Raises StateError if its folder is missing."""
-    target = target.absolute()
+    """Return the path of a file to be made. Raises StateError if its folder is missing, UsageError if it would be taken
+    for a part of a database."""
+    target = Path(os.path.realpath(target))
     if not target.parent.is_dir():
         raise StateError(f"the folder {target.parent} does not exist; create it, or choose another place.")
-    return target.resolve()
+    demand_no_part(target)
+    return target
 
 
 def _demand_other(database: Path, target: Path) -> None:
-    own = {database, log_of(database), database.with_name(f"{database.name}-shm")}
-    if target in own or (target.exists() and database.exists() and target.samefile(database)):
+    if target.exists() and database.exists() and target.samefile(database):
         raise UsageError(f"{target} is the database itself, not a place for a copy of it. Nothing was changed.")
 
 

@@ -36,6 +36,8 @@ def demand_free(path: Path, *, is_forced: bool) -> None:
     """Raise StateError if something has the name already, unless it is to be replaced; a folder never is."""
     if path.is_dir():
         raise StateError(f"{path} is a folder; name the file to be made.")
+    if path.exists() and not path.is_file():
+        raise StateError(f"{path} is a device, or something else that is no file; nothing was changed.")
     if (found := _found(path)) and not is_forced:
         raise StateError(f"{found[0]} exists; nothing was changed. Name another file, or replace it with --force.")
 

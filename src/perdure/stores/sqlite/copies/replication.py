@@ -26,6 +26,7 @@ from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, Sto
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.ports.clock import Clock
+from perdure.ports.database_files import demand_no_part
 from perdure.stores.sqlite.copies.bases import Last, copy_base, hold_exactly
 from perdure.stores.sqlite.copies.durable import write_durably
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
@@ -84,9 +85,10 @@ class Replication:
     def begin(self) -> None:
         """Take the folder, and find where the copy in it ends.
 
-        Raises StoreLockedError if another replicates into it, UsageError if it holds copies of another database, and
-        StoreErrors.
+        Raises StoreLockedError if another replicates into it, UsageError if it holds copies of another database or
+        would be taken for a part of one, and StoreErrors.
         """
+        demand_no_part(self._folder.path)
         with faults_named(self._folder.path, "replicating"):
             self._folder.take()
             try:
