@@ -66,11 +66,11 @@ async def replicate(
     """Keep a copy of the database at `url` in the folder `to` until cancelled.
 
     `every` so often what was committed is added to it: so much can be lost at most with the disk of the database, and
-    so far apart are the points in time to which it can be restored. `keep`: they reach so far back, at least. What
-    cannot be written is logged (`perdure.copies`) and tried again. `standby`: where another process keeps the copy
-    already, wait until it ends, and go on with it; and where none can be begun, try again. `on_round` is told, in
-    another thread, how far the copy is after each addition; `on_progress` how many pages of a whole copy are done, and
-    of how many.
+    so far apart are the points in time of the last hour to which it can be restored; in the day before there is one in
+    each minute, before that one in each ten minutes. `keep`: they reach so far back, at least. What cannot be written
+    is logged (`perdure.copies`) and tried again. `standby`: where another process keeps the copy already, wait until it
+    ends, and go on with it; and where none can be begun, try again. `on_round` is told, in another thread, how far the
+    copy is after each addition; `on_progress` how many pages of a whole copy are done, and of how many.
 
     Raises InvalidArgumentError for times that are not positive, UsageError for a URL without a file and for a folder
     with copies of another database, StoreLockedError if another process keeps the copy, and the StoreErrors of opening.

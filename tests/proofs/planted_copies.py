@@ -27,13 +27,14 @@ COPIES: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.copies.tail", "if is_held and (not place.frames or", "if (not place.frames or"),
         Defect(
             "stores.sqlite.copies.replication",
-            "if last.digest != self._checked:",
+            "if last.link != self._checked:",
             "if not last:",
         ),
         Defect("stores.sqlite.copies.replication", "known=self._pending)", "known=None)"),
         Defect("stores.sqlite.copies.replication", "if self._last is None or now < self._tried_at + self._every:", "if now:"),
         Defect("stores.sqlite.copies.folder", "if successor.begun().taken_at <= before:", "if not before:"),
         Defect("stores.sqlite.copies.folder", "if not lock.try_exclusive():", "if lock.try_exclusive() is None:"),
+        Defect("stores.sqlite.copies.merging", "if (number + 1) * width <= now - after:", "if not width:"),
     ),
     "copies.restore": (
         Defect("stores.sqlite.copies.rebuilding", "or point.taken_at <= at, points", "or point.taken_at > at, points"),
@@ -50,7 +51,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
             "zip(files_of(path), _aside(path), strict=True)",
             "zip((path,), _aside(path), strict=False)",
         ),
-        Defect("stores.sqlite.copies.points", "        if number != expected:\n", "        if not expected and number:\n"),
+        Defect("stores.sqlite.copies.points", "        if file.first != expected:\n", "        if not expected and file.first:\n"),
     ),
     "copies.points_in_time": (
         Defect("stores.sqlite.copies.points", "points.extend(point for point in found if point.taken_at > newest)", "del newest"),

@@ -121,7 +121,8 @@ class _Judge:
 
     def _judge_the_notes(self) -> None:
         """Find what was done and not noted: the rest would say nothing of it."""
-        noted = {name for name, content in self._shelf.kept_by_the_kernel().items() if content is not None}
+        kept = self._shelf.kept_by_the_kernel().items()
+        noted = {name for name, content in kept if content is not None and not name.endswith(_UNNOTED)}
         for path in self._making.place.rglob("*"):
             name = path.relative_to(self._making.place).as_posix()
             if path.is_file() and not name.endswith(_UNNOTED):

@@ -1,4 +1,4 @@
-"""What is made while it is interrupted: whole copies, databases of copies, copies that follow."""
+"""What is made while it is interrupted: whole copies, databases of copies, copies that follow, merged parts of them."""
 
 import random
 import shutil
@@ -7,22 +7,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-import apsw
-
 from perdure.errors import CopyDamagedError, StateError, StoreUnavailableError
-from perdure.kernel.time import Timestamp
-from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.operations import back_up, restore
-from perdure.stores.sqlite.copies.points import read_contents
-from perdure.stores.sqlite.copies.rebuilding import rebuild
-from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.copies.visit import Visit
-from perdure.stores.sqlite.copies.whole import unshared
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.presence import replacing_mark, sidecar_folder
-from perdure.stores.sqlite.settings import SqliteSettings
-from perdure.torture.copies.meddling import COUNTING
+from perdure.torture.copies.following import (
+    NOW,
+    MakingOfACopy,
+    MakingOfAMergedCopy,
+    copied,
+    digest_at,
+    follow,
+)
 from perdure.torture.disks.life import DATABASE_NAME, DiskHarness
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.programs.steps import program
@@ -93,7 +91,7 @@ class _MakingOfADatabase:
         if self._source == "file":
             back_up(new, self._folder / "copy.db", is_forced=False, on_progress=_ignore)
         elif self._source == "folder":
-            _follow(new, self._folder / "copy", LocalDisk())
+            follow(new, self._folder / "copy", LocalDisk())
         if self._before == "nothing":
             return
         sidecar_folder(path).mkdir()
@@ -166,150 +164,16 @@ class _MakingOfADatabase:
             back_up(new, place / _NAME, is_forced=is_forced, on_progress=_ignore, disk=disk)
         else:
             source = self._folder / ("copy.db" if self._source == "file" else "copy")
-            restore(source, place / _NAME, at=None, is_forced=is_forced, now=_NOW, on_progress=_ignore, disk=disk)
+            restore(source, place / _NAME, at=None, is_forced=is_forced, now=NOW, on_progress=_ignore, disk=disk)
 
     def _restore_nothing(self, path: Path) -> None:
         source = self._folder / "no-copy"
         source.write_bytes(_STRANGE)
         with suppress(CopyDamagedError, StateError):
-            restore(source, path, at=None, is_forced=True, now=_NOW, on_progress=_ignore)
+            restore(source, path, at=None, is_forced=True, now=NOW, on_progress=_ignore)
 
     def _laid_aside(self) -> Path:
-        return _copied(self.place / _NAME, self._folder / "before.db")
-
-
-class _MakingOfACopy:
-    """A copy that follows, in `place/copy`: its first base, increments, further bases, and old ones that go."""
-
-    def __init__(self, folder: Path, chance: random.Random) -> None:
-        self.name: Final = "replicate"
-        self.place: Final = folder / "place"
-        self._database: Final = folder / "new" / DATABASE_NAME
-        self._scratch: Final = folder / "scratch.db"
-        self._chance: Final = chance
-        self._rows: set[bytes] = set()
-        self._newest: list[str] = []
-
-    def prepare(self) -> None:
-        pass
-
-    def make(self, disk: RecordingDisk) -> list[int]:
-        told: list[int] = []
-
-        def note(standing_at: str) -> None:
-            self._newest.append(standing_at)
-            told.append(len(disk.operations))
-
-        def commit() -> None:
-            _commit(self._database)
-            self._rows.add(digest_at(_copied(self._database, self._scratch)))
-
-        self._rows.add(digest_at(_copied(self._database, self._scratch)))
-        rounds = self._chance.randrange(1, _ROUNDS)
-        _follow(self._database, self.place / "copy", disk, rounds=rounds, note=note, commit=commit)
-        return told
-
-    def judge(self, left: Path, steps: int) -> Iterator[str]:
-        folder = left / "copy"
-        contents = read_contents(folder) if folder.exists() else None
-        names = [f"{point.generation}/{point.number}" for point in contents.points] if contents else []
-        if steps and self._newest[steps - 1] not in names:
-            yield f"{self._newest[steps - 1]} was told of, and is not there"
-        if contents is None:
-            return
-        yield from contents.breaks.values()
-        for name, point in [*zip(names, contents.points, strict=True)][-_JUDGED:]:
-            rebuild(folder, point, self._scratch, on_progress=_ignore)
-            with unshared(self._scratch) as connection:
-                if digest_of_contents(connection) not in self._rows:
-                    yield f"{name} is what the database never was"
-        self._scratch.unlink(missing_ok=True)
-
-    def fail(self, left: Path) -> None:
-        pass
-
-    def again(self, left: Path, disk: Disk) -> None:
-        _follow(self._database, left / "copy", disk)
-
-    def judge_end(self, left: Path) -> Iterator[str]:
-        point = read_contents(left / "copy").points[-1]
-        rebuild(left / "copy", point, self._scratch, on_progress=_ignore)
-        if digest_at(self._scratch) != digest_at(_copied(self._database, self._scratch.with_name("now.db"))):
-            yield "its newest point is not the database as it is"
-        names = {path.relative_to(left).as_posix() for path in left.rglob("*")}
-        if others := {name for name in names if "unfinished" in name}:
-            yield f"{others} are left"
-
-
-class _Clock:
-    """Goes on by a second at each look."""
-
-    def __init__(self) -> None:
-        self._time = _NOW
-
-    def now(self) -> Timestamp:
-        self._time = Timestamp(self._time + _SECOND)
-        return self._time
-
-
-def _follow(
-    database: Path,
-    folder: Path,
-    disk: Disk,
-    *,
-    rounds: int = 1,
-    note: Callable[[str], None] = lambda _point: None,
-    commit: Callable[[], None] = lambda: None,
-) -> None:
-    """Make rounds of a replication; between them, and while a base is made, something is committed."""
-    with Visit(database, settings=_SETTINGS) as visit:
-        replication = Replication(
-            visit,
-            folder,
-            clock=_Clock(),
-            every_microseconds=_SECOND,
-            keep_microseconds=_KEEP_SECONDS * _SECOND,
-            target_disk=disk,
-            longest_log_pages=_SETTINGS.checkpoint_pages,
-            on_progress=lambda _done, _total: commit(),
-        )
-        replication.begin()
-        try:
-            for number in range(rounds):
-                if number:
-                    commit()
-                replication.follow()
-                assert replication.standing is not None
-                note(replication.standing.point)
-        finally:
-            replication.end()
-
-
-def _commit(database: Path) -> None:
-    connection = apsw.Connection(str(database))
-    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    connection.wal_autocheckpoint(0)
-    connection.execute(COUNTING)
-    connection.close()
-
-
-def digest_at(path: Path) -> bytes:
-    """Return the digest of a database's rows, with what is in its log; alone with it."""
-    connection = apsw.Connection(str(path), vfs="unix-none")
-    try:
-        connection.pragma("locking_mode", "exclusive")
-        connection.pragma("synchronous", 0)
-        return digest_of_contents(connection)
-    finally:
-        connection.close()
-
-
-def _copied(database: Path, to: Path) -> Path:
-    for source, target in ((database, to), (log_of(database), log_of(to))):
-        target.unlink(missing_ok=True)
-        if source.exists():
-            shutil.copyfile(source, target)
-    return to
+        return copied(self.place / _NAME, self._folder / "before.db")
 
 
 def _files_of(place: Path) -> dict[str, bytes]:
@@ -323,14 +187,7 @@ def _ignore(_done: int, _total: int) -> None:
 
 _NAME: Final = "data.db"
 _STRANGE: Final = b"another program's"
-_SECOND: Final = 1_000_000
-_NOW: Final = Timestamp(1_764_000_000 * _SECOND)
-_SETTINGS: Final = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
-_KEEP_SECONDS: Final = 12
 _STEPS: Final = 8
-_ROUNDS: Final = 10
-_JUDGED: Final = 3
-"""So many of the newest points are restored; the others are as they were when they were among these."""
 _WITHOUT: Final = ("nothing", "damaged", "log")
 _SOURCES: Final = {"database": "back up", "file": "restore a file", "folder": "restore a folder"}
 _BEFORE: Final = {
@@ -348,13 +205,14 @@ def _of_a_database(source: str, before: str) -> Callable[[Path, random.Random], 
 
 MAKINGS: Final[tuple[Callable[[Path, random.Random], Making], ...]] = (
     _of_a_database("file", "used"),
-    _MakingOfACopy,
+    MakingOfACopy,
     _of_a_database("folder", "damaged"),
     _of_a_database("database", "nothing"),
     _of_a_database("database", "closed"),
-    _MakingOfACopy,
+    MakingOfACopy,
     _of_a_database("file", "nothing"),
     _of_a_database("file", "log"),
     _of_a_database("folder", "closed"),
     _of_a_database("folder", "used"),
+    MakingOfAMergedCopy,
 )

@@ -20,6 +20,7 @@ from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.log import log_of
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.torture.copies.meddling import COUNTING, MeddledVisit, Meddler
+from perdure.torture.copies.spacing import SPACINGS, may_be_gone
 from perdure.torture.copies.target import DeathError, TargetDisk
 from perdure.torture.disks.life import DATABASE_NAME, DiskHarness, SlowReader
 from perdure.torture.programs.steps import program
@@ -48,6 +49,7 @@ class Trial:
         self._visit: Visit | None = None
         self._replication: Replication | None = None
         self._expected: dict[str, set[bytes]] = {}
+        self._taken_at: dict[str, Timestamp] = {}
         self._ever: set[bytes] = set()
         self.wrong: list[str] = []
 
@@ -129,6 +131,7 @@ class Trial:
         assert self._replication is not None
         assert self._replication.standing is not None
         point, seen = self._replication.standing.point, self._meddler.seen
+        self._taken_at[point] = self._replication.standing.taken_at
         self._expected[point] = self._expected.get(point, seen) & seen
         if not self._expected[point]:
             self.wrong.append(f"{point} was the newest after a round, and what had been committed is not in it")
@@ -145,6 +148,7 @@ class Trial:
                 keep_microseconds=self._keep,
                 target_disk=self._disk,
                 longest_log_pages=_SETTINGS.checkpoint_pages,
+                spacings=SPACINGS,
             )
             self._replication.begin()
         return self._replication
@@ -162,14 +166,11 @@ class Trial:
         generations = CopyFolder(self._target).generations() if self._target.exists() else []
         if not generations:
             return
-        numbers = generations[-1].numbers()
-        lost = self._chance.choice(numbers)
-        generations[-1].part(lost).unlink()
-        for number in range(lost, numbers[-1] + 1):
+        files = generations[-1].files()
+        lost = self._chance.choice(files)
+        lost.path.unlink()
+        for number in range(lost.first, files[-1].last + 1):
             self._expected.pop(f"{generations[-1].name}/{number}", None)
-        if not lost:
-            for number in numbers:
-                self._expected.pop(f"{generations[-1].name}/{number}", None)
 
     def _go_on_from_older_files(self) -> None:
         """Put older files of the database in the place of the newer ones, as somebody who knows no better."""
@@ -194,11 +195,18 @@ class Trial:
     def _judge_what_is_kept(self, points: dict[str, Point]) -> None:
         known = {generation.name for generation in CopyFolder(self._target).generations()}
         lost = [name for name in self._expected if name.partition("/")[0] in known and name not in points]
-        self.wrong += [f"{name} is gone, and its generation is not" for name in lost]
+        self.wrong += [
+            f"{name} is gone, and its generation is not" for name in lost if not self._may_be_merged(name, points)
+        ]
         oldest = min((point.taken_at for point in points.values()), default=self._clock.time)
         has_all = f"{_FIRST}/0" in points or _FIRST not in {name.partition("/")[0] for name in self._expected}
         if oldest > self._clock.time - self._keep and not has_all:
             self.wrong.append("points in time are gone that were to be kept")
+
+    def _may_be_merged(self, name: str, points: dict[str, Point]) -> bool:
+        generation = name.partition("/")[0]
+        others = [point.taken_at for point in points.values() if point.generation == generation]
+        return may_be_gone(self._taken_at.get(name, self._clock.time), others, now=self._clock.time)
 
     def _restored(self, point: Point) -> bytes | CopyDamagedError:
         """Return a digest of the rows that a point is restored to."""

@@ -45,6 +45,7 @@ class RecordingDisk:
         self._syncs_until_failure = 0
         self._on_death: Callable[[], object] | None = None
         self._is_dead = False
+        self._dies_before: Callable[[Operation], bool] = lambda _operation: False
         self._system = _FileSystem(self)
 
     def open(self, path: Path) -> RawFile:
@@ -107,12 +108,17 @@ class RecordingDisk:
         """
         self._fails, self._syncs_until_failure, self._on_death = file, number, on_death
 
+    def die_before(self, is_last: Callable[[Operation], bool]) -> None:
+        """Let the process be as good as dead before the first operation of which `is_last` says so, until `revive`."""
+        self._dies_before = is_last
+
     def revive(self) -> None:
         """Let another process work on the files."""
-        self._is_dead = False
+        self._is_dead, self._dies_before = False, lambda _operation: False
 
     def note(self, operation: Operation) -> None:
         """Take note of what is about to be done. Raises OSError if it cannot be done any more."""
+        self._is_dead = self._is_dead or self._dies_before(operation)
         if self._is_dead:
             raise OSError(errno.EIO, "the process is dead")
         self.operations.append(operation)

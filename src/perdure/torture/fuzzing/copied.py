@@ -27,7 +27,8 @@ def _parts() -> list[bytes]:
     place = LogPlace(salts="00" * 8, frames=7, seal="ff" * 24)
     header = PartHeader(store=1, number=1, previous="", taken_at=Timestamp(1), place=place, page_count=9, pages=2)
     pages = {1: bytes(PAGE_BYTES), 9: b"x" * PAGE_BYTES}
-    return [encode_part(header, pages)[0][:-_DIGEST_BYTES]]
+    merged = msgspec.structs.replace(header, number=9, merged_from=2, stands_for="ab" * _DIGEST_BYTES)
+    return [encode_part(each, pages)[0][:-_DIGEST_BYTES] for each in (header, merged)]
 
 
 def _read_part(data: bytes) -> None:

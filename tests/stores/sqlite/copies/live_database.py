@@ -1,12 +1,13 @@
 """A database that is in use, what its rows are at a moment, and a copy that follows it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies.merging import SPACINGS, Spacing
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import rebuild
 from perdure.stores.sqlite.copies.replication import Replication
@@ -99,6 +100,7 @@ def replicating(
     disk: Disk | None = None,
     keep_seconds: int = 10_000_000,
     settings: SqliteSettings = SETTINGS,
+    spacings: Sequence[Spacing] = SPACINGS,
 ) -> Iterator[Replication]:
     with Visit(database, settings=settings) as visit:
         replication = Replication(
@@ -109,6 +111,7 @@ def replicating(
             keep_microseconds=keep_seconds * SECOND,
             target_disk=disk,
             longest_log_pages=settings.checkpoint_pages,
+            spacings=spacings,
         )
         replication.begin()
         try:

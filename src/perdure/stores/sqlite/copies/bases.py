@@ -29,7 +29,7 @@ __all__ = ["Last", "copy_base", "hold_exactly"]
 
 class Last(msgspec.Struct, frozen=True, kw_only=True):
     """The last part that was written, and of which generation: when its base was taken, and how many bytes it and the
-    increments since have."""
+    increments since have. `digest`: what the next part names."""
 
     generation: Generation
     begun_at: Timestamp

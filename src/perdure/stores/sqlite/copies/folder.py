@@ -4,18 +4,22 @@
     TARGET/generation-000001/base.db              a whole copy
     TARGET/generation-000001/00000000.part        what the base is
     TARGET/generation-000001/00000001.part ...    increments
+    TARGET/generation-000001/00000060-00000119.part    what was merged of several increments
     TARGET/unfinished-000002                      a generation whose base is in the making
 
 A file has its name once it is whole and synced, and is never changed then. So has a generation: it begins with its
 base, and with what came while that was made. Files of other names are others' (a snapshot's, a network's): they stay,
 and the folder of a generation that is removed stays with them.
+
+What was merged is there, for certain, before the first of the files that it was merged from goes. Should whoever merges
+die in between, some of these are left: they are no parts any more.
 """
 
 import re
 from contextlib import suppress
 from itertools import dropwhile, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from perdure.errors import CopyDamagedError, StoreLockedError
 from perdure.kernel.time import Timestamp
@@ -24,13 +28,21 @@ from perdure.stores.sqlite.copies.parts import PartHeader, read_header
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 
-__all__ = ["CopyFolder", "Generation"]
+__all__ = ["CopyFolder", "Generation", "PartFile"]
 
 _LOCK: Final = "replicating.lock"
 _GENERATION: Final = "generation-"
 _UNFINISHED: Final = "unfinished-"
-_PART: Final = re.compile(r"(\d{8})\.part")
-_OWN: Final = re.compile(rf"\d{{8}}\.part|base\.db|\..*{re.escape(UNFINISHED)}")
+_PART: Final = re.compile(r"(?:(\d{8})-)?(\d{8})\.part")
+_OWN: Final = re.compile(rf"{_PART.pattern}|base\.db|\..*{re.escape(UNFINISHED)}")
+
+
+class PartFile(NamedTuple):
+    """The file of a part: it holds the increments from `first` to `last`."""
+
+    first: int
+    last: int
+    path: Path
 
 
 class Generation:
@@ -42,9 +54,10 @@ class Generation:
         self.name: Final = path.name
         self.base: Final = path / "base.db"
 
-    def part(self, number: int) -> Path:
-        """Return where a part is, or will be."""
-        return self.path / f"{number:08d}.part"
+    def part(self, number: int, *, merged_from: int | None = None) -> Path:
+        """Return where a part is, or will be: an increment, or what was merged of those up to it."""
+        begin = "" if merged_from is None else f"{merged_from:08d}-"
+        return self.path / f"{begin}{number:08d}.part"
 
     @property
     def is_whole(self) -> bool:
@@ -59,10 +72,31 @@ class Generation:
         except FileNotFoundError:
             return False  # it was removed meanwhile
 
+    def files(self) -> list[PartFile]:
+        """Return the files of the parts that are there, in order. Raises OSError."""
+        return self._files()[0]
+
+    def file_of(self, number: int) -> PartFile | None:
+        """Return the file that holds an increment; None if it is missing. Raises OSError."""
+        return next((file for file in self.files() if file.first <= number <= file.last), None)
+
+    def leftovers(self) -> list[PartFile]:
+        """Return what is left of parts that were merged into others. Raises OSError."""
+        return self._files()[1]
+
+    def _files(self) -> tuple[list[PartFile], list[PartFile]]:
+        """Return the files of parts, and those of parts that others hold."""
+        matches = (_PART.fullmatch(entry.name) for entry in self.path.iterdir())
+        found = [PartFile(int(match[1] or match[2]), int(match[2]), self.path / match[0]) for match in matches if match]
+        files: list[PartFile] = []
+        leftovers: list[PartFile] = []
+        for file in sorted(found, key=lambda file: (file.first, -file.last)):
+            (leftovers if files and file.last <= files[-1].last else files).append(file)
+        return files, leftovers
+
     def numbers(self) -> list[int]:
-        """Return the numbers of the parts that are there, in order."""
-        found = (_PART.fullmatch(entry.name) for entry in self.path.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        """Return the numbers of the parts that are there, in order: of each, that of its last increment."""
+        return [file.last for file in self.files()]
 
     def begun(self) -> PartHeader:
         """Return what its base is. Raises CopyDamagedError, OSError."""
@@ -77,8 +111,8 @@ class Generation:
             disk.remove(left)
 
     def size_bytes(self) -> int:
-        """Return how much room it takes."""
-        return sum(entry.stat().st_size for entry in self.path.iterdir())
+        """Return how much room it takes. Others may add parts and merge them meanwhile. Raises OSError."""
+        return sum(map(_size, self.path.iterdir()))
 
     def remove(self, disk: Disk) -> None:
         """Remove it, first what makes it one, for certain. Raises OSError."""
@@ -178,3 +212,10 @@ class CopyFolder:
     def _all(self, kind: str = _GENERATION) -> list[Generation]:
         found = sorted(path for path in self.path.glob(f"{kind}*") if path.name.removeprefix(kind).isdecimal())
         return [Generation(path) for path in found if path.is_dir()]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -3,6 +3,10 @@
     PERDCPY1 | length of the header, 4 bytes | header, JSON | pages, deflated | BLAKE2b of all before it, 32 bytes
 
 The pages are, one behind the other, the number of a page in four bytes and its content. Numbers are big-endian.
+
+Several parts that follow each other may be merged into one, which has the same form, and what all of them changed. It
+stands in the chain where they stood: it follows what the first of them followed, and keeps the digest of the last of
+them, which the part after it names.
 """
 
 import hashlib
@@ -31,6 +35,9 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     part before, for the first one that of the base's file, in hexadecimal. `taken_at`: nothing that was committed
     later is in it. `place` is where the log ended then, `page_count` the size of the database. `pages`: how many
     pages the part holds.
+
+    `merged_from`: the number of the first of the parts that were merged into this one, of which `number` is the last;
+    None: it is an increment as it was taken. `stands_for`: the digest of the last of them; empty where none were.
     """
 
     store: int
@@ -41,6 +48,13 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     page_count: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     pages: Annotated[int, msgspec.Meta(ge=0, le=MOST_PAGES)] = 0
     page_bytes: int = PAGE_BYTES
+    merged_from: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    stands_for: str = ""
+
+    @property
+    def first(self) -> int:
+        """The number of the first increment that is in it."""
+        return self.number if self.merged_from is None else self.merged_from
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +63,11 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     header: PartHeader
     digest: str
     pages: dict[int, bytes]
+
+    @property
+    def link(self) -> str:
+        """The digest that the part after it names."""
+        return self.header.stands_for or self.digest
 
 
 def encode_part(header: PartHeader, pages: dict[int, bytes]) -> tuple[bytes, str]:

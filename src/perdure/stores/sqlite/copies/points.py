@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.errors import CopyDamagedError
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
-from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
+from perdure.stores.sqlite.copies.folder import CopyFolder, Generation, PartFile
 from perdure.stores.sqlite.copies.parts import Part, read_header, read_part
 from perdure.stores.sqlite.copies.whole import digest_of_file
 
@@ -17,7 +17,8 @@ __all__ = ["Contents", "Point", "checked_parts", "newest_sound_point", "parts_of
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """A moment that can be restored: what had been committed by `taken_at`, which increment `number` of `generation`
-    holds (0: its base). `size_bytes`: what the increment takes on the disk, without its base."""
+    holds (0: its base). `size_bytes`: what the increment takes on the disk, without its base, and with those before it
+    that were merged into it."""
 
     generation: str
     number: int
@@ -67,18 +68,26 @@ def read_contents(folder: Path) -> Contents:
 def parts_of(generation: Generation, *, upto: int) -> Iterator[Part]:
     """Yield the parts of a generation in order, each one checked, and that it follows the one before.
 
-    The base's own digest is in the first part, as `previous`. Raises CopyDamagedError, OSError.
+    The base's own digest is in the first part, as `previous`. Parts may be merged meanwhile: then what was merged comes
+    in their place, and may hold some that have come before. Raises CopyDamagedError, OSError.
     """
-    previous: Part | None = None
-    for number in range(upto + 1):
-        path = generation.part(number)
-        if not path.is_file():
-            raise CopyDamagedError(f"{path} is missing")
-        part = read_part(path)
-        if part.header.number != number or (previous is not None and part.header.previous != previous.digest):
-            raise CopyDamagedError(f"{path} does not follow the part before it")
+    links: dict[int, str] = {}
+    done, missed = -1, None
+    files = _files_after(generation, done)
+    while done < upto:
+        file = next(files, None)
+        part = None if file is None or file.first > done + 1 else _read(file)
+        if file is None or part is None:
+            if missed == done:
+                raise CopyDamagedError(f"{generation.part(done + 1)} is missing")
+            missed, files = done, _files_after(generation, done)
+            continue
+        is_next = file.first == 0 or links.get(file.first - 1) == part.header.previous
+        if not (is_next and file.last <= upto and (part.header.first, part.header.number) == file[:2]):
+            raise CopyDamagedError(f"{file.path} does not follow the part before it")
         yield part
-        previous = part
+        done = file.last
+        links[done] = part.link
 
 
 def checked_parts(generation: Generation, *, upto: int) -> Iterator[Part]:
@@ -105,22 +114,54 @@ def show_time(moment: Timestamp) -> str:
     return timestamp_to_datetime(moment).isoformat(timespec="microseconds")
 
 
+def _files_after(generation: Generation, number: int) -> Iterator[PartFile]:
+    return iter([file for file in generation.files() if file.last > number])
+
+
+def _read(file: PartFile) -> Part | None:
+    """Return a part; None if it has been merged since its file was found, or is missing. Raises CopyDamagedError."""
+    try:
+        return read_part(file.path)
+    except FileNotFoundError:
+        return None
+
+
 def _points(generation: Generation) -> tuple[list[Point], str]:
-    """Return the points of a generation, and why it cannot be read on after them; empty if that is all of it."""
+    """Return the points of a generation, and why it cannot be read on after them; empty if that is all of it.
+
+    Parts may be merged while their names are read: what is missing is so only if it still is at another look.
+    """
+    known: dict[Path, Point] = {}
+    before = ""
+    while True:
+        points, wrong = _points_found(generation, known)
+        if wrong == before:
+            return points, wrong
+        before = wrong
+
+
+def _points_found(generation: Generation, known: dict[Path, Point]) -> tuple[list[Point], str]:
     points: list[Point] = []
-    for expected, number in enumerate(generation.numbers()):
-        path = generation.part(number)
-        if number != expected:
+    for file in generation.files():
+        expected = points[-1].number + 1 if points else 0
+        if file.first != expected:
             return points, f"{generation.part(expected)} is missing"
         try:
-            header = read_header(path)
+            point = known[file.path] = known.get(file.path) or _point(generation, file)
+        except FileNotFoundError:
+            return points, f"{file.path} is missing"
         except CopyDamagedError as error:
             return points, str(error)
-        if header.number != number:
-            return points, f"{path} is the part of another number"
-        size = path.stat().st_size
-        points.append(Point(generation=generation.name, number=number, taken_at=header.taken_at, size_bytes=size))
+        points.append(point)
     return points, ""
+
+
+def _point(generation: Generation, file: PartFile) -> Point:
+    header = read_header(file.path)
+    if (header.first, header.number) != (file.first, file.last):
+        raise CopyDamagedError(f"{file.path} is the part of another number")
+    size = file.path.stat().st_size
+    return Point(generation=generation.name, number=file.last, taken_at=header.taken_at, size_bytes=size)
 
 
 def _sound(generation: Generation, points: list[Point]) -> Point | None:

@@ -54,7 +54,7 @@ def rebuild(
     try:
         _rebuild(folder, point, target, disk or LocalDisk(), on_progress=on_progress)
     except (CopyDamagedError, FileNotFoundError) as error:
-        if not CopyFolder(folder).generation(point.generation).path.exists():
+        if _has_gone(folder, point):
             raise StateError(
                 f"{point.name} has gone from {folder} while it was restored: its time was over. Nothing was "
                 f"restored; `perdure restore --from {folder} --list` shows what is there now."
@@ -106,11 +106,25 @@ def _what_follows(folder: Path, contents: Contents, number: int) -> str:
     if number in contents.breaks or number == len(contents.points):
         return contents.breaks.get(number, "")
     following = contents.points[number]
+    file = CopyFolder(folder).generation(following.generation).file_of(following.number)
     try:
-        read_part(CopyFolder(folder).generation(following.generation).part(following.number))
+        if file is not None:
+            read_part(file.path)
     except CopyDamagedError as error:
         return str(error)
+    except FileNotFoundError:
+        return ""  # it was merged meanwhile, and so was whole
     return ""
+
+
+def _has_gone(folder: Path, point: Point) -> bool:
+    """Whether the generation of a point has been removed, or the point was merged into a later one."""
+    generation = CopyFolder(folder).generation(point.generation)
+    try:
+        file = generation.file_of(point.number)
+    except FileNotFoundError:
+        return True
+    return file is not None and file.last != point.number
 
 
 def _rebuild(folder: Path, point: Point, target: Path, disk: Disk, *, on_progress: Callable[[int, int], None]) -> None:

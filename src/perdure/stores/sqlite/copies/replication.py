@@ -14,8 +14,11 @@ kept, so that older ones can go; and when its increments have outgrown it, so th
 two cases rounds go on meanwhile and add to the generation before, by a transaction of their own; the base's is held
 until the new generation has what came since, and takes over. A base that cannot be made is tried again later, and is
 no round that failed.
+
+**Merging**, of what is older (`merging`), is done piece by piece, one in a round, behind its increment.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +34,7 @@ from perdure.stores.sqlite.copies.bases import Last, copy_base, hold_exactly
 from perdure.stores.sqlite.copies.durable import write_durably
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.hold import Hold
+from perdure.stores.sqlite.copies.merging import SPACINGS, Merging, Spacing
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
 from perdure.stores.sqlite.copies.points import checked_parts, read_contents
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
@@ -56,10 +60,11 @@ class Replication:
         keep_microseconds: int,
         target_disk: Disk | None = None,
         longest_log_pages: int = 4_000,
+        spacings: Sequence[Spacing] = SPACINGS,
         on_progress: Progress = lambda _done, _total: None,
     ) -> None:
-        """Prepare. `longest_log_pages`: with more the log has its turn. `on_progress` is told how far a base is;
-        what it raises ends the round."""
+        """Prepare. `longest_log_pages`: with more the log has its turn. `spacings`: how far apart older points stay.
+        `on_progress` is told how far a base is; what it raises ends the round."""
         self._visit: Final = visit
         self._folder: Final = CopyFolder(target.resolve(), target_disk)
         self._clock: Final = clock
@@ -67,6 +72,7 @@ class Replication:
         self._keep: Final = keep_microseconds
         self._disk: Final = target_disk or LocalDisk()
         self._longest_log_pages: Final = longest_log_pages
+        self._merging: Final = Merging(self._folder, self._disk, spacings=spacings)
         self._on_progress: Final = on_progress
         self._hold = Hold(visit)
         self._tail: Final = LogTail(visit.database)
@@ -121,7 +127,7 @@ class Replication:
             failure = self._failure(error)
             self._tell(error=str(failure))
             raise failure from error
-        self._tell(checked_at=self._added_at, error=self._trouble)
+        self._tell(checked_at=self._added_at, error=self._trouble or self._merging.trouble)
 
     @property
     def is_pressed(self) -> bool:
@@ -138,8 +144,17 @@ class Replication:
         self._added_at = now
         if self._last is None:
             self._make_base()
-        elif renews and now >= self._next_base_at and self._is_base_due(self._last, now):
-            self._renew_base(self._last)
+        elif renews:
+            self._last = last = self._merge(self._last, now)
+            if now >= self._next_base_at and self._is_base_due(last, now):
+                self._renew_base(last)
+
+    def _merge(self, last: Last, now: Timestamp) -> Last:
+        """Do a piece of merging; return what is known of the last part then."""
+        merged = self._merging.step(now)
+        if merged is None or merged.generation != last.generation.name:
+            return last
+        return msgspec.structs.replace(last, increments_bytes=last.increments_bytes - merged.freed_bytes)
 
     def _is_base_due(self, last: Last, now: Timestamp) -> bool:
         return last.is_outgrown or last.begun_at + self._keep // _BASES_KEPT <= now
@@ -177,7 +192,7 @@ class Replication:
             base_bytes=base_bytes,
             increments_bytes=generation.size_bytes() - base_bytes,
             header=last.header,
-            digest=last.digest,
+            digest=last.link,
         )
         self._place = last.header.place
 
@@ -186,12 +201,12 @@ class Replication:
 
         Who has checked them does not read them again as long as nothing was added.
         """
-        number = generation.numbers()[-1]
-        last = read_part(generation.part(number))
-        if last.digest != self._checked:
-            for _ in checked_parts(generation, upto=number):
+        file = generation.files()[-1]
+        last = read_part(file.path)
+        if last.link != self._checked:
+            for _ in checked_parts(generation, upto=file.last):
                 pass
-            self._checked = last.digest
+            self._checked = last.link
         return last
 
     def _lose_track(self) -> None:
