@@ -79,7 +79,7 @@ def test_no_operations_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "history").touch()
     for nothing in (["--count", "0"], ["--history", str(tmp_path / "history")]):
         assert main(["check", *nothing]) == 1
-        assert "no operation was noted: nothing was checked" in capsys.readouterr().out
+        assert "check: FAILED, since nothing was tried: 0 operations" in capsys.readouterr().out
 
 
 def _call(asked: str, number: int, value: str, at: int) -> str:

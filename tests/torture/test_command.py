@@ -80,7 +80,9 @@ def test_all_tools_are_run_and_one_failure_is_enough(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(name: str) -> Callable[[Options], Report]:
-        return lambda options: Report(name=name, seed=options.seed, violations=["torn"] if name == "ioerr" else [])
+        return lambda options: Report(
+            name=name, runs=1, seed=options.seed, violations=["torn"] if name == "ioerr" else []
+        )
 
     monkeypatch.setattr(command, "_load", run)
     assert main(["all", "--seed", "3", "--json"]) == 1
@@ -105,3 +107,8 @@ def test_all_tools_are_run_and_one_failure_is_enough(
     assert [line for line in output if line.startswith("again")] == [
         "again: python -m perdure.torture ioerr --seed 3 --json"
     ]
+
+
+def test_nothing_tried_is_not_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["skew", "--count", "0", "--seed", "3"]) == 1
+    assert capsys.readouterr().out.startswith("skew: FAILED, since nothing was tried: 0 plans")

@@ -7,13 +7,18 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
+from perdure.execution.clock import SystemClock
+from perdure.stores.sqlite.copies.points import Point, read_contents
+from perdure.stores.sqlite.copies.rebuilding import rebuild
 from perdure.torture.kills import campaign as campaigns
-from perdure.torture.kills import run_kills
+from perdure.torture.kills import copies, run_kills
 from perdure.torture.kills.campaign import Campaign
+from perdure.torture.kills.copies import Round, judge_copies
 from perdure.torture.kills.ledger import Effect, Note, append, read
 from perdure.torture.kills.oracle import Verdict, judge
 
@@ -132,6 +137,68 @@ def test_the_oracle_sees_a_lost_signal(aftermath: Path, tmp_path: Path) -> None:
     lost = Note(call="signal", state="done", run_id=known.run_id, subject="never sent", value=7)
     append(tmp_path / "notes-0", lost)
     assert judge(tmp_path).count("lost") > 0
+
+
+def test_the_oracle_sees_a_lost_cancellation_though_the_run_was_cancelled_later(
+    aftermath: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    lost = Note(call="cancel", state="done", run_id=_cancelled(tmp_path), subject="another reason")
+    append(tmp_path / "notes-0", lost)
+    assert judge(tmp_path).count("lost") == 1
+
+
+def _cancelled(folder: Path) -> str:
+    connection = sqlite3.connect(folder / "torture.db")
+    (run_id,) = connection.execute("SELECT id FROM runs WHERE status = 'cancelled'").fetchone()
+    connection.close()
+    return str(run_id)
+
+
+@pytest.mark.parametrize(("call", "value"), [("update", [0, 7]), ("stream", [7])])
+def test_the_oracle_sees_an_answer_that_the_run_does_not_bear_out(
+    aftermath: Path, tmp_path: Path, call: Literal["update", "stream"], value: object
+) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    known = next(record for path in sorted(tmp_path.glob("notes-*")) for record in read(path, Note))
+    append(tmp_path / "notes-0", Note(call=call, state="done", run_id=known.run_id, value=value))
+    assert judge(tmp_path).count("lost") == 1
+
+
+@pytest.mark.parametrize(("state", "kind"), [("late", "late"), ("failed", "error")])
+def test_the_oracle_tells_of_answers_that_were_late_or_errors(
+    aftermath: Path, tmp_path: Path, state: Literal["late", "failed"], kind: str
+) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    append(tmp_path / "notes-0", Note(call="result", state=state, run_id="one"))
+    assert judge(tmp_path).count(kind) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("DELETE FROM history WHERE position = (SELECT max(position) FROM history)", "events, not"),
+        ("UPDATE history SET data = json_remove(data, '$.message_id') WHERE type = 'signal_received'", "lacks"),
+    ],
+    ids=["an event", "signals"],
+)
+def test_a_point_of_a_copy_that_lacks_something_is_seen(
+    aftermath: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, what: str
+) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    assert judge_copies(tmp_path, seed=4).violations == []
+    newest = read_contents(tmp_path / "copy").points[-1]
+
+    def rebuild_less(folder: Path, point: Point, target: Path, **how: Any) -> None:
+        rebuild(folder, point, target, **how)
+        connection = sqlite3.connect(target)
+        with connection:
+            connection.execute(damage)
+        connection.close()
+
+    append(tmp_path / "rounds-1", Round(point=f"{newest.generation}/{newest.number}", checked_at=SystemClock().now()))
+    monkeypatch.setattr(copies, "rebuild", rebuild_less)
+    assert any(what in violation for violation in judge_copies(tmp_path, seed=4).violations)
 
 
 def test_a_last_line_that_was_cut_off_is_not_read(tmp_path: Path) -> None:

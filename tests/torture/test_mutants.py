@@ -60,6 +60,24 @@ def test_planted_bugs_are_found(
     assert sorted(control.partition(" (breaks")[0] for control in controls["failed_as_they_must"]) == sorted(FOUND)
 
 
+@pytest.mark.parametrize("tool", ["check", "kill", "corrupt", "unknown"])
+def test_an_engine_that_does_not_start_is_no_discovery(
+    tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typo = Mutant(
+        name="typo",
+        breaks="nothing",
+        module="perdure.engine",
+        old="    async def __aenter__(self) -> Self:\n",
+        new="    async def __aenter__(self) -> Self:\n        raise NameError('typo')\n",
+        tool=tool,
+    )
+    monkeypatch.setattr(mutants, "PLANTED", [typo])
+    monkeypatch.setitem(mutants._BUDGETS, tool, 5)
+    assert main(["mutants", "--seed", "1", "--processes", "1"]) == 1
+    assert f"this control did not fail: {typo}: it broke: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("mutant", "reason"),
     [

@@ -54,6 +54,8 @@ def _run(name: str, options: Options, again: Sequence[str]) -> Report:
         print(detail)
     for violation in report.violations:
         print(violation)
+    for mishap in report.mishaps:
+        print(f"this went wrong with the tool itself: {mishap}")
     for control in report.controls:
         print(f"this control failed as it must: {control}")
     for survivor in report.survivors:

@@ -66,12 +66,13 @@ def _try(mutant: Mutant, seed: int) -> tuple[bool, str]:
 
 
 def _verdict(output: str) -> tuple[bool, str]:
-    *lines, last = output.splitlines()
-    report = msgspec.json.decode(last)
-    findings = [line.strip() for line in lines if line.startswith("    ")]
-    if not report["violations"] or not findings:
-        return False, f"it survived {report['runs']} trials"
-    return True, f"trial {report['runs']}: {findings[0][:_LONGEST_CHARACTERS]}"
+    report = msgspec.json.decode(output.splitlines()[-1])
+    if findings := report.get("findings"):
+        again, _, what = findings[0].partition("\n")
+        return True, f"trial {report['runs']}: {(what or again).strip().splitlines()[0][:_LONGEST_CHARACTERS]}"
+    if mishaps := report.get("mishaps"):
+        return False, f"it broke: {mishaps[0].strip()[-_LONGEST_CHARACTERS:]}"
+    return False, f"it survived {report['runs']} trials"
 
 
 _BUDGETS: Final = {
@@ -88,6 +89,7 @@ _BUDGETS: Final = {
     "unknown": 400,
     "replay": 1,
     "check": 20_000,
+    "kill": 40,
 }
 """How much each tool may try until it has found a bug."""
 _SECONDS: Final = 900

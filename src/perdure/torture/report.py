@@ -13,14 +13,16 @@ __all__ = ["Progress", "Report"]
 class Report(msgspec.Struct, kw_only=True):
     """The outcome of one tool.
 
-    `runs` is how much was tried, `violations` what broke a promise, `controls` names the controls that failed as they
-    must, `survivors` those that did not, `notes` what could not be tried on this machine. `details` are lines that were
-    asked for, `coverage` the same for machines, where a tool has it.
+    `runs` is how much was tried, `violations` what broke a promise, `mishaps` what kept the tool from its work, such as
+    a process that broke: it has found nothing then, and is not good either. `controls` names the controls that failed
+    as they must, `survivors` those that did not, `notes` what could not be tried on this machine. `details` are lines
+    that were asked for, or that help, `coverage` the same for machines, where a tool has it.
     """
 
     name: str
     runs: int = 0
     violations: list[str] = []
+    mishaps: list[str] = []
     seconds: float = 0.0
     seed: int = 0
     controls: list[str] = []
@@ -31,13 +33,13 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def is_good(self) -> bool:
-        """Whether no promise was broken and every control failed."""
-        return not self.violations and not self.survivors
+        """Whether something was tried, no promise was broken, every control failed, and there was no mishap."""
+        return self.runs > 0 and not (self.violations or self.survivors or self.mishaps)
 
     def line(self, unit: str) -> str:
         """Return the result as one line."""
         rate = self.runs / self.seconds if self.seconds else 0.0
-        verdict = "ok" if self.is_good else "FAILED"
+        verdict = "ok" if self.is_good else "FAILED" if self.runs else "FAILED, since nothing was tried"
         controls = ""
         if self.controls or self.survivors:
             controls = (
@@ -49,7 +51,7 @@ class Report(msgspec.Struct, kw_only=True):
         )
 
     def as_json(self) -> str:
-        """Return the result for machines."""
+        """Return the result for machines; of the violations the first ones stand in it."""
         result: dict[str, object] = {
             "name": self.name,
             "runs": self.runs,
@@ -58,6 +60,10 @@ class Report(msgspec.Struct, kw_only=True):
             "seed": self.seed,
             "controls": {"failed_as_they_must": self.controls, "survived": self.survivors},
         }
+        if self.violations:
+            result["findings"] = self.violations[:_MOST_FINDINGS]
+        if self.mishaps:
+            result["mishaps"] = self.mishaps
         if self.coverage:
             result["coverage"] = self.coverage
         return msgspec.json.encode(result).decode()
@@ -91,3 +97,4 @@ class Progress:
 
 
 _WIDTH: Final = 30
+_MOST_FINDINGS: Final = 10

@@ -9,21 +9,22 @@ from typing import Final
 import apsw
 import msgspec
 
-from perdure.torture import planting
 from perdure.torture.checking.process import DATABASE, Order
 from perdure.torture.processes.household import Household
+from perdure.torture.processes.nursery import nursery_of
 
-__all__ = ["NURSERY", "Round", "run_round"]
-
-NURSERY: Final = "nursery"
-"""The plan by which the tool is its own nursery."""
+__all__ = ["Round", "run_round"]
 
 
 class Round(msgspec.Struct, kw_only=True):
-    """What happened in a round: how many processes there were, how many were killed, what went wrong with them."""
+    """What happened in a round: how many processes there were, how many were killed, what went wrong with them.
+
+    `is_settled`: what was open came to its end.
+    """
 
     processes: int = 0
     kills: int = 0
+    is_settled: bool = True
     mishaps: list[str] = []
 
 
@@ -32,12 +33,11 @@ async def run_round(
 ) -> Round:
     """Have about so many calls made in an empty folder; return when the notebooks are complete."""
     chance = random.Random(seed)
-    async with Household([*planting.command(), "check", "--plan", NURSERY]) as household:
+    async with Household(nursery_of("check")) as household:
         kills = await _work(folder, household, chance, calls, on_progress)
         last = household.fork(_ordering(folder, chance, _Role(works=True, clients=1, settles=True)))
-        if not await household.hear(last.dead, "settle what was open", seconds=_SETTLING_SECONDS):
-            await household.kill(last)
-    return Round(processes=len(household), kills=kills, mishaps=household.mishaps)
+        is_settled = await household.outlive(last, seconds=_SETTLING_SECONDS)
+    return Round(processes=len(household), kills=kills, is_settled=is_settled, mishaps=household.mishaps)
 
 
 class _Role(msgspec.Struct, frozen=True, kw_only=True):

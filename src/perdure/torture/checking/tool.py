@@ -8,13 +8,14 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from perdure.torture.checking.campaign import NURSERY, Round, run_round
+from perdure.torture.checking.anomaly import Anomaly
+from perdure.torture.checking.campaign import Round, run_round
 from perdure.torture.checking.judgement import Judgement, judge
 from perdure.torture.checking.process import Order, live
 from perdure.torture.checking.records import read_records, whole_lines
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
-from perdure.torture.processes.nursery import serve
+from perdure.torture.processes.nursery import NURSERY, be_the_nursery
 from perdure.torture.report import Progress, Report
 
 __all__ = ["CheckReport", "run"]
@@ -43,17 +44,15 @@ class CheckReport(Report, kw_only=True):
 def run(options: Options) -> Report:
     """Have as many operations made as `options` say, in rounds, and judge each; or judge a history that was kept."""
     if options.plan == NURSERY:
-        return _be_the_nursery()
+        return be_the_nursery("check", Order, live)
     begun = time.monotonic()
-    report = CheckReport(name="check", seed=options.seed, violations=[], controls=[], survivors=[])
+    report = CheckReport(name="check", seed=options.seed, violations=[], mishaps=[], controls=[], survivors=[])
     if options.history:
         seen = judge(read_records([Path(options.history)]))
         report.add(seen)
         report.violations += [f"{options.history}\n    {anomaly}" for anomaly in seen.anomalies]
     else:
         _run_rounds(options, report)
-    if not report.runs:
-        report.violations.append("no operation was noted: nothing was checked")
     report.seconds = time.monotonic() - begun
     if options.is_ci or options.is_long:
         from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
@@ -79,7 +78,7 @@ def _run_rounds(options: Options, report: CheckReport) -> None:
             )
             _add_round(report, happened, Path(folder), options.seed + number)
         progress.show(report.runs)
-        if report.violations and options.stops_at_first:
+        if (report.violations or report.mishaps) and options.stops_at_first:
             break
     progress.end()
 
@@ -91,22 +90,16 @@ def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int) ->
     report.add(seen)
     report.processes += happened.processes
     report.kills += happened.kills
-    report.violations += happened.mishaps
-    if seen.anomalies:
+    report.mishaps += happened.mishaps
+    anomalies = [*seen.anomalies]
+    if not happened.is_settled:
+        anomalies.append(Anomaly(kind="open", why="what was open has not ended, though nothing else went on any more"))
+    if anomalies:
         kept = Path(tempfile.gettempdir()) / f"perdure-check-{seed}-{os.getpid()}.jsonl"
         with kept.open("wb") as file:
             for notebook in notebooks:
                 file.writelines(whole_lines(notebook))
-        report.violations += [
-            f"python -m perdure.torture check --history {kept}\n    {each}" for each in seen.anomalies
-        ]
-
-
-def _be_the_nursery() -> Report:
-    """Fork processes until the input ends; say nothing more then."""
-    serve(Order, live)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return Report(name="check", runs=1, seconds=1.0)
+        report.violations += [f"python -m perdure.torture check --history {kept}\n    {each}" for each in anomalies]
 
 
 _CALLS_IN_A_ROUND: Final = 50_000

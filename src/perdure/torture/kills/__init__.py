@@ -2,21 +2,28 @@
 
 **What happens.** `nursery` is a process without threads that has imported everything and forks all others, so that a
 new worker costs milliseconds. Workers run the workflows of `portfolio`; customers (`customers`), in processes of their
-own or inside a worker, start runs, send signals, cancel, wait for results, and note in a file each call before they
-make it and each answer after it came. One more process keeps a copy of the database (`copies`). `campaign` kills
-workers and customers, one or two workers at a time, while they work and while they open the database, and whoever
-copies. At the end an undisturbed worker finishes what is open.
+own or inside a worker, start runs, send signals and updates, cancel, follow streams, wait for results, and note in a
+file each call before they make it and each answer after it came. One more process keeps a copy of the database
+(`copies`). `campaign` kills workers and customers, one or two workers at a time, while they work and while they open
+the database, and whoever copies. At the end an undisturbed worker finishes what is open.
 
-**What is checked** (`oracle`), on the tables as SQLite gives them: what was acknowledged is there; every run has ended
-with the one result that its arguments mean; histories have no gaps, fold, replay, hold one outcome per step; no effect
-without a recorded request, none missing, none repeated where at most one was promised or after its outcome was
-recorded; nobody had a lock beside another, and its fencing tokens grew, in the order of the commits and in that of the
-effects within it; nothing is left of the dead. Points in time of the copy are restored: they hold no event that the
-database has not, and all that was acknowledged before they were the newest; the last one is the database as it is.
+**The calm.** Before that, customers in a process without a worker get answers from two workers whom nobody kills, and
+who look for what they may have missed, and for leases, once in ten minutes: so each call must be answered at once, by
+notices alone. Then the worker that has more runs is killed; the other must take these over, by its lock alone, and all
+runs must end for whoever asks them to.
+
+**What is checked** (`oracle`, `answers`), on the tables as SQLite gives them: what was acknowledged is there; every run
+has ended with the one result that its arguments mean; histories have no gaps, fold, replay, hold one outcome per step;
+no effect without a recorded request, none missing, none repeated where at most one was promised or after its outcome
+was recorded; nobody had a lock beside another, and its fencing tokens grew, in the order of the commits and in that of
+the effects within it; no answer was late in the calm, or an error that the killing does not explain; nothing is left
+of the dead. Points in time of the copy are restored: their histories have no gaps and no event that the database has
+not, and hold all that was acknowledged before they were the newest; the last one is the database as it is.
 
 **Controls.** Customers whose store acknowledges before it commits must be found out (lost operations), and workers
 with such a store (effects of what was never recorded), and a store that gives locks to all who ask (two holders); so
-must a second outcome planted into the tables, and a copy of which too much is claimed.
+must a second outcome planted into the tables, and a copy of which too much is claimed. Bugs planted in the engine
+(`planted.kills`) drop cancellations, lose rows of a copy's older points, and break notices, takeovers and claims.
 
 **Limits.** SIGKILL leaves the page cache: lost power is another tool's business. Pool processes are not in it.
 """

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,8 +11,10 @@ from typing import Final, Self
 
 from perdure.torture.kills.copies import judge_copies, plant_early_claim
 from perdure.torture.kills.oracle import Verdict, judge, plant_second_outcome
-from perdure.torture.kills.process import Order
+from perdure.torture.kills.process import Order, name_of
+from perdure.torture.kills.tables import busiest_of
 from perdure.torture.processes.household import Household, Process
+from perdure.torture.processes.nursery import nursery_of
 from perdure.torture.report import Report
 
 __all__ = ["Campaign", "KillReport", "run_kills"]
@@ -53,18 +54,18 @@ async def run_kills(
     `seed` draws who is killed when and what the customers do; the rest is the machine's.
     """
     begun = time.monotonic()
-    report = KillReport(name="kill", seed=seed)
+    report = KillReport(name="kill", seed=seed, details=[], controls=[], survivors=[])
     folder = Path(tempfile.mkdtemp(prefix="perdure-kills-"))
     async with Campaign(folder, seed=seed) as campaign:
         verdict = await campaign.run(count, on_progress)
     report.seconds = time.monotonic() - begun
     copies = judge_copies(folder, seed=seed)
     report.runs, report.points = campaign.kills, copies.points
-    report.violations = [*campaign.mishaps, *verdict.violations, *copies.violations]
+    report.violations, report.mishaps = [*verdict.violations, *copies.violations], campaign.mishaps
     report.acknowledged, report.histories, report.effects = verdict.acknowledged, verdict.histories, verdict.effects
     report.lost, report.double_outcomes = verdict.count("lost"), verdict.count("two outcomes")
-    if report.violations:
-        report.violations.append(f"the database and what was noted are kept in {folder}")
+    if report.violations or report.mishaps:
+        report.details.append(f"the database and what was noted are kept in {folder}")
     else:
         if has_controls:
             plant_early_claim(folder)
@@ -84,7 +85,7 @@ async def run_kills(
 async def _run_control(report: KillReport, name: str, kind: str, **lies: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="perdure-kills-") as folder:
         async with Campaign(Path(folder), seed=report.seed, **lies) as campaign:
-            _note_control(report, name, (await campaign.run(_CONTROL_KILLS)).violations, kind)
+            _note_control(report, name, (await campaign.run(_CONTROL_KILLS, has_calm=False)).violations, kind)
 
 
 def _note_control(report: KillReport, name: str, violations: list[str], kind: str) -> None:
@@ -117,7 +118,7 @@ class Campaign:
         self._early_customers = early_customers
         self._early_workers = early_workers
         self._loose_locks = loose_locks
-        self._household = Household([sys.executable, "-P", "-m", "perdure.torture.kills.nursery"])
+        self._household = Household(nursery_of("kill"))
 
     async def __aenter__(self) -> Self:
         """Start the nursery."""
@@ -138,8 +139,10 @@ class Campaign:
         """The ids of all processes there have been."""
         return self._household.ids
 
-    async def run(self, count: int, on_progress: Callable[[int], None] = lambda _done: None) -> Verdict:
-        """Kill `count` times, let a last worker settle everything, judge."""
+    async def run(
+        self, count: int, on_progress: Callable[[int], None] = lambda _done: None, *, has_calm: bool = True
+    ) -> Verdict:
+        """Kill `count` times, then, if it `has_calm`, let customers have what they ask for in peace; settle, judge."""
         workers = [self._worker()]
         customers = self._customers()
         copier: Process | None = None
@@ -167,17 +170,31 @@ class Campaign:
             on_progress(self.kills)
         for child in (customers, *workers, *([] if copier is None else [copier])):
             await self._kill(child, is_counted=False)
+        if has_calm and not self.mishaps:
+            await self._be_calm()
         await self._settle()
         return judge(self._folder)
 
+    async def _be_calm(self) -> None:
+        """Let two workers serve customers in another process; kill the one that has more runs, which the other must
+        take over, and have what is open end."""
+        workers = {
+            name_of(worker.order.number): worker for worker in (self._fork(is_calm=True), self._fork(is_calm=True))
+        }
+        for worker in workers.values():
+            await self._household.hear(worker.ready, "open its engine")
+        customers = self._fork(works=False, customers=_CUSTOMERS, is_calm=True)
+        await self._household.outlive(customers, seconds=_SETTLING_SECONDS)
+        busiest = busiest_of(self._folder / "torture.db")
+        await self._kill(workers.pop(busiest if busiest in workers else min(workers)), is_counted=False)
+        settling = self._fork(works=False, settles=True, is_calm=True)
+        await self._household.outlive(settling, seconds=_SETTLING_SECONDS)
+        for worker in workers.values():
+            await self._kill(worker, is_counted=False)
+
     async def _settle(self) -> None:
-        last = self._fork(settles=True)
-        try:
-            async with asyncio.timeout(_SETTLING_SECONDS):
-                await last.dead.wait()
-        except TimeoutError:
-            self.mishaps.append(f"lost: a worker could not finish what was open within {_SETTLING_SECONDS} s")
-            await self._kill(last, is_counted=False)
+        """Let a last worker end all runs; what it does not end the oracle finds open."""
+        await self._household.outlive(self._fork(settles=True), seconds=_SETTLING_SECONDS)
 
     # --- processes -----------------------------------------------------------------------------------------------
 
@@ -200,6 +217,7 @@ class Campaign:
         customers: int = 0,
         settles: bool = False,
         copies: bool = False,
+        is_calm: bool = False,
         acknowledges_early: bool = False,
     ) -> Process:
         return self._household.fork(
@@ -211,6 +229,7 @@ class Campaign:
                 customers=customers,
                 settles=settles,
                 copies=copies,
+                is_calm=is_calm,
                 acknowledges_early=acknowledges_early,
                 shares_locks=self._loose_locks,
             )

@@ -98,14 +98,21 @@ def _point_laws(folder: Path, point: Point, history: set[Any], acknowledged: lis
     with unshared(restored) as connection:
         demand_integrity(connection, restored)
         never = set(connection.execute(_HISTORY)) - history
+        broken = [*connection.execute(_BROKEN_HISTORIES)]
         statuses = dict(connection.execute("SELECT id, status FROM runs WHERE latest = 1"))
+        taken = set(connection.execute(_TAKEN))
     if never:
         yield f"copy: {_name(point)} has {len(never)} events that the database has not, such as {min(never)}"
+    for run_id, generation, sequence, events in broken:
+        yield f"copy: in {_name(point)} run {run_id} generation {generation} has {events} events, not {sequence}"
     for note in acknowledged:
+        what = f"run {note.run_id}, whose {note.call} was acknowledged before"
         if note.run_id not in statuses:
-            yield f"copy: {_name(point)} has no run {note.run_id}, whose {note.call} was acknowledged before"
+            yield f"copy: {_name(point)} has no {what}"
+        elif note.subject and (note.run_id, note.subject) not in taken:
+            yield f"copy: {_name(point)} lacks {note.subject!r} of {what}"
         elif note.call == "result" and not RunStatus(statuses[note.run_id]).is_closed:
-            yield f"copy: in {_name(point)} run {note.run_id} goes on, whose result was known before"
+            yield f"copy: in {_name(point)} {what}, goes on"
 
 
 def _restored(folder: Path, point: Point) -> Path:
@@ -124,3 +131,13 @@ _EVERY: Final = timedelta(milliseconds=20)
 _KEEP: Final = timedelta(hours=1)
 _MOST_POINTS: Final = 40
 _HISTORY: Final = "SELECT * FROM history"
+_BROKEN_HISTORIES: Final = """
+SELECT id, generation, runs.sequence, count(history.sequence) FROM runs LEFT JOIN history USING (run_key)
+GROUP BY run_key HAVING count(history.sequence) <> runs.sequence OR max(history.sequence) <> runs.sequence
+"""
+_TAKEN: Final = """
+WITH taken(run_key, data) AS (SELECT run_key, data FROM history UNION ALL SELECT run_key, data FROM inbox)
+SELECT id, coalesce(data ->> '$.message_id', data ->> '$.update_id', data ->> '$.reason')
+FROM taken JOIN runs USING (run_key)
+"""
+"""By what signals, updates and cancellations are known, wherever they are, with the ids of their runs."""

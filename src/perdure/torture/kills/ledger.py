@@ -37,14 +37,17 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a customer knows of a call. `asked` stands before it, `done` after its answer, `refused` after an error.
+    """What a customer knows of a call. `asked` stands before it, `done` after its answer.
 
-    `subject` tells the signals of a run apart; `value` is the argument of a start, the body of a signal, or the result
-    that the customer was given. `at`: when the answer had come, in microseconds since the epoch.
+    `refused` stands after an error that says that nothing was done, `failed` after any other, `late` where no answer
+    came in the calm. `subject` tells the signals and updates of a run apart, and is a cancellation's reason. `value` is
+    the argument of a start, the body of a signal or an update, what an update was answered, what a run has published,
+    the result that the customer was given, or the error. `at`: when the answer had come, in microseconds since the
+    epoch.
     """
 
-    call: Literal["start", "signal", "stray", "cancel", "result"]
-    state: Literal["asked", "done", "refused"]
+    call: Literal["start", "signal", "stray", "update", "cancel", "stream", "result", "settle"]
+    state: Literal["asked", "done", "refused", "failed", "late"]
     run_id: str
     workflow: str = ""
     subject: str = ""

@@ -1,14 +1,15 @@
 """The oracle: what the tables, the notes and the effects must say to each other when all is done.
 
 It reads the database with SQLite alone, not through the store, so that a fault of the store's reading is seen too.
-Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `lock`, `left over`, `file`.
+Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `lock`, `left over`, `file`,
+`late`, `error`.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,7 @@ from perdure.kernel.replay import Replay
 from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.transition import RunStatus
+from perdure.torture.kills.answers import argument_of, broken_answer_laws
 from perdure.torture.kills.ledger import Effect, Note, read
 from perdure.torture.kills.lock_laws import broken_lock_laws
 from perdure.torture.kills.portfolio import BOOKING, ENOUGH, KINDS, ONCE, note, stray
@@ -49,7 +51,7 @@ def judge(folder: Path) -> Verdict:
     found = list(tables.faults)
     for run in tables.runs.values():
         found += (f"{what} (run {run.id} generation {run.generation}, {run.workflow})" for what in _run_laws(run))
-    found += _note_laws(tables, notes)
+    found += broken_answer_laws(tables, notes)
     found += _effect_laws(tables, effects)
     found += broken_lock_laws(tables, effects)
     found += _leftover_laws(tables)
@@ -164,12 +166,14 @@ def _result_laws(run: StoredRun, created: e.RunCreated) -> Iterator[str]:
         if not isinstance(run.ending, e.RunContinued):
             yield "result: a later generation exists, and this one did not continue"
         return
-    value = _argument(created)
+    value = argument_of(created)
     match run.ending:
         case e.RunCompleted(result=result):
             returned = msgspec.json.decode(result)
             if run.workflow == "kill_collecting":
                 expected: object = sorted(_collected(run))  # customers number their notes
+            elif run.workflow == "kill_answering":
+                expected = [*range(len(returned))]  # and their updates
             elif run.workflow == "kill_generations":
                 expected = None  # by its first generation's argument: `_generation_laws`
                 returned = None
@@ -182,19 +186,12 @@ def _result_laws(run: StoredRun, created: e.RunCreated) -> Iterator[str]:
             if run.workflow != "kill_trip" or failure.type != "ValueError":
                 yield f"result: it failed: {failure.type}: {failure.message}"
         case e.RunCancelled():
-            pass  # `_note_laws` knows whether somebody asked
+            pass  # `answers` knows whether somebody asked
         case _:
             yield f"lost: it has not ended ({run.status}, owner {run.owner}, wake_at {run.wake_at})"
 
 
 _NEVER_RETURN: Final = frozenset({"kill_trip", "kill_waiting"})
-
-
-def _argument(created: e.RunCreated) -> Any:  # noqa: ANN401 - what the portfolio draws
-    args, _ = default_registry.workflow(created.workflow, created.definition_version).signature.decode_arguments(
-        created.input
-    )
-    return args[0]
 
 
 def _collected(run: StoredRun) -> list[int]:
@@ -215,84 +212,6 @@ def _unconsumed_laws(run: StoredRun) -> Iterator[str]:
     listed = ending.unconsumed_signals.get(stray.name, 0)
     if received != listed:
         yield f"lost: {received} signals that nobody waited for, {listed} listed"
-
-
-# --- what customers were told ------------------------------------------------------------------------------------
-
-
-def _note_laws(tables: Tables, notes: list[Note]) -> Iterator[str]:
-    cancels = {record.run_id for record in notes if record.call == "cancel"}
-    asked = {record.subject for record in notes if record.subject}
-    started = {record.run_id: record for record in notes if record.call == "start"}
-    for record in notes:
-        if record.state == "done":
-            yield from _answer_laws(tables, record)
-        elif record.state == "refused" and record.subject and tables.signals(record.run_id)[record.subject]:
-            yield f"history: signal {record.subject} was refused and is there"
-    for run_id, generations in tables.generations.items():
-        counts = tables.signals(run_id)
-        for subject, count in counts.items():
-            if subject in asked and count > 1:
-                yield f"two outcomes: signal {subject} is there {count} times"
-        last, root = generations[-1], run_id.partition("/")[0]
-        if root not in started:
-            yield f"history: run {run_id} was started by nobody"
-        if last.status == RunStatus.CANCELLED and root not in cancels and last.workflow != "kill_waiting":
-            yield f"result: run {run_id} was cancelled and nobody asked"
-        yield from _generation_laws(generations)
-
-
-def _answer_laws(tables: Tables, record: Note) -> Iterator[str]:
-    generations = tables.generations.get(record.run_id, [])
-    if not generations:
-        yield f"lost: the {record.call} of run {record.run_id} was acknowledged, and the run does not exist"
-        return
-    first, last = generations[0], generations[-1]
-    match record.call:
-        case "start":
-            value = None if first.created is None else _argument(first.created)
-            if (first.workflow, value) != (record.workflow, record.value):
-                wanted = f"{record.workflow}({record.value!r})"
-                yield f"lost: run {record.run_id} is {first.workflow}({value!r}), not {wanted}"
-        case "signal" | "stray":
-            if tables.signals(record.run_id)[record.subject] != 1:
-                yield f"lost: signal {record.subject} is there {tables.signals(record.run_id)[record.subject]} times"
-            elif record.call == "signal" and record.value not in (ENOUGH, *_returned(last)):
-                yield f"lost: signal {record.subject} arrived and was not consumed"
-        case "cancel":
-            taken = any(isinstance(r.event, e.RunCancelRequested) for run in generations for r in run.history)
-            if not taken and last.status not in {RunStatus.CANCELLED, RunStatus.COMPLETED, RunStatus.FAILED}:
-                yield f"lost: the cancellation of run {record.run_id}"
-        case "result":
-            if record.value != _told(last):
-                yield f"result: run {record.run_id} told {record.value!r}, and ended with {_told(last)!r}"
-
-
-def _returned(run: StoredRun) -> list[object]:
-    """Return the list that a run returned, an empty one for a run that did not."""
-    found = msgspec.json.decode(run.ending.result) if isinstance(run.ending, e.RunCompleted) else None
-    return found if isinstance(found, list) else []
-
-
-def _told(run: StoredRun) -> object:
-    """Return what a customer who waits for the run's result is told."""
-    match run.ending:
-        case e.RunCompleted(result=result):
-            return msgspec.json.decode(result)
-        case ending:
-            return f"{type(ending).__name__}Error"
-
-
-def _generation_laws(generations: list[StoredRun]) -> Iterator[str]:
-    first, last = generations[0], generations[-1]
-    if [run.generation for run in generations] != list(range(1, len(generations) + 1)):
-        yield f"history: run {first.id} has the generations {[run.generation for run in generations]}"
-    if [run.latest for run in generations] != [0] * (len(generations) - 1) + [1]:
-        yield f"history: run {first.id} has more than one latest generation"
-    if first.workflow == "kill_generations" and first.created is not None and isinstance(last.ending, e.RunCompleted):
-        value = _argument(first.created)
-        if (returned := msgspec.json.decode(last.ending.result)) != KINDS[first.workflow].result(value):
-            yield f"result: run {first.id}, begun with {value}, gave {returned!r}"
 
 
 # --- effects -----------------------------------------------------------------------------------------------------

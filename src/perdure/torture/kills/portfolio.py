@@ -11,13 +11,15 @@ from typing import Any, Final
 from perdure.authoring.activity import activity
 from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
+from perdure.authoring.streams import Stream
+from perdure.authoring.updates import Update
 from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import ActivityFailedError
 from perdure.kernel.backoff import fixed
 from perdure.kernel.retry import Retry
 from perdure.torture.kills.ledger import effect
 
-__all__ = ["BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "note", "stray"]
+__all__ = ["BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "change", "note", "shown", "stray", "waiting"]
 
 BOOKING: Final = "kill_book"
 UNDOING: Final = "kill_undo"
@@ -28,6 +30,8 @@ ENOUGH: Final = -1
 
 note: Final = Signal("kill_note", int)
 stray: Final = Signal("kill_stray", int)
+change: Final = Update("kill_change", int, list[int])
+shown: Final = Stream("kill_shown", int)
 
 _QUICK: Final = fixed(timedelta(milliseconds=5))
 
@@ -149,6 +153,25 @@ async def collecting(ctx: Context, pace: int) -> list[int]:
     return found
 
 
+@workflow(name="kill_answering")
+async def answering(ctx: Context, pace: int) -> list[int]:
+    """Take updates until it is enough, with a step after every `pace` of them; publish and return them."""
+    taken: list[int] = []
+
+    async def take(body: int) -> list[int]:
+        taken.append(body)
+        ctx.publish(shown, body)
+        answer = list(taken)
+        if len(taken) % pace == 0:
+            await quick(str(body))
+        return answer
+
+    ctx.on_update(change, take)
+    while await ctx.wait_for(note) != ENOUGH:
+        pass
+    return taken
+
+
 @workflow(name="kill_family")
 async def family(ctx: Context, sizes: list[int]) -> list[list[str]]:
     """Run children at once."""
@@ -221,6 +244,7 @@ KINDS: Final[dict[str, Kind]] = {
             result=lambda milliseconds: [*(f"{number}!" for number in milliseconds), "fast"],
         ),
         Kind(workflow=collecting, draw=lambda chance: chance.randint(1, 3), result=lambda _: None, weight=3),
+        Kind(workflow=answering, draw=lambda chance: chance.randint(1, 3), result=lambda _: None),
         Kind(
             workflow=family,
             draw=lambda chance: [chance.randint(1, 3) for _ in range(chance.randint(1, 3))],

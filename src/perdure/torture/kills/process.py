@@ -3,24 +3,27 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Final
 
+from perdure.configuration import Settings
 from perdure.engine import Engine
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.kills.copies import copy_for_ever
-from perdure.torture.kills.customers import Customer, settle
+from perdure.torture.kills.customers import Customer, settle, settle_soon
 from perdure.torture.kills.early import EarlyStore
 from perdure.torture.kills.ledger import EFFECTS_VARIABLE
 from perdure.torture.kills.loose import LooseStore
 from perdure.torture.processes import words
 from perdure.torture.processes.words import Word
 
-__all__ = ["Order", "live"]
+__all__ = ["Order", "live", "name_of"]
 
 
 class Order(words.Order, frozen=True, kw_only=True):
     """What a process shall be. `folder` holds the database and the ledgers.
 
     `customers`: how many it serves; 0: none. `copies`: it keeps a copy of the database, and does nothing else.
+    `is_calm`: nobody is killed while it serves them, or settles.
     `acknowledges_early`, `shares_locks`: the controls.
     """
 
@@ -29,36 +32,53 @@ class Order(words.Order, frozen=True, kw_only=True):
     customers: int = 0
     settles: bool = False
     copies: bool = False
+    is_calm: bool = False
     acknowledges_early: bool = False
     shares_locks: bool = False
 
 
 async def live(order: Order) -> None:
-    """Do what `order` says. A settling process returns when all runs have ended; the others never."""
+    """Do what `order` says. A settling process returns when all runs have ended, one with customers in the calm when
+    these have seen to all of theirs; the others never."""
     folder = Path(order.folder)
     if order.copies:
         await copy_for_ever(folder, order.number)
     os.environ[EFFECTS_VARIABLE] = str(folder / "effects")
     async with Engine(
-        _store_of(order, folder / "torture.db"), works=order.works, name=f"process-{order.number}"
+        _store_of(order, folder / "torture.db"),
+        works=order.works,
+        name=name_of(order.number),
+        settings=_CALM if order.is_calm else None,
     ) as engine:
         Word(number=order.number, word="ready", process=os.getpid()).say()
-        if order.settles:
-            await settle(engine)
-        elif order.customers:
-            notes = folder / f"notes-{order.number}"
-            async with asyncio.TaskGroup() as group:
-                for number in range(order.customers):
-                    customer = Customer(
-                        engine, notes, name=f"p{order.number}.{number}", seed=order.seed * 1_000 + number
-                    )
-                    group.create_task(customer.live())
-        else:
-            await asyncio.Event().wait()
+        await _serve(order, engine, folder / f"notes-{order.number}")
     Word(number=order.number, word="settled", process=os.getpid()).say()
+
+
+def name_of(number: int) -> str:
+    """Return the name of the session of a process."""
+    return f"process-{number}"
+
+
+async def _serve(order: Order, engine: Engine, notes: Path) -> None:
+    if order.settles:
+        await (settle_soon(engine, notes) if order.is_calm else settle(engine))
+    elif order.customers:
+        async with asyncio.TaskGroup() as group:
+            for number in range(order.customers):
+                name, seed = f"p{order.number}.{number}", order.seed * 1_000 + number
+                customer = Customer(engine, notes, name=name, seed=seed, is_calm=order.is_calm)
+                group.create_task(customer.live_through_the_calm() if order.is_calm else customer.live())
+    else:
+        await asyncio.Event().wait()
 
 
 def _store_of(order: Order, path: Path) -> str | SqliteStore:
     if order.acknowledges_early:
         return EarlyStore(path)
     return LooseStore(path) if order.shares_locks else f"sqlite:///{path}"
+
+
+_CALM: Final = Settings(safety_check_seconds=600, lease_seconds=600, lease_renewals=600, idle_seconds=600)
+"""So that nothing but notices tells of what others have committed, nothing but locks of who has died, and whoever is
+killed has runs."""

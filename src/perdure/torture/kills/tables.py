@@ -1,4 +1,4 @@
-"""The tables of a database that nobody uses any more, read with SQLite alone and not through the store."""
+"""The tables of a database, read with SQLite alone and not through the store."""
 
 import sqlite3
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from perdure.errors import PerdureError
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent, decode_event
 
-__all__ = ["LockEvent", "StoredRun", "Tables"]
+__all__ = ["LockEvent", "StoredRun", "Tables", "busiest_of"]
 
 LockEvent = e.LockRequested | e.LockAcquired | e.LockDenied | e.LockReleased
 
@@ -103,3 +103,21 @@ class Tables:
             found.update(r.event.message_id for r in run.history if isinstance(r.event, e.SignalReceived))
             found.update(data["message_id"] for key, data in self.inbox if key == run.run_key and "message_id" in data)
         return found
+
+    def is_cancelled_for(self, reason: str, run: StoredRun) -> bool:
+        """Whether a run was asked to cancel for a reason, or the message came when its end had been decided on."""
+        return any(isinstance(r.event, e.RunCancelRequested) and r.event.reason == reason for r in run.history) or any(
+            key == run.run_key and data.get("reason") == reason for key, data in self.inbox
+        )
+
+
+def busiest_of(path: Path) -> str:
+    """Return the name of the session that has most runs, "" if none has any; the database may be in use."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        row = connection.execute(
+            "SELECT sessions.name FROM runs JOIN sessions ON owner = worker_id GROUP BY owner ORDER BY count(*) DESC"
+        ).fetchone()
+        return "" if row is None else str(row[0])
+    finally:
+        connection.close()

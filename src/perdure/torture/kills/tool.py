@@ -3,19 +3,30 @@
 import asyncio
 from typing import Final
 
-from perdure.torture.kills.campaign import KillReport, run_kills
+from perdure.torture.kills.campaign import run_kills
+from perdure.torture.kills.process import Order, live
 from perdure.torture.options import Options
-from perdure.torture.report import Progress
+from perdure.torture.processes.nursery import NURSERY, be_the_nursery
+from perdure.torture.report import Progress, Report
 
 __all__ = ["run"]
 
 
-def run(options: Options) -> KillReport:
+def run(options: Options) -> Report:
     """Kill as many processes as `options` say."""
+    if options.plan == NURSERY:
+        return be_the_nursery("kill", Order, live)
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
     progress = Progress("kill", count)
-    report = asyncio.run(run_kills(count=count, seed=options.seed, on_progress=progress.show))
+    has_controls = not options.stops_at_first
+    report = asyncio.run(
+        run_kills(count=count, seed=options.seed, has_controls=has_controls, on_progress=progress.show)
+    )
     progress.end()
+    if options.is_ci or options.is_long:
+        from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
+
+        mutants.add_controls(report, options)
     return report
 
 

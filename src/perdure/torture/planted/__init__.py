@@ -18,6 +18,7 @@ from perdure.torture.planted import (
     evolving,
     execution,
     kernel,
+    kills,
     lifecycles,
     loads,
     locks,
@@ -51,4 +52,5 @@ PLANTED: Final = (
     *boundaries.PLANTED,
     *replays.PLANTED,
     *checking.PLANTED,
+    *kills.PLANTED,
 )

@@ -113,16 +113,23 @@ class Household:
         await self.hear(process.dead, "die")
         return was_alive
 
-    async def hear(self, event: asyncio.Event, what: str, *, seconds: float | None = None) -> bool:
-        """Wait until a process did what it should; note it as a mishap, and return False, if it does not in time."""
-        patience = _PATIENCE_SECONDS if seconds is None else seconds
+    async def outlive(self, process: Process, *, seconds: float) -> bool:
+        """Wait until a process that has something to do has done it; kill it and return False if that takes longer."""
         try:
-            async with asyncio.timeout(patience):
-                await event.wait()
+            async with asyncio.timeout(seconds):
+                await process.dead.wait()
         except TimeoutError:
-            self.mishaps.append(f"process: one did not {what} within {patience:g} s")
+            await self.kill(process)
             return False
         return True
+
+    async def hear(self, event: asyncio.Event, what: str) -> None:
+        """Wait until a process did what it should; note it as a mishap if it does not in time."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await event.wait()
+        except TimeoutError:
+            self.mishaps.append(f"process: one did not {what} within {_PATIENCE_SECONDS:g} s")
 
     async def _listen(self, nursery: asyncio.subprocess.Process) -> None:
         assert nursery.stdout is not None

@@ -1,7 +1,8 @@
 """The nursery: a process without threads that has imported everything and forks the others, in milliseconds.
 
-It reads orders from its standard input, a line each, and tells on its standard output what becomes of the processes.
-When the input ends it kills them all and leaves: whoever started it may die too.
+A tool is its own nursery, with the bug that may be planted in it: whoever is looked at must have it. It reads orders
+from its standard input, a line each, and tells on its standard output what becomes of the processes. When the input
+ends it kills them all and leaves: whoever started it may die too.
 """
 
 import asyncio
@@ -17,15 +18,31 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from perdure.torture import planting
 from perdure.torture.processes.words import Order, Word
+from perdure.torture.report import Report
 
-__all__ = ["serve"]
+__all__ = ["NURSERY", "be_the_nursery", "nursery_of"]
+
+NURSERY: Final = "nursery"
+"""The plan by which a tool is its own nursery."""
 
 Kind = TypeVar("Kind", bound=Order)
 
 
-def serve(kind: type[Kind], live: Callable[[Kind], Coroutine[Any, Any, None]]) -> None:
-    """Fork a process for each order until the input ends; each lives by its order."""
+def nursery_of(tool: str) -> list[str]:
+    """Return how the nursery of a tool is started."""
+    return [*planting.command(), tool, "--plan", NURSERY]
+
+
+def be_the_nursery(tool: str, kind: type[Kind], live: Callable[[Kind], Coroutine[Any, Any, None]]) -> Report:
+    """Fork a process for each order until the input ends, and say nothing more then; each lives by its order."""
+    _serve(kind, live)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return Report(name=tool, runs=1, seconds=1.0)
+
+
+def _serve(kind: type[Kind], live: Callable[[Kind], Coroutine[Any, Any, None]]) -> None:
     logging.disable(logging.CRITICAL)
     children: dict[int, int] = {}
     for line in _lines(lambda: _reap(children)):
