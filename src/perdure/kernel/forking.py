@@ -15,7 +15,8 @@ Where the copy ends is decided by `perdure.kernel.fork_points`; a run that is op
   run begins anew, and so does the grace of a cancellation.
 - Child runs whose results stand behind the point: these are taken over. One that is still running is, too, if the run
   goes on under its own id: it reports to whoever has the id. Any other refuses the fork.
-- Updates that were accepted are handled again, and answered in the new history. One that was not is not known there.
+- Updates that were accepted are handled again, and answered in the new history. One that was not is not known there;
+  made again with its request id it has the answer of the old history.
 - Signals that were received are, in the same order. What came later is received again, if asked for.
 - Locks that were held or asked for refuse the fork; keys, labels and the priority are as they were.
 - A signal of which the code waits to hear whether it arrived refuses the fork: the answer went to the other run.

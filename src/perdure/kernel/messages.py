@@ -32,6 +32,7 @@ __all__ = [
     "encode_message",
     "ends_by",
     "outcome_id",
+    "request_of_update",
     "wakes_parked",
 ]
 
@@ -210,6 +211,12 @@ def ends_by(message: Message, at: Timestamp, *, has_begun: bool) -> Timestamp | 
             return grace_until if has_begun else at
         case _:
             return None
+
+
+def request_of_update(update_id: str) -> str:
+    """Return the request id under which stores remember an update. Updates have ids of their own: one that is also that
+    of a signal means another request, so this one has a character that nobody writes."""
+    return f"update\x1f{update_id}"
 
 
 def outcome_id(generation: int, operation: int, attempt: int) -> str:

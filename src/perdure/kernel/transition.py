@@ -13,6 +13,7 @@ transaction, or not at all, and answers with an `Outcome`.
 """
 
 from enum import StrEnum
+from typing import Required, TypedDict
 
 import msgspec
 
@@ -21,7 +22,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.locking import LockChange
-from perdure.kernel.messages import Message
+from perdure.kernel.messages import Message, request_of_update
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 
@@ -34,6 +35,7 @@ __all__ = [
     "Creation",
     "Delivery",
     "Exists",
+    "MessageIds",
     "Missing",
     "Outcome",
     "Park",
@@ -101,7 +103,8 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     before it is closed (the reuse of a closed id). `wake_at` is when a worker shall claim it.
     A fork brings `copied` with it: its further events, of which the last is its `RunForked`; `row` is where it stands
     after them. `request_id` is the caller's: a second creation with the same one answers `Applied` with the first one's
-    key, and so does one above generation 1 after a `Delivery` with it.
+    key, and so does one above generation 1 after a `Delivery` of it (of its `update_request`, if it has one) with the
+    key of the run that took that in, unless that is the `unanswered` one: see `Delivery`.
     """
 
     run_key: RunKey
@@ -115,8 +118,18 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     created: RecordedEvent
     wake_at: Timestamp
     request_id: str = ""
+    unanswered: RunKey | None = None
     copied: tuple[RecordedEvent, ...] = ()
     row: RunRow | None = None
+
+    @property
+    def update_request(self) -> str:
+        """The request id of the update with which the run begins, which counts as delivered to it; empty: none has."""
+        created = self.created.event
+        if not self.request_id or not isinstance(created, RunCreated):
+            return ""
+        is_update = any(update.update_id == self.request_id for update in created.carried_updates)
+        return request_of_update(self.request_id) if is_update else ""
 
     @property
     def begun_at(self) -> Timestamp:
@@ -150,7 +163,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice. A
     `request_id` is the caller's: a second delivery with it to a run of this id, of whatever generation, is answered
-    `Applied` for ever, also when the run has ended, and changes nothing.
+    `Applied` for ever, with the run that took the first one in, also when that has ended, and changes nothing.
+    `unanswered`: but if it was this run that did, which has ended without an answer, then the request is made anew.
     """
 
     target: RunKey | RunRef
@@ -158,7 +172,16 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     at: Timestamp
     request_id: str = ""
+    unanswered: RunKey | None = None
     answers: Answers | None = None
+
+
+class MessageIds(TypedDict, total=False):
+    """By what a client's message is known when it is delivered again: see `Delivery`."""
+
+    message_id: Required[str]
+    request_id: str
+    unanswered: RunKey | None
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,7 +296,7 @@ Write = Transition | Creation | Delivery | Release | Park | Seizure
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """The write is durable. `run_key` is the run it concerned (the target, for a delivery).
+    """The write is durable. `run_key` is the run it concerned (for a delivery the one that took it in, maybe before).
 
     `told` are the runs into whose inboxes it put what became of their requests for locks, in the order it did.
     """

@@ -2,8 +2,9 @@
 
 An update is answered when its handler is there and the run's code is not held: accepted and handled, or rejected by its
 validator. Until then it waits, in the memory of the run's owner and in the inbox: only its answer consumes the message,
-so an update that waits survives every crash. An update whose id was answered before is dropped, for good: that is what
-makes a repeated call harmless.
+so an update that waits survives every crash. An update whose id the run has answered before is dropped. The store keeps
+calls that are made again from the inboxes of all generations (`Delivery.request_id`), but knows only those with a
+request id of their caller's.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -110,7 +110,7 @@ def bring_in(database: MemoryDatabase, run: WholeRun, prepared: Prepared, news: 
     if run.request_id:
         database.requests[ref.namespace, run.request_id] = key
     for request in run.requests:
-        database.message_requests.setdefault((ref.namespace, ref.id, request), key)
+        _bring_in_request(database, (ref.namespace, ref.id, request), key)
     for entry in entries:
         position = database.next_position()
         database.inboxes.setdefault(key, {})[position] = entry
@@ -121,6 +121,13 @@ def bring_in(database: MemoryDatabase, run: WholeRun, prepared: Prepared, news: 
     news.run_keys.add(key)
     news.is_ready = True
     return Applied(key)
+
+
+def _bring_in_request(database: MemoryDatabase, request: tuple[str, str, str], key: RunKey) -> None:
+    """Remember a request, and by the oldest generation that has it: later ones have it from those that were removed."""
+    known = database.message_requests.get(request)
+    if known is None or database.runs[key].ref.generation < database.runs[known].ref.generation:
+        database.message_requests[request] = key
 
 
 def _row(run: WholeRun) -> Run:

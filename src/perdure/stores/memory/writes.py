@@ -256,8 +256,15 @@ def _first_of_request(database: MemoryDatabase, write: Creation) -> Applied | No
         return None
     first = database.requests.get((write.ref.namespace, write.request_id))
     if first is None and write.ref.generation > 1:
-        first = database.message_requests.get((write.ref.namespace, write.ref.id, write.request_id))
+        asked = (write.ref.namespace, write.ref.id, write.update_request or write.request_id)
+        first = _taker(database, asked, unanswered=write.unanswered)
     return None if first is None else Applied(first, database.runs[first].owner)
+
+
+def _taker(database: MemoryDatabase, request: tuple[str, str, str], *, unanswered: RunKey | None) -> RunKey | None:
+    """Return the run that has taken a request in, unless that is known to have ended without an answer."""
+    first = database.message_requests.get(request)
+    return None if first == unanswered else first
 
 
 def _insert(database: MemoryDatabase, write: Creation, *, owner: WorkerId | None, fencing_token: FencingToken) -> Run:
@@ -287,6 +294,8 @@ def _insert(database: MemoryDatabase, write: Creation, *, owner: WorkerId | None
     database.events[write.run_key] = []
     if write.request_id:
         database.requests[write.ref.namespace, write.request_id] = write.run_key
+    if write.update_request:
+        database.message_requests[write.ref.namespace, write.ref.id, write.update_request] = write.run_key
     return run
 
 
@@ -335,8 +344,9 @@ def _deliver(database: MemoryDatabase, prepared: _PreparedDelivery, news: News) 
     if run is None:
         return Missing(target)
     request = (run.ref.namespace, run.ref.id, write.request_id)
-    if request in database.message_requests:
-        return Applied(run.run_key, run.owner)
+    first = _taker(database, request, unanswered=write.unanswered)
+    if first is not None:
+        return Applied(first, database.runs[first].owner)
     if run.status.is_closed:
         return Closed(run.run_key, run.status)
     if write.request_id:

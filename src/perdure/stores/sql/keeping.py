@@ -7,6 +7,7 @@ from perdure.stores.sql.statements import RUN_COLUMNS
 
 __all__ = [
     "ADOPT_REQUESTS",
+    "BRING_IN_REQUEST",
     "BRING_IN_RUN",
     "DELETE_LABELS",
     "DELETE_LEFT_EVENTS",
@@ -82,9 +83,12 @@ SELECT run_key, created_at FROM runs WHERE namespace = ? AND id = ? AND generati
 # namespace, id, generation
 SUPERSEDE_BEFORE: Final = "UPDATE runs SET latest = 0 WHERE namespace = ? AND id = ? AND generation < ? AND latest = 1"
 
-# namespace, id, request_id, run_key
-KEEP_REQUEST: Final = """
-INSERT INTO message_requests (namespace, id, request_id, run_key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+# namespace, id, request_id, run_key; the oldest generation has it: later ones have it from those that were removed
+BRING_IN_REQUEST: Final = """
+INSERT INTO message_requests (namespace, id, request_id, run_key) VALUES (?, ?, ?, ?)
+ON CONFLICT (namespace, id, request_id) DO UPDATE SET run_key = excluded.run_key
+WHERE (SELECT generation FROM runs WHERE run_key = excluded.run_key)
+    < (SELECT generation FROM runs WHERE run_key = message_requests.run_key)
 """
 
 # --- to remove -------------------------------------------------------------------------------------------------------
@@ -115,6 +119,11 @@ LATER_GENERATION: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id =
 
 # new run_key, namespace, id, run_key
 ADOPT_REQUESTS: Final = "UPDATE message_requests SET run_key = ? WHERE namespace = ? AND id = ? AND run_key = ?"
+
+# namespace, id, request_id, run_key
+KEEP_REQUEST: Final = """
+INSERT INTO message_requests (namespace, id, request_id, run_key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
 
 # namespace, id
 DELETE_REQUESTS: Final = "DELETE FROM message_requests WHERE namespace = ? AND id = ?"

@@ -20,7 +20,6 @@ __all__ = [
     "FREE_ALL_RUNS",
     "FREE_RUNS",
     "GIVE_BACK_RUNS",
-    "HAS_REQUEST",
     "INSERT_LABELS",
     "INSERT_RUNS",
     "LATEST_OF_ID",
@@ -40,6 +39,7 @@ __all__ = [
     "RUN_OF_MESSAGE_REQUEST",
     "RUN_OF_REQUEST",
     "SUPERSEDE_RUN",
+    "TAKER_OF_REQUEST",
     "TAKE_RUNS",
     "TARGETS_BY_KEY",
     "TARGETS_BY_NAME",
@@ -237,16 +237,19 @@ ON runs.namespace = wanted.value ->> 0 AND runs.id = wanted.value ->> 1 AND runs
 # namespace, request_id
 RUN_OF_REQUEST: Final = f"SELECT run_key, owner FROM runs {_BY_REQUEST}"  # noqa: S608
 
-# run_key, request_id
-HAS_REQUEST: Final = """
-SELECT 1 FROM runs NOT INDEXED CROSS JOIN message_requests USING (namespace, id)
+# run_key of any generation, request_id
+TAKER_OF_REQUEST: Final = """
+SELECT message_requests.run_key, taker.owner
+FROM runs NOT INDEXED CROSS JOIN message_requests USING (namespace, id)
+LEFT JOIN runs AS taker NOT INDEXED ON taker.run_key = message_requests.run_key
 WHERE runs.run_key = ? AND message_requests.request_id = ?
 """
 
-# request_id, run_key
+# request_id, run_key; one that was made before is this run's from now on
 PUT_REQUEST: Final = """
 INSERT INTO message_requests (namespace, id, request_id, run_key)
 SELECT namespace, id, ?, run_key FROM runs NOT INDEXED WHERE run_key = ?
+ON CONFLICT (namespace, id, request_id) DO UPDATE SET run_key = excluded.run_key
 """
 
 # namespace, id, request_id

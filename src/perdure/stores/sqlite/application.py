@@ -29,7 +29,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedWrite,
 )
 from perdure.stores.sqlite.pieces import MismatchError
-from perdure.stores.sqlite.segment import KnownRuns, News, OvertakingError, Segment
+from perdure.stores.sqlite.segment import KnownRuns, News, OvertakingError, Segment, taker_of
 
 __all__ = ["Call", "Commit", "Job", "apply_alone", "apply_jobs"]
 
@@ -180,8 +180,7 @@ def _refusal(connection: apsw.Connection, creation: EncodedCreation) -> Outcome 
     ref = creation.ref
     repeated = connection.execute(statements.RUN_OF_REQUEST, (ref.namespace, creation.request_id)).get
     if repeated is None and ref.generation > 1:
-        asked = (ref.namespace, ref.id, creation.request_id)
-        repeated = connection.execute(statements.RUN_OF_MESSAGE_REQUEST, asked).get
+        repeated = taker_of(connection, creation)
     if repeated is not None:
         return Applied(*repeated)
     latest = connection.execute(statements.LATEST_OF_ID, (ref.namespace, ref.id)).get

@@ -54,7 +54,10 @@ ChainHead = tuple[bytes, bytes]
 
 
 class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A run to be inserted. `child` is the write itself if it comes with a transition of the run's parent."""
+    """A run to be inserted. `child` is the write itself if it comes with a transition of the run's parent.
+
+    `update_request` and `unanswered`: see `Creation`.
+    """
 
     run_key: RunKey
     ref: RunRef
@@ -64,6 +67,8 @@ class EncodedCreation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     history: list[Column]
     end_at: Timestamp | None = None
     child: Creation | None = None
+    update_request: str = ""
+    unanswered: RunKey | None = None
 
 
 class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -78,6 +83,7 @@ class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: str
     at: Timestamp
     request_id: str = ""
+    unanswered: RunKey | None = None
     sender: RunKey | None = None
     answers: dict[type[Outcome], str] = {}
     wakes_parked: bool = False
@@ -291,6 +297,8 @@ def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> En
         history=_whole_history(write, last=place.sequence),
         end_at=write.end_at,
         child=write if parent_key is not None and write.parent_key == parent_key else None,
+        update_request=write.update_request,
+        unanswered=write.unanswered,
     )
 
 
@@ -322,6 +330,8 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
         labels=_labels(creation),
         history=[],
         end_at=creation.end_at,
+        update_request=creation.update_request,
+        unanswered=creation.unanswered,
     )
 
 
@@ -372,6 +382,7 @@ def _encode_delivery(write: Delivery, *, is_answered: bool = False) -> EncodedDe
         data=encode_message(write.message).decode(),
         at=write.at,
         request_id=write.request_id,
+        unanswered=write.unanswered,
         sender=write.answers.run_key if write.answers is not None and is_answered else None,
         answers={} if write.answers is None or not is_answered else _encode_answers(write.answers),
         wakes_parked=wakes_parked(write.message),

@@ -78,8 +78,10 @@ def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Ta
     if found is None:
         return Missing(delivery.target), False
     run_key, status, owner, _ = found
-    if delivery.request_id and connection.execute(statements.HAS_REQUEST, (run_key, delivery.request_id)).get:
-        return Applied(run_key, owner), False
+    if delivery.request_id:
+        first = connection.execute(statements.TAKER_OF_REQUEST, (run_key, delivery.request_id)).get
+        if first is not None and first[0] != delivery.unanswered:
+            return Applied(*first), False
     if status.is_closed:
         return Closed(run_key, status), False
     if delivery.request_id:

@@ -120,7 +120,7 @@ def bringing_in(run: WholeRun) -> Callable[[apsw.Connection, News], Outcome]:
         execute_in_pieces(connection, INSERT_HISTORY, encoded.history, is_counted=False)
         execute_in_pieces(connection, INSERT_MESSAGES, messages, is_counted=False)
         for request_id in run.requests:
-            connection.execute(statements.KEEP_REQUEST, (ref.namespace, ref.id, request_id, summary.run_key))
+            connection.execute(statements.BRING_IN_REQUEST, (ref.namespace, ref.id, request_id, summary.run_key))
         news.run_keys.add(summary.run_key)
         news.is_ready = True
         return Applied(summary.run_key)

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from perdure.errors import InternalError
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import Applied, Missing, Outcome, RunStatus, Transition
 from perdure.stores.sql import ending, statements
@@ -39,7 +39,7 @@ from perdure.stores.sqlite.inboxes import deliver, end_by, move_inbox
 from perdure.stores.sqlite.lock_lines import apply_lock_changes
 from perdure.stores.sqlite.pieces import MismatchError, execute_in_pieces
 
-__all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment"]
+__all__ = ["KnownRuns", "MismatchError", "News", "OvertakingError", "Segment", "taker_of"]
 
 KnownRuns = dict[RunKey, tuple[tuple[RunStatus, Priority], int, ChainHead | None]]
 """What this process last wrote of the runs it owns. Status and priority: only a hint which of two UPDATE statements to
@@ -80,6 +80,14 @@ class News:
         return self.is_ready or self.is_agenda or bool(self.run_keys)
 
 
+def taker_of(connection: apsw.Connection, creation: EncodedCreation) -> tuple[RunKey, WorkerId | None] | None:
+    """Return the run of this id that has taken in the request of a creation as a message, with its owner, unless that
+    is known to have ended without an answer."""
+    asked = (creation.ref.namespace, creation.ref.id, creation.update_request or creation.request_id)
+    found = connection.execute(statements.RUN_OF_MESSAGE_REQUEST, asked).get
+    return None if found is None or found[0] == creation.unanswered else found
+
+
 class Segment:
     """Writes that can be applied together. `is_exact` trusts no hint: for a single write after a mismatch."""
 
@@ -97,6 +105,8 @@ class Segment:
         self._uses_closed_ids = False
         self._first_generations: list[Column] = []
         self._later_generations: list[EncodedCreation] = []
+        # Requests of updates with which runs begin, and these.
+        self._requests: list[tuple[str, RunKey]] = []
         self._seizures: list[EncodedSeizure] = []
         self._advances: list[Column] = []
         self._changes: list[Column] = []
@@ -165,6 +175,8 @@ class Segment:
         execute_in_pieces(connection, statements.PARK_RUNS, self._parks)
         for creation in self._later_generations:
             _insert_later_generation(connection, creation)
+        for request in self._requests:
+            connection.execute(statements.PUT_REQUEST, request)
         end_by(connection, self._ends)
         execute_in_pieces(connection, statements.INSERT_LABELS, self._labels)
         for start, encoded in self._unchained:
@@ -292,6 +304,8 @@ class Segment:
             self._first_generations += creation.row
         else:
             self._later_generations.append(creation)
+        if creation.update_request:
+            self._requests.append((creation.update_request, creation.run_key))
         self._note_end(creation.run_key, creation.end_at)
         self._labels += creation.labels
         self._history += creation.history
@@ -325,10 +339,7 @@ def _demand_its_turn(connection: apsw.Connection, write: Transition) -> None:
 
 def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreation) -> None:
     ref = creation.ref
-    if (
-        creation.request_id
-        and connection.execute(statements.RUN_OF_MESSAGE_REQUEST, (ref.namespace, ref.id, creation.request_id)).get
-    ):
+    if creation.request_id and taker_of(connection, creation) is not None:
         raise MismatchError
     connection.execute(statements.SUPERSEDE_RUN, (ref.namespace, ref.id, ref.generation - 1))
     if connection.changes() != 1:

@@ -19,6 +19,7 @@ from perdure.kernel.identity import (
     WorkerId,
     WorkflowVersion,
 )
+from perdure.kernel.lineage import CarriedUpdate
 from perdure.kernel.locking import LockChange
 from perdure.kernel.messages import Message, SignalMessage
 from perdure.kernel.priority import Priority
@@ -283,10 +284,12 @@ def creation(
     at: Timestamp = START,
     wake_at: Timestamp = START,
     request_id: str = "",
+    unanswered: RunKey | None = None,
+    updates: tuple[CarriedUpdate, ...] = (),
     input: bytes = b"null",
     deadline_at: Timestamp | None = None,
 ) -> Creation:
-    """Return a creation; `parent` makes it a child that `operation` of the parent asked for."""
+    """Return a creation; `parent` makes it a child that `operation` of the parent asked for, `updates` come with it."""
     ref = RunRef(namespace=namespace, id=run_id, generation=generation)
     link = (
         None if parent is None else ParentLink(run_key=parent.run_key, ref=parent.ref, operation=Operation(operation))
@@ -302,6 +305,7 @@ def creation(
         labels=labels or {},
         parent=link,
         deadline_at=deadline_at,
+        carried_updates=updates,
     )
     return Creation(
         run_key=run_key,
@@ -315,6 +319,7 @@ def creation(
         created=RecordedEvent(1, at, created),
         wake_at=wake_at,
         request_id=request_id,
+        unanswered=unanswered,
     )
 
 
@@ -377,6 +382,7 @@ def delivery(
     message_id: str = "",
     at: Timestamp = START,
     request_id: str = "",
+    unanswered: RunKey | None = None,
     answers: Answers | None = None,
 ) -> Delivery:
     """Return the delivery of a message, or of a signal called `name`; its id is its name unless given."""
@@ -386,6 +392,7 @@ def delivery(
         message_id=message_id or name,
         at=at,
         request_id=request_id,
+        unanswered=unanswered,
         answers=answers,
     )
 

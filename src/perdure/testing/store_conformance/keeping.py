@@ -273,6 +273,25 @@ class KeepingConformance:
         assert await session.commit_one(delivery(RUN, "other")) == Closed(second.run_key, RunStatus.COMPLETED)
         assert (await _whole(session, second.run_key)).requests == ("message", "start")
 
+    async def test_requests_are_the_oldest_generations_again_when_that_is_brought_back(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        first = await _first_generation(session)
+        second = await _continued(session, first)
+        await session.commit(delivery(RUN, "later", request_id="later"))
+        third = await _continued(session, second)
+        removed = [await _whole(session, run.run_key) for run in (first, second)]
+        await session.store.remove_runs([first.run_key, second.run_key])
+        for request_id in ("message", "later"):
+            again = await session.commit_one(delivery(RUN, "again", request_id=request_id))
+            assert again == Applied(third.run_key, session.worker)
+        for whole in removed:
+            await session.store.bring_in(whole, sealed_as=whole.summary.run_key)
+        for request_id, taker in (("message", first), ("later", second)):
+            assert await session.commit_one(delivery(RUN, "again", request_id=request_id)) == Applied(taker.run_key)
+        assert (await _whole(session, third.run_key)).requests == ("start",)
+
     async def test_an_id_is_taken_also_when_its_first_generations_are_gone(self, harness: StoreHarness) -> None:
         session = await harness.session()
         second = await _continued(session, await session.hold())

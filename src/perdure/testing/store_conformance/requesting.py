@@ -1,9 +1,11 @@
 """Requests and answers: a request is delivered once, for ever; a run that sends a message learns what became of it."""
 # ruff: noqa: D102 - a test's name is its sentence, its expected values are literal
 
-from perdure.kernel.identity import RunRef
-from perdure.kernel.messages import SignalMessage
-from perdure.kernel.transition import Answers, Applied, Closed, Delivery, Missing, RunStatus
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.lineage import CarriedUpdate
+from perdure.kernel.messages import SignalMessage, request_of_update
+from perdure.kernel.payload import NULL
+from perdure.kernel.transition import Answers, Applied, Closed, Creation, Delivery, Missing, RunStatus
 from perdure.testing.store_conformance.harness import (
     Held,
     StoreHarness,
@@ -17,7 +19,7 @@ RUN = RunRef(id="run")
 
 
 class RequestingConformance:
-    """`Delivery.request_id` and `Delivery.answers`."""
+    """`request_id` and `unanswered` of deliveries and creations, and `Delivery.answers`."""
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -61,7 +63,7 @@ class RequestingConformance:
         await session.commit(delivery(RUN, request_id="r"))
         await session.finish(run)
         second = await session.create(generation=2)
-        assert await session.commit_one(delivery(RUN, request_id="r")) == Applied(second)
+        assert await session.commit_one(delivery(RUN, request_id="r")) == Applied(run.run_key)
         assert await session.inbox(second) == []
 
     async def test_a_request_of_one_run_or_namespace_is_not_that_of_another(self, harness: StoreHarness) -> None:
@@ -98,6 +100,83 @@ class RequestingConformance:
         assert await session.commit_one(again) == Applied(run.run_key)
         other = creation(session.store.new_run_key(), generation=2, request_id="s")
         assert await session.commit_one(other) == Applied(other.run_key)
+
+    async def test_a_repeated_request_is_answered_with_the_generation_that_took_it_in(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        first = await session.hold()
+        await session.commit(delivery(RUN, request_id="r"))
+        following = creation(session.store.new_run_key(), generation=2)
+        moved = transition(first, status=RunStatus.CONTINUED, creations=[following], moves_inbox_to=following.run_key)
+        await session.commit(moved)
+        assert await session.commit_one(delivery(RUN, "again", request_id="r")) == Applied(first.run_key)
+        assert await session.signals(following.run_key) == ["signal"]
+        second = await session.take(following.run_key)
+        assert await session.commit_one(delivery(RUN, "new", request_id="s")) == Applied(second.run_key, session.worker)
+        assert await session.commit_one(delivery(first.run_key, request_id="s")) == Applied(
+            second.run_key, session.worker
+        )
+
+    # --- requests that nobody has answered -------------------------------------------------------------------------
+
+    async def test_a_request_that_an_ended_run_left_unanswered_is_made_anew_once(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        first = await session.hold()
+        await session.commit(delivery(RUN, request_id="r"))
+        anew = delivery(RUN, "anew", request_id="r", unanswered=first.run_key)
+        await session.finish(first)
+        assert await session.commit_one(anew) == Closed(first.run_key, RunStatus.COMPLETED)
+        second = await session.create(generation=2)
+        assert await session.commit_one(delivery(RUN, "again", request_id="r")) == Applied(first.run_key)
+        assert await session.commit(anew, anew) == [Applied(second)] * 2
+        assert await session.commit_one(anew) == Applied(second)
+        assert await session.signals(second) == ["anew"]
+
+    async def test_a_run_is_begun_by_a_request_that_the_one_before_left_unanswered(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        first = await session.hold()
+        await session.commit(delivery(RUN, request_id="r"))
+        await session.finish(first)
+        wrong, right = (
+            creation(session.store.new_run_key(), generation=2, request_id="r", unanswered=unanswered)
+            for unanswered in (RunKey(first.run_key + 1), first.run_key)
+        )
+        assert await session.commit_one(wrong) == Applied(first.run_key)
+        assert await session.commit_one(right) == Applied(right.run_key)
+        again = creation(session.store.new_run_key(), generation=2, request_id="r", unanswered=first.run_key)
+        assert await session.commit_one(again) == Applied(right.run_key)
+
+    # --- updates that come with a start ----------------------------------------------------------------------------
+
+    async def test_an_update_with_which_a_run_begins_counts_as_delivered(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        unborn = harness.unborn(session, "owned")
+        begun = _begun_with("r", session.store.new_run_key())
+        await session.commit(
+            begun, transition(unborn, begins=_begun_with("s", unborn.run_key, "owned")), delivery(RUN, request_id="r")
+        )
+        for run_id, run_key, update_id, owner in (
+            ("run", begun.run_key, "r", None),
+            ("owned", unborn.run_key, "s", session.worker),
+        ):
+            again = delivery(RunRef(id=run_id), "again", request_id=request_of_update(update_id))
+            assert await session.commit_one(again) == Applied(run_key, owner)
+        assert await session.signals(begun.run_key) == ["signal"]
+        assert await session.inbox(unborn.run_key) == []
+
+    async def test_a_run_is_not_begun_by_an_update_that_the_one_before_took_in(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        first = await session.hold()
+        await session.commit(delivery(RUN, request_id=request_of_update("r")))
+        await session.finish(first)
+        keys = [session.store.new_run_key() for _ in range(2)]
+        assert await session.commit_one(_begun_with("r", keys[0], generation=2)) == Applied(first.run_key)
+        anew = _begun_with("r", keys[1], generation=2, unanswered=first.run_key)
+        assert await session.commit_one(anew) == Applied(keys[1])
+        again = delivery(RUN, request_id=request_of_update("r"), unanswered=first.run_key)
+        assert await session.commit_one(again) == Applied(keys[1])
+        assert await session.inbox(keys[1]) == []
 
     # --- answers -------------------------------------------------------------------------------------------------
 
@@ -145,6 +224,16 @@ class RequestingConformance:
         )
         await session.commit(transition(stale, deliveries=[_asking(sender, RunRef(id="nobody"), "nobody")]))
         assert await session.signals(sender.run_key) == []
+
+
+def _begun_with(
+    update_id: str, run_key: RunKey, run_id: str = "run", *, generation: int = 1, unanswered: RunKey | None = None
+) -> Creation:
+    """Return the creation of a run that begins with an update, by its request."""
+    update = CarriedUpdate(update_id=update_id, name="update", body=NULL)
+    return creation(
+        run_key, run_id, generation=generation, request_id=update_id, unanswered=unanswered, updates=(update,)
+    )
 
 
 def _asking(sender: Held, target: RunRef, name: str, *, refusals_only: bool = False) -> Delivery:

@@ -6,10 +6,10 @@ import msgspec
 
 from perdure.kernel.events import SignalReceived
 from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
+from perdure.kernel.lineage import CarriedUpdate
 from perdure.kernel.locking import LockChange, LockRelease, LockRequest
-from perdure.kernel.messages import (
-    SignalMessage,
-)
+from perdure.kernel.messages import SignalMessage, request_of_update
+from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
@@ -178,6 +178,8 @@ class Batch:
             at=world.now,
             wake_at=draws.of((world.now, self._soon())),
             request_id=draws.of(("", "", "", "r1", "r2")),
+            unanswered=self._unanswered(),
+            updates=draws.of(((), (), (CarriedUpdate(update_id="r1", name="u", body=NULL),))),
             deadline_at=self._end(),
         )
         return self._with_copy(made) if draws.is_rare() else made
@@ -287,8 +289,12 @@ class Batch:
             message=draws.of(MESSAGES),
             message_id=draws.of(("", "m1", "m2", "m3")),
             at=draws.of((world.now, self._soon())),
-            request_id=draws.of(("", "", "", "r1", "r2", "r3")),
+            request_id=draws.of(("", "", "", "r1", "r2", "r3", request_of_update("r1"))),
+            unanswered=self._unanswered(),
         )
+
+    def _unanswered(self) -> RunKey | None:
+        return self.world.keys[self._number()] if self.draws.is_rare() else None
 
     def _asking(self, sender: Held) -> Delivery:
         """Return a delivery of a run that wants to know what becomes of it."""
