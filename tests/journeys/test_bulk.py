@@ -140,10 +140,10 @@ async def test_an_error_of_one_run_is_kept_and_the_others_are_asked(
         broken = (await (await engine.get_run("patient-2")).describe()).run_key
         deliver = engine.worker.deliver
 
-        async def failing(target: RunKey | RunRef, message: m.Message, **ids: str) -> None:
+        async def failing(target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str) -> RunKey:
             if target == broken:
                 raise StoreUnavailableError("the disk is away")
-            await deliver(target, message, **ids)
+            return await deliver(target, message, message_id=message_id, request_id=request_id)
 
         monkeypatch.setattr(engine.worker, "deliver", failing)
         report = await engine.bulk(PATIENT).terminate()

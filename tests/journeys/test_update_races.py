@@ -48,13 +48,22 @@ async def test_an_update_whose_answer_cannot_be_read_says_under_which_request_id
         store = FaultyStore(database)
         async with Engine(store, works=False) as client:
             run = await client.get_run("settling", settling)
-            store.history_error = StoreUnavailableError("before it is sent")
-            with pytest.raises(StoreUnavailableError) as unsent:
-                await run.update(settle, 1, request_id="never")
-            assert str(unsent.value) == "before it is sent"
             store.history_error = StoreUnavailableError("after it is sent")
             with pytest.raises(StoreUnavailableError) as sent:
                 await run.update(settle, 2)
             request = re.search(r"^after it is sent; .* may still; .*request_id='(.+)'", str(sent.value))
             assert request is not None
             assert await run.update(settle, 7, request_id=request[1]) == 3
+
+
+@pytest.mark.parametrize("request_id", ["mine", None])
+async def test_an_update_that_was_not_sent_does_not_say_that_it_may_still_happen(request_id: str | None) -> None:
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database)) as engine:
+        await engine.start(settling, id="settling")
+        async with Engine(MemoryStore(database, gate=gate), works=False) as client:
+            run = await client.get_run("settling", settling)
+            gate.failure = lambda _writes: StoreUnavailableError("it was not sent")
+            with pytest.raises(StoreUnavailableError) as unsent:
+                await run.update(settle, 1, request_id=request_id)
+            assert str(unsent.value) == "it was not sent"

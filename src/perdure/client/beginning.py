@@ -3,6 +3,8 @@
 from contextlib import suppress
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+import msgspec
+
 from perdure.authoring.arguments import require_choice
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway, missing
@@ -32,16 +34,19 @@ async def begin(
     version: str | None = None,
     signals: tuple[e.CarriedSignal, ...] = (),
     updates: tuple[e.CarriedUpdate, ...] = (),
+    unanswered: RunKey | None = None,
     **options: Unpack[CreationOptions],
-) -> tuple[Run[R], bool]:
-    """Begin a run of `ref`; return it, and whether this call (or an earlier one of its request id) began it.
+) -> tuple[Run[R], RunKey | None]:
+    """Begin a run of `ref`; return its handle, and the key of the run that this call, or an earlier one of its request
+    id, began or reached; None: it had another one to return.
 
-    With a `rule`, begin it, or let its start wait, or return another one, as that says. Raises as `Client.start`.
+    With a `rule`, begin it, or let its start wait, or return another one, as that says. `unanswered`: see `Creation`.
+    Raises as `Client.start`.
     """
     if rule is not None:
         from perdure.client.keyed_starts import start_by_key  # noqa: PLC0415 - only those who start by a key pay for it
 
-        return await start_by_key(gateway, ref, rule, workflow, args, version=version, **options), True
+        return await start_by_key(gateway, ref, rule, workflow, args, version=version, **options), None
     require_workflow(workflow, "start")
     workflow = gateway.registry.at_version(workflow, version)
     payload = workflow.signature.encode_arguments(args, {})
@@ -49,18 +54,27 @@ async def begin(
     while True:
         run_key, now = gateway.store.new_run_key(), gateway.clock.now()
         creation = make_creation(
-            workflow, payload, ref=ref, run_key=run_key, now=now, signals=signals, updates=updates, **options
+            workflow,
+            payload,
+            ref=ref,
+            run_key=run_key,
+            now=now,
+            signals=signals,
+            updates=updates,
+            **options,
         )
+        if unanswered is not None:
+            creation = msgspec.structs.replace(creation, unanswered=unanswered)
         outcome = await gateway.start(creation)
         if isinstance(outcome, Applied):
             if outcome.run_key != run_key:  # the run of the same request made before
                 ref = await _ref_of(gateway, outcome.run_key)
-            return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature), True
+            return Run(gateway, ref, run_key=outcome.run_key, signature=workflow.signature), outcome.run_key
         existing = await gateway.store.find(RunRef(namespace=ref.namespace, id=ref.id))
         if existing is None:
             continue
         if not await _makes_way(gateway, existing, policy, workflow.name):
-            return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature), False
+            return Run(gateway, ref, run_key=existing.run_key, signature=workflow.signature), None
         ref = RunRef(namespace=ref.namespace, id=ref.id, generation=existing.ref.generation + 1)
 
 

@@ -22,7 +22,6 @@ from perdure.client.run_pages import whole_page
 from perdure.client.schedules import Schedules
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, one_rule, require_no_id
 from perdure.client.starting import IdPolicy, StartOptions, require_id
-from perdure.client.updating import Asked
 from perdure.client.waiting_starts import WaitingRun, find_waiting, waiting_runs
 from perdure.errors import (
     EngineClosedError,
@@ -32,7 +31,6 @@ from perdure.errors import (
 from perdure.kernel import events as e
 from perdure.kernel.identity import DEFAULT_NAMESPACE, RunRef
 from perdure.kernel.locking import LockEntry
-from perdure.kernel.messages import UpdateMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
@@ -156,8 +154,8 @@ class Client:
         options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
         ref = RunRef(namespace=self.namespace, id=require_id(id))
         while True:
-            run, is_begun = await begin(self._open(), ref, workflow, args, signals=carried, **options)
-            if is_begun:
+            run, begun = await begin(self._open(), ref, workflow, args, signals=carried, **options)
+            if begun is not None:
                 return run
             try:
                 await run.signal(signal, body, request_id=options.get("request_id"))
@@ -179,22 +177,19 @@ class Client:
     ) -> U:
         """Update the run of this id and return the result; if there is none, start it with the update, in one commit.
 
-        `options` as for `signal_with_start`, `timeout` and the errors as for `Run.update`.
+        `options` as for `signal_with_start`, `timeout` and the errors as for `Run.update`. `request_id`: the call made
+        again with it has the answer of the first, and begins a run only if the one that was reached gave none.
         """
         require_update(update, "update_with_start")
-        update_id = options.get("request_id") or uuid.uuid4().hex
-        sent = UpdateMessage(update_id=update_id, name=update.name, body=update.encode_input(input))
-        carried = (e.CarriedUpdate(update_id=update_id, name=update.name, body=sent.body),)
+        from perdure.client.update_starts import update_with_start  # noqa: PLC0415 - only those who use it pay for it
+
         ref = RunRef(namespace=self.namespace, id=require_id(id))
         options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
-        while True:
-            _, is_begun = await begin(self._open(), ref, workflow, args, updates=carried, **options)
-            asked = Asked(gateway=self._open(), ref=ref, message=sent, is_repeatable=True, is_sent=is_begun)
-            try:
-                return update.decode_result(await asked.answer(until_completed=True, timeout=timeout))
-            except RunClosedError:
-                if is_begun or options.get("id_policy") == IdPolicy.RETURN_EXISTING:
-                    raise
+        body = update.encode_input(input)
+        result = await update_with_start(
+            self._open(), ref, workflow, args, name=update.name, body=body, timeout=timeout, **options
+        )
+        return update.decode_result(result)
 
     async def complete(self, token: str, value: object = None, *, request_id: str | None = None) -> None:
         """Complete an activity from outside: let the attempt of this token return `value`. See `defer`.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from perdure.authoring.registry import Registry
 from perdure.errors import RunNotFoundError, WrongContextError
@@ -12,7 +12,7 @@ from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
 from perdure.kernel.journal import Journal, current_journal
-from perdure.kernel.transition import Creation, Outcome, Transition
+from perdure.kernel.transition import Creation, MessageIds, Outcome, Transition
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
 
@@ -81,10 +81,11 @@ class Gateway(Protocol):
         """Return an open run, to be ended from outside, whoever owns it."""
         ...
 
-    async def deliver(
-        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
-    ) -> None:
-        """Bring a message to a run; return when it is durable. With a `request_id`: unless that was done before."""
+    async def deliver(self, target: RunKey | RunRef, message: m.Message, **ids: Unpack[MessageIds]) -> RunKey:
+        """Bring a message to a run; when it is durable, return the key of the one that has taken it in.
+
+        With a `request_id`: unless that was done before, by another run than the `unanswered` one.
+        """
         ...
 
     def hear(self, changes: Changes) -> None:

@@ -290,12 +290,14 @@ class Run(Generic[R_co]):
 
         An update that comes before the run has a handler for it, or while it is suspended, waits for that; one that the
         run leaves unfinished when it continues as new fails, one that only waits goes to the next generation.
-        `request_id`: the call made again with it has the effect and the answer of the first, in the run's current
-        generation, also after the run has ended. `timeout`: how long to wait here; the update goes on.
+        `request_id`: the call made again with it has the effect and the answer of the first, in all generations of the
+        id, also after the run has ended; if that gave none (RunClosedError), it reaches the run that has the id next.
+        `timeout`: how long to wait here; the update goes on.
 
-        Raises UpdateRejectedError (validator), UpdateFailedError (handler, or the run ended), RunNotFoundError,
-        RunClosedError (the run ended without an answer), ResultTimeoutError. Any other error after it was sent, as of a
-        store that cannot be read, says that the update may still happen, and under which request id.
+        Raises UpdateRejectedError (validator), UpdateFailedError (handler, or the run ended), RunNotFoundError (also if
+        the answer was removed), RunClosedError (the run ended without one), ResultTimeoutError. Any other error after
+        it was sent, as of a store that cannot be read, says that the update may still happen, and under which request
+        id; one that the caller had not given is known to the generation that took the update in.
         """
         require_update(update, "run.update")
         if require_text(wait, "wait") not in ("accepted", "completed"):

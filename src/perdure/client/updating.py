@@ -1,7 +1,9 @@
 """Updates from outside: a message into the run's inbox, then the run's history tells what became of it.
 
-The answer is read where it is durable, so it does not matter which process has the run, and a call that is made again
-with its request id finds the answer of the first, also after the run has ended.
+The answer is read where it is durable, so it does not matter which process has the run. A call that is made again with
+its request id has no second effect and finds the answer of the first (`update_answers`), also in an older generation
+and when the run has ended. An update that a run has ended without answering had no effect: its request counts as not
+made, and reaches the run that has the id next.
 """
 
 import asyncio
@@ -13,38 +15,39 @@ import msgspec
 from perdure.authoring.arguments import require_duration
 from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing
+from perdure.client.update_answers import Answer, Place, answer_in, find_answer, last_answer
 from perdure.errors import (
     PerdureError,
     ResultTimeoutError,
     RunClosedError,
+    RunNotFoundError,
     UpdateError,
     UpdateFailedError,
     UpdateRejectedError,
 )
 from perdure.kernel import events as e
 from perdure.kernel.failure import Failure
-from perdure.kernel.identity import RunRef
-from perdure.kernel.messages import UpdateMessage
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.messages import UpdateMessage, request_of_update
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.ports.store import RunSummary
 
 __all__ = ["Asked"]
 
-Answer = e.UpdateAccepted | e.UpdateRejected | e.UpdateCompleted
-
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """An update that is asked of a run.
 
-    `is_repeatable`: the call may have been made before, with the same id. `is_sent`: the run began with the update.
+    `is_repeatable`: the call may have been made before, with the same id, or will be. `begun`: the run that began with
+    the update, or that an earlier call of the same request has updated.
     """
 
     gateway: Gateway
     ref: RunRef
     message: UpdateMessage
     is_repeatable: bool
-    is_sent: bool = False
+    begun: RunKey | None = None
 
     async def answer(self, *, until_completed: bool, timeout: timedelta | None) -> Payload:
         """Send the update and wait until it is accepted or completed; return its result (null if accepted only).
@@ -61,58 +64,82 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             raise ResultTimeoutError(self._unanswered(f"within {seconds:g} s")) from None
 
     async def _answer(self, *, until_completed: bool) -> Answer:
-        summary = await self.gateway.store.find(self.ref)
-        if summary is None:
-            raise missing(self.ref)
-        known = await self._known(summary) if self.is_repeatable else None
-        if known is None and not self.is_sent:
-            await self._send(summary)
-        elif known is not None and _settles(known, until_completed=until_completed):
-            return known
-        return await self._next(summary, until_completed=until_completed)
+        latest = await self._row(self.ref)
+        if self.is_repeatable or self.begun is not None:
+            place = await self._place()
+        else:
+            await self._send()
+            place = Place(None, latest, latest.sequence)
+        if place.answer is not None and _settles(place.answer, until_completed=until_completed):
+            return place.answer
+        return await self._next(place, until_completed=until_completed)
 
-    async def _send(self, summary: RunSummary) -> None:
+    async def _place(self) -> Place:
+        """Have the update taken in, unless it was before; return where its answer stands, or will."""
+        if self.begun is not None:
+            place = await self._find(self.begun)
+            if place.has_ended:
+                raise self._too_late()
+            return place
         try:
-            await self.gateway.deliver(self.ref, self.message, message_id=self.message.update_id)
+            taker = await self._send()
         except RunClosedError:
-            # A call with the same id may have been answered since we looked: then its answer follows in the history.
-            if summary.status.is_closed or not self.is_repeatable:
+            # A run that began with it, or one that an older Perdure had answer it, may know it all the same.
+            place = await last_answer(self.gateway.store, await self._row(self.ref), self.message.update_id)
+            if place.answer is None:
                 raise
+            return place
+        while (place := await self._find(taker)).has_ended:
+            taker = await self._send(unanswered=taker)
+        return place
 
-    async def _known(self, summary: RunSummary) -> Answer | None:
-        """Return the last answer that the history holds already."""
-        found = None
-        async with aclosing(follow(self.gateway, summary, after=0)) as events:
-            async for _, recorded in events:
-                found = self._own(recorded.event) or found
-                if recorded.sequence >= summary.sequence:
-                    break
-        return found
+    async def _send(self, *, unanswered: RunKey | None = None) -> RunKey:
+        """Bring the update to the run of the id; return the one that has taken it in. Raises RunClosedError."""
+        update_id = self.message.update_id
+        request_id = request_of_update(update_id) if self.is_repeatable else ""
+        return await self.gateway.deliver(
+            self.ref, self.message, message_id=update_id, request_id=request_id, unanswered=unanswered
+        )
 
-    async def _next(self, summary: RunSummary, *, until_completed: bool) -> Answer:
+    async def _find(self, taker: RunKey) -> Place:
+        """Return where the answer stands, or will, of an update that was sent."""
         try:
-            async with aclosing(follow(self.gateway, summary, after=summary.sequence)) as events:
+            return await find_answer(self.gateway.store, await self._row(taker), self.message.update_id)
+        except RunNotFoundError:
+            raise
+        except PerdureError as error:
+            raise self._open_after(error) from error.__cause__
+
+    async def _row(self, run: RunRef | RunKey) -> RunSummary:
+        summary = await self.gateway.store.find(run)
+        if summary is None:
+            raise missing(run)
+        return summary
+
+    async def _next(self, place: Place, *, until_completed: bool) -> Answer:
+        try:
+            async with aclosing(follow(self.gateway, place.generation, after=place.sequence)) as events:
                 async for _, recorded in events:
-                    answer = self._own(recorded.event)
+                    answer = answer_in(recorded.event, self.message.update_id)
                     if answer is not None and _settles(answer, until_completed=until_completed):
                         return answer
         except PerdureError as error:
-            raise _saying_more(error, self._unanswered("before this error")) from error.__cause__
-        message = f"run {self.ref} ended before it answered the update {self.message.name!r}, which has had no effect"
-        raise RunClosedError(message)
+            raise self._open_after(error) from error.__cause__
+        raise self._too_late()
+
+    def _too_late(self) -> RunClosedError:
+        return RunClosedError(
+            f"run {self.ref} ended before it answered the update {self.message.name!r}, which has had no effect"
+        )
+
+    def _open_after(self, error: PerdureError) -> PerdureError:
+        return _saying_more(error, self._unanswered("before this error"))
 
     def _unanswered(self, when: str) -> str:
         return (
             f"run {self.ref} did not answer the update {self.message.name!r} {when} and may still; "
             f"make the call again with request_id={self.message.update_id!r} for its answer"
         )
-
-    def _own(self, event: e.Event) -> Answer | None:
-        match event:
-            case e.UpdateAccepted() | e.UpdateRejected() | e.UpdateCompleted():
-                return event if event.update_id == self.message.update_id else None
-            case _:
-                return None
 
     def _result(self, answer: Answer) -> Payload:
         match answer:

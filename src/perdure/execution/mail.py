@@ -8,7 +8,7 @@ row is deleted by the transition that records its message, so each is consumed o
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import msgspec
 
@@ -20,7 +20,7 @@ from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.state import RunState
-from perdure.kernel.transition import Applied, Creation, Delivery, Outcome
+from perdure.kernel.transition import Applied, Creation, Delivery, MessageIds, Outcome
 from perdure.ports.store import InboxEntry, RunStore
 
 if TYPE_CHECKING:
@@ -48,30 +48,27 @@ class Mail:
         self._reading: set[asyncio.Task[None]] = set()
         self._loading: list[_Loading] = []
 
-    async def deliver(
-        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
-    ) -> None:
-        """Bring a client's message to a run; return when it is durable. A request with an id is made once.
+    async def deliver(self, target: RunKey | RunRef, message: m.Message, **ids: Unpack[MessageIds]) -> RunKey:
+        """Bring a client's message to a run; when it is durable, return the key of the run that has taken it in.
 
+        A request with an id is made once, and again if the `unanswered` run had it: see `Delivery`.
         Raises RunNotFoundError, RunClosedError or a StoreError.
         """
         worker, run = self._worker, self._worker.find_active(target)
         if run is not None:
             target = _latest(run)
-        by_inbox = request_id or isinstance(message, _BY_INBOX)
+        by_inbox = ids.get("request_id") or isinstance(message, _BY_INBOX)
         if run is not None and not by_inbox and await self._is_up_to_date(run):
             future: asyncio.Future[None] = worker.loop.create_future()
-            arrived = i.MessageArrived(message=message, message_id=message_id)
+            arrived = i.MessageArrived(message=message, message_id=ids["message_id"])
             run.receive_message(arrived, lambda error: _settle(future, error))
             await future
-            return
-        delivery = Delivery(
-            target=target, message=message, message_id=message_id, at=worker.clock.now(), request_id=request_id
-        )
-        outcome = await worker.committer.commit(delivery)
+            return run.run_key
+        outcome = await worker.committer.commit(Delivery(target=target, message=message, at=worker.clock.now(), **ids))
         if not isinstance(outcome, Applied):
             raise refusal(target, outcome)
         self._arrived(outcome)
+        return outcome.run_key
 
     async def _is_up_to_date(self, run: ActiveRun) -> bool:
         """Return whether a run in memory has taken all that has been put into its inbox so far; look, where others may

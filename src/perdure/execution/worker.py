@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
@@ -47,7 +47,7 @@ from perdure.kernel.journal import Journal
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.program import Feed
 from perdure.kernel.state import PendingActivity, RunState
-from perdure.kernel.transition import Applied, Creation, Outcome, Unread
+from perdure.kernel.transition import Applied, Creation, MessageIds, Outcome, Unread
 from perdure.logs import Recurring, logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
@@ -331,12 +331,10 @@ class Worker:
 
     # --- messages and ends ---------------------------------------------------------------------------------------
 
-    async def deliver(
-        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
-    ) -> None:
+    async def deliver(self, target: RunKey | RunRef, message: m.Message, **ids: Unpack[MessageIds]) -> RunKey:
         """Bring a client's message to a run; see `Mail.deliver`. Raises EngineClosedError."""
         self._require_open()
-        await self.mail.deliver(target, message, message_id=message_id, request_id=request_id)
+        return await self.mail.deliver(target, message, **ids)
 
     def closing(self, run_key: RunKey) -> Ending:
         """Return a future for the event that ends a run; see `Endings`. Raises EngineClosedError."""

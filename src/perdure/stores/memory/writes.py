@@ -294,8 +294,8 @@ def _insert(database: MemoryDatabase, write: Creation, *, owner: WorkerId | None
     database.events[write.run_key] = []
     if write.request_id:
         database.requests[write.ref.namespace, write.request_id] = write.run_key
-    if write.update_request:
-        database.message_requests[write.ref.namespace, write.ref.id, write.update_request] = write.run_key
+        if write.update_request:
+            database.message_requests[write.ref.namespace, write.ref.id, write.update_request] = write.run_key
     return run
 
 

@@ -297,7 +297,7 @@ def _encode_creation(write: Creation, *, parent_key: RunKey | None = None) -> En
         history=_whole_history(write, last=place.sequence),
         end_at=write.end_at,
         child=write if parent_key is not None and write.parent_key == parent_key else None,
-        update_request=write.update_request,
+        update_request=write.update_request if write.request_id else "",
         unanswered=write.unanswered,
     )
 
@@ -330,7 +330,7 @@ def _encode_owned_creation(write: Transition, creation: Creation, *, owner: Work
         labels=_labels(creation),
         history=[],
         end_at=creation.end_at,
-        update_request=creation.update_request,
+        update_request=creation.update_request if creation.request_id else "",
         unanswered=creation.unanswered,
     )
 

@@ -8,7 +8,7 @@ each carries what tells a repetition: the key of the new run, the id of the mess
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import msgspec
 
@@ -20,7 +20,7 @@ from perdure.kernel.events import Event
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.journal import Journal
-from perdure.kernel.transition import Applied, Creation, Exists, Outcome
+from perdure.kernel.transition import Applied, Creation, Exists, MessageIds, Outcome
 from perdure.ports.agenda import AgendaChange
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
@@ -153,12 +153,10 @@ class Bridge:
         self.is_used = True
         return BridgedTakenRun(self, summary)
 
-    async def deliver(
-        self, target: RunKey | RunRef, message: m.Message, *, message_id: str, request_id: str = ""
-    ) -> None:
+    async def deliver(self, target: RunKey | RunRef, message: m.Message, **ids: Unpack[MessageIds]) -> RunKey:
         """See `Gateway.deliver`. Always a request with an id, so that it is had once however many lives are asked."""
-        request = request_id or message_id
-        await self.call(lambda life: life.worker.deliver(target, message, message_id=message_id, request_id=request))
+        ids["request_id"] = ids.get("request_id") or ids["message_id"]
+        return await self.call(lambda life: life.worker.deliver(target, message, **ids))
 
     def hear(self, changes: Changes) -> None:
         """See `Gateway.hear`."""

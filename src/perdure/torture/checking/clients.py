@@ -19,7 +19,7 @@ from perdure.errors import (
 )
 from perdure.ports.store import RunSummary
 from perdure.torture.checking.records import Answer, Asked, Call, Notebook, Row
-from perdure.torture.checking.subjects import END, ENTRIES, Entry, add, has_generations, holder, keeper, log, note
+from perdure.torture.checking.subjects import END, ENTRIES, Entry, add, holder, keeper, log, note
 from perdure.torture.checking.transactions import Happened
 
 __all__ = ["Board", "Caller", "end_of", "row_of"]
@@ -120,7 +120,7 @@ class Caller:
             asked,
             run,
             value=self._value(),
-            request=chance.random() < _REQUEST_SHARE and (asked == "signal" or not has_generations(run)),
+            request=chance.random() < _REQUEST_SHARE,
             peers=tuple(chance.sample(peers, min(len(peers), chance.randint(1, 2)))),
             has_child=chance.random() < _CHILD_SHARE,
             is_pair=chance.random() < _PAIR_SHARE,

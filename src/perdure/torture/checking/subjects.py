@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def has_generations(run: str) -> bool:
-    """Whether a run continues as new now and then. A request of an update is known to its generation only."""
+    """Whether a run continues as new now and then."""
     return run[1] in "01"
 
 

@@ -28,8 +28,8 @@ PLANTED: Final = (
         "a signal to a run in memory is answered before its commit",
         _ACKNOWLEDGED,
         "execution.mail",
-        "            await future\n            return\n",
-        "            return\n",
+        "            await future\n            return run.run_key\n",
+        "            return run.run_key\n",
     ),
     _mutant(
         "a description shows what another one has shown before",
@@ -86,6 +86,13 @@ PLANTED: Final = (
         "client.handle",
         'update_id = require_text(request_id, "request_id") if request_id else _new_id()',
         "update_id = _new_id()",
+    ),
+    _mutant(
+        "an update whose request was made to an older generation is made again",
+        _ONE_EFFECT,
+        "client.updating",
+        'request_of_update(update_id) if self.is_repeatable else ""',
+        '""',
     ),
     _mutant(
         "a child run is created after the transition that starts it",

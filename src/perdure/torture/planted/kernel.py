@@ -298,12 +298,20 @@ PLANTED: Final = (
         "rolling",
     ),
     _mutant(
-        "an update that is made again is handled again",
-        "P3: one effect per request",
-        "kernel.update_rules",
-        "if update.update_id in step.state.updates:  # the call was made again",
-        "if update.update_id in ():  # the call was made again",
-        "updated",
+        "an update that is made again in the next generation is handled again",
+        "P2: one request, one effect",
+        "client.updating",
+        'request_of_update(update_id) if self.is_repeatable else ""',
+        '""',
+        "adding_up",
+    ),
+    _mutant(
+        "an update that is made again is answered by the generation that is there now",
+        "P2: one request, one answer",
+        "client.updating",
+        "await self._row(taker), self.message",
+        "await self._row(self.ref), self.message",
+        "adding_up",
     ),
     # --- suspended before the begin ------------------------------------------------------------------------------
     _mutant(

@@ -24,6 +24,7 @@ from perdure.torture.simulation.tables import Tables
 __all__ = [
     "Call",
     "ask",
+    "ask_again",
     "ask_with_start",
     "cancel",
     "end_early",
@@ -155,6 +156,18 @@ def ask_with_start(
         )
 
     return _update(request_id, id, perform, _always)
+
+
+def ask_again(name: str, asked: Call, *, answer: object, when: Question) -> Call:
+    """Make an update or an update with start again, twice at once and once more; each must have the same `answer`."""
+
+    async def perform(client: Client) -> None:
+        answers = [*await asyncio.gather(asked.perform(client), asked.perform(client)), await asked.perform(client)]
+        if answers != [[answer]] * len(answers):
+            message = f"the request of {asked.name} has the answer {answer!r}, and then {answers}"
+            raise AssertionError(message)
+
+    return replace(asked, name=name, perform=perform, when=when, is_repeatable=True)
 
 
 async def _answers(asked: list[Coroutine[Any, Any, object]]) -> object:

@@ -1,4 +1,4 @@
-"""Workloads of updates: accepted, rejected, repeated, waiting for a handler or for the next generation."""
+"""Workloads of updates: accepted, rejected, repeated, waiting for a handler, over generations."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from typing import Final
 from perdure.authoring.context import Context
 from perdure.authoring.updates import Update
 from perdure.authoring.workflow import workflow
-from perdure.torture.simulation.program import Call, ask, ask_with_start, send, start
+from perdure.torture.simulation.program import Call, ask, ask_again, ask_with_start, send, start
 from perdure.torture.simulation.workloads.activities import step
 from perdure.torture.simulation.workloads.control import go, more
 from perdure.torture.simulation.workloads.workload import Workload
@@ -20,8 +20,8 @@ put: Final = Update("put", int, int)
 class _Total:
     """What the handlers of one run have put together."""
 
-    def __init__(self) -> None:
-        self.amount = 0
+    def __init__(self, amount: int = 0) -> None:
+        self.amount = amount
 
     async def put(self, amount: int) -> int:
         """Add an amount, in two steps."""
@@ -82,6 +82,42 @@ def _rolling_program(_chance: random.Random) -> list[Call]:
     ]
 
 
+@workflow(name="sim_adding_up")
+async def adding_up(ctx: Context, amount: int) -> int:
+    """Answer updates in a generation after the other, until told to stop."""
+    total = _Total(amount)
+    ctx.on_update(put, total.put)
+    going = asyncio.create_task(ctx.wait_for(more))
+    stopping = asyncio.create_task(ctx.wait_for(go))
+    await asyncio.wait([going, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await ctx.updates_finished()
+    if going.done():
+        ctx.continue_as_new(total.amount)
+    return total.amount
+
+
+def _adding_up_program(_chance: random.Random) -> list[Call]:
+    first = ask("one", put, 2, request_id="first")
+    begins = ask_with_start(adding_up, 0, id="two", update=put, input=4, request_id="begins")
+    follows = ask_with_start(adding_up, 0, id="two", update=put, input=8, request_id="follows")
+    return [
+        start(adding_up, 0, id="one"),
+        first,
+        send("one", more, 1, message_id="m1"),
+        ask_again("first again", first, answer=2, when=lambda tables: len(tables.generations("one")) > 1),
+        ask("one", put, 2, request_id="second"),
+        send("one", go, "stop", message_id="g1"),
+        ask_again("first at last", first, answer=2, when=lambda tables: tables.is_closed("one")),
+        begins,
+        follows,
+        send("two", more, 1, message_id="m2"),
+        ask_again("begins again", begins, answer=4, when=lambda tables: len(tables.generations("two")) > 1),
+        ask_again("follows again", follows, answer=12, when=lambda tables: len(tables.generations("two")) > 1),
+        send("two", go, "stop", message_id="g2"),
+        ask_again("follows at last", follows, answer=12, when=lambda tables: tables.is_closed("two")),
+    ]
+
+
 @workflow(name="sim_sharing")
 async def sharing(ctx: Context) -> tuple[int, int]:
     """Let two tasks share, one piece at a time, what updates and a signal bring; each finds one when it goes on."""
@@ -115,5 +151,6 @@ def _sharing_program(_chance: random.Random) -> list[Call]:
 WORKLOADS: Final = (
     Workload(name="updated", program=_updated_program, in_order=False, results={"one": "6", "two": "30"}),
     Workload(name="rolling", program=_rolling_program, in_order=False, results={"one": "2", "two": "4"}),
+    Workload(name="adding_up", program=_adding_up_program, in_order=False, results={"one": "4", "two": "12"}),
     Workload(name="sharing", program=_sharing_program, in_order=False, results={"one": "[0,0]"}),
 )
