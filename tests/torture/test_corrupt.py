@@ -2,12 +2,15 @@
 
 import json
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 import pytest
 
+from perdure.errors import StoreCorruptError, StoreError, StoreUnavailableError
+from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import VerificationWish
 from perdure.stores.sqlite.looking import SqliteLook
@@ -38,7 +41,8 @@ def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_an_undamaged_database_is_sound_and_its_runs_come_to_their_end(made: Original, path: Path) -> None:
-    assert await judge(made, path, frozenset(), goes_on=True) == []
+    judged = await judge(made, path, frozenset(), goes_on=True)
+    assert (judged.wrong, judged.is_refused, judged.is_as_before, judged.has_gone_on) == ([], False, True, True)
 
 
 async def test_what_the_original_holds_is_what_a_look_finds(made: Original, path: Path) -> None:
@@ -60,11 +64,39 @@ def test_each_damage_of_rows_changes_what_it_says_and_no_other_run(made: Origina
         assert changed <= touched, what
 
 
-def test_a_damaged_file_is_another_one_but_for_copies_of_what_was_there(made: Original) -> None:
-    damaged = [damaged_file(made.latest, made.earlier, random.Random(seed)) for seed in range(100)]
-    alike = [what for data, what in damaged if data == made.latest]
-    assert all(what.startswith(("an old", "a copy", "a sector of zeros")) for what in alike)
-    assert len(alike) < 60
+def test_a_damaged_file_is_another_one(made: Original) -> None:
+    damaged = (damaged_file(made.latest, made.earlier, random.Random(seed)) for seed in range(100))
+    assert [what for data, what in damaged if data == made.latest] == []
+
+
+@pytest.mark.parametrize("touched", [frozenset[RunKey](), None], ids=["rows", "pages"])
+async def test_a_refusal_of_what_can_be_read_is_found(
+    made: Original, path: Path, monkeypatch: pytest.MonkeyPatch, touched: frozenset[RunKey] | None
+) -> None:
+    monkeypatch.setattr(SqliteLook, "verify", _refusing(StoreCorruptError("x")))
+    judged = await judge(made, path, touched, goes_on=False)
+    assert judged.is_refused
+    assert [what.partition(":")[0] for what in judged.wrong] == ["all is refused, though the tables can be read"]
+
+
+def _refusing(error: StoreError) -> Callable[..., Awaitable[None]]:
+    async def refuse(*_: object) -> None:
+        raise error
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("error", "wrong"),
+    [(StoreCorruptError("x"), []), (StoreUnavailableError("x"), ["damage is answered as if the file were away"])],
+    ids=["damage", "absence"],
+)
+async def test_a_refusal_of_what_cannot_be_read_must_speak_of_damage(
+    made: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: StoreError, wrong: list[str]
+) -> None:
+    monkeypatch.setattr(SqliteLook, "__aenter__", _refusing(error))
+    judged = await judge(made, tmp_path, None, goes_on=False)
+    assert [what.partition(":")[0] for what in judged.wrong] == wrong
 
 
 async def test_a_history_that_is_read_otherwise_is_found(made: Original, path: Path) -> None:
@@ -74,7 +106,7 @@ async def test_a_history_that_is_read_otherwise_is_found(made: Original, path: P
     other = Original(
         earlier=made.earlier, latest=made.latest, contents=made.contents, histories=shorter, plans=made.plans
     )
-    [wrong] = await judge(other, path, frozenset(), goes_on=False)
+    [wrong] = (await judge(other, path, frozenset(), goes_on=False)).wrong
     assert wrong == f"the history of run {key} was read, and is another one"
 
 
@@ -87,4 +119,5 @@ async def test_damage_that_nobody_reports_is_found(made: Original, path: Path) -
     other = Original(
         earlier=made.earlier, latest=made.latest, contents=contents, histories=made.histories, plans=made.plans
     )
-    assert await judge(other, path, frozenset(), goes_on=False) == ["runs is not what it was, and nothing is reported"]
+    judged = await judge(other, path, frozenset(), goes_on=False)
+    assert judged.wrong == ["runs is not what it was, and nothing is reported"]

@@ -1,9 +1,10 @@
 """``corrupt``: bytes, pages and rows of real databases are changed; nothing wrong is read, replayed or kept silent.
 
-After each damage the database is verified, and every history is read: it is what it was, or an error. What is not as it
-was is reported by the verification, which blames no run whose rows are as they were. Of every third database an engine
-lets the runs go on: those that are not hurt come to their end, and none comes to another one. Then those that are hurt
-are terminated: they end, and give back their locks, or are parked if pages that their end needs are damaged.
+After each damage the database is verified, and every history is read: it is what it was, or an error. The whole file is
+refused only where SQLite cannot read its tables either. What is not as it was is reported by the verification, which
+blames no run whose rows are as they were. Of every third database an engine lets the runs go on: those that are not
+hurt come to their end, and none comes to another one. Then those that are hurt are terminated: they end, and give back
+their locks, or are parked if pages that their end needs are damaged.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from perdure.torture.corruption.judgement import judge
+from perdure.torture.corruption.judgement import Judged, judge
 from perdure.torture.corruption.originals import DATABASE, Original, original
 from perdure.torture.corruption.page_damage import damaged_file
 from perdure.torture.corruption.row_damage import damage_rows
@@ -36,11 +37,17 @@ def _one_damage(seed: int) -> Tried:
     made = original(seed // _DAMAGES_EACH)
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / DATABASE
-        what, wrong = _damage(made, path, chance, goes_on=seed % _GOING_ON_EACH == 0)
-    return 1, [f"python -m perdure.torture corrupt --count 1 --seed {seed}\n    {what}: {one}" for one in wrong]
+        what, judged = _damage(made, path, chance, goes_on=seed % _GOING_ON_EACH == 0)
+    again = f"python -m perdure.torture corrupt --count 1 --seed {seed}"
+    tally = {
+        "after which the file was refused": judged.is_refused,
+        "that changed no row": judged.is_as_before,
+        "after which runs went on": judged.has_gone_on,
+    }
+    return Tried(1, [f"{again}\n    {what}: {one}" for one in judged.wrong], tally)
 
 
-def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool) -> tuple[str, list[str]]:
+def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool) -> tuple[str, Judged]:
     path.write_bytes(made.latest)
     share, touched, what = chance.random(), None, ""
     if share > _PAGE_SHARE:
@@ -52,7 +59,7 @@ def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool)
     try:
         return what, asyncio.run(judge(made, path, touched, goes_on=goes_on))
     except Exception as error:  # noqa: BLE001 - whatever is none of Perdure's errors is what is looked for
-        return what, [f"{error!r} comes out of {traceback.extract_tb(error.__traceback__)[-1]}"]
+        return what, Judged(wrong=[f"{error!r} comes out of {traceback.extract_tb(error.__traceback__)[-1]}"])
 
 
 _PAGE_SHARE: Final = 0.5

@@ -45,6 +45,7 @@ def _one_life(seed: int) -> Tried:
 
     return judge(
         live,
+        tool="fsyncgate",
         name=f"life {seed}, where sync {fails[1]} of {file} fails and the process {then.value}",
         seed=seed,
         states=_STATES_PER_LIFE,

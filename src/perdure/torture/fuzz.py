@@ -32,8 +32,8 @@ def _some_inputs(names: tuple[str, ...], seed: int) -> Tried:
         wrong = what_is_wrong(target, data)
         if wrong is not None:
             again = f"python -m perdure.torture fuzz --count 1 --seed {seed}{_only(names)}"
-            return number, [f"{again}\n    {target.name}: {wrong}\n    {len(data)} bytes: {data!r:.300}"]
-    return len(inputs), []
+            return Tried(number, [f"{again}\n    {target.name}: {wrong}\n    {len(data)} bytes: {data!r:.300}"])
+    return Tried(len(inputs), [])
 
 
 def _only(names: tuple[str, ...]) -> str:

@@ -72,11 +72,12 @@ def _one_failure(seed: int) -> Tried:
         disk.error, disk.after = error, chance.random() < _AFTER_SHARE
         trial = _Trial(steps, DiskHarness(Path(folder), disk), disk)
         wrong = asyncio.run(trial.run(failing_step=step, failing=failing, first=first, length=length))
+    struck = "struck the last opening" if step == _LAST_OPENING else "struck a step of the program"
     if wrong is None:
-        return int(trial.has_failed), []
+        return Tried(int(trial.has_failed), [], {struck: int(trial.has_failed)})
     since = "the last opening" if step == _LAST_OPENING else f"step {step} ({steps[step].verb})"
     what = f"from {since} on {failing} {first} to {first + length - 1} fails by {error.__name__}"
-    return 1, [f"python -m perdure.torture ioerr --count 1 --seed {seed}\n    {what}: {wrong}"]
+    return Tried(1, [f"python -m perdure.torture ioerr --count 1 --seed {seed}\n    {what}: {wrong}"], {struck: 1})
 
 
 class _Trial:

@@ -22,6 +22,7 @@ def run(options: Options) -> Report:
 def _one_life(seed: int) -> Tried:
     return judge(
         lambda folder, disk: live(program(seed, length=_STEPS), folder, disk, random.Random(seed)),
+        tool="powerloss",
         name=f"life {seed}",
         seed=seed,
         states=_STATES_PER_LIFE,

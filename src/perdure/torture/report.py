@@ -16,7 +16,8 @@ class Report(msgspec.Struct, kw_only=True):
     `runs` is how much was tried, `violations` what broke a promise, `mishaps` what kept the tool from its work, such as
     a process that broke: it has found nothing then, and is not good either. `controls` names the controls that failed
     as they must, `survivors` those that did not, `notes` what could not be tried on this machine. `details` are lines
-    that were asked for, or that help, `coverage` the same for machines, where a tool has it.
+    that were asked for, or that help, `coverage` the same for machines, where a tool has it. `tally` says how often
+    what happened in the trials: what they came to.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Report(msgspec.Struct, kw_only=True):
     notes: list[str] = []
     details: list[str] = []
     coverage: dict[str, dict[str, list[str]]] = {}
+    tally: dict[str, int] = {}
 
     @property
     def is_good(self) -> bool:
@@ -45,8 +47,9 @@ class Report(msgspec.Struct, kw_only=True):
             controls = (
                 f", {len(self.controls)} of {len(self.controls) + len(self.survivors)} controls failed as they must"
             )
+        tally = "".join(f", {count} {what}" for what, count in self.tally.items())
         return (
-            f"{self.name}: {verdict}: {self.runs} {unit} in {self.seconds:.1f} s ({rate:.0f}/s), "
+            f"{self.name}: {verdict}: {self.runs} {unit} in {self.seconds:.1f} s ({rate:.0f}/s){tally}, "
             f"{len(self.violations)} violations, seed {self.seed}{controls}"
         )
 
@@ -64,6 +67,8 @@ class Report(msgspec.Struct, kw_only=True):
             result["findings"] = self.violations[:_MOST_FINDINGS]
         if self.mishaps:
             result["mishaps"] = self.mishaps
+        if self.tally:
+            result["tally"] = self.tally
         if self.coverage:
             result["coverage"] = self.coverage
         return msgspec.json.encode(result).decode()

@@ -26,7 +26,7 @@ def _one_plan(workloads: tuple[str, ...], seed: int) -> Tried:
     chance = random.Random(seed)
     plan = _undisturbed(chance.choice(workloads), seed, is_embedded=chance.random() < _EMBEDDED_SHARE)
     violation = examine(clock_jumps(plan, _points(plan.workload, is_embedded=plan.is_embedded), chance))
-    return 1, [] if violation is None else [str(smallest(violation))]
+    return Tried(1, [] if violation is None else [str(smallest(violation))])
 
 
 @cache

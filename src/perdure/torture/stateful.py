@@ -21,11 +21,11 @@ def run(options: Options) -> Report:
 def _one_program(seed: int) -> Tried:
     steps = program(seed, length=_STEPS)
     if asyncio.run(difference(steps)) is None:
-        return 1, []
+        return Tried(1, [])
     fewer = asyncio.run(shrunk(steps))
     verbs = " ".join(step.verb for step in fewer)
     found = asyncio.run(difference(fewer))
-    return 1, [f"python -m perdure.torture stateful --count 1 --seed {seed}\n    by {verbs}:\n{found}"]
+    return Tried(1, [f"python -m perdure.torture stateful --count 1 --seed {seed}\n    by {verbs}:\n{found}"])
 
 
 _STEPS: Final = 50

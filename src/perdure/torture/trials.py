@@ -3,18 +3,25 @@
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from math import ceil
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from perdure.torture.options import Options
 from perdure.torture.report import Progress, Report
 
 __all__ = ["Tried", "run_trials"]
 
-Tried = tuple[int, list[str]]
-"""How much was looked at, and what was wrong."""
+
+class Tried(NamedTuple):
+    """How much was looked at, what was wrong, and how often what happened by it."""
+
+    looked_at: int
+    wrong: list[str]
+    tally: Mapping[str, int] = {}
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,15 +46,16 @@ def run_trials(
     progress = Progress(name, count)
     report = Report(name=name, seed=options.seed, violations=[])
     seeds = range(options.seed, options.seed + ceil(count / each))
-    for looked_at, wrong in _shared_out(
-        trial, seeds, processes=options.processes * per_core if options.processes > 1 else 1
-    ):
-        report.runs += looked_at
-        report.violations += wrong
+    tally = Counter[str]()
+    for tried in _shared_out(trial, seeds, processes=options.processes * per_core if options.processes > 1 else 1):
+        report.runs += tried.looked_at
+        report.violations += tried.wrong
+        tally.update(tried.tally)
         progress.show(report.runs)
-        if wrong and options.stops_at_first:
+        if tried.wrong and options.stops_at_first:
             break
     progress.end()
+    report.tally = dict(tally)
     report.seconds = time.monotonic() - begun
     if is_controlled and (options.is_ci or options.is_long):
         from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes

@@ -48,9 +48,10 @@ def _one_boundary(seed: int) -> Tried:
             wrong = _differences(seen, _sound() | {"answers": ANSWERS})
         has_failed = bool(disk.failed)
     if not wrong:
-        return int(has_failed), []
+        return Tried(int(has_failed), [])
     what = f"{operation} {number + 1} fails by {error.__name__} {'after' if after else 'before'} it is done"
-    return 1, [f"python -m perdure.torture unknown --count 1 --seed {seed}\n    {what}: {one}" for one in wrong]
+    again = f"python -m perdure.torture unknown --count 1 --seed {seed}"
+    return Tried(1, [f"{again}\n    {what}: {one}" for one in wrong])
 
 
 async def _in_time(path: Path, disk: FailingDisk) -> Seen:

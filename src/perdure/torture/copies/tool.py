@@ -30,7 +30,7 @@ def _one_trial(seed: int) -> Tried:
         interruptions, wrong = interrupt(Path(folder), seed)
     again = f"python -m perdure.torture copies --count 1 --seed {seed}"
     violations = [*trial.wrong[:_MOST_VIOLATIONS], *wrong[:_MOST_VIOLATIONS]]
-    return points + interruptions, [f"{again}\n    {violation}" for violation in violations]
+    return Tried(points + interruptions, [f"{again}\n    {violation}" for violation in violations])
 
 
 _EACH: Final = 55

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import msgspec
 
 from perdure import Engine, Run
-from perdure.errors import PerdureError, StoreError
+from perdure.errors import PerdureError, StoreError, StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
@@ -17,31 +18,50 @@ from perdure.torture.corruption.contents import Contents, contents_of
 from perdure.torture.corruption.originals import Original, Plan, code, more
 from perdure.torture.corruption.terminations import unended
 
-__all__ = ["judge"]
+__all__ = ["Judged", "judge"]
 
 
-async def judge(original: Original, path: Path, touched: frozenset[RunKey] | None, *, goes_on: bool) -> list[str]:
-    """Return what is wrong. `touched` are the runs that were damaged; None: whatever the damaged bytes hold.
+class Judged(msgspec.Struct, kw_only=True):
+    """What is wrong, and how far the looking came: the file was refused, no row is another one, all runs went on."""
 
-    With `goes_on` the runs are brought to their end.
+    wrong: list[str] = []
+    is_refused: bool = False
+    is_as_before: bool = False
+    has_gone_on: bool = False
+
+
+async def judge(original: Original, path: Path, touched: frozenset[RunKey] | None, *, goes_on: bool) -> Judged:
+    """Judge what becomes of a damaged file. `touched` are the runs that were damaged; None: whatever the damaged bytes
+    hold. With `goes_on` the runs are brought to their end.
     """
     wrong: list[str] = []
+    now = _contents(path)
     try:
         async with SqliteLook(path) as look:
             report = await look.verify(VerificationWish(now=_NOW))
             for run_key, history in original.histories.items():
                 wrong += await _untrue(look, run_key, history)
-    except StoreError:
-        return wrong  # reported, and nothing is answered
-    now = _contents(path)
+    except StoreError as error:
+        return Judged(wrong=[*wrong, *_unfounded(error, now)], is_refused=True)
+    is_as_before = now is not None and now == original.contents
+    is_of_rows = touched is not None
     wrong += _unreported(original, now, report)
     if touched is None:
         touched = _touched(original, now, report)
     elif blamed := {run.run_key for run in report.damaged} - touched:
         wrong.append(f"runs are reported that are as they were: {sorted(blamed)}")
     if goes_on:
-        wrong += await _go_on(original, path, touched, report, now)
-    return wrong
+        wrong += await _go_on(original, path, touched, report, now, is_of_rows=is_of_rows)
+    return Judged(wrong=wrong, is_as_before=is_as_before, has_gone_on=goes_on)
+
+
+def _unfounded(error: StoreError, now: Contents | None) -> list[str]:
+    """Tell of a refusal of a whole file whose tables SQLite reads: damage is the matter of the runs that it strikes."""
+    if now is not None:
+        return [f"all is refused, though the tables can be read: {error!r}"]
+    return (
+        [f"damage is answered as if the file were away: {error!r}"] if isinstance(error, StoreUnavailableError) else []
+    )
 
 
 async def _untrue(look: SqliteLook, run_key: RunKey, history: list[RecordedEvent]) -> list[str]:
@@ -72,7 +92,13 @@ def _touched(original: Original, now: Contents | None, report: Verification) -> 
 
 
 async def _go_on(
-    original: Original, path: Path, touched: frozenset[RunKey], report: Verification, now: Contents | None
+    original: Original,
+    path: Path,
+    touched: frozenset[RunKey],
+    report: Verification,
+    now: Contents | None,
+    *,
+    is_of_rows: bool,
 ) -> list[str]:
     """Let all runs end. Those that are hurt may be stopped or late; whatever any comes to is what it had come to. Those
     that then stand still are terminated."""
@@ -90,7 +116,8 @@ async def _go_on(
             outcomes = await asyncio.gather(*ending.values(), return_exceptions=True)
             wrong = await unended(engine, report, now, known=original.plans)
     except StoreError as error:
-        return [f"the database is not opened, and nothing is reported: {error}"] if report.is_sound else []
+        silent = [f"the database is not opened, and nothing is reported: {error}"] if report.is_sound else []
+        return [*silent, *_unfounded(error, now if is_of_rows else None)]  # an opening writes to other tables, too
     ends = zip(ending, outcomes, strict=True)
     wrong += (_wrong_end(original.plans[key], outcome, is_safe=key in safe) for key, outcome in ends)
     return [line for line in wrong if line]

@@ -8,11 +8,16 @@ __all__ = ["damaged_file"]
 
 
 def damaged_file(data: bytes, earlier: bytes, chance: random.Random) -> tuple[bytes, str]:
-    """Return a file with some damage, and what that is. `earlier` is the same file at an earlier time."""
-    name, damage = chance.choice(_DAMAGES)
-    file = bytearray(data)
-    where = damage(file, earlier, chance)
-    return bytes(file), f"{name} {where}"
+    """Return a file with some damage, and what that is. `earlier` is the same file at an earlier time.
+
+    What leaves all bytes as they were, such as zeros where there were zeros, is none, and is drawn again.
+    """
+    while True:
+        name, damage = chance.choice(_DAMAGES)
+        file = bytearray(data)
+        where = damage(file, earlier, chance)
+        if file != data:
+            return bytes(file), f"{name} {where}"
 
 
 def _flip(file: bytearray, _earlier: bytes, chance: random.Random) -> str:

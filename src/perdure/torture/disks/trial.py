@@ -19,18 +19,22 @@ __all__ = ["judge"]
 def judge(
     live: Callable[[Path, RecordingDisk], Coroutine[None, None, list[int]]],
     *,
+    tool: str,
     name: str,
     seed: int,
     states: int,
     draws: int,
 ) -> Tried:
-    """Let a life be lived, and lose power in it so often that this leaves about `states`, after its first failure."""
-    disk = RecordingDisk()
+    """Let a life be lived, and lose power in it so often that this leaves about `states`, after its first failure.
+
+    `tool` makes such a life of a `seed` again, though not each of its states: those are drawn from what threads did.
+    """
+    again, disk = f"python -m perdure.torture {tool} --count 1 --seed {seed}", RecordingDisk()
     try:
         with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
             answered = asyncio.run(live(Path(folder), disk))
     except UntrueAnswerError as error:
-        return 1, [f"{name}\n    {error}"]
+        return Tried(1, [f"{again}\n    {name}: {error}"])
     finally:
         disk.close()
     operations = disk.operations
@@ -39,7 +43,8 @@ def judge(
         share = states / ((len(operations) - begins) * (_STATES_EACH + draws))
         chance = random.Random(seed)
         found = list(lose_power(operations, answered, Path(folder), chance, share=share, draws=draws, begins=begins))
-    return len(found), [f"{name}\n    {loss}" for loss in found if loss.wrong is not None][:_MOST_VIOLATIONS]
+    wrong = [f"{again}\n    {name}: {loss}" for loss in found if loss.wrong is not None]
+    return Tried(len(found), wrong[:_MOST_VIOLATIONS])
 
 
 _STATES_EACH: Final = 3

@@ -111,4 +111,28 @@ PLANTED: Final = (
         "(_schema, *of_tables, _roots, _partial_indexes)",
         "(_schema,)",
     ),
+    _mutant(
+        "a database with any damage is refused at its opening",
+        "P6: damage quarantines only the run that it strikes",
+        "sqlite.store",
+        "        loop = asyncio.get_running_loop()\n        opened = await",
+        "        from perdure.errors import StoreCorruptError\n"
+        "        from perdure.stores.sqlite.looking import SqliteLook\n"
+        "        if self._path.exists():\n"
+        "            async with SqliteLook(self._path) as look:\n"
+        "                if not (await look.verify(VerificationWish(now=self._clock.now()))).is_sound:\n"
+        "                    raise StoreCorruptError('damaged')\n"
+        "        loop = asyncio.get_running_loop()\n        opened = await",
+    ),
+    _mutant(
+        "a verification ends at the first damage",
+        _REPORTED,
+        "sqlite.looking",
+        "        return await Verifier(self._reader.ask, wish).verify(str(self._path))\n",
+        "        from perdure.errors import StoreCorruptError\n"
+        "        found = await Verifier(self._reader.ask, wish).verify(str(self._path))\n"
+        "        if not found.is_sound:\n"
+        "            raise StoreCorruptError('damaged')\n"
+        "        return found\n",
+    ),
 )
