@@ -12,6 +12,7 @@ from perdure.errors import (
     EngineClosedError,
     InternalError,
     PerdureError,
+    StoreCorruptError,
     StoreUnavailableError,
     UnknownActivityError,
     UsageError,
@@ -174,7 +175,7 @@ class Worker:
         self._is_closed = True
         try:
             await self._store.close()
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, StoreCorruptError) as error:
             _logger.warning("the session ends as if it were killed, which harms nothing: %s", error)
 
     @property

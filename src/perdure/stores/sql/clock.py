@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from perdure.stores.sql.passing import PASSING
+
 __all__ = [
     "FORGET_SETTING_BACK",
     "HASTEN_ENDS",
@@ -34,20 +36,20 @@ SET_TIME_BACK: Final = "UPDATE store_meta SET value = ? WHERE name = 'latest_tim
 FORGET_SETTING_BACK: Final = "DELETE FROM store_meta WHERE name = 'set_back_at'"
 
 # now, the latest moment at which a run can have been made due
-HASTEN_RUNS: Final = """
+HASTEN_RUNS: Final = f"""
 UPDATE runs INDEXED BY runs_to_claim SET wake_at = ?1
-WHERE owner IS NULL AND priority IN (0, 1, 2, 3, 4) AND wake_at > ?1 AND wake_at <= ?2 AND (
+WHERE owner IS NULL AND priority IN (0, 1, 2, 3, 4) AND wake_at > ?1 AND wake_at <= ?2{PASSING} AND (
     wake_at <= updated_at OR recovering
     OR EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
 )
-"""
+"""  # noqa: S608 - a comment
 
 # now, the latest moment at which a message can have said that a run is to end; looked at too early, it goes on
-HASTEN_ENDS: Final = """
+HASTEN_ENDS: Final = f"""
 UPDATE runs INDEXED BY runs_to_end SET end_at = ?1
-WHERE owner IS NULL AND end_at IS NOT NULL AND end_at > ?1 AND end_at <= ?2
+WHERE owner IS NULL AND end_at IS NOT NULL AND end_at > ?1 AND end_at <= ?2{PASSING}
     AND EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
-"""
+"""  # noqa: S608 - a comment
 
 # now, the length of a lease whose own is not known
 SHORTEN_LEASES: Final = """

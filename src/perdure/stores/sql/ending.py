@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from perdure.stores.sql.passing import PASSING
 from perdure.stores.sql.statements import RowsStatement
 
 __all__ = ["END_AFTER_MOVE", "END_RUNS", "RUNS_TO_END", "SEIZE_RUN"]
@@ -26,11 +27,11 @@ WHERE run_key = ?1 AND EXISTS (
 """
 
 # now, limit
-RUNS_TO_END: Final = """
+RUNS_TO_END: Final = f"""
 SELECT run_key FROM runs INDEXED BY runs_to_end
-WHERE owner IS NULL AND end_at IS NOT NULL AND end_at <= ?1
+WHERE owner IS NULL AND end_at IS NOT NULL AND end_at <= ?1{PASSING}
 ORDER BY end_at, run_key LIMIT ?2
-"""
+"""  # noqa: S608 - a comment
 
 # new owner, run_key, fencing_token expected
 SEIZE_RUN: Final = """

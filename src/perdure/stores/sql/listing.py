@@ -14,6 +14,7 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunOrder, RunQuery
 from perdure.stores.cursors import read_cursor
 from perdure.stores.sql.drivers import Driver, Parameter, SqlText, after_all_with, created_within
+from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_condition
 from perdure.stores.sql.statements import RUN_COLUMNS
 
 __all__ = ["Place", "counting", "horizon", "listing"]
@@ -22,7 +23,9 @@ Place = tuple[Timestamp, RunKey]
 """A place in the order of creation: when a run was created, and its key."""
 
 
-def listing(query: RunQuery, driver: Driver, *, limit: int, until: Place | None = None) -> SqlText:
+def listing(
+    query: RunQuery, driver: Driver, *, limit: int, until: Place | None = None, passing: Passing = NONE_PASSED
+) -> SqlText:
     """Return the statement for up to `limit` runs after the query's cursor, up to `until` (with the run there).
 
     Raises InvalidArgumentError for what is no cursor of a page.
@@ -31,12 +34,13 @@ def listing(query: RunQuery, driver: Driver, *, limit: int, until: Place | None 
     rest_text, rest_parameters = _filters(query)
     after_text, after_parameters = _after(query, table)
     until_text, until_parameters = _until(query, table, until)
+    passing_text = passing_condition(passing, table=table)
     texts: list[str] = []
     parameters: list[Parameter] = []
     for source, values in driver.parts:
         texts.append(
-            f"SELECT * FROM (SELECT runs.created_at, runs.run_key FROM {source}{rest_text}{after_text}{until_text}"  # noqa: S608
-            f" ORDER BY {table}.created_at {direction}, {table}.run_key {direction} LIMIT ?)"
+            f"SELECT * FROM (SELECT runs.created_at, runs.run_key FROM {source}{passing_text}{rest_text}{after_text}"  # noqa: S608
+            f"{until_text} ORDER BY {table}.created_at {direction}, {table}.run_key {direction} LIMIT ?)"
         )
         parameters += (*values, *rest_parameters, *after_parameters, *until_parameters, limit)
     keys = (
@@ -50,7 +54,7 @@ def listing(query: RunQuery, driver: Driver, *, limit: int, until: Place | None 
     return text, [*parameters, limit]
 
 
-def horizon(query: RunQuery, driver: Driver, *, rows: int) -> SqlText:
+def horizon(query: RunQuery, driver: Driver, *, rows: int, passing: Passing = NONE_PASSED) -> SqlText:
     """Return the statement for the first place at which a part of a sorted driver has given so many rows after the
     query's cursor; no row: none has so many.
 
@@ -58,11 +62,12 @@ def horizon(query: RunQuery, driver: Driver, *, rows: int) -> SqlText:
     """
     direction, table = _direction(query), driver.table
     after_text, after_parameters = _after(query, table)
+    passing_text = passing_condition(passing, table=table)
     texts: list[str] = []
     parameters: list[Parameter] = []
     for source, values in driver.census:
         texts.append(
-            f"SELECT * FROM (SELECT {table}.created_at, {table}.run_key FROM {source}{after_text}"  # noqa: S608
+            f"SELECT * FROM (SELECT {table}.created_at, {table}.run_key FROM {source}{passing_text}{after_text}"  # noqa: S608
             f" ORDER BY {table}.created_at {direction}, {table}.run_key {direction} LIMIT 1 OFFSET ?)"
         )
         parameters += (*values, *after_parameters, max(rows // len(driver.census), 1) - 1)
@@ -71,13 +76,14 @@ def horizon(query: RunQuery, driver: Driver, *, rows: int) -> SqlText:
     return text, parameters
 
 
-def counting(query: RunQuery, driver: Driver, *, most: int | None) -> SqlText:
+def counting(query: RunQuery, driver: Driver, *, most: int | None, passing: Passing = NONE_PASSED) -> SqlText:
     """Return the statement that counts the runs of the query, up to `most` (None: all)."""
     rest_text, rest_parameters = _filters(query)
+    passing_text = passing_condition(passing, table=driver.table)
     texts: list[str] = []
     parameters: list[Parameter] = []
     for source, values in driver.parts:
-        texts.append(f"SELECT {'count(*) AS found' if most is None else '1'} FROM {source}{rest_text}")  # noqa: S608
+        texts.append(f"SELECT {'count(*) AS found' if most is None else '1'} FROM {source}{passing_text}{rest_text}")  # noqa: S608
         parameters += (*values, *rest_parameters)
     union = " UNION ALL ".join(texts)
     if most is None:

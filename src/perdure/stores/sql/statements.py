@@ -12,6 +12,8 @@ statement's parameters have no say in its plan either, and it is prepared once f
 from functools import cache
 from typing import Final
 
+from perdure.stores.sql.passing import PASSING
+
 __all__ = [
     "ADVANCE_RUNS",
     "CHANGE_RUNS",
@@ -25,6 +27,7 @@ __all__ = [
     "LATEST_OF_ID",
     "NEXT_END",
     "NEXT_WAKE",
+    "OWNED_RUNS",
     "PARKED_TO_CLAIM",
     "PARKING",
     "PARK_RUNS",
@@ -34,6 +37,7 @@ __all__ = [
     "RELEASE_RUNS",
     "ROW_COUNTS",
     "RUNS_BY_KEY",
+    "RUNS_OF_OWNER",
     "RUNS_TO_CLAIM",
     "RUN_COLUMNS",
     "RUN_OF_MESSAGE_REQUEST",
@@ -264,37 +268,37 @@ LATEST_OF_ID: Final = f"SELECT run_key, generation, closed_at FROM runs {_BY_ID}
 
 # a JSON list of [workflow, version], priority, now, limit. One class at a time: only so the index gives the order, and
 # five such statements take a third of the time of one that unites them.
-RUNS_TO_CLAIM: Final = """
+RUNS_TO_CLAIM: Final = f"""
 SELECT run_key FROM runs INDEXED BY runs_to_claim
-WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2 AND wake_at <= ?3
+WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2 AND wake_at <= ?3{PASSING}
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT ?4
-"""
+"""  # noqa: S608 - a comment
 
 # a JSON list of [workflow, version], code, limit
-PARKED_TO_CLAIM: Final = """
+PARKED_TO_CLAIM: Final = f"""
 SELECT run_key FROM runs INDEXED BY runs_parked
-WHERE parked IS NOT NULL AND owner IS NULL
+WHERE parked IS NOT NULL AND owner IS NULL{PASSING}
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
     AND CASE WHEN json_valid(runs.parked)
         THEN NOT EXISTS (SELECT 1 FROM json_each(runs.parked, '$.tried') AS tried WHERE tried.value = ?2)
         ELSE 1
     END
 ORDER BY priority, run_key LIMIT ?3
-"""
+"""  # noqa: S608 - a comment
 
 # a JSON list of [workflow, version], priority
-NEXT_WAKE: Final = """
+NEXT_WAKE: Final = f"""
 SELECT wake_at FROM runs INDEXED BY runs_to_claim
-WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2
+WHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2{PASSING}
     AND (workflow, definition_version) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 ORDER BY wake_at, run_key LIMIT 1
-"""
+"""  # noqa: S608 - a comment
 
-NEXT_END: Final = """
-SELECT end_at FROM runs INDEXED BY runs_to_end WHERE owner IS NULL AND end_at IS NOT NULL
+NEXT_END: Final = f"""
+SELECT end_at FROM runs INDEXED BY runs_to_end WHERE owner IS NULL AND end_at IS NOT NULL{PASSING}
 ORDER BY end_at, run_key LIMIT 1
-"""
+"""  # noqa: S608 - a comment
 
 # a JSON list of run keys
 RUNS_BY_KEY: Final = f"""
@@ -328,6 +332,11 @@ _DUE: Final = "min(updated_at, coalesce((SELECT value FROM store_meta WHERE name
 GIVE_BACK_RUNS: Final = f"""
 UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = {_DUE} WHERE owner = ?
 """  # noqa: S608 - as above
+
+OWNED_RUNS: Final = "SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner IS NOT NULL"
+
+# owner
+RUNS_OF_OWNER: Final = "SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner = ?"
 
 # now, owner: its session is dead or too late
 FREE_RUNS: Final = """

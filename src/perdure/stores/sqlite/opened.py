@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from perdure.errors import PerdureError, StoreCorruptError, StoreUnavailableError
-from perdure.kernel.identity import WorkerId
+from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.verification import HIGHEST_SESSION
@@ -32,6 +32,7 @@ from perdure.stores.sqlite.schema import prepare_schema
 from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
+from perdure.stores.sqlite.unreadable import UnwritableRowError
 
 __all__ = ["OpenedDatabase", "connect_settled", "open_alone", "open_database"]
 
@@ -153,9 +154,7 @@ def _open(
         is_alone = connect_settled(database, presence)
         connection = database.connection()
         prepare_schema(connection, path=database.path, now=now)
-        connection.execute("BEGIN IMMEDIATE")
-        if is_alone:
-            free_all(connection)
+        _begin(connection, frees_all=is_alone)
         worker_id = _next_worker_id(connection, database.path)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
@@ -167,6 +166,27 @@ def _open(
     finally:
         presence.writer_lock.unlock()
     return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
+
+
+def _begin(connection: apsw.Connection, *, frees_all: bool) -> None:
+    """Begin a transaction, and give back what dead sessions owned if there are none but these: a damaged page keeps
+    only those runs in their hands whose rows cannot be written for it."""
+    unwritable: set[RunKey] = set()
+    singly = False
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if frees_all:
+                free_all(connection, passing=frozenset(unwritable), singly=singly)
+        except apsw.CorruptError:
+            if singly:
+                raise
+            singly = True
+        except UnwritableRowError as error:
+            unwritable.add(error.run_key)
+        else:
+            return
+        connection.execute("ROLLBACK")
 
 
 def connect_settled(database: Database, presence: Presence) -> bool:

@@ -14,6 +14,7 @@ from perdure.ports.store import InboxEntry, RunSummary, StoreStatus
 from perdure.stores.sql import inboxes as inbox_statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import statements
+from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.rows import inbox_of, sound_message_of, summary_of, versions_as_json
 from perdure.stores.sqlite.schema import schema_version
@@ -60,14 +61,15 @@ def read_rest_of_inbox(connection: apsw.Connection, run_key: RunKey) -> list[Inb
     return rest
 
 
-def next_wake_at(connection: apsw.Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
+def next_wake_at(
+    connection: apsw.Connection, workflows: frozenset[WorkflowVersion], *, passing: Passing = NONE_PASSED
+) -> Timestamp | None:
     """Return the earliest time at which a run that nobody owns comes due."""
     names = versions_as_json(workflows)
+    next_wake = passing_over(statements.NEXT_WAKE, passing)
     with connection:  # all at one moment
-        moments: list[int | None] = [
-            connection.execute(statements.NEXT_WAKE, (names, priority)).get for priority in Priority
-        ]
-        moments.append(connection.execute(statements.NEXT_END).get)
+        moments: list[int | None] = [connection.execute(next_wake, (names, priority)).get for priority in Priority]
+        moments.append(connection.execute(passing_over(statements.NEXT_END, passing)).get)
     return min((Timestamp(moment) for moment in moments if moment is not None), default=None)
 
 

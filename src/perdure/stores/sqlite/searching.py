@@ -8,22 +8,23 @@ from perdure.ports.store import Page, RunQuery
 from perdure.stores.cursors import write_cursor
 from perdure.stores.sql.drivers import Driver, bounded_count, drivers
 from perdure.stores.sql.listing import Place, counting, horizon, listing
+from perdure.stores.sql.passing import NONE_PASSED, Passing
 from perdure.stores.sqlite.rows import summary_of
 
 __all__ = ["count_runs", "list_runs"]
 
 
-def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int) -> Page:
+def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int, passing: Passing = NONE_PASSED) -> Page:
     """Return one page, for which at most about `most_rows` are looked at: it may be short though more will come.
 
     Raises InvalidArgumentError for a cursor that no page gave.
     """
     limit = max(query.limit, 0)
-    driver = _best(connection, query)
+    driver = _best(connection, query, passing)
     until: Place | None = None
     if driver.is_sorted and not driver.is_exact:
-        until = connection.execute(*horizon(query, driver, rows=most_rows)).get
-    text, parameters = listing(query, driver, limit=limit + 1, until=until)
+        until = connection.execute(*horizon(query, driver, rows=most_rows, passing=passing)).get
+    text, parameters = listing(query, driver, limit=limit + 1, until=until, passing=passing)
     found = [summary_of(row) for row in connection.execute(text, parameters)]
     shown = tuple(found[:limit])
     if len(found) > limit:
@@ -31,20 +32,24 @@ def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int) -
     return Page(runs=shown, next_cursor="" if until is None else write_cursor(*until))
 
 
-def count_runs(connection: apsw.Connection, query: RunQuery, *, most: int | None) -> int:
+def count_runs(
+    connection: apsw.Connection, query: RunQuery, *, most: int | None, passing: Passing = NONE_PASSED
+) -> int:
     """Return how many runs match, up to `most`."""
-    text, parameters = counting(query, _best(connection, query), most=most)
+    text, parameters = counting(query, _best(connection, query, passing), most=most, passing=passing)
     found: int = connection.execute(text, parameters).get
     return found
 
 
-def _best(connection: apsw.Connection, query: RunQuery) -> Driver:
+def _best(connection: apsw.Connection, query: RunQuery, passing: Passing) -> Driver:
     """Choose the driver that finds fewest runs, as far as short counts tell; one that is sorted if all find many."""
     choice = drivers(query)
     if len(choice) == 1:
         return choice[0]
     for limit in _MANY:
-        counts: list[int] = [connection.execute(*bounded_count(driver, limit=limit)).get for driver in choice]
+        counts: list[int] = [
+            connection.execute(*bounded_count(driver, limit=limit, passing=passing)).get for driver in choice
+        ]
         fewest = min(counts)
         if fewest < limit:
             return choice[counts.index(fewest)]

@@ -16,8 +16,10 @@ from perdure.kernel.transition import Parking
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import clock, ending, statements
 from perdure.stores.sql import sessions as session_statements
+from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.segment import News
+from perdure.stores.sqlite.unreadable import change_singly, demanding_writable
 
 __all__ = [
     "KEYS_PER_SESSION_BITS",
@@ -65,19 +67,25 @@ def claim(
     limit: int,
     workflows: frozenset[WorkflowVersion],
     code: str | None = None,
+    passing: Passing = NONE_PASSED,
+    singly: bool = False,
 ) -> list[ClaimedRun]:
     """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
-    those that are due, best class and longest due first, and parked ones that `code` has not tried."""
-    _heed_clock(connection, session, news, now=now, again=False)
+    those that are due, best class and longest due first, and parked ones that `code` has not tried.
+
+    Those that are `passing` it does not come to. Raises UnwritableRowError where rows are taken `singly`.
+    """
+    _heed_clock(connection, session, news, now=now, again=False, passing=passing)
     names, limit = versions_as_json(workflows), max(limit, 0)
-    ends = _keys(connection, ending.RUNS_TO_END, (now, limit))
+    ends = _keys(connection, passing_over(ending.RUNS_TO_END, passing), (now, limit))
+    to_claim = passing_over(statements.RUNS_TO_CLAIM, passing)
     due: list[RunKey] = []
     for priority in Priority:
         if len(due) < limit:
-            due += _keys(connection, statements.RUNS_TO_CLAIM, (names, priority, now, limit - len(due)))
+            due += _keys(connection, to_claim, (names, priority, now, limit - len(due)))
     keys = list(dict.fromkeys([*ends[: (limit + 1) // 2], *due, *ends]))[:limit]
     if code is not None and len(keys) < limit:
-        parked = _keys(connection, statements.PARKED_TO_CLAIM, (names, code, limit))
+        parked = _keys(connection, passing_over(statements.PARKED_TO_CLAIM, passing), (names, code, limit))
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]
     if not keys:
         return []
@@ -86,22 +94,32 @@ def claim(
     except UnicodeDecodeError:
         rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
     claimed = [rows[key] for key in keys if key in rows]
-    connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(list(rows))))
+    for taken in [[key] for key in rows] if singly else [list(rows)]:
+        with demanding_writable(taken, singly=singly):
+            connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(taken)))
     unparked = [run.summary.run_key for run in claimed if run.parked is not None]
     if unparked:
         connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
     return claimed
 
 
-def renew(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp) -> bool:
+def renew(
+    connection: apsw.Connection,
+    session: Session,
+    news: News,
+    *,
+    now: Timestamp,
+    passing: Passing = NONE_PASSED,
+    singly: bool = False,
+) -> bool:
     """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False."""
-    _heed_clock(connection, session, news, now=now, again=True)
+    _heed_clock(connection, session, news, now=now, again=True, passing=passing)
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
     if connection.changes():
         return True
-    _free(connection, session.worker_id, news, now=now)
+    _free(connection, session.worker_id, news, now=now, passing=passing, singly=singly)
     put_session(connection, session, now=now)
     return False
 
@@ -113,8 +131,12 @@ def free_expired(
     *,
     now: Timestamp,
     is_dead: Callable[[WorkerId], bool],
+    passing: Passing = NONE_PASSED,
+    singly: bool = False,
 ) -> tuple[int, list[WorkerId]]:
     """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed.
+
+    Those that are `passing` stay as they are. Raises UnwritableRowError where they are given back `singly`.
 
     Return how many runs, and which sessions are dead.
     """
@@ -123,29 +145,49 @@ def free_expired(
     for worker_id, lease_until in list(connection.execute(session_statements.SESSIONS)):
         gone = worker_id != session.worker_id and is_dead(worker_id)
         if gone or lease_until <= now:
-            freed += _free(connection, worker_id, news, now=now)
+            freed += _free(connection, worker_id, news, now=now, passing=passing, singly=singly)
         if gone:
             dead.append(worker_id)
             connection.execute(session_statements.END_SESSION, (worker_id,))
     return freed, dead
 
 
-def free_all(connection: apsw.Connection) -> None:
-    """Give back the runs of every session, all known to be dead, and forget the sessions."""
-    connection.execute(statements.FREE_ALL_RUNS)
+def free_all(connection: apsw.Connection, *, passing: Passing = NONE_PASSED, singly: bool = False) -> None:
+    """Give back the runs of every session, all known to be dead, and forget the sessions; see `free_expired`."""
+    if singly:
+        keys = _keys(connection, statements.OWNED_RUNS, ())
+        change_singly(connection, statements.FREE_ALL_RUNS, (), keys, passing=passing)
+    else:
+        connection.execute(statements.FREE_ALL_RUNS)
     connection.execute(session_statements.END_ALL_SESSIONS)
 
 
-def end_session(connection: apsw.Connection, session: Session, news: News, *, is_unused: bool = False) -> None:
-    """Give back the session's runs in good order and remove its row; `is_unused`: it has given out no keys."""
-    connection.execute(statements.GIVE_BACK_RUNS, (session.worker_id,))
-    news.is_ready = news.is_ready or connection.changes() > 0
+def end_session(
+    connection: apsw.Connection,
+    session: Session,
+    news: News,
+    *,
+    is_unused: bool = False,
+    passing: Passing = NONE_PASSED,
+) -> None:
+    """Give back the session's runs in good order, but those that are `passing`, and remove its row; `is_unused`: it has
+    given out no keys."""
+    owner = (session.worker_id,)
+    if passing:
+        keys = _keys(connection, statements.RUNS_OF_OWNER, owner)
+        freed = change_singly(connection, statements.GIVE_BACK_RUNS, owner, keys, passing=passing)
+    else:
+        connection.execute(statements.GIVE_BACK_RUNS, owner)
+        freed = connection.changes()
+    news.is_ready = news.is_ready or freed > 0
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
     if is_unused:
         connection.execute(session_statements.FORGET_ORIGIN, (session.worker_id,))
 
 
-def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, now: Timestamp, again: bool) -> None:
+def _heed_clock(
+    connection: apsw.Connection, session: Session, news: News, *, now: Timestamp, again: bool, passing: Passing
+) -> None:
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
     That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
@@ -163,7 +205,7 @@ def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, no
     if noticed_ago is not None and not again:
         return
     for hasten in (clock.HASTEN_RUNS, clock.HASTEN_ENDS):
-        connection.execute(hasten, (now, latest_time + session.lease_microseconds))
+        connection.execute(passing_over(hasten, passing), (now, latest_time + session.lease_microseconds))
         news.is_ready = news.is_ready or connection.changes() > 0
     connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))
     if noticed_ago is None:
@@ -173,9 +215,15 @@ def _heed_clock(connection: apsw.Connection, session: Session, news: News, *, no
         connection.execute(clock.FORGET_SETTING_BACK)
 
 
-def _free(connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp) -> int:
-    connection.execute(statements.FREE_RUNS, (now, worker_id))
-    freed = connection.changes()
+def _free(
+    connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp, passing: Passing, singly: bool
+) -> int:
+    if singly:
+        keys = _keys(connection, statements.RUNS_OF_OWNER, (worker_id,))
+        freed = change_singly(connection, statements.FREE_RUNS, (now, worker_id), keys, passing=passing)
+    else:
+        connection.execute(statements.FREE_RUNS, (now, worker_id))
+        freed = connection.changes()
     news.is_ready = news.is_ready or freed > 0
     return freed
 

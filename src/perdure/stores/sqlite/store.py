@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import apsw
 
-from perdure.errors import StoreError, UsageError
+from perdure.errors import StoreCorruptError, StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
@@ -31,14 +32,24 @@ from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.unreadable import Unreadable, UnwritableRowError
 from perdure.stores.sqlite.writer import Writer
 
 __all__ = ["SqliteStore"]
 
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 
 # Seven years of 300 new runs a second in one session, and a hundred million sessions, in 63 bits.
 _KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
+
+
+class _Ask(Protocol[Result_co]):
+    """A question of many runs; `singly`: their rows are written one by one."""
+
+    def __call__(self, *, singly: bool) -> Awaitable[Result_co]:
+        """Ask it."""
+        ...
 
 
 class SqliteStore:
@@ -65,6 +76,7 @@ class SqliteStore:
         self._next_run_key = 0
         self._notices: Notices | None = None
         self._checking: asyncio.Task[None] | None = None
+        self._unreadable: Final = Unreadable()
 
     @property
     def location(self) -> str:
@@ -125,7 +137,9 @@ class SqliteStore:
         try:
             unused = not self._next_run_key & _KEY_COUNT_MASK
             ended = writer.call_last(
-                lambda connection, news: end_session(connection, opened.session, news, is_unused=unused)
+                lambda connection, news: end_session(
+                    connection, opened.session, news, is_unused=unused, passing=self._unreadable.unclaimable
+                )
             )
             writer.stop()
             await ended
@@ -180,28 +194,60 @@ class SqliteStore:
         Complexity: their number, plus the due runs of other workflows, and the parked runs, that are passed.
         """
         session = self._open().session
-        return await self._writing().call(
-            lambda connection, news: claim(
-                connection, session, news, now=now, limit=limit, workflows=workflows, code=code
+
+        def ask(*, singly: bool) -> Awaitable[list[ClaimedRun]]:
+            claiming = partial(
+                claim,
+                session=session,
+                now=now,
+                limit=limit,
+                workflows=workflows,
+                code=code,
+                passing=self._unreadable.unclaimable,
+                singly=singly,
             )
-        )
+            return self._writing().call(lambda connection, news: claiming(connection, news=news))
+
+        return await self._past_damage(ask)
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""
-        return await self._reading().ask(lambda connection: reads.next_wake_at(connection, workflows))
+
+        def ask(**_: bool) -> Awaitable[Timestamp | None]:
+            passing = self._unreadable.unclaimable
+            return self._reading().ask(lambda connection: reads.next_wake_at(connection, workflows, passing=passing))
+
+        return await self._past_damage(ask)
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         session = self._open().session
-        return await self._writing().call(lambda connection, news: renew(connection, session, news, now=now))
+
+        def ask(*, singly: bool) -> Awaitable[bool]:
+            passing = self._unreadable.unclaimable
+            return self._writing().call(
+                lambda connection, news: renew(connection, session, news, now=now, passing=passing, singly=singly)
+            )
+
+        return await self._past_damage(ask)
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
         opened = self._open()
         presence = opened.presence
-        freed, dead = await self._writing().call(
-            lambda connection, news: free_expired(connection, opened.session, news, now=now, is_dead=presence.is_dead)
-        )
+
+        def ask(*, singly: bool) -> Awaitable[tuple[int, list[WorkerId]]]:
+            freeing = partial(
+                free_expired,
+                session=opened.session,
+                now=now,
+                is_dead=presence.is_dead,
+                passing=self._unreadable.unclaimable,
+                singly=singly,
+            )
+            return self._writing().call(lambda connection, news: freeing(connection, news=news))
+
+        freed, dead = await self._past_damage(ask)
         for worker_id in dead:
             presence.forget_session(worker_id)
         return freed
@@ -231,11 +277,21 @@ class SqliteStore:
     async def list_runs(self, query: RunQuery) -> Page:
         """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
         most = self._settings.searched_rows
-        return await self._browsing().ask(lambda connection: searching.list_runs(connection, query, most_rows=most))
+
+        def ask(**_: bool) -> Awaitable[Page]:
+            listing = partial(searching.list_runs, query=query, most_rows=most, passing=self._unreadable.keys)
+            return self._browsing().ask(listing)
+
+        return await self._past_damage(ask)
 
     async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
         """Return how many runs match, up to `most`."""
-        return await self._browsing().ask(lambda connection: searching.count_runs(connection, query, most=most))
+
+        def ask(**_: bool) -> Awaitable[int]:
+            counting = partial(searching.count_runs, query=query, most=most, passing=self._unreadable.keys)
+            return self._browsing().ask(counting)
+
+        return await self._past_damage(ask)
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one transaction; False if its version has passed. See the port."""
@@ -299,6 +355,22 @@ class SqliteStore:
         """Return sizes, versions, the settings read back and who is alive."""
         path = self._open().database.path
         return await self._browsing().ask(lambda connection: reads.status(connection, path))
+
+    async def _past_damage(self, ask: _Ask[Result]) -> Result:
+        """Ask something of many runs. Where a damaged page keeps it from being answered it is asked again, of those
+        whose rows can be read, and, one by one, be written."""
+        try:
+            return await ask(singly=False)
+        except StoreCorruptError:
+            await self._unreadable.look_again(self._browsing().ask)
+        while True:
+            try:
+                return await ask(singly=True)
+            except UnwritableRowError as error:
+                if not self._unreadable.note_unwritable(error.run_key):
+                    raise
+            finally:
+                self._unreadable.tell_of_unwritable()
 
     def _open(self) -> OpenedDatabase:
         if self._opened is None:

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
+from perdure.errors import PerdureError, StoreCorruptError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.transition import Outcome
 from perdure.logs import logger_named
 from perdure.stores.sqlite.application import Call, Commit, Job, apply_jobs
@@ -165,7 +165,7 @@ class Writer:
             mark = self._database.mark(connection, self._session, news, is_last=any(job.is_last for job in jobs))
         except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
             answer = self._abandon(error)
-            if isinstance(error, apsw.CorruptError) and not is_again:
+            if isinstance(error, apsw.CorruptError | StoreCorruptError) and not is_again:
                 return self._process_singly(jobs)
             return _fail(jobs, answer)
         try:

@@ -13,8 +13,8 @@ PLANTED: Final = (
         name="runs whose timers have not come are claimed",
         breaks=_BOUNDED,
         module="perdure.stores.sql.statements",
-        old="priority = ?2 AND wake_at <= ?3\n",
-        new="priority = ?2 AND wake_at <= ?3 + (1 << 60)\n",
+        old="priority = ?2 AND wake_at <= ?3{PASSING}\n",
+        new="priority = ?2 AND wake_at <= ?3 + (1 << 60){PASSING}\n",
         tool="load",
     ),
     Mutant(
