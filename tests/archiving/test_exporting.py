@@ -1,12 +1,13 @@
 """Exports: a file is there whole or not at all, and each run is in it once."""
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
 from perdure.archiving.exporting import export_runs
-from perdure.archiving.files import lines_of, written_whole
+from perdure.archiving.files import Archive, lines_of, written_whole
 from perdure.archiving.run_lines import SavedRun, read_runs
 from perdure.errors import InvalidArgumentError, UsageError
 from perdure.kernel.identity import RunRef
@@ -72,6 +73,49 @@ async def test_an_export_replaces_what_a_link_leads_to_and_only_files(tmp_path: 
     with pytest.raises(InvalidArgumentError, match="no file that could be replaced"):
         async with written_whole(tmp_path / "pipe", replaces=True):
             pass
+
+
+HEADING = b'{"perdure_runs":1,'
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "stays"),
+    [
+        (".runs.jsonl.0123abcd.part", b"", False),  # of this very file, killed before it wrote
+        (".older.jsonl.gz.0123abcd.part", gzip.compress(HEADING), False),
+        (".older.jsonl.0123abcd.part", HEADING, False),
+        (".older.jsonl.0123abcd.part", b"somebody else's", True),
+        (".older.jsonl.gz.0123abcd.part", gzip.compress(HEADING)[:12], True),
+        ("older.jsonl.0123abcd.part", HEADING, True),
+        (".older.jsonl.part", HEADING, True),
+    ],
+)
+async def test_what_a_killed_export_has_left_is_cleared_away_by_the_next_and_nothing_else(
+    tmp_path: Path, name: str, data: bytes, *, stays: bool
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    async with written_whole(tmp_path / "runs.jsonl", replaces=False) as write:
+        await write([b"mine\n"])
+    assert contents(tmp_path) == {"runs.jsonl": b"mine\n", **({name: data} if stays else {})}
+
+
+async def test_what_an_export_that_lives_writes_is_left_alone_by_another(tmp_path: Path) -> None:
+    async with written_whole(tmp_path / "runs.jsonl", replaces=True) as write:
+        await write([HEADING])
+        async with written_whole(tmp_path / "runs.jsonl", replaces=True) as write_other:
+            await write_other([b"other\n"])
+        archive = Archive(tmp_path)
+        await archive.append([b"archived\n"], now=later(0))
+        archive.close()
+    assert contents(tmp_path)["runs.jsonl"] == HEADING
+
+
+async def test_a_new_file_of_an_archive_clears_away_what_a_killed_export_has_left_there(tmp_path: Path) -> None:
+    (tmp_path / ".older.jsonl.0123abcd.part").write_bytes(HEADING)
+    archive = Archive(tmp_path)
+    await archive.append([b"archived\n"], now=later(0))
+    archive.close()
+    assert [name for name in contents(tmp_path) if name.endswith(".part")] == []
 
 
 @pytest.mark.parametrize(("page", "generations"), [(1, [1, 2]), (2, [1])], ids=["before it is read", "after that"])

@@ -14,6 +14,7 @@ from typing import IO, Final, TypeVar
 
 from perdure.archiving.parts import PART_MAGIC, PartsReader
 from perdure.archiving.run_lines import UNREADABLE
+from perdure.archiving.unfinished import begin_file, clear_unfinished, is_in_place
 from perdure.errors import HistoryError, InvalidArgumentError, StoreFullError, StoreUnavailableError
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.ports.database_files import demand_no_database
@@ -116,7 +117,6 @@ class _WholeFile:
     def __init__(self, path: Path, *, replaces: bool) -> None:
         self._path: Final = Path(os.path.realpath(path)) if path.is_symlink() else path
         self._replaces: Final = replaces
-        self._partial: Final = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
         self._raw: IO[bytes] | None = None
         self._text: IO[bytes] | None = None
 
@@ -126,8 +126,9 @@ class _WholeFile:
             raise _exists(self._path)
         if self._path.exists() and not self._path.is_file():
             raise InvalidArgumentError(f"{self._path} is no file that could be replaced; choose another name")
+        clear_unfinished(self._path.parent, of=self._path.name)
         with _named(self._path):
-            self._raw = raw = open(self._partial, "xb", opener=_private)  # noqa: SIM115 - closed by `discard`
+            self._raw = raw = begin_file(self._path, opener=_private)
             self._text = _compressed(raw) if self._path.suffix == ".gz" else raw
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -144,7 +145,7 @@ class _WholeFile:
                 text.close()
             _sync(raw)
             raw.close()
-            _give_name(self._partial, self._path, replaces=self._replaces)
+            _give_name(Path(raw.name), self._path, replaces=self._replaces)
             _sync_folder(self._path.parent)
 
     def discard(self) -> None:
@@ -152,7 +153,7 @@ class _WholeFile:
         if self._raw is not None:
             with suppress(OSError):
                 self._raw.close()
-            self._partial.unlink(missing_ok=True)
+            Path(self._raw.name).unlink(missing_ok=True)
 
 
 def _give_name(partial: Path, path: Path, *, replaces: bool) -> None:
@@ -205,9 +206,9 @@ class Archive:
                 _sync(file)
                 _demand_in_place(file)
             except BaseException:
-                is_in_place = _is_in_place(file)
+                was_in_place = is_in_place(file)
                 self.close()
-                if is_in_place:
+                if was_in_place:
                     _cut_off(Path(file.name), before)
                 raise
             return len(part)
@@ -223,10 +224,11 @@ class Archive:
         moment = timestamp_to_datetime(now)
         day = f"{moment:%Y-%m-%d}"
         file = self._file
-        if file is not None and (day != self._day or file.tell() >= self._file_bytes or not _is_in_place(file)):
+        if file is not None and (day != self._day or file.tell() >= self._file_bytes or not is_in_place(file)):
             self.close()
         if self._file is None:
             _make_durably(self.folder)
+            clear_unfinished(self.folder)
             path = self.folder / f"runs-{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.jsonl.gz"
             self._file, self._day = _created(path), day
         return self._file
@@ -244,16 +246,8 @@ def _created(path: Path) -> IO[bytes]:
     return file
 
 
-def _is_in_place(file: IO[bytes]) -> bool:
-    """Whether an open file still has its name: what is written to one that was moved away or deleted may be lost."""
-    try:
-        return os.path.samestat(Path(file.name).stat(), os.fstat(file.fileno()))
-    except OSError:
-        return False
-
-
 def _demand_in_place(file: IO[bytes]) -> None:
-    if not _is_in_place(file):
+    if not is_in_place(file):
         raise OSError(errno.ESTALE, f"{file.name} was moved or deleted meanwhile")
 
 

@@ -51,6 +51,10 @@ def heading_line(*, now: Timestamp) -> bytes:
     return _line({"perdure_runs": RUNS_FORMAT, "written_at": iso_text(now)})
 
 
+HEADING_BEGINNING: Final = b'{"perdure_runs":'
+"""How each file of exported runs begins."""
+
+
 def end_line(runs: int) -> bytes:
     """Return the line that ends a part of a file which holds so many runs."""
     return _line({"end": {"runs": runs}})
