@@ -116,6 +116,10 @@ DAMAGES = {
     "the last event": (f"UPDATE history SET at = at + 1 WHERE sequence = 4 AND run_key = {KEY}",),
     "the last event lost": (f"DELETE FROM history WHERE sequence = 4 AND run_key = {KEY}",),
     "all events lost": (f"DELETE FROM history WHERE run_key = {KEY}",),
+    "an event without a digest": (
+        "UPDATE store_meta SET value = 1000000 WHERE name = 'history_without_digests'",
+        f"UPDATE history SET digest = NULL, data = iif(sequence = 2, '{{', data) WHERE run_key = {KEY}",
+    ),
     "a message": (
         f"INSERT INTO inbox (run_key, message_id, data, at, digest) SELECT {KEY}, 'x', CAST(x'ff' AS TEXT), 1, x'00'",
     ),

@@ -31,7 +31,8 @@ StoredEvent = tuple[Any, ...]
 def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, limit: int) -> list[RecordedEvent]:
     """Return the events after `after`, at most `limit`; none of a run that does not exist.
 
-    Raises DamagedHistoryError, and HistoryError for an event that is sound and cannot be decoded.
+    Raises DamagedHistoryError, and HistoryError for an event that is sound and cannot be decoded: only a newer Perdure
+    has written that, with its digest.
     """
     with connection:  # one moment: who deletes a run takes its history, too
         run = _run(connection, run_key)
@@ -42,7 +43,16 @@ def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, li
         rows = list(stored_events(connection, run_key, check, limit=limit))
         if len(rows) < limit:
             check.demand_end(counted)
-    return [decode_event(*row[:-1]) for row in rows]
+    return [_decoded(row, check) for row in rows]
+
+
+def _decoded(row: StoredEvent, check: "ChainCheck") -> RecordedEvent:
+    try:
+        return decode_event(*row[:-1])
+    except HistoryError as error:
+        if row[-1] is not None:
+            raise
+        raise check.damage(row[0], f"it is none that an older Perdure wrote: {error}") from error
 
 
 def _run(connection: apsw.Connection, run_key: RunKey) -> tuple[str, str, int, int] | None:
