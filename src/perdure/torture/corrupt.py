@@ -40,9 +40,9 @@ def _one_damage(seed: int) -> Tried:
         what, judged = _damage(made, path, chance, goes_on=seed % _GOING_ON_EACH == 0)
     again = f"python -m perdure.torture corrupt --count 1 --seed {seed}"
     tally = {
-        "after which the file was refused": judged.is_refused,
-        "that changed no row": judged.is_as_before,
-        "after which runs went on": judged.has_gone_on,
+        "after which the file was refused": int(judged.is_refused),
+        "that changed no row": int(judged.is_as_before),
+        "after which runs went on": int(judged.has_gone_on),
     }
     return Tried(1, [f"{again}\n    {what}: {one}" for one in judged.wrong], tally)
 

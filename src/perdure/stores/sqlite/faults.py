@@ -23,6 +23,8 @@ def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
     if is_for_want_of_room(error):
         return StoreFullError(f"{doing} failed on the database {path}: {error}. {_FULL}")
     kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
+    if isinstance(error, apsw.SQLError) and str(error).startswith("no such "):
+        kind, advice = StoreCorruptError, _OTHER_TABLES
     cause = str(error) or type(error).__name__
     return kind(f"{doing} failed on the database {path}: {cause}. {advice}")
 
@@ -55,6 +57,9 @@ file and its folder."""
 _DAMAGED: Final = """\
 The file is damaged or is not an SQLite database. Stop all processes that use it, keep a copy of it and of the files \
 beside it, and restore a backup; or choose another path if it is another program's file."""
+_OTHER_TABLES: Final = """\
+The tables are not those that Perdure made: the file is damaged, or something else has changed them. Stop all processes\
+ that use it, keep a copy of it and of the files beside it, and restore a backup."""
 _UNAVAILABLE: Final = """\
 Nothing of this call was saved. Check the disk, its mount and the permissions of the folder; calls succeed again by \
 themselves when the cause is gone."""

@@ -15,13 +15,14 @@ Rows = frozenset[tuple[Any, ...]]
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows by table, and the keys of the runs by their ids.
+    """Rows by table, the keys of the runs by their ids, and the texts by which the tables were made.
 
     Not what is of the moment, such as who owns a run, nor the ids of requests: another one shows nowhere.
     """
 
     rows: dict[str, Rows]
     keys: dict[str, RunKey]
+    schema: frozenset[bytes] = frozenset()
 
     def unlike(self, original: "Contents") -> list[str]:
         """Return the tables in which something is not as it was, and must be noticed.
@@ -49,7 +50,8 @@ def contents_of(path: Path) -> Contents:
     with closing(apsw.Connection(str(path))) as connection:
         rows = {table: frozenset(connection.execute(query)) for table, query in _QUERIES.items()}
         keys = {str(run_id): RunKey(key) for key, run_id in connection.execute(_KEYS)}
-    return Contents(rows=rows, keys=keys)
+        schema = frozenset(sql for (sql,) in connection.execute(_SCHEMA))
+    return Contents(rows=rows, keys=keys, schema=schema)
 
 
 def _query(table: str, numbers: str, texts: str) -> str:
@@ -72,5 +74,6 @@ _QUERIES: Final = {
     "message_requests": _query("message_requests", "run_key", "namespace id").replace("NOT INDEXED", ""),
 }
 _KEYS: Final = "SELECT run_key, id FROM runs NOT INDEXED"
+_SCHEMA: Final = "SELECT CAST(sql AS BLOB) FROM sqlite_schema WHERE sql IS NOT NULL"
 _MAY_LACK_ROWS: Final = frozenset({"inbox", "agenda", "message_requests"})
 _OF_NO_RUN: Final = frozenset({"agenda"})

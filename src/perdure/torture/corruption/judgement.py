@@ -42,7 +42,8 @@ async def judge(original: Original, path: Path, touched: frozenset[RunKey] | Non
             for run_key, history in original.histories.items():
                 wrong += await _untrue(look, run_key, history)
     except StoreError as error:
-        return Judged(wrong=[*wrong, *_unfounded(error, now)], is_refused=True)
+        can_be_read = now is not None and now.schema == original.contents.schema
+        return Judged(wrong=[*wrong, *_unfounded(error, can_be_read=can_be_read)], is_refused=True)
     is_as_before = now is not None and now == original.contents
     is_of_rows = touched is not None
     wrong += _unreported(original, now, report)
@@ -55,9 +56,9 @@ async def judge(original: Original, path: Path, touched: frozenset[RunKey] | Non
     return Judged(wrong=wrong, is_as_before=is_as_before, has_gone_on=goes_on)
 
 
-def _unfounded(error: StoreError, now: Contents | None) -> list[str]:
+def _unfounded(error: StoreError, *, can_be_read: bool) -> list[str]:
     """Tell of a refusal of a whole file whose tables SQLite reads: damage is the matter of the runs that it strikes."""
-    if now is not None:
+    if can_be_read:
         return [f"all is refused, though the tables can be read: {error!r}"]
     return (
         [f"damage is answered as if the file were away: {error!r}"] if isinstance(error, StoreUnavailableError) else []
@@ -117,7 +118,7 @@ async def _go_on(
             wrong = await unended(engine, report, now, known=original.plans)
     except StoreError as error:
         silent = [f"the database is not opened, and nothing is reported: {error}"] if report.is_sound else []
-        return [*silent, *_unfounded(error, now if is_of_rows else None)]  # an opening writes to other tables, too
+        return [*silent, *_unfounded(error, can_be_read=is_of_rows)]  # an opening writes to other tables, too
     ends = zip(ending, outcomes, strict=True)
     wrong += (_wrong_end(original.plans[key], outcome, is_safe=key in safe) for key, outcome in ends)
     return [line for line in wrong if line]

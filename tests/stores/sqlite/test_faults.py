@@ -1,0 +1,24 @@
+"""What SQLite's errors are told as."""
+
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure import Engine
+from perdure.errors import StoreCorruptError
+
+
+async def test_tables_that_have_lost_a_column_are_damage(tmp_path: Path) -> None:
+    """As after a flipped bit of the text by which a table was made: found by `corrupt --count 1 --seed 7454`."""
+    path = tmp_path / "perdure.db"
+    async with Engine(f"sqlite:///{path}"):
+        pass
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("ALTER TABLE locks RENAME COLUMN holding TO iolding")
+    with pytest.raises(
+        StoreCorruptError, match=r"no such column: holding\. The tables are not those that Perdure made"
+    ):
+        async with Engine(f"sqlite:///{path}") as engine:
+            await engine.locks()
