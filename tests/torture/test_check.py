@@ -23,7 +23,7 @@ def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(machine)
     assert (result["name"], result["violations"]) == ("check", 0)
     assert result["runs"] >= 300
-    seen = re.search(r"(\d+) processes, (\d+) kills, \d+ unknown outcomes, 0 anomalies", line)
+    seen = re.search(r"(\d+) processes, (\d+) kills, \d+ answers, \d+ unknown outcomes, 0 anomalies", line)
     assert seen is not None
     assert int(seen[1]) > int(seen[2]) >= 3
 
@@ -80,6 +80,16 @@ def test_no_operations_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixt
     for nothing in (["--count", "0"], ["--history", str(tmp_path / "history")]):
         assert main(["check", *nothing]) == 1
         assert "check: FAILED, since nothing was tried: 0 operations" in capsys.readouterr().out
+
+
+def test_calls_that_never_come_to_an_answer_are_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = [_call("update", number, "", number) for number in range(100)]
+    refused = [_missing(number, number + 1).replace("RunNotFound", "StoreLocked") for number in range(100)]
+    (tmp_path / "history").write_text("".join(notes + refused))
+    assert main(["check", "--history", str(tmp_path / "history")]) == 1
+    assert "0 of 100 calls of update were answered without an error" in capsys.readouterr().out
 
 
 def _call(asked: str, number: int, value: str, at: int) -> str:

@@ -1,5 +1,6 @@
 """The judgement of what was noted."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -13,15 +14,20 @@ __all__ = ["Judgement", "judge"]
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """How many calls were made, of how many operations the outcome is unknown, and what is wrong."""
+    """How many calls were made, of how many operations the outcome is unknown, and what is wrong.
+
+    `asked` and `answered`: how many calls of each kind were made, and answered by no error.
+    """
 
     calls: int
     unknown: int
     anomalies: list[Anomaly]
+    asked: Counter[str] = msgspec.field(default_factory=Counter)
+    answered: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 def judge(records: Iterable[Record]) -> Judgement:
     """Say whether one order explains what was noted."""
     history = translate(records)
     found = history.anomalies + check(history.transactions, history.orders)
-    return Judgement(history.calls, history.unknown, found)
+    return Judgement(history.calls, history.unknown, found, history.asked, history.answered)

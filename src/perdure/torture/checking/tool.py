@@ -4,9 +4,13 @@ import asyncio
 import os
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from perdure.torture.checking.anomaly import Anomaly
 from perdure.torture.checking.campaign import Round, run_round
@@ -22,23 +26,37 @@ __all__ = ["CheckReport", "run"]
 
 
 class CheckReport(Report, kw_only=True):
-    """The outcome of `check`: how many processes and kills there were, and operations of unknown outcome."""
+    """The outcome of `check`: how many processes and kills there were, and operations of unknown outcome.
+
+    `asked` and `answered`: how many operations of each kind there were, and were answered by no error.
+    """
 
     processes: int = 0
     kills: int = 0
     unknown: int = 0
+    asked: Counter[str] = msgspec.field(default_factory=Counter)
+    answered: Counter[str] = msgspec.field(default_factory=Counter)
 
     def line(self, unit: str) -> str:
         """Return the result as one line."""
         return (
-            f"{super().line(unit)}; {self.processes} processes, {self.kills} kills, {self.unknown} unknown outcomes, "
-            f"{len(self.violations)} anomalies"
+            f"{super().line(unit)}; {self.processes} processes, {self.kills} kills, {self.answered.total()} answers, "
+            f"{self.unknown} unknown outcomes, {len(self.violations)} anomalies"
         )
 
     def add(self, seen: Judgement) -> None:
         """Count what was judged."""
         self.runs += seen.calls
         self.unknown += seen.unknown
+        self.asked = self.asked + seen.asked
+        self.answered = self.answered + seen.answered
+
+    def unanswered(self) -> Iterator[str]:
+        """Yield the kinds of operations that hardly ever come to an answer: nothing can be said of these."""
+        for kind, count in self.asked.items():
+            if count >= _ENOUGH_TO_TELL and self.answered[kind] < count * _LEAST_SHARE:
+                again = f"python -m perdure.torture check --seed {self.seed}"
+                yield f"{again}\n    {self.answered[kind]} of {count} calls of {kind} were answered without an error"
 
 
 def run(options: Options) -> Report:
@@ -53,6 +71,7 @@ def run(options: Options) -> Report:
         report.violations += [f"{options.history}\n    {anomaly}" for anomaly in seen.anomalies]
     else:
         _run_rounds(options, report)
+    report.violations += report.unanswered()
     report.seconds = time.monotonic() - begun
     if options.is_ci or options.is_long:
         from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
@@ -78,7 +97,7 @@ def _run_rounds(options: Options, report: CheckReport) -> None:
             )
             _add_round(report, happened, Path(folder), options.seed + number)
         progress.show(report.runs)
-        if (report.violations or report.mishaps) and options.stops_at_first:
+        if options.stops_at_first and (report.violations or report.mishaps or any(report.unanswered())):
             break
     progress.end()
 
@@ -108,3 +127,6 @@ _CALLS_UNTIL_FIRST: Final = 2_500
 _USUALLY: Final = 10_000
 _CI: Final = 200_000
 _LONG: Final = 10_000_000
+_ENOUGH_TO_TELL: Final = 100
+_LEAST_SHARE: Final = 0.1
+"""Of the calls of a kind so many are answered at least, even where a machine is very busy: some six of ten usually."""

@@ -5,7 +5,7 @@ Lists, by their keys: `row R`, whether a run is there, as a list of who created 
 """
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final
@@ -28,10 +28,13 @@ Place = tuple[int, int]
 class Translated(msgspec.Struct, kw_only=True):
     """A history to check. `calls` is how many there were, `unknown` of how many operations the outcome is.
 
-    `anomalies`: what is wrong whatever the rest says.
+    `asked` and `answered`: how many calls of each kind there were, and were answered by no error. `anomalies`: what is
+    wrong whatever the rest says.
     """
 
     calls: int = 0
+    asked: Counter[str] = msgspec.field(default_factory=Counter)
+    answered: Counter[str] = msgspec.field(default_factory=Counter)
     unknown: int = 0
     transactions: list[Transaction] = []
     orders: list[Order] = []
@@ -57,6 +60,10 @@ def translate(records: Iterable[Record]) -> Translated:
     translation.add_runs()
     translation.add_locks(points)
     translation.found.calls = len(calls)
+    translation.found.asked = Counter(call.asked for call, _ in made)
+    translation.found.answered = Counter(
+        call.asked for call, answer in made if answer is not None and answer.happened is Happened.YES
+    )
     return translation.found
 
 
@@ -344,7 +351,7 @@ def _names(*kinds: type[Exception]) -> Iterator[str]:
 
 
 _YES: Final = "yes"
-_EXPECTED: Final = frozenset(
-    _names(errors.ResultTimeoutError, errors.StoreUnavailableError, errors.EngineClosedError)
-) | {"TimeoutError"}
-"""Errors that tell nothing of any run: of a store that is locked or away, and of calls that were cut off."""
+_EXPECTED: Final = frozenset(_names(errors.ResultTimeoutError, errors.StoreLockedError, errors.EngineClosedError)) | {
+    "TimeoutError"
+}
+"""Errors that tell nothing of any run: of a store that is locked, and of calls that were cut off."""

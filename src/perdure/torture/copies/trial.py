@@ -11,7 +11,7 @@ from perdure.errors import CopyDamagedError, StoreError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.folder import CopyFolder
-from perdure.stores.sqlite.copies.points import Point, newest_sound_point, read_contents
+from perdure.stores.sqlite.copies.points import Point, read_contents, show_time
 from perdure.stores.sqlite.copies.rebuilding import rebuild
 from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.copies.visit import Visit
@@ -225,17 +225,20 @@ class Trial:
     def _judge_damage(self, points: list[Point]) -> None:
         known = {_name(point): self._restored(point) for point in points}
         damaged = self._damage(points)
+        whole: list[Point] = []
         for point in points:
             rows = self._restored(point)
             if isinstance(rows, bytes):
+                whole.append(point)
                 if rows != known[_name(point)]:
                     self.wrong.append(f"{_name(point)} is restored to something else, since {damaged}")
                 continue
             if "damaged: " in str(rows) and "what was restored" in str(rows):
                 self.wrong.append(f"{_name(point)} is restored though {damaged}")
-            sound = newest_sound_point(self._target, before=point)
-            if sound is not None and self._restored(sound) != known[_name(sound)]:
-                self.wrong.append(f"{_name(sound)} is named as sound though {damaged}")
+            named = [_name(each) for each in points if f"--at {show_time(each.taken_at)}" in str(rows)]
+            newest = [_name(each) for each in whole[-1:]]
+            if named != newest:
+                self.wrong.append(f"{named} is named as whole, and {newest} is, since {damaged}: {rows}")
 
     def _damage(self, points: list[Point]) -> str:
         """Damage something; return what was done."""

@@ -138,6 +138,22 @@ PLANTED: Final = (
         "        return Applied(run_key, owner), False\n",
     ),
     _mutant(
+        "each update fails as if the store were away",
+        "P2: an error means what it says",
+        "client.handle",
+        '        require_update(update, "run.update")\n',
+        '        require_update(update, "run.update")\n'
+        "        from perdure.errors import StoreUnavailableError\n        raise StoreUnavailableError('away')\n",
+    ),
+    _mutant(
+        "each update fails as if the store were locked",
+        "P2: an error means what it says",
+        "client.handle",
+        '        require_update(update, "run.update")\n',
+        '        require_update(update, "run.update")\n'
+        "        from perdure.errors import StoreLockedError\n        raise StoreLockedError('locked')\n",
+    ),
+    _mutant(
         "a description tells now and then of damage that is not there",
         "P2: an error means what it says",
         "client.handle",

@@ -52,6 +52,14 @@ PLANTED: Final = (
         tool="copies",
     ),
     Mutant(
+        name="copies: a refusal names no point that is whole",
+        breaks=_CHECKED,
+        module="perdure.stores.sqlite.copies.rebuilding",
+        old="        advice = _advice(newest_sound_point(folder, before=point))\n",
+        new="        advice = _advice(None)\n",
+        tool="copies",
+    ),
+    Mutant(
         name="copies: of a page the first version is taken",
         breaks=_WHOLE,
         module="perdure.stores.sqlite.copies.tail",
