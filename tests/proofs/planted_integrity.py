@@ -32,6 +32,10 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
             "execution.claims", "except (UsageError, *DAMAGE) as error:", "except (UsageError, DAMAGE[1]) as error:"
         ),
     ),
+    "history.damaged.rows": (
+        Defect("stores.sql.passing", " if run_keys else statement", " if False else statement"),
+        Defect("stores.sqlite.opened", "            singly = True\n", "            raise\n"),
+    ),
     "engine.verify": (
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
         Defect(
