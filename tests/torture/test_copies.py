@@ -1,13 +1,18 @@
 """The `copies` tool on a small scale: points in time are what they were, and what is wrong is said."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
+from perdure.stores.sqlite.copies.placing import place, reserved
 from perdure.torture.command import main
 from perdure.torture.copies.interruption import interrupt
 from perdure.torture.copies.trial import Trial
+from perdure.torture.disks.operations import Delete, MakeFolder
+from perdure.torture.disks.recording import RecordingDisk
 
 
 def test_points_in_time_are_what_they_were(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,3 +56,15 @@ def test_whoever_is_interrupted_leaves_the_old_or_the_new_one(tmp_path: Path, se
     interruptions, wrong = interrupt(tmp_path, seed)
     assert interruptions > 5
     assert wrong == []
+
+
+def test_the_folder_of_locks_and_the_index_of_a_log_are_noted_like_other_files(tmp_path: Path) -> None:
+    path, unnamed, disk = tmp_path / "data.db", tmp_path / "new.db", RecordingDisk(root=tmp_path)
+    for file in (path, unnamed):
+        with closing(apsw.Connection(str(file))) as connection:
+            connection.execute("CREATE TABLE t (a)")
+    path.with_name("data.db-shm").write_bytes(b"left")
+    with closing(disk), reserved(path, disk) as reservation:
+        place(unnamed, path, disk, reservation)
+    assert MakeFolder("data.db.perdure") in disk.operations
+    assert Delete("data.db-shm", is_durable=False) in disk.operations

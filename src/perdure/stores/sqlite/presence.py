@@ -14,11 +14,13 @@ The kernel drops a dead process's locks, so nothing here needs cleaning for corr
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from perdure.errors import StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
+from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 
 __all__ = ["Presence", "copying_mark", "demand_not_replaced", "replacing_mark", "sidecar_folder"]
@@ -54,11 +56,13 @@ def demand_not_replaced(database: Path) -> None:
 class Presence:
     """This opening of the database among all others. Used by the writer's thread only."""
 
-    def __init__(self, database: Path) -> None:
-        """Open the lock files. Raises OSError when the folder cannot be made or written."""
+    def __init__(self, database: Path, disk: Disk | None = None) -> None:
+        """Open the lock files, in a folder on `disk`. Raises OSError when that cannot be made or written."""
         self._database: Final = database
         self.folder: Final = sidecar_folder(database)
-        self.folder.mkdir(exist_ok=True)
+        if not self.folder.is_dir():
+            with suppress(FileExistsError):  # another opening has made it
+                (disk or LocalDisk()).make_folder(self.folder)
         self.writer_lock: Final = FileLock(self.folder / "writer.lock")
         self._opening_lock: Final = FileLock(self.folder / "opening.lock")
         self._presence_lock: Final = FileLock(self.folder / "presence.lock")

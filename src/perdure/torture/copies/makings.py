@@ -94,7 +94,8 @@ class _MakingOfADatabase:
             follow(new, self._folder / "copy", LocalDisk())
         if self._before == "nothing":
             return
-        sidecar_folder(path).mkdir()
+        if self._chance.random() < _HALF:
+            sidecar_folder(path).mkdir()
         for file in (self._folder / "old" / DATABASE_NAME, log_of(self._folder / "old" / DATABASE_NAME)):
             shutil.copyfile(file, self.place / file.name.replace(DATABASE_NAME, _NAME))
         match self._before:
@@ -188,6 +189,7 @@ def _ignore(_done: int, _total: int) -> None:
 _NAME: Final = "data.db"
 _STRANGE: Final = b"another program's"
 _STEPS: Final = 8
+_HALF: Final = 0.5
 _WITHOUT: Final = ("nothing", "damaged", "log")
 _SOURCES: Final = {"database": "back up", "file": "restore a file", "folder": "restore a folder"}
 _BEFORE: Final = {

@@ -154,7 +154,10 @@ class Merging:
             yield
         except (CopyDamagedError, FileNotFoundError) as error:
             if generation.is_whole:
-                self._found = str(error)
+                self._found = (
+                    f"{error}. Later points of {generation.name} cannot be restored; if it is the newest, start what "
+                    f"replicates again: it begins a new base"
+                )
 
     def _remove_leftovers(self, generation: Generation) -> None:
         """Remove what is left by whoever died while he merged. Raises CopyDamagedError, OSError."""

@@ -67,7 +67,7 @@ def reserved(path: Path, disk: Disk) -> Iterator[Reservation]:
 @contextmanager
 def _kept_closed(path: Path, disk: Disk) -> Iterator[None]:
     """Keep others from opening the database at `path`. Raises StoreLockedError if somebody has it open, and OSError."""
-    presence = Presence(path)
+    presence = Presence(path, disk)
     try:
         presence.begin_opening(patience_seconds=_PATIENCE_SECONDS, restores=True)
         if not presence.try_alone() or _is_connected(path, disk):
@@ -94,7 +94,7 @@ def place(unnamed: Path, path: Path, disk: Disk, reservation: Reservation) -> No
         if not (_is_without_log(path, disk) and _is_linked(path, disk)):
             _put_aside(path, disk, by=unnamed)
         for left in (path.with_name(f"{path.name}-shm"), copying_mark(path)):
-            left.unlink(missing_ok=True)
+            disk.remove(left)
         name_durably(disk, unnamed, path)
     except BaseException:
         _put_back(path, disk)
