@@ -5,6 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from perdure.errors import InvalidArgumentError
@@ -107,8 +108,7 @@ def test_a_bug_that_is_planted_in_its_processes_is_found(
 ) -> None:
     name = "a client notes a list without the last element but one"
     [bug] = [mutant for mutant in PLANTED if mutant.name == name]
-    patch = json.dumps({"module": bug.module, "old": bug.old, "new": bug.new})
-    monkeypatch.setenv(planting.PATCH_VARIABLE, patch)
+    monkeypatch.setenv(planting.PATCH_VARIABLE, msgspec.json.encode(bug.patches).decode())
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert main(["check", "--count", "300", "--seed", "1", "--first"]) == 1
     assert re.search(r"check --history .*\.jsonl\n    incompatible order: ", capsys.readouterr().out)

@@ -15,6 +15,7 @@ import pytest
 from perdure.execution.clock import SystemClock
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.rebuilding import rebuild
+from perdure.torture.command import main
 from perdure.torture.kills import campaign as campaigns
 from perdure.torture.kills import copies, run_kills
 from perdure.torture.kills.campaign import Campaign
@@ -44,7 +45,7 @@ async def test_no_process_outlives_a_campaign(tmp_path: Path) -> None:
 
 
 async def test_a_campaign_that_finds_something_keeps_what_it_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(tmp_path))
     monkeypatch.setattr(campaigns, "judge", _judge_of_a_lost_start)
@@ -52,7 +53,11 @@ async def test_a_campaign_that_finds_something_keeps_what_it_found(
     assert not report.is_good
     assert report.lost == 1
     assert "1 lost" in report.line("kills")
-    assert (tmp_path / "torture.db").exists()
+    violation = report.violations[0]
+    assert violation.startswith(f"python -m perdure.torture kill --history {tmp_path}\n    lost: ")
+    monkeypatch.undo()
+    assert main(["kill", "--history", str(tmp_path)]) == 1
+    assert violation in capsys.readouterr().out
 
 
 def _judge_of_a_lost_start(folder: Path) -> Verdict:
@@ -95,7 +100,9 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def kill_some() -> None:
         async with Campaign(folder, seed=4) as campaign:
-            assert (await campaign.run(12)).violations == []
+            await campaign.run(12)
+            assert campaign.mishaps == []
+        assert judge(folder).violations == []
 
     asyncio.run(kill_some())
     return folder

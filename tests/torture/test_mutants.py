@@ -10,7 +10,7 @@ import pytest
 
 from perdure.torture import mutants
 from perdure.torture.command import main
-from perdure.torture.planted import PLANTED, Mutant
+from perdure.torture.planted import PLANTED, Mutant, Patch
 
 FOUND = (
     "an effect happens before its transition is durable",
@@ -29,14 +29,17 @@ HARMLESS = Mutant(
 )
 
 
-@pytest.mark.parametrize("mutant", PLANTED, ids=lambda mutant: mutant.name)
-def test_a_planted_bug_has_its_place(mutant: Mutant) -> None:
-    spec = importlib.util.find_spec(mutant.module)
+@pytest.mark.parametrize(
+    "patch",
+    [pytest.param(patch, id=f"{mutant.name}: {patch.module}") for mutant in PLANTED for patch in mutant.patches],
+)
+def test_a_planted_bug_has_its_place(patch: Patch) -> None:
+    spec = importlib.util.find_spec(patch.module)
     assert spec is not None
     assert spec.origin is not None
     source = Path(spec.origin).read_text(encoding="utf-8")
-    assert source.count(mutant.old) == 1, "the engine has changed here: change the planted bug with it"
-    compile(source.replace(mutant.old, mutant.new), mutant.module, "exec")
+    assert source.count(patch.old) == 1, "the engine has changed here: change the planted bug with it"
+    compile(source.replace(patch.old, patch.new), patch.module, "exec")
 
 
 def test_planted_bugs_have_names_of_their_own_and_say_which_promise_they_break() -> None:

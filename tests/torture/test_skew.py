@@ -12,7 +12,6 @@ FOUND = (
     "the time of a run goes back with the clock",
     "a timer is fired by the time of its run's last event and a little more",
     "a next generation is due when the clock has caught up with the run before",
-    "SQLite: nothing is done when the clock was set back",
 )
 """Found within few plans."""
 

@@ -120,9 +120,11 @@ def _parser() -> argparse.ArgumentParser:
         help="sim: only this workload; fuzz: only this target; may be given several times",
     )
     parser.add_argument("--only", action="append", help="mutants: only this one; may be given several times")
-    parser.add_argument("--history", help="check: judge the history in this file again, as a violation names it")
+    parser.add_argument(
+        "--history", help="check, kill: judge again what is kept in this file or folder, as a violation names it"
+    )
     parser.add_argument("--processes", type=int, help="how many processes share the work")
     parser.add_argument("--part", help="sim: this part only, as 3/10 is the third of ten, whose results add up")
     parser.add_argument("--coverage", action="store_true", help="sim: show which moments were struck, and by what")
-    parser.add_argument("--first", action="store_true", help="sim: stop at the first violation")
+    parser.add_argument("--first", action="store_true", help="stop at the first violation, and leave out controls")
     return parser

@@ -51,8 +51,8 @@ def _try(mutant: Mutant, seed: int) -> tuple[bool, str]:
 
     Only a finding counts: a process that breaks, or does not come to an end, has found nothing.
     """
-    patch = msgspec.json.encode({"module": mutant.module, "old": mutant.old, "new": mutant.new}).decode()
-    command = [sys.executable, "-W", "ignore", str(Path(planting.__file__)), patch, mutant.tool, "--json", "--first"]
+    patches = msgspec.json.encode(mutant.patches).decode()
+    command = [sys.executable, "-W", "ignore", str(Path(planting.__file__)), patches, mutant.tool, "--json", "--first"]
     command += ["--processes", "1", "--seed", str(seed), "--count", str(_BUDGETS[mutant.tool])]
     for workload in mutant.workloads:
         command += ["--workload", workload]

@@ -1,9 +1,9 @@
 """Planting: runs a torture tool on an engine with one bug in it, in this process only, never on disk.
 
-Run as a script with the patch as JSON on the command line: ``python planting.py '{"module": ..., "old": ..., "new":
-...}' sim --count 100``. It must be loaded before anything of Perdure is, and so imports nothing of it. The module's
-text is replaced as it is imported; a text that does not occur exactly once ends the process with status 3, so that no
-control passes because it has gone stale.
+Run as a script with its patches as JSON on the command line: ``python planting.py '[{"module": ..., "old": ...,
+"new": ...}]' sim --count 100``. It must be loaded before anything of Perdure is, and so imports nothing of it. A
+module's text is replaced as it is imported; a text that does not occur exactly once ends the process with status 3, so
+that no control passes because it has gone stale.
 """
 
 import importlib.abc
@@ -18,7 +18,7 @@ from types import CodeType, ModuleType
 
 STALE_STATUS = 3
 PATCH_VARIABLE = "PERDURE_PLANTED"
-"""Names the patch to the processes that a tool starts: whoever is to be looked at there starts as this one was."""
+"""Names the patches to the processes that a tool starts: whoever is to be looked at there starts as this one was."""
 
 
 class _PatchedLoader(importlib.machinery.SourceFileLoader):
@@ -65,17 +65,23 @@ def plant(*, module: str, old: str, new: str) -> None:
     sys.meta_path.insert(0, _PatchingFinder(module, old, new))
 
 
+def is_planted() -> bool:
+    """Whether there is a bug in this program: what is found then need not be kept."""
+    return PATCH_VARIABLE in os.environ
+
+
 def command() -> list[str]:
-    """Return how the torture tools are started once more as this program was: with the patch that is planted in it."""
-    patch = os.environ.get(PATCH_VARIABLE)
-    return [sys.executable, "-m", "perdure.torture"] if patch is None else [sys.executable, __file__, patch]
+    """Return how the torture tools are started once more as this program was: with the patches planted in it."""
+    patches = os.environ.get(PATCH_VARIABLE)
+    return [sys.executable, "-m", "perdure.torture"] if patches is None else [sys.executable, __file__, patches]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Plant the patch and run the tool; return its status."""
-    plant(**json.loads(arguments[0]))
+    """Plant the patches and run the tool; return its status."""
+    for patch in json.loads(arguments[0]):
+        plant(**patch)
     os.environ[PATCH_VARIABLE] = arguments[0]
-    from perdure.torture.command import main as run  # noqa: PLC0415 - only now: the patch must come first
+    from perdure.torture.command import main as run  # noqa: PLC0415 - only now: the patches must come first
 
     return run(arguments[1:])
 

@@ -15,7 +15,7 @@ from typing import Final
 import apsw
 
 from perdure.errors import PerdureError
-from perdure.torture.boundaries.journey import ANSWERS, Seen, journey
+from perdure.torture.boundaries.journey import SOUND, Seen, journey
 from perdure.torture.disks.failing import FailingDisk, failing_disk
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
@@ -45,7 +45,7 @@ def _one_boundary(seed: int) -> Tried:
         except (PerdureError, TimeoutError) as failure:
             wrong = [f"a call had no answer: {type(failure).__name__}: {failure}"]
         else:
-            wrong = _differences(seen, _sound() | {"answers": ANSWERS})
+            wrong = _differences(seen, _sound() | SOUND)
         has_failed = bool(disk.failed)
     if not wrong:
         return Tried(int(has_failed), [])

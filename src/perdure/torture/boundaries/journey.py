@@ -25,14 +25,18 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.normal_form import normal_history
 from perdure.torture.disks.failing import FailingDisk
 
-__all__ = ["ANSWERS", "Seen", "journey"]
+__all__ = ["SOUND", "Seen", "journey"]
 
 Answer = TypeVar("Answer")
 Seen = dict[str, list[str]]
 """What is there in the end: by run its history in normal form, and by activity how often it had its effect."""
 
-ANSWERS: Final = ["['begun', 1, 2, 'of a child', 7]"]
-"""What the main run must return: both notes, and what the two updates add up to."""
+SOUND: Final[Seen] = {
+    "answers": ["['begun', 1, 2, 'of a child', 7]"],
+    "effects": ["begun 1", "cleaned up 1", "keyed 1", "of a child 1", "one of two 1", "two of two 1"],
+}
+"""What must be seen, whatever an engine says: the main run returns both notes and what the two updates add up to, and
+each activity has one effect."""
 
 note: Final = Signal("unknown_note", int)
 close: Final = Signal("unknown_close")

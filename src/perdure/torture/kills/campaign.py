@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
+from perdure.torture import planting
 from perdure.torture.kills.copies import judge_copies, plant_early_claim
-from perdure.torture.kills.oracle import Verdict, judge, plant_second_outcome
+from perdure.torture.kills.oracle import judge, plant_second_outcome
 from perdure.torture.kills.process import Order, name_of
 from perdure.torture.kills.tables import busiest_of
 from perdure.torture.processes.household import Household, Process
@@ -32,6 +33,15 @@ class KillReport(Report, kw_only=True):
     histories: int = 0
     effects: int = 0
     points: int = 0
+
+    def judge(self, folder: Path) -> None:
+        """Take in what the oracle finds in the folder of a campaign, which is kept if that is anything."""
+        verdict, copies = judge(folder), judge_copies(folder, seed=self.seed)
+        again = f"python -m perdure.torture kill --history {folder}"
+        self.violations = [f"{again}\n    {what}" for what in (*verdict.violations, *copies.violations)]
+        self.acknowledged, self.histories, self.effects = verdict.acknowledged, verdict.histories, verdict.effects
+        self.lost, self.double_outcomes = verdict.count("lost"), verdict.count("two outcomes")
+        self.points = copies.points
 
     def line(self, unit: str) -> str:
         """Return the result as one line."""
@@ -57,23 +67,20 @@ async def run_kills(
     report = KillReport(name="kill", seed=seed, details=[], controls=[], survivors=[])
     folder = Path(tempfile.mkdtemp(prefix="perdure-kills-"))
     async with Campaign(folder, seed=seed) as campaign:
-        verdict = await campaign.run(count, on_progress)
+        await campaign.run(count, on_progress)
     report.seconds = time.monotonic() - begun
-    copies = judge_copies(folder, seed=seed)
-    report.runs, report.points = campaign.kills, copies.points
-    report.violations, report.mishaps = [*verdict.violations, *copies.violations], campaign.mishaps
-    report.acknowledged, report.histories, report.effects = verdict.acknowledged, verdict.histories, verdict.effects
-    report.lost, report.double_outcomes = verdict.count("lost"), verdict.count("two outcomes")
-    if report.violations or report.mishaps:
+    report.runs, report.mishaps = campaign.kills, campaign.mishaps
+    report.judge(folder)
+    is_kept = bool(report.violations or report.mishaps)
+    if is_kept:
         report.details.append(f"the database and what was noted are kept in {folder}")
-    else:
-        if has_controls:
-            plant_early_claim(folder)
-            _note_control(
-                report, "a copy of which too much is claimed", judge_copies(folder, seed=seed).violations, "copy"
-            )
-            plant_second_outcome(folder)
-            _note_control(report, "a second outcome in a history", judge(folder).violations, "two outcomes")
+    elif has_controls:
+        plant_early_claim(folder)
+        copied = judge_copies(folder, seed=seed).violations
+        _note_control(report, "a copy of which too much is claimed", copied, "copy")
+        plant_second_outcome(folder)
+        _note_control(report, "a second outcome in a history", judge(folder).violations, "two outcomes")
+    if not is_kept or planting.is_planted():
         shutil.rmtree(folder)
     if has_controls:
         await _run_control(report, "customers told before the commit", "lost", early_customers=True)
@@ -85,7 +92,8 @@ async def run_kills(
 async def _run_control(report: KillReport, name: str, kind: str, **lies: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="perdure-kills-") as folder:
         async with Campaign(Path(folder), seed=report.seed, **lies) as campaign:
-            _note_control(report, name, (await campaign.run(_CONTROL_KILLS, has_calm=False)).violations, kind)
+            await campaign.run(_CONTROL_KILLS, has_calm=False)
+        _note_control(report, name, judge(Path(folder)).violations, kind)
 
 
 def _note_control(report: KillReport, name: str, violations: list[str], kind: str) -> None:
@@ -141,8 +149,8 @@ class Campaign:
 
     async def run(
         self, count: int, on_progress: Callable[[int], None] = lambda _done: None, *, has_calm: bool = True
-    ) -> Verdict:
-        """Kill `count` times, then, if it `has_calm`, let customers have what they ask for in peace; settle, judge."""
+    ) -> None:
+        """Kill `count` times, then, if it `has_calm`, let customers have what they ask for in peace; settle."""
         workers = [self._worker()]
         customers = self._customers()
         copier: Process | None = None
@@ -173,7 +181,6 @@ class Campaign:
         if has_calm and not self.mishaps:
             await self._be_calm()
         await self._settle()
-        return judge(self._folder)
 
     async def _be_calm(self) -> None:
         """Let two workers serve customers in another process; kill the one that has more runs, which the other must

@@ -1,9 +1,10 @@
 """``kill``: the tool's entry; see the package."""
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
-from perdure.torture.kills.campaign import run_kills
+from perdure.torture.kills.campaign import KillReport, run_kills
 from perdure.torture.kills.process import Order, live
 from perdure.torture.options import Options
 from perdure.torture.processes.nursery import NURSERY, be_the_nursery
@@ -16,6 +17,10 @@ def run(options: Options) -> Report:
     """Kill as many processes as `options` say."""
     if options.plan == NURSERY:
         return be_the_nursery("kill", Order, live)
+    if options.history:
+        report = KillReport(name="kill", runs=1, seed=options.seed)
+        report.judge(Path(options.history))
+        return report
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
     progress = Progress("kill", count)
     has_controls = not options.stops_at_first

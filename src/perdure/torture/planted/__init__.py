@@ -28,9 +28,9 @@ from perdure.torture.planted import (
     stores,
     timekeeping,
 )
-from perdure.torture.planted.mutant import Mutant
+from perdure.torture.planted.mutant import Mutant, Patch
 
-__all__ = ["PLANTED", "Mutant"]
+__all__ = ["PLANTED", "Mutant", "Patch"]
 
 PLANTED: Final = (
     *kernel.PLANTED,

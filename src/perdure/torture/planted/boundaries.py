@@ -1,4 +1,4 @@
-"""Bugs that show where a commit raises, or a call is made again, which `unknown` must find."""
+"""Bugs that show where a commit raises, which `unknown` must find."""
 
 from typing import Final
 
@@ -18,19 +18,11 @@ PLANTED: Final = (
         tool="unknown",
     ),
     Mutant(
-        name="a signal that is sent again is another one",
-        breaks=_NO_GUESS,
-        module="perdure.client.handle",
-        old="body=encoded, message_id=message_id), request_id, message_id)",
-        new="body=encoded, message_id=_new_id()), None)",
-        tool="unknown",
-    ),
-    Mutant(
-        name="an update that is asked for again is another one",
-        breaks=_NO_GUESS,
-        module="perdure.client.handle",
-        old='update_id = require_text(request_id, "request_id") if request_id else _new_id()',
-        new="update_id = _new_id()",
+        name="a worker forgets what a commit that raised was to save",
+        breaks="P14: what waits for the store goes on unaided",
+        module="perdure.execution.committer",
+        old="        is_kept = not self._given_up.is_set()\n",
+        new="        is_kept = False\n",
         tool="unknown",
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.torture.planted.mutant import Mutant
+from perdure.torture.planted.mutant import Mutant, Patch
 
 __all__ = ["PLANTED"]
 
@@ -33,20 +33,34 @@ PLANTED: Final = (
         tool="skew",
     ),
     Mutant(
-        name="in memory nothing is done when the clock was set back",
+        name="nothing is done when the clock was set back",
         breaks="P13: progress resumes",
         module="perdure.stores.memory.sessions",
         old="    if database.latest_time <= now:\n",
         new="    if True:\n",
         tool="skew",
+        also=(
+            Patch(
+                module="perdure.stores.sqlite.sessions",
+                old="    if latest_time <= now:\n",
+                new="    if True:\n",
+            ),
+        ),
     ),
     Mutant(
-        name="SQLite: nothing is done when the clock was set back",
+        name="what is ready when the clock was set back waits until it has caught up",
         breaks="P13: progress resumes",
-        module="perdure.stores.sqlite.sessions",
-        old="    if latest_time <= now:\n",
-        new="    if True:\n",
+        module="perdure.stores.memory.sessions",
+        old="            wake(database, run, now, news)\n        if run.end_at",
+        new="            pass\n        if run.end_at",
         tool="skew",
+        also=(
+            Patch(
+                module="perdure.stores.sqlite.sessions",
+                old="    for hasten in (clock.HASTEN_RUNS, clock.HASTEN_ENDS):\n",
+                new="    for hasten in (clock.HASTEN_ENDS,):\n",
+            ),
+        ),
     ),
     Mutant(
         name="a lease from before the clock was set back lasts until it has caught up",
@@ -55,5 +69,12 @@ PLANTED: Final = (
         old="other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))",
         new="pass",
         tool="skew",
+        also=(
+            Patch(
+                module="perdure.stores.sqlite.sessions",
+                old="    connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))\n",
+                new="",
+            ),
+        ),
     ),
 )
