@@ -58,7 +58,7 @@ class FailedAttempt(msgspec.Struct, frozen=True):
     event: e.ActivityAttemptFailed | e.ActivityFailed | e.ActivityTimedOut
 
 
-class Advance(msgspec.Struct, kw_only=True):
+class Advance(msgspec.Struct, kw_only=True, gc=False):
     """The outcome of one advance.
 
     `events` are new, in order. `to_start` and `to_stop` are operations of activities. `consumed` are inbox positions.

@@ -31,7 +31,7 @@ Operation = NewType("Operation", int)
 DEFAULT_NAMESPACE = "default"
 
 
-class RunRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """How people and other runs name a run: its business id within a namespace, and which generation of it."""
 
     namespace: str = DEFAULT_NAMESPACE

@@ -14,7 +14,7 @@ not, because walking the stack costs more than all the rest.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from perdure.kernel import commands as c
 from perdure.kernel import events as e
 from perdure.kernel.conditions import Conditions
 from perdure.kernel.failure import Conceal, Failure, as_it_is, failure_from_exception
+from perdure.kernel.first_use import first_use
 from perdure.kernel.identity import Operation
 from perdure.kernel.lines import line_of_await, line_of_workflow
 from perdure.kernel.loop import DeterministicLoop, TimerCallback
@@ -37,6 +38,8 @@ __all__ = ["ChildWait", "Compensation", "Journal", "RunContinuing", "current_jou
 
 C = TypeVar("C", bound=c.Command)
 T = TypeVar("T")
+
+_NO_CHILDREN: Final[Mapping[str, "tuple[OpenChild, ChildWait]"]] = {}
 
 
 class RunContinuing(BaseException):
@@ -85,6 +88,15 @@ class _JournalLoop(DeterministicLoop):
 class Journal:
     """What a run's code may ask for. One per program; the authoring room gives it a friendly face."""
 
+    # What most runs never use.
+    patches = first_use[dict[str, bool]](dict)
+    asked_patches = first_use[dict[str, bool]](dict)
+    updates = first_use(UpdateTasks)
+    query_handlers = first_use[dict[str, Callable[..., Any]]](dict)
+    _timers = first_use[dict[int, TimerCallback]](dict)
+    _signal_waiters = first_use[dict[str, deque[asyncio.Future[Payload]]]](dict)
+    _recorded_side_effects = first_use[dict[int, Payload]](dict)
+
     def __init__(
         self,
         created: e.RunCreated,
@@ -101,19 +113,13 @@ class Journal:
         self._conditions: Conditions | None = None
         self.replaying = False
         self.has_deadlines = False
-        self.patches: dict[str, bool] = {}
         self.keys: dict[str, Payload] = dict(created.carried_state)
         self.cancel: e.RunCancelRequested | None = None
-        self.query_handlers: dict[str, Callable[..., Any]] = {}
-        self.updates = UpdateTasks()
         self.waiters: dict[int, asyncio.Future[Any]] = {}
         self.compensations: list[Compensation] = []
-        self.asked_patches: dict[str, bool] = {}
-        self.inherited = self._wait_for_inherited(created) if created.carried_children else {}
-        self._timers: dict[int, TimerCallback] = {}
-        self._suspended: list[asyncio.Future[None]] = []
+        self.inherited = self._wait_for_inherited(created) if created.carried_children else _NO_CHILDREN
+        self._suspended: tuple[asyncio.Future[None], ...] = ()
         self._signals: dict[str, deque[Payload]] = {}
-        self._signal_waiters: dict[str, deque[asyncio.Future[Payload]]] = {}
         self._operation = 0
         self._commands: list[c.Command] = []
         self._last_taken = 0
@@ -121,7 +127,6 @@ class Journal:
         self.is_continued = False
         self._evicted = False
         self._refusals = 0
-        self._recorded_side_effects: dict[int, Payload] = {}
         self.main: asyncio.Task[Payload] | None = None
 
     @property
@@ -214,7 +219,7 @@ class Journal:
         """Return the wait for the child run that `operation` asked for."""
         return ChildWait(operation=operation, outcome=self.wait(operation))
 
-    def _wait_for_inherited(self, created: e.RunCreated) -> dict[str, tuple[OpenChild, ChildWait]]:
+    def _wait_for_inherited(self, created: e.RunCreated) -> Mapping[str, tuple[OpenChild, ChildWait]]:
         return {child.ref.id: (child, self.wait_for_child(child.operation)) for child in inherited_children(created)}
 
     def forget(self, operation: Operation) -> bool:
@@ -286,7 +291,7 @@ class Journal:
     def wait_for_resumption(self) -> asyncio.Future[None]:
         """Return a future for the moment when the run, suspended, goes on."""
         future: asyncio.Future[None] = asyncio.Future(loop=self.loop)
-        self._suspended.append(future)
+        self._suspended += (future,)
         return future
 
     def unconsumed_signals(self) -> tuple[e.CarriedSignal, ...]:
@@ -332,7 +337,7 @@ class Journal:
 
     def go_on(self) -> None:
         """Let all code go on that suspended the run."""
-        suspended, self._suspended = self._suspended, []
+        suspended, self._suspended = self._suspended, ()
         for future in suspended:
             if not future.done():
                 future.set_result(None)

@@ -129,7 +129,9 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             while self._tasks or self._dropped_generators:
                 # Code that unwinds may make further tasks; none of them ever begins.
                 while self._tasks:
-                    _unwind(self._tasks.pop())
+                    task = self._tasks.pop()
+                    if not task.done():
+                        _unwind(task)
                 while self._dropped_generators:
                     _finish(self._dropped_generators.pop())
         finally:

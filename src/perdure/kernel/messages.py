@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-class _Message(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+class _Message(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
     pass
 
 

@@ -12,10 +12,9 @@ still come. It never falls, and is 1 only when the run completed.
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from perdure.errors import HistoryError, PerdureError, StoreError
 from perdure.kernel import events as e
@@ -34,8 +33,7 @@ __all__ = ["OpenChild", "PendingActivity", "RunState", "apply", "fold"]
 _BEGINNING: Final = Timestamp(0)
 
 
-@dataclass(slots=True, kw_only=True)
-class RunState:
+class RunState(Struct, kw_only=True, gc=False):
     """A run as of event number `sequence`, which happened at `updated_at`."""
 
     sequence: int = 0
@@ -49,25 +47,25 @@ class RunState:
     closing: e.Event | None = None
     priority: Priority = Priority.NORMAL
     progress: float = 0.0
-    stages: dict[int, str] = field(default_factory=dict)
-    finished_stages: set[str] = field(default_factory=set)
-    activities: dict[int, PendingActivity] = field(default_factory=dict)
+    stages: dict[int, str] = {}
+    finished_stages: set[str] = set()
+    activities: dict[int, PendingActivity] = {}
     activities_scheduled: int = 0
     activities_finished: int = 0
-    timers: dict[int, Timestamp] = field(default_factory=dict)
-    retries: dict[int, Timestamp] = field(default_factory=dict)
-    deferrals: dict[int, Deferral] = field(default_factory=dict)
-    children: dict[int, OpenChild] = field(default_factory=dict)
-    keys: dict[str, Payload] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    patches: set[str] = field(default_factory=set)
-    updates: dict[str, UpdatePhase] = field(default_factory=dict)
-    locks: dict[int, OpenLock] = field(default_factory=dict)
-    interventions: dict[int, e.InterventionRequested] = field(default_factory=dict)
-    compensations: dict[int, int] = field(default_factory=dict)
+    timers: dict[int, Timestamp] = {}
+    retries: dict[int, Timestamp] = {}
+    deferrals: dict[int, Deferral] = {}
+    children: dict[int, OpenChild] = {}
+    keys: dict[str, Payload] = {}
+    labels: dict[str, str] = {}
+    patches: set[str] = set()
+    updates: dict[str, UpdatePhase] = {}
+    locks: dict[int, OpenLock] = {}
+    interventions: dict[int, e.InterventionRequested] = {}
+    compensations: dict[int, int] = {}
     compensations_failed: int = 0
     recoveries: int = 0
-    signals_received: dict[str, int] = field(default_factory=dict)
+    signals_received: dict[str, int] = {}
     cancel: e.RunCancelRequested | None = None
     forked: e.RunForked | None = None
     forked_at: int = 0

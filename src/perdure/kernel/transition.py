@@ -96,7 +96,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     closed_at: Timestamp | None = None
 
 
-class Creation(msgspec.Struct, frozen=True, kw_only=True):
+class Creation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A new generation of a run; `created` is its first event (a `RunCreated` with sequence 1).
 
     Refused with `Exists` if this (namespace, id, generation) is taken. A generation above 1 also demands that the one
@@ -146,7 +146,7 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
         return standing.deadline_at if isinstance(standing, RunCreated) else None
 
 
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
+class Answers(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a run that sends a message gets into its own inbox, in the same transaction, by what became of the message.
 
     Nothing where it has ended by then; None: nothing in this case.
@@ -158,7 +158,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     closed: Message
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message for the inbox of a run: named by key, or by ref, meaning its latest generation.
 
     Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice. A
@@ -184,7 +184,7 @@ class MessageIds(TypedDict, total=False):
     unanswered: RunKey | None
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True):
+class Release(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Give a run's ownership back; claim it again at `wake_at` (None: when a message comes).
 
     `expected_sequence` guards like a transition's. A message already waiting in the inbox makes it due at once.
@@ -225,7 +225,7 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
 _TRIED_LIMIT = 1_000
 
 
-class Park(msgspec.Struct, frozen=True, kw_only=True):
+class Park(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Give a run's ownership back because the owner's code cannot go on with it; nothing else of the run changes.
 
     It is claimed again by code that has not tried yet, at `wake_at`, or when a message comes that asks for it
@@ -280,7 +280,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancelled: tuple[int, ...] = ()
 
 
-class Seizure(msgspec.Struct, frozen=True, kw_only=True):
+class Seizure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Take an open run from whoever owns it, to end it: who owned it is fenced.
 
     `fencing_token` is the one that its row holds; it holds the next one afterwards. Refused with `Stale` if the run has
@@ -295,7 +295,7 @@ Write = Transition | Creation | Delivery | Release | Park | Seizure
 """Everything a store commits."""
 
 
-class Applied(msgspec.Struct, frozen=True):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """The write is durable. `run_key` is the run it concerned (for a delivery the one that took it in, maybe before).
 
     `told` are the runs into whose inboxes it put what became of their requests for locks, in the order it did.
