@@ -222,15 +222,15 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "workflow.priority": (
         Defect(
             "client.starting",
-            "chosen = workflow.priority if priority is None",
-            "chosen = Priority.NORMAL if priority is None",
+            "chosen = workflow.priority if request.priority is None",
+            "chosen = Priority.NORMAL if request.priority is None",
         ),
     ),
     "workflow.execution_timeout": (
         Defect(
             "client.starting",
-            "        workflow.execution_timeout_microseconds\n        if execution_timeout is None",
-            "        None\n        if execution_timeout is None",
+            "        workflow.execution_timeout_microseconds\n        if request.execution_timeout is None",
+            "        None\n        if request.execution_timeout is None",
         ),
     ),
     "workflow.retry": (Defect("authoring.workflow", "        self.retry = retry\n", "        self.retry = None\n"),),

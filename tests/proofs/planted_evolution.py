@@ -27,7 +27,7 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
         Defect("testing.history_files", "if isinstance(number, int) and number > HISTORY_FORMAT:", "if False:"),
     ),
     "start.version": (
-        Defect("client.beginning", "    workflow = gateway.registry.at_version(workflow, version)\n", ""),
+        Defect("client.beginning", "    workflow = gateway.registry.at_version(workflow, request.version)\n", ""),
     ),
     "workflow.parked": (
         Defect("execution.claims", "code=worker.code if tries_parked else None", "code=None"),

@@ -3,11 +3,11 @@
 from tests.proofs.defect import Defect
 
 STARTS: dict[str, tuple[Defect, ...]] = {
-    "start.id": (Defect("client.client", "id=require_id(id) if rule is None", "id=require_id(None) if rule is None"),),
+    "start.id": (Defect("client.client", "require_id(id) if rule is None", "require_id(None) if rule is None"),),
     "start.id_policy": (
         Defect(
             "client.beginning",
-            'policy = require_choice(id_policy, IdPolicy, "id_policy")',
+            'policy = require_choice(request.id_policy, IdPolicy, "id_policy")',
             "policy = IdPolicy.RETURN_EXISTING",
         ),
     ),

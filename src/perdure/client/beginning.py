@@ -1,7 +1,7 @@
 """Beginning a run under an id: the run that has it is returned, refused, followed or replaced, as the policy says."""
 
 from contextlib import suppress
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -10,7 +10,7 @@ from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway, missing
 from perdure.client.handle import Run
 from perdure.client.start_rules import Rule
-from perdure.client.starting import CreationOptions, IdPolicy, make_creation
+from perdure.client.starting import IdPolicy, StartRequest, make_creation
 from perdure.errors import RunClosedError, RunError, RunExistsError
 from perdure.kernel import events as e
 from perdure.kernel.identity import RunKey, RunRef
@@ -28,14 +28,12 @@ async def begin(
     ref: RunRef,
     workflow: Workflow[*Ts, R],
     args: tuple[*Ts],
+    request: StartRequest,
     *,
     rule: Rule | None = None,
-    id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING,
-    version: str | None = None,
     signals: tuple[e.CarriedSignal, ...] = (),
     updates: tuple[e.CarriedUpdate, ...] = (),
     unanswered: RunKey | None = None,
-    **options: Unpack[CreationOptions],
 ) -> tuple[Run[R], RunKey | None]:
     """Begin a run of `ref`; return its handle, and the key of the run that this call, or an earlier one of its request
     id, began or reached; None: it had another one to return.
@@ -46,22 +44,15 @@ async def begin(
     if rule is not None:
         from perdure.client.keyed_starts import start_by_key  # noqa: PLC0415 - only those who start by a key pay for it
 
-        return await start_by_key(gateway, ref, rule, workflow, args, version=version, **options), None
+        return await start_by_key(gateway, ref, rule, workflow, args, request), None
     require_workflow(workflow, "start")
-    workflow = gateway.registry.at_version(workflow, version)
+    workflow = gateway.registry.at_version(workflow, request.version)
     payload = workflow.signature.encode_arguments(args, {})
-    policy = require_choice(id_policy, IdPolicy, "id_policy")
+    policy = require_choice(request.id_policy, IdPolicy, "id_policy")
     while True:
         run_key, now = gateway.store.new_run_key(), gateway.clock.now()
         creation = make_creation(
-            workflow,
-            payload,
-            ref=ref,
-            run_key=run_key,
-            now=now,
-            signals=signals,
-            updates=updates,
-            **options,
+            workflow, payload, request, ref=ref, run_key=run_key, now=now, signals=signals, updates=updates
         )
         if unanswered is not None:
             creation = msgspec.structs.replace(creation, unanswered=unanswered)

@@ -21,7 +21,7 @@ from perdure.client.locking import find_locks
 from perdure.client.run_pages import whole_page
 from perdure.client.schedules import Schedules
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, one_rule, require_no_id
-from perdure.client.starting import IdPolicy, StartOptions, require_id
+from perdure.client.starting import IdPolicy, StartOptions, StartRequest, require_id
 from perdure.client.waiting_starts import WaitingRun, find_waiting, waiting_runs
 from perdure.errors import (
     EngineClosedError,
@@ -108,13 +108,9 @@ class Client:
         if debounce is not None or deduplicate is not None or singleton is not None:
             require_no_id(id, id_policy)
             rule = one_rule(debounce, deduplicate, singleton)
-        run, _ = await begin(
-            self._open(),
-            RunRef(namespace=self.namespace, id=require_id(id) if rule is None else f"{rule.key}@{self._new_name()}"),
-            workflow,
-            args,
-            rule=rule,
+        request = StartRequest(
             id_policy=id_policy,
+            version=version,
             priority=priority,
             tenant=tenant,
             labels=labels,
@@ -122,9 +118,11 @@ class Client:
             start_after=start_after,
             execution_timeout=execution_timeout,
             request_id=request_id,
-            version=version,
             trace_context=trace_context,
         )
+        gateway = self._open()
+        name = require_id(id) if rule is None else f"{rule.key}@{self._new_name()}"
+        run, _ = await begin(gateway, RunRef(namespace=self.namespace, id=name), workflow, args, request, rule=rule)
         return run
 
     async def waiting_runs(self) -> AsyncGenerator[WaitingRun, None]:
@@ -152,9 +150,10 @@ class Client:
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
         carried = (e.CarriedSignal(name=signal.name, body=encoded),)
         options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
+        request = StartRequest(**options)
         ref = RunRef(namespace=self.namespace, id=require_id(id))
         while True:
-            run, begun = await begin(self._open(), ref, workflow, args, signals=carried, **options)
+            run, begun = await begin(self._open(), ref, workflow, args, request, signals=carried)
             if begun is not None:
                 return run
             try:
@@ -185,9 +184,9 @@ class Client:
 
         ref = RunRef(namespace=self.namespace, id=require_id(id))
         options.setdefault("id_policy", IdPolicy.RESTART_CLOSED)
-        body = update.encode_input(input)
+        request, body = StartRequest(**options), update.encode_input(input)
         result = await update_with_start(
-            self._open(), ref, workflow, args, name=update.name, body=body, timeout=timeout, **options
+            self._open(), ref, workflow, args, request, name=update.name, body=body, timeout=timeout
         )
         return update.decode_result(result)
 

@@ -10,7 +10,7 @@ and puts no burst off, lines nobody up and begins no window a second time.
 """
 
 from functools import partial
-from typing import Final, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Final, Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.client.gateway import Gateway
 from perdure.client.handle import Run
 from perdure.client.start_rules import Debounce, Deduplicate, Rule, Singleton, WhenOpen
-from perdure.client.starting import CreationOptions, make_creation
+from perdure.client.starting import StartRequest, make_creation
 from perdure.client.waiting_starts import key_of
 from perdure.configuration import MAXIMUM_WAITING_STARTS, REMEMBERED_REQUESTS_SECONDS
 from perdure.errors import RunExistsError, StoreError
@@ -40,24 +40,23 @@ Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 
-async def start_by_key(
+async def start_by_key(  # noqa: PLR0917 - as `begin`
     gateway: Gateway,
     ref: RunRef,
     rule: Rule,
     workflow: Workflow[*Ts, R],
     args: tuple[*Ts],
-    *,
-    version: str | None = None,
-    **options: Unpack[CreationOptions],
+    request: StartRequest,
 ) -> Run[R]:
     """Start a run by a rule; return the run that this gives, which may not exist yet. A new one is named `ref`.
 
     Raises RunExistsError, HistoryError for an entry that cannot be read, else as `Client.start`.
     """
     require_workflow(workflow, "start")
-    workflow = gateway.registry.at_version(workflow, version)
-    request_id = require_text(options.pop("request_id", ""), "request_id")
-    make = partial(make_creation, workflow, workflow.signature.encode_arguments(args, {}), **options)
+    workflow = gateway.registry.at_version(workflow, request.version)
+    request_id = require_text(request.request_id, "request_id")
+    plain = msgspec.structs.replace(request, request_id="")  # it names the start, which may come to no run of its own
+    make = partial(make_creation, workflow, workflow.signature.encode_arguments(args, {}), plain)
     key = key_of(ref.namespace, _KINDS[type(rule)], workflow=workflow.name, key=rule.key)
     started = await _KeyedStart(gateway, key, ref, rule=rule, request_id=request_id, make=make).started()
     return Run(

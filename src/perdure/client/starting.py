@@ -1,10 +1,12 @@
 """Starting runs: ids and what to do when one is taken, and the value that creates a run."""
 
-import secrets
+import os
 import uuid
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypedDict
+
+import msgspec
 
 from perdure.authoring.arguments import require_choice, require_duration, require_moment, require_text, require_texts
 from perdure.authoring.workflow import Workflow
@@ -17,7 +19,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation
 
-__all__ = ["CreationOptions", "IdPolicy", "StartOptions", "make_creation", "require_id"]
+__all__ = ["IdPolicy", "StartOptions", "StartRequest", "make_creation", "require_id"]
 
 LONGEST_ID_CHARACTERS = 500
 
@@ -36,9 +38,11 @@ class IdPolicy(StrEnum):
     REPLACE = "replace"
 
 
-class CreationOptions(TypedDict, total=False):
-    """What a run is created with, but for its id and its definition; see `Client.start`."""
+class StartOptions(TypedDict, total=False):
+    """The options of a start, but for the id; see `Client.start`."""
 
+    id_policy: IdPolicy | str
+    version: str | None
     priority: Priority | None
     tenant: str
     labels: dict[str, str] | None
@@ -49,11 +53,19 @@ class CreationOptions(TypedDict, total=False):
     trace_context: dict[str, str] | None
 
 
-class StartOptions(CreationOptions, total=False):
-    """The options of a start, but for the id; see `Client.start`."""
+class StartRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The options of a start as one value, on their way to where they are looked at."""
 
-    id_policy: IdPolicy | str
-    version: str | None
+    id_policy: IdPolicy | str = IdPolicy.RETURN_EXISTING
+    version: str | None = None
+    priority: Priority | None = None
+    tenant: str = ""
+    labels: dict[str, str] | None = None
+    start_at: datetime | None = None
+    start_after: timedelta | None = None
+    execution_timeout: timedelta | None = None
+    request_id: str = ""
+    trace_context: dict[str, str] | None = None
 
 
 def require_id(id: str | None) -> str:
@@ -69,67 +81,60 @@ def require_id(id: str | None) -> str:
 def make_creation(
     workflow: "Workflow[*tuple[Any, ...], Any]",
     payload: Payload,
+    request: StartRequest,
     *,
     ref: RunRef,
     run_key: RunKey,
     now: Timestamp,
-    priority: Priority | None = None,
-    tenant: str = "",
-    labels: dict[str, str] | None = None,
-    start_at: datetime | None = None,
-    start_after: timedelta | None = None,
-    execution_timeout: timedelta | None = None,
-    trace_context: dict[str, str] | None = None,
-    request_id: str = "",
     signals: tuple[e.CarriedSignal, ...] = (),
     updates: tuple[e.CarriedUpdate, ...] = (),
 ) -> Creation:
-    """Return the value that creates a run of `workflow` with the encoded arguments `payload`, and with it what it finds
-    when it begins: `signals` and `updates`.
+    """Return the value that creates a run of `workflow` with the encoded arguments `payload`, as `request` asks, and
+    with it what it finds when it begins: `signals` and `updates`.
 
     Raises InvalidArgumentError for a value that is not allowed.
     """
-    begin_at = _begin_at(start_at, start_after, now=now)
+    begin_at = _begin_at(request.start_at, request.start_after, now=now)
     wake_at = begin_at or now
     limit = (
         workflow.execution_timeout_microseconds
-        if execution_timeout is None
-        else require_duration(execution_timeout, "execution_timeout")
+        if request.execution_timeout is None
+        else require_duration(request.execution_timeout, "execution_timeout")
     )
-    chosen = workflow.priority if priority is None else require_choice(priority, Priority, "priority")
-    given_labels = {} if labels is None else require_texts(labels, "labels")
-    require_text(tenant, "tenant")
-    require_text(request_id, "request_id")
+    chosen = workflow.priority if request.priority is None else require_choice(request.priority, Priority, "priority")
+    given_labels = {} if request.labels is None else require_texts(request.labels, "labels")
+    require_text(request.tenant, "tenant")
+    require_text(request.request_id, "request_id")
     created = e.RunCreated(
         workflow=workflow.name,
         definition_version=workflow.version,
         ref=ref,
         input=payload,
         seed=seed_of(ref),
-        call_name=secrets.token_hex(16),
+        call_name=os.urandom(16).hex(),
         priority=chosen,
-        tenant=tenant,
+        tenant=request.tenant,
         labels=given_labels,
         stages=workflow.stages,
-        trace_context={} if trace_context is None else require_texts(trace_context, "trace_context"),
+        trace_context={} if request.trace_context is None else require_texts(request.trace_context, "trace_context"),
         execution_timeout_microseconds=limit,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
         start_at=begin_at,
-        carried_signals=signals,
-        carried_updates=updates,
     )
+    if signals or updates:  # in a call of their own: one with more than 15 keywords packs them into a dict first
+        created = msgspec.structs.replace(created, carried_signals=signals, carried_updates=updates)
     return Creation(
         run_key=run_key,
         ref=ref,
         workflow=workflow.name,
         definition_version=workflow.version,
         priority=chosen,
-        tenant=tenant,
+        tenant=request.tenant,
         labels=given_labels,
         parent_key=None,
         created=RecordedEvent(1, now, created),
         wake_at=wake_at,
-        request_id=request_id,
+        request_id=request.request_id,
     )
 
 

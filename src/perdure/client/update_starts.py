@@ -2,12 +2,12 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any, TypeVarTuple, Unpack
+from typing import Any, TypeVarTuple
 
 from perdure.authoring.workflow import Workflow
 from perdure.client.beginning import begin
 from perdure.client.gateway import Gateway
-from perdure.client.starting import IdPolicy, StartOptions
+from perdure.client.starting import IdPolicy, StartRequest
 from perdure.client.updating import Asked
 from perdure.errors import RunClosedError
 from perdure.kernel import events as e
@@ -25,30 +25,29 @@ async def update_with_start(
     ref: RunRef,
     workflow: Workflow[*Ts, Any],
     args: tuple[*Ts],
+    request: StartRequest,
     *,
     name: str,
     body: Payload,
     timeout: timedelta | None,
-    **options: Unpack[StartOptions],
 ) -> Payload:
     """Return the result of an update of the run of `ref`, or of the one that is begun with it.
 
     An update that the run of the id ended without answering goes, with its request id, to the one that follows.
     Raises as `Client.update_with_start`.
     """
-    request_id = options.get("request_id") or ""
-    update_id = request_id or uuid.uuid4().hex
+    update_id = request.request_id or uuid.uuid4().hex
     sent = UpdateMessage(update_id=update_id, name=name, body=body)
     carried = (e.CarriedUpdate(update_id=update_id, name=name, body=body),)
     unanswered: RunKey | None = None
     while True:
-        _, begun = await begin(gateway, ref, workflow, args, updates=carried, unanswered=unanswered, **options)
-        asked = Asked(gateway=gateway, ref=ref, message=sent, is_repeatable=bool(request_id), begun=begun)
+        _, begun = await begin(gateway, ref, workflow, args, request, updates=carried, unanswered=unanswered)
+        asked = Asked(gateway=gateway, ref=ref, message=sent, is_repeatable=bool(request.request_id), begun=begun)
         try:
             return await asked.answer(until_completed=True, timeout=timeout)
         except RunClosedError:
-            follows = options.get("id_policy") != IdPolicy.RETURN_EXISTING
-            if not follows or (begun is not None and await _has_begun(gateway, ref, begun, request_id)):
+            follows = request.id_policy != IdPolicy.RETURN_EXISTING
+            if not follows or (begun is not None and await _has_begun(gateway, ref, begun, request.request_id)):
                 raise
         unanswered = begun
 

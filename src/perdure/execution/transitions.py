@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from perdure.kernel.advance import Advance
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.transition import Creation, Transition
@@ -19,7 +21,7 @@ def transition_of(
 
     `creation` is that of a run whose row does not exist yet.
     """
-    return Transition(
+    transition = Transition(
         run_key=run.run_key,
         fencing_token=run.fencing_token,
         expected_sequence=expected_sequence,
@@ -34,7 +36,8 @@ def transition_of(
         moves_inbox_to=result.moves_inbox_to,
         end_at=result.end_at,
         locks=result.locks,
-        is_unlinked=run.is_unlinked,
         # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
         must_not_overtake=() if run.inbox_has_more else tuple(result.must_not_overtake),
     )
+    # In a call of its own: one with more than 15 keywords packs them into a dict first.
+    return structs.replace(transition, is_unlinked=True) if run.is_unlinked else transition
