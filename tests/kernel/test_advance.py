@@ -356,7 +356,7 @@ def test_what_a_program_asks_for_besides_is_recorded_as_asked() -> None:
         e.CompensationStepCompleted(operation=Operation(8), compensates=ONE, failure=BROKEN),
         e.CompensationFinished(operation=Operation(8), failed=1),
     ]
-    assert (run.state.compensations_failed, run.state.last_operation, run.state.patches) == (1, 8, {"p"})
+    assert (run.state.compensations_failed, run.state.last_operation, run.state.patches) == (1, 8, frozenset({"p"}))
 
 
 def test_an_unknown_command_is_a_bug_that_is_named() -> None:

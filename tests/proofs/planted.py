@@ -47,7 +47,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
             "following.record(recorded.event, Timestamp(recorded.at + 1))",
         ),
     ),
-    "law 3": (Defect("kernel.state", '"compensations", "signals_received",', '"compensations",'),),
+    "law 3": (Defect("kernel.state", '"deferrals", "keys",', '"deferrals",'),),
     "law 4": (
         Defect(
             "kernel.state",

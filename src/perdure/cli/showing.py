@@ -77,7 +77,7 @@ def report_for_programs(report: RunReport, inbox: list[InboxEntry]) -> dict[str,
         },
         "undone": report.undone,
         "timers": [{"operation": operation, "due_at": iso(due)} for operation, due in state.timers.items()],
-        "signals_received": state.signals_received,
+        "signals_received": dict(state.signals_received),
         "inbox": [{"message": entry.message, "at": iso(entry.at)} for entry in inbox],
         "children": [
             {"id": child.ref.id, "workflow": child.workflow, "outcome": child.outcome}

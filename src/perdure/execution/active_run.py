@@ -107,7 +107,7 @@ class ActiveRun:
         self.on_created: asyncio.Future[Outcome] | None = None
         self._creation = creation
         self._inputs: list[i.Input] = []
-        self._notes: list[i.Input] = []
+        self._notes: tuple[i.Input, ...] = ()
         self._replies: list[tuple[i.MessageArrived, Reply]] = []
         self._result: Advance | None = None
         self._timer = RunTimer(worker.loop)
@@ -130,7 +130,7 @@ class ActiveRun:
 
     def note(self, given: i.Input) -> None:
         """Take an input that may wait for the next advance, and is forgotten if none comes."""
-        self._notes.append(given)
+        self._notes += (given,)
 
     def resume(self) -> None:
         """Go on where the loaded state stands: start what is pending, arm the timer."""
@@ -243,7 +243,7 @@ class ActiveRun:
             self.schedule()
             return
         inputs = [*self._notes, *self._inputs] if self._notes else self._inputs
-        self._inputs, self._notes = [], []
+        self._inputs, self._notes = [], ()
         state, worker = self.state, self._worker
         before = state.sequence
         if self._creation is not None:

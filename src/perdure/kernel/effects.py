@@ -24,6 +24,7 @@ from perdure.kernel.lifecycle import (
     next_phase,
 )
 from perdure.kernel.lock_effects import move_lock
+from perdure.kernel.mappings import without
 from perdure.kernel.payload import NULL
 from perdure.kernel.pending import Deferral, OpenChild, OpenLock, PendingActivity, inherited_children
 from perdure.kernel.time import Timestamp
@@ -42,7 +43,7 @@ def _created(state: "RunState", event: e.RunCreated, at: Timestamp) -> None:
     state.created = event
     state.created_at = at
     state.priority = event.priority
-    state.labels = dict(event.labels)
+    state.labels = event.labels
     state.keys = dict(event.carried_state)
     if event.carried_children:
         state.children = {child.operation: child for child in inherited_children(event)}
@@ -73,15 +74,16 @@ def _resumed(state: "RunState", _event: e.RunResumed, _at: Timestamp) -> None:
 
 def _stage_started(state: "RunState", event: e.StageStarted, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    state.stages[event.operation] = event.name
+    state.stages = {**state.stages, event.operation: event.name}
 
 
 def _stage_ended(state: "RunState", event: e.StageCompleted | e.StageFailed, _at: Timestamp) -> None:
-    name = state.stages.pop(event.operation, None)
+    name = state.stages.get(event.operation)
     if name is None:
         raise illegal("not started", type(event), subject=f"stage {event.operation}")
+    state.stages = without(state.stages, event.operation)
     if type(event) is e.StageCompleted and state.created is not None and name in state.created.stages:
-        state.finished_stages.add(name)
+        state.finished_stages |= {name}
         _advance_progress(state)
 
 
@@ -185,7 +187,8 @@ def _timer_ended(state: "RunState", event: e.TimerFired | e.TimerCancelled, _at:
 
 
 def _signal_received(state: "RunState", event: e.SignalReceived, _at: Timestamp) -> None:
-    state.signals_received[event.name] = state.signals_received.get(event.name, 0) + 1
+    received = state.signals_received
+    state.signals_received = {**received, event.name: received.get(event.name, 0) + 1}
 
 
 def _update_moved(
@@ -230,11 +233,8 @@ def _key_deleted(state: "RunState", event: e.StateKeyDeleted, _at: Timestamp) ->
 
 def _labels_changed(state: "RunState", event: e.LabelsChanged, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    for name, value in event.labels.items():
-        if value is None:
-            state.labels.pop(name, None)
-        else:
-            state.labels[name] = value
+    changed = {**state.labels, **event.labels}
+    state.labels = {name: value for name, value in changed.items() if value is not None}
 
 
 def _priority_changed(state: "RunState", event: e.PriorityChanged, _at: Timestamp) -> None:
@@ -248,42 +248,44 @@ def _recovery_started(state: "RunState", _event: e.RecoveryStarted, _at: Timesta
 
 def _intervention_requested(state: "RunState", event: e.InterventionRequested, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    state.interventions[event.operation] = event
+    state.interventions = {**state.interventions, event.operation: event}
 
 
 def _intervention_ended(
     state: "RunState", event: e.InterventionResolved | e.InterventionExpired, _at: Timestamp
 ) -> None:
-    if state.interventions.pop(event.operation, None) is None:
+    if event.operation not in state.interventions:
         raise illegal("not requested", type(event), subject=f"intervention {event.operation}")
+    state.interventions = without(state.interventions, event.operation)
 
 
 def _compensation_started(state: "RunState", event: e.CompensationStarted, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    state.compensations[event.operation] = event.steps
+    state.compensations = {**state.compensations, event.operation: event.steps}
 
 
 def _compensation_step(state: "RunState", event: e.CompensationStepCompleted, _at: Timestamp) -> None:
-    if state.compensations.get(event.operation, 0) <= 0:
+    steps = state.compensations.get(event.operation, 0)
+    if steps <= 0:
         raise illegal("not under way", type(event), subject=f"compensation {event.operation}")
-    state.compensations[event.operation] -= 1
+    state.compensations = {**state.compensations, event.operation: steps - 1}
     state.compensations_failed += event.failure is not None
 
 
 def _compensation_finished(state: "RunState", event: e.CompensationFinished, _at: Timestamp) -> None:
     if state.compensations.get(event.operation) != 0:
         raise illegal("not all done", type(event), subject=f"compensation {event.operation}")
-    del state.compensations[event.operation]
+    state.compensations = without(state.compensations, event.operation)
 
 
 def _lock_requested(state: "RunState", event: e.LockRequested, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    state.locks[event.operation] = OpenLock(key=event.key, limit=event.limit)
+    state.locks = {**state.locks, event.operation: OpenLock(key=event.key, limit=event.limit)}
 
 
 def _version_decided(state: "RunState", event: e.VersionDecided, _at: Timestamp) -> None:
     _count_operation(state, event.operation)
-    state.patches.add(event.patch)
+    state.patches |= {event.patch}
 
 
 def _operation_recorded(

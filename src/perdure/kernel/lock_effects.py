@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from perdure.kernel import events as e
 from perdure.kernel.lifecycle import LOCK_LIFECYCLE, illegal, next_phase
+from perdure.kernel.mappings import without
 from perdure.kernel.pending import OpenLock
 from perdure.kernel.time import Timestamp
 
@@ -22,6 +23,6 @@ def move_lock(state: "RunState", event: e.LockAcquired | e.LockDenied | e.LockRe
     phase = next_phase(LOCK_LIFECYCLE, lock.phase, type(event), subject=subject)
     if type(event) is e.LockAcquired:
         held = OpenLock(key=lock.key, limit=lock.limit, phase=phase, token=event.fencing_token)
-        state.locks[event.operation] = held
+        state.locks = {**state.locks, event.operation: held}
     else:
-        del state.locks[event.operation]
+        state.locks = without(state.locks, event.operation)

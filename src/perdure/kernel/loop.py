@@ -121,6 +121,12 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
         """Unwind every task that is not done. Whatever its code does while unwinding has no effect."""
         self._closed = True
         self._ready.clear()
+        self._tasks = [task for task in self._tasks if not task.done()]
+        if self._tasks or self._dropped_generators:
+            self._unwind_all()
+        self._timers = self.at_rest = None
+
+    def _unwind_all(self) -> None:
         outer = asyncio._get_running_loop()  # noqa: SLF001 - as in drain
         hooks = sys.get_asyncgen_hooks()
         asyncio._set_running_loop(self)  # noqa: SLF001 - as in drain
@@ -129,16 +135,13 @@ class DeterministicLoop(asyncio.AbstractEventLoop):
             while self._tasks or self._dropped_generators:
                 # Code that unwinds may make further tasks; none of them ever begins.
                 while self._tasks:
-                    task = self._tasks.pop()
-                    if not task.done():
-                        _unwind(task)
+                    _unwind(self._tasks.pop())
                 while self._dropped_generators:
                     _finish(self._dropped_generators.pop())
         finally:
             sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)  # noqa: SLF001 - as in drain
         self._ready.clear()
-        self._timers = self.at_rest = None
 
     def _survive(self, handle: asyncio.Handle, error: BaseException) -> None:
         """Keep an exception that a handle lets pass, to end a process, from doing so: it ends a task at most."""

@@ -10,7 +10,7 @@ still come. It never falls, and is 1 only when the run completed.
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,6 +22,7 @@ from perdure.kernel.deadline import Deadline
 from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.lifecycle import UpdatePhase, illegal
+from perdure.kernel.mappings import NOTHING
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import Deferral, OpenChild, OpenLock, PendingActivity
 from perdure.kernel.priority import Priority
@@ -34,7 +35,10 @@ _BEGINNING: Final = Timestamp(0)
 
 
 class RunState(Struct, kw_only=True, gc=False):
-    """A run as of event number `sequence`, which happened at `updated_at`."""
+    """A run as of event number `sequence`, which happened at `updated_at`.
+
+    What most runs have none of, and no run has many of, is never changed in place, so that all can share an empty one.
+    """
 
     sequence: int = 0
     updated_at: Timestamp = _BEGINNING
@@ -47,8 +51,8 @@ class RunState(Struct, kw_only=True, gc=False):
     closing: e.Event | None = None
     priority: Priority = Priority.NORMAL
     progress: float = 0.0
-    stages: dict[int, str] = {}
-    finished_stages: set[str] = set()
+    stages: Mapping[int, str] = NOTHING
+    finished_stages: frozenset[str] = frozenset()
     activities: dict[int, PendingActivity] = {}
     activities_scheduled: int = 0
     activities_finished: int = 0
@@ -57,15 +61,15 @@ class RunState(Struct, kw_only=True, gc=False):
     deferrals: dict[int, Deferral] = {}
     children: dict[int, OpenChild] = {}
     keys: dict[str, Payload] = {}
-    labels: dict[str, str] = {}
-    patches: set[str] = set()
+    labels: Mapping[str, str] = NOTHING
+    patches: frozenset[str] = frozenset()
     updates: dict[str, UpdatePhase] = {}
-    locks: dict[int, OpenLock] = {}
-    interventions: dict[int, e.InterventionRequested] = {}
-    compensations: dict[int, int] = {}
+    locks: Mapping[int, OpenLock] = NOTHING
+    interventions: Mapping[int, e.InterventionRequested] = NOTHING
+    compensations: Mapping[int, int] = NOTHING
     compensations_failed: int = 0
     recoveries: int = 0
-    signals_received: dict[str, int] = {}
+    signals_received: Mapping[str, int] = NOTHING
     cancel: e.RunCancelRequested | None = None
     forked: e.RunForked | None = None
     forked_at: int = 0
@@ -75,7 +79,7 @@ class RunState(Struct, kw_only=True, gc=False):
     @property
     def stage(self) -> str:
         """The innermost phase the run is in, or an empty string."""
-        return next(reversed(self.stages.values())) if self.stages else ""
+        return [*self.stages.values()][-1] if self.stages else ""
 
     @property
     def is_closed(self) -> bool:
@@ -202,7 +206,4 @@ def fitting(state: RunState, *, passing: type[Exception] = StoreError) -> Iterat
         raise HistoryError(message) from error
 
 
-_CONTAINERS: Final = (
-    "stages", "finished_stages", "timers", "retries", "deferrals", "keys", "labels", "patches", "updates", "locks",
-    "interventions", "compensations", "signals_received",
-)  # fmt: skip
+_CONTAINERS: Final = ("timers", "retries", "deferrals", "keys", "updates")

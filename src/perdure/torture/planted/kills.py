@@ -71,11 +71,11 @@ PLANTED: Final = (
         name="every second start is refused as if the database were damaged",
         breaks="P2: an error means what it says",
         module="perdure.client.client",
-        old="        run, _ = await begin(\n",
+        old="        run, _ = await begin(",
         new="        from perdure.errors import StoreCorruptError\n"
         "        if id and id[-1] in '02468':\n"
         "            raise StoreCorruptError('damaged')\n"
-        "        run, _ = await begin(\n",
+        "        run, _ = await begin(",
         tool="kill",
     ),
 )
