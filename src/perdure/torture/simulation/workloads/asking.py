@@ -104,17 +104,17 @@ def _adding_up_program(_chance: random.Random) -> list[Call]:
         start(adding_up, 0, id="one"),
         first,
         send("one", more, 1, message_id="m1"),
-        ask_again("first again", first, answer=2, when=lambda tables: len(tables.generations("one")) > 1),
+        ask_again("first again", first, answers=(2,), when=lambda tables: len(tables.generations("one")) > 1),
         ask("one", put, 2, request_id="second"),
         send("one", go, "stop", message_id="g1"),
-        ask_again("first at last", first, answer=2, when=lambda tables: tables.is_closed("one")),
+        ask_again("first at last", first, answers=(2,), when=lambda tables: tables.is_closed("one")),
         begins,
         follows,
         send("two", more, 1, message_id="m2"),
-        ask_again("begins again", begins, answer=4, when=lambda tables: len(tables.generations("two")) > 1),
-        ask_again("follows again", follows, answer=12, when=lambda tables: len(tables.generations("two")) > 1),
+        ask_again("begins again", begins, answers=(4,), when=lambda tables: len(tables.generations("two")) > 1),
+        ask_again("follows again", follows, answers=(12, 8), when=lambda tables: len(tables.generations("two")) > 1),
         send("two", go, "stop", message_id="g2"),
-        ask_again("follows at last", follows, answer=12, when=lambda tables: tables.is_closed("two")),
+        ask_again("follows at last", follows, answers=(12, 8), when=lambda tables: tables.is_closed("two")),
     ]
 
 
