@@ -100,6 +100,15 @@ def reported(
     return LoadReport(name="load", findings=[*findings], searched=searched, moods=[mood])
 
 
+def test_memory_that_is_given_back_between_two_looks_counts() -> None:
+    memory = subject._Memory()
+    memory.look()
+    large = bytearray(200_000_000)
+    del large
+    memory.look()
+    assert memory.most > max(megabytes for _, megabytes in memory.seen) + 100
+
+
 def test_what_meets_the_goals_is_good() -> None:
     assert judge(reported(GOOD), CI_GOALS) == judge(reported(GOOD), LONG_GOALS) == []
 

@@ -126,7 +126,7 @@ async def live_through_a_failure(
 ) -> list[int]:
     """As `live`, but one sync after the opening fails, of a file and by its number; return some steps after that.
 
-    An error is an answer, too: whatever the step asked for is then not there, and never will be.
+    An error is not judged here: what became of a step that met one is taken from the store, and must then stay so.
     """
     harness, reader = DiskHarness(folder, disk), SlowReader(folder, disk, chance)
     world = World(harness)

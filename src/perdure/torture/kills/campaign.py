@@ -22,13 +22,14 @@ __all__ = ["Campaign", "KillReport", "run_kills"]
 
 
 class KillReport(Report, kw_only=True):
-    """The outcome of `kill`: how much was acknowledged, and how much of that lost; steps with two outcomes.
+    """The outcome of `kill`: how much was acknowledged, of that lost, and refused; how many steps have two outcomes.
 
     `points`: how many points in time of the copy were restored, and compared with what was acknowledged.
     """
 
     acknowledged: int = 0
     lost: int = 0
+    refused: int = 0
     double_outcomes: int = 0
     histories: int = 0
     effects: int = 0
@@ -41,14 +42,15 @@ class KillReport(Report, kw_only=True):
         self.violations = [f"{again}\n    {what}" for what in (*verdict.violations, *copies.violations)]
         self.acknowledged, self.histories, self.effects = verdict.acknowledged, verdict.histories, verdict.effects
         self.lost, self.double_outcomes = verdict.count("lost"), verdict.count("two outcomes")
+        self.refused = verdict.refused
         self.points = copies.points
 
     def line(self, unit: str) -> str:
         """Return the result as one line."""
         return (
             f"{super().line(unit)}; {self.acknowledged} acknowledged operations, {self.lost} lost, "
-            f"{self.double_outcomes} steps with two outcomes ({self.histories} histories, {self.effects} effects), "
-            f"{self.points} points of a copy restored"
+            f"{self.refused} refused, {self.double_outcomes} steps with two outcomes ({self.histories} histories, "
+            f"{self.effects} effects), {self.points} points of a copy restored"
         )
 
 

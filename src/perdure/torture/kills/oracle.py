@@ -35,6 +35,7 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     violations: list[str] = []
     acknowledged: int = 0
+    refused: int = 0
     histories: int = 0
     effects: int = 0
 
@@ -58,6 +59,7 @@ def judge(folder: Path) -> Verdict:
     return Verdict(
         violations=found,
         acknowledged=sum(record.state == "done" for record in notes),
+        refused=sum(record.state == "refused" for record in notes),
         histories=len(tables.runs),
         effects=len(effects),
     )

@@ -123,7 +123,7 @@ class _Done:
 
 
 class _Memory:
-    """The resident memory of this process, in megabytes, by time."""
+    """The resident memory of this process, in megabytes: by time, and the most that it ever was."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, float]] = []
@@ -134,7 +134,10 @@ class _Memory:
 
     @property
     def most(self) -> float:
-        return max(megabytes for _, megabytes in self.seen)
+        """What the kernel has noted, also between two looks; `getrusage` would begin with the parent's."""
+        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        [peak] = (line for line in status if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1_024 / 1e6
 
     def slope(self, since: float) -> float:
         """Return by how much it grows in an hour, by least squares over what was seen since a moment."""
