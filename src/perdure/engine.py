@@ -90,7 +90,8 @@ class Engine(Client):
     def trouble(self) -> StoreUnavailableError | None:
         """Why nothing can be committed: the error that calls get; None while commits succeed. For health checks.
 
-        As of the last commit: an engine that has nothing to do does not notice. Raises EngineClosedError while the
+        As of the last commit: an engine that has nothing to do does not notice. A run whose commits fail while others
+        succeed is no trouble of the store; its row says why it is parked. Raises EngineClosedError while the
         engine is not open.
         """
         return self.worker.committer.trouble

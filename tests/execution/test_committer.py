@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from perdure import Engine, Settings, StoreError
-from perdure.errors import EngineClosedError, InternalError, StoreCorruptError, StoreFullError, StoreUnavailableError
+from perdure.errors import EngineClosedError, InternalError, StoreCorruptError, StoreFullError
 from perdure.kernel.transition import Creation, Transition, Write
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.stores import Gate
@@ -116,37 +116,6 @@ async def test_runs_whose_transitions_meet_damage_for_a_while_go_on_when_it_is_o
         await asyncio.gather(*(run.signal(go, n) for n, run in enumerate(runs)))
         assert [await run.result() for run in runs] == [0, 1]
     assert next(failures, None) is None
-
-
-async def test_a_run_on_a_bad_sector_stops_no_other_run_and_no_client() -> None:
-    database, gate = MemoryDatabase(), Gate()
-    settings = Settings(retry_store_seconds=0.001, retry_store_maximum_seconds=0.001)
-    async with Engine(MemoryStore(database, gate=gate), settings=settings) as engine:
-        bad, *others = [await engine.start(held, id=f"run-{n}") for n in range(4)]
-        bad_key = (await bad.describe()).run_key
-
-        def bad_sector(writes: Sequence[Write]) -> StoreUnavailableError | None:
-            is_bad = any(isinstance(write, Transition) and write.run_key == bad_key for write in writes)
-            return StoreUnavailableError("a bad sector") if is_bad else None
-
-        gate.failure = bad_sector
-        await asyncio.gather(bad.signal(go, 0), *(run.signal(go, n) for n, run in enumerate(others)))
-        assert [await run.result() for run in others] == [0, 1, 2]
-        async with asyncio.timeout(10):
-            while (await bad.describe()).parked is None:  # alone it is kept, until another write shows that it is
-                with suppress(StoreUnavailableError):
-                    await engine.start(held)
-        with pytest.raises(StoreUnavailableError, match="a bad sector"):
-            await bad.result()
-        engine.worker.endings.unpark(bad_key)  # as one of which it has forgotten why
-        with pytest.raises(StoreUnavailableError, match="a bad sector"):
-            await bad.result()
-        gate.failure = lambda _writes: None
-        async with asyncio.timeout(10):
-            while not (row := await bad.describe()).status.is_closed:  # noqa: ASYNC110 - nobody has it go on
-                await asyncio.sleep(0)
-        assert row.parked is None
-        assert await bad.result() == 0
 
 
 async def test_a_damaged_file_is_told_of_by_few_lines_however_often_writes_meet_it(

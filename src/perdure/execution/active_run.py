@@ -197,6 +197,7 @@ class ActiveRun:
             expected_sequence=self.state.sequence if sequence is None else sequence,
             wake_at=wake_at,
             now=self._worker.clock.now(),
+            recovered=self.claimed is not None and self.claimed.recovered,
         )
 
     def drop(self) -> None:

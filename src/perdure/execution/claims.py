@@ -18,7 +18,7 @@ from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import giving_back, look_for_end
 from perdure.execution.loading import demand_open, load_run
 from perdure.execution.mail import inbox_to_begin_with
-from perdure.execution.parking import Hindrance, park
+from perdure.execution.parking import Hindrance, park, tell_if_stranded
 from perdure.execution.refusals import DAMAGE
 from perdure.execution.setbacks import Setbacks, doubled, pause_after
 from perdure.kernel import inputs as i
@@ -186,9 +186,12 @@ class RunClaims:
         def answered(outcome: Outcome | PerdureError) -> None:
             released()
             if isinstance(outcome, PerdureError):
+                tell_if_stranded(self._worker, write, outcome)
                 pause = pause_after(failed + 1, self._worker.settings)
                 self._worker.loop.call_later(pause, self._give_back_again, write, failed + 1)
             else:
+                if failed:
+                    self._worker.endings.unpark(write.run_key)
                 self.wake()  # plans the next timer; a message that came meanwhile makes the run due at once
 
         self._worker.committer.submit(write, answered, keep=True)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from perdure.errors import NonDeterminismError, PerdureError, StoreError
+from perdure.errors import NonDeterminismError, PerdureError, StoreError, StoreUnavailableError
 from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import end_without_code
 from perdure.execution.differences import difference_lines
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from perdure.execution.worker import Worker
     from perdure.ports.store import ClaimedRun, RunSummary
 
-__all__ = ["Hindrance", "look_at_parked", "park", "tell_of_parked"]
+__all__ = ["Hindrance", "look_at_parked", "park", "tell_if_stranded", "tell_of_parked"]
 
 
 class Hindrance(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,15 @@ class Hindrance(msgspec.Struct, frozen=True, kw_only=True):
         """Return what keeps a run from going on that was in memory."""
         before, position = (None, 0) if run.claimed is None else (run.claimed.parked, run.claimed.inbox_position)
         position = max(position, run.inbox_position)
-        return cls(run_key=run.run_key, error=error, code=run.code, before=before, position=position, ends=ends)
+        return cls(
+            run_key=run.run_key,
+            error=error,
+            code=run.code,
+            before=before,
+            position=position,
+            recovered=run.claimed is not None and run.claimed.recovered,
+            ends=ends,
+        )
 
     @classmethod
     def of_claimed(cls, claimed: "ClaimedRun", error: PerdureError, *, code: str) -> "Hindrance":
@@ -140,6 +148,12 @@ def tell_of_parked(worker: "Worker", run_key: RunKey, error: PerdureError) -> No
     worker.mail.spawn(look_at_parked(worker, run_key))  # others may have gone on with it by now
 
 
+def tell_if_stranded(worker: "Worker", write: Release | Park, error: PerdureError) -> None:
+    """Tell those who wait for a run if it cannot be given back, because that fails by itself: nobody can have it."""
+    if isinstance(error, StoreUnavailableError) and worker.is_claiming:
+        worker.endings.park(write.run_key, error)
+
+
 async def look_at_parked(worker: "Worker", run_key: RunKey) -> None:
     """Forget why a run did not go on here if by now it goes on elsewhere."""
     with suppress(StoreError):  # then it is known the next time
@@ -182,10 +196,11 @@ def _reason(error: PerdureError) -> Failure:
 
 
 def _submit(worker: "Worker", write: Park, error: PerdureError, *, failed: int = 0) -> None:
-    """Park a run; then, and not before its row says so, tell those who wait for it."""
+    """Park a run; then, and not before its row says so or it has shown that it cannot, tell those who wait for it."""
 
     def answered(outcome: Outcome | PerdureError) -> None:
         if isinstance(outcome, PerdureError):
+            tell_if_stranded(worker, write, outcome)
             again = partial(_submit, worker, write, error, failed=failed + 1)
             _later(worker, again, pause_after(failed + 1, worker.settings))
         elif worker.code not in write.parking.tried:

@@ -14,6 +14,7 @@ def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads:
 _RUN: Final = "active_run"
 _MAIL: Final = "mail"
 _CLAIMS: Final = "claims"
+_QUEUE: Final = "commit_queue"
 
 PLANTED: Final = (
     # --- nothing before it is durable ----------------------------------------------------------------------------
@@ -68,20 +69,29 @@ PLANTED: Final = (
     _mutant(
         "writes that were kept during an outage are dropped",
         "P14: work resumes unaided",
-        "committer",
-        "[entry for entry in everything if entry[2] and is_kept]",
-        "[]",
+        _QUEUE,
+        "        refused = self._hold_back(line, batch, error, now)\n",
+        "        refused: list[tuple[Entry, PerdureError]] = []\n",
         "sequential",
         "timers",
     ),
     _mutant(
         "one failed commit is remembered for ever",
         "P14: work resumes unaided",
-        "committer",
-        "if self.trouble is not None and self._working is not None and not keep",
-        "if self.trouble is not None and not keep",
+        _QUEUE,
+        "        self._seconds = min(self._seconds * 2.0, self._maximum_seconds)\n",
+        "        self._seconds = 1_000_000.0\n",
+        "sequential",
         "signals",
-        "children",
+    ),
+    _mutant(
+        "a write that failed is tried behind later ones of its run",
+        "P13: progress resumes",
+        _QUEUE,
+        "            held.entries[:0] = batch\n",
+        "            held.entries += batch\n",
+        "signals",
+        "late_signals",
     ),
     # --- recovery ------------------------------------------------------------------------------------------------
     _mutant(

@@ -29,8 +29,8 @@ __all__ = [
 class StrikeKind(StrEnum):
     """What befalls the process that passes a point.
 
-    `crash`: it dies at once. `pause`: it stands still, past its lease if long enough. `outage`: the store takes no
-    writes for a while. `restart`: its engine is closed in an orderly way and opened again. `jump`: the machine's clock,
+    `crash`: it dies at once. `pause`: it stands still, past its lease if long enough. `outage`: the store answers
+    nobody for a while. `restart`: its engine is closed in an orderly way and opened again. `jump`: the machine's clock,
     which all processes share, is set forward, or back where `seconds` are negative. `cancel`, `terminate`: nothing
     befalls it, but somebody else asks one of the runs that are open to end.
     """

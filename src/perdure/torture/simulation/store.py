@@ -80,6 +80,7 @@ class SimulatedStore(MemoryStore):
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """See `RunStore.next_wake_at`."""
         await self._lag()
+        self._refuse_during_outage()
         found = await super().next_wake_at(workflows=workflows)
         if self._shadow is not None:
             self._shadow.next_wake_at(found, workflows=workflows)
@@ -111,6 +112,7 @@ class SimulatedStore(MemoryStore):
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """See `RunStore.read_history`."""
+        self._refuse_during_outage()
         page = await super().read_history(run_key, after=after, limit=limit)
         if self._shadow is not None:
             self._shadow.read_history(page, run_key, after=after, limit=limit)
@@ -121,6 +123,7 @@ class SimulatedStore(MemoryStore):
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """See `RunStore.read_inbox`."""
         await self._lag()
+        self._refuse_during_outage()
         entries = await super().read_inbox(run_key, after=after, limit=limit)
         if self._shadow is not None:
             self._shadow.read_inbox(entries, run_key, after=after, limit=limit)
@@ -129,6 +132,7 @@ class SimulatedStore(MemoryStore):
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """See `RunStore.find`."""
+        self._refuse_during_outage()
         found = await super().find(ref, latest=latest)
         if self._shadow is not None:
             self._shadow.find(found, ref, latest=latest)
@@ -138,6 +142,7 @@ class SimulatedStore(MemoryStore):
     async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
         """See `RunStore.find_by_request`."""
         await self._lag()
+        self._refuse_during_outage()
         found = await super().find_by_request(namespace, request_id)
         if self._shadow is not None:
             self._shadow.find_by_request(found, namespace, request_id)
@@ -153,6 +158,7 @@ class SimulatedStore(MemoryStore):
     async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
         """See `RunStore.list_closed`."""
         await self._lag()
+        self._refuse_during_outage()
         found = await super().list_closed(query)
         if self._shadow is not None:
             self._shadow.list_closed(found, query)
@@ -161,6 +167,7 @@ class SimulatedStore(MemoryStore):
     async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
         """See `RunStore.read_whole`."""
         await self._lag()
+        self._refuse_during_outage()
         return await super().read_whole(run_key, decrypts=decrypts)
 
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
@@ -189,6 +196,7 @@ class SimulatedStore(MemoryStore):
 
     async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
         """See `RunStore.list_agenda`."""
+        self._refuse_during_outage()
         entries = await super().list_agenda(query)
         if entries:
             await self._point("after reading the agenda")
@@ -271,4 +279,4 @@ class _Gate:
 def _refuse_during_outage(process: Process) -> None:
     world = process.world
     if world.now_microseconds < world.unavailable_until:
-        raise StoreUnavailableError("the simulated store takes no writes at the moment; nothing was saved")
+        raise StoreUnavailableError("the simulated store is away at the moment; nothing was saved")
