@@ -46,9 +46,12 @@ class FileLock:
         _OPEN.add(self)
 
     @property
-    def descriptor(self) -> int:
-        """The file as the operating system knows it."""
-        return self._descriptor
+    def is_at_its_place(self) -> bool:
+        """Whether the file is still the one of its path: if that was removed or replaced the lock keeps nobody out."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def try_exclusive(self) -> bool:
         """Take the lock alone, without waiting; a shared one held so far is given up either way."""

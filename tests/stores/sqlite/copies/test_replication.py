@@ -83,6 +83,65 @@ async def test_no_copy_is_kept_in_a_part_of_a_database(trail: Trail, tmp_path: P
         assert not (tmp_path / name / "replicating.lock").exists()
 
 
+async def test_the_folder_of_a_disk_that_is_mounted_late_goes_on_as_it_was_left(trail: Trail, tmp_path: Path) -> None:
+    """What was copied before that lies on the disk below the place where it is mounted."""
+    async with opened(trail.database, settings=PATIENT) as session:
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            for round_ in range(8):
+                await create(session, f"a{round_}")
+                trail.follow(replication)
+        trail.target.rename(tmp_path / "unmounted")
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            for round_ in range(3):
+                await create(session, f"b{round_}")
+                replication.follow()
+            trail.target.rename(tmp_path / "below")
+            (tmp_path / "unmounted").rename(trail.target)
+            await create(session, "c")
+            trail.follow(replication)
+            with (
+                pytest.raises(StoreLockedError, match="another process replicates"),
+                replicating(trail.database, trail.target),
+            ):
+                pass
+            await create(session, "d")
+            trail.follow(replication)
+    assert list(trail.rows) == [f"generation-000001/{number}" for number in range(10)]
+    trail.check()
+
+
+async def test_a_folder_that_was_removed_is_made_again(trail: Trail) -> None:
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            replication.follow()
+            shutil.rmtree(trail.target)
+            await create(session, "r")
+            trail.follow(replication)
+    trail.check()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+async def test_an_increment_that_somebody_else_wrote_is_not_replaced(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_links:
+        monkeypatch.setattr("os.link", refuse)
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target) as replication:
+            await create(session, "a")
+            trail.follow(replication)
+            others = trail.target / "generation-000001" / "00000001.part"
+            others.write_text("another's")
+            await create(session, "b")
+            trail.follow(replication)
+    assert others.read_text() == "another's"
+    assert point_of(replication) == "generation-000002/0"
+    trail.check()
+
+
 async def test_a_round_in_which_nothing_was_committed_adds_nothing(trail: Trail) -> None:
     async with opened(trail.database) as session:
         with replicating(trail.database, trail.target) as replication:

@@ -81,7 +81,7 @@ def copy_base(
     size, digest_of_base = base.stat().st_size, digest_of_file(base, meanwhile=meanwhile)
     header = msgspec.structs.replace(plan, previous=digest_of_base, page_count=size // PAGE_BYTES)
     data, digest = encode_part(header, {})
-    write_durably(disk, generation.part(0), data)
+    write_durably(disk, generation.part(0), data, is_new=True)
     return Last(
         generation=generation,
         begun_at=header.taken_at,

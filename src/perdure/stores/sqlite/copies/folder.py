@@ -149,6 +149,12 @@ class CopyFolder:
             )
         self._lock = lock
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether whoever took the folder still has it: not if another one is in its place, of a disk that was mounted
+        meanwhile say, or none."""
+        return self._lock is not None and self._lock.is_at_its_place
+
     def leave(self) -> None:
         """Let others replicate into the folder."""
         lock, self._lock = self._lock, None

@@ -11,7 +11,6 @@ one has the name, and begins again. The mark knows the new one by its digest: if
 name, nothing is removed.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -22,7 +21,7 @@ import apsw
 
 from perdure.errors import PerdureError, StateError, StoreLockedError
 from perdure.stores.sqlite.connection import pragma
-from perdure.stores.sqlite.copies.durable import name_durably, write_durably
+from perdure.stores.sqlite.copies.durable import WITHOUT_LINKS, name_durably, write_durably
 from perdure.stores.sqlite.copies.whole import digest_of_file
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.log import files_of
@@ -108,7 +107,7 @@ def _place_new(unnamed: Path, path: Path, disk: Disk, reservation: Reservation) 
     except FileExistsError as error:
         raise StateError(_TAKEN.format(path=path)) from error
     except OSError as error:
-        if error.errno not in _WITHOUT_LINKS:
+        if error.errno not in WITHOUT_LINKS:
             raise
         # No engine may begin a database there, which would be renamed over.
         with nullcontext() if reservation.is_kept_closed else _kept_closed(path, disk):
@@ -122,7 +121,7 @@ def _is_linked(path: Path, disk: Disk) -> bool:
     try:
         disk.link(path, _aside(path)[0])
     except OSError as error:
-        if error.errno in _WITHOUT_LINKS:
+        if error.errno in WITHOUT_LINKS:
             return False
         raise
     return True
@@ -232,5 +231,3 @@ def _is_connected(path: Path, disk: Disk) -> bool:
 
 _PATIENCE_SECONDS = 1.0
 _TAKEN = "a file has come to be at {path} meanwhile; nothing was changed."
-_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems without hard links answer: vfat, exFAT, many networks'."""

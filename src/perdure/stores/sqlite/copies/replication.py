@@ -96,16 +96,19 @@ class Replication:
         """
         demand_no_part(self._folder.path)
         with faults_named(self._folder.path, "replicating"):
-            self._folder.take()
-            try:
-                self._folder.clear_away()
-                self._store = _identity(self._visit)
-                for point in read_contents(self._folder.path).points:
-                    self._taken_at = max(self._taken_at, point.taken_at)
-                self._resume()
-            except BaseException:
-                self._folder.leave()
-                raise
+            self._store = _identity(self._visit)
+            self._take_folder()
+
+    def _take_folder(self) -> None:
+        self._folder.take()
+        try:
+            self._folder.clear_away()
+            for point in read_contents(self._folder.path).points:
+                self._taken_at = max(self._taken_at, point.taken_at)
+            self._resume()
+        except BaseException:
+            self._folder.leave()
+            raise
 
     def end(self) -> None:
         """Let go of the folder and of the log."""
@@ -138,7 +141,11 @@ class Replication:
         return end.frames - taken >= self._longest_log_pages
 
     def _follow(self, now: Timestamp, *, renews: bool) -> None:
-        if self._last is None:
+        if not self._folder.is_taken:
+            self._lose_track()
+            self._folder.leave()
+            self._take_folder()
+        elif self._last is None:
             self._resume()
         self._add()
         self._added_at = now
@@ -223,9 +230,9 @@ class Replication:
             while not self._take():
                 self._publish()
             self._give_log_its_turn()
+            self._publish()
         except LostTrackError:
             self._lose_track()  # also if there is no room for a base: the database's log must not be held for it
-        self._publish()
 
     def _take(self) -> bool:
         """Read what has come since the last place, and go on holding from here; return whether that was all.
@@ -261,7 +268,7 @@ class Replication:
         return self._taken_at
 
     def _publish(self) -> None:
-        """Write what was read as the next increment."""
+        """Write what was read as the next increment. Raises LostTrackError if there is one that somebody else wrote."""
         change, last = self._pending, self._last
         if change is None or last is None:
             return
@@ -275,7 +282,10 @@ class Replication:
             pages=len(change.pages),
         )
         data, digest = encode_part(header, change.pages)
-        write_durably(self._disk, last.generation.part(header.number), data)
+        try:
+            write_durably(self._disk, last.generation.part(header.number), data, is_new=True)
+        except FileExistsError as error:
+            raise LostTrackError(str(error)) from error
         increments_bytes = last.increments_bytes + len(data)
         self._last = msgspec.structs.replace(last, header=header, digest=digest, increments_bytes=increments_bytes)
         self._pending = None

@@ -7,7 +7,6 @@ Who begins to make any file of the folder removes what the dead have left there,
 made each night has another name each night.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,7 +48,7 @@ def _held(path: Path, *, target: Path) -> FileLock:
         if not lock.wait_exclusive(patience_seconds=_PATIENCE_SECONDS):
             lock.close()
             raise StoreLockedError(f"another process is making {target}; wait until it ends, or choose another name.")
-        if _is_at_its_place(lock):
+        if lock.is_at_its_place:
             return lock
         lock.close()
 
@@ -57,16 +56,8 @@ def _held(path: Path, *, target: Path) -> FileLock:
 def _clear_away(path: Path, disk: Disk) -> None:
     """Remove a lock file and what was made under it, unless somebody still makes it."""
     with suppress(OSError), FileLock(path, makes=False) as lock:
-        if lock.try_exclusive() and _is_at_its_place(lock):
+        if lock.try_exclusive() and lock.is_at_its_place:
             _remove(path, disk)
-
-
-def _is_at_its_place(lock: FileLock) -> bool:
-    """Whether the file that was locked has not been removed meanwhile: then the lock keeps nobody out."""
-    try:
-        return os.path.samestat(os.fstat(lock.descriptor), lock.path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _remove(lock_path: Path, disk: Disk) -> None:
