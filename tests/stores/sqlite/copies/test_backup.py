@@ -5,7 +5,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import apsw
@@ -121,6 +121,12 @@ async def test_a_copy_is_for_no_more_eyes_than_the_database(database: Path, url:
     async with opened(database):
         set_mode(database, 0o640)
         await backup(url, tmp_path / "copy.db")
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o640
+    set_mode(tmp_path / "copy.db", 0o600)
+    await backup(url, tmp_path / "copy.db", force=True)
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    set_mode(tmp_path / "copy.db", 0o664)
+    await backup(url, tmp_path / "copy.db", force=True)
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o640
     set_mode(tmp_path / "copy.db", 0o600)
     await restore(tmp_path / "copy.db", tmp_path / "restored.db")
@@ -274,6 +280,28 @@ async def test_without_hard_links_too_no_file_is_replaced_that_has_come_to_be_me
         with pytest.raises(StateError, match="has come to be"):
             back_up(database, path, is_forced=True, on_progress=_ignore, disk=LateDisk())
     assert path.read_text() == "a database at work"
+
+
+async def test_without_hard_links_no_database_is_replaced_that_an_engine_has_begun_meanwhile(
+    database: Path, tmp_path: Path
+) -> None:
+    loop, path = asyncio.get_running_loop(), tmp_path / "copy.db"
+
+    async with AsyncExitStack() as engines, opened(database):
+
+        async def begin() -> None:
+            session = await engines.enter_async_context(opened(path))
+            await create(session, "acknowledged", runs=3)
+
+        class LateDisk(_DiskWithoutLinks):
+            def link(self, path: Path, to: Path) -> None:
+                asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
+                super().link(path, to)
+
+        with pytest.raises(StoreLockedError, match="is open"):
+            await asyncio.to_thread(back_up, database, path, is_forced=False, on_progress=_ignore, disk=LateDisk())
+        with closing(apsw.Connection(str(path))) as connection:
+            assert connection.execute("SELECT count(*) FROM runs").get == 3
 
 
 async def test_a_damaged_database_gives_no_copy(database: Path, url: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is restored is what was there, or nothing is; and it takes no database's place that is open."""
 
 import asyncio
+import errno
 import os
 import shutil
 from contextlib import closing
@@ -26,7 +27,7 @@ from perdure.stores.sqlite.copies.whole import digest_of_file, unshared
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.log import log_of
-from perdure.stores.sqlite.presence import replacing_mark
+from perdure.stores.sqlite.presence import copying_mark, replacing_mark
 from tests.stores.sqlite.copies.live_database import (
     FailingTarget,
     create,
@@ -173,7 +174,7 @@ async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_fi
     copy: Path, tmp_path: Path, moved: str
 ) -> None:
     """Until then nobody begins an empty database in its place; a restoring that fails puts back what was there."""
-    path, aside = tmp_path / "restored.db", tmp_path / ".restored.db.replaced"
+    path, aside = tmp_path / "restored.db", tmp_path / ".restored.db.perdure-replaced"
     async with opened(path) as session:
         await create(session, "old")
         session.store.abandon()  # type: ignore[attr-defined]
@@ -185,7 +186,7 @@ async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_fi
         log_of(path).rename(log_of(aside))
     if "all" in moved:
         shutil.copyfile(copy / "generation-000001" / "base.db", path)
-        replacing_mark(path).write_text(digest_of_file(path))
+        (tmp_path / f"{aside.name}.by").write_text(digest_of_file(path))
     with pytest.raises(StoreUnavailableError, match="Run `perdure restore --force` again"):
         async with opened(path):
             pass
@@ -217,14 +218,14 @@ async def test_a_restoring_removes_nothing_for_a_file_that_another_program_has_m
         raise OSError(5, "dead")
 
     with monkeypatch.context() as dying:
-        dying.setattr(placing, "name_durably", die)
+        dying.setattr(placing, "_give_name", die)
         with pytest.raises(StoreUnavailableError, match="dead"):
             await restore(copy, path, force=True)
-    path, aside = tmp_path / "left" / path.name, tmp_path / "left" / ".restored.db.replaced"
+    path, aside = tmp_path / "left" / path.name, tmp_path / "left" / ".restored.db.perdure-replaced"
     with closing(apsw.Connection(str(path))) as other:
         other.execute("CREATE TABLE mine (x)")
     for source in (Path(__file__), copy):
-        with pytest.raises(StateError, match=r"another program .* What was there before is .*\.replaced.* Move"):
+        with pytest.raises(StateError, match=r"another program .* What was there before is .*perdure-replaced.* Move"):
             await restore(source, path, force=True)
         assert aside.read_bytes() == damaged
         assert log_of(aside).read_bytes() == log
@@ -233,6 +234,142 @@ async def test_a_restoring_removes_nothing_for_a_file_that_another_program_has_m
         await restore(Path(__file__), path, force=True)
     assert path.read_bytes() == damaged
     assert log_of(path).read_bytes() == log
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+async def test_what_was_there_is_not_removed_for_a_database_that_was_begun_in_its_place(
+    copy: Path, tmp_path: Path, has_links: bool
+) -> None:
+    """Somebody has taken away the new one, or the mark that kept engines from beginning another."""
+    path, aside = tmp_path / "restored.db", tmp_path / ".restored.db.perdure-replaced"
+    async with opened(path) as session:
+        await create(session, "precious", runs=2)
+    old = path.read_bytes()
+
+    class DyingDisk(LocalDisk):
+        def link(self, path: Path, to: Path) -> None:
+            if not has_links:
+                raise PermissionError(errno.EPERM, "planned")
+            super().link(path, to)
+
+        def rename(self, path: Path, to: Path) -> None:
+            super().rename(path, to)
+            if to.name == "restored.db":
+                shutil.copytree(tmp_path, tmp_path / "left", ignore=shutil.ignore_patterns("left"))
+
+    operations.restore(copy, path, at=None, is_forced=True, now=NOW, on_progress=_ignore, disk=DyingDisk())
+    assert files_in(tmp_path) == {"copy", "left", "restored.db", "restored.db.perdure"}
+    path, aside = tmp_path / "left" / path.name, tmp_path / "left" / aside.name
+    path.unlink()
+    shutil.rmtree(f"{path}.perdure")
+    async with opened(path) as session:
+        await create(session, "acknowledged")
+    for source in (Path(__file__), copy):
+        with pytest.raises(StateError, match=r"another program .* What was there before is"):
+            await restore(source, path, force=True)
+    assert aside.read_bytes() == old
+    assert runs_in(path) == 1
+
+
+async def test_a_database_has_its_name_all_the_time_while_the_disk_refuses_another(copy: Path, tmp_path: Path) -> None:
+    """A process that dies while it puts the old one back must leave one."""
+    path = tmp_path / "restored.db"
+    async with opened(path) as session:
+        await create(session, "old", runs=2)
+    old = path.read_bytes()
+    named: list[bool] = []
+
+    class RefusingDisk(LocalDisk):
+        is_replaced = False
+
+        def remove(self, path_: Path) -> None:
+            super().remove(path_)
+            named.append(path.exists())
+
+        def rename(self, path_: Path, to: Path) -> None:
+            super().rename(path_, to)
+            self.is_replaced |= to == path
+            named.append(path.exists())
+
+        def sync_folder(self, folder: Path) -> None:
+            if self.is_replaced:
+                raise OSError(5, "planned")
+            super().sync_folder(folder)
+
+    with pytest.raises(StoreUnavailableError, match="planned"):
+        operations.restore(copy, path, at=None, is_forced=True, now=NOW, on_progress=_ignore, disk=RefusingDisk())
+    assert all(named)
+    assert path.read_bytes() == old
+    await restore(copy, path, force=True)
+    assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure"}
+
+
+async def test_a_disk_that_refuses_a_second_name_is_not_taken_for_one_without_them(copy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "restored.db"
+    async with opened(path) as session:
+        await create(session, "old", runs=2)
+
+    class RefusingDisk(LocalDisk):
+        def link(self, path: Path, to: Path) -> None:
+            raise OSError(errno.EIO, "planned")
+
+    with pytest.raises(StoreUnavailableError, match="planned"):
+        operations.restore(copy, path, at=None, is_forced=True, now=NOW, on_progress=_ignore, disk=RefusingDisk())
+    assert runs_in(path) == 2
+    assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure"}
+
+
+async def test_a_mark_that_the_old_database_s_log_was_being_copied_says_nothing_of_the_new_one(
+    copy: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "restored.db"
+    async with opened(path):
+        pass
+    copying_mark(path).touch()
+    await restore(copy, path, force=True)
+    assert not copying_mark(path).exists()
+
+
+async def test_files_of_other_programs_with_names_like_those_of_what_is_aside_stay(copy: Path, tmp_path: Path) -> None:
+    others = (".restored.db.replaced", ".restored.db.replaced-wal")
+    for name in others:
+        (tmp_path / name).write_text("three years of work")
+    await restore(copy, tmp_path / "restored.db")
+    await restore(copy, tmp_path / "restored.db", force=True)
+    assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure", *others}
+
+
+@pytest.mark.parametrize("at", [0, 4_096])
+async def test_a_database_on_a_bad_sector_is_replaced(copy: Path, tmp_path: Path, at: int) -> None:
+    """For that one restores."""
+    path = tmp_path / "restored.db"
+    async with opened(path) as session:
+        await create(session, "old", runs=2)
+
+    class BadFile(apsw.VFSFile):
+        def __init__(self, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+            self.named = name.filename() if isinstance(name, apsw.URIFilename) else name
+            super().__init__("", name, flags)
+
+        def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
+            if self.named == str(path) and offset <= at < offset + amount:
+                raise apsw.IOError("planned")
+            return super().xRead(amount, offset)
+
+    class BadDisk(apsw.VFS):
+        def __init__(self) -> None:
+            super().__init__("bad sector", "")
+
+        def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> BadFile:  # noqa: N802 - SQLite's name
+            return BadFile(name, flags)
+
+    bad = BadDisk()
+    try:
+        disk = LocalDisk(vfs="bad sector")
+        operations.restore(copy, path, at=None, is_forced=True, now=NOW, on_progress=_ignore, disk=disk)
+    finally:
+        bad.unregister()
+    assert runs_in(path) == 3 * POINTS
 
 
 async def test_what_takes_the_place_of_a_database_is_its_owner_s(
@@ -364,7 +501,7 @@ async def test_whoever_dies_while_a_database_is_replaced_leaves_the_old_or_the_n
         shutil.copytree(tmp_path, tmp_path / "left", ignore=shutil.ignore_patterns("left", "*.sock"))
         raise DeadError
 
-    monkeypatch.setattr(placing, "name_durably", die)
+    monkeypatch.setattr(placing, "_give_name", die)
     with pytest.raises(DeadError):
         await restore(copy, path, force=True)
     async with opened(tmp_path / "left" / "restored.db"):

@@ -15,7 +15,7 @@ from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.durable import sync_file
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.hold import Hold
-from perdure.stores.sqlite.copies.placing import demand_free, place, reserved
+from perdure.stores.sqlite.copies.placing import demand_free, give_to_owner, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
 from perdure.stores.sqlite.copies.soundness import damage_named, demand_ours, demand_sound
@@ -75,7 +75,7 @@ def back_up(
     with Visit(database) as visit, faults_named(target, "backing up"), unfinished(target, disk) as unnamed:
         demand_room(target.parent, size_of(visit.database.connection()))
         contents = _copy(visit, unnamed, disk, on_progress=on_progress)
-        unnamed.chmod(mode_of(visit.path))
+        unnamed.chmod(mode_of(visit.path) & (mode_of(target) if target.exists() else 0o777))
         with reserved(target, disk) as reservation:
             demand_free(target, is_forced=is_forced)
             place(unnamed, target, disk, reservation)
@@ -109,6 +109,7 @@ def restore(
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)
+        give_to_owner(unnamed, target)
         place(unnamed, target, disk, reservation)
     return Restored(
         path=str(target),

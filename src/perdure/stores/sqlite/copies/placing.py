@@ -2,13 +2,19 @@
 
 A log that lies beside a database belongs to it, and so does a journal, be it another program's. So they are copied into
 the old database and go; then the new one takes the place of the old at once: whenever the process dies or the power
-fails, there is one or the other.
+fails, there is one or the other. Until the new name is certain the old one has a second name, by which it takes its
+place again, at once, too, if the disk refuses.
 
 Only a database that is too damaged for that, or on a file system without hard links, is moved aside, with its logs, and
 in between there is none. A mark beside it says so then, and nobody opens the name, lest an empty database be begun
-there. Whoever restores again finds what was put aside: he puts it back if its name is still free, removes it if the new
-one has the name, and begins again. The mark knows the new one by its digest: if other programs have made a file of that
-name, nothing is removed.
+there.
+
+    FOLDER/.NAME.perdure-replaced[-wal|-journal]    what has the name FOLDER/NAME no more, or not only
+    FOLDER/.NAME.perdure-replaced.by                the digest of the new one
+
+Whoever restores again finds what is aside: he puts it back if its name is still free, removes it if the new one has the
+name, and begins again. He knows the new one by its digest: if that name is another file's, or the new one has changed,
+nothing is removed, since it may be all that is left.
 """
 
 import os
@@ -28,7 +34,7 @@ from perdure.stores.sqlite.log import files_of
 from perdure.stores.sqlite.presence import Presence, copying_mark, replacing_mark, sidecar_folder
 from perdure.stores.sqlite.settling import make_log_durable
 
-__all__ = ["Reservation", "demand_free", "place", "reserved"]
+__all__ = ["Reservation", "demand_free", "give_to_owner", "place", "reserved"]
 
 
 def demand_free(path: Path, *, is_forced: bool) -> None:
@@ -88,17 +94,32 @@ def place(unnamed: Path, path: Path, disk: Disk, reservation: Reservation) -> No
     if reservation.is_new:
         _place_new(unnamed, path, disk, reservation)
         return
-    _give_to_owner(unnamed, path)
     try:
-        if not (_is_without_log(path, disk) and _is_linked(path, disk)):
-            _put_aside(path, disk, by=unnamed)
+        is_without_log = _is_without_log(path, disk)
+        write_durably(disk, _note_of_new(path), digest_of_file(unnamed).encode())
+        if not (is_without_log and _is_linked(path, disk)):
+            _put_aside(path, disk)
         for left in (path.with_name(f"{path.name}-shm"), copying_mark(path)):
             disk.remove(left)
-        name_durably(disk, unnamed, path)
+        _give_name(disk, unnamed, path)
     except BaseException:
+        if replacing_mark(path).exists() and not unnamed.exists():
+            disk.remove(path)  # it has been given its name; nobody opens that yet, and no old log must come beside it
         _put_back(path, disk)
         raise
     _forget_aside(path, disk)
+
+
+def give_to_owner(unnamed: Path, path: Path) -> None:
+    """Let a new database belong to whom the old one at `path` does, for the same eyes, so far as this user may do that.
+
+    Raises OSError.
+    """
+    if path.exists():
+        was = path.stat()
+        unnamed.chmod(was.st_mode & 0o777)
+        with suppress(PermissionError):
+            os.chown(unnamed, was.st_uid, was.st_gid)
 
 
 def _place_new(unnamed: Path, path: Path, disk: Disk, reservation: Reservation) -> None:
@@ -127,13 +148,9 @@ def _is_linked(path: Path, disk: Disk) -> bool:
     return True
 
 
-def _give_to_owner(unnamed: Path, path: Path) -> None:
-    """Let the new database belong to whom the old one does, for the same eyes, so far as this user may do that."""
-    if path.exists():
-        was = path.stat()
-        unnamed.chmod(was.st_mode & 0o777)
-        with suppress(PermissionError):
-            os.chown(unnamed, was.st_uid, was.st_gid)
+def _give_name(disk: Disk, unnamed: Path, path: Path) -> None:
+    disk.rename(unnamed, path)
+    disk.sync_folder(path.parent)
 
 
 def _found(path: Path) -> list[Path]:
@@ -161,9 +178,9 @@ def _is_without_log(path: Path, disk: Disk) -> bool:
     return not any(log.exists() for log in logs)
 
 
-def _put_aside(path: Path, disk: Disk, *, by: Path) -> None:
-    """Move a database that is damaged, and its logs, out of the way of the file `by`, after a mark of that."""
-    write_durably(disk, replacing_mark(path), digest_of_file(by).encode())
+def _put_aside(path: Path, disk: Disk) -> None:
+    """Move a database that is damaged, and its logs, out of the way, after a mark of that."""
+    write_durably(disk, replacing_mark(path), b"")
     disk.sync_folder(path.parent)
     for old, kept in zip(files_of(path), _aside(path), strict=True):
         if old.exists():
@@ -176,58 +193,90 @@ def _put_in_order(path: Path, disk: Disk) -> None:
 
     Raises StateError if something else has that name.
     """
-    kept, mark = [each for each in _aside(path) if each.exists()], replacing_mark(path)
-    if kept and path.exists() and mark.exists() and mark.read_bytes() != digest_of_file(path).encode():
+    database, *_ = _aside(path)
+    kept = [each for each in _aside(path) if each.exists()]
+    if not (kept and path.exists()) or (database.exists() and database.samefile(path)):
+        _put_back(path, disk)
+    elif _is_new_one(path):
+        if replacing_mark(path).exists():  # nobody has opened it: a log beside it is the old one's
+            for log in files_of(path)[1:]:
+                disk.remove(log)
+        disk.sync_folder(path.parent)
+        _forget_aside(path, disk)
+    else:
         raise StateError(
             f"a restoring of {path} has not ended, and another program has made or changed that file meanwhile. What "
             f"was there before is {' and '.join(map(str, kept))}; nothing was changed. Move {path} away, or what was "
             f"there before if you do not want it; then try again."
         )
-    _forget_aside(path, disk)
+
+
+def _is_new_one(path: Path) -> bool:
+    """Whether a file is, byte by byte, what was to take the place of what is aside."""
+    note = _note_of_new(path)
+    return note.exists() and note.read_bytes() == digest_of_file(path).encode()
 
 
 def _forget_aside(path: Path, disk: Disk) -> None:
-    """Remove what is aside if its name is another's, or has been so all the time; else put it back."""
-    if not any(each.exists() for each in (*_aside(path), replacing_mark(path))):
-        return
-    if path.exists():
-        disk.sync_folder(path.parent)
-        for kept in _aside(path):
-            disk.remove(kept)
-    _put_back(path, disk)
+    """Remove what is aside, the new one having its name for certain."""
+    for kept in _aside(path):
+        disk.remove(kept)
+    _forget_notes(path, disk)
 
 
 def _put_back(path: Path, disk: Disk) -> None:
-    """Give what is aside its name, the logs first; then take the mark away."""
+    """Give what is aside its name, the logs first; or take away its second one."""
     for old, kept in zip(reversed(files_of(path)), reversed(_aside(path)), strict=True):
         if kept.exists() and old.exists() and kept.samefile(old):
             disk.remove(kept)
         elif kept.exists():
             disk.rename(kept, old)
-    if (mark := replacing_mark(path)).exists():
-        disk.sync_folder(path.parent)
-        disk.remove(mark)
-        disk.sync_folder(mark.parent)
+    _forget_notes(path, disk)
+
+
+def _forget_notes(path: Path, disk: Disk) -> None:
+    """Take away what was noted of what was aside, once that is certain not to be there any more."""
+    for note in (_note_of_new(path), replacing_mark(path)):
+        if note.exists():
+            disk.sync_folder(path.parent)
+            disk.remove(note)
+            disk.sync_folder(note.parent)
 
 
 def _aside(path: Path) -> tuple[Path, Path, Path]:
-    return files_of(path.with_name(f".{path.name}.replaced"))
+    return files_of(path.with_name(f".{path.name}.perdure-replaced"))
+
+
+def _note_of_new(path: Path) -> Path:
+    return path.with_name(f".{path.name}.perdure-replaced.by")
 
 
 def _is_connected(path: Path, disk: Disk) -> bool:
-    """Whether another program has the database open, as SQLite's own locks say. A damaged file is nobody's."""
+    """Whether another program has the database open, as SQLite's own locks say. A damaged file, or one that the disk
+    does not give back, is nobody's."""
     if not path.exists():
         return False
-    with suppress(apsw.NotADBError, apsw.CorruptError), closing(apsw.Connection(str(path), vfs=disk.vfs)) as connection:
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.set_busy_timeout(int(_PATIENCE_SECONDS * 1000))
-        pragma(connection, "locking_mode = EXCLUSIVE")
-        try:
+    try:
+        with closing(apsw.Connection(str(path), vfs=disk.vfs)) as connection:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.set_busy_timeout(int(_PATIENCE_SECONDS * 1000))
+            pragma(connection, "locking_mode = EXCLUSIVE")
             pragma(connection, "schema_version")
-        except apsw.BusyError:
-            return True
+    except apsw.BusyError:
+        return True
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", 0) in _LOCKS_FAILED:
+            raise
+    except (apsw.NotADBError, apsw.CorruptError):
+        pass
     return False
 
 
 _PATIENCE_SECONDS = 1.0
+_LOCKS_FAILED = (
+    apsw.SQLITE_IOERR_LOCK,
+    apsw.SQLITE_IOERR_RDLOCK,
+    apsw.SQLITE_IOERR_CHECKRESERVEDLOCK,
+    apsw.SQLITE_IOERR_SHMLOCK,
+)
 _TAKEN = "a file has come to be at {path} meanwhile; nothing was changed."
