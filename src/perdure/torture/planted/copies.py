@@ -95,8 +95,8 @@ PLANTED: Final = (
         name="copies: points in time go before their time",
         breaks=_WHOLE,
         module="perdure.stores.sqlite.copies.folder",
-        old="            if successor.begun().taken_at <= before:\n",
-        new="            if successor:\n",
+        old=" and min(known) <= before:\n",
+        new=" and known:\n",
         tool="copies",
     ),
     Mutant(

@@ -142,6 +142,55 @@ async def test_an_increment_that_somebody_else_wrote_is_not_replaced(
     trail.check()
 
 
+async def test_a_clock_that_is_wrong_for_a_moment_neither_removes_many_points_nor_keeps_all(
+    trail: Trail,
+) -> None:
+    keep, step, moment = 400 * SECOND, 20 * SECOND, 300_000_000 * SECOND
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, keep_seconds=400) as replication:
+            clock = replication._clock
+            assert isinstance(clock, TickingClock)
+
+            async def go_on(rounds: int, prefix: str) -> None:
+                for number in range(rounds):
+                    clock.time += step
+                    await create(session, f"{prefix}{number}")
+                    trail.follow(replication)
+
+            await go_on(40, "before")
+            usual = generations(trail)
+            clock.time += moment
+            await go_on(1, "amid")
+            assert replication.standing is not None
+            assert replication.standing.error == ""
+            clock.time -= moment
+            await go_on(1, "after")
+            assert "bears a time that has not come yet, 2033-" in replication.standing.error
+            assert generations(trail) >= usual
+            assert read_contents(trail.target).points[0].taken_at <= clock.time - keep
+            newest = generations(trail)
+            await go_on(120, "later")
+            assert generations(trail) <= newest + 1
+            assert int(CopyFolder(trail.target).generations()[0].name[-6:]) > newest
+
+
+async def test_whose_a_folder_is_is_known_though_its_newest_base_is_damaged(trail: Trail, tmp_path: Path) -> None:
+    async with opened(trail.database) as session, opened(tmp_path / "other.db"):
+        with replicating(trail.database, trail.target) as replication:
+            for number in range(2):
+                await create(session, f"{number}")
+                replication.follow()
+        (trail.target / "generation-000001" / "00000000.part").write_bytes(b"damaged")
+        left = trail.target / "unfinished-000002"
+        left.mkdir()
+        with (
+            pytest.raises(UsageError, match="holds copies of another database"),
+            replicating(tmp_path / "other.db", trail.target),
+        ):
+            pass
+        assert left.exists()
+
+
 async def test_a_round_in_which_nothing_was_committed_adds_nothing(trail: Trail) -> None:
     async with opened(trail.database) as session:
         with replicating(trail.database, trail.target) as replication:
@@ -307,7 +356,7 @@ async def test_a_generation_whose_first_part_is_lost_is_damaged_until_its_time_i
         later = replication.standing.taken_at
     assert generations(trail) == 4
     for _ in range(3):
-        folder.remove_old(before=later)
+        folder.remove_old(before=later, now=later)
     assert [generation.is_whole for generation in folder.generations()] == [True]
 
 

@@ -151,6 +151,17 @@ async def test_a_restored_database_goes_on_with_no_copy_of_the_original(copy: Pa
             pass
 
 
+async def test_so_it_does_when_the_clock_was_behind_as_it_was_restored(copy: Path, tmp_path: Path) -> None:
+    longest_ago = Timestamp(1_000_000_000_000_000)
+    operations.restore(copy, tmp_path / "data.db", at=None, is_forced=False, now=longest_ago, on_progress=_ignore)
+    async with opened(tmp_path / "data.db"):
+        with (
+            pytest.raises(UsageError, match="holds copies of another database"),
+            replicating(tmp_path / "data.db", copy),
+        ):
+            pass
+
+
 async def test_a_database_that_has_come_to_be_meanwhile_is_not_replaced(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -553,6 +564,32 @@ async def test_an_increment_under_another_number_is_refused(copy: Path, tmp_path
     shutil.copyfile(parts / "00000002.part", parts / "00000003.part")
     with pytest.raises(CopyDamagedError, match="the part of another number"):
         await restore(copy, tmp_path / "restored.db")
+
+
+async def test_points_in_time_end_where_their_times_do_not_grow(copy: Path, tmp_path: Path) -> None:
+    points = await points_in_time(copy)
+    change(copy, 3, taken_at=points[1].taken_at)
+    assert await points_in_time(copy) == points[:3]
+    with pytest.raises(CopyDamagedError, match=r"00000003\.part was taken before the part that it follows"):
+        await restore(copy, tmp_path / "restored.db")
+
+
+async def test_a_point_is_not_taken_for_the_one_before_an_increment_that_does_not_follow_it(
+    copy: Path, tmp_path: Path
+) -> None:
+    """Another's increment with a later time stands where the one was that was asked for."""
+    points = await points_in_time(copy)
+    later = Timestamp(points[3].taken_at + 1)
+    change(copy, 3, taken_at=later, previous="00" * 32)
+    with pytest.raises(CopyDamagedError, match=r"generation-000001/3 does not follow"):
+        await restore(copy, tmp_path / "restored.db", at=timestamp_to_datetime(points[3].taken_at))
+
+
+def change(copy: Path, number: int, **changes: object) -> None:
+    """Let another increment stand in the place of one."""
+    path = copy / "generation-000001" / f"{number:08d}.part"
+    part = read_part(path)
+    path.write_bytes(encode_part(msgspec.structs.replace(part.header, **changes), part.pages)[0])
 
 
 async def test_an_increment_that_follows_another_one_is_refused(copy: Path, tmp_path: Path) -> None:

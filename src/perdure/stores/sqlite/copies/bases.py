@@ -84,7 +84,7 @@ def copy_base(
     write_durably(disk, generation.part(0), data, is_new=True)
     return Last(
         generation=generation,
-        begun_at=header.taken_at,
+        begun_at=header.begun_at,
         base_bytes=size,
         increments_bytes=len(data),
         header=header,

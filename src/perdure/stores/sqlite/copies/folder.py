@@ -17,7 +17,7 @@ die in between, some of these are left: they are no parts any more.
 
 import re
 from contextlib import suppress
-from itertools import dropwhile, pairwise
+from itertools import dropwhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -205,19 +205,44 @@ class CopyFolder:
             raise
         return finished
 
-    def remove_old(self, *, before: Timestamp) -> None:
-        """Remove the generations that no point from `before` on needs. Raises OSError.
+    def store(self) -> int | None:
+        """Return whose copies these are, as the newest part says that can be read; None if there is none."""
+        for generation in reversed(self._all()):
+            for file in generation.files():
+                with suppress(CopyDamagedError, FileNotFoundError):
+                    return read_header(file.path).store
+        return None
 
-        One is needed as long as the next one is too young, or does not say how old it is.
+    def remove_old(self, *, before: Timestamp, now: Timestamp) -> bool:
+        """Remove the first generation that no point from `before` on needs; return whether there was one.
+
+        One is needed as long as the next one is too young, or does not say how old it is. It is one only, so that with
+        each new base no more goes than comes, also if the clock is wrong for a moment. Raises OSError.
         """
-        for generation, successor in pairwise(self.generations()):
-            with suppress(CopyDamagedError):
-                if successor.begun().taken_at <= before:
-                    generation.remove(self._disk)
+        generations = self.generations()
+        begun = [_begun_at(generation, now=now) for generation in generations]
+        for number, generation in enumerate(generations[:-1], start=1):
+            known = [moment for moment in begun[number:] if moment is not None]
+            if begun[number] is not None and min(known) <= before:
+                generation.remove(self._disk)
+                return True
+        return False
 
     def _all(self, kind: str = _GENERATION) -> list[Generation]:
         found = sorted(path for path in self.path.glob(f"{kind}*") if path.name.removeprefix(kind).isdecimal())
         return [Generation(path) for path in found if path.is_dir()]
+
+
+def _begun_at(generation: Generation, *, now: Timestamp) -> Timestamp | None:
+    """Return when a generation was begun; None if it does not say so.
+
+    Times of points only grow, also when the clock is set back: where they are ahead of it, what it said then counts.
+    """
+    try:
+        header = generation.begun()
+    except CopyDamagedError:
+        return None
+    return header.taken_at if header.taken_at <= now else header.begun_at
 
 
 def _size(path: Path) -> int:

@@ -118,6 +118,10 @@ class Merging:
         self._found = ""
         self.trouble = ""
 
+    def begin_anew(self) -> None:
+        """Forget what was found: the folder may be another one."""
+        self._known, self._pieces, self._looked_at = {}, iter(()), None
+
     def step(self, now: Timestamp) -> Merged | None:
         """Do the next piece of work, if there is one; return what it has done. `trouble` says what could not be."""
         try:

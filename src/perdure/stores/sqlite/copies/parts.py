@@ -36,6 +36,7 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     later is in it. `place` is where the log ended then, `page_count` the size of the database. `pages`: how many
     pages the part holds.
 
+    `clock_at`: what the clock said when a base was begun; `taken_at` is later where the clock was set back before.
     `merged_from`: the number of the first of the parts that were merged into this one, of which `number` is the last;
     None: it is an increment as it was taken. `stands_for`: the digest of the last of them; empty where none were.
     """
@@ -48,8 +49,14 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     page_count: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     pages: Annotated[int, msgspec.Meta(ge=0, le=MOST_PAGES)] = 0
     page_bytes: int = PAGE_BYTES
+    clock_at: Annotated[Timestamp, msgspec.Meta(ge=0, le=_LAST_TIME)] | None = None
     merged_from: Annotated[int, msgspec.Meta(ge=0)] | None = None
     stands_for: str = ""
+
+    @property
+    def begun_at(self) -> Timestamp:
+        """When a base was begun, by the clock of then."""
+        return self.taken_at if self.clock_at is None else self.clock_at
 
     @property
     def first(self) -> int:

@@ -152,6 +152,8 @@ def _points_found(generation: Generation, known: dict[Path, Point]) -> tuple[lis
             return points, f"{file.path} is missing"
         except CopyDamagedError as error:
             return points, str(error)
+        if points and point.taken_at <= points[-1].taken_at:
+            return points, f"{file.path} was taken before the part that it follows"
         points.append(point)
     return points, ""
 

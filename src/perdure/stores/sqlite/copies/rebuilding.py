@@ -105,16 +105,22 @@ def _what_follows(folder: Path, contents: Contents, number: int) -> str:
     """Return what is wrong with the part after the first `number` points, which may be the one that was asked for."""
     if number in contents.breaks or number == len(contents.points):
         return contents.breaks.get(number, "")
-    following = contents.points[number]
-    file = CopyFolder(folder).generation(following.generation).file_of(following.number)
+    chosen, following = contents.points[number - 1] if number else None, contents.points[number]
     try:
-        if file is not None:
-            read_part(file.path)
+        part = _part_of(folder, following)
+        before = _part_of(folder, chosen) if chosen and chosen.generation == following.generation else None
     except CopyDamagedError as error:
         return str(error)
     except FileNotFoundError:
         return ""  # it was merged meanwhile, and so was whole
+    if part and before and part.header.first == before.header.number + 1 and part.header.previous != before.link:
+        return f"{following.generation}/{following.number} does not follow the part before it"
     return ""
+
+
+def _part_of(folder: Path, point: Point) -> Part | None:
+    file = CopyFolder(folder).generation(point.generation).file_of(point.number)
+    return None if file is None else read_part(file.path)
 
 
 def _has_gone(folder: Path, point: Point) -> bool:

@@ -36,7 +36,7 @@ from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.merging import SPACINGS, Merging, Spacing
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
-from perdure.stores.sqlite.copies.points import checked_parts, read_contents
+from perdure.stores.sqlite.copies.points import checked_parts, read_contents, show_time
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
 from perdure.stores.sqlite.copies.tail import Change, LogPlace, LogTail, LostTrackError
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
@@ -102,6 +102,7 @@ class Replication:
     def _take_folder(self) -> None:
         self._folder.take()
         try:
+            self._demand_own_copies()
             self._folder.clear_away()
             for point in read_contents(self._folder.path).points:
                 self._taken_at = max(self._taken_at, point.taken_at)
@@ -109,6 +110,12 @@ class Replication:
         except BaseException:
             self._folder.leave()
             raise
+
+    def _demand_own_copies(self) -> None:
+        if self._folder.store() not in (None, self._store):
+            raise UsageError(
+                f"{self._folder.path} holds copies of another database than {self._visit.path}. Choose another folder."
+            )
 
     def end(self) -> None:
         """Let go of the folder and of the log."""
@@ -130,7 +137,8 @@ class Replication:
             failure = self._failure(error)
             self._tell(error=str(failure))
             raise failure from error
-        self._tell(checked_at=self._added_at, error=self._trouble or self._merging.trouble)
+        trouble = self._trouble or self._merging.trouble or self._clock_trouble(began_at)
+        self._tell(checked_at=self._added_at, error=trouble)
 
     @property
     def is_pressed(self) -> bool:
@@ -143,6 +151,7 @@ class Replication:
     def _follow(self, now: Timestamp, *, renews: bool) -> None:
         if not self._folder.is_taken:
             self._lose_track()
+            self._merging.begin_anew()
             self._folder.leave()
             self._take_folder()
         elif self._last is None:
@@ -164,7 +173,16 @@ class Replication:
         return msgspec.structs.replace(last, increments_bytes=last.increments_bytes - merged.freed_bytes)
 
     def _is_base_due(self, last: Last, now: Timestamp) -> bool:
-        return last.is_outgrown or last.begun_at + self._keep // _BASES_KEPT <= now
+        return last.is_outgrown or abs(now - last.begun_at) >= self._keep // _BASES_KEPT
+
+    def _clock_trouble(self, now: Timestamp) -> str:
+        """Return what to say of points that are ahead of the clock, which was wrong when they were taken, or is now."""
+        if self._taken_at <= now + _MOST_AHEAD_MICROSECONDS:
+            return ""
+        return (
+            f"the newest point bears a time that has not come yet, {show_time(self._taken_at)}: the clock was ahead "
+            f"then, or is behind now. Points follow each other all the same, a microsecond apart"
+        )
 
     def _failure(self, error: Exception) -> PerdureError:
         """Return the StoreError for what came from the disk of the copy, or from that of the database."""
@@ -184,18 +202,13 @@ class Replication:
         generation = known[-1]
         try:
             begun = generation.begun()
-            if begun.store != self._store:
-                raise UsageError(
-                    f"{self._folder.path} holds copies of another database than {self._visit.path}. "
-                    f"Choose another folder."
-                )
             last = self._checked_last(generation)
         except (CopyDamagedError, FileNotFoundError):
             return  # what is left of it is kept, and a new base begun
         base_bytes = generation.base.stat().st_size
         self._last = Last(
             generation=generation,
-            begun_at=begun.taken_at,
+            begun_at=begun.begun_at,
             base_bytes=base_bytes,
             increments_bytes=generation.size_bytes() - base_bytes,
             header=last.header,
@@ -342,8 +355,9 @@ class Replication:
                 return
 
     def _make_one_base(self) -> None:
-        before = Timestamp(self._clock.now() - self._keep)
-        self._folder.remove_old(before=before)
+        now = self._clock.now()
+        before = Timestamp(now - self._keep)
+        makes_room = self._folder.remove_old(before=before, now=now)
         demand_room(self._folder.path, size_of(self._visit.database.connection()))
         generation, hold, self._makes_base = self._folder.begin_generation(), Hold(self._visit), True
         try:
@@ -356,14 +370,24 @@ class Replication:
             raise
         finally:
             self._makes_base = False
-        self._folder.remove_old(before=before)
+        if not makes_room:
+            self._folder.remove_old(before=before, now=now)
 
     def _copy_base(self, generation: Generation, hold: Hold, place: LogPlace) -> Last:
-        taken_at = self._stamp(self._clock.now())
+        now = self._clock.now()
+        plan = PartHeader(
+            store=self._store,
+            number=0,
+            previous="",
+            taken_at=self._stamp(now),
+            place=place,
+            page_count=0,
+            clock_at=now,
+        )
         return copy_base(
             hold,
             generation,
-            PartHeader(store=self._store, number=0, previous="", taken_at=taken_at, place=place, page_count=0),
+            plan,
             self._disk,
             database=self._visit.path,
             on_progress=self._tell_and_go_on,
@@ -427,15 +451,15 @@ class Replication:
 
 
 def _identity(visit: Visit) -> int:
-    """Return when the database was made, or restored, which tells it from others, and not from its own copies."""
+    """Return when the database was restored, or else made, which tells it from others, and not from its own copies."""
     found: int | None = visit.database.connection().execute(_MADE_AT).get
     return found or 0
 
 
 _MADE_AT: Final = """
-SELECT max(moment) FROM (
-    SELECT applied_at AS moment FROM schema_migrations WHERE number = 1
-    UNION ALL SELECT value FROM store_meta WHERE name = 'restored_at'
+SELECT coalesce(
+    (SELECT value FROM store_meta WHERE name = 'restored_at'),
+    (SELECT applied_at FROM schema_migrations WHERE number = 1)
 )
 """
 _LOGGER: Final = logger_named("perdure.copies")
@@ -444,3 +468,4 @@ _TRIES_PER_BASE: Final = 16
 """A base that could not be made is tried again so many times in the time for which one is kept."""
 _BASE_ATTEMPTS: Final = 3
 _PATIENCE_SECONDS: Final = 1.0
+_MOST_AHEAD_MICROSECONDS: Final = 60_000_000
