@@ -10,8 +10,9 @@ from perdure.archiving.run_lines import SavedRun, run_lines
 from perdure.archiving.soundness import demand_sound
 from perdure.errors import HistoryError
 from perdure.kernel.history import RecordedEvent
+from perdure.ports.keeping import WholeRun
 
-__all__ = ["IN_A_THREAD_ABOVE_BYTES", "lines_of_runs"]
+__all__ = ["IN_A_THREAD_ABOVE_BYTES", "about_bytes", "lines_of_runs"]
 
 IN_A_THREAD_ABOVE_BYTES: Final = 256 * 2**10
 """So much is written on the loop in about a millisecond."""
@@ -26,9 +27,13 @@ async def lines_of_runs(saved: Sequence[SavedRun], *, demands_sound: bool = Fals
     def make() -> list[list[bytes] | HistoryError]:
         return [_lines(one, demands_sound=demands_sound) for one in saved]
 
-    events = (recorded for one in saved for recorded in one.run.history)
-    is_large = sum(map(_about_bytes, events)) > IN_A_THREAD_ABOVE_BYTES
+    is_large = sum(about_bytes(one.run) for one in saved) > IN_A_THREAD_ABOVE_BYTES
     return await asyncio.to_thread(make) if is_large else make()
+
+
+def about_bytes(run: WholeRun) -> int:
+    """Return how many bytes the history of a run has in its lines, about."""
+    return sum(map(_bytes_of, run.history))
 
 
 def _lines(saved: SavedRun, *, demands_sound: bool) -> list[bytes] | HistoryError:
@@ -40,7 +45,7 @@ def _lines(saved: SavedRun, *, demands_sound: bool) -> list[bytes] | HistoryErro
         return error
 
 
-def _about_bytes(recorded: RecordedEvent) -> int:
+def _bytes_of(recorded: RecordedEvent) -> int:
     event = recorded.event
     values = (getattr(event, name) for name in event.__struct_fields__)
     return _BYTES_OF_AN_EVENT + sum(memoryview(value).nbytes for value in values if isinstance(value, msgspec.Raw))

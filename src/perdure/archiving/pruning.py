@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from perdure.archiving.line_making import lines_of_runs
+from perdure.archiving.line_making import about_bytes, lines_of_runs
 from perdure.archiving.origins import with_origins
 from perdure.archiving.refusals import LISTED_REFUSALS, Refusal
 from perdure.archiving.run_lines import end_line, heading_line
@@ -32,7 +32,8 @@ __all__ = ["PruneReport", "Pruning", "Selection", "Sink"]
 _PAGE: Final = 100
 _PART_BYTES: Final = 32 * 2**20
 _READ_AT_ONCE: Final = 20
-"""So many runs are read one behind the other without waiting in between."""
+_READ_BYTES: Final = 8 * 2**20
+"""No more runs, nor many more bytes, are in memory at once: a run may have very many."""
 
 _LONGEST_REST_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.05
@@ -303,10 +304,12 @@ class Pruning:
         archived: list[RunSummary] = []
         staying: set[RunRef] = set()
         part = _Part()
-        for start in range(0, len(batch), _READ_AT_ONCE):
+        left = batch
+        while left:
             await self._keep_turn()
-            some = batch[start : start + _READ_AT_ONCE]
-            for summary, lines in zip(some, await self._lines_of(some), strict=True):
+            found = await self._lines_of(left[:_READ_AT_ONCE])
+            some, left = left[: len(found)], left[len(found) :]
+            for summary, lines in zip(some, found, strict=True):
                 if _before(summary.ref) in staying:
                     staying.add(summary.ref)
                 elif isinstance(lines, StoreError):
@@ -322,11 +325,22 @@ class Pruning:
         return archived
 
     async def _lines_of(self, summaries: list[RunSummary]) -> list[list[bytes] | StoreError]:
-        """Return runs as lines; none of one that is gone, for a damaged one what is damaged."""
-        found = await asyncio.gather(*map(self._read, summaries))
+        """Return the first runs as lines; none of one that is gone, for a damaged one what is damaged."""
+        found = await self._read_some(summaries)
         saved = await with_origins(self._store, [run for run in found if isinstance(run, WholeRun)])
         made = iter(await lines_of_runs(saved, demands_sound=True))
         return [next(made) if isinstance(run, WholeRun) else run or [] for run in found]
+
+    async def _read_some(self, summaries: list[RunSummary]) -> list[WholeRun | StoreError | None]:
+        """Return the first runs, at least one, as long as they have not too many bytes together."""
+        found: list[WholeRun | StoreError | None] = []
+        size_bytes = 0
+        for summary in summaries:
+            found.append(run := await self._read(summary))
+            size_bytes += about_bytes(run) if isinstance(run, WholeRun) else 0
+            if size_bytes > _READ_BYTES:
+                break
+        return found
 
     async def _read(self, summary: RunSummary) -> WholeRun | StoreError | None:
         try:

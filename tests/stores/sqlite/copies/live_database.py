@@ -7,8 +7,9 @@ from pathlib import Path
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.contents import digest_of_contents
+from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.merging import SPACINGS, Spacing
-from perdure.stores.sqlite.copies.points import Point
+from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.rebuilding import rebuild
 from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.copies.visit import Visit
@@ -22,6 +23,8 @@ SECOND = 1_000_000
 # Small, so that the log begins anew within a test; or as large as usual, so that it does not.
 SETTINGS = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
 PATIENT = SqliteSettings()
+POINTS = 5
+NOW = Timestamp(1_764_000_000_000_000)
 
 
 class TickingClock:
@@ -140,3 +143,32 @@ def files_in(folder: Path) -> set[str]:
 def point_of(replication: Replication) -> str:
     assert replication.standing is not None
     return replication.standing.point
+
+
+class Trail:
+    """What the rows were at each point of a copy."""
+
+    def __init__(self, database: Path, target: Path, scratch: Path) -> None:
+        self.database, self.target, self.scratch = database, target, scratch
+        self.rows: dict[str, bytes] = {}
+
+    def follow(self, replication: Replication) -> None:
+        replication.follow()
+        self.rows[point_of(replication)] = rows_of(self.database)
+
+    def check(self) -> None:
+        points = read_contents(self.target).points
+        assert {f"{point.generation}/{point.number}" for point in points} >= self.rows.keys()
+        found = {f"{point.generation}/{point.number}": point for point in points}
+        for name, rows in self.rows.items():
+            assert rows_at(self.target, found[name], self.scratch) == rows, name
+
+
+def generations(trail: Trail) -> int:
+    return len(CopyFolder(trail.target).generations())
+
+
+def runs_in(database: Path) -> int:
+    with unshared(database) as connection:
+        count: int = connection.execute("SELECT count(*) FROM runs").get
+    return count

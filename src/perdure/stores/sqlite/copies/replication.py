@@ -25,7 +25,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError, UsageError
+from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.ports.clock import Clock
@@ -34,6 +34,7 @@ from perdure.stores.sqlite.copies.bases import Last, copy_base, hold_exactly
 from perdure.stores.sqlite.copies.durable import write_durably
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.hold import Hold
+from perdure.stores.sqlite.copies.identity import demand_own, identity_of
 from perdure.stores.sqlite.copies.merging import SPACINGS, Merging, Spacing
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
 from perdure.stores.sqlite.copies.points import checked_parts, read_contents, show_time
@@ -96,13 +97,13 @@ class Replication:
         """
         demand_no_part(self._folder.path)
         with faults_named(self._folder.path, "replicating"):
-            self._store = _identity(self._visit)
+            self._store = identity_of(self._visit)
             self._take_folder()
 
     def _take_folder(self) -> None:
         self._folder.take()
         try:
-            self._demand_own_copies()
+            demand_own(self._folder, self._visit)
             self._folder.clear_away()
             for point in read_contents(self._folder.path).points:
                 self._taken_at = max(self._taken_at, point.taken_at)
@@ -110,12 +111,6 @@ class Replication:
         except BaseException:
             self._folder.leave()
             raise
-
-    def _demand_own_copies(self) -> None:
-        if self._folder.store() not in (None, self._store):
-            raise UsageError(
-                f"{self._folder.path} holds copies of another database than {self._visit.path}. Choose another folder."
-            )
 
     def end(self) -> None:
         """Let go of the folder and of the log."""
@@ -450,18 +445,6 @@ class Replication:
         write_standing(self._visit.path, self.standing)
 
 
-def _identity(visit: Visit) -> int:
-    """Return when the database was restored, or else made, which tells it from others, and not from its own copies."""
-    found: int | None = visit.database.connection().execute(_MADE_AT).get
-    return found or 0
-
-
-_MADE_AT: Final = """
-SELECT coalesce(
-    (SELECT value FROM store_meta WHERE name = 'restored_at'),
-    (SELECT applied_at FROM schema_migrations WHERE number = 1)
-)
-"""
 _LOGGER: Final = logger_named("perdure.copies")
 _BASES_KEPT: Final = 4
 _TRIES_PER_BASE: Final = 16
