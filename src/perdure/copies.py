@@ -104,12 +104,15 @@ async def restore(
     *,
     at: datetime | None = None,
     force: bool = False,
+    accepts_damaged: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> "Restored":
     """Make the database file `to` of a copy: a file that `backup` made, or a folder that `replicate` made.
 
     `at`: as it was then, of a folder: the last point taken at or before it; otherwise the newest. `force`: replace a
-    database that nobody has open. Everything is checked before the file gets its name.
+    database that nobody has open. Everything is checked before the file gets its name. `accepts_damaged`: histories and
+    messages that were damaged already when `backup` copied them (`Copied.damaged`) are restored as they are; no worker
+    goes on with such a run.
 
     Raises CopyDamagedError, which names the newest point that is whole; StateError if there is no such point, or if
     `to` exists or has no folder; StoreLockedError if the database `to` is open; UsageError for a source that is no
@@ -125,6 +128,7 @@ async def restore(
         Path(to),
         at=moment,
         is_forced=force,
+        accepts_damaged=accepts_damaged,
         now=SystemClock().now(),
         on_progress=on_progress or _ignore,
     )

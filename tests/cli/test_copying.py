@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure.errors import StoreUnavailableError
@@ -244,3 +245,22 @@ def test_while_no_database_has_the_name_commands_say_how_to_go_on(tmp_path: Path
     with pytest.raises(StoreUnavailableError, match="Run `perdure restore --force` again"):
         compact_store(f"sqlite:///{tmp_path}/link.db")
     assert [*mark.parent.iterdir()] == [mark]
+
+
+def test_what_is_damaged_in_the_database_is_told_and_can_be_restored(place: Path) -> None:
+    with closing(apsw.Connection(str(place / "perdure.db"))) as other:
+        other.execute(
+            "UPDATE history SET data = data || ' ' WHERE sequence = 1 AND run_key = (SELECT min(run_key) FROM runs)"
+        )
+    told = perdure("backup", "--to", "monday.db", directory=place)
+    assert told.code == 0, told.err
+    assert "damaged: run " in told.out
+    assert "--accept-damaged" in told.out
+    restore = ("restore", "--from", "monday.db", "--to", "restored.db")
+    refused = perdure(*restore, directory=place)
+    assert (refused.code, "--accept-damaged" in refused.err) == (1, True), refused.err
+    restored = perdure(*restore, "--accept-damaged", "--json", directory=place)
+    assert restored.code == 0, restored.err
+    assert len(restored.json["damaged"]) == 1
+    said = perdure(*restore, "--accept-damaged", "--force", directory=place)
+    assert "damaged: run " in said.out

@@ -58,6 +58,10 @@ def restore(
         Parameter(help="As it was then: 2h (ago), or a date and time in ISO 8601; the newest point otherwise."),
     ] = None,
     force: Force = False,
+    accept_damaged: Annotated[
+        bool,
+        Parameter(negative="", help="Restore also runs that were damaged already when `backup` copied them."),
+    ] = False,
     list_: Annotated[
         bool,
         Parameter(name="--list", negative="", help="Show the points in time that the folder has; restore nothing."),
@@ -71,4 +75,4 @@ def restore(
         return copying.list_points(source, as_json=json)
     if to is None:
         raise UsageError("name the database to make: perdure restore --from COPY --to PATH; or say --list")
-    return copying.restore(source, to, at=at, is_forced=force, as_json=json)
+    return copying.restore(source, to, at=at, is_forced=force, accepts_damaged=accept_damaged, as_json=json)

@@ -42,7 +42,17 @@ def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
         return ExitCode.OK
     size = show_size(copied.size_bytes)
     print(f"copied into {printable(copied.path)}: {size} in {copied.seconds:.1f} s, all rows equal")
+    if copied.damaged:
+        print(
+            f"{_damage(copied.damaged)}, in the database as in the copy: see `perdure verify`. To restore the copy "
+            f"with that, say --accept-damaged"
+        )
     return ExitCode.OK
+
+
+def _damage(damaged: Sequence[str]) -> str:
+    more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    return f"damaged: {printable(damaged[0])}{more}"
 
 
 # --- replicate -------------------------------------------------------------------------------------------------------
@@ -124,17 +134,21 @@ def _standing_for_programs(standing: Standing) -> dict[str, object]:
 # --- restore ---------------------------------------------------------------------------------------------------------
 
 
-def restore(source: Path, to: Path, *, at: str | None, is_forced: bool, as_json: bool) -> int:
+def restore(source: Path, to: Path, *, at: str | None, is_forced: bool, accepts_damaged: bool, as_json: bool) -> int:
     """Make a database of a copy. Raises what `copies.restore` raises."""
     moment = None if at is None else parse_moment(at, now=SystemClock().now())
     with sized_progress_shown("restoring") as tell:
-        restored = asyncio.run(copies.restore(source, to, at=moment, force=is_forced, on_progress=tell))
+        restored = asyncio.run(
+            copies.restore(source, to, at=moment, force=is_forced, accepts_damaged=accepts_damaged, on_progress=tell)
+        )
     if as_json:
         facts = {"path": restored.path, "size_bytes": restored.size_bytes, "point": restored.point}
-        print_json({**facts, "taken_at": iso(restored.taken_at)})
+        print_json({**facts, "taken_at": iso(restored.taken_at), "damaged": restored.damaged})
         return ExitCode.OK
     when = "" if restored.taken_at is None else f", as it was at {iso(restored.taken_at)} ({restored.point})"
     print(f"restored {printable(restored.path)}: {show_size(restored.size_bytes)}{when}")
+    if restored.damaged:
+        print(f"{_damage(restored.damaged)}: see `perdure verify`")
     print("No run goes on before a worker opens it. Effects that were had after the copy was taken may come again.")
     return ExitCode.OK
 

@@ -21,6 +21,7 @@ from perdure.errors import (
     StoreLockedError,
     UsageError,
 )
+from perdure.ports.store import RunQuery
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies import whole
 from perdure.stores.sqlite.copies.operations import back_up
@@ -115,6 +116,25 @@ async def test_a_copy_in_which_a_payload_was_changed_is_refused(database: Path, 
     with pytest.raises(CopyDamagedError, match=r"run run \(.*Nothing was restored"):
         await restore(tmp_path / "copy.db", tmp_path / "restored.db")
     assert "restored.db" not in files_in(tmp_path)
+
+
+async def test_a_run_that_is_damaged_in_the_database_is_named_and_keeps_no_other_from_being_restored(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    async with opened(database) as session:
+        await session.create("damaged", input=b"PAY-ALICE-100")
+        await create(session, "whole", runs=2)
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute("UPDATE history SET data = replace(data, 'PAY-ALICE-100', 'PAY-ALICE-900')")
+    copied = await backup(url, tmp_path / "copy.db")
+    assert [what.partition(" (")[0] for what in copied.damaged] == ["run damaged"]
+    with pytest.raises(CopyDamagedError, match=r"run damaged \(.* --accept-damaged: .* Nothing was restored"):
+        await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    restored = await restore(tmp_path / "copy.db", tmp_path / "restored.db", accepts_damaged=True)
+    assert restored.damaged == copied.damaged
+    async with opened(tmp_path / "restored.db") as session:
+        found = {run.ref.id for run in (await session.store.list_runs(RunQuery())).runs}
+        assert found == {"damaged", "whole-0", "whole-1"}
 
 
 async def test_a_copy_is_for_no_more_eyes_than_the_database(database: Path, url: str, tmp_path: Path) -> None:

@@ -308,7 +308,8 @@ async def test_a_merged_part_that_is_missing_is_missed(trail: Trail, tmp_path: P
 async def test_a_part_of_another_chain_is_not_merged_in(trail: Trail) -> None:
     """Were it, nobody would find it any more."""
     part, path = trail.generation.part(11), trail.generation.part(12)
-    path.write_bytes(part.read_bytes().replace(b'"number":11', b'"number":12'))
+    earlier, later = (str(trail.points[number].taken_at).encode() for number in (11, 12))
+    path.write_bytes(part.read_bytes().replace(b'"number":11', b'"number":12').replace(earlier, later))
     before = trail.generation.files()
     assert path.name in trail.merge(trail.points[10].taken_at + 99 * SECOND, spacings=SOON[:1]).trouble
     assert path in {file.path for file in before}

@@ -18,7 +18,7 @@ from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, give_to_owner, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
-from perdure.stores.sqlite.copies.soundness import damage_named, demand_ours, demand_sound
+from perdure.stores.sqlite.copies.soundness import damage_in, damage_named, demand_ours, demand_sound
 from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import (
@@ -40,25 +40,29 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     """A whole copy. `path`: its file; `size_bytes`: its size; `seconds`: how long it took.
 
     `contents`: a digest of all rows of all tables, which were read from the database and from the copy and are equal.
+    `damaged`: which histories and messages are not as they were written, in the database as in the copy.
     """
 
     path: str
     size_bytes: int
     contents: str
     seconds: float
+    damaged: tuple[str, ...] = ()
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """A database that was made of a copy. `path`: its file; `size_bytes`: its size.
 
     `taken_at`: everything that had been committed by then is in it, and nothing that came later; None if the copy is a
-    whole one, which does not say so. `point` names the increment.
+    whole one, which does not say so. `point` names the increment. `damaged`: which histories and messages are not as
+    they were written; none unless these were accepted.
     """
 
     path: str
     size_bytes: int
     taken_at: Timestamp | None
     point: str
+    damaged: tuple[str, ...] = ()
 
 
 def back_up(
@@ -74,13 +78,17 @@ def back_up(
     demand_free(target, is_forced=is_forced)
     with Visit(database) as visit, faults_named(target, "backing up"), unfinished(target, disk) as unnamed:
         demand_room(target.parent, size_of(visit.database.connection()))
-        contents = _copy(visit, unnamed, disk, on_progress=on_progress)
+        contents, damaged = _copy(visit, unnamed, disk, on_progress=on_progress)
         unnamed.chmod(mode_of(visit.path) & (mode_of(target) if target.exists() else 0o777))
         with reserved(target, disk) as reservation:
             demand_free(target, is_forced=is_forced)
             place(unnamed, target, disk, reservation)
     return Copied(
-        path=str(target), size_bytes=target.stat().st_size, contents=contents.hex(), seconds=time.monotonic() - begun
+        path=str(target),
+        size_bytes=target.stat().st_size,
+        contents=contents.hex(),
+        seconds=time.monotonic() - begun,
+        damaged=damaged,
     )
 
 
@@ -92,9 +100,12 @@ def restore(
     is_forced: bool,
     now: Timestamp,
     on_progress: Callable[[int, int], None],
+    accepts_damaged: bool = False,
     disk: Disk | None = None,
 ) -> Restored:
     """Make the database `target` of a copy, a file or a folder.
+
+    If it `accepts_damaged` histories and messages those of a whole copy need not be as they were written.
 
     Raises CopyDamagedError, StateError, UsageError, StoreErrors; then nothing has changed.
     """
@@ -105,7 +116,8 @@ def restore(
         demand_ours(unnamed, source)
         with damage_named(source):
             become_another(unnamed, disk, now=now)
-        demand_sound(unnamed, source, is_whole_copy=point is None, now=now)  # as it will be found under its name
+        # As it will be found under its name.
+        damaged = demand_sound(unnamed, source, is_whole_copy=point is None, accepts_damaged=accepts_damaged)
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
         sync_file(disk, unnamed)
         demand_free(target, is_forced=is_forced)
@@ -116,6 +128,7 @@ def restore(
         size_bytes=target.stat().st_size,
         taken_at=None if point is None else point.taken_at,
         point="" if point is None else f"{point.generation}/{point.number}",
+        damaged=damaged,
     )
 
 
@@ -134,8 +147,11 @@ def _demand_other(database: Path, target: Path) -> None:
         raise UsageError(f"{target} is the database itself, not a place for a copy of it. Nothing was changed.")
 
 
-def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> bytes:
-    """Copy what is there at one moment; return a digest of its rows. Raises StoreCorruptError if the copy differs."""
+def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> tuple[bytes, tuple[str, ...]]:
+    """Copy what is there at one moment; return a digest of its rows, and which runs and messages are damaged in it.
+
+    Raises StoreCorruptError if the copy differs.
+    """
     hold = Hold(visit)
     hold.renew()
     try:
@@ -149,7 +165,7 @@ def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> 
             raise CopyDamagedError(
                 f"the rows of the copy are not those of {visit.path}; it was not kept. Check the disk."
             )
-    return contents
+        return contents, damage_in(copy, visit.path)
 
 
 def _make(

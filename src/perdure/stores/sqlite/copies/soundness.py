@@ -21,7 +21,7 @@ from perdure.stores.sqlite.copies.whole import demand_integrity, unshared
 from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.verification import Verifier
 
-__all__ = ["damage_named", "demand_ours", "demand_sound"]
+__all__ = ["damage_in", "damage_named", "demand_ours", "demand_sound"]
 
 Result = TypeVar("Result")
 
@@ -32,12 +32,36 @@ def demand_ours(made: Path, source: Path) -> None:
         demand_tables(connection, source)
 
 
-def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, now: Timestamp) -> None:
-    """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is not in order."""
+def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, accepts_damaged: bool) -> tuple[str, ...]:
+    """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is not in order.
+
+    Return which histories and messages are damaged, if the caller `accepts_damaged` ones.
+    """
     with _refused(source, apsw.Error, StoreError), unshared(made) as connection:
         demand_integrity(connection, made)
-        if is_whole_copy and _is_of_this_version(connection, made):
-            _demand_histories(connection, source, now=now)
+        damaged = damage_in(connection, source) if is_whole_copy else ()
+        if damaged and not accepts_damaged:
+            more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+            raise CopyDamagedError(
+                f"{damaged[0]}{more}; if that was so when it was copied, as `perdure backup` said then, or if there is "
+                f"no other copy, say --accept-damaged: it is restored with the rest, and no worker goes on with it"
+            )
+    return damaged
+
+
+def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
+    """Return what of the histories and messages of the database at `place` is not as it was written, by its digests.
+
+    In tables of an older Perdure nothing is looked for. Raises StoreErrors.
+    """
+    if not _is_of_this_version(connection, place):
+        return ()
+
+    async def ask(function: Callable[[apsw.Connection], Result], /) -> Result:
+        with faults_named(place, "verifying"):
+            return function(connection)
+
+    return tuple(_changed(_result_of(Verifier(ask, VerificationWish(now=_WHENEVER)).verify(str(place)))))
 
 
 @contextmanager
@@ -63,20 +87,6 @@ def _is_of_this_version(connection: apsw.Connection, path: Path) -> bool:
     return True
 
 
-def _demand_histories(connection: apsw.Connection, source: Path, *, now: Timestamp) -> None:
-    async def ask(function: Callable[[apsw.Connection], Result], /) -> Result:
-        with faults_named(source, "verifying"):
-            return function(connection)
-
-    found = _result_of(Verifier(ask, VerificationWish(now=now)).verify(str(source)))
-    if changed := list(_changed(found)):
-        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise CopyDamagedError(
-            f"{changed[0]}{more}; if the database was so when it was copied, or there is no other copy, copy the file "
-            f"by other means, and run `perdure verify --repair --quarantine` on that"
-        )
-
-
 def _result_of(asking: Coroutine[None, None, Result]) -> Result:
     """Return what a coroutine returns whose questions are answered at once: it needs no event loop."""
     try:
@@ -96,4 +106,6 @@ def _changed(found: Verification) -> Iterator[str]:
     yield from (defect.what for defect in found.defects if defect.place in _WITH_DIGESTS)
 
 
+_WHENEVER: Final = Timestamp(0)
+"""Digests are the same at any time."""
 _WITH_DIGESTS: Final = frozenset({"agenda", "file", "history", "inbox"})
