@@ -3,9 +3,11 @@
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, Protocol
+
+import apsw
 
 from perdure.errors import CopyDamagedError, StateError, StoreUnavailableError
 from perdure.stores.sqlite.copies.operations import back_up, restore
@@ -21,6 +23,7 @@ from perdure.torture.copies.following import (
     digest_at,
     follow,
 )
+from perdure.torture.copies.target import RefusingDisk
 from perdure.torture.disks.life import DATABASE_NAME, DiskHarness
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.programs.steps import program
@@ -90,6 +93,12 @@ class _MakingOfADatabase:
         new, path = self._folder / "new" / DATABASE_NAME, self.place / _NAME
         if self._source == "file":
             back_up(new, self._folder / "copy.db", is_forced=False, on_progress=_ignore)
+        elif self._source == "journal":
+            back_up(new, self._folder / "copy.db", is_forced=False, on_progress=_ignore)
+            _give_journal(self._folder / "copy.db")
+            back_up(
+                self._folder / "old" / DATABASE_NAME, self._folder / "next.db", is_forced=False, on_progress=_ignore
+            )
         elif self._source == "folder":
             follow(new, self._folder / "copy", LocalDisk())
         if self._before == "nothing":
@@ -114,6 +123,10 @@ class _MakingOfADatabase:
         (self._folder / "made").mkdir()
         self._make(self._folder / "made", LocalDisk())
         self._new = digest_at(self._folder / "made" / _NAME)
+        if self._before == "refused":
+            with suppress(StoreUnavailableError):
+                self._make(self.place, RefusingDisk(disk, self.place / _NAME))
+            return []
         self._make(self.place, disk)
         return [len(disk.operations)]
 
@@ -140,10 +153,17 @@ class _MakingOfADatabase:
         self._restore_nothing(path)
 
     def again(self, left: Path, disk: Disk) -> None:
-        self._make(left, disk)
+        if self._source == "journal":
+            self._restore(self._folder / "next.db", left, disk)
+        else:
+            self._make(left, disk)
 
     def judge_end(self, left: Path) -> Iterator[str]:
-        if digest_at(left / _NAME) != self._new:
+        expected = self._new
+        if self._source == "journal":
+            self._restore(self._folder / "next.db", self._folder / "made", LocalDisk())
+            expected = digest_at(self._folder / "made" / _NAME)
+        if digest_at(left / _NAME) != expected:
             yield "it is not the new database"
         if others := {path.name for path in left.iterdir()} - {_NAME, sidecar_folder(left / _NAME).name}:
             yield f"{others} are left"
@@ -164,8 +184,11 @@ class _MakingOfADatabase:
             new = self._folder / "new" / DATABASE_NAME
             back_up(new, place / _NAME, is_forced=is_forced, on_progress=_ignore, disk=disk)
         else:
-            source = self._folder / ("copy.db" if self._source == "file" else "copy")
-            restore(source, place / _NAME, at=None, is_forced=is_forced, now=NOW, on_progress=_ignore, disk=disk)
+            source = self._folder / ("copy" if self._source == "folder" else "copy.db")
+            self._restore(source, place, disk, is_forced=is_forced)
+
+    def _restore(self, source: Path, place: Path, disk: Disk, *, is_forced: bool = True) -> None:
+        restore(source, place / _NAME, at=None, is_forced=is_forced, now=NOW, on_progress=_ignore, disk=disk)
 
     def _restore_nothing(self, path: Path) -> None:
         source = self._folder / "no-copy"
@@ -182,6 +205,12 @@ def _files_of(place: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (place / _NAME, log_of(place / _NAME)) if path.exists()}
 
 
+def _give_journal(database: Path) -> None:
+    """Let a copy have another mode, as a tool may do."""
+    with closing(apsw.Connection(str(database))) as tool:
+        tool.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
 def _ignore(_done: int, _total: int) -> None:
     pass
 
@@ -191,12 +220,18 @@ _STRANGE: Final = b"another program's"
 _STEPS: Final = 8
 _HALF: Final = 0.5
 _WITHOUT: Final = ("nothing", "damaged", "log")
-_SOURCES: Final = {"database": "back up", "file": "restore a file", "folder": "restore a folder"}
+_SOURCES: Final = {
+    "database": "back up",
+    "file": "restore a file",
+    "folder": "restore a folder",
+    "journal": "restore a file with a journal, then another,",
+}
 _BEFORE: Final = {
     "nothing": "where nothing is",
     "used": "in the place of a database with a log",
     "closed": "in the place of a database without a log",
     "damaged": "in the place of a damaged database",
+    "refused": "in the place of a database, which the disk refuses",
     "log": "beside a log that was left alone",
 }
 
@@ -217,4 +252,6 @@ MAKINGS: Final[tuple[Callable[[Path, random.Random], Making], ...]] = (
     _of_a_database("folder", "closed"),
     _of_a_database("folder", "used"),
     MakingOfAMergedCopy,
+    _of_a_database("journal", "nothing"),
+    _of_a_database("file", "refused"),
 )

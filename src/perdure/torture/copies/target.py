@@ -1,13 +1,14 @@
 """The disk of the copies: it fails, or its user dies, at an operation that somebody plans."""
 
+import errno
 import os
 import signal
 from pathlib import Path
 from typing import Final, Literal
 
-from perdure.stores.sqlite.disk import LocalDisk, RawFile
+from perdure.stores.sqlite.disk import Disk, LocalDisk, RawFile
 
-__all__ = ["DeadlyDisk", "DeathError", "TargetDisk"]
+__all__ = ["DeadlyDisk", "DeathError", "RefusingDisk", "TargetDisk"]
 
 
 class DeathError(BaseException):
@@ -141,3 +142,28 @@ class _TargetFile:
 
 
 _NO_SPACE: Final = 28
+
+
+class RefusingDisk:
+    """Another disk, which refuses to sync a folder as soon as a file has been given a name."""
+
+    def __init__(self, disk: Disk, named: Path) -> None:
+        """Refuse once something has been renamed to `named`."""
+        self._disk: Final = disk
+        self._named: Final = named
+        self._refuses = False
+        self.vfs: Final = disk.vfs
+        self.open, self.create, self.replace = disk.open, disk.create, disk.replace
+        self.link, self.remove = disk.link, disk.remove
+        self.make_folder, self.remove_folder = disk.make_folder, disk.remove_folder
+
+    def rename(self, path: Path, to: Path) -> None:
+        """See `Disk`."""
+        self._disk.rename(path, to)
+        self._refuses |= to == self._named
+
+    def sync_folder(self, folder: Path) -> None:
+        """See `Disk`."""
+        if self._refuses:
+            raise OSError(errno.EIO, "planned")
+        self._disk.sync_folder(folder)

@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from perdure.errors import CopyDamagedError, StoreError
+from perdure.errors import CopyDamagedError, StoreError, StoreLockedError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.folder import CopyFolder
@@ -105,6 +105,8 @@ class Trial:
                 await self._world.come_back()
             case "loss":
                 self._lose_a_part()
+            case "mounting":
+                self._begin_before_it_is_mounted()
             case _:
                 pass
 
@@ -171,6 +173,33 @@ class Trial:
         lost.path.unlink()
         for number in range(lost.first, files[-1].last + 1):
             self._expected.pop(f"{generations[-1].name}/{number}", None)
+
+    def _begin_before_it_is_mounted(self) -> None:
+        """Replicate while the disk of the copy is not there, and go on when it is: with what it holds."""
+        self._leave()
+        self._disk.heal()
+        if not self._target.exists():
+            return
+        known, away = (self._expected, self._taken_at), self._folder / "not-mounted"
+        self._expected, self._taken_at = {}, {}
+        self._target.rename(away)
+        for _ in range(self._chance.randrange(1, _ROUNDS_BELOW)):
+            self._round()
+        shutil.rmtree(self._target)
+        away.rename(self._target)
+        self._expected, self._taken_at = known
+        self._round()
+        if self._is_free_for_another():
+            self.wrong.append("another process can replicate into the folder at the same time")
+
+    def _is_free_for_another(self) -> bool:
+        other = CopyFolder(self._target)
+        try:
+            other.take()
+        except StoreLockedError:
+            return False
+        other.leave()
+        return True
 
     def _go_on_from_older_files(self) -> None:
         """Put older files of the database in the place of the newer ones, as somebody who knows no better."""
@@ -287,9 +316,10 @@ _PATIENT: Final = SqliteSettings(checkpoint_pages=1_000_000, settling_pause_seco
 _STEPS: Final = 40
 _KEEP_SECONDS: Final = (60, 10_000)
 _ACTIONS: Final = (
-    ("round", "nothing", "death", "failure", "struck", "healing", "exodus", "loss"),
-    (60, 15, 5, 4, 5, 3, 5, 2),
+    ("round", "nothing", "death", "failure", "struck", "healing", "exodus", "loss", "mounting"),
+    (60, 15, 5, 4, 5, 3, 5, 2, 2),
 )
+_ROUNDS_BELOW: Final = 4
 _HALF: Final = 0.5
 _OLDER_SHARE: Final = 0.5
 _WRITES: Final = 10
