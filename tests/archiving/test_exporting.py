@@ -82,10 +82,10 @@ HEADING = b'{"perdure_runs":1,'
     ("name", "data", "stays"),
     [
         (".runs.jsonl.0123abcd.part", b"", False),  # of this very file, killed before it wrote
-        (".older.jsonl.gz.0123abcd.part", gzip.compress(HEADING), False),
+        (".older.jsonl.gz.0123abcd.part", gzip.compress(HEADING, mtime=0), False),
         (".older.jsonl.0123abcd.part", HEADING, False),
         (".older.jsonl.0123abcd.part", b"somebody else's", True),
-        (".older.jsonl.gz.0123abcd.part", gzip.compress(HEADING)[:12], True),
+        (".older.jsonl.gz.0123abcd.part", gzip.compress(HEADING, mtime=0)[:12], True),
         ("older.jsonl.0123abcd.part", HEADING, True),
         (".older.jsonl.part", HEADING, True),
     ],
