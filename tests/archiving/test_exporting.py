@@ -1,5 +1,6 @@
 """Exports: a file is there whole or not at all, and each run is in it once."""
 
+import errno
 import gzip
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from perdure.archiving.exporting import export_runs
 from perdure.archiving.files import Archive, lines_of, written_whole
 from perdure.archiving.run_lines import SavedRun, read_runs
-from perdure.errors import InvalidArgumentError, UsageError
+from perdure.errors import InvalidArgumentError, StoreUnavailableError, UsageError
 from perdure.kernel.identity import RunRef
 from perdure.ports.store import Page, RunQuery
 from perdure.testing.store_conformance.harness import later
@@ -76,6 +77,35 @@ async def test_an_export_replaces_what_a_link_leads_to_and_only_files(tmp_path: 
 
 
 HEADING = b'{"perdure_runs":1,'
+
+
+async def test_where_there_are_no_links_too_another_s_file_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs.jsonl"
+
+    def be_late(*_paths: object) -> None:
+        path.write_bytes(b"theirs\n")
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", be_late)
+    with pytest.raises(InvalidArgumentError, match="exists already"):
+        async with written_whole(path, replaces=False) as write:
+            await write([b"mine\n"])
+    assert contents(tmp_path) == {"runs.jsonl": b"theirs\n"}
+
+
+async def test_a_disk_that_refuses_a_link_is_not_taken_for_one_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise OSError(errno.EIO, "planned")
+
+    monkeypatch.setattr("os.link", refuse)
+    with pytest.raises(StoreUnavailableError, match="planned"):
+        async with written_whole(tmp_path / "runs.jsonl", replaces=False) as write:
+            await write([b"mine\n"])
+    assert contents(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _LONGEST_LINE_BYTES: Final = 256 * 2**20
 _PRIVATE: Final = 0o600
+_WITHOUT_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems without hard links answer."""
 _DISK_IS_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -164,8 +166,14 @@ def _give_name(partial: Path, path: Path, *, replaces: bool) -> None:
         path.hardlink_to(partial)  # unlike a renaming this fails if somebody was faster
     except FileExistsError as error:
         raise _exists(path) from error
-    except OSError:  # a file system without links
-        partial.rename(path)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        try:
+            path.open("xb").close()  # whoever comes later finds the name taken
+        except FileExistsError as taken:
+            raise _exists(path) from taken
+        partial.replace(path)
 
 
 def _exists(path: Path) -> InvalidArgumentError:
