@@ -3,23 +3,30 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from perdure import Context, Engine, Update, workflow
+import pytest
+
+from perdure import Context, Engine, Settings, Update, workflow
 from perdure.errors import StoreUnavailableError
+from perdure.execution import mail
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import InboxEntry
 from perdure.stores.memory import MemoryDatabase, MemoryStore
-from tests.execution.stores import FaultyStore
+from tests.execution.stores import FaultyStore, Gate
 from tests.execution.waiting_workflows import go, held
 
 LATER = Update("later", int, int)
+IN_MEMORY = Settings(idle_seconds=3600)
+"""A run that leaves memory reads its inbox when it comes back, whatever was forgotten before."""
 
 
 class CountingStore(MemoryStore):
-    """Counts what is read of inboxes."""
+    """Counts what is read of inboxes, and holds up its answers where a test tells it to."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
-        super().__init__(database)
+    def __init__(self, database: MemoryDatabase, *, gate: Gate | None = None) -> None:
+        super().__init__(database, gate=gate)
         self.entries_read = 0
+        self.is_answering = asyncio.Event()
+        self.is_answering.set()
         self.readings: asyncio.Queue[int] = asyncio.Queue()
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
@@ -27,6 +34,7 @@ class CountingStore(MemoryStore):
         self.entries_read += len(entries)
         if entries:
             self.readings.put_nowait(len(entries))
+        await self.is_answering.wait()
         return entries
 
 
@@ -64,3 +72,81 @@ async def test_a_signal_goes_by_the_inbox_where_nobody_could_look_into_it() -> N
         store.inbox_error = StoreUnavailableError("not now")
         await run.signal(go, 7)
         assert await run.result() == 7
+
+
+async def test_a_run_takes_no_more_than_a_page_of_messages_before_it_can_record_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page, count = 10, 100
+    monkeypatch.setattr(mail, "INBOX_PAGE", page)
+    database, gate = MemoryDatabase(), Gate()
+    async with AsyncExitStack() as stack:
+        store = CountingStore(database, gate=gate)
+        engine = await stack.enter_async_context(Engine(store, settings=IN_MEMORY))
+        client = await stack.enter_async_context(Engine(MemoryStore(database), works=False))
+        run = await engine.start(counting, count + 1)
+        elsewhere = await client.get_run(run.id, counting)
+        gate.is_open.clear()
+        gate.reached.clear()
+        await elsewhere.signal(go, 0)
+        await gate.reached.wait()  # the first one is being recorded
+        for number in range(1, count + 1):
+            await elsewhere.signal(go, number)
+            await _until_news_are_read(engine)
+        assert store.entries_read == 1 + page
+        gate.is_open.set()
+        async with asyncio.timeout(20):
+            assert await run.result() == list(range(count + 1))
+
+
+async def test_a_signal_behind_a_page_of_updates_that_nobody_handles_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "INBOX_PAGE", 10)
+    database, gate = MemoryDatabase(), Gate()
+    async with AsyncExitStack() as stack:
+        store = CountingStore(database, gate=gate)
+        engine = await stack.enter_async_context(Engine(store, settings=IN_MEMORY))
+        client = await stack.enter_async_context(Engine(MemoryStore(database), works=False))
+        run = await engine.start(counting, 2)
+        elsewhere = await client.get_run(run.id, counting)
+        gate.is_open.clear()
+        gate.reached.clear()
+        await elsewhere.signal(go, 0)
+        await gate.reached.wait()
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+            waiting = [tasks.create_task(elsewhere.update(LATER, number, wait="accepted")) for number in range(10)]
+            while store.entries_read <= len(waiting):
+                await store.readings.get()
+            await elsewhere.signal(go, 1)
+            gate.is_open.set()
+            assert await run.result() == [0, 1]
+            for each in waiting:
+                each.cancel()
+
+
+async def test_news_that_come_during_a_reading_make_one_more() -> None:
+    database = MemoryDatabase()
+    async with AsyncExitStack() as stack:
+        store = CountingStore(database)
+        engine = await stack.enter_async_context(Engine(store, settings=IN_MEMORY))
+        client = await stack.enter_async_context(Engine(MemoryStore(database), works=False))
+        run = await engine.start(counting, 2)
+        elsewhere = await client.get_run(run.id, counting)
+        store.is_answering.clear()
+        await elsewhere.signal(go, 0)
+        await store.readings.get()  # its reading is under way
+        await elsewhere.signal(go, 1)
+        await _let_news_come()
+        store.is_answering.set()
+        async with asyncio.timeout(20):
+            assert await run.result() == [0, 1]
+
+
+async def _until_news_are_read(engine: Engine) -> None:
+    await _let_news_come()
+    await asyncio.gather(*engine.worker.mail._reading)
+
+
+async def _let_news_come() -> None:
+    """Let the loop turn as often as news take from a store in memory to a run."""
+    for _ in range(5):
+        await asyncio.sleep(0)

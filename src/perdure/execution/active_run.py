@@ -52,7 +52,6 @@ class ActiveRun:
         "_committing",
         "_creation",
         "_dropped",
-        "_inputs",
         "_notes",
         "_replies",
         "_result",
@@ -66,6 +65,7 @@ class ActiveRun:
         "inbox_has_more",
         "inbox_position",
         "inbox_readings",
+        "inputs",
         "is_unlinked",
         "lacks_code",
         "on_created",
@@ -99,14 +99,12 @@ class ActiveRun:
         self.state = state
         self.feed = feed
         self.calls: dict[int, ActivityCall] = {}
-        self.inbox_position = 0
+        self.inbox_position = self.inbox_readings = 0
         self.inbox_has_more = False
-        self.inbox_readings = 0
-        self.lacks_code = False
-        self.is_unlinked = False
+        self.lacks_code = self.is_unlinked = False
         self.on_created: asyncio.Future[Outcome] | None = None
         self._creation = creation
-        self._inputs: list[i.Input] = []
+        self.inputs: list[i.Input] = []
         self._notes: tuple[i.Input, ...] = ()
         self._replies: list[tuple[i.MessageArrived, Reply]] = []
         self._result: Advance | None = None
@@ -120,7 +118,7 @@ class ActiveRun:
 
     def receive(self, given: i.Input) -> None:
         """Take an input; the run advances with it at the next turn of the loop, or after the commit under way."""
-        self._inputs.append(given)
+        self.inputs.append(given)
         self.schedule()
 
     def receive_message(self, message: i.MessageArrived, reply: Reply) -> None:
@@ -134,7 +132,7 @@ class ActiveRun:
 
     def resume(self) -> None:
         """Go on where the loaded state stands: start what is pending, arm the timer."""
-        now, finished = self._worker.clock.now(), told_results(self.state, self._inputs)
+        now, finished = self._worker.clock.now(), told_results(self.state, self.inputs)
         for activity in list(self.state.activities.values()):
             if activity.operation in self.state.deferrals or activity.operation in finished:
                 continue  # somebody outside has it, or its result is about to be recorded
@@ -153,7 +151,7 @@ class ActiveRun:
     def is_idle(self) -> bool:
         """Whether nothing is under way: the run only waits for time or messages. An update that waits for its handler
         keeps it in memory: its message is in the inbox, so that the run would be claimed again at once."""
-        under_way = self._inputs or self._committing or self._advance_scheduled or self.calls or self._dropped
+        under_way = self.inputs or self._committing or self._advance_scheduled or self.calls or self._dropped
         return not (under_way or self.feed.updates)
 
     @property
@@ -243,8 +241,8 @@ class ActiveRun:
         if self._dropped or self.viewing is not None:
             self.schedule()
             return
-        inputs = [*self._notes, *self._inputs] if self._notes else self._inputs
-        self._inputs, self._notes = [], ()
+        inputs = [*self._notes, *self.inputs] if self._notes else self.inputs
+        self.inputs, self._notes = [], ()
         state, worker = self.state, self._worker
         before = state.sequence
         if self._creation is not None:
@@ -254,6 +252,8 @@ class ActiveRun:
             result.events.insert(0, self._creation.created)
         if not result.events and not result.consumed:
             self._settle_replies(result)
+            if self.inbox_has_more:
+                worker.mail.read_inbox_of(self)
             self._start_due_retries(now)
             self._arm_timer(now)
             if self.is_idle:
@@ -320,7 +320,7 @@ class ActiveRun:
         if state.closed_at is not None:
             self.drop()
             return
-        if result.consumed and self.inbox_has_more:
+        if self.inbox_has_more:
             worker.mail.read_inbox_of(self)
         if state.sequence > worker.settings.history_events:
             self._end_oversized()
@@ -331,10 +331,10 @@ class ActiveRun:
                 self._start(activity)
         self._start_confirmed(result.events)
         # Inputs may hold the outcome of an attempt that the state still takes for due.
-        if state.retries and not self._inputs:
+        if state.retries and not self.inputs:
             self._start_due_retries(now)
         self._arm_timer(now)
-        if self._inputs:
+        if self.inputs:
             self.schedule()
         elif not self.calls:
             worker.rest(self)
@@ -408,7 +408,7 @@ class ActiveRun:
     def _settle_replies(self, result: Advance) -> None:
         if not self._replies:
             return
-        taken = {id(given) for given in self._inputs}
+        taken = {id(given) for given in self.inputs}
         replies, self._replies = self._replies, []
         refused = {id(given) for given in result.refused}
         for message, reply in replies:
@@ -426,10 +426,10 @@ class ActiveRun:
         answered when its outcome is known."""
         replies, self._replies = self._replies, []
         if self._result is not None:
-            waiting = {id(given) for given in self._inputs}
+            waiting = {id(given) for given in self.inputs}
             self._replies = [entry for entry in replies if id(entry[0]) not in waiting]
             replies = [entry for entry in replies if id(entry[0]) in waiting]
-        self._inputs = []
+        self.inputs = []
         return replies
 
 

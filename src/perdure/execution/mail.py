@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["INBOX_PAGE", "Mail", "inbox_to_begin_with", "whole_inbox"]
 
 INBOX_PAGE: Final = 1_000
-"""How many inbox entries are read at once; the rest follows when these are recorded."""
+"""How many inputs of a run wait in memory at most before no more entries are read from its inbox; the rest follows when
+these are recorded."""
 
 
 class _Loading(msgspec.Struct, eq=False):
@@ -82,13 +83,16 @@ class Mail:
             return False
         if is_alone:
             return True
+        room = _room(run)
+        if not room:
+            return False
         try:
-            inbox = await self._read_new(run)
+            inbox = await self._read_new(run, limit=room)
         except StoreError:
             return False
         if self._worker.active.get(run.run_key) is not run or run.state.closed_at is not None:
             return False
-        self.take(run, inbox)
+        self.take(run, inbox, limit=room)
         return not run.inbox_has_more
 
     def forward(self, run: ActiveRun, unanswered: Sequence[tuple[i.MessageArrived, Reply]]) -> None:
@@ -158,9 +162,12 @@ class Mail:
         if run.inbox_readings == 1:
             self.spawn(self._refresh(run))
 
-    def take(self, run: ActiveRun, inbox: Sequence[InboxEntry]) -> None:
-        """Hand inbox entries to a run in memory, each once: a page of them, or all that there are."""
-        run.inbox_has_more = len(inbox) == INBOX_PAGE
+    def take(self, run: ActiveRun, inbox: Sequence[InboxEntry], *, limit: int = INBOX_PAGE) -> None:
+        """Hand inbox entries to a run in memory, each once: a page of them, or all that there are.
+
+        There may be more if there are as many as were to be read at the most.
+        """
+        run.inbox_has_more |= len(inbox) == limit
         for entry in inbox:
             if entry.position > run.inbox_position:
                 run.inbox_position = entry.position
@@ -174,16 +181,13 @@ class Mail:
         for task in self._reading:
             task.cancel()
 
-    async def _read_new(self, run: ActiveRun) -> Sequence[InboxEntry]:
-        return await self._worker.store.read_inbox(run.run_key, after=run.inbox_position, limit=INBOX_PAGE)
+    async def _read_new(self, run: ActiveRun, *, limit: int) -> Sequence[InboxEntry]:
+        return await self._worker.store.read_inbox(run.run_key, after=run.inbox_position, limit=limit)
 
     async def _refresh(self, run: ActiveRun) -> None:
         try:
             while asked_for := run.inbox_readings:
-                inbox = await self._read_new(run)
-                self.take(run, inbox)
-                if not inbox and await is_taken_over(self._worker, run):
-                    run.drop()
+                await self._read_on(run)
                 run.inbox_readings -= asked_for
         except StoreError as error:
             # The messages are safe in the inbox; whoever owns the run next reads them there.
@@ -191,6 +195,18 @@ class Mail:
             run.surrender()
         finally:
             run.inbox_readings = 0
+
+    async def _read_on(self, run: ActiveRun) -> None:
+        """Read the next entries, unless too much waits already: then the run asks again when that is recorded."""
+        room = _room(run)
+        if not room:
+            run.inbox_has_more = True
+            return
+        inbox = await self._read_new(run, limit=room)
+        run.inbox_has_more = False
+        self.take(run, inbox, limit=room)
+        if not inbox and await is_taken_over(self._worker, run):
+            run.drop()
 
     def _arrived(self, outcome: Applied) -> None:
         if outcome.owner is None or outcome.owner == self._worker.worker_id:
@@ -237,6 +253,11 @@ async def whole_inbox(store: RunStore, run_key: RunKey) -> list[InboxEntry]:
 _BY_INBOX: Final = (m.UpdateMessage, m.CompleteActivityMessage, m.FailActivityMessage, m.HeartbeatMessage)
 """Messages that always go through the inbox: an update may have to wait there for its handler, and of two outcomes of
 one attempt the inbox takes one. So do requests with an id: the store keeps the ids."""
+
+
+def _room(run: ActiveRun) -> int:
+    """Return how many entries of its inbox a run may take before it has recorded what waits in memory."""
+    return max(0, INBOX_PAGE - len(run.inputs))
 
 
 def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:

@@ -106,7 +106,7 @@ PLANTED: Final = (
         "a retry that is due is started while its outcome waits",
         "P3: one owner makes an attempt once",
         _RUN,
-        "if state.retries and not self._inputs:",
+        "if state.retries and not self.inputs:",
         "if state.retries:",
         "crowd",
         "retries",
