@@ -167,6 +167,25 @@ async def test_a_database_has_its_name_all_the_time_while_the_disk_refuses_anoth
     assert files_in(tmp_path) == {"copy", "restored.db", "restored.db.perdure"}
 
 
+async def test_a_second_name_that_became_a_second_file_is_known_by_its_bytes(copy: Path, tmp_path: Path) -> None:
+    """The folder was copied after a restoring had died, by a tool that knows no hard links."""
+    path = tmp_path / "restored.db"
+    async with opened(path) as session:
+        await create(session, "old", runs=2)
+
+    class DyingDisk(LocalDisk):
+        def link(self, path: Path, to: Path) -> None:
+            super().link(path, to)
+            shutil.copytree(tmp_path, tmp_path / "left", ignore=shutil.ignore_patterns("left"))
+
+    operations.restore(copy, path, at=None, is_forced=True, now=NOW, on_progress=_ignore, disk=DyingDisk())
+    left = tmp_path / "left" / path.name
+    with pytest.raises(CopyDamagedError):
+        await restore(Path(__file__), left, force=True)
+    assert runs_in(left) == 2
+    assert not {name for name in files_in(left.parent) if name.startswith(".")}
+
+
 async def test_a_disk_that_refuses_a_second_name_is_not_taken_for_one_without_them(copy: Path, tmp_path: Path) -> None:
     path = tmp_path / "restored.db"
     async with opened(path) as session:

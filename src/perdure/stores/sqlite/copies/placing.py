@@ -195,7 +195,7 @@ def _put_in_order(path: Path, disk: Disk) -> None:
     """
     database, *_ = _aside(path)
     kept = [each for each in _aside(path) if each.exists()]
-    if not (kept and path.exists()) or (database.exists() and database.samefile(path)):
+    if not (kept and path.exists()) or (database.exists() and _is_same(database, path)):
         _put_back(path, disk)
     elif _is_new_one(path):
         if replacing_mark(path).exists():  # nobody has opened it: a log beside it is the old one's
@@ -209,6 +209,11 @@ def _put_in_order(path: Path, disk: Disk) -> None:
             f"was there before is {' and '.join(map(str, kept))}; nothing was changed. Move {path} away, or what was "
             f"there before if you do not want it; then try again."
         )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names are one file's, or, since whoever copied the folder made two of it, files of the same bytes."""
+    return path.samefile(other) or digest_of_file(path) == digest_of_file(other)
 
 
 def _is_new_one(path: Path) -> bool:
