@@ -7,10 +7,10 @@ file each call before they make it and each answer after it came. One more proce
 (`copies`). `campaign` kills workers and customers, one or two workers at a time, while they work and while they open
 the database, and whoever copies. At the end an undisturbed worker finishes what is open.
 
-**The calm.** Before that, customers in a process without a worker get answers from two workers whom nobody kills, and
-who look for what they may have missed, and for leases, once in ten minutes: so each call must be answered at once, by
-notices alone. Then the worker that has more runs is killed; the other must take these over, by its lock alone, and all
-runs must end for whoever asks them to.
+**The calm.** Before that, customers in a process without a worker get answers from two workers whom nobody kills. All
+look for notices that they have missed, or owe, so seldom that an answer that waits for that is late; and leases last
+for ten minutes. Then the worker that has more runs is killed; the other must take these over, by its lock alone, and
+all runs must end for whoever asks them to.
 
 **What is checked** (`oracle`, `answers`), on the tables as SQLite gives them: what was acknowledged is there; every run
 has ended with the one result that its arguments mean; histories have no gaps, fold, replay, hold one outcome per step;

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from perdure.torture import planting
 from perdure.torture.kills.copies import judge_copies, plant_early_claim
+from perdure.torture.kills.ledger import Note, read
 from perdure.torture.kills.oracle import judge, plant_second_outcome
 from perdure.torture.kills.process import Order, name_of
 from perdure.torture.kills.tables import busiest_of
@@ -185,25 +186,35 @@ class Campaign:
         await self._settle()
 
     async def _be_calm(self) -> None:
-        """Let two workers serve customers in another process; kill the one that has more runs, which the other must
-        take over, and have what is open end."""
+        """Let two workers end what the dead have left, and serve customers in another process; kill the one that has
+        more runs, which the other must take over, and have what is open end."""
         workers = {
             name_of(worker.order.number): worker for worker in (self._fork(is_calm=True), self._fork(is_calm=True))
         }
         for worker in workers.values():
             await self._household.hear(worker.ready, "open its engine")
-        customers = self._fork(works=False, customers=_CUSTOMERS, is_calm=True)
-        await self._household.outlive(customers, seconds=_SETTLING_SECONDS)
-        busiest = busiest_of(self._folder / "torture.db")
-        await self._kill(workers.pop(busiest if busiest in workers else min(workers)), is_counted=False)
-        settling = self._fork(works=False, settles=True, is_calm=True)
-        await self._household.outlive(settling, seconds=_SETTLING_SECONDS)
+        if await self._is_served(settles=True) and await self._is_served(customers=_CUSTOMERS):
+            busiest = busiest_of(self._folder / "torture.db")
+            await self._kill(workers.pop(busiest if busiest in workers else min(workers)), is_counted=False)
+            await self._is_served(settles=True)
         for worker in workers.values():
             await self._kill(worker, is_counted=False)
 
+    async def _is_served(self, *, customers: int = 0, settles: bool = False) -> bool:
+        """Let a process that works nothing ask the workers; return whether all was answered in time."""
+        asking = self._fork(works=False, customers=customers, settles=settles, is_calm=True)
+        await self._await_end(asking)
+        notes = read(self._folder / f"notes-{asking.order.number}", Note)
+        return all(note.state != "late" for note in notes)
+
     async def _settle(self) -> None:
         """Let a last worker end all runs; what it does not end the oracle finds open."""
-        await self._household.outlive(self._fork(settles=True), seconds=_SETTLING_SECONDS)
+        await self._await_end(self._fork(settles=True))
+
+    async def _await_end(self, process: Process) -> None:
+        """Wait for a process that has something to do, which takes the longer the more the dead have left."""
+        seconds = _SETTLING_SECONDS + self.kills * _SETTLING_SECONDS_EACH
+        await self._household.outlive(process, seconds=seconds)
 
     # --- processes -----------------------------------------------------------------------------------------------
 
@@ -258,3 +269,4 @@ _CUSTOMER_SHARE: Final = 0.2
 _COPIER_SHARE: Final = 0.2
 _EMBEDDED_SHARE: Final = 0.4
 _SETTLING_SECONDS: Final = 120.0
+_SETTLING_SECONDS_EACH: Final = 0.1

@@ -179,16 +179,20 @@ async def settle(client: Client) -> None:
 
 async def settle_soon(client: Client, notes: Path) -> None:
     """Have all runs end, and note those that do not in the calm, though nobody but their owner has died."""
+    query = RunQuery(namespace=client.namespace, statuses=OPEN_STATUSES, limit=500)
     try:
-        async with asyncio.timeout(CALM_SECONDS):
+        async with asyncio.timeout(CALM_SECONDS + await client.count_runs(query) * _SECONDS_EACH):
             await settle(client)
     except TimeoutError:
-        async for summary in client.all_runs(RunQuery(namespace=client.namespace, statuses=OPEN_STATUSES, limit=500)):
+        async for summary in client.all_runs(query):
             append(notes, Note(call="settle", state="late", run_id=summary.ref.id))
 
 
-CALM_SECONDS: Final = 15.0
-"""So long a call may take, at most, where nobody is killed: a moment, if not for a machine that is very busy."""
+CALM_SECONDS: Final = 16.0
+"""So long a call may take, at most, where nobody is killed: a moment, if the machine is not very busy, and if no notice
+waits for the next check, as those do for which the receiver's queue had no room (`process`). Where nobody sends any it
+takes three checks."""
+_SECONDS_EACH: Final = 0.05
 _CALM_RUNS: Final = 4
 _NEVER_END: Final = frozenset({"kill_collecting", "kill_answering", "kill_waiting"})
 _PAUSE_SECONDS: Final = 0.05
