@@ -21,8 +21,8 @@ PLANTED: Final = (
         name="a worker forgets what a commit that raised was to save",
         breaks="P14: what waits for the store goes on unaided",
         module="perdure.execution.committer",
-        old="        is_kept = not self._given_up.is_set()\n",
-        new="        is_kept = False\n",
+        old="            self._failed(batch, error)\n",
+        new="            self._answer_all(batch, error)\n",
         tool="unknown",
     ),
 )
