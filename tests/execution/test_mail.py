@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from perdure import Context, Engine, Settings, Update, workflow
-from perdure.errors import StoreUnavailableError
+from perdure import Context, Engine, Settings, Update, activity, workflow
+from perdure.errors import RunClosedError, StoreUnavailableError
 from perdure.execution import mail
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import InboxEntry
@@ -41,6 +41,20 @@ class CountingStore(MemoryStore):
 @workflow(name="mail.counting")
 async def counting(ctx: Context, count: int) -> list[int]:
     return [await ctx.wait_for(go) for _ in range(count)]
+
+
+IS_OVER = asyncio.Event()
+
+
+@activity(name="mail.until_it_is_over")
+async def until_it_is_over() -> None:
+    await IS_OVER.wait()
+
+
+@workflow(name="mail.ending")
+async def ending(ctx: Context) -> int:
+    await until_it_is_over()
+    return 0
 
 
 async def test_a_signal_beside_other_sessions_reads_nothing_that_its_run_has_taken() -> None:
@@ -139,6 +153,25 @@ async def test_news_that_come_during_a_reading_make_one_more() -> None:
         store.is_answering.set()
         async with asyncio.timeout(20):
             assert await run.result() == [0, 1]
+
+
+async def test_a_signal_whose_run_ends_while_the_inbox_is_looked_into_is_refused() -> None:
+    database = MemoryDatabase()
+    async with AsyncExitStack() as stack:
+        store = CountingStore(database)
+        engine = await stack.enter_async_context(Engine(store))
+        await stack.enter_async_context(Engine(MemoryStore(database), works=False))
+        IS_OVER.clear()
+        run = await engine.start(ending)
+        store.is_answering.clear()
+        signal = asyncio.create_task(run.signal(go, 1))
+        await _let_news_come()
+        IS_OVER.set()
+        assert await run.result() == 0
+        store.is_answering.set()
+        async with asyncio.timeout(20):
+            with pytest.raises(RunClosedError):
+                await signal
 
 
 async def _until_news_are_read(engine: Engine) -> None:
