@@ -26,6 +26,8 @@ __all__ = ["Progress", "drive"]
 class Progress:
     """How far the program came; it survives its process, as a client's own database would.
 
+    `found_done` are calls without an answer that it has seen to have had their effect.
+
     With `clears_up_after` another program, it ends in the end what goes on although that one does nothing for it any
     more.
     """
@@ -36,6 +38,7 @@ class Progress:
         self.attempted: set[str] = set()
         self.acknowledged: set[str] = set()
         self.refused: set[str] = set()
+        self.found_done: set[str] = set()
         self.current = ""
         self.is_finished = False
         self._gives_up_at: int | None = None
@@ -79,7 +82,7 @@ async def drive(calls: list[Call], progress: Progress, client: Client, tables: T
     """Make all calls that are not settled yet, then wait for the end of every run that was started."""
     loop = asyncio.get_running_loop()
     for call in calls:
-        if call.name not in progress.acknowledged and call.name not in progress.refused:
+        if call.name not in progress.acknowledged | progress.refused | progress.found_done:
             progress.current = call.name
             while not call.when(tables) and not progress.has_given_up(loop.time(), tables):
                 await progress.news()
@@ -96,6 +99,7 @@ async def drive(calls: list[Call], progress: Progress, client: Client, tables: T
 async def _make(call: Call, progress: Progress, client: Client, tables: Tables) -> None:
     while True:
         if call.name in progress.attempted and not call.is_repeatable and call.is_done(tables):
+            progress.found_done.add(call.name)
             return
         progress.attempted.add(call.name)
         try:

@@ -249,7 +249,9 @@ def _silence_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]
     heard_at: dict[int, int] = {}
     for recorded in history:
         event = recorded.event
-        if isinstance(event, e.ActivityDeferred | e.ActivityHeartbeatRecorded):
+        if isinstance(event, e.ActivityDeferred):
+            heard_at[event.operation] = event.started_at  # its process may have stood still since
+        elif isinstance(event, e.ActivityHeartbeatRecorded):
             heard_at[event.operation] = recorded.at
         elif isinstance(event, e.ActivityAttemptFailed) and calls[event.operation] == watched.name:
             silence = (recorded.at - heard_at[event.operation]) / 1_000_000
