@@ -1,8 +1,17 @@
 """Signals are taken in the order in which they were answered, whichever processes sent them."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 
-from perdure import Context, Run, Signal, workflow
+import pytest
+
+from perdure import Context, Engine, Run, Settings, Signal, workflow
+from perdure.kernel.identity import WorkerId
+from perdure.stores.sqlite import opened
+from perdure.stores.sqlite.notices import Mailbox
+from perdure.stores.sqlite.presence import Presence
 from tests.journeys.conftest import MakeEngine
 
 number = Signal("number", int)
@@ -21,6 +30,59 @@ async def test_the_owner_s_own_clients_do_not_overtake_those_of_other_processes(
             await elsewhere.signal(number, first)
             await run.signal(number, first + 1)
         assert await run.result() == list(range(40))
+
+
+def _without_socket(_presence: Presence, _worker_id: WorkerId) -> Mailbox | None:
+    return None
+
+
+def _without_permission(presence: Presence, worker_id: WorkerId) -> Mailbox | None:
+    mailbox = Mailbox(presence.folder, presence.socket_path(worker_id))
+
+    def refuse(*_args: object) -> bool:
+        raise PermissionError
+
+    mailbox.send = refuse  # type: ignore[method-assign,assignment]
+    return mailbox
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
+@pytest.mark.parametrize("mailbox", [_without_socket, _without_permission])
+async def test_clients_do_not_overtake_those_of_another_process_that_cannot_make_itself_known(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mailbox: Callable[[Presence, WorkerId], Mailbox | None],
+    *,
+    stays: bool,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with Engine(url, settings=Settings(idle_seconds=3600)) as owner, AsyncExitStack() as others:
+        run = await owner.start(counting_signals, 8, id="one")
+        monkeypatch.setattr(opened, "_mailbox", mailbox)
+        for first in range(0, 8, 2):
+            client = await others.enter_async_context(Engine(url, works=False))
+            await (await client.get_run("one")).signal(number, first)
+            if not stays:
+                await others.aclose()
+            await run.signal(number, first + 1)
+        async with asyncio.timeout(20):
+            assert await run.result() == list(range(8))
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
+async def test_what_a_process_that_cannot_make_itself_known_has_sent_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stays: bool
+) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with Engine(url, settings=Settings(idle_seconds=3600)) as owner, AsyncExitStack() as others:
+        run = await owner.start(counting_signals, 1, id="one")
+        monkeypatch.setattr(opened, "_mailbox", _without_socket)
+        client = await others.enter_async_context(Engine(url, works=False))
+        await (await client.get_run("one")).signal(number, 0)
+        if not stays:
+            await others.aclose()
+        async with asyncio.timeout(20):
+            assert await run.result() == [0]
 
 
 @workflow

@@ -10,8 +10,13 @@ from perdure.kernel.identity import RunKey, WorkerId
 from perdure.ports.store import Changes
 from perdure.stores.sqlite.notices import Mailbox, Notices
 from perdure.stores.sqlite.segment import News
+from perdure.stores.sqlite.solitude import Solitude
 
 A, B = WorkerId(1), WorkerId(2)
+
+
+def solitude(folder: Path, own: WorkerId) -> Solitude:
+    return Solitude(folder, own, own=f"session-{own}.lock")
 
 
 class Pair:
@@ -26,7 +31,14 @@ class Pair:
 
     def notices(self, own: WorkerId, others: dict[WorkerId, int], heard: list[Changes]) -> Notices:
         mailbox = Mailbox(self.folder, self.address(own))
-        return Notices(own, mailbox=mailbox, others=others, address=self.address, on_changes=heard.append)
+        return Notices(
+            own,
+            mailbox=mailbox,
+            others=others,
+            address=self.address,
+            solitude=solitude(self.folder, own),
+            on_changes=heard.append,
+        )
 
     def address(self, worker_id: WorkerId) -> Path:
         return self.folder / f"{worker_id}.sock"
@@ -75,7 +87,7 @@ def test_a_full_queue_loses_nothing(pair: Pair) -> None:
     for number in range(1, 2_001):
         pair.publish(number, number)
     pair.b._receive()
-    pair.a.compare({A: 2_000, B: 0})
+    pair.a.compare({A: 2_000, B: 0}, newest=B)
     pair.b._receive()
     keys = frozenset[RunKey]().union(*(changes.run_keys for changes in pair.heard))
     assert any(changes.everything for changes in pair.heard) or keys == frozenset(range(1, 2_001))
@@ -86,15 +98,15 @@ def test_a_number_in_the_tables_that_was_heard_of_is_not_missed(pair: Pair) -> N
     pair.b._receive()
     pair.heard.clear()
     for _ in range(3):
-        pair.b.compare({A: 1, B: 0})
+        pair.b.compare({A: 1, B: 0}, newest=B)
     assert pair.heard == []
 
 
 def test_a_number_that_stays_unheard_from_one_check_to_the_next_is_missed_once(pair: Pair) -> None:
-    pair.b.compare({A: 1, B: 0})
+    pair.b.compare({A: 1, B: 0}, newest=B)
     assert pair.heard == []
     for _ in range(3):
-        pair.b.compare({A: 1, B: 0})
+        pair.b.compare({A: 1, B: 0}, newest=B)
     assert [changes.everything for changes in pair.heard] == [True]
 
 
@@ -134,10 +146,71 @@ def test_what_is_no_notice_is_passed_over(pair: Pair) -> None:
 
 def test_without_sockets_the_tables_tell(tmp_path: Path) -> None:
     heard: list[Changes] = []
-    notices = Notices(A, mailbox=None, others={}, address=lambda _: tmp_path, on_changes=heard.append)
+    notices = Notices(
+        A, mailbox=None, others={}, address=lambda _: tmp_path, solitude=solitude(tmp_path, A), on_changes=heard.append
+    )
     notices.greet()
-    assert notices.has_others
-    notices.compare({A: 9, B: 0})
+    notices.compare({A: 9, B: 0}, newest=B)
     assert heard == []
-    notices.compare({A: 9, B: 1})
+    notices.compare({A: 9, B: 1}, newest=B)
     assert heard == [Changes(everything=True, ready=True)]
+
+
+def test_a_session_that_came_and_went_without_a_word_means_look_at_everything(tmp_path: Path) -> None:
+    heard: list[Changes] = []
+    notices = Notices(
+        A, mailbox=None, others={}, address=lambda _: tmp_path, solitude=solitude(tmp_path, A), on_changes=heard.append
+    )
+    for _ in range(2):
+        notices.compare({A: 9}, newest=B)
+    assert heard == [Changes(everything=True, ready=True)]
+
+
+def test_who_was_heard_leaves_nothing_to_look_for(pair: Pair) -> None:
+    pair.publish(1, 10)
+    pair.b._receive()
+    pair.heard.clear()
+    pair.b.compare({B: 0}, newest=B)
+    assert pair.heard == []
+
+
+def test_who_has_come_is_known_without_a_word_until_all_that_he_did_is_known(tmp_path: Path) -> None:
+    notices = Notices(
+        A,
+        mailbox=None,
+        others={},
+        address=lambda _: tmp_path,
+        solitude=solitude(tmp_path, A),
+        on_changes=lambda _: None,
+    )
+    assert notices.is_alone()
+    lock = tmp_path / f"session-{B}.lock"
+    lock.touch()
+    assert not notices.is_alone()
+    notices.begin_check()
+    notices.compare({A: 0}, newest=A)  # his row is still to come
+    assert not notices.is_alone()
+    lock.unlink()
+    assert not notices.is_alone()
+    notices.begin_check()
+    assert not notices.is_alone()
+    notices.compare({A: 0}, newest=B)
+    assert notices.is_alone()
+
+
+def test_nobody_is_taken_to_be_alone_who_cannot_mark_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.utime", refuse)
+    notices = Notices(
+        A,
+        mailbox=None,
+        others={},
+        address=lambda _: tmp_path,
+        solitude=solitude(tmp_path, A),
+        on_changes=lambda _: None,
+    )
+    assert not notices.is_alone()

@@ -10,6 +10,7 @@ __all__ = [
     "HAS_OTHER_SESSIONS",
     "LAST_COMMIT",
     "LAST_NOTICES",
+    "LAST_WORKER_ID",
     "NEXT_WORKER_ID",
     "NOTE_ORIGIN",
     "NUMBER_COMMIT",
@@ -59,5 +60,8 @@ HAS_OTHER_SESSIONS: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_
 LAST_COMMIT: Final = "SELECT last_commit FROM sessions WHERE worker_id = ?"
 
 NEXT_WORKER_ID: Final = "UPDATE store_meta SET value = value + 1 WHERE name = 'last_worker_id' RETURNING value"
+
+# cast: a damaged count is for the next opening to refuse
+LAST_WORKER_ID: Final = "SELECT cast(value AS INTEGER) FROM store_meta WHERE name = 'last_worker_id'"
 
 LAST_NOTICES: Final = "SELECT worker_id, last_notice FROM sessions"

@@ -6,7 +6,9 @@ writer's thread sends one datagram to each of them: which runs it wrote, and whe
 **Nothing is lost for long.** A notice is only a hint; the truth is in the tables. Sessions number their notices, and
 the number is part of the transaction (`sessions.last_notice`). Who sees a number skipped looks at everything. Who
 hears nothing finds out by reading the numbers every `safety_check_seconds`, which only happens while other sessions
-exist. A number counts as missed when it was already there at the check before: younger notices may be on their way.
+exist, or have since the last check: that is known without a word of theirs (`solitude`), since a newcomer may have no
+socket, or not be allowed to write to this one. A number counts as missed when it was already there at the check before:
+younger notices may be on their way. So do all of a session that has ended and was never heard.
 What could not be sent because the receiver's queue was full is sent with the next notice or at the next check.
 
 **Limits.** A socket's path is short (108 bytes). Longer ones are reached through the folder's descriptor on Linux;
@@ -28,6 +30,7 @@ from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.ports.store import Changes
 from perdure.stores.sqlite.segment import News
+from perdure.stores.sqlite.solitude import Solitude
 
 __all__ = ["Mailbox", "Notice", "Notices", "decode_notice", "encode_notice"]
 
@@ -128,7 +131,7 @@ class Notices:
     """What this session tells and hears. `publish` is the writer's thread's, the rest the loop's.
 
     `mailbox` is None where sockets do not work. `others` are the sessions found at the opening, with the numbers of
-    their last notices; `address` says where a session listens.
+    their last notices; `address` says where a session listens; `solitude` whether there are others at all.
     """
 
     def __init__(
@@ -138,40 +141,37 @@ class Notices:
         mailbox: Mailbox | None,
         others: Mapping[WorkerId, int],
         address: Callable[[WorkerId], Path],
+        solitude: Solitude,
         on_changes: Callable[[Changes], None],
     ) -> None:
         """Begin with what the opening found."""
         self._own: Final = own
         self._mailbox: Final = mailbox
         self._address: Final = address
+        self._solitude: Final = solitude
         self._on_changes: Final = on_changes
         self._seen: Final[dict[WorkerId, int]] = dict(others)
         self._suspected: dict[WorkerId, int] = {}
+        self._heard: Final[set[WorkerId]] = set()
+        self._newest = own
         self._lock: Final = threading.Lock()
         self._owed: Final[dict[WorkerId, Notice | None]] = dict.fromkeys(others)
         self._number = 0
         self._is_listening = False
-        self._met: Final = asyncio.Event()
-
-    @property
-    def has_others(self) -> bool:
-        """Whether other sessions are known, or could not make themselves known."""
-        return not self._is_listening or bool(self._owed)
+        self._is_deserted = False
+        if not others:
+            self.begin_check()
+            self._end_check()
 
     def is_alone(self) -> bool:
-        """Return whether no other session can have committed anything by now.
-
-        A session greets those that it has found before it commits: what has arrived is taken first.
-        """
+        """Return whether no other session can have committed anything by now of which this one does not know."""
         if self._is_listening:
             self._receive()
-        return not self.has_others
+        return self._solitude.holds()
 
-    async def wait_for_others(self) -> None:
-        """Return when there is somebody whose notices could be missed."""
-        while not self.has_others:
-            self._met.clear()
-            await self._met.wait()
+    def begin_check(self) -> None:
+        """Look who is here before the tables are read for `compare`: who comes later is seen by the next check."""
+        self._is_deserted = self._solitude.begin()
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take what arrives from now on. A loop that cannot watch sockets leaves the checks."""
@@ -207,8 +207,9 @@ class Notices:
             for worker_id in list(self._owed):
                 self._send(worker_id, notice)
 
-    def compare(self, numbers: Mapping[WorkerId, int]) -> None:
-        """Look for notices that were missed; `numbers` are those in the tables now, of all sessions."""
+    def compare(self, numbers: Mapping[WorkerId, int], *, newest: WorkerId) -> None:
+        """Look for notices that were missed; `numbers` are those in the tables now, of all sessions; `newest` is the
+        session that began last, be it there or not."""
         others = {worker_id: number for worker_id, number in numbers.items() if worker_id != self._own}
         with self._lock:
             for worker_id in self._owed.keys() - others.keys():
@@ -221,6 +222,7 @@ class Notices:
                 self._send(worker_id, self._greeting())
         overdue = self._suspected if self._is_listening else others
         is_missing = any(self._seen.get(worker_id, 0) < number for worker_id, number in overdue.items())
+        is_missing |= self._has_lost_one_unheard(others, newest)
         for worker_id, number in overdue.items():
             self._seen[worker_id] = max(self._seen.get(worker_id, 0), number)
         self._suspected = others
@@ -228,8 +230,11 @@ class Notices:
             del self._seen[
                 worker_id
             ]  # its session has ended; it might speak once more, and is heard as one that is new
+        self._heard.intersection_update(others)
         if is_missing:
             self._on_changes(Changes(everything=True, ready=True))
+        if not others:
+            self._end_check()
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hear and tell nothing more."""
@@ -242,6 +247,17 @@ class Notices:
             self._owed.clear()
         self._mailbox.close()
 
+    def _end_check(self) -> None:
+        if self._is_deserted:
+            self._solitude.confirm()
+
+    def _has_lost_one_unheard(self, others: Mapping[WorkerId, int], newest: WorkerId) -> bool:
+        """Whether a session is gone whose notices did not come here; its number went with its row."""
+        before, self._newest = self._newest, max(self._newest, newest)
+        known = others.keys() | self._heard
+        came = sum(before < worker_id <= newest for worker_id in known)
+        return came < newest - before or not self._seen.keys() <= known
+
     def _receive(self) -> None:
         if self._mailbox is None:
             return
@@ -250,6 +266,7 @@ class Notices:
         is_ready = is_parked = is_everything = is_agenda = False
         for notice in notices:
             sender = notice.sender
+            self._heard.add(sender)
             if notice.is_greeting:
                 self._welcome(sender)
             is_everything |= notice.is_everything or notice.first > self._seen.get(sender, 0) + 1
@@ -267,7 +284,6 @@ class Notices:
         with self._lock:
             if newcomer not in self._owed:
                 self._owed[newcomer] = None
-                self._met.set()
                 # It may have missed what was committed between its opening and its greeting: the number tells.
                 self._send(newcomer, self._greeting())
 

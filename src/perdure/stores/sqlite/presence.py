@@ -22,6 +22,7 @@ from perdure.errors import StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
+from perdure.stores.sqlite.solitude import Solitude
 
 __all__ = ["Presence", "copying_mark", "demand_not_replaced", "replacing_mark", "sidecar_folder"]
 
@@ -124,6 +125,10 @@ class Presence:
     def socket_path(self, worker_id: WorkerId) -> Path:
         """Return where a session listens."""
         return self.folder / f"session-{worker_id}.sock"
+
+    def solitude(self, worker_id: WorkerId) -> Solitude:
+        """Return what tells a session whether it is the only one here; for any thread."""
+        return Solitude(self.folder, worker_id, own=self._session_path(worker_id).name)
 
     def close(self, worker_id: WorkerId | None) -> None:
         """Leave: drop every lock, and remove this session's own files."""

@@ -73,9 +73,13 @@ def next_wake_at(
     return min((Timestamp(moment) for moment in moments if moment is not None), default=None)
 
 
-def last_notices(connection: apsw.Connection) -> dict[WorkerId, int]:
-    """Return the number of each session's last notice."""
-    return {WorkerId(worker_id): number for worker_id, number in connection.execute(session_statements.LAST_NOTICES)}
+def last_notices(connection: apsw.Connection) -> tuple[dict[WorkerId, int], WorkerId]:
+    """Return the number of each session's last notice, and the session that began last, be it there or not."""
+    with connection:
+        rows = connection.execute(session_statements.LAST_NOTICES)
+        numbers = {WorkerId(worker_id): number for worker_id, number in rows}
+        newest = WorkerId(connection.execute(session_statements.LAST_WORKER_ID).get or 0)
+    return numbers, newest
 
 
 def status(connection: apsw.Connection, path: Path) -> StoreStatus:

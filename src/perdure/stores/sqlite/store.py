@@ -110,6 +110,7 @@ class SqliteStore:
             mailbox=opened.mailbox,
             others=opened.others,
             address=opened.presence.socket_path,
+            solitude=opened.presence.solitude(opened.session.worker_id),
             on_changes=on_changes,
         )
         self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
@@ -414,11 +415,14 @@ class SqliteStore:
 
     async def _check_notices(self, notices: Notices, reader: Reader) -> None:
         while True:
-            await notices.wait_for_others()
             await asyncio.sleep(self._settings.safety_check_seconds)
+            if notices.is_alone():
+                continue
+            notices.begin_check()
             # A database that cannot be read now is read at the next check, and says so to whoever asks it.
             with contextlib.suppress(StoreError):
-                notices.compare(await reader.ask(reads.last_notices))
+                numbers, newest = await reader.ask(reads.last_notices)
+                notices.compare(numbers, newest=newest)
 
 
 def _told(result: Result, news: News) -> Result:
