@@ -50,6 +50,17 @@ async def asks_twice(ctx: Context) -> str:
         return str(error.outcome)
 
 
+@workflow(name="ending.asks_again")
+async def asks_again(ctx: Context) -> str:
+    first = ctx.start_child(child, id="damaged")
+    await ctx.wait_for(go)
+    ctx.start_child(child, id="damaged")
+    try:
+        return str(await first.result())
+    except ChildRunError as error:
+        return str(error.outcome)
+
+
 @workflow(name="ending.continues")
 async def continues(ctx: Context, generation: int) -> int:
     if generation == 1:
@@ -66,7 +77,7 @@ async def waits(ctx: Context) -> int:
 
 def registry() -> Registry:
     found = Registry()
-    for definition in (child, parent, asks_twice, grandparent, continues, waits):
+    for definition in (child, parent, asks_twice, asks_again, grandparent, continues, waits):
         found.add_workflow(definition)
     return found
 
@@ -103,9 +114,9 @@ async def described(run: Run[Any], is_so: Callable[[Any], bool]) -> Any:
     return found
 
 
-async def when_it_waits(run: Run[Any], event: str) -> None:
+async def when_it_waits(run: Run[Any], event: str, *, times: int = 1) -> None:
     async with asyncio.timeout(20):
-        while event not in [recorded.type async for recorded in run.history()]:  # noqa: ASYNC110 - as above
+        while [recorded.type async for recorded in run.history()].count(event) < times:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
 
 
@@ -241,6 +252,26 @@ async def test_a_parent_that_asked_twice_for_a_damaged_child_is_told_of_its_end(
         await (await engine.get_run("damaged")).terminate()
         async with asyncio.timeout(20):
             assert await (await engine.get_run("above")).result() == "terminated"
+
+
+async def test_a_parent_that_has_not_read_a_later_refusal_is_told_of_the_end_of_its_damaged_child(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(asks_again, id="above")
+        await when_it_waits(await engine.get_run("damaged"), "lock_acquired")
+        monkeypatch.setattr(engine.worker.mail, "read_inbox_of", lambda _run: None)
+        await above.signal(go, 1)
+        await when_it_waits(above, "child_started", times=2)
+    place.change(*DAMAGES["the creation"])
+    children_only = Registry()
+    children_only.add_workflow(child)
+    async with place.engine(code=children_only) as engine:
+        damaged = await engine.get_run("damaged")
+        await damaged.terminate()
+        await described(damaged, lambda row: row.status.is_closed)
+    async with place.engine() as engine, asyncio.timeout(20):
+        assert await (await engine.get_run("above")).result() == "terminated"
 
 
 async def test_who_waits_for_a_damaged_run_that_was_parked_long_ago_learns_that_it_is_damaged(place: Place) -> None:

@@ -119,8 +119,9 @@ async def _parent_of(store: RunStore, summary: RunSummary) -> ParentLink | None:
             calls[event.operation] = event
         elif isinstance(event, e.ChildCompleted | e.ChildFailed):
             calls.pop(event.operation, None)
-        elif isinstance(event, e.ChildStarted) and event.run_key == summary.run_key:
-            calls = {event.operation: calls[event.operation]} if event.operation in calls else calls
+        elif isinstance(event, e.ChildStarted) and event.run_key == summary.run_key and event.operation in calls:
+            calls = {event.operation: calls[event.operation]}
+            break  # whatever asked for the id later was refused, though that may not be in the history yet
     if not calls:
         return None
     _, asked = calls.popitem()
