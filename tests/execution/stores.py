@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, Write
-from perdure.ports.store import InboxEntry
+from perdure.ports.store import InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 
 
@@ -47,6 +47,7 @@ class FaultyStore(MemoryStore):
         self.history_is_readable.set()
         self.history_asked = asyncio.Event()
         self.inbox_error: Exception | None = None
+        self.find_error: Exception | None = None
         self.free_error: Exception | None = None
         self.renewal_error: Exception | None = None
         self.renewed = asyncio.Event()
@@ -64,6 +65,12 @@ class FaultyStore(MemoryStore):
         if error is not None:
             raise error
         return await super().read_inbox(run_key, after=after, limit=limit)
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        error, self.find_error = self.find_error, None
+        if error is not None:
+            raise error
+        return await super().find(ref, latest=latest)
 
     async def free_expired(self, *, now: Timestamp) -> int:
         error, self.free_error = self.free_error, None

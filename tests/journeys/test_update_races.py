@@ -2,11 +2,14 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from perdure import Context, Engine, Update, workflow
 from perdure.errors import StoreUnavailableError
+from perdure.kernel.identity import WorkerId
+from perdure.kernel.transition import Outcome
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.stores import FaultyStore, Gate
 
@@ -54,6 +57,26 @@ async def test_an_update_whose_answer_cannot_be_read_says_under_which_request_id
             request = re.search(r"^after it is sent; .* may still; .*request_id='(.+)'", str(sent.value))
             assert request is not None
             assert await run.update(settle, 7, request_id=request[1]) == 3
+
+
+class _AwayAfterCommits(Gate):
+    """Lets the store that it is told of find no run right after a commit."""
+
+    store: FaultyStore
+
+    async def after(self, worker: WorkerId, outcomes: Sequence[Outcome]) -> None:
+        await super().after(worker, outcomes)
+        self.store.find_error = StoreUnavailableError("after it is sent")
+
+
+async def test_an_update_with_which_a_run_has_begun_says_so_whatever_cannot_be_read_after_that() -> None:
+    database, gate = MemoryDatabase(), _AwayAfterCommits()
+    async with Engine(MemoryStore(database)) as engine:
+        gate.store = FaultyStore(database, gate=gate)
+        async with Engine(gate.store, works=False) as client:
+            with pytest.raises(StoreUnavailableError, match=r"^after it is sent; .* may still; .*request_id="):
+                await client.update_with_start(settling, id="settling", update=settle, input=1)
+            assert await (await engine.get_run("settling", settling)).result() == 1
 
 
 @pytest.mark.parametrize("request_id", ["mine", None])

@@ -64,10 +64,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             raise ResultTimeoutError(self._unanswered(f"within {seconds:g} s")) from None
 
     async def _answer(self, *, until_completed: bool) -> Answer:
-        latest = await self._row(self.ref)
         if self.is_repeatable or self.begun is not None:
             place = await self._place()
         else:
+            latest = await self._row(self.ref)
             await self._send()
             place = Place(None, latest, latest.sequence)
         if place.answer is not None and _settles(place.answer, until_completed=until_completed):
