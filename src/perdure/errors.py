@@ -78,7 +78,13 @@ __all__ = [
 
 
 class PerdureError(Exception):
-    """Root of all errors raised by Perdure."""
+    """Root of all errors raised by Perdure.
+
+    `open_request_id`: not None of an error that ended the waiting for an update that was sent: its effect may have
+    happened, or may still. The call made again with this request id has the answer.
+    """
+
+    open_request_id: str | None = None
 
 
 class UsageError(PerdureError):

@@ -3,11 +3,12 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
 from perdure import Context, Engine, Update, workflow
-from perdure.errors import StoreUnavailableError
+from perdure.errors import RunNotFoundError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.transition import Outcome
 from perdure.stores.memory import MemoryDatabase, MemoryStore
@@ -54,9 +55,26 @@ async def test_an_update_whose_answer_cannot_be_read_says_under_which_request_id
             store.history_error = StoreUnavailableError("after it is sent")
             with pytest.raises(StoreUnavailableError) as sent:
                 await run.update(settle, 2)
-            request = re.search(r"^after it is sent; .* may still; .*request_id='(.+)'", str(sent.value))
-            assert request is not None
-            assert await run.update(settle, 7, request_id=request[1]) == 3
+            assert re.search(r"^after it is sent; .* may still; ", str(sent.value))
+            assert f"request_id={sent.value.open_request_id!r}" in str(sent.value)
+            assert await run.update(settle, 7, request_id=sent.value.open_request_id) == 3
+
+
+async def test_of_an_update_whose_run_is_removed_before_the_answer_is_read_nobody_says_that_it_had_no_effect() -> None:
+    database = MemoryDatabase()
+    async with Engine(MemoryStore(database)) as engine:
+        run = await engine.start(settling, id="settling")
+        store = FaultyStore(database)
+        async with Engine(store, works=False) as client:
+            late = await client.get_run("settling", settling)
+            store.history_is_readable.clear()
+            asked = asyncio.create_task(late.update(settle, 1))
+            assert await run.result() == 1
+            await engine.archive.prune(older_than=timedelta(0), archive=None)
+            store.history_is_readable.set()
+            with pytest.raises(RunNotFoundError, match=r"removed before its answer .* not known whether") as removed:
+                await asked
+            assert removed.value.open_request_id is not None
 
 
 class _AwayAfterCommits(Gate):
@@ -90,3 +108,4 @@ async def test_an_update_that_was_not_sent_does_not_say_that_it_may_still_happen
             with pytest.raises(StoreUnavailableError) as unsent:
                 await run.update(settle, 1, request_id=request_id)
             assert str(unsent.value) == "it was not sent"
+            assert unsent.value.open_request_id is None

@@ -9,6 +9,7 @@ made, and reaches the run that has the id next.
 import asyncio
 from contextlib import aclosing
 from datetime import timedelta
+from typing import TypeVar
 
 import msgspec
 
@@ -34,6 +35,8 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.ports.store import RunSummary
 
 __all__ = ["Asked"]
+
+_Error = TypeVar("_Error", bound=PerdureError)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +64,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             async with asyncio.timeout(seconds):
                 return self._result(await self._answer(until_completed=until_completed))
         except TimeoutError:
-            raise ResultTimeoutError(self._unanswered(f"within {seconds:g} s")) from None
+            raise self._open(ResultTimeoutError(self._unanswered(f"within {seconds:g} s"))) from None
 
     async def _answer(self, *, until_completed: bool) -> Answer:
         if self.is_repeatable or self.begun is not None:
@@ -123,17 +126,29 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                     answer = answer_in(recorded.event, self.message.update_id)
                     if answer is not None and _settles(answer, until_completed=until_completed):
                         return answer
+            is_there = await self.gateway.store.find(place.generation.run_key) is not None
         except PerdureError as error:
             raise self._open_after(error) from error.__cause__
-        raise self._too_late()
+        raise self._too_late() if is_there else self._removed()
 
     def _too_late(self) -> RunClosedError:
         return RunClosedError(
             f"run {self.ref} ended before it answered the update {self.message.name!r}, which has had no effect"
         )
 
+    def _removed(self) -> RunNotFoundError:
+        message = (
+            f"run {self.ref} was removed before its answer to the update {self.message.name!r} was read, so that it is "
+            f"not known whether that had an effect"
+        )
+        return self._open(RunNotFoundError(message))
+
     def _open_after(self, error: PerdureError) -> PerdureError:
-        return _saying_more(error, self._unanswered("before this error"))
+        return self._open(_saying_more(error, self._unanswered("before this error")))
+
+    def _open(self, error: _Error) -> _Error:
+        error.open_request_id = self.message.update_id
+        return error
 
     def _unanswered(self, when: str) -> str:
         return (

@@ -322,7 +322,7 @@ def _place(position: str) -> tuple[int, int]:
 def _became(error: PerdureError) -> Happened:
     """Return what an error says of the call: by P2 nothing was saved, unless nobody was there to say so, or it says
     that what was sent may still happen."""
-    is_open = isinstance(error, EngineClosedError) or "may still" in str(error)
+    is_open = isinstance(error, EngineClosedError) or error.open_request_id is not None
     return Happened.UNKNOWN if is_open else Happened.NO
 
 
