@@ -11,7 +11,7 @@ from perdure.torture.checking.records import Answer, Notebook, read_records
 from perdure.torture.checking.transactions import Happened
 from tests.execution.stores import FaultyStore
 
-_SLOT_WITHOUT_REQUESTS = 0
+_SLOT = 0
 
 
 def test_no_process_takes_a_board_back_to_a_run_that_another_has_ended(tmp_path: Path) -> None:
@@ -37,8 +37,8 @@ async def test_an_update_whose_answer_could_not_be_read_may_have_happened(tmp_pa
     store = FaultyStore(database)
     async with Engine(MemoryStore(database)) as engine, Engine(store, works=False) as other:
         with closing(Notebook(notes)) as notebook:
-            await Caller(engine, notebook, board, name="one").start(_SLOT_WITHOUT_REQUESTS)
+            await Caller(engine, notebook, board, name="one").start(_SLOT)
             store.history_error = StoreUnavailableError("the disk is away")
-            await Caller(other, notebook, board, name="two").update(_SLOT_WITHOUT_REQUESTS)
-    _, answer = [record for record in read_records([notes]) if isinstance(record, Answer)]
+            await Caller(other, notebook, board, name="two").update(_SLOT)
+    _, answer, *_ = [record for record in read_records([notes]) if isinstance(record, Answer)]
     assert (answer.error, answer.happened) == ("StoreUnavailableError", Happened.UNKNOWN)
