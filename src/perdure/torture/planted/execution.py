@@ -164,7 +164,6 @@ PLANTED: Final = (
         _RUN,
         "wake_at = self.state.next_wake_at(_AT_ANY_TIME)",
         "wake_at = self.state.next_wake_at(self._worker.clock.now())",
-        "retries",
         "crowd",
     ),
     _mutant(
