@@ -394,6 +394,13 @@ async def test_a_count_of_sessions_that_have_ended_is_found_behind_and_gives_no_
             pass
 
 
+async def test_a_name_that_is_no_text_any_more_keeps_nothing_from_being_verified(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET name = CAST(name AS BLOB) WHERE name IN ('runs', 'runs_to_end')")
+    assert (await verified(path)).runs == 4
+
+
 async def test_a_fork_goes_on_from_before_the_damage(path: Path) -> None:
     damage(path, f"UPDATE history SET at = at + 1 WHERE sequence = 4 AND run_key = {CLOSED_KEY}")
     async with engine(path) as writer:

@@ -26,13 +26,19 @@ _NUMBERS: Final = {
     "history_without_digests": "which events may have no digest",
     "inbox_without_digests": "which messages may have no digest",
 }
+# as texts: one that a flipped bit has made a blob is the same name to SQLite
+_TABLE_NAMES: Final = "SELECT CAST(name AS TEXT) FROM sqlite_schema WHERE type = 'table' ORDER BY 1"
+_INDEX_NAMES: Final = """
+SELECT CAST(tbl_name AS TEXT), CAST(name AS TEXT), CAST(coalesce(sql, '') AS TEXT)
+FROM sqlite_schema WHERE type = 'index'
+"""
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
 
 def file_checks(connection: apsw.Connection) -> list[Check]:
     """Return what is to be looked at of the file, each a reading of its own; SQLite's own check one for each table."""
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")]
+    tables = [name for (name,) in connection.execute(_TABLE_NAMES)]
     of_tables: list[Finding] = [partial(_pages, table=table) for table in tables]
     return [_listed(check) for check in (_schema, *of_tables, _roots, _partial_indexes)]
 
@@ -76,8 +82,7 @@ def _first_rows(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
 
 def _indexes(connection: apsw.Connection) -> list[tuple[str, str, str]]:
     """Return each index with its table, and which rows it holds if not all."""
-    schema = "SELECT tbl_name, name, coalesce(sql, '') FROM sqlite_schema WHERE type = 'index'"
-    found = [(table, name, text.partition("WHERE")) for table, name, text in connection.execute(schema)]
+    found = [(table, name, text.partition("WHERE")) for table, name, text in connection.execute(_INDEX_NAMES)]
     return [(table, name, f"{word}{condition}") for table, name, (_, word, condition) in found]
 
 
