@@ -72,6 +72,10 @@ class MakingOfACopy:
     def fail(self, left: Path) -> None:
         """See `Making`."""
 
+    def once(self, left: Path, disk: Disk) -> None:
+        """See `Making`."""
+        self.again(left, disk)
+
     def again(self, left: Path, disk: Disk) -> None:
         """See `Making`."""
         follow(self._database, left / "copy", disk)

@@ -77,7 +77,7 @@ class _Judge:
         left, copy = self._folder / "left", self._folder / "copy-of-left"
         after = chance.randrange(len(self._operations))
         lay_out(begun, left)
-        process = _SPAWN.Process(target=self._making.again, args=(left, DeadlyDisk(after)))
+        process = _SPAWN.Process(target=self._making.once, args=(left, DeadlyDisk(after)))
         process.start()
         process.join()
         moment = f"{self._making.name}, a process that ended with {process.exitcode} after {after} operations"

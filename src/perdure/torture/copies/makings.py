@@ -55,8 +55,11 @@ class Making(Protocol):
     def fail(self, left: Path) -> None:
         """Let it be made again where it was interrupted, by somebody who cannot."""
 
+    def once(self, left: Path, disk: Disk) -> None:
+        """Make it in `left`, where nothing of it was made yet. Raises PerdureError."""
+
     def again(self, left: Path, disk: Disk) -> None:
-        """Make it again where it was interrupted. Raises PerdureError."""
+        """Make it, or what comes next, where it was interrupted. Raises PerdureError."""
 
     def judge_end(self, left: Path) -> Iterator[str]:
         """Yield what is wrong with what was made in the end."""
@@ -151,6 +154,9 @@ class _MakingOfADatabase:
             self._restore_nothing(path)
             path.unlink()
         self._restore_nothing(path)
+
+    def once(self, left: Path, disk: Disk) -> None:
+        self._make(left, disk)
 
     def again(self, left: Path, disk: Disk) -> None:
         if self._source == "journal":
