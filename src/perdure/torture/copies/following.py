@@ -153,7 +153,15 @@ class MakingOfAMergedCopy(MakingOfACopy):
 
     def again(self, left: Path, disk: Disk) -> None:
         """See `Making`."""
-        follow(self._database, left / "copy", disk, rounds=_ROUNDS_TO_MERGE, clock=Clock(_LATER), spacings=SPACINGS)
+        follow(
+            self._database,
+            left / "copy",
+            disk,
+            rounds=_ROUNDS_TO_MERGE,
+            clock=Clock(_LATER),
+            spacings=SPACINGS,
+            every=_EVERY_MINUTE,
+        )
 
     def judge_end(self, left: Path) -> Iterator[str]:
         """See `Making`."""
@@ -180,6 +188,7 @@ class MakingOfAMergedCopy(MakingOfACopy):
             spacings=spacings,
             note=note,
             commit=self._commit_noted,
+            every=_EVERY_MINUTE,
         )
 
 
@@ -221,6 +230,7 @@ def follow(
     commit: Callable[[], None] = lambda: None,
     clock: Clock | None = None,
     spacings: Sequence[Spacing] | None = None,
+    every: int = 1_000_000,
 ) -> None:
     """Make rounds of a replication; between them, and while a base is made, something is committed."""
     with Visit(database, settings=_SETTINGS) as visit:
@@ -228,7 +238,7 @@ def follow(
             visit,
             folder,
             clock=clock or Clock(),
-            every_microseconds=_SECOND,
+            every_microseconds=every,
             keep_microseconds=(_KEEP_SECONDS if spacings is None else _LONG_SECONDS) * _SECOND,
             target_disk=disk,
             longest_log_pages=_SETTINGS.checkpoint_pages,
@@ -283,6 +293,8 @@ _SECOND: Final = 1_000_000
 NOW: Final = Timestamp(1_764_000_000 * _SECOND)
 _LATER: Final = Timestamp(NOW + 60 * _SECOND)
 """When some of what was made before is to be merged, with two spacings."""
+_EVERY_MINUTE: Final = 60 * _SECOND
+"""So that all that time counts: nothing gets much older between two looks than there is between two rounds."""
 _MUCH_LATER: Final = Timestamp(NOW + 1_000 * _SECOND)
 _SETTINGS: Final = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
 _NEVER: Final = (Spacing(after=1_000_000 * _SECOND, width=_SECOND),)

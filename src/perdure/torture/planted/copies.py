@@ -241,8 +241,8 @@ PLANTED: Final = (
         name="copies: points are merged before their time",
         breaks=_WHOLE,
         module="perdure.stores.sqlite.copies.merging",
-        old="        if (number + 1) * width <= now - after:\n",
-        new="        if (number + 1) * width <= now - after // 2:\n",
+        old="        if (number + 1) * width - ahead <= now - after:\n",
+        new="        if (number + 1) * width - ahead <= now - after // 2:\n",
         tool="copies",
     ),
     Mutant(

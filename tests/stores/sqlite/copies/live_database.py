@@ -104,12 +104,13 @@ def replicating(
     keep_seconds: int = 10_000_000,
     settings: SqliteSettings = SETTINGS,
     spacings: Sequence[Spacing] = SPACINGS,
+    clock: TickingClock | None = None,
 ) -> Iterator[Replication]:
     with Visit(database, settings=settings) as visit:
         replication = Replication(
             visit,
             target,
-            clock=TickingClock(),
+            clock=clock or TickingClock(),
             every_microseconds=SECOND,
             keep_microseconds=keep_seconds * SECOND,
             target_disk=disk,

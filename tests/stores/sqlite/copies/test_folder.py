@@ -96,11 +96,9 @@ async def test_an_increment_that_somebody_else_wrote_is_not_replaced(
 async def test_a_clock_that_is_wrong_for_a_moment_neither_removes_many_points_nor_keeps_all(
     trail: Trail,
 ) -> None:
-    keep, step, moment = 400 * SECOND, 20 * SECOND, 300_000_000 * SECOND
+    keep, step, moment, clock = 400 * SECOND, 20 * SECOND, 300_000_000 * SECOND, TickingClock()
     async with opened(trail.database) as session:
-        with replicating(trail.database, trail.target, keep_seconds=400) as replication:
-            clock = replication._clock
-            assert isinstance(clock, TickingClock)
+        with replicating(trail.database, trail.target, keep_seconds=400, clock=clock) as replication:
 
             async def go_on(rounds: int, prefix: str) -> None:
                 for number in range(rounds):

@@ -1,6 +1,7 @@
 """Older points in time go, so that a folder does not fill up with files; those that stay are what they were."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from perdure.stores.sqlite.copies.merging import (
 from perdure.stores.sqlite.copies.parts import Part, read_part
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.rebuilding import rebuild
+from perdure.stores.sqlite.copies.replication import Replication
 from perdure.stores.sqlite.disk import LocalDisk
 from tests.stores.sqlite.copies.live_database import (
+    PATIENT,
     SECOND,
     FailingTarget,
     TickingClock,
@@ -45,14 +48,15 @@ NOW = Timestamp(1_700_000_000 * SECOND)
 # --- which -----------------------------------------------------------------------------------------------------------
 
 
-def candidate(number: int, taken_at: int, *, first: int | None = None, pages: int = 1) -> Candidate:
-    file = PartFile(number if first is None else first, number, Path(f"{number}"))
-    return Candidate(file=file, taken_at=Timestamp(taken_at), pages=pages)
+def candidate(number: int, taken_at: int, *, pages: int = 1, steady_at: int | None = None) -> Candidate:
+    steady = Timestamp(taken_at if steady_at is None else steady_at)
+    file = PartFile(number, number, Path(f"{number}"))
+    return Candidate(file=file, taken_at=Timestamp(taken_at), steady_at=steady, pages=pages)
 
 
 def merged(group: Sequence[Candidate]) -> Candidate:
-    pages = sum(each.pages for each in group)
-    return candidate(group[-1].file.last, group[-1].taken_at, first=group[0].file.first, pages=pages)
+    file = PartFile(group[0].file.first, group[-1].file.last, group[-1].file.path)
+    return group[-1]._replace(file=file, pages=sum(each.pages for each in group))
 
 
 def after_a_pass(candidates: list[Candidate], *, now: int, most_pages: int = MOST_MERGED_PAGES) -> list[Candidate]:
@@ -101,6 +105,38 @@ def test_what_is_merged_fits_into_memory() -> None:
 def test_what_does_not_follow_is_not_merged() -> None:
     parts = [candidate(number, NOW + number) for number in (1, 2, 4, 6, 7)]
     assert [each.file[:2] for each in after_a_pass(parts, now=NOW + 2 * HOUR)] == [(1, 2), (4, 4), (6, 7)]
+
+
+def test_a_clock_that_is_set_makes_nothing_old_and_no_minute_long() -> None:
+    """By a day ahead, and back; and by a day behind, so that points follow each other by microseconds."""
+    day, every = 24 * HOUR, 10 * SECOND
+    left: list[Candidate] = []
+    taken_at = int(NOW)
+    for number, steady in enumerate(range(NOW, NOW + 3 * day, every)):
+        wrong = {10: day, 30: -day}.get((steady - NOW) // HOUR, 0)
+        taken_at = max(taken_at + 1, steady + wrong)
+        left.append(candidate(number, taken_at, steady_at=steady))
+        if number % 60 == 0:
+            left = after_a_pass(left, now=steady)
+            assert len(left) < 360 + 60 + 24 * 60 + 2 * 24 * 6 + 30
+            ages = [
+                (steady - later.steady_at, later.steady_at - earlier.steady_at) for earlier, later in pairwise(left)
+            ]
+            assert all(gap == every for age, gap in ages if age < HOUR - every)
+            assert all(gap <= 2 * MINUTE for age, gap in ages if age < day - 10 * MINUTE)
+            assert all(gap <= 20 * MINUTE for _, gap in ages)
+
+
+def test_points_of_one_time_are_one_however_often_that_is_asked() -> None:
+    """Looks are late now and then, so that steady time falls behind, and the clock is set back a little."""
+    taken_at, steady, parts = int(NOW), int(NOW), []
+    for number in range(2_000):
+        taken_at += (7 + number % 5 - (number % 97 == 0) * 6) * SECOND
+        steady += min(7 + number % 5, 10) * SECOND
+        parts.append(candidate(number, taken_at, steady_at=steady))
+    once = after_a_pass(parts, now=steady + HOUR)
+    assert len(once) < 2_000 / 3
+    assert after_a_pass(once, now=steady + HOUR) == once
 
 
 # --- how -------------------------------------------------------------------------------------------------------------
@@ -157,6 +193,45 @@ async def test_while_a_copy_is_kept_its_older_points_become_fewer(tmp_path: Path
     assert len(trail.generation.files()) < 25
     assert sum(file.first != file.last for file in trail.generation.files()) > 5
     trail.check()
+
+
+@pytest.mark.parametrize("comes_anew", [False, True])
+@pytest.mark.parametrize("wrong", [10**6 * SECOND, 16 * SECOND, -(10**6) * SECOND])
+async def test_no_point_goes_for_a_clock_that_is_wrong_for_a_moment(
+    tmp_path: Path, wrong: int, comes_anew: bool
+) -> None:
+    """Nor later, when it is right again; be it that one follows the copy all the time, or another one each time."""
+    trail, clock = Trail(tmp_path), TickingClock()
+    spacings = [spacing._replace(after=spacing.after + 300 * SECOND) for spacing in SOON]
+    async with opened(trail.database, settings=PATIENT) as session:
+        with ExitStack() as following:
+
+            def come() -> Replication:
+                return following.enter_context(
+                    replicating(trail.database, trail.target, spacings=spacings, clock=clock, settings=PATIENT)
+                )
+
+            replication = come()
+            for number in range(60):
+                clock.time += {30: wrong, 33: -wrong}.get(number, 0)
+                if comes_anew and number in (30, 33):
+                    following.close()
+                    replication = come()
+                await create(session, f"{number}")
+                replication.follow()
+    assert [point.number for point in trail.points] == list(range(60))
+
+
+async def test_points_get_older_while_many_follow_a_copy_one_after_the_other(tmp_path: Path) -> None:
+    """Each for a round, as a program that runs each minute does."""
+    trail, clock = Trail(tmp_path), TickingClock()
+    async with opened(trail.database) as session:
+        for number in range(60):
+            clock.time += 60 * SECOND
+            with replicating(trail.database, trail.target, spacings=SOON, clock=clock) as replication:
+                await create(session, f"{number}")
+                replication.follow()
+    assert len(trail.generation.files()) < 30
 
 
 async def test_what_is_merged_is_byte_by_byte_what_the_parts_made(trail: Trail) -> None:
@@ -275,11 +350,9 @@ async def test_trouble_with_merging_keeps_no_increment_from_being_added(trail: T
     async with opened(trail.database) as session:
         with replicating(trail.database, trail.target, spacings=SOON) as replication:
             replication.follow()  # a new base: the copy is damaged
-            assert isinstance(replication._clock, TickingClock)
-            replication._clock.time += HOUR
             before = point_of(replication)
             await create(session, "later")
-            for _ in range(9):  # piece by piece; in the end of the pass it is known what was left
+            for _ in range(40):  # piece by piece; in the end of the pass it is known what was left
                 replication.follow()
                 assert point_of(replication) != before
             assert replication.standing is not None

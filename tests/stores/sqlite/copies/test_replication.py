@@ -459,9 +459,8 @@ async def test_more_than_an_increment_holds_is_added_in_several(trail: Trail, mo
 async def test_points_are_told_apart_though_the_clock_is_set_back(trail: Trail) -> None:
     async with opened(trail.database) as session:
         for begin in range(2):
-            with replicating(trail.database, trail.target) as replication:
-                clock = replication._clock
-                assert isinstance(clock, TickingClock)
+            clock = TickingClock()
+            with replicating(trail.database, trail.target, clock=clock) as replication:
                 for round_ in range(4):
                     clock.time -= 3_600 * SECOND
                     await create(session, f"{begin}-{round_}")

@@ -205,12 +205,12 @@ class CopyFolder:
             raise
         return finished
 
-    def store(self) -> int | None:
-        """Return whose copies these are, as the newest part says that can be read; None if there is none."""
+    def newest(self) -> PartHeader | None:
+        """Return what the newest part is that can be read; None if there is none. Raises OSError."""
         for generation in reversed(self._all()):
-            for file in generation.files():
+            for file in reversed(generation.files()):
                 with suppress(CopyDamagedError, FileNotFoundError):
-                    return read_header(file.path).store
+                    return read_header(file.path)
         return None
 
     def remove_old(self, *, before: Timestamp, now: Timestamp) -> bool:

@@ -17,7 +17,8 @@ def identity_of(visit: Visit) -> int:
 
 def demand_own(folder: CopyFolder, visit: Visit) -> None:
     """Raise UsageError if the folder holds copies of another database, as far as any part can be read."""
-    if folder.store() not in (None, identity_of(visit)):
+    newest = folder.newest()
+    if newest is not None and newest.store != identity_of(visit):
         raise UsageError(f"{folder.path} holds copies of another database than {visit.path}. Choose another folder.")
 
 

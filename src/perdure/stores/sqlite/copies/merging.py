@@ -9,6 +9,11 @@ them changed (`parts` says how it stands in their chain). A minute is merged whe
 is written twice more, not again with each part. They are read and checked one by one, and no more is merged at once
 than fits into some memory: a database that changes much has more files, each of them large.
 
+**Clocks.** How old a part is, steady time says, which goes on with the clock and not by its being set (`steady`). Which
+minute it is of, its own time says, for as long as the two go alike: between parts of one minute they have not come
+apart by a minute. So a clock that is ahead makes nothing old; and one that was set back, while whose points follow each
+other by microseconds until it has caught up, makes no single minute of hours.
+
 **Order.** What was merged is written under a name of its own, synced, and so is its name. Only then go the parts that
 it holds. Whoever dies in between leaves some of them, which are no parts any more (`folder`); the next pass makes sure
 of what holds them and of its name, and removes them.
@@ -54,10 +59,12 @@ MOST_MERGED_PAGES: Final = 8_192
 
 
 class Candidate(NamedTuple):
-    """A part that may be merged with its neighbours: when it was taken, and how many pages it has."""
+    """A part that may be merged with its neighbours: when it was taken, also by steady time, and how many pages it
+    has."""
 
     file: PartFile
     taken_at: Timestamp
+    steady_at: Timestamp
     pages: int
 
 
@@ -71,16 +78,16 @@ class Merged(NamedTuple):
 def due_groups(
     candidates: Iterable[Candidate], *, now: Timestamp, spacings: Sequence[Spacing], most_pages: int
 ) -> Iterator[list[Candidate]]:
-    """Yield the neighbours, of candidates in order, that are to be merged now, each time two or more.
+    """Yield the neighbours, of candidates in order, that are to be merged `now`, by steady time: each time two or more.
 
     `spacings` are by age, the youngest first, and each width is a multiple of the one before. A group has no more
     than `most_pages` pages.
     """
     group: list[Candidate] = []
-    slot: tuple[int, int] | None = None
+    slot: _Slot | None = None
     pages = 0
     for candidate in candidates:
-        own = _slot(candidate.taken_at, now=now, spacings=spacings)
+        own = _slot(candidate, now=now, spacings=spacings)
         follows = bool(group) and group[-1].file.last + 1 == candidate.file.first
         if not (follows and own is not None and own == slot and pages + candidate.pages <= most_pages):
             if len(group) > 1:
@@ -92,12 +99,22 @@ def due_groups(
         yield group
 
 
-def _slot(taken_at: Timestamp, *, now: Timestamp, spacings: Sequence[Spacing]) -> tuple[int, int] | None:
-    """Return the time of which one point stays, if all of it is old enough: its width, and its number."""
+class _Slot(NamedTuple):
+    """A time of which one point stays: its width, its number, and how far the clock was ahead of steady time then."""
+
+    width: int
+    number: int
+    ahead: int
+
+
+def _slot(candidate: Candidate, *, now: Timestamp, spacings: Sequence[Spacing]) -> _Slot | None:
+    """Return of which time one point stays that a candidate is of, if all of that time is old enough."""
+    ahead = candidate.taken_at - candidate.steady_at
     for after, width in reversed(spacings):
-        number = taken_at // width
-        if (number + 1) * width <= now - after:
-            return width, number
+        number = candidate.taken_at // width
+        if (number + 1) * width - ahead <= now - after:
+            # From amid a width, where clocks begin that go alike: a moment more or less is no other slot.
+            return _Slot(width, number, (ahead + spacings[0].width // 2) // width)
     return None
 
 
@@ -123,7 +140,10 @@ class Merging:
         self._known, self._pieces, self._looked_at = {}, iter(()), None
 
     def step(self, now: Timestamp) -> Merged | None:
-        """Do the next piece of work, if there is one; return what it has done. `trouble` says what could not be."""
+        """Do the next piece of work, if there is one; return what it has done. `now` is by steady time.
+
+        `trouble` says what could not be done.
+        """
         try:
             merged = next(self._pieces, None)
             if merged is None and self._is_due(now):
@@ -204,7 +224,7 @@ class Merging:
 
 def _candidate(file: PartFile) -> Candidate:
     header = read_header(file.path)
-    return Candidate(file=file, taken_at=header.taken_at, pages=header.pages)
+    return Candidate(file=file, taken_at=header.taken_at, steady_at=header.steady, pages=header.pages)
 
 
 def _joined(files: list[PartFile]) -> tuple[PartHeader, dict[int, bytes]]:

@@ -36,6 +36,7 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     later is in it. `place` is where the log ended then, `page_count` the size of the database. `pages`: how many
     pages the part holds.
 
+    `steady_at`: when it was taken by steady time (`steady`); None: by a Perdure that did not know that.
     `clock_at`: what the clock said when a base was begun; `taken_at` is later where the clock was set back before.
     `merged_from`: the number of the first of the parts that were merged into this one, of which `number` is the last;
     None: it is an increment as it was taken. `stands_for`: the digest of the last of them; empty where none were.
@@ -49,6 +50,7 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     page_count: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     pages: Annotated[int, msgspec.Meta(ge=0, le=MOST_PAGES)] = 0
     page_bytes: int = PAGE_BYTES
+    steady_at: Annotated[Timestamp, msgspec.Meta(ge=0, le=_LAST_TIME)] | None = None
     clock_at: Annotated[Timestamp, msgspec.Meta(ge=0, le=_LAST_TIME)] | None = None
     merged_from: Annotated[int, msgspec.Meta(ge=0)] | None = None
     stands_for: str = ""
@@ -57,6 +59,11 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     def begun_at(self) -> Timestamp:
         """When a base was begun, by the clock of then."""
         return self.taken_at if self.clock_at is None else self.clock_at
+
+    @property
+    def steady(self) -> Timestamp:
+        """When it was taken by steady time, as far as that is known."""
+        return self.taken_at if self.steady_at is None else self.steady_at
 
     @property
     def first(self) -> int:

@@ -39,6 +39,7 @@ from perdure.stores.sqlite.copies.merging import SPACINGS, Merging, Spacing
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
 from perdure.stores.sqlite.copies.points import checked_parts, read_contents, show_time
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
+from perdure.stores.sqlite.copies.steady import SteadyClock
 from perdure.stores.sqlite.copies.tail import Change, LogPlace, LogTail, LostTrackError
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import Progress, demand_room, size_of
@@ -68,7 +69,7 @@ class Replication:
         `on_progress` is told how far a base is; what it raises ends the round."""
         self._visit: Final = visit
         self._folder: Final = CopyFolder(target.resolve(), target_disk)
-        self._clock: Final = clock
+        self._clock: Final = SteadyClock(clock, every_microseconds=every_microseconds)
         self._every: Final = every_microseconds
         self._keep: Final = keep_microseconds
         self._disk: Final = target_disk or LocalDisk()
@@ -81,7 +82,7 @@ class Replication:
         self._last: Last | None = None
         self._place = LogPlace(salts="", frames=0)
         self._pending: Change | None = None
-        self._taken_at = Timestamp(0)
+        self._taken_at = self._steady_at = Timestamp(0)
         self._checked = ""
         self._tried_at = self._added_at = Timestamp(0)
         self._makes_base = False
@@ -107,6 +108,8 @@ class Replication:
             self._folder.clear_away()
             for point in read_contents(self._folder.path).points:
                 self._taken_at = max(self._taken_at, point.taken_at)
+            if (newest := self._folder.newest()) is not None:
+                self._clock.go_on_from(newest.steady, seen_at=newest.taken_at)
             self._resume()
         except BaseException:
             self._folder.leave()
@@ -156,13 +159,13 @@ class Replication:
         if self._last is None:
             self._make_base()
         elif renews:
-            self._last = last = self._merge(self._last, now)
+            self._last = last = self._merge(self._last)
             if now >= self._next_base_at and self._is_base_due(last, now):
                 self._renew_base(last)
 
-    def _merge(self, last: Last, now: Timestamp) -> Last:
+    def _merge(self, last: Last) -> Last:
         """Do a piece of merging; return what is known of the last part then."""
-        merged = self._merging.step(now)
+        merged = self._merging.step(self._clock.time)
         if merged is None or merged.generation != last.generation.name:
             return last
         return msgspec.structs.replace(last, increments_bytes=last.increments_bytes - merged.freed_bytes)
@@ -271,8 +274,9 @@ class Replication:
         return not frames or self._place == end
 
     def _stamp(self, now: Timestamp) -> Timestamp:
-        """Return when something was taken: later than all before, also by a clock that was set back."""
-        self._taken_at = max(now, Timestamp(self._taken_at + 1))
+        """Return when something was taken: later than all before, also by a clock that was set back. `now`: what the
+        clock said at the last look."""
+        self._taken_at, self._steady_at = max(now, Timestamp(self._taken_at + 1)), self._clock.time
         return self._taken_at
 
     def _publish(self) -> None:
@@ -285,6 +289,7 @@ class Replication:
             number=last.header.number + 1,
             previous=last.digest,
             taken_at=self._taken_at,
+            steady_at=self._steady_at,
             place=self._place,
             page_count=change.page_count,
             pages=len(change.pages),
@@ -375,6 +380,7 @@ class Replication:
             number=0,
             previous="",
             taken_at=self._stamp(now),
+            steady_at=self._clock.time,
             place=place,
             page_count=0,
             clock_at=now,
