@@ -84,8 +84,8 @@ MESSAGES: Final[dict[str, tuple[Defect, ...]]] = {
     "run.update.request_id": (
         Defect(
             "client.handle",
-            'update_id = require_text(request_id, "request_id") if request_id else _new_id()',
-            "update_id = _new_id()",
+            'update_id = require_text(request_id, "request_id") if request_id else new_name()',
+            "update_id = new_name()",
         ),
     ),
     "run.update.timeout": (

@@ -63,7 +63,7 @@ def test_planted_bugs_are_found(
     assert sorted(control.partition(" (breaks")[0] for control in controls["failed_as_they_must"]) == sorted(FOUND)
 
 
-@pytest.mark.parametrize("tool", ["check", "kill", "corrupt", "unknown"])
+@pytest.mark.parametrize("tool", ["check", "kill", "corrupt", "unknown", "sim", "skew"])
 def test_an_engine_that_does_not_start_is_no_discovery(
     tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,15 +19,15 @@ TWO_EFFECTS = (
         breaks="P2",
         module="perdure.client.handle",
         old="body=encoded, message_id=message_id), request_id, message_id)",
-        new="body=encoded, message_id=_new_id()), None)",
+        new="body=encoded, message_id=new_name()), None)",
         tool="unknown",
     ),
     Mutant(
         name="an update that is asked for again is another one",
         breaks="P2",
         module="perdure.client.handle",
-        old='update_id = require_text(request_id, "request_id") if request_id else _new_id()',
-        new="update_id = _new_id()",
+        old='update_id = require_text(request_id, "request_id") if request_id else new_name()',
+        new="update_id = new_name()",
         tool="unknown",
     ),
 )

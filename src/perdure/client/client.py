@@ -1,7 +1,6 @@
 """The asynchronous client: every operation on runs that a program outside of workflows has."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, overload
@@ -13,6 +12,7 @@ from perdure.authoring.payloads import encode_value
 from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
+from perdure.chance import new_name
 from perdure.client.beginning import begin
 from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.gateway import Gateway, missing, require_outside
@@ -218,7 +218,7 @@ class Client:
         """
         attempt = await self._outside_attempt(token)
         encoded = encode_value(details, subject="heartbeat details")
-        await attempt.beat(encoded, message_id=uuid.uuid4().hex)
+        await attempt.beat(encoded, message_id=new_name())
 
     @overload
     async def get_run(self, id: str) -> Run[Any]: ...
@@ -360,7 +360,7 @@ class Client:
 
     def _new_name(self) -> str:
         """Return what no other run's id ends with."""
-        return uuid.uuid4().hex
+        return new_name()
 
     async def _outside_attempt(self, token: str) -> "OutsideAttempt":
         from perdure.client.completing import OutsideAttempt  # noqa: PLC0415 - only who has such attempts pays for it
@@ -382,7 +382,7 @@ class Client:
 
 
 def _request_id(given: str | None) -> str:
-    return require_text(given, "request_id") if given else uuid.uuid4().hex
+    return require_text(given, "request_id") if given else new_name()
 
 
 def _only(value: T | None) -> frozenset[T]:

@@ -5,8 +5,7 @@ That the id has had no other successor meanwhile is demanded by the write. Of a 
 end, and demands that nothing has been added to what was read: whoever owns it may be faster, and then it is read anew.
 """
 
-import secrets
-
+from perdure.chance import new_name
 from perdure.client.gateway import Gateway, TakenRun, missing
 from perdure.client.generations import fork_of
 from perdure.client.wishes import Listed, Point, Wish, require_sound
@@ -167,7 +166,7 @@ def _prepare(
         cause=wish.cause,
         ref=_successor(origin.ref, wish),
         run_key=gateway.store.new_run_key(),
-        call_name=secrets.token_hex(16),
+        call_name=new_name(),
         origin=origin.ref,
         origin_key=origin.run_key,
         now=gateway.clock.now(),

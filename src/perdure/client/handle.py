@@ -1,7 +1,6 @@
 """The handle of a run: what a client can do with one."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
@@ -13,6 +12,7 @@ from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.signature import Signature
 from perdure.authoring.streams import Stream, require_stream
 from perdure.authoring.updates import Query, Update, query_name, require_update
+from perdure.chance import new_name
 from perdure.client.following import follow
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.starting import require_id
@@ -254,7 +254,7 @@ class Run(Generic[R_co]):
         """
         require_signal(signal, "run.signal")
         encoded = encode_value(body, signal.type, subject=f"signal {signal.name!r}")
-        message_id = require_text(request_id, "request_id") if request_id else _new_id()
+        message_id = require_text(request_id, "request_id") if request_id else new_name()
         await self._send(m.SignalMessage(name=signal.name, body=encoded, message_id=message_id), request_id, message_id)
 
     @overload
@@ -303,7 +303,7 @@ class Run(Generic[R_co]):
         if require_text(wait, "wait") not in ("accepted", "completed"):
             message = f"run.update: wait is {wait!r:.60}; allowed are 'accepted' and 'completed'"
             raise InvalidArgumentError(message)
-        update_id = require_text(request_id, "request_id") if request_id else _new_id()
+        update_id = require_text(request_id, "request_id") if request_id else new_name()
         sent = m.UpdateMessage(update_id=update_id, name=update.name, body=update.encode_input(input))
         asked = Asked(gateway=self._gateway, ref=self._ref, message=sent, is_repeatable=bool(request_id))
         result = await asked.answer(until_completed=wait == "completed", timeout=timeout)
@@ -355,7 +355,7 @@ class Run(Generic[R_co]):
         run_key = self._run_key
         target: RunKey | RunRef = run_key if run_key is not None and gateway.holds(run_key) else self._ref
         request = require_text(request_id, "request_id") if request_id else ""
-        await gateway.deliver(target, message, message_id=message_id or _new_id(), request_id=request)
+        await gateway.deliver(target, message, message_id=message_id or new_name(), request_id=request)
 
     # --- repair --------------------------------------------------------------------------------------------------
 
@@ -423,7 +423,3 @@ def _reason(reason: str) -> str:
 
 def _by(by: str) -> str:
     return require_text(by, "by (whose wish it is)")
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex

@@ -1,7 +1,5 @@
 """Starting runs: ids and what to do when one is taken, and the value that creates a run."""
 
-import os
-import uuid
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypedDict
@@ -10,6 +8,7 @@ import msgspec
 
 from perdure.authoring.arguments import require_choice, require_duration, require_moment, require_text, require_texts
 from perdure.authoring.workflow import Workflow
+from perdure.chance import new_name, new_uuid
 from perdure.errors import InvalidArgumentError
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
@@ -71,7 +70,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def require_id(id: str | None) -> str:
     """Return the id, or a new random one for None. Raises InvalidArgumentError for one that cannot be used."""
     if id is None:
-        return str(uuid.uuid4())
+        return new_uuid()
     if not require_text(id, "the id of a run") or len(id) > LONGEST_ID_CHARACTERS:
         message = f"the id of a run is {id!r:.60}; it must be a text of 1 to {LONGEST_ID_CHARACTERS} characters"
         raise InvalidArgumentError(message)
@@ -111,7 +110,7 @@ def make_creation(
         ref=ref,
         input=payload,
         seed=seed_of(ref),
-        call_name=os.urandom(16).hex(),
+        call_name=new_name(),
         priority=chosen,
         tenant=request.tenant,
         labels=given_labels,

@@ -1,10 +1,10 @@
 """Updating the run of an id, which is started with the update in one commit if there is none."""
 
-import uuid
 from datetime import timedelta
 from typing import Any, TypeVarTuple
 
 from perdure.authoring.workflow import Workflow
+from perdure.chance import new_name
 from perdure.client.beginning import begin
 from perdure.client.gateway import Gateway
 from perdure.client.starting import IdPolicy, StartRequest
@@ -36,7 +36,7 @@ async def update_with_start(
     An update that the run of the id ended without answering goes, with its request id, to the one that follows.
     Raises as `Client.update_with_start`.
     """
-    update_id = request.request_id or uuid.uuid4().hex
+    update_id = request.request_id or new_name()
     sent = UpdateMessage(update_id=update_id, name=name, body=body)
     carried = (e.CarriedUpdate(update_id=update_id, name=name, body=body),)
     unanswered: RunKey | None = None

@@ -1,12 +1,12 @@
 """Settling a schedule: from its entry in the agenda to the change that is committed."""
 
-import secrets
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 import msgspec
 
+from perdure.chance import new_name
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, seed_of
@@ -138,7 +138,7 @@ def _creation(host: Host, entry: AgendaEntry, plan: Plan, start: Start) -> Creat
         ref=ref,
         input=read_input(entry, 0),
         seed=seed_of(ref),
-        call_name=secrets.token_hex(16),
+        call_name=new_name(),
         priority=plan.priority,
         tenant=plan.tenant,
         labels=labels,

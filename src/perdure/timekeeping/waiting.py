@@ -4,10 +4,9 @@ The run's id and key are given when it is asked for, so that whoever asked can w
 of it is its creation as it was made then, moved to the time at which it begins; its input stands in the entry's inputs.
 """
 
-import secrets
-
 import msgspec
 
+from perdure.chance import new_name
 from perdure.errors import HistoryError
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent, decode_event, encode_event
@@ -65,7 +64,7 @@ def begun(start: WaitingStart, given: Payload, *, now: Timestamp) -> Creation:
     created = msgspec.structs.replace(
         created,
         input=given,
-        call_name=created.call_name or secrets.token_hex(16),  # none stands in the entry of an older Perdure
+        call_name=created.call_name or new_name(),  # none stands in the entry of an older Perdure
         start_at=begin_at,
         deadline_at=None if limit is None else Timestamp(wake_at + limit),
     )

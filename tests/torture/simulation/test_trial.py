@@ -33,6 +33,20 @@ def test_the_same_plan_takes_the_same_course(line: str) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
+def test_a_plan_leaves_the_same_rows_each_time(name: str) -> None:
+    plan = parse_plan(f"{name}/11/2c/crash@9:0.5,pause@20:25")
+    assert rows_after(plan) == rows_after(plan)
+
+
+def rows_after(plan: Plan) -> dict[str, list[dict[str, object]]]:
+    """Return all rows, the histories among them, with the names that were left to chance."""
+    trial = Trial(plan)
+    trial.run(None)
+    trial.dispose()
+    return trial.database.dump()
+
+
 def test_plans_break_nothing_and_strike_every_kind_of_moment_in_every_way() -> None:
     campaign = run_campaign(count=160, seed=20, processes=1)
     assert [str(violation) for violation in campaign.violations] == []

@@ -78,14 +78,14 @@ PLANTED: Final = (
         _ONE_EFFECT,
         "client.handle",
         "body=encoded, message_id=message_id), request_id, message_id)",
-        "body=encoded, message_id=_new_id()), None)",
+        "body=encoded, message_id=new_name()), None)",
     ),
     _mutant(
         "an update whose request was made before is made again",
         _ONE_EFFECT,
         "client.handle",
-        'update_id = require_text(request_id, "request_id") if request_id else _new_id()',
-        "update_id = _new_id()",
+        'update_id = require_text(request_id, "request_id") if request_id else new_name()',
+        "update_id = new_name()",
     ),
     _mutant(
         "an update whose request was made to an older generation is made again",

@@ -60,6 +60,10 @@ class Host:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 self.store = self._new_store()
                 continue
+            except Exception as error:  # noqa: BLE001 - whatever keeps an engine from starting is to be known
+                trial.not_started(self.process, error)
+                return
+            trial.has_started = True
             worker = engine.worker
             trial.remember(worker)
             worker.listeners.append(partial(trial.compare_live_state, worker))

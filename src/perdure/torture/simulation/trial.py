@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from perdure.authoring.activity_context import Attempt
+from perdure.chance import drawn_from
 from perdure.configuration import Settings
 from perdure.execution.worker import Worker
 from perdure.kernel import events as e
@@ -30,7 +31,11 @@ from perdure.torture.simulation.times import TrueTimes
 from perdure.torture.simulation.workloads import WORKLOADS
 from perdure.torture.simulation.world import Process, World
 
-__all__ = ["Trial", "Verdict", "run_trial"]
+__all__ = ["EngineNotStartedError", "Trial", "Verdict", "run_trial"]
+
+
+class EngineNotStartedError(Exception):
+    """No engine starts, though nothing strikes: then there is nothing that could be looked at."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +54,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_trial(plan: Plan, expected: Canon | None = None) -> Verdict:
-    """Run a plan. With `expected` the tables must be equal to those, as far as the workload promises."""
+    """Run a plan. With `expected` the tables must be equal to those, as far as the workload promises.
+
+    Raises EngineNotStartedError where no engine starts although nothing strikes.
+    """
     trial = Trial(plan)
     try:
         return trial.run(expected)
@@ -86,20 +94,13 @@ class Trial:
         self._lives = 0
         self._rests_at = 0
         self._workers: list[Worker] = []
+        self.has_started = False
 
     def run(self, expected: Canon | None) -> Verdict:
         """Let everything happen, then judge."""
-        names = [f"worker{number}" for number in range(self.plan.workers)]
-        for name in names:
-            self._boot(name, is_client=False)
-        if not self.plan.is_embedded:
-            self._boot("client", is_client=True)
+        with drawn_from(random.Random(f"names of {self.plan.seed}").randbytes):
+            finished = self._live()
         world = self.world
-        finished = world.run(self._is_done)
-        if finished:
-            self._come_to_rest()
-        else:
-            world.findings.append(self._stuck())
         canon = canonical(self.tables, in_order=self.workload.in_order)
         if finished:
             world.findings += broken_laws(self)
@@ -134,6 +135,21 @@ class Trial:
 
     # --- the course ----------------------------------------------------------------------------------------------
 
+    def _live(self) -> bool:
+        """Start all processes and let them work; return whether they came to an end."""
+        for number in range(self.plan.workers):
+            self._boot(f"worker{number}", is_client=False)
+        if not self.plan.is_embedded:
+            self._boot("client", is_client=True)
+        finished = self.world.run(self._is_done)
+        if finished:
+            self._come_to_rest()
+        elif not self.has_started and not self.plan.strikes:
+            raise EngineNotStartedError("; ".join(self.world.findings))
+        else:
+            self.world.findings.append(self._stuck())
+        return finished
+
     def _boot(self, name: str, *, is_client: bool) -> None:
         self._lives += 1
         process = self.world.add(f"{name}.{self._lives}", is_client=is_client)
@@ -167,6 +183,10 @@ class Trial:
         world.has_changed = True
         if not world.run(lambda: all(task.done() or process.is_dead for process, task in closings.items())):
             world.findings.append("an engine did not close")
+
+    def not_started(self, process: Process, error: Exception) -> None:
+        """Note that an engine did not start."""
+        self.world.findings.append(f"{process.name}: the engine did not start: {error!r}")
 
     def remember(self, worker: Worker) -> None:
         """Note a worker whose runs in memory must be let go of in the end, also if its process died."""

@@ -33,7 +33,21 @@ __all__ = ["WORKLOADS", "go", "has_stage", "more"]
 go: Final = Signal("go", str)
 more: Final = Signal("more", int)
 
-_tokens = itertools.count(1)
+
+class _Tokens:
+    """What a side effect gives: never twice in one trial, and the same in the next trial of a plan."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._count = itertools.count(1)
+
+    def new(self) -> str:
+        return f"token-{next(self._count)}"
+
+
+_tokens: Final = _Tokens()
 
 
 def has_stage(run_id: str, name: str) -> Question:
@@ -130,7 +144,7 @@ async def keeping(ctx: Context) -> list[object]:
         ctx.set("a", 1)
         ctx.set("b", [1, 2])
         ctx.set_labels(colour="red", size="xl")
-        token = await ctx.side_effect(lambda: f"token-{next(_tokens)}", str)
+        token = await ctx.side_effect(_tokens.new, str)
         await step("kept")
     async with ctx.stage("second"):
         ctx.delete("b")
@@ -146,6 +160,11 @@ async def keeping(ctx: Context) -> list[object]:
     except ValueError:
         pass
     return [ctx.get("a"), ctx.get("b"), again == token, ctx.random.random(), str(ctx.uuid4())]
+
+
+def _keeping_program(chance: random.Random) -> list[Call]:
+    _tokens.restart()
+    return runs(keeping)(chance)
 
 
 @workflow(name="sim_patched")
@@ -360,7 +379,7 @@ WORKLOADS: Final = (
     Workload(name="repeated", program=_repeated_program, results={"one": "[1,2]"}),
     Workload(
         name="keeping",
-        program=runs(keeping),
+        program=_keeping_program,
         results={"one": '[1,null,true,0.9836464905698936,"8dcbe45f-abc2-4f4e-b114-8de99f2cf642"]'},
     ),
     Workload(name="patched", program=runs(patched), results={"one": '[true,"p0",true,"p1",true,"p2"]'}),

@@ -17,6 +17,7 @@ from perdure.client.client import Client
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, WhenOpen
 from perdure.engine import Engine
 from perdure.kernel.events import RunCreated
+from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.torture.simulation.program import Call, cancel, send, start
 from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.workloads.activities import step
@@ -147,7 +148,8 @@ def _deduplicated_program(chance: random.Random) -> list[Call]:
             asked = Asked(number, client.worker.clock.now())
             rule = Deduplicate("k", WINDOW)
             runs = await asyncio.gather(*(client.start(deduplicated, asked, deduplicate=rule) for _ in range(2)))
-            if len({run.id for run in runs}) != 1 and client.worker.clock.now() - asked.at < WINDOW.total_seconds():
+            took = client.worker.clock.now() - asked.at
+            if len({run.id for run in runs}) != 1 and took < WINDOW.total_seconds() * MICROSECONDS_PER_SECOND:
                 message = f"two starts of one key at one moment gave two runs: {runs}"
                 raise AssertionError(message)
 
