@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import cast
 
 import pytest
 
 from perdure import Engine, Settings, StoreError
-from perdure.errors import EngineClosedError, InternalError, StoreCorruptError, StoreFullError
-from perdure.kernel.transition import Creation, Transition, Write
+from perdure.errors import EngineClosedError, InternalError, StoreCorruptError, StoreFullError, StoreUnavailableError
+from perdure.execution.committer import Committer
+from perdure.kernel.identity import FencingToken, RunKey
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Applied, Creation, Outcome, Release, Transition, Write
+from perdure.logs import Recurring
+from perdure.ports.store import RunStore
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.stores import Gate
 from tests.execution.waiting_workflows import go, held
@@ -116,6 +122,57 @@ async def test_runs_whose_transitions_meet_damage_for_a_while_go_on_when_it_is_o
         await asyncio.gather(*(run.signal(go, n) for n, run in enumerate(runs)))
         assert [await run.result() for run in runs] == [0, 1]
     assert next(failures, None) is None
+
+
+class AwayFor:
+    """A store that is away for so many tries, 10 s each by a clock that it sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.tries_left = 0
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        if self.tries_left:
+            self.tries_left -= 1
+            self.seconds += 10
+            raise StoreUnavailableError("the disk is away")
+        return [Applied(RunKey(1)) for _ in writes]
+
+
+async def test_an_outage_that_begins_within_a_minute_of_another_is_told_of_while_it_lasts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = AwayFor()
+    committer = Committer(cast("RunStore", store), Settings(retry_store_seconds=1e-6, retry_store_maximum_seconds=1e-6))
+    committer._recurring = Recurring("perdure.store", lambda: store.seconds)
+    told: list[tuple[float, str]] = []
+
+    async def live_through(tries: int) -> None:
+        store.tries_left = tries
+        committed = asyncio.Event()
+        write = Release(
+            run_key=RunKey(1),
+            fencing_token=FencingToken(1),
+            expected_sequence=1,
+            wake_at=None,
+            now=Timestamp(1),
+        )
+        committer.submit(write, lambda _outcome: committed.set(), keep=True)
+        await committed.wait()
+        told.extend((store.seconds, record.getMessage()) for record in caplog.records)
+        caplog.clear()
+
+    await live_through(1)
+    store.seconds += 20
+    await live_through(360)
+    store.seconds += 20
+    await live_through(1)
+    first, fails, again = "commits fail and will be tried again: the disk is away", "commits fail", "succeed again"
+    assert told[:2] == [(10, first), (10, "commits succeed again")]
+    assert [moment for moment, _ in told[2:]] == [3630] * (len(told) - 2), "nothing of the last, which was short"
+    assert [fails in text for _, text in told[2:]] == [*[True] * (len(told) - 3), False]
+    assert len(told) > 5
+    assert again in told[-1][1]
 
 
 async def test_a_damaged_file_is_told_of_by_few_lines_however_often_writes_meet_it(

@@ -114,7 +114,6 @@ class Committer:
         return self._loop.time()
 
     async def _try(self, batch: list[Entry]) -> None:
-        trouble = self._queue.trouble
         try:
             outcomes = await self._store.commit([entry.write for entry in batch])
         except StoreUnavailableError as error:
@@ -129,7 +128,8 @@ class Committer:
         else:
             self.commits += 1
             self._queue.succeeded(batch)
-            if trouble is not None and self._is_told:
+            if self._is_told:
+                self._is_told = False
                 _logger.warning("commits succeed again")
             for entry, outcome in zip(batch, outcomes, strict=True):
                 _tell(entry.answer, outcome)
@@ -138,11 +138,10 @@ class Committer:
         if self._is_given_up:
             refused: list[tuple[Entry, PerdureError]] = [(entry, error) for entry in [*batch, *self._queue.take_all()]]
         else:
-            trouble = self._queue.trouble
             refused = self._queue.failed(batch, error, self._loop.time())
-            if trouble is None and self._queue.trouble is not None:
+            if self._queue.trouble is not None:
                 text = "commits fail and will be tried again: %s"
-                self._is_told = self._recurring.error(text, error, cause=error)
+                self._is_told |= self._recurring.error(text, error, cause=error)
         for entry, its_error in refused:
             _tell(entry.answer, its_error)
 
