@@ -5,16 +5,39 @@ from pathlib import Path
 
 import apsw
 
-__all__ = ["break_leaves"]
+__all__ = ["break_leaves", "break_page", "pages_of", "read_page", "write_page"]
+
+PAGE = 4096
 
 
 def break_leaves(path: Path, name: str, *, keeping_last: bool = False, only_first: bool = False) -> None:
     """Fill the leaves of a table or index with garbage: all, all but the last, or only the first."""
+    for page in pages_of(path, name)[: 1 if only_first else -1 if keeping_last else None]:
+        break_page(path, page)
+
+
+def pages_of(path: Path, name: str, *, kind: str = "leaf") -> list[int]:
+    """Return the numbers of pages of a table or index, in order, after all of the log was copied into the database."""
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        query = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path"
-        pages = [int(page) for (page,) in connection.execute(query, (name,))]
+        query = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path"
+        return [int(page) for (page,) in connection.execute(query, (name, kind))]
+
+
+def break_page(path: Path, page: int) -> None:
+    """Fill a page with garbage."""
+    write_page(path, page, b"\xff" * PAGE)
+
+
+def read_page(path: Path, page: int) -> bytes:
+    """Return a page as the file has it."""
+    with path.open("rb") as file:
+        file.seek((page - 1) * PAGE)
+        return file.read(PAGE)
+
+
+def write_page(path: Path, page: int, data: bytes) -> None:
+    """Fill a page of the file."""
     with path.open("r+b") as file:
-        for page in pages[: 1 if only_first else -1 if keeping_last else None]:
-            file.seek((page - 1) * 4096)
-            file.write(b"\xff" * 4096)
+        file.seek((page - 1) * PAGE)
+        file.write(data)

@@ -34,7 +34,15 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
     ),
     "history.damaged.rows": (
         Defect("stores.sql.passing", " if run_keys else statement", " if False else statement"),
-        Defect("stores.sqlite.opened", "            singly = True\n", "            raise\n"),
+        Defect(
+            "stores.sqlite.opened", "            if not unreadable.narrow(error.run_keys):\n", "            if True:\n"
+        ),
+        Defect("stores.sql.sessions", "WHERE worker_id = ?1 AND NOT EXISTS", "WHERE worker_id = ?1 OR NOT EXISTS"),
+        Defect(
+            "stores.sqlite.scanning",
+            "SELECT {CLAIMED_COLUMNS}, end_at FROM runs NOT INDEXED WHERE run_key >= ?",
+            "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key >= ?",
+        ),
     ),
     "engine.verify": (
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),

@@ -13,7 +13,6 @@ import msgspec
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunQuery
-from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_condition
 
 __all__ = ["Driver", "Parameter", "SqlText", "after_all_with", "bounded_count", "created_within", "drivers"]
 
@@ -53,10 +52,9 @@ def drivers(query: RunQuery) -> list[Driver]:
     return [*found, *_by_id(query)]
 
 
-def bounded_count(driver: Driver, *, limit: int, passing: Passing = NONE_PASSED) -> SqlText:
+def bounded_count(driver: Driver, *, limit: int) -> SqlText:
     """Return the statement that counts the runs that a driver finds, up to `limit`."""
-    passing_text = passing_condition(passing, table=driver.table)
-    text = " UNION ALL ".join(f"SELECT 1 FROM {source}{passing_text}" for source, _ in driver.census)  # noqa: S608
+    text = " UNION ALL ".join(f"SELECT 1 FROM {source}" for source, _ in driver.census)  # noqa: S608
     parameters = [value for _, values in driver.census for value in values]
     return f"SELECT count(*) FROM (SELECT 1 FROM ({text}) LIMIT ?)", [*parameters, limit]  # noqa: S608
 

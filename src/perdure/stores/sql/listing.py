@@ -54,20 +54,19 @@ def listing(
     return text, [*parameters, limit]
 
 
-def horizon(query: RunQuery, driver: Driver, *, rows: int, passing: Passing = NONE_PASSED) -> SqlText:
+def horizon(query: RunQuery, driver: Driver, *, rows: int) -> SqlText:
     """Return the statement for the first place at which a part of a sorted driver has given so many rows after the
-    query's cursor; no row: none has so many.
+    query's cursor; no row: none has so many. It reads an index alone, which has also what lies on damaged pages.
 
     Raises InvalidArgumentError for what is no cursor of a page.
     """
     direction, table = _direction(query), driver.table
     after_text, after_parameters = _after(query, table)
-    passing_text = passing_condition(passing, table=table)
     texts: list[str] = []
     parameters: list[Parameter] = []
     for source, values in driver.census:
         texts.append(
-            f"SELECT * FROM (SELECT {table}.created_at, {table}.run_key FROM {source}{passing_text}{after_text}"  # noqa: S608
+            f"SELECT * FROM (SELECT {table}.created_at, {table}.run_key FROM {source}{after_text}"  # noqa: S608
             f" ORDER BY {table}.created_at {direction}, {table}.run_key {direction} LIMIT 1 OFFSET ?)"
         )
         parameters += (*values, *after_parameters, max(rows // len(driver.census), 1) - 1)

@@ -19,14 +19,21 @@ __all__ = [
     "SESSION_IDS",
 ]
 
-END_ALL_SESSIONS: Final = "DELETE FROM sessions"
+# One that owns something still, which could not be given back, stays, so that somebody tries again.
+END_ALL_SESSIONS: Final = """
+DELETE FROM sessions
+WHERE NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_by_owner WHERE runs.owner = sessions.worker_id)
+"""
 
 SESSIONS: Final = "SELECT worker_id, lease_until FROM sessions ORDER BY worker_id"
 
 SESSION_IDS: Final = "SELECT worker_id FROM sessions"
 
-# worker_id
-END_SESSION: Final = "DELETE FROM sessions WHERE worker_id = ?"
+# worker_id; as above
+END_SESSION: Final = """
+DELETE FROM sessions
+WHERE worker_id = ?1 AND NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_by_owner WHERE runs.owner = ?1)
+"""
 
 # worker_id
 NOTE_ORIGIN: Final = "INSERT INTO key_origins (worker_id, origin) VALUES (?, random() & 0x3fffffffffffffff)"

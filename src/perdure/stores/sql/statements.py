@@ -17,10 +17,11 @@ from perdure.stores.sql.passing import PASSING
 __all__ = [
     "ADVANCE_RUNS",
     "CHANGE_RUNS",
+    "CLAIMED_COLUMNS",
     "DELETE_LABEL",
     "FIND_RUN",
-    "FREE_ALL_RUNS",
     "FREE_RUNS",
+    "FREE_RUNS_AT_ANY_TIME",
     "GIVE_BACK_RUNS",
     "INSERT_LABELS",
     "INSERT_RUNS",
@@ -300,12 +301,15 @@ SELECT end_at FROM runs INDEXED BY runs_to_end WHERE owner IS NULL AND end_at IS
 ORDER BY end_at, run_key LIMIT 1
 """  # noqa: S608 - a comment
 
-# a JSON list of run keys
-RUNS_BY_KEY: Final = f"""
-SELECT
+CLAIMED_COLUMNS: Final = f"""
     (SELECT coalesce(max(position), 0) FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key),
     {RUN_COLUMNS}
-FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
+"""What is read of a run that is claimed: all that is listed of it, and how far its inbox goes."""
+
+# a JSON list of run keys
+RUNS_BY_KEY: Final = f"""
+SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 
 # owner, a JSON list of run keys
@@ -328,22 +332,25 @@ UPDATE runs NOT INDEXED SET parked = ?, wake_at = NULL, end_at = NULL WHERE run_
 _DUE: Final = "min(updated_at, coalesce((SELECT value FROM store_meta WHERE name = 'latest_time'), updated_at))"
 """What nobody owns is due since it was last written, or since the clock was looked at, which may have been set back."""
 
-# owner: its session has ended in good order
+# limit; read from the index alone, as the next one
+OWNED_RUNS: Final = f"SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner IS NOT NULL{PASSING} LIMIT ?"  # noqa: S608
+
+# owner, limit
+RUNS_OF_OWNER: Final = f"SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner = ?{PASSING} LIMIT ?"  # noqa: S608
+
+# a JSON list of run keys, whose session has ended in good order
 GIVE_BACK_RUNS: Final = f"""
-UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = {_DUE} WHERE owner = ?
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE} WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608 - as above
 
-OWNED_RUNS: Final = "SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner IS NOT NULL"
-
-# owner
-RUNS_OF_OWNER: Final = "SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner = ?"
-
-# now, owner: its session is dead or too late
+# now, a JSON list of run keys, whose session is dead or too late
 FREE_RUNS: Final = """
-UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = ?, recovering = 1 WHERE owner = ?
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = ?, recovering = 1
+WHERE run_key IN (SELECT value FROM json_each(?))
 """
 
-# whatever time it is now
-FREE_ALL_RUNS: Final = f"""
-UPDATE runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = {_DUE}, recovering = 1 WHERE owner IS NOT NULL
+# a JSON list of run keys, whatever time it is now
+FREE_RUNS_AT_ANY_TIME: Final = f"""
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE}, recovering = 1
+WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608 - as above

@@ -15,7 +15,7 @@ from perdure.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["is_for_want_of_room", "named", "store_error"]
+__all__ = ["is_damage", "is_for_want_of_room", "named", "store_error"]
 
 
 def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
@@ -38,12 +38,35 @@ def named(error: Exception, connection: apsw.Connection) -> Exception:
     return error
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Whether an error says, or comes from one that does, that something in the file is damaged or cannot be read from
+    the disk: what does not need it may succeed."""
+    match error:
+        case None:
+            return False
+        case apsw.CorruptError() | apsw.NotADBError() | StoreCorruptError() | UnicodeDecodeError():
+            return True
+        case apsw.IOError():
+            return getattr(error, "extendedresult", apsw.SQLITE_IOERR) in _FAILED_READS
+        case _:
+            return is_damage(error.__cause__)
+
+
 def is_for_want_of_room(error: Exception) -> bool:
     """Whether the disk is full, or what this user may have of it."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, apsw.FullError)
 
+
+_FAILED_READS: Final = frozenset(
+    {
+        apsw.SQLITE_IOERR_READ,
+        apsw.SQLITE_IOERR_SHORT_READ,
+        apsw.SQLITE_IOERR_CORRUPTFS,  # what SQLite makes of EIO, among others
+        apsw.SQLITE_IOERR_DATA,
+    }
+)
 
 _FULL: Final = """\
 The disk is full (or this user's quota, or the database's size limit); nothing of this call was saved. Make room: calls\

@@ -10,14 +10,14 @@
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
 import msgspec
 
 from perdure.errors import PerdureError, StoreCorruptError, StoreUnavailableError
-from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.identity import WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.verification import HIGHEST_SESSION
@@ -28,23 +28,26 @@ from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.notices import Mailbox
 from perdure.stores.sqlite.presence import Presence
+from perdure.stores.sqlite.scanning import find_unreadable
 from perdure.stores.sqlite.schema import prepare_schema
 from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
-from perdure.stores.sqlite.unreadable import UnwritableRowError
+from perdure.stores.sqlite.unreadable import Unreadable, UnsoundRowsError
 
 __all__ = ["OpenedDatabase", "connect_settled", "open_alone", "open_database"]
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """A database file that is open with a session on it, and the other sessions with the numbers of their notices."""
+    """A database file that is open with a session on it, the other sessions with the numbers of their notices, and the
+    runs that are passed over."""
 
     database: Database
     presence: Presence
     session: Session
     mailbox: Mailbox | None
     others: dict[WorkerId, int]
+    unreadable: Unreadable
 
     def close(self) -> None:
         """Leave and close the file."""
@@ -154,7 +157,8 @@ def _open(
         is_alone = connect_settled(database, presence)
         connection = database.connection()
         prepare_schema(connection, path=database.path, now=now)
-        _begin(connection, frees_all=is_alone)
+        unreadable = Unreadable()
+        _begin(connection, unreadable, frees_all=is_alone)
         worker_id = _next_worker_id(connection, database.path)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
@@ -165,28 +169,34 @@ def _open(
         mailbox = _mailbox(presence, worker_id)  # before anybody can commit who would send to it
     finally:
         presence.writer_lock.unlock()
-    return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
+    return OpenedDatabase(
+        database=database, presence=presence, session=session, mailbox=mailbox, others=others, unreadable=unreadable
+    )
 
 
-def _begin(connection: apsw.Connection, *, frees_all: bool) -> None:
-    """Begin a transaction, and give back what dead sessions owned if there are none but these: a damaged page keeps
-    only those runs in their hands whose rows cannot be written for it."""
-    unwritable: set[RunKey] = set()
-    singly = False
+def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bool) -> None:
+    """Begin a transaction, and give back what dead sessions owned if there are none but these: damage keeps only those
+    runs in their hands that it strikes. What can be given back is committed as it is, and not tried again."""
+    has_looked = False
     while True:
         connection.execute("BEGIN IMMEDIATE")
+        most = unreadable.most_written
         try:
-            if frees_all:
-                free_all(connection, passing=frozenset(unwritable), singly=singly)
-        except apsw.CorruptError:
-            if singly:
+            freed = free_all(connection, passing=unreadable.unclaimable, most=most) if frees_all else 0
+        except UnsoundRowsError as error:
+            if connection.in_transaction:  # not after an error of reading
+                connection.execute("ROLLBACK")
+            if not has_looked:
+                has_looked = True
+                with suppress(apsw.Error, UnicodeDecodeError):  # one by one then
+                    unreadable.note(find_unreadable(connection))
+            if not unreadable.narrow(error.run_keys):
                 raise
-            singly = True
-        except UnwritableRowError as error:
-            unwritable.add(error.run_key)
-        else:
+            continue
+        unreadable.widen()
+        if freed < most:
             return
-        connection.execute("ROLLBACK")
+        connection.execute("COMMIT")
 
 
 def connect_settled(database: Database, presence: Presence) -> bool:

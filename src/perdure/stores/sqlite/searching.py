@@ -20,10 +20,10 @@ def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int, p
     Raises InvalidArgumentError for a cursor that no page gave.
     """
     limit = max(query.limit, 0)
-    driver = _best(connection, query, passing)
+    driver = _best(connection, query)
     until: Place | None = None
     if driver.is_sorted and not driver.is_exact:
-        until = connection.execute(*horizon(query, driver, rows=most_rows, passing=passing)).get
+        until = connection.execute(*horizon(query, driver, rows=most_rows)).get
     text, parameters = listing(query, driver, limit=limit + 1, until=until, passing=passing)
     found = [summary_of(row) for row in connection.execute(text, parameters)]
     shown = tuple(found[:limit])
@@ -36,20 +36,18 @@ def count_runs(
     connection: apsw.Connection, query: RunQuery, *, most: int | None, passing: Passing = NONE_PASSED
 ) -> int:
     """Return how many runs match, up to `most`."""
-    text, parameters = counting(query, _best(connection, query, passing), most=most, passing=passing)
+    text, parameters = counting(query, _best(connection, query), most=most, passing=passing)
     found: int = connection.execute(text, parameters).get
     return found
 
 
-def _best(connection: apsw.Connection, query: RunQuery, passing: Passing) -> Driver:
+def _best(connection: apsw.Connection, query: RunQuery) -> Driver:
     """Choose the driver that finds fewest runs, as far as short counts tell; one that is sorted if all find many."""
     choice = drivers(query)
     if len(choice) == 1:
         return choice[0]
     for limit in _MANY:
-        counts: list[int] = [
-            connection.execute(*bounded_count(driver, limit=limit, passing=passing)).get for driver in choice
-        ]
+        counts: list[int] = [connection.execute(*bounded_count(driver, limit=limit)).get for driver in choice]
         fewest = min(counts)
         if fewest < limit:
             return choice[counts.index(fewest)]

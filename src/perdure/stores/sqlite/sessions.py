@@ -19,7 +19,7 @@ from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.unreadable import change_singly, demanding_writable
+from perdure.stores.sqlite.unreadable import MOST_WRITTEN, demanding_sound
 
 __all__ = [
     "KEYS_PER_SESSION_BITS",
@@ -68,12 +68,11 @@ def claim(
     workflows: frozenset[WorkflowVersion],
     code: str | None = None,
     passing: Passing = NONE_PASSED,
-    singly: bool = False,
 ) -> list[ClaimedRun]:
     """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
     those that are due, best class and longest due first, and parked ones that `code` has not tried.
 
-    Those that are `passing` it does not come to. Raises UnwritableRowError where rows are taken `singly`.
+    Those that are `passing` it does not come to. Raises UnsoundRowsError.
     """
     _heed_clock(connection, session, news, now=now, again=False, passing=passing)
     names, limit = versions_as_json(workflows), max(limit, 0)
@@ -89,17 +88,16 @@ def claim(
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]
     if not keys:
         return []
-    try:
-        rows = _read(connection, keys, owner=session.worker_id)
-    except UnicodeDecodeError:
-        rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
-    claimed = [rows[key] for key in keys if key in rows]
-    for taken in [[key] for key in rows] if singly else [list(rows)]:
-        with demanding_writable(taken, singly=singly):
-            connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(taken)))
-    unparked = [run.summary.run_key for run in claimed if run.parked is not None]
-    if unparked:
-        connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
+    with demanding_sound(keys):
+        try:
+            rows = _read(connection, keys, owner=session.worker_id)
+        except UnicodeDecodeError:
+            rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
+        claimed = [rows[key] for key in keys if key in rows]
+        connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(list(rows))))
+        unparked = [run.summary.run_key for run in claimed if run.parked is not None]
+        if unparked:
+            connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
     return claimed
 
 
@@ -110,16 +108,21 @@ def renew(
     *,
     now: Timestamp,
     passing: Passing = NONE_PASSED,
-    singly: bool = False,
-) -> bool:
-    """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False."""
+    most: int = MOST_WRITTEN,
+) -> bool | None:
+    """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False.
+
+    Those that are `passing` stay as they are. None: `most` were given back, and there may be more. Raises
+    UnsoundRowsError.
+    """
     _heed_clock(connection, session, news, now=now, again=True, passing=passing)
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
     if connection.changes():
         return True
-    _free(connection, session.worker_id, news, now=now, passing=passing, singly=singly)
+    if _free(connection, session.worker_id, news, now=now, passing=passing, most=most) >= most:
+        return None
     put_session(connection, session, now=now)
     return False
 
@@ -132,34 +135,33 @@ def free_expired(
     now: Timestamp,
     is_dead: Callable[[WorkerId], bool],
     passing: Passing = NONE_PASSED,
-    singly: bool = False,
+    most: int = MOST_WRITTEN,
 ) -> tuple[int, list[WorkerId]]:
     """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed.
 
-    Those that are `passing` stay as they are. Raises UnwritableRowError where they are given back `singly`.
+    Those that are `passing` stay as they are, and so does the row of their session. Raises UnsoundRowsError.
 
-    Return how many runs, and which sessions are dead.
+    Return how many runs, up to `most`, and which sessions are dead.
     """
     freed = 0
     dead: list[WorkerId] = []
     for worker_id, lease_until in list(connection.execute(session_statements.SESSIONS)):
         gone = worker_id != session.worker_id and is_dead(worker_id)
         if gone or lease_until <= now:
-            freed += _free(connection, worker_id, news, now=now, passing=passing, singly=singly)
+            freed += _free(connection, worker_id, news, now=now, passing=passing, most=most - freed)
         if gone:
             dead.append(worker_id)
             connection.execute(session_statements.END_SESSION, (worker_id,))
     return freed, dead
 
 
-def free_all(connection: apsw.Connection, *, passing: Passing = NONE_PASSED, singly: bool = False) -> None:
+def free_all(connection: apsw.Connection, *, passing: Passing = NONE_PASSED, most: int = MOST_WRITTEN) -> int:
     """Give back the runs of every session, all known to be dead, and forget the sessions; see `free_expired`."""
-    if singly:
-        keys = _keys(connection, statements.OWNED_RUNS, ())
-        change_singly(connection, statements.FREE_ALL_RUNS, (), keys, passing=passing)
-    else:
-        connection.execute(statements.FREE_ALL_RUNS)
+    keys = _keys(connection, passing_over(statements.OWNED_RUNS, passing), (most,))
+    with demanding_sound(keys):
+        connection.execute(statements.FREE_RUNS_AT_ANY_TIME, (_json(keys),))
     connection.execute(session_statements.END_ALL_SESSIONS)
+    return len(keys)
 
 
 def end_session(
@@ -169,20 +171,22 @@ def end_session(
     *,
     is_unused: bool = False,
     passing: Passing = NONE_PASSED,
-) -> None:
-    """Give back the session's runs in good order, but those that are `passing`, and remove its row; `is_unused`: it has
-    given out no keys."""
-    owner = (session.worker_id,)
-    if passing:
-        keys = _keys(connection, statements.RUNS_OF_OWNER, owner)
-        freed = change_singly(connection, statements.GIVE_BACK_RUNS, owner, keys, passing=passing)
-    else:
-        connection.execute(statements.GIVE_BACK_RUNS, owner)
-        freed = connection.changes()
-    news.is_ready = news.is_ready or freed > 0
+    most: int = MOST_WRITTEN,
+) -> bool:
+    """Give back the session's runs in good order, but those that are `passing`, and remove its row if it has none left;
+    `is_unused`: it has given out no keys. False: `most` were given back, and there may be more.
+
+    Raises UnsoundRowsError.
+    """
+    keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (session.worker_id, most))
+    if keys:
+        with demanding_sound(keys):
+            connection.execute(statements.GIVE_BACK_RUNS, (_json(keys),))
+        news.is_ready = True
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
     if is_unused:
         connection.execute(session_statements.FORGET_ORIGIN, (session.worker_id,))
+    return len(keys) < most
 
 
 def _heed_clock(
@@ -216,16 +220,14 @@ def _heed_clock(
 
 
 def _free(
-    connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp, passing: Passing, singly: bool
+    connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp, passing: Passing, most: int
 ) -> int:
-    if singly:
-        keys = _keys(connection, statements.RUNS_OF_OWNER, (worker_id,))
-        freed = change_singly(connection, statements.FREE_RUNS, (now, worker_id), keys, passing=passing)
-    else:
-        connection.execute(statements.FREE_RUNS, (now, worker_id))
-        freed = connection.changes()
-    news.is_ready = news.is_ready or freed > 0
-    return freed
+    keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
+    if keys:
+        with demanding_sound(keys):
+            connection.execute(statements.FREE_RUNS, (now, _json(keys)))
+        news.is_ready = True
+    return len(keys)
 
 
 def _identity(session: Session) -> tuple[int, str, int, int]:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import StoreCorruptError, StoreError, UsageError
+from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
@@ -32,24 +32,15 @@ from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
-from perdure.stores.sqlite.unreadable import Unreadable, UnwritableRowError
+from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
 
 __all__ = ["SqliteStore"]
 
 Result = TypeVar("Result")
-Result_co = TypeVar("Result_co", covariant=True)
 
 # Seven years of 300 new runs a second in one session, and a hundred million sessions, in 63 bits.
 _KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
-
-
-class _Ask(Protocol[Result_co]):
-    """A question of many runs; `singly`: their rows are written one by one."""
-
-    def __call__(self, *, singly: bool) -> Awaitable[Result_co]:
-        """Ask it."""
-        ...
 
 
 class SqliteStore:
@@ -76,7 +67,7 @@ class SqliteStore:
         self._next_run_key = 0
         self._notices: Notices | None = None
         self._checking: asyncio.Task[None] | None = None
-        self._unreadable: Final = Unreadable()
+        self._unreadable = Unreadable()
 
     @property
     def location(self) -> str:
@@ -105,6 +96,7 @@ class SqliteStore:
             ),
         )
         self._opened = opened
+        self._unreadable = opened.unreadable
         self._notices = notices = Notices(
             opened.session.worker_id,
             mailbox=opened.mailbox,
@@ -131,19 +123,26 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the file. Closing twice does nothing."""
-        opened, writer = self._opened, self._writer
-        if opened is None or writer is None:
+        opened, writer, browser = self._opened, self._writer, self._browser
+        if opened is None or writer is None or browser is None:
             return
         self._opened = None
-        try:
-            unused = not self._next_run_key & _KEY_COUNT_MASK
-            ended = writer.call_last(
-                lambda connection, news: end_session(
-                    connection, opened.session, news, is_unused=unused, passing=self._unreadable.unclaimable
-                )
+        unreadable, unused = opened.unreadable, not self._next_run_key & _KEY_COUNT_MASK
+
+        def ask() -> Awaitable[bool]:
+            ending = partial(
+                end_session,
+                session=opened.session,
+                is_unused=unused,
+                passing=unreadable.unclaimable,
+                most=unreadable.most_written,
             )
-            writer.stop()
-            await ended
+            return writer.call_last(lambda connection, news: ending(connection, news=news))
+
+        try:
+            writer.hurry()
+            while not await unreadable.past_damage(ask, browser.ask):
+                unreadable.widen()
         finally:
             await self._let_go()
             opened.close()
@@ -196,25 +195,26 @@ class SqliteStore:
         """
         session = self._open().session
 
-        def ask(*, singly: bool) -> Awaitable[list[ClaimedRun]]:
+        def ask() -> Awaitable[list[ClaimedRun]]:
             claiming = partial(
                 claim,
                 session=session,
                 now=now,
-                limit=limit,
+                limit=min(limit, self._unreadable.most_written),
                 workflows=workflows,
                 code=code,
                 passing=self._unreadable.unclaimable,
-                singly=singly,
             )
             return self._writing().call(lambda connection, news: claiming(connection, news=news))
 
-        return await self._past_damage(ask)
+        claimed = await self._past_damage(ask)
+        self._unreadable.widen()
+        return claimed
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""
 
-        def ask(**_: bool) -> Awaitable[Timestamp | None]:
+        def ask() -> Awaitable[Timestamp | None]:
             passing = self._unreadable.unclaimable
             return self._reading().ask(lambda connection: reads.next_wake_at(connection, workflows, passing=passing))
 
@@ -224,33 +224,40 @@ class SqliteStore:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         session = self._open().session
 
-        def ask(*, singly: bool) -> Awaitable[bool]:
-            passing = self._unreadable.unclaimable
+        def ask() -> Awaitable[bool | None]:
+            passing, most = self._unreadable.unclaimable, self._unreadable.most_written
             return self._writing().call(
-                lambda connection, news: renew(connection, session, news, now=now, passing=passing, singly=singly)
+                lambda connection, news: renew(connection, session, news, now=now, passing=passing, most=most)
             )
 
-        return await self._past_damage(ask)
+        while (is_kept := await self._past_damage(ask)) is None:
+            self._unreadable.widen()
+        return is_kept
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
         opened = self._open()
-        presence = opened.presence
+        presence, unreadable = opened.presence, opened.unreadable
 
-        def ask(*, singly: bool) -> Awaitable[tuple[int, list[WorkerId]]]:
+        def ask() -> Awaitable[tuple[int, list[WorkerId]]]:
             freeing = partial(
                 free_expired,
                 session=opened.session,
                 now=now,
                 is_dead=presence.is_dead,
-                passing=self._unreadable.unclaimable,
-                singly=singly,
+                passing=unreadable.unclaimable,
+                most=unreadable.most_written,
             )
             return self._writing().call(lambda connection, news: freeing(connection, news=news))
 
-        freed, dead = await self._past_damage(ask)
-        for worker_id in dead:
-            presence.forget_session(worker_id)
+        freed, may_be_more = 0, True
+        while may_be_more:
+            count, dead = await self._past_damage(ask)
+            freed += count
+            may_be_more = count >= unreadable.most_written
+            unreadable.widen()
+            for worker_id in dead:
+                presence.forget_session(worker_id)
         return freed
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
@@ -279,7 +286,7 @@ class SqliteStore:
         """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
         most = self._settings.searched_rows
 
-        def ask(**_: bool) -> Awaitable[Page]:
+        def ask() -> Awaitable[Page]:
             listing = partial(searching.list_runs, query=query, most_rows=most, passing=self._unreadable.keys)
             return self._browsing().ask(listing)
 
@@ -288,7 +295,7 @@ class SqliteStore:
     async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
         """Return how many runs match, up to `most`."""
 
-        def ask(**_: bool) -> Awaitable[int]:
+        def ask() -> Awaitable[int]:
             counting = partial(searching.count_runs, query=query, most=most, passing=self._unreadable.keys)
             return self._browsing().ask(counting)
 
@@ -357,21 +364,8 @@ class SqliteStore:
         path = self._open().database.path
         return await self._browsing().ask(lambda connection: reads.status(connection, path))
 
-    async def _past_damage(self, ask: _Ask[Result]) -> Result:
-        """Ask something of many runs. Where a damaged page keeps it from being answered it is asked again, of those
-        whose rows can be read, and, one by one, be written."""
-        try:
-            return await ask(singly=False)
-        except StoreCorruptError:
-            await self._unreadable.look_again(self._browsing().ask)
-        while True:
-            try:
-                return await ask(singly=True)
-            except UnwritableRowError as error:
-                if not self._unreadable.note_unwritable(error.run_key):
-                    raise
-            finally:
-                self._unreadable.tell_of_unwritable()
+    async def _past_damage(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        return await self._unreadable.past_damage(ask, self._browsing().ask)
 
     def _open(self) -> OpenedDatabase:
         if self._opened is None:

@@ -1,190 +1,189 @@
 """Runs whose rows cannot be read or written, since they lie on damaged pages or beside one: they harm no other run.
 
 **Promise.** Claims, lists, counts, and giving back what a dead session owned go on with all other runs. When a
-statement on many has met damage, all rows of runs are read once, and those that cannot be are passed over from then on,
-while the database is open here. The log names them.
+statement on many has met damage (a damaged page, one that the disk does not give, text that is none), all that claims
+and lists read of runs is read once (`perdure.stores.sqlite.scanning`), and what cannot be read is passed over from then
+on. The log names it. After a minute, two, four, up to an hour, it is tried again: a cable, a controller, a repair.
 
-**Limits.** SQLite moves rows between pages that are neighbours: a row next to a damaged page can be read, and not
-always be written. Such a run is found when it is claimed or given back, and left as it is from then on. A transaction
-that has met damage writes nothing more: it is undone, and made again without the run. The index by id must be readable:
-it says which runs there are. More than 10,000 runs are not passed over. A damaged page of an index still fails the
-statements that need it; `perdure verify --repair` builds it anew.
+**Beside a damaged page.** SQLite moves rows between pages that are neighbours: a row next to a damaged page can be
+read, and not always be written. So after damage fewer rows are read and written in one transaction, half as many each
+time (`most_written`): the one that fails alone is passed over by claims, and left as it is. Each transaction that
+succeeds is followed by one of twice as many. Rows found bad cost a transaction each, and all others together those that
+they would have cost anyway. A transaction that has met damage writes nothing more: it is undone.
+
+**Limits.** The index by id must be readable: it says which runs there are. More than 10,000 runs are not passed over,
+nor are all that there are: the store fails then, for an answer that there is none would not be true. A damaged page of
+an index still fails the statements that need it; `perdure verify --repair` builds it anew.
 
 **Rejected.** To look row by row whenever something is asked: that takes as long as there are runs, each time.
+Savepoints instead of transactions: an error of reading ends the whole transaction.
 """
 
 import asyncio
 import math
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import StoreCorruptError
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.errors import StoreCorruptError, StoreError
+from perdure.kernel.identity import RunKey
 from perdure.logs import logger_named
-from perdure.stores.sql.passing import NONE_PASSED, Passing
+from perdure.stores.sql.passing import NONE_PASSED
+from perdure.stores.sqlite.faults import is_damage
+from perdure.stores.sqlite.scanning import MOST_FOUND, UnreadableRun, find_unreadable, still_unreadable
 
-__all__ = ["Unreadable", "UnwritableRowError", "change_singly", "demanding_writable", "find_unreadable"]
+__all__ = ["MOST_WRITTEN", "Browse", "Unreadable", "UnsoundRowsError", "demanding_sound"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
-Ask = Callable[[Callable[[apsw.Connection], dict[RunKey, RunRef]]], Awaitable[dict[RunKey, RunRef]]]
+Result = TypeVar("Result")
+
+Browse = Callable[[Callable[[apsw.Connection], list[UnreadableRun]]], Awaitable[list[UnreadableRun]]]
+"""Ask a question of the database, where others that take long are asked."""
+
+MOST_WRITTEN: Final = 10_000
+"""So many rows at most are given back in one transaction."""
 
 
-class Unreadable:
-    """The runs of an open database that are passed over, as far as this process knows: by whoever reads (`keys`), and
-    by claims, also those whose rows cannot be written (`unclaimable`)."""
+class UnsoundRowsError(StoreCorruptError):
+    """Of the rows of some runs there is one that cannot be read, or not be written."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.keys = self.unclaimable = NONE_PASSED
-        self._untold: list[RunKey] = []
-        self._looking: Final = asyncio.Lock()
-        self._looked_at = -math.inf
-
-    async def look_again(self, ask: Ask) -> None:
-        """Find out, after damage was met, what is to be passed over; `ask` asks a question of the database.
-
-        All rows are looked at once a minute at most.
-        """
-        async with self._looking:
-            now = asyncio.get_running_loop().time()
-            if now < self._looked_at + _PAUSE_SECONDS:
-                return
-            self._looked_at = now
-            found = await ask(find_unreadable)
-            new = {key: ref for key, ref in found.items() if key not in self.keys}
-            if new:
-                self.keys = self.keys.union(new)
-                self.unclaimable = self.unclaimable.union(new)
-                _tell_of(new.values())
-
-    def note_unwritable(self, run_key: RunKey) -> bool:
-        """Note a run whose row cannot be written; return whether it is new, and one of not too many."""
-        if run_key in self.unclaimable or len(self.unclaimable) >= _MOST:
-            return False
-        self.unclaimable = self.unclaimable.union((run_key,))
-        self._untold.append(run_key)
-        return True
-
-    def tell_of_unwritable(self) -> None:
-        """Log which runs' rows cannot be written, once."""
-        if self._untold:
-            text = "the rows of %d runs cannot be written, beside a damaged page, and stay as they are: run keys %s%s"
-            names = ", ".join(map(str, self._untold[:_NAMED]))
-            _LOGGER.error(text, len(self._untold), names, _more(self._untold))
-            self._untold.clear()
-
-
-class UnwritableRowError(StoreCorruptError):
-    """The row of a run cannot be written."""
-
-    def __init__(self, run_key: RunKey) -> None:
-        """Name the run by its key."""
-        super().__init__(f"the row of run key {run_key} cannot be written; see `perdure verify`")
-        self.run_key = run_key
+    def __init__(self, run_keys: Sequence[RunKey]) -> None:
+        """Name the runs by their keys."""
+        names = _names(run_keys)
+        super().__init__(f"the rows of run keys {names} cannot be read or written; see `perdure verify`")
+        self.run_keys: Final = run_keys
 
 
 @contextmanager
-def demanding_writable(run_keys: Sequence[RunKey], *, singly: bool) -> Iterator[None]:
-    """Write rows of runs. Where they are written `singly`, damage is raised as an UnwritableRowError."""
+def demanding_sound(run_keys: Sequence[RunKey]) -> Iterator[None]:
+    """Read and write rows of runs. Raises UnsoundRowsError for damage that is met."""
     try:
         yield
-    except apsw.CorruptError as error:
-        if singly:
-            raise UnwritableRowError(run_keys[0]) from error
+    except apsw.Error as error:
+        if is_damage(error):
+            raise UnsoundRowsError(run_keys) from error
         raise
 
 
-def change_singly(
-    connection: apsw.Connection,
-    statement: str,
-    parameters: tuple[int, ...],
-    run_keys: Collection[RunKey],
-    *,
-    passing: Passing,
-) -> int:
-    """Make a change of many runs, whose statement ends in its WHERE, to each of these by itself, but those that are
-    `passing`; return of how many. Raises UnwritableRowError."""
-    changed = 0
-    for run_key in run_keys:
-        if run_key not in passing:
-            with demanding_writable([run_key], singly=True):
-                connection.execute(f"{statement.rstrip()} AND run_key = {run_key:d}", parameters)
-            changed += connection.changes()
-    return changed
+class Unreadable:
+    """The runs of an open database that are passed over, as far as this process knows.
 
-
-def _tell_of(refs: Collection[RunRef]) -> None:
-    names = ", ".join(map(str, islice(refs, _NAMED)))
-    text = "the rows of %d runs lie on damaged pages and are passed over: %s%s; see `perdure verify`"
-    _LOGGER.error(text, len(refs), names, _more(refs))
-
-
-def _more(found: Collection[object]) -> str:
-    return f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-
-
-def find_unreadable(connection: apsw.Connection) -> dict[RunKey, RunRef]:
-    """Return the runs whose rows cannot be read; none if it is too many. Complexity: all rows of runs, read once.
-
-    Raises apsw.CorruptError where the index by id cannot be read.
+    `keys`: by whoever reads. `unclaimable`: by claims, and whoever gives runs back; without those of which only text
+    is none, which claims park, and with those that can be read, and not be written. `most_written`: how many are
+    read and written in one transaction.
     """
-    refs = {RunKey(key): ref for key, *ref in connection.execute(_ALL_RUNS)}
-    found = list(islice(_unreadable(connection, sorted(refs)), _MOST + 1))
-    if len(found) > _MOST:
-        return {}
-    return {key: _ref(*refs[key]) for key in found}
 
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Begin with none; `now` gives seconds that never go back."""
+        self.keys = self.unclaimable = NONE_PASSED
+        self.most_written = MOST_WRITTEN
+        self._now: Final = now
+        self._untold: list[RunKey] = []
+        self._looking: Final = asyncio.Lock()
+        self._looks_at = -math.inf
+        self._despair: StoreError | None = None
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._revises_at = math.inf
 
-def _ref(namespace: bytes, run_id: bytes, generation: int) -> RunRef:
-    texts = (text.decode(errors="backslashreplace") for text in (namespace, run_id))
-    return RunRef(namespace=next(texts), id=next(texts), generation=generation)
+    async def past_damage(self, ask: Callable[[], Awaitable[Result]], browse: Browse) -> Result:
+        """Ask something of many runs. Where damage keeps it from being answered it is asked again: of those that are
+        not passed over, and, if it is `most_written` that fail, of fewer. Raises the error that remains."""
+        await self._revise(browse)
+        has_looked = False
+        while True:
+            try:
+                return await ask()
+            except StoreError as error:
+                if not is_damage(error):
+                    raise
+                if not has_looked:
+                    await self._look_again(browse)
+                is_narrowed = isinstance(error, UnsoundRowsError) and self.narrow(error.run_keys)
+                if has_looked and not is_narrowed:
+                    raise
+                has_looked = True
 
+    def note(self, found: Sequence[UnreadableRun]) -> None:
+        """Note runs that cannot be read, and log those that are new."""
+        new = [run for run in found if run.run_key not in self.keys]
+        self.keys |= {run.run_key for run in found}
+        self.unclaimable |= {run.run_key for run in found if run.is_damaged}
+        if new:
+            self._plan_revision()
+            text = "the rows of %d runs cannot be read and are passed over: %s; see `perdure verify`"
+            _LOGGER.error(text, len(new), _names([str(run.ref) for run in new]))
 
-def _unreadable(connection: apsw.Connection, keys: list[RunKey]) -> Iterator[RunKey]:
-    """Yield those of the keys, which are sorted, whose rows cannot be read: a scan goes on behind each damaged page."""
-    place = 0
-    while place < len(keys):
-        readable_to = _scan(connection, keys[place])
-        if readable_to is None:
+    def narrow(self, run_keys: Sequence[RunKey]) -> bool:
+        """Note that these could not be read and written together; return whether it may be tried with fewer."""
+        if len(run_keys) > 1:
+            self.most_written = min(self.most_written, len(run_keys) // 2)
+        elif len(self.unclaimable) >= MOST_FOUND:
+            return False
+        elif not self.unclaimable.issuperset(run_keys):
+            self.unclaimable = self.unclaimable.union(run_keys)
+            self._untold += run_keys
+            self._plan_revision()
+        return True
+
+    def widen(self) -> None:
+        """Note that `most_written` rows could be read and written together, or all that there were."""
+        self.most_written = min(self.most_written * 2, MOST_WRITTEN)
+        if self._untold:
+            text = "the rows of %d runs cannot be written, beside a damaged page, and stay as they are: run keys %s"
+            _LOGGER.error(text, len(self._untold), _names(self._untold))
+            self._untold.clear()
+
+    async def _look_again(self, browse: Browse) -> None:
+        """Find out what cannot be read, but for a small part of the time only, however long that takes.
+
+        Raises StoreErrors where it is all, or too much.
+        """
+        async with self._looking:
+            begun = self._now()
+            if begun >= self._looks_at:
+                self._despair = None
+                try:
+                    self.note(await browse(find_unreadable))
+                except StoreError as error:
+                    self._despair = error
+                ended = self._now()
+                self._looks_at = ended + (ended - begun) * _REST_PER_LOOK
+            if self._despair is not None:
+                raise self._despair.with_traceback(None)
+
+    async def _revise(self, browse: Browse) -> None:
+        """Try again, now and then, what is passed over."""
+        if self._now() < self._revises_at:
             return
-        place = bisect_right(keys, readable_to, lo=place)
-        while place < len(keys) and not _is_readable(connection, keys[place]):
-            yield keys[place]
-            place += 1
+        async with self._looking:
+            if not self.unclaimable | self.keys:
+                self._pause_seconds, self._revises_at = _FIRST_PAUSE_SECONDS, math.inf
+                return
+            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+            self._revises_at = self._now() + self._pause_seconds
+            found = await browse(partial(still_unreadable, run_keys=sorted(self.keys)))
+            gone = len(self.keys) - len(found)
+            self.keys = frozenset(run.run_key for run in found)
+            self.unclaimable = frozenset(run.run_key for run in found if run.is_damaged)
+            if gone:
+                _LOGGER.warning("the rows of %d runs can be read again", gone)
+
+    def _plan_revision(self) -> None:
+        self._revises_at = min(self._revises_at, self._now() + self._pause_seconds)
 
 
-def _scan(connection: apsw.Connection, first: RunKey) -> int | None:
-    """Read rows in the order of their keys; return the last key before one that cannot be read, None if all can be."""
-    last: int = first - 1
-    try:
-        for row in connection.execute(_ROWS_FROM, (first,)):
-            last = row[0]
-    except (apsw.CorruptError, apsw.NotADBError):
-        return last
-    return None
+def _names(run_names: Sequence[object]) -> str:
+    more = f" and {len(run_names) - _NAMED} more" if len(run_names) > _NAMED else ""
+    return f"{', '.join(map(str, run_names[:_NAMED]))}{more}"
 
 
-def _is_readable(connection: apsw.Connection, run_key: RunKey) -> bool:
-    try:
-        connection.execute(_ROW, (run_key,)).fetchall()
-    except (apsw.CorruptError, apsw.NotADBError):
-        return False
-    return True
-
-
-_ALL_RUNS: Final = """
-SELECT run_key, CAST(namespace AS BLOB), CAST(id AS BLOB), generation FROM runs INDEXED BY sqlite_autoindex_runs_1
-"""
-
-# The last column: what a row holds on further pages stands before it.
-_ROWS_FROM: Final = "SELECT run_key, end_at FROM runs NOT INDEXED WHERE run_key >= ? ORDER BY run_key"
-_ROW: Final = "SELECT run_key, end_at FROM runs NOT INDEXED WHERE run_key = ?"
-_MOST: Final = 10_000
 _NAMED: Final = 20
-_PAUSE_SECONDS: Final = 60.0
+_FIRST_PAUSE_SECONDS: Final = 60.0
+_LONGEST_PAUSE_SECONDS: Final = 3600.0
+_REST_PER_LOOK: Final = 20
+"""A look is followed by so many times as long without one."""

@@ -20,13 +20,13 @@ from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import PerdureError, StoreCorruptError, StoreLockedError, StoreUnavailableError
+from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.transition import Outcome
 from perdure.logs import logger_named
 from perdure.stores.sqlite.application import Call, Commit, Job, apply_jobs
 from perdure.stores.sqlite.database import Database, Mark
 from perdure.stores.sqlite.encoding import EncodedWrite
-from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.faults import is_damage, store_error
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.segment import KnownRuns, News
 from perdure.stores.sqlite.sessions import Session
@@ -88,14 +88,18 @@ class Writer:
         return answer
 
     def call_last(self, function: Callable[[apsw.Connection, News], Result]) -> asyncio.Future[Result]:
-        """Ask for a function that ends the session, whose row is gone with it."""
+        """Ask for a function that ends the session: its row may be gone with it, and numbers no transaction."""
         answer: asyncio.Future[Result] = self._loop.create_future()
         self._jobs.put(Call(function, answer, is_last=True))
         return answer
 
-    def stop(self) -> None:
-        """Ask the thread to end after what it was asked so far; what cannot be settled then stays unsettled."""
+    def hurry(self) -> None:
+        """Let what cannot be settled from now on stay unsettled: the thread is to end soon."""
         self._stopping.set()
+
+    def stop(self) -> None:
+        """Ask the thread to end after what it was asked so far, in a hurry."""
+        self.hurry()
         self._jobs.put(None)
 
     def join(self) -> None:
@@ -165,7 +169,7 @@ class Writer:
             mark = self._database.mark(connection, self._session, news, is_last=any(job.is_last for job in jobs))
         except Exception as error:  # noqa: BLE001 - a service loop: every error is an answer, none may end the thread
             answer = self._abandon(error)
-            if isinstance(error, apsw.CorruptError | StoreCorruptError) and not is_again:
+            if is_damage(error) and not is_again:
                 return self._process_singly(jobs)
             return _fail(jobs, answer)
         try:

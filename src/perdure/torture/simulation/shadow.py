@@ -62,7 +62,10 @@ class Shadow:
     def close(self, worker: WorkerId) -> None:
         """End a session in good order."""
         session = self._sessions[worker]
-        self._compare("a closing", None, lambda: sessions.end_session(self.connection, session, News()))
+        self._compare("a closing", None, lambda: self._end(session))
+
+    def _end(self, session: sessions.Session) -> None:
+        sessions.end_session(self.connection, session, News())
 
     def commit(self, worker: WorkerId, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """Apply writes; their outcomes must be `outcomes`."""
