@@ -244,6 +244,9 @@ class Trial:
             rebuild(self._target, point, scratch, on_progress=_ignore)
         except CopyDamagedError as error:
             return error
+        except OSError as error:
+            self.wrong.append(f"{_name(point)} is neither restored nor refused: {error}")
+            return CopyDamagedError(str(error))
         try:
             with unshared(scratch) as connection:
                 demand_integrity(connection, scratch)
@@ -274,7 +277,11 @@ class Trial:
         generation = self._target / self._chance.choice(points).generation
         victim = self._chance.choice(sorted(generation.iterdir()))
         data = bytearray(victim.read_bytes())
-        match self._chance.choice(("bit", "bit", "cut", "swap")):
+        match self._chance.choice(("bit", "bit", "cut", "swap", "bad sector")):
+            case "bad sector":
+                victim.unlink()
+                victim.symlink_to(_UNREADABLE)
+                return f"{generation.name}/{victim.name} cannot be read"
             case "bit":
                 place = self._chance.randrange(len(data))
                 data[place] ^= 1 << self._chance.randrange(8)
@@ -324,4 +331,6 @@ _HALF: Final = 0.5
 _OLDER_SHARE: Final = 0.5
 _WRITES: Final = 10
 _LOST: Final = "UPDATE inbox SET at = at + 1 WHERE position = (SELECT max(position) FROM inbox)"
+_UNREADABLE: Final = "/proc/self/mem"
+"""A file that is there, and of which no byte can be read where it begins: an error of input and output (on Linux)."""
 _FIRST: Final = "generation-000001"

@@ -60,6 +60,14 @@ PLANTED: Final = (
         tool="copies",
     ),
     Mutant(
+        name="copies: a part that the disk cannot read is no damage",
+        breaks=_CHECKED,
+        module="perdure.stores.sqlite.copies.reading",
+        old="        if error.errno not in _DAMAGED:\n",
+        new="        if error.errno:\n",
+        tool="copies",
+    ),
+    Mutant(
         name="copies: of a page the first version is taken",
         breaks=_WHOLE,
         module="perdure.stores.sqlite.copies.tail",

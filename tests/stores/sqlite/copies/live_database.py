@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
+import pytest
+
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.contents import digest_of_contents
@@ -24,6 +26,7 @@ SECOND = 1_000_000
 SETTINGS = SqliteSettings(checkpoint_pages=12, settling_pause_seconds=0.002)
 PATIENT = SqliteSettings()
 POINTS = 5
+UNREADABLE = Path("/proc/self/mem")
 NOW = Timestamp(1_764_000_000_000_000)
 
 
@@ -135,6 +138,14 @@ def rows_at(folder: Path, point: Point, scratch: Path) -> bytes:
     rebuild(folder, point, scratch, on_progress=lambda _done, _total: None)
     with unshared(scratch) as connection:
         return digest_of_contents(connection)
+
+
+def make_unreadable(path: Path) -> None:
+    """Let a file have a bad sector where it begins, by a link to one that has no byte there; only Linux has such."""
+    if not UNREADABLE.exists():
+        pytest.skip("no file of this system is known that cannot be read")
+    path.unlink()
+    path.symlink_to(UNREADABLE)
 
 
 def files_in(folder: Path) -> set[str]:

@@ -27,7 +27,7 @@ merge nothing: an increment has only what has changed since the one before.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -196,11 +196,11 @@ class Merging:
             self._disk.remove(leftover.path)
 
     def _candidates(self, generation: Generation, known: dict[Path, Candidate]) -> list[Candidate]:
-        """Return the parts of a generation that can be merged: all but that of its base, and what cannot be read."""
+        """Return the parts of a generation that can be merged: all but that of its base, and what is damaged."""
         candidates = []
         for file in generation.files():
             if file.first > 0:
-                with suppress(CopyDamagedError):
+                with self._damage_noted(generation):
                     candidate = known.get(file.path) or _candidate(file)
                     self._known[file.path] = candidate
                     candidates.append(candidate)

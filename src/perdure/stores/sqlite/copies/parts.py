@@ -18,6 +18,7 @@ import msgspec
 
 from perdure.errors import CopyDamagedError
 from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.copies.reading import readable
 from perdure.stores.sqlite.copies.tail import MOST_PAGES, LogPlace
 from perdure.stores.sqlite.log import PAGE_BYTES
 
@@ -98,8 +99,10 @@ def seal(content: bytes) -> bytes:
 
 
 def read_part(path: Path) -> Part:
-    """Return a part. Raises CopyDamagedError if it is not as it was written, and OSError."""
-    return decode_part(path.read_bytes(), path)
+    """Return a part. Raises CopyDamagedError if it is not as it was written, or cannot be read, and OSError."""
+    with readable(path):
+        data = path.read_bytes()
+    return decode_part(data, path)
 
 
 def decode_part(data: bytes, path: Path) -> Part:
@@ -119,8 +122,9 @@ def decode_part(data: bytes, path: Path) -> Part:
 
 def read_header(path: Path) -> PartHeader:
     """Return what a part says it is, without a look at the rest. Raises CopyDamagedError, OSError."""
-    with path.open("rb") as file:
-        header, _ = _decode_header(file.read(_LONGEST_HEADER_BYTES), path)
+    with readable(path), path.open("rb") as file:
+        data = file.read(_LONGEST_HEADER_BYTES)
+    header, _ = _decode_header(data, path)
     return header
 
 

@@ -10,6 +10,7 @@ from perdure.errors import CopyDamagedError
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation, PartFile
 from perdure.stores.sqlite.copies.parts import Part, read_header, read_part
+from perdure.stores.sqlite.copies.reading import readable
 from perdure.stores.sqlite.copies.whole import digest_of_file
 
 __all__ = ["Contents", "Point", "checked_parts", "newest_sound_point", "parts_of", "read_contents", "show_time"]
@@ -93,7 +94,7 @@ def parts_of(generation: Generation, *, upto: int) -> Iterator[Part]:
 def checked_parts(generation: Generation, *, upto: int) -> Iterator[Part]:
     """Yield the parts of a generation as `parts_of`, and check its base, too. Raises CopyDamagedError, OSError."""
     for part in parts_of(generation, upto=upto):
-        if part.header.number == 0 and digest_of_file(generation.base) != part.header.previous:
+        if part.header.number == 0 and _digest_of_base(generation) != part.header.previous:
             raise CopyDamagedError(f"{generation.base} is damaged: its digest does not fit what it holds")
         yield part
 
@@ -164,6 +165,11 @@ def _point(generation: Generation, file: PartFile) -> Point:
         raise CopyDamagedError(f"{file.path} is the part of another number")
     size = file.path.stat().st_size
     return Point(generation=generation.name, number=file.last, taken_at=header.taken_at, size_bytes=size)
+
+
+def _digest_of_base(generation: Generation) -> str:
+    with readable(generation.base):
+        return digest_of_file(generation.base)
 
 
 def _sound(generation: Generation, points: list[Point]) -> Point | None:

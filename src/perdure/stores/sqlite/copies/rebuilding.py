@@ -1,7 +1,7 @@
 """A database made of a copy: base and increments up to a point, every digest checked, and checked as a whole."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import takewhile
 from pathlib import Path
@@ -15,6 +15,7 @@ from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.parts import Part, read_part
 from perdure.stores.sqlite.copies.points import Contents, Point, newest_sound_point, parts_of, read_contents, show_time
+from perdure.stores.sqlite.copies.reading import readable
 from perdure.stores.sqlite.copies.whole import digest_of_file
 from perdure.stores.sqlite.disk import Disk, LocalDisk, RawFile
 from perdure.stores.sqlite.log import PAGE_BYTES, log_of
@@ -89,12 +90,18 @@ def become_another(database: Path, disk: Disk, *, now: Timestamp) -> None:
 
 
 def copy_file(source: Path, target: RawFile, *, on_progress: Callable[[int, int], None]) -> None:
-    """Copy a file's bytes into an empty one. Raises OSError."""
-    size = source.stat().st_size
-    with source.open("rb") as reading:
-        while block := reading.read(_BLOCK_BYTES):
-            target.write(block, offset=reading.tell() - len(block))
-            on_progress(reading.tell(), size)
+    """Copy a copy's bytes into an empty file. Raises CopyDamagedError if they cannot be read, and OSError."""
+    size, done = source.stat().st_size, 0
+    for block in _blocks_of(source):
+        target.write(block, offset=done)
+        done += len(block)
+        on_progress(done, size)
+
+
+def _blocks_of(path: Path) -> Iterator[bytes]:
+    with readable(path), path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
 
 
 def _scattered(now: Timestamp) -> int:
