@@ -57,7 +57,7 @@ _FILES: Final = ((f"{DATABASE_NAME}-wal", 40), (DATABASE_NAME, 12))
 """Which syncs fail, up to which number in a life."""
 _ENDINGS: Final = frozenset({"close", "kill"})
 _STEPS: Final = 100
-_STATES_PER_LIFE: Final = 60
+_STATES_PER_LIFE: Final = 90
 _DRAWS: Final = 3
 _USUALLY: Final = 1_000
 _CI: Final = 12_000

@@ -11,8 +11,8 @@ import pytest
 from perdure.torture.command import main
 from perdure.torture.disks.judgement import UnreadableError, contents_of, open_with_store
 from perdure.torture.disks.life import DATABASE_NAME, live
-from perdure.torture.disks.losses import lose_power
-from perdure.torture.disks.operations import Operation, Sync
+from perdure.torture.disks.losses import lose_power, may_commit
+from perdure.torture.disks.operations import LostSync, Operation, Sync
 from perdure.torture.disks.platter import Content, Platter
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.programs.steps import program
@@ -35,6 +35,26 @@ def test_what_a_lying_disk_loses_is_named_with_its_moment(tmp_path: Path) -> Non
     wrong = wrong_after(lied, lied_answers, tmp_path)
     assert all(one.startswith("before operation ") for one in wrong)
     assert any("lost: what was answered is not there" in one for one in wrong)
+
+
+def test_what_a_database_holds_changes_only_where_the_tools_look(tmp_path: Path) -> None:
+    operations, _ = a_life(tmp_path / "life")
+    platter, before, looks = Platter(), contents_of({}, tmp_path), 0
+    for operation in operations:
+        platter.take(operation)
+        holds = contents_of(platter.kept_by_the_kernel(), tmp_path)
+        is_looked_at = may_commit(operation, platter.kept_by_the_kernel())
+        assert is_looked_at or holds == before, operation
+        before, looks = holds, looks + is_looked_at
+    assert looks < len(operations) / 3
+
+
+def test_what_the_kernel_still_has_after_a_failed_sync_is_judged_too(tmp_path: Path) -> None:
+    operations, answered = a_life(tmp_path / "life")
+    at = len(operations) - 1
+    operations.insert(at, LostSync(f"{DATABASE_NAME}-wal"))
+    ways = [loss.left for loss in lose_power(operations, answered, tmp_path, random.Random(3), share=1, draws=1)]
+    assert ways.count("only the process is gone") == len(operations) - at - 1
 
 
 def test_what_is_left_must_be_readable_and_agree_with_itself(tmp_path: Path) -> None:

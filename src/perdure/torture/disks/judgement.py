@@ -67,6 +67,7 @@ def _recovered(database: Path) -> Iterator[apsw.Connection]:
     try:
         connection.pragma("locking_mode", "exclusive")
         connection.pragma("synchronous", 0)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # the next image takes the place of this one
         yield connection
     finally:
         connection.close(force=True)

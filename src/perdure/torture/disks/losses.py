@@ -2,14 +2,19 @@
 
 import random
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from perdure.stores.sqlite.log import FRAME_BYTES, FRAME_HEADER_BYTES, LOG_HEADER_BYTES
 from perdure.torture.disks.judgement import UnreadableError, contents_of, open_with_store
-from perdure.torture.disks.operations import Grow, LostSync, Operation, Sync, SyncFolder
+from perdure.torture.disks.operations import Grow, LostSync, Operation, Sync, SyncFolder, Write
 from perdure.torture.disks.platter import Image, Platter
 
-__all__ = ["LossOfPower", "lose_power"]
+__all__ = ["SURELY", "LossOfPower", "lose_power", "may_commit"]
+
+SURELY: Final = 6
+"""Before so many operations, the first ones, power is lost for certain."""
 
 
 class LossOfPower:
@@ -36,21 +41,26 @@ def lose_power(
 ) -> Iterator[LossOfPower]:
     """Lose power before the first operations from number `begins` on, and before a `share` of the others.
 
-    Each time in all the ways that are extremes, and in `draws` drawn ones. What is left of a store is opened with the
-    store, too, now and then.
+    Each time in all the ways that are extremes, and in `draws` drawn ones; after a failed sync also in the way in which
+    nothing is lost, as when only the process dies: an honest disk has all that then. What is left of a store is opened
+    with the store, too, now and then.
     """
-    platter, answers = Platter(), set(answered)
+    platter, answers, has_lost_a_sync = Platter(), set(answered), False
     contents, first_allowed = [contents_of({}, folder)], 0
     for number, operation in enumerate(operations):
         if number in answers:
             first_allowed = len(contents) - 1
-        if begins <= number and (number < begins + _SURELY or chance.random() < share):
+        if begins <= number and (number < begins + SURELY or chance.random() < share):
             moment = f"before operation {number} ({type(operation).__name__} {operation.file})"
-            for left, image in platter.left_by_a_loss_of_power(chance, draws=draws):
+            ways = platter.left_by_a_loss_of_power(chance, draws=draws)
+            if has_lost_a_sync:
+                ways = chain(ways, [("only the process is gone", platter.kept_by_the_kernel())])
+            for left, image in ways:
                 opens = is_of_a_store and chance.random() < _STORE_SHARE
                 yield LossOfPower(moment, left, _wrong(image, folder, contents, first_allowed, opens=opens))
         platter.take(operation)
-        if not isinstance(operation, Sync | SyncFolder | LostSync | Grow):
+        has_lost_a_sync = has_lost_a_sync or isinstance(operation, LostSync)
+        if may_commit(operation, platter.kept_by_the_kernel()):
             try:
                 found = contents_of(platter.kept_by_the_kernel(), folder)
             except UnreadableError as error:
@@ -58,6 +68,28 @@ def lose_power(
                 return
             if found != contents[-1]:
                 contents.append(found)
+
+
+def may_commit(operation: Operation, kept: Image) -> bool:
+    """Whether what the database holds may be another after `operation`: one that tells of a commit, or is rare.
+
+    A commit is complete with the page of a record of the log whose header says so (SQLite's file format, 4.1), or with
+    the end of a journal. What is written to the database in between is in the log as well, or can be taken back.
+    """
+    match operation:
+        case Sync() | SyncFolder() | LostSync() | Grow():
+            return False
+        case Write(file=file, offset=offset, data=data) if file.endswith("-wal"):
+            if offset < LOG_HEADER_BYTES:
+                return True  # a log that begins anew
+            record, within = divmod(offset + len(data) - 1 - LOG_HEADER_BYTES, FRAME_BYTES)
+            begin = LOG_HEADER_BYTES + record * FRAME_BYTES
+            header = kept[file].data[begin : begin + FRAME_HEADER_BYTES]
+            return within >= FRAME_HEADER_BYTES and any(header[_SIZE_AFTER_COMMIT])
+        case Write():
+            return False
+        case _:
+            return True
 
 
 def _wrong(image: Image, folder: Path, contents: list[bytes], first_allowed: int, *, opens: bool) -> str | None:
@@ -74,5 +106,6 @@ def _wrong(image: Image, folder: Path, contents: list[bytes], first_allowed: int
     return "torn: it holds what was there at no moment"
 
 
+_SIZE_AFTER_COMMIT: Final = slice(4, 8)
+"""Where the header of a record has how large the database is after the commit; zeros where that is not complete."""
 _STORE_SHARE: Final = 0.01
-_SURELY: Final = 6

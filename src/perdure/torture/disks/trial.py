@@ -9,7 +9,7 @@ from typing import Final
 
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.disks.life import UntrueAnswerError
-from perdure.torture.disks.losses import lose_power
+from perdure.torture.disks.losses import SURELY, lose_power
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.trials import Tried
 
@@ -40,13 +40,13 @@ def judge(
     operations = disk.operations
     begins = disk.failed_at or 0
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        share = states / ((len(operations) - begins) * (_STATES_EACH + draws))
+        share = (states / (_STATES_EACH + draws) - SURELY) / (len(operations) - begins)
         chance = random.Random(seed)
         found = list(lose_power(operations, answered, Path(folder), chance, share=share, draws=draws, begins=begins))
     wrong = [f"{again}\n    {name}: {loss}" for loss in found if loss.wrong is not None]
     return Tried(len(found), wrong[:_MOST_VIOLATIONS])
 
 
-_STATES_EACH: Final = 3
+_STATES_EACH: Final = 4
 """How many ways there are on average to lose power at a moment, besides the drawn ones."""
 _MOST_VIOLATIONS: Final = 5
