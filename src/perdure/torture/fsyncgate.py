@@ -1,4 +1,4 @@
-"""``fsyncgate``: a sync fails and the kernel forgets what it should have written; later the power fails, too.
+"""``fsyncgate``: a sync fails, or a few, and the kernel forgets what it should have written; later the power fails.
 
 After the failure the process goes on, beside others or alone, opens the file anew, or is dead at once and another opens
 it. Whatever is answered from then on must be there after a loss of power: all that reads the files sees it in any case.
@@ -6,6 +6,7 @@ it. Whatever is answered from then on must be there after a loss of power: all t
 
 import random
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +29,15 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Look at about as many states of the disk as `options` say, some tens for each failing sync."""
     states = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_trials("fsyncgate", options, _one_life, count=states, each=_STATES_PER_LIFE, is_controlled=True)
+    trial = partial(_one_life, options.workloads or tuple(_WORKLOADS))
+    return run_trials("fsyncgate", options, trial, count=states, each=_STATES_PER_LIFE, is_controlled=True)
 
 
-def _one_life(seed: int) -> Tried:
+def _one_life(workloads: tuple[str, ...], seed: int) -> Tried:
     chance = random.Random(seed)
     file, syncs = chance.choice(_FILES)
-    fails = (file, chance.randrange(1, syncs))
-    then = tuple(AfterFailure)[seed % len(AfterFailure)]
+    then = _WORKLOADS[workloads[seed % len(workloads)]]
+    fails = (file, chance.randrange(1, syncs), chance.choice(_TIMES) if then in _GOING_ON else 1)
     steps = [step for step in program(seed, length=_STEPS) if step.verb not in _ENDINGS]
 
     def live(folder: Path, disk: RecordingDisk) -> Coroutine[None, None, list[int]]:
@@ -46,15 +48,25 @@ def _one_life(seed: int) -> Tried:
     return judge(
         live,
         tool="fsyncgate",
-        name=f"life {seed}, where sync {fails[1]} of {file} fails and the process {then.value}",
+        name=f"life {seed}, where sync {fails[1]} of {file} fails, {fails[2]} in all, and the process {then.value}",
         seed=seed,
         states=_STATES_PER_LIFE,
         draws=_DRAWS,
     )
 
 
+_WORKLOADS: Final = {
+    "go-on": AfterFailure.CONTINUE,
+    "go-on-alone": AfterFailure.CONTINUE_ALONE,
+    "reopen": AfterFailure.REOPEN,
+    "die": AfterFailure.KILL,
+}
+"""What the process does then, by the words of the command line."""
 _FILES: Final = ((f"{DATABASE_NAME}-wal", 40), (DATABASE_NAME, 12))
 """Which syncs fail, up to which number in a life."""
+_GOING_ON: Final = frozenset({AfterFailure.CONTINUE, AfterFailure.CONTINUE_ALONE})
+_TIMES: Final = (1, 1, 2, 3)
+"""How many syncs in a row fail while the process goes on: the next is that of another try, or of an old connection."""
 _ENDINGS: Final = frozenset({"close", "kill"})
 _STEPS: Final = 100
 _STATES_PER_LIFE: Final = 90

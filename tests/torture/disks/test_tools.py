@@ -12,7 +12,7 @@ from perdure.torture.command import main
 from perdure.torture.disks.judgement import UnreadableError, contents_of, open_with_store
 from perdure.torture.disks.life import DATABASE_NAME, live
 from perdure.torture.disks.losses import lose_power, may_commit
-from perdure.torture.disks.operations import LostSync, Operation, Sync
+from perdure.torture.disks.operations import LostSync, Operation, Sync, Write
 from perdure.torture.disks.platter import Content, Platter
 from perdure.torture.disks.recording import RecordingDisk
 from perdure.torture.programs.steps import program
@@ -57,6 +57,18 @@ def test_what_the_kernel_still_has_after_a_failed_sync_is_judged_too(tmp_path: P
     assert ways.count("only the process is gone") == len(operations) - at - 1
 
 
+def test_a_commit_may_be_there_before_its_last_write_if_the_disk_has_those_bytes_already(tmp_path: Path) -> None:
+    operations, answered = a_life(tmp_path / "life")
+    log = f"{DATABASE_NAME}-wal"
+    last = max(at for at, one in enumerate(operations) if isinstance(one, Write) and one.file == log)
+    page = operations[last]
+    assert isinstance(page, Write)
+    forgotten = [page, Sync(log), Write(log, page.offset, bytes(len(page.data))), LostSync(log)]
+    operations[last - 1 : last - 1] = forgotten
+    answers = [at + len(forgotten) if at >= last else at for at in answered]
+    assert wrong_after(operations, answers, tmp_path, share=1.0) == []
+
+
 def test_what_is_left_must_be_readable_and_agree_with_itself(tmp_path: Path) -> None:
     operations, _ = a_life(tmp_path / "life")
     platter = Platter()
@@ -83,7 +95,7 @@ def a_life(folder: Path) -> tuple[list[Operation], list[int]]:
     return disk.operations, answered
 
 
-def wrong_after(operations: list[Operation], answered: list[int], folder: Path) -> list[str]:
-    losses = list(lose_power(operations, answered, folder, random.Random(3), share=0.1, draws=1))
+def wrong_after(operations: list[Operation], answered: list[int], folder: Path, *, share: float = 0.1) -> list[str]:
+    losses = list(lose_power(operations, answered, folder, random.Random(3), share=share, draws=1))
     assert losses
     return [str(loss) for loss in losses if loss.wrong is not None]

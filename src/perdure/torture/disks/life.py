@@ -121,10 +121,11 @@ async def live_through_a_failure(
     disk: RecordingDisk,
     chance: random.Random,
     *,
-    fails: tuple[str, int],
+    fails: tuple[str, int, int],
     then: AfterFailure,
 ) -> list[int]:
-    """As `live`, but one sync after the opening fails, of a file and by its number; return some steps after that.
+    """As `live`, but a sync after the opening fails, of a file and by its number, or some in a row; return some steps
+    after that.
 
     An error is not judged here: what became of a step that met one is taken from the store, and must then stay so.
     """
@@ -157,7 +158,7 @@ async def live_through_a_failure(
     return [*answered, len(disk.operations)]
 
 
-async def live_alone_through_a_failure(folder: Path, disk: RecordingDisk, *, fails: tuple[str, int]) -> list[int]:
+async def live_alone_through_a_failure(folder: Path, disk: RecordingDisk, *, fails: tuple[str, int, int]) -> list[int]:
     """As above, of a store that only writes, and that nobody has open beside it: it has one connection to the file."""
     harness = DiskHarness(folder, disk)
     session = await harness.session("alone", lease_seconds=30)

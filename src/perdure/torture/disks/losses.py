@@ -50,24 +50,27 @@ def lose_power(
     for number, operation in enumerate(operations):
         if number in answers:
             first_allowed = len(contents) - 1
+        left: list[tuple[str, bytes | UnreadableError]] = []
         if begins <= number and (number < begins + SURELY or chance.random() < share):
-            moment = f"before operation {number} ({type(operation).__name__} {operation.file})"
             ways = platter.left_by_a_loss_of_power(chance, draws=draws)
             if has_lost_a_sync:
                 ways = chain(ways, [("only the process is gone", platter.kept_by_the_kernel())])
-            for left, image in ways:
+            for way, image in ways:
                 opens = is_of_a_store and chance.random() < _STORE_SHARE
-                yield LossOfPower(moment, left, _wrong(image, folder, contents, first_allowed, opens=opens))
+                left.append((way, _found(image, folder, opens=opens)))
         platter.take(operation)
         has_lost_a_sync = has_lost_a_sync or isinstance(operation, LostSync)
+        found: bytes | UnreadableError = contents[-1]
         if may_commit(operation, platter.kept_by_the_kernel()):
-            try:
-                found = contents_of(platter.kept_by_the_kernel(), folder)
-            except UnreadableError as error:
-                yield LossOfPower(f"after operation {number}", "all is there", f"unreadable: {error}")
-                return
-            if found != contents[-1]:
-                contents.append(found)
+            found = _found(platter.kept_by_the_kernel(), folder, opens=False)
+        if isinstance(found, bytes) and found != contents[-1]:
+            contents.append(found)
+        moment = f"before operation {number} ({type(operation).__name__} {operation.file})"
+        for way, held in left:
+            yield LossOfPower(moment, way, _wrong(held, contents, first_allowed))
+        if isinstance(found, UnreadableError):
+            yield LossOfPower(f"after operation {number}", "all is there", f"unreadable: {found}")
+            return
 
 
 def may_commit(operation: Operation, kept: Image) -> bool:
@@ -92,13 +95,24 @@ def may_commit(operation: Operation, kept: Image) -> bool:
             return True
 
 
-def _wrong(image: Image, folder: Path, contents: list[bytes], first_allowed: int, *, opens: bool) -> str | None:
+def _found(image: Image, folder: Path, *, opens: bool) -> bytes | UnreadableError:
     try:
         found = contents_of(image, folder)
         if opens:
             open_with_store(image, folder)
     except UnreadableError as error:
-        return f"unreadable: {error}"
+        return error
+    return found
+
+
+def _wrong(found: bytes | UnreadableError, contents: list[bytes], first_allowed: int) -> str | None:
+    """Judge what was found before an operation; the last of `contents` is what it makes.
+
+    That may be there already: the disk may still have the very bytes that it writes, where the kernel has others since
+    a sync failed.
+    """
+    if isinstance(found, UnreadableError):
+        return f"unreadable: {found}"
     if found in contents[first_allowed:]:
         return None
     if found in contents:

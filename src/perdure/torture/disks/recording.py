@@ -42,7 +42,8 @@ class RecordingDisk:
         self.operations: Final[list[Operation]] = [] if operations is None else operations
         self.failed_at: int | None = None
         self._fails = ""
-        self._syncs_until_failure = 0
+        self._failing = range(0)
+        self._syncs = 0
         self._on_death: Callable[[], object] | None = None
         self._is_dead = False
         self._dies_before: Callable[[Operation], bool] = lambda _operation: False
@@ -100,13 +101,14 @@ class RecordingDisk:
         """Be no file system any more."""
         self._system.unregister()
 
-    def fail_sync(self, file: str, number: int, *, on_death: Callable[[], object] | None) -> None:
-        """Let the sync of `file` fail that is the `number`-th from now.
+    def fail_sync(self, file: str, number: int, times: int = 1, *, on_death: Callable[[], object] | None) -> None:
+        """Let the sync of `file` fail that is the `number`-th from now, and those that follow, `times` in all.
 
         With `on_death`, which is told of it in whatever thread that is, all that is done after it fails, too, unnoted,
         until `revive`: the process is as good as dead.
         """
-        self._fails, self._syncs_until_failure, self._on_death = file, number, on_death
+        self._fails, self._failing, self._on_death = file, range(number, number + times), on_death
+        self._syncs = 0
 
     def die_before(self, is_last: Callable[[Operation], bool]) -> None:
         """Let the process be as good as dead before the first operation of which `is_last` says so, until `revive`."""
@@ -125,11 +127,11 @@ class RecordingDisk:
 
     def sync(self, file: str, *, enters_folder: bool) -> None:
         """Take note of a sync. Raises OSError if it fails."""
-        self._syncs_until_failure -= file == self._fails
-        if file != self._fails or self._syncs_until_failure:
+        self._syncs += file == self._fails
+        if file != self._fails or self._syncs not in self._failing:
             self.note(Sync(file, enters_folder))
             return
-        self.failed_at = len(self.operations)
+        self.failed_at = len(self.operations) if self.failed_at is None else self.failed_at
         self.note(LostSync(file))
         if self._on_death is not None:
             self._is_dead = True

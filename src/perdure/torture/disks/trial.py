@@ -47,6 +47,6 @@ def judge(
     return Tried(len(found), wrong[:_MOST_VIOLATIONS])
 
 
-_STATES_EACH: Final = 4
+_STATES_EACH: Final = 3.5
 """How many ways there are on average to lose power at a moment, besides the drawn ones."""
 _MOST_VIOLATIONS: Final = 5

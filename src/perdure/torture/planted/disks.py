@@ -75,6 +75,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.opened",
         old="        if is_alone and is_marked_as_ours(database.disk, database.path):\n",
         new="        if False:\n",
+        workloads=("die",),
         tool="fsyncgate",
     ),
     Mutant(
@@ -83,6 +84,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.settling",
         old="            _replace_log(disk, database, size=LOG_HEADER_BYTES + frames * FRAME_BYTES)\n",
         new="            is_alone = False\n",
+        workloads=("die",),
         tool="fsyncgate",
     ),
     Mutant(
@@ -91,6 +93,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.settling",
         old="        target.sync()\n",
         new="",
+        workloads=("die",),
         tool="fsyncgate",
     ),
     Mutant(
@@ -99,6 +102,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.database",
         old="vfs=self.disk.vfs)\n            try:\n",
         new="vfs=(self.close(), self.disk.vfs)[1])\n            try:\n",
+        workloads=("go-on-alone",),
         tool="fsyncgate",
     ),
     Mutant(
@@ -107,6 +111,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.copying",
         old="    except apsw.Error:\n        _copy_again(connection, disk, database)\n",
         new="    except apsw.Error:\n",
+        workloads=("go-on",),
         tool="fsyncgate",
     ),
 )
