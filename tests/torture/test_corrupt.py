@@ -14,8 +14,10 @@ from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import VerificationWish
 from perdure.stores.sqlite.looking import SqliteLook
+from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.torture.command import main
 from perdure.torture.corruption.contents import contents_of
+from perdure.torture.corruption.crowds import strike_a_crowd
 from perdure.torture.corruption.judgement import judge
 from perdure.torture.corruption.originals import Original, original
 from perdure.torture.corruption.page_damage import damaged_file
@@ -38,6 +40,19 @@ def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["corrupt", "--count", "60", "--seed", "1", "--processes", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["name"], result["runs"], result["violations"]) == ("corrupt", 60, 0)
+
+
+def test_a_crowd_that_goes_on_without_those_that_are_hurt_is_all_right_and_one_that_does_not_is_not(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what, wrong = strike_a_crowd(path, random.Random(7))
+    assert what.startswith("zeros in page")
+    assert wrong == []
+    monkeypatch.setattr(Unreadable, "note", lambda _self, _found: None)
+    for left in path.parent.glob("perdure.db-*"):
+        left.unlink()
+    _, wrong = strike_a_crowd(path, random.Random(7))
+    assert wrong
 
 
 async def test_an_undamaged_database_is_sound_and_its_runs_come_to_their_end(made: Original, path: Path) -> None:

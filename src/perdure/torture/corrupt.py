@@ -4,7 +4,8 @@ After each damage the database is verified, and every history is read: it is wha
 refused only where SQLite cannot read its tables either. What is not as it was is reported by the verification, which
 blames no run whose rows are as they were. Of every third database an engine lets the runs go on: those that are not
 hurt come to their end, and none comes to another one. Then those that are hurt are terminated: they end, and give back
-their locks, or are parked if pages that their end needs are damaged.
+their locks, or are parked if pages that their end needs are damaged. Every tenth database holds a crowd, of which a
+page is struck: the runs on it are passed over, all others are listed, and end.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from perdure.torture.corruption.crowds import strike_a_crowd
 from perdure.torture.corruption.judgement import Judged, judge
 from perdure.torture.corruption.originals import DATABASE, Original, original
 from perdure.torture.corruption.page_damage import damaged_file
@@ -33,18 +35,31 @@ def run(options: Options) -> Report:
 
 
 def _one_damage(seed: int) -> Tried:
+    return _one_of_a_crowd(seed) if seed % _CROWD_EACH == 0 else _one_of_few(seed)
+
+
+def _one_of_a_crowd(seed: int) -> Tried:
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        what, wrong = strike_a_crowd(Path(folder) / DATABASE, random.Random(seed))
+    return Tried(1, _told(seed, what, wrong), {"that struck a crowd": 1})
+
+
+def _one_of_few(seed: int) -> Tried:
     chance = random.Random(seed)
     made = original(seed // _DAMAGES_EACH)
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / DATABASE
         what, judged = _damage(made, path, chance, goes_on=seed % _GOING_ON_EACH == 0)
-    again = f"python -m perdure.torture corrupt --count 1 --seed {seed}"
     tally = {
         "after which the file was refused": int(judged.is_refused),
         "that changed no row": int(judged.is_as_before),
         "after which runs went on": int(judged.has_gone_on),
     }
-    return Tried(1, [f"{again}\n    {what}: {one}" for one in judged.wrong], tally)
+    return Tried(1, _told(seed, what, judged.wrong), tally)
+
+
+def _told(seed: int, what: str, wrong: list[str]) -> list[str]:
+    return [f"python -m perdure.torture corrupt --count 1 --seed {seed}\n    {what}: {one}" for one in wrong]
 
 
 def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool) -> tuple[str, Judged]:
@@ -66,6 +81,7 @@ _PAGE_SHARE: Final = 0.5
 _BOTH_SHARE: Final = 0.05
 _DAMAGES_EACH: Final = 25
 _GOING_ON_EACH: Final = 3
+_CROWD_EACH: Final = 10
 _USUALLY: Final = 200
 _CI: Final = 2_000
 _LONG: Final = 20_000

@@ -262,6 +262,7 @@ async def test_an_opening_beside_a_damaged_page_costs_what_is_damaged_not_what_w
             unreadable = unreadable_of(session)
             assert left == len(unreadable.unclaimable) > len(unreadable.keys) > 0
             assert opened < 10 * left + 200
+            assert asked(path, "SELECT count(*) FROM sessions") == 2
             assert await claimed_by(session) == count - left
 
 

@@ -187,11 +187,12 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
             if connection.in_transaction:  # not after an error of reading
                 connection.execute("ROLLBACK")
             if not has_looked:
-                has_looked = True
                 with suppress(apsw.Error, UnicodeDecodeError):  # one by one then
                     unreadable.note(find_unreadable(connection))
-            if not unreadable.narrow(error.run_keys):
+            is_narrowed = unreadable.narrow(error.run_keys)
+            if has_looked and not is_narrowed:
                 raise
+            has_looked = True
             continue
         unreadable.widen()
         if freed < most:

@@ -122,9 +122,9 @@ class Unreadable:
         """Note that these could not be read and written together; return whether it may be tried with fewer."""
         if len(run_keys) > 1:
             self.most_written = min(self.most_written, len(run_keys) // 2)
-        elif len(self.unclaimable) >= MOST_FOUND:
+        elif len(self.unclaimable) >= MOST_FOUND or self.unclaimable.issuperset(run_keys):
             return False
-        elif not self.unclaimable.issuperset(run_keys):
+        else:
             self.unclaimable = self.unclaimable.union(run_keys)
             self._untold += run_keys
             self._plan_revision()

@@ -20,7 +20,7 @@ from perdure.stores.sqlite.looking import SqliteLook
 from perdure.torture.corruption.contents import Contents, contents_of
 from perdure.torture.disks.folders import fast_folder
 
-__all__ = ["DATABASE", "Original", "Plan", "code", "more", "original"]
+__all__ = ["DATABASE", "Original", "Plan", "code", "more", "original", "sums"]
 
 DATABASE: Final = "perdure.db"
 more: Final = Signal("more", int)

@@ -9,7 +9,7 @@ import apsw
 
 from perdure.stores.sqlite.disk import LocalDisk
 
-__all__ = ["BadSectorError", "DyingDisk", "dying_disk"]
+__all__ = ["PAGE", "BadSectorError", "DyingDisk", "dying_disk"]
 
 PAGE: Final = 4_096
 

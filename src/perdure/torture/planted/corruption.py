@@ -7,6 +7,7 @@ from perdure.torture.planted.mutant import Mutant
 __all__ = ["PLANTED"]
 
 _CHAINED: Final = "P6: what is read of a history was written for this run, in this place"
+_PASSED_OVER: Final = "P6: runs that cannot be read keep no other from being claimed and listed"
 _REPORTED: Final = "P6: damage is reported"
 _HISTORIES: Final = "sqlite.histories"
 _OF_RUNS: Final = "sqlite.verification.runs"
@@ -73,6 +74,27 @@ PLANTED: Final = (
         old="except (UsageError, *DAMAGE) as error:",
         new="except (UsageError, DAMAGE[1]) as error:",
         tool="corrupt",
+    ),
+    _mutant(
+        "a look for unreadable runs reads less than a list does",
+        _PASSED_OVER,
+        "sqlite.scanning",
+        "SELECT {CLAIMED_COLUMNS}, end_at FROM runs NOT INDEXED WHERE run_key >= ?",
+        "SELECT 1, run_key, end_at FROM runs NOT INDEXED WHERE run_key >= ?",
+    ),
+    _mutant(
+        "a sector that cannot be read is taken for the whole disk",
+        _PASSED_OVER,
+        "sqlite.faults",
+        "        apsw.SQLITE_IOERR_CORRUPTFS,  # what SQLite makes of EIO, among others\n",
+        "",
+    ),
+    _mutant(
+        "claims come to what cannot be read",
+        _PASSED_OVER,
+        "sqlite.sessions",
+        "passing_over(statements.RUNS_TO_CLAIM, passing)",
+        "statements.RUNS_TO_CLAIM",
     ),
     _mutant("a verification takes rows as they are", _REPORTED, _OF_RUNS, "if stored != value:", "if False:"),
     _mutant("a verification takes labels as they are", _REPORTED, _OF_RUNS, "if stored != expected:", "if False:"),

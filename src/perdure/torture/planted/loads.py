@@ -21,8 +21,8 @@ PLANTED: Final = (
         name="an opening gives back what nobody owns",
         breaks=_BOUNDED,
         module="perdure.stores.sql.statements",
-        old="runs INDEXED BY runs_by_owner SET owner = NULL, wake_at = {_DUE}, recovering = 1 WHERE owner IS NOT",
-        new="runs SET owner = NULL, wake_at = {_DUE}, recovering = 1 WHERE closed_at IS",
+        old="wake_at = {_DUE}, recovering = 1\nWHERE",
+        new="wake_at = {_DUE}, recovering = 1\nWHERE closed_at IS NULL OR",
         tool="load",
     ),
     Mutant(
