@@ -102,7 +102,7 @@ PLANTED: Final = (
     Mutant(
         name="copies: points in time go before their time",
         breaks=_WHOLE,
-        module="perdure.stores.sqlite.copies.folder",
+        module="perdure.stores.sqlite.copies.expiry",
         old=" and min(known) <= before:\n",
         new=" and known:\n",
         tool="copies",

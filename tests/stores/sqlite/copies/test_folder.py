@@ -7,7 +7,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from perdure.errors import StoreLockedError, UsageError
+from perdure.errors import StoreFullError, StoreLockedError, StoreUnavailableError, UsageError
+from perdure.stores.sqlite.copies import replication as replication_module
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.points import read_contents
 from tests.stores.sqlite.copies.live_database import (
@@ -121,6 +122,76 @@ async def test_a_clock_that_is_wrong_for_a_moment_neither_removes_many_points_no
             await go_on(120, "later")
             assert generations(trail) <= newest + 1
             assert int(CopyFolder(trail.target).generations()[0].name[-6:]) > newest
+
+
+async def test_bases_that_were_too_many_become_fewer_once_they_have_expired(trail: Trail) -> None:
+    clock = TickingClock()
+    for number in range(14):  # the last who closes empties the log, so that each begins with a base
+        async with opened(trail.database) as session:
+            with replicating(trail.database, trail.target, keep_seconds=400, clock=clock) as replication:
+                await create(session, f"many{number}")
+                replication.follow()
+    assert generations(trail) == 14
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, keep_seconds=400, every_seconds=20, clock=clock) as replication:
+            for number in range(60):
+                clock.time += 20 * SECOND
+                await create(session, f"{number}")
+                trail.follow(replication)
+    assert generations(trail) <= 6
+    oldest = read_contents(trail.target).points[0]
+    assert clock.time - 700 * SECOND < oldest.taken_at <= clock.time - 400 * SECOND
+
+
+async def test_while_no_base_comes_few_go_for_a_clock_that_is_wrong(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TickingClock()
+    for number in range(6):
+        async with opened(trail.database) as session:
+            with replicating(trail.database, trail.target, clock=clock) as replication:
+                await create(session, f"{number}")
+                replication.follow()
+    (trail.target / "generation-000006" / "base.db").write_bytes(b"damaged")
+
+    def refuse(*_arguments: object) -> None:
+        raise StoreFullError("planned")
+
+    monkeypatch.setattr(replication_module, "demand_room", refuse)
+    async with opened(trail.database):
+        with replicating(trail.database, trail.target, keep_seconds=10_000, clock=clock) as replication:
+            clock.time += 10**9 * SECOND
+            for _ in range(8):
+                with pytest.raises(StoreFullError):
+                    replication.follow()
+            assert generations(trail) == 5
+            for _ in range(100):  # in which as much time passes as between two tries
+                with pytest.raises(StoreFullError):
+                    replication.follow()
+    assert generations(trail) == 4
+
+
+async def test_another_s_folder_in_the_place_for_a_moment_is_a_round_that_failed(trail: Trail, tmp_path: Path) -> None:
+    """The wrong disk is mounted, then the right one again."""
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    async with opened(trail.database, settings=PATIENT) as session, opened(tmp_path / "other.db"):
+        with replicating(tmp_path / "other.db", wrong) as other:
+            other.follow()
+        left = sorted(wrong.rglob("*"))
+        with replicating(trail.database, trail.target, settings=PATIENT) as replication:
+            trail.follow(replication)
+            trail.target.rename(right)
+            wrong.rename(trail.target)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError, match="holds copies of another database"):
+                    replication.follow()
+            trail.target.rename(wrong)
+            right.rename(trail.target)
+            await create(session, "later")
+            trail.follow(replication)
+    assert sorted(wrong.rglob("*")) == left
+    assert list(trail.rows) == ["generation-000001/0", "generation-000001/1"]
+    trail.check()
 
 
 async def test_whose_a_folder_is_is_known_though_its_newest_base_is_damaged(trail: Trail, tmp_path: Path) -> None:

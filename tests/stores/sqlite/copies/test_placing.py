@@ -66,6 +66,24 @@ async def test_a_restoring_that_died_while_it_put_a_damaged_database_aside_is_fi
         assert runs_in(path) == 3 * POINTS
 
 
+async def test_what_an_older_perdure_has_put_aside_is_put_back(tmp_path: Path) -> None:
+    """It was killed; whoever restores next cannot. Its names were others, which every program might give."""
+    path, aside = tmp_path / "restored.db", tmp_path / ".restored.db.replaced"
+    async with opened(path) as session:
+        await create(session, "old")
+        session.store.abandon()  # type: ignore[attr-defined]
+    old, log = path.read_bytes(), log_of(path).read_bytes()
+    replacing_mark(path).write_text("digest of the new one")
+    path.rename(aside)
+    log_of(path).rename(log_of(aside))
+    with pytest.raises(CopyDamagedError):
+        await restore(Path(__file__), path, force=True)
+    assert (path.read_bytes(), log_of(path).read_bytes()) == (old, log)
+    assert not aside.exists()
+    assert not log_of(aside).exists()
+    assert not replacing_mark(path).exists()
+
+
 async def test_a_restoring_removes_nothing_for_a_file_that_another_program_has_made_meanwhile(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

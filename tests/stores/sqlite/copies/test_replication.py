@@ -10,11 +10,15 @@ import apsw
 import pytest
 
 from perdure.errors import CopyDamagedError, StoreFullError, StoreUnavailableError
+from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.copies import bases, tail
+from perdure.stores.sqlite.copies.expiry import Expiry
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.rebuilding import choose_point
+from perdure.stores.sqlite.copies.steady import SteadyClock
+from perdure.stores.sqlite.disk import LocalDisk
 from perdure.stores.sqlite.log import log_of
 from perdure.torture.disks.failing import failing_disk
 from tests.stores.sqlite.copies.live_database import (
@@ -209,8 +213,9 @@ async def test_a_generation_whose_first_part_is_lost_is_damaged_until_its_time_i
         assert replication.standing is not None
         later = replication.standing.taken_at
     assert generations(trail) == 4
-    for _ in range(3):
-        folder.remove_old(before=later, now=later)
+    clock = SteadyClock(TickingClock(), every_microseconds=SECOND)
+    clock.go_on_from(Timestamp(later + 1_000 * SECOND), seen_at=later)
+    Expiry(folder, LocalDisk(), clock, keep_microseconds=0).make_room()
     assert [generation.is_whole for generation in folder.generations()] == [True]
 
 

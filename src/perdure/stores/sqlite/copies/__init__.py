@@ -7,8 +7,9 @@ before it gets its name, and a damaged copy is refused, never repaired by guessi
 **Parts.** `visit` opens the database as every store does, without a session. `whole` copies all of it at once. `tail`
 reads from the log what has changed since a place in it; `hold` keeps SQLite from beginning the log anew before that is
 read. `parts` is the form of an increment; `folder` is where a base and its increments lie; `replication` makes them,
-`merging` lets them become fewer when they are older. `points` and `rebuilding` find a point in time and make a database
-of it; `placing` gives a finished file the name of a database. `standing` tells how far a copy is.
+`merging` lets them become fewer when they are older, `expiry` lets them go, and `steady` says how old they are.
+`points` and `rebuilding` find a point in time and make a database of it; `placing` gives a finished file the name of a
+database. `standing` tells how far a copy is.
 
 **How the log is followed.** A commit counts when SQLite shows it to readers, which it does after the sync; so what is
 taken ends at the last frame that the wal-index names (a NOOP checkpoint tells), never at what the file may hold behind

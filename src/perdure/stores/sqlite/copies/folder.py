@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from perdure.errors import CopyDamagedError, StoreLockedError
-from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.copies.durable import UNFINISHED
 from perdure.stores.sqlite.copies.parts import PartHeader, read_header
 from perdure.stores.sqlite.disk import Disk, LocalDisk
@@ -213,36 +212,9 @@ class CopyFolder:
                     return read_header(file.path)
         return None
 
-    def remove_old(self, *, before: Timestamp, now: Timestamp) -> bool:
-        """Remove the first generation that no point from `before` on needs; return whether there was one.
-
-        One is needed as long as the next one is too young, or does not say how old it is. It is one only, so that with
-        each new base no more goes than comes, also if the clock is wrong for a moment. Raises OSError.
-        """
-        generations = self.generations()
-        begun = [_begun_at(generation, now=now) for generation in generations]
-        for number, generation in enumerate(generations[:-1], start=1):
-            known = [moment for moment in begun[number:] if moment is not None]
-            if begun[number] is not None and min(known) <= before:
-                generation.remove(self._disk)
-                return True
-        return False
-
     def _all(self, kind: str = _GENERATION) -> list[Generation]:
         found = sorted(path for path in self.path.glob(f"{kind}*") if path.name.removeprefix(kind).isdecimal())
         return [Generation(path) for path in found if path.is_dir()]
-
-
-def _begun_at(generation: Generation, *, now: Timestamp) -> Timestamp | None:
-    """Return when a generation was begun; None if it does not say so.
-
-    Times of points only grow, also when the clock is set back: where they are ahead of it, what it said then counts.
-    """
-    try:
-        header = generation.begun()
-    except CopyDamagedError:
-        return None
-    return header.taken_at if header.taken_at <= now else header.begun_at
 
 
 def _size(path: Path) -> int:

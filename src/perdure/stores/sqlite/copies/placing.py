@@ -193,6 +193,7 @@ def _put_in_order(path: Path, disk: Disk) -> None:
 
     Raises StateError if something else has that name.
     """
+    _rename_older(path, disk)
     database, *_ = _aside(path)
     kept = [each for each in _aside(path) if each.exists()]
     if not (kept and path.exists()) or (database.exists() and _is_same(database, path)):
@@ -209,6 +210,14 @@ def _put_in_order(path: Path, disk: Disk) -> None:
             f"was there before is {' and '.join(map(str, kept))}; nothing was changed. Move {path} away, or what was "
             f"there before if you do not want it; then try again."
         )
+
+
+def _rename_older(path: Path, disk: Disk) -> None:
+    """Give what an older Perdure has put aside, and left there, the names that it has now."""
+    if replacing_mark(path).exists():
+        for old, kept in zip(files_of(path.with_name(f".{path.name}.replaced")), _aside(path), strict=True):
+            if old.exists() and not kept.exists():
+                disk.rename(old, kept)
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -25,21 +25,22 @@ from typing import Final
 import apsw
 import msgspec
 
-from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError
+from perdure.errors import CopyDamagedError, PerdureError, StoreLockedError, StoreUnavailableError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.database_files import demand_no_part
 from perdure.stores.sqlite.copies.bases import Last, copy_base, hold_exactly
 from perdure.stores.sqlite.copies.durable import write_durably
+from perdure.stores.sqlite.copies.expiry import BASES_KEPT, Expiry
 from perdure.stores.sqlite.copies.folder import CopyFolder, Generation
 from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.identity import demand_own, identity_of
 from perdure.stores.sqlite.copies.merging import SPACINGS, Merging, Spacing
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
-from perdure.stores.sqlite.copies.points import checked_parts, read_contents, show_time
+from perdure.stores.sqlite.copies.points import checked_parts, read_contents
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
-from perdure.stores.sqlite.copies.steady import SteadyClock
+from perdure.stores.sqlite.copies.steady import SteadyClock, clock_trouble
 from perdure.stores.sqlite.copies.tail import Change, LogPlace, LogTail, LostTrackError
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import Progress, demand_room, size_of
@@ -74,6 +75,7 @@ class Replication:
         self._keep: Final = keep_microseconds
         self._disk: Final = target_disk or LocalDisk()
         self._longest_log_pages: Final = longest_log_pages
+        self._expiry: Final = Expiry(self._folder, self._disk, self._clock, keep_microseconds=keep_microseconds)
         self._merging: Final = Merging(self._folder, self._disk, spacings=spacings)
         self._on_progress: Final = on_progress
         self._hold = Hold(visit)
@@ -135,7 +137,7 @@ class Replication:
             failure = self._failure(error)
             self._tell(error=str(failure))
             raise failure from error
-        trouble = self._trouble or self._merging.trouble or self._clock_trouble(began_at)
+        trouble = self._trouble or self._merging.trouble or clock_trouble(self._taken_at, now=began_at)
         self._tell(checked_at=self._added_at, error=trouble)
 
     @property
@@ -151,7 +153,7 @@ class Replication:
             self._lose_track()
             self._merging.begin_anew()
             self._folder.leave()
-            self._take_folder()
+            self._take_folder_again()
         elif self._last is None:
             self._resume()
         self._add()
@@ -163,6 +165,13 @@ class Replication:
             if now >= self._next_base_at and self._is_base_due(last, now):
                 self._renew_base(last)
 
+    def _take_folder_again(self) -> None:
+        """Take what is in the folder's place now. Raises StoreErrors: another's may be there for a moment only."""
+        try:
+            self._take_folder()
+        except UsageError as error:
+            raise StoreUnavailableError(str(error)) from error
+
     def _merge(self, last: Last) -> Last:
         """Do a piece of merging; return what is known of the last part then."""
         merged = self._merging.step(self._clock.time)
@@ -171,16 +180,7 @@ class Replication:
         return msgspec.structs.replace(last, increments_bytes=last.increments_bytes - merged.freed_bytes)
 
     def _is_base_due(self, last: Last, now: Timestamp) -> bool:
-        return last.is_outgrown or abs(now - last.begun_at) >= self._keep // _BASES_KEPT
-
-    def _clock_trouble(self, now: Timestamp) -> str:
-        """Return what to say of points that are ahead of the clock, which was wrong when they were taken, or is now."""
-        if self._taken_at <= now + _MOST_AHEAD_MICROSECONDS:
-            return ""
-        return (
-            f"the newest point bears a time that has not come yet, {show_time(self._taken_at)}: the clock was ahead "
-            f"then, or is behind now. Points follow each other all the same, a microsecond apart"
-        )
+        return last.is_outgrown or abs(now - last.begun_at) >= self._keep // BASES_KEPT
 
     def _failure(self, error: Exception) -> PerdureError:
         """Return the StoreError for what came from the disk of the copy, or from that of the database."""
@@ -332,7 +332,7 @@ class Replication:
         try:
             self._make_base()
         except (PerdureError, apsw.Error, OSError) as error:
-            self._next_base_at = Timestamp(self._clock.now() + self._keep // _BASES_KEPT // _TRIES_PER_BASE)
+            self._next_base_at = Timestamp(self._clock.now() + self._expiry.pause)
             self._trouble = f"{before.generation.name} goes on, since a new base could not be made: {error}"
             _LOGGER.warning("the copy of %s in %s: %s", self._visit.path, self._folder.path, self._trouble)
         else:
@@ -355,9 +355,7 @@ class Replication:
                 return
 
     def _make_one_base(self) -> None:
-        now = self._clock.now()
-        before = Timestamp(now - self._keep)
-        makes_room = self._folder.remove_old(before=before, now=now)
+        self._expiry.make_room()
         demand_room(self._folder.path, size_of(self._visit.database.connection()))
         generation, hold, self._makes_base = self._folder.begin_generation(), Hold(self._visit), True
         try:
@@ -370,8 +368,6 @@ class Replication:
             raise
         finally:
             self._makes_base = False
-        if not makes_room:
-            self._folder.remove_old(before=before, now=now)
 
     def _copy_base(self, generation: Generation, hold: Hold, place: LogPlace) -> Last:
         now = self._clock.now()
@@ -452,9 +448,5 @@ class Replication:
 
 
 _LOGGER: Final = logger_named("perdure.copies")
-_BASES_KEPT: Final = 4
-_TRIES_PER_BASE: Final = 16
-"""A base that could not be made is tried again so many times in the time for which one is kept."""
 _BASE_ATTEMPTS: Final = 3
 _PATIENCE_SECONDS: Final = 1.0
-_MOST_AHEAD_MICROSECONDS: Final = 60_000_000

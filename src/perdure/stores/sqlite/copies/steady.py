@@ -10,8 +10,9 @@ from typing import Final
 
 from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
+from perdure.stores.sqlite.copies.points import show_time
 
-__all__ = ["SteadyClock"]
+__all__ = ["SteadyClock", "clock_trouble"]
 
 
 class SteadyClock:
@@ -40,4 +41,15 @@ class SteadyClock:
         self.time, self._seen_at = time, seen_at
 
 
+def clock_trouble(taken_at: Timestamp, *, now: Timestamp) -> str:
+    """Return what to say of a newest point that is ahead of the clock, which was wrong then, or is now; or nothing."""
+    if taken_at <= now + _MOST_AHEAD_MICROSECONDS:
+        return ""
+    return (
+        f"the newest point bears a time that has not come yet, {show_time(taken_at)}: the clock was ahead then, or is "
+        f"behind now. Points follow each other all the same, a microsecond apart"
+    )
+
+
 _INTERVALS: Final = 2
+_MOST_AHEAD_MICROSECONDS: Final = 60_000_000
