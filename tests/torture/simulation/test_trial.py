@@ -20,6 +20,7 @@ from perdure.torture.simulation.laws import broken_laws
 from perdure.torture.simulation.plans import Plan, parse_plan
 from perdure.torture.simulation.trial import Trial, run_trial
 from perdure.torture.simulation.workloads import WORKLOADS
+from perdure.torture.simulation.world import World
 
 
 @pytest.mark.parametrize("name", sorted(WORKLOADS))
@@ -45,6 +46,17 @@ def rows_after(plan: Plan) -> dict[str, list[dict[str, object]]]:
     trial.run(None)
     trial.dispose()
     return trial.database.dump()
+
+
+@pytest.mark.parametrize(
+    "line", ["crowd/5/2c/crash@20:0.5,pause@60:25", "turns/3/2e/crash@30:0.5,restart@70:1", "signals/3/1e/outage@4:3"]
+)
+def test_time_that_is_skipped_changes_nothing(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = parse_plan(line)
+    verdict, rows = run_trial(plan), rows_after(plan)
+    monkeypatch.setattr(World, "would_go_on", lambda _world, _process: False)
+    assert run_trial(plan) == verdict
+    assert rows_after(plan) == rows
 
 
 def test_plans_break_nothing_and_strike_every_kind_of_moment_in_every_way() -> None:

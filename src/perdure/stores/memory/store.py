@@ -1,9 +1,9 @@
 """A session on the tables in memory."""
 
-import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from operator import itemgetter
+from types import coroutine
 from typing import Final, TypeVar
 
 from perdure.errors import HistoryError, StoreError
@@ -286,7 +286,7 @@ class MemoryStore:
         """
         worker = self._alive().worker
         if self._gate is None:
-            await asyncio.sleep(0)
+            await _give_way()
         else:
             await self._gate.before(worker, writes)
         session = self._alive()
@@ -303,8 +303,14 @@ class MemoryStore:
     async def _turn(self) -> "Session":
         """Give way once, as every store that does its work elsewhere does."""
         self._alive()
-        await asyncio.sleep(0)
+        await _give_way()
         return self._alive()
+
+
+@coroutine
+def _give_way() -> Generator[None, None, None]:
+    """Let others run first, as `asyncio.sleep(0)` does, which takes thrice as long."""
+    yield
 
 
 _SCHEMA_VERSION: Final = 1

@@ -1,6 +1,7 @@
 """The store of a simulated process: the memory store with latencies, outages, points, and a look at every commit."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from perdure.errors import StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
@@ -12,7 +13,7 @@ from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.memory.keeping import Prepared
-from perdure.stores.memory.tables import News
+from perdure.stores.memory.tables import News, Session
 from perdure.torture.simulation.kinds import BROUGHT_IN, REMOVED, kinds_of_change, kinds_of_writes
 from perdure.torture.simulation.lock_laws import broken_lock_laws
 from perdure.torture.simulation.shadow import Shadow
@@ -39,6 +40,8 @@ class SimulatedStore(MemoryStore):
         self._commits = _Gate(database, process, shadow, tables)
         super().__init__(database, gate=self._commits)
         self._process = process
+        self._lag = process.lag
+        self._point = partial(process.world.point, process)
         self._shadow = shadow
         self._claimed: set[tuple[RunKey, FencingToken]] = set()
 
@@ -207,15 +210,14 @@ class SimulatedStore(MemoryStore):
         """Let the plan strike here, where a process does something durable past its store."""
         await self._point(name)
 
+    async def _turn(self) -> Session:
+        if self._process.world.would_go_on(self._process):
+            return self._alive()
+        return await super()._turn()
+
     async def lag(self) -> None:
         """Take as long as a call takes."""
         await self._lag()
-
-    async def _lag(self) -> None:
-        await self._process.lag()
-
-    async def _point(self, name: str) -> None:
-        await self._process.world.point(self._process, name)
 
     def _refuse_during_outage(self) -> None:
         _refuse_during_outage(self._process)

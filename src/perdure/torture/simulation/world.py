@@ -13,7 +13,7 @@ from perdure.kernel.identity import FencingToken, RunKey
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.testing.unwinding import unwind
 from perdure.torture.simulation.kinds import Point
-from perdure.torture.simulation.loop import SimulatedLoop
+from perdure.torture.simulation.loop import Handle, SimulatedLoop, Timer
 from perdure.torture.simulation.plans import ENDINGS, Plan, Strike, StrikeKind
 
 __all__ = ["EPOCH", "Process", "World"]
@@ -52,7 +52,7 @@ class World:
         """From which microseconds of true time on the clock is how far ahead."""
         self.is_skewed = any(strike.kind is StrikeKind.JUMP for strike in plan.strikes)
         self._strikes: dict[int, Strike] = {strike.at: strike for strike in plan.strikes}
-        self._timers: list[tuple[int, int, Process, asyncio.TimerHandle | None, Callable[[], None] | None]] = []
+        self._timers: list[tuple[int, int, Process, Timer | None, Callable[[], None] | None]] = []
         self._ticket = 0
         self._steps = 0
         set_back = sum(-min(strike.seconds, 0) for strike in plan.strikes)
@@ -102,13 +102,30 @@ class World:
         """Call back after a virtual while, outside of any process."""
         self._push(self.now_microseconds + round(seconds * MICROSECONDS_PER_SECOND), _NOBODY, None, callback)
 
-    def arm(self, process: "Process", handle: asyncio.TimerHandle) -> None:
+    def arm(self, process: "Process", timer: Timer) -> None:
         """Have a timer of a process' loop run when it is due."""
-        self._push(round(handle.when() * MICROSECONDS_PER_SECOND), process, handle, None)
+        self._push(round(timer.due * MICROSECONDS_PER_SECOND), process, timer, None)
 
-    def _push(
-        self, at: int, process: "Process", handle: asyncio.TimerHandle | None, callback: Callable[[], None] | None
-    ) -> None:
+    def wake(self, rest: "asyncio.Future[None]", *, after_microseconds: int) -> None:
+        """End a rest after a while."""
+        self._push(self.now_microseconds + after_microseconds, _NOBODY, None, partial(_end, rest))
+
+    def would_go_on(self, process: "Process") -> bool:
+        """Whether `process`, which is at work, would be the next to work if it gave way: nothing else is to be done."""
+        return not (self.has_changed or process.is_paused or process.is_dead or self._runnable())
+
+    def skip(self, process: "Process", microseconds: int) -> bool:
+        """Let time pass at once if `process`, which is at work, would be the next to do anything after it; say whether.
+
+        The course is then the same as if it waited, which takes much longer.
+        """
+        at = self.now_microseconds + microseconds
+        if (self._timers and self._timers[0][0] <= at) or not self.would_go_on(process):
+            return False
+        self.now_microseconds = at
+        return True
+
+    def _push(self, at: int, process: "Process", handle: Timer | None, callback: Callable[[], None] | None) -> None:
         self._ticket += 1
         heapq.heappush(self._timers, (max(at, self.now_microseconds), self._ticket, process, handle, callback))
 
@@ -123,8 +140,7 @@ class World:
                     self.has_changed = False
                     if is_done():
                         return True
-                runnable = [one for one in self._living if one.ready and not (one.is_paused or one.is_dead)]
-                if runnable:
+                if runnable := self._runnable():
                     chosen = runnable[0] if len(runnable) == 1 else self.random.choice(runnable)
                     self._steps += chosen.turn()
                 elif not self._timers or self.now_microseconds > self._longest_microseconds:
@@ -137,6 +153,9 @@ class World:
         finally:
             asyncio._set_running_loop(outer)  # noqa: SLF001
 
+    def _runnable(self) -> "list[Process]":
+        return [one for one in self._living if one.ready and not (one.is_paused or one.is_dead)]
+
     def _pass_time(self) -> None:
         timers = self._timers
         self.now_microseconds = now = timers[0][0]
@@ -144,7 +163,7 @@ class World:
             _, _, process, handle, callback = heapq.heappop(timers)
             if callback is not None:
                 callback()
-            elif handle is not None and not handle.cancelled() and not process.is_dead:
+            elif handle is not None and not handle.is_cancelled and not process.is_dead:
                 process.ready.append(handle)
 
     # --- processes and points ------------------------------------------------------------------------------------
@@ -214,7 +233,7 @@ class Process:
         self.is_dead = False
         self.is_paused = False
         self.lost: set[tuple[RunKey, FencingToken]] = set()
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[Handle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
         self.loop = SimulatedLoop(self)  # type: ignore[abstract]  # what the engine does not use is not simulated
 
@@ -231,8 +250,14 @@ class Process:
             if self.is_dead or self.is_paused:
                 return done
             handle = ready.popleft()
-            if not handle.cancelled():
-                handle._run()  # noqa: SLF001 - what a loop does with a handle
+            if handle.is_cancelled:
+                continue
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as every loop of asyncio
+                self.loop.call_exception_handler({"message": f"exception in {handle.callback}", "exception": error})
         return count
 
     def go_on(self) -> None:
@@ -242,10 +267,12 @@ class Process:
 
     async def lag(self) -> None:
         """Take as long as a call of the store takes: often no time at all."""
-        seconds = self.world.random.choice(_LAGS)
-        if seconds:
+        draw = self.world.random.getrandbits
+        while (number := draw(_LAG_BITS)) >= len(_LAGS_MICROSECONDS):  # as `choice` does, which takes thrice as long
+            pass
+        if (microseconds := _LAGS_MICROSECONDS[number]) and not self.world.skip(self, microseconds):
             rest: asyncio.Future[None] = asyncio.Future(loop=self.loop)
-            self.world.later(seconds, partial(_end, rest))
+            self.world.wake(rest, after_microseconds=microseconds)
             await rest
 
     def start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
@@ -273,7 +300,8 @@ class Process:
             sys.unraisablehook = hook
 
 
-_LAGS: Final = (0.0, 0.0, 0.000_3, 0.001, 0.004)
+_LAGS_MICROSECONDS: Final = (0, 0, 300, 1_000, 4_000)
+_LAG_BITS: Final = len(_LAGS_MICROSECONDS).bit_length()
 
 
 def _end(rest: "asyncio.Future[None]") -> None:
