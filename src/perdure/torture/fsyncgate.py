@@ -21,7 +21,7 @@ from perdure.torture.disks.trial import judge
 from perdure.torture.options import Options
 from perdure.torture.programs.steps import program
 from perdure.torture.report import Report
-from perdure.torture.trials import Tried, run_trials
+from perdure.torture.trials import Tried, again, run_trials
 
 __all__ = ["run"]
 
@@ -47,7 +47,7 @@ def _one_life(workloads: tuple[str, ...], seed: int) -> Tried:
 
     return judge(
         live,
-        tool="fsyncgate",
+        again=again("fsyncgate", seed, only=() if len(workloads) == len(_WORKLOADS) else workloads),
         name=f"life {seed}, where sync {fails[1]} of {file} fails, {fails[2]} in all, and the process {then.value}",
         seed=seed,
         states=_STATES_PER_LIFE,

@@ -9,7 +9,7 @@ from perdure.torture.fuzzing.targets import TARGETS
 from perdure.torture.fuzzing.trial import what_is_wrong
 from perdure.torture.options import Options
 from perdure.torture.report import Report
-from perdure.torture.trials import Tried, run_trials
+from perdure.torture.trials import Tried, again, run_trials
 
 __all__ = ["run"]
 
@@ -31,13 +31,9 @@ def _some_inputs(names: tuple[str, ...], seed: int) -> Tried:
     for number, data in enumerate(inputs, start=1):
         wrong = what_is_wrong(target, data)
         if wrong is not None:
-            again = f"python -m perdure.torture fuzz --count 1 --seed {seed}{_only(names)}"
-            return Tried(number, [f"{again}\n    {target.name}: {wrong}\n    {len(data)} bytes: {data!r:.300}"])
+            repeats = again("fuzz", seed, only=() if names == tuple(TARGETS) else names)
+            return Tried(number, [f"{repeats}\n    {target.name}: {wrong}\n    {len(data)} bytes: {data!r:.300}"])
     return Tried(len(inputs), [])
-
-
-def _only(names: tuple[str, ...]) -> str:
-    return "" if names == tuple(TARGETS) else "".join(f" --workload {name}" for name in names)
 
 
 _INPUTS: Final = 50

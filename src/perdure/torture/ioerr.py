@@ -3,8 +3,8 @@
 A random program runs on the SQLite store and, step by step, in memory. From one step on the disk fails at some
 operation: once, twice, or until the store has met that often. If the store answers with an error the same step is
 refused in memory: so whatever is read from then on shows whether the error was true, and nothing of the step was saved.
-When the disk works again so must the store, without help; and in the end another process must find the same. Or the
-disk fails only while that one opens the file, which it does as soon as it can.
+When the disk works again so must the store, without help; and in the end another process must find the same. The
+disk fails once more while that one opens the file, which it does as soon as it can.
 
 Then engines work on a real disk of five megabytes that fills up (`disks.small`).
 """
@@ -13,9 +13,12 @@ import asyncio
 import random
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -29,7 +32,7 @@ from perdure.torture.programs.harnesses import RefusingHarness
 from perdure.torture.programs.steps import Step, program
 from perdure.torture.programs.world import Observation, World
 from perdure.torture.report import Report
-from perdure.torture.trials import Tried, run_trials
+from perdure.torture.trials import Tried, again, run_trials
 
 __all__ = ["run"]
 
@@ -37,7 +40,8 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Let the disk fail in as many programs as `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    report = run_trials("ioerr", options, _one_failure, count=count, per_core=2, each=_MET_SHARE, is_controlled=True)
+    trial = partial(_one_program, options.workloads or _OPERATIONS)
+    report = run_trials("ioerr", options, trial, count=count, per_core=2, each=_MET_EACH, is_controlled=True)
     if not (report.violations and options.stops_at_first):
         _fill_a_small_disk(report, cycles=ceil(count / _FAILURES_PER_CYCLE))
     return report
@@ -59,25 +63,41 @@ def _fill_a_small_disk(report: Report, *, cycles: int) -> None:
     report.seconds += time.monotonic() - begun
 
 
-def _one_failure(seed: int) -> Tried:
+class _Strike(NamedTuple):
+    """A failure of the disk, of operations of one kind, counted from when it is planned."""
+
+    failing: str
+    first: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.failing} {self.first} to {self.first + self.length - 1} fails"
+
+
+def _one_program(operations: Sequence[str], seed: int) -> Tried:
+    """Let the disk fail twice in a program: from one of its steps on, and while another process opens the file."""
     chance = random.Random(seed)
     steps = [step for step in program(seed, length=_STEPS) if step.verb in _WRITING]
-    failing = chance.choice(_OPERATIONS)
-    first = 1 if failing in _BY_OPENING else chance.randrange(1, _FIRST)
-    length, error = chance.choice(_LENGTHS), chance.choice(_ERRORS)
-    step = chance.randrange(len(steps) // 2)
-    if failing in _BY_OPENING or chance.random() < _OPENING_SHARE:
-        step = _LAST_OPENING
+    step = len(steps) - 1 if chance.random() < _LAST_STEP_SHARE else chance.randrange(len(steps) // 2)
+    by_opening = _BY_OPENING if chance.random() < _BY_OPENING_SHARE else _OPERATIONS
+    strikes = {step: _strike(chance, operations), _LAST_OPENING: _strike(chance, by_opening)}
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder, failing_disk() as disk:
-        disk.error, disk.after = error, chance.random() < _AFTER_SHARE
+        disk.error, disk.after = chance.choice(_ERRORS), chance.random() < _AFTER_SHARE
         trial = _Trial(steps, DiskHarness(Path(folder), disk), disk)
-        wrong = asyncio.run(trial.run(failing_step=step, failing=failing, first=first, length=length))
-    struck = "struck the last opening" if step == _LAST_OPENING else "struck a step of the program"
-    if wrong is None:
-        return Tried(int(trial.has_failed), [], {struck: int(trial.has_failed)})
-    since = "the last opening" if step == _LAST_OPENING else f"step {step} ({steps[step].verb})"
-    what = f"from {since} on {failing} {first} to {first + length - 1} fails by {error.__name__}"
-    return Tried(1, [f"python -m perdure.torture ioerr --count 1 --seed {seed}\n    {what}: {wrong}"], {struck: 1})
+        wrong = asyncio.run(trial.run(strikes))
+        what = (
+            f"from step {step} ({steps[step].verb}) on {strikes[step]}, and from the last opening on "
+            f"{strikes[_LAST_OPENING]}, by {disk.error.__name__}"
+        )
+    repeats = again("ioerr", seed, only=() if operations == _OPERATIONS else operations)
+    found = [] if wrong is None else [f"{repeats}\n    {what}: {wrong}"]
+    return Tried(trial.struck.total(), found, {**_NO_STRIKE, **trial.struck})
+
+
+def _strike(chance: random.Random, operations: Sequence[str]) -> _Strike:
+    failing = chance.choice(operations)
+    first = 1 if failing in _BY_OPENING else min(chance.randrange(1, _FIRST), chance.randrange(1, _FIRST))
+    return _Strike(failing, first, chance.choice(_LENGTHS))
 
 
 class _Trial:
@@ -86,21 +106,22 @@ class _Trial:
     def __init__(self, steps: list[Step], harness: DiskHarness, disk: FailingDisk) -> None:
         self._steps = steps
         self._disk = disk
-        self.has_failed = False
+        self.struck = Counter[str]()
+        """How often the disk has failed, and when."""
         self._harness, self._refusing = harness, RefusingHarness()
         self._real, self._memory = World(self._harness), World(self._refusing)
 
-    async def run(self, *, failing_step: int, failing: str, first: int, length: int) -> str | None:
-        """Return what is wrong; None if nothing is."""
+    async def run(self, strikes: Mapping[int, _Strike]) -> str | None:
+        """Return what is wrong; None if nothing is. `strikes`: from which steps on the disk fails, and how."""
         await self._real.open()
         await self._memory.open()
         for number, step in enumerate(self._steps):
-            if number == failing_step:
-                self._disk.plan(failing, first=first, length=length)
+            if number in strikes:
+                self._disk.plan(**strikes[number]._asdict())
             found = await self._answer(self._real, step)
             if isinstance(found, StoreError) and not self._disk.failed:
                 return f"step {number} ({step.verb}) met no failure of the disk, and was refused: {found}"
-            self._note_failure(0)
+            self._note_failure(_IN_A_STEP)
             self._refusing.refuses = isinstance(found, StoreError)
             expected = await self._answer(self._memory, step)
             self._refusing.refuses = False
@@ -108,8 +129,7 @@ class _Trial:
                 return f"step {number} ({step.verb}) was answered otherwise than in memory: {found!r:.300}"
         await self._real.leave(self._harness.kill)
         await self._memory.leave(self._refusing.kill)
-        if failing_step == _LAST_OPENING:
-            self._disk.plan(failing, first=first, length=length)
+        self._disk.plan(**strikes[_LAST_OPENING]._asdict())
         wrong = await self._open_at_last()
         await self._real.come_back()
         await self._memory.come_back()
@@ -128,16 +148,17 @@ class _Trial:
             except StoreError as error:
                 if len(self._disk.failed) == before:
                     return f"an opening met no failure of the disk, and was refused: {error}"
-                self._note_failure(_ENOUGH)
-        self._note_failure(0)
+                if len(self._disk.failed) >= _ENOUGH:
+                    self._disk.heal()
+        self._note_failure(_IN_AN_OPENING)
         self._disk.heal()
         await self._harness.kill(first)
         return None
 
-    def _note_failure(self, enough: int) -> None:
-        """Note whether the disk has failed; one that goes on failing works again after that was `enough`."""
-        if self._disk.failed and len(self._disk.failed) >= enough:
-            self.has_failed = True
+    def _note_failure(self, when: str) -> None:
+        """Note whether the disk has failed; if it has it works again."""
+        if self._disk.failed:
+            self.struck[when] += 1
             self._disk.heal()
             self._disk.failed.clear()
 
@@ -152,17 +173,22 @@ class _Trial:
         return error if isinstance(error, StoreError) else doing.result()
 
 
-_MET_SHARE: Final = 0.75
-"""How many plans come to a failure: an operation may not occur so often."""
+_MET_EACH: Final = 1.4
+"""How many of its two failures a program meets: an operation may not occur so often."""
+_IN_A_STEP: Final = "struck a step of the program"
+_IN_AN_OPENING: Final = "struck the last opening"
+_NO_STRIKE: Final = {_IN_A_STEP: 0, _IN_AN_OPENING: 0}
 _WRITING: Final = frozenset({"commit", "claim", "renew", "free", "agenda", "pass_time"})
 _STEPS: Final = 14
 _BY_OPENING: Final = ("write copy", "sync copy", "replace log", "sync folder")
 _OPERATIONS: Final = (
-    "write log", "sync log", "write database", "sync database", "truncate database", "write room", *_BY_OPENING,
+    "write log", "sync log", "write database", "sync database", "truncate database", "write room",
 )  # fmt: skip
 _LAST_OPENING: Final = -1
 _LEASE_SECONDS: Final = 30.0
-_OPENING_SHARE: Final = 0.15
+_LAST_STEP_SHARE: Final = 0.3
+"""So often the last step fails: nothing overwrites before the death what it has left in the log."""
+_BY_OPENING_SHARE: Final = 0.8
 _FIRST: Final = 8
 _LENGTHS: Final = (1, 2, 1_000)
 _ERRORS: Final = (apsw.IOError, apsw.FullError, QuotaError, apsw.ReadOnlyError, apsw.NoMemError)

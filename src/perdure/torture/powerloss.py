@@ -8,7 +8,7 @@ from perdure.torture.disks.trial import judge
 from perdure.torture.options import Options
 from perdure.torture.programs.steps import program
 from perdure.torture.report import Report
-from perdure.torture.trials import Tried, run_trials
+from perdure.torture.trials import Tried, again, run_trials
 
 __all__ = ["run"]
 
@@ -22,7 +22,7 @@ def run(options: Options) -> Report:
 def _one_life(seed: int) -> Tried:
     return judge(
         lambda folder, disk: live(program(seed, length=_STEPS), folder, disk, random.Random(seed)),
-        tool="powerloss",
+        again=again("powerloss", seed),
         name=f"life {seed}",
         seed=seed,
         states=_STATES_PER_LIFE,

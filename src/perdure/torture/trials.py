@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 from perdure.torture.options import Options
 from perdure.torture.report import Progress, Report
 
-__all__ = ["Tried", "run_trials"]
+__all__ = ["Tried", "again", "run_trials"]
 
 
 class Tried(NamedTuple):
@@ -21,6 +22,12 @@ class Tried(NamedTuple):
     looked_at: int
     wrong: list[str]
     tally: Mapping[str, int] = {}
+
+
+def again(tool: str, seed: int, *, only: Iterable[str] = ()) -> str:
+    """Return the line that repeats the trial of a seed, where there were `only` these workloads."""
+    chosen = "".join(f" --workload {shlex.quote(workload)}" for workload in only)
+    return f"python -m perdure.torture {tool} --count 1 --seed {seed}{chosen}"
 
 
 Item = TypeVar("Item")

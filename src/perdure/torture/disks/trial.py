@@ -19,7 +19,7 @@ __all__ = ["judge"]
 def judge(
     live: Callable[[Path, RecordingDisk], Coroutine[None, None, list[int]]],
     *,
-    tool: str,
+    again: str,
     name: str,
     seed: int,
     states: int,
@@ -27,9 +27,10 @@ def judge(
 ) -> Tried:
     """Let a life be lived, and lose power in it so often that this leaves about `states`, after its first failure.
 
-    `tool` makes such a life of a `seed` again, though not each of its states: those are drawn from what threads did.
+    `again` is the line that makes such a life once more, though not each of its states: those are drawn by `seed` from
+    what threads did.
     """
-    again, disk = f"python -m perdure.torture {tool} --count 1 --seed {seed}", RecordingDisk()
+    disk = RecordingDisk()
     try:
         with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
             answered = asyncio.run(live(Path(folder), disk))

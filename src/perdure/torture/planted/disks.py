@@ -26,6 +26,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.writer",
         old="return None if self._database.settle(self._session, mark) else self._error(error)",
         new="return self._error(error)",
+        workloads=("sync log",),
         tool="ioerr",
     ),
     Mutant(
@@ -34,6 +35,7 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.database",
         old="            if is_there is not None:\n",
         new="            if True:\n",
+        workloads=("sync log",),
         tool="ioerr",
     ),
     Mutant(

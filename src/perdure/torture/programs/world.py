@@ -1,5 +1,9 @@
-"""The world of a program: carries it out on one store, and answers each step in the same words on all of them."""
+"""The world of a program: carries it out on one store, and answers each step in the same words on all of them.
 
+What is read after a step is asked for all at once: the store's thread wakes up once for it, and not for each row.
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -87,13 +91,12 @@ class World:
 
     async def everything(self) -> list[Observation]:
         """Return all that can be read of all runs, one observation per run."""
+        keys, observer = self.keys[: self.used], self.observer
+        histories = await asyncio.gather(*map(observer.store.read_history, keys))
+        inboxes = await asyncio.gather(*map(observer.inbox, keys))
         return [
-            (
-                number,
-                [self._event(recorded) for recorded in await self.observer.store.read_history(key)],
-                [self._entry(entry) for entry in await self.observer.inbox(key)],
-            )
-            for number, key in enumerate(self.keys[: self.used])
+            (number, [self._event(recorded) for recorded in history], [self._entry(entry) for entry in inbox])
+            for number, (history, inbox) in enumerate(zip(histories, inboxes, strict=True))
         ]
 
     # --- verbs ---
@@ -220,10 +223,12 @@ class World:
 
     async def _lines(self) -> Observation:
         """Return the lines of locks, positions as they are: both stores count them from one."""
+        store = self.observer.store
+        lines = await asyncio.gather(*(store.list_locks(LockQuery(namespace=namespace)) for namespace in NAMESPACES))
         return [
             msgspec.structs.replace(entry, run_key=RunKey(self.numbers[entry.run_key]))
-            for namespace in NAMESPACES
-            for entry in await self.observer.store.list_locks(LockQuery(namespace=namespace))
+            for line in lines
+            for entry in line
         ]
 
     def _seen(self, row: RunSummary) -> Observation:
@@ -288,8 +293,10 @@ class World:
 
     async def _look(self) -> None:
         """Read all rows again that exist, and those that the last step may have made, or brought back."""
-        for number in [*self.rows, *self.unseen, *(self.numbers[whole.summary.run_key] for whole in self.removed)]:
-            row = await self.observer.store.find(self.keys[number])
+        brought_back = (self.numbers[whole.summary.run_key] for whole in self.removed)
+        numbers = list(dict.fromkeys([*self.rows, *self.unseen, *brought_back]))
+        rows = await asyncio.gather(*(self.observer.store.find(self.keys[number]) for number in numbers))
+        for number, row in zip(numbers, rows, strict=True):
             if row is not None:
                 self.rows[number] = row
             else:
