@@ -133,6 +133,7 @@ UNCERTAIN = {
     ),
     "the history lost": (f"DELETE FROM history WHERE run_key = {HOLDS}", {("holds", "history")}),
     "a message changed": ("UPDATE inbox SET data = json_set(data, '$.name', 'x')", {("waits", "inbox")}),
+    "a message at a place from which none is read": ("UPDATE inbox SET position = 0", {("waits", "inbox")}),
     "a message whose digest is lost": ("UPDATE inbox SET digest = NULL", {("waits", "inbox")}),
     "digests lost": (f"UPDATE history SET digest = NULL WHERE run_key = {HOLDS}", {("holds", "history")}),
     "a message that is none": ("UPDATE inbox SET data = CAST(x'ff' AS TEXT)", {("waits", "inbox")}),

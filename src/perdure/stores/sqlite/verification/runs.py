@@ -289,12 +289,12 @@ def _inbox_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator
         checked.messages += 1
         try:
             is_right = digest is None or digest == digest_of_message(run_key, message_id.decode(), at, data.decode())
-            if is_right:
+            if is_right and position > 0:
                 message = decode_message(data)
                 if isinstance(message, LockGrantedMessage | LockDeniedMessage):
                     checked.told[message.operation] = isinstance(message, LockGrantedMessage)
                 continue
-            why = "its digest differs"
+            why = "nothing is read from there" if is_right else "its digest differs"
         except (UnicodeDecodeError, msgspec.DecodeError, AttributeError) as error:
             why = str(error)
         yield Defect(place="inbox", what=f"the message at position {position} is not the one that was put there: {why}")
