@@ -38,7 +38,7 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sql.sessions", "WHERE worker_id = ?1 AND NOT EXISTS", "WHERE worker_id = ?1 OR NOT EXISTS"),
         Defect(
             "stores.sqlite.scanning",
-            "SELECT {CLAIMED_COLUMNS}, end_at FROM runs NOT INDEXED WHERE run_key >= ?",
+            "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key >= ?",
             "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key >= ?",
         ),
     ),

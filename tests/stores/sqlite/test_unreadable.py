@@ -1,5 +1,7 @@
 """Rows that cannot be read, or not be written: whatever keeps them from it, all other runs are claimed and listed."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from itertools import combinations, pairwise
@@ -135,7 +137,13 @@ def of_a_sector(path: Path, disk: DyingDisk) -> None:
 
 
 Damage = Callable[[Path, DyingDisk], None]
-DAMAGES = (of_rows, of_labels, of_a_long_row, of_a_long_row_with_an_end, of_a_sector)
+DAMAGES = (
+    of_rows,
+    of_labels,
+    of_a_long_row,
+    of_a_long_row_with_an_end,
+    of_a_sector,
+)
 SEARCHES: tuple[dict[str, Any], ...] = (
     {},
     {"order": RunOrder.OLDEST_FIRST},
@@ -217,6 +225,21 @@ async def test_that_no_run_can_be_read_is_not_answered_as_if_there_were_none(pat
         disk.bad.clear()
         assert len(await listed_by(session)) == RUNS
         assert await claimed_by(session) == RUNS
+
+
+async def test_a_claim_that_meets_a_bad_sector_fails_no_commit_of_the_same_transaction(
+    path: Path, disk: DyingDisk
+) -> None:
+    await begun(path)
+    of_a_sector(path, disk)
+    async with session_on(path, disk) as session:
+        assert isinstance(session.store, SqliteStore)
+        gathered = threading.Event()
+        busy = session.store._writing().call(lambda _connection, _news: gathered.wait())
+        creating, claiming = (asyncio.ensure_future(one) for one in (session.create("new"), session.claim()))
+        await asyncio.sleep(0)  # for both to ask
+        gathered.set()
+        await asyncio.gather(busy, creating, claiming)
 
 
 # --- what cannot be given back --------------------------------------------------------------------------------------

@@ -113,8 +113,7 @@ SELECT run_key, CAST(namespace AS BLOB), CAST(id AS BLOB), generation {_BY_ID}
 WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608 - as above
 
-# `end_at` is what a row has behind the columns of a claim: with it all pages of the row are read.
-_RUNS_FROM: Final = f"SELECT {CLAIMED_COLUMNS}, end_at FROM runs NOT INDEXED WHERE run_key >= ? ORDER BY run_key"  # noqa: S608
-_RUN: Final = f"SELECT {CLAIMED_COLUMNS}, end_at FROM runs NOT INDEXED WHERE run_key = ?"  # noqa: S608
+_RUNS_FROM: Final = f"SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key >= ? ORDER BY run_key"  # noqa: S608
+_RUN: Final = f"SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key = ?"  # noqa: S608
 _KEY: Final = 1
 """The place of the key in `CLAIMED_COLUMNS`."""

@@ -79,8 +79,8 @@ PLANTED: Final = (
         "a look for unreadable runs reads less than a list does",
         _PASSED_OVER,
         "sqlite.scanning",
-        "SELECT {CLAIMED_COLUMNS}, end_at FROM runs NOT INDEXED WHERE run_key >= ?",
-        "SELECT 1, run_key, end_at FROM runs NOT INDEXED WHERE run_key >= ?",
+        "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key >= ?",
+        "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key >= ?",
     ),
     _mutant(
         "a sector that cannot be read is taken for the whole disk",
