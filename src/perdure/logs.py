@@ -77,7 +77,10 @@ class Recurring:
             told.left_out += 1
             return False
         if told.left_out:
-            text, arguments = f"{text} (and %d times since that was said last)", (*arguments, told.left_out)
+            text, arguments = (
+                f"{text} (and %d times since that was said last, of this or others)",
+                (*arguments, told.left_out),
+            )
         logger_named(self._name).log(
             level, text, *arguments, exc_info=cause if with_lines and isinstance(cause, BaseException) else None
         )

@@ -23,7 +23,7 @@ def test_what_recurs_is_told_after_a_minute_two_and_four_with_how_often_it_was_l
     place = Place()
     for second in range(600):
         place.tell(float(second))
-    more = "(and {} times since that was said last)"
+    more = "(and {} times since that was said last, of this or others)"
     assert [record.getMessage() for record in caplog.records] == [
         "run 7 failed: one page",
         f"run 7 failed: one page {more.format(59)}",

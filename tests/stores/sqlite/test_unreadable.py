@@ -366,9 +366,12 @@ class Browsing:
         self.runs = [unreadable_run(number) for number in numbers]
         self.takes_seconds = takes_seconds
         self.times = 0
+        self.is_open = asyncio.Event()
+        self.is_open.set()
 
     async def __call__(self, _question: Callable[[apsw.Connection], list[UnreadableRun]]) -> list[UnreadableRun]:
         self.times += 1
+        await self.is_open.wait()
         self.clock.seconds += self.takes_seconds
         return self.runs
 
@@ -406,6 +409,24 @@ async def test_what_is_passed_over_is_tried_again_after_pauses_that_double_up_to
     clock.seconds += 3600
     await unreadable.past_damage(well, browsing)
     assert unreadable.keys == unreadable.unclaimable == set()
+
+
+async def test_those_who_ask_at_once_try_again_once() -> None:
+    clock = Clock()
+    unreadable, browsing = Unreadable(clock), Browsing(clock, 1)
+    unreadable.note([unreadable_run(1)])
+    browsing.is_open.clear()
+    looking = asyncio.ensure_future(unreadable.past_damage(damaged, browsing))
+    await asyncio.sleep(0)
+    assert browsing.times == 1
+    clock.seconds += 60
+    waiting = [asyncio.ensure_future(unreadable.past_damage(well, browsing)) for _ in range(5)]
+    await asyncio.sleep(0)
+    browsing.is_open.set()
+    assert await asyncio.gather(*waiting) == ["well"] * 5
+    with pytest.raises(StoreCorruptError):
+        await looking
+    assert browsing.times == 2
 
 
 async def test_looking_takes_a_small_part_of_the_time_however_long_a_look_takes() -> None:

@@ -161,6 +161,8 @@ class Unreadable:
         if self._now() < self._revises_at:
             return
         async with self._looking:
+            if self._now() < self._revises_at:  # another has
+                return
             if not self.unclaimable | self.keys:
                 self._pause_seconds, self._revises_at = _FIRST_PAUSE_SECONDS, math.inf
                 return
