@@ -3,6 +3,9 @@
 from typing import Any
 
 from perdure import Context, Engine, Run, workflow
+from perdure.kernel.identity import WorkflowVersion
+from perdure.kernel.time import Timestamp
+from perdure.ports.store import ClaimedRun
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution.waiting_workflows import go
 from tests.journeys.workflows import kinds, until
@@ -27,6 +30,38 @@ async def test_a_fork_whose_owner_died_before_it_went_on_goes_on_from_its_point(
         assert (await kinds(run))[2:] == ["run_forked", "signal_received", "recovery_started", "recovery_completed"]
         await run.signal(go, 2)
         assert await run.result() == [1, 2]
+
+
+class _Noting(MemoryStore):
+    """Notes how many runs each claim has taken."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database)
+        self.taken: list[int] = []
+
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        claimed = await super().claim(now=now, limit=limit, workflows=workflows, code=code)
+        self.taken.append(len(claimed))
+        return claimed
+
+    async def has_looked(self) -> bool:
+        return bool(self.taken)
+
+
+async def test_a_claim_that_left_room_is_not_followed_by_another() -> None:
+    database = MemoryDatabase()
+    store = _Noting(database)
+    async with Engine(MemoryStore(database), works=False) as client, Engine(store):
+        await until(store.has_looked)
+        run = await client.start(counting, id="order")
+        await until(lambda: _has_begun(run))
+        assert store.taken[store.taken.index(1) :] == [1]
+
+
+async def _has_begun(run: Run[Any]) -> bool:
+    return "run_started" in await kinds(run)
 
 
 async def _claim_and_die(client: Engine, database: MemoryDatabase) -> None:

@@ -101,20 +101,22 @@ class RunClaims:
                     worker.idle.release_oldest(self._claim_limit)
                 return
             self.is_starved = False
-            losses = self._losses
-            claimed = await self._claim()
-            if not claimed:
+            losses, limit = self._losses, min(worker.room, self._claim_limit)
+            claimed = await self._claim(limit)
+            if claimed:
+                await asyncio.gather(*(self._take(run, losses) for run in claimed))
+            # What is left, or came due since, is told by the next due time, which is asked for now.
+            if not claimed or (len(claimed) < limit and not self._tries_parked):
                 return
-            await asyncio.gather(*(self._take(run, losses) for run in claimed))
 
-    async def _claim(self) -> list[ClaimedRun]:
+    async def _claim(self, limit: int) -> list[ClaimedRun]:
         worker = self._worker
         tries_parked, self._tries_parked = self._tries_parked, False
         claimed: list[ClaimedRun] | None = None
         try:
             claimed = await worker.store.claim(
                 now=worker.clock.now(),
-                limit=min(worker.room, self._claim_limit),
+                limit=limit,
                 workflows=worker.registry.workflow_versions,
                 code=worker.code if tries_parked else None,
             )
