@@ -42,6 +42,13 @@ def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert (result["name"], result["runs"], result["violations"]) == ("corrupt", 60, 0)
 
 
+async def test_a_file_whose_mark_is_another_programs_may_be_refused(made: Original, path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA application_id = 1")
+    judged = await judge(made, path, None, goes_on=False)
+    assert (judged.wrong, judged.is_refused) == ([], True)
+
+
 def test_a_crowd_that_goes_on_without_those_that_are_hurt_is_all_right_and_one_that_does_not_is_not(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

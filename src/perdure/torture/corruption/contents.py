@@ -15,7 +15,7 @@ Rows = frozenset[tuple[Any, ...]]
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows by table, the keys of the runs by their ids, and the texts by which the tables were made.
+    """Rows by table, the keys of the runs by their ids, the texts by which the tables were made, and the file's mark.
 
     Not what is of the moment, such as who owns a run, nor the ids of requests: another one shows nowhere.
     """
@@ -23,6 +23,11 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     rows: dict[str, Rows]
     keys: dict[str, RunKey]
     schema: frozenset[bytes] = frozenset()
+    mark: int = 0
+
+    def is_of_the_kind_of(self, original: "Contents") -> bool:
+        """Whether it has the mark of Perdure's databases, and the same tables."""
+        return (self.mark, self.schema) == (original.mark, original.schema)
 
     def unlike(self, original: "Contents") -> list[str]:
         """Return the tables in which something is not as it was, and must be noticed.
@@ -51,7 +56,8 @@ def contents_of(path: Path) -> Contents:
         rows = {table: frozenset(connection.execute(query)) for table, query in _QUERIES.items()}
         keys = {str(run_id): RunKey(key) for key, run_id in connection.execute(_KEYS)}
         schema = frozenset(sql for (sql,) in connection.execute(_SCHEMA))
-    return Contents(rows=rows, keys=keys, schema=schema)
+        mark = connection.execute("PRAGMA application_id").get
+    return Contents(rows=rows, keys=keys, schema=schema, mark=mark)
 
 
 def _query(table: str, numbers: str, texts: str) -> str:

@@ -42,7 +42,7 @@ async def judge(original: Original, path: Path, touched: frozenset[RunKey] | Non
             for run_key, history in original.histories.items():
                 wrong += await _untrue(look, run_key, history)
     except StoreError as error:
-        can_be_read = now is not None and now.schema == original.contents.schema
+        can_be_read = now is not None and now.is_of_the_kind_of(original.contents)
         return Judged(wrong=[*wrong, *_unfounded(error, can_be_read=can_be_read)], is_refused=True)
     is_as_before = now is not None and now == original.contents
     is_of_rows = touched is not None
