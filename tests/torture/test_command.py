@@ -17,7 +17,7 @@ def test_a_good_campaign_ends_with_zero_and_json(capsys: pytest.CaptureFixture[s
     line, machine = capsys.readouterr().out.splitlines()
     assert line.startswith("sim: ok: 5 plans")
     result = json.loads(machine)
-    assert result.keys() == {"name", "runs", "violations", "seconds", "seed", "controls"}
+    assert result.keys() == {"name", "runs", "violations", "seconds", "cpu_seconds", "seed", "controls"}
     assert (result["name"], result["runs"], result["violations"], result["seed"]) == ("sim", 5, 0, 1)
 
 

@@ -49,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(name: str, options: Options, again: Sequence[str]) -> Report:
+    begun = _cpu_seconds()
     report = _load(name)(options)
+    report.cpu_seconds = _cpu_seconds() - begun
     for detail in report.details:
         print(detail)
     for violation in report.violations:
@@ -67,6 +69,12 @@ def _run(name: str, options: Options, again: Sequence[str]) -> Report:
         print(f"again: python -m perdure.torture {shlex.join(again)}")
     sys.stdout.flush()
     return report
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _load(name: str) -> Callable[[Options], Report]:

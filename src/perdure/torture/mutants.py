@@ -5,7 +5,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ def add_controls(report: Report, options: Options) -> None:
     controls = _run(options, [mutant for mutant in PLANTED if mutant.tool == report.name])
     report.controls += controls.controls
     report.survivors += controls.survivors
+    report.controls_cpu_seconds |= controls.controls_cpu_seconds
 
 
 def run(options: Options) -> Report:
@@ -32,12 +33,15 @@ def run(options: Options) -> Report:
 def _run(options: Options, chosen: list[Mutant]) -> Report:
     begun = time.monotonic()
     progress = Progress("mutants", len(chosen))
-    report = Report(name="mutants", runs=len(chosen), seed=options.seed, controls=[], survivors=[])
+    report = Report(
+        name="mutants", runs=len(chosen), seed=options.seed, controls=[], survivors=[], controls_cpu_seconds={}
+    )
     with ThreadPoolExecutor(options.processes) as pool:
         waiting = {pool.submit(_try, mutant, options.seed): mutant for mutant in chosen}
         for done, future in enumerate(as_completed(waiting), start=1):
-            is_found, what = future.result()
-            (report.controls if is_found else report.survivors).append(f"{waiting[future]}: {what}")
+            mutant, outcome = waiting[future], future.result()
+            (report.controls if outcome.is_found else report.survivors).append(f"{mutant}: {outcome.what}")
+            report.controls_cpu_seconds[mutant.name] = outcome.cpu_seconds
             progress.show(done)
     progress.end()
     report.controls.sort()
@@ -46,8 +50,16 @@ def _run(options: Options, chosen: list[Mutant]) -> Report:
     return report
 
 
-def _try(mutant: Mutant, seed: int) -> tuple[bool, str]:
-    """Return whether its tool finds the bug, and what it said.
+class _Outcome(NamedTuple):
+    """Whether a tool has found a bug, what it said, and how long its processes worked."""
+
+    is_found: bool
+    what: str
+    cpu_seconds: float = 0.0
+
+
+def _try(mutant: Mutant, seed: int) -> _Outcome:
+    """Return whether its tool finds the bug.
 
     Only a finding counts: a process that breaks, or does not come to an end, has found nothing.
     """
@@ -59,14 +71,16 @@ def _try(mutant: Mutant, seed: int) -> tuple[bool, str]:
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own command
     except subprocess.TimeoutExpired:
-        return False, f"it did not end within {_SECONDS} s"
+        return _Outcome(is_found=False, what=f"it did not end within {_SECONDS} s")
     if ran.returncode == planting.STALE_STATUS:
-        return False, f"it is stale: {ran.stderr.strip()}"
-    return _verdict(ran.stdout) if ran.stdout else (False, f"it broke: {ran.stderr.strip()[-_LONGEST_CHARACTERS:]}")
+        return _Outcome(is_found=False, what=f"it is stale: {ran.stderr.strip()}")
+    if not ran.stdout:
+        return _Outcome(is_found=False, what=f"it broke: {ran.stderr.strip()[-_LONGEST_CHARACTERS:]}")
+    report = msgspec.json.decode(ran.stdout.splitlines()[-1])
+    return _Outcome(*_verdict(report), report["cpu_seconds"])
 
 
-def _verdict(output: str) -> tuple[bool, str]:
-    report = msgspec.json.decode(output.splitlines()[-1])
+def _verdict(report: dict[str, Any]) -> tuple[bool, str]:
     if findings := report.get("findings"):
         again, _, what = findings[0].partition("\n")
         return True, f"trial {report['runs']}: {(what or again).strip().splitlines()[0][:_LONGEST_CHARACTERS]}"

@@ -17,7 +17,8 @@ class Report(msgspec.Struct, kw_only=True):
     a process that broke: it has found nothing then, and is not good either. `controls` names the controls that failed
     as they must, `survivors` those that did not, `notes` what could not be tried on this machine. `details` are lines
     that were asked for, or that help, `coverage` the same for machines, where a tool has it. `tally` says how often
-    what happened in the trials: what they came to.
+    what happened in the trials: what they came to. `cpu_seconds`: of all processes of the tool, with its controls;
+    `controls_cpu_seconds`: of each control, by its name.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Report(msgspec.Struct, kw_only=True):
     details: list[str] = []
     coverage: dict[str, dict[str, list[str]]] = {}
     tally: dict[str, int] = {}
+    cpu_seconds: float = 0.0
+    controls_cpu_seconds: dict[str, float] = {}
 
     @property
     def is_good(self) -> bool:
@@ -60,8 +63,13 @@ class Report(msgspec.Struct, kw_only=True):
             "runs": self.runs,
             "violations": len(self.violations),
             "seconds": round(self.seconds, 3),
+            "cpu_seconds": round(self.cpu_seconds, 3),
             "seed": self.seed,
-            "controls": {"failed_as_they_must": self.controls, "survived": self.survivors},
+            "controls": {
+                "failed_as_they_must": self.controls,
+                "survived": self.survivors,
+                "cpu_seconds": self.controls_cpu_seconds,
+            },
         }
         if self.violations:
             result["findings"] = self.violations[:_MOST_FINDINGS]

@@ -78,7 +78,7 @@ def _differences(seen: Seen, expected: Seen) -> list[str]:
 _OPERATIONS: Final = (("sync log", 80), ("sync database", 14), ("sync journal", 5))
 """What makes a commit durable, and at most how often that happens in a journey."""
 _WAYS: Final = tuple((after, error) for after in (True, False) for error in (apsw.IOError, apsw.FullError))
-_PATIENCE_SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 20.0
 _USUALLY: Final = 60
 _CI: Final = 960
 _LONG: Final = 20_000
