@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from perdure.torture.options import WHOLE, Options, Part
 from perdure.torture.report import Report
 
-__all__ = ["main"]
+__all__ = ["main", "modules"]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,10 +48,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if all(report.is_good for report in reports) else 1
 
 
+def modules() -> list[str]:
+    """Return the modules of all tools, for processes that are to have them before they know which they need."""
+    return [f"perdure.torture.{tool.module}" for tool in _TOOLS.values()]
+
+
 def _run(name: str, options: Options, again: Sequence[str]) -> Report:
     begun = _cpu_seconds()
     report = _load(name)(options)
-    report.cpu_seconds = _cpu_seconds() - begun
+    report.cpu_seconds += _cpu_seconds() - begun
     for detail in report.details:
         print(detail)
     for violation in report.violations:
@@ -72,7 +77,7 @@ def _run(name: str, options: Options, again: Sequence[str]) -> Report:
 
 
 def _cpu_seconds() -> float:
-    """Return the CPU time of this process and of those that have ended."""
+    """Return the CPU time of this process, and of its children that have ended."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
 

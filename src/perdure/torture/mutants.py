@@ -1,17 +1,22 @@
 """``mutants``: the control of other tools. Each planted bug must be found by the tool that it is for, in a budget."""
 
-import subprocess
-import sys
+import contextlib
+import io
+import multiprocessing
+import os
 import time
+import traceback
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from perdure.torture import planting
+from perdure.torture import command, planting
+from perdure.torture.grafting import StaleTextError, demand_texts, graft, grafts_of
 from perdure.torture.options import Options
-from perdure.torture.planted import PLANTED, Mutant
+from perdure.torture.planted import PLANTED, Mutant, Patch
 from perdure.torture.report import Progress, Report
 
 __all__ = ["add_controls", "run"]
@@ -22,6 +27,7 @@ def add_controls(report: Report, options: Options) -> None:
     controls = _run(options, [mutant for mutant in PLANTED if mutant.tool == report.name])
     report.controls += controls.controls
     report.survivors += controls.survivors
+    report.cpu_seconds += controls.cpu_seconds
     report.controls_cpu_seconds |= controls.controls_cpu_seconds
 
 
@@ -47,6 +53,7 @@ def _run(options: Options, chosen: list[Mutant]) -> Report:
     report.controls.sort()
     report.survivors.sort()
     report.seconds = time.monotonic() - begun
+    report.cpu_seconds = sum(report.controls_cpu_seconds.values())
     return report
 
 
@@ -63,21 +70,68 @@ def _try(mutant: Mutant, seed: int) -> _Outcome:
 
     Only a finding counts: a process that breaks, or does not come to an end, has found nothing.
     """
-    patches = msgspec.json.encode(mutant.patches).decode()
-    command = [sys.executable, "-W", "ignore", str(Path(planting.__file__)), patches, mutant.tool, "--json", "--first"]
-    command += ["--processes", "1", "--seed", str(seed), "--count", str(_BUDGETS[mutant.tool])]
+    arguments = [mutant.tool, "--json", "--first", "--processes", "1"]
+    arguments += ["--seed", str(seed), "--count", str(_BUDGETS[mutant.tool])]
     for workload in mutant.workloads:
-        command += ["--workload", workload]
+        arguments += ["--workload", workload]
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own command
-    except subprocess.TimeoutExpired:
+        output = _run_in_a_fork(mutant.patches, arguments)
+    except StaleTextError as error:
+        return _Outcome(is_found=False, what=f"it is stale: {error}")
+    except TimeoutError:
         return _Outcome(is_found=False, what=f"it did not end within {_SECONDS} s")
-    if ran.returncode == planting.STALE_STATUS:
-        return _Outcome(is_found=False, what=f"it is stale: {ran.stderr.strip()}")
-    if not ran.stdout:
-        return _Outcome(is_found=False, what=f"it broke: {ran.stderr.strip()[-_LONGEST_CHARACTERS:]}")
-    report = msgspec.json.decode(ran.stdout.splitlines()[-1])
+    except _BrokenError as error:
+        return _Outcome(is_found=False, what=f"it broke: {str(error).strip()[-_LONGEST_CHARACTERS:]}")
+    report = msgspec.json.decode(output.splitlines()[-1])
     return _Outcome(*_verdict(report), report["cpu_seconds"])
+
+
+class _BrokenError(Exception):
+    """A tool ended without a report; says what it said in place of it."""
+
+
+def _run_in_a_fork(patches: Sequence[Patch], arguments: list[str]) -> str:
+    """Return what a tool says that has the bug, in a process forked from one that has imported all tools without it.
+
+    Raises StaleTextError, TimeoutError and _BrokenError.
+    """
+    demand_texts(patches)
+    reading, writing = _WARM.Pipe(duplex=False)
+    process = _WARM.Process(target=_live_with_bugs, args=(writing, patches, arguments))
+    process.start()
+    writing.close()
+    with reading:
+        try:
+            if not reading.poll(_SECONDS):
+                raise TimeoutError
+            is_whole, said = reading.recv()
+        except EOFError as error:
+            raise _BrokenError("the process has ended without a word") from error
+        finally:
+            process.kill()  # it has nothing left to do, or does not come to an end
+            process.join()
+            process.close()
+    if not is_whole:
+        raise _BrokenError(said)
+    return str(said)
+
+
+def _live_with_bugs(writing: Connection, patches: Sequence[Patch], arguments: list[str]) -> None:
+    """Be the forked process."""
+    grafts, encoded, said = grafts_of(patches), msgspec.json.encode(patches).decode(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            if grafts is None:
+                planting.forget_perdure()
+                planting.main([encoded, *arguments])
+            else:
+                graft(grafts)
+                os.environ[planting.PATCH_VARIABLE] = encoded
+                command.main(arguments)
+    except BaseException:  # noqa: BLE001 - whatever it is, the bug was not found
+        writing.send((False, traceback.format_exc()))
+    else:
+        writing.send((True, said.getvalue()))
 
 
 def _verdict(report: dict[str, Any]) -> tuple[bool, str]:
@@ -106,5 +160,7 @@ _BUDGETS: Final = {
     "kill": 40,
 }
 """How much each tool may try until it has found a bug."""
+_WARM: Final = multiprocessing.get_context("forkserver")
+_WARM.set_forkserver_preload([__name__, *command.modules()])
 _SECONDS: Final = 900
 _LONGEST_CHARACTERS: Final = 160

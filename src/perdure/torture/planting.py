@@ -65,6 +65,12 @@ def plant(*, module: str, old: str, new: str) -> None:
     sys.meta_path.insert(0, _PatchingFinder(module, old, new))
 
 
+def forget_perdure() -> None:
+    """Let all of Perdure be imported once more, by a process that has imported it without patches."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "perdure"]:
+        del sys.modules[name]
+
+
 def is_planted() -> bool:
     """Whether there is a bug in this program: what is found then need not be kept."""
     return PATCH_VARIABLE in os.environ

@@ -36,7 +36,7 @@ async def run_round(
     async with Household(nursery_of("check")) as household:
         kills = await _work(folder, household, chance, calls, on_progress)
         last = household.fork(_ordering(folder, chance, _Role(works=True, clients=1, settles=True)))
-        is_settled = await household.outlive(last, seconds=_SETTLING_SECONDS)
+        is_settled = await household.outlive(last, seconds=_SETTLING_SECONDS + calls * _SETTLING_SECONDS_EACH)
     return Round(processes=len(household), kills=kills, is_settled=is_settled, mishaps=household.mishaps)
 
 
@@ -103,4 +103,5 @@ def _block(database: Path, seconds: float) -> None:
 _LIFE_SECONDS: Final = (0.3, 1.5)
 _BLOCKING_SHARE: Final = 0.15
 _BLOCKING_SECONDS: Final = (0.15, 0.4)
-_SETTLING_SECONDS: Final = 240.0
+_SETTLING_SECONDS: Final = 30.0
+_SETTLING_SECONDS_EACH: Final = 0.004
