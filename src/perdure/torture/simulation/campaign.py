@@ -1,6 +1,5 @@
 """A campaign: many plans over all workloads, in several processes, and the smallest plan for what goes wrong."""
 
-import gc
 import itertools
 import logging
 import multiprocessing
@@ -15,7 +14,7 @@ import msgspec
 from perdure.torture.options import WHOLE, Part
 from perdure.torture.simulation.canon import Canon
 from perdure.torture.simulation.coverage import Coverage, demanded
-from perdure.torture.simulation.housekeeping import collect_between_trials
+from perdure.torture.simulation.housekeeping import keep_no_house
 from perdure.torture.simulation.kinds import VOCABULARY, Point
 from perdure.torture.simulation.plans import (
     Plan,
@@ -223,7 +222,7 @@ def _run_in_pool(
 
 def _be_quiet() -> None:
     logging.disable(logging.CRITICAL)  # the engine warns of what the plans do to it
-    collect_between_trials()
+    keep_no_house()
 
 
 _Examined = tuple[int, list[Violation], dict[str, dict[str, list[str]]]]
@@ -232,7 +231,6 @@ _Examined = tuple[int, list[Violation], dict[str, dict[str, list[str]]]]
 def _examine_batch(batch: list[str]) -> _Examined:
     coverage = Coverage()
     violations = [examine(parse_plan(text), coverage) for text in batch]
-    gc.collect()
     return len(batch), [smallest(one) for one in violations if one is not None], coverage.plain()
 
 
