@@ -54,9 +54,9 @@ PLANTED: Final = (
         name="nobody works while another has the database open",
         breaks=_PROGRESS,
         module="perdure.execution.claims",
-        old="            claimed = await self._claim()\n            if not claimed:\n",
-        new="            claimed = await self._claim() if worker.store.is_alone() else []\n"
-        "            if not claimed:\n",
+        old="            claimed = await self._claim(limit)\n            if claimed:\n",
+        new="            claimed = await self._claim(limit) if worker.store.is_alone() else []\n"
+        "            if claimed:\n",
         tool="kill",
     ),
     Mutant(
