@@ -24,7 +24,8 @@ __all__ = ["add_controls", "run"]
 
 def add_controls(report: Report, options: Options) -> None:
     """Try the tool that has made `report` on the bugs planted for it."""
-    controls = _run(options, [mutant for mutant in PLANTED if mutant.tool == report.name])
+    chosen = [mutant for mutant in PLANTED if mutant.tool == report.name]
+    controls = _run(options, chosen, per_core=_PER_CORE.get(report.name, 1))
     report.controls += controls.controls
     report.survivors += controls.survivors
     report.cpu_seconds += controls.cpu_seconds
@@ -36,13 +37,13 @@ def run(options: Options) -> Report:
     return _run(options, [mutant for mutant in PLANTED if not options.only or mutant.name in options.only])
 
 
-def _run(options: Options, chosen: list[Mutant]) -> Report:
+def _run(options: Options, chosen: list[Mutant], *, per_core: int = 1) -> Report:
     begun = time.monotonic()
     progress = Progress("mutants", len(chosen))
     report = Report(
         name="mutants", runs=len(chosen), seed=options.seed, controls=[], survivors=[], controls_cpu_seconds={}
     )
-    with ThreadPoolExecutor(options.processes) as pool:
+    with ThreadPoolExecutor(options.processes * per_core) as pool:
         waiting = {pool.submit(_try, mutant, options.seed): mutant for mutant in chosen}
         for done, future in enumerate(as_completed(waiting), start=1):
             mutant, outcome = waiting[future], future.result()
@@ -160,6 +161,8 @@ _BUDGETS: Final = {
     "kill": 40,
 }
 """How much each tool may try until it has found a bug."""
+_PER_CORE: Final = {"kill": 2}
+"""How many controls of a tool keep a core busy: where they wait for what does not come, more than one."""
 _WARM: Final = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload([__name__, *command.modules()])
 _SECONDS: Final = 900
