@@ -59,6 +59,20 @@ def test_time_that_is_skipped_changes_nothing(line: str, monkeypatch: pytest.Mon
     assert rows_after(plan) == rows
 
 
+def test_a_process_that_never_waits_is_noticed() -> None:
+    world = World(Plan(workload="sequential", seed=1))
+    process = world.add("restless", is_client=False)
+
+    async def call_for_ever() -> None:
+        while True:
+            await process.lag()
+
+    process.start(call_for_ever())
+    assert not world.run(lambda: False)
+    assert world.findings == ["the trial did not come to rest within 100000 callbacks"]
+    process.dispose()
+
+
 def test_plans_break_nothing_and_strike_every_kind_of_moment_in_every_way() -> None:
     campaign = run_campaign(count=160, seed=20, processes=1)
     assert [str(violation) for violation in campaign.violations] == []

@@ -111,8 +111,13 @@ class World:
         self._push(self.now_microseconds + after_microseconds, _NOBODY, None, partial(_end, rest))
 
     def would_go_on(self, process: "Process") -> bool:
-        """Whether `process`, which is at work, would be the next to work if it gave way: nothing else is to be done."""
-        return not (self.has_changed or process.is_paused or process.is_dead or self._runnable())
+        """Whether `process`, which is at work, would be the next to work if it gave way: nothing else is to be done.
+
+        It counts as a step of the trial: whoever never waits is to be noticed.
+        """
+        self._steps += 1
+        is_stopped = self._steps >= _MOST_STEPS or process.is_paused or process.is_dead
+        return not (is_stopped or self.has_changed or self._runnable())
 
     def skip(self, process: "Process", microseconds: int) -> bool:
         """Let time pass at once if `process`, which is at work, would be the next to do anything after it; say whether.
@@ -142,7 +147,8 @@ class World:
                         return True
                 if runnable := self._runnable():
                     chosen = runnable[0] if len(runnable) == 1 else self.random.choice(runnable)
-                    self._steps += chosen.turn()
+                    handled = chosen.turn()  # in which steps are counted, too
+                    self._steps += handled
                 elif not self._timers or self.now_microseconds > self._longest_microseconds:
                     return is_done()
                 else:
