@@ -2,10 +2,11 @@
 
 import asyncio
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from perdure.torture.copies.interruption import interrupt
+from perdure.torture.copies.interruption import interrupt, making_of
 from perdure.torture.copies.trial import Trial
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
@@ -18,22 +19,32 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Copy as many databases as make the points in time, and the interruptions, that `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_trials("copies", options, _one_trial, count=count, each=_EACH, is_controlled=True)
+    trial = partial(_one_trial, workloads=options.workloads)
+    return run_trials("copies", options, trial, count=count, each=_EACH, is_controlled=True)
 
 
-def _one_trial(seed: int) -> Tried:
-    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        trial = Trial(Path(folder), seed)
-        asyncio.run(trial.run())
-        points = trial.judge()
-    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        interruptions, wrong = interrupt(Path(folder), seed)
+def _one_trial(seed: int, *, workloads: tuple[str, ...]) -> Tried:
+    """Try a seed; of `workloads`, if there are any, those alone: the points in time, and makings by their names."""
+    looked_at, violations = 0, list[str]()
+    for workload, judge in ((_POINTS, _judge_points), (making_of(seed), interrupt)):
+        if not workloads or workload in workloads:
+            with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+                judged, wrong = judge(Path(folder), seed)
+            looked_at += judged
+            violations += wrong[:_MOST_VIOLATIONS]
     again = f"python -m perdure.torture copies --count 1 --seed {seed}"
-    violations = [*trial.wrong[:_MOST_VIOLATIONS], *wrong[:_MOST_VIOLATIONS]]
-    return Tried(points + interruptions, [f"{again}\n    {violation}" for violation in violations])
+    return Tried(looked_at, [f"{again}\n    {violation}" for violation in violations])
 
 
-_EACH: Final = 55
+def _judge_points(folder: Path, seed: int) -> tuple[int, list[str]]:
+    """Use a database and copy it; return how many points in time were judged, and what is wrong."""
+    trial = Trial(folder, seed)
+    asyncio.run(trial.run())
+    return trial.judge(), trial.wrong
+
+
+_POINTS: Final = "points"
+_EACH: Final = 73
 """How many points in time a trial has, and ways to be interrupted, about."""
 _MOST_VIOLATIONS: Final = 3
 _USUALLY: Final = 1_000

@@ -256,7 +256,17 @@ class Trial:
 
     def _judge_damage(self, points: list[Point]) -> None:
         known = {_name(point): self._restored(point) for point in points}
-        damaged = self._damage(points)
+        for _ in range(_DAMAGES):
+            generation = self._target / self._chance.choice(points).generation
+            victim = self._chance.choice(sorted(generation.iterdir()))
+            data = victim.read_bytes()
+            self._judge_what_is_damaged(points, known, self._damage(victim))
+            victim.unlink()
+            victim.write_bytes(data)
+
+    def _judge_what_is_damaged(
+        self, points: list[Point], known: dict[str, bytes | CopyDamagedError], damaged: str
+    ) -> None:
         whole: list[Point] = []
         for point in points:
             rows = self._restored(point)
@@ -272,16 +282,14 @@ class Trial:
             if named != newest:
                 self.wrong.append(f"{named} is named as whole, and {newest} is, since {damaged}: {rows}")
 
-    def _damage(self, points: list[Point]) -> str:
-        """Damage something; return what was done."""
-        generation = self._target / self._chance.choice(points).generation
-        victim = self._chance.choice(sorted(generation.iterdir()))
-        data = bytearray(victim.read_bytes())
+    def _damage(self, victim: Path) -> str:
+        """Damage a file; return what was done."""
+        name, data = f"{victim.parent.name}/{victim.name}", bytearray(victim.read_bytes())
         match self._chance.choice(("bit", "bit", "cut", "swap", "bad sector")):
             case "bad sector":
                 victim.unlink()
                 victim.symlink_to(_UNREADABLE)
-                return f"{generation.name}/{victim.name} cannot be read"
+                return f"{name} cannot be read"
             case "bit":
                 place = self._chance.randrange(len(data))
                 data[place] ^= 1 << self._chance.randrange(8)
@@ -294,7 +302,7 @@ class Trial:
                 data = bytearray(another.read_bytes())
                 what = f"all of it, by {another.parent.name}'s,"
         victim.write_bytes(data)
-        return f"{what} of {generation.name}/{victim.name} was changed"
+        return f"{what} of {name} was changed"
 
 
 class _Clock:
@@ -328,6 +336,7 @@ _ACTIONS: Final = (
 )
 _ROUNDS_BELOW: Final = 4
 _HALF: Final = 0.5
+_DAMAGES: Final = 3
 _OLDER_SHARE: Final = 0.5
 _WRITES: Final = 10
 _LOST: Final = "UPDATE inbox SET at = at + 1 WHERE position = (SELECT max(position) FROM inbox)"

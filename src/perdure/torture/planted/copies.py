@@ -9,6 +9,10 @@ __all__ = ["PLANTED"]
 _WHOLE: Final = "P18: each point in time of a copy is the database as it was at one commit"
 _CHECKED: Final = "P18: what is damaged is refused"
 _OLD_OR_NEW: Final = "P18: whoever dies while he makes a copy, or restores one, leaves the old or the new one"
+_POINTS: Final = "points"
+_FOLLOWING: Final = "replicate"
+_MERGING: Final = "merge parts of a copy"
+"""Workloads: what the tool does to find the points of a trial, or the making that it interrupts."""
 
 PLANTED: Final = (
     Mutant(
@@ -18,6 +22,7 @@ PLANTED: Final = (
         old="if is_held and (not place.frames or",
         new="if (not place.frames or",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: another log with the same salts is gone on with",
@@ -26,6 +31,7 @@ PLANTED: Final = (
         old="            return _header(log, place.frames).hex() == place.seal",
         new="            return True",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: nothing is held between two rounds",
@@ -34,6 +40,7 @@ PLANTED: Final = (
         old='            connection.execute("BEGIN")\n',
         new="",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: the older transaction ends before the newer one begins",
@@ -42,6 +49,7 @@ PLANTED: Final = (
         old="        is_held = self._hold.is_held\n        self._hold.renew()\n",
         new="        is_held = self._hold.is_held\n        self._hold.let_go()\n        self._hold.renew()\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: who writes while the log is copied is not noticed",
@@ -50,6 +58,7 @@ PLANTED: Final = (
         old="        if self._tail.end() != self._place:\n",
         new="        if False:\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: a refusal names no point that is whole",
@@ -58,6 +67,7 @@ PLANTED: Final = (
         old="        advice = _advice(newest_sound_point(folder, before=point))\n",
         new="        advice = _advice(None)\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: a part that the disk cannot read is no damage",
@@ -66,6 +76,7 @@ PLANTED: Final = (
         old="        if error.errno not in _DAMAGED:\n",
         new="        if error.errno:\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: of a page the first version is taken",
@@ -74,6 +85,7 @@ PLANTED: Final = (
         old="for number, header in headers.items() if number <= stop}",
         new="for number, header in reversed(headers.items()) if number <= stop}",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: what a failing target did not take is forgotten",
@@ -82,6 +94,7 @@ PLANTED: Final = (
         old="known=self._pending)",
         new="known=None)",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: an increment that is missing is not missed by whoever comes back",
@@ -90,6 +103,7 @@ PLANTED: Final = (
         old="if last.link != self._checked:",
         new="if not last:",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: a base is given another place than its own",
@@ -98,6 +112,7 @@ PLANTED: Final = (
         old="        if tail.end() == place:\n            return place\n",
         new="        if place:\n            return tail.end()\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: points in time go before their time",
@@ -106,6 +121,7 @@ PLANTED: Final = (
         old=" and min(known) <= before:\n",
         new=" and known:\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: the base's digest is not compared",
@@ -114,6 +130,7 @@ PLANTED: Final = (
         old="            if part.header.number == 0 and digest_of_file(target) != part.header.previous:\n",
         new="            if False:\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: increments of another chain are applied",
@@ -122,6 +139,7 @@ PLANTED: Final = (
         old="        is_next = file.first == 0 or links.get(file.first - 1) == part.header.previous\n",
         new="        is_next = True\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: that a file has its name is not synced",
@@ -130,6 +148,7 @@ PLANTED: Final = (
         old="        disk.sync_folder(path.parent)\n",
         new="        pass\n",
         tool="copies",
+        workloads=(_FOLLOWING,),
     ),
     Mutant(
         name="copies: what is copied is not synced",
@@ -138,6 +157,7 @@ PLANTED: Final = (
         old="    sync_file(disk, target)\n",
         new="    sync_file.__name__\n",
         tool="copies",
+        workloads=(_FOLLOWING,),
     ),
     Mutant(
         name="copies: the old database's log stays beside the new one",
@@ -178,6 +198,7 @@ PLANTED: Final = (
         old="        _give_name(disk, unnamed, path)\n",
         new="        name_durably(disk, unnamed, path)\n",
         tool="copies",
+        workloads=("restore a file in the place of a database, which the disk refuses",),
     ),
     Mutant(
         name="copies: a journal of what a dead restoring made is left",
@@ -186,6 +207,7 @@ PLANTED: Final = (
         old="reversed(files_of(unnamed)):",
         new="reversed(files_of(unnamed)[:2]):",
         tool="copies",
+        workloads=("restore a file with a journal, then another, where nothing is",),
     ),
     Mutant(
         name="copies: another folder in the place of the one that was taken is not noticed",
@@ -194,6 +216,7 @@ PLANTED: Final = (
         old="        if not self._folder.is_taken:\n",
         new="        if False:\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: a generation is one before that is synced",
@@ -202,6 +225,7 @@ PLANTED: Final = (
         old="            for folder in (self.path, self.path.parent):\n",
         new="            for folder in (self.path,)[:0]:\n",
         tool="copies",
+        workloads=(_FOLLOWING,),
     ),
     Mutant(
         name="copies: a new base takes over without what came while it was made",
@@ -210,6 +234,7 @@ PLANTED: Final = (
         old="            self._publish()\n            gen",
         new="            self._pending = None\n            gen",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: a generation may be gone before its first part is",
@@ -218,6 +243,7 @@ PLANTED: Final = (
         old="            disk.sync_folder(self.path)\n        entries",
         new="        entries",
         tool="copies",
+        workloads=(_FOLLOWING,),
     ),
     Mutant(
         name="copies: parts go before what they are merged into is there",
@@ -228,6 +254,7 @@ PLANTED: Final = (
         new="        for file in files:\n            self._disk.remove(file.path)\n"
         "        write_durably(self._disk, generation.part(header.number, merged_from=header.first), data)\n",
         tool="copies",
+        workloads=(_MERGING,),
     ),
     Mutant(
         name="copies: what a dead one has merged takes its place before its name is certain",
@@ -236,6 +263,7 @@ PLANTED: Final = (
         old="        self._disk.sync_folder(generation.path)\n",
         new="",
         tool="copies",
+        workloads=(_MERGING,),
     ),
     Mutant(
         name="copies: of parts that are merged the first version of a page stays",
@@ -244,6 +272,7 @@ PLANTED: Final = (
         old="        pages.update(part.pages)\n",
         new="        pages = {**part.pages, **pages}\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: points are merged before their time",
@@ -252,6 +281,7 @@ PLANTED: Final = (
         old="        if (number + 1) * width - ahead <= now - after:\n",
         new="        if (number + 1) * width - ahead <= now - after // 2:\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
     Mutant(
         name="copies: a merged part does not stand for the last of what it holds",
@@ -260,5 +290,6 @@ PLANTED: Final = (
         old="        return self.header.stands_for or self.digest\n",
         new="        return self.digest\n",
         tool="copies",
+        workloads=(_POINTS,),
     ),
 )
