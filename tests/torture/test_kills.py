@@ -60,6 +60,15 @@ async def test_a_campaign_that_finds_something_keeps_what_it_found(
     assert violation in capsys.readouterr().out
 
 
+async def test_a_lie_that_no_kill_has_met_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = [Verdict(), Verdict(), Verdict(violations=["lost: a start"])]
+    monkeypatch.setattr(campaigns, "judge", lambda _folder: verdicts.pop(0))
+    monkeypatch.setattr(campaigns, "_CONTROL_KILLS", 1)
+    report = campaigns.KillReport(name="kill", seed=4, controls=[], survivors=[])
+    await campaigns._run_control(report, "a lie", "lost", early_customers=True)
+    assert (report.controls, report.survivors, verdicts) == (["a lie: 1 x lost"], [], [])
+
+
 def _judge_of_a_lost_start(folder: Path) -> Verdict:
     append(folder / "notes-0", Note(call="start", state="done", run_id="nowhere", workflow="kill_chain", value=1))
     return judge(folder)
