@@ -118,6 +118,7 @@ ALLOWED = {
     ("src/perdure/torture/processes/nursery.py", "os.fork"): "it runs no program: the child is this one",
     ("src/perdure/torture/loads/subject.py", "subprocess.run"): "this interpreter, with an order of the tool's own",
     ("src/perdure/torture/grafting.py", "builtins.compile"): "what it compiles stands in the package",
+    ("src/perdure/torture/grafting.py", "importlib.import_module"): "modules that planted bugs of the package name",
     ("src/perdure/torture/grafting.py", "importlib.util.find_spec"): "it looks where a module of the package is",
     ("src/perdure/torture/grafting.py", "types.CodeType"): "of texts that stand in the package",
     ("src/perdure/torture/grafting.py", "types.FunctionType"): "a type to tell functions by",

@@ -5,12 +5,18 @@ import sys
 
 import pytest
 
-from perdure.torture.grafting import StaleTextError, demand_texts, grafts_of
+from perdure.torture.grafting import Graft, StaleTextError, demand_texts, graft, grafts_of
 from perdure.torture.planted import Patch
 
 BUG = Patch(
     module="perdure.torture.programs.steps", old="return next(self._numbers, 0) % bound", new="return bound - 1"
 )
+WITHIN = Patch(
+    module="perdure.torture.programs.world",
+    old="self.numbers = {key: number for number, key in enumerate(self.keys)}",
+    new="self.numbers = {key: 0 for number, key in enumerate(self.keys)}",
+)
+"""Within a comprehension, which is a function of its own, made of the outer one's code when that runs."""
 WITH_THE_BUG = """
 from perdure.torture.grafting import graft, grafts_of
 from perdure.torture.planted import Patch
@@ -39,6 +45,20 @@ def test_a_graft_comes_into_functions_that_others_hold_already() -> None:
 )
 def test_what_a_module_does_when_it_is_imported_is_no_graft(old: str, new: str) -> None:
     assert grafts_of([Patch(module=BUG.module, old=old, new=new)]) is None
+
+
+def test_a_bug_in_an_inner_function_comes_with_the_outer_one() -> None:
+    changed = grafts_of([WITHIN])
+    assert changed is not None
+    assert changed[0].new.co_qualname == "World.open"
+
+
+def test_a_graft_that_nobody_can_take_over_is_stale() -> None:
+    changed = grafts_of([BUG])
+    assert changed is not None
+    other = [Graft(each.new, each.old) for each in changed]
+    with pytest.raises(StaleTextError, match=r"no function has the code of Draws\.below"):
+        graft(other)
 
 
 def test_code_that_only_moves_is_left_as_it_is() -> None:

@@ -7,11 +7,13 @@ constants and classes, stays: a bug there is no graft, and all is imported once 
 """
 
 import gc
+import importlib
 import importlib.util
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Final
 
 import msgspec
 
@@ -21,7 +23,7 @@ __all__ = ["Graft", "StaleTextError", "demand_texts", "graft", "grafts_of"]
 
 
 class StaleTextError(Exception):
-    """The text to replace does not occur once."""
+    """The text to replace does not occur once, or is not what was imported."""
 
 
 class Graft(msgspec.Struct, frozen=True):
@@ -43,6 +45,7 @@ def grafts_of(patches: Sequence[Patch]) -> list[Graft] | None:
     """Return what the patches change in functions; None if they change anything else, or what these close over."""
     grafts: list[Graft] = []
     for module in {patch.module for patch in patches}:
+        importlib.import_module(module)  # those that the engine imports late, too, must be there to be grafted
         path = _path_of(module)
         text = source = path.read_text(encoding="utf-8")
         for patch in patches:
@@ -54,13 +57,20 @@ def grafts_of(patches: Sequence[Patch]) -> list[Graft] | None:
 
 
 def graft(grafts: Sequence[Graft]) -> None:
-    """Give the new code to all functions that have the old one, in this process."""
+    """Give the new code to all functions that have the old one, in this process.
+
+    Raises StaleTextError where none has it: the module was imported from another text.
+    """
     new_codes = {(each.old.co_filename, each.old): each.new for each in grafts}
+    missing = {each.old for each in grafts if _WITHIN_A_FUNCTION not in each.old.co_qualname}
     for function in gc.get_objects():
         if type(function) is FunctionType:
             new = new_codes.get((function.__code__.co_filename, function.__code__))
             if new is not None:
+                missing.discard(function.__code__)
                 function.__code__ = new
+    if missing:
+        raise StaleTextError(f"no function has the code of {', '.join(code.co_qualname for code in missing)}")
 
 
 def _path_of(module: str) -> Path:
@@ -71,13 +81,21 @@ def _path_of(module: str) -> Path:
 
 
 def _differences(old: CodeType, new: CodeType) -> Iterator[Graft]:
-    """Yield the outermost codes that differ themselves, by more than the lines where they stand."""
-    inner = [[const for const in code.co_consts if isinstance(const, CodeType)] for code in (old, new)]
-    if _own(old) != _own(new) or len(inner[0]) != len(inner[1]):
+    """Yield the codes that differ by more than their lines.
+
+    A function differs where one within it does: inner ones are made from its code, and may have been made already.
+    """
+    if _own(old) != _own(new) or len(_inner(old)) != len(_inner(new)):
         yield Graft(old, new)
         return
-    for each, other in zip(*inner, strict=True):
-        yield from _differences(each, other)
+    within = [found for pair in zip(_inner(old), _inner(new), strict=True) for found in _differences(*pair)]
+    if within and old.co_flags & inspect.CO_OPTIMIZED:
+        yield Graft(old, new)
+    yield from within
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [const for const in code.co_consts if isinstance(const, CodeType)]
 
 
 def _own(code: CodeType) -> tuple[object, ...]:
@@ -90,3 +108,6 @@ def _own(code: CodeType) -> tuple[object, ...]:
 def _fits(each: Graft) -> bool:
     """Whether a function can take over the code: its closure stays."""
     return each.old.co_freevars == each.new.co_freevars
+
+
+_WITHIN_A_FUNCTION: Final = "<locals>"
