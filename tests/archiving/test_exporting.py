@@ -95,6 +95,26 @@ async def test_where_there_are_no_links_too_another_s_file_is_not_replaced(
     assert contents(tmp_path) == {"runs.jsonl": b"theirs\n"}
 
 
+async def test_where_there_are_no_links_a_disk_that_refuses_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_links(*_paths: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def refuse(*_paths: object) -> None:
+        raise OSError(errno.EIO, "planned")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.link", refuse_links)
+        disk.setattr("os.replace", refuse)
+        with pytest.raises(StoreUnavailableError, match="planned"):
+            async with written_whole(tmp_path / "runs.jsonl", replaces=False) as write:
+                await write([b"mine\n"])
+        assert contents(tmp_path) == {}
+    async with written_whole(tmp_path / "runs.jsonl", replaces=False) as write:
+        await write([b"mine\n"])
+
+
 async def test_a_disk_that_refuses_a_link_is_not_taken_for_one_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,7 +173,11 @@ def _give_name(partial: Path, path: Path, *, replaces: bool) -> None:
             path.open("xb").close()  # whoever comes later finds the name taken
         except FileExistsError as taken:
             raise _exists(path) from taken
-        partial.replace(path)
+        try:
+            partial.replace(path)
+        except OSError:
+            path.unlink(missing_ok=True)  # else it would be taken for an export, and the next one find its name taken
+            raise
 
 
 def _exists(path: Path) -> InvalidArgumentError:
