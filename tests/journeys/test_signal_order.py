@@ -10,7 +10,7 @@ import pytest
 from perdure import Context, Engine, Run, Settings, Signal, workflow
 from perdure.kernel.identity import WorkerId
 from perdure.stores.sqlite import opened
-from perdure.stores.sqlite.notices import Mailbox
+from perdure.stores.sqlite.notices import Mailbox, Notice
 from perdure.stores.sqlite.presence import Presence
 from tests.journeys.conftest import MakeEngine
 
@@ -46,8 +46,20 @@ def _without_permission(presence: Presence, worker_id: WorkerId) -> Mailbox | No
     return mailbox
 
 
+def _heard_once(presence: Presence, worker_id: WorkerId) -> Mailbox | None:
+    mailbox = Mailbox(presence.folder, presence.socket_path(worker_id))
+    sending, sent = mailbox.send, []
+
+    def lose_what_follows(notice: Notice, to: Path) -> bool:
+        sent.append(notice)
+        return sending(notice, to) if len(sent) == 1 else True
+
+    mailbox.send = lose_what_follows  # type: ignore[method-assign]
+    return mailbox
+
+
 @pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
-@pytest.mark.parametrize("mailbox", [_without_socket, _without_permission])
+@pytest.mark.parametrize("mailbox", [_without_socket, _without_permission, _heard_once])
 async def test_clients_do_not_overtake_those_of_another_process_that_cannot_make_itself_known(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -70,13 +82,18 @@ async def test_clients_do_not_overtake_those_of_another_process_that_cannot_make
 
 
 @pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
+@pytest.mark.parametrize("mailbox", [_without_socket, _heard_once])
 async def test_what_a_process_that_cannot_make_itself_known_has_sent_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stays: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mailbox: Callable[[Presence, WorkerId], Mailbox | None],
+    *,
+    stays: bool,
 ) -> None:
     url = f"sqlite:///{tmp_path / 'runs.db'}"
     async with Engine(url, settings=Settings(idle_seconds=3600)) as owner, AsyncExitStack() as others:
         run = await owner.start(counting_signals, 1, id="one")
-        monkeypatch.setattr(opened, "_mailbox", _without_socket)
+        monkeypatch.setattr(opened, "_mailbox", mailbox)
         client = await others.enter_async_context(Engine(url, works=False))
         await (await client.get_run("one")).signal(number, 0)
         if not stays:

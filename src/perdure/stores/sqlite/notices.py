@@ -8,7 +8,7 @@ the number is part of the transaction (`sessions.last_notice`). Who sees a numbe
 hears nothing finds out by reading the numbers every `safety_check_seconds`, which only happens while other sessions
 exist, or have since the last check: that is known without a word of theirs (`solitude`), since a newcomer may have no
 socket, or not be allowed to write to this one. A number counts as missed when it was already there at the check before:
-younger notices may be on their way. So do all of a session that has ended and was never heard.
+younger notices may be on their way. So do those of a session that has ended: its number went with its row.
 What could not be sent because the receiver's queue was full is sent with the next notice or at the next check.
 
 **Limits.** A socket's path is short (108 bytes). Longer ones are reached through the folder's descriptor on Linux;
@@ -152,7 +152,6 @@ class Notices:
         self._on_changes: Final = on_changes
         self._seen: Final[dict[WorkerId, int]] = dict(others)
         self._suspected: dict[WorkerId, int] = {}
-        self._heard: Final[set[WorkerId]] = set()
         self._newest = own
         self._lock: Final = threading.Lock()
         self._owed: Final[dict[WorkerId, Notice | None]] = dict.fromkeys(others)
@@ -222,7 +221,7 @@ class Notices:
                 self._send(worker_id, self._greeting())
         overdue = self._suspected if self._is_listening else others
         is_missing = any(self._seen.get(worker_id, 0) < number for worker_id, number in overdue.items())
-        is_missing |= self._has_lost_one_unheard(others, newest)
+        is_missing |= self._has_lost_one(others, newest)
         for worker_id, number in overdue.items():
             self._seen[worker_id] = max(self._seen.get(worker_id, 0), number)
         self._suspected = others
@@ -230,7 +229,6 @@ class Notices:
             del self._seen[
                 worker_id
             ]  # its session has ended; it might speak once more, and is heard as one that is new
-        self._heard.intersection_update(others)
         if is_missing:
             self._on_changes(Changes(everything=True, ready=True))
         if not others:
@@ -251,12 +249,11 @@ class Notices:
         if self._is_deserted:
             self._solitude.confirm()
 
-    def _has_lost_one_unheard(self, others: Mapping[WorkerId, int], newest: WorkerId) -> bool:
-        """Whether a session is gone whose notices did not come here; its number went with its row."""
+    def _has_lost_one(self, others: Mapping[WorkerId, int], newest: WorkerId) -> bool:
+        """Whether a session is gone: the number of its last notice, by which a missed one shows, went with its row."""
         before, self._newest = self._newest, max(self._newest, newest)
-        known = others.keys() | self._heard
-        came = sum(before < worker_id <= newest for worker_id in known)
-        return came < newest - before or not self._seen.keys() <= known
+        came = sum(before < worker_id <= newest for worker_id in others)
+        return came < newest - before or not self._seen.keys() <= others.keys()
 
     def _receive(self) -> None:
         if self._mailbox is None:
@@ -266,7 +263,6 @@ class Notices:
         is_ready = is_parked = is_everything = is_agenda = False
         for notice in notices:
             sender = notice.sender
-            self._heard.add(sender)
             if notice.is_greeting:
                 self._welcome(sender)
             is_everything |= notice.is_everything or notice.first > self._seen.get(sender, 0) + 1
