@@ -12,7 +12,7 @@ import pytest
 
 from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminatedError, Signal, Update, workflow
 from perdure.authoring.registry import Registry
-from perdure.errors import ChildRunError, HistoryError, ResultTimeoutError
+from perdure.errors import ChildRunError, HistoryError, ResultTimeoutError, UpdateFailedError
 from perdure.ports.store import LockQuery
 from tests.damaging import break_leaves
 
@@ -61,6 +61,38 @@ async def asks_again(ctx: Context) -> str:
         return str(error.outcome)
 
 
+@workflow(name="ending.continues_childless")
+async def continues_childless(ctx: Context, generation: int) -> int:
+    got = await ctx.wait_for(go)
+    if generation == 1:
+        ctx.continue_as_new(2)
+    return got
+
+
+@workflow(name="ending.asks_for_one_that_continues")
+async def asks_for_one_that_continues(ctx: Context) -> str:
+    first = ctx.start_child(continues_childless, 1, id="damaged")
+    await ctx.wait_for(go)
+    ctx.start_child(continues_childless, 1, id="damaged")
+    try:
+        return str(await first.result())
+    except ChildRunError as error:
+        return str(error.outcome)
+
+
+amount = Update("amount", int, int)
+
+
+@workflow(name="ending.takes_amounts")
+async def takes_amounts(ctx: Context) -> int:
+    async def take(taken: int) -> int:
+        await ctx.sleep(timedelta(days=1))
+        return taken
+
+    ctx.on_update(amount, take)
+    return await ctx.wait_for(go)
+
+
 @workflow(name="ending.continues")
 async def continues(ctx: Context, generation: int) -> int:
     if generation == 1:
@@ -77,7 +109,10 @@ async def waits(ctx: Context) -> int:
 
 def registry() -> Registry:
     found = Registry()
-    for definition in (child, parent, asks_twice, asks_again, grandparent, continues, waits):
+    for definition in (
+        child, parent, asks_twice, asks_again, grandparent, continues, waits, continues_childless,
+        asks_for_one_that_continues, takes_amounts,
+    ):  # fmt: skip
         found.add_workflow(definition)
     return found
 
@@ -272,6 +307,47 @@ async def test_a_parent_that_has_not_read_a_later_refusal_is_told_of_the_end_of_
         await described(damaged, lambda row: row.status.is_closed)
     async with place.engine() as engine, asyncio.timeout(20):
         assert await (await engine.get_run("above")).result() == "terminated"
+
+
+async def test_the_call_that_started_a_child_learns_of_its_end_though_it_was_damaged_in_a_later_generation(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.engine() as engine:
+        above = await engine.start(asks_for_one_that_continues, id="above")
+        await when_it_waits(above, "child_started")
+        damaged = await engine.get_run("damaged")
+        await damaged.signal(go, 1)
+        await described(damaged, lambda row: row.ref.generation == 2)
+        monkeypatch.setattr(engine.worker.mail, "read_inbox_of", lambda _run: None)
+        await above.signal(go, 1)
+        await when_it_waits(above, "child_started", times=2)
+    second = KEY.replace(")", " AND generation = 2)")
+    place.change(f"UPDATE history SET at = at + 1 WHERE sequence = 1 AND run_key = {second}")
+    children_only = Registry()
+    children_only.add_workflow(continues_childless)
+    async with place.engine(code=children_only) as engine:
+        damaged = await engine.get_run("damaged")
+        await damaged.terminate()
+        await described(damaged, lambda row: row.status.is_closed)
+    async with place.engine() as engine, asyncio.timeout(20):
+        assert await (await engine.get_run("above")).result() == "terminated"
+
+
+async def test_an_update_that_a_damaged_run_had_accepted_when_it_was_ended_is_not_said_to_have_had_no_effect(
+    place: Place,
+) -> None:
+    async with place.engine(works=False) as client:
+        async with place.engine() as engine:
+            await engine.start(takes_amounts, id="damaged")
+            run = await client.get_run("damaged")
+            asked = asyncio.create_task(run.update(amount, 1))
+            await when_it_waits(run, "update_accepted")
+        place.change(*DAMAGES["the creation"])
+        async with place.engine() as engine:
+            await (await engine.get_run("damaged")).terminate()
+            async with asyncio.timeout(20):
+                with pytest.raises(UpdateFailedError, match="damaged, has ended before the update's handler did"):
+                    await asked
 
 
 async def test_who_waits_for_a_damaged_run_that_was_parked_long_ago_learns_that_it_is_damaged(place: Place) -> None:

@@ -77,6 +77,42 @@ async def test_of_an_update_whose_run_is_removed_before_the_answer_is_read_nobod
             assert removed.value.open_request_id is not None
 
 
+async def test_the_answer_of_an_update_is_that_of_the_run_that_took_it_in_though_it_was_another_one_when_asked() -> (
+    None
+):
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database)) as engine:
+        first = await engine.start(settling, id="settling")
+        async with Engine(MemoryStore(database, gate=gate), works=False) as client:
+            late = await client.get_run("settling", settling)
+            gate.is_open.clear()
+            gate.reached.clear()
+            asked = asyncio.create_task(late.update(settle, 1))
+            await gate.reached.wait()
+            assert await first.update(settle, 2) == 3
+            assert await first.result() == 2
+            second = await engine.start(settling, id="settling", id_policy="restart_closed")
+            gate.is_open.set()
+            assert await asked == 2
+            assert await second.result() == 1
+
+
+async def test_an_update_of_a_run_that_was_removed_before_it_is_looked_for_may_have_happened() -> None:
+    database, gate = MemoryDatabase(), Gate()
+    async with Engine(MemoryStore(database)) as engine:
+        run = await engine.start(settling, id="settling")
+        async with Engine(MemoryStore(database, gate=gate), works=False) as client:
+            late = await client.get_run("settling", settling)
+            gate.is_answering.clear()
+            asked = asyncio.create_task(late.update(settle, 1, request_id="one"))
+            assert await run.result() == 1
+            await engine.archive.prune(older_than=timedelta(0), archive=None)
+            gate.is_answering.set()
+            with pytest.raises(RunNotFoundError, match=r"removed before its answer .* not known whether") as removed:
+                await asked
+            assert removed.value.open_request_id == "one"
+
+
 class _AwayAfterCommits(Gate):
     """Lets the store that it is told of find no run right after a commit."""
 

@@ -9,7 +9,7 @@ made, and reaches the run that has the id next.
 import asyncio
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -71,8 +71,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             place = await self._place()
         else:
             latest = await self._row(self.ref)
-            await self._send()
-            place = Place(None, latest, latest.sequence)
+            taker = await self._send()  # the id may have gone to another run meanwhile
+            place = Place(None, latest, latest.sequence) if taker == latest.run_key else await self._find(taker)
         if place.answer is not None and _settles(place.answer, until_completed=until_completed):
             return place.answer
         return await self._next(place, until_completed=until_completed)
@@ -107,29 +107,37 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     async def _find(self, taker: RunKey) -> Place:
         """Return where the answer stands, or will, of an update that was sent."""
         try:
-            return await find_answer(self.gateway.store, await self._row(taker), self.message.update_id)
-        except RunNotFoundError:
-            raise
+            row = await self.gateway.store.find(taker)
+            if row is not None:
+                return await find_answer(self.gateway.store, row, self.message.update_id)
+        except RunNotFoundError as error:
+            raise self._open(error) from None
         except PerdureError as error:
             raise self._open_after(error) from error.__cause__
+        raise self._removed()
 
-    async def _row(self, run: RunRef | RunKey) -> RunSummary:
-        summary = await self.gateway.store.find(run)
+    async def _row(self, ref: RunRef) -> RunSummary:
+        summary = await self.gateway.store.find(ref)
         if summary is None:
-            raise missing(run)
+            raise missing(ref)
         return summary
 
     async def _next(self, place: Place, *, until_completed: bool) -> Answer:
+        answer = place.answer
         try:
             async with aclosing(follow(self.gateway, place.generation, after=place.sequence)) as events:
                 async for _, recorded in events:
-                    answer = answer_in(recorded.event, self.message.update_id)
+                    answer = answer_in(recorded.event, self.message.update_id) or answer
                     if answer is not None and _settles(answer, until_completed=until_completed):
                         return answer
             is_there = await self.gateway.store.find(place.generation.run_key) is not None
         except PerdureError as error:
             raise self._open_after(error) from error.__cause__
-        raise self._too_late() if is_there else self._removed()
+        if not is_there:
+            raise self._removed()
+        if answer is None:
+            raise self._too_late()
+        return e.UpdateCompleted(update_id=self.message.update_id, failure=_CUT_OFF)
 
     def _too_late(self) -> RunClosedError:
         return RunClosedError(
@@ -175,6 +183,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             failure_type=failure.type,
             failure_message=failure.message,
         )
+
+
+_CUT_OFF: Final = Failure(
+    type="RunClosedError",
+    message="the run, whose history is damaged, has ended before the update's handler did",
+    retryable=False,
+)
 
 
 def _saying_more(error: PerdureError, words: str) -> PerdureError:

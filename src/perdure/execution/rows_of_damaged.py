@@ -106,8 +106,8 @@ async def _carried_children(store: RunStore, summary: RunSummary) -> tuple[e.Car
 async def _parent_of(store: RunStore, summary: RunSummary) -> ParentLink | None:
     """Return whose child the run is, by the history of its parent; None if that cannot be read, either.
 
-    Of several calls that asked for its id it is that which started it; else, as it may have continued since, the last
-    that has no outcome yet.
+    Of several calls that asked for its id it is that which started it, or the first of its generations that is still
+    there; else the last that has no outcome yet. The run that a call asked for that was refused is never there.
     """
     parent = None if summary.parent_key is None else await store.find(summary.parent_key)
     if parent is None:
@@ -119,7 +119,7 @@ async def _parent_of(store: RunStore, summary: RunSummary) -> ParentLink | None:
             calls[event.operation] = event
         elif isinstance(event, e.ChildCompleted | e.ChildFailed):
             calls.pop(event.operation, None)
-        elif isinstance(event, e.ChildStarted) and event.run_key == summary.run_key and event.operation in calls:
+        elif isinstance(event, e.ChildStarted) and event.operation in calls and await store.find(RunKey(event.run_key)):
             calls = {event.operation: calls[event.operation]}
             break  # whatever asked for the id later was refused, though that may not be in the history yet
     if not calls:
