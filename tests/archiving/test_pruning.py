@@ -35,6 +35,7 @@ from perdure.testing.store_conformance.harness import FAR, START, Held, creation
 from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, Remembered, remembering
 from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from tests.archiving.worlds import end_soundly, session_on
+from tests.damaging import break_leaves
 
 HOUR = timedelta(hours=1)
 
@@ -310,6 +311,24 @@ async def test_a_run_on_a_damaged_page_is_counted_and_stays(monkeypatch: pytest.
         assert (report.runs, report.unreadable) == (1, 1)
         assert [refusal.reason for refusal in report.refusals] == ["one page"]
         assert await left(session) == ["damaged"]
+
+
+@pytest.mark.parametrize("archive", [Pages, lambda: None], ids=["into an archive", "for good"])
+@pytest.mark.parametrize("table", ["history", "runs"])
+async def test_a_damaged_page_keeps_no_other_runs(
+    tmp_path: Path, table: str, archive: Callable[[], Pages | None]
+) -> None:
+    pages = archive()
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        for number in range(150):
+            await ended(session, f"run {number}", 1)
+    break_leaves(harness.path, table, only_first=True)
+    async with session_on(harness) as session:
+        report = await prune(session, Retention(keep=HOUR), archive=pages)
+        assert 75 <= report.runs <= 150
+        assert (await prune(session, Retention(keep=HOUR), archive=pages)).runs == 0
+        assert pages is None or len(pages.ids) == len(set(pages.ids)) >= report.runs
 
 
 async def test_what_stays_behind_a_damaged_generation_is_not_archived_again_and_again() -> None:

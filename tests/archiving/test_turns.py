@@ -121,6 +121,22 @@ async def test_the_turn_of_one_who_has_died_is_waited_for_until_its_end() -> Non
         assert (await waiting).runs == 0
 
 
+async def test_a_short_pass_of_one_who_had_a_turn_before_is_waited_for_too() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch()
+        one = Turn(session.store, watch, "one")
+        waiting = await waiting_for(one, session, watch)
+        watch.set(5 / 3_600)
+        await one.end()
+        again = Turn(session.store, watch, "one")
+        assert await again.take() is None
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        await again.end()
+        assert (await waiting).runs == 0
+
+
 async def test_who_prolongs_its_turn_is_not_waited_for() -> None:
     async with session_on(MemoryHarness()) as session:
         watch = Watch()

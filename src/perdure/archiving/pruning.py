@@ -144,8 +144,7 @@ class Pruning:
         """
         before: TurnState | None = None
         while (busy := await turn.take()) is not None:
-            is_prolonged = before is not None and before.holder == busy.holder and before.until != busy.until
-            if is_prolonged or not waits:
+            if not waits or (before is not None and busy.prolongs(before)):
                 end = timestamp_to_datetime(busy.until or self._now)
                 message = (
                     f"{busy.holder} is removing runs of this database (until {end:%T} UTC, or longer); try again later"

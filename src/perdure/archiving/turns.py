@@ -31,6 +31,13 @@ class TurnState(msgspec.Struct, frozen=True, kw_only=True):
     until: Timestamp | None = None
     passes: dict[str, Timestamp] = {}
 
+    def prolongs(self, before: "TurnState") -> bool:
+        """Whether it is the same turn, kept for longer: a new one of the same holder ends sooner than half a lease
+        later, unless nobody looked for so long."""
+        if self.holder != before.holder or self.until is None or before.until is None:
+            return False
+        return self.until - before.until >= _LEASE_MICROSECONDS // 2
+
 
 async def read_turn(store: RunStore) -> TurnState:
     """Return whose turn it is."""

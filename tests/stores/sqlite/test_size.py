@@ -77,9 +77,9 @@ async def test_a_removal_deletes_so_many_rows_at_a_time(session: StoreSession) -
     assert removed == [run.run_key]
     deleted: list[int] = []
 
-    def sweep(connection: apsw.Connection, news: object) -> bool:
+    def sweep(connection: apsw.Connection, _news: object) -> bool:
         before = connection.total_changes()
-        may_be_more = keeping.sweep(connection, news)  # type: ignore[arg-type]
+        may_be_more = keeping.sweep(connection)
         deleted.append(connection.total_changes() - before)
         return may_be_more
 
@@ -99,7 +99,7 @@ async def test_a_removal_deletes_no_more_bytes_at_a_time_than_fit(
     monkeypatch.setattr(keeping, "REMOVED_BYTES", sizes[0] + sizes[1] + 1)
     await store._writing().call(lambda connection, news: keeping.remove(connection, news, [run.run_key]))
     left = [await store._reading().ask(_rows)]
-    while await store._writing().call(keeping.sweep):
+    while await store._writing().call(lambda connection, _news: keeping.sweep(connection)):
         left.append(await store._reading().ask(_rows))
     deleted = [before[0] - after[0] for before, after in pairwise(left)]
     assert deleted[0] == 3  # the one that does not fit is the last of its transaction

@@ -3,6 +3,7 @@
 from typing import Final
 
 from perdure.ports.keeping import ClosedQuery
+from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_condition
 from perdure.stores.sql.statements import RUN_COLUMNS
 
 __all__ = [
@@ -152,7 +153,7 @@ DELETE_LEFT_EVENTS: Final = "DELETE FROM history WHERE position IN (SELECT value
 DELETE_LEFT_MESSAGES: Final = "DELETE FROM inbox WHERE position IN (SELECT value FROM json_each(?))"
 
 
-def listing_closed(query: ClosedQuery) -> tuple[str, list[int | str]]:
+def listing_closed(query: ClosedQuery, passing: Passing = NONE_PASSED) -> tuple[str, list[int | str]]:
     """Return the statement for one page of closed runs that nothing open needs, but perhaps an open fork."""
     conditions = ["runs.closed_at IS NOT NULL", "runs.closed_at <= ?", _IS_NOT_NEEDED]
     parameters: list[int | str] = [query.closed_until]
@@ -167,7 +168,7 @@ def listing_closed(query: ClosedQuery) -> tuple[str, list[int | str]]:
             conditions.append(f"runs.{column} IN ({', '.join('?' * len(values))})")
             parameters += sorted(values)
     text = f"""
-SELECT {RUN_COLUMNS} FROM runs INDEXED BY runs_closed WHERE {" AND ".join(conditions)}
+SELECT {RUN_COLUMNS} FROM runs INDEXED BY runs_closed WHERE {" AND ".join(conditions)}{passing_condition(passing)}
 ORDER BY runs.closed_at, runs.run_key LIMIT ?
 """  # noqa: S608 - texts above
     return text, [*parameters, max(query.limit, 0)]

@@ -15,6 +15,7 @@ from perdure.ports.store import LockQuery, RunSummary
 from perdure.stores.sql import keeping as statements
 from perdure.stores.sql.histories import INSERT_HISTORY
 from perdure.stores.sql.inboxes import INSERT_MESSAGES
+from perdure.stores.sql.passing import NONE_PASSED, Passing
 from perdure.stores.sql.statements import INSERT_LABELS, RUN_OF_REQUEST
 from perdure.stores.sqlite.encoding import Column, EncodedCreation, encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -25,8 +26,9 @@ from perdure.stores.sqlite.reads import read_inbox
 from perdure.stores.sqlite.rows import summary_of
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
+from perdure.stores.sqlite.unreadable import demanding_sound
 
-__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "remove_and_sweep", "sweep"]
+__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "sweep"]
 
 
 def read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None:
@@ -62,12 +64,12 @@ def _read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None
 _ALL: Final = 2**62
 
 
-def list_closed(connection: apsw.Connection, query: ClosedQuery) -> list[RunSummary]:
+def list_closed(connection: apsw.Connection, query: ClosedQuery, *, passing: Passing = NONE_PASSED) -> list[RunSummary]:
     """Return one page of closed runs that nothing open needs."""
     named = _named_by_forks(connection)
     found: list[RunSummary] = []
     while len(found) < query.limit:
-        page = [summary_of(row) for row in connection.execute(*statements.listing_closed(query))]
+        page = [summary_of(row) for row in connection.execute(*statements.listing_closed(query, passing))]
         found += [summary for summary in page if summary.run_key not in named]
         if len(page) < query.limit:
             break
@@ -211,15 +213,17 @@ def _row(run: WholeRun, *, is_latest: bool) -> tuple[Column, ...]:
 # --- to remove -------------------------------------------------------------------------------------------------------
 
 
-def remove_and_sweep(connection: apsw.Connection, news: News, run_keys: Sequence[RunKey]) -> tuple[list[RunKey], bool]:
-    """Remove runs, and some of the rows that they leave; return which were removed, and whether there may be more."""
-    return remove(connection, news, run_keys), sweep(connection, news)
-
-
 def remove(connection: apsw.Connection, news: News, run_keys: Sequence[RunKey]) -> list[RunKey]:
-    """Remove the rows of runs, but for their histories and inboxes, which `sweep` does; return which were removed."""
+    """Remove the rows of runs, but for their histories and inboxes, which `sweep` does; return which were removed.
+
+    Raises UnsoundRowsError for a run whose rows lie on a damaged page, or beside one.
+    """
     named = _named_by_forks(connection)
-    removed = [key for key in run_keys if key not in named and _remove(connection, key)]
+    removed: list[RunKey] = []
+    for run_key in run_keys:
+        with demanding_sound([run_key]):
+            if run_key not in named and _remove(connection, run_key):
+                removed.append(run_key)
     news.run_keys.update(removed)
     return removed
 
@@ -241,11 +245,17 @@ def _remove(connection: apsw.Connection, run_key: RunKey) -> bool:
     return True
 
 
-def sweep(connection: apsw.Connection, _news: News) -> bool:
-    """Delete some of the rows that removed runs have left; return whether there may be more."""
+def sweep(connection: apsw.Connection, *, passing: Passing = NONE_PASSED) -> bool:
+    """Delete some of the rows that removed runs have left, but for `passing`; return whether there may be more.
+
+    Raises UnsoundRowsError for a run whose rows lie on a damaged page, or beside one.
+    """
     room = _Room(rows=REMOVED_ROWS, size_bytes=REMOVED_BYTES)
     for (run_key,) in list(connection.execute(statements.REMOVALS)):
-        _delete_left(connection, run_key, room)
+        if run_key in passing:
+            continue
+        with demanding_sound([run_key]):
+            _delete_left(connection, run_key, room)
         if room.is_full:
             return True
         connection.execute(statements.FORGET_REMOVAL, (run_key,))

@@ -348,15 +348,28 @@ class SqliteStore:
 
     async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
         """Return one page of closed runs that nothing open needs."""
-        return await self._browsing().ask(lambda connection: keeping.list_closed(connection, query))
+
+        def ask() -> Awaitable[list[RunSummary]]:
+            passing = self._unreadable.keys | self._unreadable.unclaimable
+            return self._browsing().ask(partial(keeping.list_closed, query=query, passing=passing))
+
+        return await self._past_damage(ask)
 
     async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
         """Remove closed runs that nothing open needs, in small transactions. See the port."""
-        removed, may_be_more = await self._writing().call(
-            lambda connection, news: keeping.remove_and_sweep(connection, news, run_keys)
-        )
-        while may_be_more:
-            may_be_more = await self._writing().call(keeping.sweep)
+
+        def remove() -> Awaitable[list[RunKey]]:
+            sound = [run_key for run_key in run_keys if run_key not in self._unreadable.unclaimable]
+            return self._writing().call(lambda connection, news: keeping.remove(connection, news, sound))
+
+        def sweep() -> Awaitable[bool]:
+            sweeping = partial(keeping.sweep, passing=self._unreadable.unclaimable)
+            return self._writing().call(lambda connection, _news: sweeping(connection))
+
+        removed = await self._past_damage(remove)
+        while await self._past_damage(sweep):
+            pass
+        self._unreadable.widen()
         return removed
 
     async def status(self) -> StoreStatus:

@@ -147,7 +147,7 @@ class Shadow:
     def remove(self, removed: list[RunKey], run_keys: Sequence[RunKey]) -> None:
         """Remove runs; which were must be `removed`."""
         self._compare("a removal", removed, lambda: keeping.remove(self.connection, News(), run_keys))
-        while keeping.sweep(self.connection, News()):
+        while keeping.sweep(self.connection):
             pass
 
     def bring_in(self, outcome: Outcome, run: WholeRun) -> None:
