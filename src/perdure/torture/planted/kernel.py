@@ -309,8 +309,8 @@ PLANTED: Final = (
         "an update that is made again is answered by the generation that is there now",
         "P2: one request, one answer",
         "client.updating",
-        "await self._row(taker), self.message",
-        "await self._row(self.ref), self.message",
+        "row = await self.gateway.store.find(taker)",
+        "row = await self.gateway.store.find(self.ref)",
         "adding_up",
     ),
     # --- suspended before the begin ------------------------------------------------------------------------------
