@@ -15,7 +15,7 @@ from perdure.kernel.identity import RunRef
 from perdure.ports.store import Page, RunQuery
 from perdure.testing.store_conformance.harness import later
 from perdure.torture.programs.harnesses import MemoryHarness
-from tests.archiving.test_pruning import Watch, _continued
+from tests.archiving.test_pruning import Watch, continued
 from tests.archiving.worlds import session_on
 from tests.stores.sqlite.copies.live_database import create, files_in, opened, rows_of
 
@@ -181,7 +181,7 @@ async def test_a_run_that_goes_on_as_new_while_it_is_exported_is_in_the_file_onc
         async def list_slowly(query: RunQuery) -> Page:
             pages.append(await listing(query))
             if len(pages) == page:
-                await _continued(session, run, 1)
+                await continued(session, run, 1)
             return pages[-1]
 
         monkeypatch.setattr("perdure.archiving.exporting._PAGE_RUNS", 1)

@@ -18,7 +18,6 @@ from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.configuration import Retention
 from perdure.errors import (
     InvalidArgumentError,
-    StoreCorruptError,
     StoreError,
     StoreFullError,
     StoreLockedError,
@@ -28,14 +27,12 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.agenda import AgendaChange, AgendaKey
-from perdure.ports.keeping import WholeRun
 from perdure.ports.store import RunQuery
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import FAR, START, Held, creation, later
 from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, Remembered, remembering
 from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from tests.archiving.worlds import end_soundly, session_on
-from tests.damaging import break_leaves
 
 HOUR = timedelta(hours=1)
 
@@ -158,7 +155,7 @@ async def test_a_choice_concerns_a_namespace_statuses_and_workflows() -> None:
         assert await session.store.find(elsewhere.run_key) is not None
 
 
-async def _continued(session: StoreSession, run: Held, hours: float) -> Held:
+async def continued(session: StoreSession, run: Held, hours: float) -> Held:
     at = later(hours * 3_600)
     following = creation(session.store.new_run_key(), run.ref.id, generation=run.ref.generation + 1, at=at)
     await end_soundly(session, run, RunStatus.CONTINUED, at=at, creations=[following])
@@ -169,7 +166,7 @@ async def test_old_generations_of_an_open_run_go_and_it_goes_on() -> None:
     async with session_on(MemoryHarness()) as session:
         run = await session.hold()
         for hour in range(1, 6):
-            run = await _continued(session, run, hour)
+            run = await continued(session, run, hour)
         archive = Pages()
         assert (await prune(session, Retention(keep=3 * HOUR), hours=6, archive=archive)).runs == 3
         assert archive.ids == ["run"] * 3
@@ -181,7 +178,7 @@ async def test_old_generations_of_an_open_run_go_and_it_goes_on() -> None:
 async def test_the_generations_of_a_run_are_judged_by_what_became_of_it() -> None:
     async with session_on(MemoryHarness()) as session:
         first = await session.hold()
-        second = await _continued(session, first, 1)
+        second = await continued(session, first, 1)
         chosen = Selection(statuses=frozenset({RunStatus.FAILED}))
         assert (await prune(session, Retention(keep=HOUR), selection=chosen)).runs == 0
         await session.advance(second, status=RunStatus.FAILED, at=later(7_200))
@@ -219,7 +216,7 @@ async def test_a_count_says_what_would_go_and_removes_nothing() -> None:
     async with session_on(MemoryHarness()) as session:
         run = await session.hold()
         for hour in range(1, 4):
-            run = await _continued(session, run, hour)
+            run = await continued(session, run, hour)
         await ended(session, "other", 1)
         pruning = Pruning(session.store, Watch(100), Retention(keep=HOUR))
         assert (await pruning.count()).runs == 4
@@ -266,83 +263,6 @@ async def test_a_death_after_the_archive_has_it_leaves_a_run_in_both_and_it_is_a
     watch.set(101)
     await Pruning(living.store, watch, Retention(keep=HOUR)).run(holder="living", archive=second)
     assert (first.ids, second.ids, await left(living)) == (["old"], ["old"], [])
-
-
-async def test_a_damaged_run_is_counted_and_stays() -> None:
-    harness = MemoryHarness()
-    async with session_on(harness) as session:
-        damaged = await ended(session, "damaged", 1)
-        await ended(session, "sound", 1)
-        await harness.damage_event(damaged, 2, data=b"{")
-        report = await prune(session, Retention(keep=HOUR), archive=Pages())
-        assert (report.runs, report.unreadable) == (1, 1)
-        assert await left(session) == ["damaged"]
-
-
-async def test_a_run_whose_row_contradicts_its_history_stays_and_is_named(tmp_path: Path) -> None:
-    harness = SqliteHarness(tmp_path / "runs.db")
-    async with session_on(harness) as session:
-        damaged = await ended(session, "damaged", 1)
-        await ended(session, "sound", 1)
-        with closing(apsw.Connection(str(harness.path))) as connection:
-            connection.execute("UPDATE runs SET stage = 'elsewhere' WHERE run_key = ?", (damaged,))
-        archive = Pages()
-        report = await prune(session, Retention(keep=HOUR), archive=archive)
-        assert (report.runs, report.unreadable, archive.ids) == (1, 1, ["sound"])
-        [refusal] = report.refusals
-        assert refusal.run == "default/damaged"
-        assert refusal.reason == "its row says of stage 'elsewhere', and its history ''"
-        assert await left(session) == ["damaged"]
-
-
-async def test_a_run_on_a_damaged_page_is_counted_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with session_on(MemoryHarness()) as session:
-        damaged = await ended(session, "damaged", 1)
-        await ended(session, "sound", 1)
-        read = session.store.read_whole
-
-        async def broken(run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
-            if run_key == damaged:
-                raise StoreCorruptError("one page")
-            return await read(run_key, decrypts=decrypts)
-
-        monkeypatch.setattr(session.store, "read_whole", broken)
-        report = await prune(session, Retention(keep=HOUR), archive=Pages())
-        assert (report.runs, report.unreadable) == (1, 1)
-        assert [refusal.reason for refusal in report.refusals] == ["one page"]
-        assert await left(session) == ["damaged"]
-
-
-@pytest.mark.parametrize("archive", [Pages, lambda: None], ids=["into an archive", "for good"])
-@pytest.mark.parametrize("table", ["history", "runs"])
-async def test_a_damaged_page_keeps_no_other_runs(
-    tmp_path: Path, table: str, archive: Callable[[], Pages | None]
-) -> None:
-    pages = archive()
-    harness = SqliteHarness(tmp_path / "runs.db")
-    async with session_on(harness) as session:
-        for number in range(150):
-            await ended(session, f"run {number}", 1)
-    break_leaves(harness.path, table, only_first=True)
-    async with session_on(harness) as session:
-        report = await prune(session, Retention(keep=HOUR), archive=pages)
-        assert 75 <= report.runs <= 150
-        assert (await prune(session, Retention(keep=HOUR), archive=pages)).runs == 0
-        assert pages is None or len(pages.ids) == len(set(pages.ids)) >= report.runs
-
-
-async def test_what_stays_behind_a_damaged_generation_is_not_archived_again_and_again() -> None:
-    harness = MemoryHarness()
-    async with session_on(harness) as session:
-        first = run = await session.hold()
-        for hour in range(1, 5):
-            run = await _continued(session, run, hour)
-        await harness.damage_event(first.run_key, 2, data=b"{")
-        archive = Pages()
-        for _ in range(2):
-            report = await prune(session, Retention(keep=HOUR), archive=archive)
-            assert (report.runs, report.unreadable) == (0, 1)
-        assert archive.ids == []
 
 
 async def test_a_pass_removes_what_one_that_died_has_left(tmp_path: Path) -> None:
