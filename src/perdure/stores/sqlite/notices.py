@@ -253,7 +253,7 @@ class Notices:
         """Whether a session is gone: the number of its last notice, by which a missed one shows, went with its row."""
         before, self._newest = self._newest, max(self._newest, newest)
         came = sum(before < worker_id <= newest for worker_id in others)
-        return came < newest - before or not self._seen.keys() <= others.keys()
+        return came < newest - before or not self._seen.keys() | self._suspected.keys() <= others.keys()
 
     def _receive(self) -> None:
         if self._mailbox is None:

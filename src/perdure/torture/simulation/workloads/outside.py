@@ -60,6 +60,7 @@ def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = Fals
         perform=perform,
         is_done=lambda tables: _is_told(tables, run_id, request_id),
         when=lambda tables: _deferrals(tables, run_id) >= attempt,
+        is_repeatable=at_latest,  # what waits in the inbox may have come too late for its attempt
     )
 
 
