@@ -47,6 +47,11 @@ def test_what_a_module_does_when_it_is_imported_is_no_graft(old: str, new: str) 
     assert grafts_of([Patch(module=BUG.module, old=old, new=new)]) is None
 
 
+def test_what_a_function_made_while_its_module_was_imported_stays_and_is_no_graft() -> None:
+    statement = Patch(module="perdure.stores.sql.statements", old="        ELSE n.column7\n", new="        ELSE NULL\n")
+    assert grafts_of([statement]) is None
+
+
 def test_a_bug_in_an_inner_function_comes_with_the_outer_one() -> None:
     changed = grafts_of([WITHIN])
     assert changed is not None

@@ -3,9 +3,11 @@
 To import a tool takes half a second, to fork a process that has done it some milliseconds; most planted bugs are found
 sooner than that. A text that differs within functions only gives code objects that differ there only: the functions
 take over the code of the changed text, wherever they are held by now. What else a module does when it is imported, its
-constants and classes, stays: a bug there is no graft, and all is imported once more with it (`planting`).
+constants and classes, and whatever functions have made for these, stays: a bug there is no graft, and all is imported
+once more with it (`planting`).
 """
 
+import dis
 import gc
 import importlib
 import importlib.util
@@ -51,9 +53,13 @@ def grafts_of(patches: Sequence[Patch]) -> list[Graft] | None:
         for patch in patches:
             text = text.replace(patch.old, patch.new) if patch.module == module else text
         old, new = (compile(each, str(path), "exec", dont_inherit=True) for each in (source, text))
-        grafts += _differences(old, new)
-    is_all = all(each.old.co_flags & inspect.CO_OPTIMIZED and _fits(each) for each in grafts)
-    return grafts if is_all else None
+        found = list(_differences(old, new))
+        if not all(each.old.co_flags & inspect.CO_OPTIMIZED and _fits(each) for each in found):
+            return None
+        if not _used_at_import(old).isdisjoint(each.old.co_qualname for each in found):
+            return None
+        grafts += found
+    return grafts
 
 
 def graft(grafts: Sequence[Graft]) -> None:
@@ -102,7 +108,32 @@ def _own(code: CodeType) -> tuple[object, ...]:
     """Return what a code consists of, but for the codes within it, and for the lines."""
     constants = [isinstance(const, CodeType) or (type(const), repr(const)) for const in code.co_consts]
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    return (code.co_qualname, code.co_flags, code.co_argcount, code.co_kwonlyargcount, code.co_code, names, constants)
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    return (code.co_qualname, code.co_flags, counts, code.co_code, code.co_exceptiontable, names, constants)
+
+
+def _used_at_import(module: CodeType) -> set[str]:
+    """Return the functions that a module may call while it is imported: what they have made then stays.
+
+    Those that its body names, and those that these name.
+    """
+    functions = {code.co_qualname: code for code in _inner(module) if code.co_flags & inspect.CO_OPTIMIZED}
+    named = {op.argval for code in _run_at_import(module) for op in dis.get_instructions(code) if op.opname in _LOADS}
+    used = named & functions.keys()
+    while more := {name for each in used for name in functions[each].co_names} & functions.keys() - used:
+        used |= more
+    return used
+
+
+def _run_at_import(code: CodeType) -> Iterator[CodeType]:
+    """Yield the body of a module or class, and those of the classes in it."""
+    yield code
+    for inner in _inner(code):
+        if not inner.co_flags & inspect.CO_OPTIMIZED:
+            yield from _run_at_import(inner)
+
+
+_LOADS: Final = frozenset({"LOAD_NAME", "LOAD_GLOBAL"})
 
 
 def _fits(each: Graft) -> bool:

@@ -166,6 +166,14 @@ def test_a_session_that_came_and_went_without_a_word_means_look_at_everything(tm
     assert heard == [Changes(everything=True, ready=True)]
 
 
+def test_who_was_there_at_one_check_only_may_have_done_something_before_the_end(pair: Pair) -> None:
+    pair.b.compare({A: 0, B: 0, WorkerId(3): 0}, newest=WorkerId(3))
+    assert pair.heard == []
+    for _ in range(2):
+        pair.b.compare({A: 0, B: 0}, newest=WorkerId(3))
+    assert pair.heard == [Changes(everything=True, ready=True)]
+
+
 def test_who_was_heard_may_have_done_more_before_the_end(pair: Pair) -> None:
     pair.publish(1, 10)
     pair.b._receive()

@@ -188,10 +188,10 @@ async def settle_soon(client: Client, notes: Path) -> None:
             append(notes, Note(call="settle", state="late", run_id=summary.ref.id))
 
 
-CALM_SECONDS: Final = 16.0
+CALM_SECONDS: Final = 20.0
 """So long a call may take, at most, where nobody is killed: a moment, if the machine is not very busy, and if no notice
-waits for the next check, as those do for which the receiver's queue had no room (`process`). Where nobody sends any it
-takes three checks."""
+waits for the next check, as those do for which the receiver's queue had no room (`process`). Where nobody sends any,
+what comes and goes takes two checks each time, or more."""
 _SECONDS_EACH: Final = 0.05
 _CALM_RUNS: Final = 4
 _NEVER_END: Final = frozenset({"kill_collecting", "kill_answering", "kill_waiting"})

@@ -79,6 +79,6 @@ def _store_of(order: Order, path: Path) -> str | SqliteStore:
     return LooseStore(path) if order.shares_locks else f"sqlite:///{path}"
 
 
-_CALM: Final = Settings(safety_check_seconds=6, lease_seconds=600, lease_renewals=600, idle_seconds=600)
+_CALM: Final = Settings(safety_check_seconds=12, lease_seconds=600, lease_renewals=600, idle_seconds=600)
 """So that notices tell of what others have committed, or it is late; nothing but locks tells of who has died; and
 whoever is killed has runs."""
