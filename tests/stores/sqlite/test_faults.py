@@ -8,6 +8,7 @@ import pytest
 
 from perdure import Engine
 from perdure.errors import StoreCorruptError
+from perdure.stores.sqlite.faults import is_damage, store_error
 
 
 async def test_tables_that_have_lost_a_column_are_damage(tmp_path: Path) -> None:
@@ -22,3 +23,9 @@ async def test_tables_that_have_lost_a_column_are_damage(tmp_path: Path) -> None
     ):
         async with Engine(f"sqlite:///{path}") as engine:
             await engine.locks()
+
+
+def test_a_row_that_says_of_itself_that_it_is_too_long_is_damage() -> None:
+    error = store_error(apsw.TooBigError("string or blob too big"), path=Path("perdure.db"), doing="reading")
+    assert isinstance(error, StoreCorruptError)
+    assert is_damage(apsw.TooBigError())

@@ -46,6 +46,8 @@ def is_damage(error: BaseException | None) -> bool:
             return False
         case apsw.CorruptError() | apsw.NotADBError() | StoreCorruptError() | UnicodeDecodeError():
             return True
+        case apsw.TooBigError():  # than SQLite's limit: so a damaged row says of itself, nothing is written that is
+            return True
         case apsw.IOError():
             return getattr(error, "extendedresult", apsw.SQLITE_IOERR) in _FAILED_READS
         case _:
@@ -91,7 +93,7 @@ _DEFECT: Final = "This is a defect of Perdure; please report it with this messag
 _ADVICE: Final[tuple[tuple[tuple[type[Exception], ...], type[PerdureError], str], ...]] = (
     ((apsw.BusyError, apsw.LockedError), StoreLockedError, _LOCKED),
     ((apsw.ReadOnlyError, apsw.PermissionsError, PermissionError), StoreUnavailableError, _READ_ONLY),
-    ((apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError), StoreCorruptError, _DAMAGED),
+    ((apsw.CorruptError, apsw.NotADBError, apsw.TooBigError, UnicodeDecodeError), StoreCorruptError, _DAMAGED),
     ((apsw.IOError, apsw.CantOpenError, apsw.NoMemError, OSError), StoreUnavailableError, _UNAVAILABLE),
     ((Exception,), InternalError, _DEFECT),
 )

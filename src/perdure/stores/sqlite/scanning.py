@@ -5,7 +5,6 @@ that is what is asked for here, in the words of those statements, so that nothin
 """
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
@@ -68,29 +67,37 @@ def _text(stored: bytes) -> str:
 
 
 def _unreadable(connection: apsw.Connection, keys: Sequence[int]) -> Iterator[tuple[RunKey, Exception]]:
-    """Yield those of the keys, which are sorted, whose runs cannot be read, and why: a scan goes on behind each."""
+    """Yield those of the keys, which are sorted, whose runs cannot be read, and why.
+
+    A scan goes on behind each, and behind each that it does not come to in its place, which is asked for by itself: so
+    it ends, whatever keys a damaged page shows.
+    """
     place = 0
     while place < len(keys):
-        readable_to = _scan(connection, keys[place])
-        if readable_to is None:
-            return
-        place = bisect_right(keys, readable_to, lo=place)
-        while place < len(keys) and (cause := _hindrance(connection, RunKey(keys[place]))) is not None:
-            yield RunKey(keys[place]), cause
+        place, cause = _scan(connection, keys, place)
+        if place < len(keys):
+            run_key = RunKey(keys[place])
+            cause = cause or _hindrance(connection, run_key)
+            if cause is not None:
+                yield run_key, cause
             place += 1
 
 
-def _scan(connection: apsw.Connection, first: int) -> int | None:
-    """Read runs in the order of their keys; return the last key before one that cannot be read, None if all can be."""
-    last = first - 1
+def _scan(connection: apsw.Connection, keys: Sequence[int], place: int) -> tuple[int, Exception | None]:
+    """Read runs in the order of their keys, from a place on; return the first place whose run is not read then, and the
+    error, if there was one, that statements on many meet there, too: they step from one to the next."""
     try:
-        for row in connection.execute(_RUNS_FROM, (first,)):
-            last = row[_KEY]
+        for row in connection.execute(_RUNS_FROM, (keys[place],)):
+            if row[_KEY] != keys[place]:
+                break
+            place += 1
+            if place == len(keys):
+                break
     except (apsw.Error, UnicodeDecodeError) as error:
         if is_damage(error):
-            return last
+            return place, error
         raise
-    return None
+    return place, None
 
 
 def _hindrance(connection: apsw.Connection, run_key: RunKey) -> Exception | None:
