@@ -213,7 +213,9 @@ async def test_a_generation_whose_first_part_is_lost_is_damaged_until_its_time_i
         assert replication.standing is not None
         later = replication.standing.taken_at
     assert generations(trail) == 4
-    clock = SteadyClock(TickingClock(), every_microseconds=SECOND)
+    ticking = TickingClock()
+    ticking.time = later + 1_000 * SECOND
+    clock = SteadyClock(ticking, every_microseconds=SECOND)
     clock.go_on_from(Timestamp(later + 1_000 * SECOND), seen_at=later)
     Expiry(folder, LocalDisk(), clock, keep_microseconds=0).make_room()
     assert [generation.is_whole for generation in folder.generations()] == [True]

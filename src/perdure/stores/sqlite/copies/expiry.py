@@ -1,11 +1,14 @@
-"""Expiry: generations go when no point that is to be kept needs them, though clocks may be wrong.
+"""Expiry: generations go when no point that is to be kept needs them, whatever is damaged, whichever clock is wrong.
 
-What has expired by steady time (`steady`) goes at once: however often bases were made, those that were too many go in
-their time. What has by the clock alone, since nobody followed the copy for long say, goes one by one, so that not many
-go while the clock is wrong.
+All before a generation go once it is old: begun the time ago for which points are kept, by steady time (`steady`) and
+by the clock. Neither alone lets anything go: not a clock that is ahead, nor steady time, should it ever be wrong. And a
+generation is old only if a part says so whose digest fits: one that is damaged, or cannot be read just now, says
+nothing. So what goes needs two witnesses, and what cannot be told stays.
+
+**Rejected.** To let go by the clock what nobody has followed for long: it has expired, or the clock is wrong, and there
+is nothing to tell by.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from perdure.errors import CopyDamagedError
@@ -30,43 +33,27 @@ class Expiry:
         self._disk: Final = disk
         self._clock: Final = clock
         self._keep: Final = keep_microseconds
-        self._made_room_at: Timestamp | None = None
 
     @property
     def pause(self) -> int:
-        """How long to wait, in microseconds, before another base is tried, or another generation goes by the clock."""
+        """How long to wait, in microseconds, before another base is tried."""
         return self._keep // BASES_KEPT // _TRIES_PER_BASE
 
     def make_room(self) -> None:
         """Let what has expired make room for a base, be it that none comes. Raises OSError."""
         now = self._clock.now()
-        while self._remove_first(before=self._clock.time - self._keep, begun_at=lambda header: header.steady):
-            pass
-        is_due = self._made_room_at is None or self._clock.time - self._made_room_at >= self.pause
-        if is_due and self._remove_first(before=now - self._keep, begun_at=lambda header: _by_the_clock(header, now)):
-            self._made_room_at = self._clock.time
-
-    def _remove_first(self, *, before: int, begun_at: Callable[[PartHeader], Timestamp]) -> bool:
-        """Remove the first generation that no point from `before` on needs; return whether there was one.
-
-        One is needed as long as the next one is too young, or does not say how old it is.
-        """
         generations = self._folder.generations()
-        begun = [_asked(generation, begun_at) for generation in generations]
-        for number, generation in enumerate(generations[:-1], start=1):
-            known = [moment for moment in begun[number:] if moment is not None]
-            if begun[number] is not None and min(known) <= before:
-                generation.remove(self._disk)
-                return True
-        return False
+        old = [number for number, generation in enumerate(generations) if self._is_old(generation, now)]
+        for generation in generations[: max(old, default=0)]:
+            generation.remove(self._disk)
 
-
-def _asked(generation: Generation, begun_at: Callable[[PartHeader], Timestamp]) -> Timestamp | None:
-    """Return when a generation was begun; None if it does not say so."""
-    try:
-        return begun_at(generation.begun())
-    except CopyDamagedError:
-        return None
+    def _is_old(self, generation: Generation, now: Timestamp) -> bool:
+        """Whether all points that are to be kept are of this generation and later ones, for certain."""
+        try:
+            header = generation.begun()
+        except CopyDamagedError:
+            return False
+        return min(self._clock.time - header.steady, now - _by_the_clock(header, now)) >= self._keep
 
 
 def _by_the_clock(header: PartHeader, now: Timestamp) -> Timestamp:

@@ -16,14 +16,14 @@ die in between, some of these are left: they are no parts any more.
 """
 
 import re
-from contextlib import suppress
 from itertools import dropwhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from perdure.errors import CopyDamagedError, StoreLockedError
+from perdure.errors import CopyDamagedError, StoreLockedError, StoreUnavailableError
 from perdure.stores.sqlite.copies.durable import UNFINISHED
-from perdure.stores.sqlite.copies.parts import PartHeader, read_header
+from perdure.stores.sqlite.copies.parts import PartHeader, read_part
+from perdure.stores.sqlite.copies.reading import UnreadableError
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.locks import FileLock
 
@@ -60,8 +60,12 @@ class Generation:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its base was finished."""
-        return self.part(0).is_file()
+        """Whether its base was finished. Raises OSError: what a disk does not tell just now is not missing."""
+        try:
+            self.part(0).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     @property
     def has_parts(self) -> bool:
@@ -98,9 +102,9 @@ class Generation:
         return [file.last for file in self.files()]
 
     def begun(self) -> PartHeader:
-        """Return what its base is. Raises CopyDamagedError, OSError."""
+        """Return what its base is, by a part that is as it was written. Raises CopyDamagedError, OSError."""
         try:
-            return read_header(self.part(0))
+            return read_part(self.part(0)).header
         except FileNotFoundError as error:
             raise CopyDamagedError(f"{self.part(0)} is missing") from error
 
@@ -205,15 +209,32 @@ class CopyFolder:
         return finished
 
     def newest(self) -> PartHeader | None:
-        """Return what the newest part is that can be read; None if there is none. Raises OSError."""
+        """Return what the newest part is that is as it was written; None if there is none.
+
+        Raises StoreUnavailableError where one may be there that cannot be read just now, and OSError.
+        """
+        unread: UnreadableError | None = None
         for generation in reversed(self._all()):
             for file in reversed(generation.files()):
-                with suppress(CopyDamagedError, FileNotFoundError):
-                    return read_header(file.path)
+                try:
+                    return read_part(file.path).header
+                except UnreadableError as error:
+                    unread = error
+                except (CopyDamagedError, FileNotFoundError):
+                    pass  # nobody can go on from it
+        if unread is not None:
+            raise StoreUnavailableError(
+                f"{self.path} holds no part of a copy that can be read now: {unread}. Nothing is added to it, nor does "
+                f"anything go, until one can be; if that stays so, choose another folder."
+            ) from unread
         return None
 
     def _all(self, kind: str = _GENERATION) -> list[Generation]:
-        found = sorted(path for path in self.path.glob(f"{kind}*") if path.name.removeprefix(kind).isdecimal())
+        named = re.compile(rf"{kind}\d+")
+        try:
+            found = sorted(path for path in self.path.iterdir() if named.fullmatch(path.name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         return [Generation(path) for path in found if path.is_dir()]
 
 

@@ -12,18 +12,22 @@ from typing import Final
 
 from perdure.errors import CopyDamagedError
 
-__all__ = ["readable"]
+__all__ = ["UnreadableError", "readable"]
+
+
+class UnreadableError(CopyDamagedError):
+    """The disk cannot read a file of a copy: it is damaged, or that passes (a cable, a server that is away)."""
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Raise CopyDamagedError if the disk cannot read a file of a copy, which is done meanwhile. Other OSErrors pass."""
+    """Raise UnreadableError if the disk cannot read a file of a copy, which is done meanwhile. Other OSErrors pass."""
     try:
         yield
     except OSError as error:
         if error.errno not in _DAMAGED:
             raise
-        raise CopyDamagedError(f"{path} cannot be read: {error.strerror}") from error
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
 
 
 _DAMAGED: Final = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}

@@ -1,9 +1,10 @@
 """Steady time: how long a copy has been followed, whatever the clock was set to meanwhile.
 
 It tells how old points are, so that none goes before its time. It goes on with the clock, from one look at it to the
-next, and from the last part of a copy to whoever comes back; but never back, and at one look by no more than twice the
-interval in which looks are due. So a clock that is set is a moment like any other, and while nobody follows the copy
-nothing gets older: points may stay longer than they had to, and as many as are taken in the time that is asked for.
+next, and from the last sound part of a copy to whoever comes back; but never back, and at one look by no more than
+twice the interval in which looks are due. So a clock that is set is a moment like any other, and while nobody follows
+the copy nothing gets older: points may stay longer than they had to, and as many as are taken in the time that is asked
+for.
 """
 
 from typing import Final

@@ -1,0 +1,139 @@
+"""Nothing that is to be kept goes because something is damaged, cannot be read, or because a clock is wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from perdure.errors import StoreUnavailableError
+from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.copies.expiry import Expiry
+from perdure.stores.sqlite.copies.folder import CopyFolder
+from perdure.stores.sqlite.copies.points import read_contents
+from perdure.stores.sqlite.copies.steady import SteadyClock
+from perdure.stores.sqlite.disk import LocalDisk
+from tests.stores.sqlite.copies.live_database import (
+    PATIENT,
+    SECOND,
+    TickingClock,
+    Trail,
+    create,
+    generations,
+    make_unreadable,
+    opened,
+    replicating,
+)
+
+KEEP_SECONDS = 400
+DAY, NIGHT = 15, 120 * SECOND
+
+
+async def follow(trail: Trail, clock: TickingClock, rounds: int) -> None:
+    async with opened(trail.database, settings=PATIENT) as session:
+        with replicating(
+            trail.database, trail.target, keep_seconds=KEEP_SECONDS, settings=PATIENT, clock=clock
+        ) as replication:
+            for _ in range(rounds):
+                await create(session, f"at {clock.time}")
+                replication.follow()
+
+
+def points_in(folder: Path) -> set[tuple[str, int]]:
+    return {(point.generation, point.number) for point in read_contents(folder).points}
+
+
+def change(part: Path, old: bytes, new: bytes) -> None:
+    """Flip bits of what a part says of itself."""
+    data = part.read_bytes()
+    assert old in data
+    part.write_bytes(data.replace(old, new))
+
+
+@contextmanager
+def unreadable_parts(folder: Path) -> Iterator[None]:
+    """Let no part be readable for a moment."""
+    parts = {part: part.read_bytes() for part in folder.rglob("*.part")}
+    for part in parts:
+        make_unreadable(part)
+    yield
+    for part, data in parts.items():
+        part.unlink()
+        part.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("victim", "old", "new"), [(-1, b'"steady_at":1', b'"steady_at":9'), (0, b'_at":17', b'_at":15')]
+)
+async def test_no_point_goes_for_bits_of_a_time_that_were_flipped(
+    trail: Trail, victim: int, old: bytes, new: bytes
+) -> None:
+    """The newest part says that it is of the year 2255, or the base of that generation that it is of 2017."""
+    clock = TickingClock()
+    await follow(trail, clock, 110)
+    newest = CopyFolder(trail.target).generations()[-1]
+    assert generations(trail) == 3
+    damaged = newest.files()[victim]
+    known = {point for point in points_in(trail.target) if victim or point[0] != newest.name}
+    change(damaged.path, old, new)
+    await follow(trail, clock, 8)
+    assert generations(trail) == 4
+    assert points_in(trail.target) >= known - {(newest.name, damaged.last)}
+
+
+async def test_no_point_goes_for_parts_that_cannot_be_read_for_a_moment(trail: Trail) -> None:
+    """Of a machine that is on by day, so that its points are younger than the clock says."""
+    clock = TickingClock()
+    for _ in range(6):
+        await follow(trail, clock, DAY)
+        clock.time += NIGHT
+    known = points_in(trail.target)
+    with unreadable_parts(trail.target):
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="no part of a copy that can be read now"):
+                await follow(trail, clock, 1)
+    assert points_in(trail.target) == known
+    await follow(trail, clock, 1)
+    assert points_in(trail.target) > known
+
+
+async def test_another_database_is_refused_also_while_no_part_can_be_read(trail: Trail, tmp_path: Path) -> None:
+    await follow(trail, TickingClock(), 3)
+    known = points_in(trail.target)
+    async with opened(tmp_path / "other.db"):
+        with (
+            unreadable_parts(trail.target),
+            pytest.raises(StoreUnavailableError),
+            replicating(tmp_path / "other.db", trail.target),
+        ):
+            pass
+    assert points_in(trail.target) == known
+
+
+@pytest.mark.parametrize(("ahead", "steady_ahead", "left"), [(0, 0, 4), (9, 0, 4), (0, 9, 4), (9, 9, 1)])
+async def test_a_generation_goes_when_a_later_one_is_old_by_both_clocks(
+    trail: Trail, ahead: int, steady_ahead: int, left: int
+) -> None:
+    clock = TickingClock()
+    for _ in range(4):
+        await follow(trail, clock, 2)
+    steady = SteadyClock(clock, every_microseconds=SECOND)
+    steady.go_on_from(Timestamp(clock.time + steady_ahead * KEEP_SECONDS * SECOND), seen_at=Timestamp(clock.time))
+    clock.time += ahead * KEEP_SECONDS * SECOND
+    Expiry(CopyFolder(trail.target), LocalDisk(), steady, keep_microseconds=KEEP_SECONDS * SECOND).make_room()
+    assert generations(trail) == left
+
+
+async def test_what_is_before_a_damaged_base_stays_until_a_sound_one_is_old(trail: Trail) -> None:
+    clock = TickingClock()
+    for _ in range(4):
+        await follow(trail, clock, DAY)
+    CopyFolder(trail.target).generations()[-1].part(0).write_bytes(b"damaged")
+    for wrong in (10**6 * SECOND, -(10**6) * SECOND):
+        clock.time += wrong
+        await follow(trail, clock, 1)
+    assert generations(trail) == 6
+    await follow(trail, clock, 220)
+    first, *_ = CopyFolder(trail.target).generations()
+    assert first.name > "generation-000004"
+    assert first.begun().begun_at <= clock.time - KEEP_SECONDS * SECOND
