@@ -31,7 +31,7 @@ COPIES: dict[str, tuple[Defect, ...]] = {
             "if not last:",
         ),
         Defect("stores.sqlite.copies.replication", "known=self._pending)", "known=None)"),
-        Defect("stores.sqlite.copies.replication", "if self._last is None or now < self._tried_at + self._every:", "if now:"),
+        Defect("stores.sqlite.copies.replication", "if self._last is None or self._clock.time < self._tried_at + self._every:", "if now:"),
         Defect("stores.sqlite.copies.expiry", ">= self._keep", "< 0"),
         Defect("stores.sqlite.copies.folder", "if not lock.try_exclusive():", "if lock.try_exclusive() is None:"),
         Defect("stores.sqlite.copies.merging", "if (number + 1) * width - ahead <= now - after:", "if not width:"),

@@ -353,6 +353,35 @@ async def test_while_another_base_cannot_be_made_increments_go_on(
     trail.check()
 
 
+async def test_a_base_that_failed_while_the_clock_was_ahead_is_tried_again_soon(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, ahead = TickingClock(), 10**7 * SECOND
+    async with opened(trail.database, settings=PATIENT):
+        with replicating(trail.database, trail.target, settings=PATIENT, keep_seconds=100, clock=clock) as replication:
+            replication.follow()
+            clock.time += ahead
+            with monkeypatch.context() as full:
+                full.setattr(bases, "copy_whole", fail)
+                replication.follow()
+            clock.time -= ahead
+            for _ in range(25):
+                replication.follow()
+    assert generations(trail) > 1
+
+
+async def test_while_another_base_is_made_a_clock_that_is_set_back_holds_nothing_up(trail: Trail) -> None:
+    clock = TickingClock()
+    async with opened(trail.database) as session:
+        with replicating(trail.database, trail.target, clock=clock) as replication:
+            trail.follow(replication)
+            await create(session, "later")
+            clock.time -= 10**7 * SECOND
+            for _ in range(2):
+                replication._go_on()
+    assert [point.number for point in read_contents(trail.target).points] == [0, 1]
+
+
 async def test_while_another_base_is_made_what_is_committed_is_added_to_the_one_before(
     trail: Trail, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ class Replication:
                 self._taken_at = max(self._taken_at, point.taken_at)
             if (newest := self._folder.newest()) is not None:
                 self._clock.go_on_from(newest.steady, seen_at=newest.taken_at)
+            self._tried_at = self._next_base_at = self._clock.time
             self._resume()
         except BaseException:
             self._folder.leave()
@@ -127,7 +128,8 @@ class Replication:
 
         Raises StoreErrors: then the next round takes what this one did not.
         """
-        began_at = self._tried_at = self._clock.now()
+        began_at = self._clock.now()
+        self._tried_at = self._clock.time
         try:
             self._follow(began_at, renews=renews)
         except PerdureError as error:
@@ -162,7 +164,7 @@ class Replication:
             self._make_base()
         elif renews:
             self._last = last = self._merge(self._last)
-            if now >= self._next_base_at and self._is_base_due(last, now):
+            if self._clock.time >= self._next_base_at and self._is_base_due(last, now):
                 self._renew_base(last)
 
     def _take_folder_again(self) -> None:
@@ -332,7 +334,7 @@ class Replication:
         try:
             self._make_base()
         except (PerdureError, apsw.Error, OSError) as error:
-            self._next_base_at = Timestamp(self._clock.now() + self._expiry.pause)
+            self._next_base_at = Timestamp(self._clock.time + self._expiry.pause)
             self._trouble = f"{before.generation.name} goes on, since a new base could not be made: {error}"
             _LOGGER.warning("the copy of %s in %s: %s", self._visit.path, self._folder.path, self._trouble)
         else:
@@ -398,9 +400,9 @@ class Replication:
     def _go_on(self) -> None:
         """Make a round of the generation before while a base is made, if it is time for one."""
         now = self._clock.now()
-        if self._last is None or now < self._tried_at + self._every:
+        if self._last is None or self._clock.time < self._tried_at + self._every:
             return
-        self._tried_at = now
+        self._tried_at = self._clock.time
         try:
             self._add()
         except (PerdureError, apsw.Error, OSError) as error:
