@@ -115,6 +115,31 @@ async def test_where_there_are_no_links_a_disk_that_refuses_leaves_nothing(
         await write([b"mine\n"])
 
 
+@pytest.mark.parametrize("whose", ["mine", "theirs"])
+async def test_where_there_are_no_links_an_export_is_not_removed_for_a_renaming_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """It was done, which a network that asks twice answers with an error; or another export has the name by then."""
+    path, replace = tmp_path / "runs.jsonl", os.replace
+
+    def refuse_links(*_paths: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def fail(partial: Path, to: Path) -> None:
+        if whose == "mine":
+            replace(partial, to)
+        else:
+            to.write_bytes(b"theirs\n")
+        raise FileNotFoundError(errno.ENOENT, "planned")
+
+    monkeypatch.setattr("os.link", refuse_links)
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(StoreUnavailableError, match="planned"):
+        async with written_whole(path, replaces=False) as write:
+            await write([b"mine\n"])
+    assert contents(tmp_path) == {"runs.jsonl": f"{whose}\n".encode()}
+
+
 async def test_a_disk_that_refuses_a_link_is_not_taken_for_one_without_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,8 +176,19 @@ def _give_name(partial: Path, path: Path, *, replaces: bool) -> None:
         try:
             partial.replace(path)
         except OSError:
-            path.unlink(missing_ok=True)  # else it would be taken for an export, and the next one find its name taken
+            with suppress(OSError):
+                _free(path, partial)
             raise
+
+
+def _free(path: Path, partial: Path) -> None:
+    """Give up a name that was taken: it would be taken for an export, and the next one find its name taken.
+
+    Not if that was renamed all the same, as a network may answer of it, nor if another one has replaced it. Raises
+    OSError.
+    """
+    if partial.exists() and path.stat().st_size == 0:
+        path.unlink()
 
 
 def _exists(path: Path) -> InvalidArgumentError:
