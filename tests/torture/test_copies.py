@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from perdure.stores.sqlite.copies.expiry import Expiry
 from perdure.stores.sqlite.copies.placing import place, reserved
 from perdure.torture.command import main
 from perdure.torture.copies.interruption import interrupt
@@ -49,6 +50,17 @@ async def test_a_point_that_is_gone_is_a_violation(tmp_path: Path) -> None:
     trial._expected[f"{generation.name}/999"] = set()
     trial.judge()
     assert trial.wrong == [f"{generation.name}/999 is gone, and its generation is not"]
+
+
+async def test_a_sound_point_that_goes_for_damage_is_a_violation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, 3)
+    await trial.run()
+    monkeypatch.setattr(Expiry, "_is_old", lambda *_: True)
+    trial.judge()
+    assert trial.wrong
+    assert all("has gone before its time, since a bit of the time in" in wrong for wrong in trial.wrong)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 10, 11, 767_102])

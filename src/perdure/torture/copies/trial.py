@@ -70,7 +70,7 @@ class Trial:
             self._go_on_from_older_files()
 
     def judge(self) -> int:
-        """Restore every point, then damage and restore again; return how many points were looked at."""
+        """Restore every point, damage and restore again, damage and go on; return how many points were looked at."""
         points = {_name(point): point for point in read_contents(self._target).points}
         self._judge_what_is_kept(points)
         for name, point in points.items():
@@ -81,6 +81,7 @@ class Trial:
                 self.wrong.append(f"{name} is not what the database was")
         if not self.wrong:
             self._judge_damage(list(points.values()))
+            self._judge_what_goes_for_damage(list(points.values()))
         return len(points)
 
     # --- what happens --------------------------------------------------------------------------------------------
@@ -223,19 +224,17 @@ class Trial:
 
     def _judge_what_is_kept(self, points: dict[str, Point]) -> None:
         known = {generation.name for generation in CopyFolder(self._target).generations()}
+        now = self._clock.time
         lost = [name for name in self._expected if name.partition("/")[0] in known and name not in points]
         self.wrong += [
-            f"{name} is gone, and its generation is not" for name in lost if not self._may_be_merged(name, points)
+            f"{name} is gone, and its generation is not"
+            for name in lost
+            if not _may_be_merged(name.partition("/")[0], self._taken_at.get(name, now), points, now=now)
         ]
         oldest = min((point.taken_at for point in points.values()), default=self._clock.time)
         has_all = f"{_FIRST}/0" in points or _FIRST not in {name.partition("/")[0] for name in self._expected}
         if oldest > self._clock.time - self._keep and not has_all:
             self.wrong.append("points in time are gone that were to be kept")
-
-    def _may_be_merged(self, name: str, points: dict[str, Point]) -> bool:
-        generation = name.partition("/")[0]
-        others = [point.taken_at for point in points.values() if point.generation == generation]
-        return may_be_gone(self._taken_at.get(name, self._clock.time), others, now=self._clock.time)
 
     def _restored(self, point: Point) -> bytes | CopyDamagedError:
         """Return a digest of the rows that a point is restored to."""
@@ -282,6 +281,37 @@ class Trial:
             if named != newest:
                 self.wrong.append(f"{named} is named as whole, and {newest} is, since {damaged}: {rows}")
 
+    def _judge_what_goes_for_damage(self, points: list[Point]) -> None:
+        """Go on with a damaged copy, be it with a clock that is ahead: no sound point goes before its time."""
+        damaged, number, how = self._damage_a_time(points)
+        sound = [point for point in points if point.generation != damaged or point.number < number]
+        ahead = self._chance.choice((0, _YEAR))
+        self._clock.time = Timestamp(self._clock.time + ahead)
+        for _ in range(_ROUNDS_AFTER):
+            self._write_and_copy(COUNTING, times=1)
+        now = Timestamp(self._clock.time - ahead + _LEAP)
+        there = {_name(point): point for point in read_contents(self._target).points}
+        begun = [point.generation for point in sound if point.number == 0 and point.taken_at <= now - self._keep]
+        needed = [point for point in sound if point.generation >= max(begun, default="")]
+        self.wrong += [
+            f"{_name(point)} has gone before its time, since {how}, by a clock that was {ahead // _SECOND} s ahead"
+            for point in needed
+            if _name(point) not in there and not _may_be_merged(point.generation, point.taken_at, there, now=now)
+        ]
+
+    def _damage_a_time(self, points: list[Point]) -> tuple[str, int, str]:
+        """Flip a bit of the time in what the newest part, or some base, says of itself.
+
+        Return of which generation that is, the number of its first increment, and what was done.
+        """
+        folder = CopyFolder(self._target)
+        newest, some = folder.generations()[-1], folder.generation(self._chance.choice(points).generation)
+        generation, file = self._chance.choice(((newest, newest.files()[-1]), (some, some.files()[0])))
+        data = bytearray(file.path.read_bytes())
+        data[data.index(_TIME) + len(_TIME) + self._chance.randrange(2)] ^= 1 << self._chance.randrange(4)
+        file.path.write_bytes(data)
+        return generation.name, file.first, f"a bit of the time in {generation.name}/{file.path.name} was flipped"
+
     def _damage(self, victim: Path) -> str:
         """Damage a file; return what was done."""
         name, data = f"{victim.parent.name}/{victim.name}", bytearray(victim.read_bytes())
@@ -316,6 +346,12 @@ class _Clock:
         return self.time
 
 
+def _may_be_merged(generation: str, taken_at: Timestamp, points: dict[str, Point], *, now: Timestamp) -> bool:
+    """Whether a point that was taken then, and is none of those that are there, may be one of these now."""
+    others = [point.taken_at for point in points.values() if point.generation == generation]
+    return may_be_gone(taken_at, others, now=now)
+
+
 def _name(point: Point) -> str:
     return f"{point.generation}/{point.number}"
 
@@ -343,3 +379,8 @@ _LOST: Final = "UPDATE inbox SET at = at + 1 WHERE position = (SELECT max(positi
 _UNREADABLE: Final = "/proc/self/mem"
 """A file that is there, and of which no byte can be read where it begins: an error of input and output (on Linux)."""
 _FIRST: Final = "generation-000001"
+_TIME: Final = b'"steady_at":'
+_YEAR: Final = 31_557_600 * _SECOND
+_LEAP: Final = 2 * _SECOND
+"""By so much, at most, everything gets older when a clock leaps."""
+_ROUNDS_AFTER: Final = 4

@@ -7,6 +7,7 @@ from perdure.torture.planted.mutant import Mutant
 __all__ = ["PLANTED"]
 
 _WHOLE: Final = "P18: each point in time of a copy is the database as it was at one commit"
+_KEPT: Final = "P18: no sound point within what is kept goes for damage or a wrong clock"
 _CHECKED: Final = "P18: what is damaged is refused"
 _OLD_OR_NEW: Final = "P18: whoever dies while he makes a copy, or restores one, leaves the old or the new one"
 _POINTS: Final = "points"
@@ -120,6 +121,34 @@ PLANTED: Final = (
         module="perdure.stores.sqlite.copies.expiry",
         old=" >= self._keep\n",
         new=" >= 0\n",
+        tool="copies",
+        workloads=(_POINTS,),
+    ),
+    Mutant(
+        name="copies: a base that is damaged is taken for an old one",
+        breaks=_KEPT,
+        module="perdure.stores.sqlite.copies.expiry",
+        old="            return False\n",
+        new="            return True\n",
+        tool="copies",
+        workloads=(_POINTS,),
+    ),
+    Mutant(
+        name="copies: points go by a clock that is ahead",
+        breaks=_KEPT,
+        module="perdure.stores.sqlite.copies.expiry",
+        old="        return min(",
+        new="        return max(",
+        tool="copies",
+        workloads=(_POINTS,),
+    ),
+    Mutant(
+        name="copies: how old points are is taken from a part that nobody has checked",
+        breaks=_KEPT,
+        module="perdure.stores.sqlite.copies.folder",
+        old="                    return read_part(file.path).header\n",
+        new="                    from perdure.stores.sqlite.copies.parts import read_header\n\n"
+        "                    return read_header(file.path)\n",
         tool="copies",
         workloads=(_POINTS,),
     ),
