@@ -1,6 +1,6 @@
 """Retention beside damage: what is damaged stays and is told, and all else goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,12 +9,25 @@ import pytest
 
 from perdure.configuration import Retention
 from perdure.errors import StoreCorruptError
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.keeping import WholeRun
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.disks.sectors import DyingDisk, dying_disk
 from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from tests.archiving.test_pruning import HOUR, Pages, continued, ended, left, prune
 from tests.archiving.worlds import session_on
-from tests.damaging import break_leaves
+from tests.damaging import break_leaves, break_page, pages_of
+
+
+class Dying(SqliteHarness):
+    """A database on a disk that dies."""
+
+    def __init__(self, path: Path, disk: DyingDisk) -> None:
+        super().__init__(path)
+        self._disk = disk
+
+    def new_store(self) -> SqliteStore:
+        return SqliteStore(self.path, disk=self._disk)
 
 
 async def test_a_damaged_run_is_counted_and_stays() -> None:
@@ -78,6 +91,77 @@ async def test_a_damaged_page_keeps_no_other_runs(
         assert 75 <= report.runs <= 150
         assert (await prune(session, Retention(keep=HOUR), archive=pages)).runs == 0
         assert pages is None or len(pages.ids) == len(set(pages.ids)) >= report.runs
+
+
+_CHILD = ["UPDATE runs SET parent_key = (SELECT run_key FROM runs WHERE id = 'run 5') WHERE id = 'run 140'"]
+_LATER = [
+    "UPDATE runs SET id = 'run 5', generation = 2 WHERE id = 'run 140'",
+    "UPDATE runs SET latest = 0, status = 'continued' WHERE id = 'run 5' AND generation = 1",
+]
+_EARLIER = [
+    "UPDATE runs SET latest = 0, status = 'continued' WHERE id = 'run 140'",
+    "UPDATE runs SET id = 'run 140', generation = 2 WHERE id = 'run 5'",
+]
+_FORK = [
+    """UPDATE history SET type = 'run_forked',
+        data = json_object('origin_key', (SELECT run_key FROM runs WHERE id = 'run 5'))
+    WHERE sequence = 2 AND run_key = (SELECT run_key FROM runs WHERE id = 'run 140')"""
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "staying", "unreadable"),
+    [
+        pytest.param(_CHILD, ("run 5", 1), 0, id="a child"),
+        pytest.param(_LATER, ("run 5", 1), 1, id="the latest generation"),
+        pytest.param(_EARLIER, ("run 140", 2), 1, id="the generation before"),
+        pytest.param(_FORK, ("run 5", 1), 0, id="a fork"),
+    ],
+)
+async def test_what_may_be_needed_by_a_run_on_a_damaged_page_stays_and_the_others_go(
+    tmp_path: Path, changes: Sequence[str], staying: tuple[str, int], unreadable: int
+) -> None:
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        for number in range(150):
+            await ended(session, f"run {number}", 1)
+    with closing(apsw.Connection(str(harness.path))) as connection:
+        for change in changes:
+            connection.execute(change)
+            assert connection.changes() == 1
+    break_page(harness.path, pages_of(harness.path, "runs")[-1])
+    async with session_on(harness) as session:
+        report = await prune(session, Retention(keep=HOUR))
+        assert report.runs > 75
+        assert report.unreadable == unreadable
+        run_id, generation = staying
+        assert await session.store.find(RunRef(id=run_id, generation=generation), latest=False) is not None
+
+
+async def test_the_damaged_events_of_a_fork_that_has_ended_keep_no_run(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        for number in range(150):
+            await ended(session, f"run {number}", 1)
+    with closing(apsw.Connection(str(harness.path))) as connection:
+        connection.execute("UPDATE history SET type = 'run_forked' WHERE sequence = 2")
+    break_leaves(harness.path, "history", only_first=True)
+    async with session_on(harness) as session:
+        assert (await prune(session, Retention(keep=HOUR))).runs == 150
+
+
+async def test_a_sector_that_is_not_given_keeps_no_other_run_from_the_archive(tmp_path: Path) -> None:
+    with dying_disk() as disk:
+        harness = Dying(tmp_path / "runs.db", disk)
+        async with session_on(harness) as session:
+            for number in range(150):
+                await ended(session, f"run {number}", 1)
+        disk.bad.add(pages_of(harness.path, "history")[1])
+        async with session_on(harness) as session:
+            archive = Pages()
+            report = await prune(session, Retention(keep=HOUR), archive=archive)
+            assert report.runs == len(archive.ids) == 150 - report.unreadable
+            assert 0 < report.unreadable < 75
 
 
 async def test_what_stays_behind_a_damaged_generation_is_not_archived_again_and_again() -> None:

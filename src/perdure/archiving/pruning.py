@@ -13,11 +13,11 @@ import msgspec
 
 from perdure.archiving.line_making import about_bytes, lines_of_runs
 from perdure.archiving.origins import with_origins
-from perdure.archiving.refusals import LISTED_REFUSALS, Refusal
+from perdure.archiving.refusals import LISTED_REFUSALS, UNREADABLE, Refusal
 from perdure.archiving.run_lines import end_line, heading_line
 from perdure.archiving.turns import Turn, TurnState
 from perdure.configuration import Retention
-from perdure.errors import HistoryError, StoreCorruptError, StoreError, StoreLockedError
+from perdure.errors import HistoryError, StoreError, StoreLockedError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_to_datetime
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
@@ -63,8 +63,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed: `runs` (generations of runs) with their `events`, and the bytes of the archive.
 
-    `unreadable` are runs that stay, since they are damaged: they cannot be archived, or no import would take them from
-    there. The first 1,000 of them are told in `refusals`.
+    `unreadable` are runs that stay, since they are damaged: they cannot be archived, no import would take them from
+    there, or a generation of theirs cannot be read. The first 1,000 of them are told in `refusals`.
     """
 
     runs: int = 0
@@ -76,6 +76,14 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class _TurnLostError(Exception):
     """Another process has the turn."""
+
+
+class _UnknownError(Exception):
+    """Another generation of a run cannot be read, and so it is not known whether this one may go."""
+
+    def __init__(self, cause: StoreError) -> None:
+        super().__init__(str(cause))
+        self.cause: Final = cause
 
 
 class Pruning:
@@ -102,6 +110,7 @@ class Pruning:
         self._rests: Final = rests
         self._newest: Final[dict[tuple[str, str], frozenset[str]]] = {}
         self._remembered: frozenset[tuple[str, str]] | None = None
+        self._refused: Final[set[tuple[str, str]]] = set()
         self._now = clock.now()
         self._turn: Turn | None = None
         self.report = PruneReport()
@@ -162,7 +171,7 @@ class Pruning:
             return
         batch: list[RunSummary] = []
         async for summary in self._closed(Timestamp(self._now - duration_microseconds(shortest))):
-            if not (await self._is_over(summary) and await self._follows(summary, batch, is_dry=is_dry)):
+            if not await self._may_go(summary, batch, is_dry=is_dry):
                 continue
             batch.append(summary)
             if len(batch) >= _PAGE or sum(run.sequence for run in batch) >= REMOVED_ROWS:
@@ -187,6 +196,16 @@ class Pruning:
             last = page[-1]
             query = msgspec.structs.replace(query, after=(last.closed_at or Timestamp(0), last.run_key))
 
+    async def _may_go(self, summary: RunSummary, batch: list[RunSummary], *, is_dry: bool) -> bool:
+        """Whether a run may go, with those of the batch. What follows a damaged one stays with it."""
+        if _name(summary) in self._refused:
+            return False
+        try:
+            return await self._is_over(summary) and await self._follows(summary, batch, is_dry=is_dry)
+        except _UnknownError as error:
+            self._refuse(summary, error.cause)
+            return False
+
     async def _is_over(self, summary: RunSummary) -> bool:
         """Whether the time of a run is over, and nothing asks for it to be kept."""
         status = await self._status_of(summary)
@@ -197,13 +216,13 @@ class Pruning:
             return False
         if summary.ref.id in await self._newest_of(summary):
             return False
-        return (summary.ref.namespace, summary.ref.id) not in await self._still_remembered()
+        return _name(summary) not in await self._still_remembered()
 
     async def _status_of(self, summary: RunSummary) -> RunStatus:
         """Return how a run ended, where this generation of it was only continued."""
         if summary.status is not RunStatus.CONTINUED:
             return summary.status
-        latest = await self._store.find(RunRef(namespace=summary.ref.namespace, id=summary.ref.id))
+        latest = await self._find(RunRef(namespace=summary.ref.namespace, id=summary.ref.id))
         return latest.status if latest is not None and latest.status.is_closed else summary.status
 
     async def _follows(self, summary: RunSummary, batch: list[RunSummary], *, is_dry: bool) -> bool:
@@ -213,8 +232,15 @@ class Pruning:
         before = _before(summary.ref)
         if any(run.ref == before for run in batch):
             return True
-        found = await self._store.find(before, latest=False)
+        found = await self._find(before, latest=False)
         return found is None or (is_dry and await self._is_over(found))
+
+    async def _find(self, ref: RunRef, *, latest: bool = True) -> RunSummary | None:
+        """Return the row of another generation. Raises _UnknownError if it cannot be read."""
+        try:
+            return await self._store.find(ref, latest=latest)
+        except UNREADABLE as error:
+            raise _UnknownError(error) from error
 
     async def _newest_of(self, summary: RunSummary) -> frozenset[str]:
         """Return the ids of the newest closed runs of a workflow, which stay."""
@@ -301,7 +327,6 @@ class Pruning:
     async def _archived(self, batch: list[RunSummary], archive: Sink) -> list[RunSummary]:
         """Write runs to the archive; return those that are safe there. What follows a damaged one stays with it."""
         archived: list[RunSummary] = []
-        staying: set[RunRef] = set()
         part = _Part()
         left = batch
         while left:
@@ -309,11 +334,10 @@ class Pruning:
             found = await self._lines_of(left[:_READ_AT_ONCE])
             some, left = left[: len(found)], left[len(found) :]
             for summary, lines in zip(some, found, strict=True):
-                if _before(summary.ref) in staying:
-                    staying.add(summary.ref)
-                elif isinstance(lines, StoreError):
+                if _name(summary) in self._refused:
+                    continue
+                if isinstance(lines, StoreError):
                     self._refuse(summary, lines)
-                    staying.add(summary.ref)
                 elif lines:
                     part.add(lines)
                     archived.append(summary)
@@ -344,7 +368,7 @@ class Pruning:
     async def _read(self, summary: RunSummary) -> WholeRun | StoreError | None:
         try:
             return await self._store.read_whole(summary.run_key)
-        except (HistoryError, StoreCorruptError) as error:
+        except UNREADABLE as error:
             return error
 
     async def _append(self, part: "_Part", archive: Sink) -> None:
@@ -356,6 +380,8 @@ class Pruning:
         self.report = msgspec.structs.replace(self.report, archived_bytes=written)
 
     def _refuse(self, summary: RunSummary, error: StoreError) -> None:
+        """Note a run that is damaged, once."""
+        self._refused.add(_name(summary))
         report = self.report
         told = (Refusal(str(summary.ref), str(error)),) if report.unreadable < LISTED_REFUSALS else ()
         self.report = msgspec.structs.replace(
@@ -367,6 +393,10 @@ class Pruning:
         self.report = msgspec.structs.replace(
             report, runs=report.runs + len(batch), events=report.events + sum(run.sequence for run in batch)
         )
+
+
+def _name(summary: RunSummary) -> tuple[str, str]:
+    return summary.ref.namespace, summary.ref.id
 
 
 def _before(ref: RunRef) -> RunRef:

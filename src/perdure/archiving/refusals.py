@@ -4,7 +4,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["LISTED_REFUSALS", "Refusal"]
+from perdure.errors import HistoryError, StoreCorruptError, StoreUnavailableError
+
+__all__ = ["LISTED_REFUSALS", "UNREADABLE", "Refusal"]
+
+UNREADABLE: Final = (HistoryError, StoreCorruptError, StoreUnavailableError)
+"""What reading one run raises if it is damaged, the last one if the disk does not give it. If it is the whole store
+that is away, whatever is asked of it next says so."""
 
 LISTED_REFUSALS: Final = 1_000
 """So many are told one by one; of more only how many there are."""

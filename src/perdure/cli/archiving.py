@@ -116,7 +116,7 @@ async def prune_runs(place: Place, order: PruneOrder) -> int:
     if report.unreadable and not order.as_json:
         for refusal in report.refusals:
             print(printable(f"{refusal.run}: {refusal.reason}"))
-        print(f"{report.unreadable} runs are damaged, could not be archived, and stay. See `perdure verify`.")
+        print(f"{report.unreadable} runs are damaged, and stay. See `perdure verify`.")
     return ExitCode.ERROR if report.unreadable else ExitCode.OK
 
 

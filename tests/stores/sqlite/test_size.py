@@ -20,7 +20,7 @@ from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
 from perdure.ports.verification import VerificationWish
 from perdure.stores.memory import MemoryStore
 from perdure.stores.opening import compact_store
-from perdure.stores.sql.keeping import NAMED_BY_FORKS, listing_closed
+from perdure.stores.sql.keeping import listing_closed, naming_by_forks
 from perdure.stores.sqlite import keeping
 from perdure.stores.sqlite.compaction import compact
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -150,7 +150,7 @@ async def test_closed_runs_are_found_by_their_index_in_the_order_of_their_ends(s
     steps = await store._reading().ask(lambda connection: plan(connection, *listing_closed(query)))
     assert any("USING INDEX runs_closed (closed_at" in step for step in steps)
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN runs") for step in steps)
-    steps = await store._reading().ask(lambda connection: plan(connection, NAMED_BY_FORKS, []))
+    steps = await store._reading().ask(lambda connection: plan(connection, naming_by_forks(), []))
     assert "SCAN history USING INDEX history_forks" in steps
 
 

@@ -14,14 +14,12 @@ __all__ = [
     "DELETE_LEFT_EVENTS",
     "DELETE_LEFT_MESSAGES",
     "DELETE_REQUESTS",
-    "DELETE_RUN",
     "FORGET_REMOVAL",
     "HAS_RUN",
     "KEEP_REQUEST",
     "LATER_GENERATION",
     "LEFT_EVENTS",
     "LEFT_MESSAGES",
-    "NAMED_BY_FORKS",
     "NEXT_OF_ID",
     "NOTE_REMOVAL",
     "ORIGINS",
@@ -31,7 +29,9 @@ __all__ = [
     "RUN_OF_GENERATION",
     "SUPERSEDE_BEFORE",
     "WHOLE_RUN",
+    "deleting_run",
     "listing_closed",
+    "naming_by_forks",
 ]
 
 
@@ -94,26 +94,43 @@ WHERE (SELECT generation FROM runs WHERE run_key = excluded.run_key)
 
 # --- to remove -------------------------------------------------------------------------------------------------------
 
-_IS_NOT_NEEDED: Final = """
-    NOT EXISTS (SELECT 1 FROM runs AS child WHERE child.parent_key = runs.run_key AND child.closed_at IS NULL)
-    AND NOT EXISTS (SELECT 1 FROM locks WHERE locks.run_key = runs.run_key)
-"""
 
-NAMED_BY_FORKS: Final = """
-SELECT data ->> 'origin_key', data ->> 'caller_key'
-FROM history INDEXED BY history_forks CROSS JOIN runs USING (run_key)
-WHERE type = 'run_forked' AND runs.closed_at IS NULL AND json_valid(data)
-"""
-"""The keys of runs that open forks name: those that they were copied from, and those that first made their calls."""
-
-# run_key; of a closed run that nothing open needs, whose earlier generations are gone. Open forks are asked before.
-DELETE_RUN: Final = f"""
-DELETE FROM runs WHERE run_key = ? AND closed_at IS NOT NULL AND {_IS_NOT_NEEDED} AND NOT EXISTS (
+def deleting_run(unread: Passing = NONE_PASSED) -> str:
+    """Return the statement, of a run key, that deletes a closed run that nothing open needs and whose earlier
+    generations are gone. Open forks are asked before. Children that are `unread` pass for open."""
+    return f"""
+DELETE FROM runs WHERE run_key = ? AND closed_at IS NOT NULL AND {_is_not_needed(unread)} AND NOT EXISTS (
     SELECT 1 FROM runs AS earlier WHERE earlier.namespace = runs.namespace AND earlier.id = runs.id
     AND earlier.generation = runs.generation - 1
 )
 RETURNING namespace, id, request_id
-"""  # noqa: S608 - the part is above
+"""  # noqa: S608 - the part is below
+
+
+def naming_by_forks(unread: Passing = NONE_PASSED) -> str:
+    """Return the question which runs open forks, and those that are `unread`, name: those that they were copied from,
+    and those that first made their calls. The events of closed ones are not read."""
+    is_open = "(SELECT closed_at IS NULL FROM runs WHERE runs.run_key = history.run_key)"
+    return f"""
+SELECT iif(json_valid(data), data ->> 'origin_key', NULL), iif(json_valid(data), data ->> 'caller_key', NULL)
+FROM history INDEXED BY history_forks WHERE type = 'run_forked' AND {_may_be_open("history", is_open, unread)}
+"""  # noqa: S608 - the part is below
+
+
+def _is_not_needed(unread: Passing) -> str:
+    return f"""
+    NOT EXISTS (
+        SELECT 1 FROM runs AS child WHERE child.parent_key = runs.run_key
+        AND {_may_be_open("child", "child.closed_at IS NULL", unread)}
+    )
+    AND NOT EXISTS (SELECT 1 FROM locks WHERE locks.run_key = runs.run_key)
+"""  # noqa: S608 - the part is below
+
+
+def _may_be_open(table: str, is_open: str, unread: Passing) -> str:
+    """Return the condition that a run, whose key a table has, is open, as those may be that cannot be read."""
+    return f"({table}.run_key IN ({', '.join(map(str, sorted(unread)))}) OR {is_open})" if unread else is_open
+
 
 # namespace, id
 LATER_GENERATION: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id = ? ORDER BY generation LIMIT 1"
@@ -153,9 +170,12 @@ DELETE_LEFT_EVENTS: Final = "DELETE FROM history WHERE position IN (SELECT value
 DELETE_LEFT_MESSAGES: Final = "DELETE FROM inbox WHERE position IN (SELECT value FROM json_each(?))"
 
 
-def listing_closed(query: ClosedQuery, passing: Passing = NONE_PASSED) -> tuple[str, list[int | str]]:
-    """Return the statement for one page of closed runs that nothing open needs, but perhaps an open fork."""
-    conditions = ["runs.closed_at IS NOT NULL", "runs.closed_at <= ?", _IS_NOT_NEEDED]
+def listing_closed(
+    query: ClosedQuery, passing: Passing = NONE_PASSED, unread: Passing = NONE_PASSED
+) -> tuple[str, list[int | str]]:
+    """Return the statement for one page of closed runs that nothing open needs, but perhaps an open fork: of those that
+    are not `passing`. Children that are `unread` pass for open."""
+    conditions = ["runs.closed_at IS NOT NULL", "runs.closed_at <= ?", _is_not_needed(unread)]
     parameters: list[int | str] = [query.closed_until]
     if query.after is not None:
         conditions.append("(runs.closed_at, runs.run_key) > (?, ?)")

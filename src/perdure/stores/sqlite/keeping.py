@@ -64,12 +64,14 @@ def _read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None
 _ALL: Final = 2**62
 
 
-def list_closed(connection: apsw.Connection, query: ClosedQuery, *, passing: Passing = NONE_PASSED) -> list[RunSummary]:
-    """Return one page of closed runs that nothing open needs."""
-    named = _named_by_forks(connection)
+def list_closed(
+    connection: apsw.Connection, query: ClosedQuery, *, passing: Passing = NONE_PASSED, unread: Passing = NONE_PASSED
+) -> list[RunSummary]:
+    """Return one page of closed runs that are not `passing`, and that nothing open needs, nor any that is `unread`."""
+    named = _named_by_forks(connection, unread)
     found: list[RunSummary] = []
     while len(found) < query.limit:
-        page = [summary_of(row) for row in connection.execute(*statements.listing_closed(query, passing))]
+        page = [summary_of(row) for row in connection.execute(*statements.listing_closed(query, passing, unread))]
         found += [summary for summary in page if summary.run_key not in named]
         if len(page) < query.limit:
             break
@@ -77,8 +79,8 @@ def list_closed(connection: apsw.Connection, query: ClosedQuery, *, passing: Pas
     return found[: query.limit]
 
 
-def _named_by_forks(connection: apsw.Connection) -> set[int]:
-    return {key for keys in connection.execute(statements.NAMED_BY_FORKS) for key in keys if key is not None}
+def _named_by_forks(connection: apsw.Connection, unread: Passing) -> set[int]:
+    return {key for keys in connection.execute(statements.naming_by_forks(unread)) for key in keys if key is not None}
 
 
 def origins_of(connection: apsw.Connection, run_keys: Collection[RunKey]) -> dict[RunKey, int]:
@@ -213,23 +215,32 @@ def _row(run: WholeRun, *, is_latest: bool) -> tuple[Column, ...]:
 # --- to remove -------------------------------------------------------------------------------------------------------
 
 
-def remove(connection: apsw.Connection, news: News, run_keys: Sequence[RunKey]) -> list[RunKey]:
-    """Remove the rows of runs, but for their histories and inboxes, which `sweep` does; return which were removed.
+def remove(
+    connection: apsw.Connection,
+    news: News,
+    run_keys: Sequence[RunKey],
+    *,
+    passing: Passing = NONE_PASSED,
+    unread: Passing = NONE_PASSED,
+) -> list[RunKey]:
+    """Remove the rows of runs, but for their histories and inboxes, which `sweep` does; return which were removed: none
+    that is `passing`, or that something open needs, or one that is `unread`.
 
     Raises UnsoundRowsError for a run whose rows lie on a damaged page, or beside one.
     """
-    named = _named_by_forks(connection)
+    staying = _named_by_forks(connection, unread) | passing
+    delete = statements.deleting_run(unread)
     removed: list[RunKey] = []
     for run_key in run_keys:
         with demanding_sound([run_key]):
-            if run_key not in named and _remove(connection, run_key):
+            if run_key not in staying and _remove(connection, run_key, delete):
                 removed.append(run_key)
     news.run_keys.update(removed)
     return removed
 
 
-def _remove(connection: apsw.Connection, run_key: RunKey) -> bool:
-    removed = connection.execute(statements.DELETE_RUN, (run_key,)).get
+def _remove(connection: apsw.Connection, run_key: RunKey, delete: str) -> bool:
+    removed = connection.execute(delete, (run_key,)).get
     if removed is None:
         return False
     *name, request_id = removed

@@ -350,8 +350,8 @@ class SqliteStore:
         """Return one page of closed runs that nothing open needs."""
 
         def ask() -> Awaitable[list[RunSummary]]:
-            passing = self._unreadable.keys | self._unreadable.unclaimable
-            return self._browsing().ask(partial(keeping.list_closed, query=query, passing=passing))
+            unread, passing = self._unreadable.keys, self._unreadable.unclaimable | self._unreadable.keys
+            return self._browsing().ask(partial(keeping.list_closed, query=query, passing=passing, unread=unread))
 
         return await self._past_damage(ask)
 
@@ -359,8 +359,9 @@ class SqliteStore:
         """Remove closed runs that nothing open needs, in small transactions. See the port."""
 
         def remove() -> Awaitable[list[RunKey]]:
-            sound = [run_key for run_key in run_keys if run_key not in self._unreadable.unclaimable]
-            return self._writing().call(lambda connection, news: keeping.remove(connection, news, sound))
+            unread, passing = self._unreadable.keys, self._unreadable.unclaimable
+            removing = partial(keeping.remove, run_keys=run_keys, passing=passing, unread=unread)
+            return self._writing().call(lambda connection, news: removing(connection, news))
 
         def sweep() -> Awaitable[bool]:
             sweeping = partial(keeping.sweep, passing=self._unreadable.unclaimable)
