@@ -11,23 +11,11 @@ from perdure.configuration import Retention
 from perdure.errors import StoreCorruptError
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.keeping import WholeRun
-from perdure.stores.sqlite.store import SqliteStore
-from perdure.torture.disks.sectors import DyingDisk, dying_disk
+from perdure.torture.disks.sectors import dying_disk
 from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from tests.archiving.test_pruning import HOUR, Pages, continued, ended, left, prune
-from tests.archiving.worlds import session_on
+from tests.archiving.worlds import Dying, session_on
 from tests.damaging import break_leaves, break_page, pages_of
-
-
-class Dying(SqliteHarness):
-    """A database on a disk that dies."""
-
-    def __init__(self, path: Path, disk: DyingDisk) -> None:
-        super().__init__(path)
-        self._disk = disk
-
-    def new_store(self) -> SqliteStore:
-        return SqliteStore(self.path, disk=self._disk)
 
 
 async def test_a_damaged_run_is_counted_and_stays() -> None:

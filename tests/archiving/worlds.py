@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -14,13 +15,26 @@ from perdure.kernel.state import RunState, fold
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Creation, RunStatus
 from perdure.ports.keeping import WholeRun
+from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreHarness, StoreSession
 from perdure.testing.store_conformance.harness import START, Held, transition
-from perdure.torture.programs.harnesses import MemoryHarness
+from perdure.torture.disks.sectors import DyingDisk
+from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
 from perdure.torture.programs.steps import program
 from perdure.torture.programs.world import World
 
-__all__ = ["all_runs", "end_soundly", "lived", "plain", "session_on"]
+__all__ = ["Dying", "all_runs", "end_soundly", "lived", "plain", "session_on"]
+
+
+class Dying(SqliteHarness):
+    """A database on a disk that dies."""
+
+    def __init__(self, path: Path, disk: DyingDisk) -> None:
+        super().__init__(path)
+        self._disk = disk
+
+    def new_store(self) -> SqliteStore:
+        return SqliteStore(self.path, disk=self._disk)
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ import msgspec
 
 from perdure.archiving.files import lines_of, run_files
 from perdure.archiving.origins import key_everywhere, runs_here
-from perdure.archiving.refusals import LISTED_REFUSALS, Refusal
+from perdure.archiving.refusals import LISTED_REFUSALS, UNREADABLE, Refusal
 from perdure.archiving.run_lines import Damage, SavedRun, read_runs
 from perdure.archiving.soundness import demand_sound
-from perdure.errors import HistoryError
+from perdure.errors import HistoryError, StoreCorruptError
 from perdure.kernel.identity import RunKey
 from perdure.kernel.transition import Exists
 from perdure.ports.keeping import WholeRun
@@ -26,8 +26,8 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `imported` came in, with their `events`; `present` were there already, from an earlier import or as they always
     were; `left_open` are open ones, which are only taken in where that is asked for; `refused` how many are in the way
-    of others, hold locks, or are what `perdure verify` calls damaged; `damaged` how many places of the files cannot be
-    read. The first 1,000 of the latter two are told in `refusals` and `damages`.
+    of others, hold locks, are what `perdure verify` calls damaged, or meet damage here; `damaged` how many places of
+    the files cannot be read. The first 1,000 of the latter two are told in `refusals` and `damages`.
     """
 
     imported: int = 0
@@ -135,17 +135,25 @@ class _Importing:
             await self._bring_in(run, sealed_as=sealed_as)
 
     async def _bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> None:
-        summary = run.summary
         try:
             demand_sound(run)
             outcome = await self._store.bring_in(run, sealed_as=sealed_as)
-        except HistoryError as error:  # it is damaged, or has a value that cannot be read here: others may come in
+        except (HistoryError, StoreCorruptError) as error:  # in the file, or where it would come to: others may come in
             self._refuse(run, str(error))
             return
-        if not isinstance(outcome, Exists):
+        if isinstance(outcome, Exists):
+            await self._compare(run, outcome.run_key)
+        else:
             self._count(imported=1, events=len(run.history))
+
+    async def _compare(self, run: WholeRun, other_key: RunKey) -> None:
+        """Count a run that has not come in, for another that is there: itself, or one that is in its way."""
+        summary = run.summary
+        try:
+            other = await self._store.find(other_key)
+        except UNREADABLE as error:
+            self._refuse(run, f"it, or what is in its way, cannot be read here: {error}")
             return
-        other = await self._store.find(outcome.run_key)
         if other is None or not await self._is_same(summary, other):
             name = (
                 "another run" if other is None else f"another run, {other.ref} of {other.times.created_at:%F %T} UTC,"

@@ -95,7 +95,10 @@ def origins_of(connection: apsw.Connection, run_keys: Collection[RunKey]) -> dic
 
 
 def bringing_in(run: WholeRun) -> Callable[[apsw.Connection, News], Outcome]:
-    """Return what inserts a run, encoded now, on the caller's thread."""
+    """Return what inserts a run, encoded now, on the caller's thread.
+
+    That raises UnsoundRowsError where the run would come to a damaged page, or has left rows on one.
+    """
     summary = run.summary
     ref = summary.ref
     encoded = encode_write(_as_creation(run), owner=WorkerId(0))
@@ -111,6 +114,7 @@ def bringing_in(run: WholeRun) -> Callable[[apsw.Connection, News], Outcome]:
         for column in message_row(summary.run_key, entry.message_id, encode_message(entry.message).decode(), entry.at)
     ]
 
+    @demanding_sound([summary.run_key])
     def apply(connection: apsw.Connection, news: News) -> Outcome:
         in_the_way = _in_the_way(connection, run)
         if in_the_way is not None:
