@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from perdure.archiving.pruning import PruneReport
 from perdure.configuration import Retention
 from perdure.errors import StoreCorruptError
 from perdure.kernel.identity import RunKey, RunRef
@@ -81,6 +82,25 @@ async def test_a_damaged_page_keeps_no_other_runs(
         assert pages is None or len(pages.ids) == len(set(pages.ids)) >= report.runs
 
 
+@pytest.mark.parametrize("leaf", [0, -1])
+async def test_runs_beside_a_damaged_page_are_told_by_each_pass_and_archived_by_none(tmp_path: Path, leaf: int) -> None:
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        for number in range(150):
+            await ended(session, f"run {number}", 1)
+    break_page(harness.path, pages_of(harness.path, "runs")[leaf])
+    archive = Pages()
+    reports: list[PruneReport] = []
+    beside: list[str] = []
+    for _ in range(2):
+        async with session_on(harness) as session:
+            reports.append(await prune(session, Retention(keep=HOUR), archive=archive))
+            beside = await left(session)
+    assert [report.runs for report in reports] == [len(archive.ids), 0]
+    assert [report.unreadable for report in reports] == [len(beside), len(beside)]
+    assert 0 < len(beside) < 75
+
+
 _CHILD = ["UPDATE runs SET parent_key = (SELECT run_key FROM runs WHERE id = 'run 5') WHERE id = 'run 140'"]
 _LATER = [
     "UPDATE runs SET id = 'run 5', generation = 2 WHERE id = 'run 140'",
@@ -98,16 +118,16 @@ _FORK = [
 
 
 @pytest.mark.parametrize(
-    ("changes", "staying", "unreadable"),
+    ("changes", "staying", "is_refused"),
     [
-        pytest.param(_CHILD, ("run 5", 1), 0, id="a child"),
-        pytest.param(_LATER, ("run 5", 1), 1, id="the latest generation"),
-        pytest.param(_EARLIER, ("run 140", 2), 1, id="the generation before"),
-        pytest.param(_FORK, ("run 5", 1), 0, id="a fork"),
+        pytest.param(_CHILD, RunRef(id="run 5"), False, id="a child"),
+        pytest.param(_LATER, RunRef(id="run 5"), True, id="the latest generation"),
+        pytest.param(_EARLIER, RunRef(id="run 140", generation=2), True, id="the generation before"),
+        pytest.param(_FORK, RunRef(id="run 5"), False, id="a fork"),
     ],
 )
 async def test_what_may_be_needed_by_a_run_on_a_damaged_page_stays_and_the_others_go(
-    tmp_path: Path, changes: Sequence[str], staying: tuple[str, int], unreadable: int
+    tmp_path: Path, changes: Sequence[str], staying: RunRef, *, is_refused: bool
 ) -> None:
     harness = SqliteHarness(tmp_path / "runs.db")
     async with session_on(harness) as session:
@@ -121,9 +141,8 @@ async def test_what_may_be_needed_by_a_run_on_a_damaged_page_stays_and_the_other
     async with session_on(harness) as session:
         report = await prune(session, Retention(keep=HOUR))
         assert report.runs > 75
-        assert report.unreadable == unreadable
-        run_id, generation = staying
-        assert await session.store.find(RunRef(id=run_id, generation=generation), latest=False) is not None
+        assert (str(staying) in [refusal.run for refusal in report.refusals]) is is_refused
+        assert await session.store.find(staying, latest=False) is not None
 
 
 async def test_the_damaged_events_of_a_fork_that_has_ended_keep_no_run(tmp_path: Path) -> None:

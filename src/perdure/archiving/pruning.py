@@ -17,7 +17,7 @@ from perdure.archiving.refusals import LISTED_REFUSALS, UNREADABLE, Refusal
 from perdure.archiving.run_lines import end_line, heading_line
 from perdure.archiving.turns import Turn, TurnState
 from perdure.configuration import Retention
-from perdure.errors import HistoryError, StoreError, StoreLockedError
+from perdure.errors import HistoryError, StoreCorruptError, StoreError, StoreLockedError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_to_datetime
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
@@ -64,7 +64,8 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was removed: `runs` (generations of runs) with their `events`, and the bytes of the archive.
 
     `unreadable` are runs that stay, since they are damaged: they cannot be archived, no import would take them from
-    there, or a generation of theirs cannot be read. The first 1,000 of them are told in `refusals`.
+    there, their rows cannot be written, or a generation of theirs cannot be read. The first 1,000 of them are told in
+    `refusals`.
     """
 
     runs: int = 0
@@ -111,6 +112,7 @@ class Pruning:
         self._newest: Final[dict[tuple[str, str], frozenset[str]]] = {}
         self._remembered: frozenset[tuple[str, str]] | None = None
         self._refused: Final[set[tuple[str, str]]] = set()
+        self._is_wary = True
         self._now = clock.now()
         self._turn: Turn | None = None
         self.report = PruneReport()
@@ -319,10 +321,28 @@ class Pruning:
 
     async def _remove(self, batch: list[RunSummary], archive: Sink | None) -> None:
         if archive is not None:
+            if self._is_wary:
+                batch = await self._removable(batch)
             batch = await self._archived(batch, archive)
         await self._keep_turn()
         removed = set(await self._store.remove_runs([run.run_key for run in batch]))
         self._note([run for run in batch if run.run_key in removed])
+        await self._removable([run for run in batch if run.run_key not in removed])
+        self._is_wary = self.report.unreadable > 0
+
+    async def _removable(self, batch: list[RunSummary]) -> list[RunSummary]:
+        """Refuse those of a batch that damage keeps here, which each pass would archive once more; return the others.
+
+        To ask costs as much as to remove them, and what was kept so by the pass before is the oldest that there is: so
+        that is asked of the first batch, and of others if there is any damage.
+        """
+        if not batch:
+            return batch
+        stuck = set(await self._store.unremovable([run.run_key for run in batch]))
+        for run in batch:
+            if run.run_key in stuck:
+                self._refuse(run, StoreCorruptError("its rows lie on a damaged page, or beside one"))
+        return [run for run in batch if run.run_key not in stuck]
 
     async def _archived(self, batch: list[RunSummary], archive: Sink) -> list[RunSummary]:
         """Write runs to the archive; return those that are safe there. What follows a damaged one stays with it."""
@@ -380,7 +400,9 @@ class Pruning:
         self.report = msgspec.structs.replace(self.report, archived_bytes=written)
 
     def _refuse(self, summary: RunSummary, error: StoreError) -> None:
-        """Note a run that is damaged, once."""
+        """Note a run that is damaged, unless another generation of it is."""
+        if _name(summary) in self._refused:
+            return
         self._refused.add(_name(summary))
         report = self.report
         told = (Refusal(str(summary.ref), str(error)),) if report.unreadable < LISTED_REFUSALS else ()

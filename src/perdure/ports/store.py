@@ -357,6 +357,13 @@ class RunStore(Protocol):
         """
         ...
 
+    async def unremovable(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Return those that `remove_runs` leaves, since their rows lie on damaged pages or beside them.
+
+        It costs as much as to remove them.
+        """
+        ...
+
     async def status(self) -> StoreStatus:
         """Return facts for an operator."""
         ...

@@ -357,21 +357,26 @@ class SqliteStore:
 
     async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
         """Remove closed runs that nothing open needs, in small transactions. See the port."""
-
-        def remove() -> Awaitable[list[RunKey]]:
-            unread, passing = self._unreadable.keys, self._unreadable.unclaimable
-            removing = partial(keeping.remove, run_keys=run_keys, passing=passing, unread=unread)
-            return self._writing().call(lambda connection, news: removing(connection, news))
-
-        def sweep() -> Awaitable[bool]:
-            sweeping = partial(keeping.sweep, passing=self._unreadable.unclaimable)
-            return self._writing().call(lambda connection, _news: sweeping(connection))
-
-        removed = await self._past_damage(remove)
-        while await self._past_damage(sweep):
+        removed = await self._past_damage(partial(self._remove, run_keys))
+        while await self._past_damage(self._sweep):
             pass
         self._unreadable.widen()
         return removed
+
+    async def unremovable(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Return those that damage would keep from being removed: that is tried, and undone."""
+        await self._past_damage(partial(self._remove, run_keys, is_trial=True))
+        self._unreadable.widen()
+        return [run_key for run_key in run_keys if run_key in self._unreadable.unclaimable]
+
+    def _remove(self, run_keys: Sequence[RunKey], *, is_trial: bool = False) -> Awaitable[list[RunKey]]:
+        unread, passing = self._unreadable.keys, self._unreadable.unclaimable
+        remove = keeping.try_to_remove if is_trial else keeping.remove
+        return self._writing().call(partial(remove, run_keys=run_keys, passing=passing, unread=unread))
+
+    def _sweep(self) -> Awaitable[bool]:
+        sweeping = partial(keeping.sweep, passing=self._unreadable.unclaimable)
+        return self._writing().call(lambda connection, _news: sweeping(connection))
 
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""

@@ -63,7 +63,7 @@ async def _continued(session: StoreSession, run: Held) -> Held:
 
 
 class KeepingConformance:
-    """`RunStore.read_whole`, `bring_in`, `origins_of`, `list_closed` and `remove_runs`."""
+    """`RunStore.read_whole`, `bring_in`, `origins_of`, `list_closed`, `unremovable` and `remove_runs`."""
 
     # --- to read and to bring in -----------------------------------------------------------------------------------
 
@@ -165,6 +165,14 @@ class KeepingConformance:
         assert await _closed(session) == []
         assert await session.commit_one(delivery(RUN, request_id="message to run")) == Missing(RUN)
         assert await session.store.remove_runs([run.run_key]) == []
+
+    async def test_to_ask_what_could_not_be_removed_removes_nothing(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        run = await _lived(session)
+        before = await session.store.read_whole(run.run_key)
+        assert await session.store.unremovable([run.run_key, RunKey(7)]) == []
+        assert await session.store.read_whole(run.run_key) == before
+        assert await session.store.remove_runs([run.run_key]) == [run.run_key]
 
     async def test_the_id_and_the_requests_of_a_removed_run_are_free(self, harness: StoreHarness) -> None:
         session = await harness.session()
