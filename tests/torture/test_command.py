@@ -42,6 +42,12 @@ def test_a_part_that_is_none_is_refused(part: str) -> None:
         main(["sim", "--part", part])
 
 
+@pytest.mark.parametrize(("tool", "workload"), [("ioerr", "sync lgo"), ("copies", "point"), ("fsyncgate", "go on")])
+def test_a_workload_that_a_tool_does_not_have_is_refused(tool: str, workload: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"'{workload}' is no workload of this tool; it has "):
+        main([tool, "--workload", workload, "--count", "3", "--processes", "1"])
+
+
 def test_one_plan_can_be_run_again() -> None:
     assert main(["sim", "--plan", "sequential/7/2e/crash@3:0.5"]) == 0
 

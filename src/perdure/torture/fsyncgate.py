@@ -29,7 +29,7 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Look at about as many states of the disk as `options` say, some tens for each failing sync."""
     states = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    trial = partial(_one_life, options.workloads or tuple(_WORKLOADS))
+    trial = partial(_one_life, options.workloads_of(_WORKLOADS))
     return run_trials("fsyncgate", options, trial, count=states, each=_STATES_PER_LIFE, is_controlled=True)
 
 

@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 def run(options: Options) -> Report:
     """Give as many inputs as `options` say, to all targets in turn or to those that they name."""
-    names = options.workloads or tuple(TARGETS)
+    names = options.workloads_of(TARGETS)
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
     trial = partial(_some_inputs, names)
     return run_trials("fuzz", options, trial, count=count, each=_INPUTS, is_controlled=True)

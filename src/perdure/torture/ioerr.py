@@ -40,7 +40,7 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Let the disk fail in as many programs as `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    trial = partial(_one_program, options.workloads or _OPERATIONS)
+    trial = partial(_one_program, options.workloads_of(_OPERATIONS))
     report = run_trials("ioerr", options, trial, count=count, per_core=2, each=_MET_EACH, is_controlled=True)
     if not (report.violations and options.stops_at_first):
         _fill_a_small_disk(report, cycles=ceil(count / _FAILURES_PER_CYCLE))

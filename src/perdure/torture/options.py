@@ -55,6 +55,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     part: Part = WHOLE
     shows_coverage: bool = False
 
+    def workloads_of(self, tool: Iterable[str]) -> tuple[str, ...]:
+        """Return the workloads that are named, or all that a tool has. Raises InvalidArgumentError if it has not one.
+
+        Else nothing would be tried, and nothing found.
+        """
+        known = tuple(tool)
+        for name in self.workloads:
+            if name not in known:
+                raise InvalidArgumentError(f"{name!r} is no workload of this tool; it has {', '.join(known)}")
+        return self.workloads or known
+
     def how_many(self, *, usually: int, ci: int, long: int) -> int:
         """Return how much to try."""
         if self.count is not None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from perdure.torture.copies.interruption import interrupt, making_of
+from perdure.torture.copies.makings import MAKINGS
 from perdure.torture.copies.trial import Trial
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.report import Report
-from perdure.torture.trials import Tried, run_trials
+from perdure.torture.trials import Tried, again, run_trials
 
 __all__ = ["run"]
 
@@ -19,21 +20,21 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Copy as many databases as make the points in time, and the interruptions, that `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    trial = partial(_one_trial, workloads=options.workloads)
+    trial = partial(_one_trial, workloads=options.workloads_of(_WORKLOADS))
     return run_trials("copies", options, trial, count=count, each=_EACH, is_controlled=True)
 
 
 def _one_trial(seed: int, *, workloads: tuple[str, ...]) -> Tried:
-    """Try a seed; of `workloads`, if there are any, those alone: the points in time, and makings by their names."""
+    """Try what a seed has of `workloads`: the points in time, and makings by their names."""
     looked_at, violations = 0, list[str]()
     for workload, judge in ((_POINTS, _judge_points), (making_of(seed), interrupt)):
-        if not workloads or workload in workloads:
+        if workload in workloads:
             with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
                 judged, wrong = judge(Path(folder), seed)
             looked_at += judged
             violations += wrong[:_MOST_VIOLATIONS]
-    again = f"python -m perdure.torture copies --count 1 --seed {seed}"
-    return Tried(looked_at, [f"{again}\n    {violation}" for violation in violations])
+    repeats = again("copies", seed, only=() if workloads == _WORKLOADS else workloads)
+    return Tried(looked_at, [f"{repeats}\n    {violation}" for violation in violations])
 
 
 def _judge_points(folder: Path, seed: int) -> tuple[int, list[str]]:
@@ -44,6 +45,7 @@ def _judge_points(folder: Path, seed: int) -> tuple[int, list[str]]:
 
 
 _POINTS: Final = "points"
+_WORKLOADS: Final = (_POINTS, *dict.fromkeys(making_of(seed) for seed in range(len(MAKINGS))))
 _EACH: Final = 73
 """How many points in time a trial has, and ways to be interrupted, about."""
 _MOST_VIOLATIONS: Final = 3

@@ -278,7 +278,7 @@ class Trial:
                 self.wrong.append(f"{_name(point)} is restored though {damaged}")
             named = [_name(each) for each in points if f"--at {show_time(each.taken_at)}" in str(rows)]
             newest = [_name(each) for each in whole[-1:]]
-            if named != newest:
+            if [known[name] for name in named] != [known[name] for name in newest]:  # two may be of the same content
                 self.wrong.append(f"{named} is named as whole, and {newest} is, since {damaged}: {rows}")
 
     def _judge_what_goes_for_damage(self, points: list[Point]) -> None:
