@@ -101,6 +101,22 @@ async def test_runs_beside_a_damaged_page_are_told_by_each_pass_and_archived_by_
     assert 0 < len(beside) < 75
 
 
+async def test_runs_beside_a_damaged_page_are_archived_no_more_behind_many_others_either(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "runs.db")
+    async with session_on(harness) as session:
+        for number in range(150):
+            await ended(session, f"run {number}", 2)
+    break_leaves(harness.path, "runs", only_first=True)
+    archive = Pages()
+    for part in range(2):
+        async with session_on(harness) as session:
+            for number in range(100):
+                await ended(session, f"older run {part} {number}", 1)
+            report = await prune(session, Retention(keep=HOUR), archive=archive)
+            assert report.unreadable == len(await left(session)) > 0
+    assert len(archive.ids) == len(set(archive.ids))
+
+
 _CHILD = ["UPDATE runs SET parent_key = (SELECT run_key FROM runs WHERE id = 'run 5') WHERE id = 'run 140'"]
 _LATER = [
     "UPDATE runs SET id = 'run 5', generation = 2 WHERE id = 'run 140'",

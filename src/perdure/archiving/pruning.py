@@ -112,7 +112,6 @@ class Pruning:
         self._newest: Final[dict[tuple[str, str], frozenset[str]]] = {}
         self._remembered: frozenset[tuple[str, str]] | None = None
         self._refused: Final[set[tuple[str, str]]] = set()
-        self._is_wary = True
         self._now = clock.now()
         self._turn: Turn | None = None
         self.report = PruneReport()
@@ -321,20 +320,16 @@ class Pruning:
 
     async def _remove(self, batch: list[RunSummary], archive: Sink | None) -> None:
         if archive is not None:
-            if self._is_wary:
-                batch = await self._removable(batch)
-            batch = await self._archived(batch, archive)
+            batch = await self._archived(await self._removable(batch), archive)
         await self._keep_turn()
         removed = set(await self._store.remove_runs([run.run_key for run in batch]))
         self._note([run for run in batch if run.run_key in removed])
         await self._removable([run for run in batch if run.run_key not in removed])
-        self._is_wary = self.report.unreadable > 0
 
     async def _removable(self, batch: list[RunSummary]) -> list[RunSummary]:
         """Refuse those of a batch that damage keeps here, which each pass would archive once more; return the others.
 
-        To ask costs as much as to remove them, and what was kept so by the pass before is the oldest that there is: so
-        that is asked of the first batch, and of others if there is any damage.
+        That costs a tenth of what it costs to archive and remove them, about.
         """
         if not batch:
             return batch
