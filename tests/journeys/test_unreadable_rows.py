@@ -98,3 +98,19 @@ async def test_what_a_dead_session_owned_is_given_back_but_for_what_cannot_be_re
     await after.store.close()
     with closing(apsw.Connection(str(path))) as connection:
         assert connection.execute("SELECT count(*) FROM sessions").get == 1  # which owns them still
+
+
+async def test_an_index_that_keeps_all_from_being_given_back_keeps_no_engine_from_opening(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    store = SqliteStore(path)
+    session = StoreSession(store)
+    await session.open(name="dies", lease_seconds=30)
+    for number in range(RUNS):
+        await session.create(f"run {number:03}")
+    assert len(await session.claim(limit=RUNS)) == RUNS
+    store.abandon()
+    break_leaves(path, "runs_to_claim")
+    async with engine_on(path, works=False) as engine:
+        verified = await engine.verify()
+        assert any("runs_to_claim" in defect.what for defect in verified.defects)
+        assert len([run async for run in engine.all_runs()]) == RUNS

@@ -138,6 +138,9 @@ class Worker:
         self.code = f"{self.worker_id}.{self._code_changes}"
         try:
             await self.store.free_expired(now=self.clock.now())
+        except StoreCorruptError as error:
+            # It is tried again with each renewal of the lease, and who opens the store can find what is damaged.
+            self.recurring.warning("giving back what dead sessions owned failed: %s", error, cause=error)
         except BaseException:
             self._is_closed = True
             await self._store.close()

@@ -17,9 +17,10 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
+from perdure.stores.sql.passing import NONE_PASSED
 from perdure.stores.sqlite.scanning import UnreadableRun
 from perdure.stores.sqlite.store import SqliteStore
-from perdure.stores.sqlite.unreadable import MOST_WRITTEN, Unreadable
+from perdure.stores.sqlite.unreadable import MOST_WRITTEN, Unreadable, UnsoundRowsError
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import FAR, NEVER, code_of, later
 from perdure.torture.disks.sectors import DyingDisk, dying_disk
@@ -242,6 +243,26 @@ async def test_a_claim_that_meets_a_bad_sector_fails_no_commit_of_the_same_trans
         await asyncio.gather(busy, creating, claiming)
 
 
+async def test_a_moment_in_which_the_disk_gives_no_page_of_an_index_has_no_run_passed_over(
+    path: Path, disk: DyingDisk
+) -> None:
+    await begun(path)
+    async with session_on(path, disk) as session:
+        assert isinstance(session.store, SqliteStore)
+        await listed_by(session)
+        bad = pages_of(path, "runs_by_owner")
+        writer = session.store._writer
+        assert writer is not None
+        writer._database.distrust()  # as after any error: nothing of it is in memory
+        disk.bad.update(bad)
+        for _ in range(2):
+            with pytest.raises(StoreCorruptError, match="a bad sector"):
+                await session.claim()
+        assert unreadable_of(session).unclaimable == set()
+        disk.bad.clear()
+        assert await claimed_by(session) == RUNS
+
+
 # --- what cannot be given back --------------------------------------------------------------------------------------
 
 
@@ -287,6 +308,20 @@ async def test_an_opening_beside_a_damaged_page_costs_what_is_damaged_not_what_w
             assert opened < 10 * left + 200
             assert asked(path, "SELECT count(*) FROM sessions") == 2
             assert await claimed_by(session) == count - left
+
+
+async def test_an_opening_leaves_what_a_dead_session_owned_where_an_index_is_damaged(path: Path) -> None:
+    await killed_owner_of(path, 1_000)
+    break_page(path, pages_of(path, "runs_to_claim")[0])
+    store = SqliteStore(path)
+    await store.open(session_name="comes", lease_seconds=30, on_changes=lambda _changes: None)
+    try:
+        assert list(owners(path).values()) == [1_000]
+        assert store._unreadable.unclaimable == set()
+        with pytest.raises(StoreCorruptError):
+            await store.free_expired(now=later(1))
+    finally:
+        await store.close()
 
 
 async def test_what_a_dead_session_owned_is_given_back_beside_a_damaged_page(path: Path) -> None:
@@ -366,6 +401,7 @@ class Browsing:
         self.runs = [unreadable_run(number) for number in numbers]
         self.takes_seconds = takes_seconds
         self.times = 0
+        self.error: StoreUnavailableError | None = None
         self.is_open = asyncio.Event()
         self.is_open.set()
 
@@ -373,6 +409,8 @@ class Browsing:
         self.times += 1
         await self.is_open.wait()
         self.clock.seconds += self.takes_seconds
+        if self.error is not None:
+            raise self.error
         return self.runs
 
 
@@ -384,21 +422,36 @@ async def well() -> str:
     return "well"
 
 
+async def writable() -> bool:
+    return True
+
+
+async def unwritable() -> bool:
+    return False
+
+
 async def damaged() -> str:
     raise StoreCorruptError("damaged")
+
+
+async def revised(unreadable: Unreadable) -> None:
+    """Wait for what goes on beside the answers."""
+    if unreadable._revision is not None:
+        await unreadable._revision
 
 
 async def test_what_is_passed_over_is_tried_again_after_pauses_that_double_up_to_an_hour() -> None:
     clock = Clock()
     unreadable = Unreadable(clock)
     unreadable.note([unreadable_run(1), unreadable_run(2, is_damaged=False)])
-    assert unreadable.narrow([RunKey(3)])
+    assert unreadable.give_up([RunKey(3)], passed=NONE_PASSED)
     assert unreadable.keys == {1, 2}
     assert unreadable.unclaimable == {1, 3}
     browsing, revised_at = Browsing(clock, 1), list[float]()
     for _ in range(6 * 3600):
         before = browsing.times
-        assert await unreadable.past_damage(well, browsing) == "well"
+        assert await unreadable.past_damage(well, browsing, writable) == "well"
+        await revised(unreadable)
         if browsing.times > before:
             revised_at.append(clock.seconds - 1_000)
             assert unreadable.keys == unreadable.unclaimable == {1}
@@ -407,8 +460,62 @@ async def test_what_is_passed_over_is_tried_again_after_pauses_that_double_up_to
     assert distances == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
     browsing.runs = []
     clock.seconds += 3600
-    await unreadable.past_damage(well, browsing)
+    await unreadable.past_damage(well, browsing, writable)
+    await revised(unreadable)
     assert unreadable.keys == unreadable.unclaimable == set()
+
+
+async def test_nobody_waits_for_what_is_tried_again_nor_fails_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    unreadable, browsing = Unreadable(clock), Browsing(clock, 1)
+    unreadable.note([unreadable_run(1)])
+    browsing.is_open.clear()  # behind a long list
+    clock.seconds += 60
+    for _ in range(2):
+        assert await unreadable.past_damage(well, browsing, writable) == "well"
+        await asyncio.sleep(0)
+    browsing.error = StoreUnavailableError("a moment's trouble")
+    browsing.is_open.set()
+    await revised(unreadable)
+    assert browsing.times == 1
+    assert unreadable.keys == {1}
+    assert "could not be tried again" in caplog.text
+
+
+async def test_of_those_who_come_to_the_same_rows_at_once_none_fails() -> None:
+    unreadable, browsing = Unreadable(Clock()), Browsing(Clock())
+
+    async def ask() -> str:
+        passing = unreadable.unclaimable
+        await asyncio.sleep(0)
+        for key in (RunKey(1), RunKey(2)):
+            if key not in passing:
+                raise UnsoundRowsError([key], apsw.CorruptError("damaged"))
+        return "answered"
+
+    asking = [unreadable.past_damage(ask, browsing, writable) for _ in range(2)]
+    assert await asyncio.gather(*asking) == ["answered"] * 2
+
+
+async def test_what_fails_though_it_is_passed_over_is_not_asked_for_ever() -> None:
+    unreadable, browsing = Unreadable(Clock()), Browsing(Clock())
+
+    async def ask() -> str:
+        raise UnsoundRowsError([RunKey(1)], apsw.CorruptError("damaged"))
+
+    with pytest.raises(UnsoundRowsError):
+        await unreadable.past_damage(ask, browsing, writable)
+
+
+async def test_a_row_that_cannot_be_written_is_not_passed_over_where_none_can_be() -> None:
+    unreadable, browsing = Unreadable(Clock()), Browsing(Clock())
+
+    async def ask() -> str:
+        raise UnsoundRowsError([RunKey(1)], apsw.CorruptError("damaged"))
+
+    with pytest.raises(UnsoundRowsError):
+        await unreadable.past_damage(ask, browsing, unwritable)
+    assert unreadable.unclaimable == set()
 
 
 async def test_those_who_ask_at_once_try_again_once() -> None:
@@ -416,11 +523,11 @@ async def test_those_who_ask_at_once_try_again_once() -> None:
     unreadable, browsing = Unreadable(clock), Browsing(clock, 1)
     unreadable.note([unreadable_run(1)])
     browsing.is_open.clear()
-    looking = asyncio.ensure_future(unreadable.past_damage(damaged, browsing))
+    looking = asyncio.ensure_future(unreadable.past_damage(damaged, browsing, writable))
     await asyncio.sleep(0)
     assert browsing.times == 1
     clock.seconds += 60
-    waiting = [asyncio.ensure_future(unreadable.past_damage(well, browsing)) for _ in range(5)]
+    waiting = [asyncio.ensure_future(unreadable.past_damage(well, browsing, writable)) for _ in range(5)]
     await asyncio.sleep(0)
     browsing.is_open.set()
     assert await asyncio.gather(*waiting) == ["well"] * 5
@@ -436,7 +543,7 @@ async def test_looking_takes_a_small_part_of_the_time_however_long_a_look_takes(
     for _ in range(100):
         before, begun = browsing.times, clock.seconds
         with pytest.raises(StoreCorruptError):
-            await unreadable.past_damage(damaged, browsing)
+            await unreadable.past_damage(damaged, browsing, writable)
         if browsing.times > before:
             looks.append(begun)
         clock.seconds += 1
@@ -445,11 +552,13 @@ async def test_looking_takes_a_small_part_of_the_time_however_long_a_look_takes(
 
 async def test_fewer_are_written_together_after_damage_and_more_again_after_none() -> None:
     unreadable = Unreadable(Clock())
-    assert unreadable.narrow([RunKey(number) for number in range(5)])
+    assert unreadable.narrow([RunKey(number) for number in range(5)], passed=NONE_PASSED)
     assert unreadable.most_written == 2
-    assert unreadable.narrow([RunKey(0), RunKey(1)])
+    assert unreadable.narrow([RunKey(0), RunKey(1)], passed=NONE_PASSED)
     assert unreadable.most_written == 1
-    assert unreadable.narrow([RunKey(0)])
+    assert not unreadable.narrow([RunKey(0)], passed=NONE_PASSED)
+    assert unreadable.give_up([RunKey(0)], passed=NONE_PASSED)
+    assert unreadable.narrow([RunKey(0)], passed=NONE_PASSED)  # by another, who asked before that was known
     assert unreadable.unclaimable == {0}
     for _ in range(20):
         unreadable.widen()

@@ -12,6 +12,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import apsw
 import msgspec
@@ -19,7 +20,9 @@ import msgspec
 from perdure.errors import PerdureError, StoreCorruptError, StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.time import Timestamp
+from perdure.logs import logger_named
 from perdure.stores.sql import sessions as session_statements
+from perdure.stores.sql.passing import Passing
 from perdure.stores.sql.verification import HIGHEST_SESSION
 from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
@@ -33,9 +36,12 @@ from perdure.stores.sqlite.schema import prepare_schema
 from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
+from perdure.stores.sqlite.trials import runs_to_try, try_out
 from perdure.stores.sqlite.unreadable import Unreadable, UnsoundRowsError
 
 __all__ = ["OpenedDatabase", "connect_settled", "open_alone", "open_database"]
+
+_LOGGER: Final = logger_named("perdure.store")
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,7 +164,7 @@ def _open(
         connection = database.connection()
         prepare_schema(connection, path=database.path, now=now)
         unreadable = Unreadable()
-        _begin(connection, unreadable, frees_all=is_alone)
+        _begin(connection, unreadable, frees_all=is_alone, now=now)
         worker_id = _next_worker_id(connection, database.path)
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
@@ -174,30 +180,54 @@ def _open(
     )
 
 
-def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bool) -> None:
+def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bool, now: Timestamp) -> None:
     """Begin a transaction, and give back what dead sessions owned if there are none but these: damage keeps only those
-    runs in their hands that it strikes. What can be given back is committed as it is, and not tried again."""
+    runs in their hands that it strikes. What can be given back is committed as it is, and not tried again.
+
+    If damage strikes all, an index's, it is left as it is: only who opens the file can repair it.
+    """
     has_looked = False
     while True:
         connection.execute("BEGIN IMMEDIATE")
-        most = unreadable.most_written
+        passed, most = unreadable.unclaimable, unreadable.most_written
         try:
-            freed = free_all(connection, passing=unreadable.unclaimable, most=most) if frees_all else 0
+            freed = free_all(connection, passing=passed, most=most) if frees_all else 0
         except UnsoundRowsError as error:
-            if connection.in_transaction:  # not after an error of reading
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             if not has_looked:
                 with suppress(apsw.Error, UnicodeDecodeError):  # one by one then
                     unreadable.note(find_unreadable(connection))
-            is_narrowed = unreadable.narrow(error.run_keys)
+            is_narrowed = unreadable.narrow(error.run_keys, passed=passed)
+            if not is_narrowed and _can_write(connection, unreadable.unclaimable, now=now):
+                is_narrowed = unreadable.give_up(error.run_keys, passed=passed)
             if has_looked and not is_narrowed:
-                raise
+                _LOGGER.error("what dead sessions owned could not be given back: %s", error.__cause__)  # noqa: TRY400
+                frees_all = False
             has_looked = True
             continue
         unreadable.widen()
+        unreadable.tell()
         if freed < most:
             return
         connection.execute("COMMIT")
+
+
+def _can_write(connection: apsw.Connection, passing: Passing, *, now: Timestamp) -> bool:
+    """Whether any run can be written that is not passed over."""
+    with suppress(apsw.Error):
+        for run_key in runs_to_try(connection, passing):
+            connection.execute("BEGIN IMMEDIATE")
+            with suppress(apsw.Error):
+                try_out(connection, run_key, owner=_NOBODY, now=now)
+                connection.execute("ROLLBACK")
+                return True
+            _roll_back(connection)
+    return False
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    if connection.in_transaction:  # not after an error of reading
+        connection.execute("ROLLBACK")
 
 
 def connect_settled(database: Database, presence: Presence) -> bool:
@@ -226,6 +256,9 @@ def _next_worker_id(connection: apsw.Connection, path: Path) -> WorkerId:
             f"else is damaged; restore a backup."
         )
     return WorkerId(found)
+
+
+_NOBODY: Final = WorkerId(0)
 
 
 def _mailbox(presence: Presence, worker_id: WorkerId) -> Mailbox | None:

@@ -136,12 +136,12 @@ def free_expired(
     is_dead: Callable[[WorkerId], bool],
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
-) -> tuple[int, list[WorkerId]]:
+) -> tuple[int, list[WorkerId], bool]:
     """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed.
 
     Those that are `passing` stay as they are, and so does the row of their session. Raises UnsoundRowsError.
 
-    Return how many runs, up to `most`, and which sessions are dead.
+    Return how many runs, up to `most`, which sessions are dead, and whether there may be more.
     """
     freed = 0
     dead: list[WorkerId] = []
@@ -152,7 +152,7 @@ def free_expired(
         if gone:
             dead.append(worker_id)
             connection.execute(session_statements.END_SESSION, (worker_id,))
-    return freed, dead
+    return freed, dead, freed >= most
 
 
 def free_all(connection: apsw.Connection, *, passing: Passing = NONE_PASSED, most: int = MOST_WRITTEN) -> int:

@@ -32,6 +32,7 @@ from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.trials import Trials
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
 
@@ -68,6 +69,7 @@ class SqliteStore:
         self._notices: Notices | None = None
         self._checking: asyncio.Task[None] | None = None
         self._unreadable = Unreadable()
+        self._trials: Trials | None = None
 
     @property
     def location(self) -> str:
@@ -115,6 +117,9 @@ class SqliteStore:
             loop=loop,
             publish=notices.publish,
         )
+        self._trials = Trials(
+            opened.unreadable, self._browser, self._writer, owner=opened.session.worker_id, clock=self._clock
+        )
         self._writer.start()
         notices.listen(loop)
         notices.greet()
@@ -123,8 +128,8 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the file. Closing twice does nothing."""
-        opened, writer, browser = self._opened, self._writer, self._browser
-        if opened is None or writer is None or browser is None:
+        opened, writer, browser, trials = self._opened, self._writer, self._browser, self._trials
+        if opened is None or writer is None or browser is None or trials is None:
             return
         self._opened = None
         unreadable, unused = opened.unreadable, not self._next_run_key & _KEY_COUNT_MASK
@@ -141,7 +146,7 @@ class SqliteStore:
 
         try:
             writer.hurry()
-            while not await unreadable.past_damage(ask, browser.ask):
+            while not await unreadable.past_damage(ask, browser.ask, trials.can_write):
                 unreadable.widen()
         finally:
             await self._let_go()
@@ -239,7 +244,7 @@ class SqliteStore:
         opened = self._open()
         presence, unreadable = opened.presence, opened.unreadable
 
-        def ask() -> Awaitable[tuple[int, list[WorkerId]]]:
+        def ask() -> Awaitable[tuple[int, list[WorkerId], bool]]:
             freeing = partial(
                 free_expired,
                 session=opened.session,
@@ -252,9 +257,8 @@ class SqliteStore:
 
         freed, may_be_more = 0, True
         while may_be_more:
-            count, dead = await self._past_damage(ask)
+            count, dead, may_be_more = await self._past_damage(ask)
             freed += count
-            may_be_more = count >= unreadable.most_written
             unreadable.widen()
             for worker_id in dead:
                 presence.forget_session(worker_id)
@@ -384,7 +388,8 @@ class SqliteStore:
         return await self._browsing().ask(lambda connection: reads.status(connection, path))
 
     async def _past_damage(self, ask: Callable[[], Awaitable[Result]]) -> Result:
-        return await self._unreadable.past_damage(ask, self._browsing().ask)
+        assert self._trials is not None
+        return await self._unreadable.past_damage(ask, self._browsing().ask, self._trials.can_write)
 
     def _open(self) -> OpenedDatabase:
         if self._opened is None:
@@ -419,6 +424,7 @@ class SqliteStore:
         assert notices is not None
         assert checking is not None
         checking.cancel()
+        self._unreadable.close()
         writer.stop()
         await loop.run_in_executor(None, writer.join)
         for reader in readers:

@@ -7,9 +7,10 @@ on. The log names it. After a minute, two, four, up to an hour, it is tried agai
 
 **Beside a damaged page.** SQLite moves rows between pages that are neighbours: a row next to a damaged page can be
 read, and not always be written. So after damage fewer rows are read and written in one transaction, half as many each
-time (`most_written`): the one that fails alone is passed over by claims, and left as it is. Each transaction that
-succeeds is followed by one of twice as many. Rows found bad cost a transaction each, and all others together those that
-they would have cost anyway. A transaction that has met damage writes nothing more: it is undone.
+time (`most_written`): the one that fails alone is passed over by claims, and left as it is, if another can be written
+(`perdure.stores.sqlite.trials`). If none can be, it is not the row, but an index, or the disk: that is an error. Each
+transaction that succeeds is followed by one of twice as many. Rows found bad cost two transactions each, and all others
+together those that they would have cost anyway. A transaction that has met damage writes nothing more: it is undone.
 
 **Limits.** The index by id must be readable: it says which runs there are. More than 10,000 runs are not passed over,
 nor are all that there are: the store fails then, for an answer that there is none would not be true. A damaged page of
@@ -32,11 +33,11 @@ import apsw
 from perdure.errors import StoreCorruptError, StoreError
 from perdure.kernel.identity import RunKey
 from perdure.logs import logger_named
-from perdure.stores.sql.passing import NONE_PASSED
+from perdure.stores.sql.passing import NONE_PASSED, Passing
 from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.scanning import MOST_FOUND, UnreadableRun, find_unreadable, still_unreadable
 
-__all__ = ["MOST_WRITTEN", "Browse", "Unreadable", "UnsoundRowsError", "demanding_sound"]
+__all__ = ["MOST_WRITTEN", "Browse", "CanWrite", "Unreadable", "UnsoundRowsError", "demanding_sound"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -45,6 +46,9 @@ Result = TypeVar("Result")
 Browse = Callable[[Callable[[apsw.Connection], list[UnreadableRun]]], Awaitable[list[UnreadableRun]]]
 """Ask a question of the database, where others that take long are asked."""
 
+CanWrite = Callable[[], Awaitable[bool]]
+"""Find out whether any run can be written that is not passed over."""
+
 MOST_WRITTEN: Final = 10_000
 """So many rows at most are given back in one transaction."""
 
@@ -52,10 +56,10 @@ MOST_WRITTEN: Final = 10_000
 class UnsoundRowsError(StoreCorruptError):
     """Of the rows of some runs there is one that cannot be read, or not be written."""
 
-    def __init__(self, run_keys: Sequence[RunKey]) -> None:
-        """Name the runs by their keys."""
+    def __init__(self, run_keys: Sequence[RunKey], cause: Exception) -> None:
+        """Name the runs by their keys, and what was met."""
         names = _names(run_keys)
-        super().__init__(f"the rows of run keys {names} cannot be read or written; see `perdure verify`")
+        super().__init__(f"the rows of run keys {names} cannot be read or written: {cause}; see `perdure verify`")
         self.run_keys: Final = run_keys
 
 
@@ -66,7 +70,7 @@ def demanding_sound(run_keys: Sequence[RunKey]) -> Iterator[None]:
         yield
     except apsw.Error as error:
         if is_damage(error):
-            raise UnsoundRowsError(run_keys) from error
+            raise UnsoundRowsError(run_keys, error) from error
         raise
 
 
@@ -89,24 +93,36 @@ class Unreadable:
         self._despair: StoreError | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._revises_at = math.inf
+        self._revision: asyncio.Task[None] | None = None
 
-    async def past_damage(self, ask: Callable[[], Awaitable[Result]], browse: Browse) -> Result:
+    async def past_damage(self, ask: Callable[[], Awaitable[Result]], browse: Browse, can_write: CanWrite) -> Result:
         """Ask something of many runs. Where damage keeps it from being answered it is asked again: of those that are
         not passed over, and, if it is `most_written` that fail, of fewer. Raises the error that remains."""
-        await self._revise(browse)
+        self._revise_meanwhile(browse)
         has_looked = False
         while True:
+            passed = self.unclaimable
             try:
-                return await ask()
+                answer = await ask()
+                self.tell()
+                return answer
             except StoreError as error:
                 if not is_damage(error):
                     raise
                 if not has_looked:
                     await self._look_again(browse)
-                is_narrowed = isinstance(error, UnsoundRowsError) and self.narrow(error.run_keys)
+                failed = error.run_keys if isinstance(error, UnsoundRowsError) else ()
+                is_narrowed = self.narrow(failed, passed=passed)
+                if not is_narrowed and failed and await can_write():
+                    is_narrowed = self.give_up(failed, passed=passed)
                 if has_looked and not is_narrowed:
                     raise
                 has_looked = True
+
+    def close(self) -> None:
+        """Try nothing again any more."""
+        if self._revision is not None:
+            self._revision.cancel()
 
     def note(self, found: Sequence[UnreadableRun]) -> None:
         """Note runs that cannot be read, and log those that are new."""
@@ -118,21 +134,31 @@ class Unreadable:
             text = "the rows of %d runs cannot be read and are passed over: %s; see `perdure verify`"
             _LOGGER.error(text, len(new), _names([str(run.ref) for run in new]))
 
-    def narrow(self, run_keys: Sequence[RunKey]) -> bool:
-        """Note that these could not be read and written together; return whether it may be tried with fewer."""
+    def narrow(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
+        """Note that these could not be read and written together, where some were passed over; return whether it may be
+        tried again: with fewer, or without one that has come to be passed over since."""
         if len(run_keys) > 1:
             self.most_written = min(self.most_written, len(run_keys) // 2)
-        elif len(self.unclaimable) >= MOST_FOUND or self.unclaimable.issuperset(run_keys):
+            return True
+        return not (self.unclaimable - passed).isdisjoint(run_keys)
+
+    def give_up(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
+        """Pass over what cannot be written though others can be; return whether that may help: too much may be passed
+        over already, or these, in vain."""
+        if len(self.unclaimable) >= MOST_FOUND or not passed.isdisjoint(run_keys):
             return False
-        else:
-            self.unclaimable = self.unclaimable.union(run_keys)
-            self._untold += run_keys
-            self._plan_revision()
+        new = [run_key for run_key in run_keys if run_key not in self.unclaimable]
+        self.unclaimable = self.unclaimable.union(new)
+        self._untold += new
+        self._plan_revision()
         return True
 
     def widen(self) -> None:
-        """Note that `most_written` rows could be read and written together, or all that there were."""
+        """Note that an asking has succeeded: the next may be of twice as many."""
         self.most_written = min(self.most_written * 2, MOST_WRITTEN)
+
+    def tell(self) -> None:
+        """Log what was given up."""
         if self._untold:
             text = "the rows of %d runs cannot be written, beside a damaged page, and stay as they are: run keys %s"
             _LOGGER.error(text, len(self._untold), _names(self._untold))
@@ -156,19 +182,24 @@ class Unreadable:
             if self._despair is not None:
                 raise self._despair.with_traceback(None)
 
-    async def _revise(self, browse: Browse) -> None:
-        """Try again, now and then, what is passed over."""
-        if self._now() < self._revises_at:
+    def _revise_meanwhile(self, browse: Browse) -> None:
+        """Try again, now and then, what is passed over; nobody waits for it, nor for an error of it."""
+        if self._now() < self._revises_at or not (self._revision is None or self._revision.done()):
             return
+        if not self.unclaimable | self.keys:
+            self._pause_seconds, self._revises_at = _FIRST_PAUSE_SECONDS, math.inf
+            return
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._revises_at = self._now() + self._pause_seconds
+        self._revision = asyncio.get_running_loop().create_task(self._revise(browse), name="perdure-revision")
+
+    async def _revise(self, browse: Browse) -> None:
         async with self._looking:
-            if self._now() < self._revises_at:  # another has
+            try:
+                found = await browse(partial(still_unreadable, run_keys=sorted(self.keys)))
+            except StoreError as error:
+                _LOGGER.warning("what is passed over could not be tried again, it stays so for now: %s", error)
                 return
-            if not self.unclaimable | self.keys:
-                self._pause_seconds, self._revises_at = _FIRST_PAUSE_SECONDS, math.inf
-                return
-            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-            self._revises_at = self._now() + self._pause_seconds
-            found = await browse(partial(still_unreadable, run_keys=sorted(self.keys)))
             gone = len(self.keys) - len(found)
             self.keys = frozenset(run.run_key for run in found)
             self.unclaimable = frozenset(run.run_key for run in found if run.is_damaged)

@@ -104,7 +104,7 @@ class Shadow:
         session, living = self._sessions[worker], self._database.sessions
 
         def free() -> int:
-            found, _ = sessions.free_expired(
+            found, _, _ = sessions.free_expired(
                 self.connection, session, News(), now=now, is_dead=lambda other: other not in living
             )
             return found

@@ -1,0 +1,80 @@
+"""Whether runs can be written at all: one is taken and given back, and that is undone.
+
+It is asked where the row of a run could not be written, and the damage may as well be an index's that each of these
+writes needs, or the disk's of that moment: then any other run meets it, too.
+"""
+
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import apsw
+import msgspec
+
+from perdure.errors import StoreError
+from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.time import Timestamp
+from perdure.ports.clock import Clock
+from perdure.stores.sql import statements
+from perdure.stores.sql.passing import PASSING, Passing, passing_over
+from perdure.stores.sqlite.reader import Reader
+from perdure.stores.sqlite.segment import News
+from perdure.stores.sqlite.unreadable import Unreadable
+from perdure.stores.sqlite.writer import Writer
+
+__all__ = ["Trials", "runs_to_try", "try_out"]
+
+
+class Trials:
+    """Tries out runs of an open database, with its writer."""
+
+    def __init__(
+        self, unreadable: Unreadable, browser: Reader, writer: Writer, *, owner: WorkerId, clock: Clock
+    ) -> None:
+        """Prepare; the writer need not have been started yet."""
+        self._unreadable: Final = unreadable
+        self._browser: Final = browser
+        self._writer: Final = writer
+        self._owner: Final = owner
+        self._clock: Final = clock
+
+    async def can_write(self) -> bool:
+        """Whether any run can be written that is not passed over, or there is none."""
+        with suppress(StoreError):
+            candidates = await self._browser.ask(partial(runs_to_try, passing=self._unreadable.unclaimable))
+            for run_key in candidates:
+                with suppress(StoreError):
+                    await self._writer.call(partial(self._try_out, run_key=run_key))
+                    return True
+            return not candidates  # but removed ones, of which something is left
+        return False
+
+    def _try_out(self, connection: apsw.Connection, _news: News, *, run_key: RunKey) -> None:
+        try_out(connection, run_key, owner=self._owner, now=self._clock.now())
+
+
+def runs_to_try(connection: apsw.Connection, passing: Passing) -> list[RunKey]:
+    """Return a few runs that are not passed over, from both ends of the index by id. Raises apsw's errors."""
+    keys = [RunKey(key) for end in _ENDS for (key,) in connection.execute(passing_over(end, passing))]
+    return list(dict.fromkeys(reversed(keys)))
+
+
+def try_out(connection: apsw.Connection, run_key: RunKey, *, owner: WorkerId, now: Timestamp) -> None:
+    """Take a run and give it back, in either way, within a transaction, and undo it. Raises what hinders it.
+
+    After an error nothing else of the transaction may be saved.
+    """
+    keys = msgspec.json.encode([run_key]).decode()
+    connection.execute("SAVEPOINT trial")
+    connection.execute(statements.TAKE_RUNS, (owner, keys))
+    connection.execute(statements.FREE_RUNS, (now, keys))
+    connection.execute(statements.FREE_RUNS_AT_ANY_TIME, (keys,))
+    connection.execute("ROLLBACK TO trial")
+    connection.execute("RELEASE trial")
+
+
+_BY_ID: Final = f"SELECT run_key FROM runs INDEXED BY sqlite_autoindex_runs_1 WHERE true{PASSING} ORDER BY"  # noqa: S608
+_ENDS: Final = (
+    f"{_BY_ID} namespace, id, generation LIMIT 4",
+    f"{_BY_ID} namespace DESC, id DESC, generation DESC LIMIT 4",
+)
