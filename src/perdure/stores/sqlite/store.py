@@ -135,13 +135,8 @@ class SqliteStore:
         unreadable, unused = opened.unreadable, not self._next_run_key & _KEY_COUNT_MASK
 
         def ask() -> Awaitable[bool]:
-            ending = partial(
-                end_session,
-                session=opened.session,
-                is_unused=unused,
-                passing=unreadable.unclaimable,
-                most=unreadable.most_written,
-            )
+            passing, most = unreadable.unclaimable, unreadable.most_written
+            ending = partial(end_session, session=opened.session, is_unused=unused, passing=passing, most=most)
             return writer.call_last(lambda connection, news: ending(connection, news=news))
 
         try:
@@ -245,13 +240,9 @@ class SqliteStore:
         presence, unreadable = opened.presence, opened.unreadable
 
         def ask() -> Awaitable[tuple[int, list[WorkerId], bool]]:
+            passing, most = unreadable.unclaimable, unreadable.most_written
             freeing = partial(
-                free_expired,
-                session=opened.session,
-                now=now,
-                is_dead=presence.is_dead,
-                passing=unreadable.unclaimable,
-                most=unreadable.most_written,
+                free_expired, session=opened.session, now=now, is_dead=presence.is_dead, passing=passing, most=most
             )
             return self._writing().call(lambda connection, news: freeing(connection, news=news))
 
@@ -388,8 +379,9 @@ class SqliteStore:
         return await self._browsing().ask(lambda connection: reads.status(connection, path))
 
     async def _past_damage(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        browser = self._browsing()
         assert self._trials is not None
-        return await self._unreadable.past_damage(ask, self._browsing().ask, self._trials.can_write)
+        return await self._unreadable.past_damage(ask, browser.ask, self._trials.can_write)
 
     def _open(self) -> OpenedDatabase:
         if self._opened is None:
