@@ -10,7 +10,11 @@ ARCHIVES: Final[dict[str, tuple[Defect, ...]]] = {
     "engine.archive": (
         Defect("archiving.importing", "if run.ref != other.ref:", "if run.ref == other.ref:"),
         Defect("client.handle", "raise _removed(self._ref)", "raise missing(self._ref)"),
-        Defect("archiving.pruning", "            batch = await self._archived(batch, archive)\n", "            pass\n"),
+        Defect(
+            "archiving.pruning",
+            "            batch = await self._archived(await self._removable(batch), archive)\n",
+            "            pass\n",
+        ),
     ),
     "engine.compact": (
         Defect("engine", "if not isinstance(self._url, str):", "if False:"),
