@@ -32,6 +32,7 @@ from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
+from perdure.stores.sqlite.sweeping import Sweeper
 from perdure.stores.sqlite.trials import Trials
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
@@ -70,6 +71,7 @@ class SqliteStore:
         self._checking: asyncio.Task[None] | None = None
         self._unreadable = Unreadable()
         self._trials: Trials | None = None
+        self._sweeper: Final = Sweeper(self._writing)
 
     @property
     def location(self) -> str:
@@ -261,9 +263,7 @@ class SqliteStore:
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """Return the oldest entries behind a position. Raises HistoryError for one that cannot be decoded."""
-        return await self._reading().ask(
-            lambda connection: reads.read_inbox(connection, run_key, after=after, limit=limit)
-        )
+        return await self._reading().ask(partial(reads.read_inbox, run_key=run_key, after=after, limit=limit))
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries that are as they were written."""
@@ -353,9 +353,8 @@ class SqliteStore:
     async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
         """Remove closed runs that nothing open needs, in small transactions. See the port."""
         removed = await self._past_damage(partial(self._remove, run_keys))
-        while await self._past_damage(self._sweep):
-            pass
         self._unreadable.widen()
+        await self._sweeper.sweep(is_anew=not run_keys)
         return removed
 
     async def unremovable(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
@@ -369,14 +368,9 @@ class SqliteStore:
         remove = keeping.try_to_remove if is_trial else keeping.remove
         return self._writing().call(partial(remove, run_keys=run_keys, passing=passing, unread=unread))
 
-    def _sweep(self) -> Awaitable[bool]:
-        sweeping = partial(keeping.sweep, passing=self._unreadable.unclaimable)
-        return self._writing().call(lambda connection, _news: sweeping(connection))
-
     async def status(self) -> StoreStatus:
         """Return sizes, versions, the settings read back and who is alive."""
-        path = self._open().database.path
-        return await self._browsing().ask(lambda connection: reads.status(connection, path))
+        return await self._browsing().ask(partial(reads.status, path=self._open().database.path))
 
     async def _past_damage(self, ask: Callable[[], Awaitable[Result]]) -> Result:
         browser = self._browsing()
