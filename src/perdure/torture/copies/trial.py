@@ -308,7 +308,8 @@ class Trial:
         newest, some = folder.generations()[-1], folder.generation(self._chance.choice(points).generation)
         generation, file = self._chance.choice(((newest, newest.files()[-1]), (some, some.files()[0])))
         data = bytearray(file.path.read_bytes())
-        data[data.index(_TIME) + len(_TIME) + self._chance.randrange(2)] ^= 1 << self._chance.randrange(4)
+        time = self._chance.choice(_TIMES)
+        data[data.index(time) + len(time) + self._chance.randrange(2)] ^= 1 << self._chance.randrange(4)
         file.path.write_bytes(data)
         return generation.name, file.first, f"a bit of the time in {generation.name}/{file.path.name} was flipped"
 
@@ -379,7 +380,7 @@ _LOST: Final = "UPDATE inbox SET at = at + 1 WHERE position = (SELECT max(positi
 _UNREADABLE: Final = "/proc/self/mem"
 """A file that is there, and of which no byte can be read where it begins: an error of input and output (on Linux)."""
 _FIRST: Final = "generation-000001"
-_TIME: Final = b'"steady_at":'
+_TIMES: Final = (b'"steady_at":', b'"taken_at":')
 _YEAR: Final = 31_557_600 * _SECOND
 _LEAP: Final = 2 * _SECOND
 """By so much, at most, everything gets older when a clock leaps."""

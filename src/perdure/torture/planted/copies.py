@@ -153,6 +153,15 @@ PLANTED: Final = (
         workloads=(_POINTS,),
     ),
     Mutant(
+        name="copies: what says that it is newest hides what is newer",
+        breaks=_KEPT,
+        module="perdure.stores.sqlite.copies.points",
+        old="        while found and points and ",
+        new="        while False and found and points and ",
+        tool="copies",
+        workloads=(_POINTS,),
+    ),
+    Mutant(
         name="copies: the base's digest is not compared",
         breaks=_CHECKED,
         module="perdure.stores.sqlite.copies.rebuilding",

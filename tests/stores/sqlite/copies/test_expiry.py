@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from perdure.copies import restore
 from perdure.errors import StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.copies.expiry import Expiry
 from perdure.stores.sqlite.copies.folder import CopyFolder
-from perdure.stores.sqlite.copies.points import read_contents
+from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.steady import SteadyClock
 from perdure.stores.sqlite.disk import LocalDisk
 from tests.stores.sqlite.copies.live_database import (
@@ -41,6 +42,10 @@ async def follow(trail: Trail, clock: TickingClock, rounds: int) -> None:
 
 def points_in(folder: Path) -> set[tuple[str, int]]:
     return {(point.generation, point.number) for point in read_contents(folder).points}
+
+
+def point_name(point: Point) -> str:
+    return f"{point.generation}/{point.number}"
 
 
 def change(part: Path, old: bytes, new: bytes) -> None:
@@ -79,6 +84,24 @@ async def test_no_point_goes_for_bits_of_a_time_that_were_flipped(
     await follow(trail, clock, 8)
     assert generations(trail) == 4
     assert points_in(trail.target) >= known - {(newest.name, damaged.last)}
+
+
+@pytest.mark.parametrize("generation", [0, -1])
+async def test_no_later_point_is_hidden_or_misdated_for_a_bit_of_a_time_that_was_flipped(
+    trail: Trail, tmp_path: Path, generation: int
+) -> None:
+    """The last part of a generation says that it is of the year 2277."""
+    clock = TickingClock()
+    await follow(trail, clock, 110)
+    damaged = CopyFolder(trail.target).generations()[generation]
+    known = points_in(trail.target) - {(damaged.name, damaged.files()[-1].last)}
+    change(damaged.files()[-1].path, b'"taken_at":1', b'"taken_at":9')
+    await follow(trail, clock, 3)
+    contents = read_contents(trail.target)
+    assert points_in(trail.target) > known
+    assert contents.points[-1].taken_at <= clock.time
+    assert [what for what in contents.breaks.values() if damaged.files()[-1].path.name in what]
+    assert (await restore(trail.target, tmp_path / "restored.db")).point == point_name(contents.points[-1])
 
 
 async def test_no_point_goes_for_parts_that_cannot_be_read_for_a_moment(trail: Trail) -> None:

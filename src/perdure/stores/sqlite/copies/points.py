@@ -53,13 +53,18 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 def read_contents(folder: Path) -> Contents:
     """Return the points of a folder, as the headers of its parts name them. Raises OSError.
 
-    A part that is missing or has no readable header ends its generation.
+    A part that is missing or has no readable header ends its generation. So does one that is said to be newer than all
+    of the generation after it, which cannot be, if its digest says, too, that it is damaged.
     """
     points: list[Point] = []
     breaks: dict[int, str] = {}
     for generation in CopyFolder(folder).generations():
-        newest = points[-1].taken_at if points else -1
         found, wrong = _points(generation)
+        while found and points and points[-1].taken_at > found[-1].taken_at and (damage := _damage(folder, points[-1])):
+            breaks.pop(len(points), None)
+            points.pop()
+            breaks[len(points)] = damage
+        newest = points[-1].taken_at if points else -1
         points.extend(point for point in found if point.taken_at > newest)
         if wrong:
             breaks[len(points)] = wrong
@@ -113,6 +118,19 @@ def newest_sound_point(folder: Path, *, before: Point) -> Point | None:
 def show_time(moment: Timestamp) -> str:
     """Return an instant as messages name it, and as it can be asked for."""
     return timestamp_to_datetime(moment).isoformat(timespec="microseconds")
+
+
+def _damage(folder: Path, point: Point) -> str:
+    """Return what is wrong with the part of a point, by its digest; empty if nothing is."""
+    file = Generation(folder / point.generation).file_of(point.number)
+    try:
+        if file is not None:
+            read_part(file.path)
+    except FileNotFoundError:
+        return ""  # it was merged meanwhile
+    except CopyDamagedError as error:
+        return str(error)
+    return ""
 
 
 def _files_after(generation: Generation, number: int) -> Iterator[PartFile]:

@@ -38,7 +38,7 @@ from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.identity import demand_own, identity_of
 from perdure.stores.sqlite.copies.merging import SPACINGS, Merging, Spacing
 from perdure.stores.sqlite.copies.parts import Part, PartHeader, encode_part, read_part
-from perdure.stores.sqlite.copies.points import checked_parts, read_contents
+from perdure.stores.sqlite.copies.points import checked_parts
 from perdure.stores.sqlite.copies.standing import Standing, write_standing
 from perdure.stores.sqlite.copies.steady import SteadyClock, clock_trouble
 from perdure.stores.sqlite.copies.tail import Change, LogPlace, LogTail, LostTrackError
@@ -108,9 +108,8 @@ class Replication:
         try:
             demand_own(self._folder, self._visit)
             self._folder.clear_away()
-            for point in read_contents(self._folder.path).points:
-                self._taken_at = max(self._taken_at, point.taken_at)
             if (newest := self._folder.newest()) is not None:
+                self._taken_at = max(self._taken_at, newest.taken_at)
                 self._clock.go_on_from(newest.steady, seen_at=newest.taken_at)
             self._tried_at = self._next_base_at = self._clock.time
             self._resume()
