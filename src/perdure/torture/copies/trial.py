@@ -229,12 +229,20 @@ class Trial:
         self.wrong += [
             f"{name} is gone, and its generation is not"
             for name in lost
-            if not _may_be_merged(name.partition("/")[0], self._taken_at.get(name, now), points, now=now)
+            if not self._is_overtaken(name, points)
+            and not _may_be_merged(name.partition("/")[0], self._taken_at.get(name, now), points, now=now)
         ]
         oldest = min((point.taken_at for point in points.values()), default=self._clock.time)
         has_all = f"{_FIRST}/0" in points or _FIRST not in {name.partition("/")[0] for name in self._expected}
         if oldest > self._clock.time - self._keep and not has_all:
             self.wrong.append("points in time are gone that were to be kept")
+
+    def _is_overtaken(self, name: str, points: dict[str, Point]) -> bool:
+        """Whether it is a base, and the generation before it, which went on meanwhile, has a point that is newer."""
+        generation, _, number = name.partition("/")
+        taken_at = self._taken_at.get(name, self._clock.time)
+        newer = (point for point in points.values() if point.generation < generation and point.taken_at >= taken_at)
+        return number == "0" and any(newer)
 
     def _restored(self, point: Point) -> bytes | CopyDamagedError:
         """Return a digest of the rows that a point is restored to."""
