@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from perdure.engine import Engine
 from perdure.errors import StoreError
 from perdure.ports.store import StoreStatus
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
+from perdure.stores.sqlite.integrity import faults
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.onlookers import onlookers
 from perdure.stores.sqlite.presence import sidecar_folder
@@ -208,17 +210,18 @@ async def _integrity(path: Path, *, is_quick: bool) -> Check:
 
 
 _SHOWN_EVERY_SECONDS: Final = 0.2
+_FAULTS_TOLD: Final = 5
 
 
 def _check_integrity(path: Path) -> Check:
     connection = open_reading(path, settings=SqliteSettings())
     try:
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+        found = list(islice(faults(connection, check="quick_check"), _FAULTS_TOLD))
     except apsw.Error as error:
         found = [str(error)]
     finally:
         connection.close()
-    if found == ["ok"]:
+    if not found:
         return Check(name="integrity", verdict=Verdict.OK, finding="quick_check found nothing")
     advice = "stop the engines, keep a copy of the file with its -wal, and restore a backup"
     return Check(name="integrity", verdict=Verdict.FAIL, finding="; ".join(found), advice=advice)

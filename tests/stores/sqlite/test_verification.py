@@ -9,10 +9,12 @@ import pytest
 
 from perdure import Context, Engine, Every, RunNotFoundError, Signal, workflow
 from perdure.authoring.registry import Registry
+from perdure.copies import backup
 from perdure.errors import DamagedHistoryError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import MemoryStore
+from perdure.stores.sqlite.compaction import compact
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.looking import SqliteLook
 
@@ -237,16 +239,79 @@ async def test_what_no_engine_opens_is_verified_all_the_same(path: Path, stateme
     assert places(await verified(path)) == {("", place)}
 
 
-async def test_an_index_that_begins_with_a_page_of_another_kind_is_found_and_built_anew(path: Path) -> None:
-    """As SQLite's own check does not, if the page is empty."""
-    [(page,)] = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'runs_by_owner'")
-    assert isinstance(page, int)
-    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
-    with path.open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\x0d")  # the leaf of a table, not of an index
+GARBAGE = bytes(range(256)) * 16
+EMPTY_LEAF_OF_A_TABLE = b"\x0d" + bytes(4) + b"\x10" + bytes(4090)
+
+
+@pytest.mark.parametrize(
+    ("page", "which"),
+    [(GARBAGE, "%"), (bytes(4096), "runs_by_owner"), (EMPTY_LEAF_OF_A_TABLE, "runs_by_owner")],
+    ids=["garbage", "zeros", "a table"],
+)
+async def test_an_index_that_begins_with_a_page_of_none_is_found_and_built_anew(
+    path: Path, page: bytes, which: str
+) -> None:
+    """Whichever it is, also one that the opening needs; SQLite's own check may find nothing, if the page is empty."""
+    before = content_of(path)
+    for name, root in rows(
+        path, f"SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND name LIKE '{which}'"
+    ):
+        put(path, with_page(before, int(str(root)), page))
+        assert places(await verified(path)) >= {("", "file")}, name
+        async with engine(path, works=False) as client:
+            assert (await client.verify(repair=True)).is_sound, name
+        assert (await verified(path)).is_sound, name
+    async with engine(path) as writer:
+        for run in (await writer.get_run("holds"), await writer.get_run("ends")):
+            await run.signal(go, 2)
+            await run.result()
+
+
+async def test_an_index_of_many_pages_is_built_anew_whichever_of_them_is_damaged(path: Path) -> None:
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    before = content_of(path)
+    index = "SELECT pageno FROM dbstat WHERE name = 'sqlite_autoindex_runs_1'"
+    pages = [int(str(page)) for (page,) in rows(path, index)]
+    assert len(pages) > 2
+    for page in pages:
+        put(path, with_page(before, page, GARBAGE))
+        async with engine(path, works=False) as client:
+            assert (await client.verify(repair=True)).is_sound, page
+    assert rows(path, "PRAGMA integrity_check") != [("ok",)]  # pages are left over that nobody uses
+    copy = path.with_name("copy.db")
+    await backup(f"sqlite:///{path}", copy)
+    assert (await verified(copy)).is_sound
+    compact(path, now=Timestamp(4_000_000_000_000_000))
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
-    assert places(await verified(path)) == {("", "file")}
+
+
+async def test_an_index_is_not_built_anew_of_a_damaged_table(path: Path) -> None:
+    before = content_of(path)
+    [(page,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
+    [(root,)] = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'")
+    damaged = with_page(with_page(before, int(str(page)), GARBAGE), int(str(root)), GARBAGE)
+    put(path, damaged)
+    async with engine(path, works=False) as client:
+        assert not (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'") == [(root,)]
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a database that nobody has open, without a log beside it."""
+    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.read_bytes()
+
+
+def put(path: Path, content: bytes) -> None:
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def with_page(content: bytes, number: int, page: bytes) -> bytes:
+    begin = (number - 1) * len(page)
+    return content[:begin] + page + content[begin + len(page) :]
 
 
 async def test_what_a_run_was_told_of_its_lock_is_compared_with_the_lines(path: Path) -> None:

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 # run_key, limit
-RUNS_AFTER: Final = "SELECT run_key FROM runs WHERE run_key > ? ORDER BY run_key LIMIT ?"
+RUNS_AFTER: Final = "SELECT run_key FROM runs NOT INDEXED WHERE run_key > ? ORDER BY run_key LIMIT ?"
 
 # namespace, id
 RUNS_OF_ID: Final = "SELECT run_key FROM runs WHERE namespace = ? AND id = ? ORDER BY generation"

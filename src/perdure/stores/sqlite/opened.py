@@ -184,7 +184,7 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
     """Begin a transaction, and give back what dead sessions owned if there are none but these: damage keeps only those
     runs in their hands that it strikes. What can be given back is committed as it is, and not tried again.
 
-    If damage strikes all, an index's, it is left as it is: only who opens the file can repair it.
+    If damage strikes all, an index's, what they owned stays theirs: only who opens the file can repair it.
     """
     has_looked = False
     while True:
@@ -192,6 +192,11 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
         passed, most = unreadable.unclaimable, unreadable.most_written
         try:
             freed = free_all(connection, passing=passed, most=most) if frees_all else 0
+        except apsw.CorruptError as error:
+            _roll_back(connection)
+            _LOGGER.error("what dead sessions owned cannot be looked for: %s", error)  # noqa: TRY400
+            frees_all = False
+            continue
         except UnsoundRowsError as error:
             _roll_back(connection)
             if not has_looked:

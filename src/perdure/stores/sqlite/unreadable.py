@@ -14,7 +14,7 @@ together those that they would have cost anyway. A transaction that has met dama
 
 **Limits.** The index by id must be readable: it says which runs there are. More than 10,000 runs are not passed over,
 nor are all that there are: the store fails then, for an answer that there is none would not be true. A damaged page of
-an index still fails the statements that need it.
+an index still fails the statements that need it; `perdure verify --repair` builds it anew.
 
 **Rejected.** To look row by row whenever something is asked: that takes as long as there are runs, each time.
 Savepoints instead of transactions: an error of reading ends the whole transaction.

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from perdure.errors import StoreCorruptError, StoreFullError
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.durable import sync_file
 from perdure.stores.sqlite.disk import Disk
+from perdure.stores.sqlite.integrity import faults
 from perdure.stores.sqlite.log import PAGE_BYTES
 
 __all__ = [
@@ -84,8 +85,8 @@ def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Call
         return False
 
     connection.set_progress_handler(go_on, _STEPS_AT_ONCE)
-    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
-    if found != ["ok"]:
+    found = list(islice(faults(connection), _FAULTS_TOLD))
+    if found:
         raise StoreCorruptError(f"what was copied into {path} is damaged: {'; '.join(found)}. It was not kept.")
 
 
@@ -117,4 +118,5 @@ _STEPS_TO_SYNC: Final = 16
 _STEPS_AT_ONCE: Final = 100_000
 """Of SQLite's virtual machine, which does them in a few milliseconds."""
 _DIGEST_BYTES: Final = 32
+_FAULTS_TOLD: Final = 5
 _BLOCK_BYTES: Final = PAGE_BYTES * 256

@@ -3,77 +3,145 @@
 Where a table and its index contradict each other either may be the damaged one, and SQLite trusts the table. If a bit
 of a row's key has changed there, the index is the last that says where the row belongs. So all runs and messages are
 counted that are sound before and after, by their digests and histories: this takes as long as two verifications, in one
-transaction.
+transaction. An error of reading would end it: what comes before is asked of a connection that reads, what comes after
+only of what could be read before.
+
+SQLite frees the pages of an index that it builds anew, so it fails on a page that is none of an index, and may free
+what others need. An index whose tree is damaged therefore begins anew elsewhere: a twin is made, whose tree becomes its
+own. What was its tree belongs to nobody from then on: SQLite calls such pages never used, and `perdure compact` gives
+them back.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple, Self
 
 import apsw
 
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
+from perdure.stores.sqlite.connection import open_reading, pragma
+from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.verification.runs import CheckedRun, try_run
-from perdure.stores.sqlite.verification.tables import ROW_CHECKS, defects_by, has_sound_trees
+from perdure.stores.sqlite.verification.tables import (
+    ROW_CHECKS,
+    Check,
+    damaged_indexes,
+    defects_by,
+    has_sound_trees,
+    indexes_of,
+)
 
 __all__ = ["rebuild_indexes"]
+
+
+def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) -> bool:
+    """Build the indexes of a table anew; return whether they agree with it then. If not, nothing has changed.
+
+    The caller has begun a transaction that writes. Raises StoreErrors, and apsw's errors.
+    """
+    with closing(open_reading(Path(connection.filename), settings=SqliteSettings())) as reading:
+        damaged = damaged_indexes(reading, table)
+        before = _Readable.by(reading, now=now)
+    try:
+        with connection:
+            _rebuild(connection, table, damaged)
+            _demand(before.is_kept(connection, now=now) and has_sound_trees(connection, table))
+    except (_LossError, apsw.CorruptError, apsw.ConstraintError):
+        return False
+    return True
 
 
 class _LossError(Exception):
     """Something could be read before that cannot be read any more, or nothing is mended."""
 
 
-def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) -> bool:
-    """Build the indexes of a table anew; return whether they agree with it then. If not, nothing has changed."""
-    before = dict(_worth(connection, now=now))
-    strays = _strays(connection)
-    try:
-        with connection:
-            connection.execute(f'REINDEX "{table}"')
-            connection.execute(_TOUCH)
-            _demand_no_loss(before, dict(_worth(connection, now=now)))
-            _demand_order(connection, table, strays)
-    except (_LossError, apsw.CorruptError, apsw.ConstraintError):
-        return False
-    return True
-
-
-def _demand_no_loss(before: "dict[RunKey, _Worth]", after: "dict[RunKey, _Worth]") -> None:
-    if any(_is_less(after.get(key, _NOTHING), worth) for key, worth in before.items()):
+def _demand(is_better: bool) -> None:  # noqa: FBT001 - what is demanded
+    if not is_better:
         raise _LossError
 
 
-def _demand_order(connection: apsw.Connection, table: str, strays: set[str]) -> None:
-    """Demand that the trees are sound, and that no rows belong to nobody but those that did before."""
-    if not (_strays(connection) <= strays and has_sound_trees(connection, table)):
-        raise _LossError
+class _Readable(NamedTuple):
+    """What could be read: of each run how much, and by each check what belonged to no run."""
+
+    worths: "dict[RunKey, _Worth]"
+    strays: list[tuple[Check, set[str]]]
+
+    @classmethod
+    def by(cls, connection: apsw.Connection, *, now: Timestamp) -> Self:
+        """Find it out."""
+        keys = [RunKey(key) for (key,) in connection.execute(_KEYS)]
+        worths = {key: worth for key in keys if (worth := _worth(connection, key, now=now)) is not None}
+        strays = [(check, found) for check in ROW_CHECKS if (found := _strays(connection, check)) is not None]
+        return cls(worths, strays)
+
+    def is_kept(self, connection: apsw.Connection, *, now: Timestamp) -> bool:
+        """Whether all of it can be read by another connection, and no more rows belong to nobody."""
+        for key, before in self.worths.items():
+            worth = _worth(connection, key, now=now)
+            if worth is None or any(left < right for left, right in zip(worth, before, strict=True)):
+                return False
+        for check, strays in self.strays:
+            found = _strays(connection, check)
+            if found is None or not found <= strays:
+                return False
+        return True
 
 
 _Worth = tuple[int, int, bool]
 """How many events and messages of a run are sound, and whether all of it is, but for its row."""
 
-_NOTHING: Final[_Worth] = (0, 0, False)
+
+def _worth(connection: apsw.Connection, key: RunKey, *, now: Timestamp) -> _Worth | None:
+    checked = try_run(connection, key, now=now)
+    if not isinstance(checked, CheckedRun):
+        return None
+    places = [defect.place for defect in checked.defects]
+    is_sound = checked.is_sound and set(places) <= {"row"}  # which is repaired by the history
+    return checked.state.sequence, checked.messages - places.count("inbox"), is_sound
 
 
-def _worth(connection: apsw.Connection, *, now: Timestamp) -> Iterator[tuple[RunKey, _Worth]]:
-    for (key,) in list(connection.execute(_KEYS)):
-        checked = try_run(connection, RunKey(key), now=now)
-        if isinstance(checked, CheckedRun):
-            places = [defect.place for defect in checked.defects]
-            is_sound = checked.is_sound and set(places) <= {"row"}  # which is repaired by the history
-            yield RunKey(key), (checked.state.sequence, checked.messages - places.count("inbox"), is_sound)
+def _strays(connection: apsw.Connection, check: Check) -> set[str] | None:
+    """Return what is found of rows that belong to no run; None if there is something that cannot be read."""
+    found = defects_by(check, connection)
+    return None if any(defect.place == "file" for defect in found) else {defect.what for defect in found}
 
 
-def _is_less(after: _Worth, before: _Worth) -> bool:
-    return any(left < right for left, right in zip(after, before, strict=True))
+def _rebuild(connection: apsw.Connection, table: str, damaged: set[str]) -> None:
+    for name, where in indexes_of(connection, table):
+        if name in damaged:
+            _begin_elsewhere(connection, table, name, where)
+        else:
+            connection.execute(f'REINDEX "{name}"')
+    connection.execute(_TOUCH)
 
 
-def _strays(connection: apsw.Connection) -> set[str]:
-    """Return what is found of rows that belong to no run."""
-    return {defect.what for check in ROW_CHECKS for defect in defects_by(check, connection)}
+def _begin_elsewhere(connection: apsw.Connection, table: str, name: str, where: str) -> None:
+    """Give an index the tree of a twin. An index that is UNIQUE has no other entries than one that is not."""
+    columns = ", ".join(f'"{column}"' for (column,) in connection.execute(_COLUMNS, (name,)))
+    connection.execute(f'CREATE INDEX "{_TWIN}" ON "{table}" ({columns}) {where}')
+    pragma(connection, "writable_schema = ON")
+    try:
+        connection.execute(_TAKE_TREE, (_TWIN, name))
+        connection.execute(_FORGET, (_TWIN,))
+    finally:
+        pragma(connection, "writable_schema = RESET")  # which reads the schema anew, too
 
 
 _KEYS: Final = "SELECT run_key FROM runs NOT INDEXED"
+_TWIN: Final = "twin_of_a_damaged_index"
+
+# index
+_COLUMNS: Final = "SELECT name FROM pragma_index_info(?) ORDER BY seqno"
+
+# the index that gives its tree, that which takes it
+_TAKE_TREE: Final = """
+UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND name = ?)
+WHERE type = 'index' AND name = ?
+"""
+
+# index
+_FORGET: Final = "DELETE FROM sqlite_schema WHERE type = 'index' AND name = ?"
 
 # A transaction that changes no row is not committed, and an index is none.
 _TOUCH: Final = "UPDATE store_meta SET value = value"

@@ -11,9 +11,19 @@ from perdure.ports.verification import Defect
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
 from perdure.stores.sql.migrations import migrations
+from perdure.stores.sqlite.integrity import MOST_FAULTS, faults
 from perdure.stores.sqlite.verification.runs import told_by_history
 
-__all__ = ["ROW_CHECKS", "defects_by", "file_checks", "has_sound_trees", "table_of"]
+__all__ = [
+    "ROW_CHECKS",
+    "Check",
+    "damaged_indexes",
+    "defects_by",
+    "file_checks",
+    "has_sound_trees",
+    "indexes_of",
+    "table_of",
+]
 
 Check = Callable[[apsw.Connection], list[Defect]]
 Finding = Callable[[apsw.Connection], Iterator[Defect]]
@@ -32,6 +42,7 @@ _INDEX_NAMES: Final = """
 SELECT CAST(tbl_name AS TEXT), CAST(name AS TEXT), CAST(coalesce(sql, '') AS TEXT)
 FROM sqlite_schema WHERE type = 'index'
 """
+_ROOTS_OF_INDEXES: Final = "SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
@@ -45,29 +56,47 @@ def file_checks(connection: apsw.Connection) -> list[Check]:
 
 def _pages(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
     """Have SQLite check the trees of a table and its indexes."""
-    for words in _words_of_check(connection, table):
-        if words != "ok":
-            repair = _REBUILDING if _is_of_index(words) else ""
-            yield Defect(place="file", what=f"{table}: {words}", repair=repair)
+    trees = tuple(_trees_of_indexes(connection, table))
+    lines, ended_by = _lines_of_check(connection, table)
+    for line in lines:
+        is_of_index = "from index" in line or "in index" in line or line.startswith(trees)
+        yield Defect(place="file", what=f"{table}: {line}", repair=_REBUILDING if is_of_index else "")
+    if ended_by:
+        of_trees = [line for line in lines if line.startswith("Tree ")]
+        are_of_indexes = bool(of_trees) and all(line.startswith(trees) for line in of_trees)
+        yield Defect(place="file", what=f"{table}: {ended_by}", repair=_REBUILDING if are_of_indexes else "")
 
 
-def _words_of_check(connection: apsw.Connection, table: str) -> Iterator[str]:
-    """Yield what SQLite's check says. It may raise at its end: that must not hide what it has found, here or later."""
+def _trees_of_indexes(connection: apsw.Connection, table: str) -> dict[str, str]:
+    """Return the indexes of a table, by the words with which a line of SQLite's check about their trees begins."""
+    return {f"Tree {root} ": name for name, root in connection.execute(_ROOTS_OF_INDEXES, (table,))}
+
+
+def _lines_of_check(connection: apsw.Connection, table: str) -> tuple[list[str], str]:
+    """Return what SQLite's check says, and the error that ended it, which must not hide what was found before."""
+    lines: list[str] = []
     try:
-        for (words,) in connection.execute(f'PRAGMA integrity_check("{table}")'):
-            yield words
+        for line in faults(connection, table=table):
+            lines.append(line)  # noqa: PERF402 - what was found before an error stays
     except apsw.CorruptError as error:
-        yield str(error)
+        return lines, str(error)
+    return lines, ""
 
 
 def _roots(connection: apsw.Connection) -> Iterator[Defect]:
     """Look where each tree begins: an empty page of another kind passes SQLite's own check, and no write."""
+    for table, name, error in _unreadable_roots(connection):
+        repair = _REBUILDING if name != table else ""
+        yield Defect(place="file", what=f"{table}: {name} does not begin as it must: {error}", repair=repair)
+
+
+def _unreadable_roots(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
+    """Yield the trees that cannot be read where they begin, each with its table, and why."""
     for table, name, query in list(_first_rows(connection)):
         try:
             list(connection.execute(query))
         except apsw.CorruptError as error:
-            repair = _REBUILDING if name != table else ""
-            yield Defect(place="file", what=f"{table}: {name} does not begin as it must: {error}", repair=repair)
+            yield table, name, str(error)
 
 
 def _first_rows(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
@@ -78,6 +107,11 @@ def _first_rows(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
         column = connection.execute(f'SELECT name FROM pragma_index_info("{name}") WHERE seqno = 0').get  # noqa: S608
         query = f'SELECT 1 FROM "{table}" INDEXED BY "{name}" {where} ORDER BY "{column}" LIMIT 1'  # noqa: S608
         yield table, name, query
+
+
+def indexes_of(connection: apsw.Connection, table: str) -> list[tuple[str, str]]:
+    """Return the indexes of a table, each with the condition of the rows that it holds, if not all."""
+    return [(name, where) for of, name, where in _indexes(connection) if of == table]
 
 
 def _indexes(connection: apsw.Connection) -> list[tuple[str, str, str]]:
@@ -135,15 +169,20 @@ def table_of(defect: Defect) -> str:
     return defect.what.partition(":")[0]
 
 
+def damaged_indexes(connection: apsw.Connection, table: str) -> set[str]:
+    """Return the indexes of a table whose trees are damaged: what they lead to may be others' pages."""
+    trees = _trees_of_indexes(connection, table)
+    lines, _ = _lines_of_check(connection, table)
+    if len(lines) >= MOST_FAULTS:  # then SQLite has not looked further
+        return set(trees.values())
+    damaged = {name for tree, name in trees.items() if any(line.startswith(tree) for line in lines)}
+    return damaged | {name for of, name, _ in _unreadable_roots(connection) if of == table}
+
+
 def has_sound_trees(connection: apsw.Connection, table: str) -> bool:
     """Whether nothing is found in the trees of a table and its indexes."""
     checks = (partial(_pages, table=table), _roots, _partial_indexes)
     return not any(table_of(defect) == table for check in checks for defect in check(connection))
-
-
-def _is_of_index(found: str) -> bool:
-    """Whether a finding of SQLite's says that an index is wrong, and no table."""
-    return "from index" in found or "in index" in found
 
 
 def _orphans(connection: apsw.Connection) -> Iterator[Defect]:

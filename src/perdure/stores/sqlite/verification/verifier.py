@@ -81,7 +81,9 @@ class Verifier:
 
     async def _verify_runs(self) -> None:
         try:
-            self._total += await self._ask(lambda connection: int(connection.execute("SELECT count(*) FROM runs").get))
+            self._total += await self._ask(
+                lambda connection: int(connection.execute("SELECT count(*) FROM runs NOT INDEXED").get)
+            )
             after = RunKey(-(2**63))
             while keys := await self._ask(lambda connection: _keys_after(connection, after)):  # noqa: B023 - awaited
                 await self._verify_keys(keys)
