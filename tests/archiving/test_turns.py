@@ -1,19 +1,26 @@
 """Whose turn it is to remove runs: one process at a time, for as long as it takes."""
 
 import asyncio
+from datetime import timedelta
 
+import msgspec
 import pytest
 
+from perdure.archiving.duty import RetentionDuty
 from perdure.archiving.pruning import PruneReport, Pruning, Selection
 from perdure.archiving.turns import Turn, read_turn
 from perdure.configuration import Retention
 from perdure.errors import StoreLockedError
+from perdure.ports.clock import Clock
 from perdure.ports.keeping import ClosedQuery
-from perdure.ports.store import RunSummary
+from perdure.ports.store import RunQuery, RunStore, RunSummary
 from perdure.testing.store_conformance import StoreSession
 from perdure.torture.programs.harnesses import MemoryHarness
 from tests.archiving.test_pruning import HOUR, Watch, ended
 from tests.archiving.worlds import session_on
+from tests.journeys.workflows import until
+
+SOON = timedelta(milliseconds=20)
 
 
 async def test_one_process_at_a_time_has_the_turn_and_others_learn_whose_it_is() -> None:
@@ -60,6 +67,42 @@ async def test_a_turn_is_prolonged_in_time_and_lost_after_it() -> None:
         assert not await one.prolong()
         await one.end(passed="default")
         assert (await read_turn(session.store)).holder == "other"
+
+
+async def test_a_turn_that_was_taken_before_the_clock_was_set_back_is_prolonged_only_while_it_is_nobody_elses() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch(hours=9_000)
+        one, other = (Turn(session.store, watch, name) for name in ("one", "other"))
+        assert await one.take() is None
+        watch.set(1)
+        assert await other.take() is None
+        assert not await one.prolong()
+        assert await other.prolong()
+
+
+async def test_a_clock_that_is_wrong_at_first_has_an_engine_remove_nothing() -> None:
+    async with session_on(MemoryHarness()) as session:
+        watch = Watch(hours=9_000)
+        await ended(session, "run", 1)
+        duty = RetentionDuty(Process(session.store, watch), Retention(keep=2 * HOUR, every=SOON), namespace="default")
+        task = asyncio.create_task(duty.work())
+        await asyncio.sleep(0)
+        watch.set(2)
+        await until(lambda: has_passed(session))
+        task.cancel()
+        assert await session.store.count_runs(RunQuery()) == 1
+
+
+async def has_passed(session: StoreSession) -> bool:
+    return bool((await read_turn(session.store)).passes)
+
+
+class Process(msgspec.Struct):
+    """One that works."""
+
+    store: RunStore
+    clock: Clock
+    name: str = "process"
 
 
 async def test_a_turn_is_kept_while_runs_that_stay_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ import pytest
 from perdure import Context, Engine, Settings, workflow
 from perdure.errors import StoreUnavailableError
 from perdure.execution import claims
-from perdure.execution.clock import ClockWatch, SystemClock
+from perdure.execution.clock import SystemClock
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.stores.memory import MemoryDatabase, MemoryStore
+from perdure.timekeeping.clock_watch import ClockWatch
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
 from perdure.torture.simulation.world import EPOCH, World
 from tests.execution.stores import FaultyStore

@@ -34,12 +34,12 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
     ),
     "history.damaged.rows": (
         Defect("stores.sql.passing", " if run_keys else statement", " if False else statement"),
-        Defect("stores.sqlite.opened", "            if has_looked and not is_narrowed:\n", "            if True:\n"),
+        Defect("stores.sqlite.opened", "            if not is_narrowed:\n", "            if True:\n"),
         Defect("stores.sql.sessions", "WHERE worker_id = ?1 AND NOT EXISTS", "WHERE worker_id = ?1 OR NOT EXISTS"),
         Defect(
             "stores.sqlite.scanning",
-            "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key >= ?",
-            "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key >= ?",
+            "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN",
+            "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key IN",
         ),
     ),
     "engine.verify": (

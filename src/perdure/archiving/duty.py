@@ -12,6 +12,7 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, duration_microseconds
 from perdure.logs import logger_named
 from perdure.ports.clock import Clock
 from perdure.ports.store import RunStore
+from perdure.timekeeping.clock_watch import ClockWatch
 
 __all__ = ["RetentionDuty"]
 
@@ -20,6 +21,10 @@ _logger = logger_named("perdure.retention")
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 60.0
 _TOLD: Final = 10
 """Of so many damaged runs the log says what they are."""
+
+_SETTLING_SECONDS: Final = 60.0
+"""The clock must have gone as time does for so long before anything is removed by it: a machine that has just begun may
+show any time. Where it is looked more often than that, it is as long as from one look to the next."""
 
 _RESTS: Final = 1.0
 """It works for half of the time at most, as long as it keeps up: the runs of this process come first."""
@@ -53,10 +58,14 @@ class RetentionDuty:
 
     async def work(self) -> None:
         """Do the duty for ever. What fails is tried again after a pause."""
+        watch = ClockWatch(self._host.clock, asyncio.get_running_loop())
+        settling_seconds = min(_SETTLING_SECONDS, self._retention.every.total_seconds())
         try:
             while True:
-                seconds = await self._look()
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(settling_seconds)
+                while not watch.was_set():
+                    seconds = await self._look()
+                    await asyncio.sleep(seconds)
         finally:
             if self._archive is not None:
                 self._archive.close()

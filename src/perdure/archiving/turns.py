@@ -69,10 +69,11 @@ class Turn:
 
     async def prolong(self) -> bool:
         """Keep the turn for longer, where half of its time is over; False: it was too late, and it is another's."""
-        state = read_state(self._entry)
-        if state.until is not None and state.until - self._clock.now() > _LEASE_MICROSECONDS // 2:
+        until = read_state(self._entry).until
+        left = 0 if until is None else until - self._clock.now()
+        if _LEASE_MICROSECONDS // 2 < left <= _LEASE_MICROSECONDS:  # more is left where the clock was set back
             return True
-        return await self._put(self._held(state.passes))
+        return await self._put(self._held(read_state(self._entry).passes))
 
     async def end(self, *, passed: str | None = None) -> None:
         """Let others have the turn; `passed` is the namespace in which all was removed that its engine asked for."""

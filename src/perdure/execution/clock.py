@@ -19,14 +19,12 @@ Rejected: a time that goes on at its own pace after the clock was set back. It w
 with each of them, and have what is due at nine o'clock done before that.
 """
 
-import asyncio
 import time
-from typing import Final
 
-from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 
-__all__ = ["ClockWatch", "SystemClock", "not_ahead"]
+__all__ = ["SystemClock", "not_ahead"]
 
 
 class SystemClock:
@@ -40,25 +38,3 @@ class SystemClock:
 def not_ahead(moment: Timestamp, clock: Clock) -> Timestamp:
     """Return a moment that has passed, as the clock shows it: it may have been set back since."""
     return min(moment, clock.now())
-
-
-class ClockWatch:
-    """Compares the clock with the event loop's time, which does not jump."""
-
-    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to compare."""
-        self._clock: Final = clock
-        self._loop: Final = loop
-        self._ahead = self._ahead_seconds()
-
-    def was_set(self) -> bool:
-        """Whether the clock was set, forward or back, since this was asked last."""
-        before, self._ahead = self._ahead, self._ahead_seconds()
-        return abs(self._ahead - before) > _DRIFT_SECONDS
-
-    def _ahead_seconds(self) -> float:
-        return self._clock.now() / MICROSECONDS_PER_SECOND - self._loop.time()
-
-
-_DRIFT_SECONDS: Final = 0.5
-"""By so much a clock that is only adjusted may differ between two looks."""

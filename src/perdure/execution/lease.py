@@ -8,8 +8,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from perdure.errors import StoreError
-from perdure.execution.clock import ClockWatch
 from perdure.logs import logger_named
+from perdure.timekeeping.clock_watch import ClockWatch
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -49,8 +49,8 @@ class LeaseKeeper:
                         worker.drop_all("the lease had passed before it was renewed")
                         renewed_at = worker.loop.time()
                         worker.claims.wake()
-                    freed = await worker.store.free_expired(now=worker.clock.now())
-                    if freed or asked_at < hastened_until:  # if the clock was set back, by the renewal
+                    await self._free_expired()
+                    if asked_at < hastened_until:  # if the clock was set back, by the renewal
                         worker.claims.wake()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
                 is_expected = isinstance(error, _EXPECTED)
@@ -58,6 +58,15 @@ class LeaseKeeper:
                 worker.recurring.warning(text, error, cause=error, with_lines=not is_expected)
                 if worker.loop.time() - renewed_at + self._pause_seconds >= self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
+
+    async def _free_expired(self) -> None:
+        """Have given back what dead sessions owned; be it only a part of it before an error, that is due."""
+        has_freed = True
+        try:
+            has_freed = await self._worker.store.free_expired(now=self._worker.clock.now()) > 0
+        finally:
+            if has_freed:
+                self._worker.claims.wake()
 
     def _wait_anew(self) -> None:
         """Wait anew for all that is due at a time: the event loop's timers were set by what the clock showed before."""

@@ -12,8 +12,9 @@ from perdure.kernel.identity import RunKey
 from perdure.stores.sql.passing import passing_condition
 from perdure.stores.sql.statements import RUN_COLUMNS
 from perdure.stores.sqlite.scanning import find_unreadable
+from perdure.testing.store_conformance.harness import later
 from tests.damaging import break_page, pages_of, read_page, write_page
-from tests.stores.sqlite.test_unreadable import RUNS, begun
+from tests.stores.sqlite.test_unreadable import RUNS, begun, claimed_by, listed_by, session_on
 
 SECTOR = 512
 MOST_STEPS = 1_000_000
@@ -52,6 +53,21 @@ async def test_a_key_that_is_another_does_not_hold_up_the_look_at_what_is_behind
     break_page(path, following)
     found = found_in(path)
     assert RUNS // 2 < read_but(path, found) < RUNS
+
+
+@pytest.mark.parametrize("changed", [1, 16])
+async def test_a_row_that_is_not_in_its_place_is_passed_over(changed: int, path: Path) -> None:
+    """It is found by the indexes, and by nobody who asks for its key."""
+    page = pages_of(path, "runs")[1]
+    leaf = bytearray(read_page(path, page))
+    leaf[last_byte_of_last_key(leaf)] ^= changed
+    write_page(path, page, bytes(leaf))
+    async with session_on(path) as session:
+        assert await claimed_by(session) == RUNS - 1
+        await session.store.renew_lease(now=later(60))
+        assert await claimed_by(session, now=later(60)) == RUNS - 1
+        assert len(await listed_by(session, id_prefix="run")) == RUNS - 1
+        assert len(session.store._unreadable.unclaimable) == 1  # type: ignore[attr-defined]
 
 
 def last_byte_of_last_key(leaf: bytearray) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,12 @@ import apsw
 import pytest
 
 from perdure.errors import StoreCorruptError, StoreUnavailableError
-from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
-from perdure.stores.sql.passing import NONE_PASSED
-from perdure.stores.sqlite.scanning import UnreadableRun
 from perdure.stores.sqlite.store import SqliteStore
-from perdure.stores.sqlite.unreadable import MOST_WRITTEN, Unreadable, UnsoundRowsError
+from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import FAR, NEVER, code_of, later
 from perdure.torture.disks.sectors import DyingDisk, dying_disk
@@ -251,9 +248,7 @@ async def test_a_moment_in_which_the_disk_gives_no_page_of_an_index_has_no_run_p
         assert isinstance(session.store, SqliteStore)
         await listed_by(session)
         bad = pages_of(path, "runs_by_owner")
-        writer = session.store._writer
-        assert writer is not None
-        writer._database.distrust()  # as after any error: nothing of it is in memory
+        distrust(session)
         disk.bad.update(bad)
         for _ in range(2):
             with pytest.raises(StoreCorruptError, match="a bad sector"):
@@ -261,6 +256,21 @@ async def test_a_moment_in_which_the_disk_gives_no_page_of_an_index_has_no_run_p
         assert unreadable_of(session).unclaimable == set()
         disk.bad.clear()
         assert await claimed_by(session) == RUNS
+
+
+async def test_claims_take_only_what_is_nobodys_by_its_row_where_an_index_is_older(path: Path) -> None:
+    """As after a write that the disk has lost: then it says that runs are due that are somebody's, or have ended."""
+    async with session_on(path) as session:
+        for number in range(6):
+            await session.create(f"run {number}")
+        [leaf] = pages_of(path, "runs_to_claim")
+        before = read_page(path, leaf)
+        held = await session.claim(limit=3)
+        assert pages_of(path, "runs_to_claim") == [leaf]
+        write_page(path, leaf, before)
+        async with session_on(path) as other:
+            assert await claimed_by(other) == 3
+            assert unreadable_of(other).unclaimable == {run.summary.run_key for run in held}
 
 
 # --- what cannot be given back --------------------------------------------------------------------------------------
@@ -304,8 +314,8 @@ async def test_an_opening_beside_a_damaged_page_costs_what_is_damaged_not_what_w
             opened = len(statements)
             left = owners(path).popitem()[1]
             unreadable = unreadable_of(session)
-            assert left == len(unreadable.unclaimable) > len(unreadable.keys) > 0
-            assert opened < 10 * left + 200
+            assert left == len(unreadable.unclaimable) > 0
+            assert opened < 20 * left + 200
             assert asked(path, "SELECT count(*) FROM sessions") == 2
             assert await claimed_by(session) == count - left
 
@@ -344,6 +354,63 @@ async def test_what_a_late_session_owned_is_given_back_beside_a_damaged_page(pat
         assert await session.store.renew_lease(now=later(61))
 
 
+@pytest.mark.parametrize("damage", [of_rows, of_a_sector])
+async def test_what_a_late_session_could_not_give_back_it_gives_back_when_it_can(
+    damage: Damage, path: Path, disk: DyingDisk
+) -> None:
+    async with session_on(path, disk) as session:
+        for number in range(RUNS):
+            await session.create(f"run {number:03}")
+        assert await claimed_by(session) == RUNS
+        [_, page, *_] = pages_of(path, "runs")
+        sound = read_page(path, page)
+        damage(path, disk)
+        distrust(session)
+        assert not await session.store.renew_lease(now=later(60))
+        left = owners(path)[session.worker]
+        assert 0 < left < RUNS
+        assert await claimed_by(session, now=later(60)) == RUNS - left  # are its own again, and stay so
+        write_page(path, page, sound)
+        disk.bad.clear()
+        distrust(session)
+        await revised_now(session)
+        assert await session.store.renew_lease(now=later(61))
+        assert owners(path) == {session.worker: RUNS - left}
+        assert await claimed_by(session, now=later(61)) == left
+        assert await session.store.renew_lease(now=later(62))
+        assert owners(path) == {session.worker: RUNS}
+
+
+async def test_giving_back_ends_where_an_index_gives_a_session_what_it_has_not_by_the_rows(path: Path) -> None:
+    """And gives back what lies behind."""
+    async with session_on(path) as session:
+        for number in range(6):
+            await session.create(f"run {number}")
+        assert len(await session.claim()) == 6
+        [leaf] = pages_of(path, "runs_by_owner")
+        before = read_page(path, leaf)
+        asked(path, "UPDATE runs SET owner = NULL, wake_at = 1 WHERE id IN ('run 0', 'run 4')")
+        assert pages_of(path, "runs_by_owner") == [leaf]
+        write_page(path, leaf, before)
+        distrust(session)
+        assert not await session.store.renew_lease(now=later(60))
+        assert len(unreadable_of(session).unclaimable) == 2
+        assert await claimed_by(session, now=later(60)) == 4
+
+
+async def test_what_can_be_read_again_is_told_to_those_who_claim(path: Path, disk: DyingDisk) -> None:
+    await begun(path)
+    async with session_on(path, disk) as session:
+        of_a_sector(path, disk)
+        assert await claimed_by(session) < RUNS
+        session.changes.clear()
+        await revised_now(session)
+        assert not session.changes
+        disk.bad.clear()
+        await revised_now(session)
+        assert any(changes.ready for changes in session.changes)
+
+
 async def test_runs_are_claimed_beside_a_damaged_page(path: Path) -> None:
     async with session_on(path) as session:
         await session.create("run")
@@ -378,188 +445,21 @@ def assert_only_what_is_unwritable_is_left(session: StoreSession, path: Path, le
     assert 0 < len(unreadable.keys) < left
 
 
-def unreadable_of(session: StoreSession) -> Unreadable:
+def distrust(session: StoreSession) -> None:
+    """Have nothing of the file in memory, as after any error."""
     assert isinstance(session.store, SqliteStore)
-    return session.store._unreadable
+    session.store._writing()._database.distrust()
 
 
-# --- when it is tried again -----------------------------------------------------------------------------------------
-
-
-class Clock:
-    seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-class Browsing:
-    """Answers each question with the same runs, or fails; counts the questions."""
-
-    def __init__(self, clock: Clock, *numbers: int, takes_seconds: float = 0.0) -> None:
-        self.clock = clock
-        self.runs = [unreadable_run(number) for number in numbers]
-        self.takes_seconds = takes_seconds
-        self.times = 0
-        self.error: StoreUnavailableError | None = None
-        self.is_open = asyncio.Event()
-        self.is_open.set()
-
-    async def __call__(self, _question: Callable[[apsw.Connection], list[UnreadableRun]]) -> list[UnreadableRun]:
-        self.times += 1
-        await self.is_open.wait()
-        self.clock.seconds += self.takes_seconds
-        if self.error is not None:
-            raise self.error
-        return self.runs
-
-
-def unreadable_run(number: int, *, is_damaged: bool = True) -> UnreadableRun:
-    return UnreadableRun(run_key=RunKey(number), ref=RunRef(id=f"run {number}"), is_damaged=is_damaged)
-
-
-async def well() -> str:
-    return "well"
-
-
-async def writable() -> bool:
-    return True
-
-
-async def unwritable() -> bool:
-    return False
-
-
-async def damaged() -> str:
-    raise StoreCorruptError("damaged")
-
-
-async def revised(unreadable: Unreadable) -> None:
-    """Wait for what goes on beside the answers."""
+async def revised_now(session: StoreSession) -> None:
+    """Let what is passed over be tried again."""
+    unreadable = unreadable_of(session)
+    unreadable._revises_at = 0.0
+    await session.store.next_wake_at(workflows=frozenset())
     if unreadable._revision is not None:
         await unreadable._revision
 
 
-async def test_what_is_passed_over_is_tried_again_after_pauses_that_double_up_to_an_hour() -> None:
-    clock = Clock()
-    unreadable = Unreadable(clock)
-    unreadable.note([unreadable_run(1), unreadable_run(2, is_damaged=False)])
-    assert unreadable.give_up([RunKey(3)], passed=NONE_PASSED)
-    assert unreadable.keys == {1, 2}
-    assert unreadable.unclaimable == {1, 3}
-    browsing, revised_at = Browsing(clock, 1), list[float]()
-    for _ in range(6 * 3600):
-        before = browsing.times
-        assert await unreadable.past_damage(well, browsing, writable) == "well"
-        await revised(unreadable)
-        if browsing.times > before:
-            revised_at.append(clock.seconds - 1_000)
-            assert unreadable.keys == unreadable.unclaimable == {1}
-        clock.seconds += 1
-    distances = [later - sooner for sooner, later in pairwise([0.0, *revised_at])]
-    assert distances == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
-    browsing.runs = []
-    clock.seconds += 3600
-    await unreadable.past_damage(well, browsing, writable)
-    await revised(unreadable)
-    assert unreadable.keys == unreadable.unclaimable == set()
-
-
-async def test_nobody_waits_for_what_is_tried_again_nor_fails_with_it(caplog: pytest.LogCaptureFixture) -> None:
-    clock = Clock()
-    unreadable, browsing = Unreadable(clock), Browsing(clock, 1)
-    unreadable.note([unreadable_run(1)])
-    browsing.is_open.clear()  # behind a long list
-    clock.seconds += 60
-    for _ in range(2):
-        assert await unreadable.past_damage(well, browsing, writable) == "well"
-        await asyncio.sleep(0)
-    browsing.error = StoreUnavailableError("a moment's trouble")
-    browsing.is_open.set()
-    await revised(unreadable)
-    assert browsing.times == 1
-    assert unreadable.keys == {1}
-    assert "could not be tried again" in caplog.text
-
-
-async def test_of_those_who_come_to_the_same_rows_at_once_none_fails() -> None:
-    unreadable, browsing = Unreadable(Clock()), Browsing(Clock())
-
-    async def ask() -> str:
-        passing = unreadable.unclaimable
-        await asyncio.sleep(0)
-        for key in (RunKey(1), RunKey(2)):
-            if key not in passing:
-                raise UnsoundRowsError([key], apsw.CorruptError("damaged"))
-        return "answered"
-
-    asking = [unreadable.past_damage(ask, browsing, writable) for _ in range(2)]
-    assert await asyncio.gather(*asking) == ["answered"] * 2
-
-
-async def test_what_fails_though_it_is_passed_over_is_not_asked_for_ever() -> None:
-    unreadable, browsing = Unreadable(Clock()), Browsing(Clock())
-
-    async def ask() -> str:
-        raise UnsoundRowsError([RunKey(1)], apsw.CorruptError("damaged"))
-
-    with pytest.raises(UnsoundRowsError):
-        await unreadable.past_damage(ask, browsing, writable)
-
-
-async def test_a_row_that_cannot_be_written_is_not_passed_over_where_none_can_be() -> None:
-    unreadable, browsing = Unreadable(Clock()), Browsing(Clock())
-
-    async def ask() -> str:
-        raise UnsoundRowsError([RunKey(1)], apsw.CorruptError("damaged"))
-
-    with pytest.raises(UnsoundRowsError):
-        await unreadable.past_damage(ask, browsing, unwritable)
-    assert unreadable.unclaimable == set()
-
-
-async def test_those_who_ask_at_once_try_again_once() -> None:
-    clock = Clock()
-    unreadable, browsing = Unreadable(clock), Browsing(clock, 1)
-    unreadable.note([unreadable_run(1)])
-    browsing.is_open.clear()
-    looking = asyncio.ensure_future(unreadable.past_damage(damaged, browsing, writable))
-    await asyncio.sleep(0)
-    assert browsing.times == 1
-    clock.seconds += 60
-    waiting = [asyncio.ensure_future(unreadable.past_damage(well, browsing, writable)) for _ in range(5)]
-    await asyncio.sleep(0)
-    browsing.is_open.set()
-    assert await asyncio.gather(*waiting) == ["well"] * 5
-    with pytest.raises(StoreCorruptError):
-        await looking
-    assert browsing.times == 2
-
-
-async def test_looking_takes_a_small_part_of_the_time_however_long_a_look_takes() -> None:
-    clock = Clock()
-    unreadable, browsing = Unreadable(clock), Browsing(clock, takes_seconds=2)
-    looks: list[float] = []
-    for _ in range(100):
-        before, begun = browsing.times, clock.seconds
-        with pytest.raises(StoreCorruptError):
-            await unreadable.past_damage(damaged, browsing, writable)
-        if browsing.times > before:
-            looks.append(begun)
-        clock.seconds += 1
-    assert [later - sooner for sooner, later in pairwise(looks)] == [42, 42]
-
-
-async def test_fewer_are_written_together_after_damage_and_more_again_after_none() -> None:
-    unreadable = Unreadable(Clock())
-    assert unreadable.narrow([RunKey(number) for number in range(5)], passed=NONE_PASSED)
-    assert unreadable.most_written == 2
-    assert unreadable.narrow([RunKey(0), RunKey(1)], passed=NONE_PASSED)
-    assert unreadable.most_written == 1
-    assert not unreadable.narrow([RunKey(0)], passed=NONE_PASSED)
-    assert unreadable.give_up([RunKey(0)], passed=NONE_PASSED)
-    assert unreadable.narrow([RunKey(0)], passed=NONE_PASSED)  # by another, who asked before that was known
-    assert unreadable.unclaimable == {0}
-    for _ in range(20):
-        unreadable.widen()
-    assert unreadable.most_written == MOST_WRITTEN
+def unreadable_of(session: StoreSession) -> Unreadable:
+    assert isinstance(session.store, SqliteStore)
+    return session.store._unreadable

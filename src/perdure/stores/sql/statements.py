@@ -48,6 +48,7 @@ __all__ = [
     "TAKE_RUNS",
     "TARGETS_BY_KEY",
     "TARGETS_BY_NAME",
+    "TRY_TO_TAKE_RUNS",
     "UNPARK_RUNS",
     "WAKE_RUNS",
     "RowsStatement",
@@ -307,16 +308,22 @@ CLAIMED_COLUMNS: Final = f"""
 """  # noqa: S608
 """What is read of a run that is claimed: all that is listed of it, and how far its inbox goes."""
 
+# Whose a run is has the row to say: an index may be older than it, as after a write that was lost.
+_IS_NOBODYS: Final = "owner IS NULL AND closed_at IS NULL"
+
 # a JSON list of run keys
 RUNS_BY_KEY: Final = f"""
-SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?))
+SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?)) AND {_IS_NOBODYS}
 """  # noqa: S608
 
-# owner, a JSON list of run keys
-TAKE_RUNS: Final = """
-UPDATE runs NOT INDEXED SET owner = ?, fencing_token = fencing_token + 1, wake_at = NULL, recovering = 0
-WHERE run_key IN (SELECT value FROM json_each(?))
+# a JSON list of run keys, owner; whoever has them
+TRY_TO_TAKE_RUNS: Final = """
+UPDATE runs NOT INDEXED SET owner = ?2, fencing_token = fencing_token + 1, wake_at = NULL, recovering = 0
+WHERE run_key IN (SELECT value FROM json_each(?1))
 """
+
+# a JSON list of run keys, owner
+TAKE_RUNS: Final = f"{TRY_TO_TAKE_RUNS} AND {_IS_NOBODYS}"
 
 # a JSON list of run keys
 UNPARK_RUNS: Final = "UPDATE runs NOT INDEXED SET parked = NULL WHERE run_key IN (SELECT value FROM json_each(?))"
@@ -338,19 +345,20 @@ OWNED_RUNS: Final = f"SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE ow
 # owner, limit
 RUNS_OF_OWNER: Final = f"SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner = ?{PASSING} LIMIT ?"  # noqa: S608
 
-# a JSON list of run keys, whose session has ended in good order
+# a JSON list of run keys, their owner, whose session has ended in good order
 GIVE_BACK_RUNS: Final = f"""
-UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE} WHERE run_key IN (SELECT value FROM json_each(?))
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE}
+WHERE run_key IN (SELECT value FROM json_each(?)) AND owner = ?
 """  # noqa: S608 - as above
 
-# now, a JSON list of run keys, whose session is dead or too late
+# a JSON list of run keys, their owner, whose session is dead or too late, now
 FREE_RUNS: Final = """
-UPDATE runs NOT INDEXED SET owner = NULL, wake_at = ?, recovering = 1
-WHERE run_key IN (SELECT value FROM json_each(?))
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = ?3, recovering = 1
+WHERE run_key IN (SELECT value FROM json_each(?1)) AND owner = ?2
 """
 
-# a JSON list of run keys, whatever time it is now
+# a JSON list of run keys, whoever has them, whatever time it is now
 FREE_RUNS_AT_ANY_TIME: Final = f"""
 UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE}, recovering = 1
-WHERE run_key IN (SELECT value FROM json_each(?))
+WHERE run_key IN (SELECT value FROM json_each(?)) AND owner IS NOT NULL
 """  # noqa: S608 - as above

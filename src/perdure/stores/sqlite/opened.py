@@ -31,7 +31,6 @@ from perdure.stores.sqlite.faults import store_error
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.notices import Mailbox
 from perdure.stores.sqlite.presence import Presence
-from perdure.stores.sqlite.scanning import find_unreadable
 from perdure.stores.sqlite.schema import prepare_schema
 from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -45,15 +44,13 @@ _LOGGER: Final = logger_named("perdure.store")
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """A database file that is open with a session on it, the other sessions with the numbers of their notices, and the
-    runs that are passed over."""
+    """A database file that is open with a session on it, and the other sessions with the numbers of their notices."""
 
     database: Database
     presence: Presence
     session: Session
     mailbox: Mailbox | None
     others: dict[WorkerId, int]
-    unreadable: Unreadable
 
     def close(self) -> None:
         """Leave and close the file."""
@@ -71,9 +68,13 @@ def open_database(
     disk: Disk,
     session_name: str,
     lease_microseconds: int,
+    unreadable: Unreadable,
     now: Timestamp,
 ) -> OpenedDatabase:
-    """Open a database and begin a session; blocks. Raises UsageError and StoreErrors."""
+    """Open a database and begin a session; blocks. What is found unreadable is noted.
+
+    Raises UsageError and StoreErrors.
+    """
     demand_file_locks()
     demand_sound_sqlite()
     try:
@@ -87,6 +88,7 @@ def open_database(
                 presence,
                 session_name=session_name,
                 lease_microseconds=lease_microseconds,
+                unreadable=unreadable,
                 now=now,
             )
             presence.end_opening()
@@ -154,6 +156,7 @@ def _open(
     *,
     session_name: str,
     lease_microseconds: int,
+    unreadable: Unreadable,
     now: Timestamp,
 ) -> OpenedDatabase:
     patience = database.settings.lock_patience_seconds
@@ -163,7 +166,6 @@ def _open(
         is_alone = connect_settled(database, presence)
         connection = database.connection()
         prepare_schema(connection, path=database.path, now=now)
-        unreadable = Unreadable()
         _begin(connection, unreadable, frees_all=is_alone, now=now)
         worker_id = _next_worker_id(connection, database.path)
         presence.begin_session(worker_id)
@@ -175,18 +177,16 @@ def _open(
         mailbox = _mailbox(presence, worker_id)  # before anybody can commit who would send to it
     finally:
         presence.writer_lock.unlock()
-    return OpenedDatabase(
-        database=database, presence=presence, session=session, mailbox=mailbox, others=others, unreadable=unreadable
-    )
+    return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
 
 
 def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bool, now: Timestamp) -> None:
     """Begin a transaction, and give back what dead sessions owned if there are none but these: damage keeps only those
     runs in their hands that it strikes. What can be given back is committed as it is, and not tried again.
 
-    If damage strikes all, an index's, what they owned stays theirs: only who opens the file can repair it.
+    Others wait meanwhile who open the file: so nothing is looked for, and if it is more than a little that cannot be
+    given back, or all, for an index is damaged, the rest stays theirs until the lease is renewed.
     """
-    has_looked = False
     while True:
         connection.execute("BEGIN IMMEDIATE")
         passed, most = unreadable.unclaimable, unreadable.most_written
@@ -199,16 +199,12 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
             continue
         except UnsoundRowsError as error:
             _roll_back(connection)
-            if not has_looked:
-                with suppress(apsw.Error, UnicodeDecodeError):  # one by one then
-                    unreadable.note(find_unreadable(connection))
             is_narrowed = unreadable.narrow(error.run_keys, passed=passed)
-            if not is_narrowed and _can_write(connection, unreadable.unclaimable, now=now):
+            if not is_narrowed and len(passed) < _MOST_GIVEN_UP and _can_write(connection, passed, now=now):
                 is_narrowed = unreadable.give_up(error.run_keys, passed=passed)
-            if has_looked and not is_narrowed:
-                _LOGGER.error("what dead sessions owned could not be given back: %s", error.__cause__)  # noqa: TRY400
+            if not is_narrowed:
+                _LOGGER.error("not all that dead sessions owned is given back yet: %s", error.__cause__)  # noqa: TRY400
                 frees_all = False
-            has_looked = True
             continue
         unreadable.widen()
         unreadable.tell()
@@ -264,6 +260,8 @@ def _next_worker_id(connection: apsw.Connection, path: Path) -> WorkerId:
 
 
 _NOBODY: Final = WorkerId(0)
+_MOST_GIVEN_UP: Final = 300
+"""So many runs cannot be given back if two pages of rows are damaged, or three."""
 
 
 def _mailbox(presence: Presence, worker_id: WorkerId) -> Mailbox | None:

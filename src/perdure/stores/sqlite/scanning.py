@@ -1,11 +1,13 @@
 """Which runs cannot be read: a look at all that claims and lists read of runs.
 
 A run can be read if its row can, as a whole, with its labels and the end of its inbox, and what is text in it is text:
-that is what is asked for here, in the words of those statements, so that nothing can fail them that is not found.
+that is what is asked for here, in the words of those statements, so that nothing can fail them that is not found. A row
+that is not where its key belongs in the order of the keys is found by the index, and by nobody who asks for the key.
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -16,10 +18,11 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.stores.sql.statements import CLAIMED_COLUMNS
 from perdure.stores.sqlite.faults import is_damage
 
-__all__ = ["MOST_FOUND", "UnreadableRun", "find_unreadable", "still_unreadable"]
+__all__ = ["MOST_FOUND", "NOT_IN_ITS_PLACE", "UnreadableRun", "find_unreadable", "still_unreadable"]
 
 MOST_FOUND: Final = 10_000
 """So many runs at most are passed over."""
+NOT_IN_ITS_PLACE: Final = "the row of a run is not in its place"
 
 
 class UnreadableRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +47,16 @@ def find_unreadable(connection: apsw.Connection) -> list[UnreadableRun]:
 
 
 def still_unreadable(connection: apsw.Connection, run_keys: Sequence[RunKey]) -> list[UnreadableRun]:
-    """Return those of some runs that cannot be read. Complexity: their number. Raises as `find_unreadable`."""
+    """Return those of some runs that cannot be read. Raises as `find_unreadable`.
+
+    Complexity: their number, and where any cannot be read that of all entries of the index by id.
+    """
     causes = {key: _hindrance(connection, key) for key in run_keys}
     return _named(connection, {key: cause for key, cause in causes.items() if cause is not None})
 
 
 def _named(connection: apsw.Connection, causes: dict[RunKey, Exception]) -> list[UnreadableRun]:
-    keys = msgspec.json.encode(list(causes)).decode()
-    rows = connection.execute(_REFS, (keys,)) if causes else ()
+    rows = connection.execute(_REFS, (_json(list(causes)),)) if causes else ()
     return [
         UnreadableRun(
             run_key=key,
@@ -66,49 +71,44 @@ def _text(stored: bytes) -> str:
     return stored.decode(errors="backslashreplace")
 
 
+def _json(run_keys: Sequence[RunKey]) -> str:
+    return msgspec.json.encode(run_keys).decode()
+
+
 def _unreadable(connection: apsw.Connection, keys: Sequence[int]) -> Iterator[tuple[RunKey, Exception]]:
-    """Yield those of the keys, which are sorted, whose runs cannot be read, and why.
+    """Yield those of the keys whose runs cannot be read, and why.
 
-    A scan goes on behind each, and behind each that it does not come to in its place, which is asked for by itself: so
-    it ends, whatever keys a damaged page shows.
+    Each is looked for by its key, as claims and lists do, be it with many in one statement: in a tree that is damaged
+    a scan may come to what a search does not find.
     """
-    place = 0
-    while place < len(keys):
-        place, cause = _scan(connection, keys, place)
-        if place < len(keys):
-            run_key = RunKey(keys[place])
-            cause = cause or _hindrance(connection, run_key)
-            if cause is not None:
-                yield run_key, cause
-            place += 1
+    for begin in range(0, len(keys), _AT_ONCE):
+        some = [RunKey(key) for key in keys[begin : begin + _AT_ONCE]]
+        if not _are_readable(connection, some):
+            for run_key in some:
+                cause = _hindrance(connection, run_key)
+                if cause is not None:
+                    yield run_key, cause
 
 
-def _scan(connection: apsw.Connection, keys: Sequence[int], place: int) -> tuple[int, Exception | None]:
-    """Read runs in the order of their keys, from a place on; return the first place whose run is not read then, and the
-    error, if there was one, that statements on many meet there, too: they step from one to the next."""
-    try:
-        for row in connection.execute(_RUNS_FROM, (keys[place],)):
-            if row[_KEY] != keys[place]:
-                break
-            place += 1
-            if place == len(keys):
-                break
-    except (apsw.Error, UnicodeDecodeError) as error:
-        if is_damage(error):
-            return place, error
-        raise
-    return place, None
+def _are_readable(connection: apsw.Connection, run_keys: Sequence[RunKey]) -> bool:
+    with suppress(UnicodeDecodeError):
+        try:
+            return len(connection.execute(_RUNS, (_json(run_keys),)).fetchall()) == len(run_keys)
+        except apsw.Error as error:
+            if not is_damage(error):
+                raise
+    return False
 
 
 def _hindrance(connection: apsw.Connection, run_key: RunKey) -> Exception | None:
     """Return why a run cannot be read, None if it can be."""
     try:
-        connection.execute(_RUN, (run_key,)).fetchall()
+        row = connection.execute(_RUN, (run_key,)).fetchone()
     except (apsw.Error, UnicodeDecodeError) as error:
         if is_damage(error):
             return error
         raise
-    return None
+    return apsw.CorruptError(NOT_IN_ITS_PLACE) if row is None else None
 
 
 _BY_ID: Final = "FROM runs INDEXED BY sqlite_autoindex_runs_1"
@@ -120,7 +120,8 @@ SELECT run_key, CAST(namespace AS BLOB), CAST(id AS BLOB), generation {_BY_ID}
 WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608 - as above
 
-_RUNS_FROM: Final = f"SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key >= ? ORDER BY run_key"  # noqa: S608
+_RUNS: Final = f"""
+SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
 _RUN: Final = f"SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key = ?"  # noqa: S608
-_KEY: Final = 1
-"""The place of the key in `CLAIMED_COLUMNS`."""
+_AT_ONCE: Final = 1_000

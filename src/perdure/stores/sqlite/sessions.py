@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 import msgspec
@@ -18,11 +18,13 @@ from perdure.stores.sql import clock, ending, statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
+from perdure.stores.sqlite.scanning import MOST_FOUND, NOT_IN_ITS_PLACE
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.unreadable import MOST_WRITTEN, demanding_sound
 
 __all__ = [
     "KEYS_PER_SESSION_BITS",
+    "Renewal",
     "Session",
     "claim",
     "end_session",
@@ -94,11 +96,19 @@ def claim(
         except UnicodeDecodeError:
             rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
         claimed = [rows[key] for key in keys if key in rows]
-        connection.execute(statements.TAKE_RUNS, (session.worker_id, _json(list(rows))))
+        connection.execute(statements.TAKE_RUNS, (_json(list(rows)), session.worker_id))
         unparked = [run.summary.run_key for run in claimed if run.parked is not None]
         if unparked:
             connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
     return claimed
+
+
+class Renewal(NamedTuple):
+    """Whether a lease was kept, None while there may be more to give back; and the runs that could not be given back,
+    which its session owns still, and has not in memory."""
+
+    is_kept: bool | None
+    left: Passing
 
 
 def renew(
@@ -107,24 +117,45 @@ def renew(
     news: News,
     *,
     now: Timestamp,
+    left: Passing = NONE_PASSED,
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
-) -> bool | None:
-    """Extend the lease. If it had passed, give back what the session still owns, begin a new lease, return False.
+) -> Renewal:
+    """Extend the lease. If it had passed, give back what the session still owns, up to `most`, and begin a new lease.
 
-    Those that are `passing` stay as they are. None: `most` were given back, and there may be more. Raises
-    UnsoundRowsError.
+    Those that are `passing` stay as they are: they are `left` for later renewals. Raises UnsoundRowsError.
     """
     _heed_clock(connection, session, news, now=now, again=True, passing=passing)
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
     if connection.changes():
-        return True
+        left = _free_left(connection, session.worker_id, news, now=now, left=left, passing=passing, most=most)
+        return Renewal(is_kept=True, left=left)
     if _free(connection, session.worker_id, news, now=now, passing=passing, most=most) >= most:
-        return None
+        return Renewal(is_kept=None, left=left)
     put_session(connection, session, now=now)
-    return False
+    owned = _keys(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND))
+    return Renewal(is_kept=False, left=frozenset(owned))
+
+
+def _free_left(
+    connection: apsw.Connection,
+    worker_id: WorkerId,
+    news: News,
+    *,
+    now: Timestamp,
+    left: Passing,
+    passing: Passing,
+    most: int,
+) -> Passing:
+    """Give back what an earlier lease has left and is passed over no more; return what is left."""
+    if left <= passing:
+        return left
+    owned = left.intersection(_keys(connection, statements.RUNS_OF_OWNER, (worker_id, _ALL)))
+    keys = sorted(owned - passing)[:most]
+    _free_keys(connection, keys, worker_id, news, now=now)
+    return owned.difference(keys)
 
 
 def free_expired(
@@ -158,8 +189,7 @@ def free_expired(
 def free_all(connection: apsw.Connection, *, passing: Passing = NONE_PASSED, most: int = MOST_WRITTEN) -> int:
     """Give back the runs of every session, all known to be dead, and forget the sessions; see `free_expired`."""
     keys = _keys(connection, passing_over(statements.OWNED_RUNS, passing), (most,))
-    with demanding_sound(keys):
-        connection.execute(statements.FREE_RUNS_AT_ANY_TIME, (_json(keys),))
+    _write(connection, statements.FREE_RUNS_AT_ANY_TIME, keys)
     connection.execute(session_statements.END_ALL_SESSIONS)
     return len(keys)
 
@@ -180,8 +210,7 @@ def end_session(
     """
     keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (session.worker_id, most))
     if keys:
-        with demanding_sound(keys):
-            connection.execute(statements.GIVE_BACK_RUNS, (_json(keys),))
+        _write(connection, statements.GIVE_BACK_RUNS, keys, session.worker_id)
         news.is_ready = True
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
     if is_unused:
@@ -223,11 +252,24 @@ def _free(
     connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp, passing: Passing, most: int
 ) -> int:
     keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
-    if keys:
-        with demanding_sound(keys):
-            connection.execute(statements.FREE_RUNS, (now, _json(keys)))
-        news.is_ready = True
+    _free_keys(connection, keys, worker_id, news, now=now)
     return len(keys)
+
+
+def _free_keys(
+    connection: apsw.Connection, keys: Sequence[RunKey], worker_id: WorkerId, news: News, *, now: Timestamp
+) -> None:
+    if keys:
+        _write(connection, statements.FREE_RUNS, keys, worker_id, now)
+        news.is_ready = True
+
+
+def _write(connection: apsw.Connection, statement: str, keys: Sequence[RunKey], *values: int) -> None:
+    """Change the rows of runs that an index has named. Raises UnsoundRowsError, also where it has named others."""
+    with demanding_sound(keys):
+        connection.execute(statement, (_json(keys), *values))
+        if connection.changes() < len(keys):
+            raise apsw.CorruptError(NOT_IN_ITS_PLACE)
 
 
 def _identity(session: Session) -> tuple[int, str, int, int]:
@@ -235,8 +277,12 @@ def _identity(session: Session) -> tuple[int, str, int, int]:
 
 
 def _read(connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId) -> dict[RunKey, ClaimedRun]:
+    """Read rows of runs that are nobody's, as an index says. Raises apsw's CorruptError where one is not such a row."""
     found = connection.execute(statements.RUNS_BY_KEY, (_json(keys),))
-    return {row[0]: _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
+    rows = {RunKey(row[0]): _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
+    if len(rows) < len(keys):
+        raise apsw.CorruptError(NOT_IN_ITS_PLACE)
+    return rows
 
 
 def _read_singly(
@@ -279,6 +325,7 @@ def _claimed(row: Sequence[object], *, owner: WorkerId, inbox_position: int) -> 
     )
 
 
+_ALL: Final = -1
 _RECOVERING = -1
 """The place of a column in `RUN_COLUMNS`."""
 

@@ -21,6 +21,7 @@ from perdure.ports.clock import Clock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.verification import Verification, VerificationWish
+from perdure.stores.sql.passing import NONE_PASSED
 from perdure.stores.sqlite import agenda, keeping, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
@@ -30,7 +31,7 @@ from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, claim, end_session, free_expired, renew
+from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, Renewal, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.sweeping import Sweeper
 from perdure.stores.sqlite.trials import Trials
@@ -70,6 +71,7 @@ class SqliteStore:
         self._notices: Notices | None = None
         self._checking: asyncio.Task[None] | None = None
         self._unreadable = Unreadable()
+        self._left = NONE_PASSED  # the runs that an earlier lease of this session could not give back
         self._trials: Trials | None = None
         self._sweeper: Final = Sweeper(self._writing)
 
@@ -88,6 +90,7 @@ class SqliteStore:
         if self._opened is not None:
             raise UsageError("this store is open already: each session needs a store of its own")
         loop = asyncio.get_running_loop()
+        unreadable = Unreadable(lambda: on_changes(Changes(ready=True)))
         opened = await loop.run_in_executor(
             None,
             lambda: open_database(
@@ -96,11 +99,13 @@ class SqliteStore:
                 disk=self._disk,
                 session_name=session_name,
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
+                unreadable=unreadable,
                 now=self._clock.now(),
             ),
         )
         self._opened = opened
-        self._unreadable = opened.unreadable
+        self._unreadable = unreadable
+        self._left = NONE_PASSED
         self._notices = notices = Notices(
             opened.session.worker_id,
             mailbox=opened.mailbox,
@@ -120,7 +125,7 @@ class SqliteStore:
             publish=notices.publish,
         )
         self._trials = Trials(
-            opened.unreadable, self._browser, self._writer, owner=opened.session.worker_id, clock=self._clock
+            unreadable, self._browser, self._writer, owner=opened.session.worker_id, clock=self._clock
         )
         self._writer.start()
         notices.listen(loop)
@@ -134,7 +139,7 @@ class SqliteStore:
         if opened is None or writer is None or browser is None or trials is None:
             return
         self._opened = None
-        unreadable, unused = opened.unreadable, not self._next_run_key & _KEY_COUNT_MASK
+        unreadable, unused = self._unreadable, not self._next_run_key & _KEY_COUNT_MASK
 
         def ask() -> Awaitable[bool]:
             passing, most = unreadable.unclaimable, unreadable.most_written
@@ -226,20 +231,22 @@ class SqliteStore:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         session = self._open().session
 
-        def ask() -> Awaitable[bool | None]:
+        def ask() -> Awaitable[Renewal]:
             passing, most = self._unreadable.unclaimable, self._unreadable.most_written
-            return self._writing().call(
-                lambda connection, news: renew(connection, session, news, now=now, passing=passing, most=most)
-            )
+            renewing = partial(renew, session=session, now=now, left=self._left, passing=passing, most=most)
+            return self._writing().call(lambda connection, news: renewing(connection, news=news))
 
-        while (is_kept := await self._past_damage(ask)) is None:
+        while True:
+            renewal = await self._past_damage(ask)
+            self._left = renewal.left
+            if renewal.is_kept is not None:
+                return renewal.is_kept
             self._unreadable.widen()
-        return is_kept
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
         opened = self._open()
-        presence, unreadable = opened.presence, opened.unreadable
+        presence, unreadable = opened.presence, self._unreadable
 
         def ask() -> Awaitable[tuple[int, list[WorkerId], bool]]:
             passing, most = unreadable.unclaimable, unreadable.most_written
@@ -323,7 +330,9 @@ class SqliteStore:
         writer = self._writing()
 
         async def mend(change: Callable[[apsw.Connection], Result]) -> Result:
-            return await writer.call(lambda connection, news: _told(change(connection), news))
+            mended = await writer.call(lambda connection, news: _told(change(connection), news))
+            self._unreadable.revise_soon()
+            return mended
 
         return await Verifier(self._browsing().ask, wish, mend=mend).verify(self.location)
 

@@ -60,14 +60,15 @@ def runs_to_try(connection: apsw.Connection, passing: Passing) -> list[RunKey]:
 
 
 def try_out(connection: apsw.Connection, run_key: RunKey, *, owner: WorkerId, now: Timestamp) -> None:
-    """Take a run and give it back, in either way, within a transaction, and undo it. Raises what hinders it.
+    """Take a run, whoever has it, and give it back, in either way, within a transaction, and undo it.
 
-    After an error nothing else of the transaction may be saved.
+    Raises what hinders it. After an error nothing else of the transaction may be saved.
     """
     keys = msgspec.json.encode([run_key]).decode()
     connection.execute("SAVEPOINT trial")
-    connection.execute(statements.TAKE_RUNS, (owner, keys))
-    connection.execute(statements.FREE_RUNS, (now, keys))
+    connection.execute(statements.TRY_TO_TAKE_RUNS, (keys, owner))
+    connection.execute(statements.FREE_RUNS, (keys, owner, now))
+    connection.execute(statements.TRY_TO_TAKE_RUNS, (keys, owner))
     connection.execute(statements.FREE_RUNS_AT_ANY_TIME, (keys,))
     connection.execute("ROLLBACK TO trial")
     connection.execute("RELEASE trial")

@@ -82,13 +82,18 @@ class Unreadable:
     read and written in one transaction.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """Begin with none; `now` gives seconds that never go back."""
+    def __init__(
+        self, on_readable: Callable[[], object] = lambda: None, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin with none. `on_readable` is told when some are passed over no more; `now` gives seconds that never go
+        back."""
         self.keys = self.unclaimable = NONE_PASSED
         self.most_written = MOST_WRITTEN
+        self._on_readable: Final = on_readable
         self._now: Final = now
         self._untold: list[RunKey] = []
         self._looking: Final = asyncio.Lock()
+        self._look: asyncio.Task[None] | None = None
         self._looks_at = -math.inf
         self._despair: StoreError | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
@@ -99,7 +104,7 @@ class Unreadable:
         """Ask something of many runs. Where damage keeps it from being answered it is asked again: of those that are
         not passed over, and, if it is `most_written` that fail, of fewer. Raises the error that remains."""
         self._revise_meanwhile(browse)
-        has_looked = False
+        has_looked, hopeless = False, None
         while True:
             passed = self.unclaimable
             try:
@@ -110,19 +115,20 @@ class Unreadable:
                 if not is_damage(error):
                     raise
                 if not has_looked:
-                    await self._look_again(browse)
+                    hopeless = await self._look_again(browse)
                 failed = error.run_keys if isinstance(error, UnsoundRowsError) else ()
                 is_narrowed = self.narrow(failed, passed=passed)
                 if not is_narrowed and failed and await can_write():
                     is_narrowed = self.give_up(failed, passed=passed)
-                if has_looked and not is_narrowed:
-                    raise
+                if not is_narrowed and (has_looked or hopeless is not None):
+                    raise (hopeless or error) from error.__cause__
                 has_looked = True
 
     def close(self) -> None:
         """Try nothing again any more."""
-        if self._revision is not None:
-            self._revision.cancel()
+        for task in (self._look, self._revision):
+            if task is not None:
+                task.cancel()
 
     def note(self, found: Sequence[UnreadableRun]) -> None:
         """Note runs that cannot be read, and log those that are new."""
@@ -133,6 +139,10 @@ class Unreadable:
             self._plan_revision()
             text = "the rows of %d runs cannot be read and are passed over: %s; see `perdure verify`"
             _LOGGER.error(text, len(new), _names([str(run.ref) for run in new]))
+
+    def revise_soon(self) -> None:
+        """Try what is passed over with the next question: something was mended."""
+        self._revises_at = -math.inf
 
     def narrow(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
         """Note that these could not be read and written together, where some were passed over; return whether it may be
@@ -164,23 +174,29 @@ class Unreadable:
             _LOGGER.error(text, len(self._untold), _names(self._untold))
             self._untold.clear()
 
-    async def _look_again(self, browse: Browse) -> None:
-        """Find out what cannot be read, but for a small part of the time only, however long that takes.
+    async def _look_again(self, browse: Browse) -> StoreError | None:
+        """Find out what cannot be read, but for a small part of the time only, however long that takes; return the
+        error where it is all, or too much, or cannot be found out.
 
-        Raises StoreErrors where it is all, or too much.
+        A look goes on though those give up who wait for it: it may take longer than a lease, and serves all.
         """
+        if self._look is None or self._look.done():
+            self._look = asyncio.get_running_loop().create_task(self._look_whole(browse), name="perdure-look")
+        await asyncio.shield(self._look)
+        return None if self._despair is None else self._despair.with_traceback(None)
+
+    async def _look_whole(self, browse: Browse) -> None:
         async with self._looking:
             begun = self._now()
-            if begun >= self._looks_at:
-                self._despair = None
-                try:
-                    self.note(await browse(find_unreadable))
-                except StoreError as error:
-                    self._despair = error
-                ended = self._now()
-                self._looks_at = ended + (ended - begun) * _REST_PER_LOOK
-            if self._despair is not None:
-                raise self._despair.with_traceback(None)
+            if begun < self._looks_at:
+                return
+            self._despair = None
+            try:
+                self.note(await browse(find_unreadable))
+            except StoreError as error:
+                self._despair = error
+            ended = self._now()
+            self._looks_at = ended + (ended - begun) * _REST_PER_LOOK
 
     def _revise_meanwhile(self, browse: Browse) -> None:
         """Try again, now and then, what is passed over; nobody waits for it, nor for an error of it."""
@@ -200,11 +216,13 @@ class Unreadable:
             except StoreError as error:
                 _LOGGER.warning("what is passed over could not be tried again, it stays so for now: %s", error)
                 return
-            gone = len(self.keys) - len(found)
+            gone, before = len(self.keys) - len(found), self.unclaimable
             self.keys = frozenset(run.run_key for run in found)
             self.unclaimable = frozenset(run.run_key for run in found if run.is_damaged)
             if gone:
                 _LOGGER.warning("the rows of %d runs can be read again", gone)
+            if not before <= self.unclaimable:
+                self._on_readable()
 
     def _plan_revision(self) -> None:
         self._revises_at = min(self._revises_at, self._now() + self._pause_seconds)

@@ -79,8 +79,8 @@ PLANTED: Final = (
         "a look for unreadable runs reads less than a list does",
         _PASSED_OVER,
         "sqlite.scanning",
-        "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key >= ?",
-        "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key >= ?",
+        "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN",
+        "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key IN",
     ),
     _mutant(
         "a sector that cannot be read is taken for the whole disk",
@@ -137,14 +137,14 @@ PLANTED: Final = (
         "a database with any damage is refused at its opening",
         "P6: damage quarantines only the run that it strikes",
         "sqlite.store",
-        "        loop = asyncio.get_running_loop()\n        opened = await",
+        "        loop = asyncio.get_running_loop()\n        unreadable =",
         "        from perdure.errors import StoreCorruptError\n"
         "        from perdure.stores.sqlite.looking import SqliteLook\n"
         "        if self._path.exists():\n"
         "            async with SqliteLook(self._path) as look:\n"
         "                if not (await look.verify(VerificationWish(now=self._clock.now()))).is_sound:\n"
         "                    raise StoreCorruptError('damaged')\n"
-        "        loop = asyncio.get_running_loop()\n        opened = await",
+        "        loop = asyncio.get_running_loop()\n        unreadable =",
     ),
     _mutant(
         "a verification ends at the first damage",

@@ -250,7 +250,7 @@ PLANTED: Final = (
         "the runs of dead workers are looked for only at the start",
         "P13: progress resumes within the lease",
         "lease",
-        "freed = await worker.store.free_expired(now=worker.clock.now())",
-        "freed = 0",
+        "has_freed = await self._worker.store.free_expired(now=self._worker.clock.now()) > 0",
+        "has_freed = False",
     ),
 )

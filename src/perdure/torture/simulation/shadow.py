@@ -97,7 +97,7 @@ class Shadow:
     def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer
         """Extend a lease; whether it was still held must be `is_kept`."""
         session = self._sessions[worker]
-        self._compare("a renewal", is_kept, lambda: sessions.renew(self.connection, session, News(), now=now))
+        self._compare("a renewal", is_kept, lambda: sessions.renew(self.connection, session, News(), now=now).is_kept)
 
     def free_expired(self, worker: WorkerId, freed: int, *, now: Timestamp) -> None:
         """Give back the runs of dead and late sessions; there must be `freed` of them."""

@@ -19,6 +19,7 @@ no round that failed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -365,7 +366,8 @@ class Replication:
             self._take_over(hold, self._copy_base(generation, hold, place))
         except BaseException:
             hold.let_go()
-            generation.remove(self._disk)
+            with suppress(OSError):  # it is cleared away later, then
+                generation.remove(self._disk)
             raise
         finally:
             self._makes_base = False
