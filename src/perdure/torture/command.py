@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workload",
         action="append",
-        help="sim, skew: only this workload; fuzz: this target; fsyncgate, ioerr, copies: see docs; may be repeated",
+        help="sim, skew: only this workload; fuzz: this target; other tools: see docs; may be repeated",
     )
     parser.add_argument("--only", action="append", help="mutants: only this one; may be given several times")
     parser.add_argument(

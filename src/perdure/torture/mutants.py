@@ -153,7 +153,7 @@ _BUDGETS: Final = {
     "fsyncgate": 12_000,
     "ioerr": 3_000,
     "fuzz": 12_000,
-    "load": 20_000,
+    "load": 6_000,
     "skew": 600,
     "unknown": 400,
     "replay": 1,

@@ -1,11 +1,11 @@
 """Searches: pages of runs by every filter and many combinations, in both orders, the first ones and deep ones."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -25,12 +25,14 @@ __all__ = ["Searched", "search"]
 
 class Searched(msgspec.Struct, frozen=True, kw_only=True):
     """What a page, or a count (`is_page` False), took, how much of that this process worked, and how many pages of the
-    file it looked up, be they in memory or not: about two for each run that is looked at."""
+    file it looked up, be they in memory or not: about two for each run that is looked at. `scanned`: how many rows it
+    passed that no index had led to."""
 
     what: str
     milliseconds: float
     cpu_milliseconds: float
     lookups: int
+    scanned: int = 0
     is_page: bool = True
 
 
@@ -39,38 +41,60 @@ async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncItera
 
     The pages are those of `Engine.list_runs`, put together of the store's.
     """
-    with _opened_meanwhile() as connections:
+    with _counted() as counts:
         async with SqliteLook(path) as look:
             for (name, query), order, depth in product(_queries(now, oldest).items(), RunOrder, _DEPTHS):
                 asked = msgspec.structs.replace(query, order=order, cursor=_cursor(now, oldest, depth))
                 what = f"{name}, {order.value}, {depth or 'first'} page"
-                yield await _measured(what, whole_page(look, asked), connections)
+                yield await _measured(what, whole_page(look, asked), counts)
             for name, query in _queries(now, oldest).items():
-                counted = await _measured(f"count of {name}", look.count_runs(query, most=_MOST), connections)
+                counted = await _measured(f"count of {name}", look.count_runs(query, most=_MOST), counts)
                 yield msgspec.structs.replace(counted, is_page=False)
 
 
+class _Counts:
+    """What SQLite counts, whatever the machine does meanwhile, on the connections that it is told of."""
+
+    def __init__(self) -> None:
+        self._connections: list[apsw.Connection] = []
+        self.scanned = 0
+
+    def look_at(self, connection: apsw.Connection) -> None:
+        self._connections.append(connection)
+        connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._note, id=self)
+
+    def _note(self, done: dict[str, Any]) -> None:
+        self.scanned += done["stmt_status"]["SQLITE_STMTSTATUS_FULLSCAN_STEP"]
+
+    @property
+    def lookups(self) -> int:
+        kinds = (apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS)
+        return sum(connection.status(kind)[0] for connection in self._connections for kind in kinds)
+
+
 @contextmanager
-def _opened_meanwhile() -> Iterator[list[apsw.Connection]]:
-    connections: list[apsw.Connection] = []
-    apsw.connection_hooks.append(connections.append)
+def _counted() -> Iterator[_Counts]:
+    """Count on the connections that are opened meanwhile."""
+    counts = _Counts()
+    apsw.connection_hooks.append(counts.look_at)
     try:
-        yield connections
+        yield counts
     finally:
-        apsw.connection_hooks.remove(connections.append)
+        apsw.connection_hooks.remove(counts.look_at)
 
 
-async def _measured(what: str, question: Awaitable[object], connections: Sequence[apsw.Connection]) -> Searched:
-    begun, worked, before = time.perf_counter(), time.process_time(), _lookups(connections)
+async def _measured(what: str, question: Awaitable[object], counts: _Counts) -> Searched:
+    lookups, scanned = counts.lookups, counts.scanned
+    begun, worked = time.perf_counter(), time.process_time()
     await question
     took, work = time.perf_counter() - begun, time.process_time() - worked
-    lookups = _lookups(connections) - before
-    return Searched(what=what, milliseconds=took * 1e3, cpu_milliseconds=work * 1e3, lookups=lookups)
-
-
-def _lookups(connections: Sequence[apsw.Connection]) -> int:
-    kinds = (apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS)
-    return sum(connection.status(kind)[0] for connection in connections for kind in kinds)
+    return Searched(
+        what=what,
+        milliseconds=took * 1e3,
+        cpu_milliseconds=work * 1e3,
+        lookups=counts.lookups - lookups,
+        scanned=counts.scanned - scanned,
+    )
 
 
 def _cursor(now: Timestamp, oldest: Timestamp, depth: str) -> str:

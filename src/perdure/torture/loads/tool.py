@@ -3,9 +3,12 @@
 import asyncio
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+import apsw
 import msgspec
 
 from perdure.engine import Engine
@@ -34,15 +37,16 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadReport(Report, kw_only=True):
-    """Adds what was measured."""
+    """Adds what was measured. `claimed_early`: how many runs were claimed that had nothing to do."""
 
     findings: list[Findings]
     searched: list[Searched]
     moods: list[Mood]
+    claimed_early: int = 0
 
     def line(self, unit: str) -> str:
         """Return the result as one line."""
-        if not self.findings:
+        if not (self.findings and self.searched):
             return super().line(unit)
         best = min(self.findings, key=lambda one: one.serving_seconds)
         pages, worked = (sorted(getattr(one, name) for one in self.searched) for name in _TIMES)
@@ -63,6 +67,7 @@ def run(options: Options) -> Report:
         print(msgspec.json.encode(asyncio.run(measure(msgspec.json.decode(options.plan, type=Order)))).decode())
         return Report(name="load", runs=1, seconds=1.0, seed=options.seed)
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    options.workloads_of(_WORKLOADS)
     begun = time.monotonic()
     report = LoadReport(name="load", seed=options.seed, violations=[], findings=[], searched=[], moods=[])
     with tempfile.TemporaryDirectory() as folder:
@@ -79,25 +84,40 @@ async def _try(folder: Path, count: int, options: Options, report: LoadReport) -
     """Measure on a file of its own, and note in the report what is worse than the goals."""
     path = folder / "load.db"
     now = Timestamp(time.time_ns() // 1_000 + MICROSECONDS_PER_SECOND)
-    generations = min(count * _GENERATIONS_PER_RUN, _MOST_GENERATIONS)
+    workloads = options.workloads_of(_WORKLOADS)
+    generations = min(count * _GENERATIONS_PER_RUN, _MOST_GENERATIONS) if _PAGES in workloads else 0
     progress = Progress("load", 2 * count + generations)
     contents = Contents(waiting=count, closed=count, due=_DUE, generations=generations, now=now)
     await fill(path, contents, seed=options.seed, on_progress=progress.show)
     progress.end()
     report.runs = count
     report.moods.append(feel(folder))
-    starts = 1 if options.stops_at_first else _STARTS
+    if _STARTS in workloads:
+        await _start(path, options, report)
+    if _PAGES in workloads:
+        for _ in range(_times(options)):
+            report.searched += [one async for one in search(path, now=now, oldest=Timestamp(now - LIFE_MICROSECONDS))]
+    report.moods.append(feel(folder))
+    goals = LONG_GOALS if count > _CI else CI_GOALS
+    again = f"python -m perdure.torture load --count {count} --seed {options.seed}"
+    report.violations += [f"{again}\n    {wrong} ({report.moods[-1]})" for wrong in judge(report, goals)]
+
+
+async def _start(path: Path, options: Options, report: LoadReport) -> None:
+    """Let workers start, one after the other; what each finds due is done by it."""
+    starts, all_due = _times(options), 0
     for start in range(starts):
         due = _DUE if start == 0 else await _answer_some(path)
         busy_seconds = _BUSY_SECONDS if options.is_long and start == starts - 1 else 0.0
         order = Order(database=str(path), due=due, idle_seconds=_IDLE_SECONDS, busy_seconds=busy_seconds)
         report.findings.append(await asyncio.to_thread(observe, order))
-    for _ in range(starts):
-        report.searched += [one async for one in search(path, now=now, oldest=Timestamp(now - LIFE_MICROSECONDS))]
-    report.moods.append(feel(folder))
-    goals = LONG_GOALS if count > _CI else CI_GOALS
-    again = f"python -m perdure.torture load --count {count} --seed {options.seed}"
-    report.violations += [f"{again}\n    {wrong} ({report.moods[-1]})" for wrong in judge(report, goals)]
+        all_due += due
+    report.claimed_early = _claimed(path) - all_due
+
+
+def _times(options: Options) -> int:
+    """Return how often a worker starts, and how often every search is made."""
+    return 1 if options.stops_at_first else _REPETITIONS
 
 
 async def _answer_some(path: Path) -> int:
@@ -109,6 +129,12 @@ async def _answer_some(path: Path) -> int:
     return len(page.runs)
 
 
+def _claimed(path: Path) -> int:
+    """Return how many runs were claimed since the file was filled: each claim gives a run its next fencing token."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        return int(connection.execute("SELECT count(*) FROM runs WHERE fencing_token > 1").get)
+
+
 def judge(report: LoadReport, goals: Goals) -> list[str]:
     """Say what is worse than the goals.
 
@@ -116,50 +142,47 @@ def judge(report: LoadReport, goals: Goals) -> list[str]:
     half of a core, their CPU time: what else the machine did meanwhile is not the store's.
     """
     is_busy = any(mood.is_busy for mood in report.moods)
-    serving = min(one.serving_cpu_seconds if is_busy else one.serving_seconds for one in report.findings)
-    resident = max(one.resident_megabytes for one in report.findings)
-    idle = min(one.idle_core_share for one in report.findings)
-    growth = report.findings[-1].megabytes_per_hour
+    wrong = [*_of_starts(report.findings, goals, is_busy=is_busy), *_of_pages(report.searched, goals, is_busy=is_busy)]
+    if report.claimed_early > 0:
+        wrong.append(f"{report.claimed_early} runs were claimed that had nothing to do")
+    return wrong
+
+
+def _of_starts(found: Sequence[Findings], goals: Goals, *, is_busy: bool) -> Iterator[str]:
+    if not found:
+        return
+    if left := max(one.left for one in found):
+        yield f"of the runs that were due {left} were not done"
+    serving = min(one.serving_cpu_seconds if is_busy else one.serving_seconds for one in found)
+    if serving > goals.serving_seconds:
+        yield f"the first run that was due was done after {serving:.2f} s; at most {goals.serving_seconds:g} s"
+    resident = max(one.resident_megabytes for one in found)
+    if resident > goals.resident_megabytes:
+        yield f"the worker needed {resident:.0f} MB; at most {goals.resident_megabytes:g} MB"
+    idle = min(one.idle_core_share for one in found)
+    if idle > goals.idle_core_share:
+        yield f"with nothing to do it took {idle:.0%} of a core; at most {goals.idle_core_share:.0%}"
+    growth = found[-1].megabytes_per_hour
+    if goals.megabytes_per_hour is not None and growth > goals.megabytes_per_hour:
+        yield f"its memory grew by {growth:.2f} MB an hour; at most {goals.megabytes_per_hour}"
+
+
+def _of_pages(searched: Sequence[Searched], goals: Goals, *, is_busy: bool) -> Iterator[str]:
+    if not searched:
+        return
     quickest: dict[str, float] = {}
-    for one in report.searched:
+    for one in searched:
         took = one.cpu_milliseconds if is_busy else one.milliseconds
         quickest[one.what] = min(took, quickest.get(one.what, took))
     page, slowest = _p95(sorted(quickest.values())), max(quickest, key=lambda what: quickest[what])
-    widest = max((one for one in report.searched if one.is_page), key=lambda one: one.lookups)
-    return [
-        sentence
-        for is_wrong, sentence in (
-            (
-                any(one.left for one in report.findings),
-                f"of the runs that were due {max(one.left for one in report.findings)} were not done",
-            ),
-            (
-                serving > goals.serving_seconds,
-                f"the first run that was due was done after {serving:.2f} s; at most {goals.serving_seconds:g} s",
-            ),
-            (
-                resident > goals.resident_megabytes,
-                f"the worker needed {resident:.0f} MB; at most {goals.resident_megabytes:g} MB",
-            ),
-            (
-                idle > goals.idle_core_share,
-                f"with nothing to do it took {idle:.0%} of a core; at most {goals.idle_core_share:.0%}",
-            ),
-            (
-                page > goals.page_milliseconds,
-                f"p95 of pages is {page:.1f} ms, at most {goals.page_milliseconds:g}; the slowest: {slowest}",
-            ),
-            (
-                widest.lookups > goals.page_lookups,
-                f"a page looked up {widest.lookups:,} of the file's, at most {goals.page_lookups:,}: {widest.what}",
-            ),
-            (
-                goals.megabytes_per_hour is not None and growth > goals.megabytes_per_hour,
-                f"its memory grew by {growth:.2f} MB an hour; at most {goals.megabytes_per_hour}",
-            ),
-        )
-        if is_wrong
-    ]
+    if page > goals.page_milliseconds:
+        yield f"p95 of pages is {page:.1f} ms, at most {goals.page_milliseconds:g}; the slowest: {slowest}"
+    widest = max((one for one in searched if one.is_page), key=lambda one: one.lookups)
+    if widest.lookups > goals.page_lookups:
+        yield f"a page looked up {widest.lookups:,} of the file's, at most {goals.page_lookups:,}: {widest.what}"
+    blindest = max(searched, key=lambda one: one.scanned)
+    if blindest.scanned:
+        yield f"{blindest.scanned:,} rows were passed that no index had led to: {blindest.what}"
 
 
 _TIMES: Final = ("milliseconds", "cpu_milliseconds")
@@ -176,10 +199,12 @@ _USUALLY: Final = 10_000
 _CI: Final = 100_000
 _LONG: Final = 1_000_000
 _DUE: Final = 100
-_GENERATIONS_PER_RUN: Final = 3
+_GENERATIONS_PER_RUN: Final = 6
 _MOST_GENERATIONS: Final = 60_000
 """One more id has so many generations that have ended: several times as many as a page may look at."""
-_STARTS: Final = 3
-"""So often a worker starts, and every search is made."""
+_STARTS: Final = "starts"
+_PAGES: Final = "pages"
+_WORKLOADS: Final = (_STARTS, _PAGES)
+_REPETITIONS: Final = 3
 _IDLE_SECONDS: Final = 1.0
 _BUSY_SECONDS: Final = 900.0

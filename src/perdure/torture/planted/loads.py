@@ -15,6 +15,7 @@ PLANTED: Final = (
         module="perdure.stores.sql.statements",
         old="priority = ?2 AND wake_at <= ?3{PASSING}\n",
         new="priority = ?2 AND wake_at <= ?3 + (1 << 60){PASSING}\n",
+        workloads=("starts",),
         tool="load",
     ),
     Mutant(
@@ -23,6 +24,7 @@ PLANTED: Final = (
         module="perdure.stores.sql.statements",
         old="wake_at = {_DUE}, recovering = 1\nWHERE",
         new="wake_at = {_DUE}, recovering = 1\nWHERE closed_at IS NULL OR",
+        workloads=("starts",),
         tool="load",
     ),
     Mutant(
@@ -31,6 +33,7 @@ PLANTED: Final = (
         module="perdure.stores.sql.drivers",
         old="runs INDEXED BY runs_by_status WHERE",
         new="runs NOT INDEXED WHERE",
+        workloads=("pages",),
         tool="load",
     ),
     Mutant(
@@ -39,6 +42,7 @@ PLANTED: Final = (
         module="perdure.stores.sql.drivers",
         old='            table="labelled",\n',
         new='            table="labelled",\n            is_exact=True,\n',
+        workloads=("pages",),
         tool="load",
     ),
     Mutant(
@@ -47,6 +51,7 @@ PLANTED: Final = (
         module="perdure.client.run_pages",
         old="for _ in range(most_pages):",
         new="while True:",
+        workloads=("pages",),
         tool="load",
     ),
 )
