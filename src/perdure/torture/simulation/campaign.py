@@ -13,11 +13,12 @@ import msgspec
 
 from perdure.torture.options import WHOLE, Part
 from perdure.torture.simulation.canon import Canon
-from perdure.torture.simulation.coverage import Coverage, demanded
+from perdure.torture.simulation.coverage import AFTER_A_DEATH, Coverage, demanded, moments_of
 from perdure.torture.simulation.housekeeping import keep_no_house
 from perdure.torture.simulation.kinds import VOCABULARY, Point
 from perdure.torture.simulation.plans import (
     Plan,
+    crashed_again,
     parse_plan,
     random_plans,
     single_crashes,
@@ -112,7 +113,7 @@ def drawn_plans(names: Sequence[str], count: int, seed: int) -> Iterator[Plan]:
     yield from (place.apart for place in places)
     small = [place for place in places if not WORKLOADS[place.apart.workload].is_large]
     left = count // 2
-    for kind in (_covering(small, chance), _singles(small), _recoveries(small)):
+    for kind in (_covering(small, chance), _covering_deaths(small, chance), _singles(small), _recoveries(small)):
         plans = _thinned(list(kind), left, chance)
         left -= len(plans)
         yield from plans
@@ -144,13 +145,14 @@ class _Places:
 
 def _covering(places: list[_Places], chance: random.Random) -> Iterator[Plan]:
     """Yield what strikes moments of every kind in every way, at few points that have many kinds (Chvátal, A greedy
-    heuristic for the set-covering problem, 1979)."""
+    heuristic for the set-covering problem, 1979). The last point of a course is none of them: nothing may come after it
+    that a second strike could meet."""
     wanted = {moment for _, moment in demanded(VOCABULARY)}
     points = [
         (plan, at, point.moments & wanted)
         for place in places
         for plan, course in place.courses.items()
-        for at, point in enumerate(course)
+        for at, point in enumerate(course[:-1])
     ]
     chance.shuffle(points)
     choices = {moments: (plan, at) for plan, at, moments in points}
@@ -159,6 +161,24 @@ def _covering(places: list[_Places], chance: random.Random) -> Iterator[Plan]:
         best = max(choices, key=lambda moments: len(moments & left))
         left -= best
         yield from struck_in_every_way(*choices[best], chance)
+
+
+def _covering_deaths(places: list[_Places], chance: random.Random) -> Iterator[Plan]:
+    """Yield what strikes, by a second crash, moments of every kind that only a death brings: where one was seen to."""
+    left = set(moments_of(AFTER_A_DEATH))
+    for crashed in _thinned(list(_crashes(places)), _MOST_DEATHS, chance):
+        for at, point in enumerate(course_of(crashed)):
+            if not left.isdisjoint(point.moments):
+                left -= point.moments
+                yield crashed_again(crashed, at)
+        if not left:
+            return
+
+
+def _crashes(places: list[_Places]) -> Iterator[Plan]:
+    for place in places:
+        for plan, course in place.courses.items():
+            yield from single_crashes(plan, len(course))
 
 
 def _singles(places: list[_Places]) -> Iterator[Plan]:
@@ -236,4 +256,5 @@ def _examine_batch(batch: list[str]) -> _Examined:
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 _BATCH: Final = 40
+_MOST_DEATHS: Final = 200
 _MOST_VIOLATIONS: Final = 20

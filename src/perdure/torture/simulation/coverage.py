@@ -9,7 +9,7 @@ from perdure.torture.simulation.effects import EFFECT
 from perdure.torture.simulation.kinds import VOCABULARY, Point
 from perdure.torture.simulation.plans import FOLLOWED_BY_CRASH, Strike, StrikeKind
 
-__all__ = ["AFTER_A_DEATH", "Coverage", "Struck", "demanded", "struck_in"]
+__all__ = ["AFTER_A_DEATH", "Coverage", "Struck", "demanded", "moments_of", "struck_in"]
 
 Struck = frozenset[tuple[str, str]]
 """Names of strikes, each with the moment that it struck."""

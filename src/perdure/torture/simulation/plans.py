@@ -16,6 +16,7 @@ __all__ = [
     "Strike",
     "StrikeKind",
     "clock_jumps",
+    "crashed_again",
     "parse_plan",
     "random_plans",
     "single_crashes",
@@ -110,6 +111,11 @@ def single_crashes(plan: Plan, points: int) -> Iterator[Plan]:
     """Yield `plan` with one crash at each of `points` points."""
     for at in range(points):
         yield msgspec.structs.replace(plan, strikes=(Strike(kind=StrikeKind.CRASH, at=at),))
+
+
+def crashed_again(plan: Plan, at: int) -> Plan:
+    """Return `plan` with one more crash, at a point that it passes after its strikes."""
+    return msgspec.structs.replace(plan, strikes=(*plan.strikes, Strike(kind=StrikeKind.CRASH, at=at)))
 
 
 def single_pauses(plan: Plan, points: int) -> Iterator[Plan]:
