@@ -142,10 +142,9 @@ def judge(report: LoadReport, goals: Goals) -> list[str]:
     half of a core, their CPU time: what else the machine did meanwhile is not the store's.
     """
     is_busy = any(mood.is_busy for mood in report.moods)
-    wrong = [*_of_starts(report.findings, goals, is_busy=is_busy), *_of_pages(report.searched, goals, is_busy=is_busy)]
-    if report.claimed_early > 0:
-        wrong.append(f"{report.claimed_early} runs were claimed that had nothing to do")
-    return wrong
+    early = [f"{report.claimed_early} runs were claimed that had nothing to do"] if report.claimed_early > 0 else []
+    starts = _of_starts(report.findings, goals, is_busy=is_busy)
+    return [*early, *starts, *_of_pages(report.searched, goals, is_busy=is_busy)]
 
 
 def _of_starts(found: Sequence[Findings], goals: Goals, *, is_busy: bool) -> Iterator[str]:
@@ -170,6 +169,12 @@ def _of_starts(found: Sequence[Findings], goals: Goals, *, is_busy: bool) -> Ite
 def _of_pages(searched: Sequence[Searched], goals: Goals, *, is_busy: bool) -> Iterator[str]:
     if not searched:
         return
+    widest = max((one for one in searched if one.is_page), key=lambda one: one.lookups)
+    if widest.lookups > goals.page_lookups:
+        yield f"a page looked up {widest.lookups:,} of the file's, at most {goals.page_lookups:,}: {widest.what}"
+    blindest = max(searched, key=lambda one: one.scanned)
+    if blindest.scanned:
+        yield f"{blindest.scanned:,} rows were passed that no index had led to: {blindest.what}"
     quickest: dict[str, float] = {}
     for one in searched:
         took = one.cpu_milliseconds if is_busy else one.milliseconds
@@ -177,12 +182,6 @@ def _of_pages(searched: Sequence[Searched], goals: Goals, *, is_busy: bool) -> I
     page, slowest = _p95(sorted(quickest.values())), max(quickest, key=lambda what: quickest[what])
     if page > goals.page_milliseconds:
         yield f"p95 of pages is {page:.1f} ms, at most {goals.page_milliseconds:g}; the slowest: {slowest}"
-    widest = max((one for one in searched if one.is_page), key=lambda one: one.lookups)
-    if widest.lookups > goals.page_lookups:
-        yield f"a page looked up {widest.lookups:,} of the file's, at most {goals.page_lookups:,}: {widest.what}"
-    blindest = max(searched, key=lambda one: one.scanned)
-    if blindest.scanned:
-        yield f"{blindest.scanned:,} rows were passed that no index had led to: {blindest.what}"
 
 
 _TIMES: Final = ("milliseconds", "cpu_milliseconds")
