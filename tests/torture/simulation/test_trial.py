@@ -69,7 +69,7 @@ def test_a_process_that_never_waits_is_noticed() -> None:
 
     process.start(call_for_ever())
     assert not world.run(lambda: False)
-    assert world.findings == ["the trial did not come to rest within 100000 callbacks"]
+    assert world.findings == ["the trial did not come to rest within 20000 callbacks"]
     process.dispose()
 
 

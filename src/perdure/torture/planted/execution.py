@@ -57,6 +57,7 @@ PLANTED: Final = (
         _RUN,
         "if not isinstance(outcome, Applied) or outcome.run_key != self.run_key:",
         "if False:",
+        "adding_up",
     ),
     _mutant(
         "a repeated request starts a second run",
@@ -245,6 +246,7 @@ PLANTED: Final = (
         "lease",
         "if await worker.store.renew_lease(now=worker.clock.now()):",
         "if True:",
+        "timers",
     ),
     _mutant(
         "the runs of dead workers are looked for only at the start",
@@ -252,5 +254,6 @@ PLANTED: Final = (
         "lease",
         "has_freed = await self._worker.store.free_expired(now=self._worker.clock.now()) > 0",
         "has_freed = False",
+        "keeping",
     ),
 )

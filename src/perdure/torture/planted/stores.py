@@ -59,6 +59,7 @@ _IN_MEMORY: Final = (
         _WRITES,
         _CHECKS_OF_A_WRITE,
         "    ):\n        return None",
+        "told",
     ),
     _mutant(
         "the fencing token does not grow with a claim",
@@ -171,6 +172,7 @@ _IN_SQLITE: Final = (
         '        connection.execute("ROLLBACK")\n        known.clear()\n        news = News()\n'
         '        connection.execute("BEGIN IMMEDIATE")\n',
         "        known.clear()\n        news = News()\n",
+        "repeated",
     ),
     _mutant(
         "SQLite: a release that meets a message loses the wake-up",
@@ -273,6 +275,7 @@ _IN_SQLITE: Final = (
         "sql.sessions",
         "WHERE worker_id = ? AND lease_until > ?",
         "WHERE worker_id = ? AND ? IS NOT NULL",
+        "sharing",
     ),
     _mutant(
         "SQLite: a lease that has not passed is taken",

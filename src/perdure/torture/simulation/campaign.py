@@ -27,6 +27,7 @@ from perdure.torture.simulation.plans import (
     struck_in_every_way,
     struck_recoveries,
 )
+from perdure.torture.simulation.rare import RARE_PLANS
 from perdure.torture.simulation.trial import Verdict, run_trial
 from perdure.torture.simulation.workloads import WORKLOADS
 
@@ -106,8 +107,10 @@ def run_campaign(
 
 
 def drawn_plans(names: Sequence[str], count: int, seed: int) -> Iterator[Plan]:
-    """Yield what strikes each kind of moment in every way; then all single crashes, long pauses and early ends of the
-    small workloads, then struck recoveries, all thinned out to half of `count`; then chance."""
+    """Yield what shows rare bugs, and what strikes each kind of moment in every way; then all single crashes, long
+    pauses and early ends of the small workloads, then struck recoveries, all thinned out to half of `count`; then
+    chance."""
+    yield from (plan for plan in RARE_PLANS if plan.workload in names)
     chance = random.Random(seed)
     places = [_Places(name, chance) for name in names]
     yield from (place.apart for place in places)
