@@ -114,6 +114,10 @@ def test_a_worker_that_is_paused_after_the_end_has_time_to_notice_what_it_lost()
     assert examine(parse_plan("catching/782530832/2e/pause@9:25,pause@33:40,pause@54:40")) is None
 
 
+def test_who_waits_for_a_clock_that_was_set_back_twice_is_not_taken_for_restless() -> None:
+    assert examine(parse_plan("schedule_buffered/5078/2c/jump@49:-3600,jump@22:-3600")) is None
+
+
 def test_a_refusal_that_a_store_writes_by_itself_is_the_same_text_in_every_store() -> None:
     assert examine(parse_plan("locks/396500/1e/terminate@11:0")) is None
 

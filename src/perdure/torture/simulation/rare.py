@@ -35,6 +35,7 @@ _LINES: Final = (
     "keeping/790653/1e/crash@3:0.5",
     "knocked/167017701/2c/",
     "late_signals/619299/2c/",
+    "locks/880408/2c/",
     "pruned/955545372/2e/",
     "publishing/619299/2c/crash@4:0.5",
     "publishing/87577/1e/crash@45:0.5",

@@ -28,6 +28,8 @@ _LOOK_MICROSECONDS: Final = 7_000_000
 _DELAYS_SECONDS: Final = (0.0, 0.0, 0.000_5, 9.0)
 """The clock is set at a point, between two, or when all is calm after one."""
 _MOST_STEPS: Final = 20_000
+_STEPS_A_SECOND: Final = 10
+"""Who waits for a clock that was set back looks again and again meanwhile: three processes take four steps a second."""
 _LONGEST_SECONDS: Final = 2_000
 
 
@@ -58,6 +60,7 @@ class World:
         set_back = sum(-min(strike.seconds, 0) for strike in plan.strikes)
         self.set_back_microseconds = round(set_back * MICROSECONDS_PER_SECOND)
         self._longest_microseconds = round(_LONGEST_SECONDS * MICROSECONDS_PER_SECOND) + self.set_back_microseconds
+        self._most_steps = _MOST_STEPS + round(set_back * _STEPS_A_SECOND)
         self.trial: object = None
         self.on_commit: list[Callable[[], None]] = []
         self.on_strike: Callable[[Process, Strike], None] = lambda _process, _strike: None
@@ -116,7 +119,7 @@ class World:
         It counts as a step of the trial: whoever never waits is to be noticed.
         """
         self._steps += 1
-        is_stopped = self._steps >= _MOST_STEPS or process.is_paused or process.is_dead
+        is_stopped = self._steps >= self._most_steps or process.is_paused or process.is_dead
         return not (is_stopped or self.has_changed or self._runnable())
 
     def skip(self, process: "Process", microseconds: int) -> bool:
@@ -153,8 +156,8 @@ class World:
                     return is_done()
                 else:
                     self._pass_time()
-                if self._steps > _MOST_STEPS:
-                    self.findings.append(f"the trial did not come to rest within {_MOST_STEPS} callbacks")
+                if self._steps > self._most_steps:
+                    self.findings.append(f"the trial did not come to rest within {self._most_steps} callbacks")
                     return False
         finally:
             asyncio._set_running_loop(outer)  # noqa: SLF001
