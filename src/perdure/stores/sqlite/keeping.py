@@ -28,7 +28,7 @@ from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 from perdure.stores.sqlite.unreadable import demanding_sound
 
-__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "sweep", "try_to_remove"]
+__all__ = ["bringing_in", "list_closed", "origins_of", "read_whole", "remove", "sweep"]
 
 
 def read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None:
@@ -240,17 +240,6 @@ def remove(
             if run_key not in staying and _remove(connection, run_key, delete):
                 removed.append(run_key)
     news.run_keys.update(removed)
-    return removed
-
-
-def try_to_remove(
-    connection: apsw.Connection, _: News, run_keys: Sequence[RunKey], *, passing: Passing, unread: Passing
-) -> list[RunKey]:
-    """Return what `remove` would remove, and remove nothing. Raises as that does."""
-    connection.execute("SAVEPOINT trial")
-    removed = remove(connection, News(), run_keys, passing=passing, unread=unread)
-    connection.execute("ROLLBACK TO trial")
-    connection.execute("RELEASE trial")
     return removed
 
 

@@ -34,7 +34,7 @@ from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, Renewal, claim, end_session, free_expired, renew
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.sweeping import Sweeper
-from perdure.stores.sqlite.trials import Trials
+from perdure.stores.sqlite.trials import Trials, try_to_remove
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
 
@@ -374,7 +374,7 @@ class SqliteStore:
 
     def _remove(self, run_keys: Sequence[RunKey], *, is_trial: bool = False) -> Awaitable[list[RunKey]]:
         unread, passing = self._unreadable.keys, self._unreadable.unclaimable
-        remove = keeping.try_to_remove if is_trial else keeping.remove
+        remove = try_to_remove if is_trial else keeping.remove
         return self._writing().call(partial(remove, run_keys=run_keys, passing=passing, unread=unread))
 
     async def status(self) -> StoreStatus:

@@ -1,10 +1,11 @@
-"""Whether runs can be written at all: one is taken and given back, and that is undone.
+"""What can be written: it is written, and undone.
 
-It is asked where the row of a run could not be written, and the damage may as well be an index's that each of these
-writes needs, or the disk's of that moment: then any other run meets it, too.
+Whether any run can be is asked where the row of one could not be written, and the damage may as well be an index's that
+each of these writes needs, or the disk's of that moment: then any other run meets it, too.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -17,12 +18,13 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 from perdure.stores.sql import statements
 from perdure.stores.sql.passing import PASSING, Passing, passing_over
+from perdure.stores.sqlite.keeping import remove
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
 
-__all__ = ["Trials", "runs_to_try", "try_out"]
+__all__ = ["Trials", "runs_to_try", "try_out", "try_to_remove"]
 
 
 class Trials:
@@ -62,14 +64,32 @@ def runs_to_try(connection: apsw.Connection, passing: Passing) -> list[RunKey]:
 def try_out(connection: apsw.Connection, run_key: RunKey, *, owner: WorkerId, now: Timestamp) -> None:
     """Take a run, whoever has it, and give it back, in either way, within a transaction, and undo it.
 
-    Raises what hinders it. After an error nothing else of the transaction may be saved.
+    Raises what hinders it.
     """
     keys = msgspec.json.encode([run_key]).decode()
+    with _undone(connection):
+        connection.execute(statements.TRY_TO_TAKE_RUNS, (keys, owner))
+        connection.execute(statements.FREE_RUNS, (keys, owner, now))
+        connection.execute(statements.TRY_TO_TAKE_RUNS, (keys, owner))
+        connection.execute(statements.FREE_RUNS_AT_ANY_TIME, (keys,))
+
+
+def try_to_remove(
+    connection: apsw.Connection, _: News, run_keys: Sequence[RunKey], *, passing: Passing, unread: Passing
+) -> list[RunKey]:
+    """Return what `keeping.remove` would remove, and remove nothing. Raises as that does."""
+    with _undone(connection):
+        return remove(connection, News(), run_keys, passing=passing, unread=unread)
+
+
+@contextmanager
+def _undone(connection: apsw.Connection) -> Iterator[None]:
+    """Undo what the block writes, within a transaction.
+
+    After an error it is not, and nothing else of the transaction may be saved: SQLite may have ended it by itself.
+    """
     connection.execute("SAVEPOINT trial")
-    connection.execute(statements.TRY_TO_TAKE_RUNS, (keys, owner))
-    connection.execute(statements.FREE_RUNS, (keys, owner, now))
-    connection.execute(statements.TRY_TO_TAKE_RUNS, (keys, owner))
-    connection.execute(statements.FREE_RUNS_AT_ANY_TIME, (keys,))
+    yield
     connection.execute("ROLLBACK TO trial")
     connection.execute("RELEASE trial")
 
