@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from perdure.archiving import pruning
+from perdure.archiving import filing
 from perdure.configuration import Retention
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
@@ -20,8 +20,8 @@ async def test_runs_with_many_bytes_are_read_and_written_one_by_one(
 ) -> None:
     """Each may have a gigabyte."""
     if are_large:
-        monkeypatch.setattr(pruning, "_READ_BYTES", 1)
-        monkeypatch.setattr(pruning, "_PART_BYTES", 1)
+        monkeypatch.setattr(filing, "_READ_BYTES", 1)
+        monkeypatch.setattr(filing, "_PART_BYTES", 1)
     happened: list[str] = []
 
     class Parts(Pages):

@@ -12,7 +12,7 @@ ARCHIVES: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("client.handle", "raise _removed(self._ref)", "raise missing(self._ref)"),
         Defect(
             "archiving.pruning",
-            "            batch = await self._archived(await self._removable(batch), archive)\n",
+            "            batch = await self._filed(await self._removable(batch), filing)\n",
             "            pass\n",
         ),
     ),

@@ -5,16 +5,14 @@ that may still go. A crash in between leaves them in the archive and in the data
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from perdure.archiving.line_making import about_bytes, lines_of_runs
-from perdure.archiving.origins import with_origins
+from perdure.archiving.filing import Filing, Sink
 from perdure.archiving.refusals import LISTED_REFUSALS, UNREADABLE, Refusal
-from perdure.archiving.run_lines import end_line, heading_line
 from perdure.archiving.turns import Turn, TurnState
 from perdure.configuration import Retention
 from perdure.errors import HistoryError, StoreCorruptError, StoreError, StoreLockedError
@@ -23,30 +21,17 @@ from perdure.kernel.time import Timestamp, duration_microseconds, timestamp_to_d
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 from perdure.ports.agenda import AgendaQuery
 from perdure.ports.clock import Clock
-from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery, WholeRun
+from perdure.ports.keeping import REMOVED_ROWS, ClosedQuery
 from perdure.ports.store import RunQuery, RunStore, RunSummary
 from perdure.timekeeping.deduplication import DEDUPLICATION_KIND, REQUEST_KIND, read_remembered
 
-__all__ = ["PruneReport", "Pruning", "Selection", "Sink"]
+__all__ = ["PruneReport", "Pruning", "Selection"]
 
 _PAGE: Final = 100
-_PART_BYTES: Final = 32 * 2**20
-_READ_AT_ONCE: Final = 20
-_READ_BYTES: Final = 8 * 2**20
-"""No more runs, nor many more bytes, are in memory at once: a run may have very many."""
-
 _LONGEST_REST_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.05
 _PASSES_BEHIND: Final = 2
 """A run that should have gone by so many passes before shows that passes do not keep up."""
-
-
-class Sink(Protocol):
-    """Where runs go before they are removed: `perdure.archiving.files.Archive`."""
-
-    async def append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
-        """Append a part; it is durable when this returns the number of its bytes."""
-        ...
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,10 +125,11 @@ class Pruning:
         removed until then is.
         """
         self._turn = turn = Turn(self._store, self._clock, holder)
+        filing = None if archive is None else Filing(self._store, self._clock, archive, keep_turn=self._keep_turn)
         await self._take(turn, waits=waits)
         is_done = False
         try:
-            is_done = await self._remove_all(archive, on_progress)
+            is_done = await self._remove_all(filing, on_progress)
         finally:
             await turn.end(passed=self._selection.namespace if is_done and is_duty else None)
         return self.report
@@ -287,14 +273,14 @@ class Pruning:
 
     # --- how -----------------------------------------------------------------------------------------------------
 
-    async def _remove_all(self, archive: Sink | None, on_progress: Callable[[PruneReport], object] | None) -> bool:
+    async def _remove_all(self, filing: Filing | None, on_progress: Callable[[PruneReport], object] | None) -> bool:
         """Remove batch by batch; return False where the turn went to another process meanwhile."""
         loop = asyncio.get_running_loop()
         begun_at = loop.time()
         await self._store.remove_runs([])  # what a pass that was killed has left
         try:
             async for batch in self._batches(is_dry=False):
-                await self._remove(batch, archive)
+                await self._remove(batch, filing)
                 if on_progress is not None:
                     on_progress(self.report)
                 await asyncio.sleep(self._rest(loop.time() - begun_at, batch[-1]))
@@ -318,16 +304,17 @@ class Pruning:
         if self._turn is not None and not await self._turn.prolong():
             raise _TurnLostError
 
-    async def _remove(self, batch: list[RunSummary], archive: Sink | None) -> None:
-        if archive is not None:
-            batch = await self._archived(await self._removable(batch), archive)
+    async def _remove(self, batch: list[RunSummary], filing: Filing | None) -> None:
+        if filing is not None:
+            batch = await self._filed(await self._removable(batch), filing)
         await self._keep_turn()
         removed = set(await self._store.remove_runs([run.run_key for run in batch]))
         self._note([run for run in batch if run.run_key in removed])
         await self._removable([run for run in batch if run.run_key not in removed])
 
     async def _removable(self, batch: list[RunSummary]) -> list[RunSummary]:
-        """Refuse those of a batch that damage keeps here, which each pass would archive once more; return the others.
+        """Refuse those of a batch that damage keeps here, which each pass would archive once more; return the others,
+        but for what belongs to a refused one.
 
         That costs a tenth of what it costs to archive and remove them, about.
         """
@@ -337,62 +324,16 @@ class Pruning:
         for run in batch:
             if run.run_key in stuck:
                 self._refuse(run, StoreCorruptError("its rows lie on a damaged page, or beside one"))
-        return [run for run in batch if run.run_key not in stuck]
+        return [run for run in batch if _name(run) not in self._refused]
 
-    async def _archived(self, batch: list[RunSummary], archive: Sink) -> list[RunSummary]:
-        """Write runs to the archive; return those that are safe there. What follows a damaged one stays with it."""
-        archived: list[RunSummary] = []
-        part = _Part()
-        left = batch
-        while left:
-            await self._keep_turn()
-            found = await self._lines_of(left[:_READ_AT_ONCE])
-            some, left = left[: len(found)], left[len(found) :]
-            for summary, lines in zip(some, found, strict=True):
-                if _name(summary) in self._refused:
-                    continue
-                if isinstance(lines, StoreError):
-                    self._refuse(summary, lines)
-                elif lines:
-                    part.add(lines)
-                    archived.append(summary)
-            if part.size_bytes > _PART_BYTES:
-                await self._append(part, archive)
-                part = _Part()
-        await self._append(part, archive)
-        return archived
-
-    async def _lines_of(self, summaries: list[RunSummary]) -> list[list[bytes] | StoreError]:
-        """Return the first runs as lines; none of one that is gone, for a damaged one what is damaged."""
-        found = await self._read_some(summaries)
-        saved = await with_origins(self._store, [run for run in found if isinstance(run, WholeRun)])
-        made = iter(await lines_of_runs(saved, demands_sound=True))
-        return [next(made) if isinstance(run, WholeRun) else run or [] for run in found]
-
-    async def _read_some(self, summaries: list[RunSummary]) -> list[WholeRun | StoreError | None]:
-        """Return the first runs, at least one, as long as they have not too many bytes together."""
-        found: list[WholeRun | StoreError | None] = []
-        size_bytes = 0
-        for summary in summaries:
-            found.append(run := await self._read(summary))
-            size_bytes += about_bytes(run) if isinstance(run, WholeRun) else 0
-            if size_bytes > _READ_BYTES:
-                break
-        return found
-
-    async def _read(self, summary: RunSummary) -> WholeRun | StoreError | None:
-        try:
-            return await self._store.read_whole(summary.run_key)
-        except UNREADABLE as error:
-            return error
-
-    async def _append(self, part: "_Part", archive: Sink) -> None:
-        if not part.runs:
-            return
-        now = self._clock.now()
-        lines = [heading_line(now=now), *part.lines, end_line(part.runs)]
-        written = self.report.archived_bytes + await archive.append(lines, now=now)
+    async def _filed(self, batch: list[RunSummary], filing: Filing) -> list[RunSummary]:
+        """Write runs to the archive; return those that are safe there."""
+        filed = await filing.file(batch)
+        for summary, error in filed.damaged.values():
+            self._refuse(summary, error)
+        written = self.report.archived_bytes + filed.size_bytes
         self.report = msgspec.structs.replace(self.report, archived_bytes=written)
+        return filed.runs
 
     def _refuse(self, summary: RunSummary, error: StoreError) -> None:
         """Note a run that is damaged, unless another generation of it is."""
@@ -418,18 +359,3 @@ def _name(summary: RunSummary) -> tuple[str, str]:
 
 def _before(ref: RunRef) -> RunRef:
     return RunRef(namespace=ref.namespace, id=ref.id, generation=ref.generation - 1)
-
-
-class _Part:
-    """The lines of some runs, to be appended to an archive together."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.runs = 0
-        self.size_bytes = 0
-
-    def add(self, lines: Sequence[bytes]) -> None:
-        """Add those of a run."""
-        self.lines += lines
-        self.size_bytes += sum(map(len, lines))
-        self.runs += 1

@@ -10,9 +10,9 @@ PLANTED: Final = (
     Mutant(
         name="runs are removed while they are still on their way to the archive",
         breaks="P1: nothing acknowledged is lost",
-        module="perdure.archiving.pruning",
-        old="await archive.append(lines, now=now)",
-        new='bool(__import__("asyncio").ensure_future(archive.append(lines, now=now)))',
+        module="perdure.archiving.filing",
+        old="await self._archive.append(lines, now=now)",
+        new='bool(__import__("asyncio").ensure_future(self._archive.append(lines, now=now)))',
         workloads=("pruned",),
     ),
     Mutant(

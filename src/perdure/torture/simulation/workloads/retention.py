@@ -50,7 +50,7 @@ class _Archive:
         self._store = store
 
     async def append(self, lines: Sequence[bytes], *, now: Timestamp) -> int:
-        """See `perdure.archiving.pruning.Sink`."""
+        """See `perdure.archiving.filing.Sink`."""
         del now
         await self._store.pass_point("before the archive")
         await self._store.lag()
