@@ -50,17 +50,6 @@ async def asks_twice(ctx: Context) -> str:
         return str(error.outcome)
 
 
-@workflow(name="ending.asks_again")
-async def asks_again(ctx: Context) -> str:
-    first = ctx.start_child(child, id="damaged")
-    await ctx.wait_for(go)
-    ctx.start_child(child, id="damaged")
-    try:
-        return str(await first.result())
-    except ChildRunError as error:
-        return str(error.outcome)
-
-
 @workflow(name="ending.continues_childless")
 async def continues_childless(ctx: Context, generation: int) -> int:
     got = await ctx.wait_for(go)
@@ -69,8 +58,8 @@ async def continues_childless(ctx: Context, generation: int) -> int:
     return got
 
 
-@workflow(name="ending.asks_for_one_that_continues")
-async def asks_for_one_that_continues(ctx: Context) -> str:
+@workflow(name="ending.asks_again")
+async def asks_again(ctx: Context) -> str:
     first = ctx.start_child(continues_childless, 1, id="damaged")
     await ctx.wait_for(go)
     ctx.start_child(continues_childless, 1, id="damaged")
@@ -110,8 +99,7 @@ async def waits(ctx: Context) -> int:
 def registry() -> Registry:
     found = Registry()
     for definition in (
-        child, parent, asks_twice, asks_again, grandparent, continues, waits, continues_childless,
-        asks_for_one_that_continues, takes_amounts,
+        child, parent, asks_twice, asks_again, grandparent, continues, waits, continues_childless, takes_amounts,
     ):  # fmt: skip
         found.add_workflow(definition)
     return found
@@ -289,40 +277,22 @@ async def test_a_parent_that_asked_twice_for_a_damaged_child_is_told_of_its_end(
             assert await (await engine.get_run("above")).result() == "terminated"
 
 
-async def test_a_parent_that_has_not_read_a_later_refusal_is_told_of_the_end_of_its_damaged_child(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("generation", [1, 2])
+async def test_the_call_that_started_a_damaged_child_learns_of_its_end_though_a_later_one_was_refused(
+    place: Place, monkeypatch: pytest.MonkeyPatch, generation: int
 ) -> None:
     async with place.engine() as engine:
         above = await engine.start(asks_again, id="above")
-        await when_it_waits(await engine.get_run("damaged"), "lock_acquired")
-        monkeypatch.setattr(engine.worker.mail, "read_inbox_of", lambda _run: None)
-        await above.signal(go, 1)
-        await when_it_waits(above, "child_started", times=2)
-    place.change(*DAMAGES["the creation"])
-    children_only = Registry()
-    children_only.add_workflow(child)
-    async with place.engine(code=children_only) as engine:
-        damaged = await engine.get_run("damaged")
-        await damaged.terminate()
-        await described(damaged, lambda row: row.status.is_closed)
-    async with place.engine() as engine, asyncio.timeout(20):
-        assert await (await engine.get_run("above")).result() == "terminated"
-
-
-async def test_the_call_that_started_a_child_learns_of_its_end_though_it_was_damaged_in_a_later_generation(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with place.engine() as engine:
-        above = await engine.start(asks_for_one_that_continues, id="above")
         await when_it_waits(above, "child_started")
         damaged = await engine.get_run("damaged")
-        await damaged.signal(go, 1)
-        await described(damaged, lambda row: row.ref.generation == 2)
+        if generation == 2:
+            await damaged.signal(go, 1)
+        await described(damaged, lambda row: row.ref.generation == generation and row.sequence > 1)
         monkeypatch.setattr(engine.worker.mail, "read_inbox_of", lambda _run: None)
         await above.signal(go, 1)
         await when_it_waits(above, "child_started", times=2)
-    second = KEY.replace(")", " AND generation = 2)")
-    place.change(f"UPDATE history SET at = at + 1 WHERE sequence = 1 AND run_key = {second}")
+    key = KEY.replace(")", f" AND generation = {generation})")
+    place.change(f"UPDATE history SET at = at + 1 WHERE sequence = 1 AND run_key = {key}")
     children_only = Registry()
     children_only.add_workflow(continues_childless)
     async with place.engine(code=children_only) as engine:

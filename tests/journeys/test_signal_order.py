@@ -58,7 +58,17 @@ def _heard_once(presence: Presence, worker_id: WorkerId) -> Mailbox | None:
     return mailbox
 
 
-@pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
+async def _signal_from_elsewhere(url: str, value: int, others: AsyncExitStack, *, stays: bool) -> None:
+    client = await others.enter_async_context(Engine(url, works=False))
+    await (await client.get_run("one")).signal(number, value)
+    if not stays:
+        await others.aclose()
+
+
+STAYS_OR_GOES = pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
+
+
+@STAYS_OR_GOES
 @pytest.mark.parametrize("mailbox", [_without_socket, _without_permission, _heard_once])
 async def test_clients_do_not_overtake_those_of_another_process_that_cannot_make_itself_known(
     tmp_path: Path,
@@ -72,16 +82,13 @@ async def test_clients_do_not_overtake_those_of_another_process_that_cannot_make
         run = await owner.start(counting_signals, 8, id="one")
         monkeypatch.setattr(opened, "_mailbox", mailbox)
         for first in range(0, 8, 2):
-            client = await others.enter_async_context(Engine(url, works=False))
-            await (await client.get_run("one")).signal(number, first)
-            if not stays:
-                await others.aclose()
+            await _signal_from_elsewhere(url, first, others, stays=stays)
             await run.signal(number, first + 1)
         async with asyncio.timeout(20):
             assert await run.result() == list(range(8))
 
 
-@pytest.mark.parametrize("stays", [True, False], ids=["who stays", "who goes"])
+@STAYS_OR_GOES
 @pytest.mark.parametrize("mailbox", [_without_socket, _heard_once])
 async def test_what_a_process_that_cannot_make_itself_known_has_sent_is_found(
     tmp_path: Path,
@@ -94,10 +101,7 @@ async def test_what_a_process_that_cannot_make_itself_known_has_sent_is_found(
     async with Engine(url, settings=Settings(idle_seconds=3600)) as owner, AsyncExitStack() as others:
         run = await owner.start(counting_signals, 1, id="one")
         monkeypatch.setattr(opened, "_mailbox", mailbox)
-        client = await others.enter_async_context(Engine(url, works=False))
-        await (await client.get_run("one")).signal(number, 0)
-        if not stays:
-            await others.aclose()
+        await _signal_from_elsewhere(url, 0, others, stays=stays)
         async with asyncio.timeout(20):
             assert await run.result() == [0]
 

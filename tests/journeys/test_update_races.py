@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -29,16 +30,22 @@ async def settling(ctx: Context) -> int:
     return await settled.get()
 
 
+async def _held_up(gate: Gate, update: Coroutine[Any, Any, int]) -> asyncio.Task[int]:
+    """Send an update that arrives when the gate opens."""
+    gate.is_open.clear()
+    gate.reached.clear()
+    asked = asyncio.create_task(update)
+    await gate.reached.wait()
+    return asked
+
+
 async def test_an_update_that_another_call_has_made_meanwhile_has_its_answer_though_the_run_has_ended() -> None:
     database, gate = MemoryDatabase(), Gate()
     async with Engine(MemoryStore(database)) as engine:
         run = await engine.start(settling, id="settling")
         async with Engine(MemoryStore(database, gate=gate), works=False) as client:
             late = await client.get_run("settling", settling)
-            gate.is_open.clear()
-            gate.reached.clear()
-            answer = asyncio.create_task(late.update(settle, 1, request_id="one"))
-            await gate.reached.wait()
+            answer = await _held_up(gate, late.update(settle, 1, request_id="one"))
             assert await run.update(settle, 1, request_id="one") == 2
             assert await run.result() == 1
             gate.is_open.set()
@@ -85,10 +92,7 @@ async def test_the_answer_of_an_update_is_that_of_the_run_that_took_it_in_though
         first = await engine.start(settling, id="settling")
         async with Engine(MemoryStore(database, gate=gate), works=False) as client:
             late = await client.get_run("settling", settling)
-            gate.is_open.clear()
-            gate.reached.clear()
-            asked = asyncio.create_task(late.update(settle, 1))
-            await gate.reached.wait()
+            asked = await _held_up(gate, late.update(settle, 1))
             assert await first.update(settle, 2) == 3
             assert await first.result() == 2
             second = await engine.start(settling, id="settling", id_policy="restart_closed")
