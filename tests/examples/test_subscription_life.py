@@ -167,7 +167,7 @@ async def test_a_subscription_that_has_ended_takes_no_requests(perdure_env: Test
     await customer.result()
 
 
-@pytest.mark.perdure_crash_everywhere
+@pytest.mark.perdure_crash_everywhere(passes=10)
 async def test_five_years_end_the_same_wherever_the_process_dies(perdure_env: TestEnvironment) -> None:
     account = await (await sign(perdure_env, payment_method="tok_late_in_17")).result()
     assert (account.status, account.periods_paid) == (Status.COMPLETED, FIVE_YEARS)
@@ -175,7 +175,7 @@ async def test_five_years_end_the_same_wherever_the_process_dies(perdure_env: Te
     assert {period for period, _ in bills_of(perdure_env)} == set(range(1, FIVE_YEARS + 1))
 
 
-@pytest.mark.perdure_crash_everywhere(passes=20)
+@pytest.mark.perdure_crash_everywhere(passes=10)
 async def test_a_troubled_year_survives_a_death_at_every_step(perdure_env: TestEnvironment) -> None:
     run = await sign(perdure_env, payment_method="tok_late_in_4")
     await perdure_env.advance(timedelta(days=100))

@@ -37,9 +37,9 @@ def path(made: Original, tmp_path: Path) -> Path:
 
 
 def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["corrupt", "--count", "60", "--seed", "1", "--processes", "1", "--json"]) == 0
+    assert main(["corrupt", "--count", "20", "--seed", "1", "--processes", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (result["name"], result["runs"], result["violations"]) == ("corrupt", 60, 0)
+    assert (result["name"], result["runs"], result["violations"]) == ("corrupt", 20, 0)
 
 
 async def test_a_file_whose_mark_is_another_programs_may_be_refused(made: Original, path: Path) -> None:

@@ -199,11 +199,13 @@ def test_a_run_of_the_tool_tells_what_it_has_measured(
     from perdure.torture.command import main
 
     monkeypatch.setattr(tool, "judge", lambda _report, _goals: ["too slow"])
-    assert main(["load", "--count", "150", "--seed", "1"]) == 1
+    monkeypatch.setattr(tool, "_REPETITIONS", 2)
+    monkeypatch.setattr(tool, "_IDLE_SECONDS", 0.05)
+    assert main(["load", "--count", "40", "--seed", "1"]) == 1
     violation, wrong, line, again = capsys.readouterr().out.splitlines()
-    assert violation == again.removeprefix("again: ") == "python -m perdure.torture load --count 150 --seed 1"
+    assert violation == again.removeprefix("again: ") == "python -m perdure.torture load --count 40 --seed 1"
     assert wrong.startswith("    too slow (a sync takes ")
-    assert line.startswith("load: FAILED: 150 open runs in ")
+    assert line.startswith("load: FAILED: 40 open runs in ")
     assert "; serving after " in line
 
 
