@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import copy
+import functools
 import io
 import json
 import logging
 import re
 import shlex
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import msgspec
 import pytest
 
 from perdure import Context, Cron, Debounce, Engine, Retry, Signal, Stream, activity, workflow
+from perdure.cli import application
 from perdure.cli.annotations import Annotation, as_github, as_ruff, as_sarif
 from perdure.cli.application import make_application, run_command_line
 from perdure.cli.printing import complain
@@ -105,6 +108,14 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("hostile") / "perdure.db"
     asyncio.run(fill(f"sqlite:///{path}"))
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_parser() -> Iterator[None]:
+    """Make the parser once for all calls in this process: that takes longer than most commands do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(application, "make_application", functools.cache(make_application))
+        yield
 
 
 def called(*arguments: str) -> tuple[int, str, str]:
