@@ -7,6 +7,7 @@ is tested, or signals, or terminals, the tests start an interpreter.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -84,6 +85,7 @@ def _serve() -> None:
     """Fork for each order; a child returns from here as the program that it has been."""
     for name in _PRELOADED:
         import_module(name)
+    gc.freeze()  # no child looks through what it shares with this process, and copies it
     for line in sys.stdin:
         child = os.fork()
         if not child:
@@ -122,7 +124,18 @@ def _take_streams(folder: Path, *, encoding: str) -> None:
 
 
 _OUTPUTS: Final = ("out", "err")
-_PRELOADED: Final = ("perdure", "perdure.engine", "perdure.cli.application", "perdure.cli.listing", "rich.table")
+_PRELOADED: Final = (
+    "perdure",
+    "perdure.engine",
+    "perdure.stores.sqlite.store",
+    "perdure.cli.application",
+    "perdure.cli.examination",
+    "perdure.cli.listing",
+    "perdure.cli.schedules",
+    "perdure.cli.showing",
+    "rich.console",
+    "rich.table",
+)
 
 if __name__ == "__main__":
     _serve()
