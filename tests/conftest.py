@@ -1,6 +1,8 @@
 """What holds for every test: one printed seed repeats both the order and the generated examples of a run."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import hypothesis
@@ -14,6 +16,16 @@ pytest.register_assert_rewrite("perdure.testing.store_conformance")
 # No example database: what a run generates depends on its seed and on nothing that an earlier run left behind.
 hypothesis.settings.register_profile("perdure", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("perdure")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let all processes keep what they compile, also where the environment forbids it: very many are started."""
+    if session.config.pluginmanager.has_plugin("cacheprovider"):
+        assert session.config.cache is not None
+        folder = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(session.config.cache.mkdir("bytecode")))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.pycache_prefix, sys.dont_write_bytecode = folder, False
 
 
 @pytest.hookimpl(trylast=True)
