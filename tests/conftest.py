@@ -2,8 +2,10 @@
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -16,6 +18,14 @@ pytest.register_assert_rewrite("perdure.testing.store_conformance")
 # No example database: what a run generates depends on its seed and on nothing that an earlier run left behind.
 hypothesis.settings.register_profile("perdure", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("perdure")
+
+
+# Databases of tests lie in memory where that has a folder with room: what a disk does with a sync no test of a living
+# process can see, and each costs some milliseconds on one. The torture tools choose their folders themselves.
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 * 2**30
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.hookimpl(tryfirst=True)
