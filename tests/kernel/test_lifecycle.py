@@ -1,6 +1,5 @@
 """The lifecycle tables, whole: every pair of a state and an event is either in its table or refused by name."""
 
-import itertools
 from typing import Any
 
 import pytest
@@ -36,28 +35,24 @@ TABLES: dict[str, Lifecycle[Any]] = {
     "signal": SIGNAL_LIFECYCLE,
     "update": UPDATE_LIFECYCLE,
 }
-PAIRS = [
-    pytest.param(name, phase, event, id=f"{name}-{phase}-{e.EVENT_NAMES[event]}")
-    for name, table in TABLES.items()
-    for phase, event in itertools.product(table, e.EVENT_NAMES)
-]
+PHASES = [pytest.param(table, phase, id=f"{name}-{phase}") for name, table in TABLES.items() for phase in table]
 
 ONE = Operation(1)
 FAILURE = Failure(type="ValueError", message="no")
 MOVING = {event for steps in RUN_LIFECYCLE.values() for event in steps}
 
 
-@pytest.mark.parametrize(("name", "phase", "event"), PAIRS)
-def test_a_pair_leads_where_its_table_says_or_is_refused_by_name(name: str, phase: Any, event: type[e.Event]) -> None:
-    table = TABLES[name]
-    following = table[phase].get(event)
-    if following is not None:
-        assert next_phase(table, phase, event, subject="it") is following
-        assert following in table
-        return
-    with pytest.raises(IllegalTransitionError, match=f"it is {phase}: the event '{e.EVENT_NAMES[event]}'") as caught:
-        next_phase(table, phase, event, subject="it")
-    assert (caught.value.state, caught.value.event) == (phase, e.EVENT_NAMES[event])
+@pytest.mark.parametrize(("table", "phase"), PHASES)
+def test_each_event_leads_where_a_phase_s_table_says_or_is_refused_by_name(table: Lifecycle[Any], phase: Any) -> None:
+    for event, name in e.EVENT_NAMES.items():
+        following = table[phase].get(event)
+        if following is not None:
+            assert next_phase(table, phase, event, subject="it") is following, name
+            assert following in table, name
+            continue
+        with pytest.raises(IllegalTransitionError, match=f"it is {phase}: the event '{name}'") as caught:
+            next_phase(table, phase, event, subject="it")
+        assert (caught.value.state, caught.value.event) == (phase, name)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -216,20 +211,17 @@ def test_there_is_a_sample_of_every_event() -> None:
 
 
 @pytest.mark.parametrize("status", RunStatus)
-@pytest.mark.parametrize("kind", e.EVENT_NAMES, ids=e.EVENT_NAMES.values())
-def test_the_fold_takes_an_event_in_a_status_or_refuses_it_by_name(status: RunStatus, kind: type[e.Event]) -> None:
-    state = run_in(status)
-    following = RUN_LIFECYCLE[status].get(kind)
-    if following is not None:
-        state.record(SAMPLES[kind], Timestamp(2))
-        assert state.status is following
-    elif refusal := _refusal(status, kind):
-        with pytest.raises(IllegalTransitionError, match=f"the event '{e.EVENT_NAMES[kind]}' cannot") as caught:
+def test_the_fold_takes_each_event_in_a_status_or_refuses_it_by_name(status: RunStatus) -> None:
+    for kind, name in e.EVENT_NAMES.items():
+        state = run_in(status)
+        following = RUN_LIFECYCLE[status].get(kind)
+        if following is None and (refusal := _refusal(status, kind)):
+            with pytest.raises(IllegalTransitionError, match=f"the event '{name}' cannot") as caught:
+                state.record(SAMPLES[kind], Timestamp(2))
+            assert (caught.value.state, caught.value.event) == (refusal, name)
+        else:
             state.record(SAMPLES[kind], Timestamp(2))
-        assert (caught.value.state, caught.value.event) == (refusal, e.EVENT_NAMES[kind])
-    else:
-        state.record(SAMPLES[kind], Timestamp(2))
-        assert state.status is status
+            assert state.status is (following or status), name
 
 
 def _refusal(status: RunStatus, kind: type[e.Event]) -> str | None:
@@ -243,13 +235,11 @@ def _refusal(status: RunStatus, kind: type[e.Event]) -> str | None:
     return ENDS_OF_THINGS.get(kind)
 
 
-@pytest.mark.parametrize("kind", e.EVENT_NAMES, ids=e.EVENT_NAMES.values())
-def test_nothing_but_its_creation_can_happen_to_a_run_that_does_not_exist(kind: type[e.Event]) -> None:
-    if kind is e.RunCreated:
-        RunState().record(CREATED, Timestamp(1))
-        return
-    with pytest.raises(IllegalTransitionError, match="not created"):
-        RunState().record(SAMPLES[kind], Timestamp(1))
+def test_nothing_but_its_creation_can_happen_to_a_run_that_does_not_exist() -> None:
+    for kind in e.EVENT_NAMES.keys() - {e.RunCreated}:
+        with pytest.raises(IllegalTransitionError, match="not created"):
+            RunState().record(SAMPLES[kind], Timestamp(1))
+    RunState().record(CREATED, Timestamp(1))
 
 
 @pytest.mark.parametrize("end", [e.ActivityCompleted(operation=ONE), e.ActivityCancelled(operation=ONE)])
