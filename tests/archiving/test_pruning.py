@@ -339,16 +339,22 @@ async def test_an_archive_is_a_folder_of_files_by_process_day_and_size(tmp_path:
     assert all((folder / name).stat().st_mode & 0o777 == 0o600 for name in found)
 
 
-async def test_what_a_death_left_of_the_last_part_of_a_file_harms_nothing_before_it(tmp_path: Path) -> None:
+async def archived_one_by_one(count: int, folder: Path) -> tuple[Path, list[int]]:
+    """Return a file with a part for each of some runs, and what size it had after each."""
     async with session_on(MemoryHarness()) as session:
-        archive = Archive(tmp_path)
-        sizes = []
-        for number in range(2):
+        archive = Archive(folder)
+        sizes: list[int] = []
+        for number in range(count):
             await ended(session, f"run {number}", 1)
             await prune(session, Retention(keep=HOUR), archive=archive)
-            sizes.append(run_files([tmp_path])[0].stat().st_size)
+            sizes.append(run_files([folder])[0].stat().st_size)
         archive.close()
-    (path,) = run_files([tmp_path])
+    (path,) = run_files([folder])
+    return path, sizes
+
+
+async def test_what_a_death_left_of_the_last_part_of_a_file_harms_nothing_before_it(tmp_path: Path) -> None:
+    path, sizes = await archived_one_by_one(2, tmp_path)
     whole = path.read_bytes()
     for size in range(sizes[0], sizes[1], 7):
         path.write_bytes(whole[:size])
@@ -358,21 +364,13 @@ async def test_what_a_death_left_of_the_last_part_of_a_file_harms_nothing_before
 
 
 async def test_no_bit_of_an_archive_changes_without_a_word_or_harms_other_parts(tmp_path: Path) -> None:
-    async with session_on(MemoryHarness()) as session:
-        archive = Archive(tmp_path)
-        sizes = [0]
-        for number in range(3):
-            await ended(session, f"run {number}", 1)
-            await prune(session, Retention(keep=HOUR), archive=archive)
-            sizes.append(run_files([tmp_path])[0].stat().st_size)
-        archive.close()
-    (path,) = run_files([tmp_path])
+    path, sizes = await archived_one_by_one(3, tmp_path)
     whole = path.read_bytes()
     sound = list(read_runs(lines_of(path)))
     for bit in range(0, 8 * len(whole), 7):
         path.write_bytes(with_flipped(whole, bit))
         found = list(read_runs(lines_of(path)))
-        part = sum(size <= bit // 8 for size in sizes) - 1
+        part = sum(size <= bit // 8 for size in sizes)
         assert found == sound or any(isinstance(one, Damage) for one in found)
         assert [one for one in sound if one not in found] in ([], [sound[part]])
 

@@ -80,8 +80,7 @@ async def test_runs_whose_rows_lie_on_a_damaged_page_keep_no_other_from_being_cl
     assert "default/run 000" in told[0]
 
 
-async def test_what_a_dead_session_owned_is_given_back_but_for_what_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "runs.db"
+async def own_all_and_die(path: Path) -> None:
     store = SqliteStore(path)
     session = StoreSession(store)
     await session.open(name="dies", lease_seconds=30)
@@ -89,6 +88,11 @@ async def test_what_a_dead_session_owned_is_given_back_but_for_what_cannot_be_re
         await session.create(f"run {number:03}")
     assert len(await session.claim(limit=RUNS)) == RUNS
     store.abandon()
+
+
+async def test_what_a_dead_session_owned_is_given_back_but_for_what_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    await own_all_and_die(path)
     break_leaves(path, "runs", only_first=True)
     after = StoreSession(SqliteStore(path))
     await after.open(name="lives", lease_seconds=30)
@@ -102,13 +106,7 @@ async def test_what_a_dead_session_owned_is_given_back_but_for_what_cannot_be_re
 
 async def test_an_index_that_keeps_all_from_being_given_back_keeps_no_engine_from_opening(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
-    store = SqliteStore(path)
-    session = StoreSession(store)
-    await session.open(name="dies", lease_seconds=30)
-    for number in range(RUNS):
-        await session.create(f"run {number:03}")
-    assert len(await session.claim(limit=RUNS)) == RUNS
-    store.abandon()
+    await own_all_and_die(path)
     break_leaves(path, "runs_to_claim")
     async with engine_on(path, works=False) as engine:
         verified = await engine.verify()

@@ -28,8 +28,24 @@ connection.close()
 """
 
 
-async def dying(folder: Path, disk: RecordingDisk) -> tuple[StoreSession, "asyncio.Task[object]"]:
-    """Return a session that is as good as dead, in its first commit after a failed sync, and that commit."""
+@pytest.fixture
+def life(tmp_path: Path) -> Path:
+    """Where the database is."""
+    folder = tmp_path / "life"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """Where it is looked at as a loss of power would leave it."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+async def dying(folder: Path, disk: RecordingDisk) -> StoreSession:
+    """Return a session that is as good as dead: in its first commit after a failed sync, to which nobody listens."""
     session = StoreSession(DiskHarness(folder, disk).new_store())
     await session.open(name="first", lease_seconds=30)
     for number in range(3):
@@ -38,7 +54,8 @@ async def dying(folder: Path, disk: RecordingDisk) -> tuple[StoreSession, "async
     disk.fail_sync(f"{DATABASE_NAME}-wal", 1, on_death=lambda: loop.call_soon_threadsafe(died.set))
     committing: asyncio.Task[object] = asyncio.create_task(session.create("only the kernel has it"))
     await died.wait()
-    return session, committing
+    committing.cancel()
+    return session
 
 
 def abandon(session: StoreSession) -> None:
@@ -72,14 +89,10 @@ async def looks(path: Path) -> None:
 
 @pytest.mark.parametrize("comes_between", [None, looks], ids=["nobody", "a look"])
 async def test_what_follows_a_death_is_answered_from_the_disk(
-    tmp_path: Path, comes_between: Callable[[Path], Awaitable[None]] | None
+    life: Path, scratch: Path, comes_between: Callable[[Path], Awaitable[None]] | None
 ) -> None:
-    life, scratch = tmp_path / "life", tmp_path / "scratch"
-    for folder in (life, scratch):
-        folder.mkdir()
     disk = RecordingDisk()
-    session, committing = await dying(life, disk)
-    committing.cancel()
+    session = await dying(life, disk)
     abandon(session)
     disk.revive()
     if comes_between is not None:
@@ -87,13 +100,11 @@ async def test_what_follows_a_death_is_answered_from_the_disk(
     assert await wrong_after(disk, await answered_after(life, disk), scratch) == []
 
 
-async def test_who_dies_while_another_opens_is_settled_by_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    life, scratch = tmp_path / "life", tmp_path / "scratch"
-    for folder in (life, scratch):
-        folder.mkdir()
+async def test_who_dies_while_another_opens_is_settled_by_that(
+    life: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = RecordingDisk()
-    session, committing = await dying(life, disk)
-    committing.cancel()
+    session = await dying(life, disk)
     ask, waits = FileLock.wait_exclusive, threading.Event()
 
     def tell_and_ask(lock: FileLock, *, patience_seconds: float) -> bool:
@@ -112,14 +123,10 @@ async def test_who_dies_while_another_opens_is_settled_by_that(tmp_path: Path, m
 
 
 async def test_who_dies_after_another_has_looked_who_is_there_is_settled_by_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    life: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life, scratch = tmp_path / "life", tmp_path / "scratch"
-    for folder in (life, scratch):
-        folder.mkdir()
     disk = RecordingDisk()
-    session, committing = await dying(life, disk)
-    committing.cancel()
+    session = await dying(life, disk)
     abandon(session)
     disk.revive()
     ask, asked = Presence.try_alone, [False]  # as if it had lived a little longer
