@@ -6,6 +6,7 @@ Docstrings do not count: a rule on sizes must not be a reason to explain less.
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.architecture.repository import PACKAGE, ROOT, parsed, python_files, relative
@@ -59,15 +60,17 @@ def test_a_function_is_measured_without_its_docstring() -> None:
     assert list(_functions(ast.parse(source))) == [("A.f", 2)]
 
 
-def _measured() -> Iterator[tuple[str, int, int]]:
-    """Yield (name, lines, limit) of each module and each shipped function."""
+@cache
+def _measured() -> list[tuple[str, int, int]]:
+    """Return the name, the lines and the limit of each module and function."""
+    found: list[tuple[str, int, int]] = []
     for path in python_files(PACKAGE, ROOT / "bench", ROOT / "examples"):
         tree = parsed(path)
-        yield relative(path), _module_length(path, tree), MODULE_LINES
-        for name, lines in _functions(tree):
-            yield f"{relative(path)}::{name}", lines, FUNCTION_LINES
+        found.append((relative(path), _module_length(path, tree), MODULE_LINES))
+        found += [(f"{relative(path)}::{name}", lines, FUNCTION_LINES) for name, lines in _functions(tree)]
     for path in python_files(ROOT / "tests"):
-        yield relative(path), _module_length(path, parsed(path)), TEST_MODULE_LINES
+        found.append((relative(path), _module_length(path, parsed(path)), TEST_MODULE_LINES))
+    return found
 
 
 def _module_length(path: Path, tree: ast.Module) -> int:
