@@ -32,12 +32,12 @@ class LeaseKeeper:
         """Keep the lease for ever."""
         worker = self._worker
         renewed_at, watch = worker.loop.time(), ClockWatch(worker.clock, worker.loop)
-        hastened_until = renewed_at
+        hastened_until = self._hastened_until()  # it may have been set just before
         while True:
             await asyncio.sleep(self._pause_seconds)
             if watch.was_set():
                 self._wait_anew()
-                hastened_until = worker.loop.time() + self._lease_seconds + self._pause_seconds
+                hastened_until = self._hastened_until()
             asked_at = worker.loop.time()
             trusted_until = renewed_at + self._lease_seconds - self._pause_seconds
             try:
@@ -58,6 +58,10 @@ class LeaseKeeper:
                 worker.recurring.warning(text, error, cause=error, with_lines=not is_expected)
                 if worker.loop.time() - renewed_at + self._pause_seconds >= self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
+
+    def _hastened_until(self) -> float:
+        """Return until when renewals may have hastened what a clock that is set back would hold up."""
+        return self._worker.loop.time() + self._lease_seconds + self._pause_seconds
 
     async def _free_expired(self) -> None:
         """Have given back what dead sessions owned; be it only a part of it before an error, that is due."""

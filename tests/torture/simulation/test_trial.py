@@ -114,6 +114,10 @@ def test_a_worker_that_is_paused_after_the_end_has_time_to_notice_what_it_lost()
     assert examine(parse_plan("catching/782530832/2e/pause@9:25,pause@33:40,pause@54:40")) is None
 
 
+def test_what_a_renewal_hastens_after_the_clock_was_set_back_before_the_start_is_claimed() -> None:
+    assert examine(parse_plan("heartbeats/90181/1e/jump@8:-3600,crash@6:0.5")) is None
+
+
 def test_who_waits_for_a_clock_that_was_set_back_twice_is_not_taken_for_restless() -> None:
     assert examine(parse_plan("schedule_buffered/5078/2c/jump@49:-3600,jump@22:-3600")) is None
 
