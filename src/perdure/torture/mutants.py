@@ -138,7 +138,9 @@ def _live_with_bugs(writing: Connection, patches: Sequence[Patch], arguments: li
 def _verdict(report: dict[str, Any]) -> tuple[bool, str]:
     if findings := report.get("findings"):
         again, _, what = findings[0].partition("\n")
-        return True, f"trial {report['runs']}: {(what or again).strip().splitlines()[0][:_LONGEST_CHARACTERS]}"
+        _, has_plan, plan = again.partition(" --plan ")
+        trial = f"trial {report['runs']}" + (f", {plan}" if has_plan else "")
+        return True, f"{trial}: {(what or again).strip().splitlines()[0][:_LONGEST_CHARACTERS]}"
     if mishaps := report.get("mishaps"):
         return False, f"it broke: {mishaps[0].strip()[-_LONGEST_CHARACTERS:]}"
     return False, f"it survived {report['runs']} trials"
