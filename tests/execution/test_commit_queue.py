@@ -497,13 +497,33 @@ def test_after_each_try_of_an_outage_another_client_may_find_out() -> None:
     store.fails = away
     store.add(*(write_of(run) for run in range(3)))
     store.work()
-    for moment in (1.0, 3.0, 7.0):
+    for moment, lines in ((1.0, 1), (3.0, 2), (7.0, 3)):
         tried = len(store.tried)
         store.add(write_of(8), write_of(9), is_kept=False)
         store.work()
         assert len(store.tried) == tried + 1
         store.work_until(moment)
-        assert len(store.tried) == tried + 2
+        assert len(store.tried) == tried + 1 + lines
+
+
+def test_many_lines_beside_a_bad_sector_keep_nothing_else_waiting_for_long() -> None:
+    store, sound = Store(), [write_of(run) for run in range(100, 120)]
+    store.fails = bad_sector(*range(40))
+    store.add(*(write_of(run) for run in range(40)), *sound)
+    store.work_until(40.0)  # six pauses; it would be forty
+    assert store.committed == sound
+
+
+def test_an_outage_has_no_line_tried_twice_after_one_pause() -> None:
+    store = Store()
+    store.fails = away
+    store.add(*(write_of(run) for run in range(5)))
+    store.work()
+    for moment in (1.0, 3.0, 7.0, 15.0, 23.0):
+        begun = len(store.tried)
+        store.work_until(moment)
+        tried = [write.run_key for [write] in store.tried[begun:] if isinstance(write, Release)]
+        assert 1 <= len(tried) == len(set(tried)) <= 5
 
 
 def test_what_follows_a_refused_write_of_a_client_in_its_line_is_tried_next() -> None:

@@ -38,8 +38,8 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sql.sessions", "WHERE worker_id = ?1 AND NOT EXISTS", "WHERE worker_id = ?1 OR NOT EXISTS"),
         Defect(
             "stores.sqlite.scanning",
-            "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN",
-            "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key IN",
+            "SELECT {CLAIMED_COLUMNS} FROM (SELECT value",
+            "SELECT 1, run_key FROM (SELECT value",
         ),
     ),
     "engine.verify": (

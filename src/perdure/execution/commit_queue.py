@@ -9,11 +9,13 @@ fail, as on a bad sector, stops neither other runs nor clients, and its writes a
               a batch of several lines fails         three lines fail, nothing succeeds
    TOGETHER ───────────────────────────────► APART ───────────────────────────────────► OUTAGE ◄─┐ after a pause,
       ▲ ▲                                      │ each write alone,                       │  │    │ which doubles,
-      │ └──────────────────────────────────────┘ until the bad one is found              │  └────┘ the next line
+      │ └──────────────────────────────────────┘ until the bad one is found              │  └────┘ the next lines
       └───────────────────────────────── a write succeeds ───────────────────────────────┘
 ```
 An error that names a cause which is the whole store's (a full disk, a lock) leads to OUTAGE at once. In an OUTAGE
-writes of clients are refused, but for one between two tries, which finds out whether only what is kept fails.
+writes of clients are refused, but for one between two tries, which finds out whether only what is kept fails. After
+each pause twice as many lines are tried as after the one before: many may lie beside one bad sector, and the others
+wait behind them.
 
 **States of a line.** A kept write that fails alone, where there is no outage, has its line *held back*: nothing else
 waits for it. After a pause, which doubles, it is tried again, alone. It has failed *by itself* if, since it failed
@@ -90,10 +92,15 @@ class _Held(msgspec.Struct, eq=False):
 
 
 class _Outage(msgspec.Struct, eq=False):
-    """`lets_one_through`: whether a client's write may find out how the store is; `probe` is that write."""
+    """`lets_one_through`: whether a client's write may find out how the store is; `probe` is that write.
+
+    `tries`: how many lines are tried after a pause, and `left` how many of them are still to be.
+    """
 
     pause: _Pause
     error: StoreUnavailableError
+    tries: int = 1
+    left: int = 1
     lets_one_through: bool = True
     probe: list[Entry] = msgspec.field(default_factory=list)
 
@@ -296,12 +303,16 @@ class CommitQueue:
         self.trouble = outage.error = error
         if not entry.is_kept:
             return [(entry, error)]
-        outage.pause.begin_longer(now)
-        outage.lets_one_through = True
         line = _line_of(entry.write)
         others = [other for other in self._waiting if _line_of(other.write) != line]
         its = [other for other in self._waiting if _line_of(other.write) == line]
         self._waiting = [*others, entry, *its]
+        outage.left -= 1
+        if outage.left <= 0:
+            outage.pause.begin_longer(now)
+            outage.lets_one_through = True
+            outage.tries = min(outage.tries * 2, _MOST_TRIES)
+            outage.left = min(outage.tries, len({_line_of(other.write) for other in self._waiting}))
         return []
 
     # --- parts ---------------------------------------------------------------------------------------------------
@@ -333,3 +344,4 @@ def _given_up(line: _Line, error: StoreUnavailableError) -> StoreUnavailableErro
 _WITNESSES: Final = 3
 """So many different lines that fail alone, one after the other, tell that it is the store that fails."""
 _TIMES_BY_ITSELF: Final = 5
+_MOST_TRIES: Final = 64

@@ -3,8 +3,7 @@
 What a client is not told it asks for again, under the request id, and what it was told it asks for once more. In the
 end all runs must have the histories of a journey on a sound disk, and each activity its one effect. The commits are
 those of openings (with the making of the tables), sessions, claims, single and batched transitions, requests, the
-agenda and closings: as many seeds in a row as there are commits meet each of them, and fewer those of all parts of the
-journey.
+agenda and closings, one after the other: as many seeds in a row as there are commits meet each of them.
 """
 
 import asyncio
@@ -35,8 +34,8 @@ def run(options: Options) -> Report:
 def _one_boundary(seed: int) -> Tried:
     """Let the commit of a number raise: after it was saved, and by another error, are other boundaries of it."""
     operation, most = _OPERATIONS[seed % len(_OPERATIONS)]
-    step, way = divmod(seed // len(_OPERATIONS), len(_WAYS))
-    number = step * _STRIDE % most
+    number, way = divmod(seed // len(_OPERATIONS), len(_WAYS))
+    number %= most
     after, error = _WAYS[way]
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder, failing_disk() as disk:
         disk.after, disk.error = after, error
@@ -78,8 +77,6 @@ def _differences(seen: Seen, expected: Seen) -> list[str]:
 
 _OPERATIONS: Final = (("sync log", 80), ("sync database", 14), ("sync journal", 5))
 """What makes a commit durable, and at most how often that happens in a journey."""
-_STRIDE: Final = 51
-"""From one commit to the next that is tried: 0.64 of the journey. It has no divisor in common with any number above."""
 _WAYS: Final = tuple((after, error) for after in (True, False) for error in (apsw.IOError, apsw.FullError))
 _PATIENCE_SECONDS: Final = 20.0
 _USUALLY: Final = 60

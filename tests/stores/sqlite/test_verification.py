@@ -17,6 +17,9 @@ from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite.compaction import compact
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.looking import SqliteLook
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.disks.sectors import dying_disk
+from tests.damaging import pages_of
 
 go = Signal("go", int)
 
@@ -287,6 +290,65 @@ async def test_an_index_of_many_pages_is_built_anew_whichever_of_them_is_damaged
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 
+async def test_indexes_of_several_tables_are_built_anew_beside_a_damaged_row(path: Path) -> None:
+    content = content_of(path)
+    for name in ("runs_by_status", "inbox_by_run", "agenda_by_time"):
+        content = with_page(content, root_of(path, name), GARBAGE)
+    [(leaf,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
+    put(path, with_page(content, int(str(leaf)), GARBAGE))
+    async with engine(path, works=False) as client:
+        found = (await client.verify(repair=True)).defects
+    assert {defect.what.partition(":")[0] for defect in found if defect.is_repaired} == {"runs", "inbox", "agenda"}
+    left = {defect.what.partition(":")[0] for defect in found if not defect.is_repaired}
+    assert "locks" in left
+    assert left.isdisjoint({"runs", "inbox", "agenda"})
+
+
+async def test_an_index_that_leads_to_pages_of_another_table_is_built_anew_without_touching_these(path: Path) -> None:
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    before, agenda = content_of(path), rows(path, "SELECT * FROM agenda")
+    root = root_of(path, "sqlite_autoindex_runs_1")
+    begin = (root - 1) * 4096
+    page = bytearray(before[begin : begin + 4096])
+    assert page[0] == 2, "the root has children"
+    page[8:12] = root_of(path, "agenda").to_bytes(4)
+    put(path, with_page(before, root, bytes(page)))
+    async with engine(path, works=False) as client:
+        assert (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT * FROM agenda") == agenda
+    assert (await verified(path)).is_sound
+    await backup(f"sqlite:///{path}", path.with_name("copy.db"))
+
+
+async def test_pages_that_nobody_uses_are_a_fault_unless_a_repair_has_left_them(path: Path) -> None:
+    """They may be all that shows of rows that are lost, where no index has them too."""
+    damage(path, "DELETE FROM store_meta WHERE name = 'unused_pages' OR name = 'identity'")  # of another database
+    content = bytearray(content_of(path))
+    content[28:32] = (len(content) // 4096 + 1).to_bytes(4)  # the header says that there is one page more
+    put(path, bytes(content) + bytes(4096))
+    with pytest.raises(StoreCorruptError, match="never used"):
+        await backup(f"sqlite:///{path}", path.with_name("copy.db"))
+
+
+async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(path: Path) -> None:
+    [leaf] = pages_of(path, "agenda_by_time")
+    before = content_of(path)[(leaf - 1) * 4096 : leaf * 4096]
+    damage(path, "DELETE FROM agenda WHERE due_at IS NOT NULL")
+    put(path, with_page(content_of(path), leaf, before))
+    assert places(await verified(path)) == {("", "file")}
+
+
+async def test_an_index_on_a_sector_that_cannot_be_read_is_built_anew(path: Path) -> None:
+    with dying_disk() as disk:
+        disk.bad.add(root_of(path, "runs_by_owner"))
+        async with Engine(SqliteStore(path, disk=disk), registry=registry(), works=False) as client:
+            assert not (await client.verify()).is_sound
+            await client.verify(repair=True)
+            assert (await client.verify()).is_sound
+
+
 async def test_an_index_is_not_built_anew_of_a_damaged_table(path: Path) -> None:
     before = content_of(path)
     [(page,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
@@ -302,6 +364,11 @@ def content_of(path: Path) -> bytes:
     """Return the bytes of a database that nobody has open, without a log beside it."""
     rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     return path.read_bytes()
+
+
+def root_of(path: Path, name: str) -> int:
+    [(page,)] = rows(path, f"SELECT rootpage FROM sqlite_schema WHERE name = '{name}'")
+    return int(str(page))
 
 
 def put(path: Path, content: bytes) -> None:

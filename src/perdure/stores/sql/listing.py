@@ -28,6 +28,8 @@ def listing(
 ) -> SqlText:
     """Return the statement for up to `limit` runs after the query's cursor, up to `until` (with the run there).
 
+    Where an index names a run whose row is not in its place all that comes of it is NULL.
+
     Raises InvalidArgumentError for what is no cursor of a page.
     """
     direction, table = _direction(query), driver.table
@@ -44,12 +46,12 @@ def listing(
         )
         parameters += (*values, *rest_parameters, *after_parameters, *until_parameters, limit)
     keys = (
-        f"SELECT run_key FROM ({' UNION ALL '.join(texts)})"  # noqa: S608
-        f" ORDER BY created_at {direction}, run_key {direction} LIMIT ?"
+        f"SELECT created_at AS place, run_key AS found FROM ({' UNION ALL '.join(texts)})"  # noqa: S608
+        f" ORDER BY place {direction}, found {direction} LIMIT ?"
     )
     text = (
-        f"SELECT {RUN_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN ({keys})"  # noqa: S608
-        f" ORDER BY created_at {direction}, run_key {direction}"
+        f"SELECT {RUN_COLUMNS} FROM ({keys}) LEFT JOIN runs NOT INDEXED ON run_key = found"  # noqa: S608
+        f" ORDER BY place {direction}, found {direction}"
     )
     return text, [*parameters, limit]
 

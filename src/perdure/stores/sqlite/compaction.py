@@ -21,6 +21,7 @@ from perdure.errors import PerdureError, StoreLockedError, StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.integrity import forget_unused_pages
 from perdure.stores.sqlite.opened import open_alone
 from perdure.stores.sqlite.presence import demand_not_replaced
 from perdure.stores.sqlite.settings import SqliteSettings
@@ -64,6 +65,7 @@ def compact(
                 )
             connection, before = database.connection(), path.stat().st_size
             _vacuum(connection, on_progress)
+            forget_unused_pages(connection)
             database.copy_log()
             # Who only looks may read the log still: then it stays long until the next one.
             with suppress(apsw.BusyError):

@@ -54,6 +54,10 @@ def is_damage(error: BaseException | None) -> bool:
             return is_damage(error.__cause__)
 
 
+UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.IOError)
+"""What SQLite raises where something cannot be read, from a connection that only reads."""
+
+
 def is_for_want_of_room(error: Exception) -> bool:
     """Whether the disk is full, or what this user may have of it."""
     if isinstance(error, OSError):

@@ -27,7 +27,7 @@ from perdure.stores.sql.verification import HIGHEST_SESSION
 from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.disk import Disk
-from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.faults import is_damage, store_error
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.notices import Mailbox
 from perdure.stores.sqlite.presence import Presence
@@ -192,7 +192,9 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
         passed, most = unreadable.unclaimable, unreadable.most_written
         try:
             freed = free_all(connection, passing=passed, most=most) if frees_all else 0
-        except apsw.CorruptError as error:
+        except apsw.Error as error:
+            if not is_damage(error):
+                raise
             _roll_back(connection)
             _LOGGER.error("what dead sessions owned cannot be looked for: %s", error)  # noqa: TRY400
             frees_all = False

@@ -79,7 +79,7 @@ def _unreadable(connection: apsw.Connection, keys: Sequence[int]) -> Iterator[tu
     """Yield those of the keys whose runs cannot be read, and why.
 
     Each is looked for by its key, as claims and lists do, be it with many in one statement: in a tree that is damaged
-    a scan may come to what a search does not find.
+    a scan may come to what a search does not find. From the last to the first, for SQLite steps to the key after one.
     """
     for begin in range(0, len(keys), _AT_ONCE):
         some = [RunKey(key) for key in keys[begin : begin + _AT_ONCE]]
@@ -93,7 +93,8 @@ def _unreadable(connection: apsw.Connection, keys: Sequence[int]) -> Iterator[tu
 def _are_readable(connection: apsw.Connection, run_keys: Sequence[RunKey]) -> bool:
     with suppress(UnicodeDecodeError):
         try:
-            return len(connection.execute(_RUNS, (_json(run_keys),)).fetchall()) == len(run_keys)
+            rows = connection.execute(_RUNS, (_json(run_keys[::-1]),))
+            return all(row[_KEY] is not None for row in rows.fetchall())
         except apsw.Error as error:
             if not is_damage(error):
                 raise
@@ -121,7 +122,9 @@ WHERE run_key IN (SELECT value FROM json_each(?))
 """  # noqa: S608 - as above
 
 _RUNS: Final = f"""
-SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?))
+SELECT {CLAIMED_COLUMNS} FROM (SELECT value AS asked FROM json_each(?)) LEFT JOIN runs NOT INDEXED ON run_key = asked
 """  # noqa: S608
 _RUN: Final = f"SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key = ?"  # noqa: S608
+_KEY: Final = 1
+"""The place of the key in `CLAIMED_COLUMNS`."""
 _AT_ONCE: Final = 1_000

@@ -10,6 +10,7 @@ from perdure.stores.sql.drivers import Driver, bounded_count, drivers
 from perdure.stores.sql.listing import Place, counting, horizon, listing
 from perdure.stores.sql.passing import NONE_PASSED, Passing
 from perdure.stores.sqlite.rows import summary_of
+from perdure.stores.sqlite.scanning import NOT_IN_ITS_PLACE
 
 __all__ = ["count_runs", "list_runs"]
 
@@ -17,7 +18,7 @@ __all__ = ["count_runs", "list_runs"]
 def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int, passing: Passing = NONE_PASSED) -> Page:
     """Return one page, for which at most about `most_rows` are looked at: it may be short though more will come.
 
-    Raises InvalidArgumentError for a cursor that no page gave.
+    Raises InvalidArgumentError for a cursor that no page gave, and apsw's errors.
     """
     limit = max(query.limit, 0)
     driver = _best(connection, query)
@@ -25,7 +26,10 @@ def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int, p
     if driver.is_sorted and not driver.is_exact:
         until = connection.execute(*horizon(query, driver, rows=most_rows)).get
     text, parameters = listing(query, driver, limit=limit + 1, until=until, passing=passing)
-    found = [summary_of(row) for row in connection.execute(text, parameters)]
+    rows = connection.execute(text, parameters).fetchall()
+    if any(row[_RUN_KEY] is None for row in rows):
+        raise apsw.CorruptError(NOT_IN_ITS_PLACE)
+    found = [summary_of(row) for row in rows]
     shown = tuple(found[:limit])
     if len(found) > limit:
         until = (shown[-1].created_at, shown[-1].run_key) if shown else None
@@ -54,5 +58,7 @@ def _best(connection: apsw.Connection, query: RunQuery) -> Driver:
     return next(driver for driver in choice if driver.is_sorted)
 
 
+_RUN_KEY: Final = 0
+"""Its place in `RUN_COLUMNS`."""
 _MANY: Final = (1_000, 10_000)
 """Counting ends here: a cheap count first, one that is worth its time where each way finds many runs."""

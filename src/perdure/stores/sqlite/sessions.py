@@ -20,7 +20,7 @@ from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.scanning import MOST_FOUND, NOT_IN_ITS_PLACE
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.unreadable import MOST_WRITTEN, demanding_sound
+from perdure.stores.sqlite.unreadable import MOST_WRITTEN, UnsoundRowsError, demanding_sound
 
 __all__ = [
     "KEYS_PER_SESSION_BITS",
@@ -277,11 +277,11 @@ def _identity(session: Session) -> tuple[int, str, int, int]:
 
 
 def _read(connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId) -> dict[RunKey, ClaimedRun]:
-    """Read rows of runs that are nobody's, as an index says. Raises apsw's CorruptError where one is not such a row."""
+    """Read the rows of runs that are nobody's, as an index says. Raises UnsoundRowsError for those that are not."""
     found = connection.execute(statements.RUNS_BY_KEY, (_json(keys),))
     rows = {RunKey(row[0]): _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
-    if len(rows) < len(keys):
-        raise apsw.CorruptError(NOT_IN_ITS_PLACE)
+    if missing := [key for key in keys if key not in rows]:
+        raise UnsoundRowsError(missing, apsw.CorruptError(NOT_IN_ITS_PLACE), is_certain=True)
     return rows
 
 

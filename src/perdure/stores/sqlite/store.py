@@ -104,8 +104,7 @@ class SqliteStore:
             ),
         )
         self._opened = opened
-        self._unreadable = unreadable
-        self._left = NONE_PASSED
+        self._unreadable, self._left = unreadable, NONE_PASSED
         self._notices = notices = Notices(
             opened.session.worker_id,
             mailbox=opened.mailbox,
@@ -215,6 +214,7 @@ class SqliteStore:
             return self._writing().call(lambda connection, news: claiming(connection, news=news))
 
         claimed = await self._past_damage(ask)
+        self._left = self._left.difference(run.summary.run_key for run in claimed)
         self._unreadable.widen()
         return claimed
 

@@ -30,7 +30,7 @@ from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import StoreCorruptError, StoreError
+from perdure.errors import StoreCorruptError, StoreError, StoreUnavailableError
 from perdure.kernel.identity import RunKey
 from perdure.logs import logger_named
 from perdure.stores.sql.passing import NONE_PASSED, Passing
@@ -54,13 +54,15 @@ MOST_WRITTEN: Final = 10_000
 
 
 class UnsoundRowsError(StoreCorruptError):
-    """Of the rows of some runs there is one that cannot be read, or not be written."""
+    """Of the rows of some runs there is one that cannot be read, or not be written; none of them if it `is_certain`."""
 
-    def __init__(self, run_keys: Sequence[RunKey], cause: Exception) -> None:
+    def __init__(self, run_keys: Sequence[RunKey], cause: Exception, *, is_certain: bool = False) -> None:
         """Name the runs by their keys, and what was met."""
         names = _names(run_keys)
         super().__init__(f"the rows of run keys {names} cannot be read or written: {cause}; see `perdure verify`")
+        self.__cause__ = cause
         self.run_keys: Final = run_keys
+        self.is_certain: Final = is_certain
 
 
 @contextmanager
@@ -116,13 +118,16 @@ class Unreadable:
                     raise
                 if not has_looked:
                     hopeless = await self._look_again(browse)
-                failed = error.run_keys if isinstance(error, UnsoundRowsError) else ()
-                is_narrowed = self.narrow(failed, passed=passed)
-                if not is_narrowed and failed and await can_write():
-                    is_narrowed = self.give_up(failed, passed=passed)
+                is_narrowed = isinstance(error, UnsoundRowsError) and await self._narrow(error, passed, can_write)
                 if not is_narrowed and (has_looked or hopeless is not None):
                     raise (hopeless or error) from error.__cause__
                 has_looked = True
+
+    async def _narrow(self, error: UnsoundRowsError, passed: Passing, can_write: CanWrite) -> bool:
+        failed = error.run_keys
+        if error.is_certain:
+            return self.give_up(failed, passed=passed)
+        return self.narrow(failed, passed=passed) or (await can_write() and self.give_up(failed, passed=passed))
 
     def close(self) -> None:
         """Try nothing again any more."""
@@ -170,7 +175,10 @@ class Unreadable:
     def tell(self) -> None:
         """Log what was given up."""
         if self._untold:
-            text = "the rows of %d runs cannot be written, beside a damaged page, and stay as they are: run keys %s"
+            text = (
+                "the rows of %d runs cannot be written, beside a damaged page, or are not what an index says, and stay "
+                "as they are (see `perdure verify`): run keys %s"
+            )
             _LOGGER.error(text, len(self._untold), _names(self._untold))
             self._untold.clear()
 
@@ -182,7 +190,11 @@ class Unreadable:
         """
         if self._look is None or self._look.done():
             self._look = asyncio.get_running_loop().create_task(self._look_whole(browse), name="perdure-look")
-        await asyncio.shield(self._look)
+        look = self._look
+        await asyncio.wait({look})
+        if look.cancelled():
+            return StoreUnavailableError("the store was closed while it looked for what cannot be read")
+        look.result()
         return None if self._despair is None else self._despair.with_traceback(None)
 
     async def _look_whole(self, browse: Browse) -> None:

@@ -1,23 +1,27 @@
 """A crowd: more runs than fit on a page, of which some cannot be read; all others are listed, and come to their end.
 
 What is struck is a leaf of the rows of runs or of their labels, or a further page of a row that is longer than one; by
-garbage, by zeros, or by a sector that the disk does not give. SQLite says of each run by itself whether it is hurt.
-Those beside a damaged page of rows may be held up, since their rows cannot always be written.
+garbage, by zeros, by a sector that the disk does not give, or, of rows, by one bit that is another, often of those that
+say where the rows lie and which they are; or an index becomes one from before, as if writes were lost. SQLite says of
+each run by itself whether it is hurt, and whether its row is another now: of such a run nothing is demanded. Those
+beside a damaged page of rows may be held up, since their rows cannot always be written; beside one in which a bit says
+another place or key SQLite may lose them. In the end nothing may be due that nobody claims.
 """
 
 import asyncio
 import random
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
 from perdure import Engine
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, StoreCorruptError
 from perdure.ports.store import RunQuery
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.corruption.originals import DATABASE, code, more, sums
@@ -29,70 +33,130 @@ __all__ = ["strike_a_crowd"]
 
 def strike_a_crowd(path: Path, chance: random.Random) -> tuple[str, list[str]]:
     """Make a crowd, strike it, and let it go on; return what was struck, and what is wrong then."""
-    path.write_bytes(_crowd())
+    crowd = _crowd()
+    path.write_bytes(crowd.latest)
     with dying_disk() as disk:
-        what, of_rows = _strike(path, disk, chance)
-        hurt = [run_id for run_id in _IDS if not _can_be_read(path, disk, run_id)]
-        beside = set(_beside(hurt)) if of_rows else set[str]()
-        return f"{what}, which hurts {len(hurt)} runs", asyncio.run(_wrong(path, disk, set(hurt), beside))
+        how, what, beside = _strike(path, disk, crowd, chance)
+        rows = _rows(path, disk)
+        hurt = {run_id for run_id in _IDS if rows[run_id] is None}
+        changed = {run_id for run_id in _IDS if rows[run_id] != crowd.rows[run_id]}
+        unknown = changed | beside if how == _BIT else changed - hurt
+        wrong = asyncio.run(_wrong(path, disk, hurt, unknown, changed | beside))
+        return f"{what}, which hurts {len(hurt)} runs and changes {len(changed - hurt)}", wrong
+
+
+class _Crowd(NamedTuple):
+    """A database in which runs have signals unread, as it was before they came, and what is read of each run."""
+
+    latest: bytes
+    earlier: bytes
+    rows: dict[str, object]
 
 
 @lru_cache(maxsize=1)
-def _crowd() -> bytes:
+def _crowd() -> _Crowd:
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / DATABASE
-        asyncio.run(_made(path))
+        asyncio.run(_begin(path))
         with closing(apsw.Connection(str(path))) as connection:
             connection.execute(_LONG_ROW, (_LONG_ID,))
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return path.read_bytes()
+        earlier = _content(path)
+        asyncio.run(_tell(path))
+        return _Crowd(_content(path), earlier, _rows(path))
 
 
-async def _made(path: Path) -> None:
-    """Let runs wait for a signal, which comes when nobody works any more."""
+async def _begin(path: Path) -> None:
+    """Let runs begin that wait for a signal."""
     async with Engine(f"sqlite:///{path}", registry=code()) as engine:
         for run_id in _IDS:
             await engine.start(sums, [], 1, "", id=run_id, labels=_LABEL)
+
+
+async def _tell(path: Path) -> None:
+    """Let the signals come while nobody works."""
     async with Engine(f"sqlite:///{path}", works=False) as client:
         for run_id in _IDS:
             await (await client.get_run(run_id)).signal(more, 1)
 
 
-def _strike(path: Path, disk: DyingDisk, chance: random.Random) -> tuple[str, bool]:
-    """Return what was done, and whether to a page of rows of runs."""
-    table, kind = chance.choice((("runs", "leaf"), ("run_labels", "leaf"), ("runs", "overflow")))
+def _content(path: Path) -> bytes:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.read_bytes()
+
+
+def _strike(path: Path, disk: DyingDisk, crowd: _Crowd, chance: random.Random) -> tuple[str, str, set[str]]:
+    """Return what was done, with the page, and the runs whose rows lie on it, or on one beside it."""
+    table, kind, hows = chance.choice(_STRIKES)
     with closing(apsw.Connection(str(path))) as connection:
         pages = [page for (page,) in connection.execute(_PAGES, (table, kind))]
-    page, how = chance.choice(pages), chance.choice(("garbage", "zeros", "a bad sector"))
+    page, how = chance.choice(pages), chance.choice(hows)
+    begin = (page - 1) * PAGE
     if how == "a bad sector":
         disk.bad.add(page)
     else:
         with path.open("r+b") as file:
-            file.seek((page - 1) * PAGE)
-            file.write(b"\xff" * PAGE if how == "garbage" else b"\0" * PAGE)
-    return f"{how} in page {page}, one of {len(pages)} of kind {kind} of {table}", (table, kind) == ("runs", "leaf")
+            file.seek(begin)
+            file.write(_struck(crowd, slice(begin, begin + PAGE), how, chance))
+    beside = set(_beside(_on_page(page))) if (table, kind) == ("runs", "leaf") else set[str]()
+    return how, f"{how} in page {page}, one of {len(pages)} of kind {kind} of {table}", beside
 
 
-def _can_be_read(path: Path, disk: DyingDisk, run_id: str) -> bool:
-    with closing(apsw.Connection(str(path), vfs=disk.vfs)) as connection:
-        try:
-            return len(connection.execute(_ROW_AND_LABELS, (run_id,)).fetchall()) == 1
-        except (apsw.CorruptError, BadSectorError):
-            return False
+@cache
+def _on_page(page: int) -> list[str]:
+    """Return the runs of the crowd whose rows lie on a page: those that a page of zeros makes unreadable."""
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        path, content = Path(folder) / DATABASE, bytearray(_crowd().latest)
+        content[(page - 1) * PAGE : page * PAGE] = bytes(PAGE)
+        path.write_bytes(content)
+        return [run_id for run_id, row in _rows(path).items() if row is None]
 
 
-def _beside(hurt: list[str]) -> Iterator[str]:
-    """Yield runs whose rows may lie on the pages before and after a damaged one, which hold about as many."""
-    first, last, reach = _IDS.index(hurt[0]), _IDS.index(hurt[-1]), len(hurt) + _MORE_BESIDE
+def _struck(crowd: _Crowd, place: slice, how: str, chance: random.Random) -> bytes:
+    """Return what lies in the place of a page then."""
+    if how == "an older page":
+        return crowd.earlier[place]
+    if how == _BIT:
+        page = bytearray(crowd.latest[place])
+        bit = chance.randrange(8 * chance.choice((_HEAD, PAGE)))
+        page[bit // 8] ^= 1 << bit % 8
+        return bytes(page)
+    return b"\xff" * PAGE if how == "garbage" else b"\0" * PAGE
+
+
+def _rows(path: Path, disk: DyingDisk | None = None) -> dict[str, object]:
+    """Return what can be read of each run by itself, None of one that cannot be read."""
+    with closing(apsw.Connection(str(path), vfs=None if disk is None else disk.vfs)) as connection:
+        return {run_id: _row(connection, run_id) for run_id in _IDS}
+
+
+def _row(connection: apsw.Connection, run_id: str) -> object:
+    try:
+        run_key = connection.execute(_KEY, (run_id,)).get
+        found = connection.execute(_ROW_AND_LABELS, (run_key,)).fetchall()
+    except (apsw.CorruptError, BadSectorError):
+        return None
+    except UnicodeDecodeError as error:  # whoever claims it parks it, and writes its row anew
+        return str(error)
+    return found[0] if len(found) == 1 else None
+
+
+def _beside(on_page: list[str]) -> Iterator[str]:
+    """Yield runs whose rows may lie on the pages before and after one, which hold about as many."""
+    first, last, reach = _IDS.index(on_page[0]), _IDS.index(on_page[-1]), len(on_page) + _MORE_BESIDE
     yield from _IDS[max(first - reach, 0) : last + 1 + reach]
 
 
-async def _wrong(path: Path, disk: DyingDisk, hurt: set[str], beside: set[str]) -> list[str]:
-    safe = [run_id for run_id in _IDS if run_id not in hurt | beside]
+async def _wrong(path: Path, disk: DyingDisk, hurt: set[str], unknown: set[str], exempt: set[str]) -> list[str]:
+    """Let it go on; return what is wrong: all but the `exempt` must end, all but the `hurt`, and whatever is `unknown`,
+    be listed."""
+    safe = [run_id for run_id in _IDS if run_id not in exempt]
+    store = SqliteStore(path, disk=disk)
     try:
-        async with Engine(SqliteStore(path, disk=disk), registry=code()) as engine, asyncio.timeout(_SECONDS):
+        async with Engine(store, registry=code()) as engine, asyncio.timeout(_SECONDS):
             ended = await asyncio.gather(*(_end(engine, run_id) for run_id in safe), return_exceptions=True)
-            listed = [{run.ref.id async for run in engine.all_runs(query)} for query in (RunQuery(), _LABELLED)]
+            listed = [await _listed(engine, query) for query in (RunQuery(), _LABELLED)]
+            await _wait_until_nothing_is_due(store)
     except (PerdureError, TimeoutError) as error:
         return [f"{len(safe)} runs that can be read do not all end, or are not listed: {error!r:.300}"]
     late = [
@@ -100,8 +164,30 @@ async def _wrong(path: Path, disk: DyingDisk, hurt: set[str], beside: set[str]) 
         for run_id, end in zip(safe, ended, strict=True)
         if end != 1
     ]
-    others = {run_id for found in listed for run_id in found ^ (set(_IDS) - hurt)}
-    return [*late, *(f"run {run_id} is hurt, and listed, or neither" for run_id in sorted(others))]
+    readable = set(_IDS) - hurt
+    amiss = {run_id: run_id in found for found in listed for run_id in (found ^ readable) - unknown}
+    told = [
+        f"run {run_id} is {'hurt, and listed' if is_listed else 'not listed'}" for run_id, is_listed in amiss.items()
+    ]
+    return [*late, *sorted(told)]
+
+
+async def _listed(engine: Engine, query: RunQuery) -> set[str]:
+    """List runs; what is met amid a rest between two looks for damage is passed over soon."""
+    while True:
+        try:
+            return {run.ref.id async for run in engine.all_runs(query)}
+        except StoreCorruptError:
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _wait_until_nothing_is_due(store: SqliteStore) -> None:
+    """Wait until claims have taken, or pass over, all that is due: what they go on being woken for turns for ever."""
+    while True:
+        due_at = await store.next_wake_at(workflows=code().workflow_versions)
+        if due_at is None or due_at > time.time_ns() // 1_000:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _end(engine: Engine, run_id: str) -> object:
@@ -112,7 +198,17 @@ _IDS: Final = [f"run-{number:03}" for number in range(180)]
 _LONG_ID: Final = _IDS[70]
 _LABEL: Final = {"lot": "all"}
 _LABELLED: Final = RunQuery(labels=_LABEL)
+_BIT: Final = "another bit"
+_STRIKES: Final = (
+    ("runs", "leaf", ("garbage", "zeros", "a bad sector", _BIT, _BIT, _BIT)),
+    ("run_labels", "leaf", ("garbage", "zeros", "a bad sector")),
+    ("runs", "overflow", ("garbage", "zeros", "a bad sector")),
+    ("runs_to_claim", "leaf", ("an older page",)),
+)
+_HEAD: Final = 120
+"""How many bytes of a page say where its rows lie, about."""
 _MORE_BESIDE: Final = 10
+_LOOK_SECONDS: Final = 0.01
 _SECONDS: Final = 60.0
 _PAGES: Final = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path"
 
@@ -124,8 +220,11 @@ UPDATE runs SET parked = json_object(
 WHERE id = ?
 """
 
-# id; all pages of the row are read for it, whatever stands there
+# id
+_KEY: Final = "SELECT run_key FROM runs INDEXED BY sqlite_autoindex_runs_1 WHERE namespace = 'default' AND id = ?"
+
+# run_key; all pages of the row are read for it, whatever stands there, and nothing of an index
 _ROW_AND_LABELS: Final = """
-SELECT hex(parked), end_at, (SELECT group_concat(value) FROM run_labels WHERE run_labels.run_key = runs.run_key)
-FROM runs INDEXED BY sqlite_autoindex_runs_1 WHERE namespace = 'default' AND id = ?
+SELECT runs.*, (SELECT group_concat(value) FROM run_labels WHERE run_labels.run_key = runs.run_key)
+FROM runs NOT INDEXED WHERE run_key = ?
 """

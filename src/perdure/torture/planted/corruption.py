@@ -79,8 +79,8 @@ PLANTED: Final = (
         "a look for unreadable runs reads less than a list does",
         _PASSED_OVER,
         "sqlite.scanning",
-        "SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN",
-        "SELECT 1, run_key FROM runs NOT INDEXED WHERE run_key IN",
+        "SELECT {CLAIMED_COLUMNS} FROM (SELECT value",
+        "SELECT 1, run_key FROM (SELECT value",
     ),
     _mutant(
         "a sector that cannot be read is taken for the whole disk",
@@ -109,7 +109,7 @@ PLANTED: Final = (
         "a verification takes the lines of locks as they are",
         _REPORTED,
         _OF_RUNS,
-        '_readable("locks", _lock_defects(connection, checked))',
+        '_readable(checked, "locks", _lock_defects(connection, checked))',
         "()",
     ),
     _mutant(

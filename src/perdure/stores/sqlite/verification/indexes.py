@@ -6,9 +6,10 @@ counted that are sound before and after, by their digests and histories: this ta
 transaction. An error of reading would end it: what comes before is asked of a connection that reads, what comes after
 only of what could be read before.
 
-SQLite frees the pages of an index that it builds anew, so it fails on a page that is none of an index, and may free
-what others need. An index whose tree is damaged therefore begins anew elsewhere: a twin is made, whose tree becomes its
-own. What was its tree belongs to nobody from then on: SQLite calls such pages never used, and `perdure compact` gives
+Each index begins anew elsewhere: a twin is made, whose tree becomes its own. REINDEX would free the pages of the old
+one by following it: it fails on a page that is none of an index, and frees what others need where the old tree leads
+there, which SQLite's own check may not say of it. What was its tree belongs to nobody from then on: SQLite calls such
+pages never used; how many are known to be is noted (`perdure.stores.sqlite.integrity`), and `perdure compact` gives
 them back.
 """
 
@@ -21,16 +22,10 @@ import apsw
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading, pragma
+from perdure.stores.sqlite.integrity import ANY_NUMBER, note_unused_pages
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.verification.runs import CheckedRun, try_run
-from perdure.stores.sqlite.verification.tables import (
-    ROW_CHECKS,
-    Check,
-    damaged_indexes,
-    defects_by,
-    has_sound_trees,
-    indexes_of,
-)
+from perdure.stores.sqlite.verification.tables import ROW_CHECKS, Check, defects_by, has_sound_trees, indexes_of
 
 __all__ = ["rebuild_indexes"]
 
@@ -38,14 +33,18 @@ __all__ = ["rebuild_indexes"]
 def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) -> bool:
     """Build the indexes of a table anew; return whether they agree with it then. If not, nothing has changed.
 
-    The caller has begun a transaction that writes. Raises StoreErrors, and apsw's errors.
+    The caller has begun a transaction that writes, and counts the pages that are left unused after it.
+
+    Raises StoreErrors, and apsw's errors.
     """
-    with closing(open_reading(Path(connection.filename), settings=SqliteSettings())) as reading:
-        damaged = damaged_indexes(reading, table)
+    path = Path(connection.filename)
+    with closing(open_reading(path, settings=SqliteSettings(), vfs=connection.open_vfs)) as reading:
         before = _Readable.by(reading, now=now)
     try:
         with connection:
-            _rebuild(connection, table, damaged)
+            for name, where in indexes_of(connection, table):
+                _begin_elsewhere(connection, table, name, where)
+            note_unused_pages(connection, ANY_NUMBER)
             _demand(before.is_kept(connection, now=now) and has_sound_trees(connection, table))
     except (_LossError, apsw.CorruptError, apsw.ConstraintError):
         return False
@@ -94,7 +93,7 @@ _Worth = tuple[int, int, bool]
 
 def _worth(connection: apsw.Connection, key: RunKey, *, now: Timestamp) -> _Worth | None:
     checked = try_run(connection, key, now=now)
-    if not isinstance(checked, CheckedRun):
+    if not isinstance(checked, CheckedRun) or not checked.is_readable:
         return None
     places = [defect.place for defect in checked.defects]
     is_sound = checked.is_sound and set(places) <= {"row"}  # which is repaired by the history
@@ -105,15 +104,6 @@ def _strays(connection: apsw.Connection, check: Check) -> set[str] | None:
     """Return what is found of rows that belong to no run; None if there is something that cannot be read."""
     found = defects_by(check, connection)
     return None if any(defect.place == "file" for defect in found) else {defect.what for defect in found}
-
-
-def _rebuild(connection: apsw.Connection, table: str, damaged: set[str]) -> None:
-    for name, where in indexes_of(connection, table):
-        if name in damaged:
-            _begin_elsewhere(connection, table, name, where)
-        else:
-            connection.execute(f'REINDEX "{name}"')
-    connection.execute(_TOUCH)
 
 
 def _begin_elsewhere(connection: apsw.Connection, table: str, name: str, where: str) -> None:
@@ -142,6 +132,3 @@ WHERE type = 'index' AND name = ?
 
 # index
 _FORGET: Final = "DELETE FROM sqlite_schema WHERE type = 'index' AND name = ?"
-
-# A transaction that changes no row is not committed, and an index is none.
-_TOUCH: Final = "UPDATE store_meta SET value = value"

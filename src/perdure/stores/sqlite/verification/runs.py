@@ -23,6 +23,7 @@ from perdure.stores.sql import clock
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.histories import READ_HISTORY
+from perdure.stores.sqlite.faults import UNREADABLE
 from perdure.stores.sqlite.histories import ChainCheck, stored_events
 from perdure.stores.sqlite.rows import parking_of
 
@@ -74,13 +75,14 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
 
 class CheckedRun(msgspec.Struct, kw_only=True):
     """A run and what is wrong with it. `state` is its sound events, folded; `is_sound`: these are all that there are,
-    each with its digest, so that what its row says can be taken from it. `told` are the requests for locks of which a
-    message says what became of them, and whether they were granted."""
+    each with its digest, so that what its row says can be taken from it. `is_readable`: none of its pages is damaged.
+    `told` are the requests for locks of which a message says what became of them, and whether they were granted."""
 
     row: StoredRun
     check: ChainCheck
     state: RunState
     is_sound: bool = False
+    is_readable: bool = True
     messages: int = 0
     told: dict[int, bool] = {}
     defects: list[Defect]
@@ -113,7 +115,7 @@ def try_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> 
     """Verify a run as `check_run` does; what keeps it from being read at all is its damage."""
     try:
         return check_run(connection, run_key, now=now)
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except UNREADABLE as error:
         what = f"pages that hold its rows are damaged: {error}"
     except apsw.Error:
         raise
@@ -151,19 +153,20 @@ def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> C
     if checked.state.sequence == 0 and (ref := _ref_by_history(connection, run_key)) not in (None, row.ref):
         by_history = _with_history(connection, row, ref)
         checked = by_history if by_history.is_sound else checked
-    checked.defects += _readable("inbox", _inbox_defects(connection, checked))
+    checked.defects += _readable(checked, "inbox", _inbox_defects(connection, checked))
     if checked.is_sound:
-        checked.defects += _readable("row", _row_defects(connection, checked, now=now))
-        checked.defects += _readable("labels", _label_defects(connection, checked))
-        checked.defects += _readable("locks", _lock_defects(connection, checked))
+        checked.defects += _readable(checked, "row", _row_defects(connection, checked, now=now))
+        checked.defects += _readable(checked, "labels", _label_defects(connection, checked))
+        checked.defects += _readable(checked, "locks", _lock_defects(connection, checked))
     return checked
 
 
-def _readable(place: str, found: Iterator[Defect]) -> Iterator[Defect]:
+def _readable(checked: CheckedRun, place: str, found: Iterator[Defect]) -> Iterator[Defect]:
     """Yield what is found, up to a page that cannot be read, which is found, too."""
     try:
         yield from found
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except UNREADABLE as error:
+        checked.is_readable = False
         yield Defect(place=place, what=f"pages that hold it are damaged: {error}")
 
 
@@ -179,7 +182,7 @@ def _ref_by_history(connection: apsw.Connection, run_key: RunKey) -> RunRef | No
     try:
         rows = list(connection.execute(READ_HISTORY, (run_key, 1, _ALL_EVENTS)))
         standing = standing_of(decode_event(*row[:-1]).event for row in rows)
-    except (HistoryError, UnicodeDecodeError, TypeError, apsw.CorruptError, apsw.NotADBError):
+    except (HistoryError, UnicodeDecodeError, TypeError, *UNREADABLE):
         return None
     return None if standing is None else standing.ref
 
@@ -205,7 +208,8 @@ def _read_history(connection: apsw.Connection, checked: CheckedRun) -> None:
     except DamagedHistoryError as error:
         checked.defects.append(Defect(place="history", what=str(error).partition(" `perdure")[0]))
         return
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except UNREADABLE as error:
+        checked.is_readable = False
         what = f"pages that hold events of run {row.ref} after event {state.sequence} are damaged: {error}"
         checked.defects.append(Defect(place="history", what=what))
         return

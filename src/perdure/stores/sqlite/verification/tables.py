@@ -11,13 +11,13 @@ from perdure.ports.verification import Defect
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
 from perdure.stores.sql.migrations import migrations
-from perdure.stores.sqlite.integrity import MOST_FAULTS, faults
+from perdure.stores.sqlite.faults import UNREADABLE
+from perdure.stores.sqlite.integrity import faults
 from perdure.stores.sqlite.verification.runs import told_by_history
 
 __all__ = [
     "ROW_CHECKS",
     "Check",
-    "damaged_indexes",
     "defects_by",
     "file_checks",
     "has_sound_trees",
@@ -39,10 +39,11 @@ _NUMBERS: Final = {
 # as texts: one that a flipped bit has made a blob is the same name to SQLite
 _TABLE_NAMES: Final = "SELECT CAST(name AS TEXT) FROM sqlite_schema WHERE type = 'table' ORDER BY 1"
 _INDEX_NAMES: Final = """
-SELECT CAST(tbl_name AS TEXT), CAST(name AS TEXT), CAST(coalesce(sql, '') AS TEXT)
-FROM sqlite_schema WHERE type = 'index'
+SELECT CAST(name AS TEXT), CAST(coalesce(sql, '') AS TEXT) FROM sqlite_schema
+WHERE type = 'index' AND CAST(tbl_name AS TEXT) = ?
 """
-_ROOTS_OF_INDEXES: Final = "SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
+_IS_WITHOUT_ROWID: Final = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+_ROOTS_OF_INDEXES: Final = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
@@ -56,7 +57,7 @@ def file_checks(connection: apsw.Connection) -> list[Check]:
 
 def _pages(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
     """Have SQLite check the trees of a table and its indexes."""
-    trees = tuple(_trees_of_indexes(connection, table))
+    trees = tuple(f"Tree {root} " for (root,) in connection.execute(_ROOTS_OF_INDEXES, (table,)))
     lines, ended_by = _lines_of_check(connection, table)
     for line in lines:
         is_of_index = "from index" in line or "in index" in line or line.startswith(trees)
@@ -67,65 +68,68 @@ def _pages(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
         yield Defect(place="file", what=f"{table}: {ended_by}", repair=_REBUILDING if are_of_indexes else "")
 
 
-def _trees_of_indexes(connection: apsw.Connection, table: str) -> dict[str, str]:
-    """Return the indexes of a table, by the words with which a line of SQLite's check about their trees begins."""
-    return {f"Tree {root} ": name for name, root in connection.execute(_ROOTS_OF_INDEXES, (table,))}
-
-
 def _lines_of_check(connection: apsw.Connection, table: str) -> tuple[list[str], str]:
     """Return what SQLite's check says, and the error that ended it, which must not hide what was found before."""
     lines: list[str] = []
     try:
         for line in faults(connection, table=table):
             lines.append(line)  # noqa: PERF402 - what was found before an error stays
-    except apsw.CorruptError as error:
+    except UNREADABLE as error:
         return lines, str(error)
     return lines, ""
 
 
 def _roots(connection: apsw.Connection) -> Iterator[Defect]:
     """Look where each tree begins: an empty page of another kind passes SQLite's own check, and no write."""
-    for table, name, error in _unreadable_roots(connection):
-        repair = _REBUILDING if name != table else ""
-        yield Defect(place="file", what=f"{table}: {name} does not begin as it must: {error}", repair=repair)
+    for table in _TABLES.split():
+        yield from _roots_of(connection, table=table)
 
 
-def _unreadable_roots(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
-    """Yield the trees that cannot be read where they begin, each with its table, and why."""
-    for table, name, query in list(_first_rows(connection)):
+def _roots_of(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
+    for name, query in list(_first_rows(connection, table)):
         try:
             list(connection.execute(query))
-        except apsw.CorruptError as error:
-            yield table, name, str(error)
+        except UNREADABLE as error:
+            repair = _REBUILDING if name != table else ""
+            yield Defect(place="file", what=f"{table}: {name} does not begin as it must: {error}", repair=repair)
 
 
-def _first_rows(connection: apsw.Connection) -> Iterator[tuple[str, str, str]]:
-    """Yield each tree with its table and a query that reads it where it begins."""
-    for table in _TABLES.split():
-        yield table, table, f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1'  # noqa: S608 - names of ours
-    for table, name, where in _indexes(connection):
+def _first_rows(connection: apsw.Connection, table: str) -> Iterator[tuple[str, str]]:
+    """Yield the trees of a table, each with a query that reads it where it begins."""
+    yield table, f"SELECT 1 FROM {_rows_of(connection, table)} LIMIT 1"  # noqa: S608 - names of ours
+    for name, where in indexes_of(connection, table):
         column = connection.execute(f'SELECT name FROM pragma_index_info("{name}") WHERE seqno = 0').get  # noqa: S608
         query = f'SELECT 1 FROM "{table}" INDEXED BY "{name}" {where} ORDER BY "{column}" LIMIT 1'  # noqa: S608
-        yield table, name, query
+        yield name, query
+
+
+def _rows_of(connection: apsw.Connection, table: str) -> str:
+    """Return how a statement names a table that is to read its rows themselves. A table WITHOUT ROWID lies in an index
+    of its own, and without a word SQLite takes any other that has what is asked for."""
+    is_an_index = connection.execute(_IS_WITHOUT_ROWID, (table,)).get
+    return f'"{table}" INDEXED BY "sqlite_autoindex_{table}_1"' if is_an_index else f'"{table}" NOT INDEXED'
 
 
 def indexes_of(connection: apsw.Connection, table: str) -> list[tuple[str, str]]:
     """Return the indexes of a table, each with the condition of the rows that it holds, if not all."""
-    return [(name, where) for of, name, where in _indexes(connection) if of == table]
-
-
-def _indexes(connection: apsw.Connection) -> list[tuple[str, str, str]]:
-    """Return each index with its table, and which rows it holds if not all."""
-    found = [(table, name, text.partition("WHERE")) for table, name, text in connection.execute(_INDEX_NAMES)]
-    return [(table, name, f"{word}{condition}") for table, name, (_, word, condition) in found]
+    found = [(name, text.partition("WHERE")) for name, text in connection.execute(_INDEX_NAMES, (table,))]
+    return [(name, f"{word}{condition}") for name, (_, word, condition) in found]
 
 
 def _partial_indexes(connection: apsw.Connection) -> Iterator[Defect]:
     """Count what is in those indexes that do not hold all rows: SQLite's own check finds what they lack, not more."""
-    for table, name, where in _indexes(connection):
+    for table in _TABLES.split():
+        yield from _partial_indexes_of(connection, table=table)
+
+
+def _partial_indexes_of(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
+    for name, where in indexes_of(connection, table):
         if where:
-            indexed = connection.execute(f'SELECT count(*) FROM "{table}" INDEXED BY "{name}" {where}').get  # noqa: S608
-            counted = connection.execute(f'SELECT count(*) FROM "{table}" NOT INDEXED {where}').get  # noqa: S608
+            counts = (
+                f'SELECT (SELECT count(*) FROM "{table}" INDEXED BY "{name}" {where}), '  # noqa: S608
+                f"(SELECT count(*) FROM {_rows_of(connection, table)} {where})"
+            )
+            [(indexed, counted)] = connection.execute(counts)  # at one moment
             if indexed != counted:
                 what = f"{table}: {name} has {indexed} entries for {counted} rows"
                 yield Defect(place="file", what=what, repair=_REBUILDING)
@@ -155,7 +159,7 @@ def defects_by(check: Check, connection: apsw.Connection) -> list[Defect]:
     """Return what a check finds; what keeps it from looking is damage, too."""
     try:
         return check(connection)
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except UNREADABLE as error:
         what = str(error)
     except apsw.Error:
         raise
@@ -169,20 +173,10 @@ def table_of(defect: Defect) -> str:
     return defect.what.partition(":")[0]
 
 
-def damaged_indexes(connection: apsw.Connection, table: str) -> set[str]:
-    """Return the indexes of a table whose trees are damaged: what they lead to may be others' pages."""
-    trees = _trees_of_indexes(connection, table)
-    lines, _ = _lines_of_check(connection, table)
-    if len(lines) >= MOST_FAULTS:  # then SQLite has not looked further
-        return set(trees.values())
-    damaged = {name for tree, name in trees.items() if any(line.startswith(tree) for line in lines)}
-    return damaged | {name for of, name, _ in _unreadable_roots(connection) if of == table}
-
-
 def has_sound_trees(connection: apsw.Connection, table: str) -> bool:
-    """Whether nothing is found in the trees of a table and its indexes."""
-    checks = (partial(_pages, table=table), _roots, _partial_indexes)
-    return not any(table_of(defect) == table for check in checks for defect in check(connection))
+    """Whether nothing is found in the trees of a table and its indexes. Trees of others are not read: whoever writes
+    and meets damage in one cannot commit."""
+    return not any(list(check(connection, table=table)) for check in (_pages, _roots_of, _partial_indexes_of))
 
 
 def _orphans(connection: apsw.Connection) -> Iterator[Defect]:

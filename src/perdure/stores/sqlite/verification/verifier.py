@@ -9,10 +9,12 @@ from typing import Final, Protocol, TypeVar
 import apsw
 import msgspec
 
-from perdure.errors import StoreCorruptError
+from perdure.errors import StoreCorruptError, StoreError
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.verification import DamagedRun, Defect, Verification, VerificationWish
 from perdure.stores.sql import verification as statements
+from perdure.stores.sqlite.faults import is_damage
+from perdure.stores.sqlite.integrity import count_unused_pages, note_unused_pages
 from perdure.stores.sqlite.verification.indexes import rebuild_indexes
 from perdure.stores.sqlite.verification.repairs import quarantine_run, repair_counters, repair_run
 from perdure.stores.sqlite.verification.runs import try_run
@@ -152,7 +154,16 @@ class Verifier:
         now = self._wish.now
         if self._mend is None or not self._wish.repairs:
             return False
-        return await self._mend(lambda connection: rebuild_indexes(connection, table, now=now))
+        try:
+            is_rebuilt = await self._mend(lambda connection: rebuild_indexes(connection, table, now=now))
+        except StoreError as error:
+            if not is_damage(error):
+                raise
+            return False
+        if is_rebuilt:
+            count = await self._ask(count_unused_pages)
+            await self._mend(lambda connection: note_unused_pages(connection, count))
+        return is_rebuilt
 
     async def _verify_tables(self, check: Check) -> None:
         found = await self._ask(lambda connection: defects_by(check, connection))
