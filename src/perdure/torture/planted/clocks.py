@@ -68,6 +68,7 @@ PLANTED: Final = (
         module="perdure.stores.memory.sessions",
         old="other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))",
         new="pass",
+        workloads=("hasty_generations", "handing_over", "versions"),
         tool="skew",
         also=(
             Patch(
