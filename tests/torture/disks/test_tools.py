@@ -23,7 +23,7 @@ from perdure.torture.programs.steps import program
 def test_a_short_run_finds_nothing(
     tool: str, count: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(powerloss, "_STEPS", 8)
+    monkeypatch.setattr(powerloss, "_STATES_PER_LIFE", 200)
     assert main([tool, "--count", str(count), "--seed", "1", "--processes", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["name"], result["violations"]) == (tool, 0)
@@ -54,15 +54,16 @@ def test_what_a_database_holds_changes_only_where_the_tools_look(tmp_path: Path)
 
 
 def test_what_the_kernel_still_has_after_a_failed_sync_is_judged_too(tmp_path: Path) -> None:
-    operations, answered = a_life(tmp_path / "life", length=3)
+    operations, answered = a_life(tmp_path / "life")
     at = len(operations) - 1
     operations.insert(at, LostSync(f"{DATABASE_NAME}-wal"))
-    ways = [loss.left for loss in lose_power(operations, answered, tmp_path, random.Random(3), share=1, draws=1)]
+    losses = lose_power(operations, answered, tmp_path, random.Random(3), share=1, draws=1, begins=at)
+    ways = [loss.left for loss in losses]
     assert ways.count("only the process is gone") == len(operations) - at - 1
 
 
 def test_a_commit_may_be_there_before_its_last_write_if_the_disk_has_those_bytes_already(tmp_path: Path) -> None:
-    operations, answered = a_life(tmp_path / "life", length=3)
+    operations, answered = a_life(tmp_path / "life")
     log = f"{DATABASE_NAME}-wal"
     last = max(at for at, one in enumerate(operations) if isinstance(one, Write) and one.file == log)
     page = operations[last]
@@ -70,7 +71,7 @@ def test_a_commit_may_be_there_before_its_last_write_if_the_disk_has_those_bytes
     forgotten = [page, Sync(log), Write(log, page.offset, bytes(len(page.data))), LostSync(log)]
     operations[last - 1 : last - 1] = forgotten
     answers = [at + len(forgotten) if at >= last else at for at in answered]
-    assert wrong_after(operations, answers, tmp_path, share=1.0) == []
+    assert wrong_after(operations, answers, tmp_path, begins=last - 1) == []
 
 
 def test_what_is_left_must_be_readable_and_agree_with_itself(tmp_path: Path) -> None:
@@ -91,15 +92,16 @@ def test_what_is_left_must_be_readable_and_agree_with_itself(tmp_path: Path) -> 
         open_with_store({DATABASE_NAME: Content(data, len(data))}, tmp_path)
 
 
-def a_life(folder: Path, *, length: int = 12) -> tuple[list[Operation], list[int]]:
+def a_life(folder: Path) -> tuple[list[Operation], list[int]]:
     folder.mkdir()
     disk = RecordingDisk()
-    answered = asyncio.run(live(program(2, length=length), folder, disk, random.Random(2)))
+    answered = asyncio.run(live(program(2, length=12), folder, disk, random.Random(2)))
     disk.close()
     return disk.operations, answered
 
 
-def wrong_after(operations: list[Operation], answered: list[int], folder: Path, *, share: float = 0.1) -> list[str]:
-    losses = list(lose_power(operations, answered, folder, random.Random(3), share=share, draws=1))
+def wrong_after(operations: list[Operation], answered: list[int], folder: Path, *, begins: int = 0) -> list[str]:
+    """Lose power before the first operations from `begins` on, and before some others; say what is wrong then."""
+    losses = list(lose_power(operations, answered, folder, random.Random(3), share=0.1, draws=1, begins=begins))
     assert losses
     return [str(loss) for loss in losses if loss.wrong is not None]
