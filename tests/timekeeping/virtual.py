@@ -10,6 +10,7 @@ from perdure.torture.simulation.world import World
 
 BEGIN = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 """When a simulated world begins."""
+LONGEST = timedelta(hours=2)
 QUIET = Settings(blocking_seconds=0.0, lease_seconds=100_000.0)
 
 
@@ -17,7 +18,7 @@ class Stage:
     """One database, one virtual clock, and processes on them."""
 
     def __init__(self) -> None:
-        self.world = World(Plan(workload="none", seed=1))
+        self.world = World(Plan(workload="none", seed=1), longest_seconds=LONGEST.total_seconds())
         self.database = MemoryDatabase()
         self.outcomes: list[BaseException | None] = []
 

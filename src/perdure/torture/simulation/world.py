@@ -36,8 +36,8 @@ _LONGEST_SECONDS: Final = 2_000
 class World:
     """Virtual time, processes, and the strikes of one plan. It is also the clock of all engines in it."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Begin at `EPOCH` with no process."""
+    def __init__(self, plan: Plan, *, longest_seconds: float = _LONGEST_SECONDS) -> None:
+        """Begin at `EPOCH` with no process. What goes on for longer than `longest_seconds` hangs."""
         self.plan = plan
         self.random = random.Random(plan.seed)
         self.now_microseconds = 0
@@ -59,7 +59,7 @@ class World:
         self._steps = 0
         set_back = sum(-min(strike.seconds, 0) for strike in plan.strikes)
         self.set_back_microseconds = round(set_back * MICROSECONDS_PER_SECOND)
-        self._longest_microseconds = round(_LONGEST_SECONDS * MICROSECONDS_PER_SECOND) + self.set_back_microseconds
+        self._longest_microseconds = round(longest_seconds * MICROSECONDS_PER_SECOND) + self.set_back_microseconds
         self._most_steps = _MOST_STEPS + round(set_back * _STEPS_A_SECOND)
         self.trial: object = None
         self.on_commit: list[Callable[[], None]] = []
