@@ -28,7 +28,7 @@ from perdure.torture.disks.folders import fast_folder
 from perdure.torture.disks.life import DiskHarness
 from perdure.torture.disks.small import SmallDiskError, on_a_small_disk
 from perdure.torture.options import Options
-from perdure.torture.programs.harnesses import RefusingHarness
+from perdure.torture.programs.refusing import RefusingHarness
 from perdure.torture.programs.steps import Step, program
 from perdure.torture.programs.world import Observation, World
 from perdure.torture.report import Report

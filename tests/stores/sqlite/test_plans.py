@@ -20,6 +20,7 @@ from perdure.stores.sql.statements import FIND_RUN
 from perdure.stores.sqlite.connection import keep_plans, open_reading, open_writing
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.torture.programs.harnesses import SqliteHarness
+from perdure.torture.programs.prompt import PromptSqliteHarness
 from perdure.torture.programs.steps import program
 from perdure.torture.programs.world import World
 from tests.stores.sqlite.tracing import told_of
@@ -140,7 +141,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Statements
     folder = tmp_path_factory.mktemp("plans")
 
     async def carry_out(seed: int) -> None:
-        harness = SqliteHarness(folder / f"{seed}.db")
+        harness = PromptSqliteHarness(folder / f"{seed}.db")
         world = World(harness)
         await world.open()
         for step in program(seed, length=60):

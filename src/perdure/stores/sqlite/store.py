@@ -114,8 +114,7 @@ class SqliteStore:
             on_changes=on_changes,
         )
         self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
-        self._reader = Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
-        self._browser = Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
+        self._reader, self._browser = self._new_reader(opened), self._new_reader(opened)
         self._writer = Writer(
             opened.database,
             lock=opened.presence.writer_lock,
@@ -165,9 +164,8 @@ class SqliteStore:
         self._opened = self._writer = self._reader = self._browser = self._notices = self._checking = None
         writer.stop()
         writer.join()
-        for reader in readers:
-            if reader is not None:
-                reader.abandon()
+        for reader in filter(None, readers):
+            reader.abandon()
         notices.close(writer.loop)
         opened.database.disconnect()
         opened.presence.close(None)
@@ -391,6 +389,9 @@ class SqliteStore:
             raise StoreError(f"the store on {self._path} is not open")
         return self._opened
 
+    def _new_reader(self, opened: OpenedDatabase) -> Reader:
+        return Reader(opened.database.path, settings=self._settings, vfs=self._disk.vfs)
+
     def _session_id(self) -> WorkerId:
         return self._open().session.worker_id
 
@@ -422,9 +423,8 @@ class SqliteStore:
         self._unreadable.close()
         writer.stop()
         await loop.run_in_executor(None, writer.join)
-        for reader in readers:
-            if reader is not None:
-                await reader.close()
+        for reader in filter(None, readers):
+            await reader.close()
         notices.close(loop)
 
     async def _check_notices(self, notices: Notices, reader: Reader) -> None:

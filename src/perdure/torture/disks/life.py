@@ -18,7 +18,8 @@ from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.disks.recording import RecordingDisk
-from perdure.torture.programs.harnesses import MemoryHarness, SessionClock, SqliteHarness
+from perdure.torture.programs.harnesses import SessionClock, SqliteHarness
+from perdure.torture.programs.prompt import PromptMemoryHarness, PromptSqliteStore
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
@@ -59,7 +60,7 @@ class DiskHarness(SqliteHarness):
 
     def new_store(self) -> SqliteStore:
         """See `StoreHarness`."""
-        return SqliteStore(self.path, settings=self._settings, disk=self._disk, clock=SessionClock())
+        return PromptSqliteStore(self.path, settings=self._settings, disk=self._disk, clock=SessionClock())
 
 
 class SlowReader:
@@ -101,7 +102,7 @@ async def live(steps: list[Step], folder: Path, disk: RecordingDisk, chance: ran
     Raises UntrueAnswerError where a store in memory gives another answer, or has other rows then.
     """
     harness, reader = DiskHarness(folder, disk), SlowReader(folder, disk, chance)
-    world, twin = World(harness), World(MemoryHarness())
+    world, twin = World(harness), World(PromptMemoryHarness())
     await world.open()
     await twin.open()
     answered = [len(disk.operations)]

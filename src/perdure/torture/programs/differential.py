@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from perdure.torture.disks.folders import fast_folder
-from perdure.torture.programs.harnesses import MemoryHarness, SqliteHarness
+from perdure.torture.programs.prompt import PromptMemoryHarness, PromptSqliteHarness
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
@@ -16,7 +16,7 @@ __all__ = ["difference", "shrunk"]
 async def difference(steps: list[Step]) -> str | None:
     """Return how memory and SQLite differ in what they answer to a program, or None."""
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        memory, sqlite = MemoryHarness(), SqliteHarness(Path(folder) / "perdure.db")
+        memory, sqlite = PromptMemoryHarness(), PromptSqliteHarness(Path(folder) / "perdure.db")
         try:
             return await _difference(World(memory), World(sqlite), steps)
         finally:

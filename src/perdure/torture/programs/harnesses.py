@@ -1,22 +1,18 @@
 """The stores as the conformance suite and the differential test handle them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import apsw
 
-from perdure.errors import StoreUnavailableError
-from perdure.kernel.identity import RunKey, WorkflowVersion
+from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Outcome, Write
-from perdure.ports.agenda import AgendaChange
-from perdure.ports.store import ClaimedRun, RunStore
+from perdure.ports.store import RunStore
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreHarness
 from perdure.testing.store_conformance.harness import START
 
-__all__ = ["MemoryHarness", "RefusingHarness", "SessionClock", "SqliteHarness"]
+__all__ = ["MemoryHarness", "SessionClock", "SqliteHarness"]
 
 
 class MemoryHarness(StoreHarness):
@@ -44,51 +40,6 @@ class MemoryHarness(StoreHarness):
     async def remove_event(self, run_key: RunKey, sequence: int) -> None:
         """See `StoreHarness`."""
         del self.database.events[run_key][sequence - 1]
-
-
-class RefusingHarness(MemoryHarness):
-    """A database in memory, whose sessions refuse to write while it `refuses`."""
-
-    def __init__(self) -> None:
-        """Begin with no rows, and refuse nothing."""
-        super().__init__()
-        self.refuses = False
-
-    def new_store(self) -> MemoryStore:
-        """See `StoreHarness`."""
-        return _RefusingStore(self)
-
-
-class _RefusingStore(MemoryStore):
-    def __init__(self, harness: RefusingHarness) -> None:
-        super().__init__(harness.database)
-        self._harness = harness
-
-    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
-        self._refuse()
-        return await super().commit(writes)
-
-    async def claim(
-        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
-    ) -> list[ClaimedRun]:
-        self._refuse()
-        return await super().claim(now=now, limit=limit, workflows=workflows, code=code)
-
-    async def renew_lease(self, *, now: Timestamp) -> bool:
-        self._refuse()
-        return await super().renew_lease(now=now)
-
-    async def free_expired(self, *, now: Timestamp) -> int:
-        self._refuse()
-        return await super().free_expired(now=now)
-
-    async def change_agenda(self, change: AgendaChange) -> bool:
-        self._refuse()
-        return await super().change_agenda(change)
-
-    def _refuse(self) -> None:
-        if self._harness.refuses:
-            raise StoreUnavailableError("refused, as the other store has")
 
 
 class SqliteHarness(StoreHarness):

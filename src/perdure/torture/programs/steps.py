@@ -1,6 +1,7 @@
 """Programs: what to do, in words that mean the same on every store."""
 
 from collections.abc import Sequence
+from itertools import islice, repeat
 from random import Random
 from typing import Final, TypeVar
 
@@ -40,7 +41,8 @@ class Draws:
 def program(seed: int, *, length: int = 40) -> list[Step]:
     """Return the program of a seed."""
     random = Random(seed)
-    return [Step(random.choice(_VERBS), tuple(random.randrange(2**16) for _ in range(150))) for _ in range(length)]
+    draws = filter(_BOUND.__gt__, map(random.getrandbits, repeat(_BOUND.bit_length())))  # as `randrange` would
+    return [Step(random.choice(_VERBS), tuple(islice(draws, _DRAWS))) for _ in range(length)]
 
 
 _VERBS: Final = (
@@ -60,4 +62,6 @@ _VERBS: Final = (
     "bring_back",
     "bring_back",
 )
+_BOUND: Final = 2**16
+_DRAWS: Final = 150
 _RARITY: Final = 6
