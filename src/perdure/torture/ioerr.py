@@ -1,10 +1,11 @@
 """``ioerr``: the disk fails, is full or read-only, at any operation; nothing is guessed, and work goes on after.
 
-A random program runs on the SQLite store and, step by step, in memory. From one step on the disk fails at some
-operation: once, twice, or until the store has met that often. If the store answers with an error the same step is
-refused in memory: so whatever is read from then on shows whether the error was true, and nothing of the step was saved.
-When the disk works again so must the store, without help; and in the end another process must find the same. The
-disk fails once more while that one opens the file, which it does as soon as it can.
+A random program runs on the SQLite store and, step by step, in memory. From a step of its first half on the disk fails
+at some operation: once, twice, or until the store has met that often; and again from a later one on, often the last. If
+the store answers with an error the same step is refused in memory: so whatever is read from then on shows whether the
+error was true, and nothing of the step was saved. When the disk works again so must the store, without help; and in the
+end another process must find the same. The disk fails once more while that one opens the file, which it does as soon as
+it can.
 
 Then engines work on a real disk of five megabytes that fills up (`disks.small`).
 """
@@ -14,7 +15,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -25,9 +26,10 @@ import apsw
 from perdure.errors import StoreError
 from perdure.torture.disks.failing import FailingDisk, QuotaError, failing_disk
 from perdure.torture.disks.folders import fast_folder
-from perdure.torture.disks.life import DiskHarness
+from perdure.torture.disks.life import DATABASE_NAME, DiskHarness
 from perdure.torture.disks.small import SmallDiskError, on_a_small_disk
 from perdure.torture.options import Options
+from perdure.torture.programs.prompt import put_empty_database
 from perdure.torture.programs.refusing import RefusingHarness
 from perdure.torture.programs.steps import Step, program
 from perdure.torture.programs.world import Observation, World
@@ -75,23 +77,29 @@ class _Strike(NamedTuple):
 
 
 def _one_program(operations: Sequence[str], seed: int) -> Tried:
-    """Let the disk fail twice in a program: from one of its steps on, and while another process opens the file."""
+    """Let the disk fail thrice in a program: from two of its steps on, and while another process opens the file."""
     chance = random.Random(seed)
     steps = [step for step in program(seed, length=_STEPS) if step.verb in _WRITING]
-    step = len(steps) - 1 if chance.random() < _LAST_STEP_SHARE else chance.randrange(len(steps) // 2)
+    half = len(steps) // 2
+    later = len(steps) - 1 if chance.random() < _LAST_STEP_SHARE else chance.randrange(half, len(steps))
     by_opening = _BY_OPENING if chance.random() < _BY_OPENING_SHARE else _OPERATIONS
-    strikes = {step: _strike(chance, operations), _LAST_OPENING: _strike(chance, by_opening)}
+    strikes = {step: _strike(chance, operations) for step in (chance.randrange(half), later)}
+    strikes[_LAST_OPENING] = _strike(chance, by_opening)
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder, failing_disk() as disk:
         disk.error, disk.after = chance.choice(_ERRORS), chance.random() < _AFTER_SHARE
+        put_empty_database(Path(folder) / DATABASE_NAME)
         trial = _Trial(steps, DiskHarness(Path(folder), disk), disk)
         wrong = asyncio.run(trial.run(strikes))
-        what = (
-            f"from step {step} ({steps[step].verb}) on {strikes[step]}, and from the last opening on "
-            f"{strikes[_LAST_OPENING]}, by {disk.error.__name__}"
-        )
+        what = f"{', '.join(_told(strikes, steps))}, by {disk.error.__name__}"
     repeats = again("ioerr", seed, only=() if operations == _OPERATIONS else operations)
     found = [] if wrong is None else [f"{repeats}\n    {what}: {wrong}"]
     return Tried(trial.struck.total(), found, {**_NO_STRIKE, **trial.struck})
+
+
+def _told(strikes: Mapping[int, _Strike], steps: Sequence[Step]) -> Iterator[str]:
+    for step, strike in strikes.items():
+        since = "the last opening" if step == _LAST_OPENING else f"step {step} ({steps[step].verb})"
+        yield f"from {since} on {strike}"
 
 
 def _strike(chance: random.Random, operations: Sequence[str]) -> _Strike:
@@ -131,8 +139,8 @@ class _Trial:
         await self._memory.leave(self._refusing.kill)
         self._disk.plan(**strikes[_LAST_OPENING]._asdict())
         wrong = await self._open_at_last()
-        await self._real.come_back()
-        await self._memory.come_back()
+        await self._real.observe_anew()
+        await self._memory.observe_anew()
         is_same = await self._real.everything() == await self._memory.everything()
         await self._harness.close()
         await self._refusing.close()
@@ -173,8 +181,8 @@ class _Trial:
         return error if isinstance(error, StoreError) else doing.result()
 
 
-_MET_EACH: Final = 1.4
-"""How many of its two failures a program meets: an operation may not occur so often."""
+_MET_EACH: Final = 1.9
+"""How many of its three failures a program meets: an operation may not occur so often."""
 _IN_A_STEP: Final = "struck a step of the program"
 _IN_AN_OPENING: Final = "struck the last opening"
 _NO_STRIKE: Final = {_IN_A_STEP: 0, _IN_AN_OPENING: 0}
