@@ -42,7 +42,9 @@ def test_a_part_that_is_none_is_refused(part: str) -> None:
         main(["sim", "--part", part])
 
 
-@pytest.mark.parametrize(("tool", "workload"), [("ioerr", "sync lgo"), ("copies", "point"), ("fsyncgate", "go on")])
+@pytest.mark.parametrize(
+    ("tool", "workload"), [("ioerr", "sync lgo"), ("copies", "point"), ("fsyncgate", "go on"), ("corrupt", "rows")]
+)
 def test_a_workload_that_a_tool_does_not_have_is_refused(tool: str, workload: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"'{workload}' is no workload of this tool; it has "):
         main([tool, "--workload", workload, "--count", "3", "--processes", "1"])

@@ -86,6 +86,23 @@ def test_each_damage_of_rows_changes_what_it_says_and_no_other_run(made: Origina
         assert changed <= touched, what
 
 
+def test_the_rows_of_a_named_table_are_damaged_and_others_where_it_has_none(path: Path) -> None:
+    assert "inbox" in damage_rows(path, random.Random(1), tables=["inbox"])[1]
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("DELETE FROM inbox")
+    assert "inbox" not in damage_rows(path, random.Random(1), tables=["inbox"])[1]
+
+
+@pytest.mark.parametrize(("workload", "count", "told"), [("crowd", 2, ", 2 that struck a crowd"), ("file", 11, "")])
+def test_a_crowd_is_struck_each_time_if_it_is_named_alone_and_never_if_it_is_not_named(
+    workload: str, count: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["corrupt", "--count", str(count), "--seed", "0", "--processes", "1", "--workload", workload]) == 0
+    result = capsys.readouterr().out
+    assert told in result
+    assert ("crowd" in result) == bool(told)
+
+
 def test_a_damaged_file_is_another_one(made: Original) -> None:
     damaged = (damaged_file(made.latest, made.earlier, random.Random(seed)) for seed in range(100))
     assert [what for data, what in damaged if data == made.latest] == []

@@ -12,6 +12,8 @@ import asyncio
 import random
 import tempfile
 import traceback
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +21,11 @@ from perdure.torture.corruption.crowds import strike_a_crowd
 from perdure.torture.corruption.judgement import Judged, judge
 from perdure.torture.corruption.originals import DATABASE, Original, original
 from perdure.torture.corruption.page_damage import damaged_file
-from perdure.torture.corruption.row_damage import damage_rows
+from perdure.torture.corruption.row_damage import TABLES, damage_rows
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.options import Options
 from perdure.torture.report import Report
-from perdure.torture.trials import Tried, run_trials
+from perdure.torture.trials import Tried, again, run_trials
 
 __all__ = ["run"]
 
@@ -31,43 +33,51 @@ __all__ = ["run"]
 def run(options: Options) -> Report:
     """Damage as many databases as `options` say."""
     count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
-    return run_trials("corrupt", options, _one_damage, count=count, is_controlled=True)
+    trial = partial(_one_damage, options.workloads_of(_WORKLOADS))
+    return run_trials("corrupt", options, trial, count=count, is_controlled=True)
 
 
-def _one_damage(seed: int) -> Tried:
-    return _one_of_a_crowd(seed) if seed % _CROWD_EACH == 0 else _one_of_few(seed)
+def _one_damage(workloads: Sequence[str], seed: int) -> Tried:
+    """Do one of the damages that are named: of a crowd, of the file, or of the rows of a table."""
+    if _CROWD in workloads and (len(workloads) == 1 or seed % _CROWD_EACH == 0):
+        return _one_of_a_crowd(workloads, seed)
+    return _one_of_few(workloads, seed)
 
 
-def _one_of_a_crowd(seed: int) -> Tried:
+def _one_of_a_crowd(workloads: Sequence[str], seed: int) -> Tried:
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         what, wrong = strike_a_crowd(Path(folder) / DATABASE, random.Random(seed))
-    return Tried(1, _told(seed, what, wrong), {"that struck a crowd": 1})
+    return Tried(1, _told(workloads, seed, what, wrong), {"that struck a crowd": 1})
 
 
-def _one_of_few(seed: int) -> Tried:
+def _one_of_few(workloads: Sequence[str], seed: int) -> Tried:
     chance = random.Random(seed)
     made = original(seed // _DAMAGES_EACH)
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / DATABASE
-        what, judged = _damage(made, path, chance, goes_on=seed % _GOING_ON_EACH == 0)
+        what, judged = _damage(made, path, chance, workloads, goes_on=seed % _GOING_ON_EACH == 0)
     tally = {
         "after which the file was refused": int(judged.is_refused),
         "that changed no row": int(judged.is_as_before),
         "after which runs went on": int(judged.has_gone_on),
     }
-    return Tried(1, _told(seed, what, judged.wrong), tally)
+    return Tried(1, _told(workloads, seed, what, judged.wrong), tally)
 
 
-def _told(seed: int, what: str, wrong: list[str]) -> list[str]:
-    return [f"python -m perdure.torture corrupt --count 1 --seed {seed}\n    {what}: {one}" for one in wrong]
+def _told(workloads: Sequence[str], seed: int, what: str, wrong: list[str]) -> list[str]:
+    repeats = again("corrupt", seed, only=() if workloads == _WORKLOADS else workloads)
+    return [f"{repeats}\n    {what}: {one}" for one in wrong]
 
 
-def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool) -> tuple[str, Judged]:
+def _damage(
+    made: Original, path: Path, chance: random.Random, workloads: Sequence[str], *, goes_on: bool
+) -> tuple[str, Judged]:
     path.write_bytes(made.latest)
     share, touched, what = chance.random(), None, ""
-    if share > _PAGE_SHARE:
-        touched, what = damage_rows(path, chance)
-    if share < _PAGE_SHARE + _BOTH_SHARE:
+    tables = [table for table in TABLES if table in workloads]
+    if tables and (share > _PAGE_SHARE or _FILE not in workloads):
+        touched, what = damage_rows(path, chance, tables=tables)
+    if _FILE in workloads and (share < _PAGE_SHARE + _BOTH_SHARE or not tables):
         data, of_file = damaged_file(path.read_bytes(), made.earlier, chance)
         path.write_bytes(data)
         touched, what = None, f"{what}; {of_file}" if what else of_file
@@ -77,6 +87,9 @@ def _damage(made: Original, path: Path, chance: random.Random, *, goes_on: bool)
         return what, Judged(wrong=[f"{error!r} comes out of {traceback.extract_tb(error.__traceback__)[-1]}"])
 
 
+_CROWD: Final = "crowd"
+_FILE: Final = "file"
+_WORKLOADS: Final = (_CROWD, _FILE, *dict.fromkeys(TABLES))
 _PAGE_SHARE: Final = 0.5
 _BOTH_SHARE: Final = 0.05
 _DAMAGES_EACH: Final = 25

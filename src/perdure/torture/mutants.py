@@ -163,7 +163,7 @@ _BUDGETS: Final = {
     "kill": 40,
 }
 """How much each tool may try until it has found a bug."""
-_PER_CORE: Final = {"kill": 2}
+_PER_CORE: Final = {"kill": 2, "corrupt": 2}
 """How many controls of a tool keep a core busy: where they wait for what does not come, more than one."""
 _WARM: Final = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload([__name__, *command.modules()])

@@ -1,6 +1,7 @@
 """Damage of rows: a column that holds what another row's does, or a little more; rows lost, doubled, or exchanged."""
 
 import random
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -9,14 +10,24 @@ import apsw
 
 from perdure.kernel.identity import RunKey
 
-__all__ = ["damage_rows"]
+__all__ = ["TABLES", "damage_rows"]
+
+TABLES: Final = (
+    "history", "history", "history", "runs", "runs", "inbox", "inbox", "run_labels", "locks", "agenda",
+    "message_requests",
+)  # fmt: skip
+"""The tables whose rows are damaged, each as often as it stands here."""
 
 
-def damage_rows(path: Path, chance: random.Random) -> tuple[frozenset[RunKey], str]:
-    """Change a database somehow; return the runs whose rows are other ones now, and what was done."""
+def damage_rows(path: Path, chance: random.Random, *, tables: Sequence[str] = TABLES) -> tuple[frozenset[RunKey], str]:
+    """Change a row of one of the tables somehow; return the runs whose rows are other ones now, and what was done.
+
+    If none of these tables has a row, it is one of another table.
+    """
     with closing(apsw.Connection(str(path))) as connection:
+        filled = [table for table in tables if _has_rows(connection, table)] or TABLES
         while True:
-            table = chance.choice(_TABLES)
+            table = chance.choice(filled)
             doing = chance.choice((_change, _change, _change, _delete, _double, _exchange))
             connection.execute("BEGIN")
             before = connection.total_changes()
@@ -28,6 +39,10 @@ def damage_rows(path: Path, chance: random.Random) -> tuple[frozenset[RunKey], s
                 connection.execute("COMMIT")
                 return done
             connection.execute("ROLLBACK")
+
+
+def _has_rows(connection: apsw.Connection, table: str) -> bool:
+    return connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').get is not None  # noqa: S608
 
 
 Done = tuple[frozenset[RunKey], str]
@@ -138,10 +153,6 @@ def _instead(value: Any, others: Any) -> list[Any]:  # noqa: ANN401 - what a col
     return found
 
 
-_TABLES: Final = (
-    "history", "history", "history", "runs", "runs", "inbox", "inbox", "run_labels", "locks", "agenda",
-    "message_requests",
-)  # fmt: skip
 _WHOLE_SHARE: Final = 0.4
 _IDENTITY: Final = {
     "history": ("position",),

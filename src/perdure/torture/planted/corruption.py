@@ -14,8 +14,16 @@ _OF_RUNS: Final = "sqlite.verification.runs"
 _OF_TABLES: Final = "sqlite.verification.tables"
 
 
-def _mutant(name: str, breaks: str, module: str, old: str, new: str) -> Mutant:
-    return Mutant(name=name, breaks=breaks, module=f"perdure.stores.{module}", old=old, new=new, tool="corrupt")
+def _mutant(name: str, breaks: str, module: str, old: str, new: str, *, of: str) -> Mutant:
+    return Mutant(
+        name=name,
+        breaks=breaks,
+        module=f"perdure.stores.{module}",
+        old=old,
+        new=new,
+        workloads=(of,),
+        tool="corrupt",
+    )
 
 
 PLANTED: Final = (
@@ -25,17 +33,24 @@ PLANTED: Final = (
         _HISTORIES,
         "        elif digest != linked(",
         "        elif sequence < 0 and digest != linked(",
+        of="history",
     ),
     _mutant(
-        "a chain begins alike in all runs", _CHAINED, "sql.chain", "(namespace, run_id, generation))", '("", "", 0))'
+        "a chain begins alike in all runs",
+        _CHAINED,
+        "sql.chain",
+        "(namespace, run_id, generation))",
+        '("", "", 0))',
+        of="history",
     ),
-    _mutant("a digest leaves out its run", _CHAINED, "sql.chain", "(beginning + digest +", "(digest +"),
+    _mutant("a digest leaves out its run", _CHAINED, "sql.chain", "(beginning + digest +", "(digest +", of="history"),
     _mutant(
         "a digest leaves out the time of its event",
         _CHAINED,
         "sql.chain",
         "_ENCODE((sequence, type_name, version, at, data))",
         "_ENCODE((sequence, type_name, version, data))",
+        of="history",
     ),
     _mutant(
         "a history may end before its row says",
@@ -43,6 +58,7 @@ PLANTED: Final = (
         _HISTORIES,
         "        if counted > self.sequence:\n",
         "        if False:\n",
+        of="history",
     ),
     _mutant(
         "a message is taken though its digest differs",
@@ -50,6 +66,7 @@ PLANTED: Final = (
         "sqlite.rows",
         "if digest is not None and digest !=",
         "if digest is None and digest !=",
+        of="inbox",
     ),
     Mutant(
         name="a damaged run is not ended by its rows",
@@ -57,6 +74,7 @@ PLANTED: Final = (
         module="perdure.execution.remains",
         old="    if isinstance(damage, DamagedHistoryError | StoreCorruptError):",
         new="    if summary is None:",
+        workloads=("history",),
         tool="corrupt",
     ),
     Mutant(
@@ -65,6 +83,7 @@ PLANTED: Final = (
         module="perdure.execution.rows_of_damaged",
         old="{operation: lock async for operation, lock in _locks(store, summary)}",
         new="{}",
+        workloads=("history",),
         tool="corrupt",
     ),
     Mutant(
@@ -73,6 +92,7 @@ PLANTED: Final = (
         module="perdure.execution.claims",
         old="except (UsageError, *DAMAGE) as error:",
         new="except (UsageError, DAMAGE[1]) as error:",
+        workloads=("file",),
         tool="corrupt",
     ),
     _mutant(
@@ -81,6 +101,7 @@ PLANTED: Final = (
         "sqlite.scanning",
         "SELECT {CLAIMED_COLUMNS} FROM (SELECT value",
         "SELECT 1, run_key FROM (SELECT value",
+        of="crowd",
     ),
     _mutant(
         "a sector that cannot be read is taken for the whole disk",
@@ -88,6 +109,7 @@ PLANTED: Final = (
         "sqlite.faults",
         "        apsw.SQLITE_IOERR_CORRUPTFS,  # what SQLite makes of EIO, among others\n",
         "",
+        of="crowd",
     ),
     _mutant(
         "claims come to what cannot be read",
@@ -95,15 +117,26 @@ PLANTED: Final = (
         "sqlite.sessions",
         "passing_over(statements.RUNS_TO_CLAIM, passing)",
         "statements.RUNS_TO_CLAIM",
+        of="crowd",
     ),
-    _mutant("a verification takes rows as they are", _REPORTED, _OF_RUNS, "if stored != value:", "if False:"),
-    _mutant("a verification takes labels as they are", _REPORTED, _OF_RUNS, "if stored != expected:", "if False:"),
+    _mutant(
+        "a verification takes rows as they are", _REPORTED, _OF_RUNS, "if stored != value:", "if False:", of="runs"
+    ),
+    _mutant(
+        "a verification takes labels as they are",
+        _REPORTED,
+        _OF_RUNS,
+        "if stored != expected:",
+        "if False:",
+        of="run_labels",
+    ),
     _mutant(
         "a verification takes messages as they are",
         _REPORTED,
         _OF_RUNS,
         "            is_right = digest is None or",
         "            is_right = digest is not None or",
+        of="inbox",
     ),
     _mutant(
         "a verification takes the lines of locks as they are",
@@ -111,6 +144,7 @@ PLANTED: Final = (
         _OF_RUNS,
         '_readable(checked, "locks", _lock_defects(connection, checked))',
         "()",
+        of="locks",
     ),
     _mutant(
         "a verification takes schedules as they are",
@@ -118,6 +152,7 @@ PLANTED: Final = (
         _OF_TABLES,
         "_orphans, _requests, _agenda,",
         "_orphans, _requests,",
+        of="agenda",
     ),
     _mutant(
         "a verification passes over rows of no run",
@@ -125,6 +160,7 @@ PLANTED: Final = (
         _OF_TABLES,
         "(_sessions, _orphans, _requests,",
         "(_sessions, _requests,",
+        of="runs",
     ),
     _mutant(
         "a verification asks SQLite for a table only",
@@ -132,6 +168,7 @@ PLANTED: Final = (
         _OF_TABLES,
         "(_schema, *of_tables, _roots, _partial_indexes)",
         "(_schema,)",
+        of="file",
     ),
     _mutant(
         "a database with any damage is refused at its opening",
@@ -145,6 +182,7 @@ PLANTED: Final = (
         "                if not (await look.verify(VerificationWish(now=self._clock.now()))).is_sound:\n"
         "                    raise StoreCorruptError('damaged')\n"
         "        loop = asyncio.get_running_loop()\n        unreadable =",
+        of="history",
     ),
     _mutant(
         "a verification ends at the first damage",
@@ -156,5 +194,6 @@ PLANTED: Final = (
         "        if not found.is_sound:\n"
         "            raise StoreCorruptError('damaged')\n"
         "        return found\n",
+        of="history",
     ),
 )
