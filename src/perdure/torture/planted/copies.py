@@ -13,6 +13,8 @@ _OLD_OR_NEW: Final = "P18: whoever dies while he makes a copy, or restores one, 
 _POINTS: Final = "points"
 _FOLLOWING: Final = "replicate"
 _MERGING: Final = "merge parts of a copy"
+_REFUSED: Final = "restore a file in the place of a database, which the disk refuses"
+_DAMAGED: Final = "restore a folder in the place of a damaged database"
 """Workloads: what the tool does to find the points of a trial, or the making that it interrupts."""
 
 PLANTED: Final = (
@@ -204,6 +206,7 @@ PLANTED: Final = (
         old="        is_without_log = _is_without_log(path, disk)\n",
         new="        is_without_log = path.exists()\n",
         tool="copies",
+        workloads=(_REFUSED,),
     ),
     Mutant(
         name="copies: that a database was put aside is not marked",
@@ -212,6 +215,7 @@ PLANTED: Final = (
         old='    write_durably(disk, replacing_mark(path), b"")\n',
         new="",
         tool="copies",
+        workloads=(_DAMAGED,),
     ),
     Mutant(
         name="copies: what a dead restoring has left is not put in order",
@@ -220,6 +224,7 @@ PLANTED: Final = (
         old="        _put_in_order(path, disk)\n        yield",
         new="        yield",
         tool="copies",
+        workloads=(_REFUSED,),
     ),
     Mutant(
         name="copies: what is aside is removed for whatever file has its name",
@@ -228,6 +233,7 @@ PLANTED: Final = (
         old="note.exists() and note.read_bytes() == digest_of_file(path).encode()\n",
         new="note.exists()\n",
         tool="copies",
+        workloads=(_DAMAGED,),
     ),
     Mutant(
         name="copies: what is aside takes its place again only after the new one has lost it",
@@ -236,7 +242,7 @@ PLANTED: Final = (
         old="        _give_name(disk, unnamed, path)\n",
         new="        name_durably(disk, unnamed, path)\n",
         tool="copies",
-        workloads=("restore a file in the place of a database, which the disk refuses",),
+        workloads=(_REFUSED,),
     ),
     Mutant(
         name="copies: a journal of what a dead restoring made is left",
