@@ -56,10 +56,18 @@ def test_a_crowd_that_goes_on_without_those_that_are_hurt_is_all_right_and_one_t
     assert what.startswith("zeros in page")
     assert wrong == []
     monkeypatch.setattr(Unreadable, "note", lambda _self, _found: None)
+    monkeypatch.setattr("perdure.torture.corruption.crowds._SECONDS", 2.0)
     for left in path.parent.glob("perdure.db-*"):
         left.unlink()
     _, wrong = strike_a_crowd(path, random.Random(7))
     assert wrong
+
+
+def test_of_a_crowd_one_may_have_another_id_if_a_bit_says_so(path: Path) -> None:
+    what, wrong = strike_a_crowd(path, random.Random(70125))
+    assert what.startswith("another bit in page")
+    assert what.endswith("which hurts 0 runs and changes 1")
+    assert wrong == []
 
 
 async def test_an_undamaged_database_is_sound_and_its_runs_come_to_their_end(made: Original, path: Path) -> None:

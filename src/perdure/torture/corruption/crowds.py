@@ -165,6 +165,8 @@ async def _wrong(path: Path, disk: DyingDisk, hurt: set[str], unknown: set[str],
         if end != 1
     ]
     readable = set(_IDS) - hurt
+    if unknown:  # one that is changed may have another id
+        unknown |= set[str]().union(*listed) - set(_IDS)
     amiss = {run_id: run_id in found for found in listed for run_id in (found ^ readable) - unknown}
     told = [
         f"run {run_id} is {'hurt, and listed' if is_listed else 'not listed'}" for run_id, is_listed in amiss.items()
