@@ -332,6 +332,23 @@ async def test_pages_that_nobody_uses_are_a_fault_unless_a_repair_has_left_them(
         await backup(f"sqlite:///{path}", path.with_name("copy.db"))
 
 
+async def test_a_free_page_that_is_a_tables_is_found_and_nothing_is_built_there(path: Path) -> None:
+    """SQLite would write over the rows that lie on it."""
+    for statement in ("CREATE TABLE spare AS SELECT zeroblob(40000) AS bytes", "DROP TABLE spare"):
+        rows(path, statement)
+    content = content_of(path)
+    trunk, table = int.from_bytes(content[32:36]), root_of(path, "message_requests")
+    first_entry = (trunk - 1) * 4096 + 8
+    content = content[:first_entry] + table.to_bytes(4) + content[first_entry + 4 :]
+    put(path, with_page(content, root_of(path, "runs_by_status"), GARBAGE))
+    requests = rows(path, "SELECT * FROM message_requests")
+    async with engine(path, works=False) as client:
+        found = await client.verify(repair=True)
+    assert any("2nd reference to page" in defect.what for defect in found.defects)
+    assert not any(defect.is_repaired for defect in found.defects)
+    assert rows(path, "SELECT * FROM message_requests") == requests != []
+
+
 async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(path: Path) -> None:
     [leaf] = pages_of(path, "agenda_by_time")
     before = content_of(path)[(leaf - 1) * 4096 : leaf * 4096]

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import apsw
 
-__all__ = ["ANY_NUMBER", "count_unused_pages", "faults", "forget_unused_pages", "note_unused_pages"]
+__all__ = ["ANY_NUMBER", "count_unused_pages", "faults", "forget_unused_pages", "note_unused_pages", "shared_pages"]
 
 ANY_NUMBER: Final = 2**31 - 1
 """More than there are: until they are counted."""
@@ -34,6 +34,14 @@ def faults(
             yield line
     if len(unused) > _known_unused(connection):
         yield from unused
+
+
+def shared_pages(connection: apsw.Connection) -> list[str]:
+    """Return what SQLite says of pages that two have, and of the list of free ones, from which whoever writes takes."""
+    with suppress(apsw.CorruptError):  # of rows, which are looked at after all pages
+        for (words,) in connection.execute(f"PRAGMA quick_check({ANY_NUMBER})"):
+            return [line for line in str(words).splitlines() if line.startswith("Freelist") or _SHARED in line]
+    return []
 
 
 def count_unused_pages(connection: apsw.Connection) -> int:
@@ -68,6 +76,7 @@ def _known_unused(connection: apsw.Connection) -> int:
 
 
 _UNUSED: Final = ": never used"
+_SHARED: Final = "2nd reference to page"
 
 _KNOWN: Final = "SELECT value FROM store_meta WHERE name = 'unused_pages'"
 

@@ -41,9 +41,10 @@ def find_unreadable(connection: apsw.Connection) -> list[UnreadableRun]:
     """
     keys = array("q", (key for (key,) in connection.execute(_ALL_KEYS)))
     found = dict(islice(_unreadable(connection, keys), MOST_FOUND + 1))
-    if len(found) > MOST_FOUND or 0 < len(found) == len(keys):
-        raise next(iter(found.values()))
-    return _named(connection, found)
+    named = _named(connection, found)  # but for those that were removed meanwhile
+    if len(named) > MOST_FOUND or 0 < len(named) == len(keys):
+        raise found[named[0].run_key]
+    return named
 
 
 def still_unreadable(connection: apsw.Connection, run_keys: Sequence[RunKey]) -> list[UnreadableRun]:

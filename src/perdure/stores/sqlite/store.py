@@ -207,7 +207,7 @@ class SqliteStore:
                 limit=min(limit, self._unreadable.most_written),
                 workflows=workflows,
                 code=code,
-                passing=self._unreadable.unclaimable,
+                passing=self._unreadable.unclaimable | self._unreadable.undue,
             )
             return self._writing().call(lambda connection, news: claiming(connection, news=news))
 
@@ -220,7 +220,7 @@ class SqliteStore:
         """Return when the next run that nobody owns comes due."""
 
         def ask() -> Awaitable[Timestamp | None]:
-            passing = self._unreadable.unclaimable
+            passing = self._unreadable.unclaimable | self._unreadable.undue
             return self._reading().ask(lambda connection: reads.next_wake_at(connection, workflows, passing=passing))
 
         return await self._past_damage(ask)

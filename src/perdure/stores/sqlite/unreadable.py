@@ -80,7 +80,8 @@ class Unreadable:
     """The runs of an open database that are passed over, as far as this process knows.
 
     `keys`: by whoever reads. `unclaimable`: by claims, and whoever gives runs back; without those of which only text
-    is none, which claims park, and with those that can be read, and not be written. `most_written`: how many are
+    is none, which claims park, and with those that can be read, and not be written. `undue`: by claims alone, since
+    they are not due by their rows, though an index says so, which is older than these. `most_written`: how many are
     read and written in one transaction.
     """
 
@@ -89,7 +90,7 @@ class Unreadable:
     ) -> None:
         """Begin with none. `on_readable` is told when some are passed over no more; `now` gives seconds that never go
         back."""
-        self.keys = self.unclaimable = NONE_PASSED
+        self.keys = self.unclaimable = self.undue = NONE_PASSED
         self.most_written = MOST_WRITTEN
         self._on_readable: Final = on_readable
         self._now: Final = now
@@ -108,7 +109,7 @@ class Unreadable:
         self._revise_meanwhile(browse)
         has_looked, hopeless = False, None
         while True:
-            passed = self.unclaimable
+            passed = self.unclaimable | self.undue
             try:
                 answer = await ask()
                 self.tell()
@@ -126,7 +127,7 @@ class Unreadable:
     async def _narrow(self, error: UnsoundRowsError, passed: Passing, can_write: CanWrite) -> bool:
         failed = error.run_keys
         if error.is_certain:
-            return self.give_up(failed, passed=passed)
+            return self._leave(failed, passed=passed)
         return self.narrow(failed, passed=passed) or (await can_write() and self.give_up(failed, passed=passed))
 
     def close(self) -> None:
@@ -165,6 +166,21 @@ class Unreadable:
         new = [run_key for run_key in run_keys if run_key not in self.unclaimable]
         self.unclaimable = self.unclaimable.union(new)
         self._untold += new
+        self._plan_revision()
+        return True
+
+    def _leave(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
+        """Have claims pass over what is not due by its row; return whether that may help."""
+        if len(self.undue) >= MOST_FOUND or not passed.isdisjoint(run_keys):
+            return False
+        if not self.undue:
+            _LOGGER.error(
+                "%d runs are due by an index, and not by their rows: run keys %s; `perdure verify --repair` builds an "
+                "index anew that is older than the rows, as after a write that the disk has lost",
+                len(run_keys),
+                _names(run_keys),
+            )
+        self.undue = self.undue.union(run_keys)
         self._plan_revision()
         return True
 
@@ -214,10 +230,11 @@ class Unreadable:
         """Try again, now and then, what is passed over; nobody waits for it, nor for an error of it."""
         if self._now() < self._revises_at or not (self._revision is None or self._revision.done()):
             return
-        if not self.unclaimable | self.keys:
+        if not self.unclaimable | self.keys | self.undue:
             self._pause_seconds, self._revises_at = _FIRST_PAUSE_SECONDS, math.inf
             return
-        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        if self.unclaimable | self.keys:
+            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
         self._revises_at = self._now() + self._pause_seconds
         self._revision = asyncio.get_running_loop().create_task(self._revise(browse), name="perdure-revision")
 
@@ -228,9 +245,10 @@ class Unreadable:
             except StoreError as error:
                 _LOGGER.warning("what is passed over could not be tried again, it stays so for now: %s", error)
                 return
-            gone, before = len(self.keys) - len(found), self.unclaimable
+            gone, before = len(self.keys) - len(found), self.unclaimable | self.undue
             self.keys = frozenset(run.run_key for run in found)
             self.unclaimable = frozenset(run.run_key for run in found if run.is_damaged)
+            self.undue = NONE_PASSED
             if gone:
                 _LOGGER.warning("the rows of %d runs can be read again", gone)
             if not before <= self.unclaimable:

@@ -22,7 +22,7 @@ import apsw
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading, pragma
-from perdure.stores.sqlite.integrity import ANY_NUMBER, note_unused_pages
+from perdure.stores.sqlite.integrity import ANY_NUMBER, note_unused_pages, shared_pages
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.verification.runs import CheckedRun, try_run
 from perdure.stores.sqlite.verification.tables import ROW_CHECKS, Check, defects_by, has_sound_trees, indexes_of
@@ -39,6 +39,8 @@ def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) 
     """
     path = Path(connection.filename)
     with closing(open_reading(path, settings=SqliteSettings(), vfs=connection.open_vfs)) as reading:
+        if pragma(reading, "freelist_count") and shared_pages(reading):
+            return False  # a free page may be another's
         before = _Readable.by(reading, now=now)
     try:
         with connection:

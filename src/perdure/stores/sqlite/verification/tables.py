@@ -12,7 +12,7 @@ from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
 from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite.faults import UNREADABLE
-from perdure.stores.sqlite.integrity import faults
+from perdure.stores.sqlite.integrity import faults, shared_pages
 from perdure.stores.sqlite.verification.runs import told_by_history
 
 __all__ = [
@@ -52,7 +52,7 @@ def file_checks(connection: apsw.Connection) -> list[Check]:
     """Return what is to be looked at of the file, each a reading of its own; SQLite's own check one for each table."""
     tables = [name for (name,) in connection.execute(_TABLE_NAMES)]
     of_tables: list[Finding] = [partial(_pages, table=table) for table in tables]
-    return [_listed(check) for check in (_schema, *of_tables, _roots, _partial_indexes)]
+    return [_listed(check) for check in (_schema, *of_tables, _roots, _partial_indexes, _shared_pages)]
 
 
 def _pages(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
@@ -133,6 +133,11 @@ def _partial_indexes_of(connection: apsw.Connection, *, table: str) -> Iterator[
             if indexed != counted:
                 what = f"{table}: {name} has {indexed} entries for {counted} rows"
                 yield Defect(place="file", what=what, repair=_REBUILDING)
+
+
+def _shared_pages(connection: apsw.Connection) -> Iterator[Defect]:
+    for line in shared_pages(connection):
+        yield Defect(place="file", what=line)
 
 
 def _schema(connection: apsw.Connection) -> Iterator[Defect]:

@@ -145,7 +145,7 @@ class Verifier:
         tables = {table_of(defect) for defect in found if defect.repair}
         rebuilt = {table for table in sorted(tables) if await self._rebuild(table)}
         self._defects += [
-            msgspec.structs.replace(defect, is_repaired=bool(defect.repair) and table_of(defect) in rebuilt)
+            msgspec.structs.replace(defect, is_repaired=table_of(defect) in rebuilt)  # nothing is found there any more
             for defect in found
         ]
         self._progress(1)
