@@ -181,7 +181,7 @@ class _Trial:
         return error if isinstance(error, StoreError) else doing.result()
 
 
-_MET_EACH: Final = 1.9
+_MET_EACH: Final = 1.85
 """How many of its three failures a program meets: an operation may not occur so often."""
 _IN_A_STEP: Final = "struck a step of the program"
 _IN_AN_OPENING: Final = "struck the last opening"
