@@ -118,6 +118,10 @@ def test_what_a_renewal_hastens_after_the_clock_was_set_back_before_the_start_is
     assert examine(parse_plan("heartbeats/90181/1e/jump@8:-3600,crash@6:0.5")) is None
 
 
+def test_a_fork_of_a_run_that_was_ended_early_has_tokens_of_its_own() -> None:
+    assert examine(parse_plan("told/176782410/3c/terminate@10:0,pause@28:16,crash@50:0.01")) is None
+
+
 def test_who_waits_for_a_clock_that_was_set_back_twice_is_not_taken_for_restless() -> None:
     assert examine(parse_plan("schedule_buffered/5078/2c/jump@49:-3600,jump@22:-3600")) is None
 

@@ -13,6 +13,7 @@ from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.messages import CompleteActivityMessage, FailActivityMessage, decode_message
+from perdure.kernel.standing import standing_of
 from perdure.kernel.tokens import ActivityToken
 from perdure.torture.simulation.program import Call, repair, start
 from perdure.torture.simulation.tables import Tables
@@ -82,10 +83,10 @@ async def _token(client: Client, run_id: str, *, attempt: int | None) -> str:
 
 
 def _token_in(history: list[RecordedEvent], run_key: RunKey, attempt: int | None) -> str:
-    created = history[0].event
-    assert isinstance(created, e.RunCreated)
+    standing = standing_of(recorded.event for recorded in history)
+    assert standing is not None
     last = [recorded.event for recorded in history if isinstance(recorded.event, e.ActivityDeferred)][-1]
-    return str(ActivityToken.of(created, run_key, Operation(last.operation), attempt or last.attempt))
+    return str(ActivityToken.of(standing, run_key, Operation(last.operation), attempt or last.attempt))
 
 
 def _deferrals(tables: Tables, run_id: str) -> int:
