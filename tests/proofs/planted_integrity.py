@@ -46,7 +46,7 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         Defect("stores.sqlite.verification.runs", "        if stored != value:\n", "        if False:\n"),
         Defect(
             "stores.sqlite.verification.tables",
-            "(_schema, *of_tables, _roots, _partial_indexes, _shared_pages)",
+            "(_schema, *of_tables, _roots, _partial_indexes, _misplaced_pages)",
             "()",
         ),
     ),

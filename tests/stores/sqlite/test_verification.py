@@ -9,17 +9,12 @@ import pytest
 
 from perdure import Context, Engine, Every, RunNotFoundError, Signal, workflow
 from perdure.authoring.registry import Registry
-from perdure.copies import backup
 from perdure.errors import DamagedHistoryError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import MemoryStore
-from perdure.stores.sqlite.compaction import compact
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.looking import SqliteLook
-from perdure.stores.sqlite.store import SqliteStore
-from perdure.torture.disks.sectors import dying_disk
-from tests.damaging import pages_of
 
 go = Signal("go", int)
 
@@ -206,27 +201,6 @@ async def test_what_is_not_certain_stays_as_it_is(path: Path, what: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("index", "holds", "instead"),
-    [("runs_by_status", "latest = 1", "latest = 2"), ("locks_waiting", "granted_at IS NULL", "position > 0")],
-)
-async def test_an_index_that_lacks_rows_or_has_too_many_is_built_anew(
-    path: Path, index: str, holds: str, instead: str
-) -> None:
-    for old, new in ((holds, instead), (instead, holds)):
-        with closing(apsw.Connection(str(path))) as connection:
-            connection.execute("PRAGMA writable_schema = 1")
-            change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?"
-            connection.execute(change, (old, new, index))
-            connection.execute("PRAGMA writable_schema = RESET")
-            if new == instead:
-                connection.execute(f"REINDEX {index}")
-    assert places(await verified(path)) == {("", "file")}
-    async with engine(path, works=False) as client:
-        assert (await client.verify(repair=True)).is_sound
-    assert (await verified(path)).is_sound
-
-
-@pytest.mark.parametrize(
     ("statement", "place"),
     [
         ("UPDATE schema_migrations SET checksum = 'x' WHERE number = 2", "file"),
@@ -240,162 +214,6 @@ async def test_what_no_engine_opens_is_verified_all_the_same(path: Path, stateme
         async with engine(path):
             pass
     assert places(await verified(path)) == {("", place)}
-
-
-GARBAGE = bytes(range(256)) * 16
-EMPTY_LEAF_OF_A_TABLE = b"\x0d" + bytes(4) + b"\x10" + bytes(4090)
-
-
-@pytest.mark.parametrize(
-    ("page", "which"),
-    [(GARBAGE, "%"), (bytes(4096), "runs_by_owner"), (EMPTY_LEAF_OF_A_TABLE, "runs_by_owner")],
-    ids=["garbage", "zeros", "a table"],
-)
-async def test_an_index_that_begins_with_a_page_of_none_is_found_and_built_anew(
-    path: Path, page: bytes, which: str
-) -> None:
-    """Whichever it is, also one that the opening needs; SQLite's own check may find nothing, if the page is empty."""
-    before = content_of(path)
-    for name, root in rows(
-        path, f"SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND name LIKE '{which}'"
-    ):
-        put(path, with_page(before, int(str(root)), page))
-        assert places(await verified(path)) >= {("", "file")}, name
-        async with engine(path, works=False) as client:
-            assert (await client.verify(repair=True)).is_sound, name
-        assert (await verified(path)).is_sound, name
-    async with engine(path) as writer:
-        for run in (await writer.get_run("holds"), await writer.get_run("ends")):
-            await run.signal(go, 2)
-            await run.result()
-
-
-async def test_an_index_of_many_pages_is_built_anew_whichever_of_them_is_damaged(path: Path) -> None:
-    async with engine(path, works=False) as client:
-        for number in range(60):
-            await client.start(ends, id=f"{number:0200}")
-    before = content_of(path)
-    index = "SELECT pageno FROM dbstat WHERE name = 'sqlite_autoindex_runs_1'"
-    pages = [int(str(page)) for (page,) in rows(path, index)]
-    assert len(pages) > 2
-    for page in pages:
-        put(path, with_page(before, page, GARBAGE))
-        async with engine(path, works=False) as client:
-            assert (await client.verify(repair=True)).is_sound, page
-    assert rows(path, "PRAGMA integrity_check") != [("ok",)]  # pages are left over that nobody uses
-    copy = path.with_name("copy.db")
-    await backup(f"sqlite:///{path}", copy)
-    assert (await verified(copy)).is_sound
-    compact(path, now=Timestamp(4_000_000_000_000_000))
-    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
-
-
-async def test_indexes_of_several_tables_are_built_anew_beside_a_damaged_row(path: Path) -> None:
-    content = content_of(path)
-    for name in ("runs_by_status", "inbox_by_run", "agenda_by_time"):
-        content = with_page(content, root_of(path, name), GARBAGE)
-    [(leaf,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
-    put(path, with_page(content, int(str(leaf)), GARBAGE))
-    async with engine(path, works=False) as client:
-        found = (await client.verify(repair=True)).defects
-    assert {defect.what.partition(":")[0] for defect in found if defect.is_repaired} == {"runs", "inbox", "agenda"}
-    left = {defect.what.partition(":")[0] for defect in found if not defect.is_repaired}
-    assert "locks" in left
-    assert left.isdisjoint({"runs", "inbox", "agenda"})
-
-
-async def test_an_index_that_leads_to_pages_of_another_table_is_built_anew_without_touching_these(path: Path) -> None:
-    async with engine(path, works=False) as client:
-        for number in range(60):
-            await client.start(ends, id=f"{number:0200}")
-    before, agenda = content_of(path), rows(path, "SELECT * FROM agenda")
-    root = root_of(path, "sqlite_autoindex_runs_1")
-    begin = (root - 1) * 4096
-    page = bytearray(before[begin : begin + 4096])
-    assert page[0] == 2, "the root has children"
-    page[8:12] = root_of(path, "agenda").to_bytes(4)
-    put(path, with_page(before, root, bytes(page)))
-    async with engine(path, works=False) as client:
-        assert (await client.verify(repair=True)).is_sound
-    assert rows(path, "SELECT * FROM agenda") == agenda
-    assert (await verified(path)).is_sound
-    await backup(f"sqlite:///{path}", path.with_name("copy.db"))
-
-
-async def test_pages_that_nobody_uses_are_a_fault_unless_a_repair_has_left_them(path: Path) -> None:
-    """They may be all that shows of rows that are lost, where no index has them too."""
-    damage(path, "DELETE FROM store_meta WHERE name = 'unused_pages' OR name = 'identity'")  # of another database
-    content = bytearray(content_of(path))
-    content[28:32] = (len(content) // 4096 + 1).to_bytes(4)  # the header says that there is one page more
-    put(path, bytes(content) + bytes(4096))
-    with pytest.raises(StoreCorruptError, match="never used"):
-        await backup(f"sqlite:///{path}", path.with_name("copy.db"))
-
-
-async def test_a_free_page_that_is_a_tables_is_found_and_nothing_is_built_there(path: Path) -> None:
-    """SQLite would write over the rows that lie on it."""
-    for statement in ("CREATE TABLE spare AS SELECT zeroblob(40000) AS bytes", "DROP TABLE spare"):
-        rows(path, statement)
-    content = content_of(path)
-    trunk, table = int.from_bytes(content[32:36]), root_of(path, "message_requests")
-    first_entry = (trunk - 1) * 4096 + 8
-    content = content[:first_entry] + table.to_bytes(4) + content[first_entry + 4 :]
-    put(path, with_page(content, root_of(path, "runs_by_status"), GARBAGE))
-    requests = rows(path, "SELECT * FROM message_requests")
-    async with engine(path, works=False) as client:
-        found = await client.verify(repair=True)
-    assert any("2nd reference to page" in defect.what for defect in found.defects)
-    assert not any(defect.is_repaired for defect in found.defects)
-    assert rows(path, "SELECT * FROM message_requests") == requests != []
-
-
-async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(path: Path) -> None:
-    [leaf] = pages_of(path, "agenda_by_time")
-    before = content_of(path)[(leaf - 1) * 4096 : leaf * 4096]
-    damage(path, "DELETE FROM agenda WHERE due_at IS NOT NULL")
-    put(path, with_page(content_of(path), leaf, before))
-    assert places(await verified(path)) == {("", "file")}
-
-
-async def test_an_index_on_a_sector_that_cannot_be_read_is_built_anew(path: Path) -> None:
-    with dying_disk() as disk:
-        disk.bad.add(root_of(path, "runs_by_owner"))
-        async with Engine(SqliteStore(path, disk=disk), registry=registry(), works=False) as client:
-            assert not (await client.verify()).is_sound
-            await client.verify(repair=True)
-            assert (await client.verify()).is_sound
-
-
-async def test_an_index_is_not_built_anew_of_a_damaged_table(path: Path) -> None:
-    before = content_of(path)
-    [(page,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
-    [(root,)] = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'")
-    damaged = with_page(with_page(before, int(str(page)), GARBAGE), int(str(root)), GARBAGE)
-    put(path, damaged)
-    async with engine(path, works=False) as client:
-        assert not (await client.verify(repair=True)).is_sound
-    assert rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'") == [(root,)]
-
-
-def content_of(path: Path) -> bytes:
-    """Return the bytes of a database that nobody has open, without a log beside it."""
-    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
-    return path.read_bytes()
-
-
-def root_of(path: Path, name: str) -> int:
-    [(page,)] = rows(path, f"SELECT rootpage FROM sqlite_schema WHERE name = '{name}'")
-    return int(str(page))
-
-
-def put(path: Path, content: bytes) -> None:
-    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
-    path.write_bytes(content)
-
-
-def with_page(content: bytes, number: int, page: bytes) -> bytes:
-    begin = (number - 1) * len(page)
-    return content[:begin] + page + content[begin + len(page) :]
 
 
 async def test_what_a_run_was_told_of_its_lock_is_compared_with_the_lines(path: Path) -> None:

@@ -1,6 +1,7 @@
 """From SQLite's errors to the library's: what happened, to which file, and what to do."""
 
 import errno
+import re
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
     if is_for_want_of_room(error):
         return StoreFullError(f"{doing} failed on the database {path}: {error}. {_FULL}")
     kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
-    if isinstance(error, apsw.SQLError) and str(error).startswith("no such "):
+    if isinstance(error, apsw.SQLError) and _LACKS.search(str(error)):
         kind, advice = StoreCorruptError, _OTHER_TABLES
     cause = str(error) or type(error).__name__
     return kind(f"{doing} failed on the database {path}: {cause}. {advice}")
@@ -53,6 +54,8 @@ def is_damage(error: BaseException | None) -> bool:
         case _:
             return is_damage(error.__cause__)
 
+
+_LACKS: Final = re.compile("^no such |has no column named")
 
 UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.IOError)
 """What SQLite raises where something cannot be read, from a connection that only reads."""

@@ -2,7 +2,7 @@
 
 That a page is never used harms nobody by itself, and may be the only sign that the page which led to it is another one
 now: rows of a table without indexes are lost then. An index that is built anew leaves such pages (see
-`perdure.stores.sqlite.verification.indexes`): how many there were after it is noted in the database.
+`perdure.stores.sqlite.verification.indexes`): how many it has left is noted in the database.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,9 @@ from typing import Final, Literal
 
 import apsw
 
-__all__ = ["ANY_NUMBER", "count_unused_pages", "faults", "forget_unused_pages", "note_unused_pages", "shared_pages"]
+from perdure.stores.sqlite.faults import UNREADABLE
 
-ANY_NUMBER: Final = 2**31 - 1
-"""More than there are: until they are counted."""
+__all__ = ["count_unused_pages", "faults", "forget_unused_pages", "misplaced_pages", "note_unused_pages"]
 
 _Check = Literal["integrity_check", "quick_check"]
 
@@ -36,26 +35,31 @@ def faults(
         yield from unused
 
 
-def shared_pages(connection: apsw.Connection) -> list[str]:
-    """Return what SQLite says of pages that two have, and of the list of free ones, from which whoever writes takes."""
-    with suppress(apsw.CorruptError):  # of rows, which are looked at after all pages
-        for (words,) in connection.execute(f"PRAGMA quick_check({ANY_NUMBER})"):
-            return [line for line in str(words).splitlines() if line.startswith("Freelist") or _SHARED in line]
-    return []
+def misplaced_pages(connection: apsw.Connection) -> list[str]:
+    """Return what SQLite says of pages that two trees have, of the list of free ones, and of those that are nobody's
+    though nothing is known of that."""
+    lines = _lines_of_pages(connection)
+    unused = [line for line in lines if line.endswith(_UNUSED)]
+    found = [line for line in lines if line.startswith("Freelist") or _SHARED in line]
+    return [*found, *unused] if len(unused) > _known_unused(connection) else found
 
 
 def count_unused_pages(connection: apsw.Connection) -> int:
     """Return how many pages are nobody's."""
-    count = 0
-    with suppress(apsw.CorruptError):  # of rows, which are looked at after all pages
-        for line in _lines(connection, "quick_check", None):
-            count += line.endswith(_UNUSED)
-    return count
+    return sum(line.endswith(_UNUSED) for line in _lines_of_pages(connection))
 
 
-def note_unused_pages(connection: apsw.Connection, count: int) -> None:
-    """Note how many pages are nobody's now, within a transaction."""
-    connection.execute(_NOTE, (count,))
+def _lines_of_pages(connection: apsw.Connection) -> list[str]:
+    """Return what SQLite says of pages, which is its first answer: rows are looked at after all of them."""
+    with suppress(*UNREADABLE):
+        [words] = next(connection.execute(f"PRAGMA quick_check({_ANY_NUMBER})"))
+        return str(words).splitlines()
+    return []
+
+
+def note_unused_pages(connection: apsw.Connection, more: int) -> None:
+    """Note within a transaction that it leaves so many pages to nobody."""
+    connection.execute(_NOTE, (more,))
 
 
 def forget_unused_pages(connection: apsw.Connection) -> None:
@@ -64,7 +68,7 @@ def forget_unused_pages(connection: apsw.Connection) -> None:
 
 
 def _lines(connection: apsw.Connection, check: _Check, table: str | None) -> Iterator[str]:
-    scope = ANY_NUMBER if table is None else f'"{table}"'  # many pages that nobody uses must not hide the rest
+    scope = _ANY_NUMBER if table is None else f'"{table}"'  # many pages that nobody uses must not hide the rest
     for (words,) in connection.execute(f"PRAGMA {check}({scope})"):
         yield from (line for line in str(words).splitlines() if line != "ok" and not line.startswith("***"))
 
@@ -76,13 +80,14 @@ def _known_unused(connection: apsw.Connection) -> int:
 
 
 _UNUSED: Final = ": never used"
+_ANY_NUMBER: Final = 2**31 - 1
 _SHARED: Final = "2nd reference to page"
 
 _KNOWN: Final = "SELECT value FROM store_meta WHERE name = 'unused_pages'"
 
-# how many
+# how many more
 _NOTE: Final = """
 INSERT INTO store_meta (name, value) VALUES ('unused_pages', ?)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value
+ON CONFLICT (name) DO UPDATE SET value = value + excluded.value
 """
 _FORGET: Final = "DELETE FROM store_meta WHERE name = 'unused_pages'"

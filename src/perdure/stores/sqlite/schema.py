@@ -3,6 +3,8 @@
 Nothing is written into a file before it is known to be empty or Perdure's, and of a version that this library knows.
 """
 
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,13 @@ _RECORD: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
 ) STRICT
+"""
+
+
+# as texts: a flipped bit may have made one a blob
+_COLUMNS: Final = """
+SELECT CAST(tables.name AS TEXT), CAST(columns.name AS TEXT)
+FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'
 """
 
 
@@ -45,6 +54,7 @@ def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -
     _demand_same_texts(connection, path=path, applied=known[:found])
     for migration in known[found:]:
         _apply(connection, migration, now=now)
+    _demand_columns(connection, path=path)
 
 
 def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
@@ -59,6 +69,7 @@ def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
             f"Open it once with an engine or `perdure doctor` of this version, which upgrade it, or look with the "
             f"Perdure that wrote it."
         )
+    _demand_columns(connection, path=path)
 
 
 def _known_version(connection: apsw.Connection, *, path: Path) -> int:
@@ -93,6 +104,31 @@ def _demand_same_texts(connection: apsw.Connection, *, path: Path, applied: tupl
             f"the tables of {path} were made by other migrations than those of this Perdure, though they carry the "
             f"same version {len(applied)}. Nothing was changed. Use the Perdure that made it, or restore a backup."
         )
+
+
+def _demand_columns(connection: apsw.Connection, *, path: Path) -> None:
+    """Raise StoreCorruptError where a table or a column has another name, as by one bit of the text that made it."""
+    missing = _columns() - _columns_of(connection)
+    if missing:
+        names = ", ".join(f"{table}.{column}" for table, column in sorted(missing))
+        raise StoreCorruptError(
+            f"the tables of {path} are not those that Perdure made: there is no {names}. Nothing was changed. Keep a "
+            f"copy of it with its -wal, and restore a backup."
+        )
+
+
+@cache
+def _columns() -> frozenset[tuple[str, str]]:
+    """Return the columns of all tables, as the migrations make them."""
+    with closing(apsw.Connection(":memory:")) as connection:
+        for migration in migrations():
+            for _ in connection.execute(migration.text):
+                pass
+        return _columns_of(connection)
+
+
+def _columns_of(connection: apsw.Connection) -> frozenset[tuple[str, str]]:
+    return frozenset(connection.execute(_COLUMNS))
 
 
 def _forget_statistics(connection: apsw.Connection) -> None:

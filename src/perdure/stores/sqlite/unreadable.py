@@ -100,6 +100,7 @@ class Unreadable:
         self._looks_at = -math.inf
         self._despair: StoreError | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._undue_until = -math.inf
         self._revises_at = math.inf
         self._revision: asyncio.Task[None] | None = None
 
@@ -107,6 +108,7 @@ class Unreadable:
         """Ask something of many runs. Where damage keeps it from being answered it is asked again: of those that are
         not passed over, and, if it is `most_written` that fail, of fewer. Raises the error that remains."""
         self._revise_meanwhile(browse)
+        self._forget_undue()
         has_looked, hopeless = False, None
         while True:
             passed = self.unclaimable | self.undue
@@ -148,7 +150,7 @@ class Unreadable:
 
     def revise_soon(self) -> None:
         """Try what is passed over with the next question: something was mended."""
-        self._revises_at = -math.inf
+        self._revises_at = self._undue_until = -math.inf
 
     def narrow(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
         """Note that these could not be read and written together, where some were passed over; return whether it may be
@@ -171,18 +173,24 @@ class Unreadable:
 
     def _leave(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
         """Have claims pass over what is not due by its row; return whether that may help."""
-        if len(self.undue) >= MOST_FOUND or not passed.isdisjoint(run_keys):
+        if len(self.undue) >= _MOST_UNDUE or not passed.isdisjoint(run_keys):
             return False
-        if not self.undue:
+        if self._undue_until == -math.inf:
             _LOGGER.error(
                 "%d runs are due by an index, and not by their rows: run keys %s; `perdure verify --repair` builds an "
                 "index anew that is older than the rows, as after a write that the disk has lost",
                 len(run_keys),
                 _names(run_keys),
             )
+        self._undue_until = self._now() + _FIRST_PAUSE_SECONDS
         self.undue = self.undue.union(run_keys)
-        self._plan_revision()
         return True
+
+    def _forget_undue(self) -> None:
+        """Have claims see again what may be due by now, after a pause that stays as short."""
+        if self.undue and self._now() >= self._undue_until:
+            self.undue = NONE_PASSED
+            self._on_readable()
 
     def widen(self) -> None:
         """Note that an asking has succeeded: the next may be of twice as many."""
@@ -230,11 +238,10 @@ class Unreadable:
         """Try again, now and then, what is passed over; nobody waits for it, nor for an error of it."""
         if self._now() < self._revises_at or not (self._revision is None or self._revision.done()):
             return
-        if not self.unclaimable | self.keys | self.undue:
+        if not self.unclaimable | self.keys:
             self._pause_seconds, self._revises_at = _FIRST_PAUSE_SECONDS, math.inf
             return
-        if self.unclaimable | self.keys:
-            self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
         self._revises_at = self._now() + self._pause_seconds
         self._revision = asyncio.get_running_loop().create_task(self._revise(browse), name="perdure-revision")
 
@@ -245,10 +252,9 @@ class Unreadable:
             except StoreError as error:
                 _LOGGER.warning("what is passed over could not be tried again, it stays so for now: %s", error)
                 return
-            gone, before = len(self.keys) - len(found), self.unclaimable | self.undue
+            gone, before = len(self.keys) - len(found), self.unclaimable
             self.keys = frozenset(run.run_key for run in found)
             self.unclaimable = frozenset(run.run_key for run in found if run.is_damaged)
-            self.undue = NONE_PASSED
             if gone:
                 _LOGGER.warning("the rows of %d runs can be read again", gone)
             if not before <= self.unclaimable:
@@ -265,6 +271,7 @@ def _names(run_names: Sequence[object]) -> str:
 
 _NAMED: Final = 20
 _FIRST_PAUSE_SECONDS: Final = 60.0
+_MOST_UNDUE: Final = 100_000
 _LONGEST_PAUSE_SECONDS: Final = 3600.0
 _REST_PER_LOOK: Final = 20
 """A look is followed by so many times as long without one."""

@@ -166,7 +166,7 @@ PLANTED: Final = (
         "a verification asks SQLite for a table only",
         _REPORTED,
         _OF_TABLES,
-        "(_schema, *of_tables, _roots, _partial_indexes, _shared_pages)",
+        "(_schema, *of_tables, _roots, _partial_indexes, _misplaced_pages)",
         "(_schema,)",
         of="file",
     ),

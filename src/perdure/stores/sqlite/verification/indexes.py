@@ -13,7 +13,7 @@ pages never used; how many are known to be is noted (`perdure.stores.sqlite.inte
 them back.
 """
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -22,10 +22,18 @@ import apsw
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading, pragma
-from perdure.stores.sqlite.integrity import ANY_NUMBER, note_unused_pages, shared_pages
+from perdure.stores.sqlite.faults import UNREADABLE
+from perdure.stores.sqlite.integrity import count_unused_pages, misplaced_pages, note_unused_pages
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.verification.runs import CheckedRun, try_run
-from perdure.stores.sqlite.verification.tables import ROW_CHECKS, Check, defects_by, has_sound_trees, indexes_of
+from perdure.stores.sqlite.verification.tables import (
+    ROW_CHECKS,
+    Check,
+    defects_by,
+    has_more_entries_than_rows,
+    has_sound_trees,
+    indexes_of,
+)
 
 __all__ = ["rebuild_indexes"]
 
@@ -33,24 +41,42 @@ __all__ = ["rebuild_indexes"]
 def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) -> bool:
     """Build the indexes of a table anew; return whether they agree with it then. If not, nothing has changed.
 
-    The caller has begun a transaction that writes, and counts the pages that are left unused after it.
-
-    Raises StoreErrors, and apsw's errors.
+    The caller has begun a transaction that writes. Raises StoreErrors, and apsw's errors.
     """
     path = Path(connection.filename)
-    with closing(open_reading(path, settings=SqliteSettings(), vfs=connection.open_vfs)) as reading:
-        if pragma(reading, "freelist_count") and shared_pages(reading):
-            return False  # a free page may be another's
-        before = _Readable.by(reading, now=now)
     try:
+        with closing(open_reading(path, settings=SqliteSettings(), vfs=connection.open_vfs)) as reading:
+            if _may_lose(reading, table):
+                return False
+            left, before = _pages_left(reading, table), _Readable.by(reading, now=now)
         with connection:
             for name, where in indexes_of(connection, table):
                 _begin_elsewhere(connection, table, name, where)
-            note_unused_pages(connection, ANY_NUMBER)
+            note_unused_pages(connection, left)
             _demand(before.is_kept(connection, now=now) and has_sound_trees(connection, table))
-    except (_LossError, apsw.CorruptError, apsw.ConstraintError):
+    except (_LossError, apsw.ConstraintError, *UNREADABLE):
         return False
     return True
+
+
+def _may_lose(connection: apsw.Connection, table: str) -> bool:
+    """Whether a free page may be another's, or an index the last to know of rows whose pages are lost."""
+    own = tuple(f"Tree {root} " for (root,) in connection.execute(_ROOTS, (table,)))
+    lines = [line for line in misplaced_pages(connection) if not line.startswith(own)]
+    is_lost = any(line.startswith("Page ") for line in lines)
+    if pragma(connection, "freelist_count") and not all(line.startswith("Page ") for line in lines):
+        return True
+    return is_lost and has_more_entries_than_rows(connection, table)
+
+
+def _pages_left(connection: apsw.Connection, table: str) -> int:
+    """Return how many pages the indexes of a table have to themselves, which are nobody's afterwards; 0 where that
+    cannot be told."""
+    with suppress(apsw.SQLError, *UNREADABLE):  # by a library without this table, or for damage of others
+        others = int(connection.execute(_PAGES_OF_OTHERS, (table,)).get)
+        pages, free = (int(connection.pragma(name)) for name in ("page_count", "freelist_count"))
+        return max(pages - others - free - count_unused_pages(connection), 0)
+    return 0
 
 
 class _LossError(Exception):
@@ -122,6 +148,11 @@ def _begin_elsewhere(connection: apsw.Connection, table: str, name: str, where: 
 
 _KEYS: Final = "SELECT run_key FROM runs NOT INDEXED"
 _TWIN: Final = "twin_of_a_damaged_index"
+
+_ROOTS: Final = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
+_PAGES_OF_OTHERS: Final = """
+SELECT count(*) FROM dbstat WHERE name NOT IN (SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?)
+"""
 
 # index
 _COLUMNS: Final = "SELECT name FROM pragma_index_info(?) ORDER BY seqno"

@@ -1,6 +1,7 @@
 """What of a store belongs to no run that could be named: the file's pages, rows of runs that are gone, the agenda."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -12,7 +13,7 @@ from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
 from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite.faults import UNREADABLE
-from perdure.stores.sqlite.integrity import faults, shared_pages
+from perdure.stores.sqlite.integrity import faults, misplaced_pages
 from perdure.stores.sqlite.verification.runs import told_by_history
 
 __all__ = [
@@ -52,7 +53,7 @@ def file_checks(connection: apsw.Connection) -> list[Check]:
     """Return what is to be looked at of the file, each a reading of its own; SQLite's own check one for each table."""
     tables = [name for (name,) in connection.execute(_TABLE_NAMES)]
     of_tables: list[Finding] = [partial(_pages, table=table) for table in tables]
-    return [_listed(check) for check in (_schema, *of_tables, _roots, _partial_indexes, _shared_pages)]
+    return [_listed(check) for check in (_schema, *of_tables, _roots, _partial_indexes, _misplaced_pages)]
 
 
 def _pages(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
@@ -135,9 +136,22 @@ def _partial_indexes_of(connection: apsw.Connection, *, table: str) -> Iterator[
                 yield Defect(place="file", what=what, repair=_REBUILDING)
 
 
-def _shared_pages(connection: apsw.Connection) -> Iterator[Defect]:
-    for line in shared_pages(connection):
+def _misplaced_pages(connection: apsw.Connection) -> Iterator[Defect]:
+    for line in islice(misplaced_pages(connection), _MOST):
         yield Defect(place="file", what=line)
+
+
+def has_more_entries_than_rows(connection: apsw.Connection, table: str) -> bool:
+    """Whether an index of a table that can be read has more than the table. Raises apsw's errors for the table."""
+    counted = connection.execute(f"SELECT count(*) FROM {_rows_of(connection, table)}").get  # noqa: S608 - as above
+    for name, where in indexes_of(connection, table):
+        rows, entries = counted, f'"{table}" INDEXED BY "{name}" {where}'
+        if where:
+            rows = connection.execute(f"SELECT count(*) FROM {_rows_of(connection, table)} {where}").get  # noqa: S608
+        with suppress(*UNREADABLE):
+            if connection.execute(f"SELECT count(*) FROM {entries}").get > rows:  # noqa: S608
+                return True
+    return False
 
 
 def _schema(connection: apsw.Connection) -> Iterator[Defect]:

@@ -14,7 +14,6 @@ from perdure.kernel.identity import RunKey, RunRef
 from perdure.ports.verification import DamagedRun, Defect, Verification, VerificationWish
 from perdure.stores.sql import verification as statements
 from perdure.stores.sqlite.faults import is_damage
-from perdure.stores.sqlite.integrity import count_unused_pages, note_unused_pages
 from perdure.stores.sqlite.verification.indexes import rebuild_indexes
 from perdure.stores.sqlite.verification.repairs import quarantine_run, repair_counters, repair_run
 from perdure.stores.sqlite.verification.runs import try_run
@@ -49,6 +48,7 @@ class Verifier:
         self._mend: Final = mend
         self._runs = self._events = self._messages = self._without_digest = 0
         self._done = self._total = 0
+        self._hopeless: Final[set[str]] = set()  # the tables whose indexes cannot be built anew
         self._found: list[DamagedRun] = []
         self._damaged: list[DamagedRun] = []
         self._defects: list[Defect] = []
@@ -152,17 +152,16 @@ class Verifier:
 
     async def _rebuild(self, table: str) -> bool:
         now = self._wish.now
-        if self._mend is None or not self._wish.repairs:
+        if self._mend is None or not self._wish.repairs or table in self._hopeless:
             return False
+        is_rebuilt = False
         try:
             is_rebuilt = await self._mend(lambda connection: rebuild_indexes(connection, table, now=now))
         except StoreError as error:
             if not is_damage(error):
                 raise
-            return False
-        if is_rebuilt:
-            count = await self._ask(count_unused_pages)
-            await self._mend(lambda connection: note_unused_pages(connection, count))
+        if not is_rebuilt:
+            self._hopeless.add(table)
         return is_rebuilt
 
     async def _verify_tables(self, check: Check) -> None:

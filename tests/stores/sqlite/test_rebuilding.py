@@ -1,0 +1,258 @@
+"""Indexes that are built anew, whatever their pages hold, and not where they are the last to know what was there."""
+
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+
+from perdure import Engine, Every
+from perdure.copies import backup
+from perdure.errors import StoreCorruptError
+from perdure.kernel.time import Timestamp
+from perdure.ports.verification import Verification
+from perdure.stores.sqlite.compaction import compact
+from perdure.stores.sqlite.looking import SqliteLook
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.disks.sectors import dying_disk
+from tests.damaging import pages_of
+from tests.stores.sqlite.test_verification import (
+    damage,
+    ends,
+    engine,
+    go,
+    path,
+    places,
+    registry,
+    rows,
+    verified,
+    waits,
+)
+
+__all__ = ["path"]
+
+
+@pytest.mark.parametrize(
+    ("index", "holds", "instead"),
+    [("runs_by_status", "latest = 1", "latest = 2"), ("locks_waiting", "granted_at IS NULL", "position > 0")],
+)
+async def test_an_index_that_lacks_rows_or_has_too_many_is_built_anew(
+    path: Path, index: str, holds: str, instead: str
+) -> None:
+    for old, new in ((holds, instead), (instead, holds)):
+        with closing(apsw.Connection(str(path))) as connection:
+            connection.execute("PRAGMA writable_schema = 1")
+            change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = ?"
+            connection.execute(change, (old, new, index))
+            connection.execute("PRAGMA writable_schema = RESET")
+            if new == instead:
+                connection.execute(f"REINDEX {index}")
+    assert places(await verified(path)) == {("", "file")}
+    async with engine(path, works=False) as client:
+        assert (await client.verify(repair=True)).is_sound
+    assert (await verified(path)).is_sound
+
+
+GARBAGE = bytes(range(256)) * 16
+EMPTY_LEAF_OF_A_TABLE = b"\x0d" + bytes(4) + b"\x10" + bytes(4090)
+
+
+@pytest.mark.parametrize(
+    ("page", "which"),
+    [(GARBAGE, "%"), (bytes(4096), "runs_by_owner"), (EMPTY_LEAF_OF_A_TABLE, "runs_by_owner")],
+    ids=["garbage", "zeros", "a table"],
+)
+async def test_an_index_that_begins_with_a_page_of_none_is_found_and_built_anew(
+    path: Path, page: bytes, which: str
+) -> None:
+    """Whichever it is, also one that the opening needs; SQLite's own check may find nothing, if the page is empty."""
+    before = content_of(path)
+    for name, root in rows(
+        path, f"SELECT name, rootpage FROM sqlite_schema WHERE type = 'index' AND name LIKE '{which}'"
+    ):
+        put(path, with_page(before, int(str(root)), page))
+        assert places(await verified(path)) >= {("", "file")}, name
+        async with engine(path, works=False) as client:
+            assert (await client.verify(repair=True)).is_sound, name
+        assert (await verified(path)).is_sound, name
+    async with engine(path) as writer:
+        for run in (await writer.get_run("holds"), await writer.get_run("ends")):
+            await run.signal(go, 2)
+            await run.result()
+
+
+async def test_an_index_of_many_pages_is_built_anew_whichever_of_them_is_damaged(path: Path) -> None:
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    before = content_of(path)
+    leaves = pages_of(path, "sqlite_autoindex_runs_1")
+    assert len(leaves) > 1
+    for page in leaves:
+        put(path, with_page(before, page, GARBAGE))
+        async with engine(path, works=False) as client:
+            assert (await client.verify(repair=True)).is_sound, page
+    assert rows(path, "PRAGMA integrity_check") != [("ok",)]  # pages are left over that nobody uses
+    copy = path.with_name("copy.db")
+    await backup(f"sqlite:///{path}", copy)
+    assert (await verified(copy)).is_sound
+    compact(path, now=Timestamp(4_000_000_000_000_000))
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_pages_to_which_nothing_leads_are_told_until_the_database_is_compacted(path: Path) -> None:
+    """They may have been those of rows: an index that is built anew does not say so."""
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    content = content_of(path)
+    put(path, with_page(content, root_of(path, "sqlite_autoindex_runs_1"), GARBAGE))
+    async with engine(path, works=False) as client:
+        assert_only_unused_pages(await client.verify(repair=True))
+    compact(path, now=Timestamp(4_000_000_000_000_000))
+    assert (await verified(path)).is_sound
+
+
+async def test_rows_whose_pages_are_lost_are_not_given_up_for_an_index_that_has_them(path: Path) -> None:
+    """Nothing else says any more that they were there."""
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.schedules.create(f"{number:0100}", waits, when=Every(timedelta(days=1)))
+    content, root = bytearray(content_of(path)), root_of(path, "agenda")
+    begin = (root - 1) * 4096
+    cells = int.from_bytes(content[begin + 3 : begin + 5])
+    assert content[begin] == 2, "the root has children"
+    content[begin + 3 : begin + 5] = (cells // 2).to_bytes(2)  # an older page, that is as well formed
+    put(path, bytes(content))
+    entries = "SELECT count(*) FROM agenda INDEXED BY agenda_by_time WHERE due_at IS NOT NULL"
+    before = rows(path, entries)
+    async with engine(path, works=False) as client:
+        assert not (await client.verify(repair=True)).is_sound
+    assert rows(path, entries) == before
+
+
+async def test_indexes_of_several_tables_are_built_anew_beside_a_damaged_row(path: Path) -> None:
+    content = content_of(path)
+    for name in ("runs_by_status", "inbox_by_run", "agenda_by_time"):
+        content = with_page(content, root_of(path, name), GARBAGE)
+    [(leaf,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
+    put(path, with_page(content, int(str(leaf)), GARBAGE))
+    async with engine(path, works=False) as client:
+        found = (await client.verify(repair=True)).defects
+    assert {defect.what.partition(":")[0] for defect in found if defect.is_repaired} == {"runs", "inbox", "agenda"}
+    left = {defect.what.partition(":")[0] for defect in found if not defect.is_repaired}
+    assert "locks" in left
+    assert left.isdisjoint({"runs", "inbox", "agenda"})
+
+
+async def test_an_index_that_leads_to_pages_of_another_table_is_built_anew_without_touching_these(path: Path) -> None:
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    before, agenda = content_of(path), rows(path, "SELECT * FROM agenda")
+    root = root_of(path, "sqlite_autoindex_runs_1")
+    begin = (root - 1) * 4096
+    page = bytearray(before[begin : begin + 4096])
+    assert page[0] == 2, "the root has children"
+    page[8:12] = root_of(path, "agenda").to_bytes(4)
+    put(path, with_page(before, root, bytes(page)))
+    async with engine(path, works=False) as client:
+        await client.verify(repair=True)
+    assert rows(path, "SELECT * FROM agenda") == agenda
+    assert_only_unused_pages(await verified(path))
+    compact(path, now=Timestamp(4_000_000_000_000_000))
+    assert (await verified(path)).is_sound
+
+
+async def test_pages_that_nobody_uses_are_a_fault_unless_a_repair_has_left_them(path: Path) -> None:
+    """They may be all that shows of rows that are lost, where no index has them too."""
+    content = bytearray(content_of(path))
+    content[28:32] = (len(content) // 4096 + 1).to_bytes(4)  # the header says that there is one page more
+    put(path, bytes(content) + bytes(4096))
+    with pytest.raises(StoreCorruptError, match="never used"):
+        await backup(f"sqlite:///{path}", path.with_name("copy.db"))
+
+
+async def test_a_free_page_that_is_a_tables_is_found_and_nothing_is_built_there(path: Path) -> None:
+    """SQLite would write over the rows that lie on it."""
+    for statement in ("CREATE TABLE spare AS SELECT zeroblob(40000) AS bytes", "DROP TABLE spare"):
+        rows(path, statement)
+    content = content_of(path)
+    trunk, table = int.from_bytes(content[32:36]), root_of(path, "message_requests")
+    first_entry = (trunk - 1) * 4096 + 8
+    content = content[:first_entry] + table.to_bytes(4) + content[first_entry + 4 :]
+    put(path, with_page(content, root_of(path, "runs_by_status"), GARBAGE))
+    requests = rows(path, "SELECT * FROM message_requests")
+    async with engine(path, works=False) as client:
+        found = await client.verify(repair=True)
+    assert any("2nd reference to page" in defect.what for defect in found.defects)
+    assert not any(defect.is_repaired for defect in found.defects)
+    assert rows(path, "SELECT * FROM message_requests") == requests != []
+
+
+async def test_a_column_of_another_name_has_the_file_refused(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'requested_at', 'requusted_at')")
+    for reading in (engine(path), SqliteLook(path)):
+        with pytest.raises(StoreCorruptError, match=r"there is no locks\.requested_at"):
+            async with reading:
+                pass
+
+
+async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(path: Path) -> None:
+    [leaf] = pages_of(path, "agenda_by_time")
+    before = content_of(path)[(leaf - 1) * 4096 : leaf * 4096]
+    damage(path, "DELETE FROM agenda WHERE due_at IS NOT NULL")
+    put(path, with_page(content_of(path), leaf, before))
+    assert places(await verified(path)) == {("", "file")}
+
+
+async def test_an_index_on_a_sector_that_cannot_be_read_is_built_anew(path: Path) -> None:
+    with dying_disk() as disk:
+        disk.bad.add(root_of(path, "runs_by_owner"))
+        async with Engine(SqliteStore(path, disk=disk), registry=registry(), works=False) as client:
+            assert not (await client.verify()).is_sound
+            await client.verify(repair=True)
+            assert_only_unused_pages(await client.verify())
+
+
+async def test_an_index_is_not_built_anew_of_a_damaged_table(path: Path) -> None:
+    before = content_of(path)
+    [(page,)] = rows(path, "SELECT max(pageno) FROM dbstat WHERE name = 'locks'")
+    [(root,)] = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'")
+    damaged = with_page(with_page(before, int(str(page)), GARBAGE), int(str(root)), GARBAGE)
+    put(path, damaged)
+    async with engine(path, works=False) as client:
+        assert not (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'") == [(root,)]
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a database that nobody has open, without a log beside it."""
+    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.read_bytes()
+
+
+def assert_only_unused_pages(found: Verification) -> None:
+    """Assert that nothing is damaged, or left so, but that nothing leads to some pages."""
+    left = [defect.what for defect in found.defects if not defect.is_repaired]
+    assert left
+    assert all(line.endswith(": never used") for line in left)
+    assert not found.damaged
+
+
+def root_of(path: Path, name: str) -> int:
+    [(page,)] = rows(path, f"SELECT rootpage FROM sqlite_schema WHERE name = '{name}'")
+    return int(str(page))
+
+
+def put(path: Path, content: bytes) -> None:
+    path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def with_page(content: bytes, number: int, page: bytes) -> bytes:
+    begin = (number - 1) * len(page)
+    return content[:begin] + page + content[begin + len(page) :]
