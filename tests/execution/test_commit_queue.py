@@ -506,6 +506,26 @@ def test_after_each_try_of_an_outage_another_client_may_find_out() -> None:
         assert len(store.tried) == tried + 1 + lines
 
 
+def test_amid_the_tries_after_a_pause_a_client_may_find_out_too() -> None:
+    store, client = Store(), write_of(9)
+    store.fails = away
+    store.add(*(write_of(run) for run in range(5)))
+    store.work_until(1.5)
+    store.now = store.queue.pause_ends_at
+    assert store.try_once()
+    store.add(client, is_kept=False)
+    assert store.try_once()
+    assert store.tried[-1] == [client]
+
+
+def test_in_an_outage_of_the_whole_store_one_line_is_tried_after_each_pause() -> None:
+    store = Store()
+    store.fails = lambda _writes: StoreFullError("the disk is full")
+    store.add(*(write_of(run) for run in range(5)))
+    store.work_until(40.0)
+    assert len(store.tried) == 8
+
+
 def test_many_lines_beside_a_bad_sector_keep_nothing_else_waiting_for_long() -> None:
     store, sound = Store(), [write_of(run) for run in range(100, 120)]
     store.fails = bad_sector(*range(40))

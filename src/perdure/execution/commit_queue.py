@@ -13,9 +13,9 @@ fail, as on a bad sector, stops neither other runs nor clients, and its writes a
       └───────────────────────────────── a write succeeds ───────────────────────────────┘
 ```
 An error that names a cause which is the whole store's (a full disk, a lock) leads to OUTAGE at once. In an OUTAGE
-writes of clients are refused, but for one between two tries, which finds out whether only what is kept fails. After
-each pause twice as many lines are tried as after the one before: many may lie beside one bad sector, and the others
-wait behind them.
+writes of clients are refused, but for one between two tries, which finds out whether only what is kept fails. Where
+no cause is named twice as many lines are tried after each pause as after the one before: many may lie beside one bad
+sector, and the others wait behind them.
 
 **States of a line.** A kept write that fails alone, where there is no outage, has its line *held back*: nothing else
 waits for it. After a pause, which doubles, it is tried again, alone. It has failed *by itself* if, since it failed
@@ -307,11 +307,12 @@ class CommitQueue:
         others = [other for other in self._waiting if _line_of(other.write) != line]
         its = [other for other in self._waiting if _line_of(other.write) == line]
         self._waiting = [*others, entry, *its]
+        outage.lets_one_through = True
         outage.left -= 1
         if outage.left <= 0:
             outage.pause.begin_longer(now)
-            outage.lets_one_through = True
-            outage.tries = min(outage.tries * 2, _MOST_TRIES)
+            if type(error) is StoreUnavailableError:  # else all lines have the same cause
+                outage.tries = min(outage.tries * 2, _MOST_TRIES)
             outage.left = min(outage.tries, len({_line_of(other.write) for other in self._waiting}))
         return []
 

@@ -277,6 +277,20 @@ async def test_claims_take_only_what_is_nobodys_by_its_row_where_an_index_is_old
             assert await claimed_by(other) == 3
 
 
+async def test_removed_runs_that_an_older_index_names_fail_no_list(path: Path) -> None:
+    await begun(path, count=20)
+    [leaf] = pages_of(path, "runs_by_status")
+    before = read_page(path, leaf)
+    asked(path, "DELETE FROM runs WHERE id IN ('run 003', 'run 004', 'run 017')")
+    assert pages_of(path, "runs_by_status") == [leaf]
+    write_page(path, leaf, before)
+    async with session_on(path) as session:
+        found = await session.store.list_runs(RunQuery(limit=10))
+        assert len(found.runs) == 9
+        rest = await session.store.list_runs(RunQuery(limit=10, cursor=found.next_cursor))
+        assert (len(rest.runs), rest.next_cursor) == (8, "")
+
+
 # --- what cannot be given back --------------------------------------------------------------------------------------
 
 

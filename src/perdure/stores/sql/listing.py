@@ -28,7 +28,8 @@ def listing(
 ) -> SqlText:
     """Return the statement for up to `limit` runs after the query's cursor, up to `until` (with the run there).
 
-    Where an index names a run whose row is not in its place all that comes of it is NULL.
+    Each row begins with its place in the order. Where an index names a run whose row is not in its place all that
+    follows is NULL.
 
     Raises InvalidArgumentError for what is no cursor of a page.
     """
@@ -50,7 +51,7 @@ def listing(
         f" ORDER BY place {direction}, found {direction} LIMIT ?"
     )
     text = (
-        f"SELECT {RUN_COLUMNS} FROM ({keys}) LEFT JOIN runs NOT INDEXED ON run_key = found"  # noqa: S608
+        f"SELECT place, found, {RUN_COLUMNS} FROM ({keys}) LEFT JOIN runs NOT INDEXED ON run_key = found"  # noqa: S608
         f" ORDER BY place {direction}, found {direction}"
     )
     return text, [*parameters, limit]

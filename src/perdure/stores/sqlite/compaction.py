@@ -64,8 +64,8 @@ def compact(
                     f"compact it."
                 )
             connection, before = database.connection(), path.stat().st_size
-            _vacuum(connection, on_progress)
             forget_unused_pages(connection)
+            _vacuum(connection, on_progress)
             database.copy_log()
             # Who only looks may read the log still: then it stays long until the next one.
             with suppress(apsw.BusyError):

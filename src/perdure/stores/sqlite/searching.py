@@ -1,8 +1,9 @@
 """Searching: the best way to the runs of a query is chosen by short counts, and a page reads no more than a bound."""
 
-from typing import Final
+from typing import Any, Final
 
 import apsw
+import msgspec
 
 from perdure.ports.store import Page, RunQuery
 from perdure.stores.cursors import write_cursor
@@ -26,14 +27,20 @@ def list_runs(connection: apsw.Connection, query: RunQuery, *, most_rows: int, p
     if driver.is_sorted and not driver.is_exact:
         until = connection.execute(*horizon(query, driver, rows=most_rows)).get
     text, parameters = listing(query, driver, limit=limit + 1, until=until, passing=passing)
-    rows = connection.execute(text, parameters).fetchall()
-    if any(row[_RUN_KEY] is None for row in rows):
-        raise apsw.CorruptError(NOT_IN_ITS_PLACE)
-    found = [summary_of(row) for row in rows]
-    shown = tuple(found[:limit])
-    if len(found) > limit:
-        until = (shown[-1].created_at, shown[-1].run_key) if shown else None
+    rows: list[Any] = connection.execute(text, parameters).fetchall()
+    _demand_places(connection, [found for _place, found, run_key, *_ in rows if run_key is None])
+    if len(rows) > limit:
+        del rows[limit:]
+        until = rows[-1][:2] if rows else None
+    shown = tuple(summary_of(row) for _place, _found, *row in rows if row[_RUN_KEY] is not None)
     return Page(runs=shown, next_cursor="" if until is None else write_cursor(*until))
+
+
+def _demand_places(connection: apsw.Connection, run_keys: list[int]) -> None:
+    """Raise apsw's CorruptError where one of these is a run, by its id, whose row is not in its place. Others have been
+    removed, and an index is from before."""
+    if run_keys and connection.execute(_IS_ANY_RUN, (msgspec.json.encode(run_keys).decode(),)).get:
+        raise apsw.CorruptError(NOT_IN_ITS_PLACE)
 
 
 def count_runs(
@@ -58,6 +65,12 @@ def _best(connection: apsw.Connection, query: RunQuery) -> Driver:
     return next(driver for driver in choice if driver.is_sorted)
 
 
+# a JSON list of run keys
+_IS_ANY_RUN: Final = """
+SELECT EXISTS (
+    SELECT 1 FROM runs INDEXED BY sqlite_autoindex_runs_1 WHERE run_key IN (SELECT value FROM json_each(?))
+)
+"""
 _RUN_KEY: Final = 0
 """Its place in `RUN_COLUMNS`."""
 _MANY: Final = (1_000, 10_000)

@@ -149,13 +149,13 @@ def _free_left(
     passing: Passing,
     most: int,
 ) -> Passing:
-    """Give back what an earlier lease has left and is passed over no more; return what is left."""
+    """Give back what an earlier lease has left and is passed over no more; return what was left before that."""
     if left <= passing:
         return left
     owned = left.intersection(_keys(connection, statements.RUNS_OF_OWNER, (worker_id, _ALL)))
     keys = sorted(owned - passing)[:most]
     _free_keys(connection, keys, worker_id, news, now=now)
-    return owned.difference(keys)
+    return owned
 
 
 def free_expired(

@@ -21,7 +21,6 @@ from perdure.ports.clock import Clock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.verification import Verification, VerificationWish
-from perdure.stores.sql.passing import NONE_PASSED
 from perdure.stores.sqlite import agenda, keeping, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import encode_write
@@ -29,9 +28,10 @@ from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.notices import Notices
 from perdure.stores.sqlite.opened import OpenedDatabase, open_database
+from perdure.stores.sqlite.ownership import Ownership
 from perdure.stores.sqlite.reader import Reader
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS, Renewal, claim, end_session, free_expired, renew
+from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.sweeping import Sweeper
 from perdure.stores.sqlite.trials import Trials, try_to_remove
@@ -71,7 +71,7 @@ class SqliteStore:
         self._notices: Notices | None = None
         self._checking: asyncio.Task[None] | None = None
         self._unreadable = Unreadable()
-        self._left = NONE_PASSED  # the runs that an earlier lease of this session could not give back
+        self._ownership: Ownership | None = None
         self._trials: Trials | None = None
         self._sweeper: Final = Sweeper(self._writing)
 
@@ -104,7 +104,7 @@ class SqliteStore:
             ),
         )
         self._opened = opened
-        self._unreadable, self._left = unreadable, NONE_PASSED
+        self._unreadable = unreadable
         self._notices = notices = Notices(
             opened.session.worker_id,
             mailbox=opened.mailbox,
@@ -125,6 +125,14 @@ class SqliteStore:
         self._trials = Trials(
             unreadable, self._browser, self._writer, owner=opened.session.worker_id, clock=self._clock
         )
+        self._ownership = Ownership(
+            opened.session,
+            opened.presence,
+            self._writer,
+            unreadable,
+            browse=self._browser.ask,
+            can_write=self._trials.can_write,
+        )
         self._writer.start()
         notices.listen(loop)
         notices.greet()
@@ -133,21 +141,12 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the file. Closing twice does nothing."""
-        opened, writer, browser, trials = self._opened, self._writer, self._browser, self._trials
-        if opened is None or writer is None or browser is None or trials is None:
+        opened, ownership = self._opened, self._ownership
+        if opened is None or ownership is None:
             return
         self._opened = None
-        unreadable, unused = self._unreadable, not self._next_run_key & _KEY_COUNT_MASK
-
-        def ask() -> Awaitable[bool]:
-            passing, most = unreadable.unclaimable, unreadable.most_written
-            ending = partial(end_session, session=opened.session, is_unused=unused, passing=passing, most=most)
-            return writer.call_last(lambda connection, news: ending(connection, news=news))
-
         try:
-            writer.hurry()
-            while not await unreadable.past_damage(ask, browser.ask, trials.can_write):
-                unreadable.widen()
+            await ownership.end(is_unused=not self._next_run_key & _KEY_COUNT_MASK)
         finally:
             await self._let_go()
             opened.close()
@@ -197,24 +196,7 @@ class SqliteStore:
 
         Complexity: their number, plus the due runs of other workflows, and the parked runs, that are passed.
         """
-        session = self._open().session
-
-        def ask() -> Awaitable[list[ClaimedRun]]:
-            claiming = partial(
-                claim,
-                session=session,
-                now=now,
-                limit=min(limit, self._unreadable.most_written),
-                workflows=workflows,
-                code=code,
-                passing=self._unreadable.unclaimable | self._unreadable.undue,
-            )
-            return self._writing().call(lambda connection, news: claiming(connection, news=news))
-
-        claimed = await self._past_damage(ask)
-        self._left = self._left.difference(run.summary.run_key for run in claimed)
-        self._unreadable.widen()
-        return claimed
+        return await self._owning().claim(now=now, limit=limit, workflows=workflows, code=code)
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""
@@ -227,40 +209,11 @@ class SqliteStore:
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
-        session = self._open().session
-
-        def ask() -> Awaitable[Renewal]:
-            passing, most = self._unreadable.unclaimable, self._unreadable.most_written
-            renewing = partial(renew, session=session, now=now, left=self._left, passing=passing, most=most)
-            return self._writing().call(lambda connection, news: renewing(connection, news=news))
-
-        while True:
-            renewal = await self._past_damage(ask)
-            self._left = renewal.left
-            if renewal.is_kept is not None:
-                return renewal.is_kept
-            self._unreadable.widen()
+        return await self._owning().renew_lease(now=now)
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
-        opened = self._open()
-        presence, unreadable = opened.presence, self._unreadable
-
-        def ask() -> Awaitable[tuple[int, list[WorkerId], bool]]:
-            passing, most = unreadable.unclaimable, unreadable.most_written
-            freeing = partial(
-                free_expired, session=opened.session, now=now, is_dead=presence.is_dead, passing=passing, most=most
-            )
-            return self._writing().call(lambda connection, news: freeing(connection, news=news))
-
-        freed, may_be_more = 0, True
-        while may_be_more:
-            count, dead, may_be_more = await self._past_damage(ask)
-            freed += count
-            unreadable.widen()
-            for worker_id in dead:
-                presence.forget_session(worker_id)
-        return freed
+        return await self._owning().free_expired(now=now)
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for gaps and undecodable rows."""
@@ -399,6 +352,11 @@ class SqliteStore:
         self._open()
         assert self._writer is not None
         return self._writer
+
+    def _owning(self) -> Ownership:
+        self._open()
+        assert self._ownership is not None
+        return self._ownership
 
     def _reading(self) -> Reader:
         self._open()
