@@ -118,6 +118,11 @@ def test_what_a_renewal_hastens_after_the_clock_was_set_back_before_the_start_is
     assert examine(parse_plan("heartbeats/90181/1e/jump@8:-3600,crash@6:0.5")) is None
 
 
+def test_an_attempt_that_was_to_begin_when_its_process_stood_still_may_be_late() -> None:
+    """Found by ``sim --ci --seed 270111``."""
+    assert examine(parse_plan("codeless/450536/2c/pause@35:25")) is None
+
+
 def test_a_fork_of_a_run_that_was_ended_early_has_tokens_of_its_own() -> None:
     assert examine(parse_plan("told/176782410/3c/terminate@10:0,pause@28:16,crash@50:0.01")) is None
 

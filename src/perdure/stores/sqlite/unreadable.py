@@ -12,6 +12,9 @@ time (`most_written`): the one that fails alone is passed over by claims, and le
 transaction that succeeds is followed by one of twice as many. Rows found bad cost two transactions each, and all others
 together those that they would have cost anyway. A transaction that has met damage writes nothing more: it is undone.
 
+**Behind an index.** An index may be older than the rows, as after a write that the disk has lost. What it says to be
+due is claimed only if its row says so too; claims pass over the others, for a minute each time.
+
 **Limits.** The index by id must be readable: it says which runs there are. More than 10,000 runs are not passed over,
 nor are all that there are: the store fails then, for an answer that there is none would not be true. A damaged page of
 an index still fails the statements that need it; `perdure verify --repair` builds it anew.

@@ -44,7 +44,7 @@ async def perform(*, at_most_once: bool = False, seconds: float | None = None) -
     trial = cast("Trial", world.trial)
     attempt = current_attempt()
     trial.check_planned(attempt)
-    trial.check_in_time(attempt)
+    trial.check_in_time(attempt, process)
     about = frozenset({attempt.activity, EFFECT})
     await world.point(process, "before effect", about)
     trial.check_owned(attempt, process)

@@ -254,10 +254,11 @@ class Trial:
 
     # --- checks while it runs ------------------------------------------------------------------------------------
 
-    def check_in_time(self, attempt: Attempt) -> None:
-        """Check that an attempt that begins now is not too late to do so."""
+    def check_in_time(self, attempt: Attempt, process: Process) -> None:
+        """Check that an attempt that begins now is in time, unless it was about to when its process stood still."""
         now = timestamp_to_datetime(self.world.now())
-        if attempt.deadline is not None and attempt.deadline <= now:
+        is_resumed = process.resumed_at == self.world.now_microseconds
+        if attempt.deadline is not None and attempt.deadline <= now and not is_resumed:
             self._find(attempt, f"begins {now - attempt.deadline} after its deadline")
 
     def check_planned(self, attempt: Attempt) -> None:

@@ -231,7 +231,8 @@ class World:
 class Process:
     """An operating system's process, as far as the engine can tell: an event loop that may be stopped or lost.
 
-    `lost` holds the claims of which its worker has been told that they have passed.
+    `lost` holds the claims of which its worker has been told that they have passed; `resumed_at` says when the last
+    pause ended, in microseconds.
     """
 
     def __init__(self, world: World, name: str, *, is_client: bool) -> None:
@@ -241,6 +242,7 @@ class Process:
         self.is_client = is_client
         self.is_dead = False
         self.is_paused = False
+        self.resumed_at: int | None = None
         self.lost: set[tuple[RunKey, FencingToken]] = set()
         self.ready: deque[Handle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
@@ -272,6 +274,7 @@ class Process:
     def go_on(self) -> None:
         """End a pause. A trial may have waited for no more than this."""
         self.is_paused = False
+        self.resumed_at = self.world.now_microseconds
         self.world.has_changed = True
 
     async def lag(self) -> None:
