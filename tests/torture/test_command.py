@@ -120,3 +120,17 @@ def test_all_tools_are_run_and_one_failure_is_enough(
 def test_nothing_tried_is_not_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["skew", "--count", "0", "--seed", "3"]) == 1
     assert capsys.readouterr().out.startswith("skew: FAILED, since nothing was tried: 0 plans")
+
+
+def test_a_tool_that_breaks_is_a_mishap_and_no_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("perdure.torture.replay.run", broken)
+    assert main(["replay", "--seed", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "it breaks" in told
+    assert "replay: FAILED, since nothing was tried" in told
+
+
+def broken(_options: Options) -> Report:
+    raise RuntimeError("it breaks")

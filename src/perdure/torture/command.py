@@ -6,10 +6,12 @@ import os
 import random
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from perdure.errors import InvalidArgumentError
 from perdure.torture.options import WHOLE, Options, Part
 from perdure.torture.report import Report
 
@@ -55,7 +57,12 @@ def modules() -> list[str]:
 
 def _run(name: str, options: Options, again: Sequence[str]) -> Report:
     begun = _cpu_seconds()
-    report = _load(name)(options)
+    try:
+        report = _load(name)(options)
+    except InvalidArgumentError:
+        raise
+    except Exception:  # noqa: BLE001 - of several tools the others go on
+        report = Report(name=name, seed=options.seed, mishaps=[traceback.format_exc()])
     report.cpu_seconds += _cpu_seconds() - begun
     for detail in report.details:
         print(detail)
