@@ -23,6 +23,10 @@ def test_points_in_time_are_what_they_were(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(machine)["runs"] > 20
 
 
+def test_what_goes_before_a_base_whose_first_point_is_merged_has_had_its_time() -> None:
+    assert main(["copies", "--count", "1", "--seed", "270147", "--processes", "1", "--workload", "points"]) == 0
+
+
 async def test_a_seed_repeats_what_it_did(tmp_path: Path) -> None:
     """Each round finds the log as long as it was the first time: no thread of a store's copies it at its own time."""
     found = []

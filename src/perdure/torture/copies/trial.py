@@ -299,7 +299,7 @@ class Trial:
             self._write_and_copy(COUNTING, times=1)
         now = Timestamp(self._clock.time - ahead + _LEAP)
         there = {_name(point): point for point in read_contents(self._target).points}
-        begun = [point.generation for point in sound if point.number == 0 and point.taken_at <= now - self._keep]
+        begun = [point.generation for point in sound if point.taken_at <= now - self._keep]  # its first may be merged
         needed = [point for point in sound if point.generation >= max(begun, default="")]
         self.wrong += [
             f"{_name(point)} has gone before its time, since {how}, by a clock that was {ahead // _SECOND} s ahead"
