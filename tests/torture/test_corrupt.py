@@ -168,3 +168,9 @@ async def test_damage_that_nobody_reports_is_found(made: Original, path: Path) -
     )
     judged = await judge(other, path, frozenset(), goes_on=False)
     assert judged.wrong == ["runs is not what it was, and nothing is reported"]
+
+
+@pytest.mark.parametrize("seed", [60_084, 271_725])
+def test_damage_that_was_once_too_much(seed: int) -> None:
+    """Another name of a column; a text where the count of a run's events stood."""
+    assert main(["corrupt", "--count", "1", "--seed", str(seed), "--processes", "1"]) == 0

@@ -38,7 +38,10 @@ def _hurt(report: Verification) -> list[DamagedRun]:
 
 def _is_certain(run: DamagedRun, now: Contents | None) -> bool:
     """Whether a run must end: all pages can be read, and no event stands where its end belongs."""
-    return now is not None and not any(key == run.run_key and at > run.counted for key, at, *_ in now.rows["history"])
+    if now is None:
+        return False
+    events = [at for key, at, *_ in now.rows["history"] if key == run.run_key]
+    return all(isinstance(at, int) and at <= run.counted for at in events)
 
 
 async def _terminate(engine: Engine, damaged: DamagedRun, *, is_certain: bool) -> str:

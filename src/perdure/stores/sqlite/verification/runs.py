@@ -92,12 +92,17 @@ class CheckedRun(msgspec.Struct, kw_only=True):
         return DamagedRun(
             run_key=self.row.run_key,
             ref=self.row.ref,
-            counted=self.row.sequence,
+            counted=_count(self.row.sequence),
             readable=self.state.sequence,
             is_open=not self.state.is_closed if self.is_sound else self.row.closed_at is None,
             is_parked=self.row.parked is not None,
             defects=tuple(self.defects),
         )
+
+
+def _count(stored: object) -> int:
+    """Return a count as a damaged row may have it: anything."""
+    return stored if isinstance(stored, int) else 0
 
 
 def check_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | None:
