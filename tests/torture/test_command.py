@@ -122,11 +122,12 @@ def test_nothing_tried_is_not_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("skew: FAILED, since nothing was tried: 0 plans")
 
 
-def test_a_tool_that_breaks_is_a_mishap_and_no_end(
+def test_a_tool_of_all_that_breaks_is_a_mishap_and_no_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(command, "_IN_ALL", ("replay",))
     monkeypatch.setattr("perdure.torture.replay.run", broken)
-    assert main(["replay", "--seed", "1"]) == 1
+    assert main(["all", "--seed", "1"]) == 1
     told = capsys.readouterr().out
     assert "it breaks" in told
     assert "replay: FAILED, since nothing was tried" in told

@@ -168,12 +168,13 @@ async def test_claims_are_counted_in_the_file(path: Path) -> None:
 async def test_rows_to_which_no_index_leads_are_counted(path: Path) -> None:
     with searches._counted() as counts:
         async with SqliteLook(path) as look:
+            opened = counts.scanned  # it looks through the names of all columns
             await look.list_runs(RunQuery(workflows=frozenset({quick.name})))
             assert counts.lookups > 0
-        assert counts.scanned == 0
+        assert counts.scanned == opened
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
             assert connection.execute("SELECT count(*) FROM runs NOT INDEXED WHERE status = 'completed'").get > 300
-        assert counts.scanned == 408
+        assert counts.scanned - opened == 408
 
 
 def test_on_a_busy_machine_the_time_of_its_own_work_counts() -> None:

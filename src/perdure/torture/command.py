@@ -40,8 +40,12 @@ def main(arguments: Sequence[str]) -> int:
     was_disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # what the engine warns of is what the tools provoke
     try:
-        names = _IN_ALL if given.name == _ALL else (given.name,)
-        reports = [_run(name, options, [name if word == _ALL else word for word in again]) for name in names]
+        if given.name == _ALL:
+            reports = [
+                _run_of_all(name, options, [name if word == _ALL else word for word in again]) for name in _IN_ALL
+            ]
+        else:
+            reports = [_run(given.name, options, again)]
     finally:
         logging.disable(was_disabled)
     if given.json:
@@ -55,15 +59,27 @@ def modules() -> list[str]:
     return [f"perdure.torture.{tool.module}" for tool in _TOOLS.values()]
 
 
-def _run(name: str, options: Options, again: Sequence[str]) -> Report:
-    begun = _cpu_seconds()
+def _run_of_all(name: str, options: Options, again: Sequence[str]) -> Report:
+    """Run a tool; where it breaks the others go on."""
     try:
-        report = _load(name)(options)
+        return _run(name, options, again)
     except InvalidArgumentError:
         raise
-    except Exception:  # noqa: BLE001 - of several tools the others go on
+    except Exception:  # noqa: BLE001 - whatever it is
         report = Report(name=name, seed=options.seed, mishaps=[traceback.format_exc()])
+        _tell(report, again)
+        return report
+
+
+def _run(name: str, options: Options, again: Sequence[str]) -> Report:
+    begun = _cpu_seconds()
+    report = _load(name)(options)
     report.cpu_seconds += _cpu_seconds() - begun
+    _tell(report, again)
+    return report
+
+
+def _tell(report: Report, again: Sequence[str]) -> None:
     for detail in report.details:
         print(detail)
     for violation in report.violations:
@@ -76,11 +92,10 @@ def _run(name: str, options: Options, again: Sequence[str]) -> Report:
         print(f"this control did not fail: {survivor}")
     for note in report.notes:
         print(f"not tried here: {note}")
-    print(report.line(_TOOLS[name].unit))
+    print(report.line(_TOOLS[report.name].unit))
     if not report.is_good:
         print(f"again: python -m perdure.torture {shlex.join(again)}")
     sys.stdout.flush()
-    return report
 
 
 def _cpu_seconds() -> float:
