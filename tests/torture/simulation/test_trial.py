@@ -123,6 +123,19 @@ def test_an_attempt_that_was_to_begin_when_its_process_stood_still_may_be_late()
     assert examine(parse_plan("codeless/450536/2c/pause@35:25")) is None
 
 
+def test_a_run_may_be_recovered_where_a_process_that_stood_still_has_cut_the_lease_of_its_owner() -> None:
+    """Found by ``sim --count 1000000 --seed 20261127``: its claim came after the pause, with the time from before."""
+    plan = parse_plan("compensation/922737122/3e/pause@12:16")
+    assert examine(plan) is None
+    trial = Trial(plan)
+    trial.run(None)
+    trial.dispose()
+    assert trial.world.cut_leases == 2
+    trial.world.cut_leases = 0
+    (broken,) = broken_laws(trial)
+    assert broken == "run default/one: it was recovered 3 times after 1 strikes and 0 leases that were cut"
+
+
 def test_a_fork_of_a_run_that_was_ended_early_has_tokens_of_its_own() -> None:
     assert examine(parse_plan("told/176782410/3c/terminate@10:0,pause@28:16,crash@50:0.01")) is None
 
