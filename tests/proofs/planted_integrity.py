@@ -34,7 +34,11 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
     ),
     "history.damaged.rows": (
         Defect("stores.sql.passing", " if run_keys else statement", " if False else statement"),
-        Defect("stores.sqlite.opened", "            if not is_narrowed:\n", "            if True:\n"),
+        Defect(
+            "stores.sqlite.opened",
+            "            if not _narrow(connection, unreadable, error, passed=passed, now=now):\n",
+            "            if True:\n",
+        ),
         Defect("stores.sql.sessions", "WHERE worker_id = ?1 AND NOT EXISTS", "WHERE worker_id = ?1 OR NOT EXISTS"),
         Defect(
             "stores.sqlite.scanning",

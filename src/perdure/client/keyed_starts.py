@@ -202,12 +202,17 @@ class _KeyedStart:
 
     async def _replace(self, rule: Singleton, entry: AgendaEntry, line: Line) -> _Started | None:
         cancel = CancelMessage(reason=f"replaced by another start of the singleton {rule.key!r}", by="")
-        now = self._gateway.clock.now()
+        told = Delivery(
+            target=self._ref(line.holder_id),
+            message=cancel,
+            message_id=f"{entry.version}:replaced",
+            at=self._gateway.clock.now(),
+        )
         return await self._line_up(
             rule,
             msgspec.structs.replace(entry, inputs=()),
             msgspec.structs.replace(line, waiting=()),
-            deliveries=(Delivery(target=self._ref(line.holder_id), message=cancel, message_id="", at=now),),
+            deliveries=(told,),
             gone=tuple(start.run_key for start in line.waiting),
         )
 

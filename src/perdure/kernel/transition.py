@@ -161,7 +161,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message for the inbox of a run: named by key, or by ref, meaning its latest generation.
 
-    Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice. A
+    Refused with `Missing` or `Closed`. A `message_id` that is in the inbox already is not delivered twice (empty: it
+    has none, and whether it was lost can be told by less). A
     `request_id` is the caller's: a second delivery with it to a run of this id, of whatever generation, is answered
     `Applied` for ever, with the run that took the first one in, also when that has ended, and changes nothing.
     `unanswered`: but if it was this run that did, which has ended without an answer, then the request is made anew.

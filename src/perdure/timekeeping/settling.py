@@ -109,9 +109,12 @@ def _change(
     definition = newest(plan.workflow)
     if definition is not None:
         plan = msgspec.structs.replace(plan, definition_version=definition.version, stages=definition.stages)
-    asked: list[tuple[str, Message]] = [
-        *((run_id, CancelMessage(reason=_REASON, by=key.id)) for run_id in sorted(decision.cancelled)),
-        *((run_id, TerminateMessage(reason=_REASON, by=key.id)) for run_id in sorted(decision.terminated)),
+    asked: list[tuple[str, str, Message]] = [
+        *((run_id, "cancelled", CancelMessage(reason=_REASON, by=key.id)) for run_id in sorted(decision.cancelled)),
+        *(
+            (run_id, "terminated", TerminateMessage(reason=_REASON, by=key.id))
+            for run_id in sorted(decision.terminated)
+        ),
     ]
     return AgendaChange(
         key=key,
@@ -119,8 +122,13 @@ def _change(
         entry=new_entry(host, key, decision.schedule, due_at=decision.due_at, inputs=entry.inputs),
         creations=tuple(_creation(host, entry, plan, start) for start in decision.starts),
         deliveries=tuple(
-            Delivery(target=RunRef(namespace=key.namespace, id=run_id), message=message, message_id="", at=now)
-            for run_id, message in asked
+            Delivery(
+                target=RunRef(namespace=key.namespace, id=run_id),
+                message=message,
+                message_id=f"{entry.version}:{what}",
+                at=now,
+            )
+            for run_id, what, message in asked
         ),
     )
 

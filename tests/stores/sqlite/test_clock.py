@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from perdure.kernel.time import Timestamp
-from perdure.stores.sql.clock import HASTEN_RUNS
+from perdure.stores.sql.clock import SLEEPING_RUNS
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import START, later
@@ -26,10 +26,10 @@ async def test_the_sleepers_are_looked_at_when_the_clock_was_set_back_and_with_e
         looks = []
         for seconds in (1, 2, 3):
             await session.claim(now=later(seconds))
-            looks.append(executed.count(HASTEN_RUNS))
+            looks.append(executed.count(SLEEPING_RUNS))
         assert await session.store.renew_lease(now=later(4))
-        looks.append(executed.count(HASTEN_RUNS))
+        looks.append(executed.count(SLEEPING_RUNS))
         await session.claim(now=START)
-        looks.append(executed.count(HASTEN_RUNS))
+        looks.append(executed.count(SLEEPING_RUNS))
         await session.store.close()
     assert looks == [1, 1, 1, 2, 3], "set back once more at last"

@@ -132,6 +132,46 @@ async def test_rows_whose_pages_are_lost_are_not_given_up_for_an_index_that_has_
     assert rows(path, entries) == before
 
 
+@pytest.mark.parametrize(
+    ("table", "index", "change", "goes_back"),
+    [
+        ("inbox", "inbox_by_run", "DELETE FROM inbox", False),
+        ("inbox", "inbox_by_run", "DELETE FROM inbox", True),
+        ("agenda", "agenda_by_time", "DELETE FROM agenda", False),
+        ("agenda", "agenda_by_time", "DELETE FROM agenda", True),
+        ("runs", "sqlite_autoindex_runs_1", "DELETE FROM runs WHERE id = 'ends'", True),
+    ],
+    ids=["a message read", "a message come", "an entry gone", "an entry come", "a run come"],
+)
+async def test_of_a_table_that_may_be_older_than_its_index_nothing_is_built(
+    path: Path, table: str, index: str, change: str, goes_back: bool
+) -> None:
+    """As after a write that the disk has lost: a message would be read twice, or never, an id be given twice."""
+    [leaf] = pages_of(path, table)
+    one = content_of(path)
+    damage(path, change)
+    other = content_of(path)
+    older, newer = (other, one) if goes_back else (one, other)
+    put(path, with_page(newer, leaf, page_in(older, leaf)))
+    entries = f"SELECT count(*) FROM {table} INDEXED BY {index}" + " WHERE due_at IS NOT NULL" * (table == "agenda")
+    before = rows(path, entries)
+    async with engine(path, works=False) as client:
+        found = await client.verify(repair=True)
+    assert not any(defect.is_repaired for defect in found.defects if defect.what.startswith(f"{table}: "))
+    assert not (await verified(path)).is_sound
+    assert rows(path, entries) == before
+
+
+async def test_an_index_of_messages_that_another_index_contradicts_is_built_anew(path: Path) -> None:
+    [leaf] = pages_of(path, "inbox_by_run")
+    before = content_of(path)
+    damage(path, "DELETE FROM inbox")
+    put(path, with_page(content_of(path), leaf, page_in(before, leaf)))
+    async with engine(path, works=False) as client:
+        assert (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT count(*) FROM inbox INDEXED BY inbox_by_run") == [(0,)]
+
+
 async def test_indexes_of_several_tables_are_built_anew_beside_a_damaged_row(path: Path) -> None:
     content = content_of(path)
     for name in ("runs_by_status", "inbox_by_run", "agenda_by_time"):
@@ -209,6 +249,33 @@ async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(
     assert places(await verified(path)) == {("", "file")}
 
 
+async def test_what_an_index_has_too_many_is_found_beside_a_table_that_cannot_be_read(path: Path) -> None:
+    [leaf] = pages_of(path, "agenda_by_time")
+    before = page_in(content_of(path), leaf)
+    damage(path, "DELETE FROM agenda WHERE due_at IS NOT NULL")
+    content = with_page(content_of(path), leaf, before)
+    for of_history in pages_of(path, "inbox_by_message"):
+        content = with_page(content, of_history, GARBAGE)
+    put(path, content)
+    assert any(defect.what.startswith("agenda: ") for defect in (await verified(path)).defects)
+
+
+async def test_only_the_pages_of_an_index_that_is_built_anew_are_known_to_be_nobodys_then(path: Path) -> None:
+    """Others may be as well, where a tree is damaged: SQLite does not say so, and they may be needed as a sign."""
+    for number in range(200):
+        damage(path, f"INSERT INTO message_requests VALUES ('default', 'run', '{number:0100}', 7)")
+    [(own,)] = rows(path, "SELECT count(*) FROM dbstat WHERE name LIKE 'runs_%' OR name LIKE '%autoindex_runs%'")
+    content = bytearray(content_of(path))
+    begin = (root_of(path, "message_requests") - 1) * 4096
+    assert content[begin] == 2, "the root has children"
+    content[begin + 12 : begin + 14] = b"\xff\xf0"  # where its first entry is
+    put(path, with_page(bytes(content), root_of(path, "runs_by_owner"), GARBAGE))
+    async with engine(path, works=False) as client:
+        found = await client.verify(repair=True)
+    assert {defect.what.partition(":")[0] for defect in found.defects if defect.is_repaired} == {"runs"}
+    assert rows(path, "SELECT value FROM store_meta WHERE name = 'unused_pages'") == [(own,)]
+
+
 async def test_an_index_on_a_sector_that_cannot_be_read_is_built_anew(path: Path) -> None:
     with dying_disk() as disk:
         disk.bad.add(root_of(path, "runs_by_owner"))
@@ -251,6 +318,10 @@ def root_of(path: Path, name: str) -> int:
 def put(path: Path, content: bytes) -> None:
     path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
     path.write_bytes(content)
+
+
+def page_in(content: bytes, number: int) -> bytes:
+    return content[(number - 1) * 4096 : number * 4096]
 
 
 def with_page(content: bytes, number: int, page: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Group commit: what travels together, what a refusal costs the others, and what damage costs."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -171,6 +172,24 @@ async def test_what_looks_damaged_is_looked_at_once_more_by_another_connection(
     assert len(connections) == 2
     assert connections[0] is not connections[1]
     await session.create("afterwards")
+
+
+async def test_an_error_that_undoes_a_transaction_and_is_survived_undoes_nothing_that_was_answered(
+    session: StoreSession,
+) -> None:
+    """SQLite ends a transaction by itself for some errors of reading, and whoever verifies takes them for a finding."""
+    store = session.store
+    assert isinstance(store, SqliteStore)
+    gathered = threading.Event()
+    busy = store._writing().call(lambda _connection, _news: gathered.wait())
+    creating = asyncio.ensure_future(session.create("before"))
+    await asyncio.sleep(0)  # for it to ask
+    verifying = store._writing().call(lambda connection, _news: connection.execute("ROLLBACK").get)
+    gathered.set()
+    await busy
+    with pytest.raises(StoreCorruptError):
+        await verifying
+    assert (await session.row(await creating)).id == "before"
 
 
 async def test_a_damaged_file_is_named_as_such(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from perdure.errors import StoreCorruptError, StoreUnavailableError
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.stores.sql.passing import NONE_PASSED
 from perdure.stores.sqlite.scanning import UnreadableRun
-from perdure.stores.sqlite.unreadable import MOST_WRITTEN, Unreadable, UnsoundRowsError
+from perdure.stores.sqlite.unreadable import MOST_WRITTEN, Stale, Unreadable, UnsoundRowsError
 
 
 class Clock:
@@ -108,6 +108,24 @@ async def test_nobody_waits_for_what_is_tried_again_nor_fails_with_it(caplog: py
     assert browsing.times == 1
     assert unreadable.keys == {1}
     assert "could not be tried again" in caplog.text
+
+
+async def test_what_only_an_index_says_is_passed_over_for_a_minute_each_whatever_comes_after_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    told: list[float] = []
+    unreadable, browsing = Unreadable(lambda: told.append(clock.seconds), now=clock), Browsing(clock, 1)
+    unreadable.note([unreadable_run(1)])
+    for number in range(2, 100):
+        assert unreadable.leave({RunKey(number)}, Stale.DUE)
+        clock.seconds += 45
+        await unreadable.past_damage(well, browsing, writable)
+        await revised(unreadable)
+        assert unreadable.undue == {number}
+    assert unreadable.unowned == set()
+    assert len(told) >= 97
+    assert 5 < caplog.text.count("are due by an index") < 20
 
 
 async def test_of_those_who_come_to_the_same_rows_at_once_none_fails() -> None:

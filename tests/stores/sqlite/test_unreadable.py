@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import apsw
 import pytest
@@ -16,6 +16,8 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunOrder, RunQuery, RunSummary
+from perdure.stores.sqlite.database import Database
+from perdure.stores.sqlite.ownership import Ownership
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.testing.store_conformance import StoreSession
@@ -273,8 +275,56 @@ async def test_claims_take_only_what_is_nobodys_by_its_row_where_an_index_is_old
             assert unreadable_of(other).undue == {run.summary.run_key for run in held}
             assert unreadable_of(other).unclaimable == set()
             await session.store.close()
-            unreadable_of(other)._undue_until = 0.0
+            unreadable_of(other).revise_soon()
             assert await claimed_by(other) == 3
+
+
+async def test_one_claim_passes_as_many_as_an_older_index_names(path: Path) -> None:
+    async with session_on(path) as session, session_on(path) as other:
+        for number in range(300):
+            await session.create(f"run {number:03}")
+        leaves = pages_of(path, "runs_to_claim")
+        before = [read_page(path, leaf) for leaf in leaves]
+        assert len(await session.claim(limit=290)) == 290
+        for leaf, page in zip(leaves, before, strict=True):
+            write_page(path, leaf, page)
+        distrust(other)
+        claimed = await other.claim(limit=4)
+        assert {run.summary.id for run in claimed} == {f"run {number}" for number in range(290, 294)}
+        assert len(await other.claim()) == 6
+
+
+async def test_a_run_that_only_an_older_index_says_to_be_ended_is_not_claimed_again_and_again(path: Path) -> None:
+    async with session_on(path) as session:
+        run_key = await session.create("sleeps", wake_at=NEVER, deadline_at=later(10))
+        [leaf] = pages_of(path, "runs_to_end")
+        before = read_page(path, leaf)
+        asked(path, "UPDATE runs SET end_at = NULL")
+        pages_of(path, "runs_to_end")
+        write_page(path, leaf, before)
+        distrust(session)
+        for _ in range(2):
+            assert await session.claim(now=later(60)) == []
+        assert unreadable_of(session).undue == {run_key}
+        assert (await session.row(run_key)).fencing_token == 0
+
+
+async def test_after_the_clock_was_set_back_an_index_that_lacks_a_run_fails_no_claim_and_no_renewal(path: Path) -> None:
+    async with session_on(path) as session:
+        for number in range(5):
+            await session.create(f"run {number}", wake_at=later(100))
+        assert await session.store.renew_lease(now=later(1))
+        asked(path, "UPDATE runs SET recovering = 1 WHERE id = 'run 3'")
+        [leaf] = pages_of(path, "runs_to_claim")
+        sound = read_page(path, leaf)
+        asked(path, "UPDATE runs SET wake_at = wake_at + 1 WHERE id = 'run 3'")
+        assert pages_of(path, "runs_to_claim") == [leaf]
+        write_page(path, leaf, sound)
+        distrust(session)
+        set_back = later(-3_600)
+        for _ in range(2):
+            assert await session.store.renew_lease(now=set_back)
+            assert await session.claim(now=set_back) == []
 
 
 async def test_removed_runs_that_an_older_index_names_fail_no_list(path: Path) -> None:
@@ -399,6 +449,35 @@ async def test_what_a_late_session_could_not_give_back_it_gives_back_when_it_can
         assert owners(path) == {session.worker: RUNS}
 
 
+async def test_what_is_claimed_beside_a_renewal_stays_claimed_also_where_their_transaction_is_undone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that an earlier lease has left, and another has given back meanwhile."""
+    async with session_on(path) as session:
+        for number in range(5):
+            await session.create(f"run {number}")
+        left = await session.claim()
+        ownership = ownership_of(session)
+        ownership._left = dict.fromkeys(run.summary.run_key for run in left)
+        for fails in (True, False):
+            asked(path, "UPDATE runs SET owner = NULL, wake_at = 1")
+            distrust(session)
+            with monkeypatch.context() as patch:
+                if fails:
+                    patch.setattr(Database, "mark", full_disk)
+                claimed, _ = await asyncio.gather(
+                    session.claim(), session.store.renew_lease(now=later(1)), return_exceptions=True
+                )
+            assert fails == isinstance(claimed, StoreUnavailableError), claimed
+        assert await session.store.renew_lease(now=later(2))
+        assert owners(path) == {session.worker: 5}
+        assert ownership._left == {}
+
+
+def full_disk(*_: object, **__: object) -> NoReturn:
+    raise apsw.FullError("disk full")
+
+
 async def test_giving_back_ends_where_an_index_gives_a_session_what_it_has_not_by_the_rows(path: Path) -> None:
     """And gives back what lies behind."""
     async with session_on(path) as session:
@@ -412,8 +491,9 @@ async def test_giving_back_ends_where_an_index_gives_a_session_what_it_has_not_b
         write_page(path, leaf, before)
         distrust(session)
         assert not await session.store.renew_lease(now=later(60))
-        assert len(unreadable_of(session).unclaimable) == 2
-        assert await claimed_by(session, now=later(60)) == 4
+        assert len(unreadable_of(session).unowned) == 2
+        assert unreadable_of(session).unclaimable == set()
+        assert await claimed_by(session, now=later(60)) == 6
 
 
 async def test_what_can_be_read_again_is_told_to_those_who_claim(path: Path, disk: DyingDisk) -> None:
@@ -476,6 +556,11 @@ async def revised_now(session: StoreSession) -> None:
     await session.store.next_wake_at(workflows=frozenset())
     if unreadable._revision is not None:
         await unreadable._revision
+
+
+def ownership_of(session: StoreSession) -> Ownership:
+    assert isinstance(session.store, SqliteStore)
+    return session.store._owning()
 
 
 def unreadable_of(session: StoreSession) -> Unreadable:

@@ -48,6 +48,7 @@ __all__ = [
     "TAKE_RUNS",
     "TARGETS_BY_KEY",
     "TARGETS_BY_NAME",
+    "TOKENS_OF_OWNER",
     "TRY_TO_TAKE_RUNS",
     "UNPARK_RUNS",
     "WAKE_RUNS",
@@ -308,12 +309,14 @@ CLAIMED_COLUMNS: Final = f"""
 """  # noqa: S608
 """What is read of a run that is claimed: all that is listed of it, and how far its inbox goes."""
 
-# Whose a run is has the row to say: an index may be older than it, as after a write that was lost.
+# Whose a run is, and when it is due, has the row to say: an index may be older than it, as after a write that was lost.
 _IS_NOBODYS: Final = "owner IS NULL AND closed_at IS NULL"
 
-# a JSON list of run keys
+# a JSON list of run keys, now; of those that are to be claimed
 RUNS_BY_KEY: Final = f"""
-SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?)) AND {_IS_NOBODYS}
+SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED
+WHERE run_key IN (SELECT value FROM json_each(?1)) AND {_IS_NOBODYS}
+    AND (wake_at <= ?2 OR end_at <= ?2 OR parked IS NOT NULL)
 """  # noqa: S608
 
 # a JSON list of run keys, owner; whoever has them
@@ -345,20 +348,25 @@ OWNED_RUNS: Final = f"SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE ow
 # owner, limit
 RUNS_OF_OWNER: Final = f"SELECT run_key FROM runs INDEXED BY runs_by_owner WHERE owner = ?{PASSING} LIMIT ?"  # noqa: S608
 
-# a JSON list of run keys, their owner, whose session has ended in good order
-GIVE_BACK_RUNS: Final = f"""
-UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE}
-WHERE run_key IN (SELECT value FROM json_each(?)) AND owner = ?
-"""  # noqa: S608 - as above
-
-# a JSON list of run keys, their owner, whose session is dead or too late, now
-FREE_RUNS: Final = """
-UPDATE runs NOT INDEXED SET owner = NULL, wake_at = ?3, recovering = 1
-WHERE run_key IN (SELECT value FROM json_each(?1)) AND owner = ?2
+# a JSON list of run keys, owner
+TOKENS_OF_OWNER: Final = """
+SELECT run_key, fencing_token FROM runs NOT INDEXED WHERE run_key IN (SELECT value FROM json_each(?)) AND owner = ?
 """
 
-# a JSON list of run keys, whoever has them, whatever time it is now
+# a JSON list of run keys, their owner, whose session has ended in good order; gives those that were so
+GIVE_BACK_RUNS: Final = f"""
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE}
+WHERE run_key IN (SELECT value FROM json_each(?)) AND owner = ? RETURNING run_key
+"""  # noqa: S608 - as above
+
+# a JSON list of run keys, their owner, whose session is dead or too late, now; gives those that were so
+FREE_RUNS: Final = """
+UPDATE runs NOT INDEXED SET owner = NULL, wake_at = ?3, recovering = 1
+WHERE run_key IN (SELECT value FROM json_each(?1)) AND owner = ?2 RETURNING run_key
+"""
+
+# a JSON list of run keys, whoever has them, whatever time it is now; gives those that somebody had
 FREE_RUNS_AT_ANY_TIME: Final = f"""
 UPDATE runs NOT INDEXED SET owner = NULL, wake_at = {_DUE}, recovering = 1
-WHERE run_key IN (SELECT value FROM json_each(?)) AND owner IS NOT NULL
+WHERE run_key IN (SELECT value FROM json_each(?)) AND owner IS NOT NULL RETURNING run_key
 """  # noqa: S608 - as above

@@ -98,7 +98,7 @@ def _apply_together(connection: apsw.Connection, jobs: Sequence[Job], *, known: 
         if isinstance(job, Call):
             outcomes += segment.apply(connection)
             segment = Segment(known=known, news=news)
-            job.result = job.function(connection, news)
+            job.result = _call(connection, job, news)
             continue
         for write in job.writes:
             if not segment.add(write):
@@ -121,7 +121,7 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
     """
     for job in jobs:
         if isinstance(job, Call):
-            job.result = job.function(connection, news)
+            job.result = _call(connection, job, news)
             continue
         connection.execute("SAVEPOINT job")
         try:
@@ -132,6 +132,23 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
             job.error = InternalError(f"the database's rows contradict a write: {error}. Please report this.")
         connection.execute("RELEASE job")
     news.witness = []
+
+
+def _call(connection: apsw.Connection, job: Call, news: News) -> Any:  # noqa: ANN401 - see `Call`
+    """Return what a function returns. Raises CorruptError where an error that it has survived has undone all that its
+    transaction wrote before: some errors of reading do."""
+    try:
+        result = job.function(connection, news)
+    except apsw.SQLError as error:
+        if connection.in_transaction:
+            raise
+        raise apsw.CorruptError(_UNDONE) from error
+    if not connection.in_transaction:
+        raise apsw.CorruptError(_UNDONE)
+    return result
+
+
+_UNDONE: Final = "an error of reading has undone a transaction"
 
 
 def apply_alone(connection: apsw.Connection, write: EncodedWrite, *, known: KnownRuns, news: News) -> Outcome:

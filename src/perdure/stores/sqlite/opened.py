@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from perdure.errors import PerdureError, StoreCorruptError, StoreUnavailableError
-from perdure.kernel.identity import WorkerId
+from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.stores.sql import sessions as session_statements
@@ -36,7 +36,7 @@ from perdure.stores.sqlite.sessions import Session, free_all, put_session
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.settling import is_marked_as_ours, make_log_durable
 from perdure.stores.sqlite.trials import runs_to_try, try_out
-from perdure.stores.sqlite.unreadable import Unreadable, UnsoundRowsError
+from perdure.stores.sqlite.unreadable import Stale, Unreadable, UnsoundRowsError
 
 __all__ = ["OpenedDatabase", "connect_settled", "open_alone", "open_database"]
 
@@ -189,9 +189,10 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
     """
     while True:
         connection.execute("BEGIN IMMEDIATE")
-        passed, most = unreadable.unclaimable, unreadable.most_written
+        passed, most = unreadable.unclaimable | unreadable.unowned, unreadable.most_written
+        stale: set[RunKey] = set()
         try:
-            freed = free_all(connection, passing=passed, most=most) if frees_all else 0
+            freed = free_all(connection, stale=stale, passing=passed, most=most) if frees_all else 0
         except apsw.Error as error:
             if not is_damage(error):
                 raise
@@ -201,18 +202,25 @@ def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bo
             continue
         except UnsoundRowsError as error:
             _roll_back(connection)
-            is_narrowed = unreadable.narrow(error.run_keys, passed=passed)
-            if not is_narrowed and len(passed) < _MOST_GIVEN_UP and _can_write(connection, passed, now=now):
-                is_narrowed = unreadable.give_up(error.run_keys, passed=passed)
-            if not is_narrowed:
+            if not _narrow(connection, unreadable, error, passed=passed, now=now):
                 _LOGGER.error("not all that dead sessions owned is given back yet: %s", error.__cause__)  # noqa: TRY400
                 frees_all = False
             continue
         unreadable.widen()
         unreadable.tell()
-        if freed < most:
+        if freed < most or (stale and not unreadable.leave(stale, Stale.OWNED)):
             return
         connection.execute("COMMIT")
+
+
+def _narrow(
+    connection: apsw.Connection, unreadable: Unreadable, error: UnsoundRowsError, *, passed: Passing, now: Timestamp
+) -> bool:
+    """Note what could not be given back; return whether it may be tried again without that, or with fewer."""
+    if unreadable.narrow(error.run_keys, passed=passed):
+        return True
+    has_room = len(unreadable.unclaimable) < _MOST_GIVEN_UP
+    return has_room and _can_write(connection, passed, now=now) and unreadable.give_up(error.run_keys, passed=passed)
 
 
 def _can_write(connection: apsw.Connection, passing: Passing, *, now: Timestamp) -> bool:

@@ -5,19 +5,25 @@ session's; it is given back by a later renewal, unless another has claimed it me
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
 
-import apsw
-
-from perdure.kernel.identity import WorkerId, WorkflowVersion
+from perdure.errors import StoreCorruptError, StoreError
+from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
-from perdure.stores.sql.passing import NONE_PASSED
 from perdure.stores.sqlite.presence import Presence
-from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.sessions import Session, claim, end_session, free_expired, renew
-from perdure.stores.sqlite.unreadable import Browse, CanWrite, Unreadable
+from perdure.stores.sqlite.sessions import (
+    LeftRuns,
+    Session,
+    claim,
+    end_session,
+    free_expired,
+    free_left,
+    renew,
+)
+from perdure.stores.sqlite.unreadable import Browse, CanWrite, Stale, Unreadable
 from perdure.stores.sqlite.writer import Writer
 
 __all__ = ["Ownership"]
@@ -45,67 +51,67 @@ class Ownership:
         self._unreadable: Final = unreadable
         self._browse: Final = browse
         self._can_write: Final = can_write
-        # Known to the writer: what it does next may concern them before anybody has its answer.
-        self._left = NONE_PASSED
+        self._left: LeftRuns = {}
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None
     ) -> list[ClaimedRun]:
         """Take due runs that nobody owns, and parked ones that `code` has not tried."""
-
-        def ask() -> Awaitable[list[ClaimedRun]]:
-            claiming = partial(
-                claim,
-                session=self._session,
-                now=now,
-                limit=min(limit, self._unreadable.most_written),
-                workflows=workflows,
-                code=code,
-                passing=self._unreadable.unclaimable | self._unreadable.undue,
-            )
-
-            def claim_and_note(connection: apsw.Connection, news: News) -> list[ClaimedRun]:
-                claimed = claiming(connection, news=news)
-                self._left = self._left.difference(run.summary.run_key for run in claimed)
+        claiming = partial(claim, session=self._session, now=now, workflows=workflows, code=code)
+        claimed: list[ClaimedRun] = []
+        reach = limit
+        while True:
+            stale: set[RunKey] = set()
+            try:
+                more = await self._claim(partial(claiming, limit=limit - len(claimed), reach=reach, stale=stale))
+            except StoreError:
+                if claimed:
+                    return claimed
+                raise
+            claimed += more
+            if not self._unreadable.leave(stale, Stale.DUE) or len(claimed) >= limit:
                 return claimed
+            reach *= 2  # where one is stale many may be
 
-            return self._writer.call(claim_and_note)
+    async def _claim(self, claiming: Callable[..., list[ClaimedRun]]) -> list[ClaimedRun]:
+        def ask() -> Awaitable[list[ClaimedRun]]:
+            passing = self._unreadable.unclaimable | self._unreadable.undue
+            return self._writer.call(partial(claiming, passing=passing, most=self._unreadable.most_written))
 
         claimed = await self._past_damage(ask)
         self._unreadable.widen()
+        if self._left:
+            own = {run.summary.run_key for run in claimed}
+            self._left = {key: token for key, token in self._left.items() if key not in own}
         return claimed
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
+        renewing = partial(renew, session=self._session, now=now)
+        while (renewal := await self._give_back(renewing)).is_kept is None:
+            pass
+        if not renewal.is_kept:
+            self._left = dict.fromkeys(renewal.left)
+        else:
+            with suppress(StoreError):  # the lease is kept, and the next renewal tries again
+                await self._free_left(now=now)
+        return renewal.is_kept
 
-        def ask() -> Awaitable[bool | None]:
-            passing, most = self._unreadable.unclaimable, self._unreadable.most_written
-            renewing = partial(renew, session=self._session, now=now, passing=passing, most=most)
-
-            def renew_and_note(connection: apsw.Connection, news: News) -> bool | None:
-                is_kept, self._left = renewing(connection, news=news, left=self._left)
-                return is_kept
-
-            return self._writer.call(renew_and_note)
-
-        while (is_kept := await self._past_damage(ask)) is None:
-            self._unreadable.widen()
-        return is_kept
+    async def _free_left(self, *, now: Timestamp) -> None:
+        """Give back what an earlier lease has left, as far as that can be done now."""
+        before: LeftRuns = {}
+        while self._left != before:
+            before = self._left
+            left = await self._give_back(partial(free_left, session=self._session, now=now, left=before))
+            self._left = {key: left[key] for key in self._left if key in left}  # without what was claimed meanwhile
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
-
-        def ask() -> Awaitable[tuple[int, list[WorkerId], bool]]:
-            passing, most = self._unreadable.unclaimable, self._unreadable.most_written
-            is_dead = self._presence.is_dead
-            freeing = partial(free_expired, session=self._session, now=now, is_dead=is_dead, passing=passing, most=most)
-            return self._writer.call(lambda connection, news: freeing(connection, news=news))
-
+        freeing = partial(free_expired, session=self._session, now=now, is_dead=self._presence.is_dead)
         freed, may_be_more = 0, True
         while may_be_more:
-            count, dead, may_be_more = await self._past_damage(ask)
+            count, dead, may_be_more = await self._give_back(freeing)
             freed += count
-            self._unreadable.widen()
             for worker_id in dead:
                 self._presence.forget_session(worker_id)
         return freed
@@ -113,15 +119,33 @@ class Ownership:
     async def end(self, *, is_unused: bool) -> None:
         """Give back every run of the session, and end it, as the last that the writer does; `is_unused`: it has given
         out no keys."""
-
-        def ask() -> Awaitable[bool]:
-            passing, most = self._unreadable.unclaimable, self._unreadable.most_written
-            ending = partial(end_session, session=self._session, is_unused=is_unused, passing=passing, most=most)
-            return self._writer.call_last(lambda connection, news: ending(connection, news=news))
-
         self._writer.hurry()
-        while not await self._past_damage(ask):
-            self._unreadable.widen()
+        while not await self._give_back(partial(end_session, session=self._session, is_unused=is_unused), is_last=True):
+            pass
+
+    async def _give_back(self, giving_back: Callable[..., Result], *, is_last: bool = False) -> Result:
+        """Have the writer give something back, past damage, and pass over what an index alone says to be a session's.
+
+        Raises StoreCorruptError where too much is.
+        """
+        stale: set[RunKey] = set()
+
+        def ask() -> Awaitable[Result]:
+            passing = self._unreadable.unclaimable | self._unreadable.unowned
+            giving = partial(giving_back, stale=stale, passing=passing, most=self._unreadable.most_written)
+            return self._writer.call_last(giving) if is_last else self._writer.call(giving)
+
+        answer = await self._past_damage(ask)
+        self._unreadable.widen()
+        if stale and not self._unreadable.leave(stale, Stale.OWNED):
+            raise StoreCorruptError(_TOO_MANY_STALE)
+        return answer
 
     async def _past_damage(self, ask: Callable[[], Awaitable[Result]]) -> Result:
         return await self._unreadable.past_damage(ask, self._browse, self._can_write)
+
+
+_TOO_MANY_STALE: Final = (
+    "an index says of too many runs that they are a session's, and their rows do not; `perdure verify --repair` builds "
+    "it anew"
+)

@@ -1,8 +1,12 @@
-"""Sessions and claims: who owns which run. Functions of a connection, run within the writer's transaction."""
+"""Sessions and claims: who owns which run. Functions of a connection, run within the writer's transaction.
+
+An index may be older than the rows, as after a write that the disk has lost. What follows one takes `stale`, a set that
+gets the runs which the index names and which are not so by their rows: these stay as they are.
+"""
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import apsw
 import msgspec
@@ -18,18 +22,20 @@ from perdure.stores.sql import clock, ending, statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
-from perdure.stores.sqlite.scanning import MOST_FOUND, NOT_IN_ITS_PLACE
+from perdure.stores.sqlite.scanning import MOST_FOUND
 from perdure.stores.sqlite.segment import News
-from perdure.stores.sqlite.unreadable import MOST_WRITTEN, UnsoundRowsError, demanding_sound
+from perdure.stores.sqlite.unreadable import MOST_WRITTEN, demanding_sound
 
 __all__ = [
     "KEYS_PER_SESSION_BITS",
+    "LeftRuns",
     "Renewal",
     "Session",
     "claim",
     "end_session",
     "free_all",
     "free_expired",
+    "free_left",
     "number_commit",
     "put_session",
     "renew",
@@ -48,6 +54,18 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     lease_microseconds: int
 
 
+LeftRuns = Mapping[RunKey, FencingToken | None]
+"""Runs that a session owns and has not in memory, since they could not be given back when its lease had passed; each
+with its fencing token, None as long as that has not been looked at."""
+
+
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a lease was kept (None: not yet a new one, there may be more to give back), and what was left then."""
+
+    is_kept: bool | None
+    left: Sequence[RunKey] = ()
+
+
 def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> None:
     """Insert the session's row, or extend its lease."""
     connection.execute(clock.NOTE_TIME, (now,))
@@ -62,22 +80,54 @@ def number_commit(connection: apsw.Connection, session: Session, *, number: int,
 
 def claim(
     connection: apsw.Connection,
-    session: Session,
     news: News,
     *,
+    session: Session,
     now: Timestamp,
     limit: int,
     workflows: frozenset[WorkflowVersion],
+    stale: set[RunKey],
+    reach: int | None = None,
     code: str | None = None,
     passing: Passing = NONE_PASSED,
+    most: int = MOST_WRITTEN,
 ) -> list[ClaimedRun]:
     """Take runs that nobody owns: those that are due to be ended, for at most half of the room while others are due,
     those that are due, best class and longest due first, and parked ones that `code` has not tried.
 
-    Those that are `passing` it does not come to. Raises UnsoundRowsError.
+    It looks at `reach` runs that indexes name (None: no more than `limit`), at `most` at once, and does not come to
+    those that are `passing`. Raises UnsoundRowsError.
     """
-    _heed_clock(connection, session, news, now=now, again=False, passing=passing)
-    names, limit = versions_as_json(workflows), max(limit, 0)
+    _heed_clock(connection, session, news, now=now, again=False, passing=passing, most=most)
+    reach = max(limit if reach is None else min(reach, most), 0)
+    keys = _claimable(connection, now=now, limit=reach, workflows=workflows, code=code, passing=passing)
+    if not keys:
+        return []
+    with demanding_sound(keys):
+        try:
+            rows = _read(connection, keys, owner=session.worker_id, now=now)
+        except UnicodeDecodeError:
+            rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
+        stale.update(key for key in keys if key not in rows)
+        claimed = [rows[key] for key in keys if key in rows][: max(limit, 0)]
+        connection.execute(statements.TAKE_RUNS, (_json([run.summary.run_key for run in claimed]), session.worker_id))
+        unparked = [run.summary.run_key for run in claimed if run.parked is not None]
+        if unparked:
+            connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
+    return claimed
+
+
+def _claimable(
+    connection: apsw.Connection,
+    *,
+    now: Timestamp,
+    limit: int,
+    workflows: frozenset[WorkflowVersion],
+    code: str | None,
+    passing: Passing,
+) -> list[RunKey]:
+    """Return which runs are to be claimed, as indexes say: see `claim`."""
+    names = versions_as_json(workflows)
     ends = _keys(connection, passing_over(ending.RUNS_TO_END, passing), (now, limit))
     to_claim = passing_over(statements.RUNS_TO_CLAIM, passing)
     due: list[RunKey] = []
@@ -88,83 +138,68 @@ def claim(
     if code is not None and len(keys) < limit:
         parked = _keys(connection, passing_over(statements.PARKED_TO_CLAIM, passing), (names, code, limit))
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]
-    if not keys:
-        return []
-    with demanding_sound(keys):
-        try:
-            rows = _read(connection, keys, owner=session.worker_id)
-        except UnicodeDecodeError:
-            rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
-        claimed = [rows[key] for key in keys if key in rows]
-        connection.execute(statements.TAKE_RUNS, (_json(list(rows)), session.worker_id))
-        unparked = [run.summary.run_key for run in claimed if run.parked is not None]
-        if unparked:
-            connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
-    return claimed
-
-
-class Renewal(NamedTuple):
-    """Whether a lease was kept, None while there may be more to give back; and the runs that could not be given back,
-    which its session owns still, and has not in memory."""
-
-    is_kept: bool | None
-    left: Passing
+    return keys
 
 
 def renew(
     connection: apsw.Connection,
-    session: Session,
     news: News,
     *,
+    session: Session,
     now: Timestamp,
-    left: Passing = NONE_PASSED,
+    stale: set[RunKey],
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
 ) -> Renewal:
     """Extend the lease. If it had passed, give back what the session still owns, up to `most`, and begin a new lease.
 
-    Those that are `passing` stay as they are: they are `left` for later renewals. Raises UnsoundRowsError.
+    Those that are `passing` stay as they are: the session's. Raises UnsoundRowsError.
     """
-    _heed_clock(connection, session, news, now=now, again=True, passing=passing)
+    _heed_clock(connection, session, news, now=now, again=True, passing=passing, most=most)
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
     if connection.changes():
-        left = _free_left(connection, session.worker_id, news, now=now, left=left, passing=passing, most=most)
-        return Renewal(is_kept=True, left=left)
-    if _free(connection, session.worker_id, news, now=now, passing=passing, most=most) >= most:
-        return Renewal(is_kept=None, left=left)
+        return Renewal(is_kept=True)
+    if _free(connection, session.worker_id, news, now=now, stale=stale, passing=passing, most=most) >= most:
+        return Renewal(is_kept=None)
     put_session(connection, session, now=now)
-    owned = _keys(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND))
-    return Renewal(is_kept=False, left=frozenset(owned))
+    return Renewal(is_kept=False, left=_keys(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND)))
 
 
-def _free_left(
+def free_left(
     connection: apsw.Connection,
-    worker_id: WorkerId,
     news: News,
     *,
+    session: Session,
     now: Timestamp,
-    left: Passing,
-    passing: Passing,
-    most: int,
-) -> Passing:
-    """Give back what an earlier lease has left and is passed over no more; return what was left before that."""
-    if left <= passing:
-        return left
-    owned = left.intersection(_keys(connection, statements.RUNS_OF_OWNER, (worker_id, _ALL)))
-    keys = sorted(owned - passing)[:most]
-    _free_keys(connection, keys, worker_id, news, now=now)
-    return owned
+    left: LeftRuns,
+    stale: set[RunKey],
+    passing: Passing = NONE_PASSED,
+    most: int = MOST_WRITTEN,
+) -> LeftRuns:
+    """Give back what an earlier lease has left, up to `most`; return what is left of it then.
+
+    A run that the session has claimed since has another fencing token than when it was looked at for the first time.
+    Those that are `passing` stay as they are. Raises UnsoundRowsError.
+    """
+    keys = sorted(left.keys() - passing)
+    with demanding_sound(keys):
+        tokens = dict(connection.execute(statements.TOKENS_OF_OWNER, (_json(keys), session.worker_id)))
+    freed = [key for key in keys if key in tokens and left[key] == tokens[key]][:most]
+    _free_keys(connection, freed, session.worker_id, news, now=now, stale=stale)
+    gone = {*keys} - tokens.keys() | {*freed}
+    return {key: tokens.get(key, token) for key, token in left.items() if key not in gone}
 
 
 def free_expired(
     connection: apsw.Connection,
-    session: Session,
     news: News,
     *,
+    session: Session,
     now: Timestamp,
     is_dead: Callable[[WorkerId], bool],
+    stale: set[RunKey],
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
 ) -> tuple[int, list[WorkerId], bool]:
@@ -179,26 +214,29 @@ def free_expired(
     for worker_id, lease_until in list(connection.execute(session_statements.SESSIONS)):
         gone = worker_id != session.worker_id and is_dead(worker_id)
         if gone or lease_until <= now:
-            freed += _free(connection, worker_id, news, now=now, passing=passing, most=most - freed)
+            freed += _free(connection, worker_id, news, now=now, stale=stale, passing=passing, most=most - freed)
         if gone:
             dead.append(worker_id)
             connection.execute(session_statements.END_SESSION, (worker_id,))
     return freed, dead, freed >= most
 
 
-def free_all(connection: apsw.Connection, *, passing: Passing = NONE_PASSED, most: int = MOST_WRITTEN) -> int:
+def free_all(
+    connection: apsw.Connection, *, stale: set[RunKey], passing: Passing = NONE_PASSED, most: int = MOST_WRITTEN
+) -> int:
     """Give back the runs of every session, all known to be dead, and forget the sessions; see `free_expired`."""
     keys = _keys(connection, passing_over(statements.OWNED_RUNS, passing), (most,))
-    _write(connection, statements.FREE_RUNS_AT_ANY_TIME, keys)
+    _write(connection, statements.FREE_RUNS_AT_ANY_TIME, keys, stale=stale)
     connection.execute(session_statements.END_ALL_SESSIONS)
     return len(keys)
 
 
 def end_session(
     connection: apsw.Connection,
-    session: Session,
     news: News,
     *,
+    session: Session,
+    stale: set[RunKey],
     is_unused: bool = False,
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
@@ -210,7 +248,7 @@ def end_session(
     """
     keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (session.worker_id, most))
     if keys:
-        _write(connection, statements.GIVE_BACK_RUNS, keys, session.worker_id)
+        _write(connection, statements.GIVE_BACK_RUNS, keys, session.worker_id, stale=stale)
         news.is_ready = True
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
     if is_unused:
@@ -219,12 +257,20 @@ def end_session(
 
 
 def _heed_clock(
-    connection: apsw.Connection, session: Session, news: News, *, now: Timestamp, again: bool, passing: Passing
+    connection: apsw.Connection,
+    session: Session,
+    news: News,
+    *,
+    now: Timestamp,
+    again: bool,
+    passing: Passing,
+    most: int,
 ) -> None:
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
     That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
     before may be committed meanwhile. All runs that sleep are looked at for it, so that it is not for each claim to do.
+    Raises UnsoundRowsError.
     """
     latest_time, set_back_at = connection.execute(clock.NOTED_TIMES).fetchone() or (now, None)
     if latest_time <= now:
@@ -237,9 +283,13 @@ def _heed_clock(
     noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
     if noticed_ago is not None and not again:
         return
-    for hasten in (clock.HASTEN_RUNS, clock.HASTEN_ENDS):
-        connection.execute(passing_over(hasten, passing), (now, latest_time + session.lease_microseconds))
-        news.is_ready = news.is_ready or connection.changes() > 0
+    for sleeping, hasten in _HASTENING:
+        keys = _keys(connection, passing_over(sleeping, passing), (now, latest_time + session.lease_microseconds))
+        for begin in range(0, len(keys), most):
+            some = keys[begin : begin + most]
+            with demanding_sound(some):
+                connection.execute(hasten, (_json(some), now))
+            news.is_ready = news.is_ready or connection.changes() > 0
     connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))
     if noticed_ago is None:
         connection.execute(clock.NOTE_SETTING_BACK, (now,))
@@ -249,40 +299,54 @@ def _heed_clock(
 
 
 def _free(
-    connection: apsw.Connection, worker_id: WorkerId, news: News, *, now: Timestamp, passing: Passing, most: int
+    connection: apsw.Connection,
+    worker_id: WorkerId,
+    news: News,
+    *,
+    now: Timestamp,
+    stale: set[RunKey],
+    passing: Passing,
+    most: int,
 ) -> int:
+    """Give back what a session owns; return how many runs an index has named for that."""
     keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
-    _free_keys(connection, keys, worker_id, news, now=now)
+    _free_keys(connection, keys, worker_id, news, now=now, stale=stale)
     return len(keys)
 
 
 def _free_keys(
-    connection: apsw.Connection, keys: Sequence[RunKey], worker_id: WorkerId, news: News, *, now: Timestamp
+    connection: apsw.Connection,
+    keys: Sequence[RunKey],
+    worker_id: WorkerId,
+    news: News,
+    *,
+    now: Timestamp,
+    stale: set[RunKey],
 ) -> None:
     if keys:
-        _write(connection, statements.FREE_RUNS, keys, worker_id, now)
+        _write(connection, statements.FREE_RUNS, keys, worker_id, now, stale=stale)
         news.is_ready = True
 
 
-def _write(connection: apsw.Connection, statement: str, keys: Sequence[RunKey], *values: int) -> None:
-    """Change the rows of runs that an index has named. Raises UnsoundRowsError, also where it has named others."""
+def _write(
+    connection: apsw.Connection, statement: str, keys: Sequence[RunKey], *values: int, stale: set[RunKey]
+) -> None:
+    """Change the rows of runs that are somebody's, as an index says. Raises UnsoundRowsError."""
     with demanding_sound(keys):
-        connection.execute(statement, (_json(keys), *values))
-        if connection.changes() < len(keys):
-            raise apsw.CorruptError(NOT_IN_ITS_PLACE)
+        changed = {key for (key,) in connection.execute(statement, (_json(keys), *values))}
+    stale.update(key for key in keys if key not in changed)
 
 
 def _identity(session: Session) -> tuple[int, str, int, int]:
     return (session.worker_id, session.name, os.getpid(), session.started_at)
 
 
-def _read(connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId) -> dict[RunKey, ClaimedRun]:
-    """Read the rows of runs that are nobody's, as an index says. Raises UnsoundRowsError for those that are not."""
-    found = connection.execute(statements.RUNS_BY_KEY, (_json(keys),))
-    rows = {RunKey(row[0]): _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
-    if missing := [key for key in keys if key not in rows]:
-        raise UnsoundRowsError(missing, apsw.CorruptError(NOT_IN_ITS_PLACE), is_certain=True)
-    return rows
+def _read(
+    connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId, now: Timestamp
+) -> dict[RunKey, ClaimedRun]:
+    """Read those of the rows of some runs that are to be claimed."""
+    found = connection.execute(statements.RUNS_BY_KEY, (_json(keys), now))
+    return {RunKey(row[0]): _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
 
 
 def _read_singly(
@@ -292,7 +356,7 @@ def _read_singly(
     rows: dict[RunKey, ClaimedRun] = {}
     for key in keys:
         try:
-            rows |= _read(connection, [key], owner=owner)
+            rows |= _read(connection, [key], owner=owner, now=now)
         except UnicodeDecodeError as error:
             _park_unreadable(connection, key, error, now=now, code=code)
             news.run_keys.add(key)
@@ -325,7 +389,7 @@ def _claimed(row: Sequence[object], *, owner: WorkerId, inbox_position: int) -> 
     )
 
 
-_ALL: Final = -1
+_HASTENING: Final = ((clock.SLEEPING_RUNS, clock.HASTEN_RUNS), (clock.RUNS_TO_END_LATER, clock.HASTEN_ENDS))
 _RECOVERING = -1
 """The place of a column in `RUN_COLUMNS`."""
 

@@ -13,7 +13,8 @@ transaction that succeeds is followed by one of twice as many. Rows found bad co
 together those that they would have cost anyway. A transaction that has met damage writes nothing more: it is undone.
 
 **Behind an index.** An index may be older than the rows, as after a write that the disk has lost. What it says to be
-due is claimed only if its row says so too; claims pass over the others, for a minute each time.
+due, or a session's, is claimed, or given back, only if its row says so too; claims, or giving back, pass over the
+others, for a minute each time.
 
 **Limits.** The index by id must be readable: it says which runs there are. More than 10,000 runs are not passed over,
 nor are all that there are: the store fails then, for an answer that there is none would not be true. A damaged page of
@@ -26,21 +27,23 @@ Savepoints instead of transactions: an error of reading ends the whole transacti
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from functools import partial
+from itertools import takewhile
 from typing import Final, TypeVar
 
 import apsw
 
 from perdure.errors import StoreCorruptError, StoreError, StoreUnavailableError
 from perdure.kernel.identity import RunKey
-from perdure.logs import logger_named
+from perdure.logs import Recurring, logger_named
 from perdure.stores.sql.passing import NONE_PASSED, Passing
 from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.scanning import MOST_FOUND, UnreadableRun, find_unreadable, still_unreadable
 
-__all__ = ["MOST_WRITTEN", "Browse", "CanWrite", "Unreadable", "UnsoundRowsError", "demanding_sound"]
+__all__ = ["MOST_WRITTEN", "Browse", "CanWrite", "Stale", "Unreadable", "UnsoundRowsError", "demanding_sound"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -56,16 +59,22 @@ MOST_WRITTEN: Final = 10_000
 """So many rows at most are given back in one transaction."""
 
 
-class UnsoundRowsError(StoreCorruptError):
-    """Of the rows of some runs there is one that cannot be read, or not be written; none of them if it `is_certain`."""
+class Stale(Enum):
+    """What an index says of runs that their rows do not."""
 
-    def __init__(self, run_keys: Sequence[RunKey], cause: Exception, *, is_certain: bool = False) -> None:
+    DUE = "due"
+    OWNED = "a session's"
+
+
+class UnsoundRowsError(StoreCorruptError):
+    """Of the rows of some runs there is one that cannot be read, or not be written."""
+
+    def __init__(self, run_keys: Sequence[RunKey], cause: Exception) -> None:
         """Name the runs by their keys, and what was met."""
         names = _names(run_keys)
         super().__init__(f"the rows of run keys {names} cannot be read or written: {cause}; see `perdure verify`")
         self.__cause__ = cause
         self.run_keys: Final = run_keys
-        self.is_certain: Final = is_certain
 
 
 @contextmanager
@@ -83,9 +92,9 @@ class Unreadable:
     """The runs of an open database that are passed over, as far as this process knows.
 
     `keys`: by whoever reads. `unclaimable`: by claims, and whoever gives runs back; without those of which only text
-    is none, which claims park, and with those that can be read, and not be written. `undue`: by claims alone, since
-    they are not due by their rows, though an index says so, which is older than these. `most_written`: how many are
-    read and written in one transaction.
+    is none, which claims park, and with those that can be read, and not be written. `undue`: by claims alone, and
+    `unowned` by giving back alone, since they are not due, or nobody's, by their rows, though an index that is older
+    than these says so. `most_written`: how many are read and written in one transaction.
     """
 
     def __init__(
@@ -93,28 +102,39 @@ class Unreadable:
     ) -> None:
         """Begin with none. `on_readable` is told when some are passed over no more; `now` gives seconds that never go
         back."""
-        self.keys = self.unclaimable = self.undue = NONE_PASSED
+        self.keys = self.unclaimable = NONE_PASSED
+        self._stale: Final[dict[Stale, dict[RunKey, float]]] = {kind: {} for kind in Stale}
         self.most_written = MOST_WRITTEN
         self._on_readable: Final = on_readable
         self._now: Final = now
+        self._recurring: Final = Recurring(_LOGGER.name, now)
         self._untold: list[RunKey] = []
         self._looking: Final = asyncio.Lock()
         self._look: asyncio.Task[None] | None = None
         self._looks_at = -math.inf
         self._despair: StoreError | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
-        self._undue_until = -math.inf
         self._revises_at = math.inf
         self._revision: asyncio.Task[None] | None = None
+
+    @property
+    def undue(self) -> Passing:
+        """The runs that only an index says to be due."""
+        return frozenset(self._stale[Stale.DUE])
+
+    @property
+    def unowned(self) -> Passing:
+        """The runs that only an index says to be a session's."""
+        return frozenset(self._stale[Stale.OWNED])
 
     async def past_damage(self, ask: Callable[[], Awaitable[Result]], browse: Browse, can_write: CanWrite) -> Result:
         """Ask something of many runs. Where damage keeps it from being answered it is asked again: of those that are
         not passed over, and, if it is `most_written` that fail, of fewer. Raises the error that remains."""
         self._revise_meanwhile(browse)
-        self._forget_undue()
+        self._forget_stale()
         has_looked, hopeless = False, None
         while True:
-            passed = self.unclaimable | self.undue
+            passed = self.unclaimable
             try:
                 answer = await ask()
                 self.tell()
@@ -131,8 +151,6 @@ class Unreadable:
 
     async def _narrow(self, error: UnsoundRowsError, passed: Passing, can_write: CanWrite) -> bool:
         failed = error.run_keys
-        if error.is_certain:
-            return self._leave(failed, passed=passed)
         return self.narrow(failed, passed=passed) or (await can_write() and self.give_up(failed, passed=passed))
 
     def close(self) -> None:
@@ -153,7 +171,9 @@ class Unreadable:
 
     def revise_soon(self) -> None:
         """Try what is passed over with the next question: something was mended."""
-        self._revises_at = self._undue_until = -math.inf
+        self._revises_at = -math.inf
+        for passed in self._stale.values():
+            passed.clear()
 
     def narrow(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
         """Note that these could not be read and written together, where some were passed over; return whether it may be
@@ -174,25 +194,30 @@ class Unreadable:
         self._plan_revision()
         return True
 
-    def _leave(self, run_keys: Sequence[RunKey], *, passed: Passing) -> bool:
-        """Have claims pass over what is not due by its row; return whether that may help."""
-        if len(self.undue) >= _MOST_UNDUE or not passed.isdisjoint(run_keys):
+    def leave(self, run_keys: Collection[RunKey], stale: Stale) -> bool:
+        """Pass over what is not by its row what an index says; return whether there are any, and that was done."""
+        passed = self._stale[stale]
+        if not run_keys or len(passed) >= _MOST_STALE:
             return False
-        if self._undue_until == -math.inf:
-            _LOGGER.error(
-                "%d runs are due by an index, and not by their rows: run keys %s; `perdure verify --repair` builds an "
-                "index anew that is older than the rows, as after a write that the disk has lost",
-                len(run_keys),
-                _names(run_keys),
-            )
-        self._undue_until = self._now() + _FIRST_PAUSE_SECONDS
-        self.undue = self.undue.union(run_keys)
+        until = self._now() + _FIRST_PAUSE_SECONDS
+        for run_key in run_keys:
+            passed.setdefault(run_key, until)
+        text = (
+            "%d runs are %s by an index, and not by their rows: run keys %s; `perdure verify --repair` builds an index "
+            "anew that is older than the rows, as after a write that the disk has lost"
+        )
+        self._recurring.error(text, len(run_keys), stale.value, _names(sorted(run_keys)), cause=stale.value)
         return True
 
-    def _forget_undue(self) -> None:
-        """Have claims see again what may be due by now, after a pause that stays as short."""
-        if self.undue and self._now() >= self._undue_until:
-            self.undue = NONE_PASSED
+    def _forget_stale(self) -> None:
+        """See again what may be as an index says by now."""
+        now, has_forgotten = self._now(), False
+        for passed in self._stale.values():
+            past = [*takewhile(lambda run_key: passed[run_key] <= now, passed)]  # noqa: B023 - used at once
+            for run_key in past:
+                del passed[run_key]
+            has_forgotten |= bool(past)
+        if has_forgotten:
             self._on_readable()
 
     def widen(self) -> None:
@@ -203,8 +228,8 @@ class Unreadable:
         """Log what was given up."""
         if self._untold:
             text = (
-                "the rows of %d runs cannot be written, beside a damaged page, or are not what an index says, and stay "
-                "as they are (see `perdure verify`): run keys %s"
+                "the rows of %d runs cannot be written, beside a damaged page, and stay as they are (see `perdure "
+                "verify`): run keys %s"
             )
             _LOGGER.error(text, len(self._untold), _names(self._untold))
             self._untold.clear()
@@ -274,7 +299,7 @@ def _names(run_names: Sequence[object]) -> str:
 
 _NAMED: Final = 20
 _FIRST_PAUSE_SECONDS: Final = 60.0
-_MOST_UNDUE: Final = 100_000
+_MOST_STALE: Final = 100_000
 _LONGEST_PAUSE_SECONDS: Final = 3600.0
 _REST_PER_LOOK: Final = 20
 """A look is followed by so many times as long without one."""

@@ -57,8 +57,8 @@ PLANTED: Final = (
         also=(
             Patch(
                 module="perdure.stores.sqlite.sessions",
-                old="    for hasten in (clock.HASTEN_RUNS, clock.HASTEN_ENDS):\n",
-                new="    for hasten in (clock.HASTEN_ENDS,):\n",
+                old="    for sleeping, hasten in _HASTENING:\n",
+                new="    for sleeping, hasten in _HASTENING[1:]:\n",
             ),
         ),
     ),

@@ -67,7 +67,7 @@ class Shadow:
         self._compare("a closing", None, lambda: self._end(session))
 
     def _end(self, session: sessions.Session) -> None:
-        sessions.end_session(self.connection, session, News())
+        sessions.end_session(self.connection, News(), session=session, stale=set())
 
     def commit(self, worker: WorkerId, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """Apply writes; their outcomes must be `outcomes`."""
@@ -90,14 +90,24 @@ class Shadow:
             "a claim",
             [msgspec.structs.replace(run, inbox_position=self._position_here(run.inbox_position)) for run in claimed],
             lambda: sessions.claim(
-                self.connection, session, News(), now=now, limit=limit, workflows=self._of(workflows), code=code
+                self.connection,
+                News(),
+                session=session,
+                now=now,
+                limit=limit,
+                workflows=self._of(workflows),
+                stale=set(),
+                code=code,
             ),
         )
 
     def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer
         """Extend a lease; whether it was still held must be `is_kept`."""
         session = self._sessions[worker]
-        self._compare("a renewal", is_kept, lambda: sessions.renew(self.connection, session, News(), now=now).is_kept)
+        self._compare("a renewal", is_kept, lambda: self._renew(session, now=now))
+
+    def _renew(self, session: sessions.Session, *, now: Timestamp) -> bool | None:
+        return sessions.renew(self.connection, News(), session=session, now=now, stale=set()).is_kept
 
     def free_expired(self, worker: WorkerId, freed: int, *, now: Timestamp) -> None:
         """Give back the runs of dead and late sessions; there must be `freed` of them."""
@@ -105,7 +115,12 @@ class Shadow:
 
         def free() -> int:
             found, _, _ = sessions.free_expired(
-                self.connection, session, News(), now=now, is_dead=lambda other: other not in living
+                self.connection,
+                News(),
+                session=session,
+                now=now,
+                is_dead=lambda other: other not in living,
+                stale=set(),
             )
             return found
 

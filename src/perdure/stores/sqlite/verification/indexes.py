@@ -23,17 +23,17 @@ from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.connection import open_reading, pragma
 from perdure.stores.sqlite.faults import UNREADABLE
-from perdure.stores.sqlite.integrity import count_unused_pages, misplaced_pages, note_unused_pages
+from perdure.stores.sqlite.integrity import misplaced_pages, note_unused_pages
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.verification.runs import CheckedRun, try_run
 from perdure.stores.sqlite.verification.tables import (
     ROW_CHECKS,
     Check,
     defects_by,
-    has_more_entries_than_rows,
     has_sound_trees,
     indexes_of,
 )
+from perdure.stores.sqlite.verification.witnesses import has_more_entries_than_rows, names_others
 
 __all__ = ["rebuild_indexes"]
 
@@ -60,22 +60,20 @@ def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) 
 
 
 def _may_lose(connection: apsw.Connection, table: str) -> bool:
-    """Whether a free page may be another's, or an index the last to know of rows whose pages are lost."""
+    """Whether a free page may be another's, or an index the last to know of rows that are lost, or were removed."""
     own = tuple(f"Tree {root} " for (root,) in connection.execute(_ROOTS, (table,)))
     lines = [line for line in misplaced_pages(connection) if not line.startswith(own)]
     is_lost = any(line.startswith("Page ") for line in lines)
     if pragma(connection, "freelist_count") and not all(line.startswith("Page ") for line in lines):
         return True
-    return is_lost and has_more_entries_than_rows(connection, table)
+    return (is_lost and has_more_entries_than_rows(connection, table)) or names_others(connection, table)
 
 
 def _pages_left(connection: apsw.Connection, table: str) -> int:
     """Return how many pages the indexes of a table have to themselves, which are nobody's afterwards; 0 where that
     cannot be told."""
     with suppress(apsw.SQLError, *UNREADABLE):  # by a library without this table, or for damage of others
-        others = int(connection.execute(_PAGES_OF_OTHERS, (table,)).get)
-        pages, free = (int(connection.pragma(name)) for name in ("page_count", "freelist_count"))
-        return max(pages - others - free - count_unused_pages(connection), 0)
+        return int(connection.execute(_OWN_PAGES, (table, table)).get)
     return 0
 
 
@@ -150,8 +148,14 @@ _KEYS: Final = "SELECT run_key FROM runs NOT INDEXED"
 _TWIN: Final = "twin_of_a_damaged_index"
 
 _ROOTS: Final = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
-_PAGES_OF_OTHERS: Final = """
-SELECT count(*) FROM dbstat WHERE name NOT IN (SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?)
+
+# table, table
+_OWN_PAGES: Final = """
+SELECT count(*) FROM (
+    SELECT pageno FROM dbstat WHERE name IN (SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?)
+    EXCEPT
+    SELECT pageno FROM dbstat WHERE name NOT IN (SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?)
+)
 """
 
 # index

@@ -113,7 +113,8 @@ def check_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -
     try:
         return _check(connection, run_key, now=now)
     finally:
-        connection.execute("ROLLBACK")  # a transaction that has met a damaged page does not end otherwise
+        if connection.in_transaction:  # some errors of reading end it; others, as for a damaged page, do not
+            connection.execute("ROLLBACK")
 
 
 def try_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> CheckedRun | DamagedRun | None:

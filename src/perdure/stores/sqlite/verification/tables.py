@@ -23,6 +23,7 @@ __all__ = [
     "file_checks",
     "has_sound_trees",
     "indexes_of",
+    "rows_of",
     "table_of",
 ]
 
@@ -97,14 +98,14 @@ def _roots_of(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
 
 def _first_rows(connection: apsw.Connection, table: str) -> Iterator[tuple[str, str]]:
     """Yield the trees of a table, each with a query that reads it where it begins."""
-    yield table, f"SELECT 1 FROM {_rows_of(connection, table)} LIMIT 1"  # noqa: S608 - names of ours
+    yield table, f"SELECT 1 FROM {rows_of(connection, table)} LIMIT 1"  # noqa: S608 - names of ours
     for name, where in indexes_of(connection, table):
         column = connection.execute(f'SELECT name FROM pragma_index_info("{name}") WHERE seqno = 0').get  # noqa: S608
         query = f'SELECT 1 FROM "{table}" INDEXED BY "{name}" {where} ORDER BY "{column}" LIMIT 1'  # noqa: S608
         yield name, query
 
 
-def _rows_of(connection: apsw.Connection, table: str) -> str:
+def rows_of(connection: apsw.Connection, table: str) -> str:
     """Return how a statement names a table that is to read its rows themselves. A table WITHOUT ROWID lies in an index
     of its own, and without a word SQLite takes any other that has what is asked for."""
     is_an_index = connection.execute(_IS_WITHOUT_ROWID, (table,)).get
@@ -126,32 +127,26 @@ def _partial_indexes(connection: apsw.Connection) -> Iterator[Defect]:
 def _partial_indexes_of(connection: apsw.Connection, *, table: str) -> Iterator[Defect]:
     for name, where in indexes_of(connection, table):
         if where:
-            counts = (
-                f'SELECT (SELECT count(*) FROM "{table}" INDEXED BY "{name}" {where}), '  # noqa: S608
-                f"(SELECT count(*) FROM {_rows_of(connection, table)} {where})"
-            )
-            [(indexed, counted)] = connection.execute(counts)  # at one moment
-            if indexed != counted:
-                what = f"{table}: {name} has {indexed} entries for {counted} rows"
-                yield Defect(place="file", what=what, repair=_REBUILDING)
+            with suppress(*UNREADABLE):  # which `_pages` tells
+                indexed, counted = _counts(connection, table, name, where)
+                if indexed != counted:
+                    what = f"{table}: {name} has {indexed} entries for {counted} rows"
+                    yield Defect(place="file", what=what, repair=_REBUILDING)
+
+
+def _counts(connection: apsw.Connection, table: str, name: str, where: str) -> tuple[int, int]:
+    """Return how many entries an index has, and how many rows are to be in it, at one moment."""
+    counts = (
+        f'SELECT (SELECT count(*) FROM "{table}" INDEXED BY "{name}" {where}), '  # noqa: S608
+        f"(SELECT count(*) FROM {rows_of(connection, table)} {where})"
+    )
+    [(indexed, counted)] = connection.execute(counts)
+    return indexed, counted
 
 
 def _misplaced_pages(connection: apsw.Connection) -> Iterator[Defect]:
     for line in islice(misplaced_pages(connection), _MOST):
         yield Defect(place="file", what=line)
-
-
-def has_more_entries_than_rows(connection: apsw.Connection, table: str) -> bool:
-    """Whether an index of a table that can be read has more than the table. Raises apsw's errors for the table."""
-    counted = connection.execute(f"SELECT count(*) FROM {_rows_of(connection, table)}").get  # noqa: S608 - as above
-    for name, where in indexes_of(connection, table):
-        rows, entries = counted, f'"{table}" INDEXED BY "{name}" {where}'
-        if where:
-            rows = connection.execute(f"SELECT count(*) FROM {_rows_of(connection, table)} {where}").get  # noqa: S608
-        with suppress(*UNREADABLE):
-            if connection.execute(f"SELECT count(*) FROM {entries}").get > rows:  # noqa: S608
-                return True
-    return False
 
 
 def _schema(connection: apsw.Connection) -> Iterator[Defect]:

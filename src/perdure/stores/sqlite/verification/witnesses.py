@@ -1,0 +1,84 @@
+"""Which of a table and its indexes is right where they name other rows: whatever else says which rows there were.
+
+Either may be older than the other, as after a write that the disk has lost, and an index may be the last to know of a
+row that was acknowledged, or that was removed.
+"""
+
+from contextlib import suppress
+from typing import Final
+
+import apsw
+
+from perdure.stores.sqlite.faults import UNREADABLE
+from perdure.stores.sqlite.verification.tables import indexes_of, rows_of
+
+__all__ = ["has_more_entries_than_rows", "names_others"]
+
+
+def has_more_entries_than_rows(connection: apsw.Connection, table: str) -> bool:
+    """Whether an index of a table that can be read has more than the table. Raises apsw's errors for the table."""
+    counted = connection.execute(f"SELECT count(*) FROM {rows_of(connection, table)}").get  # noqa: S608 - as above
+    for name, where in indexes_of(connection, table):
+        rows, entries = counted, f'"{table}" INDEXED BY "{name}" {where}'
+        if where:
+            rows = connection.execute(f"SELECT count(*) FROM {rows_of(connection, table)} {where}").get  # noqa: S608
+        with suppress(*UNREADABLE):
+            if connection.execute(f"SELECT count(*) FROM {entries}").get > rows:  # noqa: S608
+                return True
+    return False
+
+
+def names_others(connection: apsw.Connection, table: str) -> bool:
+    """Whether an index of a table that can be read names rows which the table has not, or lacks some that it has, and
+    it is not known which of both is right. Raises apsw's errors for the table.
+
+    Of most rows histories tell which there were, and a verification asks them; so they do of the runs themselves. Of
+    messages and entries of the agenda nothing tells but another index that has all rows.
+    """
+    if table == "runs":
+        return any(_has_lost_runs(connection, name, where) for name, where in indexes_of(connection, table))
+    if table not in _WITNESSED_BY_INDEXES:
+        return False
+    agree = {name: _agrees(connection, table, name, where) for name, where in indexes_of(connection, table)}
+    return False in agree.values() and not any(agree.get(name) for name in _WITNESSES)
+
+
+def _agrees(connection: apsw.Connection, table: str, name: str, where: str) -> bool | None:
+    """Whether an index names the rows of its table; None where it cannot be read."""
+    columns = _WITNESSED_BY_INDEXES[table]
+    entries = f'SELECT {columns} FROM "{table}" INDEXED BY "{name}" {where}'  # noqa: S608 - names of ours
+    rows = f"SELECT {columns} FROM {rows_of(connection, table)} {where}"  # noqa: S608
+    if not _can_be_read(connection, entries):
+        return None
+    return not any(
+        connection.execute(f"SELECT EXISTS ({some} EXCEPT {others})").get
+        for some, others in ((entries, rows), (rows, entries))
+    )
+
+
+def _has_lost_runs(connection: apsw.Connection, name: str, where: str) -> bool:
+    """Whether an index names a run that is gone without having been removed: its history is there."""
+    entries = f'SELECT run_key FROM runs INDEXED BY "{name}" {where}'  # noqa: S608
+    return _can_be_read(connection, entries) and bool(connection.execute(_LOST_RUNS.format(entries=entries)).get)
+
+
+def _can_be_read(connection: apsw.Connection, entries: str) -> bool:
+    with suppress(*UNREADABLE):
+        for _ in connection.execute(entries):
+            pass
+        return True
+    return False
+
+
+_WITNESSED_BY_INDEXES: Final = {"inbox": "run_key, position", "agenda": "namespace, kind, id"}
+"""Tables of whose rows only indexes tell which there were, and the columns by which each of these names them."""
+_WITNESSES: Final = ("inbox_by_run", "inbox_by_message")
+"""Indexes that have all rows of their tables: each message that Perdure delivers has an id."""
+_LOST_RUNS: Final = """
+SELECT EXISTS (
+    SELECT 1 FROM (
+        {entries} EXCEPT SELECT run_key FROM runs NOT INDEXED EXCEPT SELECT run_key FROM removals
+    ) AS gone
+    WHERE EXISTS (SELECT 1 FROM history WHERE history.run_key = gone.run_key)
+)
+"""
