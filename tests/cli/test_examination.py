@@ -1,8 +1,13 @@
 import asyncio
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from perdure import Context, Engine, workflow
+from perdure.cli.examination import _check_integrity
+from perdure.cli.finding import Verdict
 from perdure.cli.open_runs import read_open_runs
 from tests.cli.runs import perdure
 
@@ -78,6 +83,17 @@ def test_a_damaged_file_fails_with_advice(place: Path) -> None:
     called = perdure("doctor", "--json", directory=place)
     assert called.code == 1
     assert called.json["verdict"] == "fail"
+
+
+def test_tables_that_cannot_be_read_any_more_are_a_finding(place: Path) -> None:
+    """They are damaged while it looks, after it has opened the database."""
+    database = place / "perdure.db"
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute("PRAGMA writable_schema = 1")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'tenant TEXT', 'tennnt TEXT')")
+    check = _check_integrity(database)
+    assert check.verdict is Verdict.FAIL
+    assert "no such column: tenant" in check.finding
 
 
 def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:

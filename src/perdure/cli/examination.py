@@ -8,6 +8,7 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -214,13 +215,11 @@ _FAULTS_TOLD: Final = 5
 
 
 def _check_integrity(path: Path) -> Check:
-    connection = open_reading(path, settings=SqliteSettings())
     try:
-        found = list(islice(faults(connection, check="quick_check"), _FAULTS_TOLD))
+        with closing(open_reading(path, settings=SqliteSettings())) as connection:
+            found = list(islice(faults(connection, check="quick_check"), _FAULTS_TOLD))
     except apsw.Error as error:
         found = [str(error)]
-    finally:
-        connection.close()
     if not found:
         return Check(name="integrity", verdict=Verdict.OK, finding="quick_check found nothing")
     advice = "stop the engines, keep a copy of the file with its -wal, and restore a backup"

@@ -15,8 +15,9 @@ from perdure.ports.verification import Verification
 from perdure.stores.sqlite.compaction import compact
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.testing import contents_digest
 from perdure.torture.disks.sectors import dying_disk
-from tests.damaging import pages_of
+from tests.damaging import pages_of, read_page
 from tests.stores.sqlite.test_verification import (
     damage,
     ends,
@@ -241,7 +242,31 @@ async def test_a_column_of_another_name_has_the_file_refused(path: Path) -> None
                 pass
 
 
-async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(path: Path) -> None:
+async def test_what_a_flipped_bit_calls_a_table_in_a_blob_is_one(path: Path) -> None:
+    """As it is to SQLite."""
+    call_in_a_blob(path, "inbox")
+    [leaf] = pages_of(path, "inbox_by_run")
+    index, digest = read_page(path, leaf), contents_digest(path)
+    async with engine(path, works=False) as client:
+        await (await client.get_run("ends")).signal(go, 1)
+        assert (await client.verify()).is_sound
+    assert contents_digest(path) != digest
+    put(path, with_page(content_of(path), leaf, index))
+    assert any("wrong # of entries in index inbox_by_run" in defect.what for defect in (await verified(path)).defects)
+
+
+def call_in_a_blob(path: Path, name: str) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_schema SET type = CAST(type AS BLOB) WHERE name = ?", (name,))
+
+
+@pytest.mark.parametrize("is_called_so_in_a_blob", [False, True])
+async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(
+    path: Path, *, is_called_so_in_a_blob: bool
+) -> None:
+    if is_called_so_in_a_blob:
+        call_in_a_blob(path, "agenda_by_time")
     [leaf] = pages_of(path, "agenda_by_time")
     before = content_of(path)[(leaf - 1) * 4096 : leaf * 4096]
     damage(path, "DELETE FROM agenda WHERE due_at IS NOT NULL")

@@ -1,5 +1,6 @@
 """Databases of every released schema: opened by today's code, read, replayed, and brought to their end."""
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -109,6 +110,19 @@ async def test_a_migrated_database_has_the_tables_of_a_new_one(database: Path, t
             pass
     old, new = (_schema(path) for path in (database, tmp_path / "new.db"))
     assert old == new
+
+
+async def test_a_database_with_a_column_of_another_name_is_not_migrated(tmp_path: Path) -> None:
+    """The error says that nothing was changed."""
+    path = saved(5, tmp_path)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'fencing_token', 'fensing_token')")
+    before = dumped(path)
+    with pytest.raises(StoreCorruptError, match=r"there is no runs\.fencing_token\. Nothing was changed"):
+        async with Engine(f"sqlite:///{path}"):
+            pass
+    assert dumped(path) == before
 
 
 async def test_an_upgrade_finds_out_of_histories_and_inboxes_when_runs_are_to_be_ended(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 # as texts: a flipped bit may have made one a blob
 _COLUMNS: Final = """
 SELECT CAST(tables.name AS TEXT), CAST(columns.name AS TEXT)
-FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'
+FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns WHERE CAST(tables.type AS TEXT) = 'table'
 """
 
 
@@ -52,9 +52,9 @@ def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -
     use_log(connection)
     _forget_statistics(connection)
     _demand_same_texts(connection, path=path, applied=known[:found])
+    _demand_columns(connection, path=path, version=found)
     for migration in known[found:]:
         _apply(connection, migration, now=now)
-    _demand_columns(connection, path=path)
 
 
 def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
@@ -69,7 +69,7 @@ def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
             f"Open it once with an engine or `perdure doctor` of this version, which upgrade it, or look with the "
             f"Perdure that wrote it."
         )
-    _demand_columns(connection, path=path)
+    _demand_columns(connection, path=path, version=found)
 
 
 def _known_version(connection: apsw.Connection, *, path: Path) -> int:
@@ -106,9 +106,9 @@ def _demand_same_texts(connection: apsw.Connection, *, path: Path, applied: tupl
         )
 
 
-def _demand_columns(connection: apsw.Connection, *, path: Path) -> None:
+def _demand_columns(connection: apsw.Connection, *, path: Path, version: int) -> None:
     """Raise StoreCorruptError where a table or a column has another name, as by one bit of the text that made it."""
-    missing = _columns() - _columns_of(connection)
+    missing = _columns(version) - _columns_of(connection)
     if missing:
         names = ", ".join(f"{table}.{column}" for table, column in sorted(missing))
         raise StoreCorruptError(
@@ -118,10 +118,10 @@ def _demand_columns(connection: apsw.Connection, *, path: Path) -> None:
 
 
 @cache
-def _columns() -> frozenset[tuple[str, str]]:
-    """Return the columns of all tables, as the migrations make them."""
+def _columns(version: int) -> frozenset[tuple[str, str]]:
+    """Return the columns of all tables, as so many migrations make them."""
     with closing(apsw.Connection(":memory:")) as connection:
-        for migration in migrations():
+        for migration in migrations()[:version]:
             for _ in connection.execute(migration.text):
                 pass
         return _columns_of(connection)

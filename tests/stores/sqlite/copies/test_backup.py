@@ -137,6 +137,23 @@ async def test_a_run_that_is_damaged_in_the_database_is_named_and_keeps_no_other
         assert found == {"damaged", "whole-0", "whole-1"}
 
 
+async def test_a_column_of_another_name_is_damage_that_a_copy_is_told_of_and_restored_with_if_that_is_said(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    """The copy cannot be opened: it must not pass for a sound one."""
+    async with opened(database) as session:
+        await session.create("run")
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute("PRAGMA writable_schema = 1")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'requested_at', 'requusted_at')")
+    [damaged] = (await backup(url, tmp_path / "copy.db")).damaged
+    assert "there is no locks.requested_at" in damaged
+    with pytest.raises(CopyDamagedError, match=r"there is no locks\.requested_at.* --accept-damaged"):
+        await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    restored = await restore(tmp_path / "copy.db", tmp_path / "restored.db", accepts_damaged=True)
+    assert "there is no locks.requested_at" in restored.damaged[0]
+
+
 async def test_a_copy_is_for_no_more_eyes_than_the_database(database: Path, url: str, tmp_path: Path) -> None:
     async with opened(database):
         set_mode(database, 0o640)

@@ -1,9 +1,9 @@
 """Whether a database that was made of a copy can be used: what must be in order before it gets its name.
 
 The digests of increments and of their base cover every byte of a copy that follows. A whole copy is a plain database,
-which has none: so its histories and messages are verified by their own (`stores.sqlite.verification`). One that an
-older Perdure made, with other tables, is not; nor is what a row says beside its history: `perdure verify` does both,
-once it has been opened.
+which has none: so its histories and messages are verified by their own (`stores.sqlite.verification`). One that
+another version of Perdure made, with other tables, is not; nor is what a row says beside its history: `perdure verify`
+does both, once it has been opened.
 """
 
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,7 +13,14 @@ from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import CopyDamagedError, InternalError, StoreError
+from perdure.errors import (
+    CopyDamagedError,
+    InternalError,
+    SchemaTooNewError,
+    SchemaTooOldError,
+    StoreCorruptError,
+    StoreError,
+)
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite.copies.visit import demand_tables, faults_named
@@ -52,10 +59,15 @@ def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, accepts_damag
 def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
     """Return what of the histories and messages of the database at `place` is not as it was written, by its digests.
 
-    In tables of an older Perdure nothing is looked for. Raises StoreErrors.
+    In tables of another version of Perdure nothing is looked for, nor in damaged ones, which are named. Raises
+    StoreErrors.
     """
-    if not _is_of_this_version(connection, place):
+    try:
+        demand_current_schema(connection, path=place)
+    except (SchemaTooOldError, SchemaTooNewError):
         return ()
+    except StoreCorruptError as error:
+        return (str(error),)
 
     async def ask(function: Callable[[apsw.Connection], Result], /) -> Result:
         with faults_named(place, "verifying"):
@@ -77,14 +89,6 @@ def _refused(source: Path, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
-
-
-def _is_of_this_version(connection: apsw.Connection, path: Path) -> bool:
-    try:
-        demand_current_schema(connection, path=path)
-    except StoreError:
-        return False
-    return True
 
 
 def _result_of(asking: Coroutine[None, None, Result]) -> Result:

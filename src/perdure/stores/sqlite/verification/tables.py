@@ -39,10 +39,10 @@ _NUMBERS: Final = {
     "inbox_without_digests": "which messages may have no digest",
 }
 # as texts: one that a flipped bit has made a blob is the same name to SQLite
-_TABLE_NAMES: Final = "SELECT CAST(name AS TEXT) FROM sqlite_schema WHERE type = 'table' ORDER BY 1"
+_TABLE_NAMES: Final = "SELECT CAST(name AS TEXT) FROM sqlite_schema WHERE CAST(type AS TEXT) = 'table' ORDER BY 1"
 _INDEX_NAMES: Final = """
 SELECT CAST(name AS TEXT), CAST(coalesce(sql, '') AS TEXT) FROM sqlite_schema
-WHERE type = 'index' AND CAST(tbl_name AS TEXT) = ?
+WHERE CAST(type AS TEXT) = 'index' AND CAST(tbl_name AS TEXT) = ?
 """
 _IS_WITHOUT_ROWID: Final = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
 _ROOTS_OF_INDEXES: Final = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
