@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 
-__all__ = ["break_leaves", "break_page", "pages_of", "read_page", "write_page"]
+__all__ = ["break_leaves", "break_page", "lose_page", "pages_of", "read_page", "write_page"]
 
 PAGE = 4096
 
@@ -27,6 +27,15 @@ def pages_of(path: Path, name: str, *, kind: str = "leaf") -> list[int]:
 def break_page(path: Path, page: int) -> None:
     """Fill a page with garbage."""
     write_page(path, page, b"\xff" * PAGE)
+
+
+def lose_page(path: Path) -> None:
+    """Add a page to which nothing leads to a database that nobody has open."""
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(path.read_bytes())
+    content[28:32] = (len(content) // PAGE + 1).to_bytes(4)  # the header says that there is one page more
+    path.write_bytes(content + bytes(PAGE))
 
 
 def read_page(path: Path, page: int) -> bytes:

@@ -39,7 +39,8 @@ async def backup(
 ) -> "Copied":
     """Copy the database at `url`, which may be in use, into the file `to`, and check the copy.
 
-    The copy is the database as it was at one moment after the call. Nobody waits for it. `force`: replace a file that
+    The copy is the database as it was at one moment after the call. Nobody waits for it. What is damaged in both is
+    named (`Copied.damaged`); pages that are never used are logged (`perdure.copies`), too. `force`: replace a file that
     is there. `on_progress` is told, in another thread, how many pages are copied and of how many.
 
     Raises UsageError for a URL without a file and for the database's own file, StateError if `to` exists or has no
@@ -112,7 +113,7 @@ async def restore(
     `at`: as it was then, of a folder: the last point taken at or before it; otherwise the newest. `force`: replace a
     database that nobody has open. Everything is checked before the file gets its name. `accepts_damaged`: histories and
     messages that were damaged already when `backup` copied them (`Copied.damaged`) are restored as they are; no worker
-    goes on with such a run.
+    goes on with such a run. Pages that are never used are restored in any case, and told (`Restored.damaged`).
 
     Raises CopyDamagedError, which names the newest point that is whole; StateError if there is no such point, or if
     `to` exists or has no folder; StoreLockedError if the database `to` is open; UsageError for a source that is no

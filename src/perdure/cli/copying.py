@@ -45,7 +45,7 @@ def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
     if copied.damaged:
         print(
             f"{_damage(copied.damaged)}, in the database as in the copy: see `perdure verify`. To restore the copy "
-            f"with that, say --accept-damaged"
+            f"with runs, messages or tables that are damaged, say --accept-damaged"
         )
     return ExitCode.OK
 

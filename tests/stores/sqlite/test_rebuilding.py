@@ -8,8 +8,8 @@ import apsw
 import pytest
 
 from perdure import Engine, Every
-from perdure.copies import backup
-from perdure.errors import StoreCorruptError
+from perdure.copies import backup, restore
+from perdure.errors import CopyDamagedError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification
 from perdure.stores.sqlite.compaction import compact
@@ -17,7 +17,8 @@ from perdure.stores.sqlite.looking import SqliteLook
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import contents_digest
 from perdure.torture.disks.sectors import dying_disk
-from tests.damaging import pages_of, read_page
+from tests.damaging import break_leaves, break_page, lose_page, pages_of, read_page
+from tests.stores.sqlite.copies.live_database import replicating
 from tests.stores.sqlite.test_verification import (
     damage,
     ends,
@@ -206,13 +207,53 @@ async def test_an_index_that_leads_to_pages_of_another_table_is_built_anew_witho
     assert (await verified(path)).is_sound
 
 
-async def test_pages_that_nobody_uses_are_a_fault_unless_a_repair_has_left_them(path: Path) -> None:
-    """They may be all that shows of rows that are lost, where no index has them too."""
-    content = bytearray(content_of(path))
-    content[28:32] = (len(content) // 4096 + 1).to_bytes(4)  # the header says that there is one page more
-    put(path, bytes(content) + bytes(4096))
-    with pytest.raises(StoreCorruptError, match="never used"):
-        await backup(f"sqlite:///{path}", path.with_name("copy.db"))
+async def test_pages_that_nobody_uses_are_told_by_whoever_copies_unless_a_repair_has_left_them(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They may be all that shows of rows that are lost, where no index has them too; what is there can be used."""
+    copy, restored = path.with_name("copy.db"), path.with_name("restored.db")
+    assert not (await backup(f"sqlite:///{path}", copy)).damaged
+    lose_page(path)
+    for made in (await backup(f"sqlite:///{path}", copy, force=True), await restore(copy, restored)):
+        [damaged] = made.damaged
+        assert "pages that are never used: 1, more than repairs have left" in damaged
+    assert [record.message for record in caplog.records if "pages that are never used" in record.message][1:]
+    assert_only_unused_pages(await verified(restored))
+
+
+async def test_lost_pages_do_not_hide_what_else_is_damaged_from_whoever_copies(path: Path) -> None:
+    lose_page(path)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("UPDATE history SET data = replace(data, 'shelf', 'table')")
+    copy, restored = path.with_name("copy.db"), path.with_name("restored.db")
+    copied = await backup(f"sqlite:///{path}", copy)
+    assert "never used" in copied.damaged[0]
+    with pytest.raises(CopyDamagedError, match=r"run .* --accept-damaged"):
+        await restore(copy, restored)
+    assert (await restore(copy, restored, accepts_damaged=True)).damaged == copied.damaged
+    break_leaves(path, "locks_held")
+    with pytest.raises(StoreCorruptError, match="damaged"):
+        await backup(f"sqlite:///{path}", copy, force=True)
+
+
+async def test_what_came_after_an_index_was_built_anew_can_be_restored_from_a_copy_that_follows(path: Path) -> None:
+    """The index was damaged on the disk only, so what it led to is the index still in the copy, and nobody's then."""
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    root = root_of(path, "sqlite_autoindex_runs_1")
+    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    folder, restored = path.with_name("copy"), path.with_name("restored.db")
+    async with engine(path, works=False) as client:
+        with replicating(path, folder) as replication:
+            replication.follow()
+            break_page(path, root)
+            await client.verify(repair=True)
+            await (await client.get_run("ends")).signal(go, 2)
+            replication.follow()
+    [damaged] = (await restore(folder, restored)).damaged
+    assert "never used" in damaged
+    assert rows(restored, "SELECT * FROM inbox") == rows(path, "SELECT * FROM inbox") != []
 
 
 async def test_a_free_page_that_is_a_tables_is_found_and_nothing_is_built_there(path: Path) -> None:

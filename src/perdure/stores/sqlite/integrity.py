@@ -13,7 +13,14 @@ import apsw
 
 from perdure.stores.sqlite.faults import UNREADABLE
 
-__all__ = ["count_unused_pages", "faults", "forget_unused_pages", "misplaced_pages", "note_unused_pages"]
+__all__ = [
+    "count_unused_pages",
+    "faults",
+    "forget_unused_pages",
+    "is_of_unused_page",
+    "misplaced_pages",
+    "note_unused_pages",
+]
 
 _Check = Literal["integrity_check", "quick_check"]
 
@@ -21,13 +28,14 @@ _Check = Literal["integrity_check", "quick_check"]
 def faults(
     connection: apsw.Connection, *, table: str | None = None, check: _Check = "integrity_check"
 ) -> Iterator[str]:
-    """Yield what SQLite finds out of place, in one table with its indexes, or in the whole file.
+    """Yield what SQLite finds out of place, in one table with its indexes, or in the whole file; pages that are never
+    used, if there are more than are known, in the end.
 
     Raises apsw's errors where the check cannot go on.
     """
     unused: list[str] = []
     for line in _lines(connection, check, table):
-        if line.endswith(_UNUSED):
+        if is_of_unused_page(line):
             unused.append(line)
         else:
             yield line
@@ -35,18 +43,23 @@ def faults(
         yield from unused
 
 
+def is_of_unused_page(line: str) -> bool:
+    """Whether a line says that a page is nobody's."""
+    return line.endswith(_UNUSED)
+
+
 def misplaced_pages(connection: apsw.Connection) -> list[str]:
     """Return what SQLite says of pages that two trees have, of the list of free ones, and of those that are nobody's
     though nothing is known of that."""
     lines = _lines_of_pages(connection)
-    unused = [line for line in lines if line.endswith(_UNUSED)]
+    unused = [line for line in lines if is_of_unused_page(line)]
     found = [line for line in lines if line.startswith("Freelist") or _SHARED in line]
     return [*found, *unused] if len(unused) > _known_unused(connection) else found
 
 
 def count_unused_pages(connection: apsw.Connection) -> int:
     """Return how many pages are nobody's."""
-    return sum(line.endswith(_UNUSED) for line in _lines_of_pages(connection))
+    return sum(is_of_unused_page(line) for line in _lines_of_pages(connection))
 
 
 def _lines_of_pages(connection: apsw.Connection) -> list[str]:

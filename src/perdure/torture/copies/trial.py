@@ -256,7 +256,8 @@ class Trial:
             return CopyDamagedError(str(error))
         try:
             with unshared(scratch) as connection:
-                demand_integrity(connection, scratch)
+                if demand_integrity(connection, scratch):
+                    return CopyDamagedError("what was restored has pages that are never used")
                 return digest_of_contents(connection)
         except (apsw.Error, StoreError) as error:
             return CopyDamagedError(f"what was restored is damaged: {error}")

@@ -96,11 +96,13 @@ def _judge(folder: Path, database: apsw.Connection, chance: random.Random) -> Co
 def _point_laws(folder: Path, point: Point, history: set[Any], acknowledged: list[Note]) -> Iterator[str]:
     restored = _restored(folder, point)
     with unshared(restored) as connection:
-        demand_integrity(connection, restored)
+        lost_pages = demand_integrity(connection, restored)
         never = set(connection.execute(_HISTORY)) - history
         broken = [*connection.execute(_BROKEN_HISTORIES)]
         statuses = dict(connection.execute("SELECT id, status FROM runs WHERE latest = 1"))
         taken = set(connection.execute(_TAKEN))
+    if lost_pages:
+        yield f"copy: {_name(point)} has {lost_pages} pages that are never used"
     if never:
         yield f"copy: {_name(point)} has {len(never)} events that the database has not, such as {min(never)}"
     for run_id, generation, sequence, events in broken:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from perdure.copies import restore
@@ -11,9 +12,11 @@ from perdure.errors import StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.stores.sqlite.copies.expiry import Expiry
 from perdure.stores.sqlite.copies.folder import CopyFolder
+from perdure.stores.sqlite.copies.parts import encode_part
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.steady import SteadyClock
 from perdure.stores.sqlite.disk import LocalDisk
+from tests.damaging import lose_page
 from tests.stores.sqlite.copies.live_database import (
     PATIENT,
     SECOND,
@@ -145,6 +148,47 @@ async def test_a_generation_goes_when_a_later_one_is_old_by_both_clocks(
     clock.time += ahead * KEEP_SECONDS * SECOND
     Expiry(CopyFolder(trail.target), LocalDisk(), steady, keep_microseconds=KEEP_SECONDS * SECOND).make_room()
     assert generations(trail) == left
+
+
+@pytest.mark.parametrize(
+    ("lacking", "damaged", "left"),
+    [
+        ({}, {}, [4]),
+        ({4}, {}, [3, 4]),
+        ({3, 4}, {}, [2, 4]),
+        ({2}, {}, [4]),
+        ({1, 2, 3, 4}, {}, [4]),
+        ({4}, {3}, [2, 3, 4]),
+    ],
+)
+async def test_a_base_with_lost_pages_lets_none_without_go_but_those_before_the_last(
+    trail: Trail, lacking: set[int], damaged: set[int], left: list[int]
+) -> None:
+    """Rows may have been on these: the last base without is the one to which they can be restored."""
+    clock = TickingClock()
+    for _ in range(4):
+        await follow(trail, clock, 2)
+    for number, generation in enumerate(CopyFolder(trail.target).generations(), 1):
+        header = msgspec.structs.replace(generation.begun(), lost_pages=int(number in lacking))
+        generation.part(0).write_bytes(b"damaged" if number in damaged else encode_part(header, {})[0])
+    steady = SteadyClock(clock, every_microseconds=SECOND)
+    clock.time += 9 * KEEP_SECONDS * SECOND
+    steady.go_on_from(Timestamp(clock.time), seen_at=Timestamp(clock.time))
+    Expiry(CopyFolder(trail.target), LocalDisk(), steady, keep_microseconds=KEEP_SECONDS * SECOND).make_room()
+    assert [int(each.name.rpartition("-")[2]) for each in CopyFolder(trail.target).generations()] == left
+
+
+async def test_a_base_says_how_many_pages_are_lost_of_its_database(
+    trail: Trail, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = TickingClock()
+    await follow(trail, clock, 1)
+    lose_page(trail.database)
+    await follow(trail, clock, 1)
+    assert [each.begun().lost_pages for each in CopyFolder(trail.target).generations()] == [0, 1]
+    assert [record.message for record in caplog.records if f"of {trail.database}: pages that are" in record.message]
+    [damaged] = (await restore(trail.target, tmp_path / "restored.db")).damaged
+    assert "pages that are never used: 1" in damaged
 
 
 async def test_what_is_before_a_damaged_base_stays_until_a_sound_one_is_old(trail: Trail) -> None:

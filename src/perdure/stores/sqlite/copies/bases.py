@@ -18,6 +18,7 @@ from perdure.stores.sqlite.copies.whole import (
     copy_whole,
     demand_integrity,
     digest_of_file,
+    lost_pages_told,
     mode_of,
     unshared,
 )
@@ -77,9 +78,12 @@ def copy_base(
     copy_whole(hold.connection(), base, disk, on_progress=on_progress)
     base.chmod(mode_of(database))
     with unshared(base) as connection:
-        demand_integrity(connection, base, meanwhile=meanwhile)
+        lost_pages = demand_integrity(connection, base, meanwhile=meanwhile)
+    lost_pages_told(lost_pages, database)
     size, digest_of_base = base.stat().st_size, digest_of_file(base, meanwhile=meanwhile)
-    header = msgspec.structs.replace(plan, previous=digest_of_base, page_count=size // PAGE_BYTES)
+    header = msgspec.structs.replace(
+        plan, previous=digest_of_base, page_count=size // PAGE_BYTES, lost_pages=lost_pages
+    )
     data, digest = encode_part(header, {})
     write_durably(disk, generation.part(0), data, is_new=True)
     return Last(

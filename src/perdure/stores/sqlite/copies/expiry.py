@@ -5,10 +5,15 @@ by the clock. Neither alone lets anything go: not a clock that is ahead, nor ste
 generation is old only if a part says so whose digest fits: one that is damaged, or cannot be read just now, says
 nothing. So what goes needs two witnesses, and what cannot be told stays.
 
+A base with lost pages (never used, and more than repairs have left) may lack rows, and nothing else says so. So it lets
+only such bases before it go, never the last one without, until one without is old again: one generation stays longer
+than it would, with the points that it has.
+
 **Rejected.** To let go by the clock what nobody has followed for long: it has expired, or the clock is wrong, and there
 is nothing to tell by.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from perdure.errors import CopyDamagedError
@@ -44,8 +49,11 @@ class Expiry:
         now = self._clock.now()
         generations = self._folder.generations()
         old = [number for number, generation in enumerate(generations) if self._is_old(generation, now)]
-        for generation in generations[: max(old, default=0)]:
-            generation.remove(self._disk)
+        lacking = [number for number, generation in enumerate(generations) if _has_lost_pages(generation)]
+        sound = max(set(old).difference(lacking), default=0)
+        for number, generation in enumerate(generations[: max(old, default=0)]):
+            if number < sound or number in lacking:
+                generation.remove(self._disk)
 
     def _is_old(self, generation: Generation, now: Timestamp) -> bool:
         """Whether all points that are to be kept are of this generation and later ones, for certain."""
@@ -54,6 +62,13 @@ class Expiry:
         except CopyDamagedError:
             return False
         return min(self._clock.time - header.steady, now - _by_the_clock(header, now)) >= self._keep
+
+
+def _has_lost_pages(generation: Generation) -> bool:
+    """Whether its base has some, for certain."""
+    with suppress(CopyDamagedError):
+        return generation.begun().lost_pages > 0
+    return False
 
 
 def _by_the_clock(header: PartHeader, now: Timestamp) -> Timestamp:

@@ -26,6 +26,7 @@ from perdure.stores.sqlite.copies.whole import (
     copy_whole,
     demand_integrity,
     demand_room,
+    lost_pages_told,
     mode_of,
     size_of,
     unshared,
@@ -40,7 +41,8 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     """A whole copy. `path`: its file; `size_bytes`: its size; `seconds`: how long it took.
 
     `contents`: a digest of all rows of all tables, which were read from the database and from the copy and are equal.
-    `damaged`: which histories and messages are not as they were written, in the database as in the copy.
+    `damaged`: what is not as it was written, in the database as in the copy: histories, messages, tables, and pages
+    that are never used, on which rows may have been. For all but the last `restore` refuses the copy.
     """
 
     path: str
@@ -54,8 +56,8 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """A database that was made of a copy. `path`: its file; `size_bytes`: its size.
 
     `taken_at`: everything that had been committed by then is in it, and nothing that came later; None if the copy is a
-    whole one, which does not say so. `point` names the increment. `damaged`: which histories and messages are not as
-    they were written; none unless these were accepted.
+    whole one, which does not say so. `point` names the increment. `damaged`: what is not as it was written, as of
+    `Copied`; pages that are never used, and the rest if that was accepted.
     """
 
     path: str
@@ -148,7 +150,7 @@ def _demand_other(database: Path, target: Path) -> None:
 
 
 def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> tuple[bytes, tuple[str, ...]]:
-    """Copy what is there at one moment; return a digest of its rows, and which runs and messages are damaged in it.
+    """Copy what is there at one moment; return a digest of its rows, and what is damaged in it.
 
     Raises StoreCorruptError if the copy differs.
     """
@@ -160,12 +162,12 @@ def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> 
     finally:
         hold.let_go()
     with unshared(unnamed) as copy:
-        demand_integrity(copy, unnamed)
+        lost_pages = demand_integrity(copy, unnamed)
         if digest_of_contents(copy) != contents:
             raise CopyDamagedError(
                 f"the rows of the copy are not those of {visit.path}; it was not kept. Check the disk."
             )
-        return contents, damage_in(copy, visit.path)
+        return contents, (*lost_pages_told(lost_pages, visit.path), *damage_in(copy, visit.path))
 
 
 def _make(

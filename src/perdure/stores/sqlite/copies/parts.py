@@ -39,6 +39,7 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
 
     `steady_at`: when it was taken by steady time (`steady`); None: by a Perdure that did not know that.
     `clock_at`: what the clock said when a base was begun; `taken_at` is later where the clock was set back before.
+    `lost_pages`: how many pages of a base were never used, if more than repairs had left.
     `merged_from`: the number of the first of the parts that were merged into this one, of which `number` is the last;
     None: it is an increment as it was taken. `stands_for`: the digest of the last of them; empty where none were.
     """
@@ -55,6 +56,7 @@ class PartHeader(msgspec.Struct, frozen=True, kw_only=True):
     clock_at: Annotated[Timestamp, msgspec.Meta(ge=0, le=_LAST_TIME)] | None = None
     merged_from: Annotated[int, msgspec.Meta(ge=0)] | None = None
     stands_for: str = ""
+    lost_pages: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     @property
     def begun_at(self) -> Timestamp:

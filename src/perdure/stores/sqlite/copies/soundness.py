@@ -24,7 +24,8 @@ from perdure.errors import (
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite.copies.visit import demand_tables, faults_named
-from perdure.stores.sqlite.copies.whole import demand_integrity, unshared
+from perdure.stores.sqlite.copies.whole import demand_integrity, lost_pages_told, unshared
+from perdure.stores.sqlite.integrity import is_of_unused_page
 from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.verification import Verifier
 
@@ -42,10 +43,10 @@ def demand_ours(made: Path, source: Path) -> None:
 def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, accepts_damaged: bool) -> tuple[str, ...]:
     """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is not in order.
 
-    Return which histories and messages are damaged, if the caller `accepts_damaged` ones.
+    Return what is damaged: lost pages, which are told only, and the rest if the caller `accepts_damaged`.
     """
     with _refused(source, apsw.Error, StoreError), unshared(made) as connection:
-        demand_integrity(connection, made)
+        lost_pages = lost_pages_told(demand_integrity(connection, made), source)
         damaged = damage_in(connection, source) if is_whole_copy else ()
         if damaged and not accepts_damaged:
             more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
@@ -53,11 +54,12 @@ def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, accepts_damag
                 f"{damaged[0]}{more}; if that was so when it was copied, as `perdure backup` said then, or if there is "
                 f"no other copy, say --accept-damaged: it is restored with the rest, and no worker goes on with it"
             )
-    return damaged
+    return *lost_pages, *damaged
 
 
 def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
-    """Return what of the histories and messages of the database at `place` is not as it was written, by its digests.
+    """Return what of the histories and messages of the database at `place` is not as it was written, by its digests,
+    and what is out of place in its tables; but for lost pages (`lost_pages_told`).
 
     In tables of another version of Perdure nothing is looked for, nor in damaged ones, which are named. Raises
     StoreErrors.
@@ -102,12 +104,14 @@ def _result_of(asking: Coroutine[None, None, Result]) -> Result:
 
 
 def _changed(found: Verification) -> Iterator[str]:
-    """Yield what a digest says is not as it was written."""
+    """Yield what a digest says is not as it was written, or SQLite that it is out of place."""
     for run in found.damaged:
         for defect in run.defects:
             if defect.place in _WITH_DIGESTS:
                 yield f"run {run.ref.id if run.ref else run.run_key} ({defect.what})"
-    yield from (defect.what for defect in found.defects if defect.place in _WITH_DIGESTS)
+    for defect in found.defects:
+        if defect.place in _WITH_DIGESTS and not is_of_unused_page(defect.what):
+            yield defect.what
 
 
 _WHENEVER: Final = Timestamp(0)

@@ -12,10 +12,11 @@ from urllib.parse import quote
 import apsw
 
 from perdure.errors import StoreCorruptError, StoreFullError
+from perdure.logs import logger_named
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.durable import sync_file
 from perdure.stores.sqlite.disk import Disk
-from perdure.stores.sqlite.integrity import faults
+from perdure.stores.sqlite.integrity import faults, is_of_unused_page
 from perdure.stores.sqlite.log import PAGE_BYTES
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "demand_integrity",
     "demand_room",
     "digest_of_file",
+    "lost_pages_told",
     "mode_of",
     "size_of",
     "unshared",
@@ -74,10 +76,11 @@ def demand_room(folder: Path, size_bytes: int) -> None:
         )
 
 
-def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Callable[[], None] = lambda: None) -> int:
     """Raise StoreCorruptError if SQLite finds a page or a row of the database out of place.
 
-    `meanwhile` is called now and then, and must not use the connection.
+    Return how many pages are lost: never used, and more than repairs have left. They keep nothing that is there from
+    being used. `meanwhile` is called now and then, and must not use the connection.
     """
 
     def go_on() -> bool:
@@ -85,9 +88,20 @@ def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Call
         return False
 
     connection.set_progress_handler(go_on, _STEPS_AT_ONCE)
-    found = list(islice(faults(connection), _FAULTS_TOLD))
-    if found:
-        raise StoreCorruptError(f"what was copied into {path} is damaged: {'; '.join(found)}. It was not kept.")
+    lines = faults(connection)
+    found = list(islice(lines, _FAULTS_TOLD))
+    if damaged := [line for line in found if not is_of_unused_page(line)]:
+        raise StoreCorruptError(f"what was copied into {path} is damaged: {'; '.join(damaged)}. It was not kept.")
+    return len(found) + sum(1 for _ in lines)
+
+
+def lost_pages_told(count: int, place: Path) -> tuple[str, ...]:
+    """Return what is said of so many lost pages of the database at `place`, and log it; nothing if there are none."""
+    if not count:
+        return ()
+    what = f"pages that are never used: {count}, more than repairs have left; rows may have been on them"
+    _LOGGER.warning("of %s: %s; `perdure verify` says what else it has", place, what)
+    return (what,)
 
 
 @contextmanager
@@ -113,6 +127,7 @@ def digest_of_file(path: Path, *, meanwhile: Callable[[], None] = lambda: None) 
     return digest.hexdigest()
 
 
+_LOGGER: Final = logger_named("perdure.copies")
 _PAGES_AT_ONCE: Final = 1_024
 _STEPS_TO_SYNC: Final = 16
 _STEPS_AT_ONCE: Final = 100_000
