@@ -136,6 +136,11 @@ def test_a_run_may_be_recovered_where_a_process_that_stood_still_has_cut_the_lea
     assert broken == "run default/one: it was recovered 3 times after 1 strikes and 0 leases that were cut"
 
 
+def test_who_asks_a_run_to_end_may_find_none_where_it_has_ended_and_was_removed_meanwhile() -> None:
+    """Found by ``sim --count 1000000 --seed 20261127``."""
+    assert examine(parse_plan("pruned/235025668/2e/cancel@58:0,crash@17:0.01")) is None
+
+
 def test_a_fork_of_a_run_that_was_ended_early_has_tokens_of_its_own() -> None:
     assert examine(parse_plan("told/176782410/3c/terminate@10:0,pause@28:16,crash@50:0.01")) is None
 

@@ -108,8 +108,7 @@ async def _make(call: Call, progress: Progress, client: Client, tables: Tables) 
             await asyncio.sleep(_PAUSE_SECONDS)
             continue
         except _REFUSALS as error:
-            is_expected = call.may_be_refused and isinstance(error, RunClosedError | RunNotRepairableError)
-            if not (is_expected or progress.is_hurried):
+            if not (progress.is_hurried or _is_expected(error, call, tables)):
                 raise
             progress.refused.add(call.name)
             return
@@ -118,6 +117,17 @@ async def _make(call: Call, progress: Progress, client: Client, tables: Tables) 
 
 
 _REFUSALS = (RunClosedError, RunNotRepairableError, RunNotFoundError, RunError, StaleTokenError, UpdateFailedError)
+
+
+def _is_expected(error: Exception, call: Call, tables: Tables) -> bool:
+    """Whether a refusal is no finding: the run may have ended before, and been removed since."""
+    match error:
+        case RunClosedError() | RunNotRepairableError():
+            return call.may_be_refused
+        case RunNotFoundError():
+            return call.may_be_refused and call.run_id in tables.removed
+        case _:
+            return False
 
 
 async def _clear_up(client: Client, progress: Progress, other: Progress, tables: Tables) -> None:

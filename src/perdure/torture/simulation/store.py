@@ -43,6 +43,7 @@ class SimulatedStore(MemoryStore):
         self._lag = process.lag
         self._point = partial(process.world.point, process)
         self._shadow = shadow
+        self._tables = tables
         self._claimed: set[tuple[RunKey, FencingToken]] = set()
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
@@ -196,7 +197,10 @@ class SimulatedStore(MemoryStore):
         return await super().remove_runs(run_keys)
 
     def _remove(self, run_keys: Sequence[RunKey], news: News) -> list[RunKey]:
+        ids = {key: run.ref.id for key in run_keys if (run := self.database.runs.get(key)) is not None}
         removed = super()._remove(run_keys, news)
+        if self._tables is not None:
+            self._tables.removed.update(ids[key] for key in removed)
         if self._shadow is not None:
             self._shadow.remove(removed, run_keys)
         return removed
