@@ -96,14 +96,19 @@ class Engine(Client):
         """
         return self.worker.committer.trouble
 
-    async def compact(self, *, on_progress: Callable[[int, int], object] | None = None) -> "Compaction":
+    async def compact(
+        self, *, accepts_lost_pages: bool = False, on_progress: Callable[[int, int], object] | None = None
+    ) -> "Compaction":
         """Give the free pages of the database back to the disk: outside of ``async with``, nobody may have it open.
 
         Its file is rewritten, which takes room for two more of it, in a thread; a crash leaves the old one or the new
-        one. `on_progress` is told there how many pages are copied, and of how many. A cancelled call ends the work.
+        one. Before, it is looked for what `verify` finds in it, in its tables and indexes. `accepts_lost_pages`: give
+        back also pages to which nothing leads, more than repairs have left, on which rows may have been.
+        `on_progress` is told there how many pages are copied, and of how many. A cancelled call ends the work.
 
         Raises UsageError for an engine that is open, or has no database file, StoreLockedError while another has it
-        open, StoreFullError and other StoreErrors; then the file is as it was.
+        open, StoreCorruptError for one that is damaged, StoreFullError and other StoreErrors; then the file is as it
+        was.
         """
         if self._is_open:
             message = "this engine is open; compact its database before it is entered, or after it was left"
@@ -111,7 +116,7 @@ class Engine(Client):
         if not isinstance(self._url, str):
             message = "this engine was given a store; describe it by the url of a database file, to compact that"
             raise UsageError(message)
-        return await _compacted(self._url, on_progress)
+        return await _compacted(self._url, on_progress, accepts_lost_pages=accepts_lost_pages)
 
     async def __aenter__(self) -> Self:
         """Open the store and begin to work.
@@ -196,7 +201,9 @@ class Engine(Client):
                 restore()
 
 
-async def _compacted(url: str, on_progress: Callable[[int, int], object] | None) -> "Compaction":
+async def _compacted(
+    url: str, on_progress: Callable[[int, int], object] | None, *, accepts_lost_pages: bool
+) -> "Compaction":
     is_given_up = threading.Event()
 
     def tell(done: int, total: int) -> None:
@@ -205,7 +212,9 @@ async def _compacted(url: str, on_progress: Callable[[int, int], object] | None)
         if on_progress is not None:
             on_progress(done, total)
 
-    working = asyncio.ensure_future(asyncio.to_thread(compact_store, url, on_progress=tell))
+    working = asyncio.ensure_future(
+        asyncio.to_thread(compact_store, url, accepts_lost_pages=accepts_lost_pages, on_progress=tell)
+    )
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
@@ -251,14 +260,17 @@ class SyncEngine(SyncClient):
             )
         )
 
-    def compact(self, *, on_progress: Callable[[int, int], object] | None = None) -> "Compaction":
+    def compact(
+        self, *, accepts_lost_pages: bool = False, on_progress: Callable[[int, int], object] | None = None
+    ) -> "Compaction":
         """Give the free pages of the database back to the disk, outside of ``with``; see `Engine.compact`."""
         if self._loop is not None:
             message = "this engine is open; compact its database before it is entered, or after it was left"
             raise UsageError(message)
         loop = LoopThread()
         try:
-            return loop.call(cast("Engine", self._make_engine()).compact(on_progress=on_progress))
+            engine = cast("Engine", self._make_engine())
+            return loop.call(engine.compact(accepts_lost_pages=accepts_lost_pages, on_progress=on_progress))
         finally:
             loop.stop()
 

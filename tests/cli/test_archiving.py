@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runs import make_runs, perdure
+from tests.damaging import lose_page
 
 
 def test_runs_go_from_one_database_into_another(place: Path) -> None:
@@ -88,6 +89,19 @@ def test_what_cannot_be_done_is_said(place: Path, arguments: tuple[str, ...], co
     called = perdure(*arguments, directory=place)
     assert called.code == code
     assert said in called.err
+
+
+def test_lost_pages_are_given_back_only_if_that_is_said_and_doctor_says_where_to_look(place: Path) -> None:
+    lose_page(place / "perdure.db")
+    checks = {check["name"]: check for check in perdure("doctor", "--json", directory=place).json["checks"]}
+    assert checks["integrity"]["verdict"] == "fail"
+    assert "`perdure compact` says of them" in checks["integrity"]["advice"]
+    refused = perdure("compact", directory=place)
+    assert refused.code == 1
+    assert "--accept-lost-pages" in refused.err
+    assert perdure("compact", "--accept-lost-pages", directory=place).code == 0
+    checks = {check["name"]: check for check in perdure("doctor", "--json", directory=place).json["checks"]}
+    assert checks["integrity"]["verdict"] == "ok"
 
 
 def test_a_database_is_compacted_and_doctor_counts_its_free_pages(place: Path) -> None:

@@ -19,6 +19,9 @@ ARCHIVES: Final[dict[str, tuple[Defect, ...]]] = {
     "engine.compact": (
         Defect("engine", "if not isinstance(self._url, str):", "if False:"),
         Defect("stores.sqlite.compaction", 'connection.execute("VACUUM")', "pass"),
+        Defect(
+            "engine", "(accepts_lost_pages=accepts_lost_pages, on_progress=on_progress)", "(on_progress=on_progress)"
+        ),
     ),
     "Settings.retention": (Defect("engine", "if self._works and self._settings.retention is not None:", "if False:"),),
 }

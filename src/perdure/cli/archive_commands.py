@@ -90,8 +90,16 @@ def prune(
     return asyncio.run(prune_runs(database.place(), order))
 
 
-def compact(*, database: DatabaseArguments = HERE, json: Json = False) -> int:
-    """Give the free pages of the database back to the disk; nobody else may have it open."""
+def compact(
+    *,
+    accept_lost_pages: Annotated[
+        bool,
+        Parameter(negative="", help="Give back also pages that nothing leads to, on which rows may have been."),
+    ] = False,
+    database: DatabaseArguments = HERE,
+    json: Json = False,
+) -> int:
+    """Give the free pages of the database back to the disk, if nothing is damaged; nobody else may have it open."""
     from perdure.cli.archiving import compact_database
 
-    return compact_database(database.place(), as_json=json)
+    return compact_database(database.place(), accepts_lost_pages=accept_lost_pages, as_json=json)

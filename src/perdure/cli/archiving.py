@@ -138,11 +138,11 @@ async def _prune(
     )
 
 
-def compact_database(place: Place, *, as_json: bool) -> int:
+def compact_database(place: Place, *, accepts_lost_pages: bool, as_json: bool) -> int:
     """Give free pages back. Raises NoDatabaseError, StoreErrors, UsageError."""
     require_database(place.url)
     with sized_progress_shown("compacting") as tell:
-        done = compact_store(place.url, on_progress=tell)
+        done = compact_store(place.url, accepts_lost_pages=accepts_lost_pages, on_progress=tell)
     if as_json:
         print_json(done)
     else:

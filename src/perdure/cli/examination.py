@@ -31,7 +31,7 @@ from perdure.engine import Engine
 from perdure.errors import StoreError
 from perdure.ports.store import StoreStatus
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
-from perdure.stores.sqlite.integrity import faults
+from perdure.stores.sqlite.integrity import faults, is_of_unused_page
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.onlookers import onlookers
 from perdure.stores.sqlite.presence import sidecar_folder
@@ -223,6 +223,8 @@ def _check_integrity(path: Path) -> Check:
     if not found:
         return Check(name="integrity", verdict=Verdict.OK, finding="quick_check found nothing")
     advice = "stop the engines, keep a copy of the file with its -wal, and restore a backup"
+    if is_of_unused_page(found[0]):  # then nothing else is found
+        advice = "rows may have been on them: see `perdure verify`, and what `perdure compact` says of them"
     return Check(name="integrity", verdict=Verdict.FAIL, finding="; ".join(found), advice=advice)
 
 

@@ -59,19 +59,26 @@ def database_path(url: object) -> Path:
     return _path(url, unquote(url.removeprefix(_SQLITE)))
 
 
-def compact_store(url: str, *, on_progress: Callable[[int, int], object] = lambda _done, _total: None) -> "Compaction":
+def compact_store(
+    url: str,
+    *,
+    accepts_lost_pages: bool = False,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> "Compaction":
     """Give the free pages of a database back to the disk; blocks. Nobody may have it open.
 
-    `on_progress` is told how many pages are copied, and of how many; what it raises ends the work.
+    `accepts_lost_pages`, `on_progress`: see `perdure.stores.sqlite.compaction.compact`.
 
-    Raises UsageError for a URL that names no file, StoreLockedError while somebody has the database open, StoreErrors.
+    Raises UsageError for a URL that names no file, StoreLockedError while somebody has the database open,
+    StoreCorruptError if it is damaged, StoreErrors.
     """
     if not url.startswith(_SQLITE):
         raise UsageError(f"{url!r} names no database file, such as 'sqlite:///perdure.db'; only these have free pages")
     from perdure.stores.sqlite.compaction import compact  # noqa: PLC0415 - only who compacts pays for it
 
     now = Timestamp(time.time_ns() // 1_000)
-    return compact(_path(url, unquote(url.removeprefix(_SQLITE))), now=now, on_progress=on_progress)
+    path = _path(url, unquote(url.removeprefix(_SQLITE)))
+    return compact(path, now=now, accepts_lost_pages=accepts_lost_pages, on_progress=on_progress)
 
 
 def _path(url: str, path: str) -> Path:

@@ -12,6 +12,7 @@ from perdure.copies import backup, restore
 from perdure.errors import CopyDamagedError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification
+from perdure.stores.sqlite import compaction
 from perdure.stores.sqlite.compaction import compact
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.stores.sqlite.store import SqliteStore
@@ -56,6 +57,7 @@ async def test_an_index_that_lacks_rows_or_has_too_many_is_built_anew(
     assert (await verified(path)).is_sound
 
 
+NOW = Timestamp(4_000_000_000_000_000)
 GARBAGE = bytes(range(256)) * 16
 EMPTY_LEAF_OF_A_TABLE = b"\x0d" + bytes(4) + b"\x10" + bytes(4090)
 
@@ -99,11 +101,11 @@ async def test_an_index_of_many_pages_is_built_anew_whichever_of_them_is_damaged
     copy = path.with_name("copy.db")
     await backup(f"sqlite:///{path}", copy)
     assert (await verified(copy)).is_sound
-    compact(path, now=Timestamp(4_000_000_000_000_000))
+    compact(path, now=NOW)
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-async def test_pages_to_which_nothing_leads_are_told_until_the_database_is_compacted(path: Path) -> None:
+async def test_pages_to_which_nothing_leads_are_told_until_they_are_given_up(path: Path) -> None:
     """They may have been those of rows: an index that is built anew does not say so."""
     async with engine(path, works=False) as client:
         for number in range(60):
@@ -112,21 +114,77 @@ async def test_pages_to_which_nothing_leads_are_told_until_the_database_is_compa
     put(path, with_page(content, root_of(path, "sqlite_autoindex_runs_1"), GARBAGE))
     async with engine(path, works=False) as client:
         assert_only_unused_pages(await client.verify(repair=True))
-    compact(path, now=Timestamp(4_000_000_000_000_000))
+    before = content_of(path)
+    with pytest.raises(StoreCorruptError, match=r"never used.* Rows may have been on them.* --accept-lost-pages"):
+        compact(path, now=NOW)
+    assert content_of(path) == before
+    compact(path, now=NOW, accepts_lost_pages=True)
     assert (await verified(path)).is_sound
+
+
+async def test_a_compaction_that_is_ended_amid_forgets_no_unused_pages(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine(path, works=False) as client:
+        for number in range(60):
+            await client.start(ends, id=f"{number:0200}")
+    put(path, with_page(content_of(path), pages_of(path, "sqlite_autoindex_runs_1")[0], GARBAGE))
+    async with engine(path, works=False) as client:
+        assert (await client.verify(repair=True)).is_sound
+    known = "SELECT value FROM store_meta WHERE name = 'unused_pages'"
+    before = rows(path, known)
+    assert before
+
+    def end_vacuum(_done: int, _total: int) -> None:
+        if not rows(path, known):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(compaction, "_STEPS_BETWEEN_REPORTS", 50)
+    with pytest.raises(KeyboardInterrupt):
+        compact(path, now=NOW, on_progress=end_vacuum)
+    assert rows(path, known) == before
+    assert (await verified(path)).is_sound
+
+
+@pytest.mark.parametrize("table", ["agenda", "message_requests"])
+async def test_a_database_whose_rows_are_lost_is_not_compacted_unless_an_index_has_no_more_of_them(
+    path: Path, table: str
+) -> None:
+    """The pages to which nothing leads are the only sign of it in a table without another index."""
+    await fill(path)
+    cut_root(path, table)
+    before = content_of(path)
+    with pytest.raises(StoreCorruptError, match="not compacted"):
+        compact(path, now=NOW)
+    assert content_of(path) == before
+    if table == "agenda":
+        with pytest.raises(StoreCorruptError, match=r"agenda_by_time has 61 entries for .* not compacted"):
+            compact(path, now=NOW, accepts_lost_pages=True)
+        assert content_of(path) == before
+
+
+async def test_a_database_with_a_damaged_index_is_not_compacted_before_it_is_built_anew(path: Path) -> None:
+    put(path, with_page(content_of(path), root_of(path, "inbox_by_run"), GARBAGE))
+    with pytest.raises(StoreCorruptError, match=r"not compacted.* verify --repair"):
+        compact(path, now=NOW, accepts_lost_pages=True)
+    async with engine(path, works=False) as client:
+        await client.verify(repair=True)
+    compact(path, now=NOW)
+    assert (await verified(path)).is_sound
+
+
+async def test_a_database_with_an_index_whose_definition_is_no_text_is_not_compacted(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("UPDATE sqlite_schema SET sql = sql || CAST(x'2d2dff' AS TEXT) WHERE name = 'locks_held'")
+    with pytest.raises(StoreCorruptError, match=r"compacting failed.* decode"):
+        compact(path, now=NOW)
 
 
 async def test_rows_whose_pages_are_lost_are_not_given_up_for_an_index_that_has_them(path: Path) -> None:
     """Nothing else says any more that they were there."""
-    async with engine(path, works=False) as client:
-        for number in range(60):
-            await client.schedules.create(f"{number:0100}", waits, when=Every(timedelta(days=1)))
-    content, root = bytearray(content_of(path)), root_of(path, "agenda")
-    begin = (root - 1) * 4096
-    cells = int.from_bytes(content[begin + 3 : begin + 5])
-    assert content[begin] == 2, "the root has children"
-    content[begin + 3 : begin + 5] = (cells // 2).to_bytes(2)  # an older page, that is as well formed
-    put(path, bytes(content))
+    await fill(path)
+    cut_root(path, "agenda")
     entries = "SELECT count(*) FROM agenda INDEXED BY agenda_by_time WHERE due_at IS NOT NULL"
     before = rows(path, entries)
     async with engine(path, works=False) as client:
@@ -203,7 +261,7 @@ async def test_an_index_that_leads_to_pages_of_another_table_is_built_anew_witho
         await client.verify(repair=True)
     assert rows(path, "SELECT * FROM agenda") == agenda
     assert_only_unused_pages(await verified(path))
-    compact(path, now=Timestamp(4_000_000_000_000_000))
+    compact(path, now=NOW, accepts_lost_pages=True)
     assert (await verified(path)).is_sound
 
 
@@ -360,6 +418,25 @@ async def test_an_index_is_not_built_anew_of_a_damaged_table(path: Path) -> None
     async with engine(path, works=False) as client:
         assert not (await client.verify(repair=True)).is_sound
     assert rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'locks_held'") == [(root,)]
+
+
+async def fill(path: Path) -> None:
+    """Have two tables that need more than a page."""
+    async with engine(path, works=False) as client:
+        run = await client.get_run("ends")
+        for number in range(60):
+            await client.schedules.create(f"{number:0100}", waits, when=Every(timedelta(days=1)))
+            await run.signal(go, 1, request_id=f"{number:0100}")
+
+
+def cut_root(path: Path, table: str) -> None:
+    """Let the root of a table be an older page, that is as well formed and leads to half of the others."""
+    content, root = bytearray(content_of(path)), root_of(path, table)
+    begin = (root - 1) * 4096
+    cells = int.from_bytes(content[begin + 3 : begin + 5])
+    assert content[begin] == 2, "the root has children"
+    content[begin + 3 : begin + 5] = (cells // 2).to_bytes(2)
+    put(path, bytes(content))
 
 
 def content_of(path: Path) -> bytes:

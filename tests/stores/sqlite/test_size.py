@@ -28,6 +28,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import START, later
 from tests.archiving.test_pruning import Watch
+from tests.damaging import lose_page
 
 
 @pytest.fixture
@@ -239,6 +240,20 @@ def test_a_program_without_an_event_loop_compacts_its_database(tmp_path: Path) -
         engine.compact()
     done = engine.compact()
     assert done.bytes_after < done.bytes_before / 2
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+def test_an_engine_gives_back_pages_that_nothing_leads_to_if_that_is_said(tmp_path: Path, *, is_sync: bool) -> None:
+    path = tmp_path / "data.db"
+    asyncio.run(grown(path))
+    lose_page(path)
+    url = f"sqlite:///{path}"
+    with pytest.raises(StoreCorruptError, match="accepts_lost_pages=True"):
+        SyncEngine(url).compact() if is_sync else asyncio.run(Engine(url).compact())
+    if is_sync:
+        SyncEngine(url).compact(accepts_lost_pages=True)
+    else:
+        asyncio.run(Engine(url).compact(accepts_lost_pages=True))
 
 
 async def test_an_engine_compacts_nothing_that_somebody_has_open(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import apsw
 from perdure.stores.sqlite.faults import UNREADABLE
 
 __all__ = [
-    "count_unused_pages",
     "faults",
     "forget_unused_pages",
     "is_of_unused_page",
+    "known_unused_pages",
     "misplaced_pages",
     "note_unused_pages",
 ]
@@ -39,7 +39,7 @@ def faults(
             unused.append(line)
         else:
             yield line
-    if len(unused) > _known_unused(connection):
+    if len(unused) > known_unused_pages(connection):
         yield from unused
 
 
@@ -54,12 +54,7 @@ def misplaced_pages(connection: apsw.Connection) -> list[str]:
     lines = _lines_of_pages(connection)
     unused = [line for line in lines if is_of_unused_page(line)]
     found = [line for line in lines if line.startswith("Freelist") or _SHARED in line]
-    return [*found, *unused] if len(unused) > _known_unused(connection) else found
-
-
-def count_unused_pages(connection: apsw.Connection) -> int:
-    """Return how many pages are nobody's."""
-    return sum(is_of_unused_page(line) for line in _lines_of_pages(connection))
+    return [*found, *unused] if len(unused) > known_unused_pages(connection) else found
 
 
 def _lines_of_pages(connection: apsw.Connection) -> list[str]:
@@ -68,6 +63,13 @@ def _lines_of_pages(connection: apsw.Connection) -> list[str]:
         [words] = next(connection.execute(f"PRAGMA quick_check({_ANY_NUMBER})"))
         return str(words).splitlines()
     return []
+
+
+def known_unused_pages(connection: apsw.Connection) -> int:
+    """Return how many pages are known to be nobody's."""
+    with suppress(apsw.Error, TypeError, ValueError):  # the check says by itself that this cannot be read
+        return int(connection.execute(_KNOWN).get or 0)
+    return 0
 
 
 def note_unused_pages(connection: apsw.Connection, more: int) -> None:
@@ -84,12 +86,6 @@ def _lines(connection: apsw.Connection, check: _Check, table: str | None) -> Ite
     scope = _ANY_NUMBER if table is None else f'"{table}"'  # many pages that nobody uses must not hide the rest
     for (words,) in connection.execute(f"PRAGMA {check}({scope})"):
         yield from (line for line in str(words).splitlines() if line != "ok" and not line.startswith("***"))
-
-
-def _known_unused(connection: apsw.Connection) -> int:
-    with suppress(apsw.Error, TypeError, ValueError):  # the check says by itself that this cannot be read
-        return int(connection.execute(_KNOWN).get or 0)
-    return 0
 
 
 _UNUSED: Final = ": never used"
