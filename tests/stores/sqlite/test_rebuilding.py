@@ -343,21 +343,35 @@ async def test_a_column_of_another_name_has_the_file_refused(path: Path) -> None
 
 async def test_what_a_flipped_bit_calls_a_table_in_a_blob_is_one(path: Path) -> None:
     """As it is to SQLite."""
-    call_in_a_blob(path, "inbox")
+    call(path, "inbox", b"table")
     [leaf] = pages_of(path, "inbox_by_run")
     index, digest = read_page(path, leaf), contents_digest(path)
     async with engine(path, works=False) as client:
         await (await client.get_run("ends")).signal(go, 1)
-        assert (await client.verify()).is_sound
+        [defect] = (await client.verify()).defects
+        assert defect.what == "the schema says in no text whether inbox is a table or an index"
     assert contents_digest(path) != digest
     put(path, with_page(content_of(path), leaf, index))
     assert any("wrong # of entries in index inbox_by_run" in defect.what for defect in (await verified(path)).defects)
 
 
-def call_in_a_blob(path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("message_requests", b"table"), ("runs_by_status", b"index")])
+async def test_no_table_or_index_is_lost_to_a_compaction_since_a_flipped_bit_calls_it_one_in_a_blob(
+    path: Path, name: str, kind: bytes
+) -> None:
+    """SQLite reads and writes it, and VACUUM leaves it out."""
+    call(path, name, kind)
+    with pytest.raises(StoreCorruptError, match=f"whether {name} is a table or an index.*not compacted"):
+        compact(path, now=NOW, accepts_lost_pages=True)
+    assert rows(path, f"SELECT name FROM sqlite_schema WHERE name = '{name}'")
+    assert rows(path, "SELECT count(*) FROM message_requests") != [(0,)]
+
+
+def call(path: Path, name: str, kind: bytes) -> None:
+    """Let the schema say that something is of a kind."""
     with closing(apsw.Connection(str(path))) as connection:
         connection.execute("PRAGMA writable_schema = 1")
-        connection.execute("UPDATE sqlite_schema SET type = CAST(type AS BLOB) WHERE name = ?", (name,))
+        connection.execute("UPDATE sqlite_schema SET type = ? WHERE name = ?", (kind, name))
 
 
 @pytest.mark.parametrize("is_called_so_in_a_blob", [False, True])
@@ -365,7 +379,7 @@ async def test_an_index_that_has_more_than_a_table_without_row_numbers_is_found(
     path: Path, *, is_called_so_in_a_blob: bool
 ) -> None:
     if is_called_so_in_a_blob:
-        call_in_a_blob(path, "agenda_by_time")
+        call(path, "agenda_by_time", b"index")
     [leaf] = pages_of(path, "agenda_by_time")
     before = content_of(path)[(leaf - 1) * 4096 : leaf * 4096]
     damage(path, "DELETE FROM agenda WHERE due_at IS NOT NULL")
