@@ -4,12 +4,14 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 from hypothesis import core
+
+from tests.postgres_server import PostgresServer, shared_server
 
 # Here, before the doctests of src import it: failed asserts of the shipped suite say what they compared.
 pytest.register_assert_rewrite("perdure.testing.store_conformance")
@@ -63,3 +65,18 @@ def _logging_is_heard() -> Iterator[None]:
             logger.setLevel(logging.NOTSET)
     yield
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Give the session's PostgreSQL server, one for all its processes."""
+    folder = tmp_path_factory.getbasetemp()
+    with shared_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """Give the URL of an empty PostgreSQL database of the test's own."""
+    async with postgres_server.database() as url:
+        yield url

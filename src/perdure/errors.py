@@ -35,6 +35,7 @@ __all__ = [
     "IllegalTransitionError",
     "InternalError",
     "InvalidArgumentError",
+    "LocalPostgresError",
     "NonDeterminismError",
     "NonRetryableError",
     "PayloadDecodeError",
@@ -357,6 +358,14 @@ class StoreFullError(StoreUnavailableError):
 
 class StoreLockedError(StoreUnavailableError):
     """Another program holds the database's lock for longer than the configured patience."""
+
+
+class LocalPostgresError(StoreError):
+    """No PostgreSQL server could be started on this machine. `log`: the end of what it said, empty if it never ran."""
+
+    def __init__(self, message: str, *, log: str = "") -> None:
+        super().__init__(f"{message}\n{log}" if log else message)
+        self.log = log
 
 
 class StoreCorruptError(StoreError):

@@ -83,6 +83,16 @@ ALLOWED = {
     ("src/perdure/execution/reach.py", "sys.modules"): "the main script, to see whether it is a file",
     ("src/perdure/kernel/events.py", "__subclasses__"): "the library's own records of events",
     ("src/perdure/authoring/run_logger.py", "logging.Logger"): "the type of what makes records harmless",
+    ("src/perdure/local_postgres/binaries.py", "importlib.util.find_spec"): (
+        "fixed names: it looks where a package's files are, and imports none"
+    ),
+    ("src/perdure/local_postgres/running.py", "subprocess.PIPE"): "this interpreter, with a program of the package",
+    ("src/perdure/local_postgres/running.py", "subprocess.Popen"): "this interpreter, with a program of the package",
+    ("src/perdure/local_postgres/supervisor.py", "ctypes"): "one call to the kernel, with two numbers",
+    ("src/perdure/local_postgres/supervisor.py", "ctypes.CDLL"): "one call to the kernel, with two numbers",
+    ("src/perdure/local_postgres/supervisor.py", "subprocess.DEVNULL"): "programs of a server, each word an argument",
+    ("src/perdure/local_postgres/supervisor.py", "subprocess.Popen"): "programs of a server, each word an argument",
+    ("src/perdure/local_postgres/supervisor.py", "subprocess.TimeoutExpired"): "an error, which starts nothing",
     ("src/perdure/logs.py", "logging.Logger"): "the type of what is made harmless here",
     ("src/perdure/logs.py", "logging.getLogger"): "where loggers are made harmless",
     ("src/perdure/execution/process_executor.py", "multiprocessing.context.ForkServerContext"): "a type for checkers",

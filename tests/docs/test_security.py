@@ -24,6 +24,7 @@ EXAMINED = {
     "authoring/payload_values.py": "it reads what it has written itself, a line before",
     "cli/failing.py": "it reads what it has written itself",
     "kernel/matching.py": "payloads that a history held when it was read",
+    "local_postgres/supervisor.py": "it reads what its parent has written, its own order",
     "testing/histories.py": "payloads that a history held when it was read",
     "testing/normal_form.py": "it reads what it has written itself",
     "timekeeping/specs.py": "it reads what it has written itself",

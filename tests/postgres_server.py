@@ -1,0 +1,79 @@
+"""One PostgreSQL server for all processes of a test session, started when the first test asks for it.
+
+The process that starts it owns it, and at its own end waits for the others. `postgres` of `tests/conftest.py` gives
+each test a database of its own.
+"""
+
+import fcntl
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+__all__ = ["PostgresServer", "shared_server", "value"]
+
+
+class PostgresServer:
+    """A server that several processes use."""
+
+    def __init__(self, url: str) -> None:
+        self._url: Final = url
+        self._numbers: Final = itertools.count(1)
+
+    def url(self, database: str = "postgres") -> str:
+        return self._url.replace("/postgres?", f"/{database}?")
+
+    @asynccontextmanager
+    async def database(self, *, template: str = "template1") -> AsyncIterator[str]:
+        """Make a database, a copy of another one that nobody is connected to; yield its URL; drop it at the end."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        await value(self.url(), f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self.url(name)
+        finally:
+            await value(self.url(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def value(url: str, query: str) -> object:
+    """Ask a database for one value, over a connection for this alone."""
+    import asyncpg  # by those tests only that have a database
+
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def shared_server(folder: Path) -> Iterator[PostgresServer]:
+    """Yield the server of all processes that name this folder; the first one starts it."""
+    from perdure.local_postgres import LocalPostgres  # conftest imports this module before anything may be imported
+
+    note, owned = folder / "postgres.url", None
+    with (folder / "postgres.users").open("a") as users, (folder / "postgres.turn").open("a") as turn:
+        with _held(turn):
+            if not note.exists():
+                owned = LocalPostgres()
+                owned.start()
+                note.write_text(owned.url())
+            fcntl.flock(users, fcntl.LOCK_SH)
+            url = note.read_text()
+        try:
+            yield PostgresServer(url)
+        finally:
+            if owned is not None:
+                with _held(turn), _held(users):
+                    note.unlink()
+                    owned.stop()
+
+
+@contextmanager
+def _held(file: IO[str]) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
