@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Final
+from urllib.parse import urlsplit
 
 __all__ = ["PostgresServer", "shared_server", "value"]
 
@@ -26,10 +27,10 @@ class PostgresServer:
         return self._url.replace("/postgres?", f"/{database}?")
 
     @asynccontextmanager
-    async def database(self, *, template: str = "template1") -> AsyncIterator[str]:
-        """Make a database, a copy of another one that nobody is connected to; yield its URL; drop it at the end."""
+    async def database(self, *, like: str = "/template1") -> AsyncIterator[str]:
+        """Make a database, a copy of that at a URL, to which nobody is connected; yield its URL; drop it at the end."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        await value(self.url(), f"CREATE DATABASE {name} TEMPLATE {template}")
+        await value(self.url(), f"CREATE DATABASE {name} TEMPLATE {urlsplit(like).path[1:]}")
         try:
             yield self.url(name)
         finally:

@@ -63,7 +63,7 @@ async def test_each_test_has_a_database_of_its_own(postgres_server: PostgresServ
 async def test_a_database_can_be_made_like_another(postgres_server: PostgresServer) -> None:
     async with postgres_server.database() as template:
         await value(template, "CREATE TABLE here (id int)")
-        async with postgres_server.database(template=template.partition("@/")[2].partition("?")[0]) as copy:
+        async with postgres_server.database(like=template) as copy:
             assert await value(copy, "SELECT to_regclass('here')::text") == "here"
 
 

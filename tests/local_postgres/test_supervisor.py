@@ -128,14 +128,6 @@ def test_an_interrupt_from_the_terminal_leaves_no_server(kept: Path) -> None:
         assert_nothing_is_left(one)
 
 
-def test_a_signal_from_the_terminal_ends_no_server_of_a_process_that_survives_it(kept: Path) -> None:
-    with left("and waits", kept) as one:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            os.kill(one.supervisor, number)
-        assert one.is_there(one.supervisor)
-        assert one.is_there(one.server)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
 def test_a_server_whose_supervisor_is_killed_ends_and_its_folder_goes_when_it_is_stopped(kept: Path) -> None:
     with left("and waits", kept) as one:
@@ -154,15 +146,19 @@ def test_a_killed_server_leaves_no_folder(kept: Path) -> None:
 
 
 def carried_out(folder: Path, *commands: list[str], parent: int | None = None) -> subprocess.Popen[bytes]:
+    folder.mkdir()
     order = supervisor.Order(
         parent=parent or os.getpid(), folder=str(folder), uid=None, gid=None, commands=list(commands)
     )
-    return subprocess.Popen([sys.executable, "-I", "-S", supervisor.__file__, json.dumps(order)], stdin=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(order)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_commands_run_one_after_the_other_until_one_fails(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    folder.mkdir()
     with carried_out(folder, ["touch", str(tmp_path / "first")], ["false"], ["touch", str(tmp_path / "second")]) as ran:
         assert ran.wait() == 1
     assert (tmp_path / "first").exists()
@@ -172,7 +168,6 @@ def test_commands_run_one_after_the_other_until_one_fails(tmp_path: Path) -> Non
 
 def test_a_process_that_had_gone_before_gets_no_server(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    folder.mkdir()
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     with carried_out(folder, ["sleep", "600"], parent=gone.pid) as ran:
@@ -182,9 +177,18 @@ def test_a_process_that_had_gone_before_gets_no_server(tmp_path: Path) -> None:
 
 def test_a_word_ends_what_runs_be_it_the_first_command(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    folder.mkdir()
     with carried_out(folder, ["sleep", "600"], ["touch", str(tmp_path / "second")]) as ran:
         ran.communicate(b"stop", timeout=PATIENCE_SECONDS)
         assert ran.returncode == signal.SIGINT
     assert not (tmp_path / "second").exists()
     assert not folder.exists()
+
+
+def test_signals_that_a_terminal_sends_to_all_end_nothing(tmp_path: Path) -> None:
+    with carried_out(tmp_path / "folder", ["sh", "-c", "echo begun >&2; exec sleep 600"]) as ran:
+        assert ran.stderr is not None
+        assert ran.stderr.readline() == b"begun\n"
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            ran.send_signal(number)
+        ran.communicate(b"stop", timeout=PATIENCE_SECONDS)
+        assert ran.returncode == signal.SIGINT  # what the supervisor sent to the command
