@@ -199,9 +199,10 @@ async def test_rows_whose_pages_are_lost_are_not_given_up_for_an_index_that_has_
         ("inbox", "inbox_by_run", "DELETE FROM inbox", True),
         ("agenda", "agenda_by_time", "DELETE FROM agenda", False),
         ("agenda", "agenda_by_time", "DELETE FROM agenda", True),
+        ("agenda", "agenda_by_time", "UPDATE agenda SET due_at = due_at + 1", True),
         ("runs", "sqlite_autoindex_runs_1", "DELETE FROM runs WHERE id = 'ends'", True),
     ],
-    ids=["a message read", "a message come", "an entry gone", "an entry come", "a run come"],
+    ids=["a message read", "a message come", "an entry gone", "an entry come", "an entry changed", "a run come"],
 )
 async def test_of_a_table_that_may_be_older_than_its_index_nothing_is_built(
     path: Path, table: str, index: str, change: str, goes_back: bool

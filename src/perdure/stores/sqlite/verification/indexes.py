@@ -29,6 +29,7 @@ from perdure.stores.sqlite.verification.runs import CheckedRun, try_run
 from perdure.stores.sqlite.verification.tables import (
     ROW_CHECKS,
     Check,
+    columns_of,
     defects_by,
     has_sound_trees,
     indexes_of,
@@ -134,7 +135,7 @@ def _strays(connection: apsw.Connection, check: Check) -> set[str] | None:
 
 def _begin_elsewhere(connection: apsw.Connection, table: str, name: str, where: str) -> None:
     """Give an index the tree of a twin. An index that is UNIQUE has no other entries than one that is not."""
-    columns = ", ".join(f'"{column}"' for (column,) in connection.execute(_COLUMNS, (name,)))
+    columns = ", ".join(f'"{column}"' for column in columns_of(connection, name))
     connection.execute(f'CREATE INDEX "{_TWIN}" ON "{table}" ({columns}) {where}')
     pragma(connection, "writable_schema = ON")
     try:
@@ -157,9 +158,6 @@ SELECT count(*) FROM (
     SELECT pageno FROM dbstat WHERE name NOT IN (SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?)
 )
 """
-
-# index
-_COLUMNS: Final = "SELECT name FROM pragma_index_info(?) ORDER BY seqno"
 
 # the index that gives its tree, that which takes it
 _TAKE_TREE: Final = """

@@ -19,6 +19,7 @@ from perdure.stores.sqlite.verification.runs import told_by_history
 __all__ = [
     "ROW_CHECKS",
     "Check",
+    "columns_of",
     "defects_by",
     "file_checks",
     "has_sound_trees",
@@ -47,6 +48,7 @@ WHERE CAST(type AS TEXT) = 'index' AND CAST(tbl_name AS TEXT) = ?
 _IN_BLOBS: Final = "SELECT CAST(name AS TEXT) FROM sqlite_schema WHERE typeof(type) != 'text'"
 _IS_WITHOUT_ROWID: Final = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
 _ROOTS_OF_INDEXES: Final = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?"
+_INDEX_COLUMNS: Final = "SELECT name FROM pragma_index_info(?) ORDER BY seqno"
 _MOST: Final = 100
 """So many findings of a kind are told."""
 
@@ -117,6 +119,11 @@ def indexes_of(connection: apsw.Connection, table: str) -> list[tuple[str, str]]
     """Return the indexes of a table, each with the condition of the rows that it holds, if not all."""
     found = [(name, text.partition("WHERE")) for name, text in connection.execute(_INDEX_NAMES, (table,))]
     return [(name, f"{word}{condition}") for name, (_, word, condition) in found]
+
+
+def columns_of(connection: apsw.Connection, index: str) -> list[str]:
+    """Return the columns of an index, in its order."""
+    return [column for (column,) in connection.execute(_INDEX_COLUMNS, (index,))]
 
 
 def _partial_indexes(connection: apsw.Connection) -> Iterator[Defect]:

@@ -10,7 +10,7 @@ from typing import Final
 import apsw
 
 from perdure.stores.sqlite.faults import UNREADABLE
-from perdure.stores.sqlite.verification.tables import indexes_of, rows_of
+from perdure.stores.sqlite.verification.tables import columns_of, indexes_of, rows_of
 
 __all__ = ["has_more_entries_than_rows", "names_others"]
 
@@ -44,8 +44,8 @@ def names_others(connection: apsw.Connection, table: str) -> bool:
 
 
 def _agrees(connection: apsw.Connection, table: str, name: str, where: str) -> bool | None:
-    """Whether an index names the rows of its table; None where it cannot be read."""
-    columns = _WITNESSED_BY_INDEXES[table]
+    """Whether an index says of the rows of its table what these say; None where it cannot be read."""
+    columns = ", ".join(dict.fromkeys([*columns_of(connection, name), *_WITNESSED_BY_INDEXES[table]]))
     entries = f'SELECT {columns} FROM "{table}" INDEXED BY "{name}" {where}'  # noqa: S608 - names of ours
     rows = f"SELECT {columns} FROM {rows_of(connection, table)} {where}"  # noqa: S608
     if not _can_be_read(connection, entries):
@@ -70,8 +70,9 @@ def _can_be_read(connection: apsw.Connection, entries: str) -> bool:
     return False
 
 
-_WITNESSED_BY_INDEXES: Final = {"inbox": "run_key, position", "agenda": "namespace, kind, id"}
-"""Tables of whose rows only indexes tell which there were, and the columns by which each of these names them."""
+_WITNESSED_BY_INDEXES: Final = {"inbox": ("run_key", "position"), "agenda": ("namespace", "kind", "id")}
+"""Tables of whose rows only indexes tell which there were, and the columns by which each of these names them, beside
+those that it orders them by."""
 _WITNESSES: Final = ("inbox_by_run", "inbox_by_message")
 """Indexes that have all rows of their tables: each message that Perdure delivers has an id."""
 _LOST_RUNS: Final = """
