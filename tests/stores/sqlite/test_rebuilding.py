@@ -223,14 +223,27 @@ async def test_of_a_table_that_may_be_older_than_its_index_nothing_is_built(
     assert rows(path, entries) == before
 
 
-async def test_an_index_of_messages_that_another_index_contradicts_is_built_anew(path: Path) -> None:
-    [leaf] = pages_of(path, "inbox_by_run")
-    before = content_of(path)
+@pytest.mark.parametrize("index", ["inbox_by_run", "inbox_by_message"])
+async def test_an_index_of_messages_that_another_index_contradicts_is_built_anew(path: Path, index: str) -> None:
+    [leaf] = pages_of(path, index)
+    sound = content_of(path)
     damage(path, "DELETE FROM inbox")
-    put(path, with_page(content_of(path), leaf, page_in(before, leaf)))
+    put(path, with_page(sound, leaf, page_in(content_of(path), leaf)))
     async with engine(path, works=False) as client:
         assert (await client.verify(repair=True)).is_sound
-    assert rows(path, "SELECT count(*) FROM inbox INDEXED BY inbox_by_run") == [(0,)]
+    where = "WHERE message_id <> ''" if index == "inbox_by_message" else ""
+    assert rows(path, f"SELECT count(*) FROM inbox INDEXED BY {index} {where}") == [(1,)]
+
+
+async def test_an_index_that_has_a_message_without_an_id_too_many_may_be_the_last_to_know_of_it(path: Path) -> None:
+    """An older Perdure delivered some so: no other index would have it."""
+    [leaf] = pages_of(path, "inbox")
+    before = page_in(content_of(path), leaf)
+    damage(path, "INSERT INTO inbox (run_key, message_id, data, at) VALUES (7, '', '{}', 1)")
+    put(path, with_page(content_of(path), leaf, before))
+    async with engine(path, works=False) as client:
+        assert not (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT count(*) FROM inbox INDEXED BY inbox_by_run WHERE run_key = 7") == [(1,)]
 
 
 async def test_indexes_of_several_tables_are_built_anew_beside_a_damaged_row(path: Path) -> None:

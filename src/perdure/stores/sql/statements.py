@@ -312,11 +312,11 @@ CLAIMED_COLUMNS: Final = f"""
 # Whose a run is, and when it is due, has the row to say: an index may be older than it, as after a write that was lost.
 _IS_NOBODYS: Final = "owner IS NULL AND closed_at IS NULL"
 
-# a JSON list of run keys, now; of those that are to be claimed
+# a JSON list of run keys, now, those of them that are parked and to be tried; of those that are to be claimed
 RUNS_BY_KEY: Final = f"""
 SELECT {CLAIMED_COLUMNS} FROM runs NOT INDEXED
 WHERE run_key IN (SELECT value FROM json_each(?1)) AND {_IS_NOBODYS}
-    AND (wake_at <= ?2 OR end_at <= ?2 OR parked IS NOT NULL)
+    AND (wake_at <= ?2 OR end_at <= ?2 OR (parked IS NOT NULL AND run_key IN (SELECT value FROM json_each(?3))))
 """  # noqa: S608
 
 # a JSON list of run keys, owner; whoever has them

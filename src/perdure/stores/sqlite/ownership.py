@@ -4,6 +4,7 @@ Each is asked past damage (`perdure.stores.sqlite.unreadable`). What a late leas
 session's; it is given back by a later renewal, unless another has claimed it meanwhile, or this session itself.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -52,6 +53,7 @@ class Ownership:
         self._browse: Final = browse
         self._can_write: Final = can_write
         self._left: LeftRuns = {}
+        self._renewals: Final[set[asyncio.Task[bool]]] = set()
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None
@@ -64,7 +66,7 @@ class Ownership:
             stale: set[RunKey] = set()
             try:
                 more = await self._claim(partial(claiming, limit=limit - len(claimed), reach=reach, stale=stale))
-            except StoreError:
+            except Exception:
                 if claimed:
                     return claimed
                 raise
@@ -86,7 +88,21 @@ class Ownership:
         return claimed
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
-        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
+        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins.
+
+        That goes on though its caller gives up, who may be the later the later the lease is.
+        """
+        renewal = asyncio.get_running_loop().create_task(self._renew_lease(now=now), name="perdure-renewal")
+        self._renewals.add(renewal)
+        renewal.add_done_callback(self._forget_renewal)
+        return await asyncio.shield(renewal)
+
+    def _forget_renewal(self, renewal: "asyncio.Task[bool]") -> None:
+        self._renewals.discard(renewal)
+        if not renewal.cancelled():
+            renewal.exception()  # which nobody may wait for any more
+
+    async def _renew_lease(self, *, now: Timestamp) -> bool:
         renewing = partial(renew, session=self._session, now=now)
         while (renewal := await self._give_back(renewing)).is_kept is None:
             pass

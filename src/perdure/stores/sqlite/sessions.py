@@ -6,6 +6,7 @@ gets the runs which the index names and which are not so by their rows: these st
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import apsw
@@ -21,6 +22,7 @@ from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import clock, ending, statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
+from perdure.stores.sqlite.clock import as_json, heed_clock, keys_of
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.scanning import MOST_FOUND
 from perdure.stores.sqlite.segment import News
@@ -98,22 +100,31 @@ def claim(
     It looks at `reach` runs that indexes name (None: no more than `limit`), at `most` at once, and does not come to
     those that are `passing`. Raises UnsoundRowsError.
     """
-    _heed_clock(connection, session, news, now=now, again=False, passing=passing, most=most)
+    heed_clock(
+        connection,
+        news,
+        lease_microseconds=session.lease_microseconds,
+        now=now,
+        again=False,
+        passing=passing,
+        most=most,
+    )
     reach = max(limit if reach is None else min(reach, most), 0)
-    keys = _claimable(connection, now=now, limit=reach, workflows=workflows, code=code, passing=passing)
+    keys, parked = _claimable(connection, now=now, limit=reach, workflows=workflows, code=code, passing=passing)
     if not keys:
         return []
+    reading = partial(_read, connection, owner=session.worker_id, now=now, parked=parked)
     with demanding_sound(keys):
         try:
-            rows = _read(connection, keys, owner=session.worker_id, now=now)
+            rows = reading(keys)
         except UnicodeDecodeError:
-            rows = _read_singly(connection, keys, news, owner=session.worker_id, now=now, code=code)
+            rows = _read_singly(connection, reading, keys, news, now=now, code=code)
         stale.update(key for key in keys if key not in rows)
         claimed = [rows[key] for key in keys if key in rows][: max(limit, 0)]
-        connection.execute(statements.TAKE_RUNS, (_json([run.summary.run_key for run in claimed]), session.worker_id))
+        connection.execute(statements.TAKE_RUNS, (as_json([run.summary.run_key for run in claimed]), session.worker_id))
         unparked = [run.summary.run_key for run in claimed if run.parked is not None]
         if unparked:
-            connection.execute(statements.UNPARK_RUNS, (_json(unparked),))
+            connection.execute(statements.UNPARK_RUNS, (as_json(unparked),))
     return claimed
 
 
@@ -125,20 +136,21 @@ def _claimable(
     workflows: frozenset[WorkflowVersion],
     code: str | None,
     passing: Passing,
-) -> list[RunKey]:
-    """Return which runs are to be claimed, as indexes say: see `claim`."""
+) -> tuple[list[RunKey], list[RunKey]]:
+    """Return which runs are to be claimed, as indexes say, and those that are parked: see `claim`."""
     names = versions_as_json(workflows)
-    ends = _keys(connection, passing_over(ending.RUNS_TO_END, passing), (now, limit))
+    ends = keys_of(connection, passing_over(ending.RUNS_TO_END, passing), (now, limit))
     to_claim = passing_over(statements.RUNS_TO_CLAIM, passing)
     due: list[RunKey] = []
     for priority in Priority:
         if len(due) < limit:
-            due += _keys(connection, to_claim, (names, priority, now, limit - len(due)))
+            due += keys_of(connection, to_claim, (names, priority, now, limit - len(due)))
     keys = list(dict.fromkeys([*ends[: (limit + 1) // 2], *due, *ends]))[:limit]
+    parked: list[RunKey] = []
     if code is not None and len(keys) < limit:
-        parked = _keys(connection, passing_over(statements.PARKED_TO_CLAIM, passing), (names, code, limit))
+        parked = keys_of(connection, passing_over(statements.PARKED_TO_CLAIM, passing), (names, code, limit))
         keys = list(dict.fromkeys([*keys, *parked]))[:limit]
-    return keys
+    return keys, parked
 
 
 def renew(
@@ -155,7 +167,9 @@ def renew(
 
     Those that are `passing` stay as they are: the session's. Raises UnsoundRowsError.
     """
-    _heed_clock(connection, session, news, now=now, again=True, passing=passing, most=most)
+    heed_clock(
+        connection, news, lease_microseconds=session.lease_microseconds, now=now, again=True, passing=passing, most=most
+    )
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds
     connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
@@ -164,7 +178,7 @@ def renew(
     if _free(connection, session.worker_id, news, now=now, stale=stale, passing=passing, most=most) >= most:
         return Renewal(is_kept=None)
     put_session(connection, session, now=now)
-    return Renewal(is_kept=False, left=_keys(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND)))
+    return Renewal(is_kept=False, left=keys_of(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND)))
 
 
 def free_left(
@@ -178,16 +192,16 @@ def free_left(
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
 ) -> LeftRuns:
-    """Give back what an earlier lease has left, up to `most`; return what is left of it then.
+    """Give back what an earlier lease has left, of up to `most`; return what is left of it then.
 
     A run that the session has claimed since has another fencing token than when it was looked at for the first time.
     Those that are `passing` stay as they are. Raises UnsoundRowsError.
     """
-    keys = sorted(left.keys() - passing)
+    keys = sorted(left.keys() - passing)[:most]
     with demanding_sound(keys):
-        tokens = dict(connection.execute(statements.TOKENS_OF_OWNER, (_json(keys), session.worker_id)))
-    freed = [key for key in keys if key in tokens and left[key] == tokens[key]][:most]
-    _free_keys(connection, freed, session.worker_id, news, now=now, stale=stale)
+        tokens = dict(connection.execute(statements.TOKENS_OF_OWNER, (as_json(keys), session.worker_id)))
+    freed = [key for key in keys if key in tokens and left[key] == tokens[key]]
+    _freekeys_of(connection, freed, session.worker_id, news, now=now, stale=stale)
     gone = {*keys} - tokens.keys() | {*freed}
     return {key: tokens.get(key, token) for key, token in left.items() if key not in gone}
 
@@ -225,7 +239,7 @@ def free_all(
     connection: apsw.Connection, *, stale: set[RunKey], passing: Passing = NONE_PASSED, most: int = MOST_WRITTEN
 ) -> int:
     """Give back the runs of every session, all known to be dead, and forget the sessions; see `free_expired`."""
-    keys = _keys(connection, passing_over(statements.OWNED_RUNS, passing), (most,))
+    keys = keys_of(connection, passing_over(statements.OWNED_RUNS, passing), (most,))
     _write(connection, statements.FREE_RUNS_AT_ANY_TIME, keys, stale=stale)
     connection.execute(session_statements.END_ALL_SESSIONS)
     return len(keys)
@@ -246,7 +260,7 @@ def end_session(
 
     Raises UnsoundRowsError.
     """
-    keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (session.worker_id, most))
+    keys = keys_of(connection, passing_over(statements.RUNS_OF_OWNER, passing), (session.worker_id, most))
     if keys:
         _write(connection, statements.GIVE_BACK_RUNS, keys, session.worker_id, stale=stale)
         news.is_ready = True
@@ -254,48 +268,6 @@ def end_session(
     if is_unused:
         connection.execute(session_statements.FORGET_ORIGIN, (session.worker_id,))
     return len(keys) < most
-
-
-def _heed_clock(
-    connection: apsw.Connection,
-    session: Session,
-    news: News,
-    *,
-    now: Timestamp,
-    again: bool,
-    passing: Passing,
-    most: int,
-) -> None:
-    """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
-
-    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile. All runs that sleep are looked at for it, so that it is not for each claim to do.
-    Raises UnsoundRowsError.
-    """
-    latest_time, set_back_at = connection.execute(clock.NOTED_TIMES).fetchone() or (now, None)
-    if latest_time <= now:
-        if set_back_at is not None:
-            connection.execute(clock.FORGET_SETTING_BACK)
-        # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
-        if now - latest_time > session.lease_microseconds:
-            connection.execute(clock.NOTE_TIME, (now,))
-        return
-    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
-    if noticed_ago is not None and not again:
-        return
-    for sleeping, hasten in _HASTENING:
-        keys = _keys(connection, passing_over(sleeping, passing), (now, latest_time + session.lease_microseconds))
-        for begin in range(0, len(keys), most):
-            some = keys[begin : begin + most]
-            with demanding_sound(some):
-                connection.execute(hasten, (_json(some), now))
-            news.is_ready = news.is_ready or connection.changes() > 0
-    connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))
-    if noticed_ago is None:
-        connection.execute(clock.NOTE_SETTING_BACK, (now,))
-    elif noticed_ago > session.lease_microseconds:
-        connection.execute(clock.SET_TIME_BACK, (now,))
-        connection.execute(clock.FORGET_SETTING_BACK)
 
 
 def _free(
@@ -309,12 +281,12 @@ def _free(
     most: int,
 ) -> int:
     """Give back what a session owns; return how many runs an index has named for that."""
-    keys = _keys(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
-    _free_keys(connection, keys, worker_id, news, now=now, stale=stale)
+    keys = keys_of(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
+    _freekeys_of(connection, keys, worker_id, news, now=now, stale=stale)
     return len(keys)
 
 
-def _free_keys(
+def _freekeys_of(
     connection: apsw.Connection,
     keys: Sequence[RunKey],
     worker_id: WorkerId,
@@ -333,7 +305,7 @@ def _write(
 ) -> None:
     """Change the rows of runs that are somebody's, as an index says. Raises UnsoundRowsError."""
     with demanding_sound(keys):
-        changed = {key for (key,) in connection.execute(statement, (_json(keys), *values))}
+        changed = {key for (key,) in connection.execute(statement, (as_json(keys), *values))}
     stale.update(key for key in keys if key not in changed)
 
 
@@ -342,23 +314,31 @@ def _identity(session: Session) -> tuple[int, str, int, int]:
 
 
 def _read(
-    connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId, now: Timestamp
+    connection: apsw.Connection, keys: list[RunKey], *, owner: WorkerId, now: Timestamp, parked: list[RunKey]
 ) -> dict[RunKey, ClaimedRun]:
-    """Read those of the rows of some runs that are to be claimed."""
-    found = connection.execute(statements.RUNS_BY_KEY, (_json(keys), now))
+    """Read those of the rows of some runs that are to be claimed; of those that are not due only the `parked` ones."""
+    found = connection.execute(statements.RUNS_BY_KEY, (as_json(keys), now, as_json(parked)))
     return {RunKey(row[0]): _claimed(row, owner=owner, inbox_position=position) for position, *row in found}
 
 
 def _read_singly(
-    connection: apsw.Connection, keys: list[RunKey], news: News, *, owner: WorkerId, now: Timestamp, code: str | None
+    connection: apsw.Connection,
+    reading: Callable[[list[RunKey]], dict[RunKey, ClaimedRun]],
+    keys: list[RunKey],
+    news: News,
+    *,
+    now: Timestamp,
+    code: str | None,
 ) -> dict[RunKey, ClaimedRun]:
-    """Read rows of which one holds text that is not UTF-8: its run is parked, so that others can be claimed."""
+    """Read rows of which one holds text that is not UTF-8: its run is parked, so that others can be claimed, and its
+    key taken out of the others."""
     rows: dict[RunKey, ClaimedRun] = {}
-    for key in keys:
+    for key in keys[:]:
         try:
-            rows |= _read(connection, [key], owner=owner, now=now)
+            rows |= reading([key])
         except UnicodeDecodeError as error:
             _park_unreadable(connection, key, error, now=now, code=code)
+            keys.remove(key)
             news.run_keys.add(key)
             news.is_parked = True
     return rows
@@ -372,7 +352,7 @@ def _park_unreadable(
     parking = before or Parking(reason=reason, since=now, tried=())
     if code is not None:
         parking = parking.tried_also_by(code, reason)
-    connection.execute(statements.PARK_UNREADABLE, (_json(parking), key))
+    connection.execute(statements.PARK_UNREADABLE, (as_json(parking), key))
 
 
 def _claimed(row: Sequence[object], *, owner: WorkerId, inbox_position: int) -> ClaimedRun:
@@ -389,14 +369,5 @@ def _claimed(row: Sequence[object], *, owner: WorkerId, inbox_position: int) -> 
     )
 
 
-_HASTENING: Final = ((clock.SLEEPING_RUNS, clock.HASTEN_RUNS), (clock.RUNS_TO_END_LATER, clock.HASTEN_ENDS))
 _RECOVERING = -1
 """The place of a column in `RUN_COLUMNS`."""
-
-
-def _keys(connection: apsw.Connection, statement: str, parameters: tuple[str | int, ...]) -> list[RunKey]:
-    return [RunKey(run_key) for (run_key,) in connection.execute(statement, parameters)]
-
-
-def _json(values: object) -> str:
-    return msgspec.json.encode(values).decode()

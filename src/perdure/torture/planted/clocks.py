@@ -41,7 +41,7 @@ PLANTED: Final = (
         tool="skew",
         also=(
             Patch(
-                module="perdure.stores.sqlite.sessions",
+                module="perdure.stores.sqlite.clock",
                 old="    if latest_time <= now:\n",
                 new="    if True:\n",
             ),
@@ -56,7 +56,7 @@ PLANTED: Final = (
         tool="skew",
         also=(
             Patch(
-                module="perdure.stores.sqlite.sessions",
+                module="perdure.stores.sqlite.clock",
                 old="    for sleeping, hasten in _HASTENING:\n",
                 new="    for sleeping, hasten in _HASTENING[1:]:\n",
             ),
@@ -72,8 +72,8 @@ PLANTED: Final = (
         tool="skew",
         also=(
             Patch(
-                module="perdure.stores.sqlite.sessions",
-                old="    connection.execute(clock.SHORTEN_LEASES, (now, session.lease_microseconds))\n",
+                module="perdure.stores.sqlite.clock",
+                old="    connection.execute(clock.SHORTEN_LEASES, (now, lease_microseconds))\n",
                 new="",
             ),
         ),

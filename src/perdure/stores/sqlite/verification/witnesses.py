@@ -5,7 +5,7 @@ row that was acknowledged, or that was removed.
 """
 
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -39,20 +39,34 @@ def names_others(connection: apsw.Connection, table: str) -> bool:
         return any(_has_lost_runs(connection, name, where) for name, where in indexes_of(connection, table))
     if table not in _WITNESSED_BY_INDEXES:
         return False
-    agree = {name: _agrees(connection, table, name, where) for name, where in indexes_of(connection, table)}
-    return False in agree.values() and not any(agree.get(name) for name in _WITNESSES)
+    said = {name: _differs(connection, table, name, where) for name, where in indexes_of(connection, table)}
+    differences = [differs for differs in said.values() if differs is not None and differs != _AGREES]
+    if not differences or said.get("inbox_by_run") == _AGREES:
+        return False
+    names_more = any(differs.names_more for differs in differences)
+    return names_more or said.get("inbox_by_message") != _AGREES
 
 
-def _agrees(connection: apsw.Connection, table: str, name: str, where: str) -> bool | None:
-    """Whether an index says of the rows of its table what these say; None where it cannot be read."""
+class _Difference(NamedTuple):
+    """Whether an index names rows that its table has not, and lacks some that it has."""
+
+    names_more: bool
+    lacks_some: bool
+
+
+_AGREES: Final = _Difference(names_more=False, lacks_some=False)
+
+
+def _differs(connection: apsw.Connection, table: str, name: str, where: str) -> _Difference | None:
+    """Return how an index differs from what the rows of its table say; None where it cannot be read."""
     columns = ", ".join(dict.fromkeys([*columns_of(connection, name), *_WITNESSED_BY_INDEXES[table]]))
     entries = f'SELECT {columns} FROM "{table}" INDEXED BY "{name}" {where}'  # noqa: S608 - names of ours
     rows = f"SELECT {columns} FROM {rows_of(connection, table)} {where}"  # noqa: S608
     if not _can_be_read(connection, entries):
         return None
-    return not any(
-        connection.execute(f"SELECT EXISTS ({some} EXCEPT {others})").get
-        for some, others in ((entries, rows), (rows, entries))
+    return _Difference(
+        names_more=bool(connection.execute(f"SELECT EXISTS ({entries} EXCEPT {rows})").get),
+        lacks_some=bool(connection.execute(f"SELECT EXISTS ({rows} EXCEPT {entries})").get),
     )
 
 
@@ -73,8 +87,6 @@ def _can_be_read(connection: apsw.Connection, entries: str) -> bool:
 _WITNESSED_BY_INDEXES: Final = {"inbox": ("run_key", "position"), "agenda": ("namespace", "kind", "id")}
 """Tables of whose rows only indexes tell which there were, and the columns by which each of these names them, beside
 those that it orders them by."""
-_WITNESSES: Final = ("inbox_by_run", "inbox_by_message")
-"""Indexes that have all rows of their tables: each message that Perdure delivers has an id."""
 _LOST_RUNS: Final = """
 SELECT EXISTS (
     SELECT 1 FROM (
