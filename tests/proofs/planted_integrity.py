@@ -62,6 +62,13 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
         ),
         Defect("stores.sqlite.verification.repairs", " or _is_owned(connection, checked)", ""),
     ),
+    "engine.verify.accept_older_tables": (
+        Defect(
+            "stores.sqlite.verification.indexes",
+            "not accepts_older and names_others(reading, table)",
+            "names_others(reading, table)",
+        ),
+    ),
     "engine.verify.quarantine": (
         Defect("stores.sqlite.verification.repairs", "connection.execute(_PARK, (parking, damage.run_key))", "pass"),
     ),

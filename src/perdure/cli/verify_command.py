@@ -17,6 +17,13 @@ def verify(
     repair: Annotated[
         bool, Parameter(negative="", help="Repair what is certain, such as a row by the run's history.")
     ] = False,
+    accept_older_tables: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Repair also indexes that contradict a table of which it is not known whether it is older.",
+        ),
+    ] = False,
     quarantine: Annotated[
         bool, Parameter(negative="", help="Park damaged runs that nobody has loaded, with what is damaged.")
     ] = False,
@@ -29,5 +36,10 @@ def verify(
     """
     from perdure.cli.verifying import Order, verify_database
 
-    order = Order(run_id=id, repairs=repair, quarantines=quarantine)
+    order = Order(
+        run_id=id,
+        repairs=repair or accept_older_tables,
+        accepts_older_tables=accept_older_tables,
+        quarantines=quarantine,
+    )
     return asyncio.run(verify_database(database.place(), order, as_json=json))

@@ -23,6 +23,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     run_id: str | None
     repairs: bool
+    accepts_older_tables: bool
     quarantines: bool
 
 
@@ -45,7 +46,11 @@ async def _verify(place: Place, order: Order, tell: Callable[[int, int], None]) 
     if order.repairs or order.quarantines:
         async with as_client(place) as engine:
             return await engine.verify(
-                order.run_id, repair=order.repairs, quarantine=order.quarantines, on_progress=tell
+                order.run_id,
+                repair=order.repairs,
+                accept_older_tables=order.accepts_older_tables,
+                quarantine=order.quarantines,
+                on_progress=tell,
             )
     run = None if order.run_id is None else RunRef(namespace=place.namespace, id=order.run_id)
     now = Timestamp(time.time_ns() // 1_000)

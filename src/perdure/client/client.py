@@ -319,20 +319,29 @@ class Client:
         id: str | None = None,
         *,
         repair: bool = False,
+        accept_older_tables: bool = False,
         quarantine: bool = False,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Verification:
         """Return what of the database is not as it was written, of all namespaces; others may go on working on it.
 
-        `id`: only the run of this id, all its generations. `repair`: repair what is certain. `quarantine`: park damaged
-        runs that nobody has loaded. `on_progress`: told how many of how many runs are verified.
+        `id`: only the run of this id, all its generations. `repair`: repair what is certain. `accept_older_tables`:
+        repair also indexes that contradict tables which may be the older ones: what only the index knows of is lost
+        then. `quarantine`: park damaged runs that nobody has loaded. `on_progress`: told how many of how many runs are
+        verified.
 
         Raises RunNotFoundError, and StoreErrors where nothing can be read at all.
         """
         from perdure.client.verifying import verify_store  # noqa: PLC0415 - only who verifies pays for it
 
         return await verify_store(
-            self._open(), self.namespace, id, repair=repair, quarantine=quarantine, on_progress=on_progress
+            self._open(),
+            self.namespace,
+            id,
+            repair=repair,
+            accept_older_tables=accept_older_tables,
+            quarantine=quarantine,
+            on_progress=on_progress,
         )
 
     def bulk(

@@ -255,12 +255,21 @@ class SyncClient:
         id: str | None = None,
         *,
         repair: bool = False,
+        accept_older_tables: bool = False,
         quarantine: bool = False,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> Verification:
         """Return what is not as it was written; see `Client.verify`. `on_progress` is called in the engine's thread."""
         loop, client = self._open()
-        return loop.call(client.verify(id, repair=repair, quarantine=quarantine, on_progress=on_progress))
+        return loop.call(
+            client.verify(
+                id,
+                repair=repair,
+                accept_older_tables=accept_older_tables,
+                quarantine=quarantine,
+                on_progress=on_progress,
+            )
+        )
 
     def bulk(
         self,

@@ -16,13 +16,19 @@ async def verify_store(
     run_id: str | None,
     *,
     repair: bool,
+    accept_older_tables: bool,
     quarantine: bool,
     on_progress: Callable[[int, int], object] | None,
 ) -> Verification:
     """Return what is found; see `Client.verify`."""
     run = None if run_id is None else RunRef(namespace=namespace, id=require_text(run_id, "engine.verify: id"))
     wish = VerificationWish(
-        now=gateway.clock.now(), run=run, repairs=repair, quarantines=quarantine, on_progress=on_progress
+        now=gateway.clock.now(),
+        run=run,
+        repairs=repair,
+        accepts_older_tables=accept_older_tables,
+        quarantines=quarantine,
+        on_progress=on_progress,
     )
     found = await gateway.store.verify(wish)
     if run is not None and found.runs == 0:

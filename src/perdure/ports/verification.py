@@ -13,14 +13,16 @@ __all__ = ["DamagedRun", "Defect", "Verification", "VerificationWish"]
 class VerificationWish(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be verified, and what is to be done about what is found.
 
-    `run`: only the generations of this id. `repairs`: repair what is certain. `quarantines`: park damaged runs that
-    nobody has loaded. `now`: since when a run that is parked is. `on_progress` is told how many of how many steps are
+    `run`: only the generations of this id. `repairs`: repair what is certain; `accepts_older_tables`: also indexes, by
+    tables that contradict them and that may be the older ones. `quarantines`: park damaged runs that nobody has loaded.
+    `now`: since when a run that is parked is. `on_progress` is told how many of how many steps are
     done, on the event loop's thread: each run is one, and so is each check of a table, or of what belongs to no run.
     """
 
     now: Timestamp
     run: RunRef | None = None
     repairs: bool = False
+    accepts_older_tables: bool = False
     quarantines: bool = False
     on_progress: Callable[[int, int], object] | None = None
 

@@ -221,6 +221,9 @@ async def test_of_a_table_that_may_be_older_than_its_index_nothing_is_built(
     assert not any(defect.is_repaired for defect in found.defects if defect.what.startswith(f"{table}: "))
     assert not (await verified(path)).is_sound
     assert rows(path, entries) == before
+    async with engine(path, works=False) as client:
+        found = await client.verify(repair=True, accept_older_tables=True)
+    assert any(defect.is_repaired for defect in found.defects if defect.what.startswith(f"{table}: "))
 
 
 @pytest.mark.parametrize("index", ["inbox_by_run", "inbox_by_message"])

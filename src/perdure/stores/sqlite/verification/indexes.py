@@ -39,15 +39,17 @@ from perdure.stores.sqlite.verification.witnesses import has_more_entries_than_r
 __all__ = ["rebuild_indexes"]
 
 
-def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) -> bool:
+def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp, accepts_older: bool = False) -> bool:
     """Build the indexes of a table anew; return whether they agree with it then. If not, nothing has changed.
+
+    `accepts_older`: also where the table may be older than its indexes.
 
     The caller has begun a transaction that writes. Raises StoreErrors, and apsw's errors.
     """
     path = Path(connection.filename)
     try:
         with closing(open_reading(path, settings=SqliteSettings(), vfs=connection.open_vfs)) as reading:
-            if _may_lose(reading, table):
+            if _may_lose(reading, table) or (not accepts_older and names_others(reading, table)):
                 return False
             left, before = _pages_left(reading, table), _Readable.by(reading, now=now)
         with connection:
@@ -61,13 +63,13 @@ def rebuild_indexes(connection: apsw.Connection, table: str, *, now: Timestamp) 
 
 
 def _may_lose(connection: apsw.Connection, table: str) -> bool:
-    """Whether a free page may be another's, or an index the last to know of rows that are lost, or were removed."""
+    """Whether a free page may be another's, or an index the last to know of rows whose pages are lost."""
     own = tuple(f"Tree {root} " for (root,) in connection.execute(_ROOTS, (table,)))
     lines = [line for line in misplaced_pages(connection) if not line.startswith(own)]
     is_lost = any(line.startswith("Page ") for line in lines)
     if pragma(connection, "freelist_count") and not all(line.startswith("Page ") for line in lines):
         return True
-    return (is_lost and has_more_entries_than_rows(connection, table)) or names_others(connection, table)
+    return is_lost and has_more_entries_than_rows(connection, table)
 
 
 def _pages_left(connection: apsw.Connection, table: str) -> int:

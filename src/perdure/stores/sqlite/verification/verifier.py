@@ -4,6 +4,7 @@ Indexes are mended before rows: an index without the entry of a row lets nobody 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import apsw
@@ -130,6 +131,16 @@ class Verifier:
             await self._mend_run(damage)
 
     async def _mend_run(self, damage: DamagedRun) -> None:
+        found: DamagedRun | None = damage
+        try:
+            found = await self._mended(damage)
+        except StoreError as error:
+            if not is_damage(error):
+                raise
+        if found is not None:
+            self._damaged.append(found)
+
+    async def _mended(self, damage: DamagedRun) -> DamagedRun | None:
         mend, now = self._mend, self._wish.now
         found: DamagedRun | None = damage
         if mend is not None and self._wish.repairs:
@@ -137,8 +148,7 @@ class Verifier:
         if mend is not None and self._wish.quarantines and found is not None:
             still = found
             found = await mend(lambda connection: quarantine_run(connection, still, now=now))
-        if found is not None:
-            self._damaged.append(found)
+        return found
 
     async def _verify_file(self, check: Check) -> None:
         found = await self._ask(lambda connection: defects_by(check, connection))
@@ -156,7 +166,9 @@ class Verifier:
             return False
         is_rebuilt = False
         try:
-            is_rebuilt = await self._mend(lambda connection: rebuild_indexes(connection, table, now=now))
+            accepts_older = self._wish.accepts_older_tables
+            rebuilding = partial(rebuild_indexes, table=table, now=now, accepts_older=accepts_older)
+            is_rebuilt = await self._mend(rebuilding)
         except StoreError as error:
             if not is_damage(error):
                 raise
