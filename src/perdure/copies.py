@@ -41,11 +41,12 @@ async def backup(
 
     The copy is the database as it was at one moment after the call. Nobody waits for it. What is damaged in both is
     named (`Copied.damaged`); pages that are never used are logged (`perdure.copies`), too. `force`: replace a file that
-    is there. `on_progress` is told, in another thread, how many pages are copied and of how many.
+    is there, but not if something is damaged that may be whole in it. `on_progress` is told, in another thread, how
+    many pages are copied and of how many.
 
     Raises UsageError for a URL without a file and for the database's own file, StateError if `to` exists or has no
-    folder, StoreFullError if there is no room, CopyDamagedError if the copy is not what was copied, and StoreErrors.
-    Then `to` is as it was.
+    folder, StoreFullError if there is no room, CopyDamagedError if the copy is not what was copied, StoreCorruptError
+    if it is too damaged to be kept, or to replace what is there, and other StoreErrors. Then `to` is as it was.
     """
     from perdure.stores.sqlite.copies.operations import back_up
 
@@ -111,9 +112,10 @@ async def restore(
     """Make the database file `to` of a copy: a file that `backup` made, or a folder that `replicate` made.
 
     `at`: as it was then, of a folder: the last point taken at or before it; otherwise the newest. `force`: replace a
-    database that nobody has open. Everything is checked before the file gets its name. `accepts_damaged`: histories and
-    messages that were damaged already when `backup` copied them (`Copied.damaged`) are restored as they are; no worker
-    goes on with such a run. Pages that are never used are restored in any case, and told (`Restored.damaged`).
+    database that nobody has open. Everything is checked before the file gets its name. `accepts_damaged`: what was
+    damaged already when it was copied (`Copied.damaged`) is restored as it is, and told (`Restored.damaged`); no worker
+    goes on with such a run, and nothing opens a database whose tables have lost a column. Pages that are never used are
+    restored of a folder in any case, and told.
 
     Raises CopyDamagedError, which names the newest point that is whole; StateError if there is no such point, or if
     `to` exists or has no folder; StoreLockedError if the database `to` is open; UsageError for a source that is no

@@ -264,3 +264,9 @@ def test_what_is_damaged_in_the_database_is_told_and_can_be_restored(place: Path
     assert len(restored.json["damaged"]) == 1
     said = perdure(*restore, "--accept-damaged", "--force", directory=place)
     assert "damaged: run " in said.out
+    again = ("backup", "--force", "--to")
+    assert perdure(*again, "monday.db", directory=place).code == 0  # the same is damaged there
+    (place / "older.db").write_bytes(b"perhaps whole")
+    refused = perdure(*again, "older.db", directory=place)
+    assert (refused.code, "name another file" in " ".join(refused.err.split())) == (1, True), refused.err
+    assert (place / "older.db").read_bytes() == b"perhaps whole"

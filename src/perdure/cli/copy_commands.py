@@ -60,7 +60,7 @@ def restore(
     force: Force = False,
     accept_damaged: Annotated[
         bool,
-        Parameter(negative="", help="Restore also runs that were damaged already when `backup` copied them."),
+        Parameter(negative="", help="Restore also what was damaged already when it was copied."),
     ] = False,
     list_: Annotated[
         bool,

@@ -44,8 +44,8 @@ def back_up(url: str, to: Path, *, is_forced: bool, as_json: bool) -> int:
     print(f"copied into {printable(copied.path)}: {size} in {copied.seconds:.1f} s, all rows equal")
     if copied.damaged:
         print(
-            f"{_damage(copied.damaged)}, in the database as in the copy: see `perdure verify`. To restore the copy "
-            f"with runs, messages or tables that are damaged, say --accept-damaged"
+            f"{_damage(copied.damaged)}, in the database as in the copy: see `perdure verify`. To restore the copy as "
+            f"it is, say --accept-damaged"
         )
     return ExitCode.OK
 

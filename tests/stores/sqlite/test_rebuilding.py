@@ -287,13 +287,24 @@ async def test_pages_that_nobody_uses_are_told_by_whoever_copies_unless_a_repair
 ) -> None:
     """They may be all that shows of rows that are lost, where no index has them too; what is there can be used."""
     copy, restored = path.with_name("copy.db"), path.with_name("restored.db")
-    assert not (await backup(f"sqlite:///{path}", copy)).damaged
     lose_page(path)
-    for made in (await backup(f"sqlite:///{path}", copy, force=True), await restore(copy, restored)):
+    for made in (await backup(f"sqlite:///{path}", copy), await restore(copy, restored, accepts_damaged=True)):
         [damaged] = made.damaged
         assert "pages that are never used: 1, more than repairs have left" in damaged
     assert [record.message for record in caplog.records if "pages that are never used" in record.message][1:]
     assert_only_unused_pages(await verified(restored))
+
+
+async def test_a_whole_copy_that_has_lost_pages_where_it_lies_is_refused_unless_that_is_accepted(path: Path) -> None:
+    """It has no digest that would say so: rows may have been on them."""
+    copy, restored = path.with_name("copy.db"), path.with_name("restored.db")
+    assert not (await backup(f"sqlite:///{path}", copy)).damaged
+    lose_page(copy)
+    with pytest.raises(CopyDamagedError, match=r"never used: 1.*--accept-damaged.*Nothing was restored"):
+        await restore(copy, restored)
+    assert not restored.exists()
+    [damaged] = (await restore(copy, restored, accepts_damaged=True)).damaged
+    assert "never used: 1" in damaged
 
 
 async def test_lost_pages_do_not_hide_what_else_is_damaged_from_whoever_copies(path: Path) -> None:
@@ -303,7 +314,7 @@ async def test_lost_pages_do_not_hide_what_else_is_damaged_from_whoever_copies(p
     copy, restored = path.with_name("copy.db"), path.with_name("restored.db")
     copied = await backup(f"sqlite:///{path}", copy)
     assert "never used" in copied.damaged[0]
-    with pytest.raises(CopyDamagedError, match=r"run .* --accept-damaged"):
+    with pytest.raises(CopyDamagedError, match=r"never used.*, and 3 more\. .* --accept-damaged"):
         await restore(copy, restored)
     assert (await restore(copy, restored, accepts_damaged=True)).damaged == copied.damaged
     break_leaves(path, "locks_held")

@@ -28,6 +28,7 @@ from perdure.stores.sqlite.copies.operations import back_up
 from perdure.stores.sqlite.copies.whole import unshared
 from perdure.stores.sqlite.presence import sidecar_folder
 from perdure.torture.disks.failing import FailingDisk, failing_disk
+from tests.damaging import lose_page
 from tests.stores.sqlite.copies.live_database import FailingTarget, create, files_in, opened, rows_of
 
 
@@ -148,10 +149,45 @@ async def test_a_column_of_another_name_is_damage_that_a_copy_is_told_of_and_res
         other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'requested_at', 'requusted_at')")
     [damaged] = (await backup(url, tmp_path / "copy.db")).damaged
     assert "there is no locks.requested_at" in damaged
+    assert (await backup(url, tmp_path / "copy.db", force=True)).damaged == (damaged,)
     with pytest.raises(CopyDamagedError, match=r"there is no locks\.requested_at.* --accept-damaged"):
         await restore(tmp_path / "copy.db", tmp_path / "restored.db")
     restored = await restore(tmp_path / "copy.db", tmp_path / "restored.db", accepts_damaged=True)
     assert "there is no locks.requested_at" in restored.damaged[0]
+
+
+async def test_no_copy_in_which_something_is_damaged_replaces_one_in_which_that_may_be_whole(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    async with opened(database) as session:
+        await session.create("run", input=b"PAY-ALICE-100")
+    copy = tmp_path / "copy.db"
+    await backup(url, copy)
+    whole_one = copy.read_bytes()
+    lose_page(database)
+    with pytest.raises(StoreCorruptError, match=r"never used: 1.*copy\.db was not replaced.*name another file"):
+        await backup(url, copy, force=True)
+    assert copy.read_bytes() == whole_one
+    await backup(url, tmp_path / "other.db")
+    assert (await backup(url, tmp_path / "other.db", force=True)).damaged  # that one has lost them, too
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute("UPDATE history SET data = replace(data, 'PAY-ALICE-100', 'PAY-ALICE-900')")
+    for older, found in ((copy, "never used"), (tmp_path / "other.db", "run run")):
+        with pytest.raises(StoreCorruptError, match=f"{found}.*was not replaced"):
+            await backup(url, older, force=True)
+
+
+async def test_an_older_copy_that_cannot_be_read_is_not_replaced_by_a_damaged_one(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    """It may be mended."""
+    async with opened(database) as session:
+        await session.create("run")
+    (tmp_path / "copy.db").write_bytes(b"something")
+    lose_page(database)
+    with pytest.raises(StoreCorruptError, match="was not replaced"):
+        await backup(url, tmp_path / "copy.db", force=True)
+    assert (tmp_path / "copy.db").read_bytes() == b"something"
 
 
 async def test_a_copy_is_for_no_more_eyes_than_the_database(database: Path, url: str, tmp_path: Path) -> None:

@@ -1,15 +1,16 @@
 """Nothing that is to be kept goes because something is damaged, cannot be read, or because a clock is wrong."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
 from perdure.copies import restore
-from perdure.errors import StoreUnavailableError
-from perdure.kernel.time import Timestamp
+from perdure.errors import CopyDamagedError, StoreCorruptError, StoreUnavailableError
+from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.stores.sqlite.copies.expiry import Expiry
 from perdure.stores.sqlite.copies.folder import CopyFolder
 from perdure.stores.sqlite.copies.parts import encode_part
@@ -27,6 +28,7 @@ from tests.stores.sqlite.copies.live_database import (
     make_unreadable,
     opened,
     replicating,
+    runs_in,
 )
 
 KEEP_SECONDS = 400
@@ -189,6 +191,54 @@ async def test_a_base_says_how_many_pages_are_lost_of_its_database(
     assert [record.message for record in caplog.records if f"of {trail.database}: pages that are" in record.message]
     [damaged] = (await restore(trail.target, tmp_path / "restored.db")).damaged
     assert "pages that are never used: 1" in damaged
+
+
+async def test_a_database_that_nobody_could_open_makes_no_base_and_its_points_are_named(
+    trail: Trail, tmp_path: Path
+) -> None:
+    """Who has it open works on, by the schema that he has in memory."""
+    clock = TickingClock()
+    async with opened(trail.database, settings=PATIENT) as session:
+        with replicating(
+            trail.database, trail.target, keep_seconds=KEEP_SECONDS, settings=PATIENT, clock=clock
+        ) as replication:
+            await create(session, "before")
+            trail.follow(replication)
+            rename_column(trail.database)
+            await create(session, "since")
+            trail.follow(replication)
+            clock.time += 3 * KEEP_SECONDS * SECOND
+            trail.follow(replication)
+            assert replication.standing is not None
+            assert "new base could not be made: " in replication.standing.error
+            assert "there is no locks.requested_at" in replication.standing.error
+    assert generations(trail) == 1
+    trail.check()
+    restored, sound = tmp_path / "restored.db", read_contents(trail.target).points[0]
+    with pytest.raises(CopyDamagedError, match=r"there is no locks\.requested_at.* an earlier point.*Nothing was"):
+        await restore(trail.target, restored)
+    assert not (await restore(trail.target, restored, at=timestamp_to_datetime(sound.taken_at))).damaged
+    assert runs_in(restored) == 1
+    [damaged] = (await restore(trail.target, restored, force=True, accepts_damaged=True)).damaged
+    assert (runs_in(restored), "there is no locks.requested_at" in damaged) == (2, True)
+
+
+async def test_a_database_that_nobody_could_open_makes_no_first_base(trail: Trail) -> None:
+    async with opened(trail.database):
+        pass
+    rename_column(trail.database)
+    with (
+        replicating(trail.database, trail.target) as replication,
+        pytest.raises(StoreCorruptError, match=r"there is no locks\.requested_at"),
+    ):
+        replication.follow()
+    assert not generations(trail)
+
+
+def rename_column(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as other:
+        other.execute("PRAGMA writable_schema = 1")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'requested_at', 'requusted_at')")
 
 
 async def test_what_is_before_a_damaged_base_stays_until_a_sound_one_is_old(trail: Trail) -> None:

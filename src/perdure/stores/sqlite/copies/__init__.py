@@ -2,8 +2,8 @@
 
 **Promise.** A copy is the database as it was at one commit, and holds nothing that was not durable then. A copy that
 follows holds, at most its interval late, everything that was acknowledged. What is restored has passed every check
-before it gets its name, and a damaged copy is refused, never repaired by guessing. Pages that are never used are told:
-an index that a repair has built anew leaves such ones, in a copy that follows also where the index was damaged on the
+before it gets its name, and a damaged copy is refused, never repaired by guessing. Pages that are never used are told
+of a copy that follows: an index that a repair has built anew leaves such ones there also where it was damaged on the
 database's own disk only, and all that was acknowledged is there beside them.
 
 **Parts.** `visit` opens the database as every store does, without a session. `whole` copies all of it at once. `tail`

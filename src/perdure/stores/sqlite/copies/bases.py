@@ -17,6 +17,7 @@ from perdure.stores.sqlite.copies.whole import (
     Progress,
     copy_whole,
     demand_integrity,
+    demand_openable,
     digest_of_file,
     lost_pages_told,
     mode_of,
@@ -72,13 +73,14 @@ def copy_base(
     """Copy what `hold` sees into a new generation; its first part is as in `plan`, with what the copy turns out to be.
 
     `on_progress` is told how many pages are copied; while the copy is checked `meanwhile` is called now and then.
-    Raises StoreErrors, apsw's errors, OSError.
+    Raises StoreErrors, apsw's errors, OSError: what nobody could open lets no base before it go.
     """
     base = generation.base
     copy_whole(hold.connection(), base, disk, on_progress=on_progress)
     base.chmod(mode_of(database))
     with unshared(base) as connection:
         lost_pages = demand_integrity(connection, base, meanwhile=meanwhile)
+        demand_openable(connection, database)
     lost_pages_told(lost_pages, database)
     size, digest_of_base = base.stat().st_size, digest_of_file(base, meanwhile=meanwhile)
     header = msgspec.structs.replace(

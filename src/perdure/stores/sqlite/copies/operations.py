@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import msgspec
 
-from perdure.errors import CopyDamagedError, StateError, UsageError
+from perdure.errors import CopyDamagedError, StateError, StoreCorruptError, StoreError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.ports.database_files import demand_no_part
 from perdure.stores.sqlite.contents import digest_of_contents
@@ -18,7 +19,7 @@ from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, give_to_owner, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
-from perdure.stores.sqlite.copies.soundness import damage_in, damage_named, demand_ours, demand_sound
+from perdure.stores.sqlite.copies.soundness import damage_in, damage_named, demand_ours, demand_sound, summary
 from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import (
@@ -42,7 +43,7 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
 
     `contents`: a digest of all rows of all tables, which were read from the database and from the copy and are equal.
     `damaged`: what is not as it was written, in the database as in the copy: histories, messages, tables, and pages
-    that are never used, on which rows may have been. For all but the last `restore` refuses the copy.
+    that are never used, on which rows may have been. `restore` refuses the copy for any, unless they are accepted.
     """
 
     path: str
@@ -57,7 +58,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
     `taken_at`: everything that had been committed by then is in it, and nothing that came later; None if the copy is a
     whole one, which does not say so. `point` names the increment. `damaged`: what is not as it was written, as of
-    `Copied`; pages that are never used, and the rest if that was accepted.
+    `Copied`, if that was accepted; and pages of a copy that follows which are never used.
     """
 
     path: str
@@ -72,6 +73,7 @@ def back_up(
 ) -> Copied:
     """Copy a database into the file `target`.
 
+    One that is there is replaced only if it `is_forced`, and nothing may be damaged in the copy that is whole in it.
     Raises StateError, UsageError, StoreErrors; then `target` is as it was.
     """
     begun, disk = time.monotonic(), disk or LocalDisk()
@@ -84,6 +86,7 @@ def back_up(
         unnamed.chmod(mode_of(visit.path) & (mode_of(target) if target.exists() else 0o777))
         with reserved(target, disk) as reservation:
             demand_free(target, is_forced=is_forced)
+            _demand_no_worse(damaged, target, visit.path)
             place(unnamed, target, disk, reservation)
     return Copied(
         path=str(target),
@@ -107,7 +110,7 @@ def restore(
 ) -> Restored:
     """Make the database `target` of a copy, a file or a folder.
 
-    If it `accepts_damaged` histories and messages those of a whole copy need not be as they were written.
+    If it `accepts_damaged` what is damaged is restored as it is, so far as SQLite can read it all.
 
     Raises CopyDamagedError, StateError, UsageError, StoreErrors; then nothing has changed.
     """
@@ -168,6 +171,26 @@ def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> 
                 f"the rows of the copy are not those of {visit.path}; it was not kept. Check the disk."
             )
         return contents, (*lost_pages_told(lost_pages, visit.path), *damage_in(copy, visit.path))
+
+
+def _demand_no_worse(damaged: Sequence[str], target: Path, database: Path) -> None:
+    """Raise StoreCorruptError if something is `damaged` in a new copy, but perhaps not in the one that it replaces."""
+    if not (damaged and target.exists()):
+        return
+    if new := sorted({*damaged} - {*_damage_of(target, database)}):
+        raise StoreCorruptError(
+            f"{database} is damaged: {summary(new)}. {target} was not replaced, since that may be whole in it, and the "
+            f"new copy was not kept: name another file for that. See `perdure verify`."
+        )
+
+
+def _damage_of(older: Path, database: Path) -> tuple[str, ...]:
+    """Return what is damaged in an older copy, as it is said of the database; nothing if it cannot be read."""
+    try:
+        with unshared(older) as copy:
+            return *lost_pages_told(demand_integrity(copy, older), older), *damage_in(copy, database)
+    except (apsw.Error, StoreError):
+        return ()
 
 
 def _make(

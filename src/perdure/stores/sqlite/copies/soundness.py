@@ -1,35 +1,28 @@
 """Whether a database that was made of a copy can be used: what must be in order before it gets its name.
 
-The digests of increments and of their base cover every byte of a copy that follows. A whole copy is a plain database,
-which has none: so its histories and messages are verified by their own (`stores.sqlite.verification`). One that
-another version of Perdure made, with other tables, is not; nor is what a row says beside its history: `perdure verify`
-does both, once it has been opened.
+The digests of increments and of their base cover every byte of a copy that follows: what is out of place there was so
+in the database. A whole copy is a plain database, which has none: so its histories and messages are verified by their
+own (`stores.sqlite.verification`), and pages that are never used may be the only sign that it has lost rows where it
+lies. One that another version of Perdure made, with other tables, is not verified; nor is what a row says beside its
+history: `perdure verify` does both, once it has been opened.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 
-from perdure.errors import (
-    CopyDamagedError,
-    InternalError,
-    SchemaTooNewError,
-    SchemaTooOldError,
-    StoreCorruptError,
-    StoreError,
-)
+from perdure.errors import CopyDamagedError, InternalError, StoreCorruptError, StoreError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite.copies.visit import demand_tables, faults_named
-from perdure.stores.sqlite.copies.whole import demand_integrity, lost_pages_told, unshared
+from perdure.stores.sqlite.copies.whole import demand_integrity, demand_openable, lost_pages_told, unshared
 from perdure.stores.sqlite.integrity import is_of_unused_page
-from perdure.stores.sqlite.schema import demand_current_schema
 from perdure.stores.sqlite.verification import Verifier
 
-__all__ = ["damage_in", "damage_named", "demand_ours", "demand_sound"]
+__all__ = ["damage_in", "damage_named", "demand_ours", "demand_sound", "summary"]
 
 Result = TypeVar("Result")
 
@@ -43,18 +36,17 @@ def demand_ours(made: Path, source: Path) -> None:
 def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, accepts_damaged: bool) -> tuple[str, ...]:
     """Raise CopyDamagedError if what was `made` of a copy, which lies at `source`, is not in order.
 
-    Return what is damaged: lost pages, which are told only, and the rest if the caller `accepts_damaged`.
+    Return what is damaged, if the caller `accepts_damaged`; lost pages of a copy that follows are told in any case.
     """
     with _refused(source, apsw.Error, StoreError), unshared(made) as connection:
         lost_pages = lost_pages_told(demand_integrity(connection, made), source)
-        damaged = damage_in(connection, source) if is_whole_copy else ()
+        if is_whole_copy:
+            damaged, advice = (*lost_pages, *damage_in(connection, source)), _OF_A_WHOLE_COPY
+        else:
+            damaged, advice = _damage_of_tables(connection, source), _OF_A_POINT
         if damaged and not accepts_damaged:
-            more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-            raise CopyDamagedError(
-                f"{damaged[0]}{more}; if that was so when it was copied, as `perdure backup` said then, or if there is "
-                f"no other copy, say --accept-damaged: it is restored with the rest, and no worker goes on with it"
-            )
-    return *lost_pages, *damaged
+            raise CopyDamagedError(f"{summary(damaged)}. {advice}")
+    return damaged if is_whole_copy else (*lost_pages, *damaged)
 
 
 def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
@@ -65,9 +57,8 @@ def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
     StoreErrors.
     """
     try:
-        demand_current_schema(connection, path=place)
-    except (SchemaTooOldError, SchemaTooNewError):
-        return ()
+        if not demand_openable(connection, place):
+            return ()
     except StoreCorruptError as error:
         return (str(error),)
 
@@ -76,6 +67,12 @@ def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
             return function(connection)
 
     return tuple(_changed(_result_of(Verifier(ask, VerificationWish(now=_WHENEVER)).verify(str(place)))))
+
+
+def summary(damaged: Sequence[str]) -> str:
+    """Return the first of what is damaged, and how much more there is, without a full stop."""
+    more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    return f"{damaged[0].removesuffix('.')}{more}"
 
 
 @contextmanager
@@ -91,6 +88,14 @@ def _refused(source: Path, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
+
+
+def _damage_of_tables(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
+    try:
+        demand_openable(connection, place)
+    except StoreCorruptError as error:
+        return (str(error),)
+    return ()
 
 
 def _result_of(asking: Coroutine[None, None, Result]) -> Result:
@@ -114,6 +119,14 @@ def _changed(found: Verification) -> Iterator[str]:
             yield defect.what
 
 
+_OF_A_WHOLE_COPY: Final = (
+    "If that was so when it was copied, as `perdure backup` said then, or if there is no other copy, say "
+    "--accept-damaged: it is restored as it is, and no worker goes on with a run that is damaged"
+)
+_OF_A_POINT: Final = (
+    "It was so in the database: restore an earlier point with --at (`perdure restore --list` shows them). If there is "
+    "none, say --accept-damaged: it is restored as it is, for other tools to read"
+)
 _WHENEVER: Final = Timestamp(0)
 """Digests are the same at any time."""
 _WITH_DIGESTS: Final = frozenset({"agenda", "file", "history", "inbox"})

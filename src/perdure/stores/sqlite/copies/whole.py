@@ -11,18 +11,20 @@ from urllib.parse import quote
 
 import apsw
 
-from perdure.errors import StoreCorruptError, StoreFullError
+from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError, StoreFullError
 from perdure.logs import logger_named
 from perdure.stores.sqlite.connection import pragma
 from perdure.stores.sqlite.copies.durable import sync_file
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.integrity import faults, is_of_unused_page
 from perdure.stores.sqlite.log import PAGE_BYTES
+from perdure.stores.sqlite.schema import demand_current_schema
 
 __all__ = [
     "Progress",
     "copy_whole",
     "demand_integrity",
+    "demand_openable",
     "demand_room",
     "digest_of_file",
     "lost_pages_told",
@@ -93,6 +95,19 @@ def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Call
     if damaged := [line for line in found if not is_of_unused_page(line)]:
         raise StoreCorruptError(f"what was copied into {path} is damaged: {'; '.join(damaged)}. It was not kept.")
     return len(found) + sum(1 for _ in lines)
+
+
+def demand_openable(connection: apsw.Connection, place: Path) -> bool:
+    """Raise StoreCorruptError if the tables of the database at `place` are to be this version's of Perdure, and are
+    others: nothing opens it.
+
+    Return whether they are this version's; another's are not looked into.
+    """
+    try:
+        demand_current_schema(connection, path=place)
+    except (SchemaTooOldError, SchemaTooNewError):
+        return False
+    return True
 
 
 def lost_pages_told(count: int, place: Path) -> tuple[str, ...]:
