@@ -36,6 +36,7 @@ UNREACHED = {
     ("client/waiting_starts.py", "_name_of"): "tests/timekeeping/test_unreadable_entries.py; it reads two texts",
     ("stores/memory/searching.py", "list_runs"): "its cursor is that of the target",
     ("stores/opening.py", "compact_store"): "its URL is read as that of the target",
+    ("stores/postgres/searching.py", "list_runs"): "its cursor is that of the target",
     ("stores/sql/listing.py", "_after"): "its cursor is that of the target",
 }
 """Functions that read, which no target of the fuzzer reaches, and why."""

@@ -262,3 +262,7 @@ async def test_two_databases_share_nothing() -> None:
     one, two = await opened(MemoryDatabase()), await opened(MemoryDatabase())
     assert isinstance(await one.commit_one(creation(one.store.new_run_key())), Applied)
     assert isinstance(await two.commit_one(creation(two.store.new_run_key())), Applied)
+
+
+async def test_a_session_knows_that_it_is_alone() -> None:
+    assert (await opened(MemoryDatabase())).store.is_alone()

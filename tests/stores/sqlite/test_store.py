@@ -15,3 +15,9 @@ class TestSqliteStore(StoreConformance):
         harness = SqliteHarness(tmp_path / "perdure.db")
         yield harness
         await harness.close()
+
+
+async def test_a_session_knows_that_it_is_alone(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "perdure.db")
+    assert (await harness.session()).store.is_alone()
+    await harness.close()

@@ -1,6 +1,5 @@
 """The inboxes in memory: putting messages in, taking them out, and waking the runs that they are for."""
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 import msgspec
@@ -12,7 +11,7 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, wake
 
-__all__ = ["consume", "inbox_of", "put", "rest_of_inbox", "wake_for"]
+__all__ = ["inbox_of", "put", "rest_of_inbox", "wake_for"]
 
 
 def inbox_of(database: MemoryDatabase, run_key: RunKey, *, after: int = 0) -> list[InboxEntry]:
@@ -56,12 +55,3 @@ def wake_for(database: MemoryDatabase, run: Run, message: Message, at: Timestamp
     if run.owner is None and (run.parked is None or wakes_parked(message)):
         wake(database, run, at, news)
     news.run_keys.add(run.run_key)
-
-
-def consume(database: MemoryDatabase, run_key: RunKey, positions: Iterable[int]) -> None:
-    """Delete messages from an inbox."""
-    inbox = database.inboxes.get(run_key, {})
-    for position in positions:
-        entry = inbox.pop(position, None)
-        if entry is not None:
-            database.message_ids.pop((run_key, entry.message_id), None)

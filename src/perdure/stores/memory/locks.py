@@ -1,7 +1,5 @@
 """The lines of locks in memory. Complexity: linear in all locks."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from perdure.kernel.identity import Operation, RunKey
@@ -81,10 +79,8 @@ class _MemoryLockLines:
         wake_for(self._database, run, message, at, self._news)
         return True
 
-    def _line(self, line: LockEntry) -> Iterator[LockEntry]:
-        """Yield the entries of a key in their order, in which they stand in the table."""
-        place = (line.run.namespace, line.key)
-        return (entry for entry in self._database.locks.values() if (entry.run.namespace, entry.key) == place)
+    def _line(self, line: LockEntry) -> list[LockEntry]:
+        return self._database.line(line.run.namespace, line.key)
 
 
 def _matches(entry: LockEntry, query: LockQuery) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 import msgspec
@@ -82,6 +82,18 @@ class MemoryDatabase:
             "agenda": self.agenda.dump(),
             "locks": [msgspec.structs.asdict(self.locks[position]) for position in sorted(self.locks)],
         }
+
+    def take_messages(self, run_key: RunKey, positions: Iterable[int]) -> None:
+        """Delete messages from an inbox."""
+        inbox = self.inboxes.get(run_key, {})
+        for position in positions:
+            entry = inbox.pop(position, None)
+            if entry is not None:
+                self.message_ids.pop((run_key, entry.message_id), None)
+
+    def line(self, namespace: str, key: str) -> list[LockEntry]:
+        """Return the entries of the line of a lock, in their order, in which they stand in the table."""
+        return [entry for entry in self.locks.values() if (entry.run.namespace, entry.key) == (namespace, key)]
 
     def latest(self, ref: RunRef) -> "Run | None":
         """Return the latest generation's row."""

@@ -34,7 +34,7 @@ from perdure.kernel.transition import (
     Unread,
     Write,
 )
-from perdure.stores.memory.inboxes import consume, put, wake_for
+from perdure.stores.memory.inboxes import put, wake_for
 from perdure.stores.memory.locks import change_locks_of
 from perdure.stores.memory.ownership import park, release, seize
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, end_by, wake
@@ -162,7 +162,7 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
     _update(run, write)
     for end_at in (write.end_at, None if begins is None else begins.end_at):
         end_by(run, end_at, news)
-    consume(database, run.run_key, write.consumed)
+    database.take_messages(run.run_key, write.consumed)
     for creation in prepared.creations:
         if not isinstance(_create(database, creation, news), Applied):
             _report_conflict(database, run, creation.write, news)

@@ -15,7 +15,7 @@ import msgspec
 
 from perdure.errors import InternalError
 
-__all__ = ["Migration", "migrations"]
+__all__ = ["Migration", "migrations", "read_migrations"]
 
 # Not by importlib.resources, which loads what reads packages inside of zip files: half a megabyte in every process.
 _FOLDER: Final = Path(__file__).with_name("migrations")
@@ -33,8 +33,13 @@ class Migration(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Return all steps in order."""
-    found = tuple(_read(file.name, text=file.read_text(encoding="utf-8")) for file in sorted(_FOLDER.glob("*.sql")))
+    """Return all steps of the embedded store in order."""
+    return read_migrations(_FOLDER)
+
+
+def read_migrations(folder: Path) -> tuple[Migration, ...]:
+    """Return the steps in a folder in order. Raises InternalError."""
+    found = tuple(_read(file.name, text=file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.sql")))
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
         raise InternalError(f"the migrations are not numbered without gaps: {[m.number for m in found]}")
     return found

@@ -11,21 +11,16 @@ of them it is known only that none is missing. They are at the beginning, and th
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any, Final
 
 import apsw
 
-from perdure.errors import DamagedHistoryError, HistoryError
+from perdure.errors import HistoryError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.stores.sql import histories as history_statements
-from perdure.stores.sql.chain import framed_event, genesis, linked
+from perdure.stores.sql.checking import ChainCheck, StoredEvent
 
-__all__ = ["ChainCheck", "StoredEvent", "read_history", "stored_events"]
-
-# Any in this file: a row holds what SQLite found.
-StoredEvent = tuple[Any, ...]
-"""The columns sequence, type, version, at, data, digest."""
+__all__ = ["read_history", "stored_events"]
 
 
 def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, limit: int) -> list[RecordedEvent]:
@@ -46,7 +41,7 @@ def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, li
     return [_decoded(row, check) for row in rows]
 
 
-def _decoded(row: StoredEvent, check: "ChainCheck") -> RecordedEvent:
+def _decoded(row: StoredEvent, check: ChainCheck) -> RecordedEvent:
     try:
         return decode_event(*row[:-1])
     except HistoryError as error:
@@ -65,7 +60,7 @@ def _run(connection: apsw.Connection, run_key: RunKey) -> tuple[str, str, int, i
 
 
 def stored_events(
-    connection: apsw.Connection, run_key: RunKey, check: "ChainCheck", *, limit: int
+    connection: apsw.Connection, run_key: RunKey, check: ChainCheck, *, limit: int
 ) -> Iterator[StoredEvent]:
     """Yield the next events of a history, each once it is checked. Raises DamagedHistoryError."""
     before = check.sequence
@@ -81,63 +76,3 @@ def stored_events(
                 return
             if check.take(row):
                 yield row
-
-
-class ChainCheck:
-    """How far a history is sound: `sequence` is the last event that is known to be."""
-
-    def __init__(self, ref: RunRef, *, after: int = 0) -> None:
-        """Check what follows event `after`, which is taken first if there is one: nothing is known of it."""
-        self.ref: Final = ref
-        self.sequence = after
-        self.unchained = 0
-        self._genesis: Final = genesis(ref.namespace, ref.id, ref.generation)
-        self._digest: bytes | None = None
-        self._knows_last = after == 0
-
-    def take(self, row: StoredEvent) -> bool:
-        """Check the next event; return False for the one before the first that is asked for.
-
-        Raises DamagedHistoryError.
-        """
-        sequence, digest = row[0], row[-1]
-        if not self._knows_last and sequence == self.sequence:
-            self._digest, self._knows_last = digest, True
-            return False
-        expected = self.sequence + self._knows_last
-        if sequence != expected:
-            raise self.damage(expected, f"it is missing: the next one is number {sequence}")
-        if digest is None and self._digest is not None:
-            raise self.damage(sequence, "its digest is lost: the event before it has one")
-        if digest is None:
-            self.unchained += 1
-        elif digest != linked(self._genesis, self._digest or self._genesis, framed_event(*row[:-1])):
-            raise self.damage(sequence, "it is not what was written in its place: its digest differs")
-        self._digest = digest
-        self.sequence = sequence
-        return True
-
-    def demand_end(self, counted: int) -> None:
-        """Demand that the last event is the one that the run's row counts. Raises DamagedHistoryError.
-
-        Of a history that was asked for from behind its end on nothing is demanded.
-        """
-        if not self._knows_last:
-            if counted >= self.sequence:
-                raise self.damage(self.sequence, f"it is missing: the run's row counts {counted}")
-            return
-        if not isinstance(counted, int):  # a page may be damaged, whatever its column is for
-            raise self.damage(self.sequence + 1, f"the run's row says that there are {counted!r:.60} events")
-        if counted > self.sequence:
-            raise self.damage(self.sequence + 1, f"it is missing: the run's row counts {counted}")
-        if counted < self.sequence:
-            raise self.damage(counted + 1, f"the run's row counts {counted} events, its history {self.sequence}")
-
-    def damage(self, event: int, what: str) -> DamagedHistoryError:
-        """Return the error of a history that is damaged at an event."""
-        before = f"events 1 to {event - 1} can be read" if event > 1 else "nothing before it can be read"
-        return DamagedHistoryError(
-            f"event {event} of run {self.ref} is damaged: {what}; {before}. `perdure verify` says what can be done.",
-            run=str(self.ref),
-            event=event,
-        )

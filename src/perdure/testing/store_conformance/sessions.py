@@ -192,10 +192,8 @@ class SessionsConformance:
         await session.create()
         assert await session.store.free_expired(now=START) == 0
 
-    async def test_a_session_is_alone_until_another_one_is_open(self, harness: StoreHarness) -> None:
-        first = await harness.session("first")
-        assert first.store.is_alone()
-        second = await harness.session("second")
+    async def test_no_session_takes_itself_for_alone_beside_another(self, harness: StoreHarness) -> None:
+        first, second = await harness.session("first"), await harness.session("second")
         assert not first.store.is_alone()
         assert not second.store.is_alone()
 

@@ -10,6 +10,7 @@ from perdure.execution.process_messages import Frames, Order, Report, decode_ord
 from perdure.kernel.identity import Operation, RunKey, WorkerId
 from perdure.kernel.tokens import ActivityToken
 from perdure.stores.cursors import read_cursor, write_cursor
+from perdure.stores.postgres import home
 from perdure.stores.sqlite.notices import Notice, decode_notice, encode_notice
 from perdure.torture.fuzzing.sampling import kinds_of, samples
 from perdure.torture.fuzzing.target import BrokenLawError, Target, demand_equal, text_of
@@ -31,6 +32,17 @@ def _read_notice(data: bytes) -> None:
     found = decode_notice(data)
     if found is not None:
         demand_equal(decode_notice(encode_notice(found)), found)
+
+
+def _postgres_notices() -> list[bytes]:
+    notices = (home.Notice(worker=3, runs=(1, 2**62), ready=True), home.Notice(worker=3, everything=True, agenda=True))
+    return [home.encode_notice(notice).encode() for notice in notices]
+
+
+def _read_postgres_notice(data: bytes) -> None:
+    found = home.decode_notice(data.decode("utf-8", "replace"))
+    if found is not None:
+        demand_equal(home.decode_notice(home.encode_notice(found)), found)
 
 
 def _bodies(union: Any) -> Callable[[], list[bytes]]:  # noqa: ANN401 - a union of records
@@ -87,6 +99,7 @@ def _read_cursor(data: bytes) -> None:
 
 SPOKEN: Final = (
     Target(name="notice", corpus=_notices, read=_read_notice),
+    Target(name="postgres-notice", corpus=_postgres_notices, read=_read_postgres_notice),
     Target(name="process-order", corpus=_bodies(Order), read=_reader(decode_order), expected=(InternalError,)),
     Target(name="process-report", corpus=_bodies(Report), read=_reader(decode_report), expected=(InternalError,)),
     Target(name="process-frames", corpus=_streams, read=_read_stream, expected=(InternalError,)),

@@ -13,6 +13,9 @@ from perdure.kernel.messages import Message, encode_message
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
 from perdure.ports.agenda import AgendaEntry
+from perdure.stores.postgres.rows import agenda_entry_of as entry_of_postgres
+from perdure.stores.postgres.rows import agenda_row, run_of
+from perdure.stores.sql.chain import digest_of_entry
 from perdure.stores.sqlite.agenda import agenda_entry_of
 from perdure.stores.sqlite.lock_lines import lock_entry_of
 from perdure.stores.sqlite.rows import inbox_of, parking_of, summary_of
@@ -116,10 +119,47 @@ def _agenda_target(name: str, kind: type[msgspec.Struct], read: _Reader) -> Targ
     return Target(name=name, corpus=_agenda_corpus(kind), read=_agenda_reader(read), expected=(HistoryError,))
 
 
+def _read_postgres_row(data: bytes) -> None:
+    status, labels, parked, *_ = (*data.decode("utf-8", "replace").split("\x1e"), "", "")
+    stored = (*_STANDING.values(), status, labels or None, parked or None)
+    found = run_of(dict(zip((*_STANDING, "status", "labels", "parked"), stored, strict=True)))
+    demand_equal(parking_of(parked.encode()) if parked else None, found.parked)
+
+
+_STANDING: Final[dict[str, Any]] = {
+    **dict.fromkeys(("run_key", "generation", "created_at", "updated_at", "sequence", "fencing_token"), 1),
+    **dict.fromkeys(("namespace", "id", "workflow", "definition_version", "stage", "tenant"), "n"),
+    **dict.fromkeys(("parent_key", "started_at", "closed_at", "owner", "wake_at", "end_at")),
+    "progress": 0.0,
+    "priority": 2,
+    "recovering": False,
+}
+
+
+def _postgres_rows() -> list[bytes]:
+    labels = ("", msgspec.json.encode({"customer": "ö\x01\x01", "region": "eu"}).decode())
+    parkings = ("", *(msgspec.json.encode(sample).decode() for sample in samples(Parking)))
+    return [f"running\x1e{label}\x1e{parking}".encode() for label in labels for parking in parkings]
+
+
+def _read_postgres_entry(data: bytes) -> None:
+    said, _, inputs = data.decode("utf-8", "replace").partition("\x1e")
+    columns = ("n", "kind", "id", 1, None, 0, said, inputs)
+    found = entry_of_postgres((*columns[:5], False, said, inputs, digest_of_entry(columns)))
+    if not found.damage:
+        demand_equal(entry_of_postgres(agenda_row(found)), found)
+
+
+def _postgres_entries() -> list[bytes]:
+    return [b"{}\x1e[]", b'{"a":1}\x1e[{"a":1},null]']
+
+
 STORED: Final = (
     Target(name="event", corpus=_events, read=_read_event, expected=(HistoryError,)),
     Target(name="message", corpus=_messages, read=_read_message, expected=(HistoryError,)),
     Target(name="run-row", corpus=_run_rows, read=_read_run_row),
+    Target(name="postgres-entry", corpus=_postgres_entries, read=_read_postgres_entry),
+    Target(name="postgres-row", corpus=_postgres_rows, read=_read_postgres_row, expected=(HistoryError,)),
     Target(name="lock-row", corpus=_lock_rows, read=_read_lock_row, expected=(HistoryError,)),
     _agenda_target("schedule", Schedule, read_schedule),
     _agenda_target("debounce", Burst, read_burst),

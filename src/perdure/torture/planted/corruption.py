@@ -9,7 +9,7 @@ __all__ = ["PLANTED"]
 _CHAINED: Final = "P6: what is read of a history was written for this run, in this place"
 _PASSED_OVER: Final = "P6: runs that cannot be read keep no other from being claimed and listed"
 _REPORTED: Final = "P6: damage is reported"
-_HISTORIES: Final = "sqlite.histories"
+_HISTORIES: Final = "sql.checking"
 _OF_RUNS: Final = "sqlite.verification.runs"
 _OF_TABLES: Final = "sqlite.verification.tables"
 

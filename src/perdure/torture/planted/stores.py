@@ -11,6 +11,7 @@ def _mutant(name: str, breaks: str, module: str, old: str, new: str, *workloads:
     return Mutant(name=name, breaks=breaks, module=f"perdure.stores.{module}", old=old, new=new, workloads=workloads)
 
 
+_TABLES: Final = "memory.tables"
 _INBOXES: Final = "memory.inboxes"
 _WRITES: Final = "memory.writes"
 _OWNERSHIP: Final = "memory.ownership"
@@ -86,9 +87,9 @@ _IN_MEMORY: Final = (
     _mutant(
         "inbox rows are not deleted",
         "P9: consumed once",
-        _INBOXES,
-        "        entry = inbox.pop(position, None)\n",
-        "        entry = None\n",
+        _TABLES,
+        "            entry = inbox.pop(position, None)\n",
+        "            entry = None\n",
         "signals",
         "players",
     ),

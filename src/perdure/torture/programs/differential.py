@@ -5,12 +5,13 @@ import pprint
 import tempfile
 from pathlib import Path
 
+from perdure.testing.store_conformance import StoreHarness
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.programs.prompt import PromptMemoryHarness, PromptSqliteHarness
 from perdure.torture.programs.steps import Step
 from perdure.torture.programs.world import Observation, World
 
-__all__ = ["difference", "shrunk"]
+__all__ = ["difference", "difference_of", "shrunk"]
 
 
 async def difference(steps: list[Step]) -> str | None:
@@ -18,7 +19,7 @@ async def difference(steps: list[Step]) -> str | None:
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         memory, sqlite = PromptMemoryHarness(), PromptSqliteHarness(Path(folder) / "perdure.db")
         try:
-            return await _difference(World(memory), World(sqlite), steps)
+            return await difference_of(memory, sqlite, steps)
         finally:
             await memory.close()
             await sqlite.close()
@@ -33,7 +34,9 @@ async def shrunk(steps: list[Step]) -> list[Step]:
     return steps
 
 
-async def _difference(one: World, other: World, steps: list[Step]) -> str | None:
+async def difference_of(expected_of: StoreHarness, actual_of: StoreHarness, steps: list[Step]) -> str | None:
+    """Return how two stores differ in what they answer to a program, or None."""
+    one, other = World(expected_of), World(actual_of)
     await one.open()
     await other.open()
     for step in steps:
@@ -48,4 +51,4 @@ async def _difference(one: World, other: World, steps: list[Step]) -> str | None
 
 def _contrast(expected: Observation, actual: Observation) -> str:
     lines = difflib.ndiff(pprint.pformat(expected).splitlines(), pprint.pformat(actual).splitlines())
-    return "\n".join(["- memory, + SQLite", *(line for line in lines if not line.startswith("?"))])
+    return "\n".join(["- the first, + the second", *(line for line in lines if not line.startswith("?"))])

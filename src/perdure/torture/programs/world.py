@@ -8,9 +8,7 @@ import msgspec
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
-from perdure.kernel.messages import (
-    ChildFailedMessage,
-)
+from perdure.kernel.messages import ChildFailedMessage, LockGrantedMessage
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
@@ -56,6 +54,7 @@ class World:
         self.unseen: set[int] = set()
         self.used = 0
         self.lock_operation = 0
+        self.positions: dict[int, int] = {}
         self.versions: dict[str, RunKey | None] = {}
         self.made: list[RunKey] = []
         self.removed: list[WholeRun] = []
@@ -223,10 +222,12 @@ class World:
     # --- the same words for all stores ---
 
     async def _lines(self) -> Observation:
-        """Return the lines of locks, positions as they are: both stores count them from one."""
+        """Return the lines of locks."""
         store = self.observer.store
         return [
-            msgspec.structs.replace(entry, run_key=RunKey(self.numbers[entry.run_key]))
+            msgspec.structs.replace(
+                entry, position=self._position(entry.position), run_key=RunKey(self.numbers[entry.run_key])
+            )
             for namespace in NAMESPACES
             for entry in await store.list_locks(LockQuery(namespace=namespace))
         ]
@@ -244,8 +245,12 @@ class World:
             (whole.request_id, whole.end_at, whole.recovered, whole.requests),
             [self._event(recorded) for recorded in whole.history],
             [self._entry(entry) for entry in whole.inbox],
-            [(entry.position, entry.key, entry.operation, entry.granted_at) for entry in whole.locks],
+            [(self._position(entry.position), entry.key, entry.operation, entry.granted_at) for entry in whole.locks],
         )
+
+    def _position(self, position: int) -> int:
+        """Return the number of an entry of a line, in the order in which they are seen: stores count as they like."""
+        return self.positions.setdefault(position, len(self.positions) + 1)
 
     def _claimed(self, claimed: ClaimedRun) -> Observation:
         return (self._seen(claimed.summary), claimed.recovered, claimed.parked, claimed.due_at)
@@ -262,6 +267,8 @@ class World:
         message = entry.message
         if isinstance(message, ChildFailedMessage):
             return (message.operation, message.outcome, message.failure.type, entry.at)
+        if isinstance(message, LockGrantedMessage):
+            message = msgspec.structs.replace(message, token=self._position(message.token))
         return (message, entry.message_id, entry.at)
 
     def _owner(self, owner: WorkerId | None) -> int | None:

@@ -22,9 +22,10 @@ from perdure.ports.verification import DamagedRun, Defect
 from perdure.stores.sql import clock
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import digest_of_message
+from perdure.stores.sql.checking import ChainCheck
 from perdure.stores.sql.histories import READ_HISTORY
 from perdure.stores.sqlite.faults import UNREADABLE
-from perdure.stores.sqlite.histories import ChainCheck, stored_events
+from perdure.stores.sqlite.histories import stored_events
 from perdure.stores.sqlite.rows import parking_of
 
 __all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row", "told_by_history", "try_run"]

@@ -1,0 +1,59 @@
+"""Connections to a server, as the store wants them. Only here is the driver imported, by who uses such a store."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from perdure.errors import UsageError
+from perdure.stores.postgres.names import escaped, unescaped
+from perdure.stores.postgres.settings import PostgresSettings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+else:
+    Connection = Record = object
+
+__all__ = ["Connection", "Record", "connect", "driver_errors"]
+
+
+@cache
+def driver_errors() -> tuple[type[Exception], ...]:
+    """Return what a call to a server raises. Raises UsageError without the driver."""
+    try:
+        from asyncpg import InterfaceError, InternalClientError, PostgresError  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        raise UsageError("a PostgreSQL store needs asyncpg: pip install 'perdure[postgres]'") from error
+    # The second is what a call on a connection that has ended amid something may raise.
+    return (PostgresError, InternalClientError, InterfaceError, OSError, TimeoutError)
+
+
+async def connect(url: str, settings: PostgresSettings) -> Connection:
+    """Connect. Whoever is silent for `answer_seconds` has the call raise TimeoutError.
+
+    Raises UsageError without the driver, and `driver_errors`.
+    """
+    driver_errors()
+    from asyncpg import connect as connect_by_driver  # noqa: PLC0415 - see above
+
+    connection: Connection = await connect_by_driver(
+        url,
+        timeout=settings.connect_seconds,
+        command_timeout=settings.answer_seconds,
+        max_cacheable_statement_size=0,
+        server_settings={
+            "application_name": "perdure",
+            "search_path": f'"{settings.schema}"',
+            "statement_timeout": _milliseconds(settings.statement_seconds),
+            "idle_in_transaction_session_timeout": _milliseconds(settings.statement_seconds),
+            "lock_timeout": _milliseconds(settings.lock_seconds),
+            "jit": "off",
+        },
+    )
+    await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
+    return connection
+
+
+_MILLISECONDS: Final = 1_000
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * _MILLISECONDS))

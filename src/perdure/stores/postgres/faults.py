@@ -1,0 +1,90 @@
+"""From PostgreSQL's errors to the library's: what happened, to which database, and what to do."""
+
+from typing import Final
+
+from perdure.errors import (
+    InternalError,
+    PerdureError,
+    StoreCorruptError,
+    StoreFullError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
+from perdure.stores.postgres.connection import driver_errors
+
+__all__ = ["is_contention", "is_lost", "store_error"]
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error leaves open what became of the statement: no answer has come, or the server was ending."""
+    state = _state(error)
+    if state:
+        return state.startswith(_CONNECTION) or state in _ENDING
+    return isinstance(error, driver_errors())
+
+
+def is_contention(error: BaseException) -> bool:
+    """Whether a transaction was undone since another was in its way: it may succeed when it is tried again at once."""
+    return _state(error) in _CONTENTION
+
+
+def _state(error: BaseException) -> str:
+    """Return the code by which a server names an error, empty for one that is not a server's."""
+    return getattr(error, "sqlstate", None) or ""
+
+
+def store_error(error: BaseException, *, location: str, doing: str) -> PerdureError:
+    """Return the library's error for one that came up while `doing` something to the database at `location`."""
+    if isinstance(error, PerdureError):
+        return error
+    kind, advice = _advice(error)
+    failure = kind(f"{doing} failed on the database {location}: {str(error) or type(error).__name__}. {advice}")
+    failure.__cause__ = error
+    return failure
+
+
+def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
+    state = _state(error)
+    if state in _FULL_STATES:
+        return StoreFullError, _FULL
+    if state in _CONTENTION or state == _LOCK_NOT_AVAILABLE:
+        return StoreLockedError, _LOCKED
+    if state in _CORRUPT_STATES:
+        return StoreCorruptError, _CORRUPT
+    if state == _READ_ONLY_STATE:
+        return StoreUnavailableError, _READ_ONLY
+    if state.startswith(_REFUSED_CLASSES) or state == _NO_PRIVILEGE:
+        return StoreUnavailableError, _REFUSED
+    if is_lost(error) or state.startswith(_FOR_NOW_CLASSES):
+        return StoreUnavailableError, _UNAVAILABLE
+    return InternalError, _DEFECT
+
+
+# Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CONNECTION: Final = ("08",)
+_ENDING: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+_CONTENTION: Final = frozenset({"40001", "40P01"})
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_FULL_STATES: Final = frozenset({"53100"})
+_CORRUPT_STATES: Final = frozenset({"XX001", "XX002"})
+_READ_ONLY_STATE: Final = "25006"
+_NO_PRIVILEGE: Final = "42501"
+_REFUSED_CLASSES: Final = ("28", "3D")
+_FOR_NOW_CLASSES: Final = ("53", "57", "58")
+
+_FULL: Final = """\
+The server's disk is full; nothing of this call was saved. Make room: calls succeed again by themselves."""
+_LOCKED: Final = """\
+Another transaction was in the way; nothing of this call was saved. Calls succeed again by themselves; \
+`select * from pg_stat_activity` shows who holds locks for long."""
+_READ_ONLY: Final = """\
+The server takes no writes: it is a standby, or was made read-only. Nothing of this call was saved. Give the URL of \
+the primary, or of both with target_session_attrs=read-write."""
+_REFUSED: Final = """\
+The server refuses this user, password or database. Check the URL and the user's rights; nothing was changed."""
+_CORRUPT: Final = """\
+The server says that its files are damaged. Stop what writes to it, keep a copy, and restore a backup."""
+_UNAVAILABLE: Final = """\
+The server does not answer, or is ending. Check that it runs and can be reached; calls succeed again by themselves \
+when the cause is gone."""
+_DEFECT: Final = "This is a defect of Perdure; please report it with this message."

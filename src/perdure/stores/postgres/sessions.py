@@ -1,0 +1,341 @@
+"""Sessions and claims: who owns which run. Functions of a connection, within the transaction that is open on it."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
+from perdure.kernel.time import Timestamp
+from perdure.ports.store import ClaimedRun
+from perdure.stores.memory.tables import News, summarise
+from perdure.stores.postgres.connection import Connection, Record
+from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
+
+__all__ = ["SessionRow", "begin_session", "claim", "end_session", "free_expired", "next_wake_at", "renew"]
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """This process's session."""
+
+    worker_id: WorkerId
+    name: str
+    host: str
+    pid: int
+    started_at: Timestamp
+    lease_microseconds: int
+
+
+async def begin_session(connection: Connection, session: SessionRow, *, lanes: int, origin: int) -> None:
+    """Insert the session's row, and those of its lanes."""
+    await _put_session(connection, session, now=session.started_at)
+    for lane in range(lanes):
+        await connection.execute(_PUT_LANE, session.worker_id, lane)
+    await connection.execute(_NOTE_ORIGIN, session.worker_id, origin)
+
+
+async def _put_session(connection: Connection, session: SessionRow, *, now: Timestamp) -> None:
+    await connection.execute(_NOTE_TIME, now)
+    await connection.execute(
+        _PUT_SESSION,
+        session.worker_id,
+        session.name,
+        session.host,
+        session.pid,
+        session.started_at,
+        now + session.lease_microseconds,
+        session.lease_microseconds,
+    )
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+async def claim(
+    connection: Connection,
+    session: SessionRow,
+    news: News,
+    *,
+    now: Timestamp,
+    limit: int,
+    workflows: frozenset[WorkflowVersion],
+    code: str | None,
+) -> list[tuple[ClaimedRun, bytes]]:
+    """Take runs that nobody owns, in the order of `RunStore.claim`; return each with the digest of its last event.
+
+    Runs that another transaction has locked are passed over: it takes them, or changes what they wait for.
+    """
+    await _heed_clock(connection, session, news, now=now, again=False)
+    names = sorted(workflows)
+    columns = ([name.name for name in names], [name.version for name in names])
+    rows = await connection.fetch(_CLAIMABLE, now, max(limit, 0), *columns, code)
+    by_kind: dict[str, list[RunKey]] = {"end": [], "due": [], "parked": []}
+    for row in rows:
+        by_kind[row["kind"]].append(RunKey(row["run_key"]))
+    ends, due = by_kind["end"], by_kind["due"]
+    chosen = list(dict.fromkeys([*ends[: (limit + 1) // 2], *due, *ends, *by_kind["parked"]]))[: max(limit, 0)]
+    if not chosen:
+        return []
+    found = {RunKey(row["run_key"]): row for row in await connection.fetch(_CLAIMED, chosen)}
+    await connection.execute(_TAKE, chosen, session.worker_id)
+    return [(_claimed(found[key], owner=session.worker_id), found[key]["last_digest"]) for key in chosen]
+
+
+def _claimed(row: Record, *, owner: WorkerId) -> ClaimedRun:
+    run = run_of(row)
+    is_recovered, parked, due_at = run.is_recovered, run.parked, run.wake_at
+    run.owner, run.fencing_token = owner, FencingToken(run.fencing_token + 1)
+    run.is_recovered, run.parked, run.wake_at = False, None, None
+    return ClaimedRun(
+        summary=summarise(run),
+        recovered=is_recovered,
+        parked=parked,
+        due_at=due_at,
+        inbox_position=row["inbox_position"],
+    )
+
+
+async def next_wake_at(connection: Connection, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
+    """Return the earliest time at which a run that nobody owns comes due."""
+    names = sorted(workflows)
+    columns = ([name.name for name in names], [name.version for name in names])
+    moment = await connection.fetchval(_NEXT_WAKE, *columns)
+    return None if moment is None else Timestamp(moment)
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+
+
+async def renew(connection: Connection, session: SessionRow, news: News, *, now: Timestamp) -> bool:
+    """Extend the lease. If it had passed, give back what the session still owned, and begin a new one."""
+    await _heed_clock(connection, session, news, now=now, again=True)
+    await connection.execute(_NOTE_TIME, now)
+    extended = await connection.fetchval(_EXTEND_LEASE, session.worker_id, now, now + session.lease_microseconds)
+    if extended is not None:
+        return True
+    await _free(connection, [session.worker_id], news, now=now)
+    await _put_session(connection, session, now=now)
+    return False
+
+
+async def free_expired(
+    connection: Connection, session: SessionRow, news: News, *, now: Timestamp, dead: Collection[WorkerId]
+) -> int:
+    """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed."""
+    late = [row["worker_id"] for row in await connection.fetch(_LATE_SESSIONS, now)]
+    freed = await _free(connection, sorted({*late, *dead}), news, now=now)
+    gone = sorted(worker_id for worker_id in dead if worker_id != session.worker_id)
+    if gone:
+        await connection.execute(_END_SESSIONS, gone)
+    return freed
+
+
+async def end_session(connection: Connection, session: SessionRow, news: News, *, is_unused: bool) -> None:
+    """Give back the session's runs in good order, and remove its rows; `is_unused`: it has given out no keys."""
+    if await connection.fetch(_GIVE_BACK, session.worker_id):
+        news.is_ready = True
+    await connection.execute(_END_SESSIONS, [session.worker_id])
+    await connection.execute(_END_LANES, session.worker_id)
+    if is_unused:
+        await connection.execute(_FORGET_ORIGIN, session.worker_id)
+
+
+async def _free(connection: Connection, workers: Sequence[int], news: News, *, now: Timestamp) -> int:
+    freed = await connection.fetch(_FREE, list(workers), now)
+    news.is_ready = news.is_ready or bool(freed)
+    return len(freed)
+
+
+# --- a clock that was set back ---------------------------------------------------------------------------------------
+
+
+async def _heed_clock(connection: Connection, session: SessionRow, news: News, *, now: Timestamp, again: bool) -> None:
+    """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
+
+    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
+    before may be committed meanwhile.
+    """
+    noted = {row["name"]: row["value"] for row in await connection.fetch(_NOTED_TIMES)}
+    latest_time, set_back_at = noted.get("latest_time", now), noted.get("set_back_at")
+    if latest_time <= now:
+        if set_back_at is not None:
+            await connection.execute(_FORGET_SETTING_BACK)
+        # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
+        if now - latest_time > session.lease_microseconds:
+            await connection.execute(_NOTE_TIME, now)
+        return
+    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
+    if noticed_ago is not None and not again:
+        return
+    for hasten in (_HASTEN_RUNS, _HASTEN_ENDS):
+        hastened = await connection.fetch(hasten, now, latest_time + session.lease_microseconds)
+        news.is_ready = news.is_ready or bool(hastened)
+    await connection.execute(_SHORTEN_LEASES, now)
+    if noticed_ago is None:
+        await connection.execute(_NOTE_SETTING_BACK, now)
+    elif noticed_ago > session.lease_microseconds:
+        await connection.execute(_SET_TIME_BACK, now)
+        await connection.execute(_FORGET_SETTING_BACK)
+
+
+# worker_id, lane
+_PUT_LANE: Final = "INSERT INTO lanes (worker_id, lane, epoch, last_commit, applied) VALUES ($1, $2, 0, 0, '{}')"
+
+# worker_id, origin
+_NOTE_ORIGIN: Final = "INSERT INTO key_origins (worker_id, origin) VALUES ($1, $2)"
+
+# worker_id; of a session that has given out no keys
+_FORGET_ORIGIN: Final = "DELETE FROM key_origins WHERE worker_id = $1"
+
+# worker_id, name, host, pid, started_at, lease_until, lease_microseconds
+_PUT_SESSION: Final = """
+INSERT INTO sessions (worker_id, name, host, pid, started_at, lease_until, lease_microseconds)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (worker_id) DO UPDATE SET
+    lease_until = excluded.lease_until, lease_microseconds = excluded.lease_microseconds
+"""
+
+# worker_id, now, new lease_until
+_EXTEND_LEASE: Final = """
+UPDATE sessions SET lease_until = $3 WHERE worker_id = $1 AND lease_until > $2 RETURNING worker_id
+"""
+
+# now; locked, so that no renewal comes between this and what follows from it
+_LATE_SESSIONS: Final = "SELECT worker_id FROM sessions WHERE lease_until <= $1 ORDER BY worker_id FOR UPDATE"
+
+# worker_ids; their lanes stay: one that is only cut off asks them what became of its last commits
+_END_SESSIONS: Final = "DELETE FROM sessions WHERE worker_id = ANY ($1::bigint[])"
+
+# worker_id
+_END_LANES: Final = "DELETE FROM lanes WHERE worker_id = $1"
+
+# now, limit, names and versions of workflows, code. One class at a time: only so an index gives the order, and reads
+# nothing that is not due.
+_CLAIMABLE_FRAME: Final = """
+WITH named (workflow, version) AS (SELECT * FROM unnest($3::varchar[], $4::varchar[])),
+ends AS (
+    SELECT run_key, end_at FROM runs WHERE owner IS NULL AND end_at <= $1
+    ORDER BY end_at, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+),
+{classes},
+untried AS (
+    SELECT run_key, priority FROM runs
+    WHERE parked IS NOT NULL AND owner IS NULL AND $5::text IS NOT NULL
+        AND (workflow, definition_version) IN (SELECT * FROM named)
+        AND NOT (parked::jsonb -> 'tried') ? $5
+    ORDER BY priority, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT kind, run_key FROM (
+    SELECT 'end' AS kind, 0 AS class, end_at AS at, run_key FROM ends
+    UNION ALL
+    {due}
+    UNION ALL
+    SELECT 'parked', priority, 0, run_key FROM untried
+) AS found ORDER BY kind, class, at, run_key
+"""
+
+_CLASSES: Final = range(5)
+_CLASS: Final = """
+class{priority} AS (
+    SELECT run_key, wake_at FROM runs
+    WHERE owner IS NULL AND priority = {priority} AND wake_at <= $1
+        AND (workflow, definition_version) IN (SELECT * FROM named)
+    ORDER BY wake_at, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+)"""
+_CLAIMABLE: Final = _CLAIMABLE_FRAME.replace(
+    "{classes}", ",".join(_CLASS.replace("{priority}", str(priority)) for priority in _CLASSES)
+).replace(
+    "{due}",
+    " UNION ALL ".join(f"SELECT 'due', {class_}, wake_at, run_key FROM class{class_}" for class_ in _CLASSES),  # noqa: S608
+)
+
+# run keys
+_CLAIMED: Final = f"""
+SELECT {RUN_COLUMNS},
+    (SELECT coalesce(max(position), 0) FROM inbox WHERE inbox.run_key = runs.run_key) AS inbox_position,
+    (SELECT digest FROM history WHERE history.run_key = runs.run_key AND history.sequence = runs.sequence)
+        AS last_digest
+FROM runs WHERE run_key = ANY ($1::bigint[])
+"""  # noqa: S608 - texts of ours
+
+# run keys, owner
+_TAKE: Final = """
+UPDATE runs SET owner = $2, fencing_token = fencing_token + 1, wake_at = NULL, parked = NULL, recovering = false
+WHERE run_key = ANY ($1::bigint[])
+"""
+
+# names and versions of workflows
+_NEXT_WAKE: Final = """
+SELECT least(
+    (
+        SELECT min(wake_at) FROM runs WHERE owner IS NULL AND wake_at IS NOT NULL
+            AND (workflow, definition_version) IN (SELECT * FROM unnest($1::varchar[], $2::varchar[]))
+    ),
+    (SELECT min(end_at) FROM runs WHERE owner IS NULL AND end_at IS NOT NULL)
+)
+"""
+
+# workers, now; whose sessions are dead or too late
+_FREE: Final = """
+UPDATE runs SET owner = NULL, wake_at = $2, recovering = true
+FROM (
+    SELECT run_key FROM runs WHERE owner = ANY ($1::bigint[]) ORDER BY run_key FOR NO KEY UPDATE
+) AS theirs
+WHERE runs.run_key = theirs.run_key AND runs.owner = ANY ($1::bigint[]) RETURNING runs.run_key
+"""
+
+# worker; what nobody owns is due since it was last written, or since the clock was looked at, which may be earlier
+_GIVE_BACK: Final = """
+UPDATE runs SET owner = NULL, wake_at = least(
+    updated_at, coalesce((SELECT value FROM store_meta WHERE name = 'latest_time'), updated_at)
+)
+FROM (SELECT run_key FROM runs WHERE owner = $1 ORDER BY run_key FOR NO KEY UPDATE) AS its
+WHERE runs.run_key = its.run_key AND runs.owner = $1 RETURNING runs.run_key
+"""
+
+_NOTED_TIMES: Final = "SELECT name, value FROM store_meta WHERE name IN ('latest_time', 'set_back_at')"
+
+# now
+_NOTE_TIME: Final = """
+INSERT INTO store_meta (name, value) VALUES ('latest_time', $1)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE store_meta.value < excluded.value
+"""
+
+# now
+_NOTE_SETTING_BACK: Final = """
+INSERT INTO store_meta (name, value) VALUES ('set_back_at', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+
+# now
+_SET_TIME_BACK: Final = "UPDATE store_meta SET value = $1 WHERE name = 'latest_time'"
+
+_FORGET_SETTING_BACK: Final = "DELETE FROM store_meta WHERE name = 'set_back_at'"
+
+# now, the latest moment at which a run can have been made due
+_HASTEN_RUNS: Final = """
+UPDATE runs SET wake_at = $1
+FROM (
+    SELECT run_key FROM runs
+    WHERE owner IS NULL AND wake_at > $1 AND wake_at <= $2 AND (
+        wake_at <= updated_at OR recovering OR EXISTS (SELECT FROM inbox WHERE inbox.run_key = runs.run_key)
+    ) ORDER BY run_key FOR NO KEY UPDATE
+) AS waiting
+WHERE runs.run_key = waiting.run_key AND owner IS NULL RETURNING runs.run_key
+"""
+
+# now, the latest moment at which a message can have said that a run is to end; looked at too early, it goes on
+_HASTEN_ENDS: Final = """
+UPDATE runs SET end_at = $1
+FROM (
+    SELECT run_key FROM runs
+    WHERE owner IS NULL AND end_at > $1 AND end_at <= $2
+        AND EXISTS (SELECT FROM inbox WHERE inbox.run_key = runs.run_key)
+    ORDER BY run_key FOR NO KEY UPDATE
+) AS waiting
+WHERE runs.run_key = waiting.run_key AND owner IS NULL RETURNING runs.run_key
+"""
+
+# now
+_SHORTEN_LEASES: Final = """
+UPDATE sessions SET lease_until = $1 + lease_microseconds WHERE lease_until > $1 + lease_microseconds
+"""

@@ -1,0 +1,28 @@
+"""How the PostgreSQL store behaves."""
+
+import msgspec
+
+__all__ = ["PostgresSettings"]
+
+
+class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`lanes`: so many transactions that write may be under way at once, each on a connection of its own; `readers`: so
+    many questions. `schema`: where the tables are.
+
+    `connect_seconds`: how long a connection may take to come about; `statement_seconds`: how long the server may work
+    on a statement; `answer_seconds`: how long it may be silent, after which the connection is given up; `lock_seconds`:
+    how long a transaction waits for a row. `settling_pause_seconds`: the longest pause between two tries to find out
+    what became of a commit. `safety_check_seconds`: how often news are looked for in case a notice was lost.
+    `searched_rows`: about so many rows are looked at for one page of a list.
+    """
+
+    lanes: int = 2
+    readers: int = 2
+    schema: str = "perdure"
+    connect_seconds: float = 10.0
+    statement_seconds: float = 30.0
+    answer_seconds: float = 40.0
+    lock_seconds: float = 5.0
+    settling_pause_seconds: float = 5.0
+    safety_check_seconds: float = 1.0
+    searched_rows: int = 20_000

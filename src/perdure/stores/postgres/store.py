@@ -1,0 +1,364 @@
+"""The PostgreSQL store as the engine sees it: the port `RunStore`."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from perdure.errors import StoreError, UsageError
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.locking import LockEntry
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.transition import Outcome, Write
+from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.clock import Clock
+from perdure.ports.keeping import ClosedQuery, WholeRun
+from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.verification import Verification, VerificationWish
+from perdure.stores.memory.tables import News
+from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, verification
+from perdure.stores.postgres.chains import beginning_of
+from perdure.stores.postgres.commits import Commits
+from perdure.stores.postgres.connection import Connection, connect, driver_errors
+from perdure.stores.postgres.faults import store_error
+from perdure.stores.postgres.home import Home, dead_sessions
+from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
+from perdure.stores.postgres.lanes import Lanes
+from perdure.stores.postgres.schema import migrations, prepare_schema
+from perdure.stores.postgres.settings import PostgresSettings
+
+__all__ = ["PostgresStore"]
+
+Result = TypeVar("Result")
+
+_KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
+
+
+class PostgresStore:
+    """One session on a database."""
+
+    def __init__(self, url: str, *, settings: PostgresSettings | None = None, clock: Clock | None = None) -> None:
+        """Prepare; `open` does the work. `clock` says when a lease begins."""
+        self._url: Final = url
+        self._settings: Final = settings or PostgresSettings()
+        self._clock: Final = clock or _SystemClock()
+        self._opened: _Opened | None = None
+        self._next_run_key = 0
+
+    @property
+    def location(self) -> str:
+        """The URL without user and password."""
+        parts = urlsplit(self._url)
+        host = parts.netloc.rpartition("@")[2]
+        return f"postgresql://{host}{parts.path} (schema {self._settings.schema})"
+
+    async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
+        """Connect, create or upgrade the tables, and begin a session. Raises UsageError and StoreErrors."""
+        if self._opened is not None:
+            raise UsageError("this store is open already: each session needs a store of its own")
+        async with self._named("opening"):
+            opened = await self._open(session_name, lease_seconds, on_changes)
+        self._opened = opened
+        self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
+        return opened.session.worker_id
+
+    async def _open(self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> "_Opened":
+        now = self._clock.now()
+        home = Home(self._url, self._settings, on_changes=on_changes, now=asyncio.get_running_loop().time)
+        try:
+            connection = await home.connect()
+            await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=now)
+            session = sessions.SessionRow(
+                worker_id=WorkerId(await connection.fetchval("SELECT nextval('worker_ids')")),
+                name=session_name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=now,
+                lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
+            )
+            await home.begin(session.worker_id)
+            async with connection.transaction():
+                origin = secrets.randbits(62)
+                await sessions.begin_session(connection, session, lanes=self._settings.lanes, origin=origin)
+        except BaseException:
+            home.abandon()
+            raise
+        return _Opened(self._url, self._settings, session, home, location=self.location)
+
+    async def close(self) -> None:
+        """Give back every run of this session, end it and let go of the connections. Closing twice does nothing."""
+        opened = self._opened
+        if opened is None:
+            return
+        self._opened = None
+        is_unused = not self._next_run_key & _KEY_COUNT_MASK
+        try:
+            await opened.change(
+                lambda connection, news: sessions.end_session(connection, opened.session, news, is_unused=is_unused),
+                is_last=True,
+            )
+        finally:
+            await opened.close()
+
+    def abandon(self) -> None:
+        """Let go of the connections as the kernel does for a dead process: nothing is given back, nothing removed.
+
+        Serves tests of what follows a death.
+        """
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.abandon()
+
+    def is_alone(self) -> bool:
+        """Answer that it is not known."""
+        return False
+
+    def new_run_key(self) -> RunKey:
+        """Return a key never given out before: the session's number and a count."""
+        self._next_run_key += 1
+        if not self._next_run_key & _KEY_COUNT_MASK:
+            raise StoreError(f"the session on {self.location} has given out all its run keys; close and open the store")
+        return RunKey(self._next_run_key)
+
+    # --- to write ----------------------------------------------------------------------------------------------------
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes in one transaction; return their outcomes once they are durable. See the port."""
+        opened = self._open_now()
+        outcomes, news = await opened.commits.commit(writes)
+        opened.home.tell(news)
+        return outcomes
+
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        """Take due runs that nobody owns, and parked ones that `code` has not tried."""
+        opened = self._open_now()
+        claiming = partial(sessions.claim, session=opened.session, now=now, limit=limit, workflows=workflows, code=code)
+        claimed = await opened.change(lambda connection, news: claiming(connection, news=news))
+        for run, digest in claimed:
+            opened.commits.heads[run.summary.run_key] = beginning_of(run.summary.ref)[0], digest
+        return [run for run, _ in claimed]
+
+    async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
+        """Return when the next run that nobody owns comes due."""
+        return await self._ask(lambda connection: sessions.next_wake_at(connection, workflows))
+
+    async def renew_lease(self, *, now: Timestamp) -> bool:
+        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
+        opened = self._open_now()
+        return await opened.change(lambda connection, news: sessions.renew(connection, opened.session, news, now=now))
+
+    async def free_expired(self, *, now: Timestamp) -> int:
+        """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
+        opened = self._open_now()
+
+        async def free(connection: Connection, news: News) -> int:
+            dead = await dead_sessions(connection, opened.session.worker_id)
+            return await sessions.free_expired(connection, opened.session, news, now=now, dead=dead)
+
+        return await opened.change(free)
+
+    async def change_agenda(self, change: AgendaChange) -> bool:
+        """Apply a change in one transaction; False if its version has passed. See the port."""
+        opened = self._open_now()
+        is_changed, news = await opened.commits.change_agenda(partial(agenda.change_entry, change=change), change)
+        opened.home.tell(news)
+        return is_changed
+
+    async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
+        """Insert a run whole, in one transaction. See the port."""
+        del sealed_as
+        return await self._open_now().change(lambda connection, news: keeping.bring_in(connection, run, news))
+
+    async def remove_runs(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Remove closed runs that nothing open needs. See the port."""
+        if not run_keys:
+            return []
+        return await self._open_now().change(lambda connection, news: keeping.remove(connection, run_keys, news))
+
+    async def unremovable(self, run_keys: Sequence[RunKey]) -> list[RunKey]:
+        """Return none: whether pages are damaged is for the server to say."""
+        del run_keys
+        self._open_now()
+        return []
+
+    # --- to ask ------------------------------------------------------------------------------------------------------
+
+    async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """Return events in their order. Raises HistoryError for gaps and damaged rows."""
+        return await self._ask(lambda connection: reading.read_history(connection, run_key, after=after, limit=limit))
+
+    async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
+        """Return the oldest entries behind a position. Raises HistoryError for one that is damaged."""
+        return await self._ask(lambda connection: reading.read_inbox(connection, run_key, after=after, limit=limit))
+
+    async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
+        """Return those entries that are as they were written."""
+        return await self._ask(lambda connection: reading.read_rest_of_inbox(connection, run_key))
+
+    async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
+        """Return a run's row."""
+        return await self._ask(lambda connection: reading.find(connection, ref, latest=latest))
+
+    async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
+        """Return the row of the run that was created with a request id."""
+        return await self._ask(lambda connection: reading.find_by_request(connection, namespace, request_id))
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """Return one page of runs. Raises InvalidArgumentError for a cursor that no page gave."""
+        return await self._ask(lambda connection: searching.list_runs(connection, query))
+
+    async def count_runs(self, query: RunQuery, *, most: int | None = None) -> int:
+        """Return how many runs match, up to `most`."""
+        return await self._ask(lambda connection: searching.count_runs(connection, query, most=most))
+
+    async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
+        """Return an entry of the agenda."""
+        return await self._ask(lambda connection: reading.find_agenda(connection, key))
+
+    async def list_agenda(self, query: AgendaQuery) -> list[AgendaEntry]:
+        """Return one page of entries."""
+        return await self._ask(lambda connection: reading.list_agenda(connection, query))
+
+    async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
+        """Return when the next entry comes due, later than `after`."""
+        return await self._ask(lambda connection: reading.next_agenda_at(connection, after=after))
+
+    async def list_locks(self, query: LockQuery) -> list[LockEntry]:
+        """Return one page of entries in the lines of locks."""
+        return await self._ask(lambda connection: reading.list_locks(connection, query))
+
+    async def verify(self, wish: VerificationWish) -> Verification:
+        """Return what is not as it was written; nothing is mended."""
+        return await self._ask(lambda connection: verification.verify(connection, wish, location=self.location))
+
+    async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
+        """Return everything of a run as it stands at one moment. Raises HistoryError."""
+        del decrypts  # what is stored is all there is here
+        return await self._ask(lambda connection: keeping.read_whole(connection, run_key))
+
+    async def origins_of(self, run_keys: Collection[RunKey]) -> dict[RunKey, int]:
+        """Return where keys were given out. See the port."""
+        return await self._ask(lambda connection: keeping.origins_of(connection, run_keys))
+
+    async def list_closed(self, query: ClosedQuery) -> list[RunSummary]:
+        """Return one page of closed runs that nothing open needs."""
+        return await self._ask(lambda connection: keeping.list_closed(connection, query))
+
+    async def status(self) -> StoreStatus:
+        """Return sizes and versions."""
+        return await self._ask(self._status)
+
+    async def _status(self, connection: Connection) -> StoreStatus:
+        row = await connection.fetchrow(_STATUS, self._settings.schema)
+        assert row is not None
+        return StoreStatus(
+            location=self.location,
+            schema_version=len(migrations()),
+            size_bytes=row["size_bytes"],
+            facts={name: str(row[name]) for name in ("server", "synchronous_commit", "sessions")},
+        )
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _open_now(self) -> "_Opened":
+        if self._opened is None:
+            raise StoreError(f"the store on {self.location} is not open")
+        return self._opened
+
+    async def _ask(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
+        opened = self._open_now()
+        async with self._named("reading"), opened.reader() as connection:
+            return await ask(connection)
+
+    @asynccontextmanager
+    async def _named(self, doing: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except driver_errors() as error:
+            raise store_error(error, location=self.location, doing=doing) from error
+
+
+class _Opened:
+    """What an open store has."""
+
+    def __init__(
+        self, url: str, settings: PostgresSettings, session: sessions.SessionRow, home: Home, *, location: str
+    ) -> None:
+        self.session: Final = session
+        self.home: Final = home
+        self._url: Final = url
+        self._settings: Final = settings
+        now = asyncio.get_running_loop().time
+        self._lanes: Final = Lanes(url, settings, session.worker_id, now=now)
+        self.commits: Final = Commits(self._lanes, session.worker_id, location=location)
+        self._readers: Final[asyncio.LifoQueue[Connection | None]] = asyncio.LifoQueue()
+        for _ in range(settings.readers):
+            self._readers.put_nowait(None)
+        self._reading: Final[set[Connection]] = set()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Connection]:
+        """Give out a connection for questions."""
+        connection = await self._readers.get()
+        try:
+            if connection is None or connection.is_closed():
+                connection = await connect(self._url, self._settings)
+                self._reading.add(connection)
+            yield connection
+        except BaseException:
+            if connection is not None and (connection.is_closed() or connection.is_in_transaction()):
+                connection.terminate()
+            raise
+        finally:
+            self._readers.put_nowait(connection)
+
+    async def change(self, change: Callable[[Connection, News], Awaitable[Result]], *, is_last: bool = False) -> Result:
+        """Change something in one transaction, and let others hear of it."""
+
+        async def work(connection: Connection) -> tuple[Result, News]:
+            news = News()
+            return await change(connection, news), news
+
+        answer, news = await self.commits.transact(work, is_last=is_last)
+        self.home.tell(news)
+        return answer
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self.home.close()
+        await self._lanes.close()
+        for connection in self._reading:
+            if not connection.is_closed():
+                await connection.close(timeout=1.0)
+
+    def abandon(self) -> None:
+        """Let go of all connections, as the death of a process does."""
+        self.home.abandon()
+        self._lanes.abandon()
+        for connection in self._reading:
+            connection.terminate()
+
+
+class _SystemClock:
+    def now(self) -> Timestamp:
+        return Timestamp(time.time_ns() // 1_000)
+
+
+# schema
+_STATUS: Final = """
+SELECT current_setting('server_version') AS server, current_setting('synchronous_commit') AS synchronous_commit,
+    (SELECT string_agg(worker_id::text, ', ' ORDER BY worker_id) FROM sessions) AS sessions,
+    (
+        SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+        WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind IN ('r', 'p')
+    ) AS size_bytes
+"""

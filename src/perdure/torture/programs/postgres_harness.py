@@ -1,0 +1,54 @@
+"""The PostgreSQL store as the conformance suite and the differential test handle it."""
+
+from typing import Final
+
+from perdure.kernel.identity import RunKey
+from perdure.ports.store import RunStore
+from perdure.stores.postgres.connection import connect
+from perdure.stores.postgres.home import lock_of
+from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.store import PostgresStore
+from perdure.testing.store_conformance import StoreHarness
+from perdure.torture.programs.harnesses import SessionClock
+
+__all__ = ["PostgresHarness"]
+
+
+class PostgresHarness(StoreHarness):
+    """An empty database of a server."""
+
+    def __init__(self, url: str, settings: PostgresSettings | None = None) -> None:
+        """Begin with what is in the database."""
+        super().__init__()
+        self.url: Final = url
+        self.settings: Final = settings or PostgresSettings()
+
+    def new_store(self) -> PostgresStore:
+        """See `StoreHarness`."""
+        return PostgresStore(self.url, settings=self.settings, clock=SessionClock())
+
+    async def crash(self, store: RunStore) -> None:
+        """See `StoreHarness`; the server has seen that the connections are gone when this returns."""
+        assert isinstance(store, PostgresStore)
+        lock = lock_of(store.new_run_key() >> KEYS_PER_SESSION_BITS)
+        store.abandon()
+        await self.execute("SELECT pg_advisory_lock($1), pg_advisory_unlock($1)", lock)
+
+    async def damage_event(self, run_key: RunKey, sequence: int, *, data: bytes) -> None:
+        """See `StoreHarness`; what no text of a server can hold is written as other text."""
+        text = data.decode(errors="replace").replace("\0", "?")
+        statement = "UPDATE history SET data = $1 WHERE run_key = $2 AND sequence = $3"
+        await self.execute(statement, text, run_key, sequence)
+
+    async def remove_event(self, run_key: RunKey, sequence: int) -> None:
+        """See `StoreHarness`."""
+        await self.execute("DELETE FROM history WHERE run_key = $1 AND sequence = $2", run_key, sequence)
+
+    async def execute(self, statement: str, *parameters: object) -> None:
+        """Run a statement behind the store's back."""
+        connection = await connect(self.url, self.settings)
+        try:
+            await connection.execute(statement, *parameters)
+        finally:
+            await connection.close()

@@ -1,0 +1,157 @@
+"""Commits whose answers are lost, that are in each other's way, or on connections that end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from perdure.errors import StoreUnavailableError
+from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.locking import LockRelease, LockRequest
+from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus
+from perdure.ports.store import LockQuery
+from perdure.stores.postgres.lanes import FencedError, Lane
+from perdure.stores.postgres.plain import PlainCommit
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.testing.store_conformance import StoreSession
+from perdure.testing.store_conformance.harness import FAR, Held, creation, delivery, transition
+from perdure.torture.programs.postgres_harness import PostgresHarness
+
+
+@pytest.fixture
+async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
+    harness = PostgresHarness(postgres, PostgresSettings(lanes=3, settling_pause_seconds=0.05))
+    yield harness
+    await harness.close()
+
+
+@pytest.fixture
+async def session(harness: PostgresHarness) -> StoreSession:
+    return await harness.session()
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, *, of: str, is_done: bool) -> None:
+    """Lose the next answer to a statement: the server has done what it says, or never got it."""
+    real: dict[str, Callable[..., Awaitable[Any]]] = {
+        name: getattr(asyncpg.Connection, name) for name in ("execute", "fetchval")
+    }
+
+    def losing(name: str) -> Callable[..., Awaitable[Any]]:
+        async def call(connection: asyncpg.Connection, statement: str, *parameters: object, **options: object) -> Any:
+            if of not in statement:
+                return await real[name](connection, statement, *parameters, **options)
+            monkeypatch.undo()
+            if is_done:
+                await real[name](connection, statement, *parameters, **options)
+            connection.terminate()
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(asyncpg.Connection, name, losing(name))
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_what_became_of_a_commit_without_an_answer_is_found_out(
+    session: StoreSession, monkeypatch: pytest.MonkeyPatch, *, is_done: bool, is_plain: bool
+) -> None:
+    run = await session.hold()
+    write = transition(run, events=2, end_at=None if is_plain else FAR)
+    lose_answers(monkeypatch, of="lane AS MATERIALIZED" if is_plain else "COMMIT", is_done=is_done)
+    if is_done:
+        assert await session.commit_one(write) == Applied(run.run_key, session.worker)
+    else:
+        with pytest.raises(StoreUnavailableError):
+            await session.commit_one(write)
+    run.sequence += 2 * is_done
+    assert (await session.row(run.run_key)).sequence == run.sequence
+    await session.advance(run)
+    assert len(await session.store.read_history(run.run_key)) == run.sequence
+
+
+async def test_what_a_server_still_does_for_a_lost_connection_changes_nothing_once_that_is_settled(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    run = await session.hold()
+    opened = session.store._open_now()  # type: ignore[attr-defined]
+    late, write = Lane(0), transition(run)
+    late.epoch = (await opened._lanes.take()).epoch
+    connection = await late.connection(harness.url, harness.settings)
+    await harness.execute("UPDATE lanes SET epoch = epoch + 1")
+    with pytest.raises(FencedError):
+        await PlainCommit([write], opened.commits.heads).execute(connection, late, session.worker)
+    await late.close()
+    assert (await session.row(run.run_key)).sequence == run.sequence
+    await session.advance(run)
+
+
+async def test_connections_that_the_server_ends_are_made_anew(session: StoreSession, harness: PostgresHarness) -> None:
+    run = await session.hold()
+    await session.advance(run)
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    await harness.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    for _ in range(3):
+        try:
+            outcome = await session.commit_one(transition(run))
+        except StoreUnavailableError:
+            continue
+        assert isinstance(outcome, Applied)
+        break
+    run.sequence += 1
+    assert (await session.row(run.run_key)).sequence == run.sequence
+
+
+async def test_messages_to_the_same_runs_in_either_order_all_arrive(harness: PostgresHarness) -> None:
+    sessions = [await harness.session() for _ in range(3)]
+    runs = [await sessions[0].create(f"run {number}") for number in range(10)]
+
+    async def send(session: StoreSession, place: int) -> None:
+        for number in range(10):
+            keys = runs if (number + place) % 2 else runs[::-1]
+            outcomes = await session.commit(*(delivery(key, f"{place} {number}") for key in keys))
+            assert all(isinstance(outcome, Applied) for outcome in outcomes)
+
+    await asyncio.gather(*(send(session, place) for place, session in enumerate(sessions) for _ in range(2)))
+    for key in runs:
+        assert len(await sessions[0].inbox(key)) == 30
+
+
+async def test_of_many_who_create_the_same_run_at_once_one_does(harness: PostgresHarness) -> None:
+    sessions = [await harness.session() for _ in range(3)]
+
+    async def create(session: StoreSession, *, owned: bool) -> Outcome:
+        if not owned:
+            return await session.commit_one(creation(session.store.new_run_key(), "one"))
+        run = harness.unborn(session, "one")
+        return await session.commit_one(transition(run, begins=creation(run.run_key, "one")))
+
+    outcomes = await asyncio.gather(*(create(session, owned=owned) for session in sessions for owned in (True, False)))
+    [made] = [outcome.run_key for outcome in outcomes if isinstance(outcome, Applied)]
+    assert [outcome.run_key for outcome in outcomes if isinstance(outcome, Exists)] == [made] * 5
+
+
+async def test_of_many_who_ask_for_a_lock_at_once_one_gets_it_and_all_others_after_it(
+    harness: PostgresHarness,
+) -> None:
+    sessions = [await harness.session() for _ in range(3)]
+    owners: dict[RunKey, tuple[StoreSession, Held]] = {}
+    for number in range(12):
+        session = sessions[number % 3]
+        run = await session.hold(f"run {number}")
+        owners[run.run_key] = (session, run)
+
+    async def ask(session: StoreSession, run: Held) -> None:
+        await session.advance(run, locks=[LockRequest(key="shelf", operation=Operation(1), limit=1)])
+
+    await asyncio.gather(*(ask(*owner) for owner in owners.values()))
+    for left in range(12, 0, -1):
+        entries = await sessions[0].store.list_locks(LockQuery(key="shelf"))
+        assert len(entries) == left
+        [held] = [entry for entry in entries if entry.is_held]
+        assert held.position == min(entry.position for entry in entries)
+        session, run = owners[held.run_key]
+        await session.advance(run, status=RunStatus.COMPLETED, locks=[LockRelease(operation=Operation(1))])
