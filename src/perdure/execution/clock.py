@@ -12,9 +12,6 @@ because the machine slept. Then:
   committed only after that, waits for the next renewal of a lease. A run that is offered to others since the code of an
   activity is missing here waits until the clock shows when. A run's own time stands until the clock has caught
   up, so that its history never runs backwards, and a timer that it sets meanwhile counts from there.
-- It seems to be set back, too, where a process stood still between its look at the clock and its claim or renewal:
-  then nobody's lease lasts longer than a lease from that look. Runs may go on elsewhere though their owners live; these
-  are fenced.
 
 **Waiting** is measured by the event loop, whose time does not jump, and neither do the time-outs of attempts.
 

@@ -96,7 +96,7 @@ def _heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, a
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
     That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile.
+    before may be committed meanwhile. No lease is cut by a call that only comes late, since its process stood still.
     """
     if database.latest_time <= now:
         database.set_back_at = None
@@ -114,14 +114,20 @@ def _heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, a
             wake(database, run, now, news)
         if run.end_at is not None and now < run.end_at <= latest and database.inboxes.get(run.run_key):
             end_by(run, now, news)
+    is_certain = noticed_ago is not None or _has_gone_back(session, now)
     for other in database.sessions.values():
-        if other.lease_until is not None:
+        if other.lease_until is not None and is_certain:
             other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))
     if noticed_ago is None:
         database.set_back_at = now
     elif noticed_ago > session.lease_microseconds:
         database.latest_time, database.set_back_at = now, None
     publish(database, session, news)
+
+
+def _has_gone_back(session: Session, now: Timestamp) -> bool:
+    """Whether the clock shows less than when the session began its lease: a call that comes late saw it after that."""
+    return session.lease_until is not None and now < session.lease_until - session.lease_microseconds
 
 
 def _is_due_anyway(database: MemoryDatabase, run: Run) -> bool:

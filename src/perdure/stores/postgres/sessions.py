@@ -153,7 +153,7 @@ async def _heed_clock(connection: Connection, session: SessionRow, news: News, *
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
     That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile.
+    before may be committed meanwhile. No lease is cut by a call that only comes late, since its process stood still.
     """
     noted = {row["name"]: row["value"] for row in await connection.fetch(_NOTED_TIMES)}
     latest_time, set_back_at = noted.get("latest_time", now), noted.get("set_back_at")
@@ -170,7 +170,9 @@ async def _heed_clock(connection: Connection, session: SessionRow, news: News, *
     for hasten in (_HASTEN_RUNS, _HASTEN_ENDS):
         hastened = await connection.fetch(hasten, now, latest_time + session.lease_microseconds)
         news.is_ready = news.is_ready or bool(hastened)
-    await connection.execute(_SHORTEN_LEASES, now)
+    last_look = await connection.fetchval(_LAST_LOOK, session.worker_id)
+    if noticed_ago is not None or last_look is None or now < last_look:  # else this call only comes late
+        await connection.execute(_SHORTEN_LEASES, now)
     if noticed_ago is None:
         await connection.execute(_NOTE_SETTING_BACK, now)
     elif noticed_ago > session.lease_microseconds:
@@ -334,6 +336,9 @@ FROM (
 ) AS waiting
 WHERE runs.run_key = waiting.run_key AND owner IS NULL RETURNING runs.run_key
 """
+
+# worker_id
+_LAST_LOOK: Final = "SELECT lease_until - lease_microseconds FROM sessions WHERE worker_id = $1"
 
 # now
 _SHORTEN_LEASES: Final = """

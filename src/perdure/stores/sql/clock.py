@@ -8,6 +8,7 @@ __all__ = [
     "FORGET_SETTING_BACK",
     "HASTEN_ENDS",
     "HASTEN_RUNS",
+    "LAST_LOOK",
     "NOTED_TIMES",
     "NOTE_SETTING_BACK",
     "NOTE_TIME",
@@ -63,6 +64,11 @@ HASTEN_ENDS: Final = """
 UPDATE runs NOT INDEXED SET end_at = ?2
 WHERE run_key IN (SELECT value FROM json_each(?1)) AND owner IS NULL AND end_at > ?2
     AND EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
+"""
+
+# worker_id, the length of a lease whose own is not known
+LAST_LOOK: Final = """
+SELECT lease_until - coalesce(lease_microseconds, ?2) FROM sessions WHERE worker_id = ?1
 """
 
 # now, the length of a lease whose own is not known

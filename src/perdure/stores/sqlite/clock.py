@@ -5,7 +5,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.stores.sql import clock
 from perdure.stores.sql.passing import Passing, passing_over
@@ -19,6 +19,7 @@ def heed_clock(
     connection: apsw.Connection,
     news: News,
     *,
+    worker_id: WorkerId,
     lease_microseconds: int,
     now: Timestamp,
     again: bool,
@@ -29,7 +30,7 @@ def heed_clock(
 
     That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
     before may be committed meanwhile. All runs that sleep are looked at for it, so that it is not for each claim to do.
-    Raises UnsoundRowsError.
+    No lease is cut by a call that only comes late, since its process stood still. Raises UnsoundRowsError.
     """
     latest_time, set_back_at = connection.execute(clock.NOTED_TIMES).fetchone() or (now, None)
     if latest_time <= now:
@@ -49,12 +50,21 @@ def heed_clock(
             with demanding_sound(some):
                 connection.execute(hasten, (as_json(some), now))
             news.is_ready = news.is_ready or connection.changes() > 0
-    connection.execute(clock.SHORTEN_LEASES, (now, lease_microseconds))
+    if noticed_ago is not None or _has_gone_back(connection, worker_id, lease_microseconds, now=now):
+        connection.execute(clock.SHORTEN_LEASES, (now, lease_microseconds))
     if noticed_ago is None:
         connection.execute(clock.NOTE_SETTING_BACK, (now,))
     elif noticed_ago > lease_microseconds:
         connection.execute(clock.SET_TIME_BACK, (now,))
         connection.execute(clock.FORGET_SETTING_BACK)
+
+
+def _has_gone_back(
+    connection: apsw.Connection, worker_id: WorkerId, lease_microseconds: int, *, now: Timestamp
+) -> bool:
+    """Whether the clock shows less than when the session began its lease: a call that comes late saw it after that."""
+    row = connection.execute(clock.LAST_LOOK, (worker_id, lease_microseconds)).fetchone()
+    return row is None or now < row[0]
 
 
 _HASTENING: Final = ((clock.SLEEPING_RUNS, clock.HASTEN_RUNS), (clock.RUNS_TO_END_LATER, clock.HASTEN_ENDS))

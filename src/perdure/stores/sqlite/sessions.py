@@ -103,6 +103,7 @@ def claim(
     heed_clock(
         connection,
         news,
+        worker_id=session.worker_id,
         lease_microseconds=session.lease_microseconds,
         now=now,
         again=False,
@@ -168,7 +169,14 @@ def renew(
     Those that are `passing` stay as they are: the session's. Raises UnsoundRowsError.
     """
     heed_clock(
-        connection, news, lease_microseconds=session.lease_microseconds, now=now, again=True, passing=passing, most=most
+        connection,
+        news,
+        worker_id=session.worker_id,
+        lease_microseconds=session.lease_microseconds,
+        now=now,
+        again=True,
+        passing=passing,
+        most=most,
     )
     connection.execute(clock.NOTE_TIME, (now,))
     lease_until = now + session.lease_microseconds

@@ -94,6 +94,15 @@ class ClocksConformance:
         assert await long.store.free_expired(now=later(9)) == 0
         assert await long.store.free_expired(now=later(10)) == 1
 
+    async def test_a_call_that_comes_late_cuts_no_lease(self, harness: StoreHarness) -> None:
+        slow, owner = await harness.session("slow"), await harness.session("owner")
+        await owner.hold()
+        assert await slow.store.renew_lease(now=START)
+        assert await owner.store.renew_lease(now=later(20))
+        assert await slow.claim(now=later(1)) == [], "it looked at the clock after its renewal, and stood still then"
+        assert await slow.store.free_expired(now=later(LEASE_SECONDS + 1)) == 0
+        assert await owner.store.renew_lease(now=later(LEASE_SECONDS + 1))
+
     async def test_a_run_that_has_lived_in_the_future_is_due_when_its_session_closes(
         self, harness: StoreHarness
     ) -> None:

@@ -73,8 +73,8 @@ PLANTED: Final = (
         also=(
             Patch(
                 module="perdure.stores.sqlite.clock",
-                old="    connection.execute(clock.SHORTEN_LEASES, (now, lease_microseconds))\n",
-                new="",
+                old="        connection.execute(clock.SHORTEN_LEASES, (now, lease_microseconds))\n",
+                new="        pass\n",
             ),
         ),
     ),

@@ -74,7 +74,9 @@ def _history_laws(trial: "Trial", run_key: RunKey, run: Run, history: list[Recor
     yield from _compensation_laws(history)
     yield from broken_ending_laws(trial, run_key, run, history)
     yield from _replay_laws(history)
-    yield from _recovery_laws(trial, history)
+    recoveries = sum(1 for recorded in lived(history) if type(recorded.event) is e.RecoveryStarted)
+    if recoveries > len(trial.plan.strikes) * 2:
+        yield f"it was recovered {recoveries} times after {len(trial.plan.strikes)} strikes"
     if run_key in trial.database.waiting and run.status.is_closed:
         yield "it is closed and still waits to be claimed"
 
@@ -277,13 +279,6 @@ def _compensation_laws(history: list[RecordedEvent]) -> Iterator[str]:
         undone = [finished[operation] for operation in batch if operation in finished]
         if undone != sorted(undone, reverse=True) or len(set(batch)) != len(batch):
             yield f"it compensated operations {batch}, not newest first and once each"
-
-
-def _recovery_laws(trial: "Trial", history: list[RecordedEvent]) -> Iterator[str]:
-    recoveries = sum(1 for recorded in lived(history) if type(recorded.event) is e.RecoveryStarted)
-    strikes, cut = len(trial.plan.strikes), trial.world.cut_leases
-    if recoveries > (strikes + cut) * 2:  # who has a lease that was cut is taken for dead, as by a strike
-        yield f"it was recovered {recoveries} times after {strikes} strikes and {cut} leases that were cut"
 
 
 def _replay_laws(history: list[RecordedEvent]) -> Iterator[str]:

@@ -70,11 +70,9 @@ class SimulatedStore(MemoryStore):
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
     ) -> list[ClaimedRun]:
         """See `RunStore.claim`."""
-        asked_at = self._process.world.now_microseconds
         await self._lag()
         self._refuse_during_outage()
         claimed = await super().claim(now=now, limit=limit, workflows=workflows, code=code)
-        self._count_cut_leases(now, asked_at=asked_at)
         if self._shadow is not None:
             self._shadow.claim(self.worker, claimed, now=now, limit=limit, workflows=workflows, code=code)
         if claimed:
@@ -95,11 +93,9 @@ class SimulatedStore(MemoryStore):
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """See `RunStore.renew_lease`."""
-        asked_at = self._process.world.now_microseconds
         await self._lag()
         self._refuse_during_outage()
         kept = await super().renew_lease(now=now)
-        self._count_cut_leases(now, asked_at=asked_at)
         if self._shadow is not None:
             self._shadow.renew(self.worker, kept, now=now)
         await self._lag()
@@ -226,14 +222,6 @@ class SimulatedStore(MemoryStore):
     async def lag(self) -> None:
         """Take as long as a call takes."""
         await self._lag()
-
-    def _count_cut_leases(self, now: Timestamp, *, asked_at: int) -> None:
-        """Count what a call has cut whose process has stood still amid it: the clock seems to have been set back."""
-        resumed_at, mine = self._process.resumed_at, self.worker
-        if resumed_at is not None and resumed_at > asked_at:
-            others = (session for worker, session in self.database.sessions.items() if worker != mine)
-            cut = sum(other.lease_until == now + other.lease_microseconds for other in others)
-            self._process.world.cut_leases += cut
 
     def _refuse_during_outage(self) -> None:
         _refuse_during_outage(self._process)

@@ -48,7 +48,6 @@ class World:
         self.findings: list[str] = []
         self.disturbed_microseconds = 0
         self.held_up_microseconds = 0
-        self.cut_leases = 0
         self.has_changed = True
         self.unavailable_until = 0
         self.skews: list[tuple[int, int]] = [(0, 0)]
