@@ -15,12 +15,14 @@ AWAY = StoreUnavailableError("the disk is away")
 
 
 class Store:
-    """Commits what a queue hands out, at moments that are set; `fails` says what a batch raises instead."""
+    """Commits what a queue hands out, at moments that are set; `fails` says what a batch raises instead, and
+    `meanwhile` is called while one is under way."""
 
     def __init__(self, *, batch: int = 100) -> None:
         self.queue = CommitQueue(Settings(commit_batch=batch, retry_store_seconds=1.0, retry_store_maximum_seconds=8.0))
         self.fails: Callable[[list[Write]], StoreUnavailableError | None] = lambda _writes: None
         self.damages: Callable[[list[Write]], bool] = lambda _writes: False
+        self.meanwhile: Callable[[], None] = lambda: None
         self.now = 0.0
         self.tried: list[list[Write]] = []
         self.committed: list[Write] = []
@@ -40,6 +42,7 @@ class Store:
             return False
         writes = [entry.write for entry in batch]
         self.tried.append(writes)
+        self.meanwhile()
         if self.damages(writes):
             self._damaged(batch)
             return True
@@ -247,6 +250,31 @@ def test_a_client_that_finds_out_passes_no_write_of_its_line() -> None:
     assert store.error_of(behind) is AWAY
 
 
+def test_what_comes_after_a_client_that_waits_to_find_out_stays_behind_it() -> None:
+    """Such as the giving back of a run after its creation."""
+    store = Store()
+    store.fails = away
+    store.add(*(write_of(run) for run in range(3)))
+    store.work()
+    batch = store.queue.take(store.queue.pause_ends_at)
+    store.add(write_of(9, 1), is_kept=False)
+    store.add(write_of(9, 2))
+    store.queue.succeeded(batch)
+    store.fails = lambda _writes: None
+    store.work()
+    assert numbers_by_run(store.committed)[RunKey(9)] == [1, 2]
+
+
+def test_a_client_passes_no_write_of_its_line_that_is_under_way() -> None:
+    store = Store()
+    store.fails = away
+    store.add(*(write_of(run, 1) for run in range(3)))
+    store.work()
+    [under_way] = store.queue.take(store.queue.pause_ends_at)
+    store.add(behind := write_of(under_way.write.run_key, 2), is_kept=False)  # type: ignore[union-attr]
+    assert store.error_of(behind) is AWAY
+
+
 def test_a_client_that_waits_to_find_out_is_served_when_a_write_under_way_succeeds() -> None:
     store = Store()
     store.fails = away
@@ -364,13 +392,19 @@ def test_whatever_fails_the_writes_of_a_run_keep_their_order_and_none_is_lost_or
         )
         damaged = chance.choice((0.0, 0.0, 0.1, 0.5))
         store.damages = lambda _writes, damaged=damaged, chance=chance: chance.random() < damaged  # type: ignore[misc]
-        for number in range(40):
-            write = write_of(chance.randrange(6), number)
+
+        def give(store: Store = store, chance: random.Random = chance, given: list[Write] = given) -> None:
+            write = write_of(chance.randrange(6), len(given))
             given.append(write)
             store.add(write, is_kept=chance.random() < 0.7)
+
+        store.meanwhile = lambda chance=chance, give=give: give() if chance.random() < 0.3 else None  # type: ignore[misc]
+        for _ in range(40):
+            give()
             store.work(tries=chance.randrange(4))
             store.work_until(store.now + chance.choice((0.0, 0.5, 3.0)))
         store.fails, store.damages = lambda _writes: None, lambda _writes: False
+        store.meanwhile = lambda: None
         store.work_until(store.now + 100.0)
         assert not store.queue
         assert len(store.committed) + len(store.refused) == len(given)

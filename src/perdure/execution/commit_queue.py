@@ -112,6 +112,7 @@ class CommitQueue:
         """Begin with none; see `Settings` for how many are handed out at once, and for the pauses."""
         self._settings: Final = settings
         self._waiting: list[Entry] = []
+        self._tried: list[Entry] = []
         self._alone = 0
         self._held: Final[dict[_Line, _Held]] = {}
         self._is_turn_of_held = False
@@ -148,6 +149,10 @@ class CommitQueue:
 
         Whoever takes a batch tells what became of it, by one of the methods below, before the next is taken.
         """
+        self._tried = self._next(now)
+        return self._tried
+
+    def _next(self, now: float) -> list[Entry]:
         if self._outage is not None:
             return self._take_in_outage(self._outage, now)
         if self._alone:
@@ -177,7 +182,7 @@ class CommitQueue:
             self._witnesses.clear()
             self._alone = 0  # what kept the others of a batch is found
         if self._outage is not None:
-            self._waiting += self._outage.probe
+            self._waiting[:0] = self._outage.probe  # which passes none of its line, and none shall pass it
             self._outage = None
         if self._held and (held := self._held.pop(_line_of(batch[0].write), None)) is not None:
             self._waiting += held.entries
@@ -214,7 +219,7 @@ class CommitQueue:
         held = [entry for one in self._held.values() for entry in one.entries]
         self._held.clear()
         probe = [] if self._outage is None else self._outage.probe
-        self._waiting = [*held, *self._waiting, *probe]
+        self._waiting = [*held, *probe, *self._waiting]
         self._outage = None
         self._alone = 0
 
@@ -284,7 +289,9 @@ class CommitQueue:
     def _let_through(self, entry: Entry, outage: _Outage) -> StoreUnavailableError | None:
         """Let a client's write through if it passes none of its line."""
         line = _line_of(entry.write)
-        if not outage.lets_one_through or any(_line_of(other.write) == line for other in self._waiting):
+        if not outage.lets_one_through or any(
+            _line_of(other.write) == line for other in (*self._tried, *self._waiting)
+        ):
             return outage.error
         outage.lets_one_through = False
         outage.probe.append(entry)
