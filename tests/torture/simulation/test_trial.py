@@ -138,6 +138,11 @@ def test_a_run_whose_creation_waited_while_the_lease_was_lost_is_gone_on_with() 
     assert examine(parse_plan("players/982926978/1e/terminate@3:0,outage@2:0.3,pause@9:25")) is None
 
 
+def test_a_process_that_has_stood_still_may_act_for_a_run_that_has_ended_elsewhere_and_was_removed() -> None:
+    """Found by ``sim --count 1000000 --seed 20261127``."""
+    assert examine(parse_plan("pruned/102761369/2e/pause@23:16,pause@68:25")) is None
+
+
 def test_a_fork_of_a_run_that_was_ended_early_has_tokens_of_its_own() -> None:
     assert examine(parse_plan("told/176782410/3c/terminate@10:0,pause@28:16,crash@50:0.01")) is None
 

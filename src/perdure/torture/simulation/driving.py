@@ -125,7 +125,7 @@ def _is_expected(error: Exception, call: Call, tables: Tables) -> bool:
         case RunClosedError() | RunNotRepairableError():
             return call.may_be_refused
         case RunNotFoundError():
-            return call.may_be_refused and call.run_id in tables.removed
+            return call.may_be_refused and call.run_id in tables.removed.values()
         case _:
             return False
 

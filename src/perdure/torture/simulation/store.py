@@ -196,7 +196,7 @@ class SimulatedStore(MemoryStore):
         ids = {key: run.ref.id for key in run_keys if (run := self.database.runs.get(key)) is not None}
         removed = super()._remove(run_keys, news)
         if self._tables is not None:
-            self._tables.removed.update(ids[key] for key in removed)
+            self._tables.removed.update((key, ids[key]) for key in removed)
         if self._shadow is not None:
             self._shadow.remove(removed, run_keys)
         return removed

@@ -17,13 +17,13 @@ __all__ = ["Tables", "lived"]
 class Tables:
     """The tables of one database. Decoded events are kept, so that looking often is cheap.
 
-    `removed` are the ids of runs that retention has removed, be they back since or not.
+    `removed` are the ids of runs that retention has removed, by their keys, be they back since or not.
     """
 
     def __init__(self, database: MemoryDatabase) -> None:
         """Look at `database`."""
         self.database = database
-        self.removed: set[str] = set()
+        self.removed: dict[RunKey, str] = {}
         self._histories: dict[RunKey, list[RecordedEvent]] = {}
         self._states: dict[RunKey, RunState] = {}
 

@@ -265,8 +265,9 @@ class Trial:
         """Check that what an activity is about to do is durable as a plan, and not yet done."""
         run_key = run_key_of(attempt)
         run = self.database.runs.get(run_key)
-        if run is None:
-            self._find(attempt, "has an effect, but its run does not exist")
+        if run is None:  # one that was removed has ended elsewhere, and its process has stood still since
+            if run_key not in self.tables.removed:
+                self._find(attempt, "has an effect, but its run does not exist")
             return
         failed, is_scheduled, is_settled, is_started, is_deferred = 0, False, False, False, False
         for recorded in self.tables.history(run_key):
