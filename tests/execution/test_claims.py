@@ -1,8 +1,10 @@
 """Claims: in which state a run is found, and what it takes first."""
 
+import asyncio
 from typing import Any
 
-from perdure import Context, Engine, Run, workflow
+from perdure import Context, Engine, Run, Settings, workflow
+from perdure.errors import StoreUnavailableError
 from perdure.kernel.identity import WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
@@ -58,6 +60,47 @@ async def test_a_claim_that_left_room_is_not_followed_by_another() -> None:
         run = await client.start(counting, id="order")
         await until(lambda: _has_begun(run))
         assert store.taken[store.taken.index(1) :] == [1]
+
+
+class _Away(MemoryStore):
+    """Renews no lease while it `is_away`, and notes what it is asked since then."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database)
+        self.is_away = False
+        self.asked: list[str] = []
+
+    async def renew_lease(self, *, now: Timestamp) -> bool:
+        if self.is_away:
+            raise StoreUnavailableError("away")
+        self.asked.append("renewal")
+        return await super().renew_lease(now=now)
+
+    async def claim(
+        self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
+    ) -> list[ClaimedRun]:
+        self.asked.append("claim")
+        return await super().claim(now=now, limit=limit, workflows=workflows, code=code)
+
+
+async def test_a_worker_whose_lease_has_passed_claims_none_before_it_is_renewed() -> None:
+    database = MemoryDatabase()
+    store = _Away(database)
+    settings = Settings(lease_seconds=0.2)
+
+    async def has_passed() -> bool:
+        return not engine.worker.lease.is_held
+
+    async with Engine(MemoryStore(database), works=False) as client, Engine(store, settings=settings) as engine:
+        store.is_away = True
+        await until(has_passed)
+        store.asked.clear()
+        run = await client.start(counting, id="order")
+        engine.worker.claims.wake()
+        await asyncio.sleep(0)
+        store.is_away = False
+        await until(lambda: _has_begun(run))
+        assert store.asked[0] == "renewal"
 
 
 async def _has_begun(run: Run[Any]) -> bool:

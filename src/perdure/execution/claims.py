@@ -92,7 +92,7 @@ class RunClaims:
 
     async def _claim_all(self) -> None:
         worker = self._worker
-        while worker.is_claiming:
+        while worker.is_claiming and worker.lease.is_held:  # once it is held again these are woken
             if worker.room <= 0:
                 self.is_starved = await self._is_due()
                 if worker.room > 0:  # it was made while we asked

@@ -2,6 +2,7 @@
 
 The time of a renewal is taken before the call, and trust ends before the lease does: a worker whose renewals fail for
 longer than its lease, or do not come back, drops its runs by itself, whatever the store thinks (river, leadership).
+From then on it claims none until a renewal has succeeded: others would take them from it at their next look.
 """
 
 import asyncio
@@ -27,36 +28,43 @@ class LeaseKeeper:
         self._worker = worker
         self._lease_seconds = lease_seconds
         self._pause_seconds = lease_seconds / renewals
+        self._renewed_at = worker.loop.time()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease has not passed yet, as far as this process can tell."""
+        return self._worker.loop.time() < self._renewed_at + self._lease_seconds
 
     async def work(self) -> None:
         """Keep the lease for ever."""
         worker = self._worker
-        renewed_at, watch = worker.loop.time(), ClockWatch(worker.clock, worker.loop)
+        watch = ClockWatch(worker.clock, worker.loop)
+        self._renewed_at = worker.loop.time()
         hastened_until = self._hastened_until()  # it may have been set just before
         while True:
-            await asyncio.sleep(self._pause_seconds)
+            await asyncio.sleep(self._pause_seconds if self.is_held else min(self._pause_seconds, _PAUSE_ONCE_PASSED))
             if watch.was_set():
                 self._wait_anew()
                 hastened_until = self._hastened_until()
-            asked_at = worker.loop.time()
-            trusted_until = renewed_at + self._lease_seconds - self._pause_seconds
+            asked_at, was_held = worker.loop.time(), self.is_held
+            trusted_until = self._renewed_at + self._lease_seconds - self._pause_seconds
             try:
                 async with asyncio.timeout_at(max(trusted_until, asked_at + self._pause_seconds)):
                     if await worker.store.renew_lease(now=worker.clock.now()):
-                        renewed_at = asked_at
+                        self._renewed_at = asked_at
                     else:
                         # The store has given the runs back and begun a new lease; who is due is claimed anew.
                         worker.drop_all("the lease had passed before it was renewed")
-                        renewed_at = worker.loop.time()
+                        self._renewed_at = worker.loop.time()
                         worker.claims.wake()
                     await self._free_expired()
-                    if asked_at < hastened_until:  # if the clock was set back, by the renewal
+                    if not was_held or asked_at < hastened_until:  # by the renewal, if the clock was set back
                         worker.claims.wake()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
                 is_expected = isinstance(error, _EXPECTED)
                 text = "renewing the lease failed: %r"
                 worker.recurring.warning(text, error, cause=error, with_lines=not is_expected)
-                if worker.loop.time() - renewed_at + self._pause_seconds >= self._lease_seconds:
+                if worker.loop.time() - self._renewed_at + self._pause_seconds >= self._lease_seconds:
                     worker.drop_all("the lease could not be renewed in time")
 
     def _hastened_until(self) -> float:
@@ -85,3 +93,5 @@ class LeaseKeeper:
 
 
 _EXPECTED = (StoreError, TimeoutError)
+_PAUSE_ONCE_PASSED = 1.0
+"""Seconds between renewals, at most, of a lease that has passed: until one succeeds no run is claimed."""

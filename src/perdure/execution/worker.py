@@ -126,7 +126,7 @@ class Worker:
         self._blocking = BlockingWatch(
             self.loop, seconds=settings.blocking_seconds, is_busy=lambda: self.dispatcher.running > 0
         )
-        self._lease = LeaseKeeper(self, lease_seconds=settings.lease_seconds, renewals=settings.lease_renewals)
+        self.lease = LeaseKeeper(self, lease_seconds=settings.lease_seconds, renewals=settings.lease_renewals)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Worker:
             await self._store.close()
             raise
         self._blocking.start()
-        self._tasks.append(self.loop.create_task(self._lease.work(), name="perdure-lease"))
+        self._tasks.append(self.loop.create_task(self.lease.work(), name="perdure-lease"))
         if self.is_claiming:
             self._tasks.append(self.loop.create_task(self.claims.work(), name="perdure-claims"))
             self._tasks.append(self.loop.create_task(self.keeper.work(), name="perdure-agenda"))
@@ -324,7 +324,8 @@ class Worker:
     def drop_all(self, reason: str) -> None:
         """Drop every run, also those that are being loaded: this worker may own none of them any more."""
         self.claims.lose()
-        _logger.error("dropping %d runs: %s", len(self.active), reason)
+        if self.active:
+            _logger.error("dropping %d runs: %s", len(self.active), reason)
         for run in list(self.active.values()):
             run.surrender()
 
