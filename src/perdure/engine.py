@@ -56,7 +56,8 @@ class Engine(Client):
     ) -> None:
         """Describe an engine; nothing is opened yet.
 
-        `url`: ``sqlite:///path.db`` (relative), ``sqlite:////path.db`` (absolute) or ``memory:``; or a store.
+        `url`: ``sqlite:///path.db`` (relative), ``sqlite:////path.db`` (absolute), ``postgresql://host/database`` (see
+        docs/reference/configuration.md) or ``memory:``; or a store.
         `namespace`: what its client calls concern. `settings`: see `Settings`. `registry`: the definitions it runs
         (all that this process has imported). `name`: how the worker is called (host and process). `works`: False for
         programs that only start, signal and look. `clock`: the source of time. `payloads`: how values are recorded

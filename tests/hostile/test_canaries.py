@@ -31,6 +31,7 @@ from perdure import (
     Debounce,
     Engine,
     Retry,
+    Settings,
     Signal,
     Update,
     activity,
@@ -44,7 +45,7 @@ from perdure.cli.application import run_command_line
 from perdure.codecs import Encryption, Payloads
 from perdure.errors import PayloadError, PerdureError, UpdateError
 from perdure.kernel.tokens import ActivityToken
-from perdure.stores.opening import open_store
+from perdure.stores.opening import compact_store, open_store
 from tests.hostile.canary_activities import fail_in_a_process
 
 VISIBLE = "visible-49-kingfisher"
@@ -223,6 +224,10 @@ def errors() -> Iterator[str]:
     for provoke in (
         lambda: open_store(f"mysql://u:{canary('the URL of an engine')}@h/db"),
         lambda: open_store(f"sqlite:///~/{known('the path of an engine')}"),
+        lambda: open_store(f"postgresql://u:{canary('the URL of a server, as it is')}@h/db"),
+        lambda: asyncio.run(Engine(unreachable("the URL of a server")).__aenter__()),
+        lambda: Engine(f"mysql://u:{canary('the URL of a copy')}@h/db", settings=Settings(replicate_to="copies")),
+        lambda: compact_store(f"mysql://u:{canary('the URL of a compaction')}@h/db"),
         lambda: Encryption({"k": key.encode()}),
         lambda: ActivityToken.parse(canary("a wrong token")),
         lambda: register_secret(canary("a short secret")[:5]),
@@ -235,6 +240,12 @@ def errors() -> Iterator[str]:
             raise AssertionError("nothing was refused")
     ring = Encryption({"k": known("a key of 32 bytes").encode().ljust(32, b"x")})
     yield f"{ring!r} {ring} {Payloads(ring)!r} {vars(Payloads(ring))!r}"
+
+
+def unreachable(place: str) -> str:
+    """Return the URL of a server that nobody runs, with a password."""
+    _spelled[place] = quote(canary(place), safe="")
+    return f"postgresql://u:{_spelled[place]}@127.0.0.1:1/db"
 
 
 async def live(url: str) -> None:

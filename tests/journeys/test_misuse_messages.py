@@ -422,9 +422,15 @@ def test_an_engine_is_not_used_outside_its_event_loop() -> None:
 
 
 URLS = {
-    "postgresql://host/orders": (
-        "postgresql: PostgreSQL comes in a later version of Perdure; use 'sqlite:///path' until then (the processes of "
-        "one machine may share it)"
+    "postgresql://shop:correct@horse@host/orders": (
+        "the URL of the PostgreSQL server cannot be used: it has an '@' that does not stand between password and host. "
+        "In a user, a password or a value write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A. Write for example "
+        "'postgresql://user:password@host:5432/database?sslmode=verify-full&schema=perdure'."
+    ),
+    "postgres://host/orders?search_path=shop": (
+        "the URL of the PostgreSQL server cannot be used: search_path is what Perdure sets itself; say schema=NAME "
+        "instead. Write for example "
+        "'postgresql://user:password@host:5432/database?sslmode=verify-full&schema=perdure'."
     ),
     "sqlite:///": "the store url 'sqlite:///' names no file; write for example 'sqlite:///perdure.db'",
     "sqlite:///:memory:": (
@@ -435,7 +441,7 @@ URLS = {
     ),
     "orders.db": (
         "'orders.db' names no store; use 'sqlite:///path' (three slashes: relative to the working directory, four: "
-        "absolute) or 'memory:'"
+        "absolute), 'postgresql://host/database' or 'memory:'"
     ),
 }
 

@@ -1,10 +1,11 @@
 """From a URL to a store.
 
-| URL                  | store                                                     |
-|----------------------|-----------------------------------------------------------|
-| `sqlite:///path`     | a database file, relative to the working directory        |
-| `sqlite:////path`    | a database file by its absolute path                      |
-| `memory:`            | in this process only, for tests and trials                |
+| URL                          | store                                                       |
+|------------------------------|-------------------------------------------------------------|
+| `sqlite:///path`             | a database file, relative to the working directory          |
+| `sqlite:////path`            | a database file by its absolute path                        |
+| `postgresql://host/database` | a database of a PostgreSQL server; `postgres://` is the same |
+| `memory:`                    | in this process only, for tests and trials                  |
 """
 
 import time
@@ -23,9 +24,10 @@ from perdure.redaction import redacted
 if TYPE_CHECKING:
     from perdure.stores.sqlite.compaction import Compaction
 
-__all__ = ["compact_store", "database_path", "open_store"]
+__all__ = ["compact_store", "database_path", "is_on_a_server", "open_store"]
 
 _SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgresql:", "postgres:")
 _MEMORY: Final = "memory:"
 
 
@@ -41,21 +43,29 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
         return MemoryStore()
     if url.startswith(_SQLITE):
         return _sqlite(database_path(url), settings=settings or Settings(), clock=clock)
-    if url.startswith(("postgresql:", "postgres:")):
-        raise UsageError(
-            f"{url.partition(':')[0]}: PostgreSQL comes in a later version of Perdure; use 'sqlite:///path' until then "
-            f"(the processes of one machine may share it)"
-        )
+    if is_on_a_server(url):
+        return _postgres(url, settings=settings or Settings(), clock=clock)
     raise UsageError(
         f"{redacted(url)!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
-        f"four: absolute) or 'memory:'"
+        f"four: absolute), 'postgresql://host/database' or 'memory:'"
     )
+
+
+def is_on_a_server(url: object) -> bool:
+    """Whether a URL names a database of a PostgreSQL server, if it names any."""
+    return isinstance(url, str) and url.startswith(_POSTGRES)
 
 
 def database_path(url: object) -> Path:
     """Return the database file that a URL names. Raises UsageError for one that names none, and for a store."""
+    if is_on_a_server(url):
+        raise UsageError(
+            "a database of a PostgreSQL server has no file that Perdure could copy: use pg_dump or pg_basebackup, and "
+            "archive the server's log for points in time"
+        )
     if not isinstance(url, str) or not url.startswith(_SQLITE):
-        raise UsageError(f"{url!r} names no database file, such as 'sqlite:///perdure.db': there is nothing to copy")
+        shown = repr(redacted(url)) if isinstance(url, str) else repr(url)
+        raise UsageError(f"{shown} names no database file, such as 'sqlite:///perdure.db': there is nothing to copy")
     return _path(url, unquote(url.removeprefix(_SQLITE)))
 
 
@@ -72,8 +82,14 @@ def compact_store(
     Raises UsageError for a URL that names no file, StoreLockedError while somebody has the database open,
     StoreCorruptError if it is damaged, StoreErrors.
     """
+    if is_on_a_server(url):
+        raise UsageError(
+            "a PostgreSQL server gives the room of removed rows to new ones itself (autovacuum); `VACUUM FULL` gives "
+            "it back to the disk, while nobody works on the tables"
+        )
     if not url.startswith(_SQLITE):
-        raise UsageError(f"{url!r} names no database file, such as 'sqlite:///perdure.db'; only these have free pages")
+        shown = repr(redacted(url))
+        raise UsageError(f"{shown} names no database file, such as 'sqlite:///perdure.db'; only these have free pages")
     from perdure.stores.sqlite.compaction import compact  # noqa: PLC0415 - only who compacts pays for it
 
     now = Timestamp(time.time_ns() // 1_000)
@@ -104,3 +120,28 @@ def _sqlite(path: Path, *, settings: Settings, clock: Clock | None) -> RunStore:
         settling_pause_seconds=settings.retry_store_maximum_seconds,
     )
     return SqliteStore(path, settings=chosen, clock=clock)
+
+
+def _postgres(url: str, *, settings: Settings, clock: Clock | None) -> RunStore:
+    from perdure.stores.postgres.connection import demand_driver  # noqa: PLC0415 - only who uses a store pays for it
+    from perdure.stores.postgres.settings import PostgresSettings  # noqa: PLC0415 - as above
+    from perdure.stores.postgres.store import PostgresStore  # noqa: PLC0415 - as above
+    from perdure.stores.postgres.urls import read_url  # noqa: PLC0415 - as above
+
+    patience = settings.lock_patience_seconds
+    chosen = PostgresSettings(
+        lock_seconds=patience,
+        statement_seconds=patience + _WORK_SECONDS,
+        answer_seconds=patience + _WORK_SECONDS + _ANSWER_SECONDS,
+        safety_check_seconds=settings.safety_check_seconds,
+        settling_pause_seconds=settings.retry_store_maximum_seconds,
+    )
+    read = read_url(url, chosen)
+    demand_driver()
+    return PostgresStore(read.for_driver, settings=read.settings, clock=clock)
+
+
+_WORK_SECONDS: Final = 25.0
+"""So long a server may work on a statement, beside the time for which it may wait for a lock."""
+_ANSWER_SECONDS: Final = 10.0
+"""So much later an answer may come."""

@@ -73,7 +73,6 @@ async def test_a_url_opens_a_store_with_the_engines_settings(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("postgresql://host/database", "comes in a later version of Perdure; use 'sqlite:///path'"),
         ("sqlite:///", "names no file"),
         ("sqlite:///folder/", "names no file"),
         ("sqlite:data.db", "three slashes"),

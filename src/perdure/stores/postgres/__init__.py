@@ -4,12 +4,13 @@
 `Applied` for is durable, and no answer is guessed. It passes the suite that all stores pass, and random programs leave
 the same rows in it as in memory.
 
-**Parts.** `connection` makes connections, and is the only one that knows the driver; `faults` names what they raise.
-`schema` makes the tables. `home` is a connection that shows that the session lives, and by which news come and go.
-`lanes` are the connections that write, and find out what became of a commit of which no answer came. `commits` are
-their transactions: `plain` ones are one statement; all others are decided on rows that are locked (`loading`,
-`workset`), and written back (`flushing`). `sessions` claims runs, keeps leases and gives runs back. `reading`,
-`searching`, `keeping`, `agenda`, `verification` are what else is asked or changed.
+**Parts.** `urls` reads what a URL says. `connection` makes connections, and is the only one that knows the driver;
+`faults` names what they raise. `opening` asks whether a server can be used; `schema` makes the tables. `home` is a
+connection that shows that the session lives, and by which news come and go. `lanes` are the connections that write, and
+find out what became of a commit of which no answer came. `commits` are their transactions: `plain` ones are one
+statement; all others are decided on rows that are locked (`loading`, `workset`), and written back (`flushing`).
+`sessions` claims runs, keeps leases and gives runs back. `reading`, `searching`, `keeping`, `agenda`, `verification`
+are what else is asked or changed.
 
 **Decided as in memory.** What becomes of a write depends on many rows: whether a token still holds, an id is free, a
 message is there already, who is next in a line. Said in SQL once more, all of it would have to be kept equal to what
@@ -24,8 +25,8 @@ of locks of a namespace, and an entry of the agenda, have advisory locks, for th
 **Limits.** Nothing that is stored may be larger than the server takes (1 GB a row; Perdure's own limits are far below).
 No session knows that it is alone. `verify` compares digests and mends nothing: a damaged server has backups.
 
-**Not there yet**: it is reached by tests only. Leases by the server's time, workers that share work, transactional
-steps, partitions of the history, PgBouncer, row-level security and TLS options are to come, with the URL.
+**Not there yet**: leases by the server's time, transactional steps, partitions of the history, PgBouncer in transaction
+mode (what cannot work there is refused when the store is opened: see `opening`), and row-level security.
 
 **Rejected.** Functions in the database: they would be a second language for the same rules, to be kept for each version
 of the library that is at work. News within a commit: `NOTIFY` lets one transaction commit at a time (measured: 370

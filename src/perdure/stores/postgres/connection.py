@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
     Connection = Record = object
 
-__all__ = ["Connection", "Record", "connect", "driver_errors"]
+__all__ = ["Connection", "Record", "connect", "demand_driver", "driver_errors"]
 
 
 @cache
@@ -26,12 +26,17 @@ def driver_errors() -> tuple[type[Exception], ...]:
     return (PostgresError, InternalClientError, InterfaceError, OSError, TimeoutError)
 
 
+def demand_driver() -> None:
+    """Raise UsageError without the driver."""
+    driver_errors()
+
+
 async def connect(url: str, settings: PostgresSettings) -> Connection:
     """Connect. Whoever is silent for `answer_seconds` has the call raise TimeoutError.
 
-    Raises UsageError without the driver, and `driver_errors`.
+    Raises UsageError without the driver, and `driver_errors`; ValueErrors for a URL that the driver cannot use.
     """
-    driver_errors()
+    demand_driver()
     from asyncpg import connect as connect_by_driver  # noqa: PLC0415 - see above
 
     connection: Connection = await connect_by_driver(
@@ -40,7 +45,7 @@ async def connect(url: str, settings: PostgresSettings) -> Connection:
         command_timeout=settings.answer_seconds,
         max_cacheable_statement_size=0,
         server_settings={
-            "application_name": "perdure",
+            "application_name": settings.application_name,
             "search_path": f'"{settings.schema}"',
             "statement_timeout": _milliseconds(settings.statement_seconds),
             "idle_in_transaction_session_timeout": _milliseconds(settings.statement_seconds),

@@ -1,5 +1,6 @@
 """From PostgreSQL's errors to the library's: what happened, to which database, and what to do."""
 
+from ssl import SSLError
 from typing import Final
 
 from perdure.errors import (
@@ -55,6 +56,8 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
         return StoreUnavailableError, _READ_ONLY
     if state.startswith(_REFUSED_CLASSES) or state == _NO_PRIVILEGE:
         return StoreUnavailableError, _REFUSED
+    if isinstance(error, SSLError):
+        return StoreUnavailableError, _UNTRUSTED
     if is_lost(error) or state.startswith(_FOR_NOW_CLASSES):
         return StoreUnavailableError, _UNAVAILABLE
     return InternalError, _DEFECT
@@ -82,6 +85,8 @@ The server takes no writes: it is a standby, or was made read-only. Nothing of t
 the primary, or of both with target_session_attrs=read-write."""
 _REFUSED: Final = """\
 The server refuses this user, password or database. Check the URL and the user's rights; nothing was changed."""
+_UNTRUSTED: Final = """\
+No encrypted connection came about. Check sslmode, sslrootcert, sslcert and sslkey in the URL, and the certificates."""
 _CORRUPT: Final = """\
 The server says that its files are damaged. Stop what writes to it, keep a copy, and restore a backup."""
 _UNAVAILABLE: Final = """\

@@ -32,7 +32,8 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
     """
     async with connection.transaction():
         await connection.execute(_TAKE_TURN)
-        await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+        if not await connection.fetchval(_IS_THERE, schema):  # or the role would need the right to make one
+            await connection.execute(f'CREATE SCHEMA "{schema}"')
         applied = await _applied(connection, schema=schema, location=location)
         known = migrations()
         if len(applied) > len(known):
@@ -67,6 +68,7 @@ async def _applied(connection: Connection, *, schema: str, location: str) -> lis
 _TAKE_TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perdure', 'big')})"
 
 # schema
+_IS_THERE: Final = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
 _TABLES: Final = "SELECT tablename AS name FROM pg_tables WHERE schemaname = $1"
 
 _MAKE_RECORD: Final = """

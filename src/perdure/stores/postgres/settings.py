@@ -7,7 +7,7 @@ __all__ = ["PostgresSettings"]
 
 class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`lanes`: so many transactions that write may be under way at once, each on a connection of its own; `readers`: so
-    many questions. `schema`: where the tables are.
+    many questions. `schema`: where the tables are. `application_name`: how the server's lists call its connections.
 
     `connect_seconds`: how long a connection may take to come about; `statement_seconds`: how long the server may work
     on a statement; `answer_seconds`: how long it may be silent, after which the connection is given up; `lock_seconds`:
@@ -19,6 +19,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     lanes: int = 2
     readers: int = 2
     schema: str = "perdure"
+    application_name: str = "perdure"
     connect_seconds: float = 10.0
     statement_seconds: float = 30.0
     answer_seconds: float = 40.0

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
@@ -31,8 +30,10 @@ from perdure.stores.postgres.faults import store_error
 from perdure.stores.postgres.home import Home, dead_sessions
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.lanes import Lanes
+from perdure.stores.postgres.opening import demand_suitable, reached
 from perdure.stores.postgres.schema import migrations, prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.urls import location_of
 
 __all__ = ["PostgresStore"]
 
@@ -55,9 +56,7 @@ class PostgresStore:
     @property
     def location(self) -> str:
         """The URL without user and password."""
-        parts = urlsplit(self._url)
-        host = parts.netloc.rpartition("@")[2]
-        return f"postgresql://{host}{parts.path} (schema {self._settings.schema})"
+        return f"{location_of(self._url)} (schema {self._settings.schema})"
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Connect, create or upgrade the tables, and begin a session. Raises UsageError and StoreErrors."""
@@ -73,7 +72,8 @@ class PostgresStore:
         now = self._clock.now()
         home = Home(self._url, self._settings, on_changes=on_changes, now=asyncio.get_running_loop().time)
         try:
-            connection = await home.connect()
+            connection = await reached(home.connect())
+            await demand_suitable(connection, schema=self._settings.schema, location=self.location)
             await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=now)
             session = sessions.SessionRow(
                 worker_id=WorkerId(await connection.fetchval("SELECT nextval('worker_ids')")),

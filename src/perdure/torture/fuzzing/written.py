@@ -70,7 +70,7 @@ def _read_json(data: bytes) -> None:
 
 def _read_url(data: bytes) -> None:
     url = text_of(data)
-    open_store(url)
+    printable(open_store(url).location)
     require_database(url)
 
 
@@ -118,7 +118,14 @@ def _read_history(data: bytes) -> None:
 
 _JSON: Final = ("null", '{"a":[1,2.5,"x\\u00e9"]}', '"text"', "-0", "[[[]]]")
 _TIMES: Final = ("1h30m", "90s", "7d", "1.5h", "2026-03-01", "2026-03-01T14:30+01:00", "20260301T1430Z")
-_URLS: Final = ("sqlite:///perdure.db", "sqlite:////tmp/a%20b.db", "memory:", "postgresql://user:word@host/name", "")
+_URLS: Final = (
+    "sqlite:///perdure.db",
+    "sqlite:////tmp/a%20b.db",
+    "memory:",
+    "postgresql://user:word@host:5432,[::1]/name?sslmode=require&schema=shop&lanes=3&connect_timeout=2.5",
+    "postgres:///name?host=/run/postgresql&password=word&application_name=shop+worker",
+    "",
+)
 _TOML: Final = ('[tool.perdure.lint]\nselect = ["PDR1"]\nignore = []\nexclude = ["build"]\n', "[tool]\n", "a = [1]\n")
 
 
