@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from perdure.configuration import Settings
 from perdure.errors import InvalidArgumentError, StateError
-from perdure.execution.clock import SystemClock
 from perdure.kernel.time import timestamp_from_datetime
 from perdure.logs import logger_named
+from perdure.ports.clock import SystemClock
 from perdure.stores.opening import database_path
 
 if TYPE_CHECKING:

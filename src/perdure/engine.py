@@ -22,7 +22,6 @@ from perdure.codecs.coded_store import coded
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError, StoreUnavailableError, UsageError
 from perdure.execution.attempts import AttemptExecutor
-from perdure.execution.clock import SystemClock
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.thread_executor import ThreadExecutor
@@ -60,8 +59,9 @@ class Engine(Client):
         docs/reference/configuration.md) or ``memory:``; or a store.
         `namespace`: what its client calls concern. `settings`: see `Settings`. `registry`: the definitions it runs
         (all that this process has imported). `name`: how the worker is called (host and process). `works`: False for
-        programs that only start, signal and look. `clock`: the source of time. `payloads`: how values are recorded
-        (compressed, encrypted, large ones elsewhere); every engine of a database needs the same.
+        programs that only start, signal and look. `clock`: the source of time (the store's: `RunStore.clock`).
+        `payloads`: how values are recorded (compressed, encrypted, large ones elsewhere); every engine of a database
+        needs the same.
         """
         super().__init__(namespace=namespace)
         self._url = require_store(url)
@@ -71,7 +71,7 @@ class Engine(Client):
         self._registry = registry or default_registry
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._works = works
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._payloads = payloads
         self._restore_limit: Callable[[], None] | None = None
         self._worker: Worker | None = None
@@ -142,7 +142,7 @@ class Engine(Client):
         store = open_store(url, settings=settings, clock=self._clock) if isinstance(url, str) else url
         worker = Worker(
             coded(store, self._payloads),
-            self._clock,
+            self._clock or store.clock,
             self._registry,
             settings,
             name=self._name,

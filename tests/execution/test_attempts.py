@@ -26,9 +26,9 @@ from perdure import (
 from perdure.authoring.activity import Activity
 from perdure.errors import InvalidArgumentError
 from perdure.execution.attempts import RunningCall
-from perdure.execution.clock import SystemClock
 from perdure.kernel import events as e
 from perdure.kernel.time import Timestamp
+from perdure.ports.clock import SystemClock
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from tests.execution import attempt_activities as a
 from tests.execution.conftest import MakeEngine

@@ -1,15 +1,15 @@
 """A clock that is set: what is due at a time is waited for anew, and nothing is early."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from perdure import Context, Engine, Settings, workflow
 from perdure.errors import StoreUnavailableError
 from perdure.execution import claims
-from perdure.execution.clock import SystemClock
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.ports.clock import SystemClock
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.timekeeping.clock_watch import ClockWatch
 from perdure.torture.simulation.plans import Plan, Strike, StrikeKind
@@ -101,6 +101,18 @@ async def test_what_others_start_by_the_clock_from_before_begins_with_the_next_r
 
 async def _is(truth: bool) -> bool:
     return truth
+
+
+async def test_an_engine_goes_by_the_clock_of_its_store_unless_it_is_given_one() -> None:
+    there, here = SetClock(), SetClock()
+    there.ahead, here.ahead = HOUR, 2 * HOUR
+    for given, ahead in ((None, HOUR), (here, 2 * HOUR)):
+        store = MemoryStore()
+        store.clock = there
+        async with Engine(store, clock=given) as engine:
+            run = await engine.start(sleeping, HOUR.total_seconds())
+            created_at = (await run.describe()).times.created_at
+        assert abs(created_at - datetime.now(UTC) - ahead) < HOUR / 2
 
 
 async def test_a_clock_that_is_only_adjusted_was_not_set() -> None:

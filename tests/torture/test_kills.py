@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from perdure.execution.clock import SystemClock
+from perdure.ports.clock import SystemClock
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.rebuilding import rebuild
 from perdure.torture.command import main

@@ -24,8 +24,8 @@ from perdure.cli.printing import (
 from perdure.cli.sizes import show_size
 from perdure.cli.times import iso, parse_duration, parse_moment, show_duration, show_moment
 from perdure.errors import StateError
-from perdure.execution.clock import SystemClock
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
+from perdure.ports.clock import SystemClock
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.standing import Standing
 

@@ -1,8 +1,9 @@
 """The clock of the real world, and what is done when it is set.
 
-**The time of everything that is recorded** is that of the machine's clock, which all processes on a database share:
-when a timer is due, a schedule's time comes, a lease ends. It may be set forward or back, by a person, by NTP, or
-because the machine slept. Then:
+**The time of everything that is recorded** is that of the store (`RunStore.clock`), which all who use it share: the
+clock of the machine for a file, that of the server for a database of a server, whatever the machines of its workers
+show. By it a timer is due, a schedule's time comes, a lease ends. It may be set forward or back, by a person, by NTP,
+or because the machine slept. Then:
 
 - Nothing is early. What is due at a time waits until the clock shows it, set back or not, and no due time is changed.
 - Set forward: what has come due by that is done at the next look at the clock, of which there are several in a lease.
@@ -19,20 +20,10 @@ Rejected: a time that goes on at its own pace after the clock was set back. It w
 with each of them, and have what is due at nine o'clock done before that.
 """
 
-import time
-
 from perdure.kernel.time import Timestamp
 from perdure.ports.clock import Clock
 
-__all__ = ["SystemClock", "not_ahead"]
-
-
-class SystemClock:
-    """Tells the system's time. It may jump; a run's own time never runs backwards (the kernel sees to that)."""
-
-    def now(self) -> Timestamp:
-        """Return the current instant."""
-        return Timestamp(time.time_ns() // 1_000)
+__all__ = ["not_ahead"]
 
 
 def not_ahead(moment: Timestamp, clock: Clock) -> Timestamp:

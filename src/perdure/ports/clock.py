@@ -1,10 +1,11 @@
 """Time from outside."""
 
+import time
 from typing import Protocol
 
 from perdure.kernel.time import Timestamp
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -13,3 +14,11 @@ class Clock(Protocol):
     def now(self) -> Timestamp:
         """Return the current instant."""
         ...
+
+
+class SystemClock:
+    """Tells the machine's time. It may jump; a run's own time never runs backwards (the kernel sees to that)."""
+
+    def now(self) -> Timestamp:
+        """Return the current instant."""
+        return Timestamp(time.time_ns() // 1_000)

@@ -30,6 +30,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.clock import Clock
 from perdure.ports.verification import Verification, VerificationWish
 
 if TYPE_CHECKING:
@@ -213,6 +214,11 @@ class RunStore(Protocol):
     @property
     def location(self) -> str:
         """Where the data is, for people: a path or a URL without secrets."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The time of all who use this store: that of the machine for a file, that of the server for a server's."""
         ...
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:

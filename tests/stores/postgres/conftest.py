@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.testing.store_conformance import StoreSession
+from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import PostgresServer
 
 EMPTY = """
@@ -36,3 +39,17 @@ async def postgres(shared_database: str) -> AsyncIterator[str]:
         await connection.execute(EMPTY)
     finally:
         await connection.close()
+
+
+@pytest.fixture
+async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
+    """Give the database as tests of the store handle it."""
+    harness = PostgresHarness(postgres, PostgresSettings(lanes=3, settling_pause_seconds=0.05, absence_seconds=0.0))
+    yield harness
+    await harness.close()
+
+
+@pytest.fixture
+async def session(harness: PostgresHarness) -> StoreSession:
+    """Give a session on it."""
+    return await harness.session()

@@ -1,7 +1,7 @@
 """Commits whose answers are lost, that are in each other's way, or on connections that end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -14,22 +14,9 @@ from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus
 from perdure.ports.store import LockQuery
 from perdure.stores.postgres.lanes import FencedError, Lane
 from perdure.stores.postgres.plain import PlainCommit
-from perdure.stores.postgres.settings import PostgresSettings
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import FAR, Held, creation, delivery, transition
 from perdure.torture.programs.postgres_harness import PostgresHarness
-
-
-@pytest.fixture
-async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
-    harness = PostgresHarness(postgres, PostgresSettings(lanes=3, settling_pause_seconds=0.05))
-    yield harness
-    await harness.close()
-
-
-@pytest.fixture
-async def session(harness: PostgresHarness) -> StoreSession:
-    return await harness.session()
 
 
 def lose_answers(monkeypatch: pytest.MonkeyPatch, *, of: str, is_done: bool) -> None:

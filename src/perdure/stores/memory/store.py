@@ -13,6 +13,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.keeping import FOREIGN_KEYS, ClosedQuery, WholeRun
 from perdure.ports.store import (
     Changes,
@@ -43,6 +44,7 @@ class MemoryStore:
     def __init__(self, database: MemoryDatabase | None = None, *, gate: CommitGate | None = None) -> None:
         """Use `database`, or a new one. Without a `gate` a commit gives way to other tasks once, then is applied."""
         self.database = MemoryDatabase() if database is None else database
+        self.clock: Clock = SystemClock()
         self._gate = gate
         self._session: Session | None = None
 

@@ -161,6 +161,10 @@ class News:
         self.is_parked = False
         self.is_agenda = False
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to hear."""
+        return bool(self.run_keys) or self.is_ready or self.is_parked or self.is_agenda
+
 
 def wake(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:
     """Make a run that nobody owns due at a time, unless it is due earlier already."""

@@ -6,11 +6,11 @@ the same rows in it as in memory.
 
 **Parts.** `urls` reads what a URL says. `connection` makes connections, and is the only one that knows the driver;
 `faults` names what they raise. `opening` asks whether a server can be used; `schema` makes the tables. `home` is a
-connection that shows that the session lives, and by which news come and go. `lanes` are the connections that write, and
-find out what became of a commit of which no answer came. `commits` are their transactions: `plain` ones are one
-statement; all others are decided on rows that are locked (`loading`, `workset`), and written back (`flushing`).
-`sessions` claims runs, keeps leases and gives runs back. `reading`, `searching`, `keeping`, `agenda`, `verification`
-are what else is asked or changed.
+connection that shows that the session lives, and by which news come and go; by it `clock` learns the time. `lanes` are
+the connections that write, and find out what became of a commit of which no answer came. `commits` are their
+transactions: `plain` ones are one statement; all others are decided on rows that are locked (`loading`, `workset`), and
+written back (`flushing`). `sessions` claims runs, keeps leases and gives runs back. `reading`, `searching`, `keeping`,
+`agenda`, `verification` are what else is asked or changed.
 
 **Decided as in memory.** What becomes of a write depends on many rows: whether a token still holds, an id is free, a
 message is there already, who is next in a line. Said in SQL once more, all of it would have to be kept equal to what
@@ -25,7 +25,10 @@ of locks of a namespace, and an entry of the agenda, have advisory locks, for th
 **Limits.** Nothing that is stored may be larger than the server takes (1 GB a row; Perdure's own limits are far below).
 No session knows that it is alone. `verify` compares digests and mends nothing: a damaged server has backups.
 
-**Not there yet**: leases by the server's time, transactional steps, partitions of the history, PgBouncer in transaction
+**Time** is the server's, for leases and for all that engines record (`clock`): what the clocks of their machines show
+does not matter.
+
+**Not there yet**: transactional steps, partitions of the history, PgBouncer in transaction
 mode (what cannot work there is refused when the store is opened: see `opening`), and row-level security.
 
 **Rejected.** Functions in the database: they would be a second language for the same rules, to be kept for each version

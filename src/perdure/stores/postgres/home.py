@@ -1,11 +1,13 @@
 """The home connection of a session: it shows others that the session lives, hears their news, and tells its own.
 
 **News are told after a commit, in a statement of their own**: told within it they would let one transaction of all
-sessions commit at a time (the server puts them in one order). A process that dies in between has told nothing: whoever
-waits for it learns of it by its end, or by the next look.
+sessions commit at a time (the server puts them in one order). A process that dies in between has told nothing: so who
+finds that it has died tells all to look at everything, and a session that cannot tell its last news does not end in
+good order, but is found as a dead one is.
 
 **A session lives** as long as this connection holds its advisory lock, which the server lets go when the connection
-ends, be it since the process has died. After the connection was lost it is made anew, and all is looked at.
+ends, be it since the process has died. A living one that has lost it, as all do when the server is started anew, comes
+home soon, and looks at everything then: so who misses a session looks twice, `absence_seconds` apart.
 """
 
 import asyncio
@@ -18,16 +20,18 @@ import msgspec
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.logs import Recurring
+from perdure.ports.clock import Clock
 from perdure.ports.store import Changes
 from perdure.stores.memory.tables import News
+from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors
 from perdure.stores.postgres.settings import PostgresSettings
 
-__all__ = ["Home", "Notice", "dead_sessions", "decode_notice", "encode_notice", "lock_of"]
+__all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice", "lock_of"]
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What one session tells the others. No `runs` and `everything`: more than fit."""
+    """What one session tells the others. `everything`, and no `runs`: more than fit, or not known."""
 
     worker: int
     runs: tuple[int, ...] = ()
@@ -41,31 +45,40 @@ class Home:
     """A connection that is kept, and what comes and goes by it."""
 
     def __init__(
-        self, url: str, settings: PostgresSettings, *, on_changes: Callable[[Changes], None], now: Callable[[], float]
+        self, url: str, settings: PostgresSettings, clock: Clock, *, on_changes: Callable[[Changes], None]
     ) -> None:
-        """Prepare."""
+        """Prepare. What `clock` tells is compared with the server's if it is a `ServerClock`."""
         self._url: Final = url
         self._settings: Final = settings
+        self._clock: Final = clock if isinstance(clock, ServerClock) else None
+        self._loop: Final = asyncio.get_running_loop()
         self._channel: Final = f"perdure {settings.schema}"
         self._on_changes: Final = on_changes
-        self._recurring: Final = Recurring("perdure.store", now)
+        self._recurring: Final = Recurring("perdure.store", self._loop.time)
         self._worker_id = WorkerId(0)
         self._connection: Connection | None = None
         self._untold = News()
+        self._is_everything_untold = False
+        self._ask_at = self._loop.time() + settings.safety_check_seconds
         self._telling = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
     async def connect(self) -> Connection:
-        """Connect, for the opening; raises what connecting raises."""
+        """Connect, and learn the time. Raises what connecting raises."""
         self._connection = await connect(self._url, self._settings)
+        await self._ask_time(self._connection)
         return self._connection
+
+    async def _ask_time(self, connection: Connection) -> None:
+        if self._clock is not None:
+            await self._clock.ask(connection)
 
     async def begin(self, worker_id: WorkerId) -> None:
         """Show that the session lives, and listen."""
         self._worker_id = worker_id
         assert self._connection is not None
         await self._settle_in(self._connection)
-        self._keeping = asyncio.get_running_loop().create_task(self._keep(), name="perdure-home")
+        self._keeping = self._loop.create_task(self._keep(), name="perdure-home")
 
     async def _settle_in(self, connection: Connection) -> None:
         await connection.execute(_HOLD, lock_of(self._worker_id))
@@ -73,7 +86,7 @@ class Home:
 
     def tell(self, news: News) -> None:
         """Have the others hear of a commit soon."""
-        if not (news.run_keys or news.is_ready or news.is_agenda):
+        if not news:
             return
         self._untold.run_keys |= news.run_keys
         self._untold.is_ready |= news.is_ready
@@ -81,15 +94,27 @@ class Home:
         self._untold.is_agenda |= news.is_agenda
         self._telling.set()
 
-    async def close(self) -> None:
-        """Tell what is untold, and end the connection."""
+    def tell_everything(self) -> None:
+        """Have all sessions, this one too, look at everything: one has died, and with it what it had not told yet."""
+        self._is_everything_untold = True
+        self._telling.set()
+        self._on_changes(_EVERYTHING)
+
+    async def finish(self) -> bool:
+        """Tell what is untold, and tell no more; return whether all of it is told."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
+        if self._connection is not None:
+            with suppress(*driver_errors()):
+                await self._tell(self._connection)
+        return not self._has_untold
+
+    async def close(self) -> None:
+        """End the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(*driver_errors()):
-                await self._tell(connection)
                 await connection.close(timeout=1.0)
 
     def abandon(self) -> None:
@@ -104,32 +129,47 @@ class Home:
         """Tell news as they come, and come home again when the connection is lost."""
         while True:
             try:
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await connect(self._url, self._settings)
-                    await self._settle_in(self._connection)
-                    self._on_changes(Changes(everything=True, ready=True, parked=True, agenda=True))
-                await self._tell(self._connection)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.safety_check_seconds):
-                        await self._telling.wait()
+                connection = self._connection
+                if connection is None or connection.is_closed():
+                    connection = await self.connect()
+                    await self._settle_in(connection)
+                    self._on_changes(_EVERYTHING)
+                await self._tell(connection)
+                if not await self._has_soon_to_tell():
+                    await self._ask_time(connection)
             except driver_errors() as error:
                 self._recurring.warning("the connection for news is lost, and made anew: %s", error, cause=error)
                 if self._connection is not None:
                     self._connection.terminate()
                 await asyncio.sleep(_PAUSE_SECONDS)
 
+    @property
+    def _has_untold(self) -> bool:
+        return bool(self._untold) or self._is_everything_untold
+
+    async def _has_soon_to_tell(self) -> bool:
+        """Wait for news that are to be told, not longer than until it is time to ask for the time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._ask_at):
+                await self._telling.wait()
+                return True
+        self._ask_at = self._loop.time() + self._settings.safety_check_seconds
+        return False
+
     async def _tell(self, connection: Connection) -> None:
         self._telling.clear()
-        news, self._untold = self._untold, News()
-        if not (news.run_keys or news.is_ready or news.is_agenda):
+        if not self._has_untold:
             return
+        news, self._untold = self._untold, News()
+        is_everything, self._is_everything_untold = self._is_everything_untold, False
         try:
-            await connection.execute(_NOTIFY, self._channel, self._encoded(news))
+            await connection.execute(_NOTIFY, self._channel, self._encoded(news, is_everything=is_everything))
         except BaseException:
+            self._is_everything_untold |= is_everything
             self.tell(news)
             raise
 
-    def _encoded(self, news: News) -> str:
+    def _encoded(self, news: News, *, is_everything: bool) -> str:
         notice = Notice(
             worker=self._worker_id,
             runs=tuple(sorted(news.run_keys)),
@@ -138,8 +178,8 @@ class Home:
             agenda=news.is_agenda,
         )
         text = encode_notice(notice)
-        if len(text) > _LONGEST_NOTICE:
-            text = encode_notice(msgspec.structs.replace(notice, runs=(), everything=True))
+        if is_everything or len(text) > _LONGEST_NOTICE:
+            text = encode_notice(Notice(worker=self._worker_id, ready=True, parked=True, agenda=True, everything=True))
         return text
 
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: Any) -> None:  # noqa: ANN401 - a text
@@ -174,16 +214,17 @@ def lock_of(worker_id: int) -> int:
     return _LOCKS + worker_id
 
 
-async def dead_sessions(connection: Connection, worker_id: WorkerId) -> list[WorkerId]:
-    """Return the sessions, but for this one, that do not hold their locks: within a transaction, whose end lets go of
-    what was found free."""
+async def absent_sessions(connection: Connection, worker_id: WorkerId) -> set[WorkerId]:
+    """Return the sessions, but for this one, that do not hold their locks, which they do not get before the transaction
+    that is open has ended."""
     rows = await connection.fetch(_FREE_LOCKS, worker_id, _LOCKS)
-    return [WorkerId(row["worker_id"]) for row in rows if row["is_free"]]
+    return {WorkerId(row["worker_id"]) for row in rows if row["is_free"]}
 
 
 _LOCKS: Final = int.from_bytes(b"perd", "big") << 32
 """The advisory locks of sessions: this, and the session's number."""
 _PAUSE_SECONDS: Final = 0.2
+_EVERYTHING: Final = Changes(everything=True, ready=True, parked=True, agenda=True)
 _LONGEST_NOTICE: Final = 7_900
 """The server takes no more than 8,000 bytes."""
 _NOTICES: Final[msgspec.json.Decoder[Notice]] = msgspec.json.Decoder(Notice)
@@ -194,7 +235,8 @@ _HOLD: Final = "SELECT pg_advisory_lock($1)"
 # channel, payload
 _NOTIFY: Final = "SELECT pg_notify($1, $2)"
 
-# worker_id, the first number
+# worker_id, the first number; shared, so that none who looks is taken by another for who holds it
 _FREE_LOCKS: Final = """
-SELECT worker_id, pg_try_advisory_xact_lock($2::bigint + worker_id) AS is_free FROM sessions WHERE worker_id <> $1
+SELECT worker_id, pg_try_advisory_xact_lock_shared($2::bigint + worker_id) AS is_free
+FROM sessions WHERE worker_id <> $1
 """

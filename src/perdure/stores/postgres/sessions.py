@@ -6,13 +6,22 @@ from typing import Final
 import msgspec
 
 from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.store import ClaimedRun
 from perdure.stores.memory.tables import News, summarise
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
 
-__all__ = ["SessionRow", "begin_session", "claim", "end_session", "free_expired", "next_wake_at", "renew"]
+__all__ = [
+    "SessionRow",
+    "begin_session",
+    "claim",
+    "end_session",
+    "free_expired",
+    "give_back_all",
+    "next_wake_at",
+    "renew",
+]
 
 
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,22 +127,23 @@ async def renew(connection: Connection, session: SessionRow, news: News, *, now:
     return False
 
 
-async def free_expired(
-    connection: Connection, session: SessionRow, news: News, *, now: Timestamp, dead: Collection[WorkerId]
-) -> int:
+async def free_expired(connection: Connection, news: News, *, now: Timestamp, dead: Collection[WorkerId]) -> int:
     """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed."""
     late = [row["worker_id"] for row in await connection.fetch(_LATE_SESSIONS, now)]
     freed = await _free(connection, sorted({*late, *dead}), news, now=now)
-    gone = sorted(worker_id for worker_id in dead if worker_id != session.worker_id)
-    if gone:
-        await connection.execute(_END_SESSIONS, gone)
+    if dead:
+        await connection.execute(_END_SESSIONS, sorted(dead))
     return freed
 
 
-async def end_session(connection: Connection, session: SessionRow, news: News, *, is_unused: bool) -> None:
-    """Give back the session's runs in good order, and remove its rows; `is_unused`: it has given out no keys."""
+async def give_back_all(connection: Connection, session: SessionRow, news: News) -> None:
+    """Give back the session's runs in good order."""
     if await connection.fetch(_GIVE_BACK, session.worker_id):
         news.is_ready = True
+
+
+async def end_session(connection: Connection, session: SessionRow, *, is_unused: bool) -> None:
+    """Remove the session's rows; `is_unused`: it has given out no keys."""
     await connection.execute(_END_SESSIONS, [session.worker_id])
     await connection.execute(_END_LANES, session.worker_id)
     if is_unused:
@@ -153,11 +163,12 @@ async def _heed_clock(connection: Connection, session: SessionRow, news: News, *
     """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
 
     That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile. No lease is cut by a call that only comes late, since its process stood still.
+    before may be committed meanwhile. No lease is cut by a call that only comes late, since its process stood still;
+    and a clock that is behind by less than `_APART` is only another session's.
     """
     noted = {row["name"]: row["value"] for row in await connection.fetch(_NOTED_TIMES)}
     latest_time, set_back_at = noted.get("latest_time", now), noted.get("set_back_at")
-    if latest_time <= now:
+    if latest_time <= now + _APART:
         if set_back_at is not None:
             await connection.execute(_FORGET_SETTING_BACK)
         # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
@@ -179,6 +190,9 @@ async def _heed_clock(connection: Connection, session: SessionRow, news: News, *
         await connection.execute(_SET_TIME_BACK, now)
         await connection.execute(_FORGET_SETTING_BACK)
 
+
+_APART: Final = MICROSECONDS_PER_SECOND // 2
+"""Sessions know the server's time but for what it takes to ask for it."""
 
 # worker_id, lane
 _PUT_LANE: Final = "INSERT INTO lanes (worker_id, lane, epoch, last_commit, applied) VALUES ($1, $2, 0, 0, '{}')"

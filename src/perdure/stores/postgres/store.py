@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,10 +23,11 @@ from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, verification
 from perdure.stores.postgres.chains import beginning_of
+from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.connection import Connection, connect, driver_errors
 from perdure.stores.postgres.faults import store_error
-from perdure.stores.postgres.home import Home, dead_sessions
+from perdure.stores.postgres.home import Home, absent_sessions
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.opening import demand_suitable, reached
@@ -46,10 +46,10 @@ class PostgresStore:
     """One session on a database."""
 
     def __init__(self, url: str, *, settings: PostgresSettings | None = None, clock: Clock | None = None) -> None:
-        """Prepare; `open` does the work. `clock` says when a lease begins."""
+        """Prepare; `open` does the work. `clock`: what is taken for the time, instead of the server's."""
         self._url: Final = url
         self._settings: Final = settings or PostgresSettings()
-        self._clock: Final = clock or _SystemClock()
+        self.clock: Final[Clock] = clock or ServerClock()
         self._opened: _Opened | None = None
         self._next_run_key = 0
 
@@ -69,11 +69,11 @@ class PostgresStore:
         return opened.session.worker_id
 
     async def _open(self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> "_Opened":
-        now = self._clock.now()
-        home = Home(self._url, self._settings, on_changes=on_changes, now=asyncio.get_running_loop().time)
+        home = Home(self._url, self._settings, self.clock, on_changes=on_changes)
         try:
             connection = await reached(home.connect())
             await demand_suitable(connection, schema=self._settings.schema, location=self.location)
+            now = self.clock.now()
             await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=now)
             session = sessions.SessionRow(
                 worker_id=WorkerId(await connection.fetchval("SELECT nextval('worker_ids')")),
@@ -100,10 +100,12 @@ class PostgresStore:
         self._opened = None
         is_unused = not self._next_run_key & _KEY_COUNT_MASK
         try:
-            await opened.change(
-                lambda connection, news: sessions.end_session(connection, opened.session, news, is_unused=is_unused),
-                is_last=True,
-            )
+            await opened.change(lambda connection, news: sessions.give_back_all(connection, opened.session, news))
+            if await opened.home.finish():
+                await opened.change(
+                    lambda connection, _: sessions.end_session(connection, opened.session, is_unused=is_unused),
+                    is_last=True,
+                )
         finally:
             await opened.close()
 
@@ -157,14 +159,21 @@ class PostgresStore:
         return await opened.change(lambda connection, news: sessions.renew(connection, opened.session, news, now=now))
 
     async def free_expired(self, *, now: Timestamp) -> int:
-        """Give back the runs of sessions whose process has ended (known at once) or whose lease has passed."""
+        """Give back the runs of sessions whose process has ended (known soon) or whose lease has passed."""
         opened = self._open_now()
+        look = partial(absent_sessions, worker_id=opened.session.worker_id)
+        absent = await self._ask(look)
+        if absent:
+            await asyncio.sleep(self._settings.absence_seconds)
 
-        async def free(connection: Connection, news: News) -> int:
-            dead = await dead_sessions(connection, opened.session.worker_id)
-            return await sessions.free_expired(connection, opened.session, news, now=now, dead=dead)
+        async def free(connection: Connection, news: News) -> tuple[int, bool]:
+            dead = absent & await look(connection) if absent else absent
+            return await sessions.free_expired(connection, news, now=now, dead=dead), bool(dead)
 
-        return await opened.change(free)
+        freed, has_found_dead = await opened.change(free)
+        if freed or has_found_dead:
+            opened.home.tell_everything()
+        return freed
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one transaction; False if its version has passed. See the port."""
@@ -346,11 +355,6 @@ class _Opened:
         self._lanes.abandon()
         for connection in self._reading:
             connection.terminate()
-
-
-class _SystemClock:
-    def now(self) -> Timestamp:
-        return Timestamp(time.time_ns() // 1_000)
 
 
 # schema

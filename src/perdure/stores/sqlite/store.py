@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.ports.clock import Clock
+from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.verification import Verification, VerificationWish
@@ -60,7 +59,7 @@ class SqliteStore:
         """Prepare; `open` does the work. `clock` says when a lease begins; `disk` is where the files are."""
         self._path: Final = path.absolute()
         self._settings: Final = settings or SqliteSettings()
-        self._clock: Final = clock or _SystemClock()
+        self.clock: Final[Clock] = clock or SystemClock()
         self._disk: Final = disk or LocalDisk()
         self._opened: OpenedDatabase | None = None
         self._writer: Writer | None = None
@@ -100,7 +99,7 @@ class SqliteStore:
                 session_name=session_name,
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
                 unreadable=unreadable,
-                now=self._clock.now(),
+                now=self.clock.now(),
             ),
         )
         self._opened = opened
@@ -122,9 +121,7 @@ class SqliteStore:
             loop=loop,
             publish=notices.publish,
         )
-        self._trials = Trials(
-            unreadable, self._browser, self._writer, owner=opened.session.worker_id, clock=self._clock
-        )
+        self._trials = Trials(unreadable, self._browser, self._writer, owner=opened.session.worker_id, clock=self.clock)
         self._ownership = Ownership(
             opened.session,
             opened.presence,
@@ -401,8 +398,3 @@ def _told(result: Result, news: News) -> Result:
     """Have everybody look at runs that may be due by what was mended."""
     news.is_ready = True
     return result
-
-
-class _SystemClock:
-    def now(self) -> Timestamp:
-        return Timestamp(time.time_ns() // 1_000)

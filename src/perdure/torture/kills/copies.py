@@ -12,9 +12,9 @@ import msgspec
 
 from perdure.copies import replicate
 from perdure.errors import StoreError
-from perdure.execution.clock import SystemClock
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
+from perdure.ports.clock import SystemClock
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.rebuilding import rebuild

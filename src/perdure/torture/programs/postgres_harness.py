@@ -4,7 +4,7 @@ from typing import Final
 
 from perdure.kernel.identity import RunKey
 from perdure.ports.store import RunStore
-from perdure.stores.postgres.connection import connect
+from perdure.stores.postgres.connection import Connection, connect
 from perdure.stores.postgres.home import lock_of
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.settings import PostgresSettings
@@ -22,7 +22,7 @@ class PostgresHarness(StoreHarness):
         """Begin with what is in the database."""
         super().__init__()
         self.url: Final = url
-        self.settings: Final = settings or PostgresSettings()
+        self.settings: Final = settings or PostgresSettings(absence_seconds=0.0)
 
     def new_store(self) -> PostgresStore:
         """See `StoreHarness`."""
@@ -47,8 +47,20 @@ class PostgresHarness(StoreHarness):
 
     async def execute(self, statement: str, *parameters: object) -> None:
         """Run a statement behind the store's back."""
-        connection = await connect(self.url, self.settings)
+        connection = await self.connection()
         try:
             await connection.execute(statement, *parameters)
         finally:
             await connection.close()
+
+    async def fetchval(self, statement: str, *parameters: object) -> object:
+        """Return the value that a statement has behind the store's back."""
+        connection = await self.connection()
+        try:
+            return await connection.fetchval(statement, *parameters)
+        finally:
+            await connection.close()
+
+    async def connection(self) -> Connection:
+        """Return a connection of one's own, which is to be closed."""
+        return await connect(self.url, self.settings)

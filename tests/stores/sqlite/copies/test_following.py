@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from perdure.errors import StoreLockedError, StoreUnavailableError
-from perdure.execution.clock import SystemClock
+from perdure.ports.clock import SystemClock
 from perdure.stores.sqlite.copies.following import Following, pause_seconds
 from perdure.stores.sqlite.copies.points import read_contents
 from perdure.stores.sqlite.copies.standing import Standing, read_standings
