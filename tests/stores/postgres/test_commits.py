@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 
 from perdure.errors import StoreUnavailableError
-from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRelease, LockRequest
 from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus
 from perdure.ports.store import LockQuery
+from perdure.stores.postgres.chains import Heads, head_of
 from perdure.stores.postgres.lanes import FencedError, Lane
 from perdure.stores.postgres.plain import PlainCommit
 from perdure.testing.store_conformance import StoreSession
@@ -90,6 +91,30 @@ async def test_connections_that_the_server_ends_are_made_anew(session: StoreSess
         break
     run.sequence += 1
     assert (await session.row(run.run_key)).sequence == run.sequence
+
+
+def test_what_the_next_event_is_linked_to_is_known_for_one_end_of_a_run_only() -> None:
+    """The answers of commits under way come in any order, and others may have added to the run meanwhile."""
+    heads, head = Heads(), head_of(RunRef(id="run"), 3, b"digest")
+    heads.keep(RunKey(1), head)
+    assert heads.at(RunKey(1), 3) is head
+    assert heads.at(RunKey(1), 2) is heads.at(RunKey(1), 4) is heads.at(RunKey(2), 3) is None
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_of_runs_that_a_session_does_not_own_any_more_it_keeps_nothing(
+    session: StoreSession, *, is_plain: bool
+) -> None:
+    heads = session.store._open_now().commits.heads  # type: ignore[attr-defined]
+    closed, given_back = await session.hold("closed"), await session.hold("given back")
+    for run in (closed, given_back):
+        await session.advance(run)
+        assert heads.at(run.run_key, run.sequence) is not None
+    await session.advance(
+        closed, status=RunStatus.COMPLETED, locks=[] if is_plain else [LockRelease(operation=Operation(1))]
+    )
+    await session.give_back(given_back)
+    assert heads.at(closed.run_key, closed.sequence) is heads.at(given_back.run_key, given_back.sequence) is None
 
 
 async def test_messages_to_the_same_runs_in_either_order_all_arrive(harness: PostgresHarness) -> None:

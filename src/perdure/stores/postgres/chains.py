@@ -1,32 +1,67 @@
 """Events as rows, each with its digest by what is before it: see `perdure.stores.sql.chain`."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from perdure.kernel.history import EventRow
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.stores.sql.chain import framed_event, genesis, linked
 
-__all__ = ["Head", "Heads", "beginning_of", "chained"]
+__all__ = ["Head", "Heads", "beginning_of", "chained", "head_of"]
 
-Head = tuple[bytes, bytes]
-"""What the next event of a run is linked to: the genesis of its chain, and the digest of its last event."""
 
-Heads = dict[RunKey, Head]
-"""Those of the runs that a session owns, as far as they are known."""
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What the next event of a run is linked to: the genesis of its chain, and its last event's number and digest."""
+
+    genesis: bytes
+    sequence: int
+    digest: bytes
+
+
+class Heads:
+    """Those of the runs that a session owns, as far as they are known.
+
+    Others may have added to a run since it was the session's, and the answers of commits under way come in any order:
+    a head is of use as long as the run ends with its event, for what was written in that place stays.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._known: Final[dict[RunKey, Head]] = {}
+
+    def at(self, run_key: RunKey, sequence: int) -> Head | None:
+        """Return the head of a run whose last event has this number, None if it is not known."""
+        head = self._known.get(run_key)
+        return head if head is not None and head.sequence == sequence else None
+
+    def keep(self, run_key: RunKey, head: Head) -> None:
+        """Note what the next event of a run is linked to."""
+        self._known[run_key] = head
+
+    def forget(self, run_key: RunKey) -> None:
+        """Note that a run is not the session's any more."""
+        self._known.pop(run_key, None)
 
 
 def beginning_of(ref: RunRef) -> Head:
     """Return what the first event of a run is linked to."""
     beginning = genesis(ref.namespace, ref.id, ref.generation)
-    return beginning, beginning
+    return Head(beginning, 0, beginning)
+
+
+def head_of(ref: RunRef, sequence: int, digest: bytes) -> Head:
+    """Return what the event after one is linked to, which has this number and digest."""
+    return Head(genesis(ref.namespace, ref.id, ref.generation), sequence, digest)
 
 
 def chained(run_key: RunKey, events: Iterable[EventRow], head: Head, rows: list[tuple[Any, ...]]) -> Head:
     """Add the rows of a run's next events; return what the one after them is linked to."""
-    beginning, digest = head
-    for sequence, type_name, version, at, data in events:
+    sequence, digest = head.sequence, head.digest
+    for event in events:
+        sequence, type_name, version, at, data = event
         text = data.decode()
-        digest = linked(beginning, digest, framed_event(sequence, type_name, version, at, text))
+        digest = linked(head.genesis, digest, framed_event(sequence, type_name, version, at, text))
         rows.append((run_key, sequence, type_name, version, at, text, digest))
-    return beginning, digest
+    return Head(head.genesis, sequence, digest)

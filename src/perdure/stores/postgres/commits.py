@@ -7,6 +7,8 @@ may be taken between the decision and the writing. What was decided before is fo
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+import msgspec
+
 from perdure.errors import StoreLockedError
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.transition import Applied, Outcome, Stale, Transition, Write
@@ -15,7 +17,7 @@ from perdure.ports.store import Changes
 from perdure.stores.memory.tables import News, Session
 from perdure.stores.memory.writes import apply, prepare
 from perdure.stores.postgres import statements
-from perdure.stores.postgres.chains import Heads
+from perdure.stores.postgres.chains import Head, Heads
 from perdure.stores.postgres.connection import Connection, driver_errors
 from perdure.stores.postgres.faults import is_contention, is_lost, store_error
 from perdure.stores.postgres.flushing import CollisionError, flush
@@ -40,7 +42,7 @@ class Commits:
             worker=worker_id, name="", lease_microseconds=0, on_changes=_nobody_hears
         )  # whose the writes are
         self._worker_id: Final = worker_id
-        self.heads: Final[Heads] = {}
+        self.heads: Final = Heads()
 
     async def commit(self, writes: Sequence[Write]) -> tuple[list[Outcome], News]:
         """Apply writes; return what became of them, and what others may want to hear of. Raises StoreErrors."""
@@ -58,8 +60,7 @@ class Commits:
         for write in writes:
             assert isinstance(write, Transition)
             if write.run_key in applied:
-                self.heads[write.run_key] = plain.heads[write.run_key]
-                outcomes.append(Applied(write.run_key, None if write.row.status.is_closed else write.owner))
+                outcomes.append(self._applied(write, plain.heads[write.run_key]))
             elif write.creation is None:
                 outcomes.append(Stale(write.run_key))
             else:
@@ -67,6 +68,13 @@ class Commits:
                 outcomes.append(refused)
                 news.run_keys |= more.run_keys
         return outcomes, news
+
+    def _applied(self, write: Transition, head: Head) -> Applied:
+        if write.row.status.is_closed:
+            self.heads.forget(write.run_key)
+            return Applied(write.run_key)
+        self.heads.keep(write.run_key, head)
+        return Applied(write.run_key, write.owner)
 
     async def _execute(self, lane: Lane, plain: PlainCommit) -> frozenset[RunKey]:
         connection = await self._lanes.connection_of(lane)
@@ -83,49 +91,47 @@ class Commits:
 
     async def _commit_decided(self, writes: Sequence[Write]) -> tuple[list[Outcome], News]:
         """Apply any writes, decided on rows that are locked."""
-        following: Heads = {}
-
-        async def decide_and_write(connection: Connection) -> tuple[list[Outcome], News]:
-            following.clear()
-            loaded = await load(connection, writes)
-            decided, outcomes, news = await self._decide(connection, loaded, writes)
-            following.update(await flush(connection, loaded, decided, heads=self.heads))
-            return outcomes, news
-
-        answer = await self.transact(decide_and_write)
-        self.heads.update(following)
-        return answer
+        decision = await self.transact(lambda connection: self._decide_and_write(connection, writes))
+        self._keep_heads(decision)
+        return decision.outcomes, decision.news
 
     async def change_agenda(
         self, put: Callable[[Connection], Awaitable[bool]], change: AgendaChange
     ) -> tuple[bool, News]:
         """Put an entry and apply what comes with it, if that may be; return whether it was, and the news."""
         writes: tuple[Write, ...] = (*change.creations, *change.deliveries)
-        following: Heads = {}
 
-        async def decide_and_write(connection: Connection) -> tuple[bool, News]:
-            following.clear()
-            if not await put(connection):
-                return False, News()
-            loaded = await load(connection, writes)
-            decided, _, news = await self._decide(connection, loaded, writes)
-            following.update(await flush(connection, loaded, decided, heads=self.heads))
-            news.is_agenda = True
-            news.run_keys.update(change.gone)
-            return True, news
+        async def put_and_write(connection: Connection) -> _Decision | None:
+            return await self._decide_and_write(connection, writes) if await put(connection) else None
 
-        answer = await self.transact(decide_and_write)
-        self.heads.update(following)
-        return answer
+        decision = await self.transact(put_and_write)
+        if decision is None:
+            return False, News()
+        decision.news.is_agenda = True
+        decision.news.run_keys.update(change.gone)
+        return True, decision.news
 
-    async def _decide(
-        self, connection: Connection, loaded: Loaded, writes: Sequence[Write]
-    ) -> tuple[Workset, list[Outcome], News]:
+    async def _decide_and_write(self, connection: Connection, writes: Sequence[Write]) -> "_Decision":
+        loaded = await load(connection, writes)
+        decision = await self._decide(connection, loaded, writes)
+        decision.heads = await flush(connection, loaded, decision.rows, heads=self.heads)
+        return decision
+
+    def _keep_heads(self, decision: "_Decision") -> None:
+        """Note what was added to the session's runs, and which are its no more."""
+        for run_key, run in decision.rows.runs.items():
+            if run.owner != self._worker_id:
+                self.heads.forget(run_key)
+            elif run_key in decision.heads:
+                self.heads.keep(run_key, decision.heads[run_key])
+
+    async def _decide(self, connection: Connection, loaded: Loaded, writes: Sequence[Write]) -> "_Decision":
         while True:
             decided, news = loaded.workset(), News()
             try:
                 prepared = [prepare(decided, write) for write in writes]
-                return decided, [apply(decided, self._session, one, news) for one in prepared], news
+                outcomes = [apply(decided, self._session, one, news) for one in prepared]
+                return _Decision(rows=decided, outcomes=outcomes, news=news)
             except NotLoadedError as error:
                 await load_missing(connection, loaded, error.missing)
 
@@ -181,6 +187,15 @@ class Commits:
         )
         if numbered != _ONE_ROW:
             raise FencedError
+
+
+class _Decision(msgspec.Struct, kw_only=True):
+    """What becomes of writes, the rows as they are then, and what the next events of runs are linked to."""
+
+    rows: Workset
+    outcomes: list[Outcome]
+    news: News
+    heads: dict[RunKey, Head] = {}
 
 
 async def _roll_back(lane: Lane, connection: Connection, error: BaseException) -> None:

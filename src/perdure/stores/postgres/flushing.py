@@ -1,13 +1,13 @@
 """What a decision has changed in a `Workset` is written back: a statement or two for each table."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from perdure.kernel.identity import RunKey
 from perdure.kernel.locking import LockEntry
 from perdure.stores.memory.tables import Entry, Run
 from perdure.stores.postgres import statements
-from perdure.stores.postgres.chains import Head, Heads, beginning_of, chained
+from perdure.stores.postgres.chains import Head, Heads, beginning_of, chained, head_of
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.loading import Loaded
 from perdure.stores.postgres.rows import parking_as_text
@@ -23,10 +23,10 @@ class CollisionError(Exception):
     """Another transaction has created a run meanwhile that this one would create: it is to be decided anew."""
 
 
-async def flush(connection: Connection, loaded: Loaded, decided: Workset, *, heads: Mapping[RunKey, Head]) -> Heads:
+async def flush(connection: Connection, loaded: Loaded, decided: Workset, *, heads: Heads) -> dict[RunKey, Head]:
     """Write what differs from what was loaded; return what the next event is linked to of each run that got any.
 
-    `heads`: what it was before, as far as that is known. Raises CollisionError, and asyncpg's errors.
+    `heads`: what is known of that from before. Raises CollisionError, and asyncpg's errors.
     """
     await _flush_runs(connection, loaded, decided)
     await _flush_labels(connection, loaded, decided)
@@ -121,18 +121,22 @@ async def _flush_labels(connection: Connection, loaded: Loaded, decided: Workset
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-async def _flush_events(connection: Connection, decided: Workset, heads: Mapping[RunKey, Head]) -> Heads:
+async def _flush_events(connection: Connection, decided: Workset, heads: Heads) -> dict[RunKey, Head]:
     """Add events; return what the next one of each run is linked to."""
     added = {run_key: events for run_key, events in decided.events.items() if events}
-    following = {run_key: heads[run_key] for run_key in added if run_key in heads}
-    unknown = {run_key: beginning_of(decided.runs[run_key].ref) for run_key in added if run_key not in following}
-    wanted = [(run_key, sequence) for run_key in unknown if (sequence := added[run_key][0][0] - 1)]
+    following: dict[RunKey, Head] = {}
+    wanted: list[tuple[RunKey, int]] = []
+    for run_key, events in added.items():
+        last = events[0][0] - 1
+        head = heads.at(run_key, last)
+        following[run_key] = beginning_of(decided.runs[run_key].ref) if head is None else head
+        if last and head is None:
+            wanted.append((run_key, last))
     if wanted:
         columns = map(list, zip(*wanted, strict=True))
         for row in await connection.fetch(statements.DIGESTS_OF_EVENTS, *columns):
-            run_key = RunKey(row["run_key"])
-            unknown[run_key] = unknown[run_key][0], row["digest"]
-    following.update(unknown)
+            run_key, last = RunKey(row["run_key"]), row["sequence"]
+            following[run_key] = head_of(decided.runs[run_key].ref, last, row["digest"])
     rows: list[Row] = []
     for run_key, events in added.items():
         following[run_key] = chained(run_key, events, following[run_key], rows)

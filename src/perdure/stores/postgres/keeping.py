@@ -10,6 +10,7 @@ from perdure.ports.store import LockQuery, RunSummary
 from perdure.stores.memory import keeping as memory
 from perdure.stores.memory.tables import News, summarise
 from perdure.stores.postgres import reading
+from perdure.stores.postgres.chains import Heads
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.flushing import flush
@@ -54,7 +55,7 @@ async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome
     decided = loaded.workset()
     outcome = memory.bring_in(decided, run, prepared, news)
     if isinstance(outcome, Applied):
-        await flush(connection, loaded, decided, heads={})
+        await flush(connection, loaded, decided, heads=Heads())
         await connection.execute(_MARK_LATEST, run.summary.ref.namespace, run.summary.ref.id)
     return outcome
 

@@ -28,7 +28,7 @@ def are_plain(writes: Sequence[Write], heads: Heads) -> bool:
 def _is_plain(write: Transition, heads: Heads) -> bool:
     creation = write.creation
     if creation is None:
-        begins_plainly = write.run_key in heads
+        begins_plainly = heads.at(write.run_key, write.expected_sequence) is not None
     else:
         begins_plainly = creation.ref.generation == 1 and not creation.update_request and creation.end_at is None
     return begins_plainly and not (
@@ -52,7 +52,7 @@ class PlainCommit:
         created: list[tuple[Any, ...]] = []
         labels: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
-        self.heads: Heads = {}
+        self.heads: Final[dict[RunKey, Head]] = {}
         for write in writes:
             assert isinstance(write, Transition)
             (moved if write.creation is None else created).append(_row(write))
@@ -107,7 +107,9 @@ def _row(write: Transition) -> tuple[Any, ...]:
 
 def _add_events(write: Transition, heads: Heads, rows: list[tuple[Any, ...]]) -> Head:
     """Add the rows of a transition's events; return what the next event is linked to."""
-    head = heads[write.run_key] if write.creation is None else beginning_of(write.creation.ref)
+    creation = write.creation
+    head = heads.at(write.run_key, write.expected_sequence) if creation is None else beginning_of(creation.ref)
+    assert head is not None
     events = [encode_event(event) for event in write.events]
     if [row[0] for row in events] != list(range(write.expected_sequence + 1, write.row.sequence + 1)):
         raise InternalError(

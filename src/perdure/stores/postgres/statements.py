@@ -82,8 +82,8 @@ IDS_OF_MESSAGES: Final = "SELECT position, run_key, message_id FROM inbox WHERE 
 
 # run keys, sequences
 DIGESTS_OF_EVENTS: Final = """
-SELECT history.run_key, history.digest FROM unnest($1::bigint[], $2::integer[]) AS wanted (run_key, sequence)
-JOIN history USING (run_key, sequence)
+SELECT history.run_key, history.sequence, history.digest
+FROM unnest($1::bigint[], $2::integer[]) AS wanted (run_key, sequence) JOIN history USING (run_key, sequence)
 """
 
 # run keys

@@ -22,7 +22,7 @@ from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, verification
-from perdure.stores.postgres.chains import beginning_of
+from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.connection import Connection, connect, driver_errors
@@ -146,7 +146,8 @@ class PostgresStore:
         claiming = partial(sessions.claim, session=opened.session, now=now, limit=limit, workflows=workflows, code=code)
         claimed = await opened.change(lambda connection, news: claiming(connection, news=news))
         for run, digest in claimed:
-            opened.commits.heads[run.summary.run_key] = beginning_of(run.summary.ref)[0], digest
+            row = run.summary
+            opened.commits.heads.keep(row.run_key, head_of(row.ref, row.sequence, digest))
         return [run for run, _ in claimed]
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:

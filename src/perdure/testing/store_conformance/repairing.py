@@ -95,6 +95,20 @@ class RepairingConformance:
         await session.hear_of(run.run_key)
         await other.advance(seized(run, other), status=RunStatus.CONTINUED)
 
+    async def test_who_seizes_a_run_that_was_his_before_goes_on_after_what_others_have_added(
+        self, harness: StoreHarness
+    ) -> None:
+        session, other = await harness.session(), await harness.session()
+        run = await session.hold()
+        await session.advance(run)
+        await session.give_back(run, wake_at=START)
+        its = await other.take(run.run_key)
+        await other.advance(its, events=2)
+        mine = seized(its, session)
+        outcomes = await session.commit(seizure(its), transition(mine, status=RunStatus.TERMINATED))
+        assert [type(outcome) for outcome in outcomes] == [Applied, Applied]
+        assert len(await session.store.read_history(run.run_key)) == mine.sequence + 1
+
     async def test_a_run_that_nobody_owns_is_seized_and_not_claimed_any_more(self, harness: StoreHarness) -> None:
         session = await harness.session()
         run_key = await session.create()
