@@ -9,10 +9,11 @@ or because the machine slept. Then:
 - Set forward: what has come due by that is done at the next look at the clock, of which there are several in a lease.
   Leases have passed by it: their owners, and there is one at a time (fencing), claim their runs again.
 - Set back: what was due already waits for nothing (`RunStore.claim`), nobody's lease lasts longer than a lease from
-  then, and limits and circuits open as if nothing had happened. What was decided by the clock from before, and is
-  committed only after that, waits for the next renewal of a lease. A run that is offered to others since the code of an
-  activity is missing here waits until the clock shows when. A run's own time stands until the clock has caught
-  up, so that its history never runs backwards, and a timer that it sets meanwhile counts from there.
+  the next renewal of anybody's (or longer by what the clock was set back by, where that is less than the time between
+  two renewals), and limits and circuits open as if nothing had happened. What was decided by the clock from before, and
+  is committed only after that, waits for the next renewal of a lease. A run that is offered to others since the code of
+  an activity is missing here waits until the clock shows when. A run's own time stands until the clock has caught up,
+  so that its history never runs backwards, and a timer that it sets meanwhile counts from there.
 
 **Waiting** is measured by the event loop, whose time does not jump, and neither do the time-outs of attempts.
 

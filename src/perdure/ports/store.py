@@ -8,9 +8,10 @@ raised) settles it by re-reading before it answers.
 row names its owner's session. `free_expired` gives back the runs of sessions that are known to be dead or whose lease
 has passed; a claim raises the run's fencing token, which refuses the old owner's writes.
 
-**Clock.** `now` may go back. What waits for no time of its own is due nonetheless, and no lease lasts longer than its
-length from then on: both as soon as a claim or a renewal brings such a `now`, and again with each renewal for a lease,
-since what was decided before may be committed after that.
+**Clock.** `now` may go back. What waits for no time of its own is due nonetheless, as soon as a claim or a renewal
+brings such a `now`; and no lease lasts longer than its length from then on, as soon as a renewal brings less than what
+was noted when its session began or last renewed its lease: other calls may only come late. Both again with each renewal
+for a lease, since what was decided before may be committed after that. `now` is read right before a call.
 
 **Threads.** All methods are called on the event loop's thread and do their blocking work elsewhere.
 """

@@ -387,12 +387,12 @@ async def test_what_a_renewal_has_left_is_given_back_though_its_caller_gave_up(p
         renewal.cancel()
         gathered.set()
         await asyncio.gather(busy, renewal, return_exceptions=True)
-        await asyncio.wait(ownership_of(session)._renewals)
+        await ownership_of(session)._renewed()
         assert 0 < owners(path)[session.worker] < RUNS
         write_page(path, page, sound)
         distrust(session)
         await revised_now(session)
-        assert await session.store.renew_lease(now=later(61))
+        assert not await session.store.renew_lease(now=later(61)), "which nobody has been told of yet"
         assert owners(path) == {}
 
 

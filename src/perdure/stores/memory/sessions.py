@@ -1,8 +1,11 @@
 """Sessions in memory, and claims: whose lease lasts how long, who takes what is due, whose runs are freed."""
 
+from typing import assert_never
+
 from perdure.kernel.identity import FencingToken, WorkerId, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
+from perdure.stores.clock import Step, heed
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, end_by, give_back, publish, summarise, wake
 
 __all__ = ["claim", "free_expired", "next_wake_at", "renew"]
@@ -18,7 +21,7 @@ def claim(
     code: str | None,
 ) -> list[ClaimedRun]:
     """Take due runs, and parked ones. Complexity: linear in the runs that nobody owns."""
-    _heed_clock(database, session, now=now, again=False)
+    _heed_clock(database, session, now=now, known_time=None)
     _begin_leases(database, now)
     fitting = [run for run in database.waiting.values() if _needs(run) in workflows]
     due = [run for run in fitting if run.wake_at is not None and run.wake_at <= now]
@@ -42,8 +45,8 @@ def next_wake_at(database: MemoryDatabase, workflows: frozenset[WorkflowVersion]
 
 def renew(database: MemoryDatabase, session: Session, *, now: Timestamp) -> bool:
     """Extend the lease. If it had passed, give back what the session still owned, begin a new one, return False."""
-    _heed_clock(database, session, now=now, again=True)
-    database.latest_time = max(database.latest_time, now)
+    _heed_clock(database, session, now=now, known_time=session.known_time)
+    session.known_time = database.latest_time = max(database.latest_time, now)
     held = session.lease_until is None or session.lease_until > now
     session.lease_until = Timestamp(now + session.lease_microseconds)
     if not held:
@@ -92,42 +95,41 @@ def _claim_order(run: Run) -> tuple[int, int, int]:
     return (run.priority, run.wake_at or 0, run.run_key)
 
 
-def _heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, again: bool) -> None:
-    """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
+def _heed_clock(database: MemoryDatabase, session: Session, *, now: Timestamp, known_time: Timestamp | None) -> None:
+    """Do what is to be done if the clock was set back: see `perdure.stores.clock`."""
+    latest_time, lease = database.latest_time or now, session.lease_microseconds
+    for step in heed(
+        now=now,
+        latest_time=latest_time,
+        set_back_at=database.set_back_at,
+        known_time=known_time,
+        lease_microseconds=lease,
+    ):
+        match step:
+            case Step.HASTEN:
+                _hasten(database, session, now=now, until=latest_time + lease)
+            case Step.CUT_LEASES:
+                for other in database.sessions.values():
+                    if other.lease_until is not None:
+                        other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))
+            case Step.NOTE_SETTING_BACK:
+                database.set_back_at = now
+            case Step.FORGET_SETTING_BACK:
+                database.set_back_at = None
+            case Step.NOTE_TIME | Step.SET_TIME_BACK:
+                database.latest_time = now
+            case _:
+                assert_never(step)
 
-    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile. No lease is cut by a call that only comes late, since its process stood still.
-    """
-    if database.latest_time <= now:
-        database.set_back_at = None
-        # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
-        if now - database.latest_time > session.lease_microseconds and database.latest_time:
-            database.latest_time = now
-        return
-    set_back_at = database.set_back_at
-    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
-    if noticed_ago is not None and not again:
-        return
-    latest, news = database.latest_time + session.lease_microseconds, News()
+
+def _hasten(database: MemoryDatabase, session: Session, *, now: Timestamp, until: int) -> None:
+    news = News()
     for run in list(database.waiting.values()):
-        if run.wake_at is not None and now < run.wake_at <= latest and _is_due_anyway(database, run):
+        if run.wake_at is not None and now < run.wake_at <= until and _is_due_anyway(database, run):
             wake(database, run, now, news)
-        if run.end_at is not None and now < run.end_at <= latest and database.inboxes.get(run.run_key):
+        if run.end_at is not None and now < run.end_at <= until and database.inboxes.get(run.run_key):
             end_by(run, now, news)
-    is_certain = noticed_ago is not None or _has_gone_back(session, now)
-    for other in database.sessions.values():
-        if other.lease_until is not None and is_certain:
-            other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))
-    if noticed_ago is None:
-        database.set_back_at = now
-    elif noticed_ago > session.lease_microseconds:
-        database.latest_time, database.set_back_at = now, None
     publish(database, session, news)
-
-
-def _has_gone_back(session: Session, now: Timestamp) -> bool:
-    """Whether the clock shows less than when the session began its lease: a call that comes late saw it after that."""
-    return session.lease_until is not None and now < session.lease_until - session.lease_microseconds
 
 
 def _is_due_anyway(database: MemoryDatabase, run: Run) -> bool:

@@ -70,6 +70,7 @@ class MemoryStore:
             name=session_name,
             lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
             on_changes=on_changes,
+            known_time=self.database.latest_time,
         )
         return worker
 

@@ -137,12 +137,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, kw_only=True):
-    """A session. `lease_until` is None until some call after its opening says what time it is."""
+    """A session. `lease_until` is None until some call after its opening says what time it is; `known_time` is the
+    latest time that was noted when it began, or last renewed its lease."""
 
     worker: WorkerId
     name: str
     lease_microseconds: int
     on_changes: Callable[[Changes], None]
+    known_time: Timestamp = Timestamp(0)
     lease_until: Timestamp | None = None
     is_dead: bool = False
 

@@ -1,13 +1,14 @@
 """Sessions and claims: who owns which run. Functions of a connection, within the transaction that is open on it."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
 from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.store import ClaimedRun
+from perdure.stores.clock import Step, heed
 from perdure.stores.memory.tables import News, summarise
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
@@ -35,16 +36,16 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     lease_microseconds: int
 
 
-async def begin_session(connection: Connection, session: SessionRow, *, lanes: int, origin: int) -> None:
-    """Insert the session's row, and those of its lanes."""
+async def begin_session(connection: Connection, session: SessionRow, *, lanes: int, origin: int) -> Timestamp:
+    """Insert the session's row, and those of its lanes; return the latest time that is noted."""
     await _put_session(connection, session, now=session.started_at)
     for lane in range(lanes):
         await connection.execute(_PUT_LANE, session.worker_id, lane)
     await connection.execute(_NOTE_ORIGIN, session.worker_id, origin)
+    return await _note_time(connection, session.started_at)
 
 
 async def _put_session(connection: Connection, session: SessionRow, *, now: Timestamp) -> None:
-    await connection.execute(_NOTE_TIME, now)
     await connection.execute(
         _PUT_SESSION,
         session.worker_id,
@@ -74,7 +75,7 @@ async def claim(
 
     Runs that another transaction has locked are passed over: it takes them, or changes what they wait for.
     """
-    await _heed_clock(connection, session, news, now=now, again=False)
+    await _heed_clock(connection, session, news, now=now, known_time=None)
     names = sorted(workflows)
     columns = ([name.name for name in names], [name.version for name in names])
     rows = await connection.fetch(_CLAIMABLE, now, max(limit, 0), *columns, code)
@@ -115,16 +116,20 @@ async def next_wake_at(connection: Connection, workflows: frozenset[WorkflowVers
 # --- leases ----------------------------------------------------------------------------------------------------------
 
 
-async def renew(connection: Connection, session: SessionRow, news: News, *, now: Timestamp) -> bool:
-    """Extend the lease. If it had passed, give back what the session still owned, and begin a new one."""
-    await _heed_clock(connection, session, news, now=now, again=True)
-    await connection.execute(_NOTE_TIME, now)
+async def renew(
+    connection: Connection, session: SessionRow, news: News, *, now: Timestamp, known_time: Timestamp
+) -> tuple[bool, Timestamp]:
+    """Extend the lease. If it had passed, give back what the session still owned, and begin a new one.
+
+    `known_time`: see `perdure.stores.clock.heed`. Return whether the lease was kept, and the latest time that is noted.
+    """
+    await _heed_clock(connection, session, news, now=now, known_time=known_time)
+    known_time = await _note_time(connection, now)
     extended = await connection.fetchval(_EXTEND_LEASE, session.worker_id, now, now + session.lease_microseconds)
-    if extended is not None:
-        return True
-    await _free(connection, [session.worker_id], news, now=now)
-    await _put_session(connection, session, now=now)
-    return False
+    if extended is None:
+        await _free(connection, [session.worker_id], news, now=now)
+        await _put_session(connection, session, now=now)
+    return extended is not None, known_time
 
 
 async def free_expired(connection: Connection, news: News, *, now: Timestamp, dead: Collection[WorkerId]) -> int:
@@ -159,36 +164,43 @@ async def _free(connection: Connection, workers: Sequence[int], news: News, *, n
 # --- a clock that was set back ---------------------------------------------------------------------------------------
 
 
-async def _heed_clock(connection: Connection, session: SessionRow, news: News, *, now: Timestamp, again: bool) -> None:
-    """After the clock was set back: let nothing that has come due, and no lease, wait until it has caught up.
-
-    That is done when it is noticed, and `again` with each renewal for a lease: what was decided by the clock from
-    before may be committed meanwhile. No lease is cut by a call that only comes late, since its process stood still;
-    and a clock that is behind by less than `_APART` is only another session's.
-    """
+async def _heed_clock(
+    connection: Connection, session: SessionRow, news: News, *, now: Timestamp, known_time: Timestamp | None
+) -> None:
+    """Do what is to be done if the clock was set back: see `perdure.stores.clock`."""
     noted = {row["name"]: row["value"] for row in await connection.fetch(_NOTED_TIMES)}
-    latest_time, set_back_at = noted.get("latest_time", now), noted.get("set_back_at")
-    if latest_time <= now + _APART:
-        if set_back_at is not None:
-            await connection.execute(_FORGET_SETTING_BACK)
-        # It is noted with each renewal, of which there are several in a lease: so it was set forward since the last.
-        if now - latest_time > session.lease_microseconds:
-            await connection.execute(_NOTE_TIME, now)
-        return
-    noticed_ago = None if set_back_at is None or now < set_back_at else now - set_back_at
-    if noticed_ago is not None and not again:
-        return
-    for hasten in (_HASTEN_RUNS, _HASTEN_ENDS):
-        hastened = await connection.fetch(hasten, now, latest_time + session.lease_microseconds)
-        news.is_ready = news.is_ready or bool(hastened)
-    last_look = await connection.fetchval(_LAST_LOOK, session.worker_id)
-    if noticed_ago is not None or last_look is None or now < last_look:  # else this call only comes late
-        await connection.execute(_SHORTEN_LEASES, now)
-    if noticed_ago is None:
-        await connection.execute(_NOTE_SETTING_BACK, now)
-    elif noticed_ago > session.lease_microseconds:
-        await connection.execute(_SET_TIME_BACK, now)
-        await connection.execute(_FORGET_SETTING_BACK)
+    latest_time, lease = noted.get("latest_time", now), session.lease_microseconds
+    for step in heed(
+        now=now,
+        latest_time=latest_time,
+        set_back_at=noted.get("set_back_at"),
+        known_time=known_time,
+        lease_microseconds=lease,
+        apart_microseconds=_APART,
+    ):
+        match step:
+            case Step.HASTEN:
+                for hasten in (_HASTEN_RUNS, _HASTEN_ENDS):
+                    hastened = await connection.fetch(hasten, now, latest_time + lease)
+                    news.is_ready = news.is_ready or bool(hastened)
+            case Step.CUT_LEASES:
+                await connection.execute(_SHORTEN_LEASES, now)
+            case Step.NOTE_SETTING_BACK:
+                await connection.execute(_NOTE_SETTING_BACK, now)
+            case Step.FORGET_SETTING_BACK:
+                await connection.execute(_FORGET_SETTING_BACK)
+            case Step.NOTE_TIME:
+                await connection.execute(_NOTE_TIME, now)
+            case Step.SET_TIME_BACK:
+                await connection.execute(_SET_TIME_BACK, now)
+            case _:
+                assert_never(step)
+
+
+async def _note_time(connection: Connection, now: Timestamp) -> Timestamp:
+    """Note what the clock shows; return the latest time that is noted."""
+    later = await connection.fetchval(_NOTE_TIME, now)
+    return Timestamp(await connection.fetchval(_LATEST_TIME) if later is None else later)
 
 
 _APART: Final = MICROSECONDS_PER_SECOND // 2
@@ -314,8 +326,10 @@ _NOTED_TIMES: Final = "SELECT name, value FROM store_meta WHERE name IN ('latest
 # now
 _NOTE_TIME: Final = """
 INSERT INTO store_meta (name, value) VALUES ('latest_time', $1)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE store_meta.value < excluded.value
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE store_meta.value < excluded.value RETURNING value
 """
+
+_LATEST_TIME: Final = "SELECT value FROM store_meta WHERE name = 'latest_time'"
 
 # now
 _NOTE_SETTING_BACK: Final = """
@@ -350,9 +364,6 @@ FROM (
 ) AS waiting
 WHERE runs.run_key = waiting.run_key AND owner IS NULL RETURNING runs.run_key
 """
-
-# worker_id
-_LAST_LOOK: Final = "SELECT lease_until - lease_microseconds FROM sessions WHERE worker_id = $1"
 
 # now
 _SHORTEN_LEASES: Final = """

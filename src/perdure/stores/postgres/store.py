@@ -86,11 +86,13 @@ class PostgresStore:
             await home.begin(session.worker_id)
             async with connection.transaction():
                 origin = secrets.randbits(62)
-                await sessions.begin_session(connection, session, lanes=self._settings.lanes, origin=origin)
+                known_time = await sessions.begin_session(
+                    connection, session, lanes=self._settings.lanes, origin=origin
+                )
         except BaseException:
             home.abandon()
             raise
-        return _Opened(self._url, self._settings, session, home, location=self.location)
+        return _Opened(self._url, self._settings, session, home, known_time=known_time, location=self.location)
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the connections. Closing twice does nothing."""
@@ -157,7 +159,9 @@ class PostgresStore:
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
         opened = self._open_now()
-        return await opened.change(lambda connection, news: sessions.renew(connection, opened.session, news, now=now))
+        renewing = partial(sessions.renew, session=opened.session, now=now, known_time=opened.known_time)
+        is_kept, opened.known_time = await opened.change(lambda connection, news: renewing(connection, news=news))
+        return is_kept
 
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known soon) or whose lease has passed."""
@@ -301,10 +305,18 @@ class _Opened:
     """What an open store has."""
 
     def __init__(
-        self, url: str, settings: PostgresSettings, session: sessions.SessionRow, home: Home, *, location: str
+        self,
+        url: str,
+        settings: PostgresSettings,
+        session: sessions.SessionRow,
+        home: Home,
+        *,
+        known_time: Timestamp,
+        location: str,
     ) -> None:
         self.session: Final = session
         self.home: Final = home
+        self.known_time = known_time
         self._url: Final = url
         self._settings: Final = settings
         now = asyncio.get_running_loop().time

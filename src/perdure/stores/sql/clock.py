@@ -8,7 +8,6 @@ __all__ = [
     "FORGET_SETTING_BACK",
     "HASTEN_ENDS",
     "HASTEN_RUNS",
-    "LAST_LOOK",
     "NOTED_TIMES",
     "NOTE_SETTING_BACK",
     "NOTE_TIME",
@@ -25,7 +24,7 @@ SELECT value, (SELECT value FROM store_meta WHERE name = 'set_back_at') FROM sto
 # now
 NOTE_TIME: Final = """
 INSERT INTO store_meta (name, value) VALUES ('latest_time', ?)
-ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value) RETURNING value
 """
 
 # now
@@ -64,11 +63,6 @@ HASTEN_ENDS: Final = """
 UPDATE runs NOT INDEXED SET end_at = ?2
 WHERE run_key IN (SELECT value FROM json_each(?1)) AND owner IS NULL AND end_at > ?2
     AND EXISTS (SELECT 1 FROM inbox INDEXED BY inbox_by_run WHERE inbox.run_key = runs.run_key)
-"""
-
-# worker_id, the length of a lease whose own is not known
-LAST_LOOK: Final = """
-SELECT lease_until - coalesce(lease_microseconds, ?2) FROM sessions WHERE worker_id = ?1
 """
 
 # now, the length of a lease whose own is not known

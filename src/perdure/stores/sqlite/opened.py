@@ -44,13 +44,15 @@ _LOGGER: Final = logger_named("perdure.store")
 
 
 class OpenedDatabase(msgspec.Struct, frozen=True, kw_only=True):
-    """A database file that is open with a session on it, and the other sessions with the numbers of their notices."""
+    """A database file that is open with a session on it, the other sessions with the numbers of their notices, and the
+    latest time that was noted when the session began."""
 
     database: Database
     presence: Presence
     session: Session
     mailbox: Mailbox | None
     others: dict[WorkerId, int]
+    known_time: Timestamp
 
     def close(self) -> None:
         """Leave and close the file."""
@@ -171,13 +173,15 @@ def _open(
         presence.begin_session(worker_id)
         session = Session(worker_id=worker_id, name=session_name, started_at=now, lease_microseconds=lease_microseconds)
         others = {WorkerId(other): number for other, number in connection.execute(session_statements.LAST_NOTICES)}
-        put_session(connection, session, now=now)
+        known_time = put_session(connection, session, now=now)
         connection.execute(session_statements.NOTE_ORIGIN, (worker_id,))
         connection.execute("COMMIT")
         mailbox = _mailbox(presence, worker_id)  # before anybody can commit who would send to it
     finally:
         presence.writer_lock.unlock()
-    return OpenedDatabase(database=database, presence=presence, session=session, mailbox=mailbox, others=others)
+    return OpenedDatabase(
+        database=database, presence=presence, session=session, mailbox=mailbox, others=others, known_time=known_time
+    )
 
 
 def _begin(connection: apsw.Connection, unreadable: Unreadable, *, frees_all: bool, now: Timestamp) -> None:

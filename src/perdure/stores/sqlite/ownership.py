@@ -2,6 +2,11 @@
 
 Each is asked past damage (`perdure.stores.sqlite.unreadable`). What a late lease could not give back stays the
 session's; it is given back by a later renewal, unless another has claimed it meanwhile, or this session itself.
+
+There is one renewal at a time, which goes on though its caller gives up: who may be the later the later the lease is.
+The next waits for it, and so do claims and the end of the session. A loss of the lease is told to the next caller who
+is still there. Until then nothing is claimed, and what has become the session's since by a commit is given back by that
+next renewal: in memory it is dropped with everything else.
 """
 
 import asyncio
@@ -13,6 +18,7 @@ from typing import Final, TypeVar
 from perdure.errors import StoreCorruptError, StoreError
 from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.time import Timestamp
+from perdure.logs import logger_named
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sqlite.presence import Presence
 from perdure.stores.sqlite.sessions import (
@@ -31,6 +37,8 @@ __all__ = ["Ownership"]
 
 Result = TypeVar("Result")
 
+_LOGGER: Final = logger_named("perdure.store")
+
 
 class Ownership:
     """What one session owns. Methods are those of `RunStore`, and raise what these raise."""
@@ -42,38 +50,46 @@ class Ownership:
         writer: Writer,
         unreadable: Unreadable,
         *,
+        known_time: Timestamp,
         browse: Browse,
         can_write: CanWrite,
     ) -> None:
-        """Prepare; the writer need not have been started yet."""
+        """Prepare; the writer need not have been started yet. `known_time`: the latest that was noted by then."""
         self._session: Final = session
         self._presence: Final = presence
         self._writer: Final = writer
         self._unreadable: Final = unreadable
         self._browse: Final = browse
         self._can_write: Final = can_write
+        self._known_time = known_time
         self._left: LeftRuns = {}
-        self._renewals: Final[set[asyncio.Task[bool]]] = set()
+        self._renewal: asyncio.Task[None] | None = None
+        self._has_lost = False
+        self._is_ending = False
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None
     ) -> list[ClaimedRun]:
-        """Take due runs that nobody owns, and parked ones that `code` has not tried."""
+        """Take due runs that nobody owns, and parked ones that `code` has not tried; none while a loss is untold."""
+        await self._demand_renewed()
         claiming = partial(claim, session=self._session, now=now, workflows=workflows, code=code)
         claimed: list[ClaimedRun] = []
         reach = limit
-        while True:
+        while not self._has_lost:
             stale: set[RunKey] = set()
             try:
                 more = await self._claim(partial(claiming, limit=limit - len(claimed), reach=reach, stale=stale))
-            except Exception:
-                if claimed:
-                    return claimed
-                raise
+            except Exception as error:
+                if not claimed:
+                    raise
+                _LOGGER.warning("claiming more than %d runs failed: %s", len(claimed), error)
+                break
             claimed += more
             if not self._unreadable.leave(stale, Stale.DUE) or len(claimed) >= limit:
-                return claimed
+                break
             reach *= 2  # where one is stale many may be
+        await self._renewed()  # one that has begun meanwhile may have given back what was claimed
+        return [] if self._has_lost else claimed
 
     async def _claim(self, claiming: Callable[..., list[ClaimedRun]]) -> list[ClaimedRun]:
         def ask() -> Awaitable[list[ClaimedRun]]:
@@ -88,30 +104,42 @@ class Ownership:
         return claimed
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
-        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins.
+        """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""
+        known_time = self._known_time  # before it waits: what others note meanwhile was not known when `now` was read
+        await self._demand_renewed()
+        renewal = asyncio.create_task(self._renew_lease(now=now, known_time=known_time), name="perdure-renewal")
+        self._renewal = renewal
+        try:
+            await asyncio.wait([renewal])
+        except asyncio.CancelledError:
+            renewal.add_done_callback(_log_failure)
+            raise
+        renewal.result()
+        has_lost, self._has_lost = self._has_lost, False
+        return not has_lost
 
-        That goes on though its caller gives up, who may be the later the later the lease is.
-        """
-        renewal = asyncio.get_running_loop().create_task(self._renew_lease(now=now), name="perdure-renewal")
-        self._renewals.add(renewal)
-        renewal.add_done_callback(self._forget_renewal)
-        return await asyncio.shield(renewal)
+    async def _renewed(self) -> None:
+        """Wait for the renewal that is under way."""
+        while self._renewal is not None and not self._renewal.done():
+            await asyncio.wait([self._renewal])
 
-    def _forget_renewal(self, renewal: "asyncio.Task[bool]") -> None:
-        self._renewals.discard(renewal)
-        if not renewal.cancelled():
-            renewal.exception()  # which nobody may wait for any more
+    async def _demand_renewed(self) -> None:
+        """Wait for the renewal that is under way. Raises StoreError if the session has ended meanwhile."""
+        await self._renewed()
+        if self._is_ending:
+            raise StoreError("the store was closed meanwhile")
 
-    async def _renew_lease(self, *, now: Timestamp) -> bool:
-        renewing = partial(renew, session=self._session, now=now)
+    async def _renew_lease(self, *, now: Timestamp, known_time: Timestamp) -> None:
+        renewing = partial(renew, session=self._session, now=now, known_time=known_time, is_lost=self._has_lost)
         while (renewal := await self._give_back(renewing)).is_kept is None:
-            pass
+            self._has_lost = True
+        self._known_time = renewal.known_time
         if not renewal.is_kept:
+            self._has_lost = True
             self._left = dict.fromkeys(renewal.left)
         else:
             with suppress(StoreError):  # the lease is kept, and the next renewal tries again
                 await self._free_left(now=now)
-        return renewal.is_kept
 
     async def _free_left(self, *, now: Timestamp) -> None:
         """Give back what an earlier lease has left, as far as that can be done now."""
@@ -135,7 +163,9 @@ class Ownership:
     async def end(self, *, is_unused: bool) -> None:
         """Give back every run of the session, and end it, as the last that the writer does; `is_unused`: it has given
         out no keys."""
+        self._is_ending = True
         self._writer.hurry()
+        await self._renewed()
         while not await self._give_back(partial(end_session, session=self._session, is_unused=is_unused), is_last=True):
             pass
 
@@ -159,6 +189,13 @@ class Ownership:
 
     async def _past_damage(self, ask: Callable[[], Awaitable[Result]]) -> Result:
         return await self._unreadable.past_damage(ask, self._browse, self._can_write)
+
+
+def _log_failure(renewal: "asyncio.Task[None]") -> None:
+    """Tell what nobody waits for any more."""
+    error = None if renewal.cancelled() else renewal.exception()
+    if error is not None:
+        _LOGGER.warning("renewing the lease failed after its caller had given up: %s", error)
 
 
 _TOO_MANY_STALE: Final = (

@@ -19,10 +19,10 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
 from perdure.ports.store import ClaimedRun
-from perdure.stores.sql import clock, ending, statements
+from perdure.stores.sql import ending, statements
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
-from perdure.stores.sqlite.clock import as_json, heed_clock, keys_of
+from perdure.stores.sqlite.clock import as_json, heed_clock, keys_of, note_time
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.scanning import MOST_FOUND
 from perdure.stores.sqlite.segment import News
@@ -62,17 +62,19 @@ with its fencing token, None as long as that has not been looked at."""
 
 
 class Renewal(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a lease was kept (None: not yet a new one, there may be more to give back), and what was left then."""
+    """Whether a lease was kept (None: not yet a new one, there may be more to give back), the latest time that is
+    noted, and which runs were left."""
 
     is_kept: bool | None
+    known_time: Timestamp
     left: Sequence[RunKey] = ()
 
 
-def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> None:
-    """Insert the session's row, or extend its lease."""
-    connection.execute(clock.NOTE_TIME, (now,))
+def put_session(connection: apsw.Connection, session: Session, *, now: Timestamp) -> Timestamp:
+    """Insert the session's row, or extend its lease; return the latest time that is noted."""
     row = (*_identity(session), now + session.lease_microseconds, session.lease_microseconds)
     connection.execute(session_statements.PUT_SESSION, row)
+    return note_time(connection, now)
 
 
 def number_commit(connection: apsw.Connection, session: Session, *, number: int, notice: int) -> None:
@@ -100,16 +102,8 @@ def claim(
     It looks at `reach` runs that indexes name (None: no more than `limit`), at `most` at once, and does not come to
     those that are `passing`. Raises UnsoundRowsError.
     """
-    heed_clock(
-        connection,
-        news,
-        worker_id=session.worker_id,
-        lease_microseconds=session.lease_microseconds,
-        now=now,
-        again=False,
-        passing=passing,
-        most=most,
-    )
+    lease = session.lease_microseconds
+    heed_clock(connection, news, now=now, known_time=None, lease_microseconds=lease, passing=passing, most=most)
     reach = max(limit if reach is None else min(reach, most), 0)
     keys, parked = _claimable(connection, now=now, limit=reach, workflows=workflows, code=code, passing=passing)
     if not keys:
@@ -160,33 +154,30 @@ def renew(
     *,
     session: Session,
     now: Timestamp,
+    known_time: Timestamp,
     stale: set[RunKey],
+    is_lost: bool = False,
     passing: Passing = NONE_PASSED,
     most: int = MOST_WRITTEN,
 ) -> Renewal:
-    """Extend the lease. If it had passed, give back what the session still owns, up to `most`, and begin a new lease.
+    """Extend the lease. If it had passed, or `is_lost`, give back what the session still owns, up to `most`, and begin
+    a new lease.
 
-    Those that are `passing` stay as they are: the session's. Raises UnsoundRowsError.
+    `known_time`: see `perdure.stores.clock.heed`. Those that are `passing` stay as they are: the session's. Raises
+    UnsoundRowsError.
     """
-    heed_clock(
-        connection,
-        news,
-        worker_id=session.worker_id,
-        lease_microseconds=session.lease_microseconds,
-        now=now,
-        again=True,
-        passing=passing,
-        most=most,
-    )
-    connection.execute(clock.NOTE_TIME, (now,))
-    lease_until = now + session.lease_microseconds
-    connection.execute(session_statements.EXTEND_LEASE, (lease_until, session.worker_id, now))
-    if connection.changes():
-        return Renewal(is_kept=True)
+    lease = session.lease_microseconds
+    heed_clock(connection, news, now=now, known_time=known_time, lease_microseconds=lease, passing=passing, most=most)
+    known_time = note_time(connection, now)
+    if not is_lost:
+        connection.execute(session_statements.EXTEND_LEASE, (now + lease, session.worker_id, now))
+        if connection.changes():
+            return Renewal(is_kept=True, known_time=known_time)
     if _free(connection, session.worker_id, news, now=now, stale=stale, passing=passing, most=most) >= most:
-        return Renewal(is_kept=None)
+        return Renewal(is_kept=None, known_time=known_time)
     put_session(connection, session, now=now)
-    return Renewal(is_kept=False, left=keys_of(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND)))
+    left = keys_of(connection, statements.RUNS_OF_OWNER, (session.worker_id, MOST_FOUND))
+    return Renewal(is_kept=False, known_time=known_time, left=left)
 
 
 def free_left(
@@ -209,7 +200,7 @@ def free_left(
     with demanding_sound(keys):
         tokens = dict(connection.execute(statements.TOKENS_OF_OWNER, (as_json(keys), session.worker_id)))
     freed = [key for key in keys if key in tokens and left[key] == tokens[key]]
-    _freekeys_of(connection, freed, session.worker_id, news, now=now, stale=stale)
+    _free_keys(connection, freed, session.worker_id, news, now=now, stale=stale)
     gone = {*keys} - tokens.keys() | {*freed}
     return {key: tokens.get(key, token) for key, token in left.items() if key not in gone}
 
@@ -290,11 +281,11 @@ def _free(
 ) -> int:
     """Give back what a session owns; return how many runs an index has named for that."""
     keys = keys_of(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
-    _freekeys_of(connection, keys, worker_id, news, now=now, stale=stale)
+    _free_keys(connection, keys, worker_id, news, now=now, stale=stale)
     return len(keys)
 
 
-def _freekeys_of(
+def _free_keys(
     connection: apsw.Connection,
     keys: Sequence[RunKey],
     worker_id: WorkerId,

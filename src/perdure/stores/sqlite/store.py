@@ -127,6 +127,7 @@ class SqliteStore:
             opened.presence,
             self._writer,
             unreadable,
+            known_time=opened.known_time,
             browse=self._browser.ask,
             can_write=self._trials.can_write,
         )

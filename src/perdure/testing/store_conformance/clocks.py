@@ -103,6 +103,33 @@ class ClocksConformance:
         assert await slow.store.free_expired(now=later(LEASE_SECONDS + 1)) == 0
         assert await owner.store.renew_lease(now=later(LEASE_SECONDS + 1))
 
+    async def test_calls_that_come_late_one_after_another_cut_no_lease(self, harness: StoreHarness) -> None:
+        slow, slower, owner = [await harness.session(name) for name in ("slow", "slower", "owner")]
+        await owner.hold()
+        for session in (slow, slower):
+            assert await session.store.renew_lease(now=START)
+        assert await owner.store.renew_lease(now=later(20))
+        assert await slow.claim(now=later(1)) == []
+        assert await slow.store.renew_lease(now=later(2)), "its machine stood still, so that both come late"
+        assert await slower.store.renew_lease(now=later(3)), "as did that of another"
+        assert await slow.store.free_expired(now=later(LEASE_SECONDS + 3)) == 0
+        assert await owner.store.renew_lease(now=later(LEASE_SECONDS + 4))
+
+    async def test_who_has_begun_since_the_clock_was_set_back_cuts_leases_with_its_first_renewal(
+        self, harness: StoreHarness
+    ) -> None:
+        hung = await harness.session("hung")
+        run = await hung.hold()
+        for seconds in (20, 40, 60):
+            assert await hung.store.renew_lease(now=later(seconds))
+        new = await harness.session("new")
+        for seconds in (0, 10, 20):
+            assert await new.store.renew_lease(now=later(seconds))
+        assert await new.store.free_expired(now=later(LEASE_SECONDS - 1)) == 0
+        assert await new.store.free_expired(now=later(LEASE_SECONDS)) == 1
+        (claimed,) = await new.claim(now=later(LEASE_SECONDS))
+        assert claimed.summary.run_key == run.run_key
+
     async def test_a_run_that_has_lived_in_the_future_is_due_when_its_session_closes(
         self, harness: StoreHarness
     ) -> None:

@@ -35,17 +35,10 @@ PLANTED: Final = (
     Mutant(
         name="nothing is done when the clock was set back",
         breaks="P13: progress resumes",
-        module="perdure.stores.memory.sessions",
-        old="    if database.latest_time <= now:\n",
+        module="perdure.stores.clock",
+        old="    if latest_time <= now + apart_microseconds:\n",
         new="    if True:\n",
         tool="skew",
-        also=(
-            Patch(
-                module="perdure.stores.sqlite.clock",
-                old="    if latest_time <= now:\n",
-                new="    if True:\n",
-            ),
-        ),
     ),
     Mutant(
         name="what is ready when the clock was set back waits until it has caught up",
@@ -65,17 +58,10 @@ PLANTED: Final = (
     Mutant(
         name="a lease from before the clock was set back lasts until it has caught up",
         breaks="P13: progress resumes",
-        module="perdure.stores.memory.sessions",
-        old="other.lease_until = min(other.lease_until, Timestamp(now + other.lease_microseconds))",
-        new="pass",
+        module="perdure.stores.clock",
+        old="    steps = [Step.HASTEN, Step.CUT_LEASES] if is_certain else [Step.HASTEN]\n",
+        new="    steps = [Step.HASTEN]\n",
         workloads=("hasty_generations", "handing_over", "versions"),
         tool="skew",
-        also=(
-            Patch(
-                module="perdure.stores.sqlite.clock",
-                old="        connection.execute(clock.SHORTEN_LEASES, (now, lease_microseconds))\n",
-                new="        pass\n",
-            ),
-        ),
     ),
 )

@@ -47,6 +47,7 @@ class Shadow:
         self._is_equal = True
         self.connection = take_tables()
         self._sessions: dict[WorkerId, sessions.Session] = {}
+        self._known_times: dict[WorkerId, Timestamp] = {}
         self._known: dict[WorkerId, KnownRuns] = {}
         self._positions: dict[int, int] = {}
         self._last_position, self._last_position_here = 0, 0
@@ -59,7 +60,10 @@ class Shadow:
         session = sessions.Session(worker_id=worker, name=name, started_at=now, lease_microseconds=lease_microseconds)
         self._sessions[worker], self._known[worker] = session, {}
         self.connection.execute(_COUNT_SESSION, (worker,))
-        self._compare("an opening", None, lambda: sessions.put_session(self.connection, session, now=now))
+        self._compare("an opening", None, lambda: self._open(session, now=now))
+
+    def _open(self, session: sessions.Session, *, now: Timestamp) -> None:
+        self._known_times[session.worker_id] = sessions.put_session(self.connection, session, now=now)
 
     def close(self, worker: WorkerId) -> None:
         """End a session in good order."""
@@ -107,7 +111,10 @@ class Shadow:
         self._compare("a renewal", is_kept, lambda: self._renew(session, now=now))
 
     def _renew(self, session: sessions.Session, *, now: Timestamp) -> bool | None:
-        return sessions.renew(self.connection, News(), session=session, now=now, stale=set()).is_kept
+        known_time = self._known_times[session.worker_id]
+        renewal = sessions.renew(self.connection, News(), session=session, now=now, known_time=known_time, stale=set())
+        self._known_times[session.worker_id] = renewal.known_time
+        return renewal.is_kept
 
     def free_expired(self, worker: WorkerId, freed: int, *, now: Timestamp) -> None:
         """Give back the runs of dead and late sessions; there must be `freed` of them."""

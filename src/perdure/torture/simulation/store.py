@@ -53,7 +53,7 @@ class SimulatedStore(MemoryStore):
         worker = await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
         session, now = self.database.sessions[worker], self._process.world.now()
         session.lease_until = Timestamp(now + session.lease_microseconds)
-        self.database.latest_time = max(self.database.latest_time, now)
+        session.known_time = self.database.latest_time = max(self.database.latest_time, now)
         if self._shadow is not None:
             self._shadow.open(worker, name=session_name, lease_microseconds=session.lease_microseconds, now=now)
         await self._point("after opening")
