@@ -288,6 +288,22 @@ def test_a_client_that_waits_to_find_out_is_served_when_a_write_under_way_succee
     assert client in store.committed
 
 
+def test_while_a_client_waits_to_find_out_no_other_does_whatever_is_tried_meanwhile() -> None:
+    store = Store()
+    store.fails = away
+    store.add(*(write_of(run) for run in range(3)))
+    store.work()
+    store.now = store.queue.pause_ends_at
+    store.meanwhile = lambda: store.add(first, is_kept=False)
+    first = write_of(8)
+    assert store.try_once()
+    store.meanwhile = lambda: None
+    store.add(second := write_of(9), is_kept=False)
+    assert store.error_of(second) is AWAY
+    store.work()
+    assert store.error_of(first) is AWAY
+
+
 def test_a_client_alone_is_told_and_the_next_one_finds_out_anew() -> None:
     store = Store()
     for run in range(6):

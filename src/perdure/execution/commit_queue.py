@@ -314,7 +314,7 @@ class CommitQueue:
         others = [other for other in self._waiting if _line_of(other.write) != line]
         its = [other for other in self._waiting if _line_of(other.write) == line]
         self._waiting = [*others, entry, *its]
-        outage.lets_one_through = True
+        outage.lets_one_through = not outage.probe
         outage.left -= 1
         if outage.left <= 0:
             outage.pause.begin_longer(now)
