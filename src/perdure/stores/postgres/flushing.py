@@ -52,17 +52,14 @@ async def _flush_runs(connection: Connection, loaded: Loaded, decided: Workset) 
     new = [run for run in changed if loaded.runs.get(run.run_key) is None]
     old = [run for run in changed if loaded.runs.get(run.run_key) is not None]
     await _execute(connection, statements.UPDATE_RUNS, map(_standing, old))
-    await _execute(
-        connection,
-        statements.SUPERSEDE_RUNS,
-        ((run.ref.namespace, run.ref.id, run.ref.generation - 1) for run in new if run.ref.generation > 1),
-    )
     if new:
         requests = {run_key: request_id for (_, request_id), run_key in decided.requests.items()}
         columns = zip(*(_whole(run, requests.get(run.run_key, "")) for run in new), strict=True)
         inserted = await connection.fetch(statements.INSERT_RUNS, *map(list, columns))
         if len(inserted) < len(new):
             raise CollisionError
+    superseded = ((run.ref.namespace, run.ref.id, run.ref.generation - 1) for run in new if run.ref.generation > 1)
+    await _execute(connection, statements.SUPERSEDE_RUNS, superseded)
 
 
 def _standing(run: Run) -> Row:

@@ -5,6 +5,7 @@ from perdure.kernel.events import ChildOutcome
 from perdure.kernel.identity import RunRef
 from perdure.kernel.messages import ChildFailedMessage
 from perdure.kernel.transition import Applied, Exists, RunStatus, Stale
+from perdure.ports.store import RunQuery
 from perdure.testing.store_conformance.harness import NEVER, StoreHarness, creation, delivery, later, transition
 
 
@@ -86,6 +87,19 @@ class ContinuingConformance:
         assert await session.signals(following.run_key) == ["b", "c", "d"]
         following_run = await session.take(following.run_key)
         assert following_run.ref.generation == 2
+
+    async def test_a_run_that_goes_on_in_the_commit_that_creates_it_is_the_latest_no_more(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        run = harness.unborn(session)
+        following = creation(session.store.new_run_key(), generation=2)
+        write = transition(run, begins=creation(run.run_key), status=RunStatus.CONTINUED, creations=[following])
+        assert await session.commit_one(write) == Applied(run.run_key)
+        found = await session.store.find(RunRef(id="run"))
+        assert found is not None
+        assert found.run_key == following.run_key
+        assert [row.run_key for row in (await session.store.list_runs(RunQuery())).runs] == [following.run_key]
 
     async def test_the_next_generation_with_an_empty_inbox_waits_for_its_time(self, harness: StoreHarness) -> None:
         session = await harness.session()
