@@ -61,6 +61,32 @@ async def test_what_became_of_a_commit_without_an_answer_is_found_out(
     assert len(await session.store.read_history(run.run_key)) == run.sequence
 
 
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_call_that_is_cancelled_when_it_has_committed_ends_and_what_it_wrote_stays(
+    session: StoreSession, monkeypatch: pytest.MonkeyPatch, *, is_plain: bool
+) -> None:
+    run, committed, name = await session.hold(), asyncio.Event(), "fetchval" if is_plain else "execute"
+    real: Callable[..., Awaitable[Any]] = getattr(asyncpg.Connection, name)
+
+    async def execute(connection: asyncpg.Connection, statement: str, *parameters: object) -> Any:
+        answer = await real(connection, statement, *parameters)
+        if statement == "COMMIT" or "lane AS MATERIALIZED" in statement:
+            committed.set()
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(asyncpg.Connection, name, execute)
+    writing = asyncio.create_task(session.commit_one(transition(run, end_at=None if is_plain else FAR)))
+    await committed.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    monkeypatch.undo()
+    run.sequence += 1
+    await session.advance(run)
+    assert len(await session.store.read_history(run.run_key)) == run.sequence
+
+
 async def test_what_a_server_still_does_for_a_lost_connection_changes_nothing_once_that_is_settled(
     session: StoreSession, harness: PostgresHarness
 ) -> None:

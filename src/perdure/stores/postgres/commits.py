@@ -4,6 +4,7 @@ A transaction that was in another's way is tried again: the server undoes one of
 may be taken between the decision and the writing. What was decided before is forgotten then, and not saved.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -81,7 +82,7 @@ class Commits:
         lane.number += 1
         try:
             return await plain.execute(connection, lane, self._worker_id)
-        except BaseException as error:
+        except Exception as error:
             if isinstance(error, FencedError) or not is_lost(error):
                 raise
             settled = await self._lanes.settle(lane)
@@ -156,6 +157,9 @@ class Commits:
                         raise
         except driver_errors() as error:
             raise store_error(error, location=self._location, doing="committing") from error
+        except asyncio.CancelledError:  # whoever is cancelled does not ask what became of it
+            lane.distrust()
+            raise
         finally:
             self._lanes.give_back(lane)
         raise StoreLockedError(
@@ -176,7 +180,7 @@ class Commits:
             raise
         try:
             await connection.execute("COMMIT")
-        except BaseException:
+        except Exception:
             if not (await self._lanes.settle(lane)).is_saved:
                 raise
         return answer
