@@ -1,5 +1,6 @@
 """What holds for every test: one printed seed repeats both the order and the generated examples of a run."""
 
+import asyncio
 import logging
 import os
 import shutil
@@ -11,7 +12,7 @@ import hypothesis
 import pytest
 from hypothesis import core
 
-from tests.postgres_server import PostgresServer, shared_server
+from tests.postgres_server import PostgresServer, emptied, shared_server
 
 # Here, before the doctests of src import it: failed asserts of the shipped suite say what they compared.
 pytest.register_assert_rewrite("perdure.testing.store_conformance")
@@ -73,6 +74,22 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     folder = tmp_path_factory.getbasetemp()
     with shared_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a database for all tests of this process."""
+    with asyncio.Runner() as runner:
+        making = postgres_server.database()
+        yield runner.run(making.__aenter__())
+        runner.run(making.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def emptied_postgres(shared_database: str) -> AsyncIterator[str]:
+    """Give the URL of a database without any rows, which is emptied after the test: sooner than one is made."""
+    yield shared_database
+    await emptied(shared_database)
 
 
 @pytest.fixture

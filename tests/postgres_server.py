@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
 
-__all__ = ["PostgresServer", "shared_server", "value"]
+__all__ = ["PostgresServer", "emptied", "shared_server", "value"]
 
 
 class PostgresServer:
@@ -46,6 +46,26 @@ async def value(url: str, query: str) -> object:
         return await connection.fetchval(query)
     finally:
         await connection.close()
+
+
+async def emptied(url: str) -> None:
+    """Empty the tables of a Perdure: for few rows that takes a hundredth of what another database does."""
+    import asyncpg  # as above
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(_EMPTY)
+    finally:
+        await connection.close()
+
+
+_EMPTY: Final = """
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'perdure' AND tablename <> 'schema_migrations' LOOP
+        EXECUTE format('DELETE FROM perdure.%I', name);
+    END LOOP;
+END $$
+"""
 
 
 @contextmanager

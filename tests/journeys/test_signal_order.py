@@ -118,12 +118,14 @@ async def test_a_signal_that_meets_the_end_of_a_generation_goes_to_the_next_one(
     async with make_engine() as engine:
         for turns in range(0, 300, 10):
             run = await engine.start(renewing_once, [])
-            await asyncio.gather(run.signal(number, 1), _later(turns, run))
-            assert await run.result() == [1, 2]
+            answered: list[int] = []
+            await asyncio.gather(_send(1, run, answered), _send(2, run, answered, turns=turns))
+            assert await run.result() == answered
 
 
-async def _later(turns: int, run: Run[list[int]]) -> None:
-    """Send a signal after so many turns of the event loop."""
+async def _send(value: int, run: Run[list[int]], answered: list[int], *, turns: int = 0) -> None:
+    """Send a signal after so many turns of the event loop, and note when it was answered."""
     for _ in range(turns):
         await asyncio.sleep(0)
-    await run.signal(number, 2)
+    await run.signal(number, value)
+    answered.append(value)

@@ -1,0 +1,46 @@
+"""Several engines on one database: who goes on with the runs of one that was killed, and what of them is done again."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from perdure import Engine
+from tests.journeys.taken_over import QUICK, WAITS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'runs.db'}"
+    emptied: str = request.getfixturevalue("emptied_postgres")
+    return emptied
+
+
+async def test_an_engine_goes_on_with_the_run_of_a_process_that_is_killed(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "notes"
+    async with asyncio.timeout(60), Engine(url, settings=QUICK) as engine:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.journeys.taken_over",
+            url,
+            str(file),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, WAITS: "yes"},
+        )
+        try:
+            assert child.stdout is not None
+            assert await child.stdout.readline() == b"waiting\n"
+            run = await engine.get_run("one")
+            assert (await run.describe()).owner != engine.worker.worker_id
+        finally:
+            child.kill()
+            await child.wait()
+        assert await run.result() == "noted"
+        assert file.read_text().split() == ["first", "second", "second", "third"]
