@@ -4,9 +4,12 @@ import asyncpg
 import pytest
 
 from perdure.errors import StoreUnavailableError, StoreVersionError, UsageError
-from perdure.ports.store import RunStore
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Applied
+from perdure.ports.store import RunQuery, RunStore
 from perdure.stores.opening import open_store
 from perdure.stores.postgres import opening
+from perdure.testing.store_conformance.harness import creation
 from tests.postgres_server import PostgresServer, value
 
 
@@ -24,6 +27,17 @@ async def test_a_url_opens_a_store_whose_status_says_where_and_how_it_is(postgre
     named = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'shop worker'"
     assert await value(postgres, named) == 2, "the home, and a reader"
     await store.close()
+
+
+async def test_schemas_of_a_database_have_nothing_in_common(postgres_server: PostgresServer) -> None:
+    async with postgres_server.database() as url:
+        stores = [await opened(place) for place in (url, f"{url}&schema=shop")]
+        assert [await store.free_expired(now=Timestamp(1)) for store in stores] == [0, 0]
+        run = creation(stores[0].new_run_key())
+        assert await stores[0].commit([run]) == [Applied(run.run_key)]
+        assert [await store.count_runs(RunQuery()) for store in stores] == [1, 0]
+        for store in stores:
+            await store.close()
 
 
 @pytest.mark.parametrize(

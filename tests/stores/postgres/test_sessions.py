@@ -81,7 +81,7 @@ async def test_a_living_session_that_comes_home_soon_keeps_its_runs(
     run = await owner.hold()
     store = owner.store
     assert isinstance(store, PostgresStore)
-    lock, sleep = lock_of(owner.worker), asyncio.sleep
+    lock, sleep = lock_of(owner.worker, schema="perdure"), asyncio.sleep
     in_its_way = await patient.connection()
     looked = asyncio.Event()
 

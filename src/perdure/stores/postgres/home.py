@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
+from zlib import crc32
 
 import msgspec
 
@@ -81,7 +82,7 @@ class Home:
         self._keeping = self._loop.create_task(self._keep(), name="perdure-home")
 
     async def _settle_in(self, connection: Connection) -> None:
-        await connection.execute(_HOLD, lock_of(self._worker_id))
+        await connection.execute(_HOLD, lock_of(self._worker_id, schema=self._settings.schema))
         await connection.add_listener(self._channel, self._hear)
 
     def tell(self, news: News) -> None:
@@ -209,20 +210,20 @@ def decode_notice(text: str) -> Notice | None:
         return None
 
 
-def lock_of(worker_id: int) -> int:
-    """Return the number of the advisory lock that a living session holds."""
-    return _LOCKS + worker_id
+def lock_of(worker_id: int, *, schema: str) -> int:
+    """Return the number of the advisory lock that a living session holds. All schemas of a database share these
+    numbers, and each has sessions from 1 on."""
+    return (crc32(schema.encode()) << _BITS_OF_SESSIONS) + worker_id
 
 
-async def absent_sessions(connection: Connection, worker_id: WorkerId) -> set[WorkerId]:
+async def absent_sessions(connection: Connection, worker_id: WorkerId, *, schema: str) -> set[WorkerId]:
     """Return the sessions, but for this one, that do not hold their locks, which they do not get before the transaction
     that is open has ended."""
-    rows = await connection.fetch(_FREE_LOCKS, worker_id, _LOCKS)
+    rows = await connection.fetch(_FREE_LOCKS, worker_id, lock_of(0, schema=schema))
     return {WorkerId(row["worker_id"]) for row in rows if row["is_free"]}
 
 
-_LOCKS: Final = int.from_bytes(b"perd", "big") << 32
-"""The advisory locks of sessions: this, and the session's number."""
+_BITS_OF_SESSIONS: Final = 31
 _PAUSE_SECONDS: Final = 0.2
 _EVERYTHING: Final = Changes(everything=True, ready=True, parked=True, agenda=True)
 _LONGEST_NOTICE: Final = 7_900

@@ -166,7 +166,7 @@ class PostgresStore:
     async def free_expired(self, *, now: Timestamp) -> int:
         """Give back the runs of sessions whose process has ended (known soon) or whose lease has passed."""
         opened = self._open_now()
-        look = partial(absent_sessions, worker_id=opened.session.worker_id)
+        look = partial(absent_sessions, worker_id=opened.session.worker_id, schema=self._settings.schema)
         absent = await self._ask(look)
         if absent:
             await asyncio.sleep(self._settings.absence_seconds)

@@ -31,7 +31,7 @@ class PostgresHarness(StoreHarness):
     async def crash(self, store: RunStore) -> None:
         """See `StoreHarness`; the server has seen that the connections are gone when this returns."""
         assert isinstance(store, PostgresStore)
-        lock = lock_of(store.new_run_key() >> KEYS_PER_SESSION_BITS)
+        lock = lock_of(store.new_run_key() >> KEYS_PER_SESSION_BITS, schema=self.settings.schema)
         store.abandon()
         await self.execute("SELECT pg_advisory_lock($1), pg_advisory_unlock($1)", lock)
 
