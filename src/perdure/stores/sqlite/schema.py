@@ -15,7 +15,7 @@ from perdure.kernel.time import Timestamp
 from perdure.stores.sql.migrations import Migration, migrations
 from perdure.stores.sqlite.connection import APPLICATION_ID, demand_page_size, pragma, use_log
 
-__all__ = ["demand_current_schema", "demand_ours", "prepare_schema", "schema_version"]
+__all__ = ["demand_current_schema", "demand_ours", "is_current", "prepare_schema", "schema_version"]
 
 _RECORD: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -36,6 +36,11 @@ def schema_version(connection: apsw.Connection) -> int:
     version = pragma(connection, "user_version")
     assert isinstance(version, int)
     return version
+
+
+def is_current(connection: apsw.Connection) -> bool:
+    """Whether the tables are of this library's version, as their number says."""
+    return schema_version(connection) == len(migrations())
 
 
 def prepare_schema(connection: apsw.Connection, *, path: Path, now: Timestamp) -> None:
@@ -63,13 +68,13 @@ def demand_current_schema(connection: apsw.Connection, *, path: Path) -> None:
     Raises SchemaTooOldError, and what `prepare_schema` raises.
     """
     known, found = len(migrations()), _known_version(connection, path=path)
+    _demand_columns(connection, path=path, version=found)
     if found < known:
         raise SchemaTooOldError(
             f"the database {path} has schema version {found}; this Perdure reads version {known}. Nothing was changed. "
             f"Open it once with an engine or `perdure doctor` of this version, which upgrade it, or look with the "
             f"Perdure that wrote it."
         )
-    _demand_columns(connection, path=path, version=found)
 
 
 def _known_version(connection: apsw.Connection, *, path: Path) -> int:

@@ -22,6 +22,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.ports.store import RunQuery
+from perdure.stores.sql.migrations import migrations
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.copies import whole
 from perdure.stores.sqlite.copies.operations import back_up
@@ -51,6 +52,18 @@ def disk() -> Iterator[FailingDisk]:
 def rows_in(path: Path) -> bytes:
     with unshared(path) as connection:
         return digest_of_contents(connection)
+
+
+def change(database: Path, statement: str) -> None:
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute(statement)
+
+
+def rename(database: Path, before: str, after: str) -> None:
+    """Give a column another name, as one bit of the text that made it does."""
+    with closing(apsw.Connection(str(database))) as other:
+        other.execute("PRAGMA writable_schema = 1")
+        other.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, ?)", (before, after))
 
 
 async def test_a_copy_of_a_database_in_use_has_all_its_rows(database: Path, url: str, tmp_path: Path) -> None:
@@ -144,9 +157,7 @@ async def test_a_column_of_another_name_is_damage_that_a_copy_is_told_of_and_res
     """The copy cannot be opened: it must not pass for a sound one."""
     async with opened(database) as session:
         await session.create("run")
-    with closing(apsw.Connection(str(database))) as other:
-        other.execute("PRAGMA writable_schema = 1")
-        other.execute("UPDATE sqlite_schema SET sql = replace(sql, 'requested_at', 'requusted_at')")
+    rename(database, "requested_at", "requusted_at")
     [damaged] = (await backup(url, tmp_path / "copy.db")).damaged
     assert "there is no locks.requested_at" in damaged
     assert (await backup(url, tmp_path / "copy.db", force=True)).damaged == (damaged,)
@@ -175,6 +186,95 @@ async def test_no_copy_in_which_something_is_damaged_replaces_one_in_which_that_
     for older, found in ((copy, "never used"), (tmp_path / "other.db", "run run")):
         with pytest.raises(StoreCorruptError, match=f"{found}.*was not replaced"):
             await backup(url, older, force=True)
+
+
+async def test_what_is_whole_behind_a_damaged_event_is_kept_though_the_same_is_said_of_both(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    async with opened(database) as session:
+        await session.advance(await session.hold("run"), events=9)
+    change(database, "UPDATE history SET data = replace(data, 'event 3', 'event X') WHERE sequence = 3")
+    copy = tmp_path / "copy.db"
+    damaged = (await backup(url, copy)).damaged
+    async with opened(database) as session:
+        await create(session, "more", runs=1)
+    assert (await backup(url, copy, force=True)).damaged == damaged, "nothing of the run is lost"
+    change(database, "UPDATE history SET data = replace(data, 'event 7', 'event Y') WHERE sequence = 7")
+    with pytest.raises(StoreCorruptError, match=r"run run.*was not replaced"):
+        await backup(url, copy, force=True)
+    assert (await backup(url, tmp_path / "other.db")).damaged == damaged
+
+
+async def test_a_run_whose_row_is_lost_is_damaged(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=2)
+    copy = tmp_path / "copy.db"
+    await backup(url, copy)
+    change(database, "DELETE FROM runs WHERE id = 'run-0'")
+    with pytest.raises(StoreCorruptError, match=r"there is no such run.*default/run-0.*was not replaced"):
+        await backup(url, copy, force=True)
+    [damaged] = (await backup(url, tmp_path / "other.db")).damaged
+    assert (await backup(url, tmp_path / "other.db", force=True)).damaged == (damaged,)
+    with pytest.raises(CopyDamagedError, match=r"there is no such run.*default/run-0"):
+        await restore(tmp_path / "other.db", tmp_path / "restored.db")
+    restored = await restore(tmp_path / "other.db", tmp_path / "restored.db", accepts_damaged=True)
+    assert restored.damaged == (damaged,)
+
+
+async def test_a_copy_with_fewer_lost_pages_replaces_one_with_more(database: Path, url: str, tmp_path: Path) -> None:
+    async with opened(database) as session:
+        await create(session, "run", runs=2)
+    lose_page(database)
+    fewer = tmp_path / "fewer.db"
+    shutil.copy(database, fewer)
+    lose_page(database)
+    copy = tmp_path / "copy.db"
+    [more] = (await backup(url, copy)).damaged
+    [less] = (await backup(f"sqlite:///{fewer}", copy, force=True)).damaged
+    assert less != more
+
+
+async def test_tables_that_cannot_be_looked_into_replace_none_with_other_rows(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    async with opened(database) as session:
+        await session.create("run", input=b"PAY-ALICE-100")
+    rename(database, "requested_at", "requusted_at")
+    copy = tmp_path / "copy.db"
+    await backup(url, copy)
+    change(database, "UPDATE history SET data = replace(data, 'PAY-ALICE-100', 'PAY-ALICE-900')")
+    with pytest.raises(StoreCorruptError, match=r"there is no locks\.requested_at.*was not replaced"):
+        await backup(url, copy, force=True)
+
+
+@pytest.mark.parametrize("names", [("value INTEGER", "valuf INTEGER"), ("name TEXT PRIMARY", "namf TEXT PRIMARY")])
+async def test_a_copy_that_cannot_be_made_another_is_restored_as_it_is_if_that_is_said(
+    database: Path, url: str, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    async with opened(database) as session:
+        await session.create("run")
+    rename(database, *names)
+    [damaged] = (await backup(url, tmp_path / "copy.db")).damaged
+    assert "there is no store_meta." in damaged
+    with pytest.raises(CopyDamagedError, match=r"there is no store_meta\..* --accept-damaged"):
+        await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    await restore(tmp_path / "copy.db", tmp_path / "restored.db", accepts_damaged=True)
+    assert rows_in(tmp_path / "restored.db") == rows_in(tmp_path / "copy.db")
+
+
+async def test_a_column_of_another_name_is_damage_also_in_the_tables_of_an_older_perdure(
+    database: Path, url: str, tmp_path: Path
+) -> None:
+    async with opened(database) as session:
+        await session.create("run")
+    last = len(migrations())
+    change(database, f"DELETE FROM schema_migrations WHERE number = {last}")
+    change(database, f"PRAGMA user_version = {last - 1}")
+    await backup(url, tmp_path / "copy.db")
+    await restore(tmp_path / "copy.db", tmp_path / "restored.db")
+    rename(tmp_path / "copy.db", "requested_at", "requusted_at")
+    with pytest.raises(CopyDamagedError, match=r"there is no locks\.requested_at"):
+        await restore(tmp_path / "copy.db", tmp_path / "again.db")
 
 
 async def test_an_older_copy_that_cannot_be_read_is_not_replaced_by_a_damaged_one(

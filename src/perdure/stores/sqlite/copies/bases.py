@@ -19,7 +19,7 @@ from perdure.stores.sqlite.copies.whole import (
     demand_integrity,
     demand_openable,
     digest_of_file,
-    lost_pages_told,
+    log_lost_pages,
     mode_of,
     unshared,
 )
@@ -81,7 +81,7 @@ def copy_base(
     with unshared(base) as connection:
         lost_pages = demand_integrity(connection, base, meanwhile=meanwhile)
         demand_openable(connection, database)
-    lost_pages_told(lost_pages, database)
+    log_lost_pages(lost_pages, database)
     size, digest_of_base = base.stat().st_size, digest_of_file(base, meanwhile=meanwhile)
     header = msgspec.structs.replace(
         plan, previous=digest_of_base, page_count=size // PAGE_BYTES, lost_pages=lost_pages

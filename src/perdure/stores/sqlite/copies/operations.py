@@ -2,14 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import apsw
 import msgspec
 
-from perdure.errors import CopyDamagedError, StateError, StoreCorruptError, StoreError, UsageError
+from perdure.errors import CopyDamagedError, StateError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.ports.database_files import demand_no_part
 from perdure.stores.sqlite.contents import digest_of_contents
@@ -19,7 +18,15 @@ from perdure.stores.sqlite.copies.hold import Hold
 from perdure.stores.sqlite.copies.placing import demand_free, give_to_owner, place, reserved
 from perdure.stores.sqlite.copies.points import Point
 from perdure.stores.sqlite.copies.rebuilding import become_another, choose_point, copy_file, rebuild
-from perdure.stores.sqlite.copies.soundness import damage_in, damage_named, demand_ours, demand_sound, summary
+from perdure.stores.sqlite.copies.replacing import demand_no_loss
+from perdure.stores.sqlite.copies.soundness import (
+    Damage,
+    damage_in,
+    damage_named,
+    damage_of_tables,
+    demand_ours,
+    demand_sound,
+)
 from perdure.stores.sqlite.copies.unfinished import unfinished
 from perdure.stores.sqlite.copies.visit import Visit, faults_named
 from perdure.stores.sqlite.copies.whole import (
@@ -27,7 +34,7 @@ from perdure.stores.sqlite.copies.whole import (
     copy_whole,
     demand_integrity,
     demand_room,
-    lost_pages_told,
+    log_lost_pages,
     mode_of,
     size_of,
     unshared,
@@ -42,8 +49,9 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True):
     """A whole copy. `path`: its file; `size_bytes`: its size; `seconds`: how long it took.
 
     `contents`: a digest of all rows of all tables, which were read from the database and from the copy and are equal.
-    `damaged`: what is not as it was written, in the database as in the copy: histories, messages, tables, and pages
-    that are never used, on which rows may have been. `restore` refuses the copy for any, unless they are accepted.
+    `damaged`: what is not as it was written, in the database as in the copy: histories, messages, lost rows of runs,
+    tables, and pages that are never used, on which rows may have been. `restore` refuses the copy for any, unless they
+    are accepted.
     """
 
     path: str
@@ -82,18 +90,19 @@ def back_up(
     demand_free(target, is_forced=is_forced)
     with Visit(database) as visit, faults_named(target, "backing up"), unfinished(target, disk) as unnamed:
         demand_room(target.parent, size_of(visit.database.connection()))
-        contents, damaged = _copy(visit, unnamed, disk, on_progress=on_progress)
+        contents, damage = _copy(visit, unnamed, disk, on_progress=on_progress)
         unnamed.chmod(mode_of(visit.path) & (mode_of(target) if target.exists() else 0o777))
         with reserved(target, disk) as reservation:
             demand_free(target, is_forced=is_forced)
-            _demand_no_worse(damaged, target, visit.path)
+            if damage.told and target.exists():
+                demand_no_loss(unnamed, target, visit.path, damage)
             place(unnamed, target, disk, reservation)
     return Copied(
         path=str(target),
         size_bytes=target.stat().st_size,
         contents=contents.hex(),
         seconds=time.monotonic() - begun,
-        damaged=damaged,
+        damaged=damage.told,
     )
 
 
@@ -119,8 +128,9 @@ def restore(
     with faults_named(target, "restoring"), reserved(target, disk) as reservation, unfinished(target, disk) as unnamed:
         point = _make(source, unnamed, disk, at=at, on_progress=on_progress)
         demand_ours(unnamed, source)
-        with damage_named(source):
-            become_another(unnamed, disk, now=now)
+        if _has_sound_tables(unnamed, source):  # what nothing opens need not be another
+            with damage_named(source):
+                become_another(unnamed, disk, now=now)
         # As it will be found under its name.
         damaged = demand_sound(unnamed, source, is_whole_copy=point is None, accepts_damaged=accepts_damaged)
         unnamed.chmod(mode_of(source if point is None else CopyFolder(source).generation(point.generation).base))
@@ -152,7 +162,7 @@ def _demand_other(database: Path, target: Path) -> None:
         raise UsageError(f"{target} is the database itself, not a place for a copy of it. Nothing was changed.")
 
 
-def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> tuple[bytes, tuple[str, ...]]:
+def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> tuple[bytes, Damage]:
     """Copy what is there at one moment; return a digest of its rows, and what is damaged in it.
 
     Raises StoreCorruptError if the copy differs.
@@ -170,27 +180,13 @@ def _copy(visit: Visit, unnamed: Path, disk: Disk, *, on_progress: Progress) -> 
             raise CopyDamagedError(
                 f"the rows of the copy are not those of {visit.path}; it was not kept. Check the disk."
             )
-        return contents, (*lost_pages_told(lost_pages, visit.path), *damage_in(copy, visit.path))
+        log_lost_pages(lost_pages, visit.path)
+        return contents, damage_in(copy, visit.path, lost_pages=lost_pages)
 
 
-def _demand_no_worse(damaged: Sequence[str], target: Path, database: Path) -> None:
-    """Raise StoreCorruptError if something is `damaged` in a new copy, but perhaps not in the one that it replaces."""
-    if not (damaged and target.exists()):
-        return
-    if new := sorted({*damaged} - {*_damage_of(target, database)}):
-        raise StoreCorruptError(
-            f"{database} is damaged: {summary(new)}. {target} was not replaced, since that may be whole in it, and the "
-            f"new copy was not kept: name another file for that. See `perdure verify`."
-        )
-
-
-def _damage_of(older: Path, database: Path) -> tuple[str, ...]:
-    """Return what is damaged in an older copy, as it is said of the database; nothing if it cannot be read."""
-    try:
-        with unshared(older) as copy:
-            return *lost_pages_told(demand_integrity(copy, older), older), *damage_in(copy, database)
-    except (apsw.Error, StoreError):
-        return ()
+def _has_sound_tables(made: Path, source: Path) -> bool:
+    with unshared(made) as connection:
+        return not damage_of_tables(connection, source)
 
 
 def _make(

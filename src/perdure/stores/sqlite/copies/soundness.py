@@ -4,7 +4,7 @@ The digests of increments and of their base cover every byte of a copy that foll
 in the database. A whole copy is a plain database, which has none: so its histories and messages are verified by their
 own (`stores.sqlite.verification`), and pages that are never used may be the only sign that it has lost rows where it
 lies. One that another version of Perdure made, with other tables, is not verified; nor is what a row says beside its
-history: `perdure verify` does both, once it has been opened.
+history, unless it is lost: `perdure verify` does both, once it has been opened.
 """
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -13,18 +13,42 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
+import msgspec
 
 from perdure.errors import CopyDamagedError, InternalError, StoreCorruptError, StoreError
+from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite.copies.visit import demand_tables, faults_named
-from perdure.stores.sqlite.copies.whole import demand_integrity, demand_openable, lost_pages_told, unshared
+from perdure.stores.sqlite.copies.whole import (
+    demand_integrity,
+    demand_openable,
+    log_lost_pages,
+    said_of_lost_pages,
+    unshared,
+)
 from perdure.stores.sqlite.integrity import is_of_unused_page
+from perdure.stores.sqlite.schema import is_current
 from perdure.stores.sqlite.verification import Verifier
+from perdure.stores.sqlite.verification.tables import lost_runs
 
-__all__ = ["damage_in", "damage_named", "demand_ours", "demand_sound", "summary"]
+__all__ = ["Damage", "damage_in", "damage_named", "damage_of_tables", "demand_ours", "demand_sound", "summary"]
 
 Result = TypeVar("Result")
+
+
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a database is not as it was written: how many pages are lost, and what of runs, which may be gone, and of
+    what belongs to none."""
+
+    lost_pages: int
+    of_runs: tuple[tuple[RunKey, str], ...] = ()
+    of_none: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All of it."""
+        return (*said_of_lost_pages(self.lost_pages), *(what for _, what in self.of_runs), *self.of_none)
 
 
 def demand_ours(made: Path, source: Path) -> None:
@@ -39,34 +63,46 @@ def demand_sound(made: Path, source: Path, *, is_whole_copy: bool, accepts_damag
     Return what is damaged, if the caller `accepts_damaged`; lost pages of a copy that follows are told in any case.
     """
     with _refused(source, apsw.Error, StoreError), unshared(made) as connection:
-        lost_pages = lost_pages_told(demand_integrity(connection, made), source)
+        lost_pages = demand_integrity(connection, made)
+        log_lost_pages(lost_pages, source)
         if is_whole_copy:
-            damaged, advice = (*lost_pages, *damage_in(connection, source)), _OF_A_WHOLE_COPY
+            damaged, advice = damage_in(connection, source, lost_pages=lost_pages).told, _OF_A_WHOLE_COPY
         else:
-            damaged, advice = _damage_of_tables(connection, source), _OF_A_POINT
+            damaged, advice = damage_of_tables(connection, source), _OF_A_POINT
         if damaged and not accepts_damaged:
             raise CopyDamagedError(f"{summary(damaged)}. {advice}")
-    return damaged if is_whole_copy else (*lost_pages, *damaged)
+    return damaged if is_whole_copy else (*said_of_lost_pages(lost_pages), *damaged)
 
 
-def damage_in(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
+def damage_of_tables(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
+    """Return that the tables of the database at `place` are not those that its version of Perdure made; nothing if they
+    are, or are a newer one's."""
+    try:
+        demand_openable(connection, place)
+    except StoreCorruptError as error:
+        return (str(error),)
+    return ()
+
+
+def damage_in(connection: apsw.Connection, place: Path, *, lost_pages: int) -> Damage:
     """Return what of the histories and messages of the database at `place` is not as it was written, by its digests,
-    and what is out of place in its tables; but for lost pages (`lost_pages_told`).
+    and what is out of place in its tables, beside so many pages that are lost.
 
     In tables of another version of Perdure nothing is looked for, nor in damaged ones, which are named. Raises
     StoreErrors.
     """
-    try:
-        if not demand_openable(connection, place):
-            return ()
-    except StoreCorruptError as error:
-        return (str(error),)
+    if told := damage_of_tables(connection, place):
+        return Damage(lost_pages=lost_pages, of_none=told)
+    if not is_current(connection):
+        return Damage(lost_pages=lost_pages)
 
     async def ask(function: Callable[[apsw.Connection], Result], /) -> Result:
         with faults_named(place, "verifying"):
             return function(connection)
 
-    return tuple(_changed(_result_of(Verifier(ask, VerificationWish(now=_WHENEVER)).verify(str(place)))))
+    found = _result_of(Verifier(ask, VerificationWish(now=_WHENEVER)).verify(str(place)))
+    of_runs = (*_of_runs(found), *lost_runs(connection))
+    return Damage(lost_pages=lost_pages, of_runs=of_runs, of_none=tuple(_of_none(found)))
 
 
 def summary(damaged: Sequence[str]) -> str:
@@ -90,14 +126,6 @@ def _refused(source: Path, *errors: type[Exception]) -> Iterator[None]:
         raise CopyDamagedError(f"what {source} holds cannot be used: {error}. Nothing was restored.") from error
 
 
-def _damage_of_tables(connection: apsw.Connection, place: Path) -> tuple[str, ...]:
-    try:
-        demand_openable(connection, place)
-    except StoreCorruptError as error:
-        return (str(error),)
-    return ()
-
-
 def _result_of(asking: Coroutine[None, None, Result]) -> Result:
     """Return what a coroutine returns whose questions are answered at once: it needs no event loop."""
     try:
@@ -108,12 +136,16 @@ def _result_of(asking: Coroutine[None, None, Result]) -> Result:
     raise InternalError("a verification has waited for something that is there already")
 
 
-def _changed(found: Verification) -> Iterator[str]:
-    """Yield what a digest says is not as it was written, or SQLite that it is out of place."""
+def _of_runs(found: Verification) -> Iterator[tuple[RunKey, str]]:
+    """Yield of runs what a digest says is not as it was written, or SQLite that it is out of place."""
     for run in found.damaged:
         for defect in run.defects:
             if defect.place in _WITH_DIGESTS:
-                yield f"run {run.ref.id if run.ref else run.run_key} ({defect.what})"
+                yield run.run_key, f"run {run.ref.id if run.ref else run.run_key} ({defect.what})"
+
+
+def _of_none(found: Verification) -> Iterator[str]:
+    """Yield the same of what belongs to no run."""
     for defect in found.defects:
         if defect.place in _WITH_DIGESTS and not is_of_unused_page(defect.what):
             yield defect.what

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 from typing import Final
@@ -27,8 +27,9 @@ __all__ = [
     "demand_openable",
     "demand_room",
     "digest_of_file",
-    "lost_pages_told",
+    "log_lost_pages",
     "mode_of",
+    "said_of_lost_pages",
     "size_of",
     "unshared",
 ]
@@ -97,26 +98,24 @@ def demand_integrity(connection: apsw.Connection, path: Path, *, meanwhile: Call
     return len(found) + sum(1 for _ in lines)
 
 
-def demand_openable(connection: apsw.Connection, place: Path) -> bool:
-    """Raise StoreCorruptError if the tables of the database at `place` are to be this version's of Perdure, and are
-    others: nothing opens it.
-
-    Return whether they are this version's; another's are not looked into.
-    """
-    try:
+def demand_openable(connection: apsw.Connection, place: Path) -> None:
+    """Raise StoreCorruptError if the tables of the database at `place` are not those that its version of Perdure made:
+    nothing opens it. Those of a newer version are not known."""
+    with suppress(SchemaTooOldError, SchemaTooNewError):
         demand_current_schema(connection, path=place)
-    except (SchemaTooOldError, SchemaTooNewError):
-        return False
-    return True
 
 
-def lost_pages_told(count: int, place: Path) -> tuple[str, ...]:
-    """Return what is said of so many lost pages of the database at `place`, and log it; nothing if there are none."""
-    if not count:
-        return ()
-    what = f"pages that are never used: {count}, more than repairs have left; rows may have been on them"
-    _LOGGER.warning("of %s: %s; `perdure verify` says what else it has", place, what)
-    return (what,)
+def said_of_lost_pages(count: int) -> tuple[str, ...]:
+    """Return what is said of so many lost pages; nothing if there are none."""
+    return (f"pages that are never used: {count}, more than repairs have left; rows may have been on them",) * (
+        count > 0
+    )
+
+
+def log_lost_pages(count: int, place: Path) -> None:
+    """Log that the database at `place` has so many lost pages, if it has any."""
+    for what in said_of_lost_pages(count):
+        _LOGGER.warning("of %s: %s; `perdure verify` says what else it has", place, what)
 
 
 @contextmanager

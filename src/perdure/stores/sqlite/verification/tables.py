@@ -8,6 +8,7 @@ from typing import Final
 
 import apsw
 
+from perdure.kernel.identity import RunKey
 from perdure.ports.verification import Defect
 from perdure.stores.sql import verification as statements
 from perdure.stores.sql.chain import Field, digest_of_entry
@@ -24,6 +25,7 @@ __all__ = [
     "file_checks",
     "has_sound_trees",
     "indexes_of",
+    "lost_runs",
     "rows_of",
     "table_of",
 ]
@@ -206,12 +208,18 @@ def has_sound_trees(connection: apsw.Connection, table: str) -> bool:
     return not any(list(check(connection, table=table)) for check in (_pages, _roots_of, _partial_indexes_of))
 
 
-def _orphans(connection: apsw.Connection) -> Iterator[Defect]:
+def lost_runs(connection: apsw.Connection, *, most: int | None = None) -> Iterator[tuple[RunKey, str]]:
+    """Yield the keys of runs that are gone without having been removed, and what is to be told of each; `most`: of how
+    many by each table that has rows of them."""
     for table, statement in statements.ORPHANS.items():
-        for (run_key,) in islice(connection.execute(statement), _MOST):
+        for (run_key,) in islice(connection.execute(statement), most):
             told = f": {told_by_history(connection, run_key)}" if table == "history" else ""
-            what = f"{table} has rows of the run key {run_key}, and there is no such run{told}"
-            yield Defect(place="row", what=what)
+            yield RunKey(run_key), f"{table} has rows of the run key {run_key}, and there is no such run{told}"
+
+
+def _orphans(connection: apsw.Connection) -> Iterator[Defect]:
+    for _, what in lost_runs(connection, most=_MOST):
+        yield Defect(place="row", what=what)
 
 
 def _requests(connection: apsw.Connection) -> Iterator[Defect]:
