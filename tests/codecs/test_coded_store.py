@@ -30,6 +30,17 @@ class CodedHarness(MemoryHarness):
         self.database.kill(cast("MemoryStore", store).worker)
 
 
+class WideStore(MemoryStore):
+    @property
+    def commits_at_once(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize("payloads", [None, Payloads(Compression())])
+def test_as_many_commits_may_be_under_way_as_in_the_store_behind(payloads: Payloads | None) -> None:
+    assert coded(cast("RunStore", WideStore()), payloads).commits_at_once == 3
+
+
 class TestCodedStore(StoreConformance):
     @pytest.fixture
     async def harness(self, tmp_path: Path) -> AsyncIterator[StoreHarness]:

@@ -85,3 +85,11 @@ class FaultyStore(MemoryStore):
         kept = await super().renew_lease(now=now)
         self.renewed.set()
         return kept
+
+
+class WideStore(FaultyStore):
+    """Has several commits under way at once."""
+
+    @property
+    def commits_at_once(self) -> int:
+        return 3

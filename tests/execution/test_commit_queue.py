@@ -1,122 +1,11 @@
 """The queue of the committer, without an engine: what is tried when, in which order, and what is given up."""
 
 import random
-from collections.abc import Callable, Iterable
 
-from perdure.configuration import Settings
-from perdure.errors import PerdureError, StoreCorruptError, StoreFullError, StoreUnavailableError
-from perdure.execution.commit_queue import CommitQueue, Entry
-from perdure.kernel.identity import FencingToken, RunKey, RunRef
-from perdure.kernel.messages import CancelMessage
-from perdure.kernel.time import Timestamp
-from perdure.kernel.transition import Delivery, Outcome, Release, Write
-
-AWAY = StoreUnavailableError("the disk is away")
-
-
-class Store:
-    """Commits what a queue hands out, at moments that are set; `fails` says what a batch raises instead, and
-    `meanwhile` is called while one is under way."""
-
-    def __init__(self, *, batch: int = 100) -> None:
-        self.queue = CommitQueue(Settings(commit_batch=batch, retry_store_seconds=1.0, retry_store_maximum_seconds=8.0))
-        self.fails: Callable[[list[Write]], StoreUnavailableError | None] = lambda _writes: None
-        self.damages: Callable[[list[Write]], bool] = lambda _writes: False
-        self.meanwhile: Callable[[], None] = lambda: None
-        self.now = 0.0
-        self.tried: list[list[Write]] = []
-        self.committed: list[Write] = []
-        self.refused: dict[int, PerdureError] = {}
-
-    def add(self, *writes: Write, is_kept: bool = True) -> None:
-        for write in writes:
-            entry = Entry(write, _unasked, is_kept)
-            error = self.queue.add(entry)
-            if error is not None:
-                self.refused[id(write)] = error
-
-    def try_once(self) -> bool:
-        """Try the next batch; return whether there was one by now."""
-        batch = self.queue.take(self.now)
-        if not batch:
-            return False
-        writes = [entry.write for entry in batch]
-        self.tried.append(writes)
-        self.meanwhile()
-        if self.damages(writes):
-            self._damaged(batch)
-            return True
-        error = self.fails(writes)
-        if error is None:
-            self.committed += writes
-            self.queue.succeeded(batch)
-            return True
-        for entry, its_error in self.queue.failed(batch, error, self.now):
-            self.refused[id(entry.write)] = its_error
-        return True
-
-    def _damaged(self, batch: list[Entry]) -> None:
-        if len(batch) > 1:
-            self.queue.part(batch)
-            return
-        self.refused[id(batch[0].write)] = StoreCorruptError("a damaged page")
-        self.queue.answered(batch, self.now)
-
-    def work(self, *, tries: int = 1_000) -> None:
-        """Try all that can be tried by now."""
-        for _ in range(tries):
-            if not self.queue or not self.try_once():
-                return
-
-    def work_until(self, moment: float) -> None:
-        """Try what comes to be tried until a moment."""
-        self.work()
-        while self.queue and self.queue.pause_ends_at <= moment:
-            self.now = max(self.now, self.queue.pause_ends_at)
-            self.work()
-        self.now = moment
-
-    def error_of(self, write: Write) -> PerdureError | None:
-        return self.refused.get(id(write))
-
-
-def _unasked(_outcome: Outcome | PerdureError) -> None:
-    raise AssertionError("the queue answers nobody")
-
-
-def write_of(run: int, number: int = 0) -> Release:
-    return Release(
-        run_key=RunKey(run),
-        fencing_token=FencingToken(1),
-        expected_sequence=number,
-        wake_at=None,
-        now=Timestamp(0),
-    )
-
-
-def message_to(target: RunRef) -> Delivery:
-    return Delivery(target=target, message=CancelMessage(), message_id="", at=Timestamp(0))
-
-
-def away(_writes: list[Write]) -> StoreUnavailableError:
-    return AWAY
-
-
-def bad_sector(*runs: int) -> Callable[[list[Write]], StoreUnavailableError | None]:
-    """Refuse whatever concerns these runs by their keys."""
-
-    def refuse(writes: list[Write]) -> StoreUnavailableError | None:
-        return AWAY if any(getattr(write, "run_key", None) in runs for write in writes) else None
-
-    return refuse
-
-
-def numbers_by_run(writes: Iterable[Write]) -> dict[int, list[int]]:
-    numbers: dict[int, list[int]] = {}
-    for write in writes:
-        assert isinstance(write, Release)
-        numbers.setdefault(write.run_key, []).append(write.expected_sequence)
-    return numbers
+from perdure.errors import StoreFullError, StoreUnavailableError
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.transition import Release, Write
+from tests.execution.queued_store import AWAY, Store, away, bad_sector, message_to, numbers_by_run, write_of
 
 
 def test_writes_go_together_in_the_order_in_which_they_came() -> None:
@@ -294,10 +183,9 @@ def test_while_a_client_waits_to_find_out_no_other_does_whatever_is_tried_meanwh
     store.add(*(write_of(run) for run in range(3)))
     store.work()
     store.now = store.queue.pause_ends_at
-    store.meanwhile = lambda: store.add(first, is_kept=False)
-    first = write_of(8)
-    assert store.try_once()
-    store.meanwhile = lambda: None
+    batch = store.begin()
+    store.add(first := write_of(8), is_kept=False)
+    store.end(batch)
     store.add(second := write_of(9), is_kept=False)
     assert store.error_of(second) is AWAY
     store.work()
@@ -379,7 +267,7 @@ def test_giving_up_tries_all_once_more_and_forgets_no_write_and_none_twice() -> 
     store.work()
     batch = store.queue.take(store.queue.pause_ends_at)
     store.queue.give_up()
-    left = [entry.write for entry in [*batch, *store.queue.take_all()]]
+    left = [entry.write for entry in store.queue.take_all(batch)]
     assert numbers_by_run(left) == {1: [1, 2]}
     assert not store.queue
 
@@ -397,8 +285,9 @@ def test_the_lines_of_many_runs_on_bad_sectors_do_not_keep_others_from_being_com
 
 
 def test_whatever_fails_the_writes_of_a_run_keep_their_order_and_none_is_lost_or_made_twice() -> None:
-    for seed in range(300):
-        chance, store = random.Random(seed), Store(batch=random.Random(seed).choice((1, 3, 100)))
+    for seed in range(600):
+        chance = random.Random(seed)
+        store = Store(batch=chance.choice((1, 3, 100)), lanes=chance.choice((1, 2, 3)))
         bad = bad_sector(*chance.sample(range(6), chance.choice((0, 1, 2))))
         given: list[Write] = []
         share = chance.choice((0.0, 0.05, 0.5, 0.9, 1.0))
@@ -409,18 +298,14 @@ def test_whatever_fails_the_writes_of_a_run_keep_their_order_and_none_is_lost_or
         damaged = chance.choice((0.0, 0.0, 0.1, 0.5))
         store.damages = lambda _writes, damaged=damaged, chance=chance: chance.random() < damaged  # type: ignore[misc]
 
-        def give(store: Store = store, chance: random.Random = chance, given: list[Write] = given) -> None:
-            write = write_of(chance.randrange(6), len(given))
-            given.append(write)
+        for number in range(60):
+            given.append(write := write_of(chance.randrange(6), number))
             store.add(write, is_kept=chance.random() < 0.7)
-
-        store.meanwhile = lambda chance=chance, give=give: give() if chance.random() < 0.3 else None  # type: ignore[misc]
-        for _ in range(40):
-            give()
-            store.work(tries=chance.randrange(4))
-            store.work_until(store.now + chance.choice((0.0, 0.5, 3.0)))
+            store.churn(chance, chance.choice((0, 1, 5)))
+            store.now += chance.choice((0.0, 0.5, 3.0))
         store.fails, store.damages = lambda _writes: None, lambda _writes: False
-        store.meanwhile = lambda: None
+        while store.under_way:
+            store.end(chance.choice(store.under_way))
         store.work_until(store.now + 100.0)
         assert not store.queue
         assert len(store.committed) + len(store.refused) == len(given)
@@ -431,7 +316,8 @@ def test_whatever_fails_the_writes_of_a_run_keep_their_order_and_none_is_lost_or
 
 def test_what_is_kept_outlives_a_store_that_flaps() -> None:
     for seed in range(200):
-        chance, store = random.Random(seed), Store()
+        chance = random.Random(seed)
+        store = Store(lanes=chance.choice((1, 3)))
         share = chance.choice((0.5, 0.8, 0.95))
         store.fails = lambda _writes, share=share, chance=chance: (  # type: ignore[misc]
             AWAY if chance.random() < share else None
@@ -440,8 +326,11 @@ def test_what_is_kept_outlives_a_store_that_flaps() -> None:
         store.add(*kept)
         for moment in range(100):
             store.add(write_of(1_000 + moment), is_kept=False)
-            store.work_until(moment * 0.3)
+            store.churn(chance, 8)
+            store.now = moment * 0.3
         store.fails = lambda _writes: None
+        while store.under_way:
+            store.end(chance.choice(store.under_way))
         store.work_until(store.now + 100.0)
         assert [write for write in kept if store.error_of(write) is not None] == []
 

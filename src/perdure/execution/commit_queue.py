@@ -28,6 +28,15 @@ line is tried. An outage ends all holding back and all counting.
       │ └─────── an outage ───────┘  │  └─┘ fails alone again: a longer pause
       └───────── succeeds ───────────┘
 ```
+**Several batches under way**, where the store can make use of it. A line with a write under way has no other handed
+out until that is answered: what comes meanwhile stays behind it, and is the first of what waits then. In trouble one
+batch at a time is handed out. One that fails while others are under way is put back as if it had not been tried;
+nothing is handed out until these are answered, and then the next batch goes alone: what its failure means is judged as
+if there had never been others. So every state above is entered, and left, with nothing else under way.
+
+**Cost.** A write is looked at once when it is added and once when it is handed out; with several batches under way once
+more if its line has one, and again only where more of one line waits than goes into a batch.
+
 **Limits.** With nothing else to commit it is not known whose the trouble is: nothing is given up, however long it
 takes. A message to a run has a line by the name that it was sent to, beside its owner's writes: other processes put
 messages between those at any time, too.
@@ -108,9 +117,14 @@ class _Outage(msgspec.Struct, eq=False):
 class CommitQueue:
     """Writes that wait, in their order. Moments are in seconds by a clock that never goes back."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Begin with none; see `Settings` for how many are handed out at once, and for the pauses."""
+    def __init__(self, settings: Settings, *, is_shared: bool = False) -> None:
+        """Begin with none; see `Settings` for how many are handed out at once, and for the pauses. `is_shared`: several
+        batches may be under way."""
         self._settings: Final = settings
+        self._is_shared: Final = is_shared
+        self._under_way: Final[dict[_Line, list[Entry]]] = {}
+        self._goes_alone = False
+        self._next_goes_alone = False
         self._waiting: list[Entry] = []
         self._tried: list[Entry] = []
         self._alone = 0
@@ -127,9 +141,14 @@ class CommitQueue:
         return bool(self._waiting or self._held or self._outage is not None)
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether a batch is, in a queue that is shared."""
+        return bool(self._under_way)
+
+    @property
     def is_failing(self) -> bool:
         """Whether something was tried that failed, and will be tried again."""
-        return bool(self._held or self._outage is not None or self._alone)
+        return bool(self._held or self._outage is not None or self._alone or self._next_goes_alone)
 
     def add(self, entry: Entry) -> StoreUnavailableError | None:
         """Let a write wait. Returns why it need not: it is a client's, and would fail as others do."""
@@ -145,12 +164,24 @@ class CommitQueue:
         return None
 
     def take(self, now: float) -> list[Entry]:
-        """Return what is to be tried now; empty: nothing before `pause_ends_at`.
+        """Return what is to be tried now; empty: nothing before `pause_ends_at`, or before what `is_under_way` is told.
 
-        Whoever takes a batch tells what became of it, by one of the methods below, before the next is taken.
+        Whoever takes a batch tells what became of it, by one of the methods below; only if the queue `is_shared` may
+        the next be taken before.
         """
+        if self._under_way and self._is_in_trouble:
+            return []
         self._tried = self._next(now)
+        if self._is_shared:
+            self._goes_alone, self._next_goes_alone = self._next_goes_alone, False
+            for entry in self._tried:
+                self._under_way.setdefault(_line_of(entry.write), [])
         return self._tried
+
+    @property
+    def _is_in_trouble(self) -> bool:
+        """Whether one batch at a time is handed out."""
+        return self.is_failing or self._goes_alone
 
     def _next(self, now: float) -> list[Entry]:
         if self._outage is not None:
@@ -163,7 +194,8 @@ class CommitQueue:
             self._is_turn_of_held = False
             return [held.entries.pop(0)]
         self._is_turn_of_held = True
-        return self._take_first(self._settings.commit_batch)
+        size = self._settings.commit_batch
+        return self._take_free(size) if self._under_way else self._take_first(size)
 
     @property
     def pause_ends_at(self) -> float:
@@ -176,6 +208,8 @@ class CommitQueue:
 
     def succeeded(self, batch: Sequence[Entry]) -> None:
         """Note that a batch was committed: the store works."""
+        if self._under_way:
+            self._come_back(batch)
         self._succeeded += 1
         self.trouble = None
         if self._witnesses:
@@ -189,11 +223,15 @@ class CommitQueue:
 
     def part(self, batch: Sequence[Entry]) -> None:
         """Have each of a batch tried alone, for one of them keeps the others from being committed."""
+        if self._under_way and self._put_back(batch):
+            return
         self._waiting[:0] = batch
         self._alone = len(batch)
 
     def answered(self, batch: Sequence[Entry], now: float) -> None:
         """Note that a batch failed for good, though not for want of a store."""
+        if self._under_way:
+            self._come_back(batch)
         if self._outage is not None and not self._waiting:
             self._waiting, self._outage = self._outage.probe, None
         line = _line_of(batch[0].write)
@@ -203,6 +241,8 @@ class CommitQueue:
 
     def failed(self, batch: list[Entry], error: StoreUnavailableError, now: float) -> list[tuple[Entry, PerdureError]]:
         """Note that the store was unavailable for a batch. Returns what is not tried again, with the error of each."""
+        if self._under_way and self._put_back(batch):
+            return []
         if self._outage is not None:
             return self._still_out(self._outage, batch[0], error, now)
         if type(error) is not StoreUnavailableError:
@@ -223,10 +263,43 @@ class CommitQueue:
         self._outage = None
         self._alone = 0
 
-    def take_all(self) -> list[Entry]:
-        """Empty the queue, which was given up."""
+    def take_all(self, batch: list[Entry]) -> list[Entry]:
+        """Empty the queue, which was given up, when a batch fails; return both."""
+        if self._under_way:
+            self._come_back(batch)
         waiting, self._waiting = self._waiting, []
-        return waiting
+        return [*batch, *waiting]
+
+    # --- several batches under way -------------------------------------------------------------------------------
+
+    def _take_free(self, size: int) -> list[Entry]:
+        """Take the first whose lines have nothing under way; those before them wait behind what is."""
+        batch: list[Entry] = []
+        looked_at = 0
+        for entry in self._waiting:
+            if len(batch) == size:
+                break
+            looked_at += 1
+            behind = self._under_way.get(_line_of(entry.write))
+            (batch if behind is None else behind).append(entry)
+        del self._waiting[:looked_at]
+        return batch
+
+    def _come_back(self, batch: Sequence[Entry]) -> None:
+        """Note that a batch is not under way any more: what waited behind it is the next of its lines."""
+        behind: list[Entry] = []
+        for entry in batch:
+            behind += self._under_way.pop(_line_of(entry.write), ())
+        self._waiting[:0] = behind
+
+    def _put_back(self, batch: Sequence[Entry]) -> bool:
+        """Have a batch that failed tried again with no other under way, if one is; return whether that is so."""
+        self._come_back(batch)
+        if not self._under_way:
+            return False
+        self._waiting[:0] = batch
+        self._next_goes_alone = True
+        return True
 
     # --- one line fails ------------------------------------------------------------------------------------------
 

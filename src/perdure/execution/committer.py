@@ -3,6 +3,13 @@
 Writes given within one turn of the event loop, or while a commit is under way, form the next batch: batching is by
 natural waiting, never by sleeping. Each writer is answered after its batch is durable, in the order of the batch.
 
+A store that can make use of it (`RunStore.commits_at_once`) has several commits under way, each in a *lane*. A lane
+that is free takes all that waits, not a share of it: a commit of many writes costs less, here and in the store, than
+many of few (`bench/lanes.py`). So where little is to be done each write goes at once, whatever others wait for; where
+much is, what has come since another lane took the last batch goes together; and runs that go on at the same moment all
+travel together, however many lanes there are. Batches are answered in any order: only the writes of one line keep
+theirs (`perdure.execution.commit_queue`).
+
 When the store is unavailable (full disk, lock, lost connection) nothing of a batch was applied. Writes that belong to
 runs are kept and tried again, with growing pauses, until the cause is gone; writes of clients are answered with the
 error, and so are new ones meanwhile, at once. Where others succeed, what fails fails by itself, as what lies on a bad
@@ -30,15 +37,18 @@ _logger = logger_named("perdure.store")
 
 
 class Committer:
-    """Commits writes in batches, one batch at a time."""
+    """Commits writes in batches, as many at once as the store can make use of."""
 
     def __init__(self, store: RunStore, settings: Settings) -> None:
         """Commit to `store`; see `Settings` for how many writes at once, and the pauses."""
         self._store = store
-        self._queue = CommitQueue(settings)
+        self._lanes = store.commits_at_once
+        self._queue = CommitQueue(settings, is_shared=self._lanes > 1)
         self._retry_seconds = settings.retry_store_seconds
         self._loop = asyncio.get_running_loop()
-        self._working: asyncio.Task[None] | None = None
+        self._working: set[asyncio.Task[None]] = set()
+        self._is_attended = False
+        """Whether what is added needs no other lane: one is about to take what waits, or all are at work."""
         self._news = asyncio.Event()
         self._is_given_up = False
         self._recurring = Recurring(_logger.name, self._loop.time)
@@ -55,10 +65,11 @@ class Committer:
         refusal = self._queue.add(Entry(write, answer, keep))
         if refusal is not None:
             self._loop.call_soon(_tell, answer, refusal)
-        elif self._working is None:
-            self._working = self._loop.create_task(self._work(), name="perdure-committer")
-        else:
+        elif self._is_attended:
             self._news.set()
+        else:
+            self._is_attended = True
+            self._working.add(self._loop.create_task(self._work(), name="perdure-committer"))
 
     async def commit(self, write: Write) -> Outcome:
         """Commit a client's write and return its outcome. Raises the StoreError (or InternalError) if that failed."""
@@ -81,9 +92,9 @@ class Committer:
         One that does not even answer by then, at first or when it is asked for the last time, will answer when it is
         closed.
         """
-        while (working := self._working) is not None:
-            await asyncio.wait({working}, timeout=max(patience_seconds, self._retry_seconds))
-            if not working.done():
+        while self._working:
+            _, still_working = await asyncio.wait(self._working, timeout=max(patience_seconds, self._retry_seconds))
+            if still_working:
                 is_silent = self._is_given_up or not self._queue.is_failing
                 self._is_given_up = True
                 self._queue.give_up()
@@ -97,12 +108,16 @@ class Committer:
             while self._queue:
                 batch = self._queue.take(now)
                 if batch:
+                    self._is_attended = len(self._working) == self._lanes
                     await self._try(batch)
                     now = self._loop.time()
+                elif self._queue.is_under_way:
+                    return  # the lane in which it is goes on from there
                 else:
                     now = await self._until(self._queue.pause_ends_at)
         finally:
-            self._working = None
+            self._is_attended = False
+            self._working -= {asyncio.current_task()}
 
     async def _until(self, moment: float) -> float:
         """Wait for a moment, or for news of the queue; return the time."""
@@ -136,7 +151,7 @@ class Committer:
 
     def _failed(self, batch: list[Entry], error: StoreUnavailableError) -> None:
         if self._is_given_up:
-            refused: list[tuple[Entry, PerdureError]] = [(entry, error) for entry in [*batch, *self._queue.take_all()]]
+            refused: list[tuple[Entry, PerdureError]] = [(entry, error) for entry in self._queue.take_all(batch)]
         else:
             refused = self._queue.failed(batch, error, self._loop.time())
             if self._queue.trouble is not None:

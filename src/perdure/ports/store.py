@@ -222,6 +222,11 @@ class RunStore(Protocol):
         """The time of all who use this store: that of the machine for a file, that of the server for a server's."""
         ...
 
+    @property
+    def commits_at_once(self) -> int:
+        """How many calls of `commit` may usefully be under way at once; 1: the second would wait for the first."""
+        ...
+
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Open (and create or migrate) the database, begin a session, and listen for other processes' commits.
 

@@ -54,6 +54,11 @@ class MemoryStore:
         return "memory"
 
     @property
+    def commits_at_once(self) -> int:
+        """One, since nothing waits for a disk."""
+        return 1
+
+    @property
     def worker(self) -> WorkerId:
         """This session. Raises StoreError if the store is not open."""
         if self._session is None:

@@ -22,6 +22,9 @@ is read of it or its inbox: whoever comes later reads what the one before has le
 that transactions seldom wait for each other in a circle; the server undoes one then, and it is tried again. The lines
 of locks of a namespace, and an entry of the agenda, have advisory locks, for there may be no row to lock yet.
 
+The same holds for the transactions of one session in several lanes: what the engine has under way at once are writes of
+different runs, but these may send messages to one run, ask for one lock, or create runs of one id.
+
 **Limits.** Nothing that is stored may be larger than the server takes (1 GB a row; Perdure's own limits are far below).
 No session knows that it is alone. `verify` compares digests and mends nothing: a damaged server has backups.
 

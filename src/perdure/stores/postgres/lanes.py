@@ -1,5 +1,8 @@
 """Lanes: connections that write, each with a row that numbers its transactions.
 
+An engine has fewer commits under way than there are lanes (`PostgresSettings.writers`): however long these take, as in
+the way of another's transaction, or while nobody knows what became of them, one is left to claim, and to renew leases.
+
 **What became of a commit of which no answer came** is found out by the lane's row (`settle`). To count up its epoch
 waits for the transaction that holds the row, and has one fail that comes to it later: the server may still be at work
 on what it was sent before the connection was lost. Then the number says whether the last one was committed.
@@ -74,7 +77,7 @@ class Lanes:
         self._settings: Final = settings
         self._worker_id: Final = worker_id
         self._free: Final[asyncio.LifoQueue[Lane]] = asyncio.LifoQueue()
-        self._all: Final = [Lane(lane) for lane in range(settings.lanes)]
+        self._all: Final = [Lane(lane) for lane in range(settings.writers)]
         self._recurring: Final = Recurring("perdure.store", now)
         for lane in reversed(self._all):
             self._free.put_nowait(lane)

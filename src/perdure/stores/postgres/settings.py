@@ -6,8 +6,8 @@ __all__ = ["PostgresSettings"]
 
 
 class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`lanes`: so many transactions that write may be under way at once, each on a connection of its own; `readers`: so
-    many questions. `schema`: where the tables are. `application_name`: how the server's lists call its connections.
+    """`lanes`: so many commits may be under way at once, each on a connection of its own; `readers`: so many questions.
+    `schema`: where the tables are. `application_name`: how the server's lists call its connections.
 
     `connect_seconds`: how long a connection may take to come about; `statement_seconds`: how long the server may work
     on a statement; `answer_seconds`: how long it may be silent, after which the connection is given up; `lock_seconds`:
@@ -29,3 +29,8 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     safety_check_seconds: float = 1.0
     absence_seconds: float = 1.0
     searched_rows: int = 20_000
+
+    @property
+    def writers(self) -> int:
+        """How many connections write: one more than commits may be under way, so that no lease waits for these."""
+        return self.lanes + 1

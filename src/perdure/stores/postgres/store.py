@@ -58,6 +58,11 @@ class PostgresStore:
         """The URL without user and password."""
         return f"{location_of(self._url)} (schema {self._settings.schema})"
 
+    @property
+    def commits_at_once(self) -> int:
+        """As many as the settings say."""
+        return self._settings.lanes
+
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Connect, create or upgrade the tables, and begin a session. Raises UsageError and StoreErrors."""
         if self._opened is not None:
@@ -87,7 +92,7 @@ class PostgresStore:
             async with connection.transaction():
                 origin = secrets.randbits(62)
                 known_time = await sessions.begin_session(
-                    connection, session, lanes=self._settings.lanes, origin=origin
+                    connection, session, lanes=self._settings.writers, origin=origin
                 )
         except BaseException:
             home.abandon()

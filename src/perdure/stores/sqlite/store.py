@@ -79,6 +79,11 @@ class SqliteStore:
         """The database file's path."""
         return str(self._path)
 
+    @property
+    def commits_at_once(self) -> int:
+        """One: SQLite has one writer."""
+        return 1
+
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Open (and create or upgrade) the file and begin a session.
 

@@ -1,0 +1,115 @@
+"""Several commits under way at once: engines whose store has several lanes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+import pytest
+
+from perdure import Context, Engine, Settings, activity, workflow
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Applied, Outcome, Write
+from perdure.ports.verification import VerificationWish
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.store import PostgresStore
+from perdure.testing.store_conformance.harness import later, transition
+from perdure.torture.programs.postgres_harness import PostgresHarness
+from tests.execution.waiting_workflows import go
+
+
+@pytest.fixture
+async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
+    harness = PostgresHarness(postgres, PostgresSettings(lanes=2))
+    yield harness
+    await harness.close()
+
+
+async def test_while_all_commits_that_may_be_under_way_wait_leases_are_renewed_and_runs_claimed(
+    harness: PostgresHarness,
+) -> None:
+    session = await harness.session()
+    assert session.store.commits_at_once == 2
+    runs = [await session.hold(f"run {number}") for number in range(2)]
+    connection = await asyncpg.connect(harness.url)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM perdure.runs FOR UPDATE")
+        commits = [asyncio.ensure_future(session.commit_one(transition(run))) for run in runs]
+        await until_waiting(harness.url, 2)
+        assert await session.store.renew_lease(now=later(1.0))
+        assert await session.claim() == []
+        assert not any(commit.done() for commit in commits)
+    await connection.close()
+    assert [type(outcome) for outcome in await asyncio.gather(*commits)] == [Applied, Applied]
+
+
+async def until_waiting(url: str, count: int) -> None:
+    """Return when so many backends wait for locks."""
+    connection = await asyncpg.connect(url)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    try:
+        async with asyncio.timeout(10):
+            while await connection.fetchval(waiting) < count:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+    finally:
+        await connection.close()
+
+
+@activity(name="lanes_double")
+async def double(number: int) -> int:
+    await asyncio.sleep(number % 5 / 1_000)
+    return number * 2
+
+
+@workflow(name="lanes_child")
+async def child(ctx: Context, number: int) -> int:
+    async with ctx.lock(f"shelf {number % 3}"):
+        doubled = await double(number)
+    return doubled + await ctx.wait_for(go)
+
+
+@workflow(name="lanes_parent")
+async def parent(ctx: Context, number: int, generation: int) -> int:
+    children = [ctx.start_child(child, number + place, id=f"{ctx.info.id}/{generation}/{place}") for place in range(2)]
+    for place in range(2):
+        ctx.signal(f"{ctx.info.id}/{generation}/{place}", go, 1)
+    total = sum([await one.result() for one in children])
+    if generation:
+        ctx.continue_as_new(total, generation - 1)
+    return total
+
+
+class CountingStore(PostgresStore):
+    """Counts how many commits were under way whenever another began."""
+
+    def __init__(self, url: str, settings: PostgresSettings) -> None:
+        super().__init__(url, settings=settings)
+        self.under_way = 0
+        self.met: Counter[int] = Counter()
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        self.met[self.under_way] += 1
+        self.under_way += 1
+        try:
+            return await super().commit(writes)
+        finally:
+            self.under_way -= 1
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+async def test_runs_that_start_signal_wait_for_and_follow_each_other_end_alike_in_any_number_of_lanes(
+    postgres: str, lanes: int
+) -> None:
+    store = CountingStore(postgres, PostgresSettings(lanes=lanes))
+    async with Engine(store, settings=Settings(idle_seconds=0.01, commit_batch=7)) as engine:
+        runs = [await engine.start(parent, number, 1, id=f"family {number}") for number in range(8)]
+        async with asyncio.timeout(60):
+            assert [await run.result() for run in runs] == [expected(expected(number)) for number in range(8)]
+        found = await store.verify(VerificationWish(now=Timestamp(0)))
+        assert found.defects == ()
+    assert set(store.met) <= set(range(lanes))
+    assert bool(store.met[1]) == (lanes > 1)
+
+
+def expected(number: int) -> int:
+    return 2 * number + 2 * (number + 1) + 2
