@@ -4,7 +4,14 @@ Ordinary ``async`` functions that survive crashes, restarts, deployments and los
 """
 
 from perdure.authoring.activity import Activity, activity
-from perdure.authoring.activity_context import Attempt, current_attempt, defer, heartbeat, is_cancelled
+from perdure.authoring.activity_context import (
+    Attempt,
+    current_attempt,
+    current_connection,
+    defer,
+    heartbeat,
+    is_cancelled,
+)
 from perdure.authoring.context import ChildRun, Context, RunInfo
 from perdure.authoring.locks import HeldLock
 from perdure.authoring.signals import Signal
@@ -58,6 +65,7 @@ from perdure.errors import (
 from perdure.kernel.backoff import decorrelated_jitter, exponential, fixed, full_jitter, jitter, linear
 from perdure.kernel.events import ParentClosePolicy
 from perdure.kernel.history import RecordedEvent
+from perdure.kernel.isolation import Isolation
 from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.options import Executor
@@ -97,6 +105,7 @@ __all__ = [
     "ForkOptions",
     "HeldLock",
     "IdPolicy",
+    "Isolation",
     "LockEntry",
     "NonDeterminismError",
     "NonRetryableError",
@@ -159,6 +168,7 @@ __all__ = [
     "Workflow",
     "activity",
     "current_attempt",
+    "current_connection",
     "decorrelated_jitter",
     "defer",
     "exponential",

@@ -124,7 +124,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `loads_at_once`: how many runs are loaded from the store concurrently.
 
     Slots, how many activities may run at once:
-        `loop_slots` on the event loop, `thread_slots` in threads, `process_slots` in pool processes.
+        `loop_slots` on the event loop, `thread_slots` in threads, `process_slots` in pool processes,
+        `transaction_slots` in transactions of the store, each with PostgreSQL on a connection of its own.
 
     Resources, what activities that declare `resources` share in this process:
         `resources`: how much there is per dimension, such as ``{"gpu": 1, "memory_mb": 8192}``. The names are yours,
@@ -173,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     loop_slots: int = 1_000
     thread_slots: int = min(32, (os.cpu_count() or 1) + 4)
     process_slots: int = os.cpu_count() or 1
+    transaction_slots: int = 4
     resources: dict[str, int] = {}
     resource_passes: int = 100
     lease_seconds: float = 15.0
@@ -222,5 +224,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 _CHECKED_APART = frozenset({"resources", "retention", "replicate_to"})
 _MAY_BE_ZERO = frozenset(
-    {"shutdown_grace_seconds", "thread_slots", "process_slots", "hybrid_process_seconds", "blocking_seconds"}
+    {
+        "shutdown_grace_seconds",
+        "thread_slots",
+        "process_slots",
+        "transaction_slots",
+        "hybrid_process_seconds",
+        "blocking_seconds",
+    }
 )

@@ -25,6 +25,29 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
         ),
         Defect("kernel.failure", "type=getattr(type(error), RECORDED_AS, type(error)).", "type=type(error)."),
     ),
+    "activity.transaction": (
+        Defect(
+            "execution.transaction_executor",
+            "            self._worker.mail.read_inbox_of(call.run)\n",
+            "            pass\n",
+        ),
+        Defect(
+            "execution.claims", "may_hold_outcomes=_has_transactions(state, worker.registry)", "may_hold_outcomes=False"
+        ),
+        Defect("execution.attempts", "running.overdue = timed_out", "self._report(call, timed_out)"),
+    ),
+    "current_connection": (
+        Defect("stores.sqlite.transactions", '        connection.execute("ROLLBACK TO step")\n', "        pass\n"),
+        Defect(
+            "stores.postgres.transactions", "fencing_token = $2 AND owner = $3", "$2::bigint > 0 AND $3::bigint > 0"
+        ),
+        Defect("stores.sqlite.transactions", "fencing_token = ? AND owner = ?", "? >= 0 AND ? >= 0"),
+        Defect(
+            "stores.postgres.transactions",
+            "            await _roll_back(transaction, connection)\n            raise\n",
+            "            await transaction.commit()\n            raise\n",
+        ),
+    ),
     "Workflow.continue_as_new": (
         Defect(
             "authoring.continuing", "args, told=workflow, following=workflow)", "(), told=workflow, following=workflow)"

@@ -8,7 +8,7 @@ __all__ = ["PAYLOADS"]
 
 PAYLOADS: Final[dict[str, tuple[Defect, ...]]] = {
     "Payloads": (Defect("codecs.payloads", "            if encoded is not None:\n", "            if False:\n"),),
-    "Payloads.blobs": (Defect("codecs.coded_store", "if len(data) > payloads.blobs_above]", "if False]"),),
+    "Payloads.blobs": (Defect("codecs.jobs", "if len(data) > payloads.blobs_above]", "if False]"),),
     "Payloads.maximum_bytes": (Defect("engine", "if self._payloads is not None:", "if False:"),),
     "Compression": (
         Defect("codecs.compression", "if len(encoded) * 5 < len(data) * 4 else None", "if False else None"),

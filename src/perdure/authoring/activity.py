@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from perdure.authoring.activity_options import build_options
-from perdure.authoring.arguments import require_count
+from perdure.authoring.arguments import require_choice, require_count
 from perdure.authoring.declared_errors import NONE_DECLARED, ErrorClasses, class_of_failure, declare_errors
 from perdure.authoring.definitions import require_definition, require_kind
 from perdure.authoring.registry import default_registry
@@ -30,6 +30,7 @@ from perdure.kernel import events as e
 from perdure.kernel.backoff import exponential
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
+from perdure.kernel.isolation import Isolation
 from perdure.kernel.journal import Compensation, Journal, current_journal
 from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor, merge_options
@@ -65,6 +66,7 @@ class Activity(Generic[P, R_co]):
         compensate: "Activity[..., Any] | None" = None,
         fallback: "Activity[..., Any] | None" = None,
         raises: Mapping[str, type[ActivityFailedError]] = NONE_DECLARED,
+        transaction: Isolation | None = None,
     ) -> None:
         """Build from parts; use `@activity`."""
         self.name = name
@@ -76,6 +78,7 @@ class Activity(Generic[P, R_co]):
         self.compensation = compensate
         self.fallback = fallback
         self.raises = raises
+        self.transaction = transaction
         self.__name__ = name
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -271,6 +274,7 @@ def activity(
     compensate: Activity[..., Any] | None = None,
     fallback: Activity[..., Any] | None = None,
     raises: ErrorClasses = (),
+    transaction: Isolation | str | None = None,
 ) -> ActivityDecorator: ...
 
 
@@ -297,6 +301,7 @@ def activity(
     compensate: Activity[..., Any] | None = None,
     fallback: Activity[..., Any] | None = None,
     raises: ErrorClasses = (),
+    transaction: Isolation | str | None = None,
 ) -> Any:
     """Make an activity of a function: ``async def`` runs on the event loop, ``def`` in a thread.
 
@@ -312,15 +317,16 @@ def activity(
     any more, see `CircuitBreaker`; these four hold per worker process. `compensate`: an activity that undoes it,
     called with the result if it takes an argument. `fallback`: an activity with the same parameters and result, called
     when this one has failed for good. `raises`: classes of exceptions that its failures are caught as in workflow code,
-    besides `ActivityFailedError`: see `perdure.authoring.declared_errors`.
+    besides `ActivityFailedError`: see `perdure.authoring.declared_errors`. `transaction`: the `Isolation` of the
+    transaction of the store's database in which it runs; what it writes there by `current_connection()` is committed
+    together with its outcome, exactly once.
 
     Raises InvalidArgumentError for a value that is not allowed and UsageError for a name that is taken.
     """
 
     def decorate(function: Callable[..., Any]) -> Activity[..., Any]:
         chosen = require_definition("activity", function, name)
-        require_kind(compensate, Activity, f"activity {chosen}: compensate", wanted="an activity")
-        require_kind(fallback, Activity, f"activity {chosen}: fallback", wanted="an activity")
+        _require_activities(chosen, compensate=compensate, fallback=fallback)
         options = build_options(
             chosen,
             retry=retry or DEFAULT_RETRY,
@@ -339,7 +345,7 @@ def activity(
             circuit_breaker=circuit_breaker,
         )
         _require_possible(chosen, function, options)
-        made: Activity[..., Any] = Activity(
+        made = Activity(
             function,
             name=chosen,
             options=options,
@@ -347,11 +353,25 @@ def activity(
             compensate=compensate,
             fallback=fallback,
             raises=declare_errors(raises, ActivityFailedError, f"activity {chosen}"),
+            transaction=_isolation(chosen, transaction, executor),
         )
-        default_registry.add_activity(made)
-        return made
+        return default_registry.add_activity(made)
 
     return decorate if function is None else decorate(function)
+
+
+def _require_activities(name: str, **given: object) -> None:
+    for argument, value in given.items():
+        require_kind(value, Activity, f"activity {name}: {argument}", wanted="an activity")
+
+
+def _isolation(name: str, transaction: Isolation | str | None, executor: Executor | str | None) -> Isolation | None:
+    if transaction is None:
+        return None
+    if executor is not None:
+        message = f"activity {name}: it runs where its transaction is; leave out executor={executor!s}"
+        raise InvalidArgumentError(message)
+    return require_choice(transaction, Isolation, f"activity {name}: transaction")
 
 
 def _default_executor(function: Callable[..., Any]) -> Executor:

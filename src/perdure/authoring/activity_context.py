@@ -18,7 +18,17 @@ from perdure.authoring.payloads import decode_value, encode_value
 from perdure.errors import WrongContextError
 from perdure.kernel.payload import NULL, Payload
 
-__all__ = ["Attempt", "Deferring", "current_attempt", "defer", "heartbeat", "is_cancelled", "running_attempt"]
+__all__ = [
+    "Attempt",
+    "Deferring",
+    "current_attempt",
+    "current_connection",
+    "defer",
+    "heartbeat",
+    "is_cancelled",
+    "running_attempt",
+    "transaction_connection",
+]
 
 
 T = TypeVar("T")
@@ -99,6 +109,26 @@ def current_attempt() -> Attempt:
         message = "current_attempt() was called outside an activity that the engine runs"
         raise WrongContextError(message)
     return running.describe()
+
+
+transaction_connection: ContextVar[Any] = ContextVar("perdure_transaction_connection", default=None)
+"""The connection on whose transaction an activity is running here."""
+
+
+def current_connection() -> Any:  # noqa: ANN401 - of the driver of the store's database
+    """Return the connection on which a transactional activity runs, and writes: `asyncpg.Connection` with PostgreSQL,
+    `apsw.Connection` with SQLite.
+
+    What is written by it is committed with the activity's outcome, and undone if it raises. The activity may be called
+    again after that, without being tried again: when other transactions were in its way.
+
+    Raises WrongContextError outside an activity with `transaction=`.
+    """
+    connection = transaction_connection.get()
+    if connection is None:
+        message = "current_connection() was called outside an activity with `transaction=...` that the engine runs"
+        raise WrongContextError(message)
+    return connection
 
 
 class Deferring(BaseException):

@@ -1,6 +1,7 @@
 """Options of activities: what `@activity` and `.options(...)` take, checked and as recorded."""
 
 from datetime import timedelta
+from typing import Final
 
 from perdure.authoring.arguments import require_choice
 from perdure.authoring.definitions import require_kind
@@ -83,8 +84,10 @@ def _resources(activity_name: str, resources: dict[str, int] | None) -> dict[str
 def _executor(activity_name: str, executor: Executor | str | None) -> Executor | None:
     if executor is None:
         return None
-    try:
+    if executor in _TO_CHOOSE:
         return Executor(executor)
-    except ValueError:
-        message = f"activity {activity_name}: executor is {executor!r}; allowed are {', '.join(Executor)}"
-        raise InvalidArgumentError(message) from None
+    message = f"activity {activity_name}: executor is {executor!r}; allowed are {', '.join(_TO_CHOOSE)}"
+    raise InvalidArgumentError(message)
+
+
+_TO_CHOOSE: Final = tuple(executor for executor in Executor if executor is not Executor.TRANSACTION)

@@ -72,10 +72,11 @@ class Registry:
         else:
             self.activity_limits[definition.name] = definition.max_concurrent_activities
 
-    def add_activity(self, definition: "Activity[..., Any]") -> None:
-        """Add an activity. Raises UsageError if another function has the name."""
+    def add_activity(self, definition: "Activity[..., Any]") -> "Activity[..., Any]":
+        """Add an activity, and return it. Raises UsageError if another function has the name."""
         _add(self._activities, definition.name, definition, "activity")
         self._tell()
+        return definition
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call a bound method whenever there is new code, in the thread that adds it, as long as its object lives.

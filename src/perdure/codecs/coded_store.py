@@ -11,36 +11,25 @@ a value: the run is parked, and goes on where the key is. Tools that only show m
 """
 
 import asyncio
-import base64
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 import msgspec
 
-from perdure.codecs.fields import transform
-from perdure.codecs.payloads import Envelope, Payloads, open_envelope, seal_envelope
-from perdure.errors import StoreError, UnreadablePayloadError
+from perdure.codecs.jobs import Decoding, Encoding, Job, Sealing
+from perdure.codecs.payloads import Payloads
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkflowVersion
 from perdure.kernel.messages import Message
-from perdure.kernel.payload import ENVELOPE_PREFIX, NULL, Payload, is_enveloped
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
+from perdure.ports.transactions import StepTransaction
 
 __all__ = ["coded"]
-
-T = TypeVar("T")
-Record = TypeVar("Record", bound=msgspec.Struct)
-
-_IN_A_THREAD_ABOVE_BYTES: Final = 256 * 2**10
-_BLOBS_AT_ONCE: Final = 16
-_NULL: Final = bytes(NULL)
-_TEXT_PREFIX: Final = ENVELOPE_PREFIX.decode()
 
 
 def coded(store: RunStore, payloads: Payloads | None) -> RunStore:
@@ -65,19 +54,19 @@ class _DecodingStore:
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """See `RunStore.read_history`. Raises UnreadablePayloadError."""
         page = await self._store.read_history(run_key, after=after, limit=limit)
-        job = _Decoding(self._payloads)
+        job = Decoding(self._payloads)
         return await job.run(lambda: [_recorded(job, run_key, recorded) for recorded in page])
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """See `RunStore.read_inbox`. Raises UnreadablePayloadError."""
         entries = await self._store.read_inbox(run_key, after=after, limit=limit)
-        job = _Decoding(self._payloads)
+        job = Decoding(self._payloads)
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """See `RunStore.read_rest_of_inbox`. Values that cannot be decoded are left as they are recorded."""
         entries = await self._store.read_rest_of_inbox(run_key)
-        job = _Decoding(self._payloads.leaving_unreadable())
+        job = Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_entry(job, entry) for entry in entries])
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
@@ -96,7 +85,7 @@ class _DecodingStore:
         return msgspec.structs.replace(page, runs=tuple(await self._summaries(page.runs)))
 
     async def _summaries(self, runs: Sequence[RunSummary]) -> list[RunSummary]:
-        job = _Decoding(self._payloads.leaving_unreadable())
+        job = Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_summary(job, run) for run in runs])
 
     async def claim(
@@ -106,7 +95,7 @@ class _DecodingStore:
         claimed = await self._store.claim(now=now, limit=limit, workflows=workflows, code=code)
         if all(run.parked is None for run in claimed):
             return claimed
-        job = _Decoding(self._payloads.leaving_unreadable())
+        job = Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_claimed(job, run) for run in claimed])
 
     async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
@@ -114,7 +103,7 @@ class _DecodingStore:
         whole = await self._store.read_whole(run_key)
         if whole is None:
             return None
-        job = _Decoding(self._payloads.leaving_unreadable() if decrypts else self._payloads.leaving_secrets())
+        job = Decoding(self._payloads.leaving_unreadable() if decrypts else self._payloads.leaving_secrets())
         return await job.run(lambda: _whole(job, whole, run_key))
 
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
@@ -125,7 +114,7 @@ class _DecodingStore:
         """Decode the values of a run that are bound to the key of another; its own may stay as they are."""
         if sealed_as == run.summary.run_key:
             return run
-        job = _Decoding(self._payloads)
+        job = Decoding(self._payloads)
         return await job.run(lambda: _whole(job, run, sealed_as))
 
     async def find_agenda(self, key: AgendaKey) -> AgendaEntry | None:
@@ -141,7 +130,7 @@ class _DecodingStore:
         return await self._decoded(await self._store.list_agenda(query))
 
     async def _decoded(self, entries: list[AgendaEntry]) -> list[AgendaEntry]:
-        job = _Decoding(self._payloads)
+        job = Decoding(self._payloads)
         return await job.run(lambda: [_agenda_entry(job, entry) for entry in entries])
 
 
@@ -150,25 +139,42 @@ class _EncodingStore(_DecodingStore):
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `RunStore.commit`."""
-        job = _Encoding(self._payloads)
+        job = Encoding(self._payloads)
         return await self._store.commit(await job.run(lambda: [_write(job, write) for write in writes]))
+
+    async def transact(self, step: StepTransaction) -> Outcome:
+        """See `RunStore.transact`. The outcome is encoded within the transaction."""
+        loop = asyncio.get_running_loop()
+
+        async def encoded(told: Delivery) -> Delivery:
+            job = Encoding(self._payloads)
+            return await job.run(lambda: _delivery(job, told))
+
+        async def perform_async(connection: object) -> Delivery:
+            return await encoded(await step.perform(connection))
+
+        def perform(connection: object) -> Delivery:
+            return asyncio.run_coroutine_threadsafe(encoded(step.perform(connection)), loop).result()
+
+        chosen = perform_async if step.is_async else perform
+        return await self._store.transact(msgspec.structs.replace(step, perform=chosen))
 
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
         """See `RunStore.bring_in`. Raises UnreadablePayloadError for a value that can only be read by another key."""
         unsealed, key = await self._unsealed(run, sealed_as), run.summary.run_key
-        job = _Sealing(self._payloads)
+        job = Sealing(self._payloads)
         return await self._store.bring_in(await job.run(lambda: _whole(job, unsealed, key)), sealed_as=key)
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """See `RunStore.change_agenda`."""
-        job = _Encoding(self._payloads)
+        job = Encoding(self._payloads)
         return await self._store.change_agenda(await job.run(lambda: _change(job, change)))
 
 
 # --- the records that hold payloads ------------------------------------------------------------------------------
 
 
-def _write(job: "_Job", write: Write) -> Write:
+def _write(job: Job, write: Write) -> Write:
     match write:
         case Transition():
             creation = write.creation
@@ -190,13 +196,13 @@ def _write(job: "_Job", write: Write) -> Write:
             return write
 
 
-def _summary(job: "_Job", run: RunSummary) -> RunSummary:
+def _summary(job: Job, run: RunSummary) -> RunSummary:
     if run.parked is None:
         return run
     return msgspec.structs.replace(run, parked=_parking(job, run.run_key, run.parked))
 
 
-def _whole(job: "_Job", run: WholeRun, run_key: RunKey) -> WholeRun:
+def _whole(job: Job, run: WholeRun, run_key: RunKey) -> WholeRun:
     """Return a run whose values are bound to `run_key`, which need not be the one that it has."""
     summary = run.summary
     if summary.parked is not None:
@@ -209,17 +215,17 @@ def _whole(job: "_Job", run: WholeRun, run_key: RunKey) -> WholeRun:
     )
 
 
-def _claimed(job: "_Job", run: ClaimedRun) -> ClaimedRun:
+def _claimed(job: Job, run: ClaimedRun) -> ClaimedRun:
     if run.parked is None:
         return run
     return msgspec.structs.replace(run, parked=_parking(job, run.summary.run_key, run.parked))
 
 
-def _parking(job: "_Job", run_key: RunKey, parking: Parking) -> Parking:
+def _parking(job: Job, run_key: RunKey, parking: Parking) -> Parking:
     return job.pass_through(parking, lambda: f"why run key {run_key} is parked")
 
 
-def _change(job: "_Job", change: AgendaChange) -> AgendaChange:
+def _change(job: Job, change: AgendaChange) -> AgendaChange:
     return msgspec.structs.replace(
         change,
         entry=None if change.entry is None else _agenda_entry(job, change.entry),
@@ -228,11 +234,11 @@ def _change(job: "_Job", change: AgendaChange) -> AgendaChange:
     )
 
 
-def _agenda_entry(job: "_Job", entry: AgendaEntry) -> AgendaEntry:
+def _agenda_entry(job: Job, entry: AgendaEntry) -> AgendaEntry:
     return job.pass_through(entry, lambda: f"the {entry.key.kind} {entry.key.namespace}/{entry.key.id}")
 
 
-def _creation(job: "_Job", creation: Creation) -> Creation:
+def _creation(job: Job, creation: Creation) -> Creation:
     return msgspec.structs.replace(
         creation,
         created=_recorded(job, creation.run_key, creation.created),
@@ -240,185 +246,24 @@ def _creation(job: "_Job", creation: Creation) -> Creation:
     )
 
 
-def _recorded(job: "_Job", run_key: RunKey, recorded: RecordedEvent) -> RecordedEvent:
+def _recorded(job: Job, run_key: RunKey, recorded: RecordedEvent) -> RecordedEvent:
     kind = type(recorded.event)
     event = job.pass_through(recorded.event, lambda: f"event {recorded.sequence} of run key {run_key} ({_name(kind)})")
     return recorded if event is recorded.event else RecordedEvent(recorded.sequence, recorded.at, event)
 
 
-def _delivery(job: "_Job", delivery: Delivery) -> Delivery:
+def _delivery(job: Job, delivery: Delivery) -> Delivery:
     return msgspec.structs.replace(delivery, message=_message(job, delivery.message))
 
 
-def _entry(job: "_Job", entry: InboxEntry) -> InboxEntry:
+def _entry(job: Job, entry: InboxEntry) -> InboxEntry:
     return msgspec.structs.replace(entry, message=_message(job, entry.message))
 
 
-def _message(job: "_Job", message: Message) -> Message:
+def _message(job: Job, message: Message) -> Message:
     # Not bound to the run: what is in an inbox may go on to the run's next generation.
     return job.pass_through(message, lambda: f"a message ({type(message).__name__})")
 
 
 def _name(kind: type[Any]) -> str:
     return EVENT_NAMES[kind]
-
-
-# --- the work: once to find what there is to do, once to put the results in its place ----------------------------
-
-
-class _Job(ABC):
-    """The payloads of one call of the store. `found` is what must be worked on, with its place, in order."""
-
-    def __init__(self, payloads: Payloads) -> None:
-        self._payloads: Final = payloads
-        self.found: list[tuple[bytes, str]] = []
-        self._results: list[bytes] | None = None
-        self._next = 0
-
-    async def run(self, walk: Callable[[], T]) -> T:
-        """Walk over the records twice: to find, and to replace."""
-        walked = walk()
-        if not self.found:
-            return walked
-        self._results = await self._work()
-        return walk()
-
-    def pass_through(self, record: Record, place: Callable[[], str]) -> Record:
-        """Find in, or replace in, one record."""
-        return transform(
-            record,
-            lambda payload: Payload(self._bytes(bytes(payload), place)) if self._concerns(payload) else payload,
-            lambda text: self._bytes(text.encode(), place).decode() if self._concerns_text(text) else text,
-        )
-
-    def _bytes(self, data: bytes, place: Callable[[], str]) -> bytes:
-        if self._results is None:
-            self.found.append((data, place()))
-            return data
-        result = self._results[self._next]
-        self._next += 1
-        return result
-
-    @abstractmethod
-    def _concerns(self, payload: Payload) -> bool:
-        """Whether a payload must be worked on."""
-
-    @abstractmethod
-    def _concerns_text(self, text: str) -> bool:
-        """Whether a text of a failure must be worked on."""
-
-    @abstractmethod
-    async def _work(self) -> list[bytes]:
-        """Return what becomes of each that was found, in order."""
-
-
-class _Encoding(_Job):
-    def _concerns(self, payload: Payload) -> bool:
-        return bytes(payload) != _NULL
-
-    def _concerns_text(self, text: str) -> bool:
-        return bool(text) and self._payloads.hides
-
-    async def _work(self) -> list[bytes]:
-        payloads, blobs = self._payloads, self._payloads.blobs
-        encoded = await _in_a_thread_if_large(
-            sum(len(data) for data, _ in self.found),
-            lambda: [payloads.encode(data, place=place) for data, place in self.found],
-        )
-        sealed = [
-            seal_envelope(by, data=data) if by else plain
-            for (plain, _), (data, by) in zip(self.found, encoded, strict=True)
-        ]
-        if blobs is not None:
-            large = [number for number, (data, _) in enumerate(encoded) if len(data) > payloads.blobs_above]
-            names = await _together([blobs.put(encoded[number][0]) for number in large])
-            for number, name in zip(large, names, strict=True):
-                sealed[number] = seal_envelope(encoded[number][1], blob=name)
-        return sealed
-
-
-class _Sealing(_Encoding):
-    """Encodes what is not encoded yet."""
-
-    def _concerns(self, payload: Payload) -> bool:
-        return super()._concerns(payload) and not is_enveloped(payload)
-
-    def _concerns_text(self, text: str) -> bool:
-        return super()._concerns_text(text) and not text.startswith(_TEXT_PREFIX)
-
-
-class _Decoding(_Job):
-    def _concerns(self, payload: Payload) -> bool:
-        return is_enveloped(payload)
-
-    def _concerns_text(self, text: str) -> bool:
-        return text.startswith(_TEXT_PREFIX)
-
-    async def _work(self) -> list[bytes]:
-        envelopes = [self._open(sealed, place) for sealed, place in self.found]
-        from_blobs = {number: envelope for number, envelope in enumerate(envelopes) if envelope and envelope.blob}
-        blobs = dict(zip(from_blobs, await _together(map(self._load, from_blobs.items())), strict=True))
-        size = sum(len(sealed) for sealed, _ in self.found) + sum(len(blob or b"") for blob in blobs.values())
-        return await _in_a_thread_if_large(
-            size, lambda: [self._decode(number, envelope, blobs) for number, envelope in enumerate(envelopes)]
-        )
-
-    def _open(self, sealed: bytes, place: str) -> Envelope | None:
-        """Return an envelope; None, here and below, for one that is to stay as it is recorded."""
-        try:
-            envelope = open_envelope(sealed, place=place)
-            return None if self._payloads.leaves(envelope) else envelope
-        except UnreadablePayloadError as error:
-            self._leave(error)
-            return None
-
-    async def _load(self, numbered: tuple[int, Envelope]) -> bytes | None:
-        number, envelope = numbered
-        try:
-            if self._payloads.blobs is None:
-                place = self.found[number][1]
-                raise UnreadablePayloadError(
-                    f"{place}: it is in the blob {envelope.blob}, and this engine was given no Payloads(blobs=...)"
-                )
-            return await self._payloads.blobs.get(envelope.blob)
-        except StoreError as error:
-            self._leave(error)
-            return None
-
-    def _decode(self, number: int, envelope: Envelope | None, blobs: Mapping[int, bytes | None]) -> bytes:
-        sealed, place = self.found[number]
-        if envelope is None:
-            return sealed
-        try:
-            data = blobs[number] if envelope.blob else _from_base64(envelope.data, place)
-            return sealed if data is None else self._payloads.decode(data, envelope.by, place=place)
-        except UnreadablePayloadError as error:
-            self._leave(error)
-            return sealed
-
-    def _leave(self, error: StoreError) -> None:
-        """Raise what keeps a payload from being read, unless such are to be left as they are."""
-        if not self._payloads.leaves_unreadable:
-            raise error
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Do the work of all, of a few at once. Raises the first error."""
-    turns = asyncio.Semaphore(_BLOBS_AT_ONCE)
-
-    async def in_turn(one: Coroutine[Any, Any, T]) -> T:
-        async with turns:
-            return await one
-
-    return await asyncio.gather(*map(in_turn, work))
-
-
-def _from_base64(text: str, place: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise UnreadablePayloadError(f"{place}: its data is damaged: {error}") from error
-
-
-async def _in_a_thread_if_large(size: int, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if size > _IN_A_THREAD_ABOVE_BYTES else work()

@@ -34,15 +34,18 @@ from perdure.ports.clock import Clock
 if TYPE_CHECKING:
     from perdure.kernel.events import RunCreated
 
-__all__ = ["DEFERRED", "AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
+__all__ = ["DEFERRED", "DELIVERED", "AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 DEFERRED: Final = Payload(b"null")
 """What an executor gives as the result, this very object, of a function that has called `defer`."""
+DELIVERED: Final = Payload(b"null")
+"""Likewise of a function whose outcome is in the inbox of its run, durable, also if the attempt was cancelled."""
 
 
 class RunningCall(msgspec.Struct, eq=False):
     """An attempt under way. `timers` end it, `watch` looks for its heartbeat; `cpu_seconds` is what the function has
-    burnt, where its executor can measure it. Heartbeats are timed by the event loop, whose time does not jump."""
+    burnt, where its executor can measure it. `overdue` is told when it has ended without an outcome. Heartbeats are
+    timed by the event loop, whose time does not jump."""
 
     attempts: "Attempts"
     call: ActivityCall
@@ -55,6 +58,7 @@ class RunningCall(msgspec.Struct, eq=False):
     timers: Sequence[asyncio.TimerHandle] = ()
     watch: asyncio.TimerHandle | None = None
     cpu_seconds: float | None = None
+    overdue: i.AttemptTimedOut | None = None
 
     def describe(self) -> Attempt:
         """Return the attempt as its function sees it."""
@@ -97,7 +101,7 @@ class RunningCall(msgspec.Struct, eq=False):
     def ended(self, result: Payload | None, failure: Failure | None) -> None:
         """Take the function's end, exactly once: a result, a failure, or (both None) its cancellation.
 
-        The result `DEFERRED` says that somebody outside will tell the outcome.
+        The result `DEFERRED` says that somebody outside will tell the outcome, `DELIVERED` that the inbox has it.
         """
         self.attempts.ended(self, result, failure)
 
@@ -151,6 +155,8 @@ class Attempts:
         A coroutine function runs on the loop and no other does, whatever an old history may say: code may change.
         """
         chosen = call.options.executor
+        if call.definition.transaction is not None:
+            return Executor.TRANSACTION
         if call.definition.is_async:
             return Executor.LOOP
         if chosen is Executor.HYBRID:
@@ -201,7 +207,12 @@ class Attempts:
             running.watch.cancel()
         call = running.call
         call.running = None  # ends a cycle: freed at once, not by the collector
-        if not running.is_cancelled:
+        if result is DELIVERED:
+            if call.options.circuit_breaker is not None:
+                self.on_outcome(call, _input(running, NULL, None))
+        elif running.overdue is not None:
+            self._report(call, running.overdue)
+        elif not running.is_cancelled:
             self._report(call, self._deferral(running) if result is DEFERRED else _input(running, result, failure))
             if call.options.executor is Executor.HYBRID and result is not None and running.cpu_seconds is not None:
                 self._hybrid.note(call.activity, running.cpu_seconds)
@@ -284,20 +295,22 @@ class Attempts:
         if running.is_cancelled:
             return
         call = running.call
+        timed_out = i.AttemptTimedOut(
+            operation=call.operation,
+            attempt=call.attempt,
+            timeout=kind,
+            retry=call.options.retry or NO_RETRY,
+            started_at=running.started_at,
+            heartbeat=running.heartbeat if running.heartbeat != NULL else call.heartbeat,
+        )
+        if call.executor is Executor.TRANSACTION:  # it may be committing: then the time-out is none
+            running.overdue = timed_out
+            self.cancel(running)
+            return
         self.cancel(running)
         if call.options.executor is Executor.HYBRID:
             self._hybrid.note(call.activity, (self._clock.now() - running.started_at) / MICROSECONDS_PER_SECOND)
-        self._report(
-            call,
-            i.AttemptTimedOut(
-                operation=call.operation,
-                attempt=call.attempt,
-                timeout=kind,
-                retry=call.options.retry or NO_RETRY,
-                started_at=running.started_at,
-                heartbeat=running.heartbeat if running.heartbeat != NULL else call.heartbeat,
-            ),
-        )
+        self._report(call, timed_out)
 
     def _report(self, call: ActivityCall, given: i.Input | None) -> None:
         call.run.attempt_ended(call, given)

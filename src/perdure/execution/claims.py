@@ -10,9 +10,11 @@ runs and messages, of this process or others, wake the claims by `wake`.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from perdure.errors import InternalError, PerdureError, StoreError, UsageError
+from perdure.authoring.registry import Registry
+from perdure.errors import InternalError, PerdureError, StoreError, UnknownActivityError, UsageError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.clock import not_ahead
 from perdure.execution.codeless import giving_back, look_for_end
@@ -22,6 +24,7 @@ from perdure.execution.parking import Hindrance, park, tell_if_stranded
 from perdure.execution.refusals import DAMAGE
 from perdure.execution.setbacks import Setbacks, doubled, pause_after
 from perdure.kernel import inputs as i
+from perdure.kernel.state import RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, RunStatus
 from perdure.logs import logger_named
@@ -207,7 +210,9 @@ class RunClaims:
         state, feed = await load_run(worker, summary)
         try:
             demand_open(state, summary)
-            inbox = await inbox_to_begin_with(worker.store, summary.run_key, state)
+            inbox = await inbox_to_begin_with(
+                worker.store, summary.run_key, state, may_hold_outcomes=_has_transactions(state, worker.registry)
+            )
         except BaseException:
             feed.program.close()
             raise
@@ -274,6 +279,15 @@ class RunClaims:
         """Set no more timers."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _has_transactions(state: RunState, registry: Registry) -> bool:
+    """Whether an activity that is pending is made in a transaction, by the code of this process."""
+    for activity in state.activities.values():
+        with suppress(UnknownActivityError):
+            if registry.activity(activity.activity).transaction is not None:
+                return True
+    return False
 
 
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0

@@ -59,13 +59,9 @@ class LoopExecutor:
                 asyncio.get_running_loop().call_soon(self._ended, running, None, None)
 
     async def _run(self, running: RunningCall) -> None:
-        call = running.call
-        signature = call.definition.signature
-        function: Any = call.definition.function
         running_attempt.set(running)
         try:
-            args, kwargs = signature.decode_arguments(call.input)
-            payload = signature.encode_result(await function(*args, **kwargs))
+            payload = await self._perform(running)
         except asyncio.CancelledError as error:
             self._cancelled(running, error)
         except Deferring:
@@ -76,6 +72,14 @@ class LoopExecutor:
             self._ended(running, None, recorded_failure(error))
         else:
             self._ended(running, payload, None)
+
+    async def _perform(self, running: RunningCall) -> Payload:
+        """Call the function; return its result."""
+        call = running.call
+        signature = call.definition.signature
+        function: Any = call.definition.function
+        args, kwargs = signature.decode_arguments(call.input)
+        return signature.encode_result(await function(*args, **kwargs))
 
     def _cancelled(self, running: RunningCall, error: asyncio.CancelledError) -> None:
         if running.is_cancelled:

@@ -231,13 +231,16 @@ class Mail:
         task.add_done_callback(self._reading.discard)
 
 
-async def inbox_to_begin_with(store: RunStore, run_key: RunKey, state: RunState) -> list[InboxEntry]:
-    """Read what a run takes first after it was loaded: a page, but all of it for a fork that has not gone on yet.
+async def inbox_to_begin_with(
+    store: RunStore, run_key: RunKey, state: RunState, *, may_hold_outcomes: bool
+) -> list[InboxEntry]:
+    """Read what a run takes first after it was loaded: a page, but all of it for a fork that has not gone on yet, and
+    where it may hold the outcome of an attempt that a transaction has put there.
 
-    A result that the generation before has not read ends a call of the fork (`told_results`), however many messages
+    A result that waits, for a fork that of the generation before, ends a call (`told_results`), however many messages
     stand before it: were it read after the first transition, another attempt would be under way.
     """
-    if state.fresh_fork is None:
+    if state.fresh_fork is None and not may_hold_outcomes:
         return await store.read_inbox(run_key, limit=INBOX_PAGE)
     return await whole_inbox(store, run_key)
 

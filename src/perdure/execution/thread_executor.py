@@ -18,7 +18,7 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
 from perdure.redaction import recorded_failure
 
-__all__ = ["ThreadExecutor"]
+__all__ = ["ThreadAttempt", "ThreadExecutor"]
 
 
 class ThreadExecutor:
@@ -83,7 +83,7 @@ class _Job(NamedTuple):
     context: Context
 
 
-class _ThreadAttempt:
+class ThreadAttempt:
     """An attempt as its thread sees it: heartbeats hop to the loop, several that come at once as one."""
 
     __slots__ = ("_details", "_is_passing", "_loop", "_running")
@@ -96,12 +96,15 @@ class _ThreadAttempt:
 
     @property
     def is_cancelled(self) -> bool:
+        """See `RunningAttempt`."""
         return self._running.is_cancelled
 
     def describe(self) -> Attempt:
+        """See `RunningAttempt`."""
         return self._running.describe()
 
     def beat(self, details: Payload) -> None:
+        """See `RunningAttempt`."""
         # Written before the flag is read, so that whoever reads the flag as set will still pass these details on.
         self._details = details
         if not self._is_passing:
@@ -109,6 +112,7 @@ class _ThreadAttempt:
             _hop(self._loop, self._pass_on)
 
     def publish(self, stream: str, value: Payload) -> None:
+        """See `RunningAttempt`."""
         _hop(self._loop, self._running.publish, stream, value)
 
     def _pass_on(self) -> None:
@@ -132,7 +136,7 @@ def _perform(job: _Job) -> _Outcome:
     call = job.running.call
     signature = call.definition.signature
     function: Any = call.definition.function
-    running_attempt.set(_ThreadAttempt(job.running, job.loop))
+    running_attempt.set(ThreadAttempt(job.running, job.loop))
     begun_at = time.thread_time()
     try:
         args, kwargs = signature.decode_arguments(call.input)

@@ -35,6 +35,7 @@ from perdure.execution.parking import Hindrance, look_at_parked, park
 from perdure.execution.refusals import is_still_owned
 from perdure.execution.setbacks import Setbacks
 from perdure.execution.taking_over import TakenRun
+from perdure.execution.transaction_executor import TransactionExecutor
 from perdure.execution.viewing import view
 from perdure.execution.waiting import Waiting
 from perdure.kernel import events as e
@@ -102,7 +103,7 @@ class Worker:
         self.recurring = Recurring(_logger.name, self.loop.time)
         self.attempts = Attempts(
             clock,
-            executors,
+            {**executors, Executor.TRANSACTION: TransactionExecutor(self)},
             heartbeat_save_seconds=settings.heartbeat_save_seconds,
             hybrid_process_seconds=settings.hybrid_process_seconds,
         )
@@ -114,6 +115,7 @@ class Worker:
                 Executor.LOOP: settings.loop_slots,
                 Executor.THREAD: settings.thread_slots,
                 Executor.PROCESS: settings.process_slots,
+                Executor.TRANSACTION: settings.transaction_slots,
             },
         )
         self.idle = IdleRuns(self.loop, idle_seconds=settings.idle_seconds)

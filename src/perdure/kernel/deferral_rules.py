@@ -36,7 +36,7 @@ def complete_activity(step: "Step", message: m.CompleteActivityMessage, _message
                 operation=message.operation,
                 attempt=message.attempt,
                 result=message.result,
-                started_at=_started_at(step, message),
+                started_at=message.started_at or _started_at(step, message),
                 request_id=message.request_id,
             )
         )

@@ -16,12 +16,14 @@ class Executor(StrEnum):
 
     `loop`: on the worker's event loop (``async def``). `thread`: in a thread. `process`: in a process pool, for work
     that burns CPU. `hybrid`: the engine chooses loop, thread or process from the declaration and measured durations.
+    `transaction`: in a transaction of the store, for an activity that says which (`activity(transaction=...)`).
     """
 
     LOOP = "loop"
     THREAD = "thread"
     PROCESS = "process"
     HYBRID = "hybrid"
+    TRANSACTION = "transaction"
 
 
 class ActivityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

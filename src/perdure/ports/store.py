@@ -32,6 +32,7 @@ from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
+from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 
 if TYPE_CHECKING:
@@ -253,6 +254,15 @@ class RunStore(Protocol):
         """Apply writes in one database transaction; return one outcome per write, in order, once they are durable.
 
         Raises a StoreError (StoreUnavailableError where trying again later makes sense); then nothing was applied.
+        """
+        ...
+
+    async def transact(self, step: StepTransaction) -> Outcome:
+        """Make a step in a transaction of its own, and commit its outcome with it, by the inbox of its run.
+
+        Answers `Applied` once that is durable, or `Stale` if the run is not the owner's any more: then nothing of it is
+        saved, as when it raises. Raises what the step raises, UsageError where there is no such transaction here, and
+        StoreErrors.
         """
         ...
 

@@ -6,7 +6,7 @@ from operator import itemgetter
 from types import coroutine
 from typing import Final, TypeVar
 
-from perdure.errors import HistoryError, StoreError
+from perdure.errors import HistoryError, StoreError, UsageError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
@@ -25,6 +25,7 @@ from perdure.ports.store import (
     RunSummary,
     StoreStatus,
 )
+from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import keeping, searching, sessions
 from perdure.stores.memory.gate import CommitGate
@@ -109,6 +110,14 @@ class MemoryStore:
             return outcomes, outcomes
 
         return await self._change(change, writes)
+
+    async def transact(self, step: StepTransaction) -> Outcome:
+        """Refuse: there is no database here on which anybody could write. See the port."""
+        del step
+        raise UsageError(
+            "a transactional activity needs a database to write to, and a store in memory has none: open the engine on "
+            "'sqlite:///path' or 'postgresql://...'"
+        )
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None

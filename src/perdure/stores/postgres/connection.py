@@ -9,10 +9,11 @@ from perdure.stores.postgres.settings import PostgresSettings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+    from asyncpg.transaction import Transaction
 else:
-    Connection = Record = object
+    Connection = Record = Transaction = object
 
-__all__ = ["Connection", "Record", "connect", "demand_driver", "driver_errors"]
+__all__ = ["Connection", "Record", "Transaction", "connect", "connect_plainly", "demand_driver", "driver_errors"]
 
 
 @cache
@@ -36,6 +37,14 @@ async def connect(url: str, settings: PostgresSettings) -> Connection:
 
     Raises UsageError without the driver, and `driver_errors`; ValueErrors for a URL that the driver cannot use.
     """
+    connection = await connect_plainly(url, settings, search_path=f'"{settings.schema}"', jit="off")
+    await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
+    return connection
+
+
+async def connect_plainly(url: str, settings: PostgresSettings, **server_settings: str) -> Connection:
+    """Connect as `connect` does, without what only the store's own statements need: the search path and the types are
+    those that the role and the database have."""
     demand_driver()
     from asyncpg import connect as connect_by_driver  # noqa: PLC0415 - see above
 
@@ -46,14 +55,12 @@ async def connect(url: str, settings: PostgresSettings) -> Connection:
         max_cacheable_statement_size=0,
         server_settings={
             "application_name": settings.application_name,
-            "search_path": f'"{settings.schema}"',
             "statement_timeout": _milliseconds(settings.statement_seconds),
             "idle_in_transaction_session_timeout": _milliseconds(settings.statement_seconds),
             "lock_timeout": _milliseconds(settings.lock_seconds),
-            "jit": "off",
+            **server_settings,
         },
     )
-    await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
     return connection
 
 

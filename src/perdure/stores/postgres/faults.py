@@ -13,7 +13,7 @@ from perdure.errors import (
 )
 from perdure.stores.postgres.connection import driver_errors
 
-__all__ = ["is_contention", "is_lost", "store_error"]
+__all__ = ["is_contention", "is_lost", "store_error", "transaction_is_over"]
 
 
 def is_lost(error: BaseException) -> bool:
@@ -27,6 +27,11 @@ def is_lost(error: BaseException) -> bool:
 def is_contention(error: BaseException) -> bool:
     """Whether a transaction was undone since another was in its way: it may succeed when it is tried again at once."""
     return _state(error) in _CONTENTION
+
+
+def transaction_is_over(error: BaseException) -> bool:
+    """Whether there is no such transaction any more as a statement belongs to."""
+    return _state(error) in _NO_TRANSACTION
 
 
 def _state(error: BaseException) -> str:
@@ -67,6 +72,7 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
 _CONNECTION: Final = ("08",)
 _ENDING: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
 _CONTENTION: Final = frozenset({"40001", "40P01"})
+_NO_TRANSACTION: Final = frozenset({"25P01", "3B001"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _FULL_STATES: Final = frozenset({"53100"})
 _CORRUPT_STATES: Final = frozenset({"XX001", "XX002"})

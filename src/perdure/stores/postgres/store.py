@@ -19,6 +19,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQue
 from perdure.ports.clock import Clock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, verification
@@ -33,6 +34,7 @@ from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.opening import demand_suitable, reached
 from perdure.stores.postgres.schema import migrations, prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.transactions import Transactions
 from perdure.stores.postgres.urls import location_of
 
 __all__ = ["PostgresStore"]
@@ -144,6 +146,10 @@ class PostgresStore:
         outcomes, news = await opened.commits.commit(writes)
         opened.home.tell(news)
         return outcomes
+
+    async def transact(self, step: StepTransaction) -> Outcome:
+        """Make a step in a transaction; `step.perform` is given an asyncpg connection. See the port."""
+        return await self._open_now().transactions.make(step)
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
@@ -327,6 +333,7 @@ class _Opened:
         now = asyncio.get_running_loop().time
         self._lanes: Final = Lanes(url, settings, session.worker_id, now=now)
         self.commits: Final = Commits(self._lanes, session.worker_id, location=location)
+        self.transactions: Final = Transactions(url, settings, location=location)
         self._readers: Final[asyncio.LifoQueue[Connection | None]] = asyncio.LifoQueue()
         for _ in range(settings.readers):
             self._readers.put_nowait(None)
@@ -363,6 +370,7 @@ class _Opened:
         """Let go of all connections."""
         await self.home.close()
         await self._lanes.close()
+        await self.transactions.close()
         for connection in self._reading:
             if not connection.is_closed():
                 await connection.close(timeout=1.0)
@@ -371,6 +379,7 @@ class _Opened:
         """Let go of all connections, as the death of a process does."""
         self.home.abandon()
         self._lanes.abandon()
+        self.transactions.abandon()
         for connection in self._reading:
             connection.terminate()
 

@@ -15,7 +15,7 @@ from perdure.kernel.time import Timestamp
 from perdure.stores.sql.migrations import Migration, migrations
 from perdure.stores.sqlite.connection import APPLICATION_ID, demand_page_size, pragma, use_log
 
-__all__ = ["demand_current_schema", "demand_ours", "is_current", "prepare_schema", "schema_version"]
+__all__ = ["demand_current_schema", "demand_ours", "is_current", "our_tables", "prepare_schema", "schema_version"]
 
 _RECORD: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -130,6 +130,12 @@ def _columns(version: int) -> frozenset[tuple[str, str]]:
             for _ in connection.execute(migration.text):
                 pass
         return _columns_of(connection)
+
+
+@cache
+def our_tables() -> frozenset[str]:
+    """Return the names of the tables that Perdure makes."""
+    return frozenset(table for table, _ in _columns(len(migrations()))) | {"schema_migrations"}
 
 
 def _columns_of(connection: apsw.Connection) -> frozenset[tuple[str, str]]:

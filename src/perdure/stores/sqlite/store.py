@@ -19,6 +19,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQue
 from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite import agenda, keeping, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
@@ -33,9 +34,11 @@ from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.sweeping import Sweeper
+from perdure.stores.sqlite.transactions import make_step
 from perdure.stores.sqlite.trials import Trials, try_to_remove
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
+from perdure.stores.to_the_end import to_its_end
 
 __all__ = ["SqliteStore"]
 
@@ -191,6 +194,18 @@ class SqliteStore:
         owner = self._session_id()
         encoded = [encode_write(write, owner=owner) for write in writes]
         return await self._writing().commit(encoded)
+
+    async def transact(self, step: StepTransaction) -> Outcome:
+        """Make a step in the thread that writes; `step.perform` is given its apsw connection. See the port."""
+        if step.is_async:
+            raise UsageError(
+                "a transactional activity on SQLite is a plain `def`: it runs in the thread that writes, and whoever "
+                "else writes waits for it"
+            )
+        made = await to_its_end(self._writing().call(partial(make_step, step=step)))
+        if isinstance(made, BaseException):
+            raise made
+        return made
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None

@@ -28,7 +28,7 @@ PLANTED: Final = (
     Mutant(
         name="the data of an envelope may be any text",
         breaks="P21: what cannot be read is an error of Perdure's",
-        module="perdure.codecs.coded_store",
+        module="perdure.codecs.jobs",
         old="    except ValueError as error:\n",
         new="    except KeyError as error:\n",
         workloads=("coded-payload",),

@@ -99,9 +99,7 @@ class Host:
 
     def _new_store(self) -> SimulatedStore:
         trial = self.trial
-        store = SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
-        store.commits_at_once = trial.plan.commits_at_once
-        return store
+        return SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
 
     async def _drive(self, engine: Engine, program: Program) -> None:
         world, progress = self.trial.world, program.progress

@@ -1,0 +1,196 @@
+"""Transactions of steps: what a function of a user writes is committed together with its outcome, or not at all.
+
+**Exactly once.** The outcome goes into the inbox of the run, in the same transaction, if the run is still owned under
+the token of the attempt: its row is locked for that, so that nobody takes the run over in between. Whoever owns the run
+next reads its inbox before any step is made again, and finds it done. The message's id lets the inbox take one outcome
+of an attempt.
+
+**A connection of the user's own kind.** It has none of the settings of the connections that the store uses itself: the
+search path, types and time-outs are those of the role and the database. So all that is Perdure's is named in full, and
+escaped here.
+
+**A COMMIT without an answer** is settled by the row of the run, which the transaction has locked: whoever gets that
+lock sees what became of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from perdure.errors import StoreLockedError, UsageError
+from perdure.kernel.messages import encode_message
+from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
+from perdure.ports.transactions import StepTransaction
+from perdure.stores.postgres.connection import Connection, Transaction, connect_plainly, driver_errors
+from perdure.stores.postgres.faults import is_contention, store_error, transaction_is_over
+from perdure.stores.postgres.names import escaped
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.sql.chain import digest_of_message
+from perdure.stores.to_the_end import to_its_end
+
+__all__ = ["Transactions"]
+
+
+class Transactions:
+    """The connections of a session on which steps of users write."""
+
+    def __init__(self, url: str, settings: PostgresSettings, *, location: str) -> None:
+        """Prepare; connections are made when they are first needed."""
+        self._url: Final = url
+        self._settings: Final = settings
+        self._location: Final = location
+        self._all: Final[set[Connection]] = set()
+        self._free: Final[list[Connection]] = []
+        self._deliver: Final = _DELIVER.replace("{schema}", f'"{settings.schema}"')
+        self._find: Final = _FIND.replace("{schema}", f'"{settings.schema}"')
+        self._lock: Final = _LOCK.replace("{schema}", f'"{settings.schema}"')
+
+    async def make(self, step: StepTransaction) -> Outcome:
+        """Make a step; return `Applied`, or `Stale`, and nothing was saved, if the run is not the owner's any more or
+        has an outcome of the attempt already.
+
+        Raises what the step raises, UsageError for a function that cannot be awaited or ends the transaction itself,
+        and StoreErrors.
+        """
+        if not step.is_async:
+            raise UsageError(
+                "a transactional activity on PostgreSQL is an `async def`: its connection is asyncpg's, and awaited"
+            )
+        for _ in range(_TRIES):
+            async with self._connection() as connection:
+                try:
+                    return await self._make(connection, step)
+                except driver_errors() as error:
+                    if not is_contention(error):
+                        raise
+        raise StoreLockedError(
+            f"a transactional step on {self._location} was undone {_TRIES} times, since other transactions were in the "
+            f"way each time. Nothing of it was saved."
+        )
+
+    async def _make(self, connection: Connection, step: StepTransaction) -> Outcome:
+        transaction = connection.transaction(isolation=step.isolation.value)
+        await transaction.start()
+        try:
+            await connection.execute(_MARK)
+            told: Delivery = await step.perform(connection)
+            await self._demand_mark(connection)
+            is_told = await self._tell(connection, step, told)
+        except Exception:
+            await _roll_back(transaction, connection)
+            raise
+        if not is_told:
+            await _roll_back(transaction, connection)
+            return Stale(step.run_key)
+        await to_its_end(self._commit(transaction, step, told))
+        return Applied(step.run_key, step.owner)
+
+    async def _commit(self, transaction: Transaction, step: StepTransaction, told: Delivery) -> None:
+        try:
+            await transaction.commit()
+        except driver_errors():
+            if not await self._is_saved(step, told):
+                raise
+
+    async def _demand_mark(self, connection: Connection) -> None:
+        try:
+            await connection.execute(_RELEASE_MARK)
+        except driver_errors() as error:
+            if transaction_is_over(error):
+                raise UsageError(
+                    "a transactional activity has ended the transaction that it was given; leave COMMIT and ROLLBACK "
+                    "to the engine, and use `async with connection.transaction():` for a part that may be undone"
+                ) from error
+            raise
+
+    async def _tell(self, connection: Connection, step: StepTransaction, told: Delivery) -> bool:
+        """Put the outcome into the inbox of the run, if it is the owner's still and has none there."""
+        data = encode_message(told.message).decode()
+        digest = digest_of_message(step.run_key, told.message_id, told.at, data)
+        position = await connection.fetchval(
+            self._deliver,
+            step.run_key,
+            step.fencing_token,
+            step.owner,
+            escaped(told.message_id),
+            data,
+            told.at,
+            digest,
+        )
+        return position is not None
+
+    async def _is_saved(self, step: StepTransaction, told: Delivery) -> bool:
+        """Find out what became of a commit without an answer, however long that takes."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async with self._connection() as connection, connection.transaction():
+                    await connection.execute(self._lock, step.run_key)
+                    return bool(await connection.fetchval(self._find, step.run_key, escaped(told.message_id)))
+            except driver_errors():
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, self._settings.settling_pause_seconds)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """Give out a connection, and end one on which a transaction is left open, which undoes that."""
+        connection = self._free.pop() if self._free else None
+        if connection is None or connection.is_closed():
+            try:
+                connection = await connect_plainly(self._url, self._settings)
+            except driver_errors() as error:
+                raise store_error(error, location=self._location, doing="connecting for a step") from error
+        self._all.add(connection)
+        try:
+            yield connection
+        finally:
+            self._all.discard(connection)
+            if not connection.is_closed():
+                if connection.is_in_transaction():
+                    connection.terminate()
+                else:
+                    self._free.append(connection)
+
+    async def close(self) -> None:
+        """End all connections."""
+        for connection in (*self._free, *self._all):
+            if not connection.is_closed():
+                await connection.close(timeout=1.0)
+
+    def abandon(self) -> None:
+        """Let go of all connections, as the death of a process does."""
+        for connection in (*self._free, *self._all):
+            connection.terminate()
+
+
+async def _roll_back(transaction: Transaction, connection: Connection) -> None:
+    """Undo a transaction, if need be by the end of its connection."""
+    try:
+        await transaction.rollback()
+    except driver_errors():
+        connection.terminate()
+
+
+_TRIES: Final = 10
+_FIRST_PAUSE_SECONDS: Final = 0.05
+
+# It is gone with the transaction that it was set in.
+_MARK: Final = "SAVEPOINT perdure"
+_RELEASE_MARK: Final = "RELEASE SAVEPOINT perdure"
+
+# run_key, fencing_token, owner, message_id, data, at, digest
+_DELIVER: Final = """
+WITH run AS MATERIALIZED (
+    SELECT run_key FROM {schema}.runs WHERE run_key = $1 AND fencing_token = $2 AND owner = $3 FOR NO KEY UPDATE
+)
+INSERT INTO {schema}.inbox (run_key, message_id, data, at, digest)
+SELECT run_key, $4::varchar, $5::text, $6::bigint, $7::bytea FROM run
+ON CONFLICT DO NOTHING RETURNING position
+"""
+
+# run_key; nobody has changed the run since, nor does before this transaction ends
+_LOCK: Final = "SELECT FROM {schema}.runs WHERE run_key = $1 FOR NO KEY UPDATE"
+
+# run_key, message_id
+_FIND: Final = "SELECT EXISTS (SELECT FROM {schema}.inbox WHERE run_key = $1 AND message_id = $2)"

@@ -1,0 +1,109 @@
+"""Steps made in transactions: exactly once, whatever becomes of the connection and of the run."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg.transaction import Transaction
+from msgspec import structs
+
+from perdure.kernel.identity import FencingToken
+from perdure.kernel.isolation import Isolation
+from perdure.kernel.transition import Applied, Stale
+from perdure.ports.transactions import StepTransaction
+from perdure.testing.store_conformance import StoreSession
+from perdure.testing.store_conformance.harness import Held, delivery
+from perdure.torture.programs.postgres_harness import PostgresHarness
+
+
+@pytest.fixture(autouse=True)
+async def ledger(harness: PostgresHarness) -> Any:
+    await harness.execute("CREATE TABLE public.ledger (entry integer)")
+    yield
+    await harness.execute("DROP TABLE public.ledger")
+
+
+def step(run: Held, isolation: Isolation = Isolation.READ_COMMITTED) -> StepTransaction:
+    async def perform(connection: asyncpg.Connection) -> Any:
+        await connection.execute("INSERT INTO ledger VALUES (1)")
+        return delivery(run.run_key, "outcome", message_id="outcome:1:1:1")
+
+    return StepTransaction(
+        run_key=run.run_key,
+        owner=run.owner,
+        fencing_token=run.fencing_token,
+        isolation=isolation,
+        perform=perform,
+        is_async=True,
+    )
+
+
+async def entries(harness: PostgresHarness) -> object:
+    return await harness.fetchval("SELECT count(*) FROM public.ledger")
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+async def test_what_it_writes_comes_with_its_outcome(
+    session: StoreSession, harness: PostgresHarness, isolation: Isolation
+) -> None:
+    run = await session.hold()
+    assert await session.store.transact(step(run, isolation)) == Applied(run.run_key, session.worker)
+    assert await session.signals(run.run_key) == ["outcome"]
+    assert await entries(harness) == 1
+
+
+async def test_of_a_run_that_somebody_else_has_by_now_nothing_is_saved(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    run = await session.hold()
+    for late in (
+        structs.replace(step(run), fencing_token=FencingToken(run.fencing_token - 1)),
+        structs.replace(step(run), owner=session.worker + 1),
+    ):
+        assert await session.store.transact(late) == Stale(run.run_key)
+    assert await session.signals(run.run_key) == []
+    assert await entries(harness) == 0
+
+
+async def test_of_two_outcomes_of_an_attempt_one_is_saved(session: StoreSession, harness: PostgresHarness) -> None:
+    run = await session.hold()
+    assert isinstance(await session.store.transact(step(run)), Applied)
+    assert await session.store.transact(step(run)) == Stale(run.run_key)
+    assert await session.signals(run.run_key) == ["outcome"]
+    assert await entries(harness) == 1
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_what_became_of_a_commit_without_an_answer_is_found_out(
+    session: StoreSession, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch, *, is_done: bool
+) -> None:
+    run, commit = await session.hold(), Transaction.commit
+
+    async def lose_the_answer(transaction: Any) -> None:
+        monkeypatch.undo()
+        if is_done:
+            await commit(transaction)
+        transaction._connection.terminate()
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    monkeypatch.setattr(Transaction, "commit", lose_the_answer)
+    if is_done:
+        assert await session.store.transact(step(run)) == Applied(run.run_key, session.worker)
+    else:
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+            await session.store.transact(step(run))
+    assert await entries(harness) == int(is_done)
+    assert len(await session.signals(run.run_key)) == int(is_done)
+
+
+async def test_it_sees_the_tables_types_and_search_path_of_its_role_not_those_of_the_store(
+    session: StoreSession,
+) -> None:
+    run = await session.hold()
+
+    async def perform(connection: asyncpg.Connection) -> Any:
+        assert await connection.fetchval("SHOW search_path") == '"$user", public'
+        assert await connection.fetchval("SELECT 'a\x01b'::varchar") == "a\x01b"
+        return delivery(run.run_key, "outcome")
+
+    assert isinstance(await session.store.transact(structs.replace(step(run), perform=perform)), Applied)
