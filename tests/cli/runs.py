@@ -104,10 +104,11 @@ def perdure(*arguments: str, directory: Path, **environment: str) -> Called:
 
 def make_runs(database: Path) -> None:
     """Fill a database."""
-    asyncio.run(_make_runs(f"sqlite:///{database}"))
+    asyncio.run(fill(f"sqlite:///{database}"))
 
 
-async def _make_runs(url: str) -> None:
+async def fill(url: str) -> None:
+    """Have a run of each kind in a database."""
     async with Engine(url) as engine:
         await (await engine.start(greet, "Ada", id="done", labels={"team": "red"}, tenant="acme")).result()
         failed = await engine.start(fail, "the reactor is hot", id="failed", labels={"team": "blue"})

@@ -306,6 +306,9 @@ def reports(place: str) -> Iterator[str]:
         for command in ("list", "doctor", "locks", "waiting", "schedules list", "verify"):
             yield called(*command.split(), "--db", place, *form)
     yield called("list", "--db", f"mysql://u:{canary('the URL of a command')}@h/db")
+    yield called("list", "--db", f"postgresql://u:{canary('the URL of a server, for a command')}@h/db")
+    for command in ("list", "doctor", "verify", "compact", "backup --to copy.db", "replicate --to copies"):
+        yield called(*command.split(), "--db", unreachable("the URL of a server for commands"))
     yield called("query", "well", "x", "--app", "canary_module", "--db", place)
     yield called("signal", "well", "x", f'{{"password": "{canary("a refused argument")}"')
 

@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.archiving.files import run_files
 from perdure.cli.arguments import RunFilter
-from perdure.cli.database import Place, as_client, database_file, payloads_from_environment, require_database
+from perdure.cli.database import Place, as_client, demand_url, payloads_from_environment, require_database
 from perdure.cli.exits import ExitCode
 from perdure.cli.listing import query_of
 from perdure.cli.printing import print_json, printable, progress_shown, sized_progress_shown
@@ -17,7 +17,7 @@ from perdure.client.archives import ImportReport, PruneReport
 from perdure.engine import Engine
 from perdure.errors import UsageError
 from perdure.kernel.transition import RunStatus
-from perdure.stores.opening import compact_store
+from perdure.stores.opening import compact_store, is_on_a_server
 
 __all__ = ["PruneOrder", "compact_database", "export_runs", "import_runs", "prune_runs"]
 
@@ -59,7 +59,7 @@ async def import_runs(
 @asynccontextmanager
 async def _as_importer(place: Place) -> AsyncIterator[Engine]:
     """Open a database, or make it: values that cannot be read here are an error, not left as they are."""
-    database_file(place.url)
+    demand_url(place.url)
     payloads = payloads_from_environment()
     async with Engine(place.url, namespace=place.namespace, works=False, payloads=payloads) as engine:
         yield engine
@@ -140,7 +140,8 @@ async def _prune(
 
 def compact_database(place: Place, *, accepts_lost_pages: bool, as_json: bool) -> int:
     """Give free pages back. Raises NoDatabaseError, StoreErrors, UsageError."""
-    require_database(place.url)
+    if not is_on_a_server(place.url):
+        require_database(place.url)
     with sized_progress_shown("compacting") as tell:
         done = compact_store(place.url, accepts_lost_pages=accepts_lost_pages, on_progress=tell)
     if as_json:

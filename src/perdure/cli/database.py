@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -17,13 +17,16 @@ from perdure.errors import UsageError
 from perdure.kernel.identity import DEFAULT_NAMESPACE
 from perdure.ports.store import RunStore
 from perdure.redaction import redacted
+from perdure.stores.opening import database_path, has_tables, is_on_a_server, open_store
+from perdure.stores.sqlite.looking import SqliteLook
 from perdure.stores.sqlite.presence import demand_not_replaced
 
 __all__ = [
     "DEFAULT_URL",
     "Place",
     "as_client",
-    "database_file",
+    "demand_url",
+    "looking",
     "payloads_from_environment",
     "require_database",
     "store_of",
@@ -52,10 +55,34 @@ async def as_client(place: Place) -> AsyncIterator[Engine]:
 
     Raises NoDatabaseError, UsageError for a URL that names none, and the errors of opening.
     """
-    require_database(place.url)
+    await _demand_database(place.url)
     payloads = payloads_from_environment().leaving_unreadable()
     async with Engine(place.url, namespace=place.namespace, works=False, payloads=payloads) as engine:
         yield engine
+
+
+@asynccontextmanager
+async def looking(place: Place) -> AsyncIterator[RunStore]:
+    """Open the database that is there for questions about what is recorded, whose values are not decoded.
+
+    A file is only read, also one that no engine opens. Raises NoDatabaseError, UsageError and StoreErrors.
+    """
+    if not is_on_a_server(place.url):
+        async with SqliteLook(require_database(place.url)) as look:
+            yield cast("RunStore", look)  # which has what only reads
+        return
+    await _demand_database(place.url)
+    async with Engine(place.url, namespace=place.namespace, works=False) as engine:
+        yield store_of(engine)
+
+
+async def _demand_database(url: str) -> None:
+    """Raise NoDatabaseError where no engine has made a database yet, UsageError and StoreErrors."""
+    if not is_on_a_server(url):
+        require_database(url)
+    elif not await has_tables(url):
+        message = f"there are no tables of Perdure in {open_store(url).location}. {_HINT}"
+        raise NoDatabaseError(message)
 
 
 def payloads_from_environment() -> Payloads:
@@ -87,16 +114,28 @@ def url_of(path: Path) -> str:
     return f"{_SQLITE}{path.absolute()}"
 
 
-def database_file(url: str) -> Path:
+def demand_url(url: str) -> None:
+    """Raise UsageError for a URL that names no database, or one that no command can see."""
+    if is_on_a_server(url):
+        open_store(url)
+    else:
+        _database_file(url)
+
+
+def _database_file(url: str) -> Path:
     """Return the file that a URL names. Raises UsageError for a URL of anything else."""
     if url == "memory:":
         message = "memory: names a database inside one process, which no other command can see; name a file's URL"
         raise UsageError(message)
+    if is_on_a_server(url):
+        return database_path(url)  # which raises
     if not url.startswith(_SQLITE):
         shown = redacted(url)
         is_path = bool(url) and "://" not in url and not url.startswith("sqlite:")
         hint = f"; did you mean sqlite:///{shown}?" if is_path else ""
-        message = f"{shown!r} is not the URL of a database, such as sqlite:///perdure.db{hint}"
+        message = (
+            f"{shown!r} is not the URL of a database, such as sqlite:///perdure.db or postgresql://host/database{hint}"
+        )
         raise UsageError(message)
     return Path(unquote(url.removeprefix(_SQLITE)))
 
@@ -106,7 +145,7 @@ def require_database(url: str) -> Path:
 
     Raises NoDatabaseError, UsageError, StoreUnavailableError if another one was about to take its place.
     """
-    path = database_file(url)
+    path = _database_file(url)
     try:
         demand_not_replaced(path)
         missing = _what_is_missing(path)
@@ -130,6 +169,6 @@ def _what_is_missing(path: Path) -> str:
 
 
 _HINT: Final = (
-    "An engine makes the database when it is first opened; name an existing one with --db sqlite:///PATH or the "
-    "environment variable PERDURE_URL."
+    "An engine makes the database when it is first opened; name an existing one with --db sqlite:///PATH, or "
+    "postgresql://HOST/DATABASE, or the environment variable PERDURE_URL."
 )

@@ -26,10 +26,13 @@ from perdure.cli.finding import Check, Verdict
 from perdure.cli.free_pages import free_pages_check
 from perdure.cli.open_runs import OpenRuns, read_open_runs
 from perdure.cli.printing import make_table, print_for_people, print_json, progress_shown, words
+from perdure.cli.server_examination import server_checks
 from perdure.cli.sizes import show_size
 from perdure.engine import Engine
 from perdure.errors import StoreError
 from perdure.ports.store import StoreStatus
+from perdure.stores.opening import is_on_a_server
+from perdure.stores.postgres.connection import driver_version
 from perdure.stores.sqlite.connection import demand_sound_sqlite, open_reading, open_writing, pragma
 from perdure.stores.sqlite.integrity import faults, is_of_unused_page
 from perdure.stores.sqlite.locks import demand_file_locks
@@ -43,24 +46,28 @@ __all__ = ["Check", "Verdict", "examine"]
 async def examine(
     place: Place, *, apps: Sequence[str] = (), replays_all: bool = False, is_quick: bool = False, as_json: bool
 ) -> int:
-    """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database.
+    """Print all checks; return ERROR if one has failed. Raises UsageError for a URL that names no database, and without
+    the driver of one.
 
     `apps`: modules that define workflows, which are compared with the open runs: with all that `replays_all`, else with
     so many of the oldest. `is_quick`: leave out what reads the whole database.
     """
     for app in apps:
         import_module(app, asked_by="--app")
-    checks = [*_installation()]
+    checks = [*_installation(), *_needed_by(place.url)]
     try:
-        path = require_database(place.url)
-        checks += [_folder(path), _space(path)]
+        path = None if is_on_a_server(place.url) else require_database(place.url)
+        if path is not None:
+            checks += [_folder(path), _space(path)]
         async with as_client(place) as engine:
-            checks += [check async for check in _database(engine, path.resolve(), is_quick=is_quick)]
+            looked = _server(engine) if path is None else _database(engine, path.resolve(), is_quick=is_quick)
+            checks += [check async for check in looked]
             replayed = None if replays_all else _REPLAYED_RUNS
             runs = await read_open_runs(engine, most=replayed, rows=_QUICK_ROWS if is_quick else None)
             checks.append(_runs(await engine.count_runs(), runs, has_workers=_has_workers(checks)))
             checks += _damaged(runs)
-            checks += copies_checks(path.resolve(), now=engine.worker.clock.now())
+            if path is not None:
+                checks += copies_checks(path.resolve(), now=engine.worker.clock.now())
             checks += [check async for check in code_checks(engine, runs, has_code=bool(apps))]
     except StoreError as error:
         checks.append(Check(name="database", verdict=Verdict.FAIL, finding=type(error).__name__, advice=str(error)))
@@ -99,6 +106,12 @@ def _installation() -> Iterator[Check]:
         yield Check(name="python", verdict=Verdict.OK, finding=python)
     else:
         yield Check(name="python", verdict=Verdict.FAIL, finding=python, advice="use Python 3.11 or newer")
+
+
+def _needed_by(url: str) -> Iterator[Check]:
+    if is_on_a_server(url):
+        yield Check(name="asyncpg", verdict=Verdict.OK, finding=driver_version())
+        return
     yield _demanded("sqlite", f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})", demand_sound_sqlite)
     yield _demanded("file locks", "flock works on this platform", demand_file_locks)
 
@@ -151,6 +164,14 @@ def _space(path: Path) -> Check:
 
 
 # --- the database, open ----------------------------------------------------------------------------------------------
+
+
+async def _server(engine: Engine) -> AsyncIterator[Check]:
+    status = await store_of(engine).status()
+    yield _facts(status)
+    for check in server_checks(status):
+        yield check
+    yield await agenda_check(engine)
 
 
 async def _database(engine: Engine, path: Path, *, is_quick: bool) -> AsyncIterator[Check]:

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
 from perdure.cli.annotations import as_github, as_ruff, as_sarif
 from perdure.cli.code import import_module
-from perdure.cli.database import Place, payloads_from_environment, require_database
+from perdure.cli.database import Place, looking, payloads_from_environment
 from perdure.cli.exits import ExitCode
 from perdure.cli.printing import json_text, printable, progress_shown
 from perdure.cli.replay_annotations import MEANINGS, annotations_of, code_of
@@ -19,7 +19,6 @@ from perdure.cli.run_report import read_pages
 from perdure.codecs.coded_store import coded
 from perdure.errors import HistoryError, InvalidArgumentError, UsageError
 from perdure.ports.store import RunQuery, RunStore, RunSummary
-from perdure.stores.sqlite.looking import SqliteLook
 from perdure.testing.replaying import Replayed, Verdict, replay_file, replay_history, replayed_text, saved_histories
 
 __all__ = ["Choice", "replay_files", "replay_store"]
@@ -55,10 +54,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 async def replay_store(place: Place, chosen: Choice, *, apps: list[str], form: str) -> int:
     """Replay the runs of a database that are chosen. Raises UsageError, NoDatabaseError, StoreErrors."""
     _import(apps)
-    path = require_database(place.url)
-    async with SqliteLook(path) as look:
-        # Of a store, only what reads is needed here, and passes the codecs.
-        store = coded(cast("RunStore", look), payloads_from_environment())
+    async with looking(place) as look:
+        store = coded(look, payloads_from_environment())
         numbers = set(chosen.numbers(await store.count_runs(chosen.query)))
         found: list[Replayed] = []
         with progress_shown("replaying runs", len(numbers)) as progress:

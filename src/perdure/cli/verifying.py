@@ -6,14 +6,13 @@ from typing import Final
 
 import msgspec
 
-from perdure.cli.database import Place, as_client, require_database
+from perdure.cli.database import Place, as_client, looking
 from perdure.cli.exits import ExitCode
 from perdure.cli.printing import print_json, printable, sized_progress_shown
 from perdure.errors import RunNotFoundError
 from perdure.kernel.identity import RunRef
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import DamagedRun, Defect, Verification, VerificationWish
-from perdure.stores.sqlite.looking import SqliteLook
 
 __all__ = ["Order", "verify_database"]
 
@@ -54,7 +53,7 @@ async def _verify(place: Place, order: Order, tell: Callable[[int, int], None]) 
             )
     run = None if order.run_id is None else RunRef(namespace=place.namespace, id=order.run_id)
     now = Timestamp(time.time_ns() // 1_000)
-    async with SqliteLook(require_database(place.url)) as look:
+    async with looking(place) as look:
         found = await look.verify(VerificationWish(now=now, run=run, on_progress=tell))
     if run is not None and found.runs == 0:
         raise RunNotFoundError(f"there is no run {run}")

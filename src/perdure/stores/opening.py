@@ -22,9 +22,10 @@ from perdure.ports.store import RunStore
 from perdure.redaction import redacted
 
 if TYPE_CHECKING:
+    from perdure.stores.postgres.store import PostgresStore
     from perdure.stores.sqlite.compaction import Compaction
 
-__all__ = ["compact_store", "database_path", "is_on_a_server", "open_store"]
+__all__ = ["compact_store", "database_path", "has_tables", "is_on_a_server", "open_store"]
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = ("postgresql:", "postgres:")
@@ -54,6 +55,12 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
 def is_on_a_server(url: object) -> bool:
     """Whether a URL names a database of a PostgreSQL server, if it names any."""
     return isinstance(url, str) and url.startswith(_POSTGRES)
+
+
+async def has_tables(url: str) -> bool:
+    """Whether a Perdure has made its tables in a database of a server; nothing is changed. Raises UsageError and
+    StoreErrors."""
+    return await _postgres(url, settings=Settings(), clock=None).has_tables()
 
 
 def database_path(url: object) -> Path:
@@ -122,7 +129,7 @@ def _sqlite(path: Path, *, settings: Settings, clock: Clock | None) -> RunStore:
     return SqliteStore(path, settings=chosen, clock=clock)
 
 
-def _postgres(url: str, *, settings: Settings, clock: Clock | None) -> RunStore:
+def _postgres(url: str, *, settings: Settings, clock: Clock | None) -> "PostgresStore":
     from perdure.stores.postgres.connection import demand_driver  # noqa: PLC0415 - only who uses a store pays for it
     from perdure.stores.postgres.settings import PostgresSettings  # noqa: PLC0415 - as above
     from perdure.stores.postgres.store import PostgresStore  # noqa: PLC0415 - as above

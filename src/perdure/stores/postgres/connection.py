@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 else:
     Connection = Record = Transaction = object
 
-__all__ = ["Connection", "Record", "Transaction", "connect", "connect_plainly", "demand_driver", "driver_errors"]
+__all__ = [
+    "Connection",
+    "Record",
+    "Transaction",
+    "connect",
+    "connect_plainly",
+    "demand_driver",
+    "driver_errors",
+    "driver_version",
+]
 
 
 @cache
@@ -30,6 +39,14 @@ def driver_errors() -> tuple[type[Exception], ...]:
 def demand_driver() -> None:
     """Raise UsageError without the driver."""
     driver_errors()
+
+
+def driver_version() -> str:
+    """Return the driver's version. Raises UsageError without it."""
+    demand_driver()
+    from asyncpg import __version__  # noqa: PLC0415 - see above
+
+    return __version__
 
 
 async def connect(url: str, settings: PostgresSettings) -> Connection:

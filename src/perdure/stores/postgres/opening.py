@@ -7,7 +7,7 @@ from perdure.errors import StoreVersionError, UsageError
 from perdure.redaction import redacted
 from perdure.stores.postgres.connection import Connection, driver_errors
 
-__all__ = ["demand_suitable", "reached"]
+__all__ = ["demand_suitable", "has_tables", "reached"]
 
 Reached = TypeVar("Reached")
 
@@ -50,6 +50,12 @@ async def demand_suitable(connection: Connection, *, schema: str, location: str)
         )
 
 
+async def has_tables(connection: Connection, *, schema: str) -> bool:
+    """Whether a Perdure has made its tables in a schema."""
+    are_there: bool = await connection.fetchval(_ARE_THERE, schema)
+    return are_there
+
+
 _OLDEST_VERSION: Final = 150_000
 
 _NO_POOLER: Final = """\
@@ -61,6 +67,11 @@ _MEND_QUERY: Final = (
 
 _ADVICE: Final = {"42704": _MEND_QUERY, "22023": _MEND_QUERY, "08P01": _NO_POOLER}
 """Code of an error of a server on connecting -> what to do."""
+
+# schema
+_ARE_THERE: Final = """
+SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_migrations')
+"""
 
 _FACTS: Final = """
 SELECT current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_shown,

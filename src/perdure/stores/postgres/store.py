@@ -31,9 +31,10 @@ from perdure.stores.postgres.faults import store_error
 from perdure.stores.postgres.home import Home, absent_sessions
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.lanes import Lanes
-from perdure.stores.postgres.opening import demand_suitable, reached
-from perdure.stores.postgres.schema import migrations, prepare_schema
+from perdure.stores.postgres.opening import demand_suitable, has_tables, reached
+from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.status import read_status
 from perdure.stores.postgres.transactions import Transactions
 from perdure.stores.postgres.urls import location_of
 
@@ -74,6 +75,15 @@ class PostgresStore:
         self._opened = opened
         self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
         return opened.session.worker_id
+
+    async def has_tables(self) -> bool:
+        """Whether a Perdure has made its tables here; nothing is changed. Raises UsageError and StoreErrors."""
+        async with self._named("opening"):
+            connection = await reached(connect(self._url, self._settings))
+            try:
+                return await has_tables(connection, schema=self._settings.schema)
+            finally:
+                await connection.close(timeout=1.0)
 
     async def _open(self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> "_Opened":
         home = Home(self._url, self._settings, self.clock, on_changes=on_changes)
@@ -262,7 +272,12 @@ class PostgresStore:
         return await self._ask(lambda connection: reading.list_locks(connection, query))
 
     async def verify(self, wish: VerificationWish) -> Verification:
-        """Return what is not as it was written; nothing is mended."""
+        """Return what is not as it was written. Raises UsageError for a wish to mend it."""
+        if wish.repairs or wish.quarantines:
+            raise UsageError(
+                "nothing is repaired in a database of a PostgreSQL server, nor parked: what the server has damaged its "
+                "backups bring back. Verify without that."
+            )
         return await self._ask(lambda connection: verification.verify(connection, wish, location=self.location))
 
     async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
@@ -280,17 +295,11 @@ class PostgresStore:
 
     async def status(self) -> StoreStatus:
         """Return sizes and versions."""
-        return await self._ask(self._status)
-
-    async def _status(self, connection: Connection) -> StoreStatus:
-        row = await connection.fetchrow(_STATUS, self._settings.schema)
-        assert row is not None
-        return StoreStatus(
-            location=self.location,
-            schema_version=len(migrations()),
-            size_bytes=row["size_bytes"],
-            facts={name: str(row[name]) for name in ("server", "synchronous_commit", "sessions")},
+        opened = self._open_now()
+        reading = partial(
+            read_status, own=opened.session.worker_id, schema=self._settings.schema, location=self.location
         )
+        return await self._ask(reading)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -382,14 +391,3 @@ class _Opened:
         self.transactions.abandon()
         for connection in self._reading:
             connection.terminate()
-
-
-# schema
-_STATUS: Final = """
-SELECT current_setting('server_version') AS server, current_setting('synchronous_commit') AS synchronous_commit,
-    (SELECT string_agg(worker_id::text, ', ' ORDER BY worker_id) FROM sessions) AS sessions,
-    (
-        SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
-        WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind IN ('r', 'p')
-    ) AS size_bytes
-"""
