@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from perdure import Engine
-from tests.journeys.taken_over import QUICK, WAITS
+from tests.journeys.taken_over import QUICK, WAITS, noting
+from tests.postgres_server import value
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,3 +45,24 @@ async def test_an_engine_goes_on_with_the_run_of_a_process_that_is_killed(url: s
             await child.wait()
         assert await run.result() == "noted"
         assert file.read_text().split() == ["first", "second", "second", "third"]
+
+
+async def test_engines_go_on_after_the_server_has_ended_all_their_connections(
+    emptied_postgres: str, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"notes {number}" for number in range(10)]
+    async with asyncio.timeout(60), Engine(emptied_postgres, settings=QUICK) as one, Engine(emptied_postgres) as other:
+        runs = [await one.start(noting, str(file), id=file.name) for file in files]
+        for _ in range(5):
+            await value(emptied_postgres, END_ALL_CONNECTIONS)
+            await asyncio.sleep(0.02)
+        found = [await other.get_run(file.name) for file in files]
+        assert [await run.result() for run in (*runs, *found)] == ["noted"] * 20
+        assert (await other.verify()).is_sound
+    assert [list(dict.fromkeys(file.read_text().split())) for file in files] == [["first", "second", "third"]] * 10
+
+
+END_ALL_CONNECTIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""

@@ -20,7 +20,7 @@ from perdure.stores.memory.writes import apply, prepare
 from perdure.stores.postgres import statements
 from perdure.stores.postgres.chains import Head, Heads
 from perdure.stores.postgres.connection import Connection, driver_errors
-from perdure.stores.postgres.faults import is_contention, is_lost, store_error
+from perdure.stores.postgres.faults import has_ended, is_contention, is_lost, store_error
 from perdure.stores.postgres.flushing import CollisionError, flush
 from perdure.stores.postgres.lanes import FencedError, Lane, Lanes
 from perdure.stores.postgres.loading import Loaded, load, load_missing
@@ -142,8 +142,10 @@ class Commits:
         return await self._on_lane(lambda lane: self._transact(lane, work, is_last=is_last))
 
     async def _on_lane(self, commit: Callable[[Lane], Awaitable[Result]]) -> Result:
-        """Commit on a lane, again where others were in the way."""
+        """Commit on a lane, again where others were in the way, or once where its connection had ended: whatever is
+        raised, nothing is saved."""
         lane = await self._lanes.take()
+        may_have_ended = lane.is_connected
         try:
             for _ in range(_TRIES):
                 try:
@@ -153,8 +155,9 @@ class Commits:
                 except FencedError:
                     await self._lanes.settle(lane)  # which learns the epoch
                 except driver_errors() as error:
-                    if not is_contention(error):
+                    if not (is_contention(error) or (may_have_ended and has_ended(error))):
                         raise
+                    may_have_ended &= not has_ended(error)
         except driver_errors() as error:
             raise store_error(error, location=self._location, doing="committing") from error
         except asyncio.CancelledError:  # whoever is cancelled does not ask what became of it

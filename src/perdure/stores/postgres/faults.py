@@ -13,7 +13,7 @@ from perdure.errors import (
 )
 from perdure.stores.postgres.connection import driver_errors
 
-__all__ = ["is_contention", "is_lost", "store_error", "transaction_is_over"]
+__all__ = ["has_ended", "is_contention", "is_lost", "store_error", "transaction_is_over"]
 
 
 def is_lost(error: BaseException) -> bool:
@@ -22,6 +22,11 @@ def is_lost(error: BaseException) -> bool:
     if state:
         return state.startswith(_CONNECTION) or state in _ENDING
     return isinstance(error, driver_errors())
+
+
+def has_ended(error: BaseException) -> bool:
+    """Whether a connection has ended that was of use before: another one may be, at once."""
+    return is_lost(error) and not isinstance(error, OSError)  # as time-outs are, and whatever connecting raises
 
 
 def is_contention(error: BaseException) -> bool:

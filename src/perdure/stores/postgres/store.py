@@ -27,7 +27,7 @@ from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.connection import Connection, connect, driver_errors
-from perdure.stores.postgres.faults import store_error
+from perdure.stores.postgres.faults import has_ended, store_error
 from perdure.stores.postgres.home import Home, absent_sessions
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.lanes import Lanes
@@ -310,8 +310,15 @@ class PostgresStore:
 
     async def _ask(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
         opened = self._open_now()
-        async with self._named("reading"), opened.reader() as connection:
-            return await ask(connection)
+        async with self._named("reading"):
+            try:
+                async with opened.reader() as connection:
+                    return await ask(connection)
+            except driver_errors() as error:
+                if not has_ended(error):
+                    raise
+            async with opened.reader() as connection:
+                return await ask(connection)
 
     @asynccontextmanager
     async def _named(self, doing: str) -> AsyncIterator[None]:
@@ -360,6 +367,7 @@ class _Opened:
         except BaseException:
             if connection is not None and (connection.is_closed() or connection.is_in_transaction()):
                 connection.terminate()
+                self._reading.discard(connection)
             raise
         finally:
             self._readers.put_nowait(connection)
