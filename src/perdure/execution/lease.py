@@ -55,7 +55,7 @@ class LeaseKeeper:
                     else:
                         # The store has given the runs back and begun a new lease; who is due is claimed anew.
                         worker.drop_all("the lease had passed before it was renewed")
-                        self._renewed_at = worker.loop.time()
+                        self._renewed_at = asked_at
                         worker.claims.wake()
                     await self._free_expired()
                     if not was_held or asked_at < hastened_until:  # by the renewal, if the clock was set back

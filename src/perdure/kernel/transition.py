@@ -280,6 +280,21 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     activities: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it changes nothing but the run's row, by what `row` says of it, and appends to its history; nearly
+        all of a step's do. With a `creation` that comes first."""
+        return not (
+            self.consumed
+            or self.deliveries
+            or self.creations
+            or self.labels
+            or self.moves_inbox_to is not None
+            or self.must_not_overtake
+            or self.end_at is not None
+            or self.locks
+        )
+
 
 class Seizure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Take an open run from whoever owns it, to end it: who owned it is fenced.

@@ -31,16 +31,7 @@ def _is_plain(write: Transition, heads: Heads) -> bool:
         begins_plainly = heads.at(write.run_key, write.expected_sequence) is not None
     else:
         begins_plainly = creation.ref.generation == 1 and not creation.update_request and creation.end_at is None
-    return begins_plainly and not (
-        write.consumed
-        or write.deliveries
-        or write.creations
-        or write.labels
-        or write.moves_inbox_to is not None
-        or write.must_not_overtake
-        or write.end_at is not None
-        or write.locks
-    )
+    return begins_plainly and write.is_plain
 
 
 class PlainCommit:

@@ -1,6 +1,5 @@
 """The search for runs. The server chooses how, by what it knows of the tables."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from perdure.ports.store import Page, RunOrder, RunQuery
@@ -9,7 +8,7 @@ from perdure.stores.memory.tables import summarise
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
-from perdure.stores.sql.drivers import after_all_with
+from perdure.stores.sql.drivers import after_all_with, wanted_columns
 
 __all__ = ["count_runs", "list_runs"]
 
@@ -45,14 +44,8 @@ def _conditions(query: RunQuery) -> Conditions:
     conditions = Conditions()
     conditions.demand("runs.namespace = {}", query.namespace)
     conditions.demand("runs.latest")
-    for column, wanted in (
-        ("status", [status.value for status in query.statuses]),
-        ("workflow", query.workflows),
-        ("tenant", query.tenants),
-        ("priority", [priority.value for priority in query.priorities]),
-    ):
-        if wanted:
-            conditions.demand(f"runs.{column} = ANY ({{}})", _sorted(wanted))
+    for column, values in wanted_columns(query):
+        conditions.demand(f"runs.{column} = ANY ({{}})", values)
     for label in query.labels.items():
         conditions.demand(_HAS_LABEL, *label)
     if query.id_prefix:
@@ -67,10 +60,6 @@ def _conditions(query: RunQuery) -> Conditions:
         if moment is not None:
             conditions.demand(f"runs.created_at {comparison} {{}}", moment)
     return conditions
-
-
-def _sorted(values: Sequence[object] | frozenset[str]) -> list[object]:
-    return sorted(values, key=repr)
 
 
 _HAS_LABEL: Final = (

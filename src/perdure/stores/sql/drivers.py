@@ -14,7 +14,16 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import RunQuery
 
-__all__ = ["Driver", "Parameter", "SqlText", "after_all_with", "bounded_count", "created_within", "drivers"]
+__all__ = [
+    "Driver",
+    "Parameter",
+    "SqlText",
+    "after_all_with",
+    "bounded_count",
+    "created_within",
+    "drivers",
+    "wanted_columns",
+]
 
 Parameter = int | str
 """A value bound to a statement."""
@@ -67,6 +76,17 @@ def created_within(query: RunQuery, table: str) -> SqlText:
             text += f" AND {table}.created_at {comparison} ?"
             parameters.append(moment)
     return text, parameters
+
+
+def wanted_columns(query: RunQuery) -> list[tuple[str, list[str] | list[int]]]:
+    """Return the columns of runs that must have one of some values, and these, sorted."""
+    wanted: dict[str, list[str] | list[int]] = {
+        "status": sorted(status.value for status in query.statuses),
+        "workflow": sorted(query.workflows),
+        "tenant": sorted(query.tenants),
+        "priority": sorted(priority.value for priority in query.priorities),
+    }
+    return [(column, values) for column, values in wanted.items() if values]
 
 
 def after_all_with(prefix: str) -> str:

@@ -13,7 +13,7 @@ from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunOrder, RunQuery
 from perdure.stores.cursors import read_cursor
-from perdure.stores.sql.drivers import Driver, Parameter, SqlText, after_all_with, created_within
+from perdure.stores.sql.drivers import Driver, Parameter, SqlText, after_all_with, created_within, wanted_columns
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_condition
 from perdure.stores.sql.statements import RUN_COLUMNS
 
@@ -106,14 +106,8 @@ def _filters(query: RunQuery) -> SqlText:
         conditions.append(f" AND {condition}")
         parameters.extend(values)
 
-    for column, wanted in (
-        ("status", [status.value for status in query.statuses]),
-        ("workflow", query.workflows),
-        ("tenant", query.tenants),
-        ("priority", [priority.value for priority in query.priorities]),
-    ):
-        if wanted:
-            demand(f"runs.{column} IN (SELECT value FROM json_each(?))", _json(sorted(wanted)))  # noqa: S608
+    for column, values in wanted_columns(query):
+        demand(f"runs.{column} IN (SELECT value FROM json_each(?))", msgspec.json.encode(values).decode())  # noqa: S608
     for name, value in query.labels.items():
         demand(
             "EXISTS (SELECT 1 FROM run_labels AS l WHERE l.run_key = runs.run_key AND l.name = ? AND l.value = ?)",
@@ -144,7 +138,3 @@ def _until(query: RunQuery, table: str, place: Place | None) -> SqlText:
         return "", []
     comparison = ">=" if query.order is RunOrder.NEWEST_FIRST else "<="
     return f" AND ({table}.created_at, {table}.run_key) {comparison} (?, ?)", [*place]
-
-
-def _json(values: object) -> str:
-    return msgspec.json.encode(values).decode()

@@ -218,16 +218,7 @@ def _encode_transition(write: Transition) -> EncodedTransition:
             row.closed_at,
             write.owner,
         )
-    if update and not (
-        write.consumed
-        or write.deliveries
-        or write.creations
-        or write.labels
-        or write.moves_inbox_to is not None
-        or write.must_not_overtake
-        or write.end_at is not None
-        or write.locks
-    ):
+    if update and write.is_plain:
         return EncodedTransition(write, update, history, frames, Applied(run_key, owner), is_plain=True)
     return EncodedTransition(
         write,
