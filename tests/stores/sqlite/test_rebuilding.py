@@ -249,6 +249,19 @@ async def test_an_index_that_has_a_message_without_an_id_too_many_may_be_the_las
     assert rows(path, "SELECT count(*) FROM inbox INDEXED BY inbox_by_run WHERE run_key = 7") == [(1,)]
 
 
+async def test_a_message_without_an_id_that_only_the_table_has_may_have_been_read(path: Path) -> None:
+    """No other index would have it: that all others agree with the table says nothing of it."""
+    [leaf] = pages_of(path, "inbox")
+    damage(path, "UPDATE store_meta SET value = 99 WHERE name = 'inbox_without_digests'")
+    damage(path, "INSERT INTO inbox (run_key, message_id, data, at) SELECT run_key, '', data, at FROM inbox")
+    before = page_in(content_of(path), leaf)
+    damage(path, "DELETE FROM inbox WHERE message_id = ''")
+    put(path, with_page(content_of(path), leaf, before))
+    async with engine(path, works=False) as client:
+        assert not (await client.verify(repair=True)).is_sound
+    assert rows(path, "SELECT count(*) FROM inbox INDEXED BY inbox_by_run") == [(1,)]
+
+
 async def test_indexes_of_several_tables_are_built_anew_beside_a_damaged_row(path: Path) -> None:
     content = content_of(path)
     for name in ("runs_by_status", "inbox_by_run", "agenda_by_time"):

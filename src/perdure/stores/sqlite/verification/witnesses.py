@@ -5,7 +5,7 @@ row that was acknowledged, or that was removed.
 """
 
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 import apsw
 
@@ -33,41 +33,33 @@ def names_others(connection: apsw.Connection, table: str) -> bool:
     it is not known which of both is right. Raises apsw's errors for the table.
 
     Of most rows histories tell which there were, and a verification asks them; so they do of the runs themselves. Of
-    messages and entries of the agenda nothing tells but another index that has all rows.
+    messages and entries of the agenda nothing tells but another index that has them.
     """
     if table == "runs":
         return any(_has_lost_runs(connection, name, where) for name, where in indexes_of(connection, table))
     if table not in _WITNESSED_BY_INDEXES:
         return False
-    said = {name: _differs(connection, table, name, where) for name, where in indexes_of(connection, table)}
-    differences = [differs for differs in said.values() if differs is not None and differs != _AGREES]
-    if not differences or said.get("inbox_by_run") == _AGREES:
+    more, fewer, agreeing = _compared(connection, table)
+    if "inbox_by_run" in agreeing or not (more or fewer):
         return False
-    names_more = any(differs.names_more for differs in differences)
-    return names_more or said.get("inbox_by_message") != _AGREES
+    return bool(more) or "inbox_by_message" not in agreeing or bool(connection.execute(_UNWITNESSED_MESSAGES).get)
 
 
-class _Difference(NamedTuple):
-    """Whether an index names rows that its table has not, and lacks some that it has."""
-
-    names_more: bool
-    lacks_some: bool
-
-
-_AGREES: Final = _Difference(names_more=False, lacks_some=False)
-
-
-def _differs(connection: apsw.Connection, table: str, name: str, where: str) -> _Difference | None:
-    """Return how an index differs from what the rows of its table say; None where it cannot be read."""
-    columns = ", ".join(dict.fromkeys([*columns_of(connection, name), *_WITNESSED_BY_INDEXES[table]]))
-    entries = f'SELECT {columns} FROM "{table}" INDEXED BY "{name}" {where}'  # noqa: S608 - names of ours
-    rows = f"SELECT {columns} FROM {rows_of(connection, table)} {where}"  # noqa: S608
-    if not _can_be_read(connection, entries):
-        return None
-    return _Difference(
-        names_more=bool(connection.execute(f"SELECT EXISTS ({entries} EXCEPT {rows})").get),
-        lacks_some=bool(connection.execute(f"SELECT EXISTS ({rows} EXCEPT {entries})").get),
-    )
+def _compared(connection: apsw.Connection, table: str) -> tuple[set[str], set[str], set[str]]:
+    """Return which of the indexes that can be read name rows that their table has not, which lack some that it has, and
+    which agree with it."""
+    more, fewer, readable = set[str](), set[str](), set[str]()
+    for name, where in indexes_of(connection, table):
+        columns = ", ".join(dict.fromkeys([*columns_of(connection, name), *_WITNESSED_BY_INDEXES[table]]))
+        entries = f'SELECT {columns} FROM "{table}" INDEXED BY "{name}" {where}'  # noqa: S608 - names of ours
+        rows = f"SELECT {columns} FROM {rows_of(connection, table)} {where}"  # noqa: S608
+        if _can_be_read(connection, entries):
+            readable.add(name)
+            if connection.execute(f"SELECT EXISTS ({entries} EXCEPT {rows})").get:
+                more.add(name)
+            if connection.execute(f"SELECT EXISTS ({rows} EXCEPT {entries})").get:
+                fewer.add(name)
+    return more, fewer, readable - more - fewer
 
 
 def _has_lost_runs(connection: apsw.Connection, name: str, where: str) -> bool:
@@ -87,6 +79,13 @@ def _can_be_read(connection: apsw.Connection, entries: str) -> bool:
 _WITNESSED_BY_INDEXES: Final = {"inbox": ("run_key", "position"), "agenda": ("namespace", "kind", "id")}
 """Tables of whose rows only indexes tell which there were, and the columns by which each of these names them, beside
 those that it orders them by."""
+_UNWITNESSED_MESSAGES: Final = """
+SELECT EXISTS (
+    SELECT run_key, position FROM inbox NOT INDEXED
+    EXCEPT SELECT run_key, position FROM inbox INDEXED BY inbox_by_run
+    EXCEPT SELECT run_key, position FROM inbox INDEXED BY inbox_by_message WHERE message_id <> ''
+)
+"""
 _LOST_RUNS: Final = """
 SELECT EXISTS (
     SELECT 1 FROM (
