@@ -21,7 +21,8 @@ def verify(
         bool,
         Parameter(
             negative="",
-            help="Repair also indexes that contradict a table of which it is not known whether it is older.",
+            help="Repair also indexes that contradict a table of which it is not known whether it is older: what only "
+            "the index knows of is given up, what only the table has comes back.",
         ),
     ] = False,
     quarantine: Annotated[

@@ -326,11 +326,12 @@ class Client:
         """Return what of the database is not as it was written, of all namespaces; others may go on working on it.
 
         `id`: only the run of this id, all its generations. `repair`: repair what is certain. `accept_older_tables`:
-        repair also indexes that contradict tables which may be the older ones: what only the index knows of is lost
-        then. `quarantine`: park damaged runs that nobody has loaded. `on_progress`: told how many of how many runs are
+        with `repair`, of the whole database, repair also indexes that contradict tables which may be the older ones:
+        what only the index knows of is lost then, and what only the table has comes back, as a message that was read.
+        `quarantine`: park damaged runs that nobody has loaded. `on_progress`: told how many of how many runs are
         verified.
 
-        Raises RunNotFoundError, and StoreErrors where nothing can be read at all.
+        Raises RunNotFoundError, UsageError, and StoreErrors where nothing can be read at all.
         """
         from perdure.client.verifying import verify_store  # noqa: PLC0415 - only who verifies pays for it
 

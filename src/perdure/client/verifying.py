@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from perdure.authoring.arguments import require_text
 from perdure.client.gateway import Gateway, missing
+from perdure.errors import UsageError
 from perdure.kernel.identity import RunRef
 from perdure.ports.verification import Verification, VerificationWish
 
@@ -21,6 +22,11 @@ async def verify_store(
     on_progress: Callable[[int, int], object] | None,
 ) -> Verification:
     """Return what is found; see `Client.verify`."""
+    if accept_older_tables and (run_id is not None or not repair):
+        raise UsageError(
+            "engine.verify: accept_older_tables=True is about how a repair of the whole database builds indexes anew; "
+            "say repair=True, and name no run"
+        )
     run = None if run_id is None else RunRef(namespace=namespace, id=require_text(run_id, "engine.verify: id"))
     wish = VerificationWish(
         now=gateway.clock.now(),

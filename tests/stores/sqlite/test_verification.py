@@ -3,18 +3,20 @@
 from contextlib import aclosing, closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from perdure import Context, Engine, Every, RunNotFoundError, Signal, workflow
 from perdure.authoring.registry import Registry
-from perdure.errors import DamagedHistoryError, StoreCorruptError
+from perdure.errors import DamagedHistoryError, StoreCorruptError, UsageError
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import MemoryStore
 from perdure.stores.sqlite.contents import digest_of_contents
 from perdure.stores.sqlite.looking import SqliteLook
+from perdure.stores.sqlite.verification import verifier
 
 go = Signal("go", int)
 
@@ -231,6 +233,26 @@ async def test_a_damaged_run_that_nobody_has_loaded_is_parked(path: Path) -> Non
         assert parked.reason.message.startswith("event 2 of run default/holds is damaged: it is not what was written")
         assert (await (await client.get_run("waits")).describe()).parked is None
         assert found.readable == 1
+
+
+async def test_a_run_that_is_repaired_and_cannot_be_parked_for_damage_is_told_as_repaired(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meet_damage(*_: object, **__: object) -> None:
+        raise StoreCorruptError("a page is damaged")
+
+    damage(path, "UPDATE runs SET tenant = 'bob' WHERE id = 'holds'")
+    monkeypatch.setattr(verifier, "quarantine_run", meet_damage)
+    async with engine(path, works=False) as client:
+        [found] = (await client.verify(repair=True, quarantine=True)).damaged
+    assert found.is_repaired
+
+
+@pytest.mark.parametrize("wish", [{}, {"id": "holds", "repair": True}])
+async def test_to_accept_older_tables_is_to_repair_the_whole_database(path: Path, wish: dict[str, Any]) -> None:
+    async with engine(path, works=False) as client:
+        with pytest.raises(UsageError, match="repair=True, and name no run"):
+            await client.verify(accept_older_tables=True, **wish)
 
 
 async def test_a_parked_run_stays_parked_for_its_reason_when_its_row_is_repaired(path: Path) -> None:

@@ -35,8 +35,8 @@ Finding = Callable[[apsw.Connection], Iterator[Defect]]
 
 _TABLES: Final = "runs history inbox run_labels locks agenda message_requests sessions store_meta"
 _REBUILDING: Final = (
-    "the indexes of the table are built anew, if nothing is lost by that; where it is not known which of table and "
-    "index is the older one, with --accept-older-tables"
+    "the indexes of the table are built anew, if nothing is lost by that; if all that is not known is which of table "
+    "and index is the older one, with --accept-older-tables"
 )
 _NUMBERS: Final = {
     "last_worker_id": "the count of sessions",

@@ -131,24 +131,27 @@ class Verifier:
             await self._mend_run(damage)
 
     async def _mend_run(self, damage: DamagedRun) -> None:
+        now = self._wish.now
         found: DamagedRun | None = damage
-        try:
-            found = await self._mended(damage)
-        except StoreError as error:
-            if not is_damage(error):
-                raise
+        if self._wish.repairs:
+            found = await self._mended(damage, partial(repair_run, run_key=damage.run_key, now=now))
+        if self._wish.quarantines and found is not None:
+            found = await self._mended(found, partial(quarantine_run, damage=found, now=now))
         if found is not None:
             self._damaged.append(found)
 
-    async def _mended(self, damage: DamagedRun) -> DamagedRun | None:
-        mend, now = self._mend, self._wish.now
-        found: DamagedRun | None = damage
-        if mend is not None and self._wish.repairs:
-            found = await mend(lambda connection: repair_run(connection, damage.run_key, now=now))
-        if mend is not None and self._wish.quarantines and found is not None:
-            still = found
-            found = await mend(lambda connection: quarantine_run(connection, still, now=now))
-        return found
+    async def _mended(
+        self, damage: DamagedRun, change: Callable[[apsw.Connection], DamagedRun | None]
+    ) -> DamagedRun | None:
+        """Return what is left of a run's damage after a change; all of it where the change meets damage itself."""
+        if self._mend is None:
+            return damage
+        try:
+            return await self._mend(change)
+        except StoreError as error:
+            if not is_damage(error):
+                raise
+            return damage
 
     async def _verify_file(self, check: Check) -> None:
         found = await self._ask(lambda connection: defects_by(check, connection))
