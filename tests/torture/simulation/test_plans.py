@@ -1,6 +1,7 @@
 """A plan is a line of text and back, and decides everything."""
 
 import random
+from collections import Counter
 from itertools import islice
 
 import pytest
@@ -37,6 +38,17 @@ def test_a_plan_survives_being_written_down() -> None:
 def test_a_plan_without_strikes_survives_too() -> None:
     plan = Plan(workload="timers", seed=0)
     assert parse_plan(str(plan)) == plan
+
+
+def test_a_plan_with_several_commits_at_once_survives_too() -> None:
+    plan = Plan(workload="timers", seed=0, commits_at_once=3)
+    assert str(plan) == "timers/0/1e3/"
+    assert parse_plan(str(plan)) == plan
+
+
+def test_some_plans_by_chance_have_several_commits_at_once() -> None:
+    plans = islice(random_plans("timers", points=20, points_apart=60, seed=5), 100)
+    assert Counter(plan.commits_at_once for plan in plans).keys() == {1, 2, 3}
 
 
 def test_a_line_that_is_no_plan_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator
-from itertools import islice
+from itertools import accumulate, islice
 
 import msgspec
 import pytest
@@ -28,10 +28,25 @@ def test_an_undisturbed_workload_ends_as_it_must(name: str) -> None:
     assert undisturbed(name).findings == ()
 
 
-@pytest.mark.parametrize("line", ["crowd/5/2c/crash@20:0.5,pause@60:25", "signals/3/1e/outage@4:3,restart@9:0.01"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "crowd/5/2c/crash@20:0.5,pause@60:25",
+        "signals/3/1e/outage@4:3,restart@9:0.01",
+        "crowd/893569/1e3/outage@32:3,crash@50:0.5",
+    ],
+)
 def test_the_same_plan_takes_the_same_course(line: str) -> None:
     first, second = run_trial(parse_plan(line)), run_trial(parse_plan(line))
     assert first == second
+
+
+def test_as_many_commits_are_under_way_as_the_plan_says() -> None:
+    for commits_at_once in (1, 2):
+        course = run_trial(Plan(workload="locks", seed=1, commits_at_once=commits_at_once)).course
+        names = [point.name for point in course if point.name.endswith(" commit")]
+        under_way = accumulate(1 if name == "before commit" else -1 for name in names)
+        assert max(under_way) == commits_at_once
 
 
 @pytest.mark.parametrize("name", sorted(WORKLOADS))

@@ -94,6 +94,15 @@ PLANTED: Final = (
         "signals",
         "late_signals",
     ),
+    _mutant(
+        "a batch that fails while another is under way is forgotten",
+        "P14: work resumes unaided",
+        _QUEUE,
+        "        self._waiting[:0] = batch\n        self._next_goes_alone = True\n",
+        "        self._next_goes_alone = True\n",
+        "crowd",
+        "locks",
+    ),
     # --- recovery ------------------------------------------------------------------------------------------------
     _mutant(
         "a retry that was waited for is forgotten when the run is loaded",

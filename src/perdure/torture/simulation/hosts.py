@@ -99,7 +99,9 @@ class Host:
 
     def _new_store(self) -> SimulatedStore:
         trial = self.trial
-        return SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
+        store = SimulatedStore(trial.database, self.process, trial.shadow, trial.tables)
+        store.commits_at_once = trial.plan.commits_at_once
+        return store
 
     async def _drive(self, engine: Engine, program: Program) -> None:
         world, progress = self.trial.world, program.progress

@@ -40,6 +40,7 @@ _LINES: Final = (
     "keeping/790653/1e/crash@3:0.5",
     "knocked/167017701/2c/",
     "late_signals/619299/2c/",
+    "locks/342640/1e2/outage@9:3",
     "locks/880408/2c/",
     "pruned/955545372/2e/",
     "publishing/619299/2c/crash@4:0.5",

@@ -29,6 +29,8 @@ class SimulatedStore(MemoryStore):
     With a `shadow` each is done there too, in the same step, and the answers are compared.
     """
 
+    commits_at_once = 1
+
     def __init__(
         self,
         database: MemoryDatabase,
