@@ -16,6 +16,7 @@ from tests.proofs.planted_listing import LISTING
 from tests.proofs.planted_locks import LOCKS
 from tests.proofs.planted_messages import MESSAGES
 from tests.proofs.planted_payloads import PAYLOADS
+from tests.proofs.planted_server import SERVER
 from tests.proofs.planted_starts import STARTS
 from tests.proofs.planted_testing import TESTING
 from tests.proofs.planted_world import WORLD
@@ -34,6 +35,7 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     **LISTING,
     **LOCKS,
     **COPIES,
+    **SERVER,
     # --- the laws of docs/design/promises.md
     "law 1": (
         Defect(

@@ -63,10 +63,10 @@ def test_of_several_hosts_the_one_that_takes_writes_is_meant(url: str, expected:
     ("url", "location"),
     [
         ("postgres://u:p%40w@h:5433/db?sslmode=require", "postgresql://h:5433/db"),
-        ("postgresql:///db?host=/run&port=1&paskes=pw&user=u", "postgresql:///db?host=/run&port=1"),
+        ("postgresql:///db?host=/run&port=1&password=pw&user=u", "postgresql:///db?host=/run&port=1"),
     ],
 )
-def test_a_location_has_neither_user_nor_paskes(url: str, location: str) -> None:
+def test_a_location_has_neither_user_nor_password(url: str, location: str) -> None:
     assert location_of(url) == location
     assert PostgresStore(url).location == f"{location} (schema perdure)"
 
@@ -104,7 +104,7 @@ def test_a_location_has_neither_user_nor_paskes(url: str, location: str) -> None
     ],
 )
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_what_cannot_be_meant_is_refused_and_no_paskes_shown(scheme: str, rest: str, reason: str) -> None:
+def test_what_cannot_be_meant_is_refused_and_no_password_shown(scheme: str, rest: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as refused:
         open_store(f"{scheme}:{rest}")
     assert not re.search("kes|trel", str(refused.value))
