@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from perdure import Engine
+from perdure.errors import StoreUnavailableError
 from tests.journeys.taken_over import QUICK, WAITS, noting
+from tests.postgres_passage import Passage
 from tests.postgres_server import value
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +61,27 @@ async def test_engines_go_on_after_the_server_has_ended_all_their_connections(
         found = [await other.get_run(file.name) for file in files]
         assert [await run.result() for run in (*runs, *found)] == ["noted"] * 20
         assert (await other.verify()).is_sound
+    assert [list(dict.fromkeys(file.read_text().split())) for file in files] == [["first", "second", "third"]] * 10
+
+
+async def test_an_engine_goes_on_when_a_server_that_could_not_be_reached_is_back(
+    emptied_postgres: str, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"notes {number}" for number in range(10)]
+    async with (
+        asyncio.timeout(60),
+        Passage.to(emptied_postgres) as (passage, url),
+        Engine(url, settings=QUICK) as engine,
+    ):
+        runs = [await engine.start(noting, str(file), id=file.name) for file in files]
+        passage.cut()
+        with pytest.raises(StoreUnavailableError, match="Check that it runs and can be reached"):
+            await engine.list_runs()
+        await asyncio.sleep(QUICK.lease_seconds / 2)
+        await passage.open()
+        assert [await run.result() for run in runs] == ["noted"] * 10
+        assert engine.trouble is None
+        assert (await engine.verify()).is_sound
     assert [list(dict.fromkeys(file.read_text().split())) for file in files] == [["first", "second", "third"]] * 10
 
 
