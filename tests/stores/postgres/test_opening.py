@@ -97,7 +97,11 @@ async def test_a_role_needs_no_more_than_a_schema_of_its_own(postgres_server: Po
             with pytest.raises(StoreUnavailableError, match=r"permission denied.* the user's rights"):
                 await opened(modest)
             await value(url, "CREATE SCHEMA perdure AUTHORIZATION modest")
-            await (await opened(modest)).close()
+            store = await opened(modest)
+            run = creation(store.new_run_key())
+            assert await store.commit([run]) == [Applied(run.run_key)]
+            assert (await store.status()).facts["fsync"] == "off"
+            await store.close()
         finally:
             await value(url, "DROP OWNED BY modest")
             await value(url, "DROP ROLE modest")
