@@ -37,6 +37,7 @@ from perdure.cli.repair_commands import fork, reset, retry
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
 from perdure.cli.verify_command import verify
+from perdure.cli.work_commands import worker
 from perdure.errors import PerdureError, UsageError
 from perdure.ports.store import RunQuery
 
@@ -64,13 +65,14 @@ def make_application() -> App:
     """Return the parser of the command line."""
     application = App(
         name="perdure",
-        help="Durable asynchronous workflows: look at, steer and examine the runs of a database.",
+        help="Durable asynchronous workflows: work on, look at, steer and examine the runs of a database.",
         version=f"perdure {version('perdure')}",
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
     )
     for command in (
         demo,
+        worker,
         start,
         list_,
         waiting,

@@ -1,0 +1,125 @@
+"""`perdure worker`: real processes that work until they are told to stop."""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure import Context, Engine, Run, workflow
+from perdure.authoring.registry import Registry
+from perdure.cli import working as working_command
+from perdure.cli.application import run_command_line
+from perdure.cli.exits import ExitCode
+from tests.journeys.workflows import kinds, until
+
+MODULE = """
+import asyncio
+from perdure import Context, Engine, activity, workflow
+
+@activity
+async def add(a: int, b: int) -> int:
+    return a + b
+
+@activity
+async def rest() -> None:
+    await asyncio.Event().wait()
+
+@workflow(name="worked_adding")
+async def adding(ctx: Context, a: int) -> int:
+    return await add(a, 1)
+
+@workflow(name="worked_resting")
+async def resting(ctx: Context) -> None:
+    await rest()
+
+def engine() -> Engine:
+    return Engine("sqlite:///runs.db", name="mine")
+"""
+
+
+@workflow(name="worked_adding")
+async def adding(_ctx: Context, _a: int) -> int:
+    raise AssertionError("it is run by another process")
+
+
+@workflow(name="worked_resting")
+async def resting(_ctx: Context) -> None:
+    raise AssertionError("it is run by another process")
+
+
+@asynccontextmanager
+async def working(folder: Path, *arguments: str) -> AsyncIterator[Process]:
+    """Start a worker on `runs.db` of a folder; yield it once it works."""
+    (folder / "worked.py").write_text(MODULE)
+    command = (sys.executable, "-m", "perdure", "worker", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    try:
+        assert b"runs.db" in await process.stdout.readline()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def the_rest(process: Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.read()).decode()
+
+
+async def test_it_works_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    async with working(tmp_path, "worked", "--db", "sqlite:///runs.db") as process:
+        async with Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client:
+            run = await client.start(adding, 4)
+            assert await run.result() == 5
+        process.send_signal(signal.SIGTERM)
+        assert "stopped in good order" in await the_rest(process)
+        assert await process.wait() == ExitCode.OK
+
+
+async def test_an_engine_of_the_module_works_as_it_says(tmp_path: Path) -> None:
+    async with working(tmp_path, "worked:engine", "--json") as process:
+        process.send_signal(signal.SIGINT)
+        assert await the_rest(process) == '{"stopped":true}\n'
+        assert await process.wait() == ExitCode.OK
+
+
+async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    async with working(tmp_path, "worked", "--db", "sqlite:///runs.db", "--grace", "1h") as process:
+        async with Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client:
+            run = await client.start(resting)
+            await until(lambda: _has_begun(run))
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert b"another signal" in await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == -signal.SIGTERM
+
+
+async def _has_begun(run: Run[Any]) -> bool:
+    return "activity_scheduled" in await kinds(run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("json",), "'json' defines no workflow"),
+        (("no_such_module",), "importing 'no_such_module' failed"),
+        (("json:dumps_nothing",), "it must be an Engine"),
+        (("json:decoder", "--name", "me"), "leave out --name"),
+        (("json", "--grace", "soon"), "soon"),
+    ],
+)
+def test_what_cannot_work_is_said(
+    arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working_command, "default_registry", Registry())
+    assert run_command_line(["worker", *arguments]) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
