@@ -1,6 +1,7 @@
 """Transactional activities: what they write to the store's database and their outcome are committed together."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -27,7 +28,7 @@ from perdure import (
     workflow,
 )
 from perdure.errors import InvalidArgumentError, WrongContextError
-from perdure.events import ActivityCompleted
+from perdure.events import ActivityCancelled, ActivityCompleted
 from perdure.execution import mail
 from perdure.stores.postgres.transactions import Transactions
 from tests.journeys.conftest import PAYLOADS
@@ -76,7 +77,7 @@ failures: list[str] = []
 def sqlite_pay(entry: str, amount: int) -> int:
     connection = current_connection()
     connection.execute("INSERT INTO ledger VALUES (?, ?)", (entry, amount))
-    return int(connection.execute("SELECT sum(amount) FROM ledger").get)
+    return int(connection.value("SELECT sum(amount) FROM ledger"))
 
 
 async def postgres_pay(entry: str, amount: int) -> int:
@@ -298,6 +299,12 @@ async def postgres_stuck(entry: str) -> None:
     await asyncio.Event().wait()
 
 
+async def postgres_stubborn(entry: str) -> None:
+    await postgres_pay(entry, 1)
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
 async def postgres_add(amount: int) -> int:
     connection = current_connection()
     total = await connection.fetchval("SELECT amount FROM ledger WHERE entry = 'total'")
@@ -306,7 +313,17 @@ async def postgres_add(amount: int) -> int:
     return int(total) + amount
 
 
-for slow in (sqlite_slow, postgres_slow, postgres_stuck):
+def sqlite_late(entry: str) -> int:
+    return sqlite_slow(entry)
+
+
+async def postgres_late(entry: str) -> int:
+    return await postgres_slow(entry)
+
+
+step(sqlite_late)
+step(postgres_late)
+for slow in (sqlite_slow, postgres_slow, postgres_stuck, postgres_stubborn):
     step(slow, timeout=timedelta(seconds=0.1), retry=ONCE)
 step(postgres_add, retry=ONCE)
 
@@ -339,11 +356,51 @@ async def test_one_that_is_committed_when_its_time_is_over_was_in_time(
     assert await bank.ledger() == 1
 
 
-async def test_one_that_runs_out_of_time_has_written_nothing(postgres: str) -> None:
+@workflow(name="tx_giving_up")
+async def giving_up(_ctx: Context, kind: str) -> str:
+    try:
+        async with asyncio.timeout(0.1):
+            await STEPS[kind, "late"]("first")
+    except TimeoutError:
+        return "given up"
+    return "paid"
+
+
+async def test_a_step_that_is_given_up_while_it_is_committed_has_been_made_for_the_workflow_too(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end.clear()
+    given_up = asyncio.Event()
+    commit = Transactions._commit
+
+    async def commit_late(*args: Any) -> None:
+        await given_up.wait()
+        await commit(*args)
+
+    monkeypatch.setattr(Transactions, "_commit", commit_late)
+    async with bank.engine() as engine:
+        submit = engine.worker.committer.submit
+
+        def submitted(write: Any, *args: Any, **options: Any) -> None:
+            submit(write, *args, **options)
+            if any(isinstance(recorded.event, ActivityCancelled) for recorded in getattr(write, "events", ())):
+                given_up.set()
+                may_end.set()
+
+        monkeypatch.setattr(engine.worker.committer, "submit", submitted)
+        run = await engine.start(giving_up, bank.kind)
+        assert await run.result() == "paid"
+        assert given_up.is_set()
+        assert "activity_cancelled" not in await kinds(run)
+    assert await bank.ledger() == 1
+
+
+@pytest.mark.parametrize("name", ["stuck", "stubborn"])
+async def test_one_that_runs_out_of_time_has_written_nothing(name: str, postgres: str) -> None:
     connection = await asyncpg.connect(postgres)
     await connection.execute(LEDGER)
     async with Engine(postgres) as engine:
-        run = await engine.start(paying, "postgres", "stuck", ["first"])
+        run = await engine.start(paying, "postgres", name, ["first"])
         with pytest.raises(RunFailedError, match=ActivityTimeoutError.__name__):
             await run.result()
     assert await connection.fetchval("SELECT count(*) FROM ledger") == 0

@@ -37,15 +37,15 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
         Defect("execution.attempts", "running.overdue = timed_out", "self._report(call, timed_out)"),
     ),
     "current_connection": (
-        Defect("stores.sqlite.transactions", '        connection.execute("ROLLBACK TO step")\n', "        pass\n"),
+        Defect("stores.sqlite.transactions", "if not isinstance(outcome, Applied):", "if False:"),
         Defect(
             "stores.postgres.transactions", "fencing_token = $2 AND owner = $3", "$2::bigint > 0 AND $3::bigint > 0"
         ),
         Defect("stores.sqlite.transactions", "fencing_token = ? AND owner = ?", "? >= 0 AND ? >= 0"),
         Defect(
             "stores.postgres.transactions",
-            "            await _roll_back(transaction, connection)\n            raise\n",
-            "            await transaction.commit()\n            raise\n",
+            "            await transaction.rollback()\n            return error\n",
+            "            await transaction.commit()\n            return error\n",
         ),
     ),
     "Workflow.continue_as_new": (

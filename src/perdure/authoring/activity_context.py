@@ -116,8 +116,8 @@ transaction_connection: ContextVar[Any] = ContextVar("perdure_transaction_connec
 
 
 def current_connection() -> Any:  # noqa: ANN401 - of the driver of the store's database
-    """Return the connection on which a transactional activity runs, and writes: `asyncpg.Connection` with PostgreSQL,
-    `apsw.Connection` with SQLite.
+    """Return the connection by which a transactional activity reads and writes: `asyncpg.Connection` with PostgreSQL;
+    with SQLite one with `execute`, `executemany` and `value` (`perdure.stores.sqlite.transactions.StepConnection`).
 
     What is written by it is committed with the activity's outcome, and undone if it raises. The activity may be called
     again after that, without being tried again: when other transactions were in its way.

@@ -27,10 +27,10 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     """What is needed to run one attempt, and how far it has come.
 
     `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
-    on; `around` the nearest deadline of the stages and the run it is called in; `called_by` names the run that called
-    it, for its idempotency key; `item` how the scheduler knows it;
-    `group` those with the same limits (None: nothing limits it); `timers` limit its waiting; `running` is set once it
-    has started.
+    on; `sequence` how many events the run had when it was made; `around` the nearest deadline of the stages and the
+    run it is called in; `called_by` names the run that called it, for its idempotency key; `item` how the scheduler
+    knows it; `group` those with the same limits (None: nothing limits it); `timers` limit its waiting; `running` is
+    set once it has started.
     """
 
     run: "ActiveRun"
@@ -43,6 +43,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     deadline_at: Timestamp | None
     heartbeat: Payload
     fencing_token: FencingToken
+    sequence: int
     around: Deadline | None = None
     called_by: str = ""
     executor: Executor = Executor.LOOP
@@ -76,6 +77,7 @@ def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[
         deadline_at=activity.deadline_at,
         heartbeat=activity.heartbeat,
         fencing_token=run.fencing_token,
+        sequence=run.state.sequence,
         called_by=activity.called_by or run.state.call_name(run.run_key),
         around=activity.within if run.state.deadline is None else nearest(activity.within, run.state.deadline),
     )

@@ -250,7 +250,7 @@ class RunClaims:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.is_starved or not worker.is_claiming:
+        if self.is_starved or not worker.is_claiming or not worker.lease.is_held:
             return
         wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_versions)
         if wake_at is not None:

@@ -46,19 +46,18 @@ class LeaseKeeper:
             if watch.was_set():
                 self._wait_anew()
                 hastened_until = self._hastened_until()
-            asked_at, was_held = worker.loop.time(), self.is_held
+            asked_at = worker.loop.time()
             trusted_until = self._renewed_at + self._lease_seconds - self._pause_seconds
             try:
                 async with asyncio.timeout_at(max(trusted_until, asked_at + self._pause_seconds)):
                     if await worker.store.renew_lease(now=worker.clock.now()):
-                        self._renewed_at = asked_at
+                        had_passed, self._renewed_at = not self.is_held, asked_at
                     else:
                         # The store has given the runs back and begun a new lease; who is due is claimed anew.
                         worker.drop_all("the lease had passed before it was renewed")
-                        self._renewed_at = asked_at
-                        worker.claims.wake()
+                        had_passed, self._renewed_at = True, asked_at
                     await self._free_expired()
-                    if not was_held or asked_at < hastened_until:  # by the renewal, if the clock was set back
+                    if had_passed or asked_at < hastened_until:  # by the renewal, if the clock was set back
                         worker.claims.wake()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
                 is_expected = isinstance(error, _EXPECTED)

@@ -6,13 +6,14 @@ another is made (`perdure.execution.mail.inbox_to_begin_with`). One that runs ou
 moment: the time-out counts only once it is known that nothing was saved.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from perdure.authoring.activity_context import Deferring, running_attempt, transaction_connection
-from perdure.errors import NonRetryableError, StaleLeaseError, UsageError
+from perdure.errors import StaleLeaseError, UsageError
 from perdure.execution.attempts import DELIVERED, RunningCall
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.thread_executor import ThreadAttempt
@@ -43,6 +44,8 @@ class TransactionExecutor(LoopExecutor):
             run_key=call.run.run_key,
             owner=self._worker.worker_id,
             fencing_token=call.fencing_token,
+            sequence=call.sequence,
+            operation=call.operation,
             isolation=definition.transaction,
             perform=self._awaited(running) if definition.is_async else self._called(running),
             is_async=definition.is_async,
@@ -51,12 +54,10 @@ class TransactionExecutor(LoopExecutor):
             outcome = await self._worker.store.transact(step)
         except Deferring:
             message = f"activity {call.activity}: a transactional activity ends with its transaction; it cannot defer()"
-            raise NonRetryableError(message) from None
-        except UsageError as error:
-            raise NonRetryableError(f"activity {call.activity}: {error}") from error
+            raise UsageError(message) from None
         if not isinstance(outcome, Applied):
             call.run.surrender()  # whoever has it, has its outcome too, or makes it
-            raise StaleLeaseError(f"run {call.run.ref} belongs to another worker by now; nothing was saved")
+            raise StaleLeaseError(f"run {call.run.ref} goes on elsewhere, or without this attempt; nothing was saved")
         if self._worker.active.get(call.run.run_key) is call.run:
             self._worker.mail.read_inbox_of(call.run)
         return DELIVERED
@@ -69,9 +70,12 @@ class TransactionExecutor(LoopExecutor):
             token = transaction_connection.set(connection)
             try:
                 args, kwargs = signature.decode_arguments(call.input)
-                return self._delivery(running, signature.encode_result(await function(*args, **kwargs)))
+                result = signature.encode_result(await function(*args, **kwargs))
             finally:
                 transaction_connection.reset(token)
+            if running.is_cancelled:  # and has caught that
+                raise asyncio.CancelledError
+            return self._delivery(running, result)
 
         return perform
 

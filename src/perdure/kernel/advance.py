@@ -12,7 +12,7 @@ Inputs are taken in the order they arrived, then the timers that are due: an out
 time-out that would have cut it off still counts. All events of one advance bear one time, which never runs backwards.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -87,7 +87,7 @@ class Advance(msgspec.Struct, kw_only=True, gc=False):
 def advance(
     state: RunState,
     feed: Feed,
-    inputs: Iterable[i.Input],
+    inputs: Sequence[i.Input],
     *,
     run_key: RunKey,
     now: Timestamp,
@@ -99,9 +99,25 @@ def advance(
     Complexity: linear in inputs and commands.
     """
     step = Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
-    for given in inputs:
+    for given in _outcomes_first(inputs) if len(inputs) > 1 else inputs:
         step.take(given)
     return step.finish()
+
+
+def _outcomes_first(inputs: Sequence[i.Input]) -> Iterable[i.Input]:
+    """Return inputs with the messages that tell outcomes of attempts before all other messages.
+
+    What these ask for, as a cancellation does, must not overtake an outcome that is told already: such a transition is
+    refused while that is in the inbox (`must_not_overtake`), and so would be the next, if it came behind it again.
+    """
+    if not any(map(_tells_outcome, inputs)):
+        return inputs
+    first = next(n for n, given in enumerate(inputs) if type(given) is i.MessageArrived)
+    return [*inputs[:first], *sorted(inputs[first:], key=_tells_outcome, reverse=True)]
+
+
+def _tells_outcome(given: i.Input) -> bool:
+    return type(given) is i.MessageArrived and type(given.message) is m.CompleteActivityMessage
 
 
 class Step:
@@ -193,6 +209,13 @@ class Step:
             self.result.must_not_overtake.append(outcome)
         self.record(event)
 
+    def _overtake_no_outcome(self, operation: int) -> None:
+        """Let what gives an activity up come behind an outcome that waits in the inbox."""
+        activity = self.state.activities.get(operation)
+        if activity is not None and operation not in self.starting:
+            outcome = m.outcome_id(self.created().ref.generation, operation, activity.attempt)
+            self.result.must_not_overtake.append(outcome)
+
     def answer(self) -> None:
         """Record what the program asks for, and hand it what is held and due; `record` does.
 
@@ -210,6 +233,8 @@ class Step:
         state, at, kind = self.state, self.at, type(event)
         if kind is e.ChildCancelled:
             self.leaving = state.children.get(event.operation)  # type: ignore[attr-defined]  # narrowed by kind
+        elif kind is e.ActivityCancelled:
+            self._overtake_no_outcome(event.operation)  # type: ignore[attr-defined]  # as above
         state.record(event, at)
         self.result.events.append(RecordedEvent(state.sequence, at, event))
         consequence = CONSEQUENCES.get(kind)

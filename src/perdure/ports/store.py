@@ -261,8 +261,8 @@ class RunStore(Protocol):
         """Make a step in a transaction of its own, and commit its outcome with it, by the inbox of its run.
 
         Answers `Applied` once that is durable, or `Stale` if the run is not the owner's any more: then nothing of it is
-        saved, as when it raises. Raises what the step raises, UsageError where there is no such transaction here, and
-        StoreErrors.
+        saved, as when it raises. Raises what the step raises, UsageError where there is no such transaction here,
+        and StoreErrors.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Steps made in transactions: exactly once, whatever becomes of the connection and of the run."""
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -7,7 +8,8 @@ import pytest
 from asyncpg.transaction import Transaction
 from msgspec import structs
 
-from perdure.kernel.identity import FencingToken
+from perdure.kernel.events import ActivityCancelled
+from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.isolation import Isolation
 from perdure.kernel.transition import Applied, Stale
 from perdure.ports.transactions import StepTransaction
@@ -32,6 +34,8 @@ def step(run: Held, isolation: Isolation = Isolation.READ_COMMITTED) -> StepTran
         run_key=run.run_key,
         owner=run.owner,
         fencing_token=run.fencing_token,
+        sequence=run.sequence,
+        operation=Operation(1),
         isolation=isolation,
         perform=perform,
         is_async=True,
@@ -94,6 +98,38 @@ async def test_what_became_of_a_commit_without_an_answer_is_found_out(
             await session.store.transact(step(run))
     assert await entries(harness) == int(is_done)
     assert len(await session.signals(run.run_key)) == int(is_done)
+
+
+async def test_an_attempt_that_was_given_up_meanwhile_saves_nothing(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    run = await session.hold()
+    begun = step(run)
+    await session.advance(run, what=ActivityCancelled(operation=Operation(2)))
+    await session.advance(run, what=ActivityCancelled(operation=Operation(1)))
+    assert await session.store.transact(begun) == Stale(run.run_key)
+    assert await session.store.transact(structs.replace(begun, operation=Operation(3))) != Stale(run.run_key)
+    assert await entries(harness) == 1
+
+
+async def test_one_that_is_cancelled_at_any_moment_leaves_a_clean_connection_to_the_next(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    saved = 0
+    for turns in range(12):
+        run = await session.hold(f"cancelled {turns}")
+        making = asyncio.create_task(session.store.transact(step(run)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        making.cancel()
+        outcome = (await asyncio.gather(making, return_exceptions=True))[0]
+        saved += isinstance(outcome, Applied)
+        assert await entries(harness) == saved
+        run = await session.hold(f"next {turns}")
+        assert isinstance(await session.store.transact(step(run)), Applied)
+        saved += 1
+        assert await session.signals(run.run_key) == ["outcome"]
+        assert await entries(harness) == saved
 
 
 async def test_it_sees_the_tables_types_and_search_path_of_its_role_not_those_of_the_store(

@@ -1,6 +1,7 @@
 """Steps made in the thread that writes: exactly once, and Perdure's own tables and transaction are left alone."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import apsw
 import pytest
 from msgspec import structs
 
-from perdure.kernel.identity import FencingToken
+from perdure.errors import UsageError
+from perdure.kernel.events import ActivityCancelled
+from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.isolation import Isolation
 from perdure.kernel.transition import Applied, Stale
 from perdure.ports.transactions import StepTransaction
+from perdure.stores.sqlite.transactions import StepConnection
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import Held, delivery
 from perdure.torture.programs.harnesses import SqliteHarness
@@ -29,7 +33,7 @@ async def session(tmp_path: Path) -> AsyncIterator[StoreSession]:
 
 
 def step(run: Held, *statements: str) -> StepTransaction:
-    def perform(connection: apsw.Connection) -> Any:
+    def perform(connection: StepConnection) -> Any:
         for statement in statements or ("INSERT INTO ledger VALUES (1)",):
             connection.execute(statement)
         return delivery(run.run_key, "outcome", message_id="outcome:1:1:1")
@@ -38,6 +42,8 @@ def step(run: Held, *statements: str) -> StepTransaction:
         run_key=run.run_key,
         owner=run.owner,
         fencing_token=run.fencing_token,
+        sequence=run.sequence,
+        operation=Operation(1),
         isolation=Isolation.SERIALIZABLE,
         perform=perform,
         is_async=False,
@@ -106,6 +112,12 @@ async def test_one_that_fails_takes_nothing_along_of_what_is_committed_with_it(
         "DROP INDEX inbox_by_run",
         "CREATE TRIGGER mine AFTER INSERT ON history BEGIN SELECT 1; END",
         "ALTER TABLE sessions RENAME TO others",
+        "CREATE TEMP TABLE runs AS SELECT * FROM main.runs",
+        "CREATE TEMP TRIGGER mine AFTER INSERT ON history BEGIN SELECT 1; END",
+        "CREATE TEMP VIEW runs AS SELECT 1",
+        "SAVEPOINT perdure_step",
+        "RELEASE Perdure_Step",
+        "ROLLBACK TO perdure_step",
     ],
 )
 async def test_it_cannot_end_the_transaction_nor_change_what_is_perdure_s(
@@ -117,6 +129,90 @@ async def test_it_cannot_end_the_transaction_nor_change_what_is_perdure_s(
     assert entries(tmp_path) == 0
     await session.advance(run)
     assert isinstance(await session.store.transact(step(run)), Applied)
+
+
+async def test_savepoints_of_its_own_are_its_own_business(session: StoreSession, tmp_path: Path) -> None:
+    run = await session.hold()
+    kept, undone = "INSERT INTO ledger VALUES (1)", "INSERT INTO ledger VALUES (2)"
+    made = step(run, kept, "SAVEPOINT step", undone, "ROLLBACK TO step", "RELEASE step")
+    assert isinstance(await session.store.transact(made), Applied)
+    assert entries(tmp_path) == 1
+    run = await session.hold("other")
+    with pytest.raises(apsw.SQLError):
+        await session.store.transact(step(run, kept, "SAVEPOINT step", kept, "INSERT INTO nowhere VALUES (3)"))
+    assert entries(tmp_path) == 1
+
+
+@pytest.mark.parametrize("begins", ["INSERT OR ROLLBACK INTO", "insert or  rollback into"])
+async def test_it_cannot_undo_what_others_write(session: StoreSession, begins: str, tmp_path: Path) -> None:
+    run = await session.hold()
+    with pytest.raises(UsageError, match="take ABORT"):
+        await session.store.transact(step(run, f"{begins} ledger VALUES (1)"))
+    assert entries(tmp_path) == 0
+
+
+async def test_one_that_undoes_all_by_a_clause_of_its_table_fails_and_others_go_on(
+    session: StoreSession, tmp_path: Path
+) -> None:
+    connection = apsw.Connection(str(tmp_path / "runs.db"))
+    connection.execute("CREATE TABLE hard (entry UNIQUE ON CONFLICT ROLLBACK)")
+    connection.close()
+    run = await session.hold("run")
+    other = await session.hold("other")
+
+    def survive(connection: StepConnection) -> Any:
+        connection.execute("INSERT INTO hard VALUES (1)")
+        with contextlib.suppress(apsw.ConstraintError):
+            connection.execute("INSERT INTO hard VALUES (1)")
+        connection.execute("INSERT INTO ledger VALUES (1)")
+        return delivery(run.run_key, "outcome")
+
+    with pytest.raises(UsageError, match="undone the whole transaction"):
+        await session.store.transact(structs.replace(step(run), perform=survive))
+    assert await session.signals(run.run_key) == []
+    assert isinstance(await session.store.transact(step(other)), Applied)
+    await session.advance(run)
+
+
+async def test_a_connection_that_is_kept_is_of_no_use_later(session: StoreSession) -> None:
+    run = await session.hold()
+    kept: list[StepConnection] = []
+
+    def keep(connection: StepConnection) -> Any:
+        kept.append(connection)
+        return delivery(run.run_key, "outcome")
+
+    assert isinstance(await session.store.transact(structs.replace(step(run), perform=keep)), Applied)
+    with pytest.raises(UsageError, match="that is over"):
+        kept[0].execute("SELECT 1")
+
+
+async def test_an_error_after_rows_were_returned_is_its_own(session: StoreSession, tmp_path: Path) -> None:
+    run = await session.hold("run")
+    other = await session.hold("other")
+
+    def fail(connection: StepConnection) -> Any:
+        assert connection.execute("INSERT INTO ledger VALUES (1), (2) RETURNING entry")[0] == (1,)
+        connection.executemany("INSERT INTO ledger VALUES (?)", [(3,), (4,)])
+        assert connection.value("SELECT count(*) FROM ledger") == 4
+        assert connection.value("SELECT entry FROM ledger WHERE entry = 5") is None
+        raise LookupError("no funds")
+
+    results = await asyncio.gather(
+        session.store.transact(structs.replace(step(run), perform=fail)), session.advance(other), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [LookupError, type(None)]
+    assert entries(tmp_path) == 0
+
+
+async def test_an_attempt_that_was_given_up_meanwhile_saves_nothing(session: StoreSession, tmp_path: Path) -> None:
+    run = await session.hold()
+    begun = step(run)
+    await session.advance(run, what=ActivityCancelled(operation=Operation(2)))
+    await session.advance(run, what=ActivityCancelled(operation=Operation(1)))
+    assert await session.store.transact(begun) == Stale(run.run_key)
+    assert await session.store.transact(structs.replace(begun, operation=Operation(3))) != Stale(run.run_key)
+    assert entries(tmp_path) == 1
 
 
 async def test_a_caller_that_is_cancelled_learns_what_became_of_it(session: StoreSession, tmp_path: Path) -> None:

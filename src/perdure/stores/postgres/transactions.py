@@ -21,7 +21,7 @@ from typing import Final
 from perdure.errors import StoreLockedError, UsageError
 from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
-from perdure.ports.transactions import StepTransaction
+from perdure.ports.transactions import ENDINGS, StepTransaction
 from perdure.stores.postgres.connection import Connection, Transaction, connect_plainly, driver_errors
 from perdure.stores.postgres.faults import is_contention, store_error, transaction_is_over
 from perdure.stores.postgres.names import escaped
@@ -59,17 +59,18 @@ class Transactions:
             )
         for _ in range(_TRIES):
             async with self._connection() as connection:
-                try:
-                    return await self._make(connection, step)
-                except driver_errors() as error:
-                    if not is_contention(error):
-                        raise
+                made = await self._make(connection, step)
+            if not isinstance(made, Exception):
+                return made
+            if not is_contention(made):
+                raise made
         raise StoreLockedError(
             f"a transactional step on {self._location} was undone {_TRIES} times, since other transactions were in the "
             f"way each time. Nothing of it was saved."
         )
 
-    async def _make(self, connection: Connection, step: StepTransaction) -> Outcome:
+    async def _make(self, connection: Connection, step: StepTransaction) -> Outcome | Exception:
+        """Make a step; return its outcome, or why it was undone. What this raises leaves a transaction open."""
         transaction = connection.transaction(isolation=step.isolation.value)
         await transaction.start()
         try:
@@ -77,11 +78,11 @@ class Transactions:
             told: Delivery = await step.perform(connection)
             await self._demand_mark(connection)
             is_told = await self._tell(connection, step, told)
-        except Exception:
-            await _roll_back(transaction, connection)
-            raise
+        except Exception as error:  # noqa: BLE001 - code of a user: its error is the answer to its caller
+            await transaction.rollback()
+            return error
         if not is_told:
-            await _roll_back(transaction, connection)
+            await transaction.rollback()
             return Stale(step.run_key)
         await to_its_end(self._commit(transaction, step, told))
         return Applied(step.run_key, step.owner)
@@ -105,7 +106,7 @@ class Transactions:
             raise
 
     async def _tell(self, connection: Connection, step: StepTransaction, told: Delivery) -> bool:
-        """Put the outcome into the inbox of the run, if it is the owner's still and has none there."""
+        """Put the outcome into the inbox of the run, if it is the owner's still, waits for it and has none there."""
         data = encode_message(told.message).decode()
         digest = digest_of_message(step.run_key, told.message_id, told.at, data)
         position = await connection.fetchval(
@@ -117,6 +118,9 @@ class Transactions:
             data,
             told.at,
             digest,
+            step.sequence,
+            step.operation,
+            ENDINGS,
         )
         return position is not None
 
@@ -134,7 +138,7 @@ class Transactions:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """Give out a connection, and end one on which a transaction is left open, which undoes that."""
+        """Give out a connection, and end it where anything is raised: that undoes what is open on it."""
         connection = self._free.pop() if self._free else None
         if connection is None or connection.is_closed():
             try:
@@ -144,13 +148,13 @@ class Transactions:
         self._all.add(connection)
         try:
             yield connection
+        except BaseException:
+            connection.terminate()
+            raise
+        else:
+            self._free.append(connection)
         finally:
             self._all.discard(connection)
-            if not connection.is_closed():
-                if connection.is_in_transaction():
-                    connection.terminate()
-                else:
-                    self._free.append(connection)
 
     async def close(self) -> None:
         """End all connections."""
@@ -164,14 +168,6 @@ class Transactions:
             connection.terminate()
 
 
-async def _roll_back(transaction: Transaction, connection: Connection) -> None:
-    """Undo a transaction, if need be by the end of its connection."""
-    try:
-        await transaction.rollback()
-    except driver_errors():
-        connection.terminate()
-
-
 _TRIES: Final = 10
 _FIRST_PAUSE_SECONDS: Final = 0.05
 
@@ -179,13 +175,18 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _MARK: Final = "SAVEPOINT perdure"
 _RELEASE_MARK: Final = "RELEASE SAVEPOINT perdure"
 
-# run_key, fencing_token, owner, message_id, data, at, digest
+# run_key, fencing_token, owner, message_id, data, at, digest, sequence, operation, types of events that end an attempt
 _DELIVER: Final = """
 WITH run AS MATERIALIZED (
     SELECT run_key FROM {schema}.runs WHERE run_key = $1 AND fencing_token = $2 AND owner = $3 FOR NO KEY UPDATE
 )
 INSERT INTO {schema}.inbox (run_key, message_id, data, at, digest)
 SELECT run_key, $4::varchar, $5::text, $6::bigint, $7::bytea FROM run
+WHERE NOT EXISTS (
+    SELECT FROM {schema}.history
+    WHERE history.run_key = $1 AND sequence > $8 AND type = ANY ($10::text[])
+        AND (data::jsonb ->> 'operation')::bigint = $9
+)
 ON CONFLICT DO NOTHING RETURNING position
 """
 
