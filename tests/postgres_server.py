@@ -4,6 +4,7 @@ The process that starts it owns it, and at its own end waits for the others. `po
 each test a database of its own.
 """
 
+import asyncio
 import fcntl
 import itertools
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
 
-__all__ = ["PostgresServer", "emptied", "shared_server", "value"]
+__all__ = ["PostgresServer", "emptied", "shared_server", "until_waiting", "value"]
 
 
 class PostgresServer:
@@ -44,6 +45,20 @@ async def value(url: str, query: str) -> object:
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def until_waiting(url: str, count: int) -> None:
+    """Return when so many backends wait for locks."""
+    import asyncpg  # as above
+
+    connection = await asyncpg.connect(url)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    try:
+        async with asyncio.timeout(10):
+            while await connection.fetchval(waiting) < count:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
     finally:
         await connection.close()
 

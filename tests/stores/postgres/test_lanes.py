@@ -16,6 +16,7 @@ from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.store_conformance.harness import later, transition
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.execution.waiting_workflows import go
+from tests.postgres_server import until_waiting
 
 
 @pytest.fixture
@@ -41,18 +42,6 @@ async def test_while_all_commits_that_may_be_under_way_wait_leases_are_renewed_a
         assert not any(commit.done() for commit in commits)
     await connection.close()
     assert [type(outcome) for outcome in await asyncio.gather(*commits)] == [Applied, Applied]
-
-
-async def until_waiting(url: str, count: int) -> None:
-    """Return when so many backends wait for locks."""
-    connection = await asyncpg.connect(url)
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    try:
-        async with asyncio.timeout(10):
-            while await connection.fetchval(waiting) < count:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.001)
-    finally:
-        await connection.close()
 
 
 @activity(name="lanes_double")

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from perdure.errors import StoreLockedError
+from perdure.errors import StoreLockedError, StoreUnavailableError
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.transition import Applied, Outcome, Stale, Transition, Write
 from perdure.ports.agenda import AgendaChange
@@ -43,6 +43,7 @@ class Commits:
             worker=worker_id, name="", lease_microseconds=0, on_changes=_nobody_hears
         )  # whose the writes are
         self._worker_id: Final = worker_id
+        self._has_ended = False
         self.heads: Final = Heads()
 
     async def commit(self, writes: Sequence[Write]) -> tuple[list[Outcome], News]:
@@ -137,8 +138,9 @@ class Commits:
                 await load_missing(connection, loaded, error.missing)
 
     async def transact(self, work: Callable[[Connection], Awaitable[Result]], *, is_last: bool = False) -> Result:
-        """Do work in a transaction, which is durable when this returns; it may be done again. `is_last`: it ends the
-        session, with the numbers of its transactions. Raises StoreErrors."""
+        """Do work in a transaction, which is durable when this returns; it may be done again. `is_last`: it ends what
+        numbers the session's transactions, and none comes after it but another such one. Raises StoreErrors."""
+        self._has_ended |= is_last
         return await self._on_lane(lambda lane: self._transact(lane, work, is_last=is_last))
 
     async def _on_lane(self, commit: Callable[[Lane], Awaitable[Result]]) -> Result:
@@ -152,7 +154,9 @@ class Commits:
                     return await commit(lane)
                 except CollisionError:
                     continue
-                except FencedError:
+                except FencedError as error:
+                    if self._has_ended:
+                        raise self._ended() from error
                     await self._lanes.settle(lane)  # which learns the epoch
                 except driver_errors() as error:
                     if not (is_contention(error) or (may_have_ended and has_ended(error))):
@@ -169,6 +173,9 @@ class Commits:
             f"committing to {self._location} failed {_TRIES} times, since others were in the way each time. Nothing of "
             f"this call was saved; calls succeed again by themselves."
         )
+
+    def _ended(self) -> StoreUnavailableError:
+        return StoreUnavailableError(f"the session on {self._location} is being closed; nothing of this call was saved")
 
     async def _transact(self, lane: Lane, work: Callable[[Connection], Awaitable[Result]], *, is_last: bool) -> Result:
         connection = await self._lanes.connection_of(lane)

@@ -1,4 +1,10 @@
-"""Sessions and claims: who owns which run. Functions of a connection, within the transaction that is open on it."""
+"""Sessions and claims: who owns which run. Functions of a connection, within the transaction that is open on it.
+
+**No run is left to a session that is gone.** Whoever gives back all that a session owns counts up the epoch of its
+lanes first (`perdure.stores.postgres.lanes`): that waits for what is about to be committed, the server's own end of a
+COMMIT whose client has died included, and has all fail that comes later. What an owner without a session still gets, as
+one that is only cut off may, is freed at the next look.
+"""
 
 from collections.abc import Collection, Sequence
 from typing import Final, assert_never
@@ -132,17 +138,23 @@ async def renew(
     return extended is not None, known_time
 
 
-async def free_expired(connection: Connection, news: News, *, now: Timestamp, dead: Collection[WorkerId]) -> int:
-    """Give back the runs of sessions that are dead, and forget these, and of those whose lease has passed."""
+async def free_expired(
+    connection: Connection, session: SessionRow, news: News, *, now: Timestamp, dead: Collection[WorkerId]
+) -> int:
+    """Give back the runs of sessions that are dead, and forget these, of those whose lease has passed, and of those
+    that are forgotten."""
     late = [row["worker_id"] for row in await connection.fetch(_LATE_SESSIONS, now)]
-    freed = await _free(connection, sorted({*late, *dead}), news, now=now)
+    await connection.execute(_FENCE_OTHERS, sorted({*late, *dead}), session.worker_id)
+    forgotten = [row["owner"] for row in await connection.fetch(_FORGOTTEN_OWNERS)]
+    freed = await _free(connection, sorted({*late, *dead, *forgotten}), news, now=now)
     if dead:
         await connection.execute(_END_SESSIONS, sorted(dead))
     return freed
 
 
 async def give_back_all(connection: Connection, session: SessionRow, news: News) -> None:
-    """Give back the session's runs in good order."""
+    """Give back the session's runs in good order, and have all its transactions fail that have not ended yet."""
+    await connection.execute(_FENCE, session.worker_id)
     if await connection.fetch(_GIVE_BACK, session.worker_id):
         news.is_ready = True
 
@@ -230,6 +242,24 @@ UPDATE sessions SET lease_until = $3 WHERE worker_id = $1 AND lease_until > $2 R
 
 # now; locked, so that no renewal comes between this and what follows from it
 _LATE_SESSIONS: Final = "SELECT worker_id FROM sessions WHERE lease_until <= $1 ORDER BY worker_id FOR UPDATE"
+
+# worker_id
+_FENCE: Final = "UPDATE lanes SET epoch = epoch + 1 WHERE worker_id = $1"
+
+# worker_ids, and who asks, on a lane of its own
+_FENCE_OTHERS: Final = "UPDATE lanes SET epoch = epoch + 1 WHERE worker_id = ANY ($1::bigint[]) AND worker_id <> $2"
+
+# From owner to owner by the index, whatever they own. A session has its row before it owns anything.
+_FORGOTTEN_OWNERS: Final = """
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM runs
+    UNION ALL
+    SELECT (SELECT min(runs.owner) FROM runs WHERE runs.owner > owners.owner)
+    FROM owners WHERE owners.owner IS NOT NULL
+)
+SELECT owner FROM owners
+WHERE owner IS NOT NULL AND NOT EXISTS (SELECT FROM sessions WHERE worker_id = owners.owner)
+"""
 
 # worker_ids; their lanes stay: one that is only cut off asks them what became of its last commits
 _END_SESSIONS: Final = "DELETE FROM sessions WHERE worker_id = ANY ($1::bigint[])"

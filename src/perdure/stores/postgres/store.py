@@ -119,7 +119,9 @@ class PostgresStore:
         self._opened = None
         is_unused = not self._next_run_key & _KEY_COUNT_MASK
         try:
-            await opened.change(lambda connection, news: sessions.give_back_all(connection, opened.session, news))
+            await opened.change(
+                lambda connection, news: sessions.give_back_all(connection, opened.session, news), is_last=True
+            )
             if await opened.home.finish():
                 await opened.change(
                     lambda connection, _: sessions.end_session(connection, opened.session, is_unused=is_unused),
@@ -194,7 +196,7 @@ class PostgresStore:
 
         async def free(connection: Connection, news: News) -> tuple[int, bool]:
             dead = absent & await look(connection) if absent else absent
-            return await sessions.free_expired(connection, news, now=now, dead=dead), bool(dead)
+            return await sessions.free_expired(connection, opened.session, news, now=now, dead=dead), bool(dead)
 
         freed, has_found_dead = await opened.change(free)
         if freed or has_found_dead:
