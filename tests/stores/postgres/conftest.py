@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import structs
 
-from perdure.stores.postgres.settings import PostgresSettings
 from perdure.testing.store_conformance import StoreSession
-from perdure.torture.programs.postgres_harness import PostgresHarness
+from perdure.torture.programs.postgres_harness import PATIENT, PostgresHarness
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def postgres(emptied_postgres: str) -> str:
 @pytest.fixture
 async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
     """Give the database as tests of the store handle it."""
-    harness = PostgresHarness(postgres, PostgresSettings(lanes=3, settling_pause_seconds=0.05, absence_seconds=0.0))
+    harness = PostgresHarness(postgres, structs.replace(PATIENT, lanes=3, settling_pause_seconds=0.05))
     yield harness
     await harness.close()
 

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 from msgspec import structs
 
+from perdure.kernel.identity import WorkerId
 from perdure.ports.store import Changes
-from perdure.stores.postgres.home import Home, lock_of
-from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.postgres.absences import Absences
+from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.home import Home
 from perdure.testing.store_conformance import StoreSession
-from perdure.testing.store_conformance.harness import START
+from perdure.testing.store_conformance.harness import LEASE_SECONDS, START, later
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
 ABSENCE_SECONDS = 123.0
@@ -73,33 +75,70 @@ async def test_a_session_that_has_told_all_leaves_nothing_and_has_nobody_look_at
     assert await harness.fetchval("SELECT count(*) FROM sessions") == 1
 
 
-async def test_a_living_session_that_comes_home_soon_keeps_its_runs(
+async def test_who_is_missed_is_not_waited_for_and_the_late_are_freed_at_once(
+    postgres: str, harness: PostgresHarness
+) -> None:
+    slow = PostgresHarness(postgres, structs.replace(harness.settings, absence_seconds=ABSENCE_SECONDS))
+    finder, dying, late = [await slow.session(name) for name in ("finder", "dying", "late")]
+    missed = await dying.hold("missed")
+    now = later(LEASE_SECONDS - 1)
+    assert await dying.store.renew_lease(now=now)
+    freed = await late.hold("freed")
+    await slow.kill(dying)
+    async with asyncio.timeout(30):
+        assert await finder.store.free_expired(now=START) == 0
+        assert await finder.store.free_expired(now=later(LEASE_SECONDS + 1)) == 1
+    assert (await finder.row(freed.run_key)).owner is None
+    assert (await finder.row(missed.run_key)).owner == dying.worker
+    await slow.close()
+
+
+async def test_what_a_dead_session_owned_is_taken_over_without_anybody_asking(
+    postgres: str, harness: PostgresHarness
+) -> None:
+    watchful = PostgresHarness(
+        postgres, structs.replace(harness.settings, absence_seconds=0.05, safety_check_seconds=0.01)
+    )
+    finder, dying = [await watchful.session(name) for name in ("finder", "dying")]
+    run = await dying.hold()
+    await watchful.kill(dying)
+    finder.changes.clear()
+    await hear_of_everything(finder)
+    assert (await finder.row(run.run_key)).owner is None
+    await watchful.close()
+
+
+async def test_the_looks_come_whatever_there_is_to_tell(
     postgres: str, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patient = PostgresHarness(postgres, structs.replace(harness.settings, absence_seconds=ABSENCE_SECONDS))
-    finder, owner = [await patient.session(name) for name in ("finder", "owner")]
-    run = await owner.hold()
-    store = owner.store
-    assert isinstance(store, PostgresStore)
-    lock, sleep = lock_of(owner.worker, schema="perdure"), asyncio.sleep
-    in_its_way = await patient.connection()
-    looked = asyncio.Event()
+    looked, tell = asyncio.Event(), Home._tell
 
-    async def let_it_come_home(seconds: float) -> None:
-        if seconds != ABSENCE_SECONDS:
-            await sleep(seconds)
-            return
+    async def tell_and_have_more(home: Home, connection: Connection) -> None:
+        await tell(home, connection)
+        await asyncio.sleep(0)
+        home._telling.set()
+
+    async def look(home: Home, connection: Connection) -> None:
+        del home, connection
         looked.set()
-        await in_its_way.execute("SELECT pg_advisory_unlock_shared($1)", lock)
-        await hear_of_everything(owner)
 
-    monkeypatch.setattr(asyncio, "sleep", let_it_come_home)
-    await in_its_way.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-    await in_its_way.execute("SELECT pg_advisory_lock_shared($1)", lock)
-    try:
-        assert await finder.store.free_expired(now=START) == 0
-        assert looked.is_set()
-        await owner.advance(run)
-    finally:
-        await in_its_way.close()
-        await patient.close()
+    monkeypatch.setattr(Home, "_tell", tell_and_have_more)
+    monkeypatch.setattr(Home, "_look", look)
+    busy = PostgresHarness(postgres, structs.replace(harness.settings, safety_check_seconds=0.01))
+    await busy.session()
+    async with asyncio.timeout(30):
+        await looked.wait()
+    monkeypatch.undo()
+    await busy.close()
+
+
+def test_whoever_was_there_at_a_look_is_not_taken_for_dead() -> None:
+    now, one, other = 0.0, WorkerId(1), WorkerId(2)
+    absences = Absences(absence_seconds=2.0, now=lambda: now)
+    assert absences.note({one, other}) == set()
+    now = 1.0
+    assert absences.note({one}) == set()
+    now = 2.0
+    assert absences.note({one, other}) == {one}
+    now = 4.0
+    assert absences.note({other}) == {other}

@@ -7,7 +7,8 @@ good order, but is found as a dead one is.
 
 **A session lives** as long as this connection holds its advisory lock, which the server lets go when the connection
 ends, be it since the process has died. A living one that has lost it, as all do when the server is started anew, comes
-home soon, and looks at everything then: so who misses a session looks twice, `absence_seconds` apart.
+home soon, and looks at everything then. So who misses a session looks again, after `safety_check_seconds`, and takes it
+for dead that has been missed for `absence_seconds` (`perdure.stores.postgres.absences`).
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from perdure.logs import Recurring
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes
 from perdure.stores.memory.tables import News
+from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors
 from perdure.stores.postgres.settings import PostgresSettings
@@ -60,8 +62,10 @@ class Home:
         self._connection: Connection | None = None
         self._untold = News()
         self._is_everything_untold = False
-        self._ask_at = self._loop.time() + settings.safety_check_seconds
+        self._look_at = self._loop.time() + settings.safety_check_seconds
         self._telling = asyncio.Event()
+        self._absences: Final = Absences(absence_seconds=settings.absence_seconds, now=self._loop.time)
+        self._has_found_dead: Final = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
     async def connect(self) -> Connection:
@@ -101,6 +105,19 @@ class Home:
         self._telling.set()
         self._on_changes(_EVERYTHING)
 
+    async def absent(self, connection: Connection) -> set[WorkerId]:
+        """Return which sessions do not show that they live; see `absent_sessions`."""
+        return await absent_sessions(connection, self._worker_id, schema=self._settings.schema)
+
+    async def find_dead(self, connection: Connection) -> set[WorkerId]:
+        """Look who is absent; return who has been so for long."""
+        return self._absences.note(await self.absent(connection))
+
+    async def wait_for_dead(self) -> None:
+        """Wait until a look of the home connection has found somebody dead, be it the same one again."""
+        self._has_found_dead.clear()
+        await self._has_found_dead.wait()
+
     async def finish(self) -> bool:
         """Tell what is untold, and tell no more; return whether all of it is told."""
         if self._keeping is not None:
@@ -136,8 +153,9 @@ class Home:
                     await self._settle_in(connection)
                     self._on_changes(_EVERYTHING)
                 await self._tell(connection)
-                if not await self._has_soon_to_tell():
-                    await self._ask_time(connection)
+                await self._wait_for_news()
+                if self._loop.time() >= self._look_at:
+                    await self._look(connection)
             except driver_errors() as error:
                 self._recurring.warning("the connection for news is lost, and made anew: %s", error, cause=error)
                 if self._connection is not None:
@@ -148,14 +166,18 @@ class Home:
     def _has_untold(self) -> bool:
         return bool(self._untold) or self._is_everything_untold
 
-    async def _has_soon_to_tell(self) -> bool:
-        """Wait for news that are to be told, not longer than until it is time to ask for the time."""
+    async def _wait_for_news(self) -> None:
+        """Wait for news that are to be told, not longer than until it is time to look."""
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._ask_at):
+            async with asyncio.timeout_at(self._look_at):
                 await self._telling.wait()
-                return True
-        self._ask_at = self._loop.time() + self._settings.safety_check_seconds
-        return False
+
+    async def _look(self, connection: Connection) -> None:
+        """Look at the server's clock, and for those who have died."""
+        await self._ask_time(connection)
+        if await self.find_dead(connection):
+            self._has_found_dead.set()
+        self._look_at = self._loop.time() + self._settings.safety_check_seconds
 
     async def _tell(self, connection: Connection) -> None:
         self._telling.clear()

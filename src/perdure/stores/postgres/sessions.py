@@ -20,6 +20,7 @@ from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
 
 __all__ = [
+    "Freed",
     "SessionRow",
     "begin_session",
     "claim",
@@ -40,6 +41,13 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     started_at: Timestamp
     lease_microseconds: int
+
+
+class Freed(msgspec.Struct, frozen=True):
+    """How many runs were given back, and how many sessions were forgotten since they are dead."""
+
+    runs: int
+    dead: int
 
 
 async def begin_session(connection: Connection, session: SessionRow, *, lanes: int, origin: int) -> Timestamp:
@@ -140,16 +148,18 @@ async def renew(
 
 async def free_expired(
     connection: Connection, session: SessionRow, news: News, *, now: Timestamp, dead: Collection[WorkerId]
-) -> int:
+) -> Freed:
     """Give back the runs of sessions that are dead, and forget these, of those whose lease has passed, and of those
     that are forgotten."""
-    late = [row["worker_id"] for row in await connection.fetch(_LATE_SESSIONS, now)]
-    await connection.execute(_FENCE_OTHERS, sorted({*late, *dead}), session.worker_id)
+    gone = [row["worker_id"] for row in await connection.fetch(_GONE_SESSIONS, now, sorted(dead))]
+    if gone:
+        await connection.execute(_FENCE_OTHERS, gone, session.worker_id)
     forgotten = [row["owner"] for row in await connection.fetch(_FORGOTTEN_OWNERS)]
-    freed = await _free(connection, sorted({*late, *dead, *forgotten}), news, now=now)
-    if dead:
-        await connection.execute(_END_SESSIONS, sorted(dead))
-    return freed
+    runs = await _free(connection, [*gone, *forgotten], news, now=now) if gone or forgotten else 0
+    buried = [worker for worker in gone if worker in dead]
+    if buried:
+        await connection.execute(_END_SESSIONS, buried)
+    return Freed(runs=runs, dead=len(buried))
 
 
 async def give_back_all(connection: Connection, session: SessionRow, news: News) -> None:
@@ -240,8 +250,11 @@ _EXTEND_LEASE: Final = """
 UPDATE sessions SET lease_until = $3 WHERE worker_id = $1 AND lease_until > $2 RETURNING worker_id
 """
 
-# now; locked, so that no renewal comes between this and what follows from it
-_LATE_SESSIONS: Final = "SELECT worker_id FROM sessions WHERE lease_until <= $1 ORDER BY worker_id FOR UPDATE"
+# now, worker_ids of the dead; locked, so that no renewal comes between this and what follows from it, and so that of
+# those who find somebody dead at once one alone does that
+_GONE_SESSIONS: Final = """
+SELECT worker_id FROM sessions WHERE lease_until <= $1 OR worker_id = ANY ($2::bigint[]) ORDER BY worker_id FOR UPDATE
+"""
 
 # worker_id
 _FENCE: Final = "UPDATE lanes SET epoch = epoch + 1 WHERE worker_id = $1"

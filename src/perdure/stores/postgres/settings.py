@@ -12,7 +12,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     `connect_seconds`: how long a connection may take to come about; `statement_seconds`: how long the server may work
     on a statement; `answer_seconds`: how long it may be silent, after which the connection is given up; `lock_seconds`:
     how long a transaction waits for a row. `settling_pause_seconds`: the longest pause between two tries to find out
-    what became of a commit. `safety_check_seconds`: how often the server is asked for the time.
+    what became of a commit. `safety_check_seconds`: how often the server is asked for the time, and who lives.
     `absence_seconds`: how long a session may be without the connection that shows that it lives.
     `searched_rows`: about so many rows are looked at for one page of a list.
     """

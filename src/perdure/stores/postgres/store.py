@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
@@ -15,6 +15,7 @@ from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Write
+from perdure.logs import Recurring
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.keeping import ClosedQuery, WholeRun
@@ -28,7 +29,7 @@ from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.connection import Connection, connect, driver_errors
 from perdure.stores.postgres.faults import has_ended, store_error
-from perdure.stores.postgres.home import Home, absent_sessions
+from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.opening import demand_suitable, has_tables, reached
@@ -73,6 +74,7 @@ class PostgresStore:
         async with self._named("opening"):
             opened = await self._open(session_name, lease_seconds, on_changes)
         self._opened = opened
+        opened.take_over(self._free_dead())
         self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
         return opened.session.worker_id
 
@@ -119,6 +121,7 @@ class PostgresStore:
         self._opened = None
         is_unused = not self._next_run_key & _KEY_COUNT_MASK
         try:
+            await opened.finish()
             await opened.change(
                 lambda connection, news: sessions.give_back_all(connection, opened.session, news), is_last=True
             )
@@ -187,21 +190,30 @@ class PostgresStore:
         return is_kept
 
     async def free_expired(self, *, now: Timestamp) -> int:
-        """Give back the runs of sessions whose process has ended (known soon) or whose lease has passed."""
+        """Give back the runs of sessions whose process has ended (known soon, and then done without being asked for,
+        too) or whose lease has passed."""
         opened = self._open_now()
-        look = partial(absent_sessions, worker_id=opened.session.worker_id, schema=self._settings.schema)
-        absent = await self._ask(look)
-        if absent:
-            await asyncio.sleep(self._settings.absence_seconds)
+        missed = await self._ask(opened.home.find_dead)
 
-        async def free(connection: Connection, news: News) -> tuple[int, bool]:
-            dead = absent & await look(connection) if absent else absent
-            return await sessions.free_expired(connection, opened.session, news, now=now, dead=dead), bool(dead)
+        async def free(connection: Connection, news: News) -> sessions.Freed:
+            dead = missed & await opened.home.absent(connection) if missed else missed
+            return await sessions.free_expired(connection, opened.session, news, now=now, dead=dead)
 
-        freed, has_found_dead = await opened.change(free)
-        if freed or has_found_dead:
+        freed = await opened.change(free)
+        if freed.runs or freed.dead:
             opened.home.tell_everything()
-        return freed
+        return freed.runs
+
+    async def _free_dead(self) -> None:
+        """Give back what the dead owned whenever somebody is found dead, for ever."""
+        recurring = Recurring("perdure.store", asyncio.get_running_loop().time)
+        opened = self._open_now()
+        while True:
+            await opened.home.wait_for_dead()
+            try:
+                await self.free_expired(now=self.clock.now())
+            except StoreError as error:
+                recurring.warning("giving back what dead sessions owned failed: %s", error, cause=error)
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one transaction; False if its version has passed. See the port."""
@@ -356,6 +368,17 @@ class _Opened:
         for _ in range(settings.readers):
             self._readers.put_nowait(None)
         self._reading: Final[set[Connection]] = set()
+        self._taking_over: asyncio.Task[None] | None = None
+
+    def take_over(self, work: Coroutine[None, None, None]) -> None:
+        """Let work go on for as long as this is open."""
+        self._taking_over = asyncio.get_running_loop().create_task(work, name="perdure-takeover")
+
+    async def finish(self) -> None:
+        """End what goes on by itself."""
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+            await asyncio.wait({self._taking_over})
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Connection]:
@@ -396,6 +419,8 @@ class _Opened:
 
     def abandon(self) -> None:
         """Let go of all connections, as the death of a process does."""
+        if self._taking_over is not None:
+            self._taking_over.cancel()
         self.home.abandon()
         self._lanes.abandon()
         self.transactions.abandon()

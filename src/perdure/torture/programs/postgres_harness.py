@@ -12,7 +12,10 @@ from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.store_conformance import StoreHarness
 from perdure.torture.programs.harnesses import SessionClock
 
-__all__ = ["PostgresHarness"]
+__all__ = ["PATIENT", "PostgresHarness"]
+
+PATIENT: Final = PostgresSettings(absence_seconds=0.0, safety_check_seconds=3_600.0)
+"""Who has died is found by the next call that looks, and by nobody without being asked."""
 
 
 class PostgresHarness(StoreHarness):
@@ -22,7 +25,7 @@ class PostgresHarness(StoreHarness):
         """Begin with what is in the database."""
         super().__init__()
         self.url: Final = url
-        self.settings: Final = settings or PostgresSettings(absence_seconds=0.0)
+        self.settings: Final = settings or PATIENT
 
     def new_store(self) -> PostgresStore:
         """See `StoreHarness`."""
