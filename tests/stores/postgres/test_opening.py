@@ -9,6 +9,8 @@ from perdure.kernel.transition import Applied
 from perdure.ports.store import RunQuery, RunStore
 from perdure.stores.opening import open_store
 from perdure.stores.postgres import opening
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.store_conformance.harness import creation
 from tests.postgres_server import PostgresServer, value
 
@@ -112,3 +114,12 @@ async def test_a_password_is_in_no_error_of_a_server_that_refuses_it(postgres: s
     with pytest.raises(StoreUnavailableError, match='role "nobody" does not exist') as error:
         await opened(refused)
     assert "correct-horse" not in str(error.value)
+
+
+async def test_an_opening_over_a_slow_link_is_not_in_the_way_of_what_the_connection_is_used_for_later(
+    postgres: str,
+) -> None:
+    """As slow as it takes for the time to come at which the server is to be asked again."""
+    store = PostgresStore(postgres, settings=PostgresSettings(safety_check_seconds=0.0))
+    await store.open(session_name="slow", lease_seconds=30.0, on_changes=lambda _: None)
+    await store.close()

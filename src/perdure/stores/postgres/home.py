@@ -79,10 +79,13 @@ class Home:
             await self._clock.ask(connection)
 
     async def begin(self, worker_id: WorkerId) -> None:
-        """Show that the session lives, and listen."""
+        """Show that the session lives, and listen; `keep` tells then."""
         self._worker_id = worker_id
         assert self._connection is not None
         await self._settle_in(self._connection)
+
+    def keep(self) -> None:
+        """Use the connection from now on, which nobody else may."""
         self._keeping = self._loop.create_task(self._keep(), name="perdure-home")
 
     async def _settle_in(self, connection: Connection) -> None:

@@ -108,6 +108,7 @@ class PostgresStore:
                 known_time = await sessions.begin_session(
                     connection, session, lanes=self._settings.writers, origin=origin
                 )
+            home.keep()
         except BaseException:
             home.abandon()
             raise
