@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
 
-from perdure.errors import StoreError, UsageError
+from perdure.errors import PerdureError, StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
@@ -383,15 +383,18 @@ class _Opened:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Connection]:
-        """Give out a connection for questions."""
+        """Give out a connection for questions, and end it where one was not answered: the server may still begin the
+        transaction of one that was cancelled, and would show the same moment to all who ask after it."""
         connection = await self._readers.get()
         try:
             if connection is None or connection.is_closed():
                 connection = await connect(self._url, self._settings)
                 self._reading.add(connection)
             yield connection
+        except PerdureError:  # that is an answer
+            raise
         except BaseException:
-            if connection is not None and (connection.is_closed() or connection.is_in_transaction()):
+            if connection is not None:
                 connection.terminate()
                 self._reading.discard(connection)
             raise
