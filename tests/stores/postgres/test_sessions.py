@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from msgspec import structs
 
@@ -130,6 +131,34 @@ async def test_the_looks_come_whatever_there_is_to_tell(
         await looked.wait()
     monkeypatch.undo()
     await busy.close()
+
+
+async def test_when_a_call_is_cancelled_that_was_saved_all_look_at_everything(
+    harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder, other, dying = [await harness.session(name) for name in ("finder", "other", "dying")]
+    run = await dying.hold()
+    await harness.kill(dying)
+    execute, committed = asyncpg.Connection.execute, asyncio.Event()
+
+    async def commit_unheard(connection: asyncpg.Connection, statement: str, *parameters: object) -> str:
+        answer = await execute(connection, statement, *parameters)
+        if statement == "COMMIT":
+            committed.set()
+            await asyncio.Event().wait()
+        return answer
+
+    other.changes.clear()
+    monkeypatch.setattr(asyncpg.Connection, "execute", commit_unheard)
+    freeing = asyncio.ensure_future(finder.store.free_expired(now=START))
+    await committed.wait()
+    monkeypatch.undo()
+    freeing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await freeing
+    await hear_of_everything(finder)
+    await hear_of_everything(other)
+    assert (await other.row(run.run_key)).owner is None
 
 
 def test_whoever_was_there_at_a_look_is_not_taken_for_dead() -> None:

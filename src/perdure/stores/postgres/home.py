@@ -103,7 +103,8 @@ class Home:
         self._telling.set()
 
     def tell_everything(self) -> None:
-        """Have all sessions, this one too, look at everything: one has died, and with it what it had not told yet."""
+        """Have all sessions, this one too, look at everything: what there is to tell is not known, as where one has
+        died with what it had not told yet."""
         self._is_everything_untold = True
         self._telling.set()
         self._on_changes(_EVERYTHING)

@@ -158,10 +158,7 @@ class PostgresStore:
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Apply writes in one transaction; return their outcomes once they are durable. See the port."""
-        opened = self._open_now()
-        outcomes, news = await opened.commits.commit(writes)
-        opened.home.tell(news)
-        return outcomes
+        return await self._open_now().tell_of(lambda commits: commits.commit(writes))
 
     async def transact(self, step: StepTransaction) -> Outcome:
         """Make a step in a transaction; `step.perform` is given an asyncpg connection. See the port."""
@@ -218,10 +215,8 @@ class PostgresStore:
 
     async def change_agenda(self, change: AgendaChange) -> bool:
         """Apply a change in one transaction; False if its version has passed. See the port."""
-        opened = self._open_now()
-        is_changed, news = await opened.commits.change_agenda(partial(agenda.change_entry, change=change), change)
-        opened.home.tell(news)
-        return is_changed
+        put = partial(agenda.change_entry, change=change)
+        return await self._open_now().tell_of(lambda commits: commits.change_agenda(put, change))
 
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
         """Insert a run whole, in one transaction. See the port."""
@@ -408,7 +403,15 @@ class _Opened:
             news = News()
             return await change(connection, news), news
 
-        answer, news = await self.commits.transact(work, is_last=is_last)
+        return await self.tell_of(lambda commits: commits.transact(work, is_last=is_last))
+
+    async def tell_of(self, write: Callable[[Commits], Awaitable[tuple[Result, News]]]) -> Result:
+        """Write, and let others hear of it; of everything if that is cancelled: it may be saved all the same."""
+        try:
+            answer, news = await write(self.commits)
+        except asyncio.CancelledError:
+            self.home.tell_everything()
+            raise
         self.home.tell(news)
         return answer
 
