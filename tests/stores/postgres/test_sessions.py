@@ -6,8 +6,10 @@ import asyncpg
 import pytest
 from msgspec import structs
 
+from perdure.errors import StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.ports.store import Changes
+from perdure.stores.postgres import sessions
 from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.home import Home
@@ -159,6 +161,30 @@ async def test_when_a_call_is_cancelled_that_was_saved_all_look_at_everything(
     await hear_of_everything(finder)
     await hear_of_everything(other)
     assert (await other.row(run.run_key)).owner is None
+
+
+async def test_a_session_that_cannot_be_closed_in_good_order_lets_go_of_all(
+    harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder, leaving = [await harness.session(name) for name in ("finder", "leaving")]
+    run = await leaving.hold()
+
+    async def no_answer(connection: asyncpg.Connection, *, timeout: float) -> None:
+        del timeout
+        connection.terminate()
+        raise TimeoutError
+
+    async def out_of_reach(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("the server is away")
+
+    monkeypatch.setattr(asyncpg.Connection, "close", no_answer)
+    monkeypatch.setattr(sessions, "give_back_all", out_of_reach)
+    with pytest.raises(StoreUnavailableError, match="the server is away"):
+        await harness.end(leaving)
+    monkeypatch.undo()
+    await harness.has_gone(leaving.worker)
+    assert await finder.store.free_expired(now=START) == 1
+    await finder.take(run.run_key)
 
 
 def test_whoever_was_there_at_a_look_is_not_taken_for_dead() -> None:

@@ -1,5 +1,6 @@
 """Connections to a server, as the store wants them. Only here is the driver imported, by who uses such a store."""
 
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ __all__ = [
     "demand_driver",
     "driver_errors",
     "driver_version",
+    "end",
 ]
 
 
@@ -81,6 +83,13 @@ async def connect_plainly(url: str, settings: PostgresSettings, **server_setting
     return connection
 
 
+async def end(connection: Connection) -> None:
+    """End a connection, in good order if the server answers within a second."""
+    with suppress(*driver_errors()):
+        await connection.close(timeout=_CLOSING_SECONDS)
+
+
+_CLOSING_SECONDS: Final = 1.0
 _MILLISECONDS: Final = 1_000
 
 

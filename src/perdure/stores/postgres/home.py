@@ -27,7 +27,7 @@ from perdure.ports.store import Changes
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.clock import ServerClock
-from perdure.stores.postgres.connection import Connection, connect, driver_errors
+from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
 from perdure.stores.postgres.settings import PostgresSettings
 
 __all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice", "lock_of"]
@@ -124,20 +124,23 @@ class Home:
 
     async def finish(self) -> bool:
         """Tell what is untold, and tell no more; return whether all of it is told."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait({self._keeping})
+        await self._end_keeping()
         if self._connection is not None:
             with suppress(*driver_errors()):
                 await self._tell(self._connection)
         return not self._has_untold
 
     async def close(self) -> None:
-        """End the connection."""
+        """End the connection, and come home no more."""
+        await self._end_keeping()
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*driver_errors()):
-                await connection.close(timeout=1.0)
+            await end(connection)
+
+    async def _end_keeping(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
 
     def abandon(self) -> None:
         """Let go of the connection, as the death of a process does."""

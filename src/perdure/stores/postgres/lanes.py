@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.logs import Recurring
-from perdure.stores.postgres.connection import Connection, connect
+from perdure.stores.postgres.connection import Connection, connect, end
 from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.settings import PostgresSettings
 
@@ -65,7 +65,7 @@ class Lane:
         """End its connection in good order, if it has one."""
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
-            await connection.close(timeout=1.0)
+            await end(connection)
 
 
 class Lanes:

@@ -27,7 +27,7 @@ from perdure.stores.postgres import agenda, keeping, reading, searching, session
 from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.commits import Commits
-from perdure.stores.postgres.connection import Connection, connect, driver_errors
+from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
 from perdure.stores.postgres.faults import has_ended, store_error
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
@@ -85,7 +85,7 @@ class PostgresStore:
             try:
                 return await has_tables(connection, schema=self._settings.schema)
             finally:
-                await connection.close(timeout=1.0)
+                await end(connection)
 
     async def _open(self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> "_Opened":
         home = Home(self._url, self._settings, self.clock, on_changes=on_changes)
@@ -422,7 +422,7 @@ class _Opened:
         await self.transactions.close()
         for connection in self._reading:
             if not connection.is_closed():
-                await connection.close(timeout=1.0)
+                await end(connection)
 
     def abandon(self) -> None:
         """Let go of all connections, as the death of a process does."""

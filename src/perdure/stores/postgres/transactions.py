@@ -22,7 +22,7 @@ from perdure.errors import StoreLockedError, UsageError
 from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.ports.transactions import ENDINGS, StepTransaction
-from perdure.stores.postgres.connection import Connection, Transaction, connect_plainly, driver_errors
+from perdure.stores.postgres.connection import Connection, Transaction, connect_plainly, driver_errors, end
 from perdure.stores.postgres.faults import is_contention, store_error, transaction_is_over
 from perdure.stores.postgres.names import escaped
 from perdure.stores.postgres.settings import PostgresSettings
@@ -160,7 +160,7 @@ class Transactions:
         """End all connections."""
         for connection in (*self._free, *self._all):
             if not connection.is_closed():
-                await connection.close(timeout=1.0)
+                await end(connection)
 
     def abandon(self) -> None:
         """Let go of all connections, as the death of a process does."""

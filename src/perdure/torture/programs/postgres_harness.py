@@ -34,8 +34,13 @@ class PostgresHarness(StoreHarness):
     async def crash(self, store: RunStore) -> None:
         """See `StoreHarness`; the server has seen that the connections are gone when this returns."""
         assert isinstance(store, PostgresStore)
-        lock = lock_of(store.new_run_key() >> KEYS_PER_SESSION_BITS, schema=self.settings.schema)
+        worker_id = store.new_run_key() >> KEYS_PER_SESSION_BITS
         store.abandon()
+        await self.has_gone(worker_id)
+
+    async def has_gone(self, worker_id: int) -> None:
+        """Wait until the server has seen that the home connection of a session has ended."""
+        lock = lock_of(worker_id, schema=self.settings.schema)
         await self.execute("SELECT pg_advisory_lock($1), pg_advisory_unlock($1)", lock)
 
     async def damage_event(self, run_key: RunKey, sequence: int, *, data: bytes) -> None:
