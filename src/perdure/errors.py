@@ -357,7 +357,7 @@ class StoreFullError(StoreUnavailableError):
 
 
 class StoreLockedError(StoreUnavailableError):
-    """Another program holds the database's lock for longer than the configured patience."""
+    """Another program holds the lock of the database file for longer than the configured patience."""
 
 
 class LocalPostgresError(StoreError):

@@ -7,7 +7,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
+from perdure.errors import StoreUnavailableError
 from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRelease, LockRequest
 from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus
@@ -116,6 +118,27 @@ async def test_what_is_asked_and_written_on_connections_that_the_server_has_ende
     await session.advance(run)
     end_all_before_the_driver_hears_of_it()
     assert (await session.row(run.run_key)).sequence == run.sequence
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_row_that_somebody_has_locked_is_no_cause_that_is_the_whole_stores(
+    postgres: str, harness: PostgresHarness, *, is_plain: bool
+) -> None:
+    """`CommitQueue` looks for the line that fails only where an error names none that is."""
+    harness = PostgresHarness(postgres, structs.replace(harness.settings, lock_seconds=0.05))
+    session = await harness.session()
+    locked, other = await session.hold("locked"), await session.hold("other")
+    write = transition(locked, end_at=None if is_plain else FAR)
+    connection = await harness.connection()
+    async with connection.transaction():
+        await connection.execute("SELECT FROM runs WHERE run_key = $1 FOR UPDATE", locked.run_key)
+        with pytest.raises(StoreUnavailableError, match="Another transaction was in the way") as raised:
+            await session.commit_one(write)
+        assert type(raised.value) is StoreUnavailableError
+        await session.advance(other)
+    await connection.close()
+    assert await session.commit_one(write) == Applied(locked.run_key, session.worker)
+    await harness.close()
 
 
 def test_what_the_next_event_is_linked_to_is_known_for_one_end_of_a_run_only() -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from perdure.errors import StoreLockedError, StoreUnavailableError
+from perdure.errors import StoreUnavailableError
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.transition import Applied, Outcome, Stale, Transition, Write
 from perdure.ports.agenda import AgendaChange
@@ -169,7 +169,7 @@ class Commits:
             raise
         finally:
             self._lanes.give_back(lane)
-        raise StoreLockedError(
+        raise StoreUnavailableError(
             f"committing to {self._location} failed {_TRIES} times, since others were in the way each time. Nothing of "
             f"this call was saved; calls succeed again by themselves."
         )

@@ -8,7 +8,6 @@ from perdure.errors import (
     PerdureError,
     StoreCorruptError,
     StoreFullError,
-    StoreLockedError,
     StoreUnavailableError,
 )
 from perdure.stores.postgres.connection import driver_errors
@@ -59,7 +58,7 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
     if state in _FULL_STATES:
         return StoreFullError, _FULL
     if state in _CONTENTION or state == _LOCK_NOT_AVAILABLE:
-        return StoreLockedError, _LOCKED
+        return StoreUnavailableError, _LOCKED  # no StoreLockedError: it is not the whole store that waits
     if state in _CORRUPT_STATES:
         return StoreCorruptError, _CORRUPT
     if state == _READ_ONLY_STATE:

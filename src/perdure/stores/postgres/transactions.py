@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from perdure.errors import StoreLockedError, UsageError
+from perdure.errors import StoreUnavailableError, UsageError
 from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.ports.transactions import ENDINGS, StepTransaction
@@ -64,7 +64,7 @@ class Transactions:
                 return made
             if not is_contention(made):
                 raise made
-        raise StoreLockedError(
+        raise StoreUnavailableError(
             f"a transactional step on {self._location} was undone {_TRIES} times, since other transactions were in the "
             f"way each time. Nothing of it was saved."
         )
