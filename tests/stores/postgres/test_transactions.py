@@ -132,6 +132,36 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_a_clean_connection_to_
         assert await entries(harness) == saved
 
 
+async def test_nothing_that_one_has_set_for_its_session_is_there_for_the_next(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    run, pids = await session.hold(), []
+
+    async def leave_much(connection: asyncpg.Connection) -> Any:
+        pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+        await connection.execute("SELECT pg_advisory_lock(42)")
+        await connection.execute("CREATE TEMP TABLE ledger (other text)")
+        await connection.execute("SET statement_timeout = '17s'; SET search_path = nowhere; LISTEN news")
+        await connection.add_listener("news", print)
+        return delivery(run.run_key, "left", message_id="outcome:2:1:1")
+
+    async def look(connection: asyncpg.Connection) -> Any:
+        pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert await connection.fetchval(locks) == 0
+        assert await connection.fetchval("SHOW statement_timeout") == "30s"
+        assert await connection.fetchval("SELECT count(*) FROM pg_listening_channels()") == 0
+        await connection.execute("INSERT INTO ledger VALUES (1)")
+        return delivery(run.run_key, "looked", message_id="outcome:3:1:1")
+
+    begun = step(run)
+    for operation, perform in enumerate((leave_much, look), 2):
+        made = structs.replace(begun, operation=Operation(operation), perform=perform)
+        assert isinstance(await session.store.transact(made), Applied)
+    assert pids[0] == pids[1]
+    assert await entries(harness) == 1
+
+
 async def test_it_sees_the_tables_types_and_search_path_of_its_role_not_those_of_the_store(
     session: StoreSession,
 ) -> None:

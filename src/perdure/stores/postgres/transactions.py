@@ -5,9 +5,9 @@ the token of the attempt: its row is locked for that, so that nobody takes the r
 next reads its inbox before any step is made again, and finds it done. The message's id lets the inbox take one outcome
 of an attempt.
 
-**A connection of the user's own kind.** It has none of the settings of the connections that the store uses itself: the
-search path, types and time-outs are those of the role and the database. So all that is Perdure's is named in full, and
-escaped here.
+**A connection of the user's own kind.** The search path and the types are those of the role and the database, not those
+of the store's own connections: all that is Perdure's is named in full, and escaped here. The time-outs are the store's.
+Before a connection is used again all that a step may have set for its session is undone.
 
 **A COMMIT without an answer** is settled by the row of the run, which the transaction has locked: whoever gets that
 lock sees what became of it.
@@ -139,12 +139,7 @@ class Transactions:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         """Give out a connection, and end it where anything is raised: that undoes what is open on it."""
-        connection = self._free.pop() if self._free else None
-        if connection is None or connection.is_closed():
-            try:
-                connection = await connect_plainly(self._url, self._settings)
-            except driver_errors() as error:
-                raise store_error(error, location=self._location, doing="connecting for a step") from error
+        connection = await self._take()
         self._all.add(connection)
         try:
             yield connection
@@ -155,6 +150,17 @@ class Transactions:
             self._free.append(connection)
         finally:
             self._all.discard(connection)
+
+    async def _take(self) -> Connection:
+        """Return one on which nothing is left of a step, a new one if need be."""
+        while self._free:
+            connection = self._free.pop()
+            if await _is_cleaned(connection):
+                return connection
+        try:
+            return await connect_plainly(self._url, self._settings)
+        except driver_errors() as error:
+            raise store_error(error, location=self._location, doing="connecting for a step") from error
 
     async def close(self) -> None:
         """End all connections."""
@@ -168,12 +174,31 @@ class Transactions:
             connection.terminate()
 
 
+async def _is_cleaned(connection: Connection) -> bool:
+    """Undo what is set for the session of a connection, or end it."""
+    try:
+        await connection.reset()
+        await connection.execute(_CLEAN)
+    except driver_errors():
+        connection.terminate()
+        return False
+    except BaseException:
+        connection.terminate()
+        raise
+    return True
+
+
 _TRIES: Final = 10
 _FIRST_PAUSE_SECONDS: Final = 0.05
 
 # It is gone with the transaction that it was set in.
 _MARK: Final = "SAVEPOINT perdure"
 _RELEASE_MARK: Final = "RELEASE SAVEPOINT perdure"
+
+# What asyncpg's own `reset` leaves: settings of a role come back by RESET ALL only once it is that role again.
+_CLEAN: Final = """
+SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES
+"""
 
 # run_key, fencing_token, owner, message_id, data, at, digest, sequence, operation, types of events that end an attempt
 _DELIVER: Final = """
