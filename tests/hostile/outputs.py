@@ -33,6 +33,7 @@ COMMANDS = {
     "import": "test_outputs.py: what was exported of it; test_commands.py: what it refuses, and what is damaged",
     "prune": "test_commands.py: into a folder of a hostile name",
     "compact": "it names numbers only",
+    "worker": "it shows names of modules and workflows of its own process; errors pass `complain`, as all do",
     "demo": "it shows no texts but its own",
 }
 """Command of the command line -> where it is fed, or why not."""

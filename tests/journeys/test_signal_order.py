@@ -120,7 +120,10 @@ async def test_a_signal_that_meets_the_end_of_a_generation_goes_to_the_next_one(
             run = await engine.start(renewing_once, [])
             answered: list[int] = []
             await asyncio.gather(_send(1, run, answered), _send(2, run, answered, turns=turns))
-            assert await run.result() == answered
+            result = await run.result()
+            assert sorted(result) == [1, 2]
+            if engine.worker.store.commits_at_once == 1:  # else whoever waits for an answer may be told of it later
+                assert result == answered
 
 
 async def _send(value: int, run: Run[list[int]], answered: list[int], *, turns: int = 0) -> None:

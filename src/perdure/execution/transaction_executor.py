@@ -103,6 +103,7 @@ class TransactionExecutor(LoopExecutor):
             generation=ref.generation,
             result=result,
             started_at=running.started_at,
+            is_committed=True,
         )
         return Delivery(
             target=call.run.run_key,

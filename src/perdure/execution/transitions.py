@@ -6,6 +6,7 @@ from msgspec import structs
 
 from perdure.kernel.advance import Advance
 from perdure.kernel.identity import WorkerId
+from perdure.kernel.messages import outcome_id
 from perdure.kernel.transition import Creation, Transition
 
 if TYPE_CHECKING:
@@ -39,5 +40,18 @@ def transition_of(
         # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
         must_not_overtake=() if run.inbox_has_more else tuple(result.must_not_overtake),
     )
+    if result.to_stop and (committed := _outcomes_of_transactions(run, result.to_stop)):
+        # Refused for one, the run is loaded again, with the whole of its inbox.
+        transition = structs.replace(transition, must_not_overtake=(*transition.must_not_overtake, *committed))
     # In a call of its own: one with more than 15 keywords packs them into a dict first.
     return structs.replace(transition, is_unlinked=True) if run.is_unlinked else transition
+
+
+def _outcomes_of_transactions(run: "ActiveRun", operations: list[int]) -> list[str]:
+    """Return the ids of the outcomes that attempts which are to stop may be committing."""
+    calls = (run.calls.get(operation) for operation in operations)
+    return [
+        outcome_id(run.ref.generation, call.operation, call.attempt)
+        for call in calls
+        if call is not None and call.definition.transaction is not None
+    ]

@@ -99,25 +99,27 @@ def advance(
     Complexity: linear in inputs and commands.
     """
     step = Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
-    for given in _outcomes_first(inputs) if len(inputs) > 1 else inputs:
+    for given in _committed_first(inputs) if len(inputs) > 1 else inputs:
         step.take(given)
     return step.finish()
 
 
-def _outcomes_first(inputs: Sequence[i.Input]) -> Iterable[i.Input]:
-    """Return inputs with the messages that tell outcomes of attempts before all other messages.
+def _committed_first(inputs: Sequence[i.Input]) -> Iterable[i.Input]:
+    """Return inputs with the outcomes of transactional attempts before all other messages.
 
-    What these ask for, as a cancellation does, must not overtake an outcome that is told already: such a transition is
-    refused while that is in the inbox (`must_not_overtake`), and so would be the next, if it came behind it again.
+    What was written with them is committed: nothing that another message asks for, as a cancellation does, may overtake
+    such an outcome. A transition that would is refused while the outcome is in the inbox (`must_not_overtake`), and so
+    would be the next, if it came behind it again.
     """
-    if not any(map(_tells_outcome, inputs)):
+    if not any(map(_is_committed, inputs)):
         return inputs
     first = next(n for n, given in enumerate(inputs) if type(given) is i.MessageArrived)
-    return [*inputs[:first], *sorted(inputs[first:], key=_tells_outcome, reverse=True)]
+    return [*inputs[:first], *sorted(inputs[first:], key=_is_committed, reverse=True)]
 
 
-def _tells_outcome(given: i.Input) -> bool:
-    return type(given) is i.MessageArrived and type(given.message) is m.CompleteActivityMessage
+def _is_committed(given: i.Input) -> bool:
+    message = given.message if type(given) is i.MessageArrived else None
+    return type(message) is m.CompleteActivityMessage and message.is_committed
 
 
 class Step:
@@ -209,13 +211,6 @@ class Step:
             self.result.must_not_overtake.append(outcome)
         self.record(event)
 
-    def _overtake_no_outcome(self, operation: int) -> None:
-        """Let what gives an activity up come behind an outcome that waits in the inbox."""
-        activity = self.state.activities.get(operation)
-        if activity is not None and operation not in self.starting:
-            outcome = m.outcome_id(self.created().ref.generation, operation, activity.attempt)
-            self.result.must_not_overtake.append(outcome)
-
     def answer(self) -> None:
         """Record what the program asks for, and hand it what is held and due; `record` does.
 
@@ -233,8 +228,6 @@ class Step:
         state, at, kind = self.state, self.at, type(event)
         if kind is e.ChildCancelled:
             self.leaving = state.children.get(event.operation)  # type: ignore[attr-defined]  # narrowed by kind
-        elif kind is e.ActivityCancelled:
-            self._overtake_no_outcome(event.operation)  # type: ignore[attr-defined]  # as above
         state.record(event, at)
         self.result.events.append(RecordedEvent(state.sequence, at, event))
         consequence = CONSEQUENCES.get(kind)

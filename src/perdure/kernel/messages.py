@@ -155,11 +155,12 @@ class _AttemptMessage(_Message, frozen=True, kw_only=True):
 
 class CompleteActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="complete_activity"):
     """The attempt has succeeded, with this result. `request_id` is the sender's; `started_at` is told of an attempt
-    that has not been deferred."""
+    that has not been deferred. `is_committed`: it was told in the transaction in which the attempt has written."""
 
     result: Payload = NULL
     request_id: str = ""
     started_at: Timestamp | None = None
+    is_committed: bool = False
 
 
 class FailActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="fail_activity"):

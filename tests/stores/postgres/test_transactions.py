@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from asyncpg.transaction import Transaction
 from msgspec import structs
 
-from perdure.kernel.events import ActivityCancelled
+from perdure.kernel.events import ActivityCancelled, ActivityCompleted
 from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.isolation import Isolation
 from perdure.kernel.transition import Applied, Stale
@@ -23,6 +24,9 @@ async def ledger(harness: PostgresHarness) -> Any:
     await harness.execute("CREATE TABLE public.ledger (entry integer)")
     yield
     await harness.execute("DROP TABLE public.ledger")
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 def step(run: Held, isolation: Isolation = Isolation.READ_COMMITTED) -> StepTransaction:
@@ -110,6 +114,36 @@ async def test_an_attempt_that_was_given_up_meanwhile_saves_nothing(
     assert await session.store.transact(begun) == Stale(run.run_key)
     assert await session.store.transact(structs.replace(begun, operation=Operation(3))) != Stale(run.run_key)
     assert await entries(harness) == 1
+
+
+async def test_one_that_waits_for_whoever_gives_it_up_saves_nothing(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    run = await session.hold()
+    giving_up = await harness.connection()
+    async with giving_up.transaction():
+        await giving_up.execute("SELECT FROM runs WHERE run_key = $1 FOR NO KEY UPDATE", run.run_key)
+        making = asyncio.create_task(session.store.transact(step(run)))
+        async with asyncio.timeout(10):
+            while not await harness.fetchval(WAITING):  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.001)
+        await giving_up.execute(
+            "INSERT INTO history VALUES ($1, $2, 'activity_cancelled', 1, 0, $3, '')",
+            run.run_key,
+            run.sequence + 1,
+            '{"operation":1}',
+        )
+    await giving_up.close()
+    assert await making == Stale(run.run_key)
+    assert await entries(harness) == 0
+
+
+async def test_what_else_has_ended_meanwhile_does_not_matter_whatever_it_holds(session: StoreSession) -> None:
+    run = await session.hold()
+    begun = step(run)
+    result = msgspec.Raw(b'"a\\u0000b"')
+    await session.advance(run, what=ActivityCompleted(operation=Operation(11), result=result, attempt=1))
+    assert isinstance(await session.store.transact(begun), Applied)
 
 
 async def test_one_that_is_cancelled_at_any_moment_leaves_a_clean_connection_to_the_next(

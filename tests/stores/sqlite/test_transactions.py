@@ -10,12 +10,13 @@ import apsw
 import pytest
 from msgspec import structs
 
-from perdure.errors import UsageError
+from perdure.errors import StoreFullError, UsageError
 from perdure.kernel.events import ActivityCancelled
 from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.isolation import Isolation
 from perdure.kernel.transition import Applied, Stale
 from perdure.ports.transactions import StepTransaction
+from perdure.stores.sqlite import transactions
 from perdure.stores.sqlite.transactions import StepConnection
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import Held, delivery
@@ -168,10 +169,29 @@ async def test_one_that_undoes_all_by_a_clause_of_its_table_fails_and_others_go_
         return delivery(run.run_key, "outcome")
 
     with pytest.raises(UsageError, match="undone the whole transaction"):
-        await session.store.transact(structs.replace(step(run), perform=survive))
+        await asyncio.gather(
+            session.store.transact(structs.replace(step(run), perform=survive)), session.advance(other)
+        )
     assert await session.signals(run.run_key) == []
     assert isinstance(await session.store.transact(step(other)), Applied)
     await session.advance(run)
+
+
+async def test_an_error_of_the_disk_that_undoes_all_is_told_as_it_is(
+    session: StoreSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await session.hold()
+
+    def fill(connection: apsw.Connection, *_: object) -> Any:
+        connection.execute("ROLLBACK")
+        raise apsw.FullError("database or disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(transactions, "_make", fill)
+        with pytest.raises(StoreFullError):
+            await session.store.transact(step(run))
+    assert isinstance(await session.store.transact(step(run)), Applied)
+    assert entries(tmp_path) == 1
 
 
 async def test_a_connection_that_is_kept_is_of_no_use_later(session: StoreSession) -> None:

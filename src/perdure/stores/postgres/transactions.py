@@ -42,6 +42,7 @@ class Transactions:
         self._location: Final = location
         self._all: Final[set[Connection]] = set()
         self._free: Final[list[Connection]] = []
+        self._hold: Final = _HOLD.replace("{schema}", f'"{settings.schema}"')
         self._deliver: Final = _DELIVER.replace("{schema}", f'"{settings.schema}"')
         self._find: Final = _FIND.replace("{schema}", f'"{settings.schema}"')
         self._lock: Final = _LOCK.replace("{schema}", f'"{settings.schema}"')
@@ -109,18 +110,18 @@ class Transactions:
         """Put the outcome into the inbox of the run, if it is the owner's still, waits for it and has none there."""
         data = encode_message(told.message).decode()
         digest = digest_of_message(step.run_key, told.message_id, told.at, data)
+        if not await connection.fetchval(self._hold, step.run_key, step.fencing_token, step.owner):
+            return False
         position = await connection.fetchval(
             self._deliver,
             step.run_key,
-            step.fencing_token,
-            step.owner,
             escaped(told.message_id),
             data,
             told.at,
             digest,
             step.sequence,
-            step.operation,
             ENDINGS,
+            f'^{{"operation":{step.operation}[,}}]',
         )
         return position is not None
 
@@ -200,17 +201,18 @@ _CLEAN: Final = """
 SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES
 """
 
-# run_key, fencing_token, owner, message_id, data, at, digest, sequence, operation, types of events that end an attempt
+# run_key, fencing_token, owner; a statement of its own, so that the next sees what whoever had the row before has left
+_HOLD: Final = """
+SELECT 1 FROM {schema}.runs WHERE run_key = $1 AND fencing_token = $2 AND owner = $3 FOR NO KEY UPDATE
+"""
+
+# run_key, message_id, data, at, digest, sequence, types of events that end an attempt, the beginning of their data
 _DELIVER: Final = """
-WITH run AS MATERIALIZED (
-    SELECT run_key FROM {schema}.runs WHERE run_key = $1 AND fencing_token = $2 AND owner = $3 FOR NO KEY UPDATE
-)
 INSERT INTO {schema}.inbox (run_key, message_id, data, at, digest)
-SELECT run_key, $4::varchar, $5::text, $6::bigint, $7::bytea FROM run
+SELECT $1, $2::varchar, $3::text, $4::bigint, $5::bytea
 WHERE NOT EXISTS (
     SELECT FROM {schema}.history
-    WHERE history.run_key = $1 AND sequence > $8 AND type = ANY ($10::text[])
-        AND (data::jsonb ->> 'operation')::bigint = $9
+    WHERE history.run_key = $1 AND sequence > $6 AND type = ANY ($7::text[]) AND data ~ $8
 )
 ON CONFLICT DO NOTHING RETURNING position
 """

@@ -34,7 +34,7 @@ from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.sweeping import Sweeper
-from perdure.stores.sqlite.transactions import make_step
+from perdure.stores.sqlite.transactions import StepJob
 from perdure.stores.sqlite.trials import Trials, try_to_remove
 from perdure.stores.sqlite.unreadable import Unreadable
 from perdure.stores.sqlite.writer import Writer
@@ -202,7 +202,7 @@ class SqliteStore:
                 "a transactional activity on SQLite is a plain `def`: it runs in the thread that writes, and whoever "
                 "else writes waits for it"
             )
-        made = await to_its_end(self._writing().call(partial(make_step, step=step)))
+        made = await to_its_end(self._writing().call(StepJob(step)))
         if isinstance(made, BaseException):
             raise made
         return made

@@ -22,7 +22,7 @@ from perdure.stores.sqlite.inboxes import deliver
 from perdure.stores.sqlite.schema import our_tables
 from perdure.stores.sqlite.segment import News
 
-__all__ = ["StepConnection", "make_step"]
+__all__ = ["StepConnection", "StepJob"]
 
 Row = tuple[Any, ...]
 """Values as SQLite has them: None, int, float, str or bytes."""
@@ -66,26 +66,40 @@ class StepConnection:
         return self._connection
 
 
-def make_step(connection: apsw.Connection, news: News, *, step: StepTransaction) -> Outcome | BaseException:
-    """Make a step within the transaction that is open; return its outcome, or what it raised.
+class StepJob:
+    """A step for the thread that writes, which may call it again after its transaction was undone."""
 
-    Raises UsageError if it has undone the whole transaction.
-    """
-    connection.execute(f"SAVEPOINT {_SAVEPOINT}")
-    outcome: Outcome | BaseException
-    try:
-        outcome = _make(connection, news, step)
-    except BaseException as error:  # noqa: BLE001 - code of a user: its error is the answer to its caller
-        outcome = error
-    if not connection.in_transaction:
-        raise UsageError(
-            "a statement of a transactional activity has undone the whole transaction, by ON CONFLICT ROLLBACK of a "
-            "table or RAISE(ROLLBACK) of a trigger: take ABORT there"
-        )
-    if not isinstance(outcome, Applied):
-        connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
-    connection.execute(f"RELEASE {_SAVEPOINT}")
-    return outcome
+    def __init__(self, step: StepTransaction) -> None:
+        """Make `step` when called."""
+        self._step: Final = step
+        self._has_undone_all = False
+
+    def __call__(self, connection: apsw.Connection, news: News) -> Outcome | BaseException:
+        """Make it within the transaction that is open; return its outcome, or what it raised.
+
+        Raises an apsw.Error if the whole transaction was undone. Was that by the step, it is not made again with the
+        others: CorruptError has each job of the transaction applied by itself.
+        """
+        if self._has_undone_all:
+            return UsageError(
+                "a statement of a transactional activity has undone the whole transaction, by ON CONFLICT ROLLBACK of "
+                "a table or RAISE(ROLLBACK) of a trigger: take ABORT there"
+            )
+        connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+        outcome: Outcome | BaseException
+        try:
+            outcome = _make(connection, news, self._step)
+        except BaseException as error:  # noqa: BLE001 - code of a user: its error is the answer to its caller
+            outcome = error
+        if not connection.in_transaction:
+            if isinstance(outcome, apsw.Error) and not isinstance(outcome, apsw.ConstraintError):
+                raise outcome  # as of a full disk
+            self._has_undone_all = True
+            raise apsw.CorruptError("a step has undone a transaction")
+        if not isinstance(outcome, Applied):
+            connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
+        connection.execute(f"RELEASE {_SAVEPOINT}")
+        return outcome
 
 
 def _make(connection: apsw.Connection, news: News, step: StepTransaction) -> Outcome:
