@@ -18,6 +18,7 @@ import msgspec
 
 from perdure.codecs.jobs import Decoding, Encoding, Job, Sealing
 from perdure.codecs.payloads import Payloads
+from perdure.errors import StoreUnavailableError
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkflowVersion
@@ -143,7 +144,11 @@ class _EncodingStore(_DecodingStore):
         return await self._store.commit(await job.run(lambda: [_write(job, write) for write in writes]))
 
     async def transact(self, step: StepTransaction) -> Outcome:
-        """See `RunStore.transact`. The outcome is encoded within the transaction."""
+        """See `RunStore.transact`. The outcome is encoded within the transaction.
+
+        The thread that writes waits for that no longer than `_PATIENCE_SECONDS`, since all others wait for it: raises
+        StoreUnavailableError then, and nothing is saved.
+        """
         loop = asyncio.get_running_loop()
 
         async def encoded(told: Delivery) -> Delivery:
@@ -154,7 +159,15 @@ class _EncodingStore(_DecodingStore):
             return await encoded(await step.perform(connection))
 
         def perform(connection: object) -> Delivery:
-            return asyncio.run_coroutine_threadsafe(encoded(step.perform(connection)), loop).result()
+            encoding = asyncio.run_coroutine_threadsafe(encoded(step.perform(connection)), loop)
+            try:
+                return encoding.result(_PATIENCE_SECONDS)
+            except TimeoutError as error:
+                encoding.cancel()
+                raise StoreUnavailableError(
+                    f"the result of a transactional activity was not encoded within {_PATIENCE_SECONDS:g} s, for which "
+                    f"all that writes waits; nothing of it was saved. Is its blob store away?"
+                ) from error
 
         chosen = perform_async if step.is_async else perform
         return await self._store.transact(msgspec.structs.replace(step, perform=chosen))
@@ -169,6 +182,10 @@ class _EncodingStore(_DecodingStore):
         """See `RunStore.change_agenda`."""
         job = Encoding(self._payloads)
         return await self._store.change_agenda(await job.run(lambda: _change(job, change)))
+
+
+_PATIENCE_SECONDS: Final = 3.0
+"""Shorter than the pause between renewals of a lease: these are written by the same thread."""
 
 
 # --- the records that hold payloads ------------------------------------------------------------------------------
