@@ -1,7 +1,11 @@
 """The server's time, known without asking for it each time: the time of all sessions, whatever their machines show.
 
 **Promise.** `now` is never later than what the server's clock shows, so that nothing is early by it; and earlier by no
-more than the quickest of the last questions took.
+more than the quickest of the last questions took, and by a thousandth of the time since the last one.
+
+**Limit.** A server's clock that is set back by less than the width of what is known is not seen to be, and `now` is
+later by as much, until what drift adds to that width has made up for it: a second of it takes a quarter of an hour.
+Whoever asks over a quick link knows to a millisecond, and sees it at the next question.
 
 **How.** The server has looked at its clock after it was asked, and before its answer came. So each question bounds how
 far its clock is ahead of this machine's counter, which does not jump (Cristian, Probabilistic clock synchronization,
@@ -37,7 +41,8 @@ class ServerClock:
 
     def now(self) -> Timestamp:
         """Return the current instant."""
-        return Timestamp((self._counted() + self._ahead) // 1_000)
+        counted = self._counted()
+        return Timestamp((counted + self._ahead - (counted - self._learned_at) // _DRIFT) // 1_000)
 
     async def ask(self, connection: Connection) -> None:
         """Ask the server. Raises what asking raises."""
