@@ -20,23 +20,33 @@ from perdure.torture.kills import campaign as campaigns
 from perdure.torture.kills import copies, run_kills
 from perdure.torture.kills.campaign import Campaign
 from perdure.torture.kills.copies import Round, judge_copies
+from perdure.torture.kills.databases import FileDatabase
 from perdure.torture.kills.ledger import Effect, Note, append, read
 from perdure.torture.kills.oracle import Verdict, judge
+from perdure.torture.kills.rows import keep_rows, kept_rows
 
 
 async def test_three_kills_lose_nothing_and_every_control_is_found_out() -> None:
     report = await run_kills(count=3, seed=1)
     assert report.violations == []
     assert report.survivors == []
-    assert len(report.controls) == 5
+    assert len(report.controls) == 6
     assert report.runs >= 3
     assert report.acknowledged > 0
     assert report.effects > 0
     assert json.loads(report.as_json())["violations"] == 0
 
 
+async def test_kills_on_a_server_lose_nothing() -> None:
+    report = await run_kills(count=3, seed=1, on_postgres=True, has_controls=False)
+    assert report.violations == []
+    assert report.mishaps == []
+    assert report.runs >= 3
+    assert report.transfers > 0
+
+
 async def test_no_process_outlives_a_campaign(tmp_path: Path) -> None:
-    async with Campaign(tmp_path, seed=2) as campaign:
+    async with Campaign(tmp_path, FileDatabase(tmp_path), seed=2) as campaign:
         await campaign.run(1)
     assert campaign.processes
     for process in campaign.processes:
@@ -63,7 +73,7 @@ async def test_a_campaign_that_finds_something_keeps_what_it_found(
 async def test_a_lie_that_no_kill_has_met_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = [Verdict(), Verdict(), Verdict(violations=["lost: a start"])]
     monkeypatch.setattr(campaigns, "judge", lambda _folder: verdicts.pop(0))
-    monkeypatch.setattr(campaigns, "_CONTROL_KILLS", 1)
+    monkeypatch.setattr(FileDatabase, "pace", msgspec.structs.replace(FileDatabase.pace, control_kills=1))
     report = campaigns.KillReport(name="kill", seed=4, controls=[], survivors=[])
     await campaigns._run_control(report, "a lie", "lost", early_customers=True)
     assert (report.controls, report.survivors, verdicts) == (["a lie: 1 x lost"], [], [])
@@ -96,6 +106,16 @@ DAMAGES: dict[str, tuple[str, str]] = {
         "lock",
         "UPDATE history SET data = json_set(data, '$.fencing_token', 1) WHERE type = 'lock_acquired'",
     ),
+    "a transfer that was made twice": ("ledger", "INSERT INTO kill_ledger SELECT * FROM kill_ledger LIMIT 1"),
+    "a transfer that is recorded and was not made": (
+        "ledger",
+        "DELETE FROM kill_ledger WHERE rowid = (SELECT min(rowid) FROM kill_ledger)",
+    ),
+    "a transfer that was made and is not recorded": (
+        "ledger",
+        "INSERT INTO kill_ledger VALUES ('of-nobody', 1, 1, 2, 0)",
+    ),
+    "an amount that came from nowhere": ("ledger", "UPDATE kill_accounts SET balance = balance + 1"),
     "a place in a line that nobody left": (
         "left over",
         "INSERT INTO locks (namespace, key, run_key, operation, holding, requested_at) VALUES ('', 'k', 1, 1, '[]', 1)",
@@ -108,7 +128,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("aftermath")
 
     async def kill_some() -> None:
-        async with Campaign(folder, seed=4) as campaign:
+        async with Campaign(folder, FileDatabase(folder), seed=4) as campaign:
             await campaign.run(12)
             assert campaign.mishaps == []
         assert judge(folder).violations == []
@@ -126,6 +146,15 @@ def test_the_oracle_sees(aftermath: Path, tmp_path: Path, kind: str, damage: str
         connection.execute(damage)
     connection.close()
     assert judge(tmp_path).count(kind) > 0
+
+
+def test_rows_that_are_kept_are_judged_as_those_of_a_file(aftermath: Path, tmp_path: Path) -> None:
+    shutil.copytree(aftermath, tmp_path, dirs_exist_ok=True)
+    rows = kept_rows(aftermath)
+    (tmp_path / "torture.db").unlink()
+    keep_rows(tmp_path, rows)
+    assert kept_rows(tmp_path) == rows
+    assert judge(tmp_path) == judge(aftermath)
 
 
 def test_the_oracle_sees_a_missing_an_unasked_and_a_repeated_effect(aftermath: Path, tmp_path: Path) -> None:

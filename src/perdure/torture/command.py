@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
+import msgspec
+
 from perdure.errors import InvalidArgumentError
 from perdure.torture.options import WHOLE, Options, Part
 from perdure.torture.report import Report
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         history=given.history or "",
         part=WHOLE if given.part is None else Part.parse(given.part),
         shows_coverage=given.coverage,
+        on_postgres=given.postgres,
     )
     again = [*arguments] if given.seed is not None else [*arguments, "--seed", str(seed)]
     was_disabled = logging.root.manager.disable
@@ -42,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if given.name == _ALL:
             reports = [
-                _run_of_all(name, options, [name if word == _ALL else word for word in again]) for name in _IN_ALL
+                _run_of_all(tool[0], _with(tool, options), [*tool, *(word for word in again if word != _ALL)])
+                for tool in _IN_ALL
             ]
         else:
             reports = [_run(given.name, options, again)]
@@ -57,6 +61,11 @@ def main(arguments: Sequence[str]) -> int:
 def modules() -> list[str]:
     """Return the modules of all tools, for processes that are to have them before they know which they need."""
     return [f"perdure.torture.{tool.module}" for tool in _TOOLS.values()]
+
+
+def _with(tool: tuple[str, ...], options: Options) -> Options:
+    first = options.stops_at_first or _FIRST in tool
+    return msgspec.structs.replace(options, on_postgres=_POSTGRES in tool, stops_at_first=first)
 
 
 def _run_of_all(name: str, options: Options, again: Sequence[str]) -> Report:
@@ -133,8 +142,11 @@ _TOOLS: Final = {
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"
-_IN_ALL: Final = tuple(name for name in _TOOLS if name != "mutants")
-"""The bugs that `mutants` plants are the controls of the others, which try them with ``--ci`` and ``--long``."""
+_POSTGRES: Final = "--postgres"
+_FIRST: Final = "--first"
+_IN_ALL: Final = (*((name,) for name in _TOOLS if name != "mutants"), ("kill", _POSTGRES, _FIRST))
+"""Tools, with their options. The bugs that `mutants` plants are the controls of the others, which try them with
+``--ci`` and ``--long``."""
 _MOST_PROCESSES: Final = 8
 
 
@@ -161,5 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--processes", type=int, help="how many processes share the work")
     parser.add_argument("--part", help="sim: this part only, as 3/10 is the third of ten, whose results add up")
     parser.add_argument("--coverage", action="store_true", help="sim: show which moments were struck, and by what")
-    parser.add_argument("--first", action="store_true", help="stop at the first violation, and leave out controls")
+    parser.add_argument(
+        "--postgres", action="store_true", help="kill: on a PostgreSQL server of its own, not on a file"
+    )
+    parser.add_argument(_FIRST, action="store_true", help="stop at the first violation, and leave out controls")
     return parser

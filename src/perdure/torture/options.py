@@ -54,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     history: str = ""
     part: Part = WHOLE
     shows_coverage: bool = False
+    on_postgres: bool = False
 
     def workloads_of(self, tool: Iterable[str]) -> tuple[str, ...]:
         """Return the workloads that are named, or all that a tool has. Raises InvalidArgumentError if it has not one.

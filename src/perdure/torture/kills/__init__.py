@@ -1,4 +1,8 @@
-"""Kills: real processes on a real database file, ended by SIGKILL at random moments.
+"""Kills: real processes on a real database, ended by SIGKILL at random moments.
+
+**Where.** On a file, or with ``--postgres`` on a PostgreSQL server that is the campaign's own (`databases`); there the
+server also ends connections of living processes now and then. A death is noticed there after a second or two: so
+processes live longer, and die several at a time.
 
 **What happens.** `nursery` is a process without threads that has imported everything and forks all others, so that a
 new worker costs milliseconds. Workers run the workflows of `portfolio`; customers (`customers`), in processes of their
@@ -12,20 +16,29 @@ look for notices that they have missed, or owe, so seldom that an answer that wa
 for ten minutes. Then the worker that has more runs is killed; the other must take these over, by its lock alone, and
 all runs must end for whoever asks them to.
 
-**What is checked** (`oracle`, `answers`), on the tables as SQLite gives them: what was acknowledged is there; every run
-has ended with the one result that its arguments mean; histories have no gaps, fold, replay, hold one outcome per step;
-no effect without a recorded request, none missing, none repeated where at most one was promised or after its outcome
-was recorded; nobody had a lock beside another, and its fencing tokens grew, in the order of the commits and in that of
-the effects within it; no answer was late in the calm, or an error that the killing does not explain; nothing is left
-of the dead. Points in time of the copy are restored: their histories have no gaps and no event that the database has
-not, and hold all that was acknowledged before they were the newest; the last one is the database as it is.
+**Transfers** (`transfers`) are transactional steps that move amounts between accounts, in tables of their own in the
+database of the store, and note that in a ledger, which no constraint keeps from being wrong. Some fail, run out of time
+as they commit, or are cancelled.
 
-**Controls.** Customers whose store acknowledges before it commits must be found out (lost operations), and workers
-with such a store (effects of what was never recorded), and a store that gives locks to all who ask (two holders); so
-must a second outcome planted into the tables, and a copy of which too much is claimed. Bugs planted in the engine
-(`planted.kills`) drop cancellations, lose rows of a copy's older points, and break notices, takeovers and claims.
+**What is checked** (`oracle`, `answers`), on the tables as the plain driver gives them (`rows`): what was acknowledged
+is there; every run has ended with the one result that its arguments mean; histories have no gaps, fold, replay, hold
+one outcome per step; no effect without a recorded request, none missing, none repeated where at most one was promised
+or after its outcome was recorded; nobody had a lock beside another, and its fencing tokens grew, in the order of the
+commits and in that of the effects within it; a transfer has one entry in the ledger if it is recorded as completed, and
+none if not, and what the accounts hold is the sum of the entries (`transfer_laws`); no answer was late in the calm, or
+an error that the killing does not explain; nothing is left of the dead. Points in time of the copy are restored: their
+histories have no gaps and no event that the database has not, and hold all that was acknowledged before they were the
+newest; the last one is the database as it is.
 
-**Limits.** SIGKILL leaves the page cache: lost power is another tool's business. Pool processes are not in it.
+**Controls.** Customers whose store acknowledges before it commits must be found out (lost operations), and workers with
+such a store (effects of what was never recorded), and a store that gives locks to all who ask (two holders), and a
+store that commits what a step wrote before its outcome (two entries); so must a second outcome planted into the tables,
+and a copy of which too much is claimed. Bugs planted in the engine (`planted.kills`) drop cancellations, let them
+overtake steps, lose rows of a copy's older points, and break notices, takeovers and claims; they are tried on files
+only.
+
+**Limits.** SIGKILL leaves the page cache: lost power is another tool's business. Pool processes are not in it. A server
+is never restarted. There are copies of files only.
 """
 
 from perdure.torture.kills.campaign import KillReport, run_kills

@@ -6,15 +6,17 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 from perdure.torture import planting
 from perdure.torture.kills.copies import judge_copies, plant_early_claim
+from perdure.torture.kills.databases import Database, opened
 from perdure.torture.kills.ledger import Note, read
-from perdure.torture.kills.oracle import judge, plant_second_outcome
+from perdure.torture.kills.oracle import judge, with_second_outcome
 from perdure.torture.kills.process import Order, name_of
-from perdure.torture.kills.tables import busiest_of
+from perdure.torture.kills.rows import kept_rows
 from perdure.torture.processes.household import Household, Process
 from perdure.torture.processes.nursery import nursery_of
 from perdure.torture.report import Report
@@ -25,7 +27,8 @@ __all__ = ["Campaign", "KillReport", "run_kills"]
 class KillReport(Report, kw_only=True):
     """The outcome of `kill`: how much was acknowledged, of that lost, and refused; how many steps have two outcomes.
 
-    `points`: how many points in time of the copy were restored, and compared with what was acknowledged.
+    `transfers`: how many entries steps have written to a ledger of their own. `points`: how many points in time of the
+    copy were restored, and compared with what was acknowledged. `cut_off`: how many connections to a server were ended.
     """
 
     acknowledged: int = 0
@@ -34,7 +37,9 @@ class KillReport(Report, kw_only=True):
     double_outcomes: int = 0
     histories: int = 0
     effects: int = 0
+    transfers: int = 0
     points: int = 0
+    cut_off: int = 0
 
     def judge(self, folder: Path) -> None:
         """Take in what the oracle finds in the folder of a campaign, which is kept if that is anything."""
@@ -43,7 +48,7 @@ class KillReport(Report, kw_only=True):
         self.violations = [f"{again}\n    {what}" for what in (*verdict.violations, *copies.violations)]
         self.acknowledged, self.histories, self.effects = verdict.acknowledged, verdict.histories, verdict.effects
         self.lost, self.double_outcomes = verdict.count("lost"), verdict.count("two outcomes")
-        self.refused = verdict.refused
+        self.refused, self.transfers = verdict.refused, verdict.transfers
         self.points = copies.points
 
     def line(self, unit: str) -> str:
@@ -51,7 +56,8 @@ class KillReport(Report, kw_only=True):
         return (
             f"{super().line(unit)}; {self.acknowledged} acknowledged operations, {self.lost} lost, "
             f"{self.refused} refused, {self.double_outcomes} steps with two outcomes ({self.histories} histories, "
-            f"{self.effects} effects), {self.points} points of a copy restored"
+            f"{self.effects} effects, {self.transfers} transfers), "
+            + (f"{self.cut_off} connections cut off" if self.cut_off else f"{self.points} points of a copy restored")
         )
 
 
@@ -59,47 +65,56 @@ async def run_kills(
     *,
     count: int,
     seed: int,
+    on_postgres: bool = False,
     has_controls: bool = True,
     on_progress: Callable[[int], None] = lambda _done: None,
 ) -> KillReport:
     """Kill `count` processes in a new folder and judge what is left; then run the controls, which must be found out.
 
-    `seed` draws who is killed when and what the customers do; the rest is the machine's.
+    `on_postgres`: on a server of this campaign's own, in the place of a file. `seed` draws who is killed when and what
+    the customers do; the rest is the machine's.
     """
     begun = time.monotonic()
     report = KillReport(name="kill", seed=seed, details=[], controls=[], survivors=[])
     folder = Path(tempfile.mkdtemp(prefix="perdure-kills-"))
-    async with Campaign(folder, seed=seed) as campaign:
+    async with opened(folder, on_postgres=on_postgres) as database, Campaign(folder, database, seed=seed) as campaign:
         await campaign.run(count, on_progress)
+        report.runs, report.mishaps, report.cut_off = campaign.kills, campaign.mishaps, campaign.cut_off
     report.seconds = time.monotonic() - begun
-    report.runs, report.mishaps = campaign.kills, campaign.mishaps
     report.judge(folder)
     is_kept = bool(report.violations or report.mishaps)
     if is_kept:
         report.details.append(f"the database and what was noted are kept in {folder}")
     elif has_controls:
-        plant_early_claim(folder)
-        copied = judge_copies(folder, seed=seed).violations
-        _note_control(report, "a copy of which too much is claimed", copied, "copy")
-        plant_second_outcome(folder)
-        _note_control(report, "a second outcome in a history", judge(folder).violations, "two outcomes")
+        if report.points:
+            plant_early_claim(folder)
+            copied = judge_copies(folder, seed=seed).violations
+            _note_control(report, "a copy of which too much is claimed", copied, "copy")
+        planted = judge(folder, with_second_outcome(kept_rows(folder)))
+        _note_control(report, "a second outcome in a history", planted.violations, "two outcomes")
     if not is_kept or planting.is_planted():
         shutil.rmtree(folder)
     if has_controls:
-        await _run_control(report, "customers told before the commit", "lost", early_customers=True)
-        await _run_control(report, "workers going on before the commit", "effect", early_workers=True)
-        await _run_control(report, "locks given to all who ask", "lock", loose_locks=True)
+        control = partial(_run_control, report, on_postgres=on_postgres)
+        await control("customers told before the commit", "lost", early_customers=True)
+        await control("workers going on before the commit", "effect", early_workers=True)
+        await control("locks given to all who ask", "lock", loose_locks=True)
+        await control("steps that commit before their outcome", "ledger", steps_apart=True)
     return report
 
 
-async def _run_control(report: KillReport, name: str, kind: str, **lies: bool) -> None:
+async def _run_control(report: KillReport, name: str, kind: str, *, on_postgres: bool = False, **lies: bool) -> None:
     """Let processes lie and die until that is found out: a kill may miss the moments between a lie and its truth."""
     violations: list[str] = []
     for number in range(_CONTROL_ROUNDS):
-        with tempfile.TemporaryDirectory(prefix="perdure-kills-") as folder:
-            async with Campaign(Path(folder), seed=report.seed + number, **lies) as campaign:
-                await campaign.run(_CONTROL_KILLS, has_calm=False)
-            violations = judge(Path(folder)).violations
+        with tempfile.TemporaryDirectory(prefix="perdure-kills-") as path:
+            folder = Path(path)
+            async with (
+                opened(folder, on_postgres=on_postgres) as database,
+                Campaign(folder, database, seed=report.seed + number, **lies) as campaign,
+            ):
+                await campaign.run(database.pace.control_kills, has_calm=False)
+            violations = judge(folder).violations
         if _count(violations, kind):
             break
     _note_control(report, name, violations, kind)
@@ -116,29 +131,34 @@ def _count(violations: list[str], kind: str) -> int:
     return sum(violation.startswith(f"{kind}:") for violation in violations)
 
 
-_CONTROL_KILLS: Final = 30
 _CONTROL_ROUNDS: Final = 4
 
 
 class Campaign:
-    """One folder, one nursery, and the processes that live in them."""
+    """One folder, one database, one nursery, and the processes that live in them."""
 
     def __init__(
         self,
         folder: Path,
+        database: Database,
         *,
         seed: int,
         early_customers: bool = False,
         early_workers: bool = False,
         loose_locks: bool = False,
+        steps_apart: bool = False,
     ) -> None:
-        """Work in `folder`. `early_customers`, `early_workers`, `loose_locks`: the controls, whose stores lie."""
+        """Work in `folder` and on `database`. The others are the controls, whose stores lie."""
         self.kills = 0
+        self.cut_off = 0
         self._folder = folder
+        self._database = database
+        self._pace = database.pace
         self._chance = random.Random(seed)
         self._early_customers = early_customers
         self._early_workers = early_workers
         self._loose_locks = loose_locks
+        self._steps_apart = steps_apart
         self._household = Household(nursery_of("kill"))
 
     async def __aenter__(self) -> Self:
@@ -168,21 +188,24 @@ class Campaign:
         customers = self._customers()
         copier: Process | None = None
         while self.kills < count and not self.mishaps:
-            if len(workers) == 1 and self._chance.random() < _PAIR_SHARE:
+            if len(workers) < self._pace.most_workers and self._chance.random() < self._pace.company_share:
                 workers.append(self._worker())
             if self._chance.random() < _OPENING_SHARE:
                 await self._household.hear(workers[-1].born, "fork")
-                await asyncio.sleep(self._chance.uniform(0.0, _LONGEST_OPENING_SECONDS))
+                await asyncio.sleep(self._chance.uniform(0.0, self._pace.longest_opening_seconds))
             else:
                 for child in (customers, *workers):
                     await self._household.hear(child.ready, "open its engine")
-                copier = copier or self._fork(copies=True)
-                await asyncio.sleep(self._chance.uniform(*_LIFE_SECONDS))
+                if self._database.has_copies:
+                    copier = copier or self._fork(copies=True)
+                await self._cut_off(self._chance.choice((customers, *workers)))
+                await asyncio.sleep(self._chance.uniform(*self._pace.life_seconds))
             if self._early_customers or self._chance.random() < _CUSTOMER_SHARE:
                 await self._kill(customers)
                 customers = self._customers()
             if len(workers) == 1 or self._chance.random() < _WORKER_SHARE:
-                await self._kill(workers.pop(self._chance.randrange(len(workers))))
+                for _ in range(self._chance.randint(1, min(self._pace.most_deaths, len(workers)))):
+                    await self._kill(workers.pop(self._chance.randrange(len(workers))))
             if not workers:
                 workers.append(self._worker())
             if copier is not None and self._chance.random() < _COPIER_SHARE:
@@ -204,7 +227,7 @@ class Campaign:
         for worker in workers.values():
             await self._household.hear(worker.ready, "open its engine")
         if await self._is_served(settles=True) and await self._is_served(customers=_CUSTOMERS):
-            busiest = busiest_of(self._folder / "torture.db")
+            busiest = await self._database.busiest()
             await self._kill(workers.pop(busiest if busiest in workers else min(workers)), is_counted=False)
             await self._is_served(settles=True)
         for worker in workers.values():
@@ -220,6 +243,7 @@ class Campaign:
     async def _settle(self) -> None:
         """Let a last worker end all runs; what it does not end the oracle finds open."""
         await self._await_end(self._fork(settles=True))
+        await self._database.keep()
 
     async def _await_end(self, process: Process) -> None:
         """Wait for a process that has something to do, which takes the longer the more the dead have left."""
@@ -262,21 +286,26 @@ class Campaign:
                 is_calm=is_calm,
                 acknowledges_early=acknowledges_early,
                 shares_locks=self._loose_locks,
+                commits_apart=self._steps_apart,
+                url=self._database.url(name_of(number)),
             )
         )
+
+    async def _cut_off(self, process: Process) -> None:
+        """Have the server end connections of a process now and then."""
+        if self._chance.random() < _CUT_SHARE:
+            self.cut_off += await self._database.cut_off(name_of(process.order.number), self._chance)
 
     async def _kill(self, child: Process, *, is_counted: bool = True) -> None:
         self.kills += await self._household.kill(child) and is_counted
 
 
 _CUSTOMERS: Final = 8
-_LIFE_SECONDS: Final = (0.005, 0.15)
-_LONGEST_OPENING_SECONDS: Final = 0.06
 _OPENING_SHARE: Final = 0.2
-_PAIR_SHARE: Final = 0.3
 _WORKER_SHARE: Final = 0.8
 _CUSTOMER_SHARE: Final = 0.2
 _COPIER_SHARE: Final = 0.2
+_CUT_SHARE: Final = 0.3
 _EMBEDDED_SHARE: Final = 0.4
 _SETTLING_SECONDS: Final = 120.0
 _SETTLING_SECONDS_EACH: Final = 0.1

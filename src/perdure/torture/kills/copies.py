@@ -23,6 +23,7 @@ from perdure.stores.sqlite.copies.standing import Standing
 from perdure.stores.sqlite.copies.visit import Visit
 from perdure.stores.sqlite.copies.whole import demand_integrity, unshared
 from perdure.torture.kills.ledger import Note, append, read
+from perdure.torture.kills.rows import DATABASE
 
 __all__ = ["CopiesVerdict", "copy_for_ever", "judge_copies", "plant_early_claim"]
 
@@ -48,13 +49,16 @@ async def copy_for_ever(folder: Path, number: int) -> None:
     def note(standing: Standing) -> None:
         append(rounds, Round(point=standing.point, checked_at=standing.checked_at))
 
-    url = f"sqlite:///{folder / _DATABASE}"
+    url = f"sqlite:///{folder / DATABASE}"
     await replicate(url, folder / _COPY, every=_EVERY, keep=_KEEP, standby=True, on_round=note)
 
 
 def judge_copies(folder: Path, *, seed: int) -> CopiesVerdict:
-    """Judge the copy of a campaign, whose processes are all gone, after a last round by this one."""
-    with Visit(folder / _DATABASE) as visit:
+    """Judge the copy of a campaign, whose processes are all gone, after a last round by this one; there is none of a
+    server's database."""
+    if not (folder / DATABASE).exists():
+        return CopiesVerdict()
+    with Visit(folder / DATABASE) as visit:
         every, keep = (round(time.total_seconds() * 1_000_000) for time in (_EVERY, _KEEP))
         last = Replication(visit, folder / _COPY, clock=SystemClock(), every_microseconds=every, keep_microseconds=keep)
         last.begin()
@@ -127,7 +131,6 @@ def _name(point: Point) -> str:
     return f"{point.generation}/{point.number}"
 
 
-_DATABASE: Final = "torture.db"
 _COPY: Final = "copy"
 _EVERY: Final = timedelta(milliseconds=20)
 _KEEP: Final = timedelta(hours=1)

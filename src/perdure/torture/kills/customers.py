@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from perdure.errors import PerdureError, ResultTimeoutError, RunClosedError, Run
 from perdure.kernel.transition import OPEN_STATUSES
 from perdure.ports.store import RunQuery
 from perdure.torture.kills.ledger import Note, append
-from perdure.torture.kills.portfolio import ENOUGH, KINDS, change, note, shown, stray, waiting
+from perdure.torture.kills.portfolio import ENOUGH, Kind, change, note, shown, stray, waiting
 
 __all__ = ["CALM_SECONDS", "Customer", "settle", "settle_soon"]
 
@@ -29,14 +29,17 @@ T = TypeVar("T")
 class Customer:
     """Goes from run to run until its process is killed, or, in the calm, for a while."""
 
-    def __init__(self, client: Client, notes: Path, *, name: str, seed: int, is_calm: bool = False) -> None:
-        """Call `client`; run ids begin with `name`, which no other customer has ever had.
+    def __init__(
+        self, client: Client, notes: Path, *, name: str, kinds: Sequence[Kind], seed: int, is_calm: bool = False
+    ) -> None:
+        """Call `client` for runs of these `kinds`; their ids begin with `name`, which no other customer has ever had.
 
         `is_calm`: nobody is killed meanwhile, so each answer is to come soon.
         """
         self._client = client
         self._notes = notes
         self._name = name
+        self._kinds = kinds
         self._chance = random.Random(seed)
         self._is_calm = is_calm
 
@@ -56,7 +59,7 @@ class Customer:
 
     async def _begin(self, run_id: str) -> None:
         chance = self._chance
-        kind = chance.choices(list(KINDS.values()), [kind.weight for kind in KINDS.values()])[0]
+        [kind] = chance.choices(self._kinds, [kind.weight for kind in self._kinds])
         run = await self._start(kind.workflow, kind.draw(chance), run_id=run_id)
         if run is None:
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -75,7 +78,7 @@ class Customer:
                     await self._update(run, body)
                 await self._send(run, note, ENOUGH)
                 await self._follow(run)
-            case name if name == "kill_waiting" or chance.random() < _CANCEL_SHARE:
+            case name if name == "kill_waiting" or chance.random() < _CANCEL_SHARES.get(name, _CANCEL_SHARE):
                 await self._linger()
                 await self._cancel(run)
         if self._is_calm or chance.random() < _WAIT_SHARE:
@@ -199,4 +202,5 @@ _PAUSE_SECONDS: Final = 0.05
 _PATIENCE: Final = timedelta(seconds=5)
 _STRAY_SHARE: Final = 0.15
 _CANCEL_SHARE: Final = 0.1
+_CANCEL_SHARES: Final = {"kill_transferring": 0.3, "kill_transferring_on_a_server": 0.3}
 _WAIT_SHARE: Final = 0.7

@@ -2,29 +2,28 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.transition import Applied, Delivery, Outcome, Write
-from perdure.ports.store import Changes
-from perdure.stores.sqlite.store import SqliteStore
+from perdure.ports.store import Changes, RunStore
+from perdure.torture.kills.lying import LyingStore
 
 __all__ = ["EarlyStore"]
 
 
-class EarlyStore(SqliteStore):
-    """A SQLite store that answers every commit at once with what it hopes for."""
+class EarlyStore(LyingStore):
+    """A store that answers every commit at once with what it hopes for."""
 
-    def __init__(self, path: Path) -> None:
-        """Lie about `path`."""
-        super().__init__(path)
-        self._hoped: asyncio.Queue[Sequence[Write]] = asyncio.Queue()
+    def __init__(self, store: RunStore) -> None:
+        """Lie about `store`."""
+        super().__init__(store)
+        self._hoped: Final[asyncio.Queue[Sequence[Write]]] = asyncio.Queue()
         self._committing: asyncio.Task[None] | None = None
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """Open, and begin to commit what was promised."""
-        worker_id = await super().open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
+        worker_id = await self.truth.open(session_name=session_name, lease_seconds=lease_seconds, on_changes=on_changes)
         self._committing = asyncio.get_running_loop().create_task(self._keep_promises(on_changes))
         return worker_id
 
@@ -40,7 +39,7 @@ class EarlyStore(SqliteStore):
             await asyncio.sleep(_DELAY_SECONDS)
             while not self._hoped.empty():
                 writes += self._hoped.get_nowait()
-            outcomes = await super().commit(writes)
+            outcomes = await self.truth.commit(writes)
             told = [run_key for outcome in outcomes if isinstance(outcome, Applied) for run_key in outcome.told]
             on_changes(Changes(run_keys=frozenset(told)))
 

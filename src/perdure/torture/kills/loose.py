@@ -6,17 +6,17 @@ import msgspec
 
 from perdure.kernel.locking import LockChange, LockRequest
 from perdure.kernel.transition import Outcome, Transition, Write
-from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.kills.lying import LyingStore
 
 __all__ = ["LooseStore"]
 
 
-class LooseStore(SqliteStore):
-    """A SQLite store that takes every request for a lock as one that shares it."""
+class LooseStore(LyingStore):
+    """A store that takes every request for a lock as one that shares it."""
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Commit, with no limits of locks."""
-        return await super().commit([_loosened(write) for write in writes])
+        return await self.truth.commit([_loosened(write) for write in writes])
 
 
 def _loosened(write: Write) -> Write:

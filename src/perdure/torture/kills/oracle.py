@@ -1,11 +1,9 @@
 """The oracle: what the tables, the notes and the effects must say to each other when all is done.
 
-It reads the database with SQLite alone, not through the store, so that a fault of the store's reading is seen too.
-Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `lock`, `left over`, `file`,
-`late`, `error`.
+Every finding begins with its kind: `lost`, `two outcomes`, `history`, `result`, `effect`, `ledger`, `lock`,
+`left over`, `file`, `late`, `error`.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +16,18 @@ from perdure.errors import PerdureError
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.replay import Replay
-from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.transition import RunStatus
 from perdure.torture.kills.answers import argument_of, broken_answer_laws
 from perdure.torture.kills.ledger import Effect, Note, read
 from perdure.torture.kills.lock_laws import broken_lock_laws
 from perdure.torture.kills.portfolio import BOOKING, ENOUGH, KINDS, ONCE, note, stray
-from perdure.torture.kills.tables import StoredRun, Tables
+from perdure.torture.kills.rows import Rows, kept_rows
+from perdure.torture.kills.tables import StoredRun, Tables, key_of
+from perdure.torture.kills.transfer_laws import broken_transfer_laws
+from perdure.torture.kills.transfers import TRANSFERS
 
-__all__ = ["Verdict", "judge", "plant_second_outcome"]
+__all__ = ["Verdict", "judge", "with_second_outcome"]
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -38,15 +38,16 @@ class Verdict(msgspec.Struct, kw_only=True):
     refused: int = 0
     histories: int = 0
     effects: int = 0
+    transfers: int = 0
 
     def count(self, kind: str) -> int:
         """Return how many violations are of a kind."""
         return sum(violation.startswith(f"{kind}:") for violation in self.violations)
 
 
-def judge(folder: Path) -> Verdict:
-    """Judge what a campaign left in its folder."""
-    tables = Tables(folder / "torture.db")
+def judge(folder: Path, rows: Rows | None = None) -> Verdict:
+    """Judge what a campaign left in its folder; `rows`: what is taken for its database's."""
+    tables = Tables(rows or kept_rows(folder))
     notes = [record for path in sorted(folder.glob("notes-*")) for record in read(path, Note)]
     effects = list(read(folder / "effects", Effect))
     found = list(tables.faults)
@@ -54,6 +55,7 @@ def judge(folder: Path) -> Verdict:
         found += (f"{what} (run {run.id} generation {run.generation}, {run.workflow})" for what in _run_laws(run))
     found += broken_answer_laws(tables, notes)
     found += _effect_laws(tables, effects)
+    found += broken_transfer_laws(tables)
     found += broken_lock_laws(tables, effects)
     found += _leftover_laws(tables)
     return Verdict(
@@ -62,22 +64,15 @@ def judge(folder: Path) -> Verdict:
         refused=sum(record.state == "refused" for record in notes),
         histories=len(tables.runs),
         effects=len(effects),
+        transfers=len(tables.ledger),
     )
 
 
-def plant_second_outcome(folder: Path) -> None:
+def with_second_outcome(rows: Rows) -> Rows:
     """Append a second outcome of some step to a closed history: the oracle must see it."""
-    connection = sqlite3.connect(folder / "torture.db")
-    with connection:
-        run_key, data, at = connection.execute(
-            "SELECT run_key, data, at FROM history WHERE type = 'activity_completed' LIMIT 1"
-        ).fetchone()
-        connection.execute(
-            "INSERT INTO history (run_key, sequence, type, version, at, data) "
-            "SELECT run_key, max(sequence) + 1, 'activity_completed', 1, ?, ? FROM history WHERE run_key = ?",
-            (at, data, run_key),
-        )
-    connection.close()
+    outcome = next(row for row in rows.history if row.type == "activity_completed")
+    last = max(row.sequence for row in rows.history if row.run_key == outcome.run_key)
+    return msgspec.structs.replace(rows, history=[*rows.history, outcome._replace(sequence=last + 1)])
 
 
 # --- one run -----------------------------------------------------------------------------------------------------
@@ -222,19 +217,19 @@ def _unconsumed_laws(run: StoredRun) -> Iterator[str]:
 def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
     performed = Counter((record.key, record.attempt) for record in effects)
     recorded_at: dict[str, int] = {}
-    scheduled: set[str] = set()
+    scheduled: dict[str, str] = {}
     begun: set[tuple[str, int]] = set()
     for run in tables.runs.values():
         for recorded in run.history:
             event = recorded.event
             if isinstance(event, e.ActivityScheduled):
-                scheduled.add(_key(run, event.operation))
+                scheduled[key_of(run, event.operation)] = event.activity
             elif isinstance(event, e.ActivityAttemptStarted):
-                begun.add((_key(run, event.operation), event.attempt))
+                begun.add((key_of(run, event.operation), event.attempt))
             elif isinstance(event, e.ActivityCompleted):
-                key = _key(run, event.operation)
-                recorded_at[key] = recorded.at
-                if not performed[key, event.attempt]:
+                key = key_of(run, event.operation)
+                recorded_at[key] = tables.noted_at[run.run_key, recorded.sequence]
+                if not performed[key, event.attempt] and scheduled[key] not in TRANSFERS:
                     yield f"effect: none of attempt {event.attempt} of {key}, which is recorded as completed"
     tokens: dict[str, int] = {}
     by_owner = Counter((record.key, record.attempt, record.fencing_token) for record in effects)
@@ -253,11 +248,6 @@ def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
         tokens[record.key] = record.fencing_token
         if record.at > recorded_at.get(record.key, record.at):
             yield f"effect: {name} was performed again after its outcome was recorded"
-
-
-def _key(run: StoredRun, operation: int) -> str:
-    standing = standing_of(recorded.event for recorded in run.history)
-    return f"{'' if standing is None else standing.call_name}-{operation}"
 
 
 # --- leftovers ---------------------------------------------------------------------------------------------------

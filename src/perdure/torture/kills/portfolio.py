@@ -17,9 +17,13 @@ from perdure.authoring.workflow import Workflow, workflow
 from perdure.errors import ActivityFailedError
 from perdure.kernel.backoff import fixed
 from perdure.kernel.retry import Retry
+from perdure.stores.opening import is_on_a_server
 from perdure.torture.kills.ledger import effect
+from perdure.torture.kills.transfers import amount_of, draw, transferring_in_a_file, transferring_on_a_server
 
-__all__ = ["BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "change", "note", "shown", "stray", "waiting"]
+__all__ = [
+    "BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "change", "kinds_on", "note", "shown", "stray", "waiting",
+]  # fmt: skip
 
 BOOKING: Final = "kill_book"
 UNDOING: Final = "kill_undo"
@@ -38,12 +42,16 @@ _QUICK: Final = fixed(timedelta(milliseconds=5))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A workflow of one argument, how that is drawn, and what the run returns; None: it raises, or it depends."""
+    """A workflow of one argument, how that is drawn, and what the run returns; None: it raises, or it depends.
+
+    `suits`: databases on a server (True), in a file, or both.
+    """
 
     workflow: Workflow[Any, Any]
     draw: Callable[[random.Random], Any]
     result: Callable[[Any], object]
     weight: int = 1
+    suits: frozenset[bool] = frozenset({False, True})
 
 
 # --- activities --------------------------------------------------------------------------------------------------
@@ -263,7 +271,14 @@ KINDS: Final[dict[str, Kind]] = {
             result=len,
             weight=2,
         ),
+        Kind(workflow=transferring_in_a_file, draw=draw, result=amount_of, weight=5, suits=frozenset({False})),
+        Kind(workflow=transferring_on_a_server, draw=draw, result=amount_of, weight=5, suits=frozenset({True})),
         Kind(workflow=waiting, draw=lambda chance: chance.randint(0, 2), result=lambda _: None),
     )
 }
 """By the workflow's name."""
+
+
+def kinds_on(url: str) -> list[Kind]:
+    """Return what can be run on the database at a URL."""
+    return [kind for kind in KINDS.values() if is_on_a_server(url) in kind.suits]

@@ -7,12 +7,15 @@ from typing import Final
 
 from perdure.configuration import Settings
 from perdure.engine import Engine
-from perdure.stores.sqlite.store import SqliteStore
+from perdure.ports.store import RunStore
+from perdure.stores.opening import is_on_a_server, open_store
+from perdure.torture.kills.apart import ApartStore
 from perdure.torture.kills.copies import copy_for_ever
 from perdure.torture.kills.customers import Customer, settle, settle_soon
 from perdure.torture.kills.early import EarlyStore
 from perdure.torture.kills.ledger import EFFECTS_VARIABLE
 from perdure.torture.kills.loose import LooseStore
+from perdure.torture.kills.portfolio import kinds_on
 from perdure.torture.processes import words
 from perdure.torture.processes.words import Word
 
@@ -20,13 +23,14 @@ __all__ = ["Order", "live", "name_of"]
 
 
 class Order(words.Order, frozen=True, kw_only=True):
-    """What a process shall be. `folder` holds the database and the ledgers.
+    """What a process shall be. `url` names the database; `folder` holds the ledgers, and what is a file of it.
 
     `customers`: how many it serves; 0: none. `copies`: it keeps a copy of the database, and does nothing else.
     `is_calm`: nobody is killed while it serves them, or settles.
-    `acknowledges_early`, `shares_locks`: the controls.
+    `acknowledges_early`, `shares_locks`, `commits_apart`: the controls.
     """
 
+    url: str
     seed: int
     works: bool = True
     customers: int = 0
@@ -35,6 +39,7 @@ class Order(words.Order, frozen=True, kw_only=True):
     is_calm: bool = False
     acknowledges_early: bool = False
     shares_locks: bool = False
+    commits_apart: bool = False
 
 
 async def live(order: Order) -> None:
@@ -45,7 +50,7 @@ async def live(order: Order) -> None:
         await copy_for_ever(folder, order.number)
     os.environ[EFFECTS_VARIABLE] = str(folder / "effects")
     async with Engine(
-        _store_of(order, folder / "torture.db"),
+        _store_of(order),
         works=order.works,
         name=name_of(order.number),
         settings=_CALM if order.is_calm else None,
@@ -63,22 +68,36 @@ def name_of(number: int) -> str:
 async def _serve(order: Order, engine: Engine, notes: Path) -> None:
     if order.settles:
         await (settle_soon(engine, notes) if order.is_calm else settle(engine))
+        if is_on_a_server(order.url) and not order.is_calm:
+            await _outlive_the_dead(engine)
     elif order.customers:
         async with asyncio.TaskGroup() as group:
             for number in range(order.customers):
                 name, seed = f"p{order.number}.{number}", order.seed * 1_000 + number
-                customer = Customer(engine, notes, name=name, seed=seed, is_calm=order.is_calm)
+                kinds = kinds_on(order.url)
+                customer = Customer(engine, notes, name=name, kinds=kinds, seed=seed, is_calm=order.is_calm)
                 group.create_task(customer.live_through_the_calm() if order.is_calm else customer.live())
     else:
         await asyncio.Event().wait()
 
 
-def _store_of(order: Order, path: Path) -> str | SqliteStore:
+async def _outlive_the_dead(engine: Engine) -> None:
+    """Stay until the sessions of the dead are found: on a server that may take longer than what they have left."""
+    while "," in (await engine.worker.store.status()).facts["sessions"]:  # noqa: ASYNC110 - nobody is told of it
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _store_of(order: Order) -> str | RunStore:
     if order.acknowledges_early:
-        return EarlyStore(path)
-    return LooseStore(path) if order.shares_locks else f"sqlite:///{path}"
+        return EarlyStore(open_store(order.url)).as_store()
+    if order.shares_locks:
+        return LooseStore(open_store(order.url)).as_store()
+    if order.commits_apart:
+        return ApartStore(open_store(order.url), order.url).as_store()
+    return order.url
 
 
+_PAUSE_SECONDS: Final = 0.1
 _CALM: Final = Settings(safety_check_seconds=12, lease_seconds=600, lease_renewals=600, idle_seconds=600)
 """So that notices tell of what others have committed, or it is late; nothing but locks tells of who has died; and
 whoever is killed has runs."""

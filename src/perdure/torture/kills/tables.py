@@ -1,17 +1,17 @@
-"""The tables of a database, read with SQLite alone and not through the store."""
+"""What the rows of a database say of runs, decoded."""
 
-import sqlite3
 from collections import Counter, defaultdict
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from perdure.errors import PerdureError
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent, decode_event
+from perdure.kernel.standing import standing_of
+from perdure.torture.kills.rows import HistoryRow, Rows
 
-__all__ = ["LockEvent", "StoredRun", "Tables", "busiest_of"]
+__all__ = ["LockEvent", "StoredRun", "Tables", "key_of"]
 
 LockEvent = e.LockRequested | e.LockAcquired | e.LockDenied | e.LockReleased
 
@@ -22,7 +22,7 @@ class StoredRun(msgspec.Struct, kw_only=True):
     run_key: int
     id: str
     generation: int
-    latest: int
+    latest: bool
     workflow: str
     status: str
     sequence: int
@@ -43,58 +43,41 @@ class StoredRun(msgspec.Struct, kw_only=True):
 
 
 class Tables:
-    """All rows, and what is wrong with the file."""
+    """What the rows of a database say, and what is wrong with them."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file at `path`, which nobody has open."""
-        self.faults: list[str] = []
-        self.runs: dict[int, StoredRun] = {}
-        self.generations: dict[str, list[StoredRun]] = defaultdict(list)
-        self.inbox: list[tuple[int, dict[str, Any]]] = []
-        self.sessions = 0
-        # Position among the events of all runs, run key, event.
-        self.lock_events: list[tuple[int, int, LockEvent]] = []
-        self.lines: list[tuple[int, str]] = []
-        connection = sqlite3.connect(path)
-        try:
-            self._read(connection)
-        finally:
-            connection.close()
-
-    def _read(self, connection: sqlite3.Connection) -> None:
-        for (answer,) in connection.execute("PRAGMA integrity_check"):
-            if answer != "ok":
-                self.faults.append(f"file: integrity_check says {answer}")
-        for row in connection.execute(
-            "SELECT run_key, id, generation, latest, workflow, status, sequence, owner, wake_at FROM runs "
-            "ORDER BY id, generation"
-        ):
-            run = StoredRun(**dict(zip(StoredRun.__struct_fields__, row, strict=False)), history=[])
-            self.runs[run.run_key] = run
+    def __init__(self, rows: Rows) -> None:
+        """Decode all rows."""
+        self.faults: Final = list(rows.faults)
+        self.runs: Final = {row.run_key: StoredRun(**row._asdict()) for row in rows.runs}
+        self.generations: Final[dict[str, list[StoredRun]]] = defaultdict(list)
+        for run in self.runs.values():
             self.generations[run.id].append(run)
-        for run_key, position, *row in connection.execute(
-            "SELECT run_key, position, sequence, type, version, at, data FROM history ORDER BY run_key, sequence"
-        ):
-            self._add_event(run_key, position, row)
-        self.lines = list(connection.execute("SELECT run_key, key FROM locks"))
-        self.inbox = [
-            (run_key, msgspec.json.decode(data))
-            for run_key, data in connection.execute("SELECT run_key, data FROM inbox")
+        # Position among the events of all runs, run key, event.
+        self.lock_events: Final[list[tuple[int, int, LockEvent]]] = []
+        # Run key and sequence -> when it was committed, at the earliest.
+        self.noted_at: Final = {(row.run_key, row.sequence): row.noted_at for row in rows.history}
+        for row in rows.history:
+            self._add_event(row)
+        self.lines: Final = rows.locks
+        self.inbox: Final[list[tuple[int, dict[str, Any]]]] = [
+            (run_key, msgspec.json.decode(data)) for run_key, data in rows.inbox
         ]
-        (self.sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
+        self.sessions: Final = rows.sessions
+        self.balances: Final = dict(rows.accounts)
+        self.ledger: Final = rows.ledger
 
-    def _add_event(self, run_key: int, position: int, row: list[Any]) -> None:
-        if run_key not in self.runs:
-            self.faults.append(f"history: event {row[0]} ({row[1]}) belongs to no run ({run_key})")
+    def _add_event(self, row: HistoryRow) -> None:
+        if row.run_key not in self.runs:
+            self.faults.append(f"history: event {row.sequence} ({row.type}) belongs to no run ({row.run_key})")
             return
         try:
-            recorded = decode_event(*row)
+            recorded = decode_event(row.sequence, row.type, row.version, row.at, row.data)
         except PerdureError as error:
-            self.faults.append(f"history: {error} (run key {run_key})")
+            self.faults.append(f"history: {error} (run key {row.run_key})")
             return
-        self.runs[run_key].history.append(recorded)
+        self.runs[row.run_key].history.append(recorded)
         if isinstance(recorded.event, LockEvent):
-            self.lock_events.append((position, run_key, recorded.event))
+            self.lock_events.append((row.position, row.run_key, recorded.event))
 
     def signals(self, run_id: str) -> Counter[str]:
         """Count the signals of a run by message id, received or still in the inbox."""
@@ -111,13 +94,7 @@ class Tables:
         )
 
 
-def busiest_of(path: Path) -> str:
-    """Return the name of the session that has most runs, "" if none has any; the database may be in use."""
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    try:
-        row = connection.execute(
-            "SELECT sessions.name FROM runs JOIN sessions ON owner = worker_id GROUP BY owner ORDER BY count(*) DESC"
-        ).fetchone()
-        return "" if row is None else str(row[0])
-    finally:
-        connection.close()
+def key_of(run: StoredRun, operation: int) -> str:
+    """Return the idempotency key of a step."""
+    standing = standing_of(recorded.event for recorded in run.history)
+    return f"{'' if standing is None else standing.call_name}-{operation}"

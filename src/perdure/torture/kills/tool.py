@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from perdure.torture.kills.campaign import KillReport, run_kills
 from perdure.torture.kills.process import Order, live
@@ -21,20 +21,33 @@ def run(options: Options) -> Report:
         report = KillReport(name="kill", runs=1, seed=options.seed)
         report.judge(Path(options.history))
         return report
-    count = options.how_many(usually=_USUALLY, ci=_CI, long=_LONG)
+    sizes = _ON_POSTGRES if options.on_postgres else _IN_A_FILE
+    count = options.how_many(usually=sizes.usually, ci=sizes.ci, long=sizes.long)
     progress = Progress("kill", count)
-    has_controls = not options.stops_at_first
     report = asyncio.run(
-        run_kills(count=count, seed=options.seed, has_controls=has_controls, on_progress=progress.show)
+        run_kills(
+            count=count,
+            seed=options.seed,
+            on_postgres=options.on_postgres,
+            has_controls=not options.stops_at_first,
+            on_progress=progress.show,
+        )
     )
     progress.end()
-    if options.is_ci or options.is_long:
+    if (options.is_ci or options.is_long) and not options.on_postgres:  # they are planted into what files need
         from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
 
         mutants.add_controls(report, options)
     return report
 
 
-_USUALLY: Final = 200
-_CI: Final = 500
-_LONG: Final = 20_000
+class _Sizes(NamedTuple):
+    """How many kills there are, unless the options say."""
+
+    usually: int
+    ci: int
+    long: int
+
+
+_IN_A_FILE: Final = _Sizes(usually=200, ci=500, long=20_000)
+_ON_POSTGRES: Final = _Sizes(usually=40, ci=100, long=2_000)

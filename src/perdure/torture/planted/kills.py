@@ -20,6 +20,14 @@ PLANTED: Final = (
         tool="kill",
     ),
     Mutant(
+        name="a cancellation overtakes a step that is committed",
+        breaks="P3: what a transactional step wrote is there if it is recorded as completed, and only then",
+        module="perdure.kernel.advance",
+        old="            self._overtake_no_outcome(event.operation)",
+        new="            pass",
+        tool="kill",
+    ),
+    Mutant(
         name="an older point of a copy has no history and no messages",
         breaks="P18: each point in time of a copy is the database as it was at one commit",
         module="perdure.stores.sqlite.copies.rebuilding",
