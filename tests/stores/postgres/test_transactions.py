@@ -14,6 +14,8 @@ from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.isolation import Isolation
 from perdure.kernel.transition import Applied, Stale
 from perdure.ports.transactions import StepTransaction
+from perdure.stores.postgres import transactions
+from perdure.stores.postgres.connection import connect_plainly
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import Held, delivery
 from perdure.torture.programs.postgres_harness import PostgresHarness
@@ -102,6 +104,30 @@ async def test_what_became_of_a_commit_without_an_answer_is_found_out(
             await session.store.transact(step(run))
     assert await entries(harness) == int(is_done)
     assert len(await session.signals(run.run_key)) == int(is_done)
+
+
+async def test_what_became_of_a_commit_is_found_out_however_long_the_server_is_away(
+    session: StoreSession, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, commit, refused = await session.hold(), Transaction.commit, list[object]()
+
+    async def lose_the_answer(transaction: Any) -> None:
+        monkeypatch.undo()
+        await commit(transaction)
+        transaction._connection.terminate()
+        monkeypatch.setattr(transactions, "connect_plainly", refuse_twice)
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    async def refuse_twice(*given: Any) -> Any:
+        if len(refused) < 2:
+            refused.append(given)
+            raise ConnectionRefusedError
+        return await connect_plainly(*given)
+
+    monkeypatch.setattr(Transaction, "commit", lose_the_answer)
+    assert await session.store.transact(step(run)) == Applied(run.run_key, session.worker)
+    assert len(refused) == 2
+    assert await entries(harness) == 1
 
 
 async def test_an_attempt_that_was_given_up_meanwhile_saves_nothing(

@@ -42,6 +42,7 @@ class Transactions:
         self._location: Final = location
         self._all: Final[set[Connection]] = set()
         self._free: Final[list[Connection]] = []
+        self._is_closed = False
         self._hold: Final = _HOLD.replace("{schema}", f'"{settings.schema}"')
         self._deliver: Final = _DELIVER.replace("{schema}", f'"{settings.schema}"')
         self._find: Final = _FIND.replace("{schema}", f'"{settings.schema}"')
@@ -126,16 +127,18 @@ class Transactions:
         return position is not None
 
     async def _is_saved(self, step: StepTransaction, told: Delivery) -> bool:
-        """Find out what became of a commit without an answer, however long that takes."""
+        """Find out what became of a commit without an answer, however long that takes; False once this is closed, and
+        whoever owns the run next finds it out."""
         pause = _FIRST_PAUSE_SECONDS
-        while True:
+        while not self._is_closed:
             try:
                 async with self._connection() as connection, connection.transaction():
                     await connection.execute(self._lock, step.run_key)
                     return bool(await connection.fetchval(self._find, step.run_key, escaped(told.message_id)))
-            except driver_errors():
+            except Exception:  # noqa: BLE001 - whatever keeps it from being found out is tried again
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._settings.settling_pause_seconds)
+        return False
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -148,7 +151,10 @@ class Transactions:
             connection.terminate()
             raise
         else:
-            self._free.append(connection)
+            if self._is_closed:
+                connection.terminate()
+            else:
+                self._free.append(connection)
         finally:
             self._all.discard(connection)
 
@@ -164,7 +170,8 @@ class Transactions:
             raise store_error(error, location=self._location, doing="connecting for a step") from error
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections, and keep none any more."""
+        self._is_closed = True
         for connection in (*self._free, *self._all):
             if not connection.is_closed():
                 await end(connection)
