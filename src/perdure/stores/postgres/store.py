@@ -210,7 +210,7 @@ class PostgresStore:
             await opened.home.wait_for_dead()
             try:
                 await self.free_expired(now=self.clock.now())
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - a service loop: only the closing of the store ends it
                 recurring.warning("giving back what dead sessions owned failed: %s", error, cause=error)
 
     async def change_agenda(self, change: AgendaChange) -> bool:
