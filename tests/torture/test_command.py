@@ -43,7 +43,8 @@ def test_a_part_that_is_none_is_refused(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "workload"), [("ioerr", "sync lgo"), ("copies", "point"), ("fsyncgate", "go on"), ("corrupt", "rows")]
+    ("tool", "workload"),
+    [("ioerr", "sync lgo"), ("copies", "point"), ("fsyncgate", "go on"), ("corrupt", "rows"), ("kill", "transfer")],
 )
 def test_a_workload_that_a_tool_does_not_have_is_refused(tool: str, workload: str) -> None:
     with pytest.raises(InvalidArgumentError, match=f"'{workload}' is no workload of this tool; it has "):

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 from perdure.torture import planting
 from perdure.torture.kills.copies import judge_copies, plant_early_claim
 from perdure.torture.kills.databases import Database, opened
 from perdure.torture.kills.ledger import Note, read
 from perdure.torture.kills.oracle import judge, with_second_outcome
+from perdure.torture.kills.portfolio import WORKLOADS
 from perdure.torture.kills.process import Order, name_of
 from perdure.torture.kills.rows import kept_rows
 from perdure.torture.processes.household import Household, Process
@@ -66,6 +67,7 @@ async def run_kills(
     count: int,
     seed: int,
     on_postgres: bool = False,
+    workloads: tuple[str, ...] = tuple(WORKLOADS),
     has_controls: bool = True,
     on_progress: Callable[[int], None] = lambda _done: None,
 ) -> KillReport:
@@ -77,7 +79,10 @@ async def run_kills(
     begun = time.monotonic()
     report = KillReport(name="kill", seed=seed, details=[], controls=[], survivors=[])
     folder = Path(tempfile.mkdtemp(prefix="perdure-kills-"))
-    async with opened(folder, on_postgres=on_postgres) as database, Campaign(folder, database, seed=seed) as campaign:
+    async with (
+        opened(folder, on_postgres=on_postgres) as database,
+        Campaign(folder, database, seed=seed, workloads=workloads) as campaign,
+    ):
         await campaign.run(count, on_progress)
         report.runs, report.mishaps, report.cut_off = campaign.kills, campaign.mishaps, campaign.cut_off
     report.seconds = time.monotonic() - begun
@@ -103,7 +108,18 @@ async def run_kills(
     return report
 
 
-async def _run_control(report: KillReport, name: str, kind: str, *, on_postgres: bool = False, **lies: bool) -> None:
+class _Lies(TypedDict, total=False):
+    """The controls: see `Campaign`."""
+
+    early_customers: bool
+    early_workers: bool
+    loose_locks: bool
+    steps_apart: bool
+
+
+async def _run_control(
+    report: KillReport, name: str, kind: str, *, on_postgres: bool = False, **lies: Unpack[_Lies]
+) -> None:
     """Let processes lie and die until that is found out: a kill may miss the moments between a lie and its truth."""
     violations: list[str] = []
     for number in range(_CONTROL_ROUNDS):
@@ -143,17 +159,19 @@ class Campaign:
         database: Database,
         *,
         seed: int,
+        workloads: tuple[str, ...] = tuple(WORKLOADS),
         early_customers: bool = False,
         early_workers: bool = False,
         loose_locks: bool = False,
         steps_apart: bool = False,
     ) -> None:
-        """Work in `folder` and on `database`. The others are the controls, whose stores lie."""
+        """Work in `folder` and on `database`, with runs of `workloads`. The others are controls, whose stores lie."""
         self.kills = 0
         self.cut_off = 0
         self._folder = folder
         self._database = database
         self._pace = database.pace
+        self._workloads = workloads
         self._chance = random.Random(seed)
         self._early_customers = early_customers
         self._early_workers = early_workers
@@ -287,6 +305,7 @@ class Campaign:
                 acknowledges_early=acknowledges_early,
                 shares_locks=self._loose_locks,
                 commits_apart=self._steps_apart,
+                workloads=self._workloads,
                 url=self._database.url(name_of(number)),
             )
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,8 @@ from perdure.torture.kills.ledger import effect
 from perdure.torture.kills.transfers import amount_of, draw, transferring_in_a_file, transferring_on_a_server
 
 __all__ = [
-    "BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "Kind", "change", "kinds_on", "note", "shown", "stray", "waiting",
+    "BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "WORKLOADS", "Kind", "change", "kinds_on", "note", "shown",
+    "stray", "waiting",
 ]  # fmt: skip
 
 BOOKING: Final = "kill_book"
@@ -279,6 +280,12 @@ KINDS: Final[dict[str, Kind]] = {
 """By the workflow's name."""
 
 
-def kinds_on(url: str) -> list[Kind]:
-    """Return what can be run on the database at a URL."""
-    return [kind for kind in KINDS.values() if is_on_a_server(url) in kind.suits]
+def kinds_on(url: str, workloads: Collection[str]) -> list[Kind]:
+    """Return what can be run on the database at a URL, of these `WORKLOADS`."""
+    names = set().union(*(WORKLOADS[workload] for workload in workloads))
+    return [kind for name, kind in KINDS.items() if name in names and is_on_a_server(url) in kind.suits]
+
+
+_TRANSFERRING: Final = frozenset({transferring_in_a_file.name, transferring_on_a_server.name})
+WORKLOADS: Final = {"others": KINDS.keys() - _TRANSFERRING, "transfers": _TRANSFERRING}
+"""Names of workflows, by what ``--workload`` calls them together."""

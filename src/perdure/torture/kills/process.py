@@ -25,13 +25,15 @@ __all__ = ["Order", "live", "name_of"]
 class Order(words.Order, frozen=True, kw_only=True):
     """What a process shall be. `url` names the database; `folder` holds the ledgers, and what is a file of it.
 
-    `customers`: how many it serves; 0: none. `copies`: it keeps a copy of the database, and does nothing else.
+    `customers`: how many it serves, with runs of these `workloads`; 0: none. `copies`: it keeps a copy of the database,
+    and does nothing else.
     `is_calm`: nobody is killed while it serves them, or settles.
     `acknowledges_early`, `shares_locks`, `commits_apart`: the controls.
     """
 
     url: str
     seed: int
+    workloads: tuple[str, ...]
     works: bool = True
     customers: int = 0
     settles: bool = False
@@ -74,7 +76,7 @@ async def _serve(order: Order, engine: Engine, notes: Path) -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(order.customers):
                 name, seed = f"p{order.number}.{number}", order.seed * 1_000 + number
-                kinds = kinds_on(order.url)
+                kinds = kinds_on(order.url, order.workloads)
                 customer = Customer(engine, notes, name=name, kinds=kinds, seed=seed, is_calm=order.is_calm)
                 group.create_task(customer.live_through_the_calm() if order.is_calm else customer.live())
     else:

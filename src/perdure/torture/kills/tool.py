@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from perdure.torture.kills.campaign import KillReport, run_kills
+from perdure.torture.kills.portfolio import WORKLOADS
 from perdure.torture.kills.process import Order, live
 from perdure.torture.options import Options
 from perdure.torture.processes.nursery import NURSERY, be_the_nursery
@@ -29,6 +30,7 @@ def run(options: Options) -> Report:
             count=count,
             seed=options.seed,
             on_postgres=options.on_postgres,
+            workloads=options.workloads_of(WORKLOADS),
             has_controls=not options.stops_at_first,
             on_progress=progress.show,
         )

@@ -22,9 +22,9 @@ PLANTED: Final = (
     Mutant(
         name="a cancellation overtakes a step that is committed",
         breaks="P3: what a transactional step wrote is there if it is recorded as completed, and only then",
-        module="perdure.kernel.advance",
-        old="            self._overtake_no_outcome(event.operation)",
-        new="            pass",
+        module="perdure.execution.transitions",
+        old="    if result.to_stop and (committed :=",
+        new="    if not result.to_stop and (committed :=",
         tool="kill",
     ),
     Mutant(
