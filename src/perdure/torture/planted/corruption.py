@@ -179,7 +179,7 @@ PLANTED: Final = (
         "        from perdure.stores.sqlite.looking import SqliteLook\n"
         "        if self._path.exists():\n"
         "            async with SqliteLook(self._path) as look:\n"
-        "                if not (await look.verify(VerificationWish(now=self._clock.now()))).is_sound:\n"
+        "                if not (await look.verify(VerificationWish(now=self.clock.now()))).is_sound:\n"
         "                    raise StoreCorruptError('damaged')\n"
         "        loop = asyncio.get_running_loop()\n        unreadable =",
         of="history",
