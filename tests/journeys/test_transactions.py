@@ -328,18 +328,25 @@ for slow in (sqlite_slow, postgres_slow, postgres_stuck, postgres_stubborn):
 step(postgres_add, retry=ONCE)
 
 
-async def test_one_that_is_committed_when_its_time_is_over_was_in_time(
-    bank: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _late_commits(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Keep steps from being committed with PostgreSQL until the event is set, and from ending with SQLite until
+    `may_end` is."""
     may_end.clear()
-    timed_out = asyncio.Event()
+    may_commit = asyncio.Event()
     commit = Transactions._commit
 
     async def commit_late(*args: Any) -> None:
-        await timed_out.wait()
+        await may_commit.wait()
         await commit(*args)
 
     monkeypatch.setattr(Transactions, "_commit", commit_late)
+    return may_commit
+
+
+async def test_one_that_is_committed_when_its_time_is_over_was_in_time(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed_out = _late_commits(monkeypatch)
     async with bank.engine() as engine:
         cancel = engine.worker.attempts.cancel
 
@@ -369,15 +376,7 @@ async def giving_up(_ctx: Context, kind: str) -> str:
 async def test_a_step_that_is_given_up_while_it_is_committed_has_been_made_for_the_workflow_too(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_end.clear()
-    given_up = asyncio.Event()
-    commit = Transactions._commit
-
-    async def commit_late(*args: Any) -> None:
-        await given_up.wait()
-        await commit(*args)
-
-    monkeypatch.setattr(Transactions, "_commit", commit_late)
+    given_up = _late_commits(monkeypatch)
     async with bank.engine() as engine:
         submit = engine.worker.committer.submit
 

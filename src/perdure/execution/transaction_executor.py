@@ -3,7 +3,9 @@
 The outcome goes into the inbox of the run, in the same transaction, under the fencing token of the attempt. So it
 happens exactly once: an attempt that was interrupted has written nothing, or its outcome is found in the inbox before
 another is made (`perdure.execution.mail.inbox_to_begin_with`). One that runs out of time may be committing at that
-moment: the time-out counts only once it is known that nothing was saved.
+moment: the time-out counts only once it is known that nothing was saved. Of an outcome and what gives the activity up,
+the one that is durable first counts: either is refused behind the other (`Transition.must_not_overtake`,
+`StepTransaction.sequence`).
 """
 
 import asyncio
