@@ -19,7 +19,7 @@ def main(defect: str, *arguments: str) -> int:
     assert spec.loader is not None
     planting = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(planting)
-    planting.plant(**json.loads(defect))
+    planting.plant([json.loads(defect)])
     # Perdure has a pytest plugin, so pytest would load all of it past our finder, to rewrite its assertions.
     return pytest.main(["-n0", "--assert=plain", *arguments])
 

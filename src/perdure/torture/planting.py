@@ -21,48 +21,48 @@ PATCH_VARIABLE = "PERDURE_PLANTED"
 """Names the patches to the processes that a tool starts: whoever is to be looked at there starts as this one was."""
 
 
-class _PatchedLoader(importlib.machinery.SourceFileLoader):
-    """Loads one module with a piece of its text replaced."""
+Texts = Sequence[tuple[str, str]]
+"""Old ones, each with the new one."""
 
-    def __init__(self, name: str, path: str, old: str, new: str) -> None:
+
+class _PatchedLoader(importlib.machinery.SourceFileLoader):
+    """Loads one module with pieces of its text replaced."""
+
+    def __init__(self, name: str, path: str, texts: Texts) -> None:
         super().__init__(name, path)
-        self._old = old
-        self._new = new
+        self._texts = texts
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         source = self.get_data(path).decode("utf-8")
-        if source.count(self._old) != 1:
-            sys.stderr.write(
-                f"the text to replace occurs {source.count(self._old)} times in {fullname}: {self._old!r}\n"
-            )
-            sys.exit(STALE_STATUS)
-        return compile(source.replace(self._old, self._new), path, "exec", dont_inherit=True)
+        for old, new in self._texts:
+            if source.count(old) != 1:
+                sys.stderr.write(f"the text to replace occurs {source.count(old)} times in {fullname}: {old!r}\n")
+                sys.exit(STALE_STATUS)
+            source = source.replace(old, new)
+        return compile(source, path, "exec", dont_inherit=True)
 
 
 class _PatchingFinder(importlib.abc.MetaPathFinder):
-    """Finds the one module to patch; leaves all others to the ordinary finders."""
+    """Finds the modules to patch; leaves all others to the ordinary finders."""
 
-    def __init__(self, module: str, old: str, new: str) -> None:
-        self._module = module
-        self._old = old
-        self._new = new
+    def __init__(self, patches: Sequence[dict[str, str]]) -> None:
+        self._patches = patches
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self._module:
-            return None
-        found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        texts = [(patch["old"], patch["new"]) for patch in self._patches if patch["module"] == fullname]
+        found = importlib.machinery.PathFinder.find_spec(fullname, path, target) if texts else None
         if found is None or found.origin is None:
             return None
-        loader = _PatchedLoader(fullname, found.origin, self._old, self._new)
+        loader = _PatchedLoader(fullname, found.origin, texts)
         return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
 
 
-def plant(*, module: str, old: str, new: str) -> None:
-    """Replace `old` by `new` in the text of `module` when it is imported."""
-    sys.meta_path.insert(0, _PatchingFinder(module, old, new))
+def plant(patches: Sequence[dict[str, str]]) -> None:
+    """Replace in the text of each patch's `module` its `old` by its `new` when that is imported."""
+    sys.meta_path.insert(0, _PatchingFinder(patches))
 
 
 def forget_perdure() -> None:
@@ -84,8 +84,7 @@ def command() -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Plant the patches and run the tool; return its status."""
-    for patch in json.loads(arguments[0]):
-        plant(**patch)
+    plant(json.loads(arguments[0]))
     os.environ[PATCH_VARIABLE] = arguments[0]
     from perdure.torture.command import main as run  # noqa: PLC0415 - only now: the patches must come first
 

@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 import apsw
 import pytest
 
+from perdure.errors import StoreCorruptError
 from perdure.execution.codeless import giving_back
+from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import SignalMessage, TerminateMessage
 from perdure.kernel.transition import Applied, Closed, RunStatus
-from perdure.ports.store import RunQuery, RunSummary
+from perdure.ports.store import ClaimedRun, RunQuery, RunSummary
+from perdure.ports.verification import VerificationWish
 from perdure.stores.sqlite.rows import parking_of
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance.harness import (
@@ -134,6 +138,43 @@ async def test_a_damaged_message_goes_on_to_the_next_generation_with_the_others(
     assert isinstance(await session.commit_one(moved), Applied)
     [claimed] = await session.store.claim(now=START, limit=9, workflows=frozenset())
     assert claimed.summary.run_key == following.run_key
+
+
+@pytest.mark.parametrize("column", ["id", "workflow", "tenant"])
+async def test_a_row_that_no_write_can_change_holds_up_no_other(
+    session: StoreSession, damage: Damage, column: str
+) -> None:
+    """As after a flipped bit that makes a text a BLOB: found by `corrupt --count 1 --seed 750020`."""
+    sound = [await session.create(f"sound {number}") for number in range(5)]
+    damaged = (await _rows(session))["waiting"].run_key
+    damage(_OF_ANOTHER_TYPE.format(column=column))
+    claimed: dict[RunKey, ClaimedRun] = {}
+    while claimed.keys() != {*sound}:
+        more = await session.store.claim(now=FAR, limit=9, workflows=code_of("order"))
+        assert more
+        claimed |= {run.summary.run_key: run for run in more}
+    with pytest.raises(StoreCorruptError, match=rf"cannot store BLOB value in TEXT column runs\.{column}\. "):
+        await session.commit_one(delivery(damaged))
+    assert await session.commit_one(delivery(sound[0])) == Applied(sound[0], owner=claimed[sound[0]].summary.owner)
+    row = await session.row(damaged)
+    assert row.damage.startswith(f"{column} cannot be read: it is b'")
+    verification = await session.store.verify(VerificationWish(now=START, repairs=True))
+    assert [(run.run_key, run.is_repaired) for run in verification.damaged] == [(damaged, True)]
+    assert (await session.row(damaged)).damage == ""
+    while not (repaired := await session.store.claim(now=FAR, limit=9, workflows=code_of("order"))):
+        pass  # what is passed over is tried again meanwhile
+    assert [run.summary.run_key for run in repaired] == [damaged]
+
+
+_OF_ANOTHER_TYPE: Final = """
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'runs';
+PRAGMA writable_schema = RESET;
+UPDATE runs NOT INDEXED SET {column} = CAST({column} AS BLOB) WHERE id = 'waiting';
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'runs';
+PRAGMA writable_schema = RESET;
+"""
 
 
 async def _rows(session: StoreSession) -> dict[str, RunSummary]:

@@ -28,6 +28,7 @@ from perdure.stores.sqlite.encoding import (
     EncodedTransition,
     EncodedWrite,
 )
+from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.pieces import MismatchError
 from perdure.stores.sqlite.segment import KnownRuns, News, OvertakingError, Segment, taker_of
 
@@ -81,7 +82,9 @@ def apply_jobs(connection: apsw.Connection, jobs: Sequence[Job], *, known: Known
         job.error = None  # of a transaction that was undone
     try:
         _apply_together(connection, jobs, known=known, news=news)
-    except (MismatchError, apsw.ConstraintError):
+    except (MismatchError, apsw.ConstraintError) as error:
+        if is_damage(error):
+            raise
         connection.execute("ROLLBACK")
         known.clear()
         news = News()
@@ -127,6 +130,8 @@ def _apply_one_by_one(connection: apsw.Connection, jobs: Sequence[Job], *, known
         try:
             job.result = [apply_alone(connection, write, known=known, news=news) for write in job.writes]
         except (apsw.ConstraintError, InternalError) as error:
+            if is_damage(error):
+                raise
             connection.execute("ROLLBACK TO job")
             known.clear()
             job.error = InternalError(f"the database's rows contradict a write: {error}. Please report this.")

@@ -24,6 +24,8 @@ def store_error(error: Exception, *, path: Path, doing: str) -> PerdureError:
     if is_for_want_of_room(error):
         return StoreFullError(f"{doing} failed on the database {path}: {error}. {_FULL}")
     kind, advice = next((kind, advice) for types, kind, advice in _ADVICE if isinstance(error, types))
+    if _has_another_type(error):
+        kind, advice = StoreCorruptError, _DAMAGED
     if isinstance(error, apsw.SQLError) and _LACKS.search(str(error)):
         kind, advice = StoreCorruptError, _OTHER_TABLES
     cause = str(error) or type(error).__name__
@@ -52,7 +54,14 @@ def is_damage(error: BaseException | None) -> bool:
         case apsw.IOError():
             return getattr(error, "extendedresult", apsw.SQLITE_IOERR) in _FAILED_READS
         case _:
-            return is_damage(error.__cause__)
+            return _has_another_type(error) or is_damage(error.__cause__)
+
+
+def _has_another_type(error: BaseException) -> bool:
+    """Whether a row was to be changed in which a value is of a type that its column never had: SQLite looks at all of
+    the row, and Perdure writes none such."""
+    code = getattr(error, "extendedresult", apsw.SQLITE_OK)
+    return isinstance(error, apsw.ConstraintError) and code == apsw.SQLITE_CONSTRAINT_DATATYPE
 
 
 _LACKS: Final = re.compile("^no such |has no column named")

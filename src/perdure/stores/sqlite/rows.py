@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -34,6 +35,8 @@ def summary_of(row: Sequence[Any]) -> RunSummary:
     """Read the columns `RUN_COLUMNS`. A damaged one must not keep others' rows from being read, or this run from being
     claimed: what no Perdure wrote is left out and named."""
     reading = _Reading()
+    if not all(map(isinstance, row, _TYPES)):
+        row = [reading.as_typed(*column) for column in zip(row, _TYPES, _NAMES, strict=False)]
     is_open = row[15] is None
     return RunSummary(
         run_key=RunKey(row[0]),
@@ -83,8 +86,49 @@ class _Reading:
         try:
             return read(value)
         except (ValueError, *UNDECODABLE) as error:
-            self.damage += f"{'; ' if self.damage else ''}{name} cannot be read: {error}"
+            self._note(name, str(error))
             return instead
+
+    def as_typed(self, value: Any, kind: type | UnionType, name: str) -> Any:  # noqa: ANN401
+        """Return a column's value if it is of one of its types, or else one that is, and note the damage."""
+        if isinstance(value, kind):
+            return value
+        self._note(name, f"it is {value!r:.60}")
+        if isinstance("", kind):
+            return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+        return None if isinstance(None, kind) else 0
+
+    def _note(self, name: str, why: str) -> None:
+        self.damage += f"{'; ' if self.damage else ''}{name} cannot be read: {why}"
+
+
+_COLUMNS: Final[dict[str, type | UnionType]] = {
+    "run_key": int,
+    "namespace": str,
+    "id": str,
+    "generation": int,
+    "workflow": str,
+    "definition_version": str,
+    "status": str,
+    "stage": str,
+    "progress": float,
+    "priority": int,
+    "tenant": str,
+    "parent_key": int | None,
+    "created_at": int,
+    "started_at": int | None,
+    "updated_at": int,
+    "closed_at": int | None,
+    "sequence": int,
+    "owner": int | None,
+    "fencing_token": int,
+    "wake_at": int | None,
+    "labels": bytes,
+    "parked": bytes | None,
+}
+"""The first columns of `RUN_COLUMNS`, and what SQLite gives for them: tables keep to that, flipped bits do not."""
+_NAMES: Final = tuple(_COLUMNS)
+_TYPES: Final = tuple(_COLUMNS.values())
 
 
 def inbox_of(run_key: RunKey, rows: list[tuple[Any, ...]]) -> list[InboxEntry]:

@@ -6,11 +6,13 @@ and lists read of runs is read once (`perdure.stores.sqlite.scanning`), and what
 on. The log names it. After a minute, two, four, up to an hour, it is tried again: a cable, a controller, a repair.
 
 **Beside a damaged page.** SQLite moves rows between pages that are neighbours: a row next to a damaged page can be
-read, and not always be written. So after damage fewer rows are read and written in one transaction, half as many each
-time (`most_written`): the one that fails alone is passed over by claims, and left as it is, if another can be written
-(`perdure.stores.sqlite.trials`). If none can be, it is not the row, but an index, or the disk: that is an error. Each
-transaction that succeeds is followed by one of twice as many. Rows found bad cost two transactions each, and all others
-together those that they would have cost anyway. A transaction that has met damage writes nothing more: it is undone.
+read, and not always be written; nor can one that has a value of another type than its column has, as by a flipped bit,
+for SQLite looks at all of a row that changes. So after damage fewer rows are read and written in one transaction, half
+as many each time (`most_written`): the one that fails alone is passed over by claims, and left as it is, if another can
+be written (`perdure.stores.sqlite.trials`). If none can be, it is not the row, but an index, or the disk: that is an
+error. Each transaction that succeeds is followed by one of twice as many. Rows found bad cost two transactions each,
+and all others together those that they would have cost anyway. A transaction that has met damage writes nothing more:
+it is undone.
 
 **Behind an index.** An index may be older than the rows, as after a write that the disk has lost. What it says to be
 due, or a session's, is claimed, or given back, only if its row says so too; claims, or giving back, pass over the
@@ -228,8 +230,8 @@ class Unreadable:
         """Log what was given up."""
         if self._untold:
             text = (
-                "the rows of %d runs cannot be written, beside a damaged page, and stay as they are (see `perdure "
-                "verify`): run keys %s"
+                "the rows of %d runs cannot be written, since they or a page beside them are damaged, and stay as they "
+                "are (see `perdure verify`): run keys %s"
             )
             _LOGGER.error(text, len(self._untold), _names(self._untold))
             self._untold.clear()

@@ -41,7 +41,7 @@ async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncItera
 
     The pages are those of `Engine.list_runs`, put together of the store's.
     """
-    with _counted() as counts:
+    with _counted(path) as counts:
         async with SqliteLook(path) as look:
             for (name, query), order, depth in product(_queries(now, oldest).items(), RunOrder, _DEPTHS):
                 asked = msgspec.structs.replace(query, order=order, cursor=_cursor(now, oldest, depth))
@@ -53,13 +53,16 @@ async def search(path: Path, *, now: Timestamp, oldest: Timestamp) -> AsyncItera
 
 
 class _Counts:
-    """What SQLite counts, whatever the machine does meanwhile, on the connections that it is told of."""
+    """What SQLite counts, whatever the machine does meanwhile, on the connections to a file that it is told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._connections: list[apsw.Connection] = []
         self.scanned = 0
 
     def look_at(self, connection: apsw.Connection) -> None:
+        if connection.filename != str(self._path):
+            return
         self._connections.append(connection)
         connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._note, id=self)
 
@@ -73,9 +76,9 @@ class _Counts:
 
 
 @contextmanager
-def _counted() -> Iterator[_Counts]:
-    """Count on the connections that are opened meanwhile."""
-    counts = _Counts()
+def _counted(path: Path) -> Iterator[_Counts]:
+    """Count on the connections to a file that are opened meanwhile."""
+    counts = _Counts(path)
     apsw.connection_hooks.append(counts.look_at)
     try:
         yield counts

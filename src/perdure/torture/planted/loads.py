@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.torture.planted.mutant import Mutant
+from perdure.torture.planted.mutant import Mutant, Patch
 
 __all__ = ["PLANTED"]
 
@@ -17,6 +17,13 @@ PLANTED: Final = (
         new="priority = ?2 AND wake_at <= ?3 + (1 << 60){PASSING}\n",
         workloads=("starts",),
         tool="load",
+        also=(
+            Patch(
+                module="perdure.stores.sql.statements",
+                old="AND (wake_at <= ?2 OR end_at",
+                new="AND (true OR end_at",
+            ),
+        ),
     ),
     Mutant(
         name="an opening gives back what nobody owns",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.torture.planted.mutant import Mutant
+from perdure.torture.planted.mutant import Mutant, Patch
 
 __all__ = ["PLANTED"]
 
@@ -150,13 +150,25 @@ _IN_SQLITE: Final = (
         "fencing_token = fencing_token, wake_at = NULL",
         "sequential",
     ),
-    _mutant(
-        "SQLite: a run that somebody owns is claimed",
-        "P5: single writer",
-        _STATEMENTS,
-        "INDEXED BY runs_to_claim\nWHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2 AND wake_at <= ?3",
-        "NOT INDEXED\nWHERE closed_at IS NULL AND priority = ?2 AND coalesce(wake_at, 0) <= ?3",
-        "sequential",
+    Mutant(
+        name="SQLite: a run that somebody owns is claimed",
+        breaks="P5: single writer",
+        module="perdure.stores.sql.statements",
+        old="INDEXED BY runs_to_claim\nWHERE owner IS NULL AND wake_at IS NOT NULL AND priority = ?2 AND wake_at <= ?3",
+        new="NOT INDEXED\nWHERE closed_at IS NULL AND priority = ?2 AND coalesce(wake_at, 0) <= ?3",
+        workloads=("sequential",),
+        also=(
+            Patch(
+                module="perdure.stores.sql.statements",
+                old='_IS_NOBODYS: Final = "owner IS NULL AND closed_at IS NULL"',
+                new='_IS_NOBODYS: Final = "closed_at IS NULL"',
+            ),
+            Patch(
+                module="perdure.stores.sql.statements",
+                old="AND (wake_at <= ?2 OR end_at",
+                new="AND (coalesce(wake_at, 0) <= ?2 OR end_at",
+            ),
+        ),
     ),
     _mutant(
         "SQLite: a run that has ended keeps its owner",

@@ -34,7 +34,8 @@ __all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_
 
 
 class StoredRun(msgspec.Struct, array_like=True, gc=False):
-    """A row of `runs` as it is stored; texts that are none are shown with escapes, and so equal no text."""
+    """A row of `runs` as it is stored; texts that are none are shown with escapes, and so equal no text. `no_texts`
+    names columns that hold bytes, or a number, where text must stand: nothing of such a row can be written but that."""
 
     run_key: RunKey
     namespace: str
@@ -58,6 +59,7 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
     wake_at: int | None
     end_at: int | None
     parked: str | None
+    no_texts: str
 
     @property
     def ref(self) -> RunRef:
@@ -239,6 +241,8 @@ def _row_defects(connection: apsw.Connection, checked: CheckedRun, *, now: Times
         if stored != value:
             what = f"{name} is {stored!r}, and by the history {value!r}"
             yield _of_row(what, "it is taken from the history", checked)
+        elif name in row.no_texts.split():
+            yield _of_row(f"{name} is not stored as text", "it is taken from the history", checked)
     is_latest = connection.execute(statements.IS_LATEST, (row.namespace, row.id, row.generation)).get
     if row.latest != is_latest:
         yield _of_row(f"latest is {row.latest}, and must be {is_latest}", "it is counted anew", checked)
