@@ -7,8 +7,8 @@ STARTS: dict[str, tuple[Defect, ...]] = {
     "start.id_policy": (
         Defect(
             "client.beginning",
-            'policy = require_choice(request.id_policy, IdPolicy, "id_policy")',
-            "policy = IdPolicy.RETURN_EXISTING",
+            'return workflow, payload, require_choice(request.id_policy, IdPolicy, "id_policy")',
+            "return workflow, payload, IdPolicy.RETURN_EXISTING",
         ),
     ),
     "start.priority": (Defect("client.client", "            priority=priority,\n", "            priority=None,\n"),),
@@ -42,6 +42,15 @@ STARTS: dict[str, tuple[Defect, ...]] = {
             "timekeeping.singletons",
             "Line(first.run_id, first.run_key, tuple(others))",
             "Line(first.run_id, first.run_key)",
+        ),
+    ),
+    "start.within": (
+        Defect("client.client", "        if within is not None:\n", "        if False:\n"),
+        Defect("stores.announcing", "            await self._tell(run_key)\n", ""),
+        Defect(
+            "stores.postgres.within",
+            "outcome, existing = await _create",
+            'await connection.execute("ROLLBACK")\n        outcome, existing = await _create',
         ),
     ),
     "engine.waiting_runs": (

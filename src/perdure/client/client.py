@@ -13,7 +13,7 @@ from perdure.authoring.signals import Signal, require_signal
 from perdure.authoring.updates import Update, require_update
 from perdure.authoring.workflow import Workflow, require_workflow
 from perdure.chance import new_name
-from perdure.client.beginning import begin
+from perdure.client.beginning import begin, begin_within, require_within
 from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
@@ -89,6 +89,7 @@ class Client:
         debounce: Debounce | None = None,
         deduplicate: Deduplicate | None = None,
         singleton: Singleton | str | None = None,
+        within: object | None = None,
     ) -> Run[R]:
         """Start a run of `workflow` with these arguments; return when it is durable.
 
@@ -101,8 +102,12 @@ class Client:
         run, its activities and its child runs have at hand (`ctx.info`, `current_attempt`).
         `debounce`, `deduplicate`, `singleton`: what becomes of several starts by one key; one of them, in place of an
         id; see `Debounce`, `Deduplicate`, `Singleton` (a text is the key of one).
+        `within`: a connection to the engine's database with a transaction of yours: the run is there once you commit
+        that, and not at all if you do not. On PostgreSQL of asyncpg, psycopg, or SQLAlchemy over these; on SQLite of
+        apsw. The id must be one that is free, or be returned as it is.
 
-        Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved.
+        Raises UsageError for wrong arguments, RunExistsError (`fail`), StoreError if nothing was saved; with `within`
+        also what the driver of the connection raises.
         """
         rule = None
         if debounce is not None or deduplicate is not None or singleton is not None:
@@ -122,6 +127,10 @@ class Client:
         )
         gateway = self._open()
         name = require_id(id) if rule is None else f"{rule.key}@{self._new_name()}"
+        if within is not None:
+            require_within(id_policy, rule)
+            ref = RunRef(namespace=self.namespace, id=name)
+            return await begin_within(gateway, ref, workflow, args, request, transaction=within)
         run, _ = await begin(gateway, RunRef(namespace=self.namespace, id=name), workflow, args, request, rule=rule)
         return run
 

@@ -104,6 +104,7 @@ class AnyStartOptions(StartOptions, total=False):
     debounce: Debounce | None
     deduplicate: Deduplicate | None
     singleton: Singleton | str | None
+    within: object | None
 
 
 def has_rule(options: AnyStartOptions) -> bool:

@@ -122,8 +122,9 @@ class SyncClient:
         debounce: Debounce | None = None,
         deduplicate: Deduplicate | None = None,
         singleton: Singleton | str | None = None,
+        within: object | None = None,
     ) -> SyncRun[R]:
-        """Start a run; see `Client.start`."""
+        """Start a run; see `Client.start`. `within` is a connection that another thread may use meanwhile."""
         loop, client = self._open()
         run = loop.call(
             client.start(
@@ -143,6 +144,7 @@ class SyncClient:
                 debounce=debounce,
                 deduplicate=deduplicate,
                 singleton=singleton,
+                within=within,
             )
         )
         return SyncRun(loop, run)

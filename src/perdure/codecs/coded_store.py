@@ -172,6 +172,12 @@ class _EncodingStore(_DecodingStore):
         chosen = perform_async if step.is_async else perform
         return await self._store.transact(msgspec.structs.replace(step, perform=chosen))
 
+    async def create_within(self, transaction: object, creation: Creation) -> tuple[Outcome, RunSummary | None]:
+        """See `RunStore.create_within`."""
+        job = Encoding(self._payloads)
+        encoded = await job.run(lambda: _creation(job, creation))
+        return await self._store.create_within(transaction, encoded)
+
     async def bring_in(self, run: WholeRun, *, sealed_as: RunKey) -> Outcome:
         """See `RunStore.bring_in`. Raises UnreadablePayloadError for a value that can only be read by another key."""
         unsealed, key = await self._unsealed(run, sealed_as), run.summary.run_key

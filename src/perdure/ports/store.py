@@ -29,7 +29,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
-from perdure.kernel.transition import Outcome, Parking, RunStatus, Write
+from perdure.kernel.transition import Creation, Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.transactions import StepTransaction
@@ -263,6 +263,16 @@ class RunStore(Protocol):
         Answers `Applied` once that is durable, or `Stale` if the run is not the owner's any more: then nothing of it is
         saved, as when it raises. Raises what the step raises, UsageError where there is no such transaction here,
         and StoreErrors.
+        """
+        ...
+
+    async def create_within(self, transaction: object, creation: Creation) -> tuple[Outcome, RunSummary | None]:
+        """Create a run, the first of its id, within a transaction of the caller's on a connection to this database.
+
+        It is there, and workers hear of it, once the caller commits that. Answers `Applied` or `Exists`, and, where
+        nothing is written, the run that has the request, or the id, as the transaction sees it. Raises UsageError for
+        what is no such transaction, and what the driver of the connection raises: then nothing is written, either, and
+        the caller's transaction is as it was, unless the driver says otherwise.
         """
         ...
 

@@ -11,7 +11,7 @@ from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Outcome, Write
+from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.keeping import FOREIGN_KEYS, ClosedQuery, WholeRun
@@ -117,6 +117,14 @@ class MemoryStore:
         raise UsageError(
             "a transactional activity needs a database to write to, and a store in memory has none: open the engine on "
             "'sqlite:///path' or 'postgresql://...'"
+        )
+
+    async def create_within(self, transaction: object, creation: Creation) -> tuple[Outcome, RunSummary | None]:
+        """Refuse: nobody has a transaction here. See the port."""
+        del transaction, creation
+        raise UsageError(
+            "a run is started within a transaction of the database that holds the runs, and a store in memory is none: "
+            "open the engine on 'sqlite:///path' or 'postgresql://...'"
         )
 
     async def claim(

@@ -9,8 +9,9 @@ the same rows in it as in memory.
 connection that shows that the session lives, and by which news come and go; by it `clock` learns the time. `lanes` are
 the connections that write, and find out what became of a commit of which no answer came. `commits` are their
 transactions: `plain` ones are one statement; all others are decided on rows that are locked (`loading`, `workset`), and
-written back (`flushing`). `sessions` claims runs, keeps leases and gives runs back. `reading`, `searching`, `keeping`,
-`agenda`, `verification` are what else is asked or changed.
+written back (`flushing`). `within` creates runs in transactions of callers (`callers`: whatever their drivers).
+`sessions` claims runs, keeps leases and gives runs back. `reading`, `searching`, `keeping`, `agenda`, `verification`
+are what else is asked or changed.
 
 **Decided as in memory.** What becomes of a write depends on many rows: whether a token still holds, an id is free, a
 message is there already, who is next in a line. Said in SQL once more, all of it would have to be kept equal to what

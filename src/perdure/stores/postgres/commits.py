@@ -97,6 +97,13 @@ class Commits:
         self._keep_heads(decision)
         return decision.outcomes, decision.news
 
+    async def decide_within(self, connection: Connection, writes: Sequence[Write]) -> list[Outcome]:
+        """Apply writes that concern no run of the session, within a transaction of somebody else's.
+
+        Raises CollisionError, and what the connection's driver does.
+        """
+        return (await self._decide_and_write(connection, writes)).outcomes
+
     async def change_agenda(
         self, put: Callable[[Connection], Awaitable[bool]], change: AgendaChange
     ) -> tuple[bool, News]:

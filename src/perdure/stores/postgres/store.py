@@ -4,17 +4,17 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
 
-from perdure.errors import PerdureError, StoreError, UsageError
+from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Outcome, Write
+from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.logs import Recurring
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
@@ -22,22 +22,22 @@ from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
+from perdure.stores.announcing import Announcer
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, verification
 from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
-from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
 from perdure.stores.postgres.faults import has_ended, store_error
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
-from perdure.stores.postgres.lanes import Lanes
+from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.opening import demand_suitable, has_tables, reached
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.status import read_status
-from perdure.stores.postgres.transactions import Transactions
 from perdure.stores.postgres.urls import location_of
+from perdure.stores.postgres.within import create_within
 
 __all__ = ["PostgresStore"]
 
@@ -54,7 +54,8 @@ class PostgresStore:
         self._url: Final = url
         self._settings: Final = settings or PostgresSettings()
         self.clock: Final[Clock] = clock or ServerClock()
-        self._opened: _Opened | None = None
+        self._opened: OpenSession | None = None
+        self._announcer: Announcer | None = None
         self._next_run_key = 0
 
     @property
@@ -74,6 +75,7 @@ class PostgresStore:
         async with self._named("opening"):
             opened = await self._open(session_name, lease_seconds, on_changes)
         self._opened = opened
+        self._announcer = Announcer(self.find, opened.tell_of_run, on_changes)
         opened.take_over(self._free_dead())
         self._next_run_key = opened.session.worker_id << KEYS_PER_SESSION_BITS
         return opened.session.worker_id
@@ -87,7 +89,9 @@ class PostgresStore:
             finally:
                 await end(connection)
 
-    async def _open(self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> "_Opened":
+    async def _open(
+        self, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]
+    ) -> OpenSession:
         home = Home(self._url, self._settings, self.clock, on_changes=on_changes)
         try:
             connection = await reached(home.connect())
@@ -112,14 +116,15 @@ class PostgresStore:
         except BaseException:
             home.abandon()
             raise
-        return _Opened(self._url, self._settings, session, home, known_time=known_time, location=self.location)
+        return OpenSession(self._url, self._settings, session, home, known_time=known_time, location=self.location)
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the connections. Closing twice does nothing."""
         opened = self._opened
         if opened is None:
             return
-        self._opened = None
+        await self._announcing().close()
+        self._opened = self._announcer = None
         is_unused = not self._next_run_key & _KEY_COUNT_MASK
         try:
             await opened.finish()
@@ -163,6 +168,16 @@ class PostgresStore:
     async def transact(self, step: StepTransaction) -> Outcome:
         """Make a step in a transaction; `step.perform` is given an asyncpg connection. See the port."""
         return await self._open_now().transactions.make(step)
+
+    async def create_within(self, transaction: object, creation: Creation) -> tuple[Outcome, RunSummary | None]:
+        """Create a run on an asyncpg or a psycopg connection, or one of SQLAlchemy over these. See the port."""
+        opened = self._open_now()
+        session = (opened.session.worker_id, opened.session.started_at)
+        schema = self._settings.schema
+        outcome, existing = await create_within(transaction, creation, opened.commits, schema=schema, session=session)
+        if existing is None:
+            self._announcing().expect(creation.run_key)
+        return outcome, existing
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
@@ -313,7 +328,11 @@ class PostgresStore:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    def _open_now(self) -> "_Opened":
+    def _announcing(self) -> Announcer:
+        assert self._announcer is not None
+        return self._announcer
+
+    def _open_now(self) -> OpenSession:
         if self._opened is None:
             raise StoreError(f"the store on {self.location} is not open")
         return self._opened
@@ -336,100 +355,3 @@ class PostgresStore:
             yield
         except driver_errors() as error:
             raise store_error(error, location=self.location, doing=doing) from error
-
-
-class _Opened:
-    """What an open store has."""
-
-    def __init__(
-        self,
-        url: str,
-        settings: PostgresSettings,
-        session: sessions.SessionRow,
-        home: Home,
-        *,
-        known_time: Timestamp,
-        location: str,
-    ) -> None:
-        self.session: Final = session
-        self.home: Final = home
-        self.known_time = known_time
-        self._url: Final = url
-        self._settings: Final = settings
-        now = asyncio.get_running_loop().time
-        self._lanes: Final = Lanes(url, settings, session.worker_id, now=now)
-        self.commits: Final = Commits(self._lanes, session.worker_id, location=location)
-        self.transactions: Final = Transactions(url, settings, location=location)
-        self._readers: Final[asyncio.LifoQueue[Connection | None]] = asyncio.LifoQueue()
-        for _ in range(settings.readers):
-            self._readers.put_nowait(None)
-        self._reading: Final[set[Connection]] = set()
-        self._taking_over: asyncio.Task[None] | None = None
-
-    def take_over(self, work: Coroutine[None, None, None]) -> None:
-        """Let work go on for as long as this is open."""
-        self._taking_over = asyncio.get_running_loop().create_task(work, name="perdure-takeover")
-
-    async def finish(self) -> None:
-        """End what goes on by itself."""
-        if self._taking_over is not None:
-            self._taking_over.cancel()
-            await asyncio.wait({self._taking_over})
-
-    @asynccontextmanager
-    async def reader(self) -> AsyncIterator[Connection]:
-        """Give out a connection for questions, and end it where one was not answered: the server may still begin the
-        transaction of one that was cancelled, and would show the same moment to all who ask after it."""
-        connection = await self._readers.get()
-        try:
-            if connection is None or connection.is_closed():
-                connection = await connect(self._url, self._settings)
-                self._reading.add(connection)
-            yield connection
-        except PerdureError:  # that is an answer
-            raise
-        except BaseException:
-            if connection is not None:
-                connection.terminate()
-                self._reading.discard(connection)
-            raise
-        finally:
-            self._readers.put_nowait(connection)
-
-    async def change(self, change: Callable[[Connection, News], Awaitable[Result]], *, is_last: bool = False) -> Result:
-        """Change something in one transaction, and let others hear of it."""
-
-        async def work(connection: Connection) -> tuple[Result, News]:
-            news = News()
-            return await change(connection, news), news
-
-        return await self.tell_of(lambda commits: commits.transact(work, is_last=is_last))
-
-    async def tell_of(self, write: Callable[[Commits], Awaitable[tuple[Result, News]]]) -> Result:
-        """Write, and let others hear of it; of everything if that is cancelled: it may be saved all the same."""
-        try:
-            answer, news = await write(self.commits)
-        except asyncio.CancelledError:
-            self.home.tell_everything()
-            raise
-        self.home.tell(news)
-        return answer
-
-    async def close(self) -> None:
-        """Let go of all connections."""
-        await self.home.close()
-        await self._lanes.close()
-        await self.transactions.close()
-        for connection in self._reading:
-            if not connection.is_closed():
-                await end(connection)
-
-    def abandon(self) -> None:
-        """Let go of all connections, as the death of a process does."""
-        if self._taking_over is not None:
-            self._taking_over.cancel()
-        self.home.abandon()
-        self._lanes.abandon()
-        self.transactions.abandon()
-        for connection in self._reading:
-            connection.terminate()

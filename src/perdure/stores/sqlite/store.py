@@ -14,16 +14,17 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
-from perdure.kernel.transition import Outcome, Write
+from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
+from perdure.stores.announcing import Announcer
 from perdure.stores.sqlite import agenda, keeping, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
-from perdure.stores.sqlite.encoding import encode_write
+from perdure.stores.sqlite.encoding import EncodedCreation, encode_write
 from perdure.stores.sqlite.histories import read_history
 from perdure.stores.sqlite.lock_lines import list_locks
 from perdure.stores.sqlite.notices import Notices
@@ -37,6 +38,7 @@ from perdure.stores.sqlite.sweeping import Sweeper
 from perdure.stores.sqlite.transactions import StepJob
 from perdure.stores.sqlite.trials import Trials, try_to_remove
 from perdure.stores.sqlite.unreadable import Unreadable
+from perdure.stores.sqlite.within import create_within, touch
 from perdure.stores.sqlite.writer import Writer
 from perdure.stores.to_the_end import to_its_end
 
@@ -71,6 +73,7 @@ class SqliteStore:
         self._browser: Reader | None = None
         self._next_run_key = 0
         self._notices: Notices | None = None
+        self._announcer: Announcer | None = None
         self._checking: asyncio.Task[None] | None = None
         self._unreadable = Unreadable()
         self._ownership: Ownership | None = None
@@ -143,6 +146,7 @@ class SqliteStore:
         notices.listen(loop)
         notices.greet()
         self._checking = loop.create_task(self._check_notices(notices, self._reader), name="perdure-notices")
+        self._announcer = Announcer(self.find, self._tell_of_run, on_changes)
         return opened.session.worker_id
 
     async def close(self) -> None:
@@ -150,7 +154,8 @@ class SqliteStore:
         opened, ownership = self._opened, self._ownership
         if opened is None or ownership is None:
             return
-        self._opened = None
+        await self._announcing().close()
+        self._opened = self._announcer = None
         try:
             await ownership.end(is_unused=not self._next_run_key & _KEY_COUNT_MASK)
         finally:
@@ -206,6 +211,18 @@ class SqliteStore:
         if isinstance(made, BaseException):
             raise made
         return made
+
+    async def create_within(self, transaction: object, creation: Creation) -> tuple[Outcome, RunSummary | None]:
+        """Create a run on a connection of apsw to this file. See the port."""
+        encoded = encode_write(creation, owner=self._session_id())
+        assert isinstance(encoded, EncodedCreation)
+        outcome, existing = create_within(transaction, encoded, path=self._path)
+        if existing is None:
+            self._announcing().expect(creation.run_key)
+        return outcome, existing
+
+    async def _tell_of_run(self, run_key: RunKey) -> None:
+        await self._writing().call(partial(touch, run_key=run_key))
 
     async def claim(
         self, *, now: Timestamp, limit: int, workflows: frozenset[WorkflowVersion], code: str | None = None
@@ -365,6 +382,11 @@ class SqliteStore:
 
     def _session_id(self) -> WorkerId:
         return self._open().session.worker_id
+
+    def _announcing(self) -> Announcer:
+        self._open()
+        assert self._announcer is not None
+        return self._announcer
 
     def _writing(self) -> Writer:
         self._open()
