@@ -52,6 +52,7 @@ class Engine(Client):
         works: bool = True,
         clock: Clock | None = None,
         payloads: Payloads | None = None,
+        transaction_pool: object | None = None,
     ) -> None:
         """Describe an engine; nothing is opened yet.
 
@@ -61,7 +62,8 @@ class Engine(Client):
         (all that this process has imported). `name`: how the worker is called (host and process). `works`: False for
         programs that only start, signal and look. `clock`: the source of time (the store's: `RunStore.clock`).
         `payloads`: how values are recorded (compressed, encrypted, large ones elsewhere); every engine of a database
-        needs the same.
+        needs the same. `transaction_pool`: where transactional activities get their connections on PostgreSQL (from
+        asyncpg): a pool of asyncpg or psycopg, or an AsyncEngine of SQLAlchemy, which is opened and closed by you.
         """
         super().__init__(namespace=namespace)
         self._url = require_store(url)
@@ -73,6 +75,7 @@ class Engine(Client):
         self._works = works
         self._clock = clock
         self._payloads = payloads
+        self._transaction_pool = transaction_pool
         self._restore_limit: Callable[[], None] | None = None
         self._worker: Worker | None = None
         self._copying: asyncio.Task[None] | None = None
@@ -138,8 +141,7 @@ class Engine(Client):
         return self
 
     async def _open_worker(self) -> Worker:
-        url, settings = self._url, self._settings
-        store = open_store(url, settings=settings, clock=self._clock) if isinstance(url, str) else url
+        settings, store = self._settings, self._store()
         worker = Worker(
             coded(store, self._payloads),
             self._clock or store.clock,
@@ -153,6 +155,14 @@ class Engine(Client):
         if self._payloads is not None:
             self._restore_limit = raise_payload_limit(self._payloads.maximum_bytes)
         return worker
+
+    def _store(self) -> RunStore:
+        url, pool = self._url, self._transaction_pool
+        if isinstance(url, str):
+            return open_store(url, settings=self._settings, clock=self._clock, transaction_pool=pool)
+        if pool is not None:
+            raise UsageError("transaction_pool= is for an engine that is described by a URL; give it to the store")
+        return url
 
     def _start_removing(self, worker: Worker) -> None:
         """Begin to remove closed runs whose time is over, if the settings say how long that is."""
@@ -246,6 +256,7 @@ class SyncEngine(SyncClient):
         works: bool = True,
         clock: Clock | None = None,
         payloads: Payloads | None = None,
+        transaction_pool: object | None = None,
     ) -> None:
         """Describe an engine; see `Engine`."""
         super().__init__(
@@ -258,6 +269,7 @@ class SyncEngine(SyncClient):
                 works=works,
                 clock=clock,
                 payloads=payloads,
+                transaction_pool=transaction_pool,
             )
         )
 

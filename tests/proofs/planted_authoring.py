@@ -39,12 +39,14 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
     "current_connection": (
         Defect("stores.sqlite.transactions", "if not isinstance(outcome, Applied):", "if False:"),
         Defect(
-            "stores.postgres.transactions", "fencing_token = $2 AND owner = $3", "$2::bigint > 0 AND $3::bigint > 0"
+            "stores.postgres.transactions",
+            "fencing_token = $2::bigint AND owner = $3::bigint",
+            "$2::bigint > 0 AND $3::bigint > 0",
         ),
         Defect("stores.sqlite.transactions", "fencing_token = ? AND owner = ?", "? >= 0 AND ? >= 0"),
         Defect(
             "stores.postgres.transactions",
-            "            await transaction.rollback()\n            return error\n",
+            "            await transaction.roll_back()\n            return error\n",
             "            await transaction.commit()\n            return error\n",
         ),
     ),

@@ -32,12 +32,23 @@ _POSTGRES: Final = ("postgresql:", "postgres:")
 _MEMORY: Final = "memory:"
 
 
-def open_store(url: str, *, settings: Settings | None = None, clock: Clock | None = None) -> RunStore:
+def open_store(
+    url: str,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    transaction_pool: object | None = None,
+) -> RunStore:
     """Return the store that a URL names, not open yet: `RunStore.open` touches the database.
 
-    `settings` gives the limits of commits and the patience with locks; `clock` says when a session's lease begins.
-    Raises UsageError for a URL that names no store.
+    `settings` gives the limits of commits and the patience with locks; `clock` says when a session's lease begins;
+    `transaction_pool`: see `Engine`. Raises UsageError for a URL that names no store, and for a pool that is of no use.
     """
+    if transaction_pool is not None and not is_on_a_server(url):
+        raise UsageError(
+            "transaction_pool= is for PostgreSQL: with SQLite a transactional activity writes by the connection of the "
+            "one thread that writes, and in memory there is none"
+        )
     if url == _MEMORY:
         from perdure.stores.memory import MemoryStore  # noqa: PLC0415 - only who uses a store pays for its import
 
@@ -45,7 +56,7 @@ def open_store(url: str, *, settings: Settings | None = None, clock: Clock | Non
     if url.startswith(_SQLITE):
         return _sqlite(database_path(url), settings=settings or Settings(), clock=clock)
     if is_on_a_server(url):
-        return _postgres(url, settings=settings or Settings(), clock=clock)
+        return _postgres(url, settings=settings or Settings(), clock=clock, transaction_pool=transaction_pool)
     raise UsageError(
         f"{redacted(url)!r} names no store; use 'sqlite:///path' (three slashes: relative to the working directory, "
         f"four: absolute), 'postgresql://host/database' or 'memory:'"
@@ -129,7 +140,9 @@ def _sqlite(path: Path, *, settings: Settings, clock: Clock | None) -> RunStore:
     return SqliteStore(path, settings=chosen, clock=clock)
 
 
-def _postgres(url: str, *, settings: Settings, clock: Clock | None) -> "PostgresStore":
+def _postgres(
+    url: str, *, settings: Settings, clock: Clock | None, transaction_pool: object | None = None
+) -> "PostgresStore":
     from perdure.stores.postgres.connection import demand_driver  # noqa: PLC0415 - only who uses a store pays for it
     from perdure.stores.postgres.settings import PostgresSettings  # noqa: PLC0415 - as above
     from perdure.stores.postgres.store import PostgresStore  # noqa: PLC0415 - as above
@@ -145,7 +158,7 @@ def _postgres(url: str, *, settings: Settings, clock: Clock | None) -> "Postgres
     )
     read = read_url(url, chosen)
     demand_driver()
-    return PostgresStore(read.for_driver, settings=read.settings, clock=clock)
+    return PostgresStore(read.for_driver, settings=read.settings, clock=clock, transaction_pool=transaction_pool)
 
 
 _WORK_SECONDS: Final = 25.0

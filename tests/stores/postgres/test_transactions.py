@@ -14,7 +14,7 @@ from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.isolation import Isolation
 from perdure.kernel.transition import Applied, Stale
 from perdure.ports.transactions import StepTransaction
-from perdure.stores.postgres import transactions
+from perdure.stores.postgres import step_connections
 from perdure.stores.postgres.connection import connect_plainly
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import Held, delivery
@@ -115,7 +115,7 @@ async def test_what_became_of_a_commit_is_found_out_however_long_the_server_is_a
         monkeypatch.undo()
         await commit(transaction)
         transaction._connection.terminate()
-        monkeypatch.setattr(transactions, "connect_plainly", refuse_twice)
+        monkeypatch.setattr(step_connections, "connect_plainly", refuse_twice)
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     async def refuse_twice(*given: Any) -> Any:
@@ -233,3 +233,33 @@ async def test_it_sees_the_tables_types_and_search_path_of_its_role_not_those_of
         return delivery(run.run_key, "outcome")
 
     assert isinstance(await session.store.transact(structs.replace(step(run), perform=perform)), Applied)
+
+
+async def test_one_that_is_undone_as_it_is_committed_is_made_again(
+    session: StoreSession, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that have read what the other writes, by the rules of serializable snapshot isolation."""
+    commit, both, made = Transaction.commit, asyncio.Barrier(2), list[str]()
+
+    async def commit_together(transaction: Any) -> None:
+        if len(made) == 2:
+            await both.wait()
+        await commit(transaction)
+
+    def skewed(name: str, run: Held) -> StepTransaction:
+        async def perform(connection: asyncpg.Connection) -> Any:
+            made.append(name)
+            await connection.fetchval("SELECT sum(entry) FROM ledger")
+            await connection.execute("INSERT INTO ledger VALUES (1)")
+            return delivery(run.run_key, "outcome", message_id="outcome:1:1:1")
+
+        return structs.replace(step(run, Isolation.SERIALIZABLE), perform=perform)
+
+    one, other = await session.hold("one"), await session.hold("other")
+    monkeypatch.setattr(Transaction, "commit", commit_together)
+    outcomes = await asyncio.gather(
+        session.store.transact(skewed("one", one)), session.store.transact(skewed("other", other))
+    )
+    assert [*outcomes] == [Applied(one.run_key, session.worker), Applied(other.run_key, session.worker)]
+    assert (len(made), sorted(set(made))) == (3, ["one", "other"])
+    assert await entries(harness) == 2

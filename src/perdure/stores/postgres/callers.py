@@ -76,6 +76,12 @@ class _OfAsyncpg(_Adapter):
         rows: Sequence[Row] = await self._connection.fetch(statement, *parameters)
         return rows
 
+    async def execute(self, statement: str, *parameters: object) -> None:
+        if parameters:
+            await super().execute(statement, *parameters)
+        else:  # one way to the server and back
+            await self._connection.execute(statement)
+
 
 class _OfPsycopg(_Adapter):
     """One that is not asynchronous works in a thread, while its caller waits."""

@@ -12,7 +12,7 @@ from perdure.errors import (
 )
 from perdure.stores.postgres.connection import driver_errors
 
-__all__ = ["has_ended", "is_contention", "is_lost", "store_error", "transaction_is_over"]
+__all__ = ["has_ended", "is_contention", "is_lost", "is_unknown_table", "store_error", "transaction_is_over"]
 
 
 def is_lost(error: BaseException) -> bool:
@@ -38,9 +38,15 @@ def transaction_is_over(error: BaseException) -> bool:
     return _state(error) in _NO_TRANSACTION
 
 
+def is_unknown_table(error: BaseException) -> bool:
+    """Whether a statement names a table that is not there."""
+    return _state(error) in _UNKNOWN
+
+
 def _state(error: BaseException) -> str:
-    """Return the code by which a server names an error, empty for one that is not a server's."""
-    return getattr(error, "sqlstate", None) or ""
+    """Return the code by which a server names an error, whatever the driver; empty for one that is not a server's."""
+    original = getattr(error, "orig", error)  # SQLAlchemy's errors have their driver's
+    return getattr(original, "sqlstate", None) or ""
 
 
 def store_error(error: BaseException, *, location: str, doing: str) -> PerdureError:
@@ -76,6 +82,7 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
 _CONNECTION: Final = ("08",)
 _ENDING: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
 _CONTENTION: Final = frozenset({"40001", "40P01"})
+_UNKNOWN: Final = frozenset({"42P01", "3F000"})
 _NO_TRANSACTION: Final = frozenset({"25P01", "3B001"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _FULL_STATES: Final = frozenset({"53100"})

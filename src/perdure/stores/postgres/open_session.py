@@ -15,6 +15,7 @@ from perdure.stores.postgres.connection import Connection, connect, end
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.step_connections import OwnConnections, StepConnections
 from perdure.stores.postgres.transactions import Transactions
 
 __all__ = ["OpenSession"]
@@ -34,8 +35,9 @@ class OpenSession:
         *,
         known_time: Timestamp,
         location: str,
+        pool: StepConnections | None,
     ) -> None:
-        """Prepare; connections besides `home` are made when they are first needed."""
+        """Prepare; connections besides `home` are made when they are first needed. `pool`: see `PostgresStore`."""
         self.session: Final = session
         self.home: Final = home
         self.known_time = known_time
@@ -44,7 +46,8 @@ class OpenSession:
         now = asyncio.get_running_loop().time
         self._lanes: Final = Lanes(url, settings, session.worker_id, now=now)
         self.commits: Final = Commits(self._lanes, session.worker_id, location=location)
-        self.transactions: Final = Transactions(url, settings, location=location)
+        connections = pool or OwnConnections(url, settings, location=location)
+        self.transactions: Final = Transactions(connections, settings, location=location)
         self._readers: Final[asyncio.LifoQueue[Connection | None]] = asyncio.LifoQueue()
         for _ in range(settings.readers):
             self._readers.put_nowait(None)

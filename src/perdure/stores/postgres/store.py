@@ -36,6 +36,7 @@ from perdure.stores.postgres.opening import demand_suitable, has_tables, reached
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.status import read_status
+from perdure.stores.postgres.step_pools import connections_of
 from perdure.stores.postgres.urls import location_of
 from perdure.stores.postgres.within import create_within
 
@@ -49,8 +50,18 @@ _KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
 class PostgresStore:
     """One session on a database."""
 
-    def __init__(self, url: str, *, settings: PostgresSettings | None = None, clock: Clock | None = None) -> None:
-        """Prepare; `open` does the work. `clock`: what is taken for the time, instead of the server's."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        settings: PostgresSettings | None = None,
+        clock: Clock | None = None,
+        transaction_pool: object | None = None,
+    ) -> None:
+        """Prepare; `open` does the work. `clock`: what is taken for the time, instead of the server's.
+        `transaction_pool`: where steps get their connections (the store's own): a pool of asyncpg or psycopg, or an
+        engine of SQLAlchemy's. Raises UsageError for what is no such pool."""
+        self._pool: Final = None if transaction_pool is None else connections_of(transaction_pool)
         self._url: Final = url
         self._settings: Final = settings or PostgresSettings()
         self.clock: Final[Clock] = clock or ServerClock()
@@ -116,7 +127,9 @@ class PostgresStore:
         except BaseException:
             home.abandon()
             raise
-        return OpenSession(self._url, self._settings, session, home, known_time=known_time, location=self.location)
+        return OpenSession(
+            self._url, self._settings, session, home, known_time=known_time, location=self.location, pool=self._pool
+        )
 
     async def close(self) -> None:
         """Give back every run of this session, end it and let go of the connections. Closing twice does nothing."""

@@ -5,27 +5,24 @@ the token of the attempt: its row is locked for that, so that nobody takes the r
 next reads its inbox before any step is made again, and finds it done. The message's id lets the inbox take one outcome
 of an attempt.
 
-**A connection of the user's own kind.** The search path and the types are those of the role and the database, not those
-of the store's own connections: all that is Perdure's is named in full, and escaped here. The time-outs are the store's.
-Before a connection is used again all that a step may have set for its session is undone.
+**A connection of the user's own kind** (`step_connections`, `step_pools`): all that is Perdure's is named in full.
 
 **A COMMIT without an answer** is settled by the row of the run, which the transaction has locked: whoever gets that
 lock sees what became of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 from perdure.errors import StoreUnavailableError, UsageError
+from perdure.kernel.isolation import Isolation
 from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.ports.transactions import ENDINGS, StepTransaction
-from perdure.stores.postgres.connection import Connection, Transaction, connect_plainly, driver_errors, end
-from perdure.stores.postgres.faults import is_contention, store_error, transaction_is_over
-from perdure.stores.postgres.names import escaped
+from perdure.stores.postgres.callers import CallersConnection
+from perdure.stores.postgres.faults import is_contention, is_unknown_table, transaction_is_over
 from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.to_the_end import to_its_end
 
@@ -33,15 +30,13 @@ __all__ = ["Transactions"]
 
 
 class Transactions:
-    """The connections of a session on which steps of users write."""
+    """The transactions of a session in which steps of users write."""
 
-    def __init__(self, url: str, settings: PostgresSettings, *, location: str) -> None:
-        """Prepare; connections are made when they are first needed."""
-        self._url: Final = url
+    def __init__(self, connections: StepConnections, settings: PostgresSettings, *, location: str) -> None:
+        """Prepare."""
+        self._connections: Final = connections
         self._settings: Final = settings
         self._location: Final = location
-        self._all: Final[set[Connection]] = set()
-        self._free: Final[list[Connection]] = []
         self._is_closed = False
         self._hold: Final = _HOLD.replace("{schema}", f'"{settings.schema}"')
         self._deliver: Final = _DELIVER.replace("{schema}", f'"{settings.schema}"')
@@ -57,11 +52,12 @@ class Transactions:
         """
         if not step.is_async:
             raise UsageError(
-                "a transactional activity on PostgreSQL is an `async def`: its connection is asyncpg's, and awaited"
+                "a transactional activity on PostgreSQL is an `async def`: its connection is an asynchronous one, and "
+                "awaited"
             )
         for _ in range(_TRIES):
-            async with self._connection() as connection:
-                made = await self._make(connection, step)
+            async with self._connections.begin(step.isolation) as transaction:
+                made = await self._make(transaction, step)
             if not isinstance(made, Exception):
                 return made
             if not is_contention(made):
@@ -71,60 +67,57 @@ class Transactions:
             f"way each time. Nothing of it was saved."
         )
 
-    async def _make(self, connection: Connection, step: StepTransaction) -> Outcome | Exception:
+    async def _make(self, transaction: OpenTransaction, step: StepTransaction) -> Outcome | Exception:
         """Make a step; return its outcome, or why it was undone. What this raises leaves a transaction open."""
-        transaction = connection.transaction(isolation=step.isolation.value)
-        await transaction.start()
         try:
-            await connection.execute(_MARK)
-            told: Delivery = await step.perform(connection)
-            await self._demand_mark(connection)
-            is_told = await self._tell(connection, step, told)
+            await transaction.own.execute(_MARK)
+            told: Delivery = await step.perform(transaction.given)
+            await _demand_mark(transaction.own)
+            is_told = await self._tell(transaction.own, step, told)
         except Exception as error:  # noqa: BLE001 - code of a user: its error is the answer to its caller
-            await transaction.rollback()
+            await transaction.roll_back()
             return error
         if not is_told:
-            await transaction.rollback()
+            await transaction.roll_back()
             return Stale(step.run_key)
-        await to_its_end(self._commit(transaction, step, told))
-        return Applied(step.run_key, step.owner)
+        return await to_its_end(self._commit(transaction, step, told))
 
-    async def _commit(self, transaction: Transaction, step: StepTransaction, told: Delivery) -> None:
+    async def _commit(self, transaction: OpenTransaction, step: StepTransaction, told: Delivery) -> Outcome | Exception:
+        """Commit; return what came of it, or why the server has undone it."""
         try:
             await transaction.commit()
-        except driver_errors():
+        except Exception as error:
+            if is_contention(error):
+                return error
             if not await self._is_saved(step, told):
                 raise
+        return Applied(step.run_key, step.owner)
 
-    async def _demand_mark(self, connection: Connection) -> None:
-        try:
-            await connection.execute(_RELEASE_MARK)
-        except driver_errors() as error:
-            if transaction_is_over(error):
-                raise UsageError(
-                    "a transactional activity has ended the transaction that it was given; leave COMMIT and ROLLBACK "
-                    "to the engine, and use `async with connection.transaction():` for a part that may be undone"
-                ) from error
-            raise
-
-    async def _tell(self, connection: Connection, step: StepTransaction, told: Delivery) -> bool:
+    async def _tell(self, connection: CallersConnection, step: StepTransaction, told: Delivery) -> bool:
         """Put the outcome into the inbox of the run, if it is the owner's still, waits for it and has none there."""
         data = encode_message(told.message).decode()
         digest = digest_of_message(step.run_key, told.message_id, told.at, data)
-        if not await connection.fetchval(self._hold, step.run_key, step.fencing_token, step.owner):
+        try:
+            held = await connection.fetch(self._hold, step.run_key, step.fencing_token, step.owner)
+        except Exception as error:
+            if is_unknown_table(error):
+                raise UsageError(_ELSEWHERE) from error
+            raise
+        if not held:
             return False
-        position = await connection.fetchval(
-            self._deliver,
-            step.run_key,
-            escaped(told.message_id),
-            data,
-            told.at,
-            digest,
-            step.sequence,
-            ENDINGS,
-            f'^{{"operation":{step.operation}[,}}]',
+        return bool(
+            await connection.fetch(
+                self._deliver,
+                step.run_key,
+                told.message_id,
+                data,
+                told.at,
+                digest,
+                step.sequence,
+                [*ENDINGS],
+                f'^{{"operation":{step.operation}[,}}]',
+            )
         )
-        return position is not None
 
     async def _is_saved(self, step: StepTransaction, told: Delivery) -> bool:
         """Find out what became of a commit without an answer, however long that takes; False once this is closed, and
@@ -132,69 +125,43 @@ class Transactions:
         pause = _FIRST_PAUSE_SECONDS
         while not self._is_closed:
             try:
-                async with self._connection() as connection, connection.transaction():
-                    await connection.execute(self._lock, step.run_key)
-                    return bool(await connection.fetchval(self._find, step.run_key, escaped(told.message_id)))
+                async with self._connections.begin(Isolation.READ_COMMITTED) as looking:
+                    await looking.own.fetch(self._lock, step.run_key)
+                    found = await looking.own.fetch(self._find, step.run_key, told.message_id)
+                    await looking.roll_back()
+                    return bool(found)
             except Exception:  # noqa: BLE001 - whatever keeps it from being found out is tried again
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, self._settings.settling_pause_seconds)
         return False
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """Give out a connection, and end it where anything is raised: that undoes what is open on it."""
-        connection = await self._take()
-        self._all.add(connection)
-        try:
-            yield connection
-        except BaseException:
-            connection.terminate()
-            raise
-        else:
-            if self._is_closed:
-                connection.terminate()
-            else:
-                self._free.append(connection)
-        finally:
-            self._all.discard(connection)
-
-    async def _take(self) -> Connection:
-        """Return one on which nothing is left of a step, a new one if need be."""
-        while self._free:
-            connection = self._free.pop()
-            if await _is_cleaned(connection):
-                return connection
-        try:
-            return await connect_plainly(self._url, self._settings)
-        except driver_errors() as error:
-            raise store_error(error, location=self._location, doing="connecting for a step") from error
-
     async def close(self) -> None:
-        """End all connections, and keep none any more."""
+        """End all connections, and find nothing out any more."""
         self._is_closed = True
-        for connection in (*self._free, *self._all):
-            if not connection.is_closed():
-                await end(connection)
+        await self._connections.close()
 
     def abandon(self) -> None:
         """Let go of all connections, as the death of a process does."""
-        for connection in (*self._free, *self._all):
-            connection.terminate()
+        self._connections.abandon()
 
 
-async def _is_cleaned(connection: Connection) -> bool:
-    """Undo what is set for the session of a connection, or end it."""
+async def _demand_mark(connection: CallersConnection) -> None:
     try:
-        await connection.reset()
-        await connection.execute(_CLEAN)
-    except driver_errors():
-        connection.terminate()
-        return False
-    except BaseException:
-        connection.terminate()
+        await connection.execute(_RELEASE_MARK)
+    except Exception as error:
+        if transaction_is_over(error):
+            raise UsageError(
+                "a transactional activity has ended the transaction that it was given; leave COMMIT and ROLLBACK to "
+                "the engine, and use a savepoint for a part that may be undone: `async with connection.transaction():`,"
+                " or `begin_nested()` of SQLAlchemy"
+            ) from error
         raise
-    return True
 
+
+_ELSEWHERE: Final = (
+    "the connections of transaction_pool= are to another database than the engine's: its tables are not there, where "
+    "the outcome of a transactional activity goes"
+)
 
 _TRIES: Final = 10
 _FIRST_PAUSE_SECONDS: Final = 0.05
@@ -203,29 +170,25 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _MARK: Final = "SAVEPOINT perdure"
 _RELEASE_MARK: Final = "RELEASE SAVEPOINT perdure"
 
-# What asyncpg's own `reset` leaves: settings of a role come back by RESET ALL only once it is that role again.
-_CLEAN: Final = """
-SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES
-"""
-
 # run_key, fencing_token, owner; a statement of its own, so that the next sees what whoever had the row before has left
 _HOLD: Final = """
-SELECT 1 FROM {schema}.runs WHERE run_key = $1 AND fencing_token = $2 AND owner = $3 FOR NO KEY UPDATE
+SELECT 1 FROM {schema}.runs
+WHERE run_key = $1::bigint AND fencing_token = $2::bigint AND owner = $3::bigint FOR NO KEY UPDATE
 """
 
 # run_key, message_id, data, at, digest, sequence, types of events that end an attempt, the beginning of their data
 _DELIVER: Final = """
 INSERT INTO {schema}.inbox (run_key, message_id, data, at, digest)
-SELECT $1, $2::varchar, $3::text, $4::bigint, $5::bytea
+SELECT $1::bigint, $2::varchar, $3::text, $4::bigint, $5::bytea
 WHERE NOT EXISTS (
     SELECT FROM {schema}.history
-    WHERE history.run_key = $1 AND sequence > $6 AND type = ANY ($7::text[]) AND data ~ $8
+    WHERE history.run_key = $1::bigint AND sequence > $6::bigint AND type = ANY ($7::text[]) AND data ~ $8::text
 )
 ON CONFLICT DO NOTHING RETURNING position
 """
 
 # run_key; nobody has changed the run since, nor does before this transaction ends
-_LOCK: Final = "SELECT FROM {schema}.runs WHERE run_key = $1 FOR NO KEY UPDATE"
+_LOCK: Final = "SELECT FROM {schema}.runs WHERE run_key = $1::bigint FOR NO KEY UPDATE"
 
 # run_key, message_id
-_FIND: Final = "SELECT EXISTS (SELECT FROM {schema}.inbox WHERE run_key = $1 AND message_id = $2)"
+_FIND: Final = "SELECT 1 FROM {schema}.inbox WHERE run_key = $1::bigint AND message_id = $2::varchar"
