@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -66,6 +67,16 @@ def _logging_is_heard() -> Iterator[None]:
             logger.setLevel(logging.NOTSET)
     yield
     logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that whoever runs a server can reach: those of pytest are closed to all others, and root needs
+    another."""
+    folder = Path(tempfile.mkdtemp(prefix="perdure-test-", dir="/tmp")).resolve()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,12 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 SECONDS_BETWEEN_ORDERS = 0.3
 
 
-async def process_orders(orders: list[Order], *, database: str, pace: float) -> dict[str, str]:
-    """Start every order's run and wait for all of them; return in words how each one ended, by order."""
-    async with Engine(database) as engine:
+async def process_orders(orders: list[Order], *, database: str, pace: float, works: bool = True) -> dict[str, str]:
+    """Start every order's run and wait for all of them; return in words how each one ended, by order.
+
+    Without `works` it is left to others to go on with them: ``perdure worker examples.order_processing.workflow``.
+    """
+    async with Engine(database, works=works) as engine:
         runs: list[Run[Receipt]] = []
         for order in orders:
             runs.append(
@@ -53,12 +56,14 @@ def main() -> None:
     parser.add_argument(
         "--pace", type=float, default=1.0, help="1: services as slow as real ones; 0.1: ten times faster"
     )
+    parser.add_argument("--no-work", action="store_true", help="start the orders, and leave the work to workers")
     given = parser.parse_args()
     os.environ[SERVICES_FILE] = str(given.services)
     os.environ[SERVICES_PACE] = str(given.pace)
     create_services(given.services, msgspec.json.decode((DATA / "stock.json").read_bytes(), type=dict[str, int]))
     orders = msgspec.json.decode(given.orders.read_bytes(), type=list[Order])
-    for order_id, end in asyncio.run(process_orders(orders, database=given.db, pace=given.pace)).items():
+    ends = asyncio.run(process_orders(orders, database=given.db, pace=given.pace, works=not given.no_work))
+    for order_id, end in ends.items():
         print(f"{order_id}: {end}")
 
 

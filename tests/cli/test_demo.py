@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,6 +54,25 @@ def test_the_demonstration_prints_lines_where_there_is_no_terminal(tmp_path: Pat
     assert "\x1b" not in called.out
 
 
+def test_twenty_orders_survive_a_killed_worker_and_a_cut_off_one_on_a_server(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    called = perdure(
+        "demo", "--fast", "--workers", "3", "--postgres", "--directory", str(directory), directory=tmp_path
+    )
+    assert called.code == 0, called.out + called.err + (directory / "worker.log").read_text()
+    assert re.search(r"worker \d killed with SIGKILL: [1-9]\d* orders under way", called.out)
+    assert re.search(r"worker \d cut off: the server has killed its [1-9]\d* backends", called.out)
+    assert "11 completed, 3 refunded, 6 rejected" in called.out
+    assert "0 customers charged twice" in called.out
+    assert "The PostgreSQL server was the demonstration's own and is gone" in called.out
+
+
+def test_there_is_a_worker_and_not_a_hundred(tmp_path: Path) -> None:
+    for number in ("0", "17"):
+        called = perdure("demo", "--workers", number, directory=tmp_path)
+        assert (called.code, f"{number} workers; there may be 1 to 16" in called.err) == (2, True)
+
+
 def test_a_folder_in_use_is_refused(place: Path) -> None:
     called = perdure("demo", "--directory", str(place), directory=place)
     assert called.code == 2
@@ -104,18 +124,25 @@ def test_an_effect_too_many_or_too_few_is_found(wrong: dict[str, dict[str, int]]
     assert not all(finding.holds for finding in _findings_on_effects(RESULTS, census(**wrong)))
 
 
+def test_a_cut_that_cut_nothing_is_found() -> None:
+    for cut, holds in ((2, True), (0, False)):
+        kill = msgspec.structs.replace(KILL, connections_cut_off=cut)
+        found = _findings_on_ends(RESULTS, kill=kill, exit_codes=[0, 0])
+        assert all(finding.holds for finding in found) is holds
+
+
 def test_a_demonstration_without_a_kill_or_with_an_unfinished_order_fails() -> None:
-    assert all(finding.holds for finding in _findings_on_ends(RESULTS, kill=KILL, exit_code=0))
-    assert not all(finding.holds for finding in _findings_on_ends(RESULTS, kill=None, exit_code=0))
-    assert not all(finding.holds for finding in _findings_on_ends(RESULTS, kill=KILL, exit_code=1))
+    assert all(finding.holds for finding in _findings_on_ends(RESULTS, kill=KILL, exit_codes=[0]))
+    assert not all(finding.holds for finding in _findings_on_ends(RESULTS, kill=None, exit_codes=[0]))
+    assert not all(finding.holds for finding in _findings_on_ends(RESULTS, kill=KILL, exit_codes=[0, 1]))
     unfinished = (*RESULTS, result("d", "unfinished"))
-    assert not all(finding.holds for finding in _findings_on_ends(unfinished, kill=KILL, exit_code=0))
+    assert not all(finding.holds for finding in _findings_on_ends(unfinished, kill=KILL, exit_codes=[0]))
 
 
 def test_an_order_that_was_never_started_is_unfinished() -> None:
     destinations = msgspec.json.decode(orders_file().read_bytes(), type=list[Destination])
     reports: dict[str, RunReport] = {}
-    verdict = judge(destinations, reports, census(), kill=None, exit_code=None, seconds=1.0)
+    verdict = judge(destinations, reports, census(), kill=None, exit_codes=[None], seconds=1.0)
     assert not verdict.holds
     assert verdict.count("unfinished") == 20
 

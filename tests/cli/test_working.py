@@ -1,6 +1,7 @@
 """`perdure worker`: real processes that work until they are told to stop."""
 
 import asyncio
+import json
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -56,12 +57,18 @@ async def resting(_ctx: Context) -> None:
 @asynccontextmanager
 async def working(folder: Path, *arguments: str) -> AsyncIterator[Process]:
     """Start a worker on `runs.db` of a folder; yield it once it works."""
-    (folder / "worked.py").write_text(MODULE)
-    command = (sys.executable, "-m", "perdure", "worker", *arguments)
-    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=PIPE, stderr=PIPE)
-    assert process.stdout is not None
-    try:
+    async with calling(folder, "worker", *arguments) as process:
+        assert process.stdout is not None
         assert b"runs.db" in await process.stdout.readline()
+        yield process
+
+
+@asynccontextmanager
+async def calling(folder: Path, *arguments: str) -> AsyncIterator[Process]:
+    (folder / "worked.py").write_text(MODULE)
+    command = (sys.executable, "-m", "perdure", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=PIPE, stderr=PIPE)
+    try:
         yield process
     finally:
         if process.returncode is None:
@@ -123,3 +130,44 @@ def test_what_cannot_work_is_said(
     monkeypatch.setattr(working_command, "default_registry", Registry())
     assert run_command_line(["worker", *arguments]) == ExitCode.USAGE
     assert says in capsys.readouterr().err
+
+
+async def test_a_server_for_development_is_there_until_it_is_told_to_stop_and_keeps_what_it_has(
+    tmp_path: Path, open_folder: Path
+) -> None:
+    found = []
+    for order in (4, 5):
+        async with calling(
+            tmp_path, "dev", "--postgres", "worked", "--directory", str(open_folder / "kept"), "--json"
+        ) as process:
+            assert process.stdout is not None
+            url = json.loads(await process.stdout.readline())["url"]
+            assert json.loads(await process.stdout.readline())["workflows"] == ["worked_adding", "worked_resting"]
+            async with Engine(url, works=False) as client:
+                assert await (await client.start(adding, order)).result() == order + 1
+                found.append(len((await client.list_runs()).runs))
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == ExitCode.OK
+    assert found == [1, 2]
+
+
+async def test_a_file_for_development_has_a_worker(tmp_path: Path) -> None:
+    async with calling(tmp_path, "dev", "worked", "--directory", "kept") as process:
+        assert process.stdout is not None
+        assert b"export PERDURE_URL=" in await process.stdout.readline() + await process.stdout.readline()
+        assert b"worked_adding" in await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == ExitCode.OK
+    assert (tmp_path / "kept" / "perdure.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [((), "nothing to do: name a module"), (("worked", "--tcp"), "--tcp is for a server: say --postgres")],
+)
+async def test_development_without_anything_to_do_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    async with calling(tmp_path, "dev", *arguments) as process:
+        _, err = await process.communicate()
+        assert (process.returncode, reason in err.decode()) == (ExitCode.USAGE, True)

@@ -34,6 +34,7 @@ COMMANDS = {
     "prune": "test_commands.py: into a folder of a hostile name",
     "compact": "it names numbers only",
     "worker": "it shows names of modules and workflows of its own process; errors pass `complain`, as all do",
+    "dev": "it shows the path of its folder, and what `worker` shows",
     "demo": "it shows no texts but its own",
 }
 """Command of the command line -> where it is fed, or why not."""

@@ -37,7 +37,7 @@ from perdure.cli.repair_commands import fork, reset, retry
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
 from perdure.cli.verify_command import verify
-from perdure.cli.work_commands import worker
+from perdure.cli.work_commands import dev, worker
 from perdure.errors import PerdureError, UsageError
 from perdure.ports.store import RunQuery
 
@@ -72,6 +72,7 @@ def make_application() -> App:
     )
     for command in (
         demo,
+        dev,
         worker,
         start,
         list_,
@@ -141,12 +142,22 @@ def demo(
         Path | None, Parameter(help="Where to keep the database and the log; a new temporary folder otherwise.")
     ] = None,
     fast: Annotated[bool, Parameter(negative="", help="Ten times as fast, too fast to watch.")] = False,
+    workers: Annotated[
+        int, Parameter(help="How many work; one is killed, and with more than one the others go on.")
+    ] = 1,
+    postgres: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="On a PostgreSQL server of its own, which also cuts a living worker off when one is killed.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> int:
-    """Run twenty orders through a workflow, kill the worker in the middle, show that nothing was lost or done twice."""
+    """Run twenty orders through a workflow, kill a worker in the middle, show that nothing was lost or done twice."""
     from perdure.cli.demo.demonstration import demonstrate
 
-    return demonstrate(directory=directory, is_fast=fast, as_json=json)
+    return demonstrate(directory=directory, is_fast=fast, as_json=json, workers=workers, on_postgres=postgres)
 
 
 def list_(

@@ -38,11 +38,13 @@ class ChildReport:
 
 @dataclass(kw_only=True)
 class RunReport:
-    """A run as of now. `attempts` counts attempts of activities that ended or failed, `retries` those made again."""
+    """A run as of now. `attempts` counts attempts of activities that ended or failed, `retries` those made again.
+    `worker`: how the one is called that began it."""
 
     summary: RunSummary
     state: RunState = field(default_factory=RunState)
     stage_reached: str = ""
+    worker: str = ""
     attempts: int = 0
     retries: int = 0
     undone: list[str] = field(default_factory=list)
@@ -58,6 +60,8 @@ class RunReport:
 
     def _add(self, event: e.Event, at: Timestamp) -> None:
         match event:
+            case e.RunStarted(worker=worker):
+                self.worker = worker
             case e.StageStarted(name=name):
                 self.stage_reached = name
             case e.ActivityScheduled(operation=operation):

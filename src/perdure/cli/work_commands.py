@@ -1,12 +1,13 @@
-"""`perdure worker`: its arguments, and nothing of what it does."""
+"""`perdure worker` and `perdure dev`: their arguments, and nothing of what they do."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from perdure.cli.arguments import HERE, DatabaseArguments, Json
 
-__all__ = ["worker"]
+__all__ = ["dev", "worker"]
 
 
 def worker(
@@ -38,3 +39,33 @@ def worker(
 
     order = WorkOrder(app=app, also=tuple(also or ()), name=name, grace=grace, as_json=json)
     return work(database.place(), order, log=log)
+
+
+def dev(
+    app: Annotated[
+        str, Parameter(name="MODULE", help="The module that defines workflows, for a worker of it; none: no worker.")
+    ] = "",
+    /,
+    *,
+    postgres: Annotated[
+        bool, Parameter(negative="", help="Start a PostgreSQL server of your own; without it the database is a file.")
+    ] = False,
+    directory: Annotated[
+        Path | None,
+        Parameter(help="Where the database is kept; .perdure/postgres for a server, this folder for a file."),
+    ] = None,
+    tcp: Annotated[
+        bool, Parameter(negative="", help="Let the server listen at 127.0.0.1, too, with a password, for other tools.")
+    ] = False,
+    log: Annotated[Literal["debug", "info", "warning", "error"], Parameter(help="What is logged, and worse.")] = "info",
+    json: Json = False,
+) -> int:
+    """Keep a database for development, and a worker on it, until stopped by SIGINT or SIGTERM.
+
+    The server is real, needs neither root nor an installation but `perdure[postgres,local-postgres]`, and ends with
+    this command; what is in its folder is there the next time.
+    """
+    from perdure.cli.developing import DevelopmentOrder, develop
+
+    order = DevelopmentOrder(app=app, on_postgres=postgres, folder=directory, has_tcp=tcp, as_json=json)
+    return develop(order, log=log)

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perdure.cli.database import url_of
 from perdure.cli.demo.verdict import Verdict
 from perdure.cli.printing import make_console, make_table, print_for_people, shortened, verbatim, words
 
@@ -15,22 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = ["print_verdict", "verdict_for_programs"]
 
+_GONE = "The PostgreSQL server was the demonstration's own and is gone; `perdure dev --postgres` starts one that stays."
 _RESULT_STYLES = {"completed": "green", "refunded": "yellow", "rejected": "magenta"}
 _REASON_CHARACTERS = 48
 _WIDTHS_NEEDED = {"to": 110, "why": 150}
 
 
-def print_verdict(verdict: Verdict, database: Path, services: Path) -> None:
-    """Print the table of the orders, the checks, and where to go on."""
+def print_verdict(verdict: Verdict, url: str, services: Path, *, is_kept: bool) -> None:
+    """Print the table of the orders, the checks, and where to go on, if the database `is_kept`."""
     findings = [
         words(f"  {'ok  ' if finding.holds else 'FAIL'}  {finding.text}", "" if finding.holds else "bold red")
         for finding in verdict.findings
     ]
     refunded = next((order.id for order in verdict.orders if order.refunded), verdict.orders[0].id)
     commands = [
-        verbatim(f"  export PERDURE_URL={shlex.quote(url_of(database))}"),
+        f"The runs are in {url}. Try next:",
+        f"  export PERDURE_URL={shlex.quote(url)}",
         *(
-            verbatim(f"  {_program()} {command}")
+            f"  {_program()} {command}"
             for command in ("list --status failed", f"show {refunded}", f"history {refunded}", "doctor")
         ),
     ]
@@ -39,8 +40,7 @@ def print_verdict(verdict: Verdict, database: Path, services: Path) -> None:
         words(_summary(verdict), "bold"),
         *findings,
         verbatim(f"Effects were counted in {services}."),
-        verbatim(f"The runs are in {database}. Try next:"),
-        *commands,
+        *map(verbatim, commands if is_kept else [_GONE]),
     )
 
 
@@ -87,7 +87,7 @@ def _summary(verdict: Verdict) -> str:
     return f"{len(verdict.orders)} orders in {verdict.seconds:.1f} s: {', '.join(parts)}. {death}"
 
 
-def verdict_for_programs(verdict: Verdict, database: Path, services: Path) -> dict[str, object]:
+def verdict_for_programs(verdict: Verdict, url: str, services: Path) -> dict[str, object]:
     """Return the same for programs."""
     return {
         "holds": verdict.holds,
@@ -96,6 +96,6 @@ def verdict_for_programs(verdict: Verdict, database: Path, services: Path) -> di
         "kill": verdict.kill,
         "findings": verdict.findings,
         "seconds": round(verdict.seconds, 3),
-        "database": url_of(database),
+        "database": url,
         "services": str(services),
     }

@@ -5,10 +5,12 @@ from typing import Final
 
 from perdure.errors import InternalError
 
-__all__ = ["PROGRAM", "examples_root", "orders_file"]
+__all__ = ["PROGRAM", "WORKFLOWS", "examples_root", "orders_file"]
 
 PROGRAM: Final = "examples.order_processing"
 """The module that the demonstration runs."""
+WORKFLOWS: Final = f"{PROGRAM}.workflow"
+"""The module of its workflow, for workers."""
 
 _HERE: Final = Path(__file__).resolve().parent
 _ROOTS: Final = (_HERE / "packaged", _HERE.parents[3])

@@ -34,7 +34,7 @@ class Destination(msgspec.Struct, frozen=True):
 
 
 class OrderProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as the view shows it. `stages_begun` counts the phases that it has entered."""
+    """An order as the view shows it. `stages_begun` counts the phases that it has entered; `worker` began it."""
 
     id: str
     destination: str
@@ -42,6 +42,7 @@ class OrderProgress(msgspec.Struct, frozen=True, kw_only=True):
     stages_begun: int = 0
     is_closed: bool = False
     note: str = ""
+    worker: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     def under_way(self) -> int:
         """How many were begun and have not ended."""
         return sum(bool(order.status) and not order.is_closed for order in self.orders)
+
+    def under_way_at(self, process: int) -> int:
+        """How many a worker has begun that have not ended, by the number of its process."""
+        mine = [order for order in self.orders if order.worker.endswith(f"-{process}")]
+        return sum(not order.is_closed for order in mine)
 
 
 class Observation:
@@ -89,6 +95,7 @@ class Observation:
             stages_begun=STAGES.index(report.stage_reached) + 1 if report.stage_reached in STAGES else 0,
             is_closed=report.summary.status.is_closed,
             note=_note(report),
+            worker=report.worker,
         )
 
 

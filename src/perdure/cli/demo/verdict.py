@@ -13,12 +13,16 @@ __all__ = ["Finding", "Kill", "OrderResult", "Verdict", "judge"]
 
 
 class Kill(msgspec.Struct, frozen=True, kw_only=True):
-    """The death of a worker: with how many orders under way, and calls made whose answer it did not live to record."""
+    """The death of a worker: with how many orders under way, and calls made whose answer it did not live to record.
+
+    `connections_cut_off`: how many of another worker the database server ended then; None: there is none that could.
+    """
 
     process: int
     orders_under_way: int
     calls_cut_off: int
     charges_before: int
+    connections_cut_off: int | None = None
 
 
 class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +76,7 @@ def judge(
     census: ServicesCensus,
     *,
     kill: Kill | None,
-    exit_code: int | None,
+    exit_codes: Sequence[int | None],
     seconds: float,
 ) -> Verdict:
     """Hold what the runs say against what the services have seen."""
@@ -80,7 +84,7 @@ def judge(
     return Verdict(
         orders=orders,
         findings=(
-            *_findings_on_ends(orders, kill=kill, exit_code=exit_code),
+            *_findings_on_ends(orders, kill=kill, exit_codes=exit_codes),
             *_findings_on_effects(orders, census),
         ),
         kill=kill,
@@ -120,7 +124,9 @@ def _result_word(status: RunStatus, *, is_refunded: bool) -> str:
     return "broken" if status.is_closed else "unfinished"
 
 
-def _findings_on_ends(orders: Sequence[OrderResult], *, kill: Kill | None, exit_code: int | None) -> list[Finding]:
+def _findings_on_ends(
+    orders: Sequence[OrderResult], *, kill: Kill | None, exit_codes: Sequence[int | None]
+) -> list[Finding]:
     ended = sum(order.result in {"completed", "refunded", "rejected"} for order in orders)
     recovered = sum(order.recovered for order in orders)
     killed = 0 if kill is None else 1
@@ -131,9 +137,20 @@ def _findings_on_ends(orders: Sequence[OrderResult], *, kill: Kill | None, exit_
             holds=killed == 1 and under_way > 0,
             text=f"the worker was killed {'once' if killed else 'never'}, with {under_way} orders under way",
         ),
-        Finding(holds=recovered > 0, text=f"{recovered} orders were recovered by the second worker"),
-        Finding(holds=exit_code == 0, text=f"the second worker ended by itself (exit code {exit_code})"),
+        *_findings_on_cuts(kill),
+        Finding(holds=recovered > 0, text=f"{recovered} orders were recovered by another worker"),
+        Finding(
+            holds=bool(exit_codes) and set(exit_codes) == {0},
+            text=f"what worked then ended by itself (exit code {', '.join(map(str, exit_codes))})",
+        ),
     ]
+
+
+def _findings_on_cuts(kill: Kill | None) -> list[Finding]:
+    if kill is None or kill.connections_cut_off is None:
+        return []
+    count = kill.connections_cut_off
+    return [Finding(holds=count > 0, text=f"{count} connections of another worker were ended by the server meanwhile")]
 
 
 def _findings_on_effects(orders: Sequence[OrderResult], census: ServicesCensus) -> list[Finding]:
