@@ -253,3 +253,13 @@ def test_a_last_line_that_was_cut_off_is_not_read(tmp_path: Path) -> None:
         file.write(b'{"call":"cancel","sta')
     assert list(read(tmp_path / "notes", Note)) == [note]
     assert list(read(tmp_path / "missing", Note)) == []
+
+
+def test_of_a_line_that_a_kill_has_cut_in_two_nothing_is_read_and_the_next_stands_by_itself(tmp_path: Path) -> None:
+    path, note = tmp_path / "notes-1", Note(call="start", state="done", run_id="one")
+    append(path, note)
+    whole = path.read_bytes()
+    for length in range(1, len(whole)):
+        path.write_bytes(whole[:length])
+        append(path, note)
+        assert list(read(path, Note)) == [note] * (1 + (length >= len(whole) - 1))

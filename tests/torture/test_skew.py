@@ -22,8 +22,12 @@ def test_a_short_run_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert (result["name"], result["runs"], result["violations"]) == ("skew", 25, 0)
 
 
-def test_a_clock_set_forward_between_two_starts_ends_the_window_of_the_first() -> None:
-    assert main(["sim", "--plan", "deduplicated/750932/2c/jump@26:40,jump@33:-3600,jump@7:-3600"]) == 0
+@pytest.mark.parametrize(
+    "plan",
+    ["deduplicated/750932/2c/jump@26:40,jump@33:-3600,jump@7:-3600", "deduplicated/528174632/3e/pause@24:40"],
+)
+def test_time_that_passes_between_two_starts_ends_the_window_of_the_first(plan: str) -> None:
+    assert main(["sim", "--plan", plan]) == 0
 
 
 @pytest.mark.parametrize("name", FOUND)

@@ -75,18 +75,21 @@ def effect(*, lock: str = "", lock_token: int = 0) -> Attempt:
 
 
 def append(path: Path, record: msgspec.Struct) -> None:
-    """Add one line in one write, and sync it."""
+    """Add one line in one write, and sync it. What a kill has left of another, in the middle of it, ends before."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, msgspec.json.encode(record) + b"\n")
+        os.write(descriptor, b"\n" + msgspec.json.encode(record) + b"\n")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def read(path: Path, kind: type[R]) -> Iterator[R]:
-    """Yield the records of a file, which may be missing. A last line without its end was never answered for."""
-    if path.exists():
-        for line in path.read_bytes().splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                yield msgspec.json.decode(line, type=kind)
+    """Yield the records of a file, which may be missing. Of what is a part of a line its process has never known."""
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            yield msgspec.json.decode(line, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            continue
