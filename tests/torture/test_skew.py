@@ -30,6 +30,10 @@ def test_time_that_passes_between_two_starts_ends_the_window_of_the_first(plan: 
     assert main(["sim", "--plan", plan]) == 0
 
 
+def test_leases_that_a_clock_set_forward_has_ended_are_renewed_before_a_run_is_claimed() -> None:
+    assert main(["sim", "--plan", "deadlines/239634/2c/jump@44:3600"]) == 0
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_what_a_clock_brings_to_light_is_found(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from perdure.errors import StoreError
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.logs import logger_named
 from perdure.timekeeping.clock_watch import ClockWatch
 
@@ -28,34 +29,42 @@ class LeaseKeeper:
         self._worker = worker
         self._lease_seconds = lease_seconds
         self._pause_seconds = lease_seconds / renewals
-        self._renewed_at = worker.loop.time()
+        self._renewed(worker.loop.time(), worker.clock.now())
 
     @property
     def is_held(self) -> bool:
-        """Whether the lease has not passed yet, as far as this process can tell."""
-        return self._worker.loop.time() < self._renewed_at + self._lease_seconds
+        """Whether the lease has not passed yet, as far as this process can tell: also not for others, by the store's
+        clock, which may have been set forward."""
+        worker = self._worker
+        return worker.loop.time() < self._renewed_at + self._lease_seconds and worker.clock.now() < self._lasts_until
+
+    def _renewed(self, at: float, now: Timestamp) -> None:
+        """Note that the lease was renewed at a moment of the loop's, which the store's clock called `now`."""
+        self._renewed_at = at
+        self._lasts_until = now + round(self._lease_seconds * MICROSECONDS_PER_SECOND)
 
     async def work(self) -> None:
         """Keep the lease for ever."""
         worker = self._worker
         watch = ClockWatch(worker.clock, worker.loop)
-        self._renewed_at = worker.loop.time()
+        self._renewed(worker.loop.time(), worker.clock.now())
         hastened_until = self._hastened_until()  # it may have been set just before
         while True:
             await asyncio.sleep(self._pause_seconds if self.is_held else min(self._pause_seconds, _PAUSE_ONCE_PASSED))
             if watch.was_set():
                 self._wait_anew()
                 hastened_until = self._hastened_until()
-            asked_at = worker.loop.time()
+            asked_at, now = worker.loop.time(), worker.clock.now()
             trusted_until = self._renewed_at + self._lease_seconds - self._pause_seconds
             try:
                 async with asyncio.timeout_at(max(trusted_until, asked_at + self._pause_seconds)):
-                    if await worker.store.renew_lease(now=worker.clock.now()):
-                        had_passed, self._renewed_at = not self.is_held, asked_at
+                    if await worker.store.renew_lease(now=now):
+                        had_passed = not self.is_held
                     else:
                         # The store has given the runs back and begun a new lease; who is due is claimed anew.
                         worker.drop_all("the lease had passed before it was renewed")
-                        had_passed, self._renewed_at = True, asked_at
+                        had_passed = True
+                    self._renewed(asked_at, now)
                     await self._free_expired()
                     if had_passed or asked_at < hastened_until:  # by the renewal, if the clock was set back
                         worker.claims.wake()
