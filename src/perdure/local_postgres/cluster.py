@@ -68,6 +68,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         chosen = [word for name, value in {**usual, **settings}.items() for word in ("-c", f"{name}={value}")]
         return [binaries.program("postgres"), *place, *chosen]
 
+    def server_process(self) -> int | None:
+        """Return the number of the process that serves the cluster; None if none has said that it does."""
+        lines = self._server_lines()
+        return int(lines[0]) if lines and lines[0].isdecimal() else None
+
     def is_ready(self) -> bool:
         """Whether a server has said that it takes connections."""
         return self._server_lines()[_STATUS_LINE:] == ["ready"]

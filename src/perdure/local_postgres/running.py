@@ -81,6 +81,11 @@ class Running:
         """Return the URL of a database."""
         return self.place.url(database, password=self._cluster.password if self.place.has_tcp else None)
 
+    @property
+    def process(self) -> int | None:
+        """The number of the server's process; None if it has none any more."""
+        return self._cluster.server_process()
+
     def wait_until_ready(self, timeout: timedelta) -> None:
         """Wait until the server takes connections. Raises LocalPostgresError if it ends before, or takes longer."""
         until = time.monotonic() + timeout.total_seconds()

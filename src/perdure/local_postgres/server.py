@@ -87,6 +87,14 @@ class LocalPostgres:
             raise StateError("this LocalPostgres does not run: start it, or use it in a `with` statement")
         return self._running.url(database)
 
+    @property
+    def process(self) -> int:
+        """The number of the server's process. Raises StateError where none runs."""
+        process = None if self._running is None else self._running.process
+        if process is None:
+            raise StateError("this LocalPostgres does not run: start it, or use it in a `with` statement")
+        return process
+
     def __enter__(self) -> Self:
         """Start the server."""
         self.start()

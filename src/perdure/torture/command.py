@@ -139,12 +139,16 @@ _TOOLS: Final = {
     "unknown": _Tool("unknown", "commits that raised"),
     "replay": _Tool("replay", "changes of code"),
     "check": _Tool("checking.tool", "operations"),
+    "fence": _Tool("severed.fence", "workers severed"),
+    "partition": _Tool("severed.partition", "workers severed"),
+    "pg": _Tool("severed.pg", "strikes"),
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"
 _POSTGRES: Final = "--postgres"
 _FIRST: Final = "--first"
-_IN_ALL: Final = (*((name,) for name in _TOOLS if name != "mutants"), ("kill", _POSTGRES, _FIRST))
+_OF_SERVERS: Final = ("fence", "partition", "pg")
+_IN_ALL: Final = (*((name,) for name in _TOOLS if name not in {"mutants", *_OF_SERVERS}), ("kill", _POSTGRES, _FIRST))
 """Tools, with their options. The bugs that `mutants` plants are the controls of the others, which try them with
 ``--ci`` and ``--long``."""
 _MOST_PROCESSES: Final = 8
@@ -174,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", help="sim: this part only, as 3/10 is the third of ten, whose results add up")
     parser.add_argument("--coverage", action="store_true", help="sim: show which moments were struck, and by what")
     parser.add_argument(
-        "--postgres", action="store_true", help="kill: on a PostgreSQL server of its own, not on a file"
+        "--postgres", action="store_true", help="kill, check: on a PostgreSQL server of its own, not on a file"
     )
     parser.add_argument(_FIRST, action="store_true", help="stop at the first violation, and leave out controls")
     return parser

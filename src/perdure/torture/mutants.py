@@ -24,7 +24,7 @@ __all__ = ["add_controls", "run"]
 
 def add_controls(report: Report, options: Options) -> None:
     """Try the tool that has made `report` on the bugs planted for it."""
-    chosen = [mutant for mutant in PLANTED if mutant.tool == report.name]
+    chosen = [mutant for mutant in PLANTED if mutant.tool == report.name and mutant.on_postgres is options.on_postgres]
     controls = _run(options, chosen, per_core=_PER_CORE.get(report.name, 1))
     report.controls += controls.controls
     report.survivors += controls.survivors
@@ -73,6 +73,7 @@ def _try(mutant: Mutant, seed: int) -> _Outcome:
     """
     arguments = [mutant.tool, "--json", "--first", "--processes", "1"]
     arguments += ["--seed", str(seed), "--count", str(_BUDGETS[mutant.tool])]
+    arguments += ["--postgres"] if mutant.on_postgres else []
     for workload in mutant.workloads:
         arguments += ["--workload", workload]
     try:
@@ -161,6 +162,9 @@ _BUDGETS: Final = {
     "replay": 1,
     "check": 20_000,
     "kill": 40,
+    "fence": 12,
+    "partition": 12,
+    "pg": 30,
 }
 """How much each tool may try until it has found a bug."""
 _PER_CORE: Final = {"kill": 2, "corrupt": 2}

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from perdure.errors import UsageError
-from perdure.stores.callers import driver_connection
+from perdure.stores.callers import driver_connection, is_of
 from perdure.stores.postgres.names import escaped, unescaped
 
 __all__ = ["CallersConnection", "callers_connection"]
@@ -38,12 +38,11 @@ class CallersConnection(Protocol):
 async def callers_connection(given: object) -> CallersConnection:
     """Return a connection of a caller's, on which a transaction is open. Raises UsageError for what is none."""
     connection = await driver_connection(given)
-    driver = type(connection).__module__.partition(".")[0]
-    if driver == "asyncpg" and hasattr(connection, "is_in_transaction"):
+    if is_of(connection, "asyncpg") and hasattr(connection, "is_in_transaction"):
         if connection.is_closed() or not connection.is_in_transaction():
             raise UsageError(_NO_TRANSACTION.format(how="`async with connection.transaction():`"))
         return _OfAsyncpg(connection)
-    if driver == "psycopg" and hasattr(connection, "pgconn"):
+    if is_of(connection, "psycopg") and hasattr(connection, "pgconn"):
         if connection.autocommit and not connection.info.transaction_status:
             raise UsageError(_NO_TRANSACTION.format(how="`with connection.transaction():`"))
         return _OfPsycopg(connection)

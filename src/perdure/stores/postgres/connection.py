@@ -24,6 +24,7 @@ __all__ = [
     "driver_errors",
     "driver_version",
     "end",
+    "milliseconds",
 ]
 
 
@@ -56,7 +57,13 @@ async def connect(url: str, settings: PostgresSettings) -> Connection:
 
     Raises UsageError without the driver, and `driver_errors`; ValueErrors for a URL that the driver cannot use.
     """
-    connection = await connect_plainly(url, settings, search_path=f'"{settings.schema}"', jit="off")
+    connection = await connect_plainly(
+        url,
+        settings,
+        search_path=f'"{settings.schema}"',
+        jit="off",
+        idle_in_transaction_session_timeout=milliseconds(settings.idle_seconds),
+    )
     await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
     return connection
 
@@ -74,9 +81,9 @@ async def connect_plainly(url: str, settings: PostgresSettings, **server_setting
         max_cacheable_statement_size=0,
         server_settings={
             "application_name": settings.application_name,
-            "statement_timeout": _milliseconds(settings.statement_seconds),
-            "idle_in_transaction_session_timeout": _milliseconds(settings.statement_seconds),
-            "lock_timeout": _milliseconds(settings.lock_seconds),
+            "statement_timeout": milliseconds(settings.statement_seconds),
+            "idle_in_transaction_session_timeout": milliseconds(settings.statement_seconds),
+            "lock_timeout": milliseconds(settings.lock_seconds),
             **server_settings,
         },
     )
@@ -93,5 +100,10 @@ _CLOSING_SECONDS: Final = 1.0
 _MILLISECONDS: Final = 1_000
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
+    """Return a time as a server's setting takes it.
+
+    >>> milliseconds(2.5)
+    '2500'
+    """
     return str(round(seconds * _MILLISECONDS))

@@ -51,6 +51,7 @@ _ALL: Final = 2**31 - 2
 async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome:
     """Insert a run whole, unless another is in the way."""
     prepared = memory.prepare_whole(run)
+    await connection.execute(_LET_STAND)
     loaded = await load_whole(connection, run)
     decided = loaded.workset()
     outcome = memory.bring_in(decided, run, prepared, news)
@@ -58,6 +59,10 @@ async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome
         await flush(connection, loaded, decided, heads=Heads())
         await connection.execute(_MARK_LATEST, run.summary.ref.namespace, run.summary.ref.id)
     return outcome
+
+
+_LET_STAND: Final = "SET LOCAL idle_in_transaction_session_timeout = '5min'"
+"""For what is computed of a long history meanwhile; nobody waits for what this transaction locks."""
 
 
 async def list_closed(connection: Connection, query: ClosedQuery) -> list[RunSummary]:

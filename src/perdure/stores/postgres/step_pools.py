@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from perdure.errors import UsageError
 from perdure.kernel.isolation import Isolation
+from perdure.stores.callers import is_of
 from perdure.stores.postgres.callers import callers_connection
 from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections, give_up
 
@@ -17,14 +18,12 @@ __all__ = ["connections_of"]
 
 def connections_of(pool: object) -> StepConnections:
     """Return the pool of a user as a source of connections. Raises UsageError for what is none."""
-    for kind in type(pool).__mro__:
-        library = kind.__module__.partition(".")[0]
-        if library == "asyncpg" and hasattr(pool, "acquire"):
-            return _AsyncpgPool(pool)
-        if library == "psycopg_pool" and _is_async(pool):
-            return _PsycopgPool(pool)
-        if library == "sqlalchemy" and hasattr(pool, "sync_engine"):
-            return _AlchemyEngine(pool)
+    if is_of(pool, "asyncpg") and hasattr(pool, "acquire"):
+        return _AsyncpgPool(pool)
+    if is_of(pool, "psycopg_pool") and _is_async(pool):
+        return _PsycopgPool(pool)
+    if is_of(pool, "sqlalchemy") and hasattr(pool, "sync_engine"):
+        return _AlchemyEngine(pool)
     raise UsageError(
         f"transaction_pool={pool!r:.80}: transactional activities take their connections from a pool of asyncpg, an "
         f"AsyncConnectionPool of psycopg, or an AsyncEngine of SQLAlchemy"

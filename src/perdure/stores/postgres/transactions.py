@@ -20,6 +20,7 @@ from perdure.kernel.messages import encode_message
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.ports.transactions import ENDINGS, StepTransaction
 from perdure.stores.postgres.callers import CallersConnection
+from perdure.stores.postgres.connection import milliseconds
 from perdure.stores.postgres.faults import is_contention, is_unknown_table, transaction_is_over
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections
@@ -38,7 +39,8 @@ class Transactions:
         self._settings: Final = settings
         self._location: Final = location
         self._is_closed = False
-        self._hold: Final = _HOLD.replace("{schema}", f'"{settings.schema}"')
+        idle = milliseconds(settings.idle_seconds)
+        self._hold: Final = _HOLD.replace("{schema}", f'"{settings.schema}"').replace("{idle}", idle)
         self._deliver: Final = _DELIVER.replace("{schema}", f'"{settings.schema}"')
         self._find: Final = _FIND.replace("{schema}", f'"{settings.schema}"')
         self._lock: Final = _LOCK.replace("{schema}", f'"{settings.schema}"')
@@ -170,9 +172,10 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _MARK: Final = "SAVEPOINT perdure"
 _RELEASE_MARK: Final = "RELEASE SAVEPOINT perdure"
 
-# run_key, fencing_token, owner; a statement of its own, so that the next sees what whoever had the row before has left
+# run_key, fencing_token, owner; a statement of its own, so that the next sees what whoever had the row before has left.
+# From here on the transaction holds what a takeover of the run waits for: it may not stand still any more.
 _HOLD: Final = """
-SELECT 1 FROM {schema}.runs
+SELECT set_config('idle_in_transaction_session_timeout', '{idle}', true) FROM {schema}.runs
 WHERE run_key = $1::bigint AND fencing_token = $2::bigint AND owner = $3::bigint FOR NO KEY UPDATE
 """
 

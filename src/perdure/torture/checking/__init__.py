@@ -9,8 +9,9 @@ all that was read, as far as it was.
 **What happens** (`campaign`). Three processes share one database: two that work and have clients, one that has clients
 only. The `clients` make calls of the public API, one after the other each, and note every call and its answer with the
 time of the machine's monotonic clock, which all processes share (`records`). Processes are killed and begin again;
-calls are cut off after a moment; another program locks the database for longer than an engine waits. So there are
-calls of which nobody knows the outcome: they may have happened or not, at any time after they began. In the end a last
+calls are cut off after a moment; another program locks the database for longer than an engine waits, or, with
+``--postgres``, where it is a database of a server of the round's own, all runs, or ends connections. So there are calls
+of which nobody knows the outcome: they may have happened or not, at any time after they began. In the end a last
 process ends every run (`subjects`) and reads it once more. `translation` makes transactions of the calls, and of what
 runs did by themselves; `checker` judges them, and knows nothing of the engine.
 

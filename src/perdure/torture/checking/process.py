@@ -17,14 +17,13 @@ from perdure.torture.checking.subjects import NOTEBOOK_VARIABLE
 from perdure.torture.processes import words
 from perdure.torture.processes.words import Word
 
-__all__ = ["DATABASE", "Order", "live"]
-
-DATABASE: Final = "check.db"
+__all__ = ["Order", "live"]
 
 
 class Order(words.Order, frozen=True, kw_only=True):
-    """What a process shall be. `folder` holds the database, the board, and a notebook for each process."""
+    """What a process shall be. `url` names the database; `folder` holds the board, and a notebook for each process."""
 
+    url: str
     seed: int
     works: bool
     clients: int
@@ -37,9 +36,7 @@ async def live(order: Order) -> None:
     path = folder / f"notes-{order.number}"
     os.environ[NOTEBOOK_VARIABLE] = str(path)
     notebook, board = Notebook(path), Board(folder / "board")
-    engine = await _opened(
-        Engine(f"sqlite:///{folder / DATABASE}", works=order.works, settings=_SETTINGS, name=f"process-{order.number}")
-    )
+    engine = await _opened(Engine(order.url, works=order.works, settings=_SETTINGS, name=f"process-{order.number}"))
     callers = [
         Caller(engine, notebook, board, name=f"{order.seed}p{order.number}c{number}") for number in range(order.clients)
     ]

@@ -92,6 +92,7 @@ def _run_rounds(options: Options, report: CheckReport) -> None:
                     Path(folder),
                     seed=options.seed + number,
                     calls=ceil(count / rounds),
+                    on_postgres=options.on_postgres,
                     on_progress=lambda made, done=done: progress.show(done + made),  # type: ignore[misc]
                 )
             )

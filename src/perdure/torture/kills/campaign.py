@@ -290,6 +290,7 @@ class Campaign:
         settles: bool = False,
         copies: bool = False,
         is_calm: bool = False,
+        lease_seconds: float = 0.0,
         acknowledges_early: bool = False,
     ) -> Process:
         return self._household.fork(
@@ -302,6 +303,7 @@ class Campaign:
                 settles=settles,
                 copies=copies,
                 is_calm=is_calm,
+                lease_seconds=lease_seconds,
                 acknowledges_early=acknowledges_early,
                 shares_locks=self._loose_locks,
                 commits_apart=self._steps_apart,

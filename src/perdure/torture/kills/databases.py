@@ -10,10 +10,10 @@ from typing import Final, Protocol
 import msgspec
 
 from perdure.local_postgres import LocalPostgres
-from perdure.torture.kills.rows import BUSIEST, DATABASE, connected, keep_rows, rows_of_server
+from perdure.torture.kills.rows import BUSIEST, DATABASE, OWNED, connected, keep_rows, rows_of_server
 from perdure.torture.kills.transfers import TABLES
 
-__all__ = ["Database", "FileDatabase", "Pace", "opened"]
+__all__ = ["SERVER_SETTINGS", "Database", "FileDatabase", "Pace", "ServerDatabase", "opened"]
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +65,8 @@ async def opened(folder: Path, *, on_postgres: bool) -> AsyncIterator[Database]:
     if not on_postgres:
         yield FileDatabase(folder)
         return
-    with LocalPostgres(settings=_SERVER) as server:
-        database = _ServerDatabase(folder, server.url())
+    with LocalPostgres(settings=SERVER_SETTINGS) as server:
+        database = ServerDatabase(folder, server.url())
         await database.prepare()
         yield database
 
@@ -108,7 +108,7 @@ class FileDatabase:
         """See `Database`: the file stays."""
 
 
-class _ServerDatabase:
+class ServerDatabase:
     """The database of a server that lives as long as the campaign.
 
     A death is noticed after a second or two: processes live longer than on a file, and several come and die at a time.
@@ -144,6 +144,11 @@ class _ServerDatabase:
         async with connected(self._url) as connection:
             return str(await connection.fetchval(BUSIEST) or "")
 
+    async def owned_by(self, name: str) -> set[int]:
+        """Return the keys of the open runs that the process of a name owns."""
+        async with connected(self._url) as connection:
+            return {row["run_key"] for row in await connection.fetch(OWNED, name)}
+
     async def cut_off(self, name: str, chance: random.Random) -> int:
         """See `Database`: one of them, or all at once."""
         async with connected(self._url) as connection:
@@ -156,7 +161,7 @@ class _ServerDatabase:
         keep_rows(self._folder, await rows_of_server(self._url))
 
 
-_SERVER: Final[dict[str, str | int]] = {
+SERVER_SETTINGS: Final[dict[str, str | int]] = {
     "track_commit_timestamp": "on",
     "deadlock_timeout": "50ms",
     "max_connections": 300,

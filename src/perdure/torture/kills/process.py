@@ -27,7 +27,7 @@ class Order(words.Order, frozen=True, kw_only=True):
 
     `customers`: how many it serves, with runs of these `workloads`; 0: none. `copies`: it keeps a copy of the database,
     and does nothing else.
-    `is_calm`: nobody is killed while it serves them, or settles.
+    `is_calm`: nobody is killed while it serves them, or settles. `lease_seconds`: how long its lease is (as usual).
     `acknowledges_early`, `shares_locks`, `commits_apart`: the controls.
     """
 
@@ -39,6 +39,7 @@ class Order(words.Order, frozen=True, kw_only=True):
     settles: bool = False
     copies: bool = False
     is_calm: bool = False
+    lease_seconds: float = 0.0
     acknowledges_early: bool = False
     shares_locks: bool = False
     commits_apart: bool = False
@@ -55,7 +56,7 @@ async def live(order: Order) -> None:
         _store_of(order),
         works=order.works,
         name=name_of(order.number),
-        settings=_CALM if order.is_calm else None,
+        settings=_settings_of(order),
     ) as engine:
         Word(number=order.number, word="ready", process=os.getpid()).say()
         await _serve(order, engine, folder / f"notes-{order.number}")
@@ -87,6 +88,12 @@ async def _outlive_the_dead(engine: Engine) -> None:
     """Stay until the sessions of the dead are found: on a server that may take longer than what they have left."""
     while "," in (await engine.worker.store.status()).facts["sessions"]:  # noqa: ASYNC110 - nobody is told of it
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _settings_of(order: Order) -> Settings | None:
+    if order.lease_seconds:
+        return Settings(lease_seconds=order.lease_seconds)
+    return _CALM if order.is_calm else None
 
 
 def _store_of(order: Order) -> str | RunStore:

@@ -15,7 +15,7 @@ from perdure.stores.postgres.connection import Connection, connect_plainly
 from perdure.stores.postgres.settings import PostgresSettings
 
 __all__ = [
-    "BUSIEST", "DATABASE", "HistoryRow", "LedgerRow", "Rows", "RunRow", "connected", "keep_rows", "kept_rows",
+    "BUSIEST", "DATABASE", "OWNED", "HistoryRow", "LedgerRow", "Rows", "RunRow", "connected", "keep_rows", "kept_rows",
     "rows_of_server",
 ]  # fmt: skip
 
@@ -146,6 +146,11 @@ _LOCKS: Final = "SELECT run_key, key FROM locks"
 _SESSIONS: Final = "SELECT count(*) FROM sessions"
 _ACCOUNTS: Final = "SELECT account, balance FROM kill_accounts"
 _LEDGER: Final = "SELECT key, attempt, source, target, moved FROM kill_ledger"
+
+OWNED: Final = """
+SELECT run_key FROM runs JOIN sessions ON owner = worker_id WHERE name = $1 AND closed_at IS NULL
+"""
+"""The keys of the runs of the session of a name."""
 
 BUSIEST: Final = """
 SELECT name FROM (SELECT owner, count(*) AS runs FROM runs WHERE owner IS NOT NULL GROUP BY owner) AS owners

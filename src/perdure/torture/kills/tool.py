@@ -36,7 +36,7 @@ def run(options: Options) -> Report:
         )
     )
     progress.end()
-    if (options.is_ci or options.is_long) and not options.on_postgres:  # they are planted into what files need
+    if (options.is_ci or options.is_long) and not options.stops_at_first:
         from perdure.torture import mutants  # noqa: PLC0415 - it runs the tools in other processes
 
         mutants.add_controls(report, options)

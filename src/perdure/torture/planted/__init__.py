@@ -25,6 +25,7 @@ from perdure.torture.planted import (
     outside,
     replays,
     retention,
+    servers,
     stores,
     timekeeping,
 )
@@ -53,4 +54,5 @@ PLANTED: Final = (
     *replays.PLANTED,
     *checking.PLANTED,
     *kills.PLANTED,
+    *servers.PLANTED,
 )

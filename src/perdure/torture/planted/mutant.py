@@ -18,7 +18,8 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
 
     `breaks` is the promise that no longer holds, by its number in docs/design/promises.md. `workloads` are those in
     which the bug shows soonest; without any all are tried. `tool` must find it. `also`: what is changed besides, such
-    as the other store, so that it is not found by the difference between the two.
+    as the other store, so that it is not found by the difference between the two. `on_postgres`: the tool is to
+    try a server.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     new: str
     workloads: tuple[str, ...] = ()
     tool: str = "sim"
+    on_postgres: bool = False
     also: tuple[Patch, ...] = ()
 
     @property

@@ -113,6 +113,14 @@ class Household:
         await self.hear(process.dead, "die")
         return was_alive
 
+    def stop(self, process: Process) -> None:
+        """Let a process stand still, with all that it holds."""
+        os.kill(process.process, signal.SIGSTOP)
+
+    def let_go_on(self, process: Process) -> None:
+        """Let a process that stands still go on, as if no time had passed."""
+        os.kill(process.process, signal.SIGCONT)
+
     async def outlive(self, process: Process, *, seconds: float) -> bool:
         """Wait until a process that has something to do has done it; kill it and return False if that takes longer."""
         try:

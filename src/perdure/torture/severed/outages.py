@@ -1,0 +1,115 @@
+"""A server whose connections end, that is stopped, or crashes, and is there again: all go on, and nothing is lost."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from perdure.local_postgres import LocalPostgres
+from perdure.stores.postgres.connection import driver_errors
+from perdure.torture.kills.databases import SERVER_SETTINGS, ServerDatabase
+from perdure.torture.kills.process import name_of
+from perdure.torture.kills.rows import connected
+from perdure.torture.options import Options
+from perdure.torture.severed.campaign import Company, SeveredReport, campaign, company
+from perdure.torture.severed.proxy import Proxy, proxied, socket_of
+
+__all__ = ["RESTART_SHARE", "strike_server"]
+
+RESTART_SHARE: Final = 15 / 115
+"""So many of the strikes take the server away; the others end a connection."""
+
+
+def strike_server(name: str, options: Options, *, count: int) -> SeveredReport:
+    """Strike a server `count` times."""
+    what = "times commits succeeded again once the server was back"
+    return campaign(name, what, options, partial(_strike, options=options), count=count)
+
+
+async def _strike(
+    count: int, folder: Path, report: SeveredReport, on_progress: Callable[[int], None], *, options: Options
+) -> None:
+    server = _Server(LocalPostgres(folder / "server", settings=SERVER_SETTINGS))
+    with ExitStack() as undo:
+        undo.callback(server.close)
+        database = ServerDatabase(folder, server.url("campaign"))
+        async with company(folder, database, report) as them:
+            await them.begin(server.url, customers_url=server.url)
+            while report.runs < count and not (options.stops_at_first and report.violations):
+                await asyncio.sleep(them.chance.uniform(*_LIFE_SECONDS))
+                if them.chance.random() < RESTART_SHARE:
+                    await _restart(server, database, them, report)
+                else:
+                    await database.cut_off(name_of(them.chance.choice(them.workers).order.number), them.chance)
+                report.runs += 1
+                on_progress(report.runs)
+                if them.household.mishaps:
+                    break
+            await them.end(server.url, count=count)
+
+
+async def _restart(server: "_Server", database: ServerDatabase, them: Company, report: SeveredReport) -> None:
+    """Take the server away for a moment; wait until something is committed again."""
+    await server.restart(crashes=them.chance.random() < _CRASH_SHARE, pause=them.chance.uniform(*_PAUSE_SECONDS))
+    begun, before = time.monotonic(), await _commits(database)
+    took = 0.0
+    while took < _LONGEST_SECONDS and await _commits(database) <= before:
+        await asyncio.sleep(_LOOK_SECONDS)
+        took = time.monotonic() - begun
+    report.times.append(took)
+    if took > _GOAL_SECONDS:
+        report.is_late(f"{took:.1f} s after the server was back nothing was committed yet")
+
+
+async def _commits(database: ServerDatabase) -> int:
+    """Return how many commits all sessions have made; as many as none if the server does not say."""
+    with suppress(*driver_errors()):
+        async with connected(database.url("campaign")) as connection:
+            return int(await connection.fetchval(_COMMITS))
+    return -1
+
+
+class _Server:
+    """A server that keeps its cluster, and is reached by proxies, as its address is another one after each start."""
+
+    def __init__(self, server: LocalPostgres) -> None:
+        self._server: Final = server
+        self._proxies: Final[dict[str, Proxy]] = {}
+        server.start()
+        self._url = server.url()
+
+    def url(self, name: str) -> str:
+        """Return the URL for the process of a name."""
+        if name not in self._proxies:
+            self._proxies[name] = Proxy(lambda: socket_of(self._url))
+        return proxied(self._url, self._proxies[name], name=name)
+
+    async def restart(self, *, crashes: bool, pause: float) -> None:
+        """Stop the server, or have it crash, and start it again after a pause."""
+        if crashes:
+            os.kill(self._server.process, signal.SIGQUIT)  # which ends all its processes as they are
+        await asyncio.to_thread(self._server.stop)
+        await asyncio.sleep(pause)
+        await asyncio.to_thread(self._server.start)
+        self._url = self._server.url()
+
+    def close(self) -> None:
+        """Stop the server, and end the proxies."""
+        for proxy in self._proxies.values():
+            proxy.close()
+        self._server.stop()
+
+
+_LIFE_SECONDS: Final = (0.1, 0.8)
+_CRASH_SHARE: Final = 0.6
+_PAUSE_SECONDS: Final = (0.0, 2.0)
+_LOOK_SECONDS: Final = 0.02
+_GOAL_SECONDS: Final = 5.0
+_LONGEST_SECONDS: Final = 60.0
+
+_COMMITS: Final = "SELECT coalesce(sum(last_commit), 0) FROM perdure.lanes"

@@ -1,0 +1,19 @@
+"""``partition``: workers that are cut off from their server; see the package."""
+
+from typing import Final
+
+from perdure.torture.options import Options
+from perdure.torture.report import Report
+from perdure.torture.severed.absences import cut_off
+
+__all__ = ["run"]
+
+
+def run(options: Options) -> Report:
+    """Strike as often as `options` say."""
+    return cut_off("partition", options, count=options.how_many(usually=_USUALLY, ci=_CI, long=_LONG))
+
+
+_USUALLY: Final = 20
+_CI: Final = 50
+_LONG: Final = 500
