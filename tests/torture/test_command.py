@@ -112,8 +112,11 @@ def test_all_tools_are_run_and_one_failure_is_enough(
         "unknown",
         "replay",
         "check",
-        "kill",  # on a server
     ]
+    main(["all", "--postgres", "--json"])
+    output = capsys.readouterr().out.splitlines()
+    named = [json.loads(line)["name"] for line in output if line.startswith("{")]
+    assert named == ["kill", "check", "fence", "partition", "pg"]
     assert [line for line in output if line.startswith("again")] == [
         "again: python -m perdure.torture ioerr --seed 3 --json"
     ]
@@ -127,7 +130,7 @@ def test_nothing_tried_is_not_good(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_tool_of_all_that_breaks_is_a_mishap_and_no_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "_IN_ALL", (("replay",),))
+    monkeypatch.setattr(command, "_OF_FILES", ("replay",))
     monkeypatch.setattr("perdure.torture.replay.run", broken)
     assert main(["all", "--seed", "1"]) == 1
     told = capsys.readouterr().out

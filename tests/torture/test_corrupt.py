@@ -56,7 +56,7 @@ def test_a_crowd_that_goes_on_without_those_that_are_hurt_is_all_right_and_one_t
     assert what.startswith("zeros in page")
     assert wrong == []
     monkeypatch.setattr(Unreadable, "note", lambda _self, _found: None)
-    monkeypatch.setattr("perdure.torture.corruption.crowds._SECONDS", 2.0)
+    monkeypatch.setattr("perdure.torture.corruption.crowds.patience_seconds", lambda: 2.0)
     for left in path.parent.glob("perdure.db-*"):
         left.unlink()
     _, wrong = strike_a_crowd(path, random.Random(7))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,10 @@ def test_a_short_run_finds_nothing(tool: str, count: int, capsys: pytest.Capture
 @pytest.fixture
 async def echo(tmp_path: Path) -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            writer.write(line.upper())
-        writer.close()
+        with suppress(OSError):
+            while line := await reader.readline():
+                writer.write(line.upper())
+            writer.close()
 
     path = str(tmp_path / "echo")
     async with await asyncio.start_unix_server(answer, path):
@@ -49,7 +51,8 @@ async def test_what_is_sent_over_a_way_that_is_cut_arrives_when_it_is_mended(ech
     writer.write_eof()
     assert await reader.read() == b"THREE\n"
     writer.close()
-    proxy.close()
+    await writer.wait_closed()
+    await proxy.close()
 
 
 async def test_where_there_is_no_server_the_connection_ends(tmp_path: Path) -> None:
@@ -57,7 +60,8 @@ async def test_where_there_is_no_server_the_connection_ends(tmp_path: Path) -> N
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     assert await reader.read() == b""
     writer.close()
-    proxy.close()
+    await writer.wait_closed()
+    await proxy.close()
 
 
 async def test_a_url_leads_by_way_of_the_proxy_to_the_same_database() -> None:
@@ -66,7 +70,7 @@ async def test_a_url_leads_by_way_of_the_proxy_to_the_same_database() -> None:
     assert socket_of(url) == "/tmp/there/socket/.s.PGSQL.5432"
     expected = f"postgresql://postgres@127.0.0.1:{proxy.port}/campaign?sslmode=disable&application_name=process-1"
     assert proxied(url, proxy, name="process-1") == expected
-    proxy.close()
+    await proxy.close()
 
 
 def test_what_is_late_is_a_violation_and_the_line_tells_the_times() -> None:

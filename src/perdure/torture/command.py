@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple
 
-import msgspec
-
 from perdure.errors import InvalidArgumentError
 from perdure.torture.options import WHOLE, Options, Part
 from perdure.torture.report import Report
@@ -44,10 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     logging.disable(logging.CRITICAL)  # what the engine warns of is what the tools provoke
     try:
         if given.name == _ALL:
-            reports = [
-                _run_of_all(tool[0], _with(tool, options), [*tool, *(word for word in again if word != _ALL)])
-                for tool in _IN_ALL
-            ]
+            names = _OF_SERVERS if options.on_postgres else _OF_FILES
+            reports = [_run_of_all(name, options, [name, *(word for word in again if word != _ALL)]) for name in names]
         else:
             reports = [_run(given.name, options, again)]
     finally:
@@ -61,11 +57,6 @@ def main(arguments: Sequence[str]) -> int:
 def modules() -> list[str]:
     """Return the modules of all tools, for processes that are to have them before they know which they need."""
     return [f"perdure.torture.{tool.module}" for tool in _TOOLS.values()]
-
-
-def _with(tool: tuple[str, ...], options: Options) -> Options:
-    first = options.stops_at_first or _FIRST in tool
-    return msgspec.structs.replace(options, on_postgres=_POSTGRES in tool, stops_at_first=first)
 
 
 def _run_of_all(name: str, options: Options, again: Sequence[str]) -> Report:
@@ -145,12 +136,10 @@ _TOOLS: Final = {
     "mutants": _Tool("mutants", "mutants"),
 }
 _ALL: Final = "all"
-_POSTGRES: Final = "--postgres"
-_FIRST: Final = "--first"
-_OF_SERVERS: Final = ("fence", "partition", "pg")
-_IN_ALL: Final = (*((name,) for name in _TOOLS if name not in {"mutants", *_OF_SERVERS}), ("kill", _POSTGRES, _FIRST))
-"""Tools, with their options. The bugs that `mutants` plants are the controls of the others, which try them with
-``--ci`` and ``--long``."""
+_OF_SERVERS: Final = ("kill", "check", "fence", "partition", "pg")
+"""The tools that try a server; the first two try a file unless they are told."""
+_OF_FILES: Final = tuple(name for name in _TOOLS if name not in {"mutants", "fence", "partition", "pg"})
+"""The bugs that `mutants` plants are the controls of the others, which try them with ``--ci`` and ``--long``."""
 _MOST_PROCESSES: Final = 8
 
 
@@ -178,7 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", help="sim: this part only, as 3/10 is the third of ten, whose results add up")
     parser.add_argument("--coverage", action="store_true", help="sim: show which moments were struck, and by what")
     parser.add_argument(
-        "--postgres", action="store_true", help="kill, check: on a PostgreSQL server of its own, not on a file"
+        "--postgres",
+        action="store_true",
+        help="kill, check: on a server of its own, not on a file; all: the tools that try a PostgreSQL server",
     )
-    parser.add_argument(_FIRST, action="store_true", help="stop at the first violation, and leave out controls")
+    parser.add_argument("--first", action="store_true", help="stop at the first violation, and leave out controls")
     return parser

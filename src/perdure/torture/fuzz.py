@@ -39,5 +39,5 @@ def _some_inputs(names: tuple[str, ...], seed: int) -> Tried:
 _INPUTS: Final = 50
 _UNCHANGED: Final = 3
 _USUALLY: Final = 14_000
-_CI: Final = 100_000
+_CI: Final = 60_000
 _LONG: Final = 10_000_000

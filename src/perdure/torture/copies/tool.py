@@ -50,5 +50,5 @@ _EACH: Final = 73
 """How many points in time a trial has, and ways to be interrupted, about."""
 _MOST_VIOLATIONS: Final = 3
 _USUALLY: Final = 1_000
-_CI: Final = 6_000
+_CI: Final = 5_000
 _LONG: Final = 300_000

@@ -24,6 +24,7 @@ from perdure import Engine
 from perdure.errors import PerdureError, StoreCorruptError
 from perdure.ports.store import RunQuery
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.torture.corruption.judgement import patience_seconds
 from perdure.torture.corruption.originals import DATABASE, code, more, sums
 from perdure.torture.disks.folders import fast_folder
 from perdure.torture.disks.sectors import PAGE, BadSectorError, DyingDisk, dying_disk
@@ -153,7 +154,7 @@ async def _wrong(path: Path, disk: DyingDisk, hurt: set[str], unknown: set[str],
     safe = [run_id for run_id in _IDS if run_id not in exempt]
     store = SqliteStore(path, disk=disk)
     try:
-        async with Engine(store, registry=code()) as engine, asyncio.timeout(_SECONDS) as patience:
+        async with Engine(store, registry=code()) as engine, asyncio.timeout(patience_seconds()) as patience:
             ended = await asyncio.gather(*(_end(engine, run_id, patience) for run_id in safe), return_exceptions=True)
             listed = [await _listed(engine, query) for query in (RunQuery(), _LABELLED)]
             await _wait_until_nothing_is_due(store)
@@ -195,7 +196,7 @@ async def _wait_until_nothing_is_due(store: SqliteStore) -> None:
 async def _end(engine: Engine, run_id: str, patience: asyncio.Timeout) -> object:
     """Return the result of a run; from then on there is as much time for the next one."""
     result = await (await engine.get_run(run_id)).result()
-    patience.reschedule(asyncio.get_running_loop().time() + _SECONDS)
+    patience.reschedule(asyncio.get_running_loop().time() + patience_seconds())
     return result
 
 
@@ -214,8 +215,6 @@ _HEAD: Final = 120
 """How many bytes of a page say where its rows lie, about."""
 _MORE_BESIDE: Final = 10
 _LOOK_SECONDS: Final = 0.01
-_SECONDS: Final = 20.0
-"""So long no run may end: an end takes some milliseconds, and waits for no other."""
 _PAGES: Final = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = ? ORDER BY path"
 
 # id: it was parked once for a reason that needs further pages

@@ -27,8 +27,8 @@ def broken_answer_laws(tables: Tables, notes: list[Note]) -> Iterator[str]:
             yield f"late: nobody was killed, and the {record.call} of run {record.run_id} was not answered in time"
         elif record.state == "failed":
             yield f"error: the {record.call} of run {record.run_id} was answered by {record.value}"
-        elif record.state == "refused" and tables.signals(record.run_id)[record.subject]:
-            yield f"history: signal {record.subject} was refused and is there"
+        elif record.state == "refused":
+            yield from _refusal_laws(tables, record)
     for run_id, generations in tables.generations.items():
         counts = tables.signals(run_id)
         for subject, count in counts.items():
@@ -40,6 +40,13 @@ def broken_answer_laws(tables: Tables, notes: list[Note]) -> Iterator[str]:
         if last.status == RunStatus.CANCELLED and root not in cancels and last.workflow != "kill_waiting":
             yield f"result: run {run_id} was cancelled and nobody asked"
         yield from _generation_laws(generations)
+
+
+def _refusal_laws(tables: Tables, record: Note) -> Iterator[str]:
+    if record.call in ("signal", "stray") and tables.signals(record.run_id)[record.subject]:
+        yield f"history: signal {record.subject} was refused and is there"
+    if record.call == "start" and record.run_id in tables.generations:
+        yield f"history: the start of run {record.run_id} was refused and it is there"
 
 
 def _answer_laws(tables: Tables, record: Note) -> Iterator[str]:

@@ -10,10 +10,13 @@ import msgspec
 
 from perdure.authoring.activity_context import Attempt, current_attempt
 
-__all__ = ["EFFECTS_VARIABLE", "Effect", "Note", "append", "effect", "read"]
+__all__ = ["EFFECTS_VARIABLE", "SEVERED", "Effect", "Note", "Severance", "append", "effect", "read"]
 
 EFFECTS_VARIABLE: Final = "PERDURE_TORTURE_EFFECTS"
 """The environment variable that names the file of effects: the one thing that activities know of the world."""
+
+SEVERED: Final = "severed"
+"""The name of the file of severances."""
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -34,6 +37,19 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int
     lock: str = ""
     lock_token: int = 0
+
+
+class Severance(msgspec.Struct, frozen=True):
+    """A time in which a process may go on with what others do by then, and not know it, in microseconds since the
+    epoch: the effects of its activities come late then, which fencing tokens are for."""
+
+    process: int
+    since: int
+    until: int
+
+    def covers(self, effect: Effect) -> bool:
+        """Whether an effect is one of that process in that time."""
+        return effect.process == self.process and self.since <= effect.at <= self.until
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

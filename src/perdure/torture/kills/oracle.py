@@ -19,7 +19,7 @@ from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState, fold
 from perdure.kernel.transition import RunStatus
 from perdure.torture.kills.answers import argument_of, broken_answer_laws
-from perdure.torture.kills.ledger import Effect, Note, read
+from perdure.torture.kills.ledger import SEVERED, Effect, Note, Severance, read
 from perdure.torture.kills.lock_laws import broken_lock_laws
 from perdure.torture.kills.portfolio import BOOKING, ENOUGH, KINDS, ONCE, note, stray
 from perdure.torture.kills.rows import Rows, kept_rows
@@ -50,13 +50,15 @@ def judge(folder: Path, rows: Rows | None = None) -> Verdict:
     tables = Tables(rows or kept_rows(folder))
     notes = [record for path in sorted(folder.glob("notes-*")) for record in read(path, Note)]
     effects = list(read(folder / "effects", Effect))
+    severances = list(read(folder / SEVERED, Severance))
+    late = {record for record in effects if any(severance.covers(record) for severance in severances)}
     found = list(tables.faults)
     for run in tables.runs.values():
         found += (f"{what} (run {run.id} generation {run.generation}, {run.workflow})" for what in _run_laws(run))
     found += broken_answer_laws(tables, notes)
-    found += _effect_laws(tables, effects)
+    found += _effect_laws(tables, effects, late)
     found += broken_transfer_laws(tables)
-    found += broken_lock_laws(tables, effects)
+    found += broken_lock_laws(tables, [record for record in effects if record not in late])
     found += _leftover_laws(tables)
     return Verdict(
         violations=found,
@@ -214,7 +216,7 @@ def _unconsumed_laws(run: StoredRun) -> Iterator[str]:
 # --- effects -----------------------------------------------------------------------------------------------------
 
 
-def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
+def _effect_laws(tables: Tables, effects: list[Effect], late: set[Effect]) -> Iterator[str]:
     performed = Counter((record.key, record.attempt) for record in effects)
     recorded_at: dict[str, int] = {}
     scheduled: dict[str, str] = {}
@@ -243,6 +245,8 @@ def _effect_laws(tables: Tables, effects: list[Effect]) -> Iterator[str]:
             yield f"effect: {name} was performed {performed[record.key, record.attempt]} times, promised at most once"
         if by_owner[record.key, record.attempt, record.fencing_token] > 1:
             yield f"effect: {name} was performed more than once under the fencing token {record.fencing_token}"
+        if record in late:
+            continue
         if record.fencing_token < tokens.setdefault(record.key, record.fencing_token):
             yield f"effect: {name} was performed under the old fencing token {record.fencing_token}"
         tokens[record.key] = record.fencing_token

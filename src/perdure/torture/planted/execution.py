@@ -253,7 +253,7 @@ PLANTED: Final = (
         "the lease is not renewed",
         "P13: who lives keeps its runs",
         "lease",
-        "if await worker.store.renew_lease(now=worker.clock.now()):",
+        "if await worker.store.renew_lease(now=now):",
         "if True:",
         "timers",
     ),

@@ -12,6 +12,9 @@ again; then commits must succeed again soon.
 lost, that no step has two outcomes, that no effect comes again after its outcome was recorded, and that each transfer
 is in the ledger once.
 
+What an activity does that was under way when its worker was severed may come late: that nobody can help, and fencing
+tokens are for. It is left out of what is said of the order of effects, until the worker has had time to learn of it.
+
 **Controls.** Bugs planted in the store (`planted.servers`).
 
 **Limits.** What is cut is the way between a worker and its server, in both directions, and its packets come late and

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
+from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.local_postgres import LocalPostgres
 from perdure.torture.kills.databases import SERVER_SETTINGS, ServerDatabase
+from perdure.torture.kills.ledger import SEVERED, Severance, append
 from perdure.torture.kills.process import name_of
 from perdure.torture.options import Options
 from perdure.torture.processes.household import Household, Process
@@ -40,7 +42,7 @@ class _Way(Protocol):
 
     def mend(self, process: Process) -> None: ...
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class _Standstill:
@@ -56,7 +58,7 @@ class _Standstill:
     def mend(self, process: Process) -> None:
         self._household.let_go_on(process)
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class _Partition:
@@ -78,9 +80,9 @@ class _Partition:
     def mend(self, process: Process) -> None:
         self._proxies[name_of(process.order.number)].mend()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for proxy in self._proxies.values():
-            proxy.close()
+            await proxy.close()
 
 
 async def _strike(
@@ -92,11 +94,11 @@ async def _strike(
     make_way: Callable[[Household, Callable[[str], str]], _Way],
     options: Options,
 ) -> None:
-    with LocalPostgres(settings=SERVER_SETTINGS) as server, ExitStack() as undo:
+    with LocalPostgres(settings=SERVER_SETTINGS) as server:
         database = ServerDatabase(folder, server.url())
-        async with company(folder, database, report) as them:
+        async with AsyncExitStack() as undo, company(folder, database, report) as them:
             way = make_way(them.household, database.url)
-            undo.callback(way.close)
+            undo.push_async_callback(way.close)
             await them.begin(way.url, customers_url=database.url)
             while report.runs < count and not (options.stops_at_first and report.violations):
                 await asyncio.sleep(them.chance.uniform(*_LIFE_SECONDS))
@@ -110,7 +112,7 @@ async def _strike(
 
 async def _sever(process: Process, way: _Way, them: Company, database: ServerDatabase, report: SeveredReport) -> None:
     """Sever a worker until the others have all its runs, and a while longer."""
-    name, now = name_of(process.order.number), time.monotonic
+    name, now, since = name_of(process.order.number), time.monotonic, _microseconds()
     way.sever(process)
     begun = now()
     owned = left = await database.owned_by(name)
@@ -125,6 +127,12 @@ async def _sever(process: Process, way: _Way, them: Company, database: ServerDat
         report.is_late(f"{len(left)} of {len(owned)} runs of a severed worker were still its own after {took:.1f} s")
     await asyncio.sleep(them.chance.uniform(*_ABSENCE_SECONDS))
     way.mend(process)
+    until = _microseconds() + round(LEASE_SECONDS * MICROSECONDS_PER_SECOND)
+    append(them.folder / SEVERED, Severance(process.process, since, until))
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1_000
 
 
 _LIFE_SECONDS: Final = (0.2, 1.5)

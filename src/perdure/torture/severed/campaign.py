@@ -5,10 +5,10 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -26,7 +26,7 @@ __all__ = ["LEASE_SECONDS", "Company", "SeveredReport", "campaign", "company"]
 
 LEASE_SECONDS: Final = 3.0
 
-Strikes = Callable[[int, Path, "SeveredReport", Callable[[int], None]], Awaitable[None]]
+Strikes = Callable[[int, Path, "SeveredReport", Callable[[int], None]], Coroutine[Any, Any, None]]
 """Strikes so many times, in a folder, on a server of its own; notes what is late, and tells of its progress."""
 
 
@@ -87,7 +87,7 @@ class Company:
         self.household: Final = household
         self.chance: Final = random.Random(seed)
         self.workers: list[Process] = []
-        self._folder: Final = folder
+        self.folder: Final = folder
         self._customers: Process | None = None
 
     async def begin(self, url: Callable[[str], str], *, customers_url: Callable[[str], str]) -> None:
@@ -111,7 +111,7 @@ class Company:
         return self.household.fork(
             lambda number: Order(
                 number=number,
-                folder=str(self._folder),
+                folder=str(self.folder),
                 seed=self.chance.randrange(2**32),
                 works=works,
                 customers=customers,

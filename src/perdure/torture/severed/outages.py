@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from perdure.local_postgres import LocalPostgres
@@ -34,9 +35,9 @@ def strike_server(name: str, options: Options, *, count: int) -> SeveredReport:
 async def _strike(
     count: int, folder: Path, report: SeveredReport, on_progress: Callable[[int], None], *, options: Options
 ) -> None:
-    server = _Server(LocalPostgres(folder / "server", settings=SERVER_SETTINGS))
-    with ExitStack() as undo:
-        undo.callback(server.close)
+    async with AsyncExitStack() as undo:
+        server = _Server(undo.enter_context(_open_folder()) / "kept")
+        undo.push_async_callback(server.close)
         database = ServerDatabase(folder, server.url("campaign"))
         async with company(folder, database, report) as them:
             await them.begin(server.url, customers_url=server.url)
@@ -74,14 +75,22 @@ async def _commits(database: ServerDatabase) -> int:
     return -1
 
 
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    """Give out a folder that whoever runs the server can enter."""
+    with TemporaryDirectory(prefix="perdure-pg-server-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 class _Server:
     """A server that keeps its cluster, and is reached by proxies, as its address is another one after each start."""
 
-    def __init__(self, server: LocalPostgres) -> None:
-        self._server: Final = server
+    def __init__(self, cluster: Path) -> None:
+        self._server: Final = LocalPostgres(cluster, settings=SERVER_SETTINGS)
         self._proxies: Final[dict[str, Proxy]] = {}
-        server.start()
-        self._url = server.url()
+        self._server.start()
+        self._url = self._server.url()
 
     def url(self, name: str) -> str:
         """Return the URL for the process of a name."""
@@ -98,10 +107,10 @@ class _Server:
         await asyncio.to_thread(self._server.start)
         self._url = self._server.url()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop the server, and end the proxies."""
         for proxy in self._proxies.values():
-            proxy.close()
+            await proxy.close()
         self._server.stop()
 
 

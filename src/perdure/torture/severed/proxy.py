@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 __all__ = ["Proxy", "proxied", "socket_of"]
@@ -31,8 +31,8 @@ class Proxy:
         self._listening: Final = socket.create_server(("127.0.0.1", 0))
         self._is_open: Final = asyncio.Event()
         self._is_open.set()
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
-        self._keep(self._serve())
+        self._connections: Final[set[asyncio.Task[None]]] = set()
+        self._serving: Final = asyncio.get_running_loop().create_task(self._serve())
 
     @property
     def port(self) -> int:
@@ -48,41 +48,44 @@ class Proxy:
         """Let through what was sent meanwhile, and what comes."""
         self._is_open.set()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all connections."""
-        for task in self._tasks:
-            task.cancel()
+        self._serving.cancel()
+        await asyncio.wait({self._serving})
         self._listening.close()
+        for connection in self._connections:
+            connection.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections)
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connect, sock=self._listening)
-        async with server:
+        async with await asyncio.start_server(self._accept, sock=self._listening) as server:
             await server.serve_forever()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._is_open.wait()
-        try:
-            back_reader, back_writer = await asyncio.open_unix_connection(self._server_socket())
-        except OSError:  # there is no server now
-            writer.close()
-            return
-        self._keep(self._forward(reader, back_writer))
-        self._keep(self._forward(back_reader, writer))
+        with closing(writer), suppress(OSError):  # that an end is gone, or was never there, the other one sees
+            await self._is_open.wait()
+            server_reader, server_writer = await asyncio.open_unix_connection(self._server_socket())
+            with closing(server_writer):
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._forward(reader, server_writer))
+                    both.create_task(self._forward(server_reader, writer))
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward one direction until it ends: that is let through in its turn, too."""
+        """Forward one direction until it ends, or is lost: that is let through in its turn, too."""
         with suppress(OSError):
             while data := await reader.read(_BYTES):
                 await self._is_open.wait()
                 writer.write(data)
                 await writer.drain()
         await self._is_open.wait()
-        writer.close()
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        with suppress(OSError):
+            writer.write_eof()
 
 
 _BYTES: Final = 65_536
