@@ -26,8 +26,8 @@ class Judgement(msgspec.Struct, frozen=True):
     answered: Counter[str] = msgspec.field(default_factory=Counter)
 
 
-def judge(records: Iterable[Record]) -> Judgement:
-    """Say whether one order explains what was noted."""
-    history = translate(records)
+def judge(records: Iterable[Record], *, may_be_unavailable: bool = False) -> Judgement:
+    """Say whether one order explains what was noted. `may_be_unavailable`: the store was not there at times."""
+    history = translate(records, may_be_unavailable=may_be_unavailable)
     found = history.anomalies + check(history.transactions, history.orders)
     return Judgement(history.calls, history.unknown, found, history.asked, history.answered)

@@ -66,7 +66,7 @@ def run(options: Options) -> Report:
     begun = time.monotonic()
     report = CheckReport(name="check", seed=options.seed, violations=[], mishaps=[], controls=[], survivors=[])
     if options.history:
-        seen = judge(read_records([Path(options.history)]))
+        seen = judge(read_records([Path(options.history)]), may_be_unavailable=options.on_postgres)
         report.add(seen)
         report.violations += [f"{options.history}\n    {anomaly}" for anomaly in seen.anomalies]
     else:
@@ -96,17 +96,17 @@ def _run_rounds(options: Options, report: CheckReport) -> None:
                     on_progress=lambda made, done=done: progress.show(done + made),  # type: ignore[misc]
                 )
             )
-            _add_round(report, happened, Path(folder), options.seed + number)
+            _add_round(report, happened, Path(folder), options.seed + number, on_postgres=options.on_postgres)
         progress.show(report.runs)
         if options.stops_at_first and (report.violations or report.mishaps or any(report.unanswered())):
             break
     progress.end()
 
 
-def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int) -> None:
+def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int, *, on_postgres: bool) -> None:
     """Judge what was noted in a round; keep it in a file if it is wrong."""
     notebooks = sorted(folder.glob("notes-*"))
-    seen = judge(read_records(notebooks))
+    seen = judge(read_records(notebooks), may_be_unavailable=on_postgres)
     report.add(seen)
     report.processes += happened.processes
     report.kills += happened.kills

@@ -41,8 +41,8 @@ class Translated(msgspec.Struct, kw_only=True):
     anomalies: list[Anomaly] = []
 
 
-def translate(records: Iterable[Record]) -> Translated:
-    """Return what records mean."""
+def translate(records: Iterable[Record], *, may_be_unavailable: bool = False) -> Translated:
+    """Return what records mean; see `perdure.torture.checking.judgement.judge`."""
     calls: dict[tuple[str, int], Call] = {}
     answers: dict[tuple[str, int], Answer] = {}
     points: list[Point] = []
@@ -55,7 +55,7 @@ def translate(records: Iterable[Record]) -> Translated:
             case Point():
                 points.append(record)
     made = [(call, answers.get(known)) for known, call in calls.items()]
-    translation = _Translation(made)
+    translation = _Translation(made, _EXPECTED | _UNAVAILABLE if may_be_unavailable else _EXPECTED)
     translation.add_calls()
     translation.add_runs()
     translation.add_locks(points)
@@ -78,7 +78,8 @@ class _Final(msgspec.Struct):
 class _Translation:
     """One history under way. `made` are the calls with their answers."""
 
-    def __init__(self, made: list[Made]) -> None:
+    def __init__(self, made: list[Made], expected: frozenset[str]) -> None:
+        self._expected = expected
         self.found = Translated(transactions=[], orders=[], anomalies=[])
         self._made = made
         self._finals = _finals(made)
@@ -160,7 +161,7 @@ class _Translation:
                     self._add_closed(call, answer)
             case "InvalidArgumentError" if call.asked == "query":  # it has not begun: there is no handler
                 self._add(call, answer, *self._seen_there(call.run), tells=" found it not begun")
-            case error if error not in _EXPECTED:
+            case error if error not in self._expected:
                 self._accuse(call, f"it had an error that nothing explains: {error}")
 
     def _add_closed(self, call: Call, answer: Answer) -> None:
@@ -355,3 +356,5 @@ _EXPECTED: Final = frozenset(_names(errors.ResultTimeoutError, errors.StoreLocke
     "TimeoutError"
 }
 """Errors that tell nothing of any run: of a store that is locked, and of calls that were cut off."""
+_UNAVAILABLE: Final = frozenset(_names(errors.StoreUnavailableError))
+"""The same of a store that was not there."""

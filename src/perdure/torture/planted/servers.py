@@ -30,7 +30,7 @@ _FOR_ALL_THAT_IS_SEVERED: Final = tuple(
 PLANTED: Final = (
     *_FOR_ALL_THAT_IS_SEVERED,
     Mutant(
-        name="PostgreSQL: a worker that was severed writes on",
+        name="PostgreSQL: a worker that was severed writes on, whatever others have written",
         breaks=_FENCED,
         module=_PLAIN,
         old="    SELECT 1 FROM lanes WHERE worker_id = $1 AND lane = $2 AND epoch = $3 FOR NO KEY UPDATE\n",
@@ -43,13 +43,18 @@ PLANTED: Final = (
             ),
             Patch(
                 module=_PLAIN,
-                old=f"{_FENCING} AND runs.sequence = given.expected\n        AND runs.owner = $1\n",
-                new="AND runs.sequence = given.expected\n",
+                old=f" {_FENCING} AND runs.sequence = given.expected\n        AND runs.owner = $1\n",
+                new="\n",
             ),
             Patch(
                 module=_PLAIN,
-                old=f"{_FENCING} AND runs.sequence = given.expected AND runs.owner = $1\n",
-                new="AND runs.sequence = given.expected\n",
+                old=f"        {_FENCING} AND runs.sequence = given.expected AND runs.owner = $1\n",
+                new="",
+            ),
+            Patch(
+                module=_PLAIN,
+                old="    JOIN applied USING (run_key)\n)\n",
+                new="    JOIN applied USING (run_key) ON CONFLICT DO NOTHING\n)\n",
             ),
         ),
         tool="fence",
