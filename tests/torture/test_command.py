@@ -113,10 +113,6 @@ def test_all_tools_are_run_and_one_failure_is_enough(
         "replay",
         "check",
     ]
-    main(["all", "--postgres", "--json"])
-    output = capsys.readouterr().out.splitlines()
-    named = [json.loads(line)["name"] for line in output if line.startswith("{")]
-    assert named == ["kill", "check", "fence", "partition", "pg"]
     assert [line for line in output if line.startswith("again")] == [
         "again: python -m perdure.torture ioerr --seed 3 --json"
     ]
@@ -125,6 +121,23 @@ def test_all_tools_are_run_and_one_failure_is_enough(
 def test_nothing_tried_is_not_good(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["skew", "--count", "0", "--seed", "3"]) == 1
     assert capsys.readouterr().out.startswith("skew: FAILED, since nothing was tried: 0 plans")
+
+
+def test_all_tools_for_servers_are_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[bool] = []
+
+    def run(name: str) -> Callable[[Options], Report]:
+        def tool(options: Options) -> Report:
+            asked.append(options.on_postgres)
+            return Report(name=name, runs=1, seed=options.seed)
+
+        return tool
+
+    monkeypatch.setattr(command, "_load", run)
+    assert main(["all", "--postgres", "--json"]) == 0
+    named = [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert named == ["kill", "check", "fence", "partition", "pg"]
+    assert all(asked)
 
 
 def test_a_tool_of_all_that_breaks_is_a_mishap_and_no_end(

@@ -103,7 +103,7 @@ def _run_rounds(options: Options, report: CheckReport) -> None:
     progress.end()
 
 
-def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int, *, on_postgres: bool) -> None:
+def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int, *, on_postgres: bool = False) -> None:
     """Judge what was noted in a round; keep it in a file if it is wrong."""
     notebooks = sorted(folder.glob("notes-*"))
     seen = judge(read_records(notebooks), may_be_unavailable=on_postgres)
@@ -119,7 +119,10 @@ def _add_round(report: CheckReport, happened: Round, folder: Path, seed: int, *,
         with kept.open("wb") as file:
             for notebook in notebooks:
                 file.writelines(whole_lines(notebook))
-        report.violations += [f"python -m perdure.torture check --history {kept}\n    {each}" for each in anomalies]
+        report.violations += [
+            f"python -m perdure.torture check{' --postgres' if on_postgres else ''} --history {kept}\n    {each}"
+            for each in anomalies
+        ]
 
 
 _CALLS_IN_A_ROUND: Final = 50_000
