@@ -84,7 +84,9 @@ async def begin_within(
     run_key, now = gateway.store.new_run_key(), gateway.clock.now()
     creation = make_creation(workflow, payload, request, ref=ref, run_key=run_key, now=now)
     outcome, existing = await gateway.store.create_within(transaction, creation)
-    if existing is not None:
+    if not (isinstance(outcome, Applied) and outcome.run_key == run_key):
+        if existing is None:  # it was removed meanwhile
+            raise missing(ref)
         if not isinstance(outcome, Applied):  # else it is the run of the same request made before
             await _makes_way(gateway, existing, policy, workflow.name)
         ref, run_key = existing.ref, existing.run_key

@@ -80,9 +80,14 @@ def by_alchemy(driver: str) -> Opening:
     return opened
 
 
+def by_psycopg_with_autocommit(url: str) -> AbstractAsyncContextManager[Any]:
+    return AsyncConnectionPool(url, min_size=1, max_size=2, open=False, kwargs={"autocommit": True})
+
+
 OPENINGS: Final = {
     "asyncpg": by_asyncpg,
     "psycopg": by_psycopg,
+    "psycopg with autocommit": by_psycopg_with_autocommit,
     "SQLAlchemy over asyncpg": by_alchemy("asyncpg"),
     "SQLAlchemy over psycopg": by_alchemy("psycopg"),
 }
@@ -153,6 +158,10 @@ async def test_what_is_no_pool_on_the_database_is_refused(url: str) -> None:
         try:
             with pytest.raises(RunFailedError, match="to another database than the engine's"):
                 await result_of(engine, "well")
+            async with Engine(elsewhere):
+                pass  # which makes tables there, too
+            with pytest.raises(RunFailedError, match="to another database than the engine's"):
+                await result_of(engine, "well")
             assert await count_of_entries(elsewhere) == 0
         finally:
-            await pool.execute("DROP TABLE public.booked")
+            await pool.execute("DROP TABLE public.booked; DROP SCHEMA IF EXISTS perdure CASCADE")

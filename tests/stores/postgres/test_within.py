@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from perdure import Context, Engine, RunExistsError, Settings, UsageError, workflow
-from perdure.errors import InvalidArgumentError, RunNotFoundError
+from perdure.errors import InvalidArgumentError, RunNotFoundError, StoreError
 
 URL_SCHEME: Final = "postgresql://"
 INSERT: Final = "INSERT INTO public.orders VALUES (1)"
@@ -248,3 +248,67 @@ async def test_a_connection_that_is_lost_is_told_as_its_driver_tells_it(orders: 
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, UsageError)):
             await engine.start(ship, "one", within=connection)
         assert (await engine.list_runs()).runs == ()
+
+
+@pytest.mark.parametrize(
+    "opening", [by_psycopg, by_psycopg_at_once, by_asyncpg], ids=["psycopg", "psycopg, not asynchronous", "asyncpg"]
+)
+async def test_starts_at_once_on_one_connection_come_one_after_the_other(orders: str, opening: Opening) -> None:
+    async with Engine(orders) as engine:
+        await (await engine.start(ship, "taken", id="taken")).result()
+        async with opening(orders) as transaction:
+            ids = ("a", "taken", "b", "taken", "c")
+            runs = await asyncio.gather(*(engine.start(ship, "one", id=id, within=transaction.given) for id in ids))
+        assert [await run.result() for run in runs][::2] == ["a ships one", "b ships one", "c ships one"]
+
+
+async def test_temporary_tables_of_the_callers_hide_nothing(orders: str) -> None:
+    async with Engine(orders) as engine:
+        async with by_asyncpg(orders) as transaction:
+            await transaction.execute("CREATE TEMP TABLE history (LIKE perdure.history)")
+            await transaction.execute("CREATE TEMP TABLE run_labels (LIKE perdure.run_labels)")
+            run = await engine.start(ship, "one", id="one", labels={"a": "b"}, within=transaction.given)
+        assert await run.result() == "one ships one"
+        assert (await run.describe()).labels == {"a": "b"}
+
+
+async def test_a_transaction_may_be_older_than_the_engine(orders: str) -> None:
+    async with Engine(orders):
+        pass  # which makes the tables
+    connection = await asyncpg.connect(orders)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):
+            await connection.fetchval("SELECT count(*) FROM perdure.runs")
+            async with Engine(orders) as engine:
+                await engine.start(ship, "one", id="one", within=connection)
+    finally:
+        await connection.close()
+    async with Engine(orders) as engine:
+        assert await (await engine.get_run("one")).result() == "one ships one"
+
+
+async def test_whoever_is_cancelled_as_the_run_is_created_finds_it_there_or_not_as_he_was_told(orders: str) -> None:
+    async with Engine(orders, works=False) as engine:
+        for turns in range(0, 60, 3):
+            async with by_asyncpg(orders) as transaction:
+                starting = asyncio.ensure_future(
+                    engine.start(ship, "one", id=f"cancelled {turns}", within=transaction.given)
+                )
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                starting.cancel()
+                [outcome] = await asyncio.gather(starting, return_exceptions=True)
+                assert await transaction.given.fetchval("SELECT 1") == 1
+            is_there = bool((await engine.list_runs(id_prefix=f"cancelled {turns}")).runs)
+            assert is_there is not isinstance(outcome, BaseException)
+
+
+async def test_an_engine_that_is_closed_meanwhile_leaves_the_run_to_the_transaction(orders: str) -> None:
+    async with by_asyncpg(orders) as transaction:
+        async with Engine(orders, works=False) as engine:
+            store = engine.worker.store
+            await engine.start(ship, "one", id="one", within=transaction.given)
+        with pytest.raises(StoreError, match="is not open"):
+            await store.create_within(transaction.given, None)  # type: ignore[arg-type]
+    async with Engine(orders) as engine:
+        assert await (await engine.get_run("one")).result() == "one ships one"

@@ -22,6 +22,11 @@ Row = Mapping[str, Any]
 class CallersConnection(Protocol):
     """What of a connection the store's functions use."""
 
+    @property
+    def key(self) -> int:
+        """The same for all that are one connection."""
+        ...
+
     async def fetch(self, statement: str, *parameters: object) -> Sequence[Row]:
         """Execute a statement; return its rows."""
         ...
@@ -45,6 +50,8 @@ async def callers_connection(given: object) -> CallersConnection:
     if is_of(connection, "psycopg") and hasattr(connection, "pgconn"):
         if connection.autocommit and not connection.info.transaction_status:
             raise UsageError(_NO_TRANSACTION.format(how="`with connection.transaction():`"))
+        if connection.pgconn.pipeline_status:
+            raise UsageError("within=: the connection is in pipeline mode, where answers come later; leave that first")
         return _OfPsycopg(connection)
     raise UsageError(
         f"within={connection!r:.80}: no connection to PostgreSQL; take one of asyncpg or psycopg, or a connection or "
@@ -53,6 +60,13 @@ async def callers_connection(given: object) -> CallersConnection:
 
 
 class _Adapter:
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - see above
+        self._connection: Final[Any] = connection
+
+    @property
+    def key(self) -> int:
+        return id(self._connection)
+
     async def fetch(self, statement: str, *parameters: object) -> Sequence[Row]:
         rows = await self._fetch(statement, [_sent(parameter) for parameter in parameters])
         return [{name: _received(value) for name, value in row.items()} for row in rows]
@@ -68,9 +82,6 @@ class _Adapter:
 
 
 class _OfAsyncpg(_Adapter):
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - see above
-        self._connection: Final = connection
-
     async def _fetch(self, statement: str, parameters: list[object]) -> Sequence[Row]:
         rows: Sequence[Row] = await self._connection.fetch(statement, *parameters)
         return rows
@@ -88,6 +99,7 @@ class _OfPsycopg(_Adapter):
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - see above
         import psycopg.rows  # noqa: PLC0415 - whoever brings the connection has it
 
+        super().__init__(connection)
         self._is_async: Final = isinstance(connection, psycopg.AsyncConnection)
         kind = psycopg.AsyncRawCursor if self._is_async else psycopg.RawCursor
         self._cursor: Final[Any] = kind(connection, row_factory=psycopg.rows.dict_row)

@@ -13,6 +13,7 @@ from perdure.stores.postgres import sessions
 from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.connection import Connection, connect, end
 from perdure.stores.postgres.home import Home
+from perdure.stores.postgres.identity import Identity
 from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OwnConnections, StepConnections
@@ -35,6 +36,7 @@ class OpenSession:
         *,
         known_time: Timestamp,
         location: str,
+        identity: Identity,
         pool: StepConnections | None,
     ) -> None:
         """Prepare; connections besides `home` are made when they are first needed. `pool`: see `PostgresStore`."""
@@ -47,7 +49,8 @@ class OpenSession:
         self._lanes: Final = Lanes(url, settings, session.worker_id, now=now)
         self.commits: Final = Commits(self._lanes, session.worker_id, location=location)
         connections = pool or OwnConnections(url, settings, location=location)
-        self.transactions: Final = Transactions(connections, settings, location=location)
+        self.identity: Final = identity
+        self.transactions: Final = Transactions(connections, settings, location=location, identity=identity)
         self._readers: Final[asyncio.LifoQueue[Connection | None]] = asyncio.LifoQueue()
         for _ in range(settings.readers):
             self._readers.put_nowait(None)

@@ -66,7 +66,8 @@ class _PsycopgPool(_Pool):
     async def begin(self, isolation: Isolation) -> AsyncIterator[OpenTransaction]:
         async with self._pool.connection() as connection:
             try:
-                await connection.execute(f"SET TRANSACTION ISOLATION LEVEL {_name_of(isolation)}")
+                begin = "BEGIN" if connection.autocommit else "SET TRANSACTION"
+                await connection.execute(f"{begin} ISOLATION LEVEL {_name_of(isolation)}")
                 own = await callers_connection(connection)
                 yield OpenTransaction(connection, own, connection.commit, connection.rollback)
             except BaseException:

@@ -30,6 +30,7 @@ from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
 from perdure.stores.postgres.faults import has_ended, store_error
 from perdure.stores.postgres.home import Home
+from perdure.stores.postgres.identity import identity_of
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.opening import demand_suitable, has_tables, reached
@@ -117,6 +118,7 @@ class PostgresStore:
                 started_at=now,
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
             )
+            identity = await identity_of(connection)
             await home.begin(session.worker_id)
             async with connection.transaction():
                 origin = secrets.randbits(62)
@@ -128,7 +130,14 @@ class PostgresStore:
             home.abandon()
             raise
         return OpenSession(
-            self._url, self._settings, session, home, known_time=known_time, location=self.location, pool=self._pool
+            self._url,
+            self._settings,
+            session,
+            home,
+            known_time=known_time,
+            location=self.location,
+            identity=identity,
+            pool=self._pool,
         )
 
     async def close(self) -> None:
@@ -184,12 +193,12 @@ class PostgresStore:
 
     async def create_within(self, transaction: object, creation: Creation) -> tuple[Outcome, RunSummary | None]:
         """Create a run on an asyncpg or a psycopg connection, or one of SQLAlchemy over these. See the port."""
-        opened = self._open_now()
-        session = (opened.session.worker_id, opened.session.started_at)
-        schema = self._settings.schema
-        outcome, existing = await create_within(transaction, creation, opened.commits, schema=schema, session=session)
+        opened, announcer, schema = self._open_now(), self._announcing(), self._settings.schema
+        outcome, existing = await create_within(
+            transaction, creation, opened.commits, schema=schema, identity=opened.identity
+        )
         if existing is None:
-            self._announcing().expect(creation.run_key)
+            announcer.expect(creation.run_key)
         return outcome, existing
 
     async def claim(

@@ -22,6 +22,7 @@ from perdure.ports.transactions import ENDINGS, StepTransaction
 from perdure.stores.postgres.callers import CallersConnection
 from perdure.stores.postgres.connection import milliseconds
 from perdure.stores.postgres.faults import is_contention, is_unknown_table, transaction_is_over
+from perdure.stores.postgres.identity import Identity, is_of
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections
 from perdure.stores.sql.chain import digest_of_message
@@ -33,8 +34,11 @@ __all__ = ["Transactions"]
 class Transactions:
     """The transactions of a session in which steps of users write."""
 
-    def __init__(self, connections: StepConnections, settings: PostgresSettings, *, location: str) -> None:
-        """Prepare."""
+    def __init__(
+        self, connections: StepConnections, settings: PostgresSettings, *, location: str, identity: Identity
+    ) -> None:
+        """Prepare. `identity`: of the store's database, to which the connections must be."""
+        self._identity: Final = identity
         self._connections: Final = connections
         self._settings: Final = settings
         self._location: Final = location
@@ -82,18 +86,20 @@ class Transactions:
         if not is_told:
             await transaction.roll_back()
             return Stale(step.run_key)
-        return await to_its_end(self._commit(transaction, step, told))
-
-    async def _commit(self, transaction: OpenTransaction, step: StepTransaction, told: Delivery) -> Outcome | Exception:
-        """Commit; return what came of it, or why the server has undone it."""
         try:
-            await transaction.commit()
+            await to_its_end(self._commit(transaction, step, told))
         except Exception as error:
             if is_contention(error):
                 return error
-            if not await self._is_saved(step, told):
-                raise
+            raise
         return Applied(step.run_key, step.owner)
+
+    async def _commit(self, transaction: OpenTransaction, step: StepTransaction, told: Delivery) -> None:
+        try:
+            await transaction.commit()
+        except Exception as error:
+            if is_contention(error) or not await self._is_saved(step, told):
+                raise
 
     async def _tell(self, connection: CallersConnection, step: StepTransaction, told: Delivery) -> bool:
         """Put the outcome into the inbox of the run, if it is the owner's still, waits for it and has none there."""
@@ -106,6 +112,8 @@ class Transactions:
                 raise UsageError(_ELSEWHERE) from error
             raise
         if not held:
+            if not await is_of(connection, self._identity, schema=self._settings.schema):
+                raise UsageError(_ELSEWHERE)
             return False
         return bool(
             await connection.fetch(
@@ -161,8 +169,8 @@ async def _demand_mark(connection: CallersConnection) -> None:
 
 
 _ELSEWHERE: Final = (
-    "the connections of transaction_pool= are to another database than the engine's: its tables are not there, where "
-    "the outcome of a transactional activity goes"
+    "the connections of transaction_pool= are to another database than the engine's; the outcome of a transactional "
+    "activity is committed with what it writes, so both must be in one"
 )
 
 _TRIES: Final = 10

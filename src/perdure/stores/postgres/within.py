@@ -5,17 +5,20 @@ search path meanwhile. What was locked for a run that is not created, since its 
 savepoint: whoever works on that run must not wait for the caller.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from perdure.errors import InternalError, StoreUnavailableError, UsageError
-from perdure.kernel.identity import WorkerId
-from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Creation, Exists, Outcome
 from perdure.ports.store import RunSummary
 from perdure.stores.postgres import reading
 from perdure.stores.postgres.callers import CallersConnection, callers_connection
 from perdure.stores.postgres.commits import Commits
 from perdure.stores.postgres.flushing import CollisionError
+from perdure.stores.postgres.identity import Identity, is_of
+from perdure.stores.to_the_end import to_its_end
 
 if TYPE_CHECKING:
     from perdure.stores.postgres.connection import Connection
@@ -24,62 +27,90 @@ __all__ = ["create_within"]
 
 
 async def create_within(
-    given: object, creation: Creation, commits: Commits, *, schema: str, session: tuple[WorkerId, Timestamp]
+    given: object, creation: Creation, commits: Commits, *, schema: str, identity: Identity
 ) -> tuple[Outcome, RunSummary | None]:
-    """Create a run; see `RunStore.create_within`. `session` is that of the store, by its number and when it began."""
+    """Create a run; see `RunStore.create_within`. `identity` is that of the store's database.
+
+    Starts on one connection come one after the other: their statements, and savepoints, must not mingle.
+    """
     connection = await callers_connection(given)
+    async with _TURNS.turn(connection.key):
+        return await _create_in_turn(connection, creation, commits, schema=schema, identity=identity)
+
+
+async def _create_in_turn(
+    connection: CallersConnection, creation: Creation, commits: Commits, *, schema: str, identity: Identity
+) -> tuple[Outcome, RunSummary | None]:
     await connection.execute(_BEGIN)
     try:
-        path = await _enter(connection, schema, session)
+        path = await _enter(connection, schema, identity)
         outcome, existing = await _create(connection, creation, commits, schema)
-        if existing is not None:
+        if outcome.run_key != creation.run_key:
             await connection.execute(_UNDO)
         else:
             await connection.execute(_SET_PATH, path)
     except BaseException as error:
-        await _leave(connection, error)
+        await to_its_end(_leave(connection, error))
         raise
-    await connection.execute(_END)
+    await to_its_end(connection.execute(_END))  # from here on it is created, whoever is cancelled
     return outcome, existing
 
 
-async def _enter(connection: CallersConnection, schema: str, session: tuple[WorkerId, Timestamp]) -> str:
+class _Turns:
+    """Lets those come one after the other that have the same key."""
+
+    def __init__(self) -> None:
+        self._turns: Final[dict[int, tuple[asyncio.Lock, list[None]]]] = {}
+
+    @asynccontextmanager
+    async def turn(self, key: int) -> AsyncIterator[None]:
+        """Wait until all before have left."""
+        lock, waiting = self._turns.setdefault(key, (asyncio.Lock(), []))
+        waiting.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting.pop()
+            if not waiting:
+                del self._turns[key]
+
+
+async def _enter(connection: CallersConnection, schema: str, identity: Identity) -> str:
     """Let the schema come first in the search path; return what that was. Raises UsageError for another database."""
-    [found] = await connection.fetch(_LOOK, f'"{schema}".sessions')
-    if found["there"] is not None:
-        await connection.execute(_SET_PATH, f'"{schema}"')
-        if await connection.fetch(_SESSION, *session):
-            return str(found["path"])
-    raise UsageError(
-        "within=: the connection is to another database than the engine's, or may not read Perdure's tables there"
-    )
+    [found] = await connection.fetch(_LOOK, f'"{schema}".schema_migrations')
+    if found["there"] is None or not await is_of(connection, identity, schema=schema):
+        raise UsageError(
+            "within=: the connection is to another database than the engine's, or may not read Perdure's tables there"
+        )
+    await connection.execute(_SET_PATH, _path_to(schema))
+    return str(found["path"])
+
+
+def _path_to(schema: str) -> str:
+    """Return the search path for the store's statements: temporary tables of the caller's must not hide what is its."""
+    return f'"{schema}", pg_temp'
 
 
 async def _create(
     connection: CallersConnection, creation: Creation, commits: Commits, schema: str
-) -> tuple[Outcome, RunSummary | None]:
+) -> tuple[Applied | Exists, RunSummary | None]:
     own = cast("Connection", connection)
     for _ in range(_TRIES):
         try:
             [outcome] = await commits.decide_within(own, [creation])
         except CollisionError:  # another transaction has the id, or the request, since it was looked for
             await connection.execute(_UNDO)
-            await connection.execute(_SET_PATH, f'"{schema}"')
+            await connection.execute(_SET_PATH, _path_to(schema))
             continue
-        return outcome, await _existing(own, creation, outcome)
+        if not isinstance(outcome, Applied | Exists):
+            raise InternalError(f"the creation of run {creation.ref} was answered by {outcome!r}")
+        is_created = outcome.run_key == creation.run_key
+        return outcome, None if is_created else await reading.find(own, outcome.run_key, latest=False)
     raise StoreUnavailableError(
         f"starting run {creation.ref} within a transaction failed {_TRIES} times, since others began and ended runs of "
         f"its id each time"
     )
-
-
-async def _existing(connection: "Connection", creation: Creation, outcome: Outcome) -> RunSummary | None:
-    """Return the run that has the id or the request of a creation; None if that is applied."""
-    if not isinstance(outcome, Applied | Exists):
-        raise InternalError(f"the creation of run {creation.ref} was answered by {outcome!r}")
-    if outcome.run_key == creation.run_key:
-        return None
-    return await reading.find(connection, outcome.run_key, latest=False)
 
 
 async def _leave(connection: CallersConnection, error: BaseException) -> None:
@@ -91,16 +122,14 @@ async def _leave(connection: CallersConnection, error: BaseException) -> None:
         error.add_note(f"its transaction could not be led back to where it was: {worse}")
 
 
+_TURNS: Final = _Turns()
 _TRIES: Final = 10
 _BEGIN: Final = "SAVEPOINT perdure_start"
 _UNDO: Final = "ROLLBACK TO SAVEPOINT perdure_start"
 _END: Final = "RELEASE SAVEPOINT perdure_start"
 
-# the table of sessions
+# a table of the schema
 _LOOK: Final = "SELECT current_setting('search_path') AS path, to_regclass($1::text)::text AS there"
 
 # search path, until the transaction ends
 _SET_PATH: Final = "SELECT set_config('search_path', $1::text, true)"
-
-# worker_id, started_at
-_SESSION: Final = "SELECT 1 FROM sessions WHERE worker_id = $1::bigint AND started_at = $2::bigint"
