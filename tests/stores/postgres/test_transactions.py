@@ -239,10 +239,11 @@ async def test_one_that_is_undone_as_it_is_committed_is_made_again(
     session: StoreSession, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two that have read what the other writes, by the rules of serializable snapshot isolation."""
-    commit, both, made = Transaction.commit, asyncio.Barrier(2), list[str]()
+    commit, both, commits, made = Transaction.commit, asyncio.Barrier(2), list[object](), list[str]()
 
     async def commit_together(transaction: Any) -> None:
-        if len(made) == 2:
+        commits.append(transaction)
+        if len(commits) <= 2:
             await both.wait()
         await commit(transaction)
 
