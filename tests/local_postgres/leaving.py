@@ -11,6 +11,7 @@ from perdure.local_postgres import LocalPostgres
 
 
 def main(how: str, folder: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     postgres = LocalPostgres(folder or None, settings={"fsync": "off"})
     if how == "in a thread that ends":
         thread = threading.Thread(target=postgres.start)
