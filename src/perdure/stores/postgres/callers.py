@@ -5,6 +5,7 @@ are. What has nothing to escape, as JSON has not, stays as it is.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -59,7 +60,7 @@ async def callers_connection(given: object) -> CallersConnection:
     )
 
 
-class _Adapter:
+class _Adapter(ABC):
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - see above
         self._connection: Final[Any] = connection
 
@@ -77,8 +78,8 @@ class _Adapter:
     async def execute(self, statement: str, *parameters: object) -> None:
         await self.fetch(statement, *parameters)
 
-    async def _fetch(self, statement: str, parameters: list[object]) -> Sequence[Row]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _fetch(self, statement: str, parameters: list[object]) -> Sequence[Row]: ...
 
 
 class _OfAsyncpg(_Adapter):

@@ -11,7 +11,7 @@ from perdure.stores.postgres.faults import store_error
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.to_the_end import to_its_end
 
-__all__ = ["OpenTransaction", "OwnConnections", "StepConnections", "give_up"]
+__all__ = ["OpenTransaction", "OwnConnections", "StepConnections", "begun_on", "give_up"]
 
 
 class OpenTransaction(NamedTuple):
@@ -62,10 +62,7 @@ class OwnConnections:
         connection = await self._take()
         self._all.add(connection)
         try:
-            transaction = connection.transaction(isolation=isolation.value)
-            await transaction.start()
-            own = await callers_connection(connection)
-            yield OpenTransaction(connection, own, transaction.commit, transaction.rollback)
+            yield await begun_on(connection, isolation)
         except BaseException:
             await give_up(connection)
             raise
@@ -98,6 +95,14 @@ class OwnConnections:
         """Let go of all connections, as the death of a process does."""
         for connection in (*self._free, *self._all):
             connection.terminate()
+
+
+async def begun_on(connection: Connection, isolation: Isolation) -> OpenTransaction:
+    """Begin a transaction on a connection of asyncpg's."""
+    transaction = connection.transaction(isolation=isolation.value)
+    await transaction.start()
+    own = await callers_connection(connection)
+    return OpenTransaction(connection, own, transaction.commit, transaction.rollback)
 
 
 async def give_up(connection: Connection) -> None:

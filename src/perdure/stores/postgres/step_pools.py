@@ -11,7 +11,7 @@ from perdure.errors import UsageError
 from perdure.kernel.isolation import Isolation
 from perdure.stores.callers import is_of
 from perdure.stores.postgres.callers import callers_connection
-from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections, give_up
+from perdure.stores.postgres.step_connections import OpenTransaction, StepConnections, begun_on, give_up
 
 __all__ = ["connections_of"]
 
@@ -52,10 +52,7 @@ class _AsyncpgPool(_Pool):
     async def begin(self, isolation: Isolation) -> AsyncIterator[OpenTransaction]:
         async with self._pool.acquire() as connection:
             try:
-                transaction = connection.transaction(isolation=isolation.value)
-                await transaction.start()
-                own = await callers_connection(connection)
-                yield OpenTransaction(connection, own, transaction.commit, transaction.rollback)
+                yield await begun_on(connection, isolation)
             except BaseException:
                 await give_up(connection)
                 raise
