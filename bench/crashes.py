@@ -32,7 +32,7 @@ async def recovery_until_the_kill(open_engine: OpenEngine, request: Request) -> 
     ledger = Ledger(path=_ledger_path(request), kill_at=size["runs"] * size["steps"] // 2 + 1)
     ledger.open()
     RECORDING.ledger = ledger
-    async with open_engine(request.database) as engine:
+    async with open_engine() as engine:
         runs: list[Run] = []
 
         async def start(number: int) -> None:
@@ -53,7 +53,7 @@ async def recovery_after_the_kill(open_engine: OpenEngine, request: Request) -> 
     ledger.open()
     RECORDING.ledger = ledger
     failures: list[str] = []
-    async with open_engine(request.database) as engine:
+    async with open_engine() as engine:
 
         async def finish(number: int) -> None:
             id = f"crash-{number}"
@@ -84,7 +84,7 @@ async def recovery_after_the_kill(open_engine: OpenEngine, request: Request) -> 
 async def long_run_until_the_kill(open_engine: OpenEngine, request: Request) -> list[Figure]:
     """W8, first process."""
     RECORDING.clock = StepClock(path=_clock_path(request), kill_at=_done_before_kill(request) + 1)
-    async with open_engine(request.database) as engine:
+    async with open_engine() as engine:
         await warm_up(engine)  # or the first steps would look dearer than the last
         run = await engine.long(_LONG, request.size["steps"])
         await run.result()
@@ -97,7 +97,7 @@ async def long_run_after_the_kill(open_engine: OpenEngine, request: Request) -> 
     done = _done_before_kill(request)
     RECORDING.clock = StepClock()
     begun, cpu_begun = time.monotonic(), time.process_time()
-    async with open_engine(request.database) as engine:
+    async with open_engine() as engine:
         run = await engine.find(_LONG)
         expect(await run.result(), request.size["steps"])
     clock = RECORDING.clock

@@ -33,20 +33,21 @@ def line_of(readings: Sequence[Reading], repeats: int) -> str:
     return f"{where}  {figures}  (fsync {first.fsync_per_second:,.0f}/s, load {first.load})"
 
 
-def figures_table(summary: Summary, baseline: str) -> Table:
+def figures_table(summary: Summary, baselines: Sequence[str]) -> Table:
     table = Table(title="Medians of the repeats", title_justify="left")
     for name in ("", "subject", "metric"):
         table.add_column(name, no_wrap=True)
     table.add_column("median", justify="right", no_wrap=True)
     table.add_column("unit", no_wrap=True)
-    for name in ("lowest", "highest", f"better than\n{baseline}", "CPU µs\na unit", "fsync/s", "load"):
+    better = [f"better than\n{baseline}" for baseline in baselines]
+    for name in ("lowest", "highest", *better, "CPU µs\na unit", "server's\nCPU µs", "fsync/s", "load"):
         table.add_column(name, justify="right", no_wrap=True)
     previous = ""
     for row in summary.rows:
         if previous and row.workload != previous:
             table.add_section()
         previous = row.workload
-        table.add_row(*_cells(row, summary.advantage(row, baseline)))
+        table.add_row(*_cells(row, [summary.advantage(row, baseline) for baseline in baselines]))
     return table
 
 
@@ -78,8 +79,8 @@ def legend(workloads: Sequence[str]) -> str:
     return "\n".join(f"{name}: {WORKLOADS[name].sentence}" for name in workloads)
 
 
-def _cells(row: Row, advantage: float | None) -> tuple[str, ...]:
-    cpu = row.cpu_microseconds_per_unit
+def _cells(row: Row, advantages: Sequence[float | None]) -> tuple[str, ...]:
+    times = (row.cpu_microseconds_per_unit, row.server_cpu_microseconds_per_unit)
     return (
         row.workload,
         row.subject,
@@ -88,8 +89,8 @@ def _cells(row: Row, advantage: float | None) -> tuple[str, ...]:
         row.unit,
         _number(row.lowest),
         _number(row.highest),
-        "" if advantage is None else f"{_number(advantage)}x",
-        "" if cpu is None else _number(cpu),
+        *("" if advantage is None else f"{_number(advantage)}x" for advantage in advantages),
+        *("" if cpu is None else _number(cpu) for cpu in times),
         f"{row.fsync_per_second:,.0f}",
         f"{row.load:.1f}",
     )

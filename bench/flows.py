@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from bench.conditions import cpu_seconds
+from bench.metering import Cost, Meter
 from bench.protocol import Engine
 from bench.recording import RECORDING
 from bench.records import Figure
@@ -36,9 +36,9 @@ async def keep_in_flight(limit: int, jobs: Iterable[int], do: Callable[[int], Aw
             group.create_task(one_after_the_other())
 
 
-async def warm_up(engine: Engine) -> None:
+async def warm_up(engine: Engine, *, name: str = "warm") -> None:
     async def one(number: int) -> None:
-        run = await engine.sequential(f"warm-{number}", _WARM_UP_STEPS)
+        run = await engine.sequential(f"{name}-{number}", _WARM_UP_STEPS)
         expect(await run.result(), _WARM_UP_STEPS)
 
     await keep_in_flight(_WARM_UP_RUNS, range(_WARM_UP_RUNS), one)
@@ -64,11 +64,11 @@ async def one_step_runs(engine: Engine, size: Size) -> list[Figure]:
     ]
 
 
-async def sequential_steps(engine: Engine, size: Size) -> list[Figure]:
+async def sequential_steps(engine: Engine, size: Size, *, name: str = "sequential") -> list[Figure]:
     """W2."""
 
     async def one(number: int) -> None:
-        run = await engine.sequential(f"sequential-{number}", size["steps"])
+        run = await engine.sequential(f"{name}-{number}", size["steps"])
         expect(await run.result(), size["steps"])
 
     runs = keep_in_flight(size["in_flight"], range(size["runs"]), one)
@@ -91,19 +91,19 @@ async def one_at_a_time(engine: Engine, size: Size) -> list[Figure]:
     commit_row = engine.row_committer()
     seconds: list[float] = []
     commit_seconds: list[float] = []
-    cpu = 0.0
+    spent = Cost()
     for number in range(size["runs"]):
-        cpu_before = cpu_seconds()
+        meter = Meter()
         begun = time.perf_counter()
         run = await engine.sequential(f"single-{number}", 1)
         expect(await run.result(), 1)
         seconds.append(time.perf_counter() - begun)
-        cpu += cpu_seconds() - cpu_before
+        spent += meter.read()
         if commit_row is not None:
             begun = time.perf_counter()
             commit_row(number)
             commit_seconds.append(time.perf_counter() - begun)
-    figures = latencies(seconds, cpu)
+    figures = latencies(seconds, spent)
     if commit_seconds:
         figures.append(Figure(metric="raw commit p50", value=percentile(commit_seconds, 50) * 1e3, unit="ms"))
     return figures
@@ -118,16 +118,16 @@ async def durable_sleeps(engine: Engine, size: Size) -> list[Figure]:
         run = await engine.sleeping(f"sleep-{number}", number, _SLEEP_SECONDS)
         runs[number] = asyncio.ensure_future(run.result())
 
-    cpu = cpu_seconds()
+    meter = Meter()
     begun = time.perf_counter()
     await keep_in_flight(_STARTERS, range(size["runs"]), start)
     for number, result in runs.items():
         expect(await result, number)
     total = time.perf_counter() - begun
-    per_run = (cpu_seconds() - cpu) / size["runs"] * 1e6
+    spent = meter.read()
     late = [moments.woke[number] - moments.slept[number] - _SLEEP_SECONDS for number in runs]
     return [
-        Figure(metric="total", value=total, unit="s", cpu_microseconds_per_unit=per_run),
+        spent.figure("total", total, "s", units=size["runs"]),
         Figure(metric="late p50", value=percentile(late, 50) * 1e3, unit="ms"),
         Figure(metric="late p99", value=percentile(late, 99) * 1e3, unit="ms"),
     ]
@@ -149,9 +149,9 @@ async def signals(engine: Engine, size: Size) -> list[Figure]:
 
     await keep_in_flight(_STARTERS, range(size["runs"]), start)
     await all_wait(size["runs"])
-    cpu = cpu_seconds()
+    meter = Meter()
     await keep_in_flight(size["in_flight"], range(size["runs"]), round_trip)
-    return latencies(seconds, cpu_seconds() - cpu)
+    return latencies(seconds, meter.read())
 
 
 async def all_wait(runs: int) -> None:
@@ -162,22 +162,16 @@ async def all_wait(runs: int) -> None:
     await asyncio.sleep(0.5)
 
 
-def latencies(seconds: list[float], cpu: float) -> list[Figure]:
+def latencies(seconds: list[float], spent: Cost) -> list[Figure]:
     return [
-        Figure(
-            metric="p50",
-            value=percentile(seconds, 50) * 1e3,
-            unit="ms",
-            cpu_microseconds_per_unit=cpu / len(seconds) * 1e6,
-        ),
+        spent.figure("p50", percentile(seconds, 50) * 1e3, "ms", units=len(seconds)),
         Figure(metric="p99", value=percentile(seconds, 99) * 1e3, unit="ms"),
     ]
 
 
 async def _rate(metric: str, unit: str, units: int, work: Awaitable[None]) -> Figure:
-    cpu = cpu_seconds()
+    meter = Meter()
     begun = time.perf_counter()
     await work
     seconds = time.perf_counter() - begun
-    per_unit = (cpu_seconds() - cpu) / units * 1e6
-    return Figure(metric=metric, value=units / seconds, unit=unit, cpu_microseconds_per_unit=per_unit)
+    return meter.read().figure(metric, units / seconds, unit, units=units)

@@ -13,7 +13,7 @@ from typing import Final
 
 from bench.conditions import resident_bytes
 from bench.flows import all_wait, expect, keep_in_flight
-from bench.protocol import Engine, OpenEngine
+from bench.protocol import BytesOnDisk, Engine, OpenEngine
 from bench.records import Figure, Request
 
 _IMPORTS: Final = 7
@@ -30,26 +30,27 @@ def import_cost(module: str) -> list[Figure]:
 
 async def idle_memory(open_engine: OpenEngine, request: Request) -> list[Figure]:
     """Measure the process with an open engine that has nothing to do; the interpreter is included."""
-    async with open_engine(request.database):
+    del request
+    async with open_engine():
         await asyncio.sleep(_IDLE_SECONDS)
         gc.collect()
         return [Figure(metric="idle RSS", value=resident_bytes() / 1e6, unit="MB")]
 
 
-async def bytes_on_disk(open_engine: OpenEngine, request: Request) -> list[Figure]:
-    """Run W2, close and checkpoint; compare the file with that of an engine that did nothing."""
+async def growth_on_disk(open_engine: OpenEngine, request: Request, bytes_on_disk: BytesOnDisk) -> list[Figure]:
+    """Run W2 and close; compare with what an engine that did nothing has left."""
     size = request.size
-    empty = request.database.with_name("empty.db")
-    async with open_engine(empty):
+    async with open_engine():
         pass
-    async with open_engine(request.database) as engine:
+    empty = bytes_on_disk()
+    async with open_engine() as engine:
 
         async def one(number: int) -> None:
             run = await engine.sequential(f"disk-{number}", size["steps"])
             expect(await run.result(), size["steps"])
 
         await keep_in_flight(_STARTERS, range(size["runs"]), one)
-    grown = _bytes_of(request.database) - _bytes_of(empty)
+    grown = bytes_on_disk() - empty
     return [Figure(metric="bytes per step on disk", value=grown / (size["runs"] * size["steps"]), unit="B")]
 
 
@@ -59,7 +60,7 @@ async def memory_of_waiting_runs(open_engine: OpenEngine, request: Request) -> l
     The first lot grows whatever is grown once: the allocator's arenas, caches, the database's pages.
     """
     runs = request.size["waiting"]
-    async with open_engine(request.database) as engine:
+    async with open_engine() as engine:
         await _start_waiting(engine, range(runs), request.size["settle_seconds"])
         before = resident_bytes()
         await _start_waiting(engine, range(runs, 2 * runs), request.size["settle_seconds"])
@@ -88,7 +89,7 @@ def _plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
-def _bytes_of(database: Path) -> int:
+def bytes_of_file(database: Path) -> int:
     """Give the size of the closed database with everything in it; the log, which is used again, does not count."""
     import sqlite3  # noqa: PLC0415 - it would weigh on the idle process
 

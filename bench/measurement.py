@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +16,9 @@ from typing import Final
 from bench.conditions import fsync_per_second, load
 from bench.peer_environments import interpreter
 from bench.records import Outcome, Reading, Request
+from bench.servers import SERVERS, Server, ServerError
 from bench.workloads import Subject, Workload
+from perdure.errors import LocalPostgresError
 
 _SCRIPT: Final = Path(__file__).resolve().parent / "subject_process.py"
 _ERROR_LINES: Final = 15
@@ -47,8 +51,9 @@ class Measurement:
         """Run all phases. Raises MeasurementError, PeerEnvironmentError."""
         fresh = Path(tempfile.mkdtemp(prefix=f"{self.workload.name}-{self.subject.name}-", dir=self.directory))
         try:
-            fsync, load_before = fsync_per_second(fresh), load()
-            outcomes = [self._run_phase(phase, fresh) for phase in self.workload.phases]
+            with self._server(fresh) as server:
+                fsync, load_before = fsync_per_second(fresh), load()
+                outcomes = [self._run_phase(phase, fresh, server) for phase in self.workload.phases]
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         readings = [
@@ -67,7 +72,19 @@ class Measurement:
         ]
         return Result(readings=readings, facts={k: v for outcome in outcomes for k, v in outcome.facts.items()})
 
-    def _run_phase(self, phase: str, fresh: Path) -> Outcome:
+    @contextmanager
+    def _server(self, fresh: Path) -> Iterator[Server | None]:
+        if self.subject.server is None:
+            yield None
+            return
+        with ExitStack() as stack:
+            try:
+                server = stack.enter_context(SERVERS[self.subject.server](fresh))
+            except (LocalPostgresError, ServerError) as error:
+                raise MeasurementError(f"{self._name()}: {error}") from error
+            yield server
+
+    def _run_phase(self, phase: str, fresh: Path, server: Server | None) -> Outcome:
         python = sys.executable if self.subject.peer is None else str(interpreter(self.subject.peer))
         directory = fresh if self.workload.phases[0] == _KILLED_PHASE else fresh / phase
         directory.mkdir(exist_ok=True)
@@ -80,6 +97,8 @@ class Measurement:
             size=self.size,
             loop=self.loop,
             spawned_at=time.monotonic(),
+            server_url=None if server is None else server.url,
+            server_process=None if server is None else server.process,
         )
         request_path.write_text(request.written_as_json(), encoding="utf-8")
         command = [python, str(_SCRIPT), self.subject.module, str(request_path), str(outcome_path)]

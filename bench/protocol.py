@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
-
-from bench.records import Outcome, Request
 
 
 class Run(Protocol):
@@ -56,6 +54,15 @@ class Engine(Protocol):
         ...
 
 
-OpenEngine: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Engine]]
-# What one phase of a workload is measured by.
-Measure: TypeAlias = Callable[[Request], Outcome]
+OpenEngine: TypeAlias = Callable[[], AbstractAsyncContextManager[Engine]]
+# How many bytes the engine's data take on disk, while it is closed.
+BytesOnDisk: TypeAlias = Callable[[], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An engine that is to be measured: how it is opened and weighed, and under which name users import it."""
+
+    open: OpenEngine
+    bytes_on_disk: BytesOnDisk
+    imported: str

@@ -92,6 +92,7 @@ class Recording:
     ledger: Ledger | None = None
     clock: StepClock = field(default_factory=StepClock)
     moments: Moments = field(default_factory=Moments)
+    server_process: int | None = None  # of the measurement's server, whose CPU time counts for itself
 
 
 RECORDING = Recording()

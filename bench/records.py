@@ -20,10 +20,20 @@ class Request:
     size: dict[str, int]  # see `bench.workloads`
     loop: str  # "uvloop" or "asyncio"
     spawned_at: float  # time.monotonic() just before the process was started
+    server_url: str | None = None  # of the server that the harness has started for the measurement; None: there is none
+    server_process: int | None = None  # its number; the server is this process with all that descend from it
 
     @property
     def database(self) -> Path:
+        """The file of a subject that has one."""
         return Path(self.directory) / f"{self.subject}.db"
+
+    @property
+    def server(self) -> str:
+        """The URL of the measurement's server; for subjects that have one."""
+        if self.server_url is None:
+            raise RuntimeError(f"no server was started for {self.subject}")
+        return self.server_url
 
     def written_as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -41,6 +51,7 @@ class Figure:
     value: float
     unit: str
     cpu_microseconds_per_unit: float | None = None  # user + system of the process and its children; None: not measured
+    server_cpu_microseconds_per_unit: float | None = None  # of the server, told apart; None: none, or not measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +84,7 @@ class Reading:
     loop: str
 
     def as_json_line(self) -> str:
-        """Write the line. `metric`, `size` and `loop` are additions to the agreed keys."""
+        """Write the line. `metric`, `server_cpu_us_per_unit`, `size` and `loop` are additions to the agreed keys."""
         return json.dumps(
             {
                 "workload": self.workload,
@@ -82,6 +93,7 @@ class Reading:
                 "value": self.figure.value,
                 "unit": self.figure.unit,
                 "cpu_us_per_unit": self.figure.cpu_microseconds_per_unit,
+                "server_cpu_us_per_unit": self.figure.server_cpu_microseconds_per_unit,
                 "repeat": self.repeat,
                 "fsync_per_s": round(self.fsync_per_second, 1),
                 "load": self.load,

@@ -32,7 +32,7 @@ from bench.workloads import SUBJECTS, WORKLOADS, size_for  # noqa: E402
 FAILED = 1
 USAGE = 2
 GOAL_MISSED = 3
-_WIDTH_OF_A_FILE = 140
+_WIDTH_OF_A_FILE = 190
 
 
 @dataclass
@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--repeat", type=int, help="measurements of each (default: 5, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works, not for figures")
-    parser.add_argument("--baseline", help="the subject of the ratios (default: dbos-sqlite, else the second one)")
+    parser.add_argument(
+        "--baseline", type=_names, help="the subjects of the ratios (default: the peers, else the second subject)"
+    )
     parser.add_argument(
         "--scale",
         type=_scale,
@@ -112,7 +114,7 @@ def _complaint(options: argparse.Namespace) -> str | None:
     """Say what is wrong with the command, or None."""
     for kind, given, known in (
         ("workload", options.workloads, WORKLOADS),
-        ("subject", [*options.subjects, *(name for name, _ in options.scale)], SUBJECTS),
+        ("subject", [*options.subjects, *(options.baseline or ()), *(name for name, _ in options.scale)], SUBJECTS),
     ):
         for name in given:
             if name not in known:
@@ -186,13 +188,11 @@ def _report(options: argparse.Namespace, console: Console, findings: Findings) -
     """Print the tables, and under them what one must know to read them; give the exit status."""
     summary = summarise(findings.readings)
     verdicts = judge(summary)
-    others = [name for name in options.subjects if name != "perdure-sqlite"]
-    baseline = options.baseline or (
-        "dbos-sqlite" if "dbos-sqlite" in others else next(iter(others), options.subjects[0])
-    )
+    peers = [name for name in options.subjects if SUBJECTS[name].peer is not None]
+    baselines = options.baseline or peers or options.subjects[1:2]
     console.print()
     if summary.rows:
-        console.print(display.figures_table(summary, baseline))
+        console.print(display.figures_table(summary, baselines))
         console.print(display.legend(options.workloads), highlight=False)
         console.print(
             f"event loop: {options.loop}; databases under {options.directory}", highlight=False, soft_wrap=True

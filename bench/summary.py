@@ -25,6 +25,7 @@ class Row:
     lowest: float
     highest: float
     cpu_microseconds_per_unit: float | None
+    server_cpu_microseconds_per_unit: float | None
     fsync_per_second: float
     load: float
     repeats: int
@@ -103,7 +104,6 @@ def busy_workloads(summary: Summary, cores: int) -> list[str]:
 def _row(readings: list[Reading]) -> Row:
     first = readings[0]
     values = [reading.figure.value for reading in readings]
-    cpu = [c for reading in readings if (c := reading.figure.cpu_microseconds_per_unit) is not None]
     return Row(
         workload=first.workload,
         subject=first.subject,
@@ -112,9 +112,17 @@ def _row(readings: list[Reading]) -> Row:
         value=max(values) if first.figure.metric in WORST_COUNTS else statistics.median(values),
         lowest=min(values),
         highest=max(values),
-        cpu_microseconds_per_unit=statistics.median(cpu) if cpu else None,
+        cpu_microseconds_per_unit=_median(reading.figure.cpu_microseconds_per_unit for reading in readings),
+        server_cpu_microseconds_per_unit=_median(
+            reading.figure.server_cpu_microseconds_per_unit for reading in readings
+        ),
         fsync_per_second=statistics.median(reading.fsync_per_second for reading in readings),
         load=statistics.median(reading.load for reading in readings),
         repeats=len(readings),
         size=first.size,
     )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    measured = [value for value in values if value is not None]
+    return statistics.median(measured) if measured else None

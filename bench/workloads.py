@@ -32,6 +32,7 @@ class Subject:
     module: str
     workloads: frozenset[str]
     peer: str | None = None  # folder under bench/peers with its pinned requirements; None: the project's environment
+    server: str | None = None  # of `bench.servers`; None: it needs none
     scale: Mapping[str, float] | None = None  # per workload; 1 where it is not named
 
 
@@ -97,6 +98,12 @@ WORKLOADS: Final = {
             scaled="steps",
         ),
         Workload(
+            name="W2x",
+            sentence="W2 in 1, 2 and 4 processes at once on one database, each with all of its runs",
+            size={"runs": 200, "steps": 10, "in_flight": 50},
+            quick={"runs": 50, "steps": 10, "in_flight": 50},
+        ),
+        Workload(
             name="M",
             sentence="import CPU, idle memory, bytes per step on disk, memory per waiting run",
             size={"runs": 200, "steps": 10, "waiting": 10_000, "settle_seconds": 20},
@@ -107,7 +114,8 @@ WORKLOADS: Final = {
     )
 }
 
-_ALL: Final = frozenset(WORKLOADS)
+_SCALING: Final = frozenset({"W2x"})
+_ALL: Final = frozenset(WORKLOADS) - _SCALING
 # DBOS does a few hundred steps a second: a quarter of the count gives the same rate in bearable time. W8 and the
 # memory of waiting runs are smaller too, which the table says; W5, W6 and W7 are never reduced.
 _DBOS_SCALE: Final = {"W1": 0.25, "W2": 0.5, "W3": 0.25, "W4": 0.5, "W8": 0.1, "M": 0.1}
@@ -120,6 +128,18 @@ SUBJECTS: Final = {
         Subject(name="dbos-sqlite", module="dbos_sqlite", workloads=_ALL, peer="dbos", scale=_DBOS_SCALE),
         # Not a setting that DBOS documents, but one an operator could make on the file: the harder rival.
         Subject(name="dbos-sqlite-wal", module="dbos_sqlite", workloads=_ALL, peer="dbos", scale=_DBOS_SCALE),
+        Subject(name="perdure-postgres", module="perdure_postgres", workloads=_ALL | _SCALING, server="postgres"),
+        Subject(name="raw-postgres", module="raw_postgres", workloads=frozenset({"W2"}), server="postgres"),
+        Subject(
+            name="dbos-postgres",
+            module="dbos_postgres",
+            workloads=_ALL,
+            peer="dbos",
+            server="postgres",
+            scale=_DBOS_SCALE,
+        ),
+        # What M weighs is in its server, whose memory is a cache of fixed size.
+        Subject(name="restate", module="restate", workloads=_ALL - {"M"}, peer="restate", server="restate"),
     )
 }
 
