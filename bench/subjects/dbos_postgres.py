@@ -1,15 +1,21 @@
-"""DBOS on PostgreSQL, which its documentation recommends for production: all settings are its defaults."""
+"""DBOS on PostgreSQL, which its documentation recommends for production.
+
+`max_executor_threads` is 16, a documented setting: with the unlimited default it took half as much CPU time again in W1
+and did a third less of it; 4 threads did less of both. Everything else is the default, LISTEN for messages included.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from bench import postgres
 from bench.measures import measure_engine
 from bench.protocol import Candidate
 from bench.records import Outcome, Request
 from bench.subjects.dbos_engine import open_dbos
+
+_EXECUTOR_THREADS: Final = 16
 
 
 def measure(request: Request) -> Outcome:
@@ -27,7 +33,10 @@ def candidate(request: Request) -> Candidate:
 @dataclass(frozen=True, kw_only=True)
 class PostgresDatabase:
     url: str
-    settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {"max_executor_threads": _EXECUTOR_THREADS}
 
     def row_committer(self) -> Callable[[int], None]:
         return postgres.row_committer(self.url)

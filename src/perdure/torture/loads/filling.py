@@ -1,4 +1,4 @@
-"""Filling: very many runs are put into a database file, through the store's port, in large batches."""
+"""Filling: very many runs are put into a database, through the store's port, in large batches."""
 
 import asyncio
 import random
@@ -9,15 +9,16 @@ from typing import Final
 
 import msgspec
 
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Applied, Write
+from perdure.ports.store import RunStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.torture.loads.patterns import Name, Pattern, record_patterns
 from perdure.torture.loads.workflows import approval, failing, quick, reminder
 
-__all__ = ["AGAIN", "AGAIN_PARENT", "COUNTRIES", "LIFE_MICROSECONDS", "Contents", "fill"]
+__all__ = ["AGAIN", "AGAIN_PARENT", "COUNTRIES", "LIFE_MICROSECONDS", "Contents", "fill", "fill_store"]
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,22 +36,39 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 async def fill(path: Path, contents: Contents, *, seed: int, on_progress: Callable[[int], None]) -> None:
     """Make the file. `on_progress` hears how many runs are there."""
-    patterns = await record_patterns()
     store = SqliteStore(path)
     owner = await store.open(session_name="filling", lease_seconds=_LEASE_SECONDS, on_changes=lambda _changes: None)
     try:
-        done = 0
-        for batch in _batches(_runs(contents, patterns, store.new_run_key, random.Random(seed))):
+        await fill_store(store, contents, owner=owner, seed=seed, on_progress=on_progress)
+    finally:
+        await store.close()
+
+
+async def fill_store(
+    store: RunStore, contents: Contents, *, owner: WorkerId, seed: int, on_progress: Callable[[int], None]
+) -> None:
+    """Put the runs into a store that is open as `owner`, by as many commits at once as it can use.
+
+    Generations follow each other, so with these there is one at a time.
+    """
+    batches = _batches(_runs(contents, await record_patterns(), store.new_run_key, random.Random(seed)))
+    done = 0
+
+    async def put() -> None:
+        nonlocal done
+        for batch in batches:
             await _commit(store, [pattern.transition(name, owner=owner) for pattern, name in batch])
             await _commit(store, [pattern.release(name) for pattern, name in batch if pattern.row.closed_at is None])
             done += len(batch)
             on_progress(done)
             await asyncio.sleep(0)
-    finally:
-        await store.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(1 if contents.generations else store.commits_at_once):
+            group.create_task(put())
 
 
-async def _commit(store: SqliteStore, writes: list[Write]) -> None:
+async def _commit(store: RunStore, writes: list[Write]) -> None:
     outcomes = await store.commit(writes)
     assert all(isinstance(outcome, Applied) for outcome in outcomes)
 
