@@ -346,13 +346,14 @@ SELECT least(
 )
 """
 
-# workers, now; whose sessions are dead or too late
+# workers, now; whose sessions are dead or too late. Whose a run is is asked where it is locked, here and below, and not
+# again: by statistics of a moment at which nobody owned anything the server would compare each with each.
 _FREE: Final = """
 UPDATE runs SET owner = NULL, wake_at = $2, recovering = true
 FROM (
     SELECT run_key FROM runs WHERE owner = ANY ($1::bigint[]) ORDER BY run_key FOR NO KEY UPDATE
 ) AS theirs
-WHERE runs.run_key = theirs.run_key AND runs.owner = ANY ($1::bigint[]) RETURNING runs.run_key
+WHERE runs.run_key = theirs.run_key RETURNING runs.run_key
 """
 
 # worker; what nobody owns is due since it was last written, or since the clock was looked at, which may be earlier
@@ -361,7 +362,7 @@ UPDATE runs SET owner = NULL, wake_at = least(
     updated_at, coalesce((SELECT value FROM store_meta WHERE name = 'latest_time'), updated_at)
 )
 FROM (SELECT run_key FROM runs WHERE owner = $1 ORDER BY run_key FOR NO KEY UPDATE) AS its
-WHERE runs.run_key = its.run_key AND runs.owner = $1 RETURNING runs.run_key
+WHERE runs.run_key = its.run_key RETURNING runs.run_key
 """
 
 _NOTED_TIMES: Final = "SELECT name, value FROM store_meta WHERE name IN ('latest_time', 'set_back_at')"
