@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from bench.conditions import memory_file_system
+from bench.findings import Finding
 from bench.flows import keep_in_flight
 from bench.goals import judge
+from bench.metering import Cost, cpu_seconds_of_tree
 from bench.recording import Ledger
 from bench.records import Figure, Outcome, Reading, Request
+from bench.servers import SERVERS
 from bench.summary import Summary, busy_workloads, percentile, summarise, uneven_workloads
 from bench.workloads import SUBJECTS, WORKLOADS, size_for
 
@@ -146,6 +150,59 @@ def test_a_restart_is_judged_against_dbos_and_stretched_in_seconds() -> None:
     assert [judged(2.5), judged(1.5), judged(0.9)] == [(False, False), (True, False), (True, True)]
 
 
+def test_postgresql_is_judged_against_dbos_on_postgresql() -> None:
+    def met(ours: float) -> tuple[bool, bool | None]:
+        readings = [
+            throughput("perdure-postgres", ours),
+            throughput("dbos-postgres", 100),
+            throughput("dbos-sqlite", 1),
+        ]
+        (verdict,) = judge(summarise(readings))
+        return verdict.met_must, verdict.met_stretch
+
+    assert [met(1999), met(2000), met(4000)] == [(False, False), (True, False), (True, True)]
+
+
+def test_of_restate_the_best_repeat_counts_for_either_database() -> None:
+    ours = [throughput(subject, 4000) for subject in ("perdure-sqlite", "perdure-postgres")]
+    restate = [throughput("restate", value) for value in (10, 1000, 20)]
+    verdicts = judge(summarise([*ours, *restate]))
+    assert [(verdict.goal, verdict.measured, verdict.met_must) for verdict in verdicts] == [
+        ("W2 against best restate", "4.0x", True),
+        ("W2 against best restate, PostgreSQL", "4.0x", True),
+    ]
+
+
+def test_a_restart_may_take_no_longer_than_the_best_of_restate() -> None:
+    def met(seconds: float) -> tuple[bool, bool | None]:
+        ours = reading("W5", "perdure-postgres", "restart", seconds, unit="s")
+        restate = [reading("W5", "restate", "restart", value, unit="s") for value in (3.0, 2.0)]
+        (verdict,) = judge(summarise([ours, *restate]))
+        return verdict.met_must, verdict.met_stretch
+
+    assert [met(2.1), met(2.0), met(1.0)] == [(False, False), (True, False), (True, True)]
+
+
+def test_of_cpu_times_on_postgresql_only_the_workers_counts() -> None:
+    figure = Figure(
+        metric="throughput",
+        value=1.0,
+        unit="steps/s",
+        cpu_microseconds_per_unit=80.0,
+        server_cpu_microseconds_per_unit=500.0,
+    )
+    summary = summarise([replace(throughput("perdure-postgres", 1), figure=figure)])
+    (verdict,) = judge(summary)
+    assert (verdict.goal, verdict.met_must) == ("CPU per sequential step (W2), PostgreSQL, the worker's", True)
+    assert [row.server_cpu_microseconds_per_unit for row in summary.rows] == [500.0]
+
+
+def test_two_processes_are_judged_by_the_ratio_of_the_same_repeat() -> None:
+    ratios = [reading("W2x", "perdure-postgres", "2 to 1", value, unit="x") for value in (1.5, 1.6, 1.9)]
+    (verdict,) = judge(summarise(ratios))
+    assert (verdict.measured, verdict.met_must, verdict.met_stretch) == ("1.60x", True, False)
+
+
 def test_one_lost_run_misses_a_must() -> None:
     (verdict,) = judge(summarise([reading("W5", "perdure-sqlite", "lost", 1, unit="runs")]))
     assert (verdict.met_must, verdict.met_stretch) == (False, None)
@@ -195,6 +252,46 @@ def test_what_crosses_between_processes_arrives_as_it_was_sent(tmp_path: Path) -
     assert Outcome.read(outcome.written_as_json()) == outcome
 
 
+def test_a_request_without_a_server_has_no_url_to_give() -> None:
+    request = Request(
+        subject="perdure-postgres", workload="W2", phase="whole", directory="", size={}, loop="uvloop", spawned_at=1.5
+    )
+    assert replace(request, server_url="postgresql://here").server == "postgresql://here"
+    with pytest.raises(RuntimeError, match="no server was started for perdure-postgres"):
+        _ = request.server
+
+
+def test_the_cpu_time_of_a_server_is_that_of_all_that_descend_from_it(tmp_path: Path) -> None:
+    def process(number: int, parent: int, name: str, *ticks: int) -> None:
+        (tmp_path / str(number)).mkdir()
+        before = ["0"] * 9
+        fields = ["S", str(parent), *before, *map(str, ticks), "0"]
+        (tmp_path / str(number) / "stat").write_text(f"{number} ({name}) {' '.join(fields)}")
+
+    (tmp_path / "self").mkdir()
+    process(10, 1, "postgres", 1, 2, 4, 8)
+    process(11, 10, "a) name (with", 16, 32, 0, 0)
+    process(12, 11, "grandchild", 64, 0, 0, 0)
+    process(13, 1, "another", 1000, 1000, 1000, 1000)
+    assert cpu_seconds_of_tree(10, tmp_path) == pytest.approx(127 / os.sysconf("SC_CLK_TCK"))
+    assert cpu_seconds_of_tree(10, tmp_path / "no proc here") is None
+
+
+def test_costs_add_up_and_are_shown_per_unit() -> None:
+    spent = Cost() + Cost(own=1.0, server=2.0) + Cost(own=1.0, server=4.0)
+    figure = spent.figure("throughput", 5.0, "steps/s", units=1_000)
+    assert figure.cpu_microseconds_per_unit == pytest.approx(2_000)
+    assert figure.server_cpu_microseconds_per_unit == pytest.approx(6_000)
+    assert Cost(own=1.0).figure("p50", 1.0, "ms", units=1).server_cpu_microseconds_per_unit is None
+
+
+def test_a_finding_meets_a_rate_from_its_goal_on_and_anything_else_up_to_it() -> None:
+    rates = [Finding(metric="claimed", value=value, unit="runs/s", goal=10.0).is_met for value in (9.0, 10.0)]
+    times = [Finding(metric="p99", value=value, unit="ms", goal=10.0).is_met for value in (10.0, 11.0)]
+    assert (rates, times) == ([False, True], [True, False])
+    assert json.loads(Finding(metric="p50", value=1.0, unit="ms").as_json_line())["met"] is None
+
+
 def test_only_what_may_be_scaled_is_scaled() -> None:
     assert size_for(WORKLOADS["W3"], 0.25) == {"runs": 5, "steps": 100}
     assert size_for(WORKLOADS["M"], 10)["waiting"] == 100_000
@@ -211,6 +308,7 @@ def test_every_subject_has_its_module_and_every_peer_its_pins() -> None:
     for subject in SUBJECTS.values():
         assert (ROOT / "bench" / "subjects" / f"{subject.module}.py").is_file()
         assert subject.workloads <= WORKLOADS.keys()
+        assert subject.server is None or subject.server in SERVERS
         if subject.peer is not None:
             pins = (ROOT / "bench" / "peers" / subject.peer / "requirements.txt").read_text(encoding="utf-8")
             assert all("==" in line for line in pins.splitlines() if line and not line.lstrip().startswith("#"))
