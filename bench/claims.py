@@ -12,13 +12,12 @@ A million runs take some minutes to make. Prints medians of the rounds; times of
 
 import argparse
 import asyncio
-import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Final
@@ -30,8 +29,10 @@ from bench.findings import Finding, show  # noqa: E402 - needs the path above
 from bench.loops import run_on_loop  # noqa: E402
 from bench.many_runs import fill, server_below, vacuum  # noqa: E402
 from bench.measurement import loop_by_default  # noqa: E402
-from bench.metering import cpu_seconds_of_tree  # noqa: E402
+from bench.metering import Cost, Meter  # noqa: E402
 from bench.postgres import new_database  # noqa: E402
+from bench.processes import at_once  # noqa: E402
+from bench.recording import RECORDING  # noqa: E402
 from bench.summary import percentile  # noqa: E402
 from perdure.kernel.identity import WorkflowVersion  # noqa: E402
 from perdure.stores.postgres.store import PostgresStore  # noqa: E402
@@ -42,7 +43,6 @@ _GOAL_PENDING: Final = 1_000_000
 _CLAIMED_AT_LEAST: Final = 20_000  # rounds are made until so many could have been claimed, of few runs
 _FEWEST_ROUNDS, _MOST_ROUNDS = 3, 20
 _LEASE_SECONDS: Final = 60.0
-_PATIENCE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +58,28 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """One session's round: when it began and had its last run, by the clock of the machine, and what its calls took.
-
-    `server_cpu_seconds`: what the server used meanwhile, for all sessions. `end_seconds`: what the session's end took.
-    """
+class Call:
+    """A claim: when, by the clock that all processes have in common, and of how many runs."""
 
     begun: float
     ended: float
     claimed: int
-    call_seconds: list[float]
-    cpu_seconds: float
-    server_cpu_seconds: float
-    end_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One session's round. `end_seconds`: what its end took, at which all is given back.
+
+    The first session has also read what the server used until the last one had ended.
+    """
+
+    calls: list[Call]
+    cost: Cost
+    end_seconds: float
+
+    @property
+    def claimed(self) -> int:
+        return sum(call.claimed for call in self.calls)
 
 
 def main() -> None:
@@ -109,90 +118,68 @@ def _numbers(text: str) -> list[int]:
 
 def measure(plan: Plan, *, pending: int, sessions: int) -> list[Finding]:
     """Let so many sessions claim, each in a process of its own."""
-    rounds = _of_all_sessions(plan, sessions)
-    shares = [share for together in rounds for share in together]
-    claimed = sum(share.claimed for share in shares)
-    own = sum(share.cpu_seconds for share in shares)
-    server = sum(together[0].server_cpu_seconds for together in rounds)
-    calls = [seconds for share in shares for seconds in share.call_seconds]
-    ends = [share.end_seconds / share.claimed for share in shares if share.claimed]
+    of_sessions = at_once(sessions, partial(do_rounds, plan))
+    rounds = list(zip(*of_sessions, strict=True))
+    parts = [part for together in rounds for part in together]
+    claimed = sum(part.claimed for part in parts)
+    cost = sum((part.cost for part in parts), start=Cost())
+    calls = [call.ended - call.begun for part in parts for call in part.calls]
+    ends = [part.end_seconds / part.claimed for part in parts if part.claimed]
     where = f"{pending:,} due, {sessions} session{'s' if sessions > 1 else ''}"
     goal = _GOAL_CLAIMS_PER_SECOND if pending >= _GOAL_PENDING else None
     return [
         Finding(metric=f"{where}: claimed", value=statistics.median(map(_rate, rounds)), unit="runs/s", goal=goal),
         Finding(metric="a claim, p50", value=percentile(calls, 50) * 1e3, unit="ms"),
         Finding(metric="a claim, p99", value=percentile(calls, 99) * 1e3, unit="ms"),
-        Finding(metric="CPU of the sessions", value=own / claimed * 1e6, unit="µs a run"),
-        Finding(metric="CPU of the server", value=server / claimed * 1e6, unit="µs a run"),
+        Finding(metric="CPU of the sessions", value=cost.own / claimed * 1e6, unit="µs a run"),
+        Finding(metric="CPU of the server", value=(cost.server or 0.0) / claimed * 1e6, unit="µs a run"),
         Finding(metric="giving back at a session's end", value=statistics.median(ends) * 1e6, unit="µs a run"),
     ]
 
 
 def _rate(together: Sequence[Round]) -> float:
-    seconds = max(one.ended for one in together) - min(one.begun for one in together)
-    return sum(one.claimed for one in together) / seconds
+    calls = [call for part in together for call in part.calls]
+    seconds = max(call.ended for call in calls) - min(call.begun for call in calls)
+    return sum(part.claimed for part in together) / seconds
 
 
-def _of_all_sessions(plan: Plan, sessions: int) -> list[tuple[Round, ...]]:
-    """Give the rounds, each with its part of every session."""
-    spawning = multiprocessing.get_context("spawn")
-    gate = spawning.Barrier(sessions, timeout=_PATIENCE_SECONDS)
-    lines = [spawning.Pipe(duplex=False) for _ in range(sessions)]
-    processes = [spawning.Process(target=work, args=(plan, gate, sender), daemon=True) for _, sender in lines]
-    for process in processes:
-        process.start()
-    for _, sender in lines:
-        sender.close()  # so that the end of a process is the end of its line
-    of_sessions: list[list[Round]] = [receiver.recv() for receiver, _ in lines]
-    for process in processes:
-        process.join()
-    return list(zip(*of_sessions, strict=True))
-
-
-def work(plan: Plan, gate: Barrier, sender: Connection) -> None:
+def do_rounds(plan: Plan, number: int, gate: Barrier) -> list[Round]:
     """Be one of the processes."""
-    sender.send(run_on_loop(_work(plan, gate), loop=plan.loop))
+    RECORDING.server_process = None if number else plan.server
+    return run_on_loop(_do_rounds(plan, gate), loop=plan.loop)
 
 
-async def _work(plan: Plan, gate: Barrier) -> list[Round]:
-    return [await _one_round(plan, gate) for _ in range(plan.rounds)]
+async def _do_rounds(plan: Plan, gate: Barrier) -> list[Round]:
+    return [await _do_round(plan, gate) for _ in range(plan.rounds)]
 
 
-async def _one_round(plan: Plan, gate: Barrier) -> Round:
+async def _do_round(plan: Plan, gate: Barrier) -> Round:
     store = PostgresStore(plan.url)
     await store.open(session_name="claims", lease_seconds=_LEASE_SECONDS, on_changes=lambda _changes: None)
     try:
         await asyncio.to_thread(gate.wait)
-        found = await _claim(store, plan)
+        meter = Meter()
+        calls = await _claim(store, plan)
         await asyncio.to_thread(gate.wait)  # nobody gives back what another might claim
+        cost = meter.read()
     finally:
-        began = time.monotonic()
+        ends_at = time.monotonic()
         await store.close()
-    return replace(found, end_seconds=time.monotonic() - began)
+    return Round(calls=calls, cost=cost, end_seconds=time.monotonic() - ends_at)
 
 
-async def _claim(store: PostgresStore, plan: Plan) -> Round:
+async def _claim(store: PostgresStore, plan: Plan) -> list[Call]:
     workflows = frozenset({WorkflowVersion(reminder.name, reminder.version)})
-    server = cpu_seconds_of_tree(plan.server)
-    cpu = time.process_time()
+    calls: list[Call] = []
     begun = ended = time.monotonic()
-    claimed, calls = 0, list[float]()
     while ended - begun < plan.seconds:
         called = time.monotonic()
         runs = await store.claim(now=store.clock.now(), limit=plan.limit, workflows=workflows)
         if not runs:
             break
         ended = time.monotonic()
-        claimed += len(runs)
-        calls.append(ended - called)
-    return Round(
-        begun=begun,
-        ended=ended,
-        claimed=claimed,
-        call_seconds=calls,
-        cpu_seconds=time.process_time() - cpu,
-        server_cpu_seconds=(cpu_seconds_of_tree(plan.server) or 0.0) - (server or 0.0),
-    )
+        calls.append(Call(begun=called, ended=ended, claimed=len(runs)))
+    return calls
 
 
 if __name__ == "__main__":
