@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 # Run as a script: its own folder is no place to import from, the repository is.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -31,11 +31,16 @@ import msgspec  # noqa: E402 - needs the path above
 from bench.findings import Finding, show  # noqa: E402
 from bench.loops import run_on_loop  # noqa: E402
 from bench.measurement import loop_by_default  # noqa: E402
+from bench.metering import Meter  # noqa: E402
+from bench.recording import RECORDING  # noqa: E402
 from bench.summary import percentile  # noqa: E402
 from perdure import Engine  # noqa: E402
 from perdure.kernel.history import RecordedEvent  # noqa: E402
 from perdure.kernel.identity import RunRef  # noqa: E402
 from perdure.torture.loads.workflows import answer, approval  # noqa: E402
+
+if TYPE_CHECKING:
+    from bench.servers import Server  # it would weigh on the worker
 
 _GOAL_SERVING_SECONDS: Final = 5.0
 _GOAL_MEGABYTES: Final = 400.0
@@ -50,9 +55,13 @@ SELECT id FROM perdure.runs WHERE workflow = %s AND status = 'running' AND wake_
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker shall do. `ordered_at`: when, by the clock of the machine; `ids`: whom it signals."""
+    """What the worker shall do. `ordered_at`: when, by the clock of the machine; `ids`: whom it signals.
+
+    `server`: the number of the server's process.
+    """
 
     url: str
+    server: int
     due: int
     ids: list[str]
     rate: float
@@ -61,7 +70,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker has seen of itself."""
+    """What the worker has seen of itself; CPU times are those of all signals."""
 
     open_seconds: float
     serving_seconds: float
@@ -69,7 +78,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     idle_megabytes: float
     peak_megabytes: float
     signal_seconds: list[float]
-    cpu_seconds_per_signal: float
+    cpu_seconds: float
+    server_cpu_seconds: float
 
 
 def main() -> None:
@@ -83,7 +93,7 @@ def main() -> None:
 
     with server_below(given.directory) as server:
         fill(server.url, waiting=given.runs)
-        observed = [_start(server.url, given.signals, given.rate) for _ in range(given.repeat)]
+        observed = [_start(server, given.signals, given.rate) for _ in range(given.repeat)]
     show(f"{given.runs:,} runs wait", findings(observed), json_lines=given.json)
 
 
@@ -99,11 +109,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _start(url: str, signals: int, rate: float) -> Observed:
+def _start(server: "Server", signals: int, rate: float) -> Observed:
     """Have some runs come due, let a worker start, and return what it saw."""
+    url = server.url
     asyncio.run(_answer(url, _chosen(url, _DUE)))
     order = Order(
-        url=url, due=_DUE, ids=_chosen(url, signals), rate=rate, loop=loop_by_default(), ordered_at=time.monotonic()
+        url=url,
+        server=server.process,
+        due=_DUE,
+        ids=_chosen(url, signals),
+        rate=rate,
+        loop=loop_by_default(),
+        ordered_at=time.monotonic(),
     )
     command = [sys.executable, str(Path(__file__).resolve()), "--worker", msgspec.json.encode(order).decode()]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
@@ -125,7 +142,10 @@ def _chosen(url: str, count: int) -> list[str]:
 def findings(observed: Sequence[Observed]) -> list[Finding]:
     """Give medians of the workers, and the most memory that any of them took."""
     signals = [seconds for one in observed for seconds in one.signal_seconds]
-    cpu = median(one.cpu_seconds_per_signal for one in observed)
+    own, server = (
+        median(getattr(one, name) / len(one.signal_seconds) for one in observed) * 1e6
+        for name in ("cpu_seconds", "server_cpu_seconds")
+    )
     return [
         Finding(metric="until the engine is open", value=median(one.open_seconds for one in observed), unit="s"),
         Finding(
@@ -149,7 +169,8 @@ def findings(observed: Sequence[Observed]) -> list[Finding]:
             unit="ms",
             goal=_GOAL_SIGNAL_MILLISECONDS,
         ),
-        Finding(metric="CPU of a signal", value=cpu * 1e6, unit="µs"),
+        Finding(metric="CPU of a signal, the worker's", value=own, unit="µs"),
+        Finding(metric="CPU of a signal, the server's", value=server, unit="µs"),
     ]
 
 
@@ -165,9 +186,10 @@ async def observe(order: Order) -> Observed:
         await asyncio.wait_for(serving.all_done.wait(), _PATIENCE_SECONDS)
         share = await _idle(_IDLE_SECONDS)
         idle_megabytes = _megabytes("VmRSS")
-        cpu = time.process_time()
+        RECORDING.server_process = order.server
+        meter = Meter()
         signals = await _signal(engine, order.ids, rate=order.rate)
-        cpu = time.process_time() - cpu
+        cost = meter.read()
         return Observed(
             open_seconds=opened_at - order.ordered_at,
             serving_seconds=serving.first_at - order.ordered_at,
@@ -175,7 +197,8 @@ async def observe(order: Order) -> Observed:
             idle_megabytes=idle_megabytes,
             peak_megabytes=_megabytes("VmHWM"),
             signal_seconds=signals,
-            cpu_seconds_per_signal=cpu / len(signals),
+            cpu_seconds=cost.own,
+            server_cpu_seconds=cost.server or 0.0,
         )
 
 

@@ -1,11 +1,9 @@
 """What a session owned that has ended, or died, while the server was still at work on its transactions."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -122,39 +120,3 @@ async def test_a_call_that_comes_too_late_for_a_session_that_is_closed_saves_not
     row = await other.row(run.run_key)
     assert row.owner is None
     assert row.sequence == run.sequence + (outcome == Applied(run.run_key, leaving.worker))
-
-
-@pytest.mark.parametrize(
-    ("statement", "arguments"), [(sessions._FREE, ([7], START)), (sessions._GIVE_BACK, (7,))], ids=["free", "give back"]
-)
-async def test_a_run_is_given_back_at_the_same_cost_however_many_are_and_whatever_the_statistics_say(
-    harness: PostgresHarness, statement: str, arguments: tuple[object, ...]
-) -> None:
-    await harness.session("whoever makes the tables")
-    await harness.execute(MANY_RUNS, MANY)
-    await harness.execute("ANALYZE runs")  # amid a moment at which nobody owns anything
-    await harness.execute("UPDATE runs SET owner = 7, wake_at = NULL")
-    connection = await harness.connection()
-    try:
-        explained = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
-    finally:
-        await connection.close()
-    [looked_at] = [rows_of(one["Plan"]) for one in json.loads(explained)]
-    assert MANY <= looked_at <= 20 * MANY
-
-
-def rows_of(plan: dict[str, Any]) -> float:
-    """Count the rows that all nodes of a plan have given on and dropped."""
-    rows = sum(plan.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"))
-    return float(rows * plan["Actual Loops"]) + sum(rows_of(part) for part in plan.get("Plans", ()))
-
-
-MANY = 500
-MANY_RUNS = """
-INSERT INTO runs (
-    run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
-    created_at, updated_at, sequence, fencing_token, wake_at, request_id
-)
-SELECT number, 'default', 'run ' || number, 1, 'order', '1', 'running', '', 0, 2, '', 0, 0, 1, 1, 0, ''
-FROM generate_series(1, $1::integer) AS number
-"""

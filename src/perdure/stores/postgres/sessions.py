@@ -335,16 +335,20 @@ UPDATE runs SET owner = $2, fencing_token = fencing_token + 1, wake_at = NULL, p
 WHERE run_key = ANY ($1::bigint[])
 """
 
-# names and versions of workflows
-_NEXT_WAKE: Final = """
-SELECT least(
-    (
-        SELECT min(wake_at) FROM runs WHERE owner IS NULL AND wake_at IS NOT NULL
-            AND (workflow, definition_version) IN (SELECT * FROM unnest($1::varchar[], $2::varchar[]))
-    ),
-    (SELECT min(end_at) FROM runs WHERE owner IS NULL AND end_at IS NOT NULL)
-)
+# names and versions of workflows. Of each class the earliest, by the index: the least of all would read all that wait.
+_NEXT_WAKE_FRAME: Final = """
+WITH named (workflow, version) AS (SELECT * FROM unnest($1::varchar[], $2::varchar[]))
+SELECT least({classes}, (SELECT min(end_at) FROM runs WHERE owner IS NULL AND end_at IS NOT NULL))
 """
+_NEXT_WAKE_OF_CLASS: Final = """(
+    SELECT wake_at FROM runs
+    WHERE owner IS NULL AND priority = {priority} AND wake_at IS NOT NULL
+        AND (workflow, definition_version) IN (SELECT * FROM named)
+    ORDER BY wake_at, run_key LIMIT 1
+)"""
+_NEXT_WAKE: Final = _NEXT_WAKE_FRAME.replace(
+    "{classes}", ", ".join(_NEXT_WAKE_OF_CLASS.replace("{priority}", str(priority)) for priority in _CLASSES)
+)
 
 # workers, now; whose sessions are dead or too late. Whose a run is is asked where it is locked, here and below, and not
 # again: by statistics of a moment at which nobody owned anything the server would compare each with each.

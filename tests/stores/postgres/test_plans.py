@@ -1,0 +1,64 @@
+"""How many rows the server looks at for a statement: no more for many runs, or for statistics that are not true."""
+
+import json
+from typing import Any
+
+import pytest
+
+from perdure.stores.postgres import sessions
+from perdure.testing.store_conformance.harness import START
+from perdure.torture.programs.postgres_harness import PostgresHarness
+
+MANY = 2_000
+MANY_RUNS = """
+INSERT INTO runs (
+    run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
+    created_at, updated_at, sequence, fencing_token, wake_at, request_id
+)
+SELECT number, 'default', 'run ' || number, 1, 'order', '1', 'running', '', 0, 2, '', 0, 0, 1, 1, number, ''
+FROM generate_series(1, $1::integer) AS number
+"""
+
+
+async def put_many(harness: PostgresHarness) -> None:
+    """Have many runs wait that nobody owns, and let the server know."""
+    await harness.session("whoever makes the tables")
+    await harness.execute(MANY_RUNS, MANY)
+    await harness.execute("VACUUM ANALYZE runs")
+
+
+async def looked_at(harness: PostgresHarness, statement: str, *arguments: object) -> float:
+    """Run a statement; return how many rows that took."""
+    connection = await harness.connection()
+    try:
+        explained = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
+    finally:
+        await connection.close()
+    return sum(rows_of(one["Plan"]) for one in json.loads(explained))
+
+
+def rows_of(plan: dict[str, Any]) -> float:
+    """Count the rows that all nodes of a plan have given on or dropped."""
+    rows = sum(plan.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"))
+    return float(rows * plan["Actual Loops"]) + sum(rows_of(part) for part in plan.get("Plans", ()))
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"), [(sessions._FREE, ([7], START)), (sessions._GIVE_BACK, (7,))], ids=["free", "give back"]
+)
+async def test_a_run_is_given_back_at_the_same_cost_however_many_are(
+    harness: PostgresHarness, statement: str, arguments: tuple[object, ...]
+) -> None:
+    await put_many(harness)  # whose statistics are of a moment at which nobody owns anything
+    await harness.execute("UPDATE runs SET owner = 7, wake_at = NULL")
+    assert MANY <= await looked_at(harness, statement, *arguments) <= 20 * MANY
+
+
+async def test_when_the_next_run_is_due_is_known_without_a_look_at_all_that_wait(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    assert await looked_at(harness, sessions._NEXT_WAKE, ["order", "other"], ["1", "1"]) <= 20
+
+
+async def test_a_claim_looks_at_no_more_than_what_it_takes(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    assert await looked_at(harness, sessions._CLAIMABLE, MANY // 2, 10, ["order"], ["1"], None) <= 200
