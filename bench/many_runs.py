@@ -13,16 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 from bench.conditions import memory_file_system
 from bench.measurement import default_directory
 from bench.servers import Server, postgres_server
 from perdure.kernel.time import Timestamp
+from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.store import PostgresStore
 from perdure.torture.loads.filling import Contents, fill_store
 from perdure.torture.report import Progress
 
-_LEASE_SECONDS = 3_600.0
+_LEASE_SECONDS: Final = 3_600.0
+# On a busy machine the preparation of a batch may take longer than a transaction's holder is usually granted.
+_PATIENT: Final = PostgresSettings(idle_seconds=60.0, statement_seconds=300.0, answer_seconds=310.0)
 
 
 @contextmanager
@@ -49,7 +53,7 @@ def fill(url: str, *, waiting: int = 0, due: int = 0) -> None:
 
 
 async def _fill(url: str, contents: Contents) -> None:
-    store = PostgresStore(url)
+    store = PostgresStore(url, settings=_PATIENT)
     owner = await store.open(session_name="filling", lease_seconds=_LEASE_SECONDS, on_changes=lambda _changes: None)
     progress = Progress("filling", contents.waiting + contents.due)
     try:
