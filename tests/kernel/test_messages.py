@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from perdure.kernel import messages as m
-from perdure.kernel.events import ChildOutcome, SignalOutcome
+from perdure.kernel.events import ChildOutcome, SignalOutcome, TimeoutKind
 from perdure.kernel.identity import Operation, RunRef
 from perdure.kernel.locking import LockWait
 from perdure.kernel.priority import Priority
@@ -27,6 +27,14 @@ MESSAGES = [
     m.CompleteActivityMessage(operation=Operation(1), attempt=2, generation=3, result=json(5), request_id="r"),
     m.FailActivityMessage(operation=Operation(1), attempt=2, failure=BROKEN, request_id="r", retry=RETRIED),
     m.HeartbeatMessage(operation=Operation(1), attempt=2, details=json("half")),
+    m.StartActivityMessage(operation=Operation(1), attempt=2, worker="w", at_most_once=True),
+    m.TimeOutActivityMessage(
+        operation=Operation(1), attempt=2, timeout=TimeoutKind.HEARTBEAT, started_at=Timestamp(4), heartbeat=json(1)
+    ),
+    m.DeferActivityMessage(
+        operation=Operation(1), attempt=2, started_at=Timestamp(4), limits={TimeoutKind.HEARTBEAT: Timestamp(5)}
+    ),
+    m.PublishMessage(operation=Operation(1), attempt=2, stream="frames", value=json(1)),
 ]
 
 

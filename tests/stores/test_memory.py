@@ -191,6 +191,7 @@ async def test_the_same_calls_make_the_same_tables() -> None:
         "sessions": 0,
         "agenda": 0,
         "locks": 0,
+        "tasks": 0,
     }
 
 

@@ -131,6 +131,11 @@ class _Importing:
             self._count(left_open=1)
         elif run.locks:
             self._refuse(run, "it holds locks, or waits for some, which are not taken along; let it end, or cancel it")
+        elif run.queues:
+            queues = ", ".join(run.queues)
+            self._refuse(
+                run, f"attempts of it are tasks ({queues}), which are not taken along; let it end, or cancel it"
+            )
         else:
             await self._bring_in(run, sealed_as=sealed_as)
 

@@ -52,6 +52,7 @@ def row_record(saved: SavedRun) -> dict[str, object]:
         "request_id": run.request_id,
         "requests": run.requests,
         "locks": run.locks,
+        "queues": run.queues,
         "origins": saved.origins,
         "events": len(run.history),
         "messages": len(run.inbox),
@@ -100,6 +101,7 @@ class SavedRow(msgspec.Struct, kw_only=True):
     origins: dict[RunKey, int]
     events: Annotated[int, msgspec.Meta(ge=0)]
     messages: Annotated[int, msgspec.Meta(ge=0)]
+    queues: tuple[str, ...] = ()
 
     def whole(self, *, history: tuple[RecordedEvent, ...], inbox: tuple[InboxEntry, ...]) -> WholeRun:
         """Return the run with its history and inbox."""
@@ -134,6 +136,7 @@ class SavedRow(msgspec.Struct, kw_only=True):
             inbox=inbox,
             requests=self.requests,
             locks=self.locks,
+            queues=self.queues,
         )
 
 

@@ -18,16 +18,18 @@ import msgspec
 
 from perdure.codecs.jobs import Decoding, Encoding, Job, Sealing
 from perdure.codecs.payloads import Payloads
-from perdure.errors import StoreUnavailableError
+from perdure.errors import StoreUnavailableError, UnreadablePayloadError
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkflowVersion
 from perdure.kernel.messages import Message
+from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks
 from perdure.ports.transactions import StepTransaction
 
 __all__ = ["coded"]
@@ -98,6 +100,20 @@ class _DecodingStore:
             return claimed
         job = Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_claimed(job, run) for run in claimed])
+
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """See `RunStore.claim_tasks`. What cannot be read is claimed all the same, with the reason."""
+        return [
+            await self._decoded_task(one) for one in await self._store.claim_tasks(now=now, limit=limit, served=served)
+        ]
+
+    async def _decoded_task(self, claimed: ClaimedTask) -> ClaimedTask:
+        job = Decoding(self._payloads)
+        try:
+            task = await job.run(lambda: _task(job, claimed.task))
+        except UnreadablePayloadError as error:
+            return msgspec.structs.replace(claimed, trouble=str(error))
+        return msgspec.structs.replace(claimed, task=task)
 
     async def read_whole(self, run_key: RunKey, *, decrypts: bool = False) -> WholeRun | None:
         """See `RunStore.read_whole`. What cannot be read is left as it is recorded."""
@@ -208,6 +224,7 @@ def _write(job: Job, write: Write) -> Write:
                 creation=None if creation is None else msgspec.structs.replace(creation, created=events[0]),
                 deliveries=tuple(_delivery(job, delivery) for delivery in write.deliveries),
                 creations=tuple(_creation(job, child) for child in write.creations),
+                queued=tuple(_task(job, task) for task in write.queued),
             )
         case Creation():
             return _creation(job, write)
@@ -217,6 +234,11 @@ def _write(job: Job, write: Write) -> Write:
             return msgspec.structs.replace(write, parking=_parking(job, write.run_key, write.parking))
         case Release() | Seizure():
             return write
+
+
+def _task(job: Job, task: Task) -> Task:
+    # Not bound to the run, as messages are not.
+    return job.pass_through(task, lambda: f"the task of activity {task.activity} of run {task.ref}")
 
 
 def _summary(job: Job, run: RunSummary) -> RunSummary:

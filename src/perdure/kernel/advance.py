@@ -33,6 +33,8 @@ from perdure.kernel.locking import LockChange
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.start_rules import start
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
+from perdure.kernel.task_rules import queued_operations
+from perdure.kernel.tasks import Task, start_id
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Answers, Creation, Delivery, RunStatus
 from perdure.kernel.update_rules import answer_updates
@@ -66,7 +68,8 @@ class Advance(msgspec.Struct, kw_only=True, gc=False):
     `refused` are messages that came too late: the run closed before their turn. `failed` are attempts, to be told of;
     `must_not_overtake` are the ids of messages that, were they in the inbox, would let these attempts, or waits for
     locks, end otherwise.
-    `end_at`: a cancellation was taken in, whose grace ends then.
+    `end_at`: a cancellation was taken in, whose grace ends then. `queued` are attempts that are tasks from now on,
+    `withdrawn` the operations whose tasks nobody wants any more, or which have been told of.
     """
 
     events: list[RecordedEvent]
@@ -82,6 +85,8 @@ class Advance(msgspec.Struct, kw_only=True, gc=False):
     failed: list[FailedAttempt] = []
     must_not_overtake: list[str] = []
     end_at: Timestamp | None = None
+    queued: tuple[Task, ...] = ()
+    withdrawn: tuple[Operation, ...] = ()
 
 
 def advance(
@@ -99,9 +104,14 @@ def advance(
     Complexity: linear in inputs and commands.
     """
     step = Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
+    queued = queued_operations(state) if state.deferrals else ()
     for given in _committed_first(inputs) if len(inputs) > 1 else inputs:
         step.take(given)
-    return step.finish()
+    result = step.finish()
+    if queued:
+        left = queued_operations(state)
+        result.withdrawn = tuple(one[0] for one in queued if one not in left)
+    return result
 
 
 def _committed_first(inputs: Sequence[i.Input]) -> Iterable[i.Input]:
@@ -129,7 +139,9 @@ class Step:
     the order in which a replay expects it (`perdure.kernel.replay`).
     """
 
-    __slots__ = ("_asked", "at", "feed", "leaving", "new_run_key", "now", "result", "run_key", "starting", "state")
+    __slots__ = (
+        "_asked", "at", "feed", "leaving", "new_run_key", "now", "result", "run_key", "starting", "state", "told",
+    )  # fmt: skip
 
     def __init__(self, state: RunState, feed: Feed, *, run_key: RunKey, now: Timestamp, new_run_key: RunKeys) -> None:
         """Begin with nothing done. Time does not run backwards within a run, whatever the clock says: `at` may be later
@@ -141,6 +153,7 @@ class Step:
         self.at = now if now > state.updated_at else state.updated_at  # noqa: FURB136 - see effects._count_operation
         self.new_run_key = new_run_key
         self.leaving: OpenChild | None = None  # the child that the event being recorded removes from the state
+        self.told = ""  # the id of the message that is being taken
         self.starting: dict[int, None] = {}  # an ordered set: a fan-out may be given up again in the same step
         self.result = Advance(
             events=[], to_start=[], to_stop=[], consumed=[], deliveries=[], creations=[], labels={}, refused=[]
@@ -207,8 +220,12 @@ class Step:
         """
         self.result.failed.append(FailedAttempt(activity.activity, event))
         if isinstance(event, e.ActivityTimedOut) or not event.request_id:
-            outcome = m.outcome_id(self.created().ref.generation, event.operation, event.attempt)
-            self.result.must_not_overtake.append(outcome)
+            attempt = (self.created().ref.generation, event.operation, event.attempt)
+            outcome = m.outcome_id(*attempt)
+            if outcome != self.told:  # a task's, which is told by this message
+                self.result.must_not_overtake.append(outcome)
+            if isinstance(event, e.ActivityTimedOut) and event.timeout is e.TimeoutKind.SCHEDULE_TO_START:
+                self.result.must_not_overtake.append(start_id(*attempt))
         self.record(event)
 
     def answer(self) -> None:

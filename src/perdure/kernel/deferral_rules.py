@@ -69,7 +69,8 @@ def fail_activity(step: "Step", message: m.FailActivityMessage, _message_id: str
                 attempt=message.attempt,
                 failure=message.failure,
                 retry=(message.retry or NO_RETRY) if deferral is None else deferral.retry,
-                started_at=_started_at(step, message),
+                started_at=message.started_at or _started_at(step, message),
+                heartbeat=message.heartbeat,
                 request_id=message.request_id,
             )
         )

@@ -131,6 +131,7 @@ def _activity_deferred(state: "RunState", event: e.ActivityDeferred, _at: Timest
         retry=event.retry,
         limits=event.limits,
         heartbeat_microseconds=event.heartbeat_microseconds,
+        queue=event.queue,
     )
 
 

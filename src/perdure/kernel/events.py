@@ -259,6 +259,7 @@ class ActivityAttemptFailed(Event, frozen=True, kw_only=True):
 class ActivityDeferred(Event, frozen=True, kw_only=True):
     """The function of an attempt has ended without an outcome: somebody outside will tell it, by the attempt's token.
 
+    Or, with a `queue`, the attempt is a task there from now on, and whoever serves the queue tells the outcome.
     `retry` is the policy in force, `limits` when the attempt has run out of time; the one of its heartbeats moves on
     by `heartbeat_microseconds` with each. `heartbeat` holds the details of the last one so far.
     """
@@ -270,6 +271,7 @@ class ActivityDeferred(Event, frozen=True, kw_only=True):
     limits: dict[TimeoutKind, Timestamp] = {}
     heartbeat_microseconds: int | None = None
     heartbeat: Payload = NULL
+    queue: str = ""
 
 
 class ActivityCompleted(Event, frozen=True, kw_only=True):

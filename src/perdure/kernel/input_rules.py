@@ -19,6 +19,7 @@ from perdure.kernel.messages import CompleteActivityMessage, UpdateMessage
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import GiveUp, GiveUpReason, Retry, RetryAfter, decide_retry, draw_for
 from perdure.kernel.start_rules import start
+from perdure.kernel.task_rules import queue_attempt
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 from perdure.kernel.update_rules import take_update
@@ -233,6 +234,7 @@ def _message_arrived(step: "Step", given: i.MessageArrived) -> None:
         return
     if given.position is not None:
         step.result.consumed.append(given.position)
+    step.told = given.message_id
     MESSAGE_RULES[type(given.message)](step, given.message, given.message_id)
 
 
@@ -244,6 +246,7 @@ INPUT_RULES: Final[Mapping[type, Callable[["Step", Any], None]]] = {
     i.AttemptStarting: _attempt_starting,
     i.AttemptSucceeded: _attempt_succeeded,
     i.AttemptDeferred: _attempt_deferred,
+    i.AttemptQueued: queue_attempt,
     i.AttemptFailed: _attempt_failed,
     i.AttemptTimedOut: _attempt_timed_out,
     i.HeartbeatSeen: _heartbeat_seen,

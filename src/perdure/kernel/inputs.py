@@ -12,11 +12,13 @@ from perdure.kernel.identity import Operation
 from perdure.kernel.messages import Message
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.retry import Retry
+from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 
 __all__ = [
     "AttemptDeferred",
     "AttemptFailed",
+    "AttemptQueued",
     "AttemptStarting",
     "AttemptSucceeded",
     "AttemptTimedOut",
@@ -81,6 +83,14 @@ class AttemptDeferred(_Input, frozen=True, kw_only=True):
     limits: dict[TimeoutKind, Timestamp]
     heartbeat_microseconds: int | None
     heartbeat: Payload
+
+
+class AttemptQueued(_Input, frozen=True, kw_only=True):
+    """An attempt is to be made by a worker that serves its task queue. `limits`: as in `ActivityDeferred`."""
+
+    task: Task
+    retry: Retry
+    limits: dict[TimeoutKind, Timestamp]
 
 
 class AttemptFailed(_Input, frozen=True, kw_only=True):
@@ -148,6 +158,7 @@ Input = (
     | AttemptStarting
     | AttemptSucceeded
     | AttemptDeferred
+    | AttemptQueued
     | AttemptFailed
     | AttemptTimedOut
     | HeartbeatSeen

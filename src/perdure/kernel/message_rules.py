@@ -10,6 +10,7 @@ from perdure.kernel.identity import Operation
 from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.pending import OpenChild
 from perdure.kernel.start_rules import start
+from perdure.kernel.task_rules import defer_task, publish_of_task, start_task, time_out_task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import RunStatus
 
@@ -134,5 +135,9 @@ MESSAGE_RULES: Final[Mapping[type, Callable[["Step", Any, str], None]]] = {
     m.CompleteActivityMessage: complete_activity,
     m.FailActivityMessage: fail_activity,
     m.HeartbeatMessage: take_heartbeat,
+    m.StartActivityMessage: start_task,
+    m.TimeOutActivityMessage: time_out_task,
+    m.DeferActivityMessage: defer_task,
+    m.PublishMessage: publish_of_task,
 }
 """Message type -> its rule, which also gets the message's id."""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from perdure.kernel.events import ChildOutcome, SignalOutcome
+from perdure.kernel.events import ChildOutcome, SignalOutcome, TimeoutKind
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation
 from perdure.kernel.locking import LockWait
@@ -12,21 +12,26 @@ from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
 __all__ = [
+    "AttemptMessage",
     "CancelMessage",
     "ChildCompletedMessage",
     "ChildFailedMessage",
     "CompleteActivityMessage",
+    "DeferActivityMessage",
     "FailActivityMessage",
     "HeartbeatMessage",
     "LockDeniedMessage",
     "LockGrantedMessage",
     "Message",
     "PriorityMessage",
+    "PublishMessage",
     "ResumeMessage",
     "SignalAnswerMessage",
     "SignalMessage",
+    "StartActivityMessage",
     "SuspendMessage",
     "TerminateMessage",
+    "TimeOutActivityMessage",
     "UpdateMessage",
     "decode_message",
     "encode_message",
@@ -145,7 +150,7 @@ class LockDeniedMessage(_Message, frozen=True, kw_only=True, tag="lock_denied"):
     cycle: tuple[LockWait, ...]
 
 
-class _AttemptMessage(_Message, frozen=True, kw_only=True):
+class AttemptMessage(_Message, frozen=True, kw_only=True):
     """Something from outside about an attempt, named by its token; `generation` as above."""
 
     operation: Operation
@@ -153,7 +158,7 @@ class _AttemptMessage(_Message, frozen=True, kw_only=True):
     generation: int = 1
 
 
-class CompleteActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="complete_activity"):
+class CompleteActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="complete_activity"):
     """The attempt has succeeded, with this result. `request_id` is the sender's; `started_at` is told of an attempt
     that has not been deferred. `is_committed`: it was told in the transaction in which the attempt has written."""
 
@@ -163,18 +168,52 @@ class CompleteActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="c
     is_committed: bool = False
 
 
-class FailActivityMessage(_AttemptMessage, frozen=True, kw_only=True, tag="fail_activity"):
-    """The attempt has failed. `retry` is added by the run's owner while the attempt's function still runs there."""
+class FailActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="fail_activity"):
+    """The attempt has failed. `retry` is added by the run's owner while the attempt's function still runs there;
+    `started_at` and `heartbeat`, the details of its last one, are told of a task."""
 
     failure: Failure
     request_id: str = ""
     retry: Retry | None = None
+    started_at: Timestamp | None = None
+    heartbeat: Payload = NULL
 
 
-class HeartbeatMessage(_AttemptMessage, frozen=True, kw_only=True, tag="heartbeat"):
+class HeartbeatMessage(AttemptMessage, frozen=True, kw_only=True, tag="heartbeat"):
     """Whoever will tell the attempt's outcome is alive."""
 
     details: Payload = NULL
+
+
+class StartActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="start_activity"):
+    """A worker that serves the task's queue has begun; `at_most_once`: nobody may begin once more."""
+
+    worker: str
+    at_most_once: bool = False
+
+
+class TimeOutActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="time_out_activity"):
+    """The task has run out of time while its worker was at it. `heartbeat` holds the details of its last one."""
+
+    timeout: TimeoutKind
+    started_at: Timestamp | None = None
+    heartbeat: Payload = NULL
+
+
+class DeferActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="defer_activity"):
+    """The task's function has ended, and somebody outside will tell the outcome; fields as in `ActivityDeferred`."""
+
+    started_at: Timestamp
+    limits: dict[TimeoutKind, Timestamp] = {}
+    heartbeat_microseconds: int | None = None
+    heartbeat: Payload = NULL
+
+
+class PublishMessage(AttemptMessage, frozen=True, kw_only=True, tag="publish"):
+    """The task has published a value."""
+
+    stream: str
+    value: Payload = NULL
 
 
 Message = (
@@ -193,6 +232,10 @@ Message = (
     | CompleteActivityMessage
     | FailActivityMessage
     | HeartbeatMessage
+    | StartActivityMessage
+    | TimeOutActivityMessage
+    | DeferActivityMessage
+    | PublishMessage
 )
 """Everything an inbox can hold."""
 

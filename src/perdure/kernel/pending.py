@@ -49,13 +49,14 @@ class PendingActivity(msgspec.Struct, kw_only=True, gc=False):
 
 class Deferral(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt whose outcome somebody outside will tell; see `ActivityDeferred`. It has run out of time when the
-    first of its `limits` has passed."""
+    first of its `limits` has passed. With a `queue` it is a task there."""
 
     attempt: int
     started_at: Timestamp
     retry: Retry
     limits: dict[e.TimeoutKind, Timestamp]
     heartbeat_microseconds: int | None
+    queue: str = ""
 
     def heard_of(self, at: Timestamp) -> "Deferral":
         """Return the same after a sign of life."""

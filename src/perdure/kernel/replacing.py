@@ -24,6 +24,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, WorkerId
 from perdure.kernel.locking import LockRelease
 from perdure.kernel.state import RunState, fold
+from perdure.kernel.task_rules import queued_operations
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Transition
 
@@ -39,6 +40,7 @@ def replace(
     """
     state = fold(RunState(), history)
     following = fold(RunState(), (creation.created, *creation.copied))
+    withdrawn = tuple(operation for operation, _ in queued_operations(state))
     kept = [operation for operation in state.children if operation in following.children]
     at = max(order.now, state.updated_at)
     events: list[RecordedEvent] = []
@@ -76,6 +78,7 @@ def replace(
         creations=(creation,),
         moves_inbox_to=creation.run_key,
         locks=tuple(locks),
+        withdrawn=withdrawn,
     )
 
 

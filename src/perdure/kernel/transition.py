@@ -20,10 +20,11 @@ import msgspec
 from perdure.kernel.events import RunCreated, RunForked
 from perdure.kernel.failure import Failure
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.locking import LockChange
 from perdure.kernel.messages import Message, request_of_update
 from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import Task, TaskClaim
 from perdure.kernel.time import Timestamp
 
 __all__ = [
@@ -166,6 +167,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `request_id` is the caller's: a second delivery with it to a run of this id, of whatever generation, is answered
     `Applied` for ever, with the run that took the first one in, also when that has ended, and changes nothing.
     `unanswered`: but if it was this run that did, which has ended without an answer, then the request is made anew.
+    `task`: whoever tells this has claimed a task of the target; refused with `Stale` if it is theirs no more.
+    `ends_task`: the task is done with, whatever becomes of the message.
     """
 
     target: RunKey | RunRef
@@ -175,6 +178,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request_id: str = ""
     unanswered: RunKey | None = None
     answers: Answers | None = None
+    task: TaskClaim | None = None
+    ends_task: bool = False
 
 
 class MessageIds(TypedDict, total=False):
@@ -258,7 +263,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message ids: while one of them is in the run's inbox the transition is refused with `Unread`. `activities` and
     `cancelled` are what may be released once the transition is durable: operations whose next attempt is to start, and
     to stop. `end_at` is a moment from which anybody may end the run without its code, beside those that its row knows.
-    `is_unlinked`: the event before these cannot be read, so nothing shows that they follow it.
+    `is_unlinked`: the event before these cannot be read, so nothing shows that they follow it. `withdrawn` are
+    operations whose tasks are taken out of their queues, be they claimed or not, before the `queued` ones are put in.
     """
 
     run_key: RunKey
@@ -279,6 +285,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_unlinked: bool = False
     activities: tuple[int, ...] = ()
     cancelled: tuple[int, ...] = ()
+    queued: tuple[Task, ...] = ()
+    withdrawn: tuple[Operation, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -293,6 +301,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             or self.must_not_overtake
             or self.end_at is not None
             or self.locks
+            or self.queued
+            or self.withdrawn
         )
 
 

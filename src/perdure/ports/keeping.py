@@ -40,6 +40,7 @@ class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
 
     `request_id` is that of its start, `requests` are those of messages that this generation took in. `end_at`: when it
     may have to be ended though nobody has its code. `recovered`: its last owner died, and nobody has claimed it since.
+    `queues` are the task queues that hold tasks of it, which themselves are left out.
     """
 
     summary: RunSummary
@@ -50,6 +51,7 @@ class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
     inbox: tuple[InboxEntry, ...] = ()
     requests: tuple[str, ...] = ()
     locks: tuple[LockEntry, ...] = ()
+    queues: tuple[str, ...] = ()
 
 
 class ClosedQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,10 +28,12 @@ from perdure.kernel.identity import DEFAULT_NAMESPACE, FencingToken, RunKey, Run
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.messages import Message
 from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Creation, Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 
@@ -191,7 +193,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """News of commits made by other processes. Empty `run_keys` with `everything` set means: look at all you watch.
 
-    `ready`: a run may be claimed. `parked`: one was parked. `agenda`: entries of the agenda have changed.
+    `ready`: a run or a task may be claimed. `parked`: one was parked. `agenda`: entries of the agenda have changed.
     """
 
     run_keys: frozenset[RunKey] = frozenset()
@@ -344,6 +346,25 @@ class RunStore(Protocol):
 
     async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
         """Return when the next entry comes due, later than `after` (None: possibly past), or None."""
+        ...
+
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """Take at most `limit` tasks nobody has that are `served`: the best class, then the longest queued first.
+
+        A run whose task tells of its start (`Task.tells_start`) gets a message of it, in the same transaction.
+        """
+        ...
+
+    async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
+        """Let others claim tasks that this session has claimed, and may have `begun`; what it has no more stays."""
+        ...
+
+    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
+        """Return those of these claims that hold no more: the run wants no outcome, or another session has it."""
+        ...
+
+    async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
+        """Return one page of tasks, waiting and claimed, in the order in which they are claimed."""
         ...
 
     async def list_locks(self, query: LockQuery) -> list[LockEntry]:

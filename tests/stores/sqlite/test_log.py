@@ -131,7 +131,7 @@ async def test_a_log_that_cannot_even_be_marked_as_being_copied_gives_back_what_
     refusals: list[Exception] = [OSError(errno.ENOSPC, "No space left on device")]
 
     monkeypatch.setattr(database, "copy_log", refusing(refusals))
-    async with opened_session(path, settings=SqliteSettings(checkpoint_pages=100)) as session:
+    async with opened_session(path, settings=SqliteSettings(checkpoint_pages=130)) as session:
         await session.create("first")
         with_room = log.stat().st_size
         while refusals:

@@ -174,9 +174,9 @@ async def grown(path: Path) -> None:
     """Make a database most of whose pages are free."""
     session = StoreSession(SqliteStore(path))
     await session.open(name="worker", lease_seconds=30)
-    for hour in range(5):
+    for hour in range(6):
         await hour_of_load(session, hour)
-    await Pruning(session.store, Watch(100), Retention(keep=timedelta(hours=97))).run(holder="test")
+    await Pruning(session.store, Watch(101), Retention(keep=timedelta(hours=97))).run(holder="test")
     await session.store.close()
 
 

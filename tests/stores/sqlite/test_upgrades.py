@@ -9,7 +9,7 @@ import pytest
 from perdure import Activity, Engine, NonRetryableError, RunFailedError, RunStatus, RunTerminatedError, current_attempt
 from perdure.authoring.registry import Registry
 from perdure.errors import SchemaTooNewError, SchemaTooOldError, StoreCorruptError
-from perdure.kernel.events import EVENT_NAMES, ActivityScheduled, RunCancelRequested
+from perdure.kernel.events import EVENT_NAMES, ActivityScheduled, RunCancelRequested, RunCreated
 from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
 from perdure.kernel.messages import CancelMessage, TerminateMessage, encode_message
 from perdure.kernel.time import Timestamp
@@ -100,8 +100,10 @@ async def test_calls_of_runs_that_were_begun_before_an_upgrade_have_the_idempote
         with pytest.raises(RunFailedError):
             await run.result()
         assert await (await run.retry()).result() == 64
-        scheduled = [one.event async for one in run.history() if isinstance(one.event, ActivityScheduled)]
-    assert keys == [f"{run_key:x}-{scheduled[-1].operation}"] * 2
+        events = [one.event async for one in run.history()]
+    created, scheduled = events[0], [event for event in events if isinstance(event, ActivityScheduled)]
+    assert isinstance(created, RunCreated)
+    assert keys == [f"{created.call_name or f'{run_key:x}'}-{scheduled[-1].operation}"] * 2
 
 
 async def test_a_migrated_database_has_the_tables_of_a_new_one(database: Path, tmp_path: Path) -> None:

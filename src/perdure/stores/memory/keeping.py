@@ -40,6 +40,7 @@ def read_whole(database: MemoryDatabase, run_key: RunKey) -> WholeRun | None:
             )
         ),
         locks=tuple(list_locks(database, LockQuery(namespace=namespace, run_key=run_key, limit=len(database.locks)))),
+        queues=tuple(sorted({task.queue for task in database.tasks.values() if task.run_key == run_key})),
     )
 
 
@@ -223,3 +224,5 @@ def _remove(database: MemoryDatabase, key: RunKey) -> None:
     del database.events[key]
     for entry in database.inboxes.pop(key, {}).values():
         database.message_ids.pop((key, entry.message_id), None)
+    for task in [task for task in database.tasks if task[0] == key]:
+        del database.tasks[task]

@@ -7,6 +7,7 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
 from perdure.stores.clock import Step, heed
 from perdure.stores.memory.tables import MemoryDatabase, News, Run, Session, end_by, give_back, publish, summarise, wake
+from perdure.stores.memory.tasks import free_tasks
 
 __all__ = ["claim", "free_expired", "next_wake_at", "renew"]
 
@@ -155,5 +156,6 @@ def _free(database: MemoryDatabase, session: Session, workers: set[WorkerId], no
     for run in freed:
         run.is_recovered = True
         give_back(database, run, now, news)
+    free_tasks(database, workers, news)
     publish(database, session, news)
     return len(freed)

@@ -10,6 +10,7 @@ from perdure.errors import HistoryError, StoreError, UsageError
 from perdure.kernel.history import RecordedEvent, decode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
@@ -25,9 +26,10 @@ from perdure.ports.store import (
     RunSummary,
     StoreStatus,
 )
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
-from perdure.stores.memory import keeping, searching, sessions
+from perdure.stores.memory import keeping, searching, sessions, tasks
 from perdure.stores.memory.gate import CommitGate
 from perdure.stores.memory.inboxes import inbox_of, rest_of_inbox
 from perdure.stores.memory.locks import list_locks
@@ -89,6 +91,7 @@ class MemoryStore:
         for run in self.database.runs.values():
             if run.owner == session.worker:
                 give_back(self.database, run, min(run.updated_at, self.database.latest_time), news)
+        tasks.free_tasks(self.database, {session.worker}, news)
         session.is_dead = True
         del self.database.sessions[session.worker]
         publish(self.database, session, news)
@@ -231,6 +234,28 @@ class MemoryStore:
         """Return one page of entries in the lines of locks."""
         await self._turn()
         return list_locks(self.database, query)
+
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """Take tasks that nobody has. Complexity: linear in all tasks."""
+        session, news = await self._turn(), News()
+        claimed = tasks.claim_tasks(self.database, session, news, now=now, limit=limit, served=served)
+        publish(self.database, session, news)
+        return claimed
+
+    async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
+        """Let others claim what this session has."""
+        session, news = await self._turn(), News()
+        tasks.return_tasks(self.database, session, claims, news, begun=begun)
+        publish(self.database, session, news)
+
+    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
+        """Return what is not this session's any more."""
+        return tasks.lost_tasks(self.database, await self._turn(), claims)
+
+    async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
+        """Return one page of tasks. Complexity: linear in all tasks."""
+        await self._turn()
+        return tasks.list_tasks(self.database, query)
 
     async def verify(self, wish: VerificationWish) -> Verification:
         """Return how much there is: memory is not damaged, and this store keeps no digests."""

@@ -8,7 +8,7 @@ from itertools import count
 import msgspec
 
 from perdure.kernel.history import EventRow
-from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
@@ -16,7 +16,19 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Changes, RunSummary
 from perdure.stores.memory.agenda import Agenda
 
-__all__ = ["Entry", "MemoryDatabase", "News", "Run", "Session", "end_by", "give_back", "publish", "summarise", "wake"]
+__all__ = [
+    "Entry",
+    "MemoryDatabase",
+    "News",
+    "Run",
+    "Session",
+    "TaskRow",
+    "end_by",
+    "give_back",
+    "publish",
+    "summarise",
+    "wake",
+]
 
 
 class MemoryDatabase:
@@ -35,6 +47,7 @@ class MemoryDatabase:
         self.waiting: dict[RunKey, Run] = {}
         self.agenda = Agenda()
         self.locks: dict[int, LockEntry] = {}
+        self.tasks: dict[tuple[RunKey, Operation], TaskRow] = {}
         self.latest_time = Timestamp(0)
         self.set_back_at: Timestamp | None = None
         self.next_lock = count(1).__next__
@@ -81,6 +94,7 @@ class MemoryDatabase:
             ],
             "agenda": self.agenda.dump(),
             "locks": [msgspec.structs.asdict(self.locks[position]) for position in sorted(self.locks)],
+            "tasks": [msgspec.structs.asdict(self.tasks[key]) for key in sorted(self.tasks)],
         }
 
     def take_messages(self, run_key: RunKey, positions: Iterable[int]) -> None:
@@ -136,6 +150,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     at: Timestamp
 
 
+class TaskRow(msgspec.Struct, kw_only=True):
+    """A task's row, the task encoded. `claims` counts how often it was claimed; `is_recovered` holds from its owner's
+    loss to the next claim."""
+
+    run_key: RunKey
+    operation: Operation
+    attempt: int
+    namespace: str
+    queue: str
+    activity: str
+    priority: Priority
+    queued_at: Timestamp
+    data: bytes
+    owner: WorkerId | None = None
+    claims: int = 0
+    is_recovered: bool = False
+
+
 class Session(msgspec.Struct, kw_only=True):
     """A session. `lease_until` is None until some call after its opening says what time it is; `known_time` is the
     latest time that was noted when it began, or last renewed its lease."""
@@ -152,7 +184,7 @@ class Session(msgspec.Struct, kw_only=True):
 class News:
     """What a call changed that other sessions may want to hear of.
 
-    `is_ready`: some run may be claimed. `is_parked`: one was parked. `is_agenda`: the agenda has changed.
+    `is_ready`: some run or task may be claimed. `is_parked`: one was parked. `is_agenda`: the agenda has changed.
     """
 
     __slots__ = ("is_agenda", "is_parked", "is_ready", "run_keys")

@@ -37,7 +37,8 @@ from perdure.kernel.transition import (
 from perdure.stores.memory.inboxes import put, wake_for
 from perdure.stores.memory.locks import change_locks_of
 from perdure.stores.memory.ownership import park, release, seize
-from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, end_by, wake
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Run, Session, TaskRow, end_by, wake
+from perdure.stores.memory.tasks import change_tasks, encoded_tasks, take_task
 
 __all__ = ["Prepared", "apply", "prepare"]
 
@@ -50,6 +51,7 @@ class _PreparedTransition(msgspec.Struct, frozen=True):
     rows: list[EventRow]
     creations: list["_PreparedCreation"]
     deliveries: list["_PreparedDelivery"]
+    tasks: list[TaskRow]
 
 
 class _PreparedCreation(msgspec.Struct, frozen=True):
@@ -92,6 +94,7 @@ def _prepare_transition(database: MemoryDatabase, write: Transition) -> _Prepare
         rows,
         [_prepare_creation(database, creation) for creation in write.creations],
         [_prepare_delivery(delivery) for delivery in write.deliveries],
+        encoded_tasks(write),
     )
 
 
@@ -133,6 +136,9 @@ def apply(database: MemoryDatabase, session: Session, prepared: Prepared, news: 
     if type(prepared) is _PreparedTransition:
         return _apply_transition(database, prepared, news)
     if type(prepared) is _PreparedDelivery:
+        claim = prepared.write.task
+        if claim is not None and not take_task(database, session, claim, ends=prepared.write.ends_task):
+            return Stale(claim.run_key)
         return _deliver(database, prepared, news)
     if type(prepared) is _PreparedCreation:
         return _create(database, prepared, news)
@@ -171,6 +177,8 @@ def _apply_transition(database: MemoryDatabase, prepared: _PreparedTransition, n
     for delivery in prepared.deliveries:
         _answer(database, run, delivery.answers.get(type(_deliver(database, delivery, news))))
     news.run_keys.add(run.run_key)
+    if prepared.tasks or write.withdrawn:
+        change_tasks(database, write, prepared.tasks, news)
     told = change_locks_of(database, write, news) if write.locks else ()
     return Applied(run.run_key, run.owner, told)
 

@@ -97,12 +97,14 @@ class Commits:
         self._keep_heads(decision)
         return decision.outcomes, decision.news
 
-    async def decide_within(self, connection: Connection, writes: Sequence[Write]) -> list[Outcome]:
-        """Apply writes that concern no run of the session, within a transaction of somebody else's.
+    async def decide_within(self, connection: Connection, writes: Sequence[Write]) -> tuple[list[Outcome], News]:
+        """Apply writes that concern no run of the session, within a transaction that the caller has begun; return what
+        became of them, and what others may want to hear of once that is committed.
 
         Raises CollisionError, and what the connection's driver does.
         """
-        return (await self._decide_and_write(connection, writes)).outcomes
+        decision = await self._decide_and_write(connection, writes)
+        return decision.outcomes, decision.news
 
     async def change_agenda(
         self, put: Callable[[Connection], Awaitable[bool]], change: AgendaChange

@@ -5,14 +5,14 @@ from typing import Any
 
 from perdure.kernel.identity import RunKey
 from perdure.kernel.locking import LockEntry
-from perdure.stores.memory.tables import Entry, Run
+from perdure.stores.memory.tables import Entry, Run, TaskRow
 from perdure.stores.postgres import statements
 from perdure.stores.postgres.chains import Head, Heads, beginning_of, chained, head_of
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.loading import Loaded
 from perdure.stores.postgres.rows import parking_as_text
 from perdure.stores.postgres.workset import FIRST_NEW_POSITION, Workset
-from perdure.stores.sql.chain import digest_of_message
+from perdure.stores.sql.chain import digest_of_message, digest_of_task
 
 __all__ = ["CollisionError", "flush"]
 
@@ -34,6 +34,7 @@ async def flush(connection: Connection, loaded: Loaded, decided: Workset, *, hea
     await _flush_inboxes(connection, loaded, decided)
     await _flush_requests(connection, loaded, decided)
     await _flush_locks(connection, loaded, decided)
+    await _flush_tasks(connection, loaded, decided)
     return following
 
 
@@ -217,3 +218,30 @@ def _lock_row(position: int, entry: LockEntry) -> Row:
         entry.requested_at,
         entry.granted_at,
     )
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+async def _flush_tasks(connection: Connection, loaded: Loaded, decided: Workset) -> None:
+    tasks = decided.tasks
+    await _execute(
+        connection, statements.DELETE_TASKS, tasks.absent - {key for key, row in loaded.tasks.items() if row is None}
+    )
+    new = (_task_row(row) for key, row in tasks.items() if loaded.tasks.get(key) != row)
+    await _execute(connection, statements.INSERT_TASKS, new)
+
+
+def _task_row(row: TaskRow) -> Row:
+    fields = (
+        row.run_key,
+        row.operation,
+        row.attempt,
+        row.namespace,
+        row.queue,
+        row.activity,
+        row.priority,
+        row.queued_at,
+        row.data.decode(),
+    )
+    return (*fields, digest_of_task(fields))

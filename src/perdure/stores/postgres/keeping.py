@@ -42,6 +42,7 @@ async def read_whole(connection: Connection, run_key: RunKey) -> WholeRun | None
             inbox=tuple(await reading.read_inbox(connection, run_key, after=0, limit=_ALL)),
             requests=tuple(request["request_id"] for request in requests),
             locks=tuple(await reading.list_locks(connection, query)),
+            queues=tuple(row["queue"] for row in await connection.fetch(_QUEUES, run_key)),
         )
 
 
@@ -102,7 +103,7 @@ async def remove(connection: Connection, run_keys: Sequence[RunKey], news: News)
         if request_id:
             await connection.execute(_KEEP_REQUEST, *name, request_id, heir)
     if removed:
-        for table in ("run_labels", "history", "inbox"):
+        for table in ("run_labels", "history", "inbox", "tasks"):
             await connection.execute(f"DELETE FROM {table} WHERE run_key = ANY ($1::bigint[])", removed)  # noqa: S608
     news.run_keys.update(removed)
     return removed
@@ -125,6 +126,9 @@ _REQUESTS: Final = """
 SELECT request_id FROM message_requests WHERE namespace = $1::varchar AND id = $2::varchar AND run_key = $3
 ORDER BY request_id
 """
+
+# run_key
+_QUEUES: Final = "SELECT DISTINCT queue FROM tasks WHERE run_key = $1 ORDER BY queue"
 
 # namespace, id
 _MARK_LATEST: Final = """

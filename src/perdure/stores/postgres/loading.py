@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from perdure.errors import InternalError
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockEntry
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Write
 from perdure.ports.keeping import WholeRun
-from perdure.stores.memory.tables import Entry, Run
+from perdure.stores.memory.tables import Entry, Run, TaskRow
 from perdure.stores.postgres import statements
 from perdure.stores.postgres.connection import Connection
-from perdure.stores.postgres.rows import lock_entry_of, run_of
+from perdure.stores.postgres.rows import lock_entry_of, run_of, task_row_of
 from perdure.stores.postgres.wants import Wants, wants_of
 from perdure.stores.postgres.workset import Missing, Workset
 
@@ -38,6 +38,7 @@ class Loaded:
         self.message_ids: Final[dict[tuple[RunKey, str], int | None]] = {}
         self.inboxes: Final[dict[RunKey, dict[int, Entry]]] = {}
         self.positions: Final[dict[int, str]] = {}
+        self.tasks: Final[dict[tuple[RunKey, Operation], TaskRow | None]] = {}
         self.lines: Final[set[tuple[str, str]]] = set()
         self.locks: Final[dict[int, LockEntry]] = {}
         self.lock_positions: Final[list[int]] = []
@@ -62,6 +63,8 @@ class Loaded:
             for position, entry in inbox.items():
                 found.message_ids[run_key, entry.message_id] = position
         found.ids_of_messages.update(self.positions)
+        for task, row in self.tasks.items():
+            found.tasks.put(task, row)
         found.lines.update(self.lines)
         found.locks.update(self.locks)
         return found
@@ -85,6 +88,7 @@ async def load(connection: Connection, writes: Sequence[Write]) -> Loaded:
     await _load_message_ids(connection, loaded, wants.message_ids)
     await _load_inboxes(connection, loaded, wants.inboxes)
     await _load_positions(connection, loaded, wants.positions)
+    await _load_tasks(connection, loaded, wants.tasks)
     return loaded
 
 
@@ -208,6 +212,15 @@ async def _load_positions(connection: Connection, loaded: Loaded, positions: Ite
         for row in await connection.fetch(statements.IDS_OF_MESSAGES, wanted):
             loaded.positions[row["position"]] = row["message_id"]
             loaded.message_ids.setdefault((RunKey(row["run_key"]), row["message_id"]), row["position"])
+
+
+async def _load_tasks(connection: Connection, loaded: Loaded, tasks: Iterable[tuple[RunKey, Operation]]) -> None:
+    wanted = sorted(tasks)
+    if wanted:
+        loaded.tasks.update(dict.fromkeys(wanted))
+        for row in await connection.fetch(statements.LOCK_TASKS, *_columns(wanted)):
+            task = task_row_of(row)
+            loaded.tasks[task.run_key, task.operation] = task
 
 
 async def _load_lines(connection: Connection, loaded: Loaded, wants: Wants) -> None:

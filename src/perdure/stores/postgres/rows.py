@@ -14,12 +14,12 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.agenda import AgendaEntry, AgendaKey
-from perdure.stores.memory.tables import Run
+from perdure.stores.memory.tables import Run, TaskRow
 from perdure.stores.postgres.connection import Record
 from perdure.stores.postgres.names import unescaped
 from perdure.stores.sql.chain import digest_of_entry
 
-__all__ = ["RUN_COLUMNS", "agenda_entry_of", "agenda_row", "lock_entry_of", "parking_as_text", "run_of"]
+__all__ = ["RUN_COLUMNS", "agenda_entry_of", "agenda_row", "lock_entry_of", "parking_as_text", "run_of", "task_row_of"]
 
 # Any in this file: a row holds what the server found, which the records give its types.
 
@@ -84,6 +84,24 @@ def lock_entry_of(row: Record) -> LockEntry:
         holding=tuple(map(Operation, row["holding"])),
         requested_at=Timestamp(row["requested_at"]),
         granted_at=_time(row["granted_at"]),
+    )
+
+
+def task_row_of(row: Record) -> TaskRow:
+    """Read a task."""
+    return TaskRow(
+        run_key=RunKey(row["run_key"]),
+        operation=Operation(row["operation"]),
+        attempt=row["attempt"],
+        namespace=row["namespace"],
+        queue=row["queue"],
+        activity=row["activity"],
+        priority=Priority(row["priority"]),
+        queued_at=Timestamp(row["queued_at"]),
+        data=row["data"].encode(),
+        owner=None if row["owner"] is None else WorkerId(row["owner"]),
+        claims=row["claims"],
+        is_recovered=row["recovering"],
     )
 
 

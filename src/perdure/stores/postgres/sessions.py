@@ -18,6 +18,7 @@ from perdure.stores.clock import Step, heed
 from perdure.stores.memory.tables import News, summarise
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
+from perdure.stores.postgres.tasks import free_tasks
 
 __all__ = [
     "Freed",
@@ -167,6 +168,7 @@ async def give_back_all(connection: Connection, session: SessionRow, news: News)
     await connection.execute(_FENCE, session.worker_id)
     if await connection.fetch(_GIVE_BACK, session.worker_id):
         news.is_ready = True
+    await free_tasks(connection, [session.worker_id], news)
 
 
 async def end_session(connection: Connection, session: SessionRow, *, is_unused: bool) -> None:
@@ -180,6 +182,7 @@ async def end_session(connection: Connection, session: SessionRow, *, is_unused:
 async def _free(connection: Connection, workers: Sequence[int], news: News, *, now: Timestamp) -> int:
     freed = await connection.fetch(_FREE, list(workers), now)
     news.is_ready = news.is_ready or bool(freed)
+    await free_tasks(connection, workers, news)
     return len(freed)
 
 
@@ -265,9 +268,12 @@ _FENCE_OTHERS: Final = "UPDATE lanes SET epoch = epoch + 1 WHERE worker_id = ANY
 # From owner to owner by the index, whatever they own. A session has its row before it owns anything.
 _FORGOTTEN_OWNERS: Final = """
 WITH RECURSIVE owners (owner) AS (
-    SELECT min(owner) FROM runs
+    SELECT least((SELECT min(owner) FROM runs), (SELECT min(owner) FROM tasks))
     UNION ALL
-    SELECT (SELECT min(runs.owner) FROM runs WHERE runs.owner > owners.owner)
+    SELECT least(
+        (SELECT min(runs.owner) FROM runs WHERE runs.owner > owners.owner),
+        (SELECT min(tasks.owner) FROM tasks WHERE tasks.owner > owners.owner)
+    )
     FROM owners WHERE owners.owner IS NOT NULL
 )
 SELECT owner FROM owners

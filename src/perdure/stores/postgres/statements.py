@@ -12,6 +12,7 @@ __all__ = [
     "DELETE_LABELS",
     "DELETE_LOCKS",
     "DELETE_MESSAGES",
+    "DELETE_TASKS",
     "DIGESTS_OF_EVENTS",
     "GENERATIONS_OF_ID",
     "GRANT_LOCKS",
@@ -22,9 +23,11 @@ __all__ = [
     "INSERT_LOCKS",
     "INSERT_MESSAGES",
     "INSERT_RUNS",
+    "INSERT_TASKS",
     "LATEST_OF_IDS",
     "LINES_OF_LOCKS",
     "LOCK_RUNS",
+    "LOCK_TASKS",
     "MOVE_MESSAGES",
     "NAMESPACES_OF_RUNS",
     "NEXT_LOCK_POSITIONS",
@@ -115,6 +118,13 @@ ORDER BY locks.position
 
 # how many
 NEXT_LOCK_POSITIONS: Final = "SELECT nextval('lock_positions') AS position FROM generate_series(1, $1::integer)"
+
+# run keys, operations
+LOCK_TASKS: Final = """
+SELECT tasks.*
+FROM unnest($1::bigint[], $2::integer[]) AS wanted (run_key, operation) JOIN tasks USING (run_key, operation)
+ORDER BY run_key, operation FOR UPDATE OF tasks
+"""
 
 # --- what is written after it ----------------------------------------------------------------------------------------
 
@@ -225,4 +235,23 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 # worker_id, lane, epoch, number, keys of the runs that were changed
 NUMBER_COMMIT: Final = """
 UPDATE lanes SET last_commit = $4, applied = $5::bigint[] WHERE worker_id = $1 AND lane = $2 AND epoch = $3
+"""
+
+# run keys, operations
+DELETE_TASKS: Final = """
+DELETE FROM tasks USING unnest($1::bigint[], $2::integer[]) AS n (run_key, operation)
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation
+"""
+
+# run keys, operations, attempts, namespaces, queues, activities, priorities, queued_at, data, digests
+INSERT_TASKS: Final = """
+INSERT INTO tasks (run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest)
+SELECT * FROM unnest(
+    $1::bigint[], $2::integer[], $3::integer[], $4::varchar[], $5::varchar[], $6::varchar[], $7::smallint[],
+    $8::bigint[], $9::text[], $10::bytea[]
+)
+ON CONFLICT (run_key, operation) DO UPDATE SET attempt = excluded.attempt, namespace = excluded.namespace,
+    queue = excluded.queue, activity = excluded.activity, priority = excluded.priority,
+    queued_at = excluded.queued_at, data = excluded.data, digest = excluded.digest, owner = NULL, claims = 0,
+    recovering = false
 """

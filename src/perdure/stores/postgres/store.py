@@ -13,6 +13,7 @@ from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.logs import Recurring
@@ -20,11 +21,12 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQue
 from perdure.ports.clock import Clock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
 from perdure.stores.memory.tables import News
-from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, verification
+from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, tasks, verification
 from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
@@ -213,6 +215,19 @@ class PostgresStore:
             opened.commits.heads.keep(row.run_key, head_of(row.ref, row.sequence, digest))
         return [run for run, _ in claimed]
 
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """Take tasks that nobody has."""
+        opened = self._open_now()
+        claiming = partial(tasks.claim_tasks, session=opened.session, now=now, limit=limit, served=served)
+        deliver = opened.commits.decide_within
+        return await opened.change(lambda connection, news: claiming(connection, news=news, deliver=deliver))
+
+    async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
+        """Let others claim what this session has."""
+        opened = self._open_now()
+        returning = partial(tasks.return_tasks, session=opened.session, claims=claims, begun=begun)
+        await opened.change(lambda connection, news: returning(connection, news=news))
+
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""
         return await self._ask(lambda connection: sessions.next_wake_at(connection, workflows))
@@ -313,6 +328,15 @@ class PostgresStore:
     async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
         """Return when the next entry comes due, later than `after`."""
         return await self._ask(lambda connection: reading.next_agenda_at(connection, after=after))
+
+    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
+        """Return what is not this session's any more."""
+        session = self._open_now().session
+        return await self._ask(lambda connection: tasks.lost_tasks(connection, session, claims=claims))
+
+    async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
+        """Return one page of tasks."""
+        return await self._ask(lambda connection: tasks.list_tasks(connection, query))
 
     async def list_locks(self, query: LockQuery) -> list[LockEntry]:
         """Return one page of entries in the lines of locks."""

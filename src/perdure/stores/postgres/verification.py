@@ -1,4 +1,4 @@
-"""A verification: histories, messages and entries of the agenda against their digests."""
+"""A verification: histories, messages, tasks and entries of the agenda against their digests."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +11,7 @@ from perdure.stores.memory.tables import Run
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.reading import list_agenda
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
+from perdure.stores.postgres.tasks import task_of
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
 
@@ -24,7 +25,7 @@ async def verify(connection: Connection, wish: VerificationWish, *, location: st
     after = -1
     while found := [run_of(row) for row in await connection.fetch(_RUNS, after, *_name(wish.run), _AT_ONCE)]:
         for run in found:
-            defects = [*await _history(connection, run), *await _inbox(connection, run)]
+            defects = [*await _history(connection, run), *await _inbox(connection, run), *await _tasks(connection, run)]
             runs, events = runs + 1, events + run.sequence
             messages += await connection.fetchval(_COUNT, run.run_key)
             if defects:
@@ -83,6 +84,14 @@ async def _inbox(connection: Connection, run: Run) -> list[Defect]:
     ]
 
 
+async def _tasks(connection: Connection, run: Run) -> list[Defect]:
+    return [
+        Defect(place="tasks", what=f"the task of operation {row['operation']} is not what was written")
+        for row in await connection.fetch(_TASKS, run.run_key)
+        if task_of(row) is None
+    ]
+
+
 _AT_ONCE: Final = 50
 _ALL: Final = 2**31 - 1
 
@@ -93,6 +102,7 @@ WHERE run_key > $1 AND ($2::varchar IS NULL OR (namespace = $2 AND id = $3)) ORD
 """  # noqa: S608 - texts of ours
 
 # run_key
+_TASKS: Final = "SELECT * FROM tasks WHERE run_key = $1 ORDER BY operation"
 _COUNT: Final = "SELECT count(*) FROM inbox WHERE run_key = $1"
 _EVENTS: Final = "SELECT sequence, type, version, at, data, digest FROM history WHERE run_key = $1 ORDER BY sequence"
 _MESSAGES: Final = "SELECT position, message_id, at, data, digest FROM inbox WHERE run_key = $1 ORDER BY position"

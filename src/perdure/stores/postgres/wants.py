@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRequest
 from perdure.kernel.transition import Creation, Delivery, Park, Release, Seizure, Transition, Write
 
@@ -28,6 +28,7 @@ class Wants(msgspec.Struct):
     positions: set[int] = msgspec.field(default_factory=set)
     deliveries: list[Delivery] = msgspec.field(default_factory=list)
     asks: dict[RunKey, set[str]] = msgspec.field(default_factory=dict)
+    tasks: set[tuple[RunKey, Operation]] = msgspec.field(default_factory=set)
     namespaces: dict[RunKey, str] = msgspec.field(default_factory=dict)
     lock_requests: int = 0
 
@@ -81,6 +82,8 @@ def _want_creation(wants: Wants, write: Creation) -> None:
 
 def _want_delivery(wants: Wants, write: Delivery) -> None:
     wants.deliveries.append(write)
+    if write.task is not None:
+        wants.tasks.add((write.task.run_key, write.task.operation))
     if isinstance(write.target, RunRef):
         wants.names.add((write.target.namespace, write.target.id))
     else:

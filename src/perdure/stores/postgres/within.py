@@ -98,7 +98,7 @@ async def _create(
     own = cast("Connection", connection)
     for _ in range(_TRIES):
         try:
-            [outcome] = await commits.decide_within(own, [creation])
+            [outcome], _ = await commits.decide_within(own, [creation])
         except CollisionError:  # another transaction has the id, or the request, since it was looked for
             await connection.execute(_UNDO)
             await connection.execute(_SET_PATH, _path_to(schema))

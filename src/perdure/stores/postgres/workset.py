@@ -17,9 +17,9 @@ from typing import Final, TypeVar, overload
 
 import msgspec
 
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.locking import LockEntry
-from perdure.stores.memory.tables import Entry, MemoryDatabase, Run
+from perdure.stores.memory.tables import Entry, MemoryDatabase, Run, TaskRow
 
 __all__ = ["FIRST_NEW_POSITION", "Missing", "NotLoadedError", "Workset"]
 
@@ -124,6 +124,7 @@ class Workset(MemoryDatabase):
         self.message_requests: _Rows[tuple[str, str, str], RunKey] = _Requests("message_requests")
         self.message_ids: _Rows[tuple[RunKey, str], int] = _Requests("message_ids")
         self.inboxes: _Inboxes = _Inboxes()
+        self.tasks: _Rows[tuple[RunKey, Operation], TaskRow] = _Rows("tasks")
         self.lines: Final[set[tuple[str, str]]] = set()
         self.ids_of_messages: Final[dict[int, str]] = {}
         self.consumed: Final[list[tuple[int, RunKey]]] = []

@@ -12,6 +12,8 @@ array in its shortest form: no two lists of fields give the same bytes.
 * digest of an event = H(`perdure event`, genesis || digest before it || [sequence, type, version, at, data])
 * digest of a message = H(`perdure message`, [run_key, message_id, at, data])
 * digest of an entry of the agenda = H(`perdure agenda`, [namespace, kind, id, version, due_at, waits, data, inputs])
+* digest of a task = H(`perdure task`, [run_key, operation, attempt, namespace, queue, activity, priority, queued_at,
+  data])
 
 The digest before an event is that of the event before it, and the genesis where there is none: for the first event, and
 for one that follows an event which an older Perdure wrote, without a digest. Those older events are not protected;
@@ -35,6 +37,7 @@ __all__ = [
     "Field",
     "digest_of_entry",
     "digest_of_message",
+    "digest_of_task",
     "framed_event",
     "genesis",
     "linked",
@@ -51,6 +54,7 @@ _RUN: Final = hashlib.blake2b(digest_size=_DIGEST_BYTES, person=b"perdure run")
 _EVENT: Final = hashlib.blake2b(digest_size=_DIGEST_BYTES, person=b"perdure event")
 _MESSAGE: Final = hashlib.blake2b(digest_size=_DIGEST_BYTES, person=b"perdure message")
 _ENTRY: Final = hashlib.blake2b(digest_size=_DIGEST_BYTES, person=b"perdure agenda")
+_TASK: Final = hashlib.blake2b(digest_size=_DIGEST_BYTES, person=b"perdure task")
 
 
 def genesis(namespace: str, run_id: str, generation: int) -> bytes:
@@ -78,6 +82,11 @@ def digest_of_message(run_key: Field, message_id: Field, at: Field, data: Field)
 def digest_of_entry(columns: Iterable[Field]) -> bytes:
     """Return the digest of an entry of the agenda, by its columns in the order of the module's docstring."""
     return _digest(_ENTRY, tuple(columns))
+
+
+def digest_of_task(columns: Iterable[Field]) -> bytes:
+    """Return the digest of a task, by its columns in the order of the module's docstring."""
+    return _digest(_TASK, tuple(columns))
 
 
 def _digest(kind: "hashlib.blake2b", fields: tuple[Field, ...]) -> bytes:

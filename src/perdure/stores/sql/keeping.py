@@ -14,6 +14,7 @@ __all__ = [
     "DELETE_LEFT_EVENTS",
     "DELETE_LEFT_MESSAGES",
     "DELETE_REQUESTS",
+    "DELETE_TASKS",
     "FORGET_REMOVAL",
     "HAS_RUN",
     "KEEP_REQUEST",
@@ -24,6 +25,7 @@ __all__ = [
     "NOTE_REMOVAL",
     "ORIGINS",
     "PREVIOUS_OF_ID",
+    "QUEUES_OF_RUN",
     "REMOVALS",
     "REQUESTS_OF_RUN",
     "RUN_OF_GENERATION",
@@ -50,6 +52,11 @@ WHOLE_RUN: Final = f"SELECT request_id, end_at, {RUN_COLUMNS} FROM runs WHERE ru
 # namespace, id, run_key
 REQUESTS_OF_RUN: Final = """
 SELECT request_id FROM message_requests WHERE namespace = ? AND id = ? AND run_key = ? ORDER BY request_id
+"""
+
+# run_key
+QUEUES_OF_RUN: Final = """
+SELECT DISTINCT queue FROM tasks INDEXED BY sqlite_autoindex_tasks_1 WHERE run_key = ? ORDER BY queue
 """
 
 # --- to bring in -----------------------------------------------------------------------------------------------------
@@ -148,6 +155,9 @@ DELETE_REQUESTS: Final = "DELETE FROM message_requests WHERE namespace = ? AND i
 
 # run_key
 DELETE_LABELS: Final = "DELETE FROM run_labels WHERE run_key = ?"
+
+# run_key
+DELETE_TASKS: Final = "DELETE FROM tasks INDEXED BY sqlite_autoindex_tasks_1 WHERE run_key = ?"
 
 # run_key
 NOTE_REMOVAL: Final = "INSERT INTO removals (run_key) VALUES (?)"

@@ -19,6 +19,7 @@ __all__ = [
     "RUNS_OF_ID",
     "STORE_NUMBERS",
     "STRAY_REQUESTS",
+    "TASKS",
 ]
 
 # run_key, limit
@@ -66,6 +67,13 @@ SELECT operation, CAST(namespace AS BLOB), CAST(key AS BLOB), most, granted_at I
 WHERE run_key = ? ORDER BY operation
 """
 
+# run_key
+TASKS: Final = """
+SELECT digest, run_key, operation, attempt, CAST(namespace AS BLOB), CAST(queue AS BLOB), CAST(activity AS BLOB),
+    priority, queued_at, CAST(data AS BLOB)
+FROM tasks WHERE run_key = ? ORDER BY operation
+"""
+
 AGENDA: Final = """
 SELECT CAST(namespace AS BLOB), CAST(kind AS BLOB), CAST(id AS BLOB), version, due_at, waits, CAST(data AS BLOB),
     CAST(inputs AS BLOB), digest
@@ -83,7 +91,9 @@ SELECT run_key FROM keys WHERE run_key IS NOT NULL
     AND run_key NOT IN (SELECT run_key FROM runs) AND run_key NOT IN (SELECT run_key FROM removals)
 """
 
-ORPHANS: Final = {table: _KEYS_WITHOUT_RUN.format(table=table) for table in ("history", "inbox", "run_labels", "locks")}
+_OF_RUNS: Final = ("history", "inbox", "run_labels", "locks", "tasks")
+
+ORPHANS: Final = {table: _KEYS_WITHOUT_RUN.format(table=table) for table in _OF_RUNS}
 """Table -> the keys of runs that do not exist, of which it has rows; but for those that are just being removed.
 One step of an index for each run."""
 

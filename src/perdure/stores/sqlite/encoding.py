@@ -12,6 +12,7 @@ from perdure.errors import InternalError
 from perdure.kernel.history import RecordedEvent, encode_event
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.messages import encode_message, ends_by, wakes_parked
+from perdure.kernel.tasks import Task, TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Answers,
@@ -29,7 +30,8 @@ from perdure.kernel.transition import (
     Transition,
     Write,
 )
-from perdure.stores.sql.chain import framed_event, genesis, linked
+from perdure.ports.tasks import encode_task
+from perdure.stores.sql.chain import digest_of_task, framed_event, genesis, linked
 
 __all__ = [
     "ChainHead",
@@ -42,6 +44,8 @@ __all__ = [
     "EncodedTransition",
     "EncodedWrite",
     "beginning_of",
+    "claim_row",
+    "encode_delivery",
     "encode_write",
     "fill_digests",
 ]
@@ -75,7 +79,8 @@ class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message for an inbox. `answers`: what the inbox of the run `sender` gets by what became of it.
 
     `wakes_parked`: it makes a parked run due, too. `end_at`: see `perdure.kernel.messages.ends_by`; `end_before_begin`
-    likewise, of a run that has not begun.
+    likewise, of a run that has not begun. `task` are the parameters of the claim that it needs, none if it needs none;
+    `ends_task`: see `Delivery`.
     """
 
     target: RunKey | RunRef
@@ -89,6 +94,13 @@ class EncodedDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wakes_parked: bool = False
     end_at: Timestamp | None = None
     end_before_begin: Timestamp | None = None
+    task: tuple[int, ...] = ()
+    ends_task: bool = False
+
+    @property
+    def task_of(self) -> RunKey:
+        """The run whose task it needs."""
+        return RunKey(self.task[0])
 
 
 class EncodedRelease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -121,6 +133,7 @@ class EncodedTransition(msgspec.Struct, frozen=True, gc=False):
     creation: EncodedCreation | None = None
     creations: tuple[EncodedCreation, ...] = ()
     deliveries: tuple[EncodedDelivery, ...] = ()
+    tasks: tuple[Column, ...] = ()
 
     @property
     def run_key(self) -> RunKey:
@@ -168,7 +181,7 @@ def encode_write(write: Write, *, owner: WorkerId) -> EncodedWrite:
         case Creation():
             return _encode_creation(write)
         case Delivery():
-            return _encode_delivery(write)
+            return encode_delivery(write, owner=owner)
         case Release():
             return EncodedRelease(run_key=write.run_key, row=_released_row(write, owner=owner))
         case Park():
@@ -230,9 +243,26 @@ def _encode_transition(write: Transition) -> EncodedTransition:
         creation=None if write.creation is None else _encode_owned_creation(write, write.creation, owner=owner),
         creations=tuple(_encode_creation(creation, parent_key=run_key) for creation in write.creations),
         deliveries=tuple(
-            _encode_delivery(delivery, is_answered=row.closed_at is None) for delivery in write.deliveries
+            encode_delivery(delivery, owner=write.owner, is_answered=row.closed_at is None)
+            for delivery in write.deliveries
         ),
+        tasks=tuple(column for task in write.queued for column in _task_row(run_key, task)),
     )
+
+
+def _task_row(run_key: RunKey, task: Task) -> tuple[Column, ...]:
+    fields: tuple[Column, ...] = (
+        run_key,
+        task.operation,
+        task.attempt,
+        task.ref.namespace,
+        task.queue,
+        task.activity,
+        task.priority,
+        task.queued_at,
+        encode_task(task).decode(),
+    )
+    return (*fields, digest_of_task(fields))
 
 
 def _encode_events(
@@ -366,7 +396,8 @@ def _labels(creation: Creation) -> list[Column]:
     return parameters
 
 
-def _encode_delivery(write: Delivery, *, is_answered: bool = False) -> EncodedDelivery:
+def encode_delivery(write: Delivery, *, owner: WorkerId, is_answered: bool = False) -> EncodedDelivery:
+    """Return a delivery of a session as parameters; `is_answered`: its sender wants to hear what became of it."""
     return EncodedDelivery(
         target=write.target,
         message_id=write.message_id,
@@ -379,7 +410,14 @@ def _encode_delivery(write: Delivery, *, is_answered: bool = False) -> EncodedDe
         wakes_parked=wakes_parked(write.message),
         end_at=ends_by(write.message, write.at, has_begun=True),
         end_before_begin=ends_by(write.message, write.at, has_begun=False),
+        task=() if write.task is None else claim_row(write.task, owner=owner),
+        ends_task=write.ends_task,
     )
+
+
+def claim_row(claim: TaskClaim, *, owner: WorkerId) -> tuple[int, ...]:
+    """Return the parameters that name a claim of a session."""
+    return (claim.run_key, claim.operation, claim.attempt, claim.number, owner)
 
 
 def _encode_answers(answers: Answers) -> dict[type[Outcome], str]:

@@ -7,9 +7,10 @@ import apsw
 import msgspec
 
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
-from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus, Transition
+from perdure.kernel.transition import Applied, Closed, Missing, Outcome, RunStatus, Stale, Transition
 from perdure.stores.sql import ending, statements
 from perdure.stores.sql import inboxes as inbox_statements
+from perdure.stores.sql import tasks as task_statements
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sqlite.encoding import Column, EncodedDelivery
 from perdure.stores.sqlite.pieces import execute_in_pieces
@@ -75,6 +76,8 @@ def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Ta
 
     Notes at once the request of one that has a name: so the next delivery finds it, be it of the same segment.
     """
+    if delivery.task and not _is_claimed(connection, delivery):
+        return Stale(delivery.task_of), False
     if found is None:
         return Missing(delivery.target), False
     run_key, status, owner, _ = found
@@ -87,6 +90,14 @@ def _outcome(connection: apsw.Connection, delivery: EncodedDelivery, found: "_Ta
     if delivery.request_id:
         connection.execute(statements.PUT_REQUEST, (delivery.request_id, run_key))
     return Applied(run_key, owner), True
+
+
+def _is_claimed(connection: apsw.Connection, delivery: EncodedDelivery) -> bool:
+    """Whether the task of which a message tells is still its sender's; it is gone then if the message ends it."""
+    if not delivery.ends_task:
+        return connection.execute(task_statements.IS_CLAIMED, delivery.task).get is not None
+    connection.execute(task_statements.END_TASK, delivery.task)
+    return connection.changes() == 1
 
 
 def _insert_message(connection: apsw.Connection, message: tuple[Column, ...]) -> bool:

@@ -58,6 +58,7 @@ def _read_whole(connection: apsw.Connection, run_key: RunKey) -> WholeRun | None
         inbox=tuple(read_inbox(connection, run_key, after=0, limit=_ALL)),
         requests=tuple(request for (request,) in requests),
         locks=tuple(locks),
+        queues=tuple(queue for (queue,) in connection.execute(statements.QUEUES_OF_RUN, (run_key,))),
     )
 
 
@@ -256,6 +257,7 @@ def _remove(connection: apsw.Connection, run_key: RunKey, delete: str) -> bool:
         if request_id:
             connection.execute(statements.KEEP_REQUEST, (*name, request_id, heir))
     connection.execute(statements.DELETE_LABELS, (run_key,))
+    connection.execute(statements.DELETE_TASKS, (run_key,))
     connection.execute(statements.NOTE_REMOVAL, (run_key,))
     return True
 

@@ -20,6 +20,7 @@ from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.ports.store import ClaimedRun
+from perdure.ports.tasks import ClaimedTask, ServedTasks
 from perdure.stores.sqlite.presence import Presence
 from perdure.stores.sqlite.sessions import (
     LeftRuns,
@@ -30,6 +31,7 @@ from perdure.stores.sqlite.sessions import (
     free_left,
     renew,
 )
+from perdure.stores.sqlite.tasks import claim_tasks
 from perdure.stores.sqlite.unreadable import Browse, CanWrite, Stale, Unreadable
 from perdure.stores.sqlite.writer import Writer
 
@@ -102,6 +104,20 @@ class Ownership:
             own = {run.summary.run_key for run in claimed}
             self._left = {key: token for key, token in self._left.items() if key not in own}
         return claimed
+
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """Take tasks that nobody has; none while a loss is untold."""
+        await self._demand_renewed()
+        claimed: list[ClaimedTask] = []
+        if not self._has_lost:
+            claiming = partial(claim_tasks, session=self._session, now=now, limit=limit, served=served)
+            claimed = await self._writer.call(claiming)
+            await self._renewed()  # as for runs
+        return self._kept(claimed)
+
+    def _kept(self, claimed: list[ClaimedTask]) -> list[ClaimedTask]:
+        """Return what was claimed, but nothing if the lease was lost meanwhile."""
+        return [] if self._has_lost else claimed
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""

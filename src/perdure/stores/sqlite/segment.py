@@ -22,6 +22,7 @@ from perdure.kernel.transition import Applied, Missing, Outcome, RunStatus, Tran
 from perdure.stores.sql import ending, statements
 from perdure.stores.sql import histories as history_statements
 from perdure.stores.sql import inboxes as inbox_statements
+from perdure.stores.sql import tasks as task_statements
 from perdure.stores.sqlite.encoding import (
     ChainHead,
     Column,
@@ -121,6 +122,8 @@ class Segment:
         self._guarded: list[Transition] = []
         self._moves: list[Transition] = []
         self._relabelled: list[Transition] = []
+        self._withdrawn: list[Column] = []
+        self._tasks: list[Column] = []
         self._ends: dict[RunKey, int] = {}
         # The last write here, if it changes locks: which runs that concerns is known only when it is applied.
         self._locking: Transition | None = None
@@ -187,6 +190,8 @@ class Segment:
         for transition in self._guarded:
             _demand_its_turn(connection, transition)
         execute_in_pieces(connection, inbox_statements.DELETE_MESSAGES, self._consumed, is_counted=False)
+        execute_in_pieces(connection, task_statements.DELETE_TASKS, self._withdrawn, is_counted=False)
+        execute_in_pieces(connection, task_statements.INSERT_TASKS, self._tasks)
         for transition in self._relabelled:
             _relabel(connection, transition)
         for transition in self._moves:
@@ -295,8 +300,16 @@ class Segment:
             self._relabelled.append(write)
         if write.moves_inbox_to is not None:
             self._moves.append(write)
+        if write.withdrawn or encoded.tasks:
+            self._add_tasks(encoded)
         if write.locks:
             self._locking = write
+
+    def _add_tasks(self, encoded: EncodedTransition) -> None:
+        write = encoded.write
+        self._withdrawn += (column for operation in write.withdrawn for column in (write.run_key, operation))
+        self._tasks += encoded.tasks
+        self._news.is_ready |= bool(encoded.tasks)
 
     def _add_creation(self, creation: EncodedCreation) -> None:
         self._run_keys.add(creation.run_key)

@@ -5,7 +5,8 @@ gets the runs which the index names and which are not so by their rows: these st
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -18,11 +19,14 @@ from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVers
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
+from perdure.logs import logger_named
 from perdure.ports.store import ClaimedRun
 from perdure.stores.sql import ending, statements
 from perdure.stores.sql import sessions as session_statements
+from perdure.stores.sql import tasks as task_statements
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.clock import as_json, heed_clock, keys_of, note_time
+from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.rows import parking_of, summary_of, versions_as_json
 from perdure.stores.sqlite.scanning import MOST_FOUND
 from perdure.stores.sqlite.segment import News
@@ -42,6 +46,8 @@ __all__ = [
     "put_session",
     "renew",
 ]
+
+_LOGGER: Final = logger_named("perdure.store")
 
 KEYS_PER_SESSION_BITS: Final = 36
 """A run's key is the number of the session that gave it out, and below it a count of so many bits."""
@@ -240,6 +246,7 @@ def free_all(
     """Give back the runs of every session, all known to be dead, and forget the sessions; see `free_expired`."""
     keys = keys_of(connection, passing_over(statements.OWNED_RUNS, passing), (most,))
     _write(connection, statements.FREE_RUNS_AT_ANY_TIME, keys, stale=stale)
+    _free_tasks(connection)
     connection.execute(session_statements.END_ALL_SESSIONS)
     return len(keys)
 
@@ -263,6 +270,7 @@ def end_session(
     if keys:
         _write(connection, statements.GIVE_BACK_RUNS, keys, session.worker_id, stale=stale)
         news.is_ready = True
+    _free_tasks_of(connection, session.worker_id, news)
     connection.execute(session_statements.END_SESSION, (session.worker_id,))
     if is_unused:
         connection.execute(session_statements.FORGET_ORIGIN, (session.worker_id,))
@@ -282,7 +290,31 @@ def _free(
     """Give back what a session owns; return how many runs an index has named for that."""
     keys = keys_of(connection, passing_over(statements.RUNS_OF_OWNER, passing), (worker_id, most))
     _free_keys(connection, keys, worker_id, news, now=now, stale=stale)
+    _free_tasks_of(connection, worker_id, news)
     return len(keys)
+
+
+def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News) -> None:
+    """Let others claim the tasks of a session. Damage among these keeps nobody from its runs."""
+    with _past_damage("the tasks of a session that is gone"):
+        freed = {RunKey(key) for (key,) in connection.execute(task_statements.FREE_TASKS, (worker_id,))}
+        news.run_keys |= freed
+        news.is_ready |= bool(freed)
+
+
+def _free_tasks(connection: apsw.Connection) -> None:
+    with _past_damage("the tasks of sessions that are gone"):
+        connection.execute(task_statements.FREE_ALL_TASKS)
+
+
+@contextmanager
+def _past_damage(what: str) -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        if not is_damage(error):
+            raise
+        _LOGGER.error("%s cannot be given back: %s", what, error)  # noqa: TRY400 - no traceback needed
 
 
 def _free_keys(

@@ -13,16 +13,18 @@ from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
-from perdure.stores.sqlite import agenda, keeping, reads, searching
+from perdure.stores.sqlite import agenda, keeping, reads, searching, tasks
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import EncodedCreation, encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -45,6 +47,7 @@ from perdure.stores.to_the_end import to_its_end
 __all__ = ["SqliteStore"]
 
 Result = TypeVar("Result")
+Part = TypeVar("Part")
 
 # Seven years of 300 new runs a second in one session, and a hundred million sessions, in 63 bits.
 _KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
@@ -113,8 +116,7 @@ class SqliteStore:
                 now=self.clock.now(),
             ),
         )
-        self._opened = opened
-        self._unreadable = unreadable
+        self._opened, self._unreadable = opened, unreadable
         self._notices = notices = Notices(
             opened.session.worker_id,
             mailbox=opened.mailbox,
@@ -305,6 +307,23 @@ class SqliteStore:
         """Return when the next entry comes due, later than `after`."""
         return await self._reading().ask(lambda connection: agenda.next_agenda_at(connection, after=after))
 
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
+        return await self._owning().claim_tasks(now=now, limit=limit, served=served)
+
+    async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
+        """Let others claim what this session has."""
+        returning = partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun)
+        await self._writing().call(returning)
+
+    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
+        """Return what is not this session's any more."""
+        return await self._reading().ask(partial(tasks.lost_tasks, claims=claims, owner=self._session_id()))
+
+    async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
+        """Return one page of tasks."""
+        return await self._browsing().ask(partial(tasks.list_tasks, query=query))
+
     async def list_locks(self, query: LockQuery) -> list[LockEntry]:
         """Return one page of entries in the lines of locks."""
         return await self._browsing().ask(lambda connection: list_locks(connection, query))
@@ -383,30 +402,26 @@ class SqliteStore:
     def _session_id(self) -> WorkerId:
         return self._open().session.worker_id
 
-    def _announcing(self) -> Announcer:
+    def _part(self, part: Part | None) -> Part:
+        """Return a part of a store that is open. Raises StoreError."""
         self._open()
-        assert self._announcer is not None
-        return self._announcer
+        assert part is not None
+        return part
+
+    def _announcing(self) -> Announcer:
+        return self._part(self._announcer)
 
     def _writing(self) -> Writer:
-        self._open()
-        assert self._writer is not None
-        return self._writer
+        return self._part(self._writer)
 
     def _owning(self) -> Ownership:
-        self._open()
-        assert self._ownership is not None
-        return self._ownership
+        return self._part(self._ownership)
 
     def _reading(self) -> Reader:
-        self._open()
-        assert self._reader is not None
-        return self._reader
+        return self._part(self._reader)
 
     def _browsing(self) -> Reader:
-        self._open()
-        assert self._browser is not None
-        return self._browser
+        return self._part(self._browser)
 
     async def _let_go(self) -> None:
         """End the threads and the listening."""

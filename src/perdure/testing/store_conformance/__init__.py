@@ -33,6 +33,7 @@ from perdure.testing.store_conformance.reading import ReadingConformance
 from perdure.testing.store_conformance.repairing import RepairingConformance
 from perdure.testing.store_conformance.requesting import RequestingConformance
 from perdure.testing.store_conformance.sessions import SessionsConformance
+from perdure.testing.store_conformance.tasks import TasksConformance
 
 __all__ = ["START", "StoreConformance", "StoreHarness", "StoreSession"]
 
@@ -47,6 +48,7 @@ class StoreConformance(
     ParkingConformance,
     EndingConformance,
     LockingConformance,
+    TasksConformance,
     RepairingConformance,
     SessionsConformance,
     ClocksConformance,

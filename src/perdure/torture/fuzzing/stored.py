@@ -10,9 +10,11 @@ from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import EVENT_VERSIONS, RecordedEvent, decode_event, encode_event
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.messages import Message, encode_message
+from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
 from perdure.ports.agenda import AgendaEntry
+from perdure.ports.tasks import decode_task, encode_task
 from perdure.stores.postgres.rows import agenda_entry_of as entry_of_postgres
 from perdure.stores.postgres.rows import agenda_row, run_of
 from perdure.stores.sql.chain import digest_of_entry
@@ -63,6 +65,15 @@ def _messages() -> list[bytes]:
 def _read_message(data: bytes) -> None:
     [entry] = inbox_of(_RUN, [(1, data, "id", 0, None)])
     demand_equal(inbox_of(_RUN, [(1, encode_message(entry.message), "id", 0, None)]), [entry])
+
+
+def _tasks() -> list[bytes]:
+    return [encode_task(sample) for sample in samples(Task)]  # type: ignore[arg-type]
+
+
+def _read_task(data: bytes) -> None:
+    found = decode_task(data)
+    demand_equal(decode_task(encode_task(found)), found)
 
 
 _SEPARATOR: Final = b"\x1e"
@@ -157,6 +168,7 @@ def _postgres_entries() -> list[bytes]:
 STORED: Final = (
     Target(name="event", corpus=_events, read=_read_event, expected=(HistoryError,)),
     Target(name="message", corpus=_messages, read=_read_message, expected=(HistoryError,)),
+    Target(name="task", corpus=_tasks, read=_read_task, expected=(msgspec.DecodeError,)),
     Target(name="run-row", corpus=_run_rows, read=_read_run_row),
     Target(name="postgres-entry", corpus=_postgres_entries, read=_read_postgres_entry),
     Target(name="postgres-row", corpus=_postgres_rows, read=_read_postgres_row, expected=(HistoryError,)),

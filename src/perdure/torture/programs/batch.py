@@ -9,8 +9,10 @@ from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
 from perdure.kernel.lineage import CarriedUpdate
 from perdure.kernel.locking import LockChange, LockRelease, LockRequest
 from perdure.kernel.messages import SignalMessage, request_of_update
+from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Answers,
@@ -31,8 +33,18 @@ from perdure.testing.store_conformance.harness import (
     release,
     transition,
 )
+from perdure.testing.store_conformance.tasks import task
 from perdure.torture.programs.steps import Draws
-from perdure.torture.programs.words import CODES, IDS, MESSAGES, NAMESPACES, VERSIONS, WORKFLOWS
+from perdure.torture.programs.words import (
+    ACTIVITIES,
+    CODES,
+    IDS,
+    MESSAGES,
+    NAMESPACES,
+    QUEUES,
+    VERSIONS,
+    WORKFLOWS,
+)
 
 if TYPE_CHECKING:
     from perdure.torture.programs.world import World
@@ -228,7 +240,7 @@ class Batch:
             creations.append(msgspec.structs.replace(following, request_id=""))
             moves_inbox_to = following.run_key
         self.advanced[world.numbers[known.run_key]] = self.advanced.get(world.numbers[known.run_key], 0) + events
-        return transition(
+        moved = transition(
             run,
             events=events,
             what=SignalReceived(name=draws.of(("x", "y\x00", "é'"))) if draws.is_rare() else None,
@@ -245,6 +257,22 @@ class Batch:
             must_not_overtake=[draws.of(("m1", "m2", "m3"))] if draws.is_rare() else [],
             end_at=self._end(),
             locks=await self._locks(run.run_key, is_last=status.is_closed),
+        )
+        withdrawn = tuple(Operation(number) for number in draws.of(_WITHDRAWN))
+        queued = tuple(self._task(run, number) for number in draws.of(_QUEUED))
+        return msgspec.structs.replace(moved, withdrawn=withdrawn, queued=queued)
+
+    def _task(self, run: Held, number: int) -> Task:
+        draws = self.draws
+        return task(
+            run,
+            number,
+            attempt=draws.of((1, 1, 2)),
+            queue=draws.of(QUEUES),
+            activity=draws.of(ACTIVITIES),
+            priority=draws.of(tuple(Priority)),
+            queued_at=draws.of((self.world.now, self._soon())),
+            options=draws.of((None, ActivityOptions(at_most_once=True))),
         )
 
     async def _locks(self, run_key: RunKey, *, is_last: bool) -> list[LockChange]:
@@ -306,6 +334,10 @@ class Batch:
         )
         return msgspec.structs.replace(self.some_delivery(), answers=answers, request_id="")
 
+
+_WITHDRAWN: Final = ((), (), (1,), (2, 3))
+_QUEUED: Final = ((), (), (1,), (2,), (1, 3))
+"""Of which operations tasks leave their queues, and come into them."""
 
 _KINDS: Final = (
     *(("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release", "park") * 3),

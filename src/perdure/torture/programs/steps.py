@@ -46,8 +46,10 @@ def program(seed: int, *, length: int = 40) -> list[Step]:
 
 
 _VERBS: Final = (
-    *["commit"] * 18,
+    *["commit"] * 22,
     *["claim"] * 6,
+    *["take_tasks"] * 4,
+    *["tell_tasks"] * 4,
     *["pass_time"] * 3,
     "renew",
     "renew",

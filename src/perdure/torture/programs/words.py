@@ -10,19 +10,33 @@ from perdure.kernel.messages import (
     SignalMessage,
     TerminateMessage,
 )
+from perdure.ports.tasks import ServedTasks
 from perdure.testing.store_conformance.harness import (
     code_of,
     later,
 )
 from perdure.torture.programs.steps import Draws
 
-__all__ = ["CODES", "IDS", "MESSAGES", "NAMESPACES", "VERSIONS", "WORKFLOWS", "some_code"]
+__all__ = [
+    "ACTIVITIES",
+    "CODES",
+    "IDS",
+    "MESSAGES",
+    "NAMESPACES",
+    "QUEUES",
+    "VERSIONS",
+    "WORKFLOWS",
+    "some_code",
+    "some_tasks",
+]
 
 IDS: Final = ("a", "b", "c\x00d", "c\x00", "é", "f", "g", "h")
 NAMESPACES: Final = ("default", "other")
 WORKFLOWS: Final = ("order", "report")
 VERSIONS: Final = ("1", "1", "2")
 CODES: Final = ("a", "b")
+QUEUES: Final = ("gpu", "gpu", "c\x00d")
+ACTIVITIES: Final = ("render", "render", "é")
 MESSAGES: Final[tuple[Message, ...]] = (
     SignalMessage(name="s1"),
     SignalMessage(name="s2"),
@@ -37,3 +51,10 @@ def some_code(draws: Draws) -> frozenset[WorkflowVersion]:
     """Return what a worker has: mostly everything."""
     newer = code_of(WORKFLOWS[0], version=VERSIONS[-1])
     return draws.of((code_of(*WORKFLOWS) | newer, code_of(*WORKFLOWS), code_of(WORKFLOWS[0]), newer))
+
+
+def some_tasks(draws: Draws) -> ServedTasks:
+    """Return what a worker serves: mostly everything."""
+    everything = ServedTasks(queues=frozenset(QUEUES), activities=frozenset(ACTIVITIES))
+    few = ServedTasks(queues=frozenset(QUEUES[:1]), activities=frozenset(ACTIVITIES[:1]))
+    return draws.of((everything, everything, few))

@@ -10,6 +10,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.messages import ChildFailedMessage, LockGrantedMessage
 from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Applied,
@@ -24,14 +25,14 @@ from perdure.kernel.transition import (
 from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
+from perdure.ports.tasks import TaskQuery
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
-from perdure.testing.store_conformance.harness import (
-    later,
-)
+from perdure.testing.store_conformance.harness import later
+from perdure.testing.store_conformance.tasks import outcome
 from perdure.torture.programs.batch import Batch
 from perdure.torture.programs.steps import Draws, Step
-from perdure.torture.programs.words import CODES, NAMESPACES, WORKFLOWS, some_code
+from perdure.torture.programs.words import CODES, NAMESPACES, WORKFLOWS, some_code, some_tasks
 
 __all__ = ["Observation", "World"]
 
@@ -58,6 +59,7 @@ class World:
         self.versions: dict[str, RunKey | None] = {}
         self.made: list[RunKey] = []
         self.removed: list[WholeRun] = []
+        self.tasks: list[tuple[StoreSession, TaskClaim]] = []
 
     async def open(self) -> None:
         """Open the sessions."""
@@ -71,7 +73,8 @@ class World:
         verb: Callable[[Draws], Awaitable[Observation]] = getattr(self, step.verb)
         answer = await verb(Draws(step.draws))
         await self._look()
-        return (step.verb, answer, [self._seen(row) for _, row in sorted(self.rows.items())], await self._lines())
+        rows = [self._seen(row) for _, row in sorted(self.rows.items())]
+        return (step.verb, answer, rows, await self._lines(), await self._queues())
 
     async def leave(self, end: Callable[[StoreSession], Awaitable[None]]) -> None:
         """End all sessions."""
@@ -118,6 +121,26 @@ class World:
         limit, code = draws.of((3, 1, 20)), draws.of((None, *CODES))
         claims = await session.store.claim(now=self.now, limit=limit, workflows=workflows, code=code)
         return [self._claimed(claimed) for claimed in claims]
+
+    async def take_tasks(self, draws: Draws) -> Observation:
+        """Claim tasks for a session, and perhaps tell of them at once."""
+        session = draws.of(self.sessions)
+        limit = draws.of((3, 1, 20))
+        claimed = await session.store.claim_tasks(now=self.now, limit=limit, served=some_tasks(draws))
+        self.tasks += [(session, one.claim) for one in claimed]
+        told = [outcome(one.claim, ends=draws.below(3) > 0) for one in claimed if draws.below(2)]
+        outcomes = [self._outcome(one) for one in await session.commit(*told)] if told else []
+        return [(self._task_claim(one.claim), one.task, one.recovered) for one in claimed], outcomes
+
+    async def tell_tasks(self, draws: Draws) -> Observation:
+        """Tell of tasks that somebody has claimed, or had, give some back, and ask which are lost."""
+        session = draws.of(self.sessions)
+        some = [claim for owner, claim in self.tasks[-8:] if owner is session or draws.is_rare()]
+        await session.store.return_tasks(some[:1] if draws.is_rare() else [], begun=draws.is_rare())
+        told = [outcome(claim, ends=draws.below(3) > 0) for claim in some if draws.below(3)]
+        outcomes = [self._outcome(one) for one in await session.commit(*told)] if told else []
+        lost = await session.store.lost_tasks(some)
+        return outcomes, [claim in lost for claim in some]
 
     async def pass_time(self, draws: Draws) -> Observation:
         """Let time pass."""
@@ -232,6 +255,18 @@ class World:
             for entry in await store.list_locks(LockQuery(namespace=namespace))
         ]
 
+    async def _queues(self) -> Observation:
+        """Return what is in task queues."""
+        store = self.observer.store
+        return [
+            (self.numbers[one.run_key], *msgspec.structs.astuple(one)[1:-2], self._owner(one.owner), one.claims)
+            for namespace in NAMESPACES
+            for one in await store.list_tasks(TaskQuery(namespace=namespace))
+        ]
+
+    def _task_claim(self, claim: TaskClaim) -> Observation:
+        return (self.numbers[claim.run_key], claim.operation, claim.attempt, claim.number)
+
     def _seen(self, row: RunSummary) -> Observation:
         fields = msgspec.structs.asdict(row)
         fields["run_key"] = self.numbers[row.run_key]
@@ -246,6 +281,7 @@ class World:
             [self._event(recorded) for recorded in whole.history],
             [self._entry(entry) for entry in whole.inbox],
             [(self._position(entry.position), entry.key, entry.operation, entry.granted_at) for entry in whole.locks],
+            whole.queues,
         )
 
     def _position(self, position: int) -> int:

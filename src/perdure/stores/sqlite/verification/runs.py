@@ -14,14 +14,22 @@ from perdure.kernel.codeless import first_end
 from perdure.kernel.history import decode_event
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.kernel.lifecycle import LockPhase
-from perdure.kernel.messages import LockDeniedMessage, LockGrantedMessage, decode_message
+from perdure.kernel.messages import (
+    CompleteActivityMessage,
+    DeferActivityMessage,
+    FailActivityMessage,
+    LockDeniedMessage,
+    LockGrantedMessage,
+    TimeOutActivityMessage,
+    decode_message,
+)
 from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState, fitting
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.verification import DamagedRun, Defect
 from perdure.stores.sql import clock
 from perdure.stores.sql import verification as statements
-from perdure.stores.sql.chain import digest_of_message
+from perdure.stores.sql.chain import digest_of_message, digest_of_task
 from perdure.stores.sql.checking import ChainCheck
 from perdure.stores.sql.histories import READ_HISTORY
 from perdure.stores.sqlite.faults import UNREADABLE
@@ -79,7 +87,8 @@ class StoredRun(msgspec.Struct, array_like=True, gc=False):
 class CheckedRun(msgspec.Struct, kw_only=True):
     """A run and what is wrong with it. `state` is its sound events, folded; `is_sound`: these are all that there are,
     each with its digest, so that what its row says can be taken from it. `is_readable`: none of its pages is damaged.
-    `told` are the requests for locks of which a message says what became of them, and whether they were granted."""
+    `told` are the requests for locks of which a message says what became of them, and whether they were granted;
+    `ended` the attempts of which one says how they ended."""
 
     row: StoredRun
     check: ChainCheck
@@ -88,6 +97,7 @@ class CheckedRun(msgspec.Struct, kw_only=True):
     is_readable: bool = True
     messages: int = 0
     told: dict[int, bool] = {}
+    ended: set[tuple[int, int]] = set()
     defects: list[Defect]
 
     def damage(self) -> DamagedRun:
@@ -167,6 +177,7 @@ def _check(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) -> C
         checked.defects += _readable(checked, "row", _row_defects(connection, checked, now=now))
         checked.defects += _readable(checked, "labels", _label_defects(connection, checked))
         checked.defects += _readable(checked, "locks", _lock_defects(connection, checked))
+        checked.defects += _readable(checked, "tasks", _task_defects(connection, checked))
     return checked
 
 
@@ -308,6 +319,8 @@ def _inbox_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator
                 message = decode_message(data)
                 if isinstance(message, LockGrantedMessage | LockDeniedMessage):
                     checked.told[message.operation] = isinstance(message, LockGrantedMessage)
+                elif isinstance(message, _ENDS_OF_TASKS):
+                    checked.ended.add((message.operation, message.attempt))
                 continue
             why = "nothing is read from there" if is_right else "its digest differs"
         except (UnicodeDecodeError, msgspec.DecodeError, AttributeError) as error:
@@ -334,6 +347,37 @@ def _lock_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
     for operation, lock in left.items():
         if not state.is_closed and (lock.phase is LockPhase.HELD or checked.told.get(operation, True)):
             yield Defect(place="locks", what=f"the lock {lock.key!r}, which the run has asked for, is in no line")
+
+
+def _task_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[Defect]:
+    """Compare the tasks with the history. The outcome of one that is gone waits in the inbox."""
+    state = checked.state
+    left = {} if state.is_closed else {number: one for number, one in state.deferrals.items() if one.queue}
+    for digest, *fields in connection.execute(statements.TASKS, (checked.row.run_key,)):
+        _, operation, attempt, _, queue, *_ = map(_text, fields)
+        deferral = left.pop(operation, None)
+        texts = [field.decode(errors="surrogateescape") if isinstance(field, bytes) else field for field in fields]
+        if deferral is None or (deferral.attempt, deferral.queue) != (attempt, queue):
+            yield Defect(place="tasks", what=f"the task of operation {operation} is none that the run waits for")
+        elif digest != _digest_of(texts):
+            yield Defect(place="tasks", what=f"the task of operation {operation} is not what was written: {_TOLD}")
+    for operation, deferral in left.items():
+        if (operation, deferral.attempt) not in checked.ended:
+            what = f"the task of operation {operation}, which the run waits for, is not in the queue {deferral.queue!r}"
+            yield Defect(place="tasks", what=f"{what}; its run can be reset to before it")
+
+
+def _digest_of(fields: list[Any]) -> bytes | None:
+    try:
+        return digest_of_task(fields)
+    except UnicodeEncodeError:
+        return None
+
+
+_TOLD: Final = "whoever claims it has the attempt fail, and as its retries say there is another one"
+_ENDS_OF_TASKS: Final = (
+    CompleteActivityMessage, FailActivityMessage, TimeOutActivityMessage, DeferActivityMessage,
+)  # fmt: skip
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - see above

@@ -1,0 +1,89 @@
+"""Tasks as stores keep them: claimed by sessions that serve their queues, listed for people.
+
+What a task is stands in `perdure.kernel.tasks`; how it gets into a queue, and out again, in `Transition`; how its
+outcome is told in `Delivery`. The methods of `RunStore` that are about tasks are explained here.
+"""
+
+import msgspec
+
+from perdure.kernel.identity import DEFAULT_NAMESPACE, Operation, RunKey, RunRef, WorkerId
+from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import Task, TaskClaim
+from perdure.kernel.time import Timestamp
+
+__all__ = [
+    "ClaimedTask",
+    "ServedTasks",
+    "TaskQuery",
+    "TaskSummary",
+    "decode_task",
+    "encode_task",
+]
+
+
+class ServedTasks(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tasks a worker serves: those of its `queues` whose activities it has the code of."""
+
+    queues: frozenset[str]
+    activities: frozenset[str]
+
+
+class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that this session has from now on. `recovered`: another had it, and was lost while it may have been at
+    it. `trouble` says why its values cannot be read here; empty: they can."""
+
+    claim: TaskClaim
+    task: Task
+    recovered: bool = False
+    trouble: str = ""
+
+
+class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tasks to list: of a namespace, a queue, a run (None: any).
+
+    In the order in which they are claimed; `after` is the place of the last one of the page before.
+    """
+
+    namespace: str = DEFAULT_NAMESPACE
+    queue: str | None = None
+    run_key: RunKey | None = None
+    after: tuple[Priority, Timestamp, RunKey, Operation] | None = None
+    limit: int = 1_000
+
+
+class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A task's row, and whose it is. `owner` is the session that has claimed it, None: it waits; `claims` counts how
+    often it was."""
+
+    run_key: RunKey
+    run: RunRef
+    operation: Operation
+    attempt: int
+    queue: str
+    activity: str
+    priority: Priority
+    queued_at: Timestamp
+    owner: WorkerId | None
+    claims: int
+
+    @property
+    def place(self) -> tuple[Priority, Timestamp, RunKey, Operation]:
+        """Where it stands in the order of claims."""
+        return (self.priority, self.queued_at, self.run_key, self.operation)
+
+
+def encode_task(task: Task) -> bytes:
+    """Return a task as JSON."""
+    return _ENCODER.encode(task)
+
+
+def decode_task(data: bytes | str) -> Task:
+    """Read a task. Raises msgspec.DecodeError for anything else."""
+    try:
+        return _DECODER.decode(data)
+    except (UnicodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Task] = msgspec.json.Decoder(Task)

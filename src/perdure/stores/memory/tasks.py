@@ -1,0 +1,185 @@
+"""Tasks in memory: put into their queues and taken out, claimed, given back."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from perdure.errors import HistoryError
+from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.messages import encode_message
+from perdure.kernel.tasks import TaskClaim
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Delivery, Transition
+from perdure.ports.tasks import (
+    ClaimedTask,
+    ServedTasks,
+    TaskQuery,
+    TaskSummary,
+    decode_task,
+    encode_task,
+)
+from perdure.stores.memory.inboxes import put, wake_for
+from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Session, TaskRow
+from perdure.stores.task_messages import start_told
+
+__all__ = [
+    "change_tasks",
+    "claim_tasks",
+    "encoded_tasks",
+    "free_tasks",
+    "list_tasks",
+    "lost_tasks",
+    "return_tasks",
+    "take_task",
+]
+
+
+# --- in the transactions of runs -------------------------------------------------------------------------------------
+
+
+def encoded_tasks(write: Transition) -> list[TaskRow]:
+    """Return the rows of what a transition puts into queues."""
+    return [
+        TaskRow(
+            run_key=write.run_key,
+            operation=task.operation,
+            attempt=task.attempt,
+            namespace=task.ref.namespace,
+            queue=task.queue,
+            activity=task.activity,
+            priority=task.priority,
+            queued_at=task.queued_at,
+            data=encode_task(task),
+        )
+        for task in write.queued
+    ]
+
+
+def change_tasks(database: MemoryDatabase, write: Transition, rows: Sequence[TaskRow], news: News) -> None:
+    """Take a transition's tasks out of their queues, and put others in."""
+    for operation in write.withdrawn:
+        database.tasks.pop((write.run_key, operation), None)
+    for row in rows:
+        database.tasks[row.run_key, row.operation] = msgspec.structs.replace(row)
+        news.is_ready = True
+
+
+def take_task(database: MemoryDatabase, session: Session, claim: TaskClaim, *, ends: bool) -> bool:
+    """Whether the task of which a message tells is still the session's; it is gone then if the message ends it."""
+    key = (claim.run_key, claim.operation)
+    if not _is_of(database.tasks.get(key), claim, session.worker):
+        return False
+    if ends:
+        database.tasks.pop(key, None)
+    return True
+
+
+def _is_of(row: TaskRow | None, claim: TaskClaim, worker: WorkerId) -> bool:
+    return row is not None and (row.attempt, row.claims, row.owner) == (claim.attempt, claim.number, worker)
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+def claim_tasks(
+    database: MemoryDatabase, session: Session, news: News, *, now: Timestamp, limit: int, served: ServedTasks
+) -> list[ClaimedTask]:
+    """Take tasks that nobody has. Complexity: linear in all tasks."""
+    found = [row for row in database.tasks.values() if row.owner is None and _is_served(row, served)]
+    found.sort(key=_place)
+    return [_claim(database, session, row, news, now=now) for row in found[: max(limit, 0)]]
+
+
+def _is_served(row: TaskRow, served: ServedTasks) -> bool:
+    return row.queue in served.queues and row.activity in served.activities
+
+
+def _place(row: TaskRow) -> tuple[int, int, int, int]:
+    return (row.priority, row.queued_at, row.run_key, row.operation)
+
+
+def _claim(database: MemoryDatabase, session: Session, row: TaskRow, news: News, *, now: Timestamp) -> ClaimedTask:
+    try:
+        task = decode_task(row.data)
+    except msgspec.DecodeError as error:
+        raise HistoryError(f"task {row.operation} of run {row.run_key} cannot be read: {error}") from error
+    is_recovered, row.is_recovered = row.is_recovered, False
+    row.owner, row.claims = session.worker, row.claims + 1
+    claim = TaskClaim(run_key=row.run_key, operation=row.operation, attempt=row.attempt, number=row.claims)
+    claimed = ClaimedTask(claim=claim, task=task, recovered=is_recovered)
+    if task.tells_start:
+        _tell(database, row.run_key, start_told(claimed, session.name, now=now), news)
+    return claimed
+
+
+def _tell(database: MemoryDatabase, run_key: RunKey, told: Delivery, news: News) -> None:
+    run = database.runs.get(run_key)
+    if run is None or run.status.is_closed:
+        return
+    if put(database, run, Entry(data=encode_message(told.message), message_id=told.message_id, at=told.at)):
+        wake_for(database, run, told.message, told.at, news)
+
+
+def return_tasks(
+    database: MemoryDatabase, session: Session, claims: Iterable[TaskClaim], news: News, *, begun: bool
+) -> None:
+    """Let others claim what this session has."""
+    for claim in claims:
+        row = database.tasks.get((claim.run_key, claim.operation))
+        if row is not None and _is_of(row, claim, session.worker):
+            row.owner, row.is_recovered = None, begun
+            _is_free(row, news)
+
+
+def free_tasks(database: MemoryDatabase, workers: Collection[WorkerId], news: News) -> None:
+    """Let others claim what sessions have, and may have begun."""
+    for row in database.tasks.values():
+        if row.owner in workers:
+            row.owner, row.is_recovered = None, True
+            _is_free(row, news)
+
+
+def _is_free(row: TaskRow, news: News) -> None:
+    news.run_keys.add(row.run_key)
+    news.is_ready = True
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def lost_tasks(database: MemoryDatabase, session: Session, claims: Iterable[TaskClaim]) -> set[TaskClaim]:
+    """Return what is not the session's any more."""
+    return {
+        claim
+        for claim in claims
+        if not _is_of(database.tasks.get((claim.run_key, claim.operation)), claim, session.worker)
+    }
+
+
+def list_tasks(database: MemoryDatabase, query: TaskQuery) -> list[TaskSummary]:
+    """Return one page of tasks. Complexity: linear in all tasks."""
+    found = [
+        row
+        for row in database.tasks.values()
+        if row.namespace == query.namespace
+        and query.queue in (None, row.queue)
+        and query.run_key in (None, row.run_key)
+        and (query.after is None or _place(row) > query.after)
+    ]
+    found.sort(key=_place)
+    return [_summary(row, database.runs[row.run_key].ref) for row in found[: max(query.limit, 0)]]
+
+
+def _summary(row: TaskRow, ref: RunRef) -> TaskSummary:
+    return TaskSummary(
+        run_key=row.run_key,
+        run=ref,
+        operation=row.operation,
+        attempt=row.attempt,
+        queue=row.queue,
+        activity=row.activity,
+        priority=row.priority,
+        queued_at=row.queued_at,
+        owner=row.owner,
+        claims=row.claims,
+    )

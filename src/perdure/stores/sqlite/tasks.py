@@ -1,0 +1,149 @@
+"""Tasks in SQLite: functions of a connection, within the writer's transaction or on a reader's thread.
+
+A row whose digest differs is no task that anybody may begin. It is taken out when it would be claimed, and its run
+learns that the attempt has failed: as its retries say there is another one, whose row is sound.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+import msgspec
+
+from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
+from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import Task, TaskClaim
+from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Delivery
+from perdure.logs import logger_named
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary, decode_task
+from perdure.stores.sql import tasks as statements
+from perdure.stores.sql.chain import digest_of_task
+from perdure.stores.sqlite.encoding import claim_row, encode_delivery
+from perdure.stores.sqlite.inboxes import deliver
+from perdure.stores.sqlite.sessions import Session
+from perdure.stores.task_messages import damage_told, start_told
+
+if TYPE_CHECKING:
+    from perdure.stores.sqlite.segment import News
+
+__all__ = ["claim_tasks", "list_tasks", "lost_tasks", "return_tasks"]
+
+_LOGGER: Final = logger_named("perdure.store")
+
+
+def claim_tasks(
+    connection: apsw.Connection, news: "News", *, session: Session, now: Timestamp, limit: int, served: ServedTasks
+) -> list[ClaimedTask]:
+    """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
+    positions = _claimable(connection, served, limit=max(limit, 0))
+    if not positions:
+        return []
+    rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
+    found = [rows[position] for position in positions if position in rows]
+    tasks = {row[0]: _task_of(row) for row in found}
+    sound = [position for position, task in tasks.items() if task is not None]
+    connection.execute(statements.TAKE_TASKS, (session.worker_id, _json(sound)))
+    claimed = [_claimed(row, task) for row in found if (task := tasks[row[0]]) is not None]
+    messages = [start_told(one, session.name, now=now) for one in claimed if one.task.tells_start]
+    messages += [
+        message for row in found if tasks[row[0]] is None and (message := _drop(connection, row, now=now)) is not None
+    ]
+    if messages:
+        encoded = [encode_delivery(message, owner=session.worker_id) for message in messages]
+        deliver(connection, encoded, news=news, is_exact=True)
+    return claimed
+
+
+def _claimable(connection: apsw.Connection, served: ServedTasks, *, limit: int) -> list[int]:
+    activities = _json(sorted(served.activities))
+    positions: list[int] = []
+    for priority in Priority:
+        room = limit - len(positions)
+        if room <= 0:
+            break
+        of_class = sorted(
+            (*place, position)
+            for queue in sorted(served.queues)
+            for position, *place in connection.execute(statements.CLAIMABLE_TASKS, (queue, priority, activities, room))
+        )
+        positions += [position for *_, position in of_class[:room]]
+    return positions
+
+
+_Row = Sequence[Any]  # Any: what SQLite found, which may be damaged
+
+
+def _task_of(row: _Row) -> Task | None:
+    """Read a row of `TASKS_TO_READ`; None for one that is not as it was written."""
+    _, _, _, digest, *fields = row
+    try:
+        texts = [field.decode() if isinstance(field, bytes) else field for field in fields]
+        return decode_task(texts[-1]) if digest == digest_of_task(texts) else None
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return None
+
+
+def _claimed(row: _Row, task: Task) -> ClaimedTask:
+    _, claims, recovering, _, run_key, operation, attempt, *_ = row
+    claim = TaskClaim(run_key=RunKey(run_key), operation=Operation(operation), attempt=attempt, number=claims + 1)
+    return ClaimedTask(claim=claim, task=task, recovered=bool(recovering))
+
+
+def _drop(connection: apsw.Connection, row: _Row, *, now: Timestamp) -> Delivery | None:
+    """Take a damaged task out of its queue; return what its run is told, if there is one by this key."""
+    _, _, _, _, run_key, operation, attempt, *_ = row
+    connection.execute(statements.DELETE_TASKS.of(1), (run_key, operation))
+    generation = connection.execute(statements.TASK_TARGET, (run_key,)).get
+    _LOGGER.error(
+        "the task of operation %s of run key %s is damaged, and was taken out of its queue", operation, run_key
+    )
+    if generation is None:
+        return None
+    return damage_told(RunKey(run_key), generation, Operation(operation), attempt, now=now)
+
+
+def return_tasks(
+    connection: apsw.Connection, news: "News", *, claims: Iterable[TaskClaim], owner: WorkerId, begun: bool
+) -> None:
+    """Let others claim what a session has."""
+    for claim in claims:
+        connection.execute(statements.RETURN_TASK, (int(begun), *claim_row(claim, owner=owner)))
+        if connection.changes():
+            news.run_keys.add(claim.run_key)
+            news.is_ready = True
+
+
+def lost_tasks(connection: apsw.Connection, claims: Iterable[TaskClaim], *, owner: WorkerId) -> set[TaskClaim]:
+    """Return what is not a session's any more."""
+    return {
+        claim
+        for claim in claims
+        if connection.execute(statements.IS_CLAIMED, claim_row(claim, owner=owner)).get is None
+    }
+
+
+def list_tasks(connection: apsw.Connection, query: TaskQuery) -> list[TaskSummary]:
+    """Return one page of tasks."""
+    return [_summary(row) for row in connection.execute(*statements.listing_tasks(query))]
+
+
+def _summary(row: _Row) -> TaskSummary:
+    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, owner, claims, run_id, number = row
+    return TaskSummary(
+        run_key=RunKey(run_key),
+        run=RunRef(namespace=sys.intern(namespace), id=run_id, generation=number),
+        operation=Operation(operation),
+        attempt=attempt,
+        queue=queue,
+        activity=activity,
+        priority=Priority(priority),
+        queued_at=Timestamp(queued_at),
+        owner=None if owner is None else WorkerId(owner),
+        claims=claims,
+    )
+
+
+def _json(values: object) -> str:
+    return msgspec.json.encode(values).decode()
