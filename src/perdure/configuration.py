@@ -127,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `loop_slots` on the event loop, `thread_slots` in threads, `process_slots` in pool processes,
         `transaction_slots` in transactions of the store, each with PostgreSQL on a connection of its own.
 
+    Task queues, in which activities wait that say so (``@activity(queue="gpu")``):
+        `queues`: those whose activities this process makes, of its own runs at once, of others' as tasks.
+        `queue_slots`: how many tasks it has of them at a time.
+        `only_queues`: True for a process that makes these alone, and claims no runs.
+
     Resources, what activities that declare `resources` share in this process:
         `resources`: how much there is per dimension, such as ``{"gpu": 1, "memory_mb": 8192}``. The names are yours,
         and nothing is measured. An activity that asks for more, or for a dimension that is not named here, fails.
@@ -175,6 +180,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     thread_slots: int = min(32, (os.cpu_count() or 1) + 4)
     process_slots: int = os.cpu_count() or 1
     transaction_slots: int = 4
+    queues: tuple[str, ...] = ()
+    queue_slots: int = 100
+    only_queues: bool = False
     resources: dict[str, int] = {}
     resource_passes: int = 100
     lease_seconds: float = 15.0
@@ -210,6 +218,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ):
                 message = f"Settings: {name} is {value!r:.60}; it must be a number {lowest}"
                 raise InvalidArgumentError(message)
+        if not isinstance(self.queues, tuple) or not all(isinstance(name, str) and name for name in self.queues):  # type: ignore[redundant-expr]
+            message = f"Settings: queues is {self.queues!r:.60}; it must be a tuple of names, such as ('gpu',)"
+            raise InvalidArgumentError(message)
+        if self.only_queues and not self.queues:
+            message = "Settings: only_queues is set, and queues names none; say which, such as queues=('gpu',)"
+            raise InvalidArgumentError(message)
         if not isinstance(self.retention, Retention | None):
             message = f"Settings: retention is {self.retention!r:.60}; it must be a Retention, or None"
             raise InvalidArgumentError(message)
@@ -222,7 +236,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidArgumentError(message)
 
 
-_CHECKED_APART = frozenset({"resources", "retention", "replicate_to"})
+_CHECKED_APART = frozenset({"only_queues", "queues", "resources", "retention", "replicate_to"})
 _MAY_BE_ZERO = frozenset(
     {
         "shutdown_grace_seconds",

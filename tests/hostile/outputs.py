@@ -5,6 +5,7 @@ COMMANDS = {
     "show": "test_outputs.py: all texts as ids, and in stages, states, signals, activities, errors and locks",
     "history": "test_outputs.py: as show; and its --export is read back",
     "locks": "test_outputs.py: all texts as keys",
+    "tasks": "test_outputs.py: all texts as queues",
     "waiting": "test_outputs.py: all texts as keys",
     "schedules": "test_outputs.py: all texts as ids and notes",
     "doctor": "test_outputs.py: on the database that holds all of them",

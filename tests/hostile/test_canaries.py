@@ -303,7 +303,7 @@ def reports(place: str) -> Iterator[str]:
         yield called("show", run_id, "--json", "--db", place)
         yield called("history", run_id, "--db", place)
     for form in ((), ("--json",)):
-        for command in ("list", "doctor", "locks", "waiting", "schedules list", "verify"):
+        for command in ("list", "doctor", "locks", "tasks", "waiting", "schedules list", "verify"):
             yield called(*command.split(), "--db", place, *form)
     yield called("list", "--db", f"mysql://u:{canary('the URL of a command')}@h/db")
     yield called("list", "--db", f"postgresql://u:{canary('the URL of a server, for a command')}@h/db")

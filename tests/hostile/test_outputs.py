@@ -59,7 +59,15 @@ async def everything(ctx: Context, texts: list[str]) -> None:
             await raising(text)
     for text in texts:
         await ctx.lock(text).__aenter__()
-    await asyncio.gather(ctx.wait_for(GO_ON), *(named(raising, text)(text) for text in texts))
+    await asyncio.gather(
+        ctx.wait_for(GO_ON),
+        *(named(raising, text)(text) for text in texts),
+        *(far.options(queue=text)() for text in texts),
+    )
+
+
+@activity(name="hostile.far")
+async def far() -> None: ...
 
 
 @workflow(name="hostile.waits")
@@ -96,10 +104,12 @@ async def fill(url: str) -> None:
 
 
 async def until_it_holds(run: Run[Any], *, locks: int) -> None:
-    granted = 0
+    """Wait until a run holds so many locks, and has as many tasks in queues."""
+    granted = queued = 0
     async for recorded in run.watch():
         granted += recorded.type == "lock_acquired"
-        if granted == locks:
+        queued += recorded.type == "activity_deferred"
+        if granted == queued == locks:
             return
 
 
@@ -168,7 +178,7 @@ def test_a_run_that_holds_all_kinds_of_texts_is_shown_line_by_line(database: Pat
     report = read_json(database, "show", run_id)
     assert report["state"] == masked({text: text for text in texts})
     assert {lock["key"] for lock in report["locks"]} == set(texts)
-    assert {pending["activity"] for pending in report["activities"]["pending"]} == set(texts)
+    assert {pending["activity"] for pending in report["activities"]["pending"]} == {*texts, far.name}
 
 
 @pytest.mark.parametrize("number", range(len(GROUPS)))
@@ -194,6 +204,7 @@ def test_a_history_has_one_line_for_each_event_and_can_be_read_back(
         (("schedules", "list"), "schedules", "id"),
         (("waiting",), "waiting", "key"),
         (("locks", "--limit", "1000"), "locks", "key"),
+        (("tasks", "--limit", "1000"), "tasks", "queue"),
     ],
 )
 def test_other_lists_have_one_line_for_each_entry(

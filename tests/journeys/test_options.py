@@ -191,7 +191,7 @@ async def test_what_a_call_says_is_recorded_with_it_and_laid_over_the_activity(
 ) -> None:
     _, field, recorded = OPTIONS[name]
     expected = ActivityOptions(**{field: recorded})
-    async with make_engine(Settings(resources={"cpu": 100})) as engine:
+    async with make_engine(Settings(resources={"cpu": 100}, queues=("slow",))) as engine:
         run = await engine.start(calling_with_an_option, name)
         await run.result()
         assert (await first(run, e.ActivityScheduled)).options == expected

@@ -28,7 +28,7 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
     "activity.transaction": (
         Defect(
             "execution.transaction_executor",
-            "            self._worker.mail.read_inbox_of(call.run)\n",
+            "            self._worker.mail.read_inbox_of(run)\n",
             "            pass\n",
         ),
         Defect(

@@ -41,6 +41,10 @@ LOCKS: dict[str, tuple[Defect, ...]] = {
         ),
     ),
     "engine.locks": (
-        Defect("client.locking", "None if run_id is None else await _key_of", "None if run_id else await _key_of"),
+        Defect("client.locking", "None if run_id is None else await key_of", "None if run_id else await key_of"),
+    ),
+    "engine.tasks": (
+        Defect("client.queues", "None if run_id is None else await key_of", "None if run_id else await key_of"),
+        Defect("stores.memory.tasks", "and query.queue in (None, row.queue)", "and query.queue != row.queue"),
     ),
 }

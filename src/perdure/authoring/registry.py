@@ -41,7 +41,8 @@ W = TypeVar("W", bound="Workflow[*tuple[Any, ...], Any]")
 
 
 class Registry:
-    """Definitions by name. `activity_limits`: the `max_concurrent_activities` that the newest versions declare."""
+    """Definitions by name. `activity_limits`: the `max_concurrent_activities` that the newest versions declare;
+    `activity_names`: of which activities there is code."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -50,6 +51,7 @@ class Registry:
         self._activities: dict[str, Activity[..., Any]] = {}
         self._workflow_versions: frozenset[WorkflowVersion] = frozenset()
         self.activity_limits: dict[str, int] = {}
+        self.activity_names: frozenset[str] = frozenset()
         self._watchers: list[WeakMethod[Callable[[], None]]] = []
         self._watchers_lock = threading.Lock()  # engines of several threads begin to watch, each on its own
 
@@ -75,6 +77,8 @@ class Registry:
     def add_activity(self, definition: "Activity[..., Any]") -> "Activity[..., Any]":
         """Add an activity, and return it. Raises UsageError if another function has the name."""
         _add(self._activities, definition.name, definition, "activity")
+        if definition.name not in self.activity_names:
+            self.activity_names = frozenset(self._activities)
         self._tell()
         return definition
 

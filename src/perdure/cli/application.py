@@ -33,6 +33,7 @@ from perdure.cli.exits import ExitCode, exit_code_of
 from perdure.cli.lock_commands import locks
 from perdure.cli.outside_commands import complete, fail, stream
 from perdure.cli.printing import complain
+from perdure.cli.queue_commands import tasks
 from perdure.cli.repair_commands import fork, reset, retry
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
@@ -94,6 +95,7 @@ def make_application() -> App:
         fork,
         bulk,
         locks,
+        tasks,
         backup,
         replicate,
         restore,

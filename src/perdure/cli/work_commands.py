@@ -27,6 +27,13 @@ def worker(
     grace: Annotated[
         str | None, Parameter(help="How long running activities have to end when it is stopped, e.g. 30s.")
     ] = None,
+    queue: Annotated[
+        list[str] | None,
+        Parameter(help="A task queue whose activities it makes; may be repeated.", negative=""),
+    ] = None,
+    only_queues: Annotated[
+        bool, Parameter(negative="", help="Make the activities of the queues, and run no workflows.")
+    ] = False,
     log: Annotated[Literal["debug", "info", "warning", "error"], Parameter(help="What is logged, and worse.")] = "info",
     database: DatabaseArguments = HERE,
     json: Json = False,
@@ -37,7 +44,15 @@ def worker(
     """
     from perdure.cli.working import WorkOrder, work
 
-    order = WorkOrder(app=app, also=tuple(also or ()), name=name, grace=grace, as_json=json)
+    order = WorkOrder(
+        app=app,
+        also=tuple(also or ()),
+        name=name,
+        grace=grace,
+        queues=tuple(queue or ()),
+        only_queues=only_queues,
+        as_json=json,
+    )
     return work(database.place(), order, log=log)
 
 

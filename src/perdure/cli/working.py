@@ -31,6 +31,8 @@ class WorkOrder(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[str, ...] = ()
     name: str | None = None
     grace: str | None = None
+    queues: tuple[str, ...] = ()
+    only_queues: bool = False
     as_json: bool = False
 
 
@@ -43,7 +45,7 @@ def work(place: Place, order: WorkOrder, *, log: str) -> int:
 
 
 def _engine_of(place: Place, order: WorkOrder) -> Engine:
-    settings = Settings()
+    settings = Settings(queues=order.queues, only_queues=order.only_queues)
     if order.grace is not None:
         grace = parse_duration(order.grace).total_seconds()
         settings = msgspec.structs.replace(settings, shutdown_grace_seconds=grace)
@@ -53,9 +55,12 @@ def _engine_of(place: Place, order: WorkOrder) -> Engine:
         import_module(other, asked_by=_ASKED_BY)
     if colon:
         return _engine_in(module, order, attribute)
-    if not default_registry.workflow_versions:
+    what, defined = "workflow", bool(default_registry.workflow_versions)
+    if order.only_queues:
+        what, defined = "activity", bool(default_registry.activity_names)
+    if not defined:
         raise UsageError(
-            f"{module_name!r} defines no workflow; name the module in which the functions with @workflow are, "
+            f"{module_name!r} defines no {what}; name the module in which the functions with @{what} are, "
             f"and further ones by --also"
         )
     payloads = payloads_from_environment()
@@ -63,8 +68,11 @@ def _engine_of(place: Place, order: WorkOrder) -> Engine:
 
 
 def _engine_in(module: object, order: WorkOrder, attribute: str) -> Engine:
-    if order.name is not None or order.grace is not None:
-        raise UsageError(f"the engine {order.app} says itself how it is called and stopped: leave out --name, --grace")
+    if order.name is not None or order.grace is not None or order.queues or order.only_queues:
+        raise UsageError(
+            f"the engine {order.app} says itself how it is called and stopped, and what it serves: leave out --name, "
+            f"--grace, --queue, --only-queues"
+        )
     made = getattr(module, attribute, None)
     if callable(made) and not isinstance(made, Engine):
         made = cast("Callable[[], object]", made)()
@@ -97,11 +105,14 @@ async def _until_signalled(engine: Engine, *, as_json: bool) -> None:
 
 def _tell_begin(engine: Engine, *, as_json: bool) -> None:
     worker = engine.worker
-    workflows = sorted({version.name for version in worker.registry.workflow_versions})
+    settings = worker.settings
+    workflows = [] if settings.only_queues else sorted({one.name for one in worker.registry.workflow_versions})
     if as_json:
-        _print_line({"worker": worker.name, "location": worker.store.location, "workflows": workflows})
+        queues = {"queues": settings.queues} if settings.queues else {}
+        _print_line({"worker": worker.name, "location": worker.store.location, "workflows": workflows, **queues})
+    what = ", ".join([*workflows, *(f"the queue {queue}" for queue in settings.queues)])
     _tell(
-        f"worker {worker.name} works on {worker.store.location}: {', '.join(workflows)}; stop it by Ctrl-C or SIGTERM",
+        f"worker {worker.name} works on {worker.store.location}: {what}; stop it by Ctrl-C or SIGTERM",
         is_for_people=not as_json,
     )
 

@@ -18,6 +18,8 @@ from perdure.client.bulk import Bulk, BulkReport, require_concurrency
 from perdure.client.gateway import Gateway, missing, require_outside
 from perdure.client.handle import Run
 from perdure.client.locking import find_locks
+from perdure.client.queues import Place as TaskPlace
+from perdure.client.queues import find_tasks
 from perdure.client.run_pages import whole_page
 from perdure.client.schedules import Schedules
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton, one_rule, require_no_id
@@ -34,6 +36,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunOrder, RunQuery, RunSummary
+from perdure.ports.tasks import TaskSummary
 from perdure.ports.verification import Verification
 
 if TYPE_CHECKING:
@@ -322,6 +325,23 @@ class Client:
         Raises RunNotFoundError, InvalidArgumentError.
         """
         return await find_locks(self._open(), self.namespace, key=key, run_id=run_id, after=after, limit=limit)
+
+    async def tasks(
+        self,
+        *,
+        queue: str | None = None,
+        run_id: str | None = None,
+        after: TaskPlace | None = None,
+        limit: int = 1_000,
+    ) -> list[TaskSummary]:
+        """Return the attempts that wait in task queues of the client's namespace, or are under way there, in the order
+        in which they are claimed.
+
+        Of one `queue`, of one run (the latest of its id), or all. `after`: go on behind the task of this `place`.
+
+        Raises RunNotFoundError, InvalidArgumentError.
+        """
+        return await find_tasks(self._open(), self.namespace, queue=queue, run_id=run_id, after=after, limit=limit)
 
     async def verify(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Unpack
 
+from perdure.authoring.arguments import require_text
 from perdure.authoring.registry import Registry
 from perdure.errors import RunNotFoundError, WrongContextError
 from perdure.kernel import messages as m
@@ -16,7 +17,7 @@ from perdure.kernel.transition import Creation, MessageIds, Outcome, Transition
 from perdure.ports.clock import Clock
 from perdure.ports.store import Changes, RunStore, RunSummary
 
-__all__ = ["Gateway", "Publication", "missing", "require_outside"]
+__all__ = ["Gateway", "Publication", "key_of", "missing", "require_outside"]
 
 Publication = Callable[[RunRef, Sequence[RecordedEvent]], None]
 """Told of each durable transition of a run in this process."""
@@ -130,3 +131,12 @@ def require_outside() -> None:
 def missing(target: RunKey | RunRef) -> RunNotFoundError:
     """Return the error for a run that there is not."""
     return RunNotFoundError(f"there is no run {target}; compare its id with those that list_runs() gives")
+
+
+async def key_of(gateway: Gateway, namespace: str, run_id: str, *, asked_by: str) -> RunKey:
+    """Return the key of the latest run of an id. Raises RunNotFoundError, InvalidArgumentError."""
+    ref = RunRef(namespace=namespace, id=require_text(run_id, f"{asked_by}: run_id"))
+    summary = await gateway.store.find(ref)
+    if summary is None:
+        raise missing(ref)
+    return summary.run_key

@@ -3,8 +3,7 @@
 from typing import Final
 
 from perdure.authoring.arguments import require_integer, require_text
-from perdure.client.gateway import Gateway, missing
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.client.gateway import Gateway, key_of
 from perdure.kernel.locking import LockEntry
 from perdure.ports.store import LockQuery
 
@@ -18,19 +17,11 @@ async def find_locks(
     query = LockQuery(
         namespace=namespace,
         key=None if key is None else require_text(key, "engine.locks: key"),
-        run_key=None if run_id is None else await _key_of(gateway, namespace, run_id),
+        run_key=None if run_id is None else await key_of(gateway, namespace, run_id, asked_by="engine.locks"),
         after=require_integer(after, "engine.locks: after", least=0, most=_LARGEST_POSITION),
         limit=require_integer(limit, "engine.locks: limit"),
     )
     return await gateway.store.list_locks(query)
-
-
-async def _key_of(gateway: Gateway, namespace: str, run_id: str) -> RunKey:
-    ref = RunRef(namespace=namespace, id=require_text(run_id, "engine.locks: run_id"))
-    summary = await gateway.store.find(ref)
-    if summary is None:
-        raise missing(ref)
-    return summary.run_key
 
 
 _LARGEST_POSITION: Final = 2**63 - 1

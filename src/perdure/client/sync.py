@@ -19,6 +19,7 @@ from perdure.authoring.workflow import Workflow
 from perdure.client.bulk import Bulk, BulkReport
 from perdure.client.client import Client
 from perdure.client.loop_thread import LoopThread, call_at_exit
+from perdure.client.queues import Place as TaskPlace
 from perdure.client.start_rules import Debounce, Deduplicate, Singleton
 from perdure.client.starting import IdPolicy, StartOptions
 from perdure.client.sync_bulk import SyncBulk
@@ -30,6 +31,7 @@ from perdure.kernel.locking import LockEntry
 from perdure.kernel.priority import Priority
 from perdure.kernel.transition import RunStatus
 from perdure.ports.store import Page, RunQuery, RunSummary
+from perdure.ports.tasks import TaskSummary
 from perdure.ports.verification import Verification
 
 if TYPE_CHECKING:
@@ -251,6 +253,18 @@ class SyncClient:
         """Return who holds and who waits for locks; see `Client.locks`."""
         loop, client = self._open()
         return loop.call(client.locks(key=key, run_id=run_id, after=after, limit=limit))
+
+    def tasks(
+        self,
+        *,
+        queue: str | None = None,
+        run_id: str | None = None,
+        after: TaskPlace | None = None,
+        limit: int = 1_000,
+    ) -> list[TaskSummary]:
+        """Return what is in task queues; see `Client.tasks`."""
+        loop, client = self._open()
+        return loop.call(client.tasks(queue=queue, run_id=run_id, after=after, limit=limit))
 
     def verify(
         self,

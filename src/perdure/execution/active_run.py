@@ -13,7 +13,8 @@ from msgspec import structs
 
 from perdure.errors import InternalError, PerdureError
 from perdure.execution.attempts import lost_attempt
-from perdure.execution.call import ActivityCall
+from perdure.execution.call import ActivityCall, recorded_first
+from perdure.execution.caller import OwnCaller
 from perdure.execution.clock import not_ahead
 from perdure.execution.failure_log import log_failed_attempts
 from perdure.execution.refusals import refusal
@@ -44,36 +45,14 @@ Reply = Callable[[Exception | None], None]
 """Told, once it is durable, that a message was taken in; or why it was not."""
 
 
-class ActiveRun:
+class ActiveRun(OwnCaller):
     """A run that this worker owns and holds in memory."""
 
     __slots__ = (
-        "_advance_scheduled",
-        "_committing",
-        "_creation",
-        "_dropped",
-        "_notes",
-        "_replies",
-        "_result",
-        "_timer",
-        "_worker",
-        "calls",
-        "claimed",
-        "code",
-        "feed",
-        "fencing_token",
-        "inbox_has_more",
-        "inbox_position",
-        "inbox_readings",
-        "inputs",
-        "is_unlinked",
-        "lacks_code",
-        "on_created",
-        "ref",
-        "run_key",
-        "state",
-        "viewing",
-    )
+        "_advance_scheduled", "_committing", "_creation", "_dropped", "_notes", "_replies", "_result", "_timer",
+        "_worker", "calls", "claimed", "code", "feed", "fencing_token", "inbox_has_more", "inbox_position",
+        "inbox_readings", "inputs", "is_unlinked", "lacks_code", "on_created", "ref", "run_key", "state", "viewing",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -361,8 +340,9 @@ class ActiveRun:
         if call is None:
             self.lacks_code = True
             return
-        if call.options.at_most_once and not activity.attempt_started:
-            self.receive(i.AttemptStarting(operation=operation, attempt=activity.attempt, worker=self._worker.name))
+        first = recorded_first(self._worker, call, activity)
+        if first is not None:
+            self.receive(first)
             return
         self.calls[operation] = call
         self._worker.dispatcher.enqueue(call)

@@ -28,13 +28,12 @@ from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import NO_RETRY, Retry
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp, timestamp_to_datetime
-from perdure.kernel.tokens import ActivityToken
 from perdure.ports.clock import Clock
 
 if TYPE_CHECKING:
     from perdure.kernel.events import RunCreated
 
-__all__ = ["DEFERRED", "DELIVERED", "AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
+__all__ = ["DEFERRED", "DELIVERED", "WORKER_LOST", "AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
 
 DEFERRED: Final = Payload(b"null")
 """What an executor gives as the result, this very object, of a function that has called `defer`."""
@@ -63,7 +62,7 @@ class RunningCall(msgspec.Struct, eq=False):
     def describe(self) -> Attempt:
         """Return the attempt as its function sees it."""
         call = self.call
-        created: RunCreated | None = call.run.state.created
+        created: RunCreated | None = call.run.created
         ref = None if created is None else created.ref
         key = call.options.idempotency_key or f"{call.called_by}-{call.operation}"
         return Attempt(
@@ -76,9 +75,7 @@ class RunningCall(msgspec.Struct, eq=False):
             idempotency_key=key,
             fencing_token=call.fencing_token,
             scheduled_at=timestamp_to_datetime(call.scheduled_at),
-            token=""
-            if created is None
-            else str(ActivityToken.of(created, call.run.run_key, call.operation, call.attempt)),
+            token=call.run.token_of(call.operation, call.attempt),
             deadline=_deadline(self),
             trace_context={} if created is None else created.trace_context,
             heartbeat_payload=call.heartbeat,
@@ -322,16 +319,20 @@ _RESOLUTION_SECONDS: Final = 1e-6
 """A timer may ring by so much too early."""
 
 
+WORKER_LOST: Final = Failure(
+    type="WorkerLostError",
+    types=("WorkerLostError",),
+    message="the worker was lost while this at-most-once attempt ran; its outcome is unknown",
+)
+"""What became of an attempt that must not be made again, and of which nobody knows how far it came."""
+
+
 def lost_attempt(activity: PendingActivity, retry: Retry) -> i.AttemptFailed:
     """Return what became of an at-most-once attempt whose worker died: nobody knows, so it has failed."""
     return i.AttemptFailed(
         operation=Operation(activity.operation),
         attempt=activity.attempt,
-        failure=Failure(
-            type="WorkerLostError",
-            types=("WorkerLostError",),
-            message="the worker was lost while this at-most-once attempt ran; its outcome is unknown",
-        ),
+        failure=WORKER_LOST,
         retry=retry,
         started_at=activity.scheduled_at,
         heartbeat=activity.heartbeat,

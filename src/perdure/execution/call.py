@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from perdure.authoring.activity import Activity
+from perdure.kernel import inputs as i
 from perdure.kernel.deadline import Deadline, nearest
+from perdure.kernel.events import TimeoutKind
 from perdure.kernel.identity import FencingToken, Operation
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import PendingActivity
+from perdure.kernel.retry import NO_RETRY
+from perdure.kernel.tasks import Task, TaskOrigin
 from perdure.kernel.time import Timestamp
 from perdure.scheduling.admission import Group
 from perdure.scheduling.item import Item
@@ -19,8 +24,10 @@ from perdure.scheduling.item import Item
 if TYPE_CHECKING:
     from perdure.execution.active_run import ActiveRun
     from perdure.execution.attempts import RunningCall
+    from perdure.execution.caller import Caller
+    from perdure.execution.worker import Worker
 
-__all__ = ["ActivityCall", "make_call"]
+__all__ = ["ActivityCall", "make_call", "make_task_call", "recorded_first"]
 
 
 class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
@@ -33,7 +40,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     set once it has started.
     """
 
-    run: "ActiveRun"
+    run: "Caller"
     definition: Activity[..., Any]
     options: ActivityOptions
     operation: Operation
@@ -60,7 +67,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     @property
     def workflow(self) -> str:
         """The name of the workflow whose run calls."""
-        created = self.run.state.created
+        created = self.run.created
         return "" if created is None else created.workflow
 
 
@@ -80,4 +87,73 @@ def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[
         sequence=run.state.sequence,
         called_by=activity.called_by or run.state.call_name(run.run_key),
         around=activity.within if run.state.deadline is None else nearest(activity.within, run.state.deadline),
+    )
+
+
+def recorded_first(worker: "Worker", call: ActivityCall, activity: PendingActivity) -> i.Input | None:
+    """Return what must be durable before an attempt begins: that somebody else makes it, or that it is begun once."""
+    options = call.options
+    if options.queue and not worker.queues.makes(call):
+        return _queueing(call, worker.clock.now())
+    if options.at_most_once and not activity.attempt_started:
+        return i.AttemptStarting(operation=call.operation, attempt=call.attempt, worker=worker.name)
+    return None
+
+
+def _queueing(call: ActivityCall, now: Timestamp) -> i.AttemptQueued:
+    limits = {} if call.deadline_at is None else {TimeoutKind.SCHEDULE_TO_CLOSE: call.deadline_at}
+    wait = call.options.schedule_to_start_microseconds
+    if wait is not None:
+        limits[TimeoutKind.SCHEDULE_TO_START] = Timestamp(now + wait)
+    return i.AttemptQueued(task=_task_of(call, now), retry=call.options.retry or NO_RETRY, limits=limits)
+
+
+def _task_of(call: ActivityCall, now: Timestamp) -> Task:
+    return Task(
+        operation=call.operation,
+        attempt=call.attempt,
+        queue=call.options.queue or "",
+        activity=call.activity,
+        input=call.input,
+        options=call.options,
+        priority=call.run.priority if call.options.priority is None else call.options.priority,
+        queued_at=now,
+        origin=_origin_of(call),
+        scheduled_at=call.scheduled_at,
+        deadline_at=call.deadline_at,
+        around=call.around,
+        heartbeat=call.heartbeat,
+    )
+
+
+def _origin_of(call: ActivityCall) -> TaskOrigin:
+    created = call.run.created
+    assert created is not None
+    return TaskOrigin(
+        ref=created.ref,
+        workflow=created.workflow,
+        tenant=created.tenant,
+        called_by=call.called_by,
+        token=call.run.token_of(call.operation, call.attempt),
+        trace_context=created.trace_context,
+        deadline_at=created.deadline_at,
+    )
+
+
+def make_task_call(caller: "Caller", task: Task, definition: Activity[..., Any], *, number: int) -> ActivityCall:
+    """Return the attempt that a task is, claimed for the `number`th time. Its wait to start ended with the claim."""
+    return ActivityCall(
+        run=caller,
+        definition=definition,
+        options=structs.replace(task.options, schedule_to_start_microseconds=None),
+        operation=task.operation,
+        attempt=task.attempt,
+        input=task.input,
+        scheduled_at=task.scheduled_at,
+        deadline_at=task.deadline_at,
+        heartbeat=task.heartbeat,
+        fencing_token=FencingToken(number),
+        sequence=0,
+        around=task.around,
+        called_by=task.origin.called_by,
     )

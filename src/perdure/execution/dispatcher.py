@@ -74,13 +74,17 @@ class Dispatcher:
         elif call.item is not None:
             self._take_from_queue(self._lines[call.executor], call)
 
+    def is_waiting(self, call: ActivityCall) -> bool:
+        """Whether an attempt has not begun yet."""
+        return call.item is not None and call.item.key in self._lines[call.executor].queued
+
     def reprioritise(self, calls: Iterable[ActivityCall]) -> None:
         """Move the calls of a run whose priority has changed to its new class, at their age.
 
         What runs already and what has a priority of its own stays where it is.
         """
         for call in calls:
-            item, priority = call.item, call.run.state.priority
+            item, priority = call.item, call.run.priority
             if item is None or call.running is not None or call.options.priority is not None:
                 continue
             line = self._lines[call.executor]
@@ -299,11 +303,10 @@ def _key(call: ActivityCall) -> Hashable:
 
 
 def _item(call: ActivityCall) -> Item:
-    state = call.run.state
-    created = state.created
+    created = call.run.created
     return Item(
         key=_key(call),
-        priority=state.priority if call.options.priority is None else call.options.priority,
+        priority=call.run.priority if call.options.priority is None else call.options.priority,
         tenant="" if created is None else created.tenant,
         workflow_type=call.workflow,
         enqueued_at=call.scheduled_at,

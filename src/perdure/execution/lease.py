@@ -66,6 +66,9 @@ class LeaseKeeper:
                         had_passed = True
                     self._renewed(asked_at, now)
                     await self._free_expired()
+                    if worker.queues:
+                        worker.queues.hear(None)
+                        worker.queues.wake()
                     if had_passed or asked_at < hastened_until:  # by the renewal, if the clock was set back
                         worker.claims.wake()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine

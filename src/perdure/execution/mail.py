@@ -68,7 +68,7 @@ class Mail:
         outcome = await worker.committer.commit(Delivery(target=target, message=message, at=worker.clock.now(), **ids))
         if not isinstance(outcome, Applied):
             raise refusal(target, outcome)
-        self._arrived(outcome)
+        self.arrived(outcome)
         return outcome.run_key
 
     async def _is_up_to_date(self, run: ActiveRun) -> bool:
@@ -208,7 +208,8 @@ class Mail:
         if not inbox and await is_taken_over(self._worker, run):
             run.drop()
 
-    def _arrived(self, outcome: Applied) -> None:
+    def arrived(self, outcome: Applied) -> None:
+        """See to it that a message is taken out of the inbox into which it was put."""
         if outcome.owner is None or outcome.owner == self._worker.worker_id:
             self.news_of(outcome.run_key)
 
@@ -217,7 +218,7 @@ class Mail:
             if isinstance(outcome, PerdureError):
                 reply(outcome)
             elif isinstance(outcome, Applied):
-                self._arrived(outcome)
+                self.arrived(outcome)
                 reply(None)
             else:
                 reply(refusal(delivery.target, outcome))

@@ -57,11 +57,13 @@ class TransactionExecutor(LoopExecutor):
         except Deferring:
             message = f"activity {call.activity}: a transactional activity ends with its transaction; it cannot defer()"
             raise UsageError(message) from None
+        run = self._worker.active.get(call.run.run_key)
         if not isinstance(outcome, Applied):
-            call.run.surrender()  # whoever has it, has its outcome too, or makes it
+            if run is call.run:
+                run.surrender()  # whoever has it, has its outcome too, or makes it
             raise StaleLeaseError(f"run {call.run.ref} goes on elsewhere, or without this attempt; nothing was saved")
-        if self._worker.active.get(call.run.run_key) is call.run:
-            self._worker.mail.read_inbox_of(call.run)
+        if run is call.run:
+            self._worker.mail.read_inbox_of(run)
         return DELIVERED
 
     def _awaited(self, running: RunningCall) -> Callable[[Any], Any]:

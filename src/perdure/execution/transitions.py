@@ -40,6 +40,8 @@ def transition_of(
         # A page of the inbox is taken before anything fails; who has more than that goes on in its order.
         must_not_overtake=() if run.inbox_has_more else tuple(result.must_not_overtake),
     )
+    if result.queued or result.withdrawn:
+        transition = structs.replace(transition, queued=result.queued, withdrawn=result.withdrawn)
     if result.to_stop and (committed := _outcomes_of_transactions(run, result.to_stop)):
         # Refused for one, the run is loaded again, with the whole of its inbox.
         transition = structs.replace(transition, must_not_overtake=(*transition.must_not_overtake, *committed))

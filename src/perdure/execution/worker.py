@@ -31,10 +31,12 @@ from perdure.execution.lease import LeaseKeeper
 from perdure.execution.limits import Limits
 from perdure.execution.loading import make_program
 from perdure.execution.mail import Mail
-from perdure.execution.parking import Hindrance, look_at_parked, park
+from perdure.execution.news import hear
+from perdure.execution.parking import Hindrance, park
 from perdure.execution.refusals import is_still_owned
 from perdure.execution.setbacks import Setbacks
 from perdure.execution.taking_over import TakenRun
+from perdure.execution.tasks import ServedQueues
 from perdure.execution.transaction_executor import TransactionExecutor
 from perdure.execution.viewing import view
 from perdure.execution.waiting import Waiting
@@ -82,7 +84,8 @@ class Worker:
         executors: dict[Executor, AttemptExecutor],
         claims_runs: bool = True,
     ) -> None:
-        """Work on `store`. With `claims_runs` False it serves clients only: no run is advanced in this process."""
+        """Work on `store`. With `claims_runs` False it serves clients only: no run is advanced in this process, nor
+        any task."""
         self._store = store
         self.clock = clock
         self.registry = registry
@@ -92,7 +95,7 @@ class Worker:
         self.worker_id = WorkerId(0)
         self.listeners: list[Listener] = []
         self.active: dict[RunKey, ActiveRun] = {}
-        self.is_claiming = claims_runs
+        self.is_claiming = claims_runs and not settings.only_queues
         self._is_closed = False
         self._scheduled: list[ActiveRun] = []
         self._by_id: dict[tuple[str, str], ActiveRun] = {}
@@ -123,6 +126,7 @@ class Worker:
         self.endings = Endings(self.loop)
         self._waiting = Waiting(self)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
+        self.queues = ServedQueues(self, settings.queues if claims_runs else (), slots=settings.queue_slots)
         self.keeper = Keeper(self, agenda_kinds(newest=registry.find_newest))
         self.agenda_changed = self.keeper.wake
         self._blocking = BlockingWatch(
@@ -154,15 +158,22 @@ class Worker:
             self._tasks.append(self.loop.create_task(self.keeper.work(), name="perdure-agenda"))
             self.claims.wake()
             self.registry.watch(self._code_came)
+        if self.queues:
+            self._tasks.append(self.loop.create_task(self.queues.work(), name="perdure-tasks"))
+            self.queues.wake()
+            if not self.is_claiming:
+                self.registry.watch(self._code_came)
 
     async def close(self) -> None:
         """Drain: claim no more, let activities finish within the grace, give every run back, close the store."""
         self.is_claiming = False
         self.claims.stop()
+        self.queues.stop()
         self.keeper.stop()
         patience_seconds = self.settings.shutdown_grace_seconds
         await self.dispatcher.finish(patience_seconds)
         await self.committer.drain(patience_seconds=patience_seconds)
+        await self.queues.give_back_all()
         for run in list(self.active.values()):
             if run.is_idle:
                 run.release()  # with the time at which it must be woken; the others the store gives back as due at once
@@ -326,6 +337,7 @@ class Worker:
     def drop_all(self, reason: str) -> None:
         """Drop every run, also those that are being loaded: this worker may own none of them any more."""
         self.claims.lose()
+        self.queues.lose_all()
         if self.active:
             _logger.error("dropping %d runs: %s", len(self.active), reason)
         for run in list(self.active.values()):
@@ -402,7 +414,7 @@ class Worker:
 
     def _code_came(self) -> None:
         """Look for runs that can go on with new code; a module may be imported late, and in any thread."""
-        if self.is_claiming and not self.loop.is_closed():
+        if (self.is_claiming or self.queues) and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._use_new_code)
 
     def _use_new_code(self) -> None:
@@ -412,24 +424,11 @@ class Worker:
         for run in [run for run in self.active.values() if run.lacks_code]:
             run.surrender()  # it is due again at once, and starts what it could not start
         self.claims.try_parked()
+        self.queues.wake()
 
     def hear(self, changes: Changes) -> None:
-        """Take note of what has changed in the store."""
-        active, loading, parked = self.active, self.mail.loading, self.endings.parked
-        for key in [*active, *loading, *parked] if changes.everything else changes.run_keys:
-            if key in active or key in loading:
-                self.mail.news_of(key)
-            elif key in parked:
-                self.mail.spawn(look_at_parked(self, key))
-        for key in self.endings.awaited() if changes.everything else changes.run_keys:
-            if key not in self.active:
-                self.endings.look_again(key)
-        if changes.parked or changes.everything:
-            self.claims.try_parked()
-        elif changes.ready:
-            self.claims.wake()
-        if changes.agenda or changes.everything:
-            self.keeper.wake()
+        """Take note of what has changed in the store; see `perdure.execution.news`."""
+        hear(self, changes)
 
 
 _ADVANCES_PER_TURN: Final = 100

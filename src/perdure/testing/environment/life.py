@@ -20,6 +20,7 @@ from perdure.errors import StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor
 from perdure.execution.process_executor import ProcessExecutor
+from perdure.execution.tasks import ServedQueues
 from perdure.execution.thread_executor import ThreadExecutor
 from perdure.execution.worker import Worker
 from perdure.kernel.events import EVENT_NAMES
@@ -108,6 +109,7 @@ class Life:
         self._store = self._make_store()
         self._engine = _PerformingEngine(self)
         await self._engine.__aenter__()
+        self.worker.queues = _EveryQueue(self.worker, (), slots=1)
         self.is_open = True
 
     async def close(self) -> None:
@@ -211,6 +213,14 @@ class _PerformingEngine(Engine):
 
     def _make_executors(self) -> dict[Executor, AttemptExecutor]:
         return self._life.perform(super()._make_executors())
+
+
+class _EveryQueue(ServedQueues):
+    """All task queues: the cast makes the activities of each."""
+
+    def __contains__(self, queue: str) -> bool:
+        """Whether activities of a queue are made here."""
+        return True
 
 
 class _Gate:

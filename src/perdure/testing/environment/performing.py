@@ -148,6 +148,6 @@ def _attempt(call: ActivityCall) -> Hashable:
 
 
 def _ref(call: ActivityCall) -> RunRef:
-    created = call.run.state.created
+    created = call.run.created
     assert created is not None, "a run calls activities before it exists"
     return created.ref

@@ -1,0 +1,27 @@
+"""Which attempts wait in task queues, or are under way there, as a client asks."""
+
+from perdure.authoring.arguments import require_integer, require_text
+from perdure.client.gateway import Gateway, key_of
+from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.priority import Priority
+from perdure.kernel.time import Timestamp
+from perdure.ports.tasks import TaskQuery, TaskSummary
+
+__all__ = ["Place", "find_tasks"]
+
+Place = tuple[Priority, Timestamp, RunKey, Operation]
+"""Where a task stands in the order of claims."""
+
+
+async def find_tasks(
+    gateway: Gateway, namespace: str, *, queue: str | None, run_id: str | None, after: Place | None, limit: int
+) -> list[TaskSummary]:
+    """Return one page of tasks; see `Client.tasks`."""
+    query = TaskQuery(
+        namespace=namespace,
+        queue=None if queue is None else require_text(queue, "engine.tasks: queue"),
+        run_key=None if run_id is None else await key_of(gateway, namespace, run_id, asked_by="engine.tasks"),
+        after=after,
+        limit=require_integer(limit, "engine.tasks: limit"),
+    )
+    return await gateway.store.list_tasks(query)

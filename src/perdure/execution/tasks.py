@@ -1,0 +1,304 @@
+"""Tasks that this worker serves: it claims those of its queues, has them made like any attempt, and tells the outcome.
+
+An attempt of a task goes through the same dispatcher as those of the worker's own runs, and waits for the same slots
+and limits; only whom it tells is another (`TaskCaller`). What it tells goes into the run's inbox under the claim: if
+the session has lost the task, it is refused, and the attempt is stopped. A run that does not want an outcome any more
+withdraws its task; whoever has it hears of the run, and looks whether the task still stands.
+
+There is no polling: tasks that come are news, and a worker with room looks once after each that ends.
+"""
+
+import asyncio
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from perdure.errors import PerdureError, StoreError, UnknownActivityError
+from perdure.execution.attempts import WORKER_LOST
+from perdure.execution.call import ActivityCall, make_task_call
+from perdure.execution.setbacks import doubled
+from perdure.execution.task_reports import Report, report_of
+from perdure.kernel import inputs as i
+from perdure.kernel.events import RunCreated
+from perdure.kernel.failure import Failure
+from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.payload import NULL
+from perdure.kernel.priority import Priority
+from perdure.kernel.retry import NO_RETRY
+from perdure.kernel.tasks import TaskClaim
+from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
+from perdure.logs import logger_named
+from perdure.ports.tasks import ClaimedTask, ServedTasks
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+
+__all__ = ["ServedQueues", "TaskCaller"]
+
+_logger = logger_named("perdure.worker")
+
+
+class TaskCaller:
+    """The run elsewhere whose task this worker has: what an attempt knows of it, and how it is told (`Caller`)."""
+
+    __slots__ = ("_queues", "call", "claim", "created", "task")
+
+    def __init__(self, queues: "ServedQueues", claimed: ClaimedTask) -> None:
+        """Stand for the run of a task."""
+        self._queues = queues
+        self.claim = claimed.claim
+        self.task = task = claimed.task
+        origin = task.origin
+        self.call: ActivityCall | None = None
+        self.created = RunCreated(
+            workflow=origin.workflow,
+            definition_version="",
+            ref=origin.ref,
+            input=NULL,
+            seed=0,
+            tenant=origin.tenant,
+            priority=task.priority,
+            deadline_at=origin.deadline_at,
+            trace_context=origin.trace_context,
+        )
+
+    @property
+    def run_key(self) -> RunKey:
+        """The key of the run."""
+        return self.claim.run_key
+
+    @property
+    def ref(self) -> RunRef:
+        """The name of the run."""
+        return self.task.ref
+
+    @property
+    def priority(self) -> Priority:
+        """The class in which the task was queued."""
+        return self.task.priority
+
+    def token_of(self, operation: Operation, attempt: int) -> str:
+        """Return the token that the run's owner has given to the attempt."""
+        del operation, attempt
+        return self.task.origin.token
+
+    def receive(self, given: i.Input) -> None:
+        """Tell the run what the attempt says of itself."""
+        self._queues.tell(self, report_of(given, generation=self.ref.generation))
+
+    def attempt_ended(self, call: ActivityCall, given: i.Input | None) -> None:
+        """Tell the run the outcome. None: the closing of this worker has interrupted the attempt."""
+        del call
+        if given is not None:
+            self._queues.tell(self, report_of(given, generation=self.ref.generation))
+
+
+class ServedQueues:
+    """The queues that one worker serves, and the tasks that it has of them."""
+
+    def __init__(self, worker: "Worker", queues: Collection[str], *, slots: int) -> None:
+        """Serve `queues`, with at most so many tasks at a time; none: nothing is claimed."""
+        self._worker = worker
+        self._queues: Final = frozenset(queues)
+        self._slots: Final = slots
+        self._held: dict[TaskClaim, TaskCaller] = {}
+        self._wake = asyncio.Event()
+        self._losses = self._failures = 0
+        self._is_closing = False
+        self._looking: asyncio.Task[None] | None = None
+        self._to_look_at: set[TaskClaim] = set()
+
+    def __contains__(self, queue: str) -> bool:
+        """Whether activities of a queue are made here."""
+        return queue in self._queues
+
+    def makes(self, call: ActivityCall) -> bool:
+        """Whether the attempts of a call that names a queue are made here: it is served here, or they write to the
+        store's database in a transaction of the run."""
+        return (call.options.queue or "") in self or call.definition.transaction is not None
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._queues)
+
+    @property
+    def held(self) -> int:
+        """How many tasks this worker has."""
+        return len(self._held)
+
+    def wake(self) -> None:
+        """Look for tasks soon."""
+        self._wake.set()
+
+    # --- claims --------------------------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Claim for ever. A failing store is tried again after a pause."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._claim_all()
+            except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
+                is_expected = isinstance(error, StoreError)
+                text = "claiming tasks failed and will be tried again: %s"
+                self._worker.recurring.warning(text, error, cause=error, with_lines=not is_expected)
+                self._failures += 1
+                longest = self._worker.settings.lease_seconds
+                pause = doubled(_PAUSE_AFTER_FAILURE_SECONDS, self._failures, most=longest)
+                self._worker.loop.call_later(pause, self.wake)
+            else:
+                self._failures = 0
+
+    async def _claim_all(self) -> None:
+        worker = self._worker
+        while (room := self._slots - len(self._held)) > 0 and worker.lease.is_held and not self._is_closing:
+            losses, limit = self._losses, min(room, _CLAIMED_AT_ONCE)
+            served = ServedTasks(queues=self._queues, activities=worker.registry.activity_names)
+            claimed = await worker.store.claim_tasks(now=worker.clock.now(), limit=limit, served=served)
+            if losses != self._losses or self._is_closing:
+                await worker.store.return_tasks([one.claim for one in claimed], begun=False)
+            else:
+                for one in claimed:
+                    self._begin(one)
+            if len(claimed) < limit:
+                return
+
+    def _begin(self, claimed: ClaimedTask) -> None:
+        """Have an attempt made."""
+        caller, task = TaskCaller(self, claimed), claimed.task
+        self._held[claimed.claim] = caller
+        failure = _failure_of(claimed)
+        if failure is not None:
+            self._fail(caller, failure)
+            return
+        try:
+            definition = self._worker.registry.activity(task.activity)
+        except UnknownActivityError as error:  # it was here a moment ago
+            self._fail(caller, Failure(type=type(error).__name__, message=str(error)))
+            return
+        caller.call = make_task_call(caller, task, definition, number=claimed.claim.number)
+        self._worker.dispatcher.enqueue(caller.call)
+
+    def _fail(self, caller: TaskCaller, failure: Failure) -> None:
+        task = caller.task
+        failed = i.AttemptFailed(
+            operation=task.operation,
+            attempt=task.attempt,
+            failure=failure,
+            retry=NO_RETRY,  # the run knows its own
+            started_at=None,
+            heartbeat=task.heartbeat,
+        )
+        self.tell(caller, report_of(failed, generation=task.ref.generation))
+
+    # --- what is told --------------------------------------------------------------------------------------------
+
+    def tell(self, caller: TaskCaller, report: Report) -> None:
+        """Put a message into the inbox of a task's run, if the task is still this worker's."""
+        claim = caller.claim
+        if claim not in self._held:
+            return
+        delivery = Delivery(
+            target=claim.run_key,
+            message=report.message,
+            message_id=report.message_id,
+            at=self._worker.clock.now(),
+            task=claim,
+            ends_task=report.ends,
+        )
+        if report.ends:
+            caller.call = None
+
+        def answered(outcome: Outcome | PerdureError) -> None:
+            self._told(caller, outcome, ends=report.ends)
+
+        self._worker.committer.submit(delivery, answered, keep=True)
+
+    def _told(self, caller: TaskCaller, outcome: Outcome | PerdureError, *, ends: bool) -> None:
+        if isinstance(outcome, Applied):
+            self._worker.mail.arrived(outcome)
+        elif isinstance(outcome, Stale):
+            self._lose(caller)
+        elif isinstance(outcome, PerdureError) and ends:  # it was made, and nobody will know: others may try again
+            _logger.error("the outcome of a task of run %s cannot be saved: %s", caller.ref, outcome)
+            self._give_back([caller.claim], begun=True)
+        if ends:
+            self._forget(caller)
+
+    def _forget(self, caller: TaskCaller) -> None:
+        if self._held.pop(caller.claim, None) is not None:
+            self.wake()
+
+    def _give_back(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
+        self._worker.mail.spawn(self._return(claims, begun=begun))
+
+    async def _return(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
+        try:
+            await self._worker.store.return_tasks(list(claims), begun=begun)
+        except StoreError as error:  # they are claimed again when the session ends
+            self._worker.recurring.warning("giving back tasks failed: %s", error, cause=error)
+
+    # --- what is lost --------------------------------------------------------------------------------------------
+
+    def hear(self, run_keys: Collection[RunKey] | None) -> None:
+        """Look whether the tasks of these runs still stand (None: of all)."""
+        if not self._held:
+            return
+        self._to_look_at |= {claim for claim in self._held if run_keys is None or claim.run_key in run_keys}
+        if self._to_look_at and (self._looking is None or self._looking.done()):
+            self._looking = self._worker.loop.create_task(self._look(), name="perdure-tasks-look")
+
+    async def _look(self) -> None:
+        while self._to_look_at:
+            asked, self._to_look_at = self._to_look_at & self._held.keys(), set()
+            try:
+                lost = await self._worker.store.lost_tasks(asked)
+            except StoreError as error:
+                self._worker.recurring.warning("looking after tasks failed: %s", error, cause=error)
+                return  # each renewal of the lease looks again
+            for claim in lost:
+                caller = self._held.get(claim)
+                if caller is not None and caller.call is not None:  # else its outcome is on its way
+                    self._lose(caller)
+
+    def lose_all(self) -> None:
+        """Stop the attempts of all tasks: this worker may have none of them any more."""
+        self._losses += 1
+        for caller in list(self._held.values()):
+            self._lose(caller)
+
+    def _lose(self, caller: TaskCaller) -> None:
+        """Stop an attempt whose outcome nobody wants."""
+        call, caller.call = caller.call, None
+        self._forget(caller)
+        if call is not None:
+            self._worker.dispatcher.withdraw(call)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._is_closing = True
+
+    async def give_back_all(self) -> None:
+        """Let others have what has no outcome; nothing of it runs here any more."""
+        left = {caller.claim: call for caller in self._held.values() if (call := caller.call) is not None}
+        waiting = [claim for claim, call in left.items() if self._worker.dispatcher.is_waiting(call)]
+        for claims, begun in ((waiting, False), (left.keys() - set(waiting), True)):
+            if claims:
+                await self._return(claims, begun=begun)
+        for claim in left:
+            self._held.pop(claim, None)
+
+
+def _failure_of(claimed: ClaimedTask) -> Failure | None:
+    """Return why a task is not begun here: it cannot be read, or may have been begun before, and must not be twice."""
+    if claimed.trouble:
+        return Failure(type="UnreadablePayloadError", types=("UnreadablePayloadError",), message=claimed.trouble)
+    if claimed.recovered and claimed.task.options.at_most_once:
+        return WORKER_LOST
+    return None
+
+
+_CLAIMED_AT_ONCE: Final = 100
+_PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
