@@ -30,8 +30,8 @@ PLANTED: Final = (
     _mutant(
         "an at-most-once attempt starts before its start is durable",
         "P3: at most once",
-        _RUN,
-        "if call.options.at_most_once and not activity.attempt_started:",
+        "call",
+        "if options.at_most_once and not activity.attempt_started:",
         "if False:",
         "at_most_once",
     ),

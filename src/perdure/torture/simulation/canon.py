@@ -77,6 +77,7 @@ def canonical(tables: Tables, *, in_order: bool) -> Canon:
         "requests": sorted(f"{request}: {names[key]}" for (_, request), key in database.requests.items()),
         "message_requests": sorted(f"{run_id}: {request}" for _, run_id, request in database.message_requests),
         "locks": sorted(f"{names[entry.run_key]}: {entry.key}" for entry in database.locks.values()),
+        "tasks": sorted(f"{names.get(key, 'no run')}: {operation}" for key, operation in database.tasks),
         "message_ids": sorted(f"{names.get(key, 'no run')}" for key, _ in database.message_ids),
     }
     for key, name in names.items():

@@ -49,7 +49,7 @@ class Host:
             self._restart = asyncio.Event()
             engine = Engine(
                 self.store,
-                settings=trial.settings,
+                settings=trial.settings_of(self.name),
                 name=self.process.name,
                 works=not self.process.is_client,
                 clock=trial.world,

@@ -70,8 +70,9 @@ def _names(kinds: Iterable[type]) -> frozenset[str]:
 
 _UNUSED_EVENTS: Final = _names({e.InterventionRequested, e.InterventionResolved, e.InterventionExpired})
 """Nothing in the engine records them yet."""
-_TOLD_BY_STORES: Final = frozenset({"LockGrantedMessage", "LockDeniedMessage"})
-"""No write holds them: a store puts them into an inbox beside the changes of locks that they answer."""
+_TOLD_BY_STORES: Final = frozenset({"LockGrantedMessage", "LockDeniedMessage", "StartActivityMessage"})
+"""No write holds them: a store puts them into an inbox beside the changes of locks that they answer, and as it gives
+out tasks."""
 VOCABULARY: Final = (
     (_names(e.EVENT_TYPES.values()) - _UNUSED_EVENTS)
     | (_names(get_args(Message)) - _TOLD_BY_STORES)

@@ -378,6 +378,11 @@ def _session_laws(trial: "Trial") -> Iterator[str]:
     for run in database.runs.values():
         if run.owner is not None and run.owner not in database.sessions:
             yield f"run {run.ref} is owned by session {run.owner}, which is gone"
+    for task in database.tasks.values():
+        if task.owner is not None and task.owner not in database.sessions:
+            yield f"task {task.operation} of run key {task.run_key} is claimed by session {task.owner}, which is gone"
+        if database.runs[task.run_key].status.is_closed:
+            yield f"task {task.operation} of run key {task.run_key} is left, though the run has ended"
     for (run_key, message_id), position in database.message_ids.items():
         entry = database.inboxes.get(run_key, {}).get(position)
         if entry is None or entry.message_id != message_id:

@@ -8,20 +8,23 @@ Not shadowed: threads, files, locks and notices, which the tests of the store an
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, Transition, Write
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
-from perdure.stores.sqlite import keeping, reads, sessions
+from perdure.stores.sqlite import keeping, reads, sessions, tasks
 from perdure.stores.sqlite.application import Commit, apply_jobs
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -104,6 +107,25 @@ class Shadow:
                 code=code,
             ),
         )
+
+    def claim_tasks(
+        self, worker: WorkerId, claimed: list[ClaimedTask], *, now: Timestamp, limit: int, served: ServedTasks
+    ) -> None:
+        """Take tasks; they must be `claimed`."""
+        claiming = partial(
+            tasks.claim_tasks, self.connection, News(), session=self._sessions[worker], now=now, limit=limit
+        )
+        self._compare("a claim of tasks", claimed, lambda: claiming(served=served))
+        self._learn_positions()
+
+    def return_tasks(self, worker: WorkerId, claims: Sequence[TaskClaim], *, begun: bool) -> None:
+        """Give tasks back."""
+        returning = partial(tasks.return_tasks, self.connection, News(), claims=claims, owner=worker)
+        self._compare("a return of tasks", None, lambda: returning(begun=begun))
+
+    def lost_tasks(self, worker: WorkerId, lost: set[TaskClaim], claims: Collection[TaskClaim]) -> None:
+        """Ask which tasks are lost; they must be these."""
+        self._compare("lost tasks", lost, lambda: tasks.lost_tasks(self.connection, claims, owner=worker))
 
     def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer
         """Extend a lease; whether it was still held must be `is_kept`."""
@@ -214,6 +236,14 @@ class Shadow:
             "the lines of locks",
             [entry for _, entry in sorted(database.locks.items())],
             lambda: list_locks(self.connection, LockQuery(limit=_ALL_LOCKS)),
+        )
+        self._compare_rows(
+            "the tasks",
+            [
+                (task.run_key, task.operation, task.attempt, task.owner, task.claims, int(task.is_recovered))
+                for task in database.tasks.values()
+            ],
+            "SELECT run_key, operation, attempt, owner, claims, recovering FROM tasks",
         )
         self._compare_rows(
             "when runs are to be ended",

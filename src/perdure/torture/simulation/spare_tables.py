@@ -50,6 +50,7 @@ _TABLES: Final = (
     "agenda",
     "message_requests",
     "locks",
+    "tasks",
     "removals",
     "sqlite_sequence",
 )

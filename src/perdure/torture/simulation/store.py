@@ -1,16 +1,18 @@
 """The store of a simulated process: the memory store with latencies, outages, points, and a look at every commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from perdure.errors import StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.memory.keeping import Prepared
 from perdure.stores.memory.tables import News, Session
@@ -47,6 +49,7 @@ class SimulatedStore(MemoryStore):
         self._shadow = shadow
         self._tables = tables
         self._claimed: set[tuple[RunKey, FencingToken]] = set()
+        self._tasks: set[TaskClaim] = set()
 
     async def open(self, *, session_name: str, lease_seconds: float, on_changes: Callable[[Changes], None]) -> WorkerId:
         """See `RunStore.open`."""
@@ -83,6 +86,36 @@ class SimulatedStore(MemoryStore):
         self._claimed |= {(run.summary.run_key, run.summary.fencing_token) for run in claimed}
         return claimed
 
+    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+        """See `RunStore.claim_tasks`."""
+        await self._lag()
+        self._refuse_during_outage()
+        claimed = await super().claim_tasks(now=now, limit=limit, served=served)
+        if self._shadow is not None:
+            self._shadow.claim_tasks(self.worker, claimed, now=now, limit=limit, served=served)
+        if claimed:
+            await self._point("after claiming tasks")
+        await self._lag()
+        self._tasks |= {one.claim for one in claimed}
+        return claimed
+
+    async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
+        """See `RunStore.return_tasks`."""
+        await self._lag()
+        self._refuse_during_outage()
+        await super().return_tasks(claims, begun=begun)
+        if self._shadow is not None:
+            self._shadow.return_tasks(self.worker, claims, begun=begun)
+
+    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
+        """See `RunStore.lost_tasks`."""
+        self._refuse_during_outage()
+        lost = await super().lost_tasks(claims)
+        if self._shadow is not None:
+            self._shadow.lost_tasks(self.worker, lost, claims)
+        await self._lag()
+        return lost
+
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """See `RunStore.next_wake_at`."""
         await self._lag()
@@ -103,6 +136,7 @@ class SimulatedStore(MemoryStore):
         await self._lag()
         if not kept:
             self._process.lost |= self._claimed
+            self._process.lost_tasks |= self._tasks
         return kept
 
     async def free_expired(self, *, now: Timestamp) -> int:

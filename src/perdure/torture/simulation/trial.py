@@ -11,7 +11,8 @@ from perdure.configuration import Settings
 from perdure.execution.worker import Worker
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import RunRef
+from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import timestamp_to_datetime
 from perdure.ports.store import Changes
 from perdure.stores.memory import MemoryDatabase
@@ -29,6 +30,7 @@ from perdure.torture.simulation.shadow import Shadow
 from perdure.torture.simulation.tables import Tables
 from perdure.torture.simulation.times import TrueTimes
 from perdure.torture.simulation.workloads import WORKLOADS
+from perdure.torture.simulation.workloads.workload import QUEUE
 from perdure.torture.simulation.world import Process, World
 
 __all__ = ["EngineNotStartedError", "Trial", "Verdict", "run_trial"]
@@ -139,6 +141,8 @@ class Trial:
         """Start all processes and let them work; return whether they came to an end."""
         for number in range(self.plan.workers):
             self._boot(f"worker{number}", is_client=False)
+        if self.workload.is_served:
+            self._boot(_SERVER, is_client=False)
         if not self.plan.is_embedded:
             self._boot("client", is_client=True)
         finished = self.world.run(self._is_done)
@@ -149,6 +153,14 @@ class Trial:
         else:
             self.world.findings.append(self._stuck())
         return finished
+
+    def settings_of(self, name: str) -> Settings:
+        """Return the settings of a process."""
+        if name != _SERVER:
+            return self.settings
+        return msgspec.structs.replace(
+            self.settings, queues=(QUEUE,), only_queues=True, queue_slots=min(self.settings.active_runs, 8)
+        )
 
     def _boot(self, name: str, *, is_client: bool) -> None:
         self._lives += 1
@@ -269,7 +281,7 @@ class Trial:
             if run_key not in self.tables.removed:
                 self._find(attempt, "has an effect, but its run does not exist")
             return
-        failed, is_scheduled, is_settled, is_started, is_deferred = 0, False, False, False, False
+        failed, is_scheduled, is_settled, is_started, is_deferred, is_task = 0, False, False, False, False, False
         for recorded in self.tables.history(run_key):
             event = recorded.event
             is_deferred &= type(event) is not e.RunForked  # a fork does once more what was left to somebody outside
@@ -281,8 +293,12 @@ class Trial:
             is_settled |= kind is e.ActivityCompleted or kind is e.ActivityFailed
             is_started |= isinstance(event, e.ActivityAttemptStarted) and event.attempt == attempt.attempt
             is_deferred |= isinstance(event, e.ActivityDeferred) and event.attempt == attempt.attempt
+            is_task |= isinstance(event, e.ActivityDeferred) and event.queue != ""
         if not is_scheduled:
             self._find(attempt, "has an effect before it is durable that it was called")
+        if is_task:
+            self._check_task(attempt, run_key, is_settled=is_settled)
+            return
         if attempt.activity.endswith("once") and not is_started:
             self._find(attempt, "has an effect before the start of this at-most-once attempt is durable")
         if run.fencing_token == attempt.fencing_token and run.owner is not None:
@@ -293,9 +309,23 @@ class Trial:
             elif attempt.attempt != failed + 1:
                 self._find(attempt, f"has an effect after {failed} failed attempts")
 
+    def _check_task(self, attempt: Attempt, run_key: RunKey, *, is_settled: bool) -> None:
+        """Check that a task that is about to be done, under a claim that stands, has no outcome yet."""
+        row = self.database.tasks.get((run_key, Operation(attempt.operation)))
+        is_standing = row is not None and (row.attempt, row.claims) == (attempt.attempt, attempt.fencing_token)
+        if row is not None and row.owner is not None and is_standing and is_settled:
+            self._find(attempt, "has an effect after its outcome was recorded, and its task still stands")
+
     def check_owned(self, attempt: Attempt, process: Process) -> None:
         """Check that a worker that has been told of the loss of a run lets its activities have no effect any more."""
-        if (run_key_of(attempt), attempt.fencing_token) in process.lost:
+        run_key = run_key_of(attempt)
+        as_task = TaskClaim(
+            run_key=run_key,
+            operation=Operation(attempt.operation),
+            attempt=attempt.attempt,
+            number=attempt.fencing_token,
+        )
+        if (run_key, attempt.fencing_token) in process.lost or as_task in process.lost_tasks:
             self._find(attempt, "has an effect although its worker knows that the run is lost")
 
     def _find(self, attempt: Attempt, what: str) -> None:
@@ -316,6 +346,10 @@ class Trial:
             self.world.findings.append(
                 f"run {ref}: its state in memory at event {run.state.sequence} is not its history's"
             )
+
+
+_SERVER = "server"
+"""The process that serves the task queue."""
 
 
 def _settings(chance: random.Random, *, is_reference: bool) -> Settings:

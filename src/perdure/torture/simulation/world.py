@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from perdure.kernel.identity import FencingToken, RunKey
+from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.testing.unwinding import unwind
 from perdure.torture.simulation.kinds import Point
@@ -231,8 +232,8 @@ class World:
 class Process:
     """An operating system's process, as far as the engine can tell: an event loop that may be stopped or lost.
 
-    `lost` holds the claims of which its worker has been told that they have passed; `resumed_at` says when the last
-    pause ended, in microseconds.
+    `lost` and `lost_tasks` hold the claims of which its worker has been told that they have passed; `resumed_at` says
+    when the last pause ended, in microseconds.
     """
 
     def __init__(self, world: World, name: str, *, is_client: bool) -> None:
@@ -244,6 +245,7 @@ class Process:
         self.is_paused = False
         self.resumed_at: int | None = None
         self.lost: set[tuple[RunKey, FencingToken]] = set()
+        self.lost_tasks: set[TaskClaim] = set()
         self.ready: deque[Handle] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
         self.loop = SimulatedLoop(self)  # type: ignore[abstract]  # what the engine does not use is not simulated

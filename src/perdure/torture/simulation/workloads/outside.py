@@ -35,8 +35,11 @@ async def overdue_run(_ctx: Context, label: str) -> str:
     return await overdue(label)
 
 
-def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = False) -> Call:
-    """Complete a deferred attempt, or fail it with an exception. `at_latest`: whichever is open then, and twice."""
+def tell(
+    run_id: str, value: object, *, attempt: int = 1, at_latest: bool = False, deferrals: int | None = None
+) -> Call:
+    """Complete a deferred attempt, or fail it with an exception. `at_latest`: whichever is open then, and twice.
+    `deferrals`: after how many of these (as many as attempts)."""
     request_id = f"{run_id} {attempt}"
 
     async def perform(client: Client) -> None:
@@ -60,7 +63,7 @@ def tell(run_id: str, value: object, *, attempt: int = 1, at_latest: bool = Fals
         run_id=run_id,
         perform=perform,
         is_done=lambda tables: _is_told(tables, run_id, request_id),
-        when=lambda tables: _deferrals(tables, run_id) >= attempt,
+        when=lambda tables: _deferrals(tables, run_id) >= (deferrals or attempt),
         is_repeatable=at_latest,  # what waits in the inbox may have come too late for its attempt
     )
 

@@ -8,7 +8,10 @@ from typing import Any, TypeVarTuple
 from perdure.authoring.workflow import Workflow
 from perdure.torture.simulation.program import Call, start
 
-__all__ = ["Workload", "runs"]
+__all__ = ["QUEUE", "Workload", "runs"]
+
+QUEUE = "far"
+"""The task queue of the workloads that have a process which serves it."""
 
 Ts = TypeVarTuple("Ts")
 
@@ -22,7 +25,8 @@ class Workload:
     of a call decides the course it need not, and only the laws are checked. `is_timed`: a process that stands still
     makes its activities exceed their limits, so of trials with pauses only the laws are checked. `is_dated`: so of
     those with a clock that is set, since which of its times comes first decides its course. `is_large`: too large for
-    every crash. `results`: what runs must return, as JSON, by id.
+    every crash. `is_served`: one more process serves the task queue `QUEUE`, and runs nothing else. `results`: what
+    runs must return, as JSON, by id.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Workload:
     is_timed: bool = False
     is_dated: bool = False
     is_large: bool = False
+    is_served: bool = False
     results: dict[str, str] = field(default_factory=dict)
 
 

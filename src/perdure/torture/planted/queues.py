@@ -1,0 +1,74 @@
+"""Bugs of task queues: tasks that are lost, left, made twice, or told of by somebody who has lost them."""
+
+from typing import Final
+
+from perdure.torture.planted.mutant import Mutant
+
+__all__ = ["PLANTED"]
+
+PLANTED: Final = (
+    Mutant(
+        name="a task stays in its queue when its run does not want it any more",
+        breaks="P22: what nobody wants is in no queue",
+        module="perdure.kernel.advance",
+        old="result.withdrawn = tuple(one[0] for one in queued if one not in left)",
+        new="result.withdrawn = ()",
+        workloads=("queued", "queued_chain"),
+    ),
+    Mutant(
+        name="an attempt that waits in a queue is not put there",
+        breaks="P22: what is recorded as queued is in its queue",
+        module="perdure.kernel.task_rules",
+        old="    step.result.queued += (task,)\n",
+        new="",
+        workloads=("queued_chain",),
+    ),
+    Mutant(
+        name="a worker that has lost a task tells its outcome",
+        breaks="P5: whoever is cut off is fenced",
+        module="perdure.stores.memory.tasks",
+        old="(row.attempt, row.claims, row.owner) == (claim.attempt, claim.number, worker)",
+        new="row.attempt == claim.attempt and worker is not None",
+        workloads=("queued", "queued_chain"),
+    ),
+    Mutant(
+        name="the tasks of a dead session stay its own",
+        breaks="P22: a task outlives whoever has claimed it",
+        module="perdure.stores.memory.sessions",
+        old="    free_tasks(database, workers, news)\n",
+        new="",
+        workloads=("queued_chain",),
+    ),
+    Mutant(
+        name="an at-most-once task is begun again after its worker was lost",
+        breaks="P3: an at-most-once attempt has one effect at most",
+        module="perdure.execution.tasks",
+        old="if claimed.recovered and claimed.task.options.at_most_once:",
+        new="if claimed.recovered and claimed.trouble:",
+        workloads=("queued_once",),
+    ),
+    Mutant(
+        name="a worker that has lost its lease goes on with its tasks",
+        breaks="P5: whoever is cut off is fenced",
+        module="perdure.execution.tasks",
+        old="        for caller in list(self._held.values()):\n            self._lose(caller)\n",
+        new="",
+        workloads=("queued", "queued_chain", "queued_speaking"),
+    ),
+    Mutant(
+        name="an attempt goes on elsewhere though its run has ended",
+        breaks="P22: whoever makes what nobody wants is told",
+        module="perdure.execution.tasks",
+        old="if caller is not None and caller.call is not None:",
+        new="if caller is not None and caller.call is None:",
+        workloads=("queued_long",),
+    ),
+    Mutant(
+        name="a failure that a task has told of waits for itself",
+        breaks="P3: one outcome per step",
+        module="perdure.kernel.advance",
+        old="if outcome != self.told:",
+        new="if outcome:",
+        workloads=("queued",),
+    ),
+)
