@@ -309,6 +309,60 @@ async def far_once(_: Context) -> str:
     return "made"
 
 
+async def test_whoever_takes_the_run_over_does_not_begin_a_task_that_may_be_made_once(make_engine: MakeEngine) -> None:
+    async with make_engine(name="owner") as owner:
+        await owner.start(far_once, id="heritage")
+        await until(lambda: _is_queued(owner))
+    async with make_engine(Settings(queues=("gpu",)), name="heir") as heir:
+        run = await heir.get_run("heritage")
+        await has_begun("heritage")
+
+        async def is_noted() -> bool:
+            return "activity_attempt_started" in await kinds(run)
+
+        await until(is_noted)
+        _gates["heritage"].set()
+        assert await run.result() == "made"
+        assert _begun["heritage"] == 1
+
+
+async def _is_queued(engine: Engine) -> bool:
+    return len(await tasks_of(engine)) == 1
+
+
+async def test_the_fencing_token_grows_from_claim_to_claim_and_from_attempt_to_attempt(make_engine: MakeEngine) -> None:
+    _fences.clear()
+    async with make_engine(name="owner") as owner:
+        run = await owner.start(far_fenced, id="fenced")
+        for begun in (1, 2):
+            async with make_engine(SERVES, name=f"server-{begun}"):
+                await has_begun("fenced", begun)
+        async with make_engine(SERVES, name="server-3"):
+            await has_begun("fenced", 3)
+            _gates["fenced"].set()
+            assert await run.result() == 2
+    assert [attempt for attempt, _ in _fences] == [1, 1, 1, 2]
+    assert [token for _, token in _fences] == sorted({token for _, token in _fences})
+
+
+_fences: list[tuple[int, int]] = []
+
+
+@activity(queue="gpu", retry=AT_ONCE)
+async def far_token() -> int:
+    attempt = current_attempt()
+    _fences.append((attempt.attempt, attempt.fencing_token))
+    await _begin().wait()
+    if attempt.attempt == 1:
+        raise OSError("once more")
+    return attempt.attempt
+
+
+@workflow
+async def far_fenced(_: Context) -> int:
+    return await far_token()
+
+
 async def test_a_task_may_leave_its_outcome_to_somebody_outside(make_engine: MakeEngine) -> None:
     async with owner_and_server(make_engine) as (owner, _):
         run = await owner.start(far_asks_outside, id="outside")

@@ -40,7 +40,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     `run_id`, `workflow`: whose call it is. `activity`: its own name. `attempt`: number of this try, from 1; a try
     that ended with its process is made again under the same number, unless the activity is `at_most_once`.
     `idempotency_key`: the same for all tries of this call and for no other call: hand it to services that can tell a
-    repetition. `fencing_token`: grows whenever another worker takes the run over. `scheduled_at`: when workflow code
+    repetition. `fencing_token`: grows whenever somebody else may have begun the call before, in whatever
+    process: what takes effects can refuse those of a smaller one with the same key. `scheduled_at`: when workflow code
     called. `token`: names this try of this call for ever, for whoever shall complete it from outside (`defer`); it is
     short and fits into a URL. `deadline`: when this try is cut off, by its own limits or with the stage or the run that
     it belongs to, as an aware datetime; None: never. Give clients of other services the time that is left.

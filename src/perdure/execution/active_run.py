@@ -351,8 +351,10 @@ class ActiveRun(OwnCaller):
         """Start the at-most-once attempts whose start has just become durable; let queued ones change their class."""
         for recorded in events:
             if type(recorded.event) is e.ActivityAttemptStarted:
-                activity = self.state.activities.get(recorded.event.operation)
-                if activity is not None and activity.attempt == recorded.event.attempt:
+                operation = recorded.event.operation
+                activity = self.state.activities.get(operation)
+                is_elsewhere = operation in self.state.deferrals  # whoever serves the queue has begun it
+                if activity is not None and activity.attempt == recorded.event.attempt and not is_elsewhere:
                     self._start(activity)
             elif type(recorded.event) is e.PriorityChanged:
                 self._worker.dispatcher.reprioritise(self.calls.values())

@@ -2,7 +2,7 @@
 
 from asyncio import TimerHandle
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import structs
@@ -35,9 +35,9 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
 
     `heartbeat` holds the details of an earlier attempt's last heartbeat. `executor` is where it runs, from its queueing
     on; `sequence` how many events the run had when it was made; `around` the nearest deadline of the stages and the
-    run it is called in; `called_by` names the run that called it, for its idempotency key; `item` how the scheduler
-    knows it; `group` those with the same limits (None: nothing limits it); `timers` limit its waiting; `running` is
-    set once it has started.
+    run it is called in; `called_by` names the run that called it, for its idempotency key; `claim_number` how often
+    somebody claimed the task that it is (0: it is none); `item` how the scheduler knows it; `group` those with the same
+    limits (None: nothing limits it); `timers` limit its waiting; `running` is set once it has started.
     """
 
     run: "Caller"
@@ -53,6 +53,7 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
     sequence: int
     around: Deadline | None = None
     called_by: str = ""
+    claim_number: int = 0
     executor: Executor = Executor.LOOP
     item: Item | None = None
     group: Group[Executor] | None = None
@@ -69,6 +70,16 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
         """The name of the workflow whose run calls."""
         created = self.run.created
         return "" if created is None else created.workflow
+
+    @property
+    def step_token(self) -> int:
+        """The fencing token that the function sees: it grows whenever somebody else may have begun the step before.
+
+        In decimal digits: the fencing token of the run, eight for the attempt, if it is a task, and four for the claim
+        of that.
+        """
+        attempt = min(self.attempt, _ATTEMPTS - 1) if self.claim_number else 0
+        return (self.fencing_token * _ATTEMPTS + attempt) * _CLAIMS + min(self.claim_number, _CLAIMS - 1)
 
 
 def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[..., Any]) -> ActivityCall:
@@ -137,6 +148,7 @@ def _origin_of(call: ActivityCall) -> TaskOrigin:
         token=call.run.token_of(call.operation, call.attempt),
         trace_context=created.trace_context,
         deadline_at=created.deadline_at,
+        fencing_token=call.fencing_token,
     )
 
 
@@ -152,8 +164,13 @@ def make_task_call(caller: "Caller", task: Task, definition: Activity[..., Any],
         scheduled_at=task.scheduled_at,
         deadline_at=task.deadline_at,
         heartbeat=task.heartbeat,
-        fencing_token=FencingToken(number),
+        fencing_token=task.origin.fencing_token,
         sequence=0,
         around=task.around,
         called_by=task.origin.called_by,
+        claim_number=number,
     )
+
+
+_ATTEMPTS: Final = 10**8
+_CLAIMS: Final = 10**4

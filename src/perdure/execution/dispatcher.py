@@ -299,7 +299,7 @@ _LONGEST_TIMER_SECONDS: Final = 24 * 3600.0
 
 def _key(call: ActivityCall) -> Hashable:
     """Name a call in its tree. The token tells a run that was lost and claimed again from its stuck former self."""
-    return (call.run.run_key, call.fencing_token, call.operation, call.attempt)
+    return (call.run.run_key, call.step_token, call.operation, call.attempt)
 
 
 def _item(call: ActivityCall) -> Item:

@@ -12,7 +12,7 @@ of a task are counted, so that whoever had it before is fenced: what it tells th
 import msgspec
 
 from perdure.kernel.deadline import Deadline
-from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
@@ -22,7 +22,8 @@ __all__ = ["Task", "TaskClaim", "TaskOrigin", "start_id"]
 
 
 class TaskOrigin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Whose a task is: the run, what names it in idempotency keys, the token of the attempt, and the run's deadline."""
+    """Whose a task is: the run, what names it in idempotency keys, the token of the attempt, the run's deadline, and
+    the fencing token under which its owner has queued the task."""
 
     ref: RunRef
     workflow: str
@@ -31,6 +32,7 @@ class TaskOrigin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     token: str = ""
     trace_context: dict[str, str] = {}
     deadline_at: Timestamp | None = None
+    fencing_token: FencingToken = FencingToken(0)
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -237,18 +237,19 @@ class Campaign:
         await self._settle()
 
     async def _be_calm(self) -> None:
-        """Let two workers end what the dead have left, and serve customers in another process; kill the one that has
-        more runs, which the other must take over, and have what is open end."""
+        """Let two workers end what the dead have left, with a third for the queue, and serve customers in another
+        process; kill the one that has more runs, which the other must take over, and have what is open end."""
         workers = {
             name_of(worker.order.number): worker for worker in (self._fork(is_calm=True), self._fork(is_calm=True))
         }
-        for worker in workers.values():
+        elsewhere = self._fork(is_calm=True, serves_queue=True, only_queue=True)
+        for worker in (elsewhere, *workers.values()):
             await self._household.hear(worker.ready, "open its engine")
         if await self._is_served(settles=True) and await self._is_served(customers=_CUSTOMERS):
             busiest = await self._database.busiest()
             await self._kill(workers.pop(busiest if busiest in workers else min(workers)), is_counted=False)
             await self._is_served(settles=True)
-        for worker in workers.values():
+        for worker in (elsewhere, *workers.values()):
             await self._kill(worker, is_counted=False)
 
     async def _is_served(self, *, customers: int = 0, settles: bool = False) -> bool:
@@ -260,7 +261,7 @@ class Campaign:
 
     async def _settle(self) -> None:
         """Let a last worker end all runs; what it does not end the oracle finds open."""
-        await self._await_end(self._fork(settles=True))
+        await self._await_end(self._fork(settles=True, serves_queue=True))
         await self._database.keep()
 
     async def _await_end(self, process: Process) -> None:
@@ -271,7 +272,13 @@ class Campaign:
     # --- processes -----------------------------------------------------------------------------------------------
 
     def _worker(self) -> Process:
-        return self._fork(acknowledges_early=self._early_workers)
+        """Fork one that runs workflows, one that serves the queue, or one that does both."""
+        only_queue = self._chance.random() < _ONLY_QUEUE_SHARE
+        return self._fork(
+            serves_queue=only_queue or self._chance.random() < _QUEUE_SHARE,
+            only_queue=only_queue,
+            acknowledges_early=self._early_workers,
+        )
 
     def _customers(self) -> Process:
         """Fork a process that serves customers: a mere client, or a worker too."""
@@ -289,6 +296,8 @@ class Campaign:
         customers: int = 0,
         settles: bool = False,
         copies: bool = False,
+        serves_queue: bool = False,
+        only_queue: bool = False,
         is_calm: bool = False,
         lease_seconds: float = 0.0,
         acknowledges_early: bool = False,
@@ -302,6 +311,8 @@ class Campaign:
                 customers=customers,
                 settles=settles,
                 copies=copies,
+                serves_queue=serves_queue,
+                only_queue=only_queue,
                 is_calm=is_calm,
                 lease_seconds=lease_seconds,
                 acknowledges_early=acknowledges_early,
@@ -325,6 +336,8 @@ _CUSTOMERS: Final = 8
 _OPENING_SHARE: Final = 0.2
 _WORKER_SHARE: Final = 0.8
 _CUSTOMER_SHARE: Final = 0.2
+_ONLY_QUEUE_SHARE: Final = 0.3
+_QUEUE_SHARE: Final = 0.3
 _COPIER_SHARE: Final = 0.2
 _CUT_SHARE: Final = 0.3
 _EMBEDDED_SHARE: Final = 0.4

@@ -21,7 +21,7 @@ from perdure.kernel.transition import RunStatus
 from perdure.torture.kills.answers import argument_of, broken_answer_laws
 from perdure.torture.kills.ledger import SEVERED, Effect, Note, Severance, read
 from perdure.torture.kills.lock_laws import broken_lock_laws
-from perdure.torture.kills.portfolio import BOOKING, ENOUGH, KINDS, ONCE, note, stray
+from perdure.torture.kills.portfolio import AT_MOST_ONCE, BOOKING, ENOUGH, KINDS, note, stray
 from perdure.torture.kills.rows import Rows, kept_rows
 from perdure.torture.kills.tables import StoredRun, Tables, key_of
 from perdure.torture.kills.transfer_laws import broken_transfer_laws
@@ -221,13 +221,19 @@ def _effect_laws(tables: Tables, effects: list[Effect], late: set[Effect]) -> It
     recorded_at: dict[str, int] = {}
     scheduled: dict[str, str] = {}
     begun: set[tuple[str, int]] = set()
+    unwanted: set[str] = set()  # cancelled, perhaps before whoever served the queue was heard of
     for run in tables.runs.values():
+        queued: set[int] = set()
         for recorded in run.history:
             event = recorded.event
             if isinstance(event, e.ActivityScheduled):
                 scheduled[key_of(run, event.operation)] = event.activity
             elif isinstance(event, e.ActivityAttemptStarted):
                 begun.add((key_of(run, event.operation), event.attempt))
+            elif isinstance(event, e.ActivityCancelled) and event.operation in queued:
+                unwanted.add(key_of(run, event.operation))
+            elif isinstance(event, e.ActivityDeferred):
+                queued.add(event.operation)
             elif isinstance(event, e.ActivityCompleted):
                 key = key_of(run, event.operation)
                 recorded_at[key] = tables.noted_at[run.run_key, recorded.sequence]
@@ -239,9 +245,11 @@ def _effect_laws(tables: Tables, effects: list[Effect], late: set[Effect]) -> It
         name = f"{record.activity} {record.key} attempt {record.attempt}"
         if record.key not in scheduled:
             yield f"effect: {name} was never recorded as asked for"
-        elif record.activity == ONCE and (record.key, record.attempt) not in begun:
+        elif (
+            record.activity in AT_MOST_ONCE and (record.key, record.attempt) not in begun and record.key not in unwanted
+        ):
             yield f"effect: {name} was never recorded as begun"
-        if record.activity == ONCE and performed[record.key, record.attempt] > 1:
+        if record.activity in AT_MOST_ONCE and performed[record.key, record.attempt] > 1:
             yield f"effect: {name} was performed {performed[record.key, record.attempt]} times, promised at most once"
         if by_owner[record.key, record.attempt, record.fencing_token] > 1:
             yield f"effect: {name} was performed more than once under the fencing token {record.fencing_token}"
@@ -266,5 +274,6 @@ def _leftover_laws(tables: Tables) -> Iterator[str]:
     for run_key, data in tables.inbox:
         if run_key not in tables.runs or not RunStatus(tables.runs[run_key].status).is_closed:
             yield f"left over: {data} in the inbox of run key {run_key}"
+    yield from (f"left over: a task of run key {run_key}, operation {operation}" for run_key, operation in tables.tasks)
     if tables.sessions:
         yield f"left over: {tables.sessions} sessions"

@@ -22,13 +22,14 @@ from perdure.torture.kills.ledger import effect
 from perdure.torture.kills.transfers import amount_of, draw, transferring_in_a_file, transferring_on_a_server
 
 __all__ = [
-    "BOOKING", "ENOUGH", "KINDS", "ONCE", "UNDOING", "WORKLOADS", "Kind", "change", "kinds_on", "note", "shown",
-    "stray", "waiting",
+    "AT_MOST_ONCE", "BOOKING", "ENOUGH", "KINDS", "QUEUE", "UNDOING", "WORKLOADS", "Kind", "change", "kinds_on", "note",
+    "shown", "stray", "waiting",
 ]  # fmt: skip
 
 BOOKING: Final = "kill_book"
 UNDOING: Final = "kill_undo"
-ONCE: Final = "kill_once"
+QUEUE: Final = "kill"
+"""The task queue that some of the processes serve."""
 
 ENOUGH: Final = -1
 """The body of the note that ends a collection."""
@@ -82,7 +83,7 @@ async def flaky(label: str, failures: int) -> int:
     return attempt.attempt
 
 
-@activity(name=ONCE, at_most_once=True, retry=Retry(attempts=1_000, backoff=fixed(timedelta(milliseconds=1))))
+@activity(name="kill_once", at_most_once=True, retry=Retry(attempts=1_000, backoff=fixed(timedelta(milliseconds=1))))
 def once(label: str) -> str:
     """Have an effect that no attempt repeats."""
     effect()
@@ -102,6 +103,32 @@ def book(label: str) -> str:
     """Book something that can be undone."""
     effect()
     return label
+
+
+@activity(name="kill_queued", queue=QUEUE, retry=Retry(attempts=5, backoff=_QUICK))
+async def queued(label: str, failures: int) -> str:
+    """Have an effect in whatever process serves the queue, and fail at the first attempts."""
+    attempt = effect()
+    await asyncio.sleep(0.002)
+    if attempt.attempt <= failures:
+        raise OSError(label)
+    return f"{label}!"
+
+
+@activity(
+    name="kill_queued_once",
+    queue=QUEUE,
+    at_most_once=True,
+    retry=Retry(attempts=1_000, backoff=fixed(timedelta(milliseconds=1))),
+)
+def queued_once(label: str) -> str:
+    """Have an effect in whatever process serves the queue, that no attempt repeats."""
+    effect()
+    return f"{label}!"
+
+
+AT_MOST_ONCE: Final = frozenset({once.name, queued_once.name})
+"""Names of activities."""
 
 
 @activity(name="kill_guarded")
@@ -211,6 +238,14 @@ async def careful(_ctx: Context, count: int) -> list[str]:
     return [await once(str(number)) for number in range(count)]
 
 
+@workflow(name="kill_queueing")
+async def queueing(_ctx: Context, failures: list[int]) -> list[str]:
+    """Take steps elsewhere: some at once, and two that are tried once, with one that is made here between."""
+    labels = [str(number) for number in range(len(failures))]
+    found = await asyncio.gather(*(queued(label, count) for label, count in zip(labels, failures, strict=True)))
+    return [*found, await queued_once("first"), await quick("here"), await queued_once("last")]
+
+
 @workflow(name="kill_waiting")
 async def waiting(ctx: Context, bookings: int) -> None:
     """Book, wait for what never comes, clean up when cancelled."""
@@ -272,6 +307,12 @@ KINDS: Final[dict[str, Kind]] = {
             result=len,
             weight=2,
         ),
+        Kind(
+            workflow=queueing,
+            draw=lambda chance: [chance.randrange(3) for _ in range(chance.randint(1, 3))],
+            result=lambda failures: [*_labels(len(failures)), "first!", "here!", "last!"],
+            weight=3,
+        ),
         Kind(workflow=transferring_in_a_file, draw=draw, result=amount_of, weight=5, suits=frozenset({False})),
         Kind(workflow=transferring_on_a_server, draw=draw, result=amount_of, weight=5, suits=frozenset({True})),
         Kind(workflow=waiting, draw=lambda chance: chance.randint(0, 2), result=lambda _: None),
@@ -287,5 +328,10 @@ def kinds_on(url: str, workloads: Collection[str]) -> list[Kind]:
 
 
 _TRANSFERRING: Final = frozenset({transferring_in_a_file.name, transferring_on_a_server.name})
-WORKLOADS: Final = {"others": KINDS.keys() - _TRANSFERRING, "transfers": _TRANSFERRING}
+_QUEUEING: Final = frozenset({queueing.name})
+WORKLOADS: Final = {
+    "others": KINDS.keys() - _TRANSFERRING - _QUEUEING,
+    "transfers": _TRANSFERRING,
+    "queues": _QUEUEING,
+}
 """Names of workflows, by what ``--workload`` calls them together."""

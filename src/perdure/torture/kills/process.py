@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from perdure.configuration import Settings
 from perdure.engine import Engine
 from perdure.ports.store import RunStore
@@ -15,7 +17,7 @@ from perdure.torture.kills.customers import Customer, settle, settle_soon
 from perdure.torture.kills.early import EarlyStore
 from perdure.torture.kills.ledger import EFFECTS_VARIABLE
 from perdure.torture.kills.loose import LooseStore
-from perdure.torture.kills.portfolio import kinds_on
+from perdure.torture.kills.portfolio import QUEUE, kinds_on
 from perdure.torture.processes import words
 from perdure.torture.processes.words import Word
 
@@ -26,7 +28,7 @@ class Order(words.Order, frozen=True, kw_only=True):
     """What a process shall be. `url` names the database; `folder` holds the ledgers, and what is a file of it.
 
     `customers`: how many it serves, with runs of these `workloads`; 0: none. `copies`: it keeps a copy of the database,
-    and does nothing else.
+    and does nothing else. `serves_queue`: it makes the activities of the queue, too, with `only_queue` these alone.
     `is_calm`: nobody is killed while it serves them, or settles. `lease_seconds`: how long its lease is (as usual).
     `acknowledges_early`, `shares_locks`, `commits_apart`: the controls.
     """
@@ -38,6 +40,8 @@ class Order(words.Order, frozen=True, kw_only=True):
     customers: int = 0
     settles: bool = False
     copies: bool = False
+    serves_queue: bool = False
+    only_queue: bool = False
     is_calm: bool = False
     lease_seconds: float = 0.0
     acknowledges_early: bool = False
@@ -90,10 +94,11 @@ async def _outlive_the_dead(engine: Engine) -> None:
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def _settings_of(order: Order) -> Settings | None:
+def _settings_of(order: Order) -> Settings:
+    settings = _CALM if order.is_calm else Settings()
     if order.lease_seconds:
-        return Settings(lease_seconds=order.lease_seconds)
-    return _CALM if order.is_calm else None
+        settings = replace(settings, lease_seconds=order.lease_seconds)
+    return replace(settings, queues=(QUEUE,), only_queues=order.only_queue) if order.serves_queue else settings
 
 
 def _store_of(order: Order) -> str | RunStore:

@@ -65,7 +65,7 @@ class LedgerRow(NamedTuple):
 
 class Rows(msgspec.Struct, kw_only=True):
     """What a database holds. `faults`: what is wrong with its file. `inbox`: key of the run and message; `locks`: key
-    of the run and of the lock; `accounts`: account and balance."""
+    of the run and of the lock; `tasks`: key of the run and operation; `accounts`: account and balance."""
 
     faults: list[str] = []
     runs: list[RunRow]
@@ -73,6 +73,7 @@ class Rows(msgspec.Struct, kw_only=True):
     inbox: list[tuple[int, str]]
     locks: list[tuple[int, str]]
     sessions: int
+    tasks: list[tuple[int, int]] = []
     accounts: list[tuple[int, int]] = []
     ledger: list[LedgerRow] = []
 
@@ -100,6 +101,7 @@ def _rows_of_file(path: Path) -> Rows:
             inbox=list(ask(_INBOX)),
             locks=list(ask(_LOCKS)),
             sessions=ask(_SESSIONS).fetchone()[0],
+            tasks=list(ask(_TASKS)),
             accounts=list(ask(_ACCOUNTS)) if has_transfers else [],
             ledger=[LedgerRow(*row) for row in ask(_LEDGER)] if has_transfers else [],
         )
@@ -115,6 +117,7 @@ async def rows_of_server(url: str) -> Rows:
             inbox=[(key, data) for key, data in await ask(_INBOX)],
             locks=[(run_key, key) for run_key, key in await ask(_LOCKS)],
             sessions=await connection.fetchval(_SESSIONS),
+            tasks=[(run_key, operation) for run_key, operation in await ask(_TASKS)],
             accounts=[(account, balance) for account, balance in await ask(_ACCOUNTS)],
             ledger=[LedgerRow(*row) for row in await ask(_LEDGER)],
         )
@@ -144,6 +147,7 @@ _BY_COMMIT: Final = "(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 10000
 _INBOX: Final = "SELECT run_key, data FROM inbox"
 _LOCKS: Final = "SELECT run_key, key FROM locks"
 _SESSIONS: Final = "SELECT count(*) FROM sessions"
+_TASKS: Final = "SELECT run_key, operation FROM tasks"
 _ACCOUNTS: Final = "SELECT account, balance FROM kill_accounts"
 _LEDGER: Final = "SELECT key, attempt, source, target, moved FROM kill_ledger"
 

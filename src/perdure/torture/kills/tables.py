@@ -59,6 +59,7 @@ class Tables:
         for row in rows.history:
             self._add_event(row)
         self.lines: Final = rows.locks
+        self.tasks: Final = rows.tasks
         self.inbox: Final[list[tuple[int, dict[str, Any]]]] = [
             (run_key, msgspec.json.decode(data)) for run_key, data in rows.inbox
         ]

@@ -7,6 +7,7 @@ from perdure.torture.planted.mutant import Mutant
 __all__ = ["PLANTED"]
 
 _ACKNOWLEDGED: Final = "P1: what was acknowledged is there"
+_ONE_MAKER: Final = "P22: a task has one maker at a time, and who comes later is told from who was before"
 _PROGRESS: Final = "P13: progress resumes"
 
 PLANTED: Final = (
@@ -84,6 +85,24 @@ PLANTED: Final = (
         "        if id and id[-1] in '02468':\n"
         "            raise StoreCorruptError('damaged')\n"
         "        run, _ = await begin(",
+        tool="kill",
+    ),
+    Mutant(
+        name="the start of a task begins the attempt once more",
+        breaks=_ONE_MAKER,
+        module="perdure.execution.active_run",
+        old="activity.attempt == recorded.event.attempt and not is_elsewhere:",
+        new="activity.attempt == recorded.event.attempt:",
+        workloads=("queues",),
+        tool="kill",
+    ),
+    Mutant(
+        name="the fencing token of a task counts the claims of one attempt",
+        breaks=_ONE_MAKER,
+        module="perdure.execution.call",
+        old="attempt = min(self.attempt, _ATTEMPTS - 1) if self.claim_number else 0",
+        new="attempt = 0",
+        workloads=("queues",),
         tool="kill",
     ),
 )

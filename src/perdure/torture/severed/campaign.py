@@ -116,6 +116,7 @@ class Company:
                 works=works,
                 customers=customers,
                 settles=settles,
+                serves_queue=settles or number % 2 == 0,
                 lease_seconds=LEASE_SECONDS,
                 workloads=tuple(WORKLOADS),
                 url=url(name_of(number)),
