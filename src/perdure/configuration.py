@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from perdure.errors import InvalidArgumentError
+from perdure.kernel.tasks import LONGEST_QUEUE_NAME, is_queue_name
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 
 __all__ = [
@@ -218,8 +219,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ):
                 message = f"Settings: {name} is {value!r:.60}; it must be a number {lowest}"
                 raise InvalidArgumentError(message)
-        if not isinstance(self.queues, tuple) or not all(isinstance(name, str) and name for name in self.queues):  # type: ignore[redundant-expr]
-            message = f"Settings: queues is {self.queues!r:.60}; it must be a tuple of names, such as ('gpu',)"
+        if not isinstance(self.queues, tuple) or not all(map(is_queue_name, self.queues)):  # type: ignore[redundant-expr]
+            wanted = f"a tuple of names of 1 to {LONGEST_QUEUE_NAME} characters, such as ('gpu',)"
+            message = f"Settings: queues is {self.queues!r:.60}; it must be {wanted}"
             raise InvalidArgumentError(message)
         if self.only_queues and not self.queues:
             message = "Settings: only_queues is set, and queues names none; say which, such as queues=('gpu',)"

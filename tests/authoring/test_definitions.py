@@ -148,7 +148,17 @@ REFUSED: list[tuple[Callable[[], object], type[PerdureError], str]] = [
     (
         lambda: activity(queue=ANYTHING)(greet),
         InvalidArgumentError,
-        "activity greet: queue is 5; it must be a text, or None",
+        "activity greet: queue is 5; it must be a text of 1 to 200 characters, or None",
+    ),
+    (
+        lambda: activity(queue="")(greet),
+        InvalidArgumentError,
+        "activity greet: queue is ''; it must be a text of 1 to 200 characters, or None",
+    ),
+    (
+        lambda: activity(queue="\ud800")(greet),
+        InvalidArgumentError,
+        "activity greet: queue is '\\ud800'; it must be a text of 1 to 200 characters, or None",
     ),
     (
         lambda: activity(priority=ANYTHING)(greet),

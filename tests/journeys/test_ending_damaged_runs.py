@@ -10,7 +10,18 @@ from typing import Any
 import apsw
 import pytest
 
-from perdure import Context, Engine, Run, RunClosedError, RunStatus, RunTerminatedError, Signal, Update, workflow
+from perdure import (
+    Context,
+    Engine,
+    Run,
+    RunClosedError,
+    RunStatus,
+    RunTerminatedError,
+    Signal,
+    Update,
+    activity,
+    workflow,
+)
 from perdure.authoring.registry import Registry
 from perdure.errors import ChildRunError, HistoryError, ResultTimeoutError, UpdateFailedError
 from perdure.ports.store import LockQuery
@@ -96,10 +107,22 @@ async def waits(ctx: Context) -> int:
     return await ctx.wait_for(go)
 
 
+@activity(name="ending.elsewhere", queue="elsewhere")
+async def elsewhere() -> int:
+    return 1
+
+
+@workflow(name="ending.asks_elsewhere")
+async def asks_elsewhere(_: Context) -> int:
+    return await elsewhere()
+
+
 def registry() -> Registry:
     found = Registry()
+    found.add_activity(elsewhere)
     for definition in (
         child, parent, asks_twice, asks_again, grandparent, continues, waits, continues_childless, takes_amounts,
+        asks_elsewhere,
     ):  # fmt: skip
         found.add_workflow(definition)
     return found
@@ -217,6 +240,19 @@ async def test_a_message_that_is_damaged_after_it_was_taken_keeps_no_other_from_
         place.change(f"UPDATE inbox SET at = at + 1 WHERE run_key = {KEY}")
         await run.signal(go, 7)
         assert await run.result() == 7
+
+
+async def test_the_tasks_of_a_damaged_run_leave_their_queues_when_it_is_ended(place: Place) -> None:
+    async with place.engine() as engine:
+        run = await engine.start(asks_elsewhere, id="damaged")
+        await when_it_waits(run, "activity_deferred")
+        assert len(await engine.tasks()) == 1
+    place.change("UPDATE history SET data = data || ' ' WHERE type = 'activity_deferred'")
+    async with place.engine() as engine:
+        run = await engine.get_run("damaged")
+        await run.terminate("broken")
+        await described(run, lambda row: row.status is RunStatus.TERMINATED)
+        assert await engine.tasks() == []
 
 
 async def test_the_children_of_a_damaged_run_are_ended_as_they_say_when_it_is(place: Place) -> None:

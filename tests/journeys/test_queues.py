@@ -26,9 +26,10 @@ from perdure import (
     workflow,
 )
 from perdure.authoring.activity_context import running_attempt
-from perdure.errors import RunNotFoundError
+from perdure.errors import RunNotFoundError, StoreUnavailableError
 from perdure.execution.attempts import RunningCall
 from perdure.kernel import events as e
+from perdure.kernel.messages import CompleteActivityMessage
 from perdure.ports.tasks import TaskQuery
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import kinds, until
@@ -328,6 +329,116 @@ async def test_whoever_takes_the_run_over_does_not_begin_a_task_that_may_be_made
 
 async def _is_queued(engine: Engine) -> bool:
     return len(await tasks_of(engine)) == 1
+
+
+async def test_whoever_has_both_a_run_and_its_task_hears_at_once_that_it_is_not_wanted(
+    make_engine: MakeEngine,
+) -> None:
+    async with make_engine(name="owner") as owner:
+        await owner.start(far_waits_for_gate, id="own")
+        await until(lambda: _is_queued(owner))
+    async with make_engine(Settings(queues=("gpu",), lease_seconds=600), name="heir") as heir:
+        run = await heir.get_run("own")
+        await has_begun("own")
+        await run.describe()
+        await run.terminate("enough")
+
+        async def is_stopped() -> bool:
+            return heir.worker.dispatcher.running == 0 and heir.worker.queues.held == 0
+
+        await until(is_stopped)
+        assert await tasks_of(heir) == []
+
+
+async def test_what_a_worker_does_not_know_to_have_is_given_back(make_engine: MakeEngine) -> None:
+    async with owner_and_server(make_engine) as (owner, server):
+        queues, claim = server.worker.queues, server.worker.store.claim_tasks
+
+        async def claim_in_vain(**asked: Any) -> Any:
+            if await claim(**asked):
+                raise StoreUnavailableError("the answer was lost")
+            return []
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(server.worker.store, "claim_tasks", claim_in_vain)
+            run = await owner.start(far_film, "dawn", id="stray")
+
+            async def is_claimed() -> bool:
+                return any(task.claims for task in await tasks_of(owner))
+
+            await until(is_claimed)
+        queues.hear(None)  # as with each renewal of the lease
+        queues.wake()
+        assert await run.result() == "dawn by far_film of stray, attempt 1"
+
+
+async def test_a_task_whose_outcome_cannot_be_saved_fails(make_engine: MakeEngine) -> None:
+    async with owner_and_server(make_engine) as (owner, server):
+        commit = server.worker.store.commit
+
+        async def refuse_outcomes(writes: Any) -> Any:
+            if any(isinstance(getattr(write, "message", None), CompleteActivityMessage) for write in writes):
+                raise ValueError("no")
+            return await commit(writes)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(server.worker.store, "commit", refuse_outcomes)
+            run = await owner.start(far_film, "dawn", id="unsaved")
+            with pytest.raises(RunFailedError, match="what the activity has told cannot be saved"):
+                await run.result()
+
+
+async def test_a_worker_claims_what_it_has_slots_for(make_engine: MakeEngine) -> None:
+    async with make_engine(name="owner") as owner:
+        runs = [await owner.start(far_waits_for_gate, id=f"slot-{number}") for number in range(3)]
+
+        async def are_queued() -> bool:
+            return len(await tasks_of(owner)) == 3
+
+        await until(are_queued)
+        narrow = Settings(queues=("gpu",), only_queues=True, loop_slots=1, lease_seconds=600)
+        async with make_engine(narrow, name="server") as server:
+            for number, run in enumerate(runs):
+                await has_begun(run.id)
+                assert [task.owner is None for task in await tasks_of(owner)] == [False, *[True] * (2 - number)]
+                assert server.worker.queues.held == 1
+                _gates[run.id].set()
+                assert await run.result() == 2
+
+
+async def test_details_of_the_last_heartbeat_reach_whoever_makes_the_task_next(make_engine: MakeEngine) -> None:
+    async with make_engine(name="owner") as owner:
+        run = await owner.start(far_resumes, id="resumed")
+        async with make_engine(SERVES, name="server"):
+            await has_begun("resumed")
+        async with make_engine(SERVES, name="other"):
+            assert await run.result() == "the first said 42"
+
+
+@activity(queue="gpu", retry=AT_ONCE)
+async def far_step_by_step() -> str:
+    said = current_attempt().last_heartbeat(int)
+    if said is None:
+        heartbeat(42)
+        await _begin().wait()
+    return f"the first said {said}"
+
+
+@workflow
+async def far_resumes(_: Context) -> str:
+    return await far_step_by_step()
+
+
+async def test_a_reset_does_not_begin_again_what_may_be_made_once(make_engine: MakeEngine) -> None:
+    async with make_engine(name="owner") as owner:
+        await owner.start(far_once, id="reset")
+        await until(lambda: _is_queued(owner))
+    async with make_engine(SERVES, name="server") as server:
+        await has_begun("reset")
+        await (await server.get_run("reset")).reset()
+        async with make_engine(name="other") as other:
+            assert await (await other.get_run("reset")).result() == "WorkerLostError"
+    assert _begun["reset"] == 1
 
 
 async def test_the_fencing_token_grows_from_claim_to_claim_and_from_attempt_to_attempt(make_engine: MakeEngine) -> None:

@@ -89,6 +89,30 @@ def test_what_is_queued_already_or_settled_is_not_queued_again() -> None:
     assert run.advanced.queued == ()
 
 
+def test_what_is_given_up_as_it_is_queued_comes_into_no_queue() -> None:
+    run = queued()
+    terminate = i.MessageArrived(message=m.TerminateMessage(reason="enough"), message_id="", position=9)
+    run.take(queueing(TWO), terminate)
+    assert run.advanced.queued == ()
+    assert run.advanced.withdrawn == (ONE, TWO)
+
+
+def test_what_has_waited_too_long_as_it_is_queued_comes_into_no_queue() -> None:
+    run = queued(retry=NO_RETRY, schedule_to_start=0)
+    assert isinstance(run.events[-1], e.ActivityTimedOut)
+    assert run.advanced.queued == ()
+
+
+def test_the_next_attempt_may_be_queued_in_the_turn_in_which_the_one_before_fails() -> None:
+    run = queued(retry=Retry(attempts=2))
+    failed = m.FailActivityMessage(operation=ONE, attempt=1, failure=BROKEN)
+    run.take(
+        i.MessageArrived(message=failed, message_id=outcome_id(1, 1, 1), position=9), queueing(attempt=2, retry=RETRIED)
+    )
+    assert run.advanced.withdrawn == (ONE,)
+    assert [one.attempt for one in run.advanced.queued] == [2]
+
+
 def test_its_outcome_ends_the_activity_and_the_task_with_the_time_at_which_it_began() -> None:
     run = queued()
     assert told(run, completion(), outcome_id(1, 1, 1)) == [

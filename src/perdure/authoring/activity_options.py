@@ -10,6 +10,7 @@ from perdure.kernel.limits import CircuitBreaker, RateLimit
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import Retry
+from perdure.kernel.tasks import LONGEST_QUEUE_NAME, is_queue_name
 from perdure.kernel.time import duration_microseconds
 
 __all__ = ["build_options"]
@@ -36,7 +37,11 @@ def build_options(
     """Return checked options. Raises InvalidArgumentError naming the activity and the argument."""
     subject = f"activity {activity_name}"
     require_kind(retry, Retry, f"{subject}: retry", wanted="a policy, e.g. Retry(attempts=3)")
-    require_kind(queue, str, f"{subject}: queue", wanted="a text")
+    if queue is not None and not is_queue_name(queue):
+        message = (
+            f"{subject}: queue is {queue!r:.60}; it must be a text of 1 to {LONGEST_QUEUE_NAME} characters, or None"
+        )
+        raise InvalidArgumentError(message)
     require_kind(idempotency_key, str, f"{subject}: idempotency_key", wanted="a text")
     require_kind(at_most_once, bool, f"{subject}: at_most_once", wanted="True or False")
     require_kind(rate_limit, RateLimit, f"{subject}: rate_limit", wanted="a RateLimit(...)")

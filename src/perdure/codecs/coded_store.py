@@ -18,7 +18,7 @@ import msgspec
 
 from perdure.codecs.jobs import Decoding, Encoding, Job, Sealing
 from perdure.codecs.payloads import Payloads
-from perdure.errors import StoreUnavailableError, UnreadablePayloadError
+from perdure.errors import StoreError, StoreUnavailableError, UnreadablePayloadError
 from perdure.kernel.events import EVENT_NAMES
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkflowVersion
@@ -102,10 +102,14 @@ class _DecodingStore:
         return await job.run(lambda: [_claimed(job, run) for run in claimed])
 
     async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
-        """See `RunStore.claim_tasks`. What cannot be read is claimed all the same, with the reason."""
-        return [
-            await self._decoded_task(one) for one in await self._store.claim_tasks(now=now, limit=limit, served=served)
-        ]
+        """See `RunStore.claim_tasks`. What cannot be read is claimed all the same, with the reason; if values cannot be
+        fetched for now, all that was claimed is given back."""
+        claimed = await self._store.claim_tasks(now=now, limit=limit, served=served)
+        try:
+            return [await self._decoded_task(one) for one in claimed]
+        except StoreError:
+            await self._store.return_tasks([one.claim for one in claimed], begun=False)
+            raise
 
     async def _decoded_task(self, claimed: ClaimedTask) -> ClaimedTask:
         job = Decoding(self._payloads)

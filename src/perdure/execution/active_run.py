@@ -288,6 +288,8 @@ class ActiveRun(OwnCaller):
             log_failed_attempts(self.ref, result.failed)
         if worker.listeners:
             worker.published(self, result.events)
+        if result.withdrawn:
+            worker.queues.hear((self.run_key,))
         if self.state.closed_at is not None:
             worker.closed(self, result)
 

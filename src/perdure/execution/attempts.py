@@ -11,10 +11,11 @@ runs it again.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from perdure.authoring.activity import Activity
 from perdure.authoring.activity_context import Attempt
 from perdure.execution.call import ActivityCall
 from perdure.execution.hybrid import Hybrid
@@ -159,6 +160,15 @@ class Attempts:
         if chosen is Executor.HYBRID:
             return self._place_hybrid(call)
         return Executor.PROCESS if chosen is Executor.PROCESS else Executor.THREAD
+
+    @staticmethod
+    def places(definition: Activity[..., Any]) -> tuple[Executor, ...]:
+        """Return where calls of an activity may run, as it is declared."""
+        if definition.is_async:
+            return (Executor.LOOP,)
+        if definition.defaults.executor is Executor.HYBRID:
+            return (Executor.THREAD, Executor.PROCESS)
+        return (Executor.PROCESS if definition.defaults.executor is Executor.PROCESS else Executor.THREAD,)
 
     def start(self, call: ActivityCall, now: Timestamp) -> None:
         """Run an attempt, begun `now`; its run hears of the outcome."""

@@ -2,7 +2,7 @@
 
 from asyncio import TimerHandle
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import structs
@@ -16,7 +16,7 @@ from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import NO_RETRY
-from perdure.kernel.tasks import Task, TaskOrigin
+from perdure.kernel.tasks import Task, TaskOrigin, step_token
 from perdure.kernel.time import Timestamp
 from perdure.scheduling.admission import Group
 from perdure.scheduling.item import Item
@@ -73,13 +73,8 @@ class ActivityCall(msgspec.Struct, kw_only=True, eq=False):
 
     @property
     def step_token(self) -> int:
-        """The fencing token that the function sees: it grows whenever somebody else may have begun the step before.
-
-        In decimal digits: the fencing token of the run, eight for the attempt, if it is a task, and four for the claim
-        of that.
-        """
-        attempt = min(self.attempt, _ATTEMPTS - 1) if self.claim_number else 0
-        return (self.fencing_token * _ATTEMPTS + attempt) * _CLAIMS + min(self.claim_number, _CLAIMS - 1)
+        """The fencing token that the function sees."""
+        return step_token(self.fencing_token, self.attempt, self.claim_number)
 
 
 def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[..., Any]) -> ActivityCall:
@@ -170,7 +165,3 @@ def make_task_call(caller: "Caller", task: Task, definition: Activity[..., Any],
         called_by=task.origin.called_by,
         claim_number=number,
     )
-
-
-_ATTEMPTS: Final = 10**8
-_CLAIMS: Final = 10**4

@@ -6,7 +6,7 @@ also their `Admission`'s; this class only counts slots and keeps time.
 """
 
 import asyncio
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 from perdure.execution.attempts import Attempts
@@ -44,6 +44,8 @@ class Dispatcher:
         self._opens_at: Timestamp | None = None
         self._will_serve = False
         self._is_finishing = False
+        self.on_room: Callable[[], None] | None = None
+        """Called once, and forgotten, when a slot comes free."""
         attempts.on_free = self._freed
         attempts.on_outcome = self._learn
 
@@ -126,6 +128,10 @@ class Dispatcher:
                 _disarm(call)
         await self._attempts.finish(grace_seconds)
 
+    def room(self, executors: Iterable[Executor]) -> int:
+        """Return how many attempts could start at once, wherever of these they were."""
+        return max(0, min(self._lines[executor].room for executor in executors))
+
     @property
     def waiting(self) -> int:
         """How many attempts wait for a slot or at a limit."""
@@ -160,6 +166,9 @@ class Dispatcher:
     def _freed(self, call: ActivityCall, seconds: float, now: Timestamp) -> None:
         line = self._lines[call.executor]
         line.free += 1
+        if self.on_room is not None:
+            told, self.on_room = self.on_room, None
+            told()
         if call.item is not None:
             line.tree.complete(call.item, seconds, now)
             if call.group is not None:
@@ -291,6 +300,10 @@ class _Line:
         self.slots = self.free = slots
         self.tree: SchedulingTree = default_tree()
         self.queued: dict[Hashable, ActivityCall] = {}
+
+    @property
+    def room(self) -> int:
+        return self.free - len(self.queued)
 
 
 _LONGEST_TIMER_SECONDS: Final = 24 * 3600.0

@@ -5,13 +5,15 @@ every end, and it takes no more messages, all in the transition that ends it. Wh
 of the end stand behind it, so that who waits for the run learns of it, and whoever reads the history meets the damage.
 
 The events before the damage say who the run is, and its deadline; where these are gone, its row does, and its parent's
-history, whose child it is. Its locks are those in the lines, its children those whose rows name it, by what their own
-histories say of it, and those that the end of the generation before left it.
+history, whose child it is. Its locks are those in the lines, its tasks those in the queues; its children are those
+whose rows name it, by what their own histories say of it, and those that the end of the generation before left it.
 Nothing is known of its activities and timers: they end with it.
 """
 
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
+
+from msgspec import structs
 
 from perdure.errors import DamagedHistoryError, HistoryError, StoreCorruptError
 from perdure.kernel import events as e
@@ -21,11 +23,13 @@ from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.lifecycle import ChildPhase, LockPhase
 from perdure.kernel.lineage import ParentLink
 from perdure.kernel.payload import NULL
-from perdure.kernel.pending import OpenChild, OpenLock
+from perdure.kernel.pending import Deferral, OpenChild, OpenLock
+from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.standing import standing_of
 from perdure.kernel.state import RunState
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 from perdure.ports.store import LockQuery, RunQuery, RunStore, RunSummary
+from perdure.ports.tasks import TaskQuery
 
 __all__ = ["RowsOfDamaged", "rows_of_damaged"]
 
@@ -54,6 +58,7 @@ async def rows_of_damaged(store: RunStore, summary: RunSummary, beginning: RunSt
     state.status = summary.status if summary.status in OPEN_STATUSES else RunStatus.RUNNING
     state.started_at, state.progress, state.priority = summary.started_at, summary.progress, summary.priority
     state.stages = {0: summary.stage} if summary.stage else {}
+    state.deferrals |= {operation: deferral async for operation, deferral in _tasks(store, summary)}
     state.locks = {operation: lock async for operation, lock in _locks(store, summary)}
     state.children |= {child.operation: child async for child in _children(store, summary)}
     return RowsOfDamaged(state, await _is_last_lost(store, summary))
@@ -145,6 +150,27 @@ async def _locks(store: RunStore, summary: RunSummary) -> AsyncIterator[tuple[Op
         if len(page) < _PAGE:
             return
         after = page[-1].position
+
+
+async def _tasks(store: RunStore, summary: RunSummary) -> AsyncIterator[tuple[Operation, Deferral]]:
+    query = TaskQuery(namespace=summary.ref.namespace, run_key=summary.run_key, limit=_PAGE)
+    while True:
+        page = await store.list_tasks(query)
+        for task in page:
+            yield (
+                task.operation,
+                Deferral(
+                    attempt=task.attempt,
+                    started_at=task.queued_at,
+                    retry=NO_RETRY,
+                    limits={},
+                    heartbeat_microseconds=None,
+                    queue=task.queue,
+                ),
+            )
+        if len(page) < _PAGE:
+            return
+        query = structs.replace(query, after=page[-1].place)
 
 
 async def _children(store: RunStore, summary: RunSummary) -> AsyncIterator[OpenChild]:

@@ -5,22 +5,28 @@ and limits; only whom it tells is another (`TaskCaller`). What it tells goes int
 the session has lost the task, it is refused, and the attempt is stopped. A run that does not want an outcome any more
 withdraws its task; whoever has it hears of the run, and looks whether the task still stands.
 
-There is no polling: tasks that come are news, and a worker with room looks once after each that ends.
+It claims what it can begin at once: what its slots have no room for is left to others. There is no polling: tasks that
+come are news, and a worker with room looks once after each that ends. With each renewal of the lease it looks whether
+it has what the store takes for its own, gives back what it knows nothing of, and looks for tasks once more.
 """
 
 import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from perdure.errors import PerdureError, StoreError, UnknownActivityError
-from perdure.execution.attempts import WORKER_LOST
+from perdure.execution.attempts import WORKER_LOST, Attempts
 from perdure.execution.call import ActivityCall, make_task_call
 from perdure.execution.setbacks import doubled
+from perdure.execution.task_heartbeats import last_details
 from perdure.execution.task_reports import Report, report_of
 from perdure.kernel import inputs as i
 from perdure.kernel.events import RunCreated
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.options import Executor
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import NO_RETRY
@@ -40,7 +46,7 @@ _logger = logger_named("perdure.worker")
 class TaskCaller:
     """The run elsewhere whose task this worker has: what an attempt knows of it, and how it is told (`Caller`)."""
 
-    __slots__ = ("_queues", "call", "claim", "created", "task")
+    __slots__ = ("_queues", "call", "claim", "created", "is_refused", "task")
 
     def __init__(self, queues: "ServedQueues", claimed: ClaimedTask) -> None:
         """Stand for the run of a task."""
@@ -49,6 +55,7 @@ class TaskCaller:
         self.task = task = claimed.task
         origin = task.origin
         self.call: ActivityCall | None = None
+        self.is_refused = False
         self.created = RunCreated(
             workflow=origin.workflow,
             definition_version="",
@@ -103,9 +110,9 @@ class ServedQueues:
         self._held: dict[TaskClaim, TaskCaller] = {}
         self._wake = asyncio.Event()
         self._losses = self._failures = 0
-        self._is_closing = False
-        self._looking: asyncio.Task[None] | None = None
-        self._to_look_at: set[TaskClaim] = set()
+        self._is_closing = self._is_looking = self._must_look = False
+        self._turn = asyncio.Lock()
+        """Whoever has it knows that no claim is under way."""
 
     def __contains__(self, queue: str) -> bool:
         """Whether activities of a queue are made here."""
@@ -150,18 +157,42 @@ class ServedQueues:
                 self._failures = 0
 
     async def _claim_all(self) -> None:
-        worker = self._worker
-        while (room := self._slots - len(self._held)) > 0 and worker.lease.is_held and not self._is_closing:
-            losses, limit = self._losses, min(room, _CLAIMED_AT_ONCE)
-            served = ServedTasks(queues=self._queues, activities=worker.registry.activity_names)
-            claimed = await worker.store.claim_tasks(now=worker.clock.now(), limit=limit, served=served)
-            if losses != self._losses or self._is_closing:
-                await worker.store.return_tasks([one.claim for one in claimed], begun=False)
-            else:
-                for one in claimed:
-                    self._begin(one)
-            if len(claimed) < limit:
+        while (room := self._room()) > 0 and self._worker.lease.is_held and not self._is_closing:
+            limit = min(room, _CLAIMED_AT_ONCE)
+            async with self._turn:
+                claimed = await self._claim(limit)
+            if claimed < limit:
                 return
+
+    def _room(self) -> int:
+        """Return how many tasks could begin. Where there is no slot for them, the next that comes free tells."""
+        left, dispatcher = self._slots - len(self._held), self._worker.dispatcher
+        free = dispatcher.room(self._executors())
+        if free < left:
+            dispatcher.on_room = self.wake
+        return min(left, free)
+
+    def _executors(self) -> set[Executor]:
+        """Return where activities of these queues run; others come only by the options of a call."""
+        registry = self._worker.registry
+        declared = (registry.activity(name) for name in registry.activity_names)
+        found = {place for one in declared if one.defaults.queue in self._queues for place in Attempts.places(one)}
+        return found or {Executor.LOOP, Executor.THREAD}
+
+    async def _claim(self, limit: int) -> int:
+        worker, losses = self._worker, self._losses
+        served = ServedTasks(queues=self._queues, activities=worker.registry.activity_names)
+        claimed = await worker.store.claim_tasks(now=worker.clock.now(), limit=limit, served=served)
+        for one in claimed:
+            if one.task.tells_start:
+                worker.mail.news_of(one.claim.run_key)
+        details = [await last_details(worker.store, one) for one in claimed]
+        if losses != self._losses or self._is_closing:
+            await worker.store.return_tasks([one.claim for one in claimed], begun=False)
+        else:
+            for one, heartbeat in zip(claimed, details, strict=True):
+                self._begin(msgspec.structs.replace(one, task=msgspec.structs.replace(one.task, heartbeat=heartbeat)))
+        return len(claimed)
 
     def _begin(self, claimed: ClaimedTask) -> None:
         """Have an attempt made."""
@@ -175,6 +206,10 @@ class ServedQueues:
             definition = self._worker.registry.activity(task.activity)
         except UnknownActivityError as error:  # it was here a moment ago
             self._fail(caller, Failure(type=type(error).__name__, message=str(error)))
+            return
+        if definition.transaction is not None:
+            message = f"activity {task.activity} writes in a transaction of the run here, which only its owner has"
+            self._fail(caller, Failure(type="UsageError", message=message, retryable=False))
             return
         caller.call = make_task_call(caller, task, definition, number=claimed.claim.number)
         self._worker.dispatcher.enqueue(caller.call)
@@ -219,47 +254,72 @@ class ServedQueues:
             self._worker.mail.arrived(outcome)
         elif isinstance(outcome, Stale):
             self._lose(caller)
-        elif isinstance(outcome, PerdureError) and ends:  # it was made, and nobody will know: others may try again
-            _logger.error("the outcome of a task of run %s cannot be saved: %s", caller.ref, outcome)
-            self._give_back([caller.claim], begun=True)
+        elif isinstance(outcome, PerdureError):
+            self._refuse(caller, outcome)
+            return
         if ends:
             self._forget(caller)
+
+    def _refuse(self, caller: TaskCaller, error: PerdureError) -> None:
+        """Count an attempt as failed of which something cannot be saved. If not even that can be, whoever claims the
+        task tries again, after the next renewal of the lease."""
+        _logger.error("what a task of run %s has told cannot be saved: %s", caller.ref, error)
+        call, caller.call = caller.call, None
+        if call is not None:
+            self._worker.dispatcher.withdraw(call)
+        if caller.is_refused or self._is_closing:
+            self._forget(caller)
+            return
+        caller.is_refused = True
+        message = f"what the activity has told cannot be saved: {error}"
+        self._fail(caller, Failure(type=type(error).__name__, message=message, retryable=False))
 
     def _forget(self, caller: TaskCaller) -> None:
         if self._held.pop(caller.claim, None) is not None:
             self.wake()
 
-    def _give_back(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
-        self._worker.mail.spawn(self._return(claims, begun=begun))
-
     async def _return(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
         try:
             await self._worker.store.return_tasks(list(claims), begun=begun)
-        except StoreError as error:  # they are claimed again when the session ends
+        except PerdureError as error:  # the next renewal of the lease tries again, or they are free with the session
             self._worker.recurring.warning("giving back tasks failed: %s", error, cause=error)
 
     # --- what is lost --------------------------------------------------------------------------------------------
 
     def hear(self, run_keys: Collection[RunKey] | None) -> None:
-        """Look whether the tasks of these runs still stand (None: of all)."""
-        if not self._held:
+        """Look whether the tasks of these runs still stand; None: whether all that the store takes for this session's
+        is here, too."""
+        if not self._queues:
             return
-        self._to_look_at |= {claim for claim in self._held if run_keys is None or claim.run_key in run_keys}
-        if self._to_look_at and (self._looking is None or self._looking.done()):
-            self._looking = self._worker.loop.create_task(self._look(), name="perdure-tasks-look")
+        if run_keys is None or self._turn.locked() or any(claim.run_key in run_keys for claim in self._held):
+            self._must_look = True
+            if not (self._is_looking or self._is_closing):
+                self._is_looking = True
+                self._worker.mail.spawn(self._look())
 
     async def _look(self) -> None:
-        while self._to_look_at:
-            asked, self._to_look_at = self._to_look_at & self._held.keys(), set()
-            try:
-                lost = await self._worker.store.lost_tasks(asked)
-            except StoreError as error:
-                self._worker.recurring.warning("looking after tasks failed: %s", error, cause=error)
-                return  # each renewal of the lease looks again
-            for claim in lost:
-                caller = self._held.get(claim)
-                if caller is not None and caller.call is not None:  # else its outcome is on its way
-                    self._lose(caller)
+        try:
+            while self._must_look and not self._is_closing:
+                self._must_look = False
+                await self._compare()
+        except PerdureError as error:  # each renewal of the lease looks again
+            self._worker.recurring.warning("looking after tasks failed: %s", error, cause=error)
+        finally:
+            self._is_looking = False
+
+    async def _compare(self) -> None:
+        """Stop what is not this session's any more, and give back what it does not know of: a claim whose answer was
+        lost, or one from before it took its lease for lost."""
+        async with self._turn:
+            known = set(self._held)
+        theirs = await self._worker.store.held_tasks()
+        for claim in known - theirs:
+            caller = self._held.get(claim)
+            if caller is not None and caller.call is not None:  # else its outcome is on its way
+                self._lose(caller)
+        if unknown := theirs - known:
+            async with self._turn:
+                await self._return(unknown - self._held.keys(), begun=True)
 
     def lose_all(self) -> None:
         """Stop the attempts of all tasks: this worker may have none of them any more."""
@@ -282,7 +342,7 @@ class ServedQueues:
 
     async def give_back_all(self) -> None:
         """Let others have what has no outcome; nothing of it runs here any more."""
-        left = {caller.claim: call for caller in self._held.values() if (call := caller.call) is not None}
+        left = {claim: call for claim, caller in self._held.items() if (call := caller.call) is not None}
         waiting = [claim for claim, call in left.items() if self._worker.dispatcher.is_waiting(call)]
         for claims, begun in ((waiting, False), (left.keys() - set(waiting), True)):
             if claims:

@@ -33,7 +33,7 @@ from perdure.kernel.locking import LockChange
 from perdure.kernel.program import PROGRAM_EVENTS, Feed
 from perdure.kernel.start_rules import start
 from perdure.kernel.state import OpenChild, PendingActivity, RunState
-from perdure.kernel.task_rules import queued_operations
+from perdure.kernel.task_rules import ENDS_OF_ATTEMPTS, settle_tasks, withdraw_task
 from perdure.kernel.tasks import Task, start_id
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Answers, Creation, Delivery, RunStatus
@@ -104,14 +104,9 @@ def advance(
     Complexity: linear in inputs and commands.
     """
     step = Step(state, feed, run_key=run_key, now=now, new_run_key=new_run_key)
-    queued = queued_operations(state) if state.deferrals else ()
     for given in _committed_first(inputs) if len(inputs) > 1 else inputs:
         step.take(given)
-    result = step.finish()
-    if queued:
-        left = queued_operations(state)
-        result.withdrawn = tuple(one[0] for one in queued if one not in left)
-    return result
+    return step.finish()
 
 
 def _committed_first(inputs: Sequence[i.Input]) -> Iterable[i.Input]:
@@ -141,6 +136,7 @@ class Step:
 
     __slots__ = (
         "_asked", "at", "feed", "leaving", "new_run_key", "now", "result", "run_key", "starting", "state", "told",
+        "withdrawn",
     )  # fmt: skip
 
     def __init__(self, state: RunState, feed: Feed, *, run_key: RunKey, now: Timestamp, new_run_key: RunKeys) -> None:
@@ -154,6 +150,7 @@ class Step:
         self.new_run_key = new_run_key
         self.leaving: OpenChild | None = None  # the child that the event being recorded removes from the state
         self.told = ""  # the id of the message that is being taken
+        self.withdrawn: dict[Operation, None] = {}  # whose tasks are not wanted any more
         self.starting: dict[int, None] = {}  # an ordered set: a fan-out may be given up again in the same step
         self.result = Advance(
             events=[], to_start=[], to_stop=[], consumed=[], deliveries=[], creations=[], labels={}, refused=[]
@@ -173,6 +170,8 @@ class Step:
         if self.feed.updates:
             answer_updates(self)
         self.result.to_start.extend(self.starting)
+        if self.state.deferrals or self.withdrawn:
+            settle_tasks(self)
         return self.result
 
     def fire_what_is_due(self) -> None:
@@ -245,6 +244,8 @@ class Step:
         state, at, kind = self.state, self.at, type(event)
         if kind is e.ChildCancelled:
             self.leaving = state.children.get(event.operation)  # type: ignore[attr-defined]  # narrowed by kind
+        if state.deferrals and kind in ENDS_OF_ATTEMPTS:
+            withdraw_task(self, event)  # type: ignore[arg-type]  # narrowed by kind
         state.record(event, at)
         self.result.events.append(RecordedEvent(state.sequence, at, event))
         consequence = CONSEQUENCES.get(kind)

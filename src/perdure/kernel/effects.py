@@ -132,6 +132,7 @@ def _activity_deferred(state: "RunState", event: e.ActivityDeferred, _at: Timest
         limits=event.limits,
         heartbeat_microseconds=event.heartbeat_microseconds,
         queue=event.queue,
+        at_most_once=event.at_most_once,
     )
 
 

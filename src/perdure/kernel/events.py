@@ -261,7 +261,8 @@ class ActivityDeferred(Event, frozen=True, kw_only=True):
 
     Or, with a `queue`, the attempt is a task there from now on, and whoever serves the queue tells the outcome.
     `retry` is the policy in force, `limits` when the attempt has run out of time; the one of its heartbeats moves on
-    by `heartbeat_microseconds` with each. `heartbeat` holds the details of the last one so far.
+    by `heartbeat_microseconds` with each. `heartbeat` holds the details of the last one so far. `at_most_once`: nobody
+    may begin the task a second time.
     """
 
     operation: Operation
@@ -272,6 +273,7 @@ class ActivityDeferred(Event, frozen=True, kw_only=True):
     heartbeat_microseconds: int | None = None
     heartbeat: Payload = NULL
     queue: str = ""
+    at_most_once: bool = False
 
 
 class ActivityCompleted(Event, frozen=True, kw_only=True):

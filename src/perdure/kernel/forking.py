@@ -291,15 +291,18 @@ def _repeats(state: RunState, left: History, results: tuple[CarriedResult, ...])
 def _fates(state: RunState, left: History) -> dict[int, StepFate]:
     """Return how far each step has come that was pending at the point or was called after it: the last word counts.
 
-    What is given up keeps the fate that it had.
+    What is given up keeps the fate that it had. A task that is made at most once may have been begun by now.
     """
+    once = {operation for operation, deferral in state.deferrals.items() if deferral.at_most_once}
     fates = {
-        operation: StepFate.UNKNOWN if activity.attempt_started else StepFate.IN_FLIGHT
+        operation: StepFate.UNKNOWN if activity.attempt_started or operation in once else StepFate.IN_FLIGHT
         for operation, activity in state.activities.items()
     }
     for recorded in left:
         event, fate = recorded.event, _FATES.get(type(recorded.event))
-        if fate is not None:
+        if isinstance(event, e.ActivityDeferred) and event.at_most_once:
+            fates[event.operation] = StepFate.UNKNOWN
+        elif fate is not None:
             fates[operation_of(event)] = fate
         elif isinstance(event, e.RunForked):
             fates.update((step.operation, step.was) for step in event.repeats)

@@ -57,6 +57,7 @@ class Deferral(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[e.TimeoutKind, Timestamp]
     heartbeat_microseconds: int | None
     queue: str = ""
+    at_most_once: bool = False
 
     def heard_of(self, at: Timestamp) -> "Deferral":
         """Return the same after a sign of life."""

@@ -40,7 +40,7 @@ def replace(
     """
     state = fold(RunState(), history)
     following = fold(RunState(), (creation.created, *creation.copied))
-    withdrawn = tuple(operation for operation, _ in queued_operations(state))
+    withdrawn = tuple(queued_operations(state))
     kept = [operation for operation in state.children if operation in following.children]
     at = max(order.now, state.updated_at)
     events: list[RecordedEvent] = []

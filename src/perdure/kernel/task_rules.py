@@ -4,7 +4,7 @@ A task is a deferred attempt (`perdure.kernel.deferral_rules`) whose outcome a w
 it tells means the same as if the function ran in the process of the run's owner.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
@@ -13,12 +13,28 @@ from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
 from perdure.kernel.identity import Operation
 from perdure.kernel.pending import Deferral
+from perdure.kernel.tasks import Task
 
 if TYPE_CHECKING:
     from perdure.kernel.advance import Step
     from perdure.kernel.state import RunState
 
-__all__ = ["defer_task", "publish_of_task", "queue_attempt", "queued_operations", "start_task", "time_out_task"]
+__all__ = [
+    "ENDS_OF_ATTEMPTS", "defer_task", "publish_of_task", "queue_attempt", "queued_operations", "settle_tasks",
+    "start_task", "time_out_task", "withdraw_task",
+]  # fmt: skip
+
+EndOfAttempt = (
+    e.ActivityCompleted
+    | e.ActivityAttemptFailed
+    | e.ActivityFailed
+    | e.ActivityTimedOut
+    | e.ActivityCancelled
+    | e.ActivityDeferred
+)
+"""Events after which the attempt that was under way has no task, unless it is deferred to a queue."""
+
+ENDS_OF_ATTEMPTS: Final = frozenset(get_args(EndOfAttempt))
 
 
 def queue_attempt(step: "Step", given: i.AttemptQueued) -> None:
@@ -34,16 +50,39 @@ def queue_attempt(step: "Step", given: i.AttemptQueued) -> None:
             retry=given.retry,
             limits=given.limits,
             queue=task.queue,
+            at_most_once=bool(task.options.at_most_once),
         )
     )
     step.result.queued += (task,)
 
 
-def queued_operations(state: "RunState") -> list[tuple[Operation, int]]:
-    """Return the activities that have a task, each with the attempt that it is. Complexity: O(deferred)."""
+def queued_operations(state: "RunState") -> list[Operation]:
+    """Return the activities that have a task. Complexity: O(deferred)."""
+    return [Operation(operation) for operation, one in state.deferrals.items() if one.queue]
+
+
+def withdraw_task(step: "Step", event: EndOfAttempt) -> None:
+    """Note that the task of an activity, if it has one, is not wanted after the event that is about to be recorded."""
+    deferral = step.state.deferrals.get(event.operation)
+    stays = isinstance(event, e.ActivityDeferred) and event.queue
+    if deferral is not None and deferral.queue and not stays:
+        step.withdrawn[event.operation] = None
+
+
+def settle_tasks(step: "Step") -> None:
+    """Say which tasks leave their queues, and which of those that this step has asked for it still wants."""
+    state, result = step.state, step.result
     if state.closed_at is not None:
-        return []
-    return [(Operation(operation), one.attempt) for operation, one in state.deferrals.items() if one.queue]
+        step.withdrawn.update(dict.fromkeys(queued_operations(state)))
+        result.queued = ()
+    elif result.queued:
+        result.queued = tuple(task for task in result.queued if _is_wanted(state, task))
+    result.withdrawn = tuple(step.withdrawn)
+
+
+def _is_wanted(state: "RunState", task: Task) -> bool:
+    deferral = state.deferrals.get(task.operation)
+    return deferral is not None and (deferral.attempt, deferral.queue) == (task.attempt, task.queue)
 
 
 def start_task(step: "Step", message: m.StartActivityMessage, _message_id: str) -> None:

@@ -9,6 +9,8 @@ A task is claimed by a session, whose lease holds for it. If that session is los
 of a task are counted, so that whoever had it before is fenced: what it tells then is refused.
 """
 
+from typing import Final
+
 import msgspec
 
 from perdure.kernel.deadline import Deadline
@@ -18,7 +20,10 @@ from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 
-__all__ = ["Task", "TaskClaim", "TaskOrigin", "start_id"]
+__all__ = [
+    "LONGEST_QUEUE_NAME", "Task", "TaskClaim", "TaskOrigin", "is_queue_name", "parts_of_token", "start_id",
+    "step_token",
+]  # fmt: skip
 
 
 class TaskOrigin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -74,6 +79,40 @@ class TaskClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     operation: Operation
     attempt: int
     number: int
+
+
+def is_queue_name(name: object) -> bool:
+    """Whether a task queue may be called so: a text of 1 to `LONGEST_QUEUE_NAME` characters that can be recorded."""
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_QUEUE_NAME:
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+LONGEST_QUEUE_NAME: Final = 200
+"""The indexes of every store take as much."""
+
+
+def step_token(of_run: FencingToken, attempt: int, claim_number: int) -> int:
+    """Return the fencing token of a step, which grows whenever somebody else may have begun it before.
+
+    In decimal digits: the run's, eight for the attempt, if it is a task, and four for how often this was claimed. The
+    claims of an attempt begin anew, and so would a token that counts nothing else.
+    """
+    of_attempt = min(attempt, _ATTEMPTS - 1) if claim_number else 0
+    return (of_run * _ATTEMPTS + of_attempt) * _CLAIMS + min(claim_number, _CLAIMS - 1)
+
+
+def parts_of_token(token: int) -> tuple[FencingToken, int]:
+    """Return the run's fencing token, and the number of the claim, 0 for what is no task, of a `step_token`."""
+    return FencingToken(token // (_ATTEMPTS * _CLAIMS)), token % _CLAIMS
+
+
+_ATTEMPTS: Final = 10**8
+_CLAIMS: Final = 10**4
 
 
 def start_id(generation: int, operation: int, attempt: int) -> str:

@@ -356,11 +356,14 @@ class RunStore(Protocol):
         ...
 
     async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
-        """Let others claim tasks that this session has claimed, and may have `begun`; what it has no more stays."""
+        """Let others claim tasks that this session has claimed, and may have `begun`; what it has no more stays.
+
+        Whoever claims one learns of that (`recovered`), however often it was claimed and given back since.
+        """
         ...
 
-    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
-        """Return those of these claims that hold no more: the run wants no outcome, or another session has it."""
+    async def held_tasks(self) -> set[TaskClaim]:
+        """Return this session's claims: those that the runs still want an outcome of, and no other session has."""
         ...
 
     async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:

@@ -248,9 +248,9 @@ class MemoryStore:
         tasks.return_tasks(self.database, session, claims, news, begun=begun)
         publish(self.database, session, news)
 
-    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
-        """Return what is not this session's any more."""
-        return tasks.lost_tasks(self.database, await self._turn(), claims)
+    async def held_tasks(self) -> set[TaskClaim]:
+        """Return what this session has. Complexity: linear in all tasks."""
+        return tasks.held_tasks(self.database, await self._turn())
 
     async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
         """Return one page of tasks. Complexity: linear in all tasks."""

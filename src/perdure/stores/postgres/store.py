@@ -329,10 +329,10 @@ class PostgresStore:
         """Return when the next entry comes due, later than `after`."""
         return await self._ask(lambda connection: reading.next_agenda_at(connection, after=after))
 
-    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
-        """Return what is not this session's any more."""
+    async def held_tasks(self) -> set[TaskClaim]:
+        """Return what this session has."""
         session = self._open_now().session
-        return await self._ask(lambda connection: tasks.lost_tasks(connection, session, claims=claims))
+        return await self._ask(lambda connection: tasks.held_tasks(connection, session))
 
     async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
         """Return one page of tasks."""

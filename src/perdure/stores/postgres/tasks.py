@@ -26,7 +26,7 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.postgres.sessions import SessionRow
 
-__all__ = ["claim_tasks", "free_tasks", "list_tasks", "lost_tasks", "return_tasks", "task_of"]
+__all__ = ["claim_tasks", "free_tasks", "held_tasks", "list_tasks", "return_tasks", "task_of"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -132,11 +132,9 @@ async def free_tasks(connection: Connection, workers: Sequence[int], news: News)
 # --- questions -------------------------------------------------------------------------------------------------------
 
 
-async def lost_tasks(connection: Connection, session: "SessionRow", *, claims: Iterable[TaskClaim]) -> set[TaskClaim]:
-    """Return what is not a session's any more."""
-    asked = list(claims)
-    held = await connection.fetch(_HELD, *_columns(asked), session.worker_id)
-    return set(asked) - {_claim_of(row) for row in held}
+async def held_tasks(connection: Connection, session: "SessionRow") -> set[TaskClaim]:
+    """Return what a session has."""
+    return {_claim_of(row) for row in await connection.fetch(_HELD, session.worker_id)}
 
 
 def _claim_of(row: Record) -> TaskClaim:
@@ -216,7 +214,7 @@ ORDER BY run_key FOR NO KEY UPDATE
 
 # run keys, operations, attempts, counts of claims, owner
 _TAKE: Final = """
-UPDATE tasks SET owner = $5, claims = tasks.claims + 1, recovering = false
+UPDATE tasks SET owner = $5, claims = tasks.claims + 1
 FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
 WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation AND tasks.attempt = n.attempt
     AND tasks.claims = n.claims AND tasks.owner IS NULL
@@ -226,19 +224,26 @@ RETURNING tasks.run_key, tasks.operation
 # run_key, operation
 _DELETE: Final = "DELETE FROM tasks WHERE run_key = $1 AND operation = $2"
 
-# workers
+# workers; rows are locked in the order in which runs lock those that they withdraw
 _FREE: Final = """
-UPDATE tasks SET owner = NULL, recovering = true WHERE owner = ANY ($1::bigint[]) RETURNING run_key
+UPDATE tasks SET owner = NULL, recovering = true
+FROM (
+    SELECT run_key, operation FROM tasks WHERE owner = ANY ($1::bigint[]) ORDER BY run_key, operation FOR NO KEY UPDATE
+) AS n
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
 """
 
-_OF_CLAIMS: Final = """
-unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
-WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation AND tasks.attempt = n.attempt
-    AND tasks.claims = n.claims AND tasks.owner = $5
+# run keys, operations, attempts, numbers of claims, owner, whether they may have been begun; rows locked in order
+_RETURN: Final = """
+UPDATE tasks SET owner = NULL, recovering = tasks.recovering OR $6
+FROM (
+    SELECT run_key, operation FROM tasks
+    JOIN unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
+        USING (run_key, operation, attempt, claims)
+    WHERE tasks.owner = $5 ORDER BY run_key, operation FOR NO KEY UPDATE OF tasks
+) AS n
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
 """
 
-# run keys, operations, attempts, numbers of claims, owner; of the first whether they may have been begun
-_RETURN: Final = f"UPDATE tasks SET owner = NULL, recovering = $6 FROM {_OF_CLAIMS} RETURNING tasks.run_key"  # noqa: S608
-_HELD: Final = f"""
-SELECT tasks.run_key, tasks.operation, tasks.attempt, tasks.claims FROM tasks, {_OF_CLAIMS}
-"""  # noqa: S608
+# owner
+_HELD: Final = "SELECT run_key, operation, attempt, claims FROM tasks WHERE owner = $1"

@@ -11,6 +11,7 @@ __all__ = [
     "END_TASK",
     "FREE_ALL_TASKS",
     "FREE_TASKS",
+    "HELD_TASKS",
     "INSERT_TASKS",
     "IS_CLAIMED",
     "RETURN_TASK",
@@ -41,7 +42,9 @@ WHERE run_key = ? AND operation = ? AND attempt = ? AND claims = ? AND owner = ?
 # run_key, operation, attempt, number of the claim, owner
 IS_CLAIMED: Final = f"SELECT 1 FROM tasks {_OF_CLAIM}"  # noqa: S608
 END_TASK: Final = f"DELETE FROM tasks {_OF_CLAIM}"  # noqa: S608
-RETURN_TASK: Final = f"UPDATE tasks {_OF_CLAIM.replace('WHERE', 'SET owner = NULL, recovering = ? WHERE')}"
+RETURN_TASK: Final = (
+    f"UPDATE tasks {_OF_CLAIM.replace('WHERE', 'SET owner = NULL, recovering = MAX(recovering, ?) WHERE')}"
+)
 
 # queue, priority, a JSON list of activities, limit
 CLAIMABLE_TASKS: Final = """
@@ -59,9 +62,12 @@ FROM tasks NOT INDEXED WHERE position IN (SELECT value FROM json_each(?)) AND ow
 
 # owner, a JSON list of positions
 TAKE_TASKS: Final = """
-UPDATE tasks NOT INDEXED SET owner = ?, claims = claims + 1, recovering = 0
+UPDATE tasks NOT INDEXED SET owner = ?, claims = claims + 1
 WHERE position IN (SELECT value FROM json_each(?))
 """
+
+# owner
+HELD_TASKS: Final = "SELECT run_key, operation, attempt, claims FROM tasks INDEXED BY tasks_by_owner WHERE owner = ?"
 
 # owner; gives the runs whose tasks those were
 FREE_TASKS: Final = """

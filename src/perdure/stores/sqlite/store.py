@@ -316,9 +316,9 @@ class SqliteStore:
         returning = partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun)
         await self._writing().call(returning)
 
-    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
-        """Return what is not this session's any more."""
-        return await self._reading().ask(partial(tasks.lost_tasks, claims=claims, owner=self._session_id()))
+    async def held_tasks(self) -> set[TaskClaim]:
+        """Return what this session has."""
+        return await self._reading().ask(partial(tasks.held_tasks, owner=self._session_id()))
 
     async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
         """Return one page of tasks."""

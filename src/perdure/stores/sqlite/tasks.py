@@ -28,7 +28,7 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.sqlite.segment import News
 
-__all__ = ["claim_tasks", "list_tasks", "lost_tasks", "return_tasks"]
+__all__ = ["claim_tasks", "held_tasks", "list_tasks", "return_tasks"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -115,12 +115,11 @@ def return_tasks(
             news.is_ready = True
 
 
-def lost_tasks(connection: apsw.Connection, claims: Iterable[TaskClaim], *, owner: WorkerId) -> set[TaskClaim]:
-    """Return what is not a session's any more."""
+def held_tasks(connection: apsw.Connection, *, owner: WorkerId) -> set[TaskClaim]:
+    """Return what a session has."""
     return {
-        claim
-        for claim in claims
-        if connection.execute(statements.IS_CLAIMED, claim_row(claim, owner=owner)).get is None
+        TaskClaim(run_key=RunKey(run_key), operation=Operation(operation), attempt=attempt, number=claims)
+        for run_key, operation, attempt, claims in connection.execute(statements.HELD_TASKS, (owner,))
     }
 
 

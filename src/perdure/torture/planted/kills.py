@@ -99,9 +99,9 @@ PLANTED: Final = (
     Mutant(
         name="the fencing token of a task counts the claims of one attempt",
         breaks=_ONE_MAKER,
-        module="perdure.execution.call",
-        old="attempt = min(self.attempt, _ATTEMPTS - 1) if self.claim_number else 0",
-        new="attempt = 0",
+        module="perdure.kernel.tasks",
+        old="of_attempt = min(attempt, _ATTEMPTS - 1) if claim_number else 0",
+        new="of_attempt = 0",
         workloads=("queues",),
         tool="kill",
     ),

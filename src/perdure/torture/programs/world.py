@@ -139,8 +139,8 @@ class World:
         await session.store.return_tasks(some[:1] if draws.is_rare() else [], begun=draws.is_rare())
         told = [outcome(claim, ends=draws.below(3) > 0) for claim in some if draws.below(3)]
         outcomes = [self._outcome(one) for one in await session.commit(*told)] if told else []
-        lost = await session.store.lost_tasks(some)
-        return outcomes, [claim in lost for claim in some]
+        held = await session.store.held_tasks()
+        return outcomes, sorted(self._task_claim(claim) for claim in held)
 
     async def pass_time(self, draws: Draws) -> Observation:
         """Let time pass."""

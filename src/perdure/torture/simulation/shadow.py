@@ -8,7 +8,7 @@ Not shadowed: threads, files, locks and notices, which the tests of the store an
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -123,9 +123,9 @@ class Shadow:
         returning = partial(tasks.return_tasks, self.connection, News(), claims=claims, owner=worker)
         self._compare("a return of tasks", None, lambda: returning(begun=begun))
 
-    def lost_tasks(self, worker: WorkerId, lost: set[TaskClaim], claims: Collection[TaskClaim]) -> None:
-        """Ask which tasks are lost; they must be these."""
-        self._compare("lost tasks", lost, lambda: tasks.lost_tasks(self.connection, claims, owner=worker))
+    def held_tasks(self, worker: WorkerId, held: set[TaskClaim]) -> None:
+        """Ask which tasks a session has; they must be these."""
+        self._compare("held tasks", held, lambda: tasks.held_tasks(self.connection, owner=worker))
 
     def renew(self, worker: WorkerId, is_kept: bool, *, now: Timestamp) -> None:  # noqa: FBT001 - an answer
         """Extend a lease; whether it was still held must be `is_kept`."""

@@ -1,6 +1,6 @@
 """The store of a simulated process: the memory store with latencies, outages, points, and a look at every commit."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from perdure.errors import StoreUnavailableError
@@ -107,14 +107,14 @@ class SimulatedStore(MemoryStore):
         if self._shadow is not None:
             self._shadow.return_tasks(self.worker, claims, begun=begun)
 
-    async def lost_tasks(self, claims: Collection[TaskClaim]) -> set[TaskClaim]:
-        """See `RunStore.lost_tasks`."""
+    async def held_tasks(self) -> set[TaskClaim]:
+        """See `RunStore.held_tasks`."""
         self._refuse_during_outage()
-        lost = await super().lost_tasks(claims)
+        held = await super().held_tasks()
         if self._shadow is not None:
-            self._shadow.lost_tasks(self.worker, lost, claims)
+            self._shadow.held_tasks(self.worker, held)
         await self._lag()
-        return lost
+        return held
 
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """See `RunStore.next_wake_at`."""

@@ -12,7 +12,7 @@ from perdure.execution.worker import Worker
 from perdure.kernel import events as e
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
-from perdure.kernel.tasks import TaskClaim
+from perdure.kernel.tasks import TaskClaim, parts_of_token
 from perdure.kernel.time import timestamp_to_datetime
 from perdure.ports.store import Changes
 from perdure.stores.memory import MemoryDatabase
@@ -301,7 +301,8 @@ class Trial:
             return
         if attempt.activity.endswith("once") and not is_started:
             self._find(attempt, "has an effect before the start of this at-most-once attempt is durable")
-        if run.fencing_token == attempt.fencing_token and run.owner is not None:
+        of_run, _ = parts_of_token(attempt.fencing_token)
+        if run.fencing_token == of_run and run.owner is not None:
             if is_settled:
                 self._find(attempt, "has an effect after its outcome was recorded")
             elif is_deferred:
@@ -312,20 +313,23 @@ class Trial:
     def _check_task(self, attempt: Attempt, run_key: RunKey, *, is_settled: bool) -> None:
         """Check that a task that is about to be done, under a claim that stands, has no outcome yet."""
         row = self.database.tasks.get((run_key, Operation(attempt.operation)))
-        is_standing = row is not None and (row.attempt, row.claims) == (attempt.attempt, attempt.fencing_token)
+        _, claim_number = parts_of_token(attempt.fencing_token)
+        is_standing = row is not None and (row.attempt, row.claims) == (attempt.attempt, claim_number)
         if row is not None and row.owner is not None and is_standing and is_settled:
             self._find(attempt, "has an effect after its outcome was recorded, and its task still stands")
 
     def check_owned(self, attempt: Attempt, process: Process) -> None:
         """Check that a worker that has been told of the loss of a run lets its activities have no effect any more."""
         run_key = run_key_of(attempt)
+        of_run, claim_number = parts_of_token(attempt.fencing_token)
         as_task = TaskClaim(
             run_key=run_key,
             operation=Operation(attempt.operation),
             attempt=attempt.attempt,
-            number=attempt.fencing_token,
+            number=claim_number,
         )
-        if (run_key, attempt.fencing_token) in process.lost or as_task in process.lost_tasks:
+        is_lost = as_task in process.lost_tasks if claim_number else (run_key, of_run) in process.lost
+        if is_lost:
             self._find(attempt, "has an effect although its worker knows that the run is lost")
 
     def _find(self, attempt: Attempt, what: str) -> None:

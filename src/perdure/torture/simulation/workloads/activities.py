@@ -20,6 +20,7 @@ __all__ = [
     "flaky",
     "hanging",
     "instead",
+    "lasting",
     "once",
     "overdue",
     "slow",
@@ -51,6 +52,14 @@ async def step(label: str) -> str:
 async def slow(label: str, seconds: float) -> str:
     """Have an effect that takes its time."""
     await perform(seconds=seconds)
+    return label
+
+
+@activity(name="sim_lasting")
+async def lasting(label: str) -> str:
+    """Have an effect after a while in which much may be lost."""
+    await asyncio.sleep(40)
+    await perform()
     return label
 
 

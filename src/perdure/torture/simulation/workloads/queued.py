@@ -7,13 +7,14 @@ from typing import Final
 from perdure.authoring.context import Context
 from perdure.authoring.workflow import workflow
 from perdure.errors import ActivityFailedError
-from perdure.torture.simulation.program import Call, start
+from perdure.torture.simulation.program import Call, start, terminate
 from perdure.torture.simulation.workloads.activities import (
     beating,
     book,
     deferring,
     flaky,
     hanging,
+    lasting,
     once,
     speaking,
     step,
@@ -73,6 +74,28 @@ async def queued_deferred(_ctx: Context, label: str) -> str:
     return await deferring.options(queue=QUEUE)(label)
 
 
+@workflow(name="sim_queued_race")
+async def queued_race(ctx: Context, label: str) -> str:
+    """Have things done elsewhere, and give them up soon: they are in their queue by then, or about to be put there."""
+    for number, seconds in enumerate((0.0, 0.001, 0.002, 0.005, 0.05)):
+        asked = asyncio.create_task(step.options(queue=QUEUE)(f"{label}{number}"))
+        await ctx.sleep(seconds)
+        asked.cancel()
+        await asyncio.wait({asked})
+    return label
+
+
+@workflow(name="sim_queued_patient")
+async def queued_patient(_ctx: Context, label: str) -> str:
+    """Have something done elsewhere that takes longer than a lease."""
+    return await lasting.options(queue=QUEUE)(label)
+
+
+def _ended_program(_chance: random.Random) -> list[Call]:
+    """Terminate runs that are about to have something done elsewhere."""
+    return [call for number in range(8) for call in (start(queued_race, "a", id=f"{number}"), terminate(f"{number}"))]
+
+
 def _deferred_program(_chance: random.Random) -> list[Call]:
     return [
         start(queued_deferred, "first", id="one"),
@@ -107,5 +130,8 @@ WORKLOADS: Final = (
         is_compared=False,
         results={"one": '"spoken"'},
     ),
+    Workload(name="queued_race", program=runs(queued_race, "a"), is_served=True, is_compared=False),
+    Workload(name="queued_ended", program=_ended_program, is_served=True, is_compared=False),
+    Workload(name="queued_patient", program=runs(queued_patient, "a"), is_served=True, results={"one": '"a"'}),
     Workload(name="queued_deferred", program=_deferred_program, is_served=True, is_compared=False),
 )
