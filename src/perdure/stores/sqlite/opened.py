@@ -28,6 +28,7 @@ from perdure.stores.sqlite.connection import demand_sound_sqlite
 from perdure.stores.sqlite.database import Database
 from perdure.stores.sqlite.disk import Disk
 from perdure.stores.sqlite.faults import is_damage, store_error
+from perdure.stores.sqlite.forks import new_passage
 from perdure.stores.sqlite.locks import demand_file_locks
 from perdure.stores.sqlite.notices import Mailbox
 from perdure.stores.sqlite.presence import Presence
@@ -85,14 +86,15 @@ def open_database(
         database = Database(path, settings=settings, disk=disk)
         try:
             presence.begin_opening(patience_seconds=settings.lock_patience_seconds)
-            opened = _open(
-                database,
-                presence,
-                session_name=session_name,
-                lease_microseconds=lease_microseconds,
-                unreadable=unreadable,
-                now=now,
-            )
+            with new_passage():
+                opened = _open(
+                    database,
+                    presence,
+                    session_name=session_name,
+                    lease_microseconds=lease_microseconds,
+                    unreadable=unreadable,
+                    now=now,
+                )
             presence.end_opening()
         except BaseException as error:
             named = database.named(error) if isinstance(error, apsw.Error) else error

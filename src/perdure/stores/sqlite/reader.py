@@ -12,6 +12,7 @@ import apsw
 from perdure.errors import StoreCorruptError
 from perdure.stores.sqlite.connection import open_reading
 from perdure.stores.sqlite.faults import store_error
+from perdure.stores.sqlite.forks import new_passage
 from perdure.stores.sqlite.settings import SqliteSettings
 
 __all__ = ["Reader"]
@@ -27,6 +28,7 @@ class Reader:
         self._path: Final = path
         self._settings: Final = settings
         self._vfs: Final = vfs
+        self._passage: Final = new_passage()
         self._connection: apsw.Connection | None = None
         self._is_asked = False
         self._executor: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="perdure-reader")
@@ -49,9 +51,10 @@ class Reader:
 
     def _ask(self, question: Callable[[apsw.Connection], Result]) -> Result:
         try:
-            if self._connection is None:
-                self._connection = open_reading(self._path, settings=self._settings, vfs=self._vfs)
-            return question(self._connection)
+            with self._passage:
+                if self._connection is None:
+                    self._connection = open_reading(self._path, settings=self._settings, vfs=self._vfs)
+                return question(self._connection)
         except UnicodeDecodeError as error:
             message = f"{self._path} holds text that is not UTF-8: {error}. `perdure verify` says where."
             raise StoreCorruptError(message) from error

@@ -27,6 +27,7 @@ from perdure.stores.sqlite.application import Call, Commit, Job, apply_jobs
 from perdure.stores.sqlite.database import Database, Mark
 from perdure.stores.sqlite.encoding import EncodedWrite
 from perdure.stores.sqlite.faults import is_damage, store_error
+from perdure.stores.sqlite.forks import new_passage
 from perdure.stores.sqlite.locks import FileLock
 from perdure.stores.sqlite.segment import KnownRuns, News
 from perdure.stores.sqlite.sessions import Session
@@ -62,6 +63,7 @@ class Writer:
         self._limit: Final = database.settings.writes_per_transaction
         self._jobs: Final[queue.SimpleQueue[Job | None]] = queue.SimpleQueue()
         self._known: Final[KnownRuns] = {}
+        self._passage: Final = new_passage()
         self._stopping: Final = threading.Event()
         self._left_over: Job | None = None
         self._thread: Final = threading.Thread(target=self._run, name="perdure-writer", daemon=True)
@@ -108,10 +110,11 @@ class Writer:
 
     def _run(self) -> None:
         while jobs := self._take():
-            try:
-                news = self._process(jobs)
-            finally:
-                self._lock.unlock()
+            with self._passage:
+                try:
+                    news = self._process(jobs)
+                finally:
+                    self._lock.unlock()
             try:
                 self._loop.call_soon_threadsafe(_answer, jobs)
             except RuntimeError:
@@ -122,7 +125,8 @@ class Writer:
             if len(self._known) > self._database.settings.known_runs:
                 self._known.clear()  # some were lost to others, and nothing is written of them here any more
             if self._database.log.is_due:
-                self._copy_log()
+                with self._passage:
+                    self._copy_log()
 
     def _take(self) -> list[Job]:
         """Wait for a job, then take what waits with it; an empty list says that the thread shall end."""
