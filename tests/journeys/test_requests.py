@@ -142,5 +142,7 @@ def test_synchronous_programs_make_requests(tmp_path: object) -> None:
             run.resume(request_id="on")
             run.set_priority(Priority.LOW, request_id="low")
             run.terminate("enough", request_id="end")
+        with pytest.raises(RunTerminatedError):
+            run.result()
         kinds = [recorded.type for recorded in run.history()]
         assert kinds.count("run_suspended") == kinds.count("priority_changed") == 1
