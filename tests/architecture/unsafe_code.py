@@ -101,7 +101,7 @@ ALLOWED = {
     ("src/perdure/execution/process_executor.py", "multiprocessing.get_context"): (
         "processes start by it; what is pickled then is one socket, given by this process to its child"
     ),
-    ("src/perdure/execution/process_service.py", "importlib.import_module"): (
+    ("src/perdure/execution/performing.py", "importlib.import_module"): (
         "the module of an activity that the executor's process defines, told by it over a socket of its own"
     ),
     ("src/perdure/execution/process_service.py", "multiprocessing.current_process"): "it only sets a flag of its own",

@@ -9,44 +9,34 @@ reaches the program, which closes its engine, and not the activities behind its 
 """
 
 import contextlib
-import importlib
 import multiprocessing
 import os
 import signal
 import socket
 import threading
-import time
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, Final, NoReturn
+from typing import NoReturn
 
-import msgspec
-
-from perdure.authoring.activity import Activity
-from perdure.authoring.activity_context import Attempt, Deferring, running_attempt
-from perdure.authoring.registry import default_registry
-from perdure.errors import InternalError, UnknownActivityError
+from perdure.authoring.activity_context import Attempt
+from perdure.errors import InternalError
+from perdure.execution.performing import perform
 from perdure.execution.process_messages import (
     Beat,
-    Deferred,
     Frames,
     GiveUp,
     Leave,
     Order,
     Perform,
     Published,
-    Raised,
     Ready,
     Report,
-    Returned,
     decode_order,
     frame,
 )
-from perdure.kernel.failure import Failure
 from perdure.kernel.payload import Payload
-from perdure.redaction import recorded_failure
 
-__all__ = ["find_activity", "serve"]
+__all__ = ["serve"]
 
 
 def serve(connection: socket.socket) -> None:
@@ -59,20 +49,7 @@ def serve(connection: socket.socket) -> None:
     service.report(Ready())
     threading.Thread(target=service.listen, name="perdure-listener", daemon=True).start()
     while (order := service.orders.get()) is not None:
-        service.report(copy_context().run(_perform, order, service))
-
-
-def find_activity(module: str, name: str) -> Activity[..., Any]:
-    """Import `module` and return the activity of this name. Raises UnknownActivityError, or what the import raises."""
-    importlib.import_module(module)
-    try:
-        return default_registry.activity(name)
-    except UnknownActivityError as error:
-        message = (
-            f"importing {module} in a worker process does not define the activity {name!r}; define it at the top level "
-            f"of a module, not inside a function or below `if __name__ == '__main__'`"
-        )
-        raise UnknownActivityError(message) from error
+        service.report(copy_context().run(perform, order, _ProcessAttempt(order, service)))
 
 
 class _Service:
@@ -138,33 +115,6 @@ class _ProcessAttempt:
 
     def publish(self, stream: str, value: Payload) -> None:
         self._service.report(Published(number=self._order.number, stream=stream, value=value))
-
-
-def _perform(order: Perform, service: _Service) -> Returned | Raised | Deferred:
-    try:
-        definition = find_activity(order.module, order.attempt.activity)
-    except BaseException as error:  # noqa: BLE001 - a module may raise anything when it is imported
-        return Raised(number=order.number, failure=_final(recorded_failure(error, room=_ROOM_TO_CONCEAL)))
-    running_attempt.set(_ProcessAttempt(order, service))
-    begun_at = time.process_time()
-    try:
-        args, kwargs = definition.signature.decode_arguments(order.input)
-        value = definition.function(*args, **kwargs)
-        result = definition.signature.encode_result(value, maximum_bytes=order.maximum_bytes)
-    except Deferring:
-        return Deferred(number=order.number, cpu_seconds=time.process_time() - begun_at)
-    except BaseException as error:  # noqa: BLE001 - the outermost call of user code; its error becomes an event
-        return Raised(number=order.number, failure=recorded_failure(error, room=_ROOM_TO_CONCEAL))
-    return Returned(number=order.number, result=result, cpu_seconds=time.process_time() - begun_at)
-
-
-_ROOM_TO_CONCEAL: Final = 16
-"""How many times longer texts go to the parent than it records: it may know secrets where they would be cut."""
-
-
-def _final(failure: Failure) -> Failure:
-    """Rule out another try: the code will not be there the next time either."""
-    return msgspec.structs.replace(failure, retryable=False)
 
 
 def _end_with_descendants() -> NoReturn:
