@@ -1,18 +1,19 @@
 """One PostgreSQL server for all processes of a test session, started when the first test asks for it.
 
-The process that starts it owns it, and at its own end waits for the others. `postgres` of `tests/conftest.py` gives
+`postgres` of `tests/conftest.py` gives
 each test a database of its own.
 """
 
 import asyncio
-import fcntl
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 from urllib.parse import urlsplit
+
+from tests.sharing import shared
 
 __all__ = ["PostgresServer", "emptied", "shared_server", "until_waiting", "value"]
 
@@ -88,28 +89,11 @@ def shared_server(folder: Path) -> Iterator[PostgresServer]:
     """Yield the server of all processes that name this folder; the first one starts it."""
     from perdure.local_postgres import LocalPostgres  # conftest imports this module before anything may be imported
 
-    note, owned = folder / "postgres.url", None
-    with (folder / "postgres.users").open("a") as users, (folder / "postgres.turn").open("a") as turn:
-        with _held(turn):
-            if not note.exists():
-                owned = LocalPostgres()
-                owned.start()
-                note.write_text(owned.url())
-            fcntl.flock(users, fcntl.LOCK_SH)
-            url = note.read_text()
-        try:
-            yield PostgresServer(url)
-        finally:
-            if owned is not None:
-                with _held(turn), _held(users):
-                    note.unlink()
-                    owned.stop()
+    def begin(end: ExitStack) -> str:
+        server = LocalPostgres()
+        server.start()
+        end.callback(server.stop)
+        return server.url()
 
-
-@contextmanager
-def _held(file: IO[str]) -> Iterator[None]:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+    with shared(folder, "postgres", begin) as url:
+        yield PostgresServer(url)

@@ -126,7 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Slots, how many activities may run at once:
         `loop_slots` on the event loop, `thread_slots` in threads, `process_slots` in pool processes,
-        `transaction_slots` in transactions of the store, each with PostgreSQL on a connection of its own.
+        `transaction_slots` in transactions of the store, each with PostgreSQL on a connection of its own,
+        `ray_slots` and `dask_slots` on a cluster: as many as this machine has processors, more for more machines.
 
     Task queues, in which activities wait that say so (``@activity(queue="gpu")``):
         `queues`: those whose activities this process makes, of its own runs at once, of others' as tasks.
@@ -161,8 +162,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `hybrid_process_seconds`: hybrid activities that burn CPU for longer than this on average go to a process.
         `process_start_seconds`: a process that is not ready by then is killed; the main script is imported in it.
         `process_stop_seconds`: an activity in a process that was given up may clean up for so long before SIGTERM, if
-        it ever calls `heartbeat`, and before SIGKILL.
+        it ever calls `heartbeat`, and before SIGKILL; on Ray, too.
         `process_modules`: modules that are imported once before the first process is forked, so that none has to.
+
+    Clusters, see docs/how-to/clusters.md:
+        `ray_address`: of the head of a cluster of Ray, such as ``10.0.0.1:6379``, or ``auto``: the one that was started
+        on this machine. `dask_address`: of the scheduler of a cluster of Dask, such as ``tcp://10.0.0.1:8786``. Empty:
+        a cluster of this machine is started at the first use, and ended with the engine.
 
     Closed runs:
         `retention`: which are removed, and archived before; None: all are kept.
@@ -181,6 +187,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     thread_slots: int = min(32, (os.cpu_count() or 1) + 4)
     process_slots: int = os.cpu_count() or 1
     transaction_slots: int = 4
+    ray_slots: int = os.cpu_count() or 1
+    dask_slots: int = os.cpu_count() or 1
     queues: tuple[str, ...] = ()
     queue_slots: int = 100
     only_queues: bool = False
@@ -202,6 +210,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_start_seconds: float = 60.0
     process_stop_seconds: float = 1.0
     process_modules: tuple[str, ...] = ()
+    ray_address: str = ""
+    dask_address: str = ""
     retention: Retention | None = None
     blocking_seconds: float = 0.25
 
@@ -229,22 +239,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(self.retention, Retention | None):
             message = f"Settings: retention is {self.retention!r:.60}; it must be a Retention, or None"
             raise InvalidArgumentError(message)
-        if not isinstance(self.replicate_to, str):
-            message = f"Settings: replicate_to is {self.replicate_to!r:.60}; it must be a text, the path of a folder"
-            raise InvalidArgumentError(message)
+        for name, meaning in _TEXTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                message = f"Settings: {name} is {value!r:.60}; it must be a text, {meaning}"
+                raise InvalidArgumentError(message)
         for dimension, capacity in self.resources.items():
             if not isinstance(capacity, int) or capacity < 1:  # type: ignore[redundant-expr]
                 message = f"Settings: resources[{dimension!r}] is {capacity!r}; it must be an integer from 1"
                 raise InvalidArgumentError(message)
 
 
-_CHECKED_APART = frozenset({"only_queues", "queues", "resources", "retention", "replicate_to"})
+_TEXTS: Final = {
+    "replicate_to": "the path of a folder",
+    "ray_address": "the address of the head of a cluster",
+    "dask_address": "the address of the scheduler of a cluster",
+}
+_CHECKED_APART = frozenset({"only_queues", "queues", "resources", "retention", *_TEXTS})
 _MAY_BE_ZERO = frozenset(
     {
         "shutdown_grace_seconds",
         "thread_slots",
         "process_slots",
         "transaction_slots",
+        "ray_slots",
+        "dask_slots",
         "hybrid_process_seconds",
         "blocking_seconds",
     }

@@ -22,6 +22,9 @@ from perdure.codecs.coded_store import coded
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError, StoreUnavailableError, UsageError
 from perdure.execution.attempts import AttemptExecutor
+from perdure.execution.clusters.dask_cluster import DaskCluster
+from perdure.execution.clusters.executor import ClusterExecutor
+from perdure.execution.clusters.ray_cluster import RayCluster
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.thread_executor import ThreadExecutor
@@ -294,7 +297,7 @@ class SyncEngine(SyncClient):
 
 
 def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:
-    """Return one executor of each kind that has slots; threads and processes are started when they are first needed."""
+    """Return one executor of each kind that has slots; threads, processes, clusters are started at their first use."""
     executors: dict[Executor, AttemptExecutor] = {Executor.LOOP: LoopExecutor()}
     if settings.thread_slots:
         executors[Executor.THREAD] = ThreadExecutor(slots=settings.thread_slots)
@@ -304,4 +307,10 @@ def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:
             stop_seconds=settings.process_stop_seconds,
             modules=settings.process_modules,
         )
+    if settings.ray_slots:
+        ray = RayCluster(settings.ray_address, slots=settings.ray_slots)
+        executors[Executor.RAY] = ClusterExecutor(ray, stop_seconds=settings.process_stop_seconds)
+    if settings.dask_slots:
+        dask = DaskCluster(settings.dask_address, slots=settings.dask_slots)
+        executors[Executor.DASK] = ClusterExecutor(dask, stop_seconds=settings.process_stop_seconds)
     return executors

@@ -45,6 +45,11 @@ class Meeting:
         """Return the next one to come."""
         return await asyncio.wait_for(self._visitors.get(), LIMIT_SECONDS)
 
+    @property
+    def visits(self) -> int:
+        """How many have come so far."""
+        return len(self._all)
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._welcome, self.address)
         return self

@@ -4,18 +4,13 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from perdure import (
-    ActivityFailedError,
-    ActivityTimeoutError,
     Context,
     Engine,
     Settings,
@@ -29,20 +24,14 @@ from perdure.kernel.options import Executor
 from tests.execution import process_activities as a
 from tests.execution.conftest import MakeEngine
 from tests.execution.meeting import Meeting
+from tests.execution.outcomes import outcome_of
+from tests.execution.scripts import environment, run, run_script
 
 
 def pool_of(engine: Engine) -> ProcessExecutor:
     executor = engine.worker.attempts._executors[Executor.PROCESS]
     assert isinstance(executor, ProcessExecutor)
     return executor
-
-
-async def outcome_of(call: Awaitable[Any]) -> Any:
-    """Return what the call returns, or the error it raises."""
-    try:
-        return await call
-    except (ActivityFailedError, ActivityTimeoutError) as error:
-        return f"{getattr(error, 'failure_type', 'timeout')} | {getattr(error, 'failure_message', error)}"
 
 
 @workflow
@@ -407,7 +396,7 @@ async def main() -> None:
 
 
 def test_a_main_script_may_define_activities_for_processes(tmp_path: Path) -> None:
-    told = _run_script(tmp_path, SCRIPT + '\nif __name__ == "__main__":\n    asyncio.run(main())\n')
+    told = run_script(tmp_path, SCRIPT + '\nif __name__ == "__main__":\n    asyncio.run(main())\n')
     assert told.stdout == "True\n", told.stderr
 
 
@@ -418,17 +407,17 @@ def test_modules_may_be_loaded_once_before_processes_are_forked(tmp_path: Path) 
         .replace("import Context", "import Settings, Context")
         .replace("await tell() != os.getpid()", "await tell()")
     )
-    told = _run_script(tmp_path, asks_for_module + '\nif __name__ == "__main__":\n    asyncio.run(main())\n')
+    told = run_script(tmp_path, asks_for_module + '\nif __name__ == "__main__":\n    asyncio.run(main())\n')
     assert told.stdout == "1\n", told.stderr
 
 
 def test_code_from_the_command_line_is_told_that_it_is_out_of_reach() -> None:
-    told = _run([sys.executable, "-c", SCRIPT + "\nasyncio.run(main())\n"])
+    told = run([sys.executable, "-c", SCRIPT + "\nasyncio.run(main())\n"])
     assert "it is defined at an interactive prompt, or in code that came by standard input or -c" in told.stdout
 
 
 def test_a_main_script_without_a_guard_is_told_so_and_ends(tmp_path: Path) -> None:
-    told = _run_script(tmp_path, SCRIPT + "\nasyncio.run(main())\n")
+    told = run_script(tmp_path, SCRIPT + "\nasyncio.run(main())\n")
     assert "below `if __name__ == '__main__':`" in told.stdout
     assert "an engine was opened while a worker process imported the main script" in told.stderr
 
@@ -452,7 +441,7 @@ if __name__ == "__main__":
 async def test_worker_processes_end_when_their_parent_is_killed(tmp_path: Path, meeting: Meeting) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    parent = await asyncio.create_subprocess_exec(sys.executable, script, meeting.address, env=_environment())
+    parent = await asyncio.create_subprocess_exec(sys.executable, script, meeting.address, env=environment())
     try:
         visitor = await meeting.visitor()
         assert await visitor.line() != ""
@@ -463,17 +452,3 @@ async def test_worker_processes_end_when_their_parent_is_killed(tmp_path: Path, 
         if parent.returncode is None:
             parent.kill()
         await parent.wait()
-
-
-def _run_script(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
-    script = folder / "script.py"
-    script.write_text(program)
-    return _run([sys.executable, str(script)])
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=_environment())
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -34,12 +34,24 @@ from perdure.ports.clock import Clock
 if TYPE_CHECKING:
     from perdure.kernel.events import RunCreated
 
-__all__ = ["DEFERRED", "DELIVERED", "WORKER_LOST", "AttemptExecutor", "Attempts", "RunningCall", "lost_attempt"]
+__all__ = [
+    "DEFERRED",
+    "DELIVERED",
+    "WORKER_LOST",
+    "WORKER_PROCESS_DIED",
+    "AttemptExecutor",
+    "Attempts",
+    "RunningCall",
+    "lost_attempt",
+]
 
 DEFERRED: Final = Payload(b"null")
 """What an executor gives as the result, this very object, of a function that has called `defer`."""
 DELIVERED: Final = Payload(b"null")
 """Likewise of a function whose outcome is in the inbox of its run, durable, also if the attempt was cancelled."""
+
+WORKER_PROCESS_DIED: Final = "WorkerProcessDiedError"
+"""Failure type of an attempt whose process ended under it, here or on a cluster."""
 
 
 class RunningCall(msgspec.Struct, eq=False):
@@ -83,7 +95,7 @@ class RunningCall(msgspec.Struct, eq=False):
         )
 
     def begin(self) -> None:
-        """Count the time from now: a pool process calls this when it has started, before the function runs."""
+        """Count the time from now: whoever runs it elsewhere calls this before the function runs."""
         self.attempts.begin(self)
 
     def beat(self, details: Payload) -> None:
@@ -110,7 +122,7 @@ class AttemptExecutor(Protocol):
     def start(self, running: RunningCall) -> None:
         """Begin; call `running.ended` once, on the event loop's thread, not before returning.
 
-        In a process, whose start takes its time, `running.begin` is called when the function begins.
+        In a process or on a cluster, where its start takes time, `running.begin` is called when the function begins.
         """
         ...
 
@@ -159,7 +171,7 @@ class Attempts:
             return Executor.LOOP
         if chosen is Executor.HYBRID:
             return self._place_hybrid(call)
-        return Executor.PROCESS if chosen is Executor.PROCESS else Executor.THREAD
+        return chosen if chosen in _ELSEWHERE else Executor.THREAD
 
     @staticmethod
     def places(definition: Activity[..., Any]) -> tuple[Executor, ...]:
@@ -168,7 +180,8 @@ class Attempts:
             return (Executor.LOOP,)
         if definition.defaults.executor is Executor.HYBRID:
             return (Executor.THREAD, Executor.PROCESS)
-        return (Executor.PROCESS if definition.defaults.executor is Executor.PROCESS else Executor.THREAD,)
+        chosen = definition.defaults.executor
+        return (chosen,) if chosen in _ELSEWHERE else (Executor.THREAD,)
 
     def start(self, call: ActivityCall, now: Timestamp) -> None:
         """Run an attempt, begun `now`; its run hears of the outcome."""
@@ -178,7 +191,7 @@ class Attempts:
         self._running.add(running)
         if call.deadline_at is not None:
             self._limit(running, call.deadline_at - running.started_at, TimeoutKind.SCHEDULE_TO_CLOSE)
-        if call.executor is not Executor.PROCESS:
+        if call.executor not in _ELSEWHERE:
             self._limit_attempt(running)
         self._executors[call.executor].start(running)
 
@@ -324,6 +337,9 @@ class Attempts:
         if call.options.circuit_breaker is not None:
             self.on_outcome(call, given)
 
+
+_ELSEWHERE: Final = frozenset({Executor.PROCESS, Executor.RAY, Executor.DASK})
+"""Where functions begin when their executor says so."""
 
 _RESOLUTION_SECONDS: Final = 1e-6
 """A timer may ring by so much too early."""

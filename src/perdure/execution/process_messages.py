@@ -29,6 +29,7 @@ __all__ = [
     "Returned",
     "decode_order",
     "decode_report",
+    "encode_order",
     "frame",
 ]
 
@@ -110,6 +111,11 @@ def frame(message: Order | Report) -> bytes:
     """Encode a message with its length in front."""
     body = _encoder.encode(message)
     return _LENGTH.pack(len(body)) + body
+
+
+def encode_order(order: Order) -> bytes:
+    """Encode an order without its length, for who is told that otherwise."""
+    return _encoder.encode(order)
 
 
 def decode_order(body: bytes) -> Order:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["why_unreachable"]
+__all__ = ["why_out_of_reach", "why_unreachable"]
 
 
 def why_unreachable(function: Callable[..., object]) -> str | None:
@@ -14,6 +14,13 @@ def why_unreachable(function: Callable[..., object]) -> str | None:
     if function.__module__ == "__main__" and not _has_main_script():
         return "it is defined at an interactive prompt, or in code that came by standard input or -c"
     return None
+
+
+def why_out_of_reach(function: Callable[..., object]) -> str | None:
+    """Say why a process that is not one of ours could not find a function by importing its module; None: it could."""
+    if function.__module__ == "__main__":
+        return "it is defined in the main script, which is another one there"
+    return why_unreachable(function)
 
 
 def _has_main_script() -> bool:

@@ -118,6 +118,8 @@ class Worker:
                 Executor.LOOP: settings.loop_slots,
                 Executor.THREAD: settings.thread_slots,
                 Executor.PROCESS: settings.process_slots,
+                Executor.RAY: settings.ray_slots,
+                Executor.DASK: settings.dask_slots,
                 Executor.TRANSACTION: settings.transaction_slots,
             },
         )

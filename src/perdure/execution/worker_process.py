@@ -25,7 +25,7 @@ from typing import Final
 
 from perdure.authoring.payload_limit import payload_limit
 from perdure.errors import InternalError
-from perdure.execution.attempts import DEFERRED, RunningCall
+from perdure.execution.attempts import DEFERRED, WORKER_PROCESS_DIED, RunningCall
 from perdure.execution.process_messages import (
     Beat,
     Deferred,
@@ -47,10 +47,7 @@ from perdure.kernel.failure import Failure, concealed_failure
 from perdure.kernel.payload import Payload
 from perdure.redaction import concealed
 
-__all__ = ["WORKER_PROCESS_DIED", "WorkerProcess"]
-
-WORKER_PROCESS_DIED: Final = "WorkerProcessDiedError"
-"""Failure type of an attempt whose process ended under it."""
+__all__ = ["WorkerProcess"]
 
 
 class WorkerProcess:

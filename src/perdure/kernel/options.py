@@ -16,13 +16,16 @@ class Executor(StrEnum):
 
     `loop`: on the worker's event loop (``async def``). `thread`: in a thread. `process`: in a process pool, for work
     that burns CPU. `hybrid`: the engine chooses loop, thread or process from the declaration and measured durations.
-    `transaction`: in a transaction of the store, for an activity that says which (`activity(transaction=...)`).
+    `ray`, `dask`: on a cluster of that kind (`Settings.ray_address`, `Settings.dask_address`). `transaction`: in a
+    transaction of the store, for an activity that says which (`activity(transaction=...)`).
     """
 
     LOOP = "loop"
     THREAD = "thread"
     PROCESS = "process"
     HYBRID = "hybrid"
+    RAY = "ray"
+    DASK = "dask"
     TRANSACTION = "transaction"
 
 

@@ -19,6 +19,7 @@ from perdure.engine import Engine
 from perdure.errors import StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor
+from perdure.execution.clusters.executor import ClusterExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.tasks import ServedQueues
 from perdure.execution.thread_executor import ThreadExecutor
@@ -145,7 +146,7 @@ class Life:
                 database.kill(self._store.worker)
         self._left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
         for executor in self._executors.values():
-            if isinstance(executor, ThreadExecutor | ProcessExecutor):
+            if isinstance(executor, ThreadExecutor | ProcessExecutor | ClusterExecutor):
                 executor.abandon()
         if isinstance(self._store, SqliteStore):
             self._store.abandon()

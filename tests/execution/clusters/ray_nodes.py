@@ -1,0 +1,59 @@
+"""Nodes of Ray for the tests: a head that all processes of the session share, and further ones to be killed."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.sharing import held, shared
+
+__all__ = ["HEAD_SLOTS", "further_node", "shared_head", "undisturbed"]
+
+HEAD_SLOTS = 2
+
+
+@contextmanager
+def shared_head(folder: Path) -> Iterator[str]:
+    """Yield the address of the head."""
+    token = folder / "ray.token"
+    # Without the last one a process of Ray would be the child of a `uv run` when these tests are.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_TOKEN_PATH=str(token), RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
+
+    def begin(end: ExitStack) -> str:
+        from ray.cluster_utils import Cluster
+
+        token.write_text(secrets.token_hex(32))
+        place = tempfile.mkdtemp(prefix="perdure-ray-", dir="/tmp")  # short: it holds sockets
+        end.callback(shutil.rmtree, place, ignore_errors=True)
+        quickly = {"health_check_period_ms": 200}  # it takes a node for dead after five
+        arguments = {"num_cpus": HEAD_SLOTS, "include_dashboard": False, "temp_dir": place, "_system_config": quickly}
+        cluster = Cluster(initialize_head=True, head_node_args=arguments)
+        end.callback(cluster.shutdown)
+        return str(cluster.address)
+
+    with shared(folder, "ray", begin) as address:
+        yield address
+
+
+@contextmanager
+def further_node(head: str) -> Iterator[None]:
+    """Add a node with one GPU, as far as Ray knows: an attempt that asks for one runs there, once it has come up."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={head}"]
+    room = ["--num-cpus=1", "--num-gpus=1", "--object-store-memory=100000000"]
+    with subprocess.Popen([*command, *room], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as node:
+        try:
+            yield
+        finally:
+            node.kill()
+
+
+@contextmanager
+def undisturbed(folder: Path) -> Iterator[None]:
+    """Keep the tests of other processes from the cluster."""
+    with (folder / "ray.test").open("a") as turn, held(turn):
+        yield
