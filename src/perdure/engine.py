@@ -24,6 +24,7 @@ from perdure.errors import EngineClosedError, StoreUnavailableError, UsageError
 from perdure.execution.attempts import AttemptExecutor
 from perdure.execution.clusters.dask_cluster import DaskCluster
 from perdure.execution.clusters.executor import ClusterExecutor
+from perdure.execution.clusters.libraries import require_libraries
 from perdure.execution.clusters.ray_cluster import RayCluster
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.process_executor import ProcessExecutor
@@ -128,7 +129,8 @@ class Engine(Client):
     async def __aenter__(self) -> Self:
         """Open the store and begin to work.
 
-        Raises a StoreError if the database cannot be used, and UsageError if this engine is open.
+        Raises a StoreError if the database cannot be used, and UsageError if this engine is open, or works and lacks
+        the library of a cluster for which an activity is declared.
         """
         if self._is_open:
             message = "this engine is open already; describe another one with Engine(...)"
@@ -197,6 +199,9 @@ class Engine(Client):
             await asyncio.wait([task])
 
     def _make_executors(self) -> dict[Executor, AttemptExecutor]:
+        if self._works:
+            slots = {Executor.RAY: self._settings.ray_slots, Executor.DASK: self._settings.dask_slots}
+            require_libraries(self._registry.activities, slots)
         return make_executors(self._settings)
 
     async def __aexit__(

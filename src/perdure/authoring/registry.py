@@ -163,6 +163,11 @@ class Registry:
         return found
 
     @property
+    def activities(self) -> "tuple[Activity[..., Any], ...]":
+        """All activities."""
+        return tuple(self._activities.values())
+
+    @property
     def workflow_versions(self) -> frozenset[WorkflowVersion]:
         """All workflows with their versions."""
         return self._workflow_versions

@@ -97,11 +97,6 @@ def meet_on_its_node(address: str) -> str:
         return visit.hear()
 
 
-@activity(executor="ray")
-def tell_ray_process() -> int:
-    return os.getpid()
-
-
 @activity(executor="dask")
 def tell_dask_process() -> int:
     return os.getpid()

@@ -31,7 +31,7 @@ def further_workers(scheduler: str, count: int) -> Iterator[None]:
         for _ in range(count)
     ]
     try:
-        with Client(scheduler, set_as_default=False) as client:
+        with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(2 + count)
         yield
     finally:

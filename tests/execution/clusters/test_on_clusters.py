@@ -8,9 +8,12 @@ import sys
 import pytest
 
 from perdure import Context, Engine, Run, Settings, activity, workflow
+from perdure.authoring.activity import Activity
+from perdure.authoring.registry import Registry
+from perdure.errors import UsageError
 from perdure.execution.clusters.executor import ClusterExecutor
 from perdure.kernel import events as e
-from perdure.kernel.options import Executor
+from perdure.kernel.options import ActivityOptions, Executor
 from tests.execution.clusters import activities as a
 from tests.execution.clusters.conftest import OnCluster
 from tests.execution.conftest import MakeEngine
@@ -184,26 +187,48 @@ async def until_submitted(engine: Engine, kind: str, count: int) -> None:
 # --- clusters that are not there ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[("ray", "ray"), ("dask", "distributed")])
-def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    kind, package = request.param
-    monkeypatch.setitem(sys.modules, package, None)
-    return str(kind)
+LIBRARIES = {"ray": "ray", "dask": "distributed"}
 
 
-async def test_an_activity_whose_library_is_missing_fails_for_good_and_says_what_to_install(
-    missing: str, make_engine: MakeEngine
-) -> None:
+@pytest.fixture
+def lacking(kind: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name a kind of cluster whose library is not installed."""
+    monkeypatch.setitem(sys.modules, LIBRARIES[kind], None)
+    return kind
+
+
+async def test_an_activity_whose_library_is_missing_fails_for_good_and_says_what_to_install(lacking: str) -> None:
     @workflow
-    async def calls_missing(ctx: Context, kind: str) -> object:
+    async def calls_in_vain(ctx: Context, kind: str) -> object:
         return await outcome_of(a.echo_on_cluster.options(executor=kind, retry=a.TWICE)("text"))
 
-    async with make_engine() as engine:
-        run = await engine.start(calls_missing, missing)
+    registry = Registry()
+    registry.add_workflow(calls_in_vain)
+    registry.add_activity(a.echo_on_cluster)
+    async with Engine("memory:", registry=registry) as engine:
+        run = await engine.start(calls_in_vain, lacking)
         told = str(await run.result())
         assert told.startswith("UsageError | ")
-        assert f"pip install 'perdure[{missing}]'" in told
+        assert f"pip install 'perdure[{lacking}]'" in told
         assert not [r async for r in run.history() if isinstance(r.event, e.ActivityAttemptFailed)]
+
+
+async def test_an_engine_that_lacks_the_library_of_a_declared_activity_does_not_open(lacking: str) -> None:
+    def declared() -> None: ...
+
+    registry = Registry()
+    options = ActivityOptions(executor=Executor(lacking))
+    registry.add_activity(Activity(declared, name="declared_for_cluster", options=options))
+    told = rf"activity declared_for_cluster needs the package .* install 'perdure\[{lacking}\]'"
+    with pytest.raises(UsageError, match=told):
+        async with Engine("memory:", registry=registry):
+            pass
+    without = Settings(ray_slots=0, dask_slots=0)
+    async with (
+        Engine("memory:", registry=registry, settings=without),
+        Engine("memory:", registry=registry, works=False),
+    ):
+        pass
 
 
 async def test_a_function_inside_another_is_not_handed_to_a_cluster(make_engine: MakeEngine, kind: str) -> None:

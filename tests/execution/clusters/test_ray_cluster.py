@@ -99,7 +99,8 @@ SCRIPT = """
 import asyncio, os, sys
 import ray
 from perdure import ActivityFailedError, Context, Engine, Settings, activity, workflow
-from tests.execution.clusters.activities import ONCE, tell_ray_process
+from tests.execution.clusters.activities import ONCE
+from tests.execution.clusters.ray_activities import tell_ray_process
 
 @activity(executor="ray", retry=ONCE)
 def in_the_main_script() -> None: ...

@@ -19,7 +19,8 @@ where the cluster can do so: Ray can, Dask cannot stop a thread. Its slot stays 
 
 **Failures.** The function's own come back as reports. `WorkerProcessDiedError`: its process or node is gone.
 `ClusterUnavailableError`: the cluster could not be reached or refused the attempt. Both may be retried. A usage error
-may not: the library is not installed, or the nodes could not find the function.
+may not: the library is not installed, or the nodes could not find the function. An engine that works does not even open
+(`require_libraries`) when an activity is declared for a cluster whose library is missing: better than to fail its runs.
 
 **Rejected.** Actors, of Ray since each costs a process, of Dask since its scheduler does not count their load. Pickled
 functions: what runs is what a node has imported, as in every other executor. A store for outcomes beside the history.

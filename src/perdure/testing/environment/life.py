@@ -15,7 +15,7 @@ from typing import Any, Final
 from perdure.authoring.registry import Registry
 from perdure.codecs import Payloads
 from perdure.configuration import Settings
-from perdure.engine import Engine
+from perdure.engine import Engine, make_executors
 from perdure.errors import StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor
@@ -213,7 +213,7 @@ class _PerformingEngine(Engine):
             restore()
 
     def _make_executors(self) -> dict[Executor, AttemptExecutor]:
-        return self._life.perform(super()._make_executors())
+        return self._life.perform(make_executors(self._life.world.settings))
 
 
 class _EveryQueue(ServedQueues):
