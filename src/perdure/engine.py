@@ -26,6 +26,7 @@ from perdure.execution.clusters.dask_cluster import DaskCluster
 from perdure.execution.clusters.executor import ClusterExecutor
 from perdure.execution.clusters.libraries import require_libraries
 from perdure.execution.clusters.ray_cluster import RayCluster
+from perdure.execution.dispatcher import slots_of
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.thread_executor import ThreadExecutor
@@ -200,8 +201,7 @@ class Engine(Client):
 
     def _make_executors(self) -> dict[Executor, AttemptExecutor]:
         if self._works:
-            slots = {Executor.RAY: self._settings.ray_slots, Executor.DASK: self._settings.dask_slots}
-            require_libraries(self._registry.activities, slots)
+            require_libraries(self._registry.activities, slots_of(self._settings))
         return make_executors(self._settings)
 
     async def __aexit__(

@@ -80,6 +80,18 @@ ALLOWED = {
         "obstore",
     ): "kept, because it is imported late; it reads nothing",
     ("src/perdure/execution/process_executor.py", "sys.modules.get"): "a fixed name of the standard library",
+    (
+        "src/perdure/execution/clusters/dask_cluster.py",
+        "distributed",
+    ): "imported late; it is handed bytes of JSON and a function of that file",
+    (
+        "src/perdure/execution/clusters/libraries.py",
+        "importlib.util.find_spec",
+    ): "fixed names, which are only looked for",
+    (
+        "src/perdure/execution/clusters/ray_cluster.py",
+        "ray",
+    ): "imported late; it is handed bytes of JSON and a function of that file",
     ("src/perdure/execution/reach.py", "sys.modules"): "the main script, to see whether it is a file",
     ("src/perdure/kernel/events.py", "__subclasses__"): "the library's own records of events",
     ("src/perdure/authoring/run_logger.py", "logging.Logger"): "the type of what makes records harmless",

@@ -69,3 +69,7 @@ def test_many_runs_write_into_one_file_one_at_a_time_although_their_process_is_k
     tokens = [int(token) for token, _ in written]
     assert tokens == sorted(set(tokens))
     assert sorted(line for _, line in written) == sorted(f"line {number}" for number in range(RUNS))
+
+
+def test_primes_are_counted_on_a_cluster_of_this_machine(tmp_path: Path) -> None:
+    assert run_program("examples.features.clusters", "dask", directory=tmp_path) == "6057 primes\n"

@@ -310,9 +310,10 @@ def activity(
     `schedule_to_close`: of everything with all retries; `heartbeat_timeout`: of the silence between two heartbeats;
     None: no limit. `queue`: the task queue in which it waits for a worker that serves this (`Settings.queues`); None:
     it is made by the worker of its run. `priority`: its class (the run's). `executor`: ``loop``, ``thread``,
-    ``process`` (for work that burns CPU) or ``hybrid``. `expected_duration`: a hint for the hybrid choice and the
-    scheduler. `idempotency_key`: handed to the function's context (derived from run and operation otherwise).
-    `at_most_once`: no attempt is started twice, at the price of one more commit each.
+    ``process`` (for work that burns CPU), ``hybrid``, ``ray`` or ``dask``, on a cluster (see
+    docs/how-to/clusters.md). `expected_duration`: a hint for the hybrid choice and the scheduler. `idempotency_key`:
+    handed to the function's context (derived from run and operation otherwise). `at_most_once`: no attempt is started
+    twice, at the price of one more commit each.
     `resources`: what it needs while it runs, per dimension of `Settings.resources`. `max_concurrent`: at most so many
     of it run at once. `rate_limit`: how often it may start, see `RateLimit`. `circuit_breaker`: when it is not tried
     any more, see `CircuitBreaker`; these four hold per worker process. `compensate`: an activity that undoes it,

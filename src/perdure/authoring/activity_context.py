@@ -1,7 +1,8 @@
 """The activity context: what an activity's function can learn about its call, and its heartbeat.
 
-`current_attempt()` works in every executor: on the loop and in threads by a context variable, in a pool process by one
-that is set there. Outside an activity it raises; `heartbeat` is then a no-op, so that the function stays testable.
+`current_attempt()` works in every executor: on the loop and in threads by a context variable, in a pool process and
+on a cluster by one that is set there. Outside an activity it raises; `heartbeat` is then a no-op, so that the function
+stays testable.
 
 `defer` ends a function without an outcome: whoever has the attempt's token tells it, days later and from another
 process if need be (`Engine.complete`, `fail`, `heartbeat`).
@@ -158,7 +159,7 @@ def heartbeat(details: object = None) -> None:
     saved, and so survive the worker, at most every `Settings.heartbeat_save_seconds`.
 
     Raises asyncio.CancelledError when the call was given up (cancelled, or out of time): let it pass, after cleaning
-    up. In a thread or a pool process this is how a function learns of it; on the event loop the next await tells, too.
+    up. In a thread, a process or a cluster a function learns of it so; on the event loop the next await tells, too.
     Raises PayloadError for details that cannot be recorded. Does nothing outside an activity.
     """
     running = running_attempt.get()
@@ -172,7 +173,7 @@ def heartbeat(details: object = None) -> None:
 def is_cancelled() -> bool:
     """Return whether the call was given up: cancelled, or out of time. Its outcome will be dropped; end soon.
 
-    For a function in a thread or a pool process that had rather look, between two pieces of its work, than have
+    For a function in a thread, a process or a cluster that had rather look, between two pieces of its work, than have
     `heartbeat` raise. It counts as a heartbeat without details. On the event loop the next await raises before it is
     needed. Returns False outside an activity.
     """

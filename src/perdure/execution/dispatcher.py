@@ -1,14 +1,15 @@
 """The dispatcher: which of the queued activity attempts starts next, and when there is room for it.
 
-Each kind of executor (loop, threads, pool processes) has its own slots and its own scheduling tree, so that a full one
-never holds up another. The decision is the tree's, and for calls under limits (rate, concurrency, resources, breaker)
-also their `Admission`'s; this class only counts slots and keeps time.
+Each kind of executor (loop, threads, pool processes, a cluster) has its own slots and its own scheduling tree, so that
+a full one never holds up another. The decision is the tree's, and for calls under limits (rate, concurrency, resources,
+breaker) also their `Admission`'s; this class only counts slots and keeps time.
 """
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
+from perdure.configuration import Settings
 from perdure.execution.attempts import Attempts
 from perdure.execution.call import ActivityCall
 from perdure.execution.limits import BreakerLimit, Limits, failure_of_open_circuit, had_rather_fail
@@ -25,7 +26,7 @@ from perdure.scheduling.explanation import Absent, Explanation, Running
 from perdure.scheduling.item import Item
 from perdure.scheduling.tree import SchedulingTree, default_tree
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "slots_of"]
 
 _logger = logger_named("perdure.worker")
 
@@ -289,6 +290,18 @@ class Dispatcher:
         self._admission.remove(call.group, call.item, now)
         self._serve_soon()
         return True
+
+
+def slots_of(settings: Settings) -> dict[Executor, int]:
+    """Return how many attempts of each kind run at once in this process."""
+    return {
+        Executor.LOOP: settings.loop_slots,
+        Executor.THREAD: settings.thread_slots,
+        Executor.PROCESS: settings.process_slots,
+        Executor.RAY: settings.ray_slots,
+        Executor.DASK: settings.dask_slots,
+        Executor.TRANSACTION: settings.transaction_slots,
+    }
 
 
 class _Line:

@@ -23,7 +23,7 @@ from perdure.execution.blocking import BlockingWatch
 from perdure.execution.call import ActivityCall, make_call
 from perdure.execution.claims import RunClaims
 from perdure.execution.committer import Committer
-from perdure.execution.dispatcher import Dispatcher
+from perdure.execution.dispatcher import Dispatcher, slots_of
 from perdure.execution.endings import Ending, Endings
 from perdure.execution.failure_log import log_failed_run
 from perdure.execution.idle import IdleRuns
@@ -114,14 +114,7 @@ class Worker:
             self.attempts,
             clock,
             Limits(registry, resources=settings.resources, resource_passes=settings.resource_passes),
-            slots={
-                Executor.LOOP: settings.loop_slots,
-                Executor.THREAD: settings.thread_slots,
-                Executor.PROCESS: settings.process_slots,
-                Executor.RAY: settings.ray_slots,
-                Executor.DASK: settings.dask_slots,
-                Executor.TRANSACTION: settings.transaction_slots,
-            },
+            slots=slots_of(settings),
         )
         self.idle = IdleRuns(self.loop, idle_seconds=settings.idle_seconds)
         self.mail = Mail(self)

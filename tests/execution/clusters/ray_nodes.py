@@ -28,15 +28,18 @@ def shared_head(folder: Path) -> Iterator[str]:
         from ray.cluster_utils import Cluster
 
         token.write_text(secrets.token_hex(32))
-        place = tempfile.mkdtemp(prefix="perdure-ray-", dir="/tmp")  # short: it holds sockets
+        os.environ["RAY_TMPDIR"] = place = tempfile.mkdtemp(
+            prefix="perdure-ray-", dir="/tmp"
+        )  # short: it holds sockets
         end.callback(shutil.rmtree, place, ignore_errors=True)
         quickly = {"health_check_period_ms": 200}  # it takes a node for dead after five
-        arguments = {"num_cpus": HEAD_SLOTS, "include_dashboard": False, "temp_dir": place, "_system_config": quickly}
+        arguments = {"num_cpus": HEAD_SLOTS, "include_dashboard": False, "_system_config": quickly}
         cluster = Cluster(initialize_head=True, head_node_args=arguments)
         end.callback(cluster.shutdown)
-        return str(cluster.address)
+        return f"{cluster.address} {place}"
 
-    with shared(folder, "ray", begin) as address:
+    with shared(folder, "ray", begin) as told:
+        address, os.environ["RAY_TMPDIR"] = told.split(" ")
         yield address
 
 

@@ -1,7 +1,9 @@
 """What is Ray's own: nodes that die, processes that are killed, addresses, the cluster of one machine."""
 
+import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 from perdure import Context, Run, Settings, workflow
@@ -11,7 +13,7 @@ from tests.execution.clusters.ray_nodes import further_node
 from tests.execution.conftest import MakeEngine
 from tests.execution.meeting import Meeting
 from tests.execution.outcomes import outcome_of
-from tests.execution.scripts import run_script
+from tests.execution.scripts import environment, run_script
 
 
 async def test_an_attempt_whose_node_dies_fails_and_is_made_again_on_another(
@@ -93,6 +95,39 @@ async def test_the_client_of_ray_is_refused(make_engine: MakeEngine) -> None:
     async with make_engine(Settings(ray_address="ray://127.0.0.1:10001")) as engine:
         told = str(await (await engine.start(call_ray)).result())
         assert told.startswith("UsageError | ray_address is ray://127.0.0.1:10001: Ray's client has no streams")
+
+
+PARENT = """
+import asyncio, sys
+from perdure import Engine, Settings
+from tests.execution.clusters.test_on_clusters import meet_there
+
+async def main(address: str, meeting: str) -> None:
+    async with Engine("memory:", settings=Settings(ray_address=address)) as engine:
+        await (await engine.start(meet_there, "ray", meeting)).result()
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_what_runs_there_ends_when_its_engine_is_killed(
+    ray_address: str, tmp_path: Path, meeting: Meeting
+) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    command = [sys.executable, str(script), ray_address, meeting.address]
+    parent = await asyncio.create_subprocess_exec(*command, env=environment())
+    try:
+        visitor = await meeting.visitor()
+        assert await visitor.line() != ""
+        assert await visitor.line() == "1"
+        parent.kill()
+        assert await visitor.line() == ""
+    finally:
+        if parent.returncode is None:
+            parent.kill()
+        await parent.wait()
 
 
 SCRIPT = """

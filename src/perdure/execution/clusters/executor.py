@@ -24,7 +24,7 @@ from perdure.execution.process_messages import (
     decode_report,
     encode_order,
 )
-from perdure.execution.reach import why_out_of_reach
+from perdure.execution.reach import module_of, why_out_of_reach
 from perdure.kernel.failure import Failure, concealed_failure
 from perdure.kernel.payload import Payload
 from perdure.redaction import concealed
@@ -105,7 +105,7 @@ class ClusterExecutor:
         call, loop = running.call, asyncio.get_running_loop()
         order = Perform(
             number=1,
-            module=call.definition.function.__module__,
+            module=module_of(call.definition.function),
             input=call.input,
             attempt=running.describe(),
             maximum_bytes=payload_limit(),
