@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 100.0  # the first visitor may have to wait for a cluster of Ray to start
 
 
 class Visitor:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 __all__ = ["environment", "run", "run_script"]
 
+LIMIT_SECONDS = 100.0
+
 
 def run_script(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     script = folder / "script.py"
@@ -15,7 +17,9 @@ def run_script(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment())
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, env=environment()
+    )
 
 
 def environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from tests.sharing import held, shared
 __all__ = ["HEAD_SLOTS", "further_node", "shared_head", "undisturbed"]
 
 HEAD_SLOTS = 2
+FEWER_PROCESSES = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 
 
 @contextmanager
@@ -28,12 +29,10 @@ def shared_head(folder: Path) -> Iterator[str]:
         from ray.cluster_utils import Cluster
 
         token.write_text(secrets.token_hex(32))
-        os.environ["RAY_TMPDIR"] = place = tempfile.mkdtemp(
-            prefix="perdure-ray-", dir="/tmp"
-        )  # short: it holds sockets
+        os.environ["RAY_TMPDIR"] = place = tempfile.mkdtemp(prefix="ray-", dir=_short_folder())
         end.callback(shutil.rmtree, place, ignore_errors=True)
-        quickly = {"health_check_period_ms": 200}  # it takes a node for dead after five
-        arguments = {"num_cpus": HEAD_SLOTS, "include_dashboard": False, "_system_config": quickly}
+        quickly = {"health_check_period_ms": 1_000}  # it takes a node for dead after five
+        arguments = {"num_cpus": HEAD_SLOTS, "_system_config": quickly, **FEWER_PROCESSES}
         cluster = Cluster(initialize_head=True, head_node_args=arguments)
         end.callback(cluster.shutdown)
         return f"{cluster.address} {place}"
@@ -47,7 +46,7 @@ def shared_head(folder: Path) -> Iterator[str]:
 def further_node(head: str) -> Iterator[None]:
     """Add a node with one GPU, as far as Ray knows: an attempt that asks for one runs there, once it has come up."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={head}"]
-    room = ["--num-cpus=1", "--num-gpus=1", "--object-store-memory=100000000"]
+    room = ["--num-cpus=1", "--num-gpus=1", "--include-log-monitor=False", "--object-store-memory=100000000"]
     with subprocess.Popen([*command, *room], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as node:
         try:
             yield
@@ -60,3 +59,8 @@ def undisturbed(folder: Path) -> Iterator[None]:
     """Keep the tests of other processes from the cluster."""
     with (folder / "ray.test").open("a") as turn, held(turn):
         yield
+
+
+def _short_folder() -> str:
+    """Return a folder for sockets, whose paths are short: that of pytest if it is in memory."""
+    return "/dev/shm" if os.environ.get("PYTEST_DEBUG_TEMPROOT") == "/dev/shm" else "/tmp"

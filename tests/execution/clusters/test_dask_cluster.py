@@ -110,7 +110,9 @@ async def test_a_scheduler_that_cannot_be_reached_fails_the_attempt_which_may_be
     make_engine: MakeEngine,
 ) -> None:
     import dask
+    import distributed
 
+    assert distributed.__version__  # imported before anything is set: its import sets the defaults
     with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
         async with make_engine(Settings(dask_address="tcp://127.0.0.1:1")) as engine:
             run = await engine.start(call_dask)

@@ -170,11 +170,12 @@ class _DaskTask:
             return self._settled.result()
         error = question.exception()
         if error is not None:
-            return self._died(f"{type(error).__name__}: {error}")
-        if question.result() is None:
-            return self._died("its worker does not know it any more")
+            return self._died(f"{error}")
+        answer = question.result()
+        if answer is None:
+            return self._died("it does not know the attempt any more")
         reports: bytes
-        reports, self._is_over = question.result()
+        reports, self._is_over = answer
         return reports
 
     def ask(self) -> None:
@@ -189,8 +190,7 @@ class _DaskTask:
 
     def release(self) -> None:
         self._cluster.forget(self._key)
-        if not self._is_over:
-            self.ask()
+        if not self._is_over:  # a function that goes on nevertheless is given up there, for want of questions
             self._cluster.withdraw(self._future)
         self._future = None
 
