@@ -13,6 +13,7 @@ import pytest
 from perdure import Context, Settings, workflow
 from perdure.execution.clusters import dask_cluster
 from perdure.kernel import events as e
+from perdure.kernel.failure import Failure
 from tests.execution.clusters import activities as a
 from tests.execution.clusters.orders import order_of
 from tests.execution.conftest import MakeEngine
@@ -110,9 +111,8 @@ async def test_a_scheduler_that_cannot_be_reached_fails_the_attempt_which_may_be
     make_engine: MakeEngine,
 ) -> None:
     import dask
-    import distributed
+    import distributed  # noqa: F401 - first: its import sets the defaults
 
-    assert distributed.__version__  # imported before anything is set: its import sets the defaults
     with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
         async with make_engine(Settings(dask_address="tcp://127.0.0.1:1")) as engine:
             run = await engine.start(call_dask)
@@ -120,6 +120,20 @@ async def test_a_scheduler_that_cannot_be_reached_fails_the_attempt_which_may_be
             assert told.startswith("ClusterUnavailableError | Dask did not run activity echo_on_cluster: OSError")
             (failed,) = [r.event async for r in run.history() if isinstance(r.event, e.ActivityFailed)]
             assert failed.failure.retryable
+
+
+async def test_an_attempt_that_shows_up_on_a_second_worker_has_died_on_the_first() -> None:
+    cluster = dask_cluster.DaskCluster("", slots=1)
+    task = dask_cluster._DaskTask(cluster, "key", "charge", asyncio.get_running_loop())
+    task._appeared("tcp://127.0.0.1:1", "first")
+    task._appeared("tcp://127.0.0.1:2", "second")
+    heard = await task.hear()
+    assert isinstance(heard, Failure)
+    assert heard.type == "WorkerProcessDiedError"
+    assert heard.message == (
+        "the worker of Dask at tcp://127.0.0.1:1 died that ran activity charge: Dask would run it again, at "
+        "tcp://127.0.0.1:2"
+    )
 
 
 # --- the function's side -----------------------------------------------------------------------------------------

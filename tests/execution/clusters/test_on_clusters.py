@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import timedelta
 
 import pytest
 
@@ -173,6 +174,31 @@ async def test_an_attempt_that_is_given_up_before_it_has_begun_never_begins(
         (await meeting.visitor()).tell("last")
         assert await run.result() == ["first", "first", "last"]
         assert meeting.visits == 3
+
+
+async def test_the_time_of_an_attempt_counts_from_when_its_function_begins(
+    on_cluster: OnCluster, kind: str, meeting: Meeting
+) -> None:
+    @workflow
+    async def hurries(ctx: Context, kind: str, address: str) -> list[str]:
+        meet = a.meet_on_cluster.options(executor=kind)
+        patient = [asyncio.ensure_future(meet(address)) for _ in range(2)]
+        await ctx.wait_for(a.GO)
+        hurried = a.wait_on_cluster.options(executor=kind, timeout=timedelta(microseconds=1))
+        patient.append(asyncio.ensure_future(outcome_of(hurried(address))))
+        return [await each for each in patient]
+
+    async with on_cluster(**{f"{kind}_slots": 3}) as engine:
+        run = await engine.start(hurries, kind, meeting.address)
+        visitors = [await meeting.visitor(), await meeting.visitor()]
+        await run.signal(a.GO, None)
+        await until_submitted(engine, kind, 3)
+        assert engine.worker.dispatcher.running == 3
+        for visitor in visitors:
+            visitor.tell("done")
+        *done, hurried = await run.result()
+        assert done == ["done", "done"]
+        assert "timed out" in hurried
 
 
 async def until_submitted(engine: Engine, kind: str, count: int) -> None:
