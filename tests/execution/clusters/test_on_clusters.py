@@ -184,7 +184,7 @@ async def test_the_time_of_an_attempt_counts_from_when_its_function_begins(
         meet = a.meet_on_cluster.options(executor=kind)
         patient = [asyncio.ensure_future(meet(address)) for _ in range(2)]
         await ctx.wait_for(a.GO)
-        hurried = a.wait_on_cluster.options(executor=kind, timeout=timedelta(microseconds=1))
+        hurried = a.beat_on_cluster.options(executor=kind, timeout=timedelta(microseconds=1))
         patient.append(asyncio.ensure_future(outcome_of(hurried(address))))
         return [await each for each in patient]
 

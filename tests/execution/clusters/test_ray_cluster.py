@@ -162,6 +162,9 @@ async def main() -> None:
     async with Engine("memory:", settings=Settings(ray_slots=1)) as engine:
         print(ray.is_initialized(), *await (await engine.start(ask)).result(), sep="\\n")
         print(ray.cluster_resources()["CPU"])
+        async with Engine("memory:", settings=Settings(ray_slots=1)) as other:
+            await (await other.start(ask)).result()
+        print(await (await engine.start(ask_in_vain)).result() != str(os.getpid()), ray.is_initialized())
     print(ray.is_initialized())
 
 if __name__ == "__main__":
@@ -186,5 +189,6 @@ def test_without_an_address_a_cluster_is_started_at_the_first_use_and_ended_with
         "True",
         f"activity in_the_main_script cannot run on Ray: {MAIN_SCRIPT}",
         "1.0",
+        "True True",
         "False",
     ], told.stderr

@@ -87,13 +87,14 @@ class DaskCluster:
     ) -> "_DaskTask":
         """See `Cluster.submit`. Resources are asked for that a worker declared when the connection was made."""
         key = f"{activity}-{uuid.uuid4().hex}"
-        self._tasks[key] = task = _DaskTask(self, key, activity, loop)
         asked = {name: amount for name, amount in resources.items() if name in self._declared}
-        task.follow(
-            self._client.submit(
-                _perform, order, key, self._topic, key=key, pure=False, retries=0, resources=asked or None
-            )
-        )
+        options = {"key": key, "pure": False, "retries": 0, "resources": asked or None}
+        self._tasks[key] = task = _DaskTask(self, key, activity, loop)  # known before it can appear
+        try:
+            task.follow(self._client.submit(_perform, order, key, self._topic, **options))
+        except BaseException:
+            self.forget(key)
+            raise
         return task
 
     def disconnect(self) -> None:

@@ -27,11 +27,14 @@ from perdure.execution.process_messages import (
 from perdure.execution.reach import module_of, why_out_of_reach
 from perdure.kernel.failure import Failure, concealed_failure
 from perdure.kernel.payload import Payload
+from perdure.logs import logger_named
 from perdure.redaction import concealed
 
 __all__ = ["ClusterExecutor"]
 
 T = TypeVar("T")
+
+_logger = logger_named("perdure.worker")
 
 
 class ClusterExecutor:
@@ -74,7 +77,10 @@ class ClusterExecutor:
         left = [task for task in self._tasks if task.cancel()]
         await asyncio.gather(*left, return_exceptions=True)
         if self._caller is not None:
-            await self._caller.call(self._cluster.disconnect)
+            try:
+                await self._caller.call(self._cluster.disconnect)
+            except Exception:  # whatever the library raises: the engine closes nevertheless
+                _logger.exception("the connection to %s did not end in good order", self._cluster.name)
             self._caller.end()
 
     def abandon(self) -> None:
@@ -199,8 +205,7 @@ class _ClusterAttempt:
 class _Caller:
     """A thread that blocks in calls of the library, for a loop that must not.
 
-    It stays: Linux ends the processes of Ray with the thread that has started them. It is a daemon, so that the program
-    can end while it waits for a cluster.
+    It is a daemon, so that the program can end while it waits for a cluster.
     """
 
     def __init__(self) -> None:

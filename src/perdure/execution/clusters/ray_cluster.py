@@ -4,8 +4,8 @@ So everything stands in one place: the stream has an end when the function has o
 cancellation reaches it wherever it is. Asked softly, Ray interrupts the main thread of the task's process, which only
 passes reports on: there the function, in its thread, is given up. By force it ends the process.
 
-**One connection.** Ray has one connection per process. One that the program has made is used, and left open; so is that
-of another engine of the process, until that engine closes it.
+**One connection.** Ray has one connection per process. One that the program has made is used, and left open; one that
+an engine has made is shared by all engines of the process, and ended by the last of them.
 
 **Limits.** Addresses ``ray://`` (Ray's own client) are refused: they know no streams. A process that cannot reach the
 head of its cluster for a minute is ended by Ray itself: its runs are then recovered as after any crash.
@@ -15,7 +15,8 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure.errors import UsageError
@@ -37,7 +38,7 @@ class RayCluster:
         """Connect to nothing yet. `address`: of the head (``host:6379``); empty: start a cluster here, with `slots`."""
         self._address: Final = address
         self._slots: Final = slots
-        self._has_connected = False
+        self._has_joined = False
 
     @property
     def is_connected(self) -> bool:
@@ -49,17 +50,10 @@ class RayCluster:
         if self._address.startswith("ray://"):
             message = f"ray_address is {self._address}: Ray's client has no streams; give the head's address, host:6379"
             raise UsageError(message)
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what this machine does is nobody else's business
-        ray = _ray()
-        if ray.is_initialized():
-            self._require_same(ray)
-        elif self._address:
-            _look_for(self._address)
-            ray.init(self._address, configure_logging=False)
-            self._has_connected = True
-        else:
-            ray.init("local", num_cpus=self._slots, include_dashboard=False, configure_logging=False)
-            self._has_connected = True
+        self.disconnect()  # what is left of a connection that was lost
+        _connection.join(self._begin)
+        self._has_joined = True
+        self._require_same()
 
     def submit(
         self, order: bytes, *, activity: str, resources: dict[str, int], loop: asyncio.AbstractEventLoop
@@ -72,19 +66,69 @@ class RayCluster:
 
     def disconnect(self) -> None:
         """See `Cluster.disconnect`."""
-        if self._has_connected:
-            self._has_connected = False
-            _ray().shutdown()
+        if self._has_joined:
+            self._has_joined = False
+            _connection.leave()
 
-    def _require_same(self, ray: "ModuleType") -> None:
+    def _begin(self) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what this machine does is nobody else's business
+        if self._address:
+            _look_for(self._address)
+            _ray().init(self._address, configure_logging=False)
+        else:
+            _ray().init("local", num_cpus=self._slots, include_dashboard=False, configure_logging=False)
+
+    def _require_same(self) -> None:
         """Refuse the connection that is there if the settings name another cluster."""
-        there = ray.get_runtime_context().gcs_address
+        there = _ray().get_runtime_context().gcs_address
         if self._address not in {"", "auto", there}:
             message = (
                 f"ray_address is {self._address}, but this process is connected to the cluster of Ray at {there}, and "
                 f"Ray has one connection per process; leave ray_address out, or call ray.shutdown() before"
             )
             raise UsageError(message)
+
+
+class _Connection:
+    """The connection of this process, and how many engines use it."""
+
+    def __init__(self) -> None:
+        self._lock: Final = threading.Lock()
+        self._users = 0
+        self._end: threading.Event | None = None
+
+    def join(self, begin: Callable[[], None]) -> None:
+        """Use the connection, and `begin` it if there is none."""
+        with self._lock:
+            if not _ray().is_initialized():
+                self._begin(begin)
+            self._users += 1
+
+    def leave(self) -> None:
+        """Use it no more; the last one ends it, if an engine has begun it."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._end is not None:
+                _ray().shutdown()
+                self._end.set()
+                self._end = None
+
+    def _begin(self, begin: Callable[[], None]) -> None:
+        """Begin it in a thread that stays: Linux ends processes of Ray with the thread that has started them."""
+        done: Future[None] = Future()
+        self._end = end = threading.Event()
+
+        def hold() -> None:
+            try:
+                begin()
+            except BaseException as error:  # noqa: BLE001 - Ray may also want to end the program
+                done.set_exception(ConnectionError(f"{type(error).__name__}: {error}"))
+            else:
+                done.set_result(None)
+                end.wait()
+
+        threading.Thread(target=hold, name="perdure-ray", daemon=True).start()
+        done.result()
 
 
 class _RayTask:
@@ -104,7 +148,7 @@ class _RayTask:
             self._has_ended = True
             return None
         except errors.RayTaskError as error:
-            return cluster_unavailable(f"Ray could not run activity {self._activity}: {error.cause}")
+            return cluster_unavailable(f"Ray could not run activity {self._activity}: {error.cause!r}")
         except errors.RayError as error:
             return worker_died(f"the process or the node of Ray died that ran activity {self._activity}: {error}")
         return reports
@@ -161,6 +205,7 @@ def _ray() -> "ModuleType":
     return ray
 
 
+_connection: Final = _Connection()
 _KNOWN: Final = {"cpu": ("num_cpus", 0.01), "memory_mb": ("memory", 2**20), "gpu": ("num_gpus", 1)}
 
 _LOOK_SECONDS: Final = 0.1
