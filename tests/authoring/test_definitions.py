@@ -168,7 +168,7 @@ REFUSED: list[tuple[Callable[[], object], type[PerdureError], str]] = [
     (
         lambda: activity(executor="gpu")(greet),
         InvalidArgumentError,
-        "activity greet: executor is 'gpu'; allowed are loop, thread, process, hybrid",
+        "activity greet: executor is 'gpu'; allowed are loop, thread, process, hybrid, ray, dask",
     ),
     (
         lambda: activity(executor="process")(greet),
