@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from perdure.torture.command import main
+from perdure.torture.severed import absences, outages
 from perdure.torture.severed.campaign import SeveredReport
 from perdure.torture.severed.proxy import Proxy, proxied, socket_of
 
 
 @pytest.mark.parametrize(("tool", "count"), [("partition", 1), ("pg", 2)])
-def test_a_short_run_finds_nothing(tool: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_run_finds_nothing(
+    tool: str, count: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the machine is doing besides: late is only who has not taken over at all."""
+    for module in (absences, outages):
+        monkeypatch.setattr(module, "_GOAL_SECONDS", module._LONGEST_SECONDS)
     assert main([tool, "--count", str(count), "--seed", "5", "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["name"], result["violations"]) == (tool, 0)

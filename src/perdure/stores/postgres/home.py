@@ -29,6 +29,7 @@ from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
 from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.standstill import end_standing
 
 __all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice", "lock_of"]
 
@@ -180,8 +181,11 @@ class Home:
                 await self._telling.wait()
 
     async def _look(self, connection: Connection) -> None:
-        """Look at the server's clock, and for those who have died."""
+        """Look at the server's clock, for those who stand still in the way of others, and for those who have died."""
         await self._ask_time(connection)
+        ended = await end_standing(connection, schema=self._settings.schema, idle_seconds=self._settings.idle_seconds)
+        if ended:
+            self._recurring.warning(_ENDED, ended, cause=_ENDED)
         if await self.find_dead(connection):
             self._has_found_dead.set()
         self._look_at = self._loop.time() + self._settings.safety_check_seconds
@@ -254,6 +258,7 @@ async def absent_sessions(connection: Connection, worker_id: WorkerId, *, schema
 
 _BITS_OF_SESSIONS: Final = 31
 _PAUSE_SECONDS: Final = 0.2
+_ENDED: Final = "connections whose clients stood still amid a message, in the way of others, were ended: processes %s"
 _EVERYTHING: Final = Changes(everything=True, ready=True, parked=True, agenda=True)
 _LONGEST_NOTICE: Final = 7_900
 """The server takes no more than 8,000 bytes."""

@@ -1,0 +1,39 @@
+"""Transactions that stand still amid a message, which the server's own time-outs do not see.
+
+A client that is cut off, or stopped, after it has sent a part of a batch (some statements of the extended protocol, and
+not yet the Sync after them) leaves a connection that the server takes for busy: it waits for the rest, counts none of
+`idle_in_transaction_session_timeout` and `statement_timeout`, and lets go of no row until the network tells it that the
+client is gone. `transaction_timeout`, which would end it, is there from PostgreSQL 17 on, and counts busy time too.
+So whoever is in the way of others in this way for as long is ended by those.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from perdure.stores.postgres.connection import Connection
+
+__all__ = ["end_standing"]
+
+
+async def end_standing(connection: Connection, *, schema: str, idle_seconds: float) -> list[int]:
+    """End connections of the same user that hold rows of the schema for which others wait, and have waited for their
+    clients amid a message for `idle_seconds`; return the numbers of their processes."""
+    rows = await connection.fetch(_END, timedelta(seconds=idle_seconds), schema)
+    return [row["pid"] for row in rows]
+
+
+# for how long, schema; a COPY waits for its client as long as it takes, and is no standstill
+_END: Final = """
+WITH in_the_way (pid) AS MATERIALIZED (
+    SELECT DISTINCT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+)
+SELECT pid FROM in_the_way JOIN pg_stat_activity AS activity USING (pid)
+WHERE usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
+    AND query_start <= clock_timestamp() - $1::interval AND query !~* '^[[:space:]]*copy[[:space:]]'
+    AND EXISTS (
+        SELECT FROM pg_locks JOIN pg_class ON pg_class.oid = pg_locks.relation
+        WHERE pg_locks.pid = activity.pid AND relnamespace = to_regnamespace(quote_ident($2))
+    )
+    AND pg_terminate_backend(pid)
+"""
