@@ -49,6 +49,25 @@ async def test_what_a_kept_cluster_holds_is_there_again_and_waits_for_the_disk(o
     assert (folder / "server.log.1").exists()
 
 
+async def test_a_standby_follows_its_primary_and_is_promoted_when_that_is_gone(open_folder: Path) -> None:
+    with LocalPostgres() as primary:
+        await value(primary.url(), "CREATE TABLE followed AS SELECT 42 AS answer")
+        standby = LocalPostgres(open_folder / "standby", standby_of=primary.url())
+        with standby:
+            assert await value(standby.url(), "SELECT pg_is_in_recovery()") is True
+            await value(primary.url(), "UPDATE followed SET answer = 43")
+            written = await value(primary.url(), "SELECT pg_current_wal_lsn()::text")
+            async with asyncio.timeout(30):
+                while not await value(standby.url(), f"SELECT pg_last_wal_replay_lsn() >= '{written}'"):
+                    pass
+            primary.stop()
+            assert await value(standby.url(), "SELECT pg_promote()") is True
+            assert await value(standby.url(), "SELECT answer FROM followed") == 43
+            await value(standby.url(), "UPDATE followed SET answer = 44")
+    with standby:
+        assert await value(standby.url(), "SELECT answer FROM followed") == 44
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(open_folder: Path) -> None:
     (open_folder / "letter").write_text("dear")
     with pytest.raises(InvalidArgumentError, match="holds something else"):

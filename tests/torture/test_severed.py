@@ -27,6 +27,15 @@ def test_a_short_run_finds_nothing(
     assert result["runs"] >= count
 
 
+def test_a_short_run_with_a_failover_finds_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "_STRIKES_PER_FAILOVER", 2)
+    monkeypatch.setattr(outages, "_GOAL_SECONDS", outages._LONGEST_SECONDS)
+    assert main(["pg", "--count", "2", "--seed", "7", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["violations"] == 0
+
+
 @pytest.fixture
 async def echo(tmp_path: Path) -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

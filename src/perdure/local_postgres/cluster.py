@@ -49,8 +49,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         log.touch(mode=0o600)  # a statement that failed stands in it
         return log.open("w+b", buffering=0)
 
-    def initialization(self, binaries: Binaries, account: Account | None) -> list[list[str]]:
-        """Return the commands that make the cluster, none where there is one."""
+    def initialization(self, binaries: Binaries, account: Account | None, *, standby_of: str | None) -> list[list[str]]:
+        """Return the commands that make the cluster, none where there is one: a new one, or a copy of what is served at
+        a URL, which it follows."""
         if self._data.exists():
             return []
         new = folder_for(account, self._data.parent) / "initializing"
@@ -58,8 +59,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(), "ascii")
         give(self._password_file, account)
-        initdb = [binaries.program("initdb"), "--pgdata", str(new), "--pwfile", str(self._password_file), *_INITDB]
-        return [initdb, *([] if self.lock is None else [_synced(new)]), ["mv", str(new), str(self._data)]]
+        if standby_of is None:
+            make = [binaries.program("initdb"), "--pgdata", str(new), "--pwfile", str(self._password_file), *_INITDB]
+        else:
+            make = [binaries.program("pg_basebackup"), "--pgdata", str(new), "--dbname", standby_of, *_BASE_BACKUP]
+        return [make, *([] if self.lock is None else [_synced(new)]), ["mv", str(new), str(self._data)]]
 
     def serving(self, binaries: Binaries, *, socket: Path, port: int, address: str, settings: Settings) -> list[str]:
         """Return the command that serves the cluster, on a socket in a folder and, unless that is empty, an address."""
@@ -179,6 +183,7 @@ _INITDB: Final = (
     "--no-sync",
     "--no-instructions",
 )
+_BASE_BACKUP: Final = ("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync")
 _THROW_AWAY: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 # After a crash PostgreSQL syncs all files of the cluster one by one, or, where Linux lets it, the file system at once.
 _KEPT: Final = {"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}

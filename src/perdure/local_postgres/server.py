@@ -35,21 +35,25 @@ class LocalPostgres:
         *,
         settings: Settings | None = None,
         tcp: bool = False,
+        standby_of: str | None = None,
         binaries: str | Path | None = None,
         start_timeout: timedelta = timedelta(seconds=60),
     ) -> None:
         """Start nothing yet.
 
         `settings` are PostgreSQL's own, as ``{"max_connections": 20}``. `tcp`: listen at 127.0.0.1 as well, at a free
-        port and with a password, for tools that cannot use Unix sockets. `binaries`: the folder of `postgres` and
-        `initdb`; None: those that ``PERDURE_POSTGRES_BIN`` names, of ``perdure[local-postgres]``, of the system, in
-        PATH. `start_timeout`: so long the server may take to answer; a large cluster may need more after a crash.
+        port and with a password, for tools that cannot use Unix sockets. `standby_of`: the URL of a server of the same
+        user; a new cluster is a copy of that one's, and follows it until it is promoted (``SELECT pg_promote()``).
+        `binaries`: the folder of `postgres` and `initdb`; None: those that ``PERDURE_POSTGRES_BIN`` names, of
+        ``perdure[local-postgres]``, of the system, in PATH. `start_timeout`: so long the server may take to answer; a
+        large cluster may need more after a crash.
 
         Raises InvalidArgumentError for settings that this class decides: where the server listens and what it serves.
         """
         self._folder: Final = None if folder is None else Path(folder)
         self._settings: Final[Settings] = dict(settings or {})
         self._tcp: Final = tcp
+        self._standby_of: Final = standby_of
         self._binaries: Final = None if binaries is None else Path(binaries)
         self._start_timeout: Final = start_timeout
         self._running: Running | None = None
@@ -122,7 +126,8 @@ class LocalPostgres:
                     address=ADDRESS if place.has_tcp else "",
                     settings=self._settings,
                 )
-                commands = [*cluster.initialization(binaries, account), serving]
+                initialization = cluster.initialization(binaries, account, standby_of=self._standby_of)
+                commands = [*initialization, serving]
                 running = Running(cluster, commands, place=place, account=account)
             undo.callback(running.stop)
             running.wait_until_ready(self._start_timeout)

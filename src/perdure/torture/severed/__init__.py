@@ -6,7 +6,7 @@ the other lets none of their packets through (each connects by a `proxy` of its 
 moment. The others must take over the runs of each within its lease and two seconds. Then the severed one comes back, as
 if no time had passed: it sends what it was about to commit, and is in the middle of steps that others have made
 meanwhile. `pg` strikes the server (`outages`): it ends connections, is stopped in good order, or crashes, and is there
-again; then commits must succeed again soon.
+again, or crashes for ever and a synchronous standby takes its place; then commits must succeed again soon.
 
 **What is checked.** Those times; and at the end all that `perdure.torture.kills` checks: that nothing acknowledged is
 lost, that no step has two outcomes, that no effect comes again after its outcome was recorded, and that each transfer
@@ -18,5 +18,6 @@ tokens are for. It is left out of what is said of the order of effects, until th
 **Controls.** Bugs planted in the store (`planted.servers`).
 
 **Limits.** What is cut is the way between a worker and its server, in both directions, and its packets come late and
-not wrong. All that is severed together sees nobody. A server that crashes keeps its disk, and has no standby.
+not wrong. All that is severed together sees nobody. A server that crashes keeps its disk; what a standby has, it has
+been waited for (`synchronous_standby_names`): an asynchronous one loses what it had not received.
 """
