@@ -96,13 +96,4 @@ PLANTED: Final = (
         workloads=("queues",),
         tool="kill",
     ),
-    Mutant(
-        name="the fencing token of a task counts the claims of one attempt",
-        breaks=_ONE_MAKER,
-        module="perdure.kernel.tasks",
-        old="of_attempt = min(attempt, _ATTEMPTS - 1) if claim_number else 0",
-        new="of_attempt = 0",
-        workloads=("queues",),
-        tool="kill",
-    ),
 )

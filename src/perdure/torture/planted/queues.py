@@ -87,4 +87,12 @@ PLANTED: Final = (
         new="if outcome:",
         workloads=("queued",),
     ),
+    Mutant(
+        name="the fencing token of a task counts the claims of one attempt",
+        breaks="P22: a task has one maker at a time, and who comes later is told from who was before",
+        module="perdure.kernel.tasks",
+        old="of_attempt = min(attempt, _ATTEMPTS - 1) if claim_number else 0",
+        new="of_attempt = 0",
+        workloads=("queued",),
+    ),
 )

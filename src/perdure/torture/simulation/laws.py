@@ -345,6 +345,12 @@ def _effect_laws(trial: "Trial") -> Iterator[str]:
         if effect.key not in callers:
             what = f"operation {effect.operation} was called under {' or '.join(callers)}, and done under {effect.key}"
             yield f"run {effect.run_id}: {what}"
+    by_attempt = sorted(trial.effects, key=lambda effect: (effect.run_key, effect.operation, effect.attempt))
+    for earlier, later in pairwise(by_attempt):
+        is_next = (earlier.run_key, earlier.operation) == (later.run_key, later.operation)
+        if is_next and later.attempt > earlier.attempt and later.fencing_token < earlier.fencing_token:
+            what = f"attempt {later.attempt} of {later.activity} had a lower fencing token than attempt"
+            yield f"run {later.run_id}: {what} {earlier.attempt}"
     # An attempt is made again only by another owner: whoever holds the run knows that it is being made.
     for effect, count in Counter(trial.effects).items():
         if count > 1:
