@@ -6,19 +6,24 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import pytest
 
+from perdure.ports import clock as ports_clock
 from perdure.ports.clock import SystemClock
+from perdure.stores import opening
+from perdure.stores.postgres import clock as server_clock
 from perdure.stores.sqlite.copies.points import Point, read_contents
 from perdure.stores.sqlite.copies.rebuilding import rebuild
 from perdure.torture.command import main
 from perdure.torture.kills import campaign as campaigns
 from perdure.torture.kills import copies, run_kills
 from perdure.torture.kills.campaign import Campaign
+from perdure.torture.kills.clocks import set_machine_clock
 from perdure.torture.kills.copies import Round, judge_copies
 from perdure.torture.kills.databases import FileDatabase
 from perdure.torture.kills.ledger import Effect, Note, append, read
@@ -43,6 +48,15 @@ async def test_kills_on_a_server_lose_nothing() -> None:
     assert report.mishaps == []
     assert report.runs >= 3
     assert report.transfers > 0
+
+
+def test_a_machine_s_clock_is_ahead_for_perdure_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (ports_clock, opening, server_clock):
+        monkeypatch.setattr(module, "time", time)
+    set_machine_clock(3_600)
+    for now in (SystemClock().now(), server_clock.ServerClock().now()):
+        assert 3_590 < now / 1_000_000 - time.time() < 3_610
+    assert time.time() < server_clock.time.time_ns() / 1_000_000_000 - 3_590
 
 
 async def test_no_process_outlives_a_campaign(tmp_path: Path) -> None:

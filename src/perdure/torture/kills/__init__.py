@@ -1,8 +1,8 @@
 """Kills: real processes on a real database, ended by SIGKILL at random moments.
 
 **Where.** On a file, or with ``--postgres`` on a PostgreSQL server that is the campaign's own (`databases`); there the
-server also ends connections of living processes now and then. A death is noticed there after a second or two: so
-processes live longer, and die several at a time.
+server also ends connections of living processes now and then, and the machines' clocks are wrong (`clocks`). A death is
+noticed there after a second or two: so processes live longer, and die several at a time.
 
 **What happens.** `nursery` is a process without threads that has imported everything and forks all others, so that a
 new worker costs milliseconds. Workers run the workflows of `portfolio`; customers (`customers`), in processes of their

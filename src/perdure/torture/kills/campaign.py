@@ -315,6 +315,7 @@ class Campaign:
                 only_queue=only_queue,
                 is_calm=is_calm,
                 lease_seconds=lease_seconds,
+                clock_ahead_seconds=self._chance.choice(self._database.clock_skews),
                 acknowledges_early=acknowledges_early,
                 shares_locks=self._loose_locks,
                 commits_apart=self._steps_apart,

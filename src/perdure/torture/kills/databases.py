@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import msgspec
 
 from perdure.local_postgres import LocalPostgres
+from perdure.torture.kills.clocks import SKEWS_SECONDS
 from perdure.torture.kills.rows import BUSIEST, DATABASE, OWNED, connected, keep_rows, rows_of_server
 from perdure.torture.kills.transfers import TABLES
 
@@ -40,6 +41,11 @@ class Database(Protocol):
     @property
     def has_copies(self) -> bool:
         """Whether a copy of it can be kept."""
+        ...
+
+    @property
+    def clock_skews(self) -> tuple[int, ...]:
+        """By how many seconds the clocks of its processes' machines may be ahead."""
         ...
 
     def url(self, name: str) -> str:
@@ -83,6 +89,7 @@ class FileDatabase:
         control_kills=30,
     )
     has_copies: Final = True
+    clock_skews: Final = (0,)
 
     def __init__(self, folder: Path) -> None:
         """Describe it; nothing is made yet."""
@@ -123,6 +130,7 @@ class ServerDatabase:
         control_kills=10,
     )
     has_copies: Final = False
+    clock_skews: Final = SKEWS_SECONDS
 
     def __init__(self, folder: Path, url: str) -> None:
         """Describe that at `url`."""

@@ -12,6 +12,7 @@ from perdure.engine import Engine
 from perdure.ports.store import RunStore
 from perdure.stores.opening import is_on_a_server, open_store
 from perdure.torture.kills.apart import ApartStore
+from perdure.torture.kills.clocks import set_machine_clock
 from perdure.torture.kills.copies import copy_for_ever
 from perdure.torture.kills.customers import Customer, settle, settle_soon
 from perdure.torture.kills.early import EarlyStore
@@ -30,7 +31,8 @@ class Order(words.Order, frozen=True, kw_only=True):
     `customers`: how many it serves, with runs of these `workloads`; 0: none. `copies`: it keeps a copy of the database,
     and does nothing else. `serves_queue`: it makes the activities of the queue, too, with `only_queue` these alone.
     `is_calm`: nobody is killed while it serves them, or settles. `lease_seconds`: how long its lease is (as usual).
-    `acknowledges_early`, `shares_locks`, `commits_apart`: the controls.
+    `clock_ahead_seconds`: by how much its machine's clock is ahead. `acknowledges_early`, `shares_locks`,
+    `commits_apart`: the controls.
     """
 
     url: str
@@ -44,6 +46,7 @@ class Order(words.Order, frozen=True, kw_only=True):
     only_queue: bool = False
     is_calm: bool = False
     lease_seconds: float = 0.0
+    clock_ahead_seconds: int = 0
     acknowledges_early: bool = False
     shares_locks: bool = False
     commits_apart: bool = False
@@ -56,6 +59,8 @@ async def live(order: Order) -> None:
     if order.copies:
         await copy_for_ever(folder, order.number)
     os.environ[EFFECTS_VARIABLE] = str(folder / "effects")
+    if order.clock_ahead_seconds:
+        set_machine_clock(order.clock_ahead_seconds)
     async with Engine(
         _store_of(order),
         works=order.works,

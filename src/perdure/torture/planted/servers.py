@@ -69,6 +69,15 @@ PLANTED: Final = (
         on_postgres=True,
     ),
     Mutant(
+        name="PostgreSQL: a session believes its machine's clock",
+        breaks="P13: progress resumes",
+        module="perdure.stores.postgres.clock",
+        old="        self.learn(shown, asked_at=asked_at, answered_at=self._counted())\n",
+        new="",
+        tool="kill",
+        on_postgres=True,
+    ),
+    Mutant(
         name="PostgreSQL: requests are forgotten",
         breaks="P2: one request, one effect",
         module=_FLUSHING,

@@ -118,6 +118,7 @@ class Company:
                 settles=settles,
                 serves_queue=settles or number % 2 == 0,
                 lease_seconds=LEASE_SECONDS,
+                clock_ahead_seconds=self.chance.choice(ServerDatabase.clock_skews),
                 workloads=tuple(WORKLOADS),
                 url=url(name_of(number)),
             )
