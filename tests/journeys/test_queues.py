@@ -30,7 +30,7 @@ from perdure.errors import RunNotFoundError, StoreUnavailableError
 from perdure.execution.attempts import RunningCall
 from perdure.kernel import events as e
 from perdure.kernel.messages import CompleteActivityMessage
-from perdure.ports.tasks import TaskQuery
+from perdure.ports.tasks import ClaimedTask, TaskQuery
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import kinds, until
 
@@ -560,3 +560,26 @@ async def far_counted(number: int) -> int:
 @workflow
 async def far_many(_: Context, count: int) -> int:
     return sum(await asyncio.gather(*(far_counted(number) for number in range(count))))
+
+
+async def test_who_serves_a_queue_claims_no_tasks_for_what_happens_to_runs(make_engine: MakeEngine) -> None:
+    async with owner_and_server(make_engine) as (owner, server), make_engine(works=False, name="client") as client:
+        await (await owner.start(far_film, "dawn")).result()  # the server's own beginning is over
+        count, claim = 0, server.worker.store.claim_tasks
+
+        async def counted(**of_claim: Any) -> list[ClaimedTask]:
+            nonlocal count
+            count += 1
+            return await claim(**of_claim)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(server.worker.store, "claim_tasks", counted)
+            for _ in range(30):
+                await (await client.start(far_from_queues)).result()
+            await (await owner.start(far_film, "dusk")).result()
+        assert 1 <= count <= 10
+
+
+@workflow
+async def far_from_queues(ctx: Context) -> None:
+    await ctx.sleep(0)

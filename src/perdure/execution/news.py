@@ -28,7 +28,7 @@ def hear(worker: "Worker", changes: "Changes") -> None:
         worker.claims.wake()
     if worker.queues:
         worker.queues.hear(None if changes.everything else changes.run_keys)
-        if changes.ready or changes.everything:
+        if changes.queued or changes.everything:
             worker.queues.wake()
     if changes.agenda or changes.everything:
         worker.keeper.wake()

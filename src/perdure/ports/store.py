@@ -193,11 +193,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """News of commits made by other processes. Empty `run_keys` with `everything` set means: look at all you watch.
 
-    `ready`: a run or a task may be claimed. `parked`: one was parked. `agenda`: entries of the agenda have changed.
+    `ready`: a run may be claimed. `queued`: a task may be. `parked`: a run was parked. `agenda`: entries of the agenda
+    have changed.
     """
 
     run_keys: frozenset[RunKey] = frozenset()
     ready: bool = False
+    queued: bool = False
     parked: bool = False
     everything: bool = False
     agenda: bool = False

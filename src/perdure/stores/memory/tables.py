@@ -184,20 +184,22 @@ class Session(msgspec.Struct, kw_only=True):
 class News:
     """What a call changed that other sessions may want to hear of.
 
-    `is_ready`: some run or task may be claimed. `is_parked`: one was parked. `is_agenda`: the agenda has changed.
+    `is_ready`: some run may be claimed, `is_queued`: some task. `is_parked`: a run was parked. `is_agenda`: the agenda
+    has changed.
     """
 
-    __slots__ = ("is_agenda", "is_parked", "is_ready", "run_keys")
+    __slots__ = ("is_agenda", "is_parked", "is_queued", "is_ready", "run_keys")
 
     def __init__(self) -> None:
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.is_queued = False
         self.is_parked = False
         self.is_agenda = False
 
     def __bool__(self) -> bool:
         """Whether there is anything to hear."""
-        return bool(self.run_keys) or self.is_ready or self.is_parked or self.is_agenda
+        return bool(self.run_keys) or self.is_ready or self.is_queued or self.is_parked or self.is_agenda
 
 
 def wake(database: MemoryDatabase, run: Run, at: Timestamp, news: News) -> None:
@@ -229,7 +231,11 @@ def publish(database: MemoryDatabase, origin: "Session | None", news: News) -> N
     listeners = [other for other in database.sessions.values() if other is not origin and not other.is_dead]
     if listeners and (news.run_keys or news.is_agenda):
         changes = Changes(
-            run_keys=frozenset(news.run_keys), ready=news.is_ready, parked=news.is_parked, agenda=news.is_agenda
+            run_keys=frozenset(news.run_keys),
+            ready=news.is_ready,
+            queued=news.is_queued,
+            parked=news.is_parked,
+            agenda=news.is_agenda,
         )
         loop = asyncio.get_running_loop()
         for listener in listeners:

@@ -61,7 +61,7 @@ def change_tasks(database: MemoryDatabase, write: Transition, rows: Sequence[Tas
         database.tasks.pop((write.run_key, operation), None)
     for row in rows:
         database.tasks[row.run_key, row.operation] = msgspec.structs.replace(row)
-        news.is_ready = True
+        news.is_queued = True
 
 
 def take_task(database: MemoryDatabase, session: Session, claim: TaskClaim, *, ends: bool) -> bool:
@@ -139,7 +139,7 @@ def free_tasks(database: MemoryDatabase, workers: Collection[WorkerId], news: Ne
 
 def _is_free(row: TaskRow, news: News) -> None:
     news.run_keys.add(row.run_key)
-    news.is_ready = True
+    news.is_queued = True
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ class Notice(msgspec.Struct, frozen=True):
     worker: int
     runs: tuple[int, ...] = ()
     ready: bool = False
+    queued: bool = False
     parked: bool = False
     agenda: bool = False
     everything: bool = False
@@ -68,6 +69,8 @@ class Home:
         self._absences: Final = Absences(absence_seconds=settings.absence_seconds, now=self._loop.time)
         self._has_found_dead: Final = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
+        self._looking_again: asyncio.TimerHandle | None = None
+        self._passings = 0
 
     async def connect(self) -> Connection:
         """Connect, and learn the time. Raises what connecting raises."""
@@ -99,6 +102,7 @@ class Home:
             return
         self._untold.run_keys |= news.run_keys
         self._untold.is_ready |= news.is_ready
+        self._untold.is_queued |= news.is_queued
         self._untold.is_parked |= news.is_parked
         self._untold.is_agenda |= news.is_agenda
         self._telling.set()
@@ -109,6 +113,20 @@ class Home:
         self._is_everything_untold = True
         self._telling.set()
         self._on_changes(_EVERYTHING)
+
+    def look_for_tasks(self, *, has_passed: bool) -> None:
+        """Have this session look for tasks once more, soon, if a claim `has_passed` over locked ones: nobody tells
+        when they are locked no more. The pauses grow while that goes on."""
+        if not has_passed:
+            self._passings = 0
+        elif self._looking_again is None:
+            pause = _PAUSE_AFTER_PASSING_SECONDS * 2**self._passings
+            self._passings = min(self._passings + 1, _DOUBLINGS)
+            self._looking_again = self._loop.call_later(pause, self._look_for_tasks)
+
+    def _look_for_tasks(self) -> None:
+        self._looking_again = None
+        self._on_changes(Changes(queued=True))
 
     async def absent(self, connection: Connection) -> set[WorkerId]:
         """Return which sessions do not show that they live; see `absent_sessions`."""
@@ -139,17 +157,23 @@ class Home:
             await end(connection)
 
     async def _end_keeping(self) -> None:
+        self._look_no_more()
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait({self._keeping})
 
     def abandon(self) -> None:
         """Let go of the connection, as the death of a process does."""
+        self._look_no_more()
         if self._keeping is not None:
             self._keeping.cancel()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+    def _look_no_more(self) -> None:
+        if self._looking_again is not None:
+            self._looking_again.cancel()
 
     async def _keep(self) -> None:
         """Tell news as they come, and come home again when the connection is lost."""
@@ -208,6 +232,7 @@ class Home:
             worker=self._worker_id,
             runs=tuple(sorted(news.run_keys)),
             ready=news.is_ready,
+            queued=news.is_queued,
             parked=news.is_parked,
             agenda=news.is_agenda,
         )
@@ -223,6 +248,7 @@ class Home:
                 Changes(
                     run_keys=frozenset(map(RunKey, notice.runs)),
                     ready=notice.ready,
+                    queued=notice.queued,
                     parked=notice.parked,
                     agenda=notice.agenda,
                     everything=notice.everything,
@@ -258,6 +284,8 @@ async def absent_sessions(connection: Connection, worker_id: WorkerId, *, schema
 
 _BITS_OF_SESSIONS: Final = 31
 _PAUSE_SECONDS: Final = 0.2
+_PAUSE_AFTER_PASSING_SECONDS: Final = 0.02
+_DOUBLINGS: Final = 4
 _ENDED: Final = "connections whose clients stood still amid a message, in the way of others, were ended: processes %s"
 _EVERYTHING: Final = Changes(everything=True, ready=True, parked=True, agenda=True)
 _LONGEST_NOTICE: Final = 7_900

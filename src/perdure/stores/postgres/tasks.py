@@ -2,10 +2,12 @@
 
 **Claims take turns**, by an advisory lock: so each sees all that nobody has, in their order, and two never meet on a
 row. A claim is short, and takes as many tasks as there is room for. It locks the runs that it tells something first, as
-everybody does who writes to a run and its tasks; what was withdrawn meanwhile is not claimed.
+everybody does who writes to a run and its tasks, and **waits for nobody but other claims**: what a commit has locked,
+the task or the run that would be told, is passed over, what comes next taken in its stead, and the store looks again
+soon. So a commit that takes long, or whose process is paused, holds up no tasks but those of its runs.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -46,40 +48,67 @@ async def claim_tasks(
     now: Timestamp,
     limit: int,
     served: ServedTasks,
-) -> list[ClaimedTask]:
-    """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
+) -> tuple[list[ClaimedTask], bool]:
+    """Take tasks that nobody has; return them, and whether some were passed over that somebody has locked. Complexity:
+    their number, plus those of other activities that are passed over."""
     await connection.execute(_TAKE_TURN)
-    names = (sorted(served.queues), sorted(served.activities))
-    rows = await connection.fetch(_CLAIMABLE, *names, max(limit, 0))
-    found = [(row, task_of(row)) for row in rows]
-    told = sorted(row["run_key"] for row, task in found if task is None or task.tells_start)
-    generations = {row["run_key"]: row["generation"] for row in await connection.fetch(_LOCK, told)} if told else {}
-    taken = await _take(connection, rows, session.worker_id)
-    messages: list[Delivery] = []
     claimed: list[ClaimedTask] = []
-    for row, task in found:
-        if (row["run_key"], row["operation"]) not in taken:
-            continue
-        if task is None:
-            messages += await _drop(connection, row, generations, now=now)
-            continue
-        one = _claimed(row, task)
-        claimed.append(one)
-        if task.tells_start:
-            messages.append(start_told(one, session.name, now=now))
+    messages: list[Delivery] = []
+    passed: set[_Key] = set()
+    for _ in range(_ROUNDS):
+        looked_for = limit - len(claimed)
+        names = (sorted(served.queues), sorted(served.activities))
+        rows = await connection.fetch(_CLAIMABLE, *names, max(looked_for, 0), *_pairs(passed))
+        taken, open_runs = await _take(connection, rows, session.worker_id)
+        for row in rows:
+            if _key(row) not in taken:
+                passed.add(_key(row))
+            elif (task := task_of(row)) is None:
+                messages += await _drop(connection, row, open_runs, now=now)
+            else:
+                claimed.append(one := _claimed(row, task))
+                messages += [start_told(one, session.name, now=now)] if task.tells_start else []
+        if len(rows) == len(taken):
+            break
     if messages:
         _, more = await deliver(connection, messages)
         news.run_keys |= more.run_keys
         news.is_ready |= more.is_ready
-    return claimed
+        news.is_queued |= more.is_queued
+    return claimed, bool(passed)
 
 
-async def _take(connection: Connection, rows: Sequence[Record], owner: WorkerId) -> set[tuple[RunKey, Operation]]:
-    if not rows:
-        return set()
-    keys = [(row["run_key"], row["operation"], row["attempt"], row["claims"]) for row in rows]
+_Key = tuple[RunKey, Operation]
+
+
+async def _take(connection: Connection, rows: Sequence[Record], owner: WorkerId) -> tuple[set[_Key], dict[RunKey, int]]:
+    """Take those of these tasks, and the runs that are told of it, that nobody has locked; return which, and the
+    generations of those runs that are open."""
+    told = {row["run_key"] for row in rows if (task := task_of(row)) is None or task.tells_start}
+    locked, open_runs = await _lock(connection, told) if told else (set[RunKey](), {})
+    wanted = [row for row in rows if row["run_key"] not in locked]
+    if not wanted:
+        return set(), open_runs
+    keys = [(row["run_key"], row["operation"], row["attempt"], row["claims"]) for row in wanted]
     taken = await connection.fetch(_TAKE, *map(list, zip(*keys, strict=True)), owner)
-    return {(RunKey(row["run_key"]), Operation(row["operation"])) for row in taken}
+    return {_key(row) for row in taken}, open_runs
+
+
+async def _lock(connection: Connection, run_keys: Collection[RunKey]) -> tuple[set[RunKey], dict[RunKey, int]]:
+    """Lock runs; return which of them somebody else has locked, and the generations of those that are open."""
+    rows = await connection.fetch(_LOCK, list(run_keys))
+    missing = set(run_keys).difference(row["run_key"] for row in rows)
+    there = await connection.fetch(_THERE, list(missing)) if missing else []
+    open_runs = {RunKey(row["run_key"]): row["generation"] for row in rows if row["closed_at"] is None}
+    return {RunKey(row["run_key"]) for row in there}, open_runs
+
+
+def _key(row: Record) -> _Key:
+    return (RunKey(row["run_key"]), Operation(row["operation"]))
+
+
+def _pairs(keys: Collection[_Key]) -> tuple[list[RunKey], list[Operation]]:
+    return [run_key for run_key, _ in keys], [operation for _, operation in keys]
 
 
 def task_of(row: Record) -> Task | None:
@@ -100,16 +129,14 @@ def _claimed(row: Record, task: Task) -> ClaimedTask:
     return ClaimedTask(claim=claim, task=task, recovered=row["recovering"])
 
 
-async def _drop(
-    connection: Connection, row: Record, generations: dict[RunKey, int], *, now: Timestamp
-) -> list[Delivery]:
+async def _drop(connection: Connection, row: Record, open_runs: dict[RunKey, int], *, now: Timestamp) -> list[Delivery]:
     """Take a damaged task out of its queue; return what its run is told, if there is one by this key."""
     run_key, operation = RunKey(row["run_key"]), Operation(row["operation"])
     await connection.execute(_DELETE, run_key, operation)
     _LOGGER.error("the task of operation %s of run key %s is damaged, and leaves its queue", operation, run_key)
-    if run_key not in generations:
+    if run_key not in open_runs:
         return []
-    return [damage_told(run_key, generations[run_key], operation, row["attempt"], now=now)]
+    return [damage_told(run_key, open_runs[run_key], operation, row["attempt"], now=now)]
 
 
 async def return_tasks(
@@ -119,14 +146,14 @@ async def return_tasks(
     columns = _columns(claims)
     for row in await connection.fetch(_RETURN, *columns, session.worker_id, begun):
         news.run_keys.add(RunKey(row["run_key"]))
-        news.is_ready = True
+        news.is_queued = True
 
 
 async def free_tasks(connection: Connection, workers: Sequence[int], news: News) -> None:
     """Let others claim what sessions have, and may have begun."""
     freed = await connection.fetch(_FREE, list(workers))
     news.run_keys.update(RunKey(row["run_key"]) for row in freed)
-    news.is_ready = news.is_ready or bool(freed)
+    news.is_queued = news.is_queued or bool(freed)
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
@@ -191,7 +218,8 @@ _FIELDS: Final = (
 
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('perdure tasks', 0))"
 
-# queues, activities, limit; one class of one queue at a time: only so an index gives the order
+# queues, activities, limit, run keys and operations of those that are passed over; one class of one queue at a time:
+# only so an index gives the order
 _CLAIMABLE: Final = """
 SELECT tasks.* FROM (
     SELECT found.* FROM generate_series(0, 4) AS classes (priority) CROSS JOIN unnest($1::varchar[]) AS queues (queue)
@@ -199,6 +227,7 @@ SELECT tasks.* FROM (
         SELECT run_key, operation, tasks.priority, queued_at FROM tasks
         WHERE tasks.queue = queues.queue AND tasks.priority = classes.priority AND owner IS NULL
             AND activity = ANY ($2::varchar[])
+            AND (run_key, operation) NOT IN (SELECT * FROM unnest($4::bigint[], $5::integer[]))
         ORDER BY queued_at, run_key, operation LIMIT $3
     ) AS found
     ORDER BY found.priority, queued_at, run_key, operation LIMIT $3
@@ -206,19 +235,24 @@ SELECT tasks.* FROM (
 ORDER BY tasks.priority, tasks.queued_at, run_key, operation
 """
 
-# run keys; of those that are open
+# run keys
 _LOCK: Final = """
-SELECT run_key, generation FROM runs WHERE run_key = ANY ($1::bigint[]) AND closed_at IS NULL
-ORDER BY run_key FOR NO KEY UPDATE
+SELECT run_key, generation, closed_at FROM runs WHERE run_key = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
 """
+
+# run keys
+_THERE: Final = "SELECT run_key FROM runs WHERE run_key = ANY ($1::bigint[])"
 
 # run keys, operations, attempts, counts of claims, owner
 _TAKE: Final = """
 UPDATE tasks SET owner = $5, claims = tasks.claims + 1
-FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
-WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation AND tasks.attempt = n.attempt
-    AND tasks.claims = n.claims AND tasks.owner IS NULL
-RETURNING tasks.run_key, tasks.operation
+FROM (
+    SELECT run_key, operation FROM tasks
+    JOIN unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
+        USING (run_key, operation, attempt, claims)
+    WHERE tasks.owner IS NULL FOR NO KEY UPDATE OF tasks SKIP LOCKED
+) AS n
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key, tasks.operation
 """
 
 # run_key, operation
@@ -247,3 +281,6 @@ WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING task
 
 # owner
 _HELD: Final = "SELECT run_key, operation, attempt, claims FROM tasks WHERE owner = $1"
+
+_ROUNDS: Final = 5
+"""How often a claim looks for others in the stead of those that it has passed over."""

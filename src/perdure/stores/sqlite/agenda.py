@@ -49,6 +49,7 @@ def changing(change: AgendaChange, *, owner: WorkerId) -> Callable[[apsw.Connect
         # Not its witness: an event that a refusal took back would be none.
         news.run_keys |= of_runs.run_keys.union(awaited)
         news.is_ready |= of_runs.is_ready
+        news.is_queued |= of_runs.is_queued
         news.is_agenda = True
         return True
 

@@ -49,6 +49,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     run_keys: tuple[RunKey, ...] = ()
     is_ready: bool = False
+    is_queued: bool = False
     is_parked: bool = False
     is_agenda: bool = False
     is_everything: bool = False
@@ -199,6 +200,7 @@ class Notices:
                 number=number,
                 run_keys=() if is_long else tuple(news.run_keys),
                 is_ready=news.is_ready,
+                is_queued=news.is_queued,
                 is_parked=news.is_parked,
                 is_agenda=news.is_agenda,
                 is_everything=is_long,
@@ -260,7 +262,7 @@ class Notices:
             return
         notices = self._mailbox.receive()
         run_keys: set[RunKey] = set()
-        is_ready = is_parked = is_everything = is_agenda = False
+        is_ready = is_queued = is_parked = is_everything = is_agenda = False
         for notice in notices:
             sender = notice.sender
             if notice.is_greeting:
@@ -269,12 +271,16 @@ class Notices:
             self._seen[sender] = max(self._seen.get(sender, 0), notice.number)
             run_keys.update(notice.run_keys)
             is_ready |= notice.is_ready
+            is_queued |= notice.is_queued
             is_parked |= notice.is_parked
             is_agenda |= notice.is_agenda
         if is_everything:
             self._on_changes(Changes(everything=True, ready=True))
-        elif run_keys or is_ready or is_agenda:
-            self._on_changes(Changes(run_keys=frozenset(run_keys), ready=is_ready, parked=is_parked, agenda=is_agenda))
+        elif run_keys or is_ready or is_queued or is_agenda:
+            changes = Changes(
+                run_keys=frozenset(run_keys), ready=is_ready, queued=is_queued, parked=is_parked, agenda=is_agenda
+            )
+            self._on_changes(changes)
 
     def _welcome(self, newcomer: WorkerId) -> None:
         with self._lock:
@@ -316,6 +322,7 @@ def _joined(one: Notice, other: Notice) -> Notice:
         number=max(one.number, other.number),
         run_keys=() if is_long else tuple(run_keys),
         is_ready=one.is_ready or other.is_ready,
+        is_queued=one.is_queued or other.is_queued,
         is_parked=one.is_parked or other.is_parked,
         is_agenda=one.is_agenda or other.is_agenda,
         is_everything=one.is_everything or other.is_everything or is_long,

@@ -57,14 +57,16 @@ class OvertakingError(MismatchError):
 class News:
     """What a transaction did that other processes may wait for.
 
-    `witness` is the key of an event that it added, if any: where the event is, the transaction is. `is_parked` says
-    that a run was parked, `is_agenda` that the agenda has changed.
+    `witness` is the key of an event that it added, if any: where the event is, the transaction is. `is_ready` says that
+    a run may be claimed, `is_queued` that a task may be, `is_parked` that a run was parked, `is_agenda` that the agenda
+    has changed.
     """
 
     def __init__(self) -> None:
         """Begin with no news."""
         self.run_keys: set[RunKey] = set()
         self.is_ready = False
+        self.is_queued = False
         self.is_parked = False
         self.is_agenda = False
         self.witness: list[Column] = []
@@ -73,12 +75,13 @@ class News:
         """Add what another transaction did."""
         self.run_keys |= others.run_keys
         self.is_ready |= others.is_ready
+        self.is_queued |= others.is_queued
         self.is_parked |= others.is_parked
         self.is_agenda |= others.is_agenda
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
-        return self.is_ready or self.is_agenda or bool(self.run_keys)
+        return self.is_ready or self.is_queued or self.is_agenda or bool(self.run_keys)
 
 
 def taker_of(connection: apsw.Connection, creation: EncodedCreation) -> tuple[RunKey, WorkerId | None] | None:
@@ -309,7 +312,7 @@ class Segment:
         write = encoded.write
         self._withdrawn += (column for operation in write.withdrawn for column in (write.run_key, operation))
         self._tasks += encoded.tasks
-        self._news.is_ready |= bool(encoded.tasks)
+        self._news.is_queued |= bool(encoded.tasks)
 
     def _add_creation(self, creation: EncodedCreation) -> None:
         self._run_keys.add(creation.run_key)

@@ -299,7 +299,7 @@ def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News)
     with _past_damage("the tasks of a session that is gone"):
         freed = {RunKey(key) for (key,) in connection.execute(task_statements.FREE_TASKS, (worker_id,))}
         news.run_keys |= freed
-        news.is_ready |= bool(freed)
+        news.is_queued |= bool(freed)
 
 
 def _free_tasks(connection: apsw.Connection) -> None:

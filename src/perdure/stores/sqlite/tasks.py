@@ -112,7 +112,7 @@ def return_tasks(
         connection.execute(statements.RETURN_TASK, (int(begun), *claim_row(claim, owner=owner)))
         if connection.changes():
             news.run_keys.add(claim.run_key)
-            news.is_ready = True
+            news.is_queued = True
 
 
 def held_tasks(connection: apsw.Connection, *, owner: WorkerId) -> set[TaskClaim]:

@@ -185,6 +185,10 @@ class StoreSession:
         """Wait until the store has told that a run may be claimed."""
         await self._hear_that(lambda news: news.ready)
 
+    async def hear_of_queued(self) -> None:
+        """Wait until the store has told that a task may be claimed."""
+        await self._hear_that(lambda news: news.queued)
+
     async def hear_of_agenda(self) -> None:
         """Wait until the store has told that the agenda changed."""
         await self._hear_that(lambda news: news.agenda)

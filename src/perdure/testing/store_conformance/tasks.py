@@ -281,7 +281,7 @@ class TasksConformance:
         first = await claim(other)
         session.changes.clear()
         await other.store.return_tasks([first.claim], begun=False)
-        await session.hear_of_ready()
+        await session.hear_of_queued()
         second = await claim(session)
         assert not second.recovered
         await other.store.return_tasks([first.claim], begun=True)
@@ -319,12 +319,17 @@ class TasksConformance:
         assert due.summary.run_key == idle.run_key
         await session.hear_of(run.run_key)
 
-    async def test_who_waits_for_tasks_hears_of_one_and_no_other_session_needs_to(self, harness: StoreHarness) -> None:
+    async def test_who_waits_for_tasks_hears_of_one_and_who_waits_for_runs_does_not(
+        self, harness: StoreHarness
+    ) -> None:
         session, other = await harness.session(), await harness.session("other")
         run = await session.hold()
+        await other.hear_of_ready()
+        assert not any(news.queued for news in other.changes)
         other.changes.clear()
         await change(session, run, queued=[task(run)])
-        await other.hear_of_ready()
+        await other.hear_of_queued()
+        assert not any(news.ready for news in other.changes)
 
     async def test_tasks_are_listed_page_by_page(self, harness: StoreHarness) -> None:
         session = await harness.session()

@@ -1,0 +1,66 @@
+"""Claims of tasks beside transactions that hold what these would take."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from perdure.kernel.identity import Operation
+from perdure.kernel.options import ActivityOptions
+from perdure.stores.postgres.connection import Connection
+from perdure.testing.store_conformance.harness import START, StoreSession
+from perdure.testing.store_conformance.tasks import change, claims, served, task
+from perdure.torture.programs.postgres_harness import PostgresHarness
+
+ONCE = ActivityOptions(at_most_once=True)
+
+
+@pytest.fixture
+async def others(harness: PostgresHarness, session: StoreSession) -> AsyncIterator[Connection]:
+    """Give a connection of somebody else, which has a transaction open."""
+    del session  # which makes the tables
+    connection = await harness.connection()
+    await connection.execute("BEGIN")
+    yield connection
+    await connection.close()
+
+
+async def claimed(session: StoreSession, *, limit: int = 100) -> list[tuple[str, int]]:
+    return [(one.task.ref.id, one.claim.operation) for one in await claims(session, limit=limit)]
+
+
+async def test_a_claim_passes_over_tasks_of_a_run_that_it_would_tell_and_somebody_has_locked(
+    session: StoreSession, others: Connection
+) -> None:
+    locked, free = await session.hold("locked"), await session.hold("free")
+    tasks = [task(locked, 1, options=ONCE), task(locked, 2), task(locked, 3, options=ONCE)]
+    await change(session, locked, queued=tasks)
+    await change(session, free, queued=[task(free, 1, options=ONCE), task(free, 2, queue="cpu")])
+    await others.execute("SELECT FROM runs WHERE run_key = $1 FOR UPDATE", locked.run_key)
+    assert await claimed(session, limit=1) == [("locked", 2)]
+    session.changes.clear()
+    assert await claimed(session) == [("free", 1)]
+    (of_another,) = await session.store.claim_tasks(now=START, limit=1, served=served("cpu"))
+    assert of_another.claim.operation == 2
+    await others.execute("COMMIT")
+    await session.hear_of_queued()  # by a look that the store has made itself
+    assert await claimed(session) == [("locked", 1), ("locked", 3)]
+    assert len(await session.inbox(locked.run_key)) == 2
+
+
+async def test_a_claim_passes_over_tasks_that_a_commit_is_taking_out(session: StoreSession, others: Connection) -> None:
+    run = await session.hold()
+    await change(session, run, queued=[task(run, number) for number in range(1, 5)])
+    await others.execute("DELETE FROM tasks WHERE run_key = $1 AND operation <= 2", run.run_key)
+    assert await claimed(session, limit=1) == [("run", 3)]
+    assert await claimed(session) == [("run", 4)]
+    await others.execute("COMMIT")
+    assert await claims(session) == []
+
+
+async def test_a_closed_run_is_told_of_no_claim(session: StoreSession, others: Connection) -> None:
+    run = await session.hold()
+    await change(session, run, queued=[task(run, 1, options=ONCE)])
+    await others.execute("UPDATE runs SET closed_at = 1, status = 'terminated', wake_at = NULL, owner = NULL")
+    await others.execute("COMMIT")
+    assert await claimed(session) == [("run", Operation(1))]
+    assert await session.inbox(run.run_key) == []
