@@ -209,6 +209,20 @@ def test_what_it_publishes_and_its_signs_of_life_are_the_runs() -> None:
     assert run.advanced.withdrawn == ()
 
 
+def test_whichever_attempt_has_a_task_fails_where_nobody_knows_which_that_was() -> None:
+    run = queued()
+    lost = m.FailActivityMessage(operation=ONE, attempt=m.QUEUED_ATTEMPT, failure=BROKEN)
+    (failed,) = told(run, lost)
+    assert isinstance(failed, e.ActivityAttemptFailed)
+    assert failed.attempt == 1
+    assert run.advanced.withdrawn == (ONE,)
+    assert told(run, lost) == []  # the next attempt has no task yet
+    run.take(queueing(attempt=2))
+    (failed,) = told(run, lost)
+    assert isinstance(failed, e.ActivityAttemptFailed)
+    assert failed.attempt == 2
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -221,6 +235,8 @@ def test_what_it_publishes_and_its_signs_of_life_are_the_runs() -> None:
         m.PublishMessage(operation=TWO, attempt=1, stream="frames"),
         m.PublishMessage(operation=ONE, attempt=1, generation=2, stream="frames"),
         m.FailActivityMessage(operation=ONE, attempt=2, failure=BROKEN),
+        m.FailActivityMessage(operation=TWO, attempt=m.QUEUED_ATTEMPT, failure=BROKEN),
+        m.FailActivityMessage(operation=ONE, attempt=m.QUEUED_ATTEMPT, generation=2, failure=BROKEN),
         completion(attempt=2),
     ],
 )

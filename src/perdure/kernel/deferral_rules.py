@@ -61,12 +61,15 @@ def call_of(state: "RunState", message: m.CompleteActivityMessage) -> PendingAct
 
 def fail_activity(step: "Step", message: m.FailActivityMessage, _message_id: str) -> None:
     """Let the attempt fail; it is tried again by the policy that was in force when it was deferred."""
+    deferral = step.state.deferrals.get(message.operation)
+    attempt = message.attempt
+    if attempt == m.QUEUED_ATTEMPT and deferral is not None and deferral.queue:
+        attempt = deferral.attempt
     if _is_of_this_generation(step, message):
-        deferral = step.state.deferrals.get(message.operation)
         step.take(
             i.AttemptFailed(
                 operation=message.operation,
-                attempt=message.attempt,
+                attempt=attempt,
                 failure=message.failure,
                 retry=(message.retry or NO_RETRY) if deferral is None else deferral.retry,
                 started_at=message.started_at or _started_at(step, message),

@@ -1,5 +1,7 @@
 """Messages: what others put into a run's inbox. The owner turns them into events when it advances the run."""
 
+from typing import Final
+
 import msgspec
 
 from perdure.kernel.events import ChildOutcome, SignalOutcome, TimeoutKind
@@ -12,6 +14,7 @@ from perdure.kernel.retry import Retry
 from perdure.kernel.time import Timestamp
 
 __all__ = [
+    "QUEUED_ATTEMPT",
     "AttemptMessage",
     "CancelMessage",
     "ChildCompletedMessage",
@@ -166,6 +169,10 @@ class CompleteActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="co
     request_id: str = ""
     started_at: Timestamp | None = None
     is_committed: bool = False
+
+
+QUEUED_ATTEMPT: Final = 0
+"""In place of the number of an attempt: whichever of the activity has a task. For where the number is lost."""
 
 
 class FailActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="fail_activity"):

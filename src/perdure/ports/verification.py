@@ -30,7 +30,8 @@ class VerificationWish(msgspec.Struct, frozen=True, kw_only=True):
 class Defect(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is not as it was written.
 
-    `place`: ``file``, ``history``, ``row``, ``labels``, ``inbox``, ``locks``, ``requests``, ``agenda`` or ``counters``.
+    `place`: ``file``, ``history``, ``row``, ``labels``, ``inbox``, ``locks``, ``tasks``, ``requests``, ``agenda`` or
+    ``counters``.
     `repair` says what a repair does about it, where the answer is certain; empty: none is, and nothing is changed.
     `is_repaired`: it has been done.
     """

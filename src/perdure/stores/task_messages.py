@@ -2,7 +2,7 @@
 
 from perdure.kernel.failure import Failure
 from perdure.kernel.identity import Operation, RunKey
-from perdure.kernel.messages import FailActivityMessage, StartActivityMessage, outcome_id
+from perdure.kernel.messages import QUEUED_ATTEMPT, FailActivityMessage, StartActivityMessage, outcome_id
 from perdure.kernel.tasks import start_id
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery
@@ -26,13 +26,15 @@ def start_told(claimed: ClaimedTask, worker: str, *, now: Timestamp) -> Delivery
     return Delivery(target=claimed.claim.run_key, message=message, message_id=message_id, at=now)
 
 
-def damage_told(run_key: RunKey, generation: int, operation: Operation, attempt: int, *, now: Timestamp) -> Delivery:
+def damage_told(
+    run_key: RunKey, generation: int, operation: Operation, *, now: Timestamp, attempt: int = QUEUED_ATTEMPT
+) -> Delivery:
     """Return how a run learns that the row of its task is not what was written: the attempt has failed, and another one
-    is made as its retries say."""
+    is made as its retries say. What the row says of the attempt is not asked: that may be what is damaged."""
     failure = Failure(
         type="TaskDamagedError",
         types=("TaskDamagedError", "StoreError"),
-        message="the row of the task in its queue was damaged; the attempt was not begun",
+        message="the row of the task was damaged, and is out of its queue",
     )
     message = FailActivityMessage(operation=operation, attempt=attempt, generation=generation, failure=failure)
     return Delivery(target=run_key, message=message, message_id=outcome_id(generation, operation, attempt), at=now)

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from perdure.kernel.identity import Operation
+from perdure.kernel.messages import QUEUED_ATTEMPT, FailActivityMessage
 from perdure.kernel.options import ActivityOptions
+from perdure.ports.verification import VerificationWish
 from perdure.stores.postgres.connection import Connection
 from perdure.testing.store_conformance.harness import START, StoreSession
-from perdure.testing.store_conformance.tasks import change, claims, served, task
+from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, served, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
 ONCE = ActivityOptions(at_most_once=True)
@@ -42,7 +44,7 @@ async def test_a_claim_passes_over_tasks_of_a_run_that_it_would_tell_and_somebod
     (of_another,) = await session.store.claim_tasks(now=START, limit=1, served=served("cpu"))
     assert of_another.claim.operation == 2
     await others.execute("COMMIT")
-    await session.hear_of_queued()  # by a look that the store has made itself
+    await hear_of_queued(session)  # by a look that the store has made itself
     assert await claimed(session) == [("locked", 1), ("locked", 3)]
     assert len(await session.inbox(locked.run_key)) == 2
 
@@ -64,3 +66,19 @@ async def test_a_closed_run_is_told_of_no_claim(session: StoreSession, others: C
     await others.execute("COMMIT")
     assert await claimed(session) == [("run", Operation(1))]
     assert await session.inbox(run.run_key) == []
+
+
+@pytest.mark.parametrize("damage", ["attempt = 7", "data = '{'", "digest = ''"])
+async def test_whatever_of_a_task_is_damaged_its_run_learns_that_the_attempt_has_failed(
+    harness: PostgresHarness, session: StoreSession, damage: str
+) -> None:
+    run = await session.hold()
+    await change(session, run, queued=[task(run, 1), task(run, 2)])
+    await harness.execute(f"UPDATE tasks SET {damage} WHERE operation = 1")
+    (found,) = (await session.store.verify(VerificationWish(now=START))).damaged
+    assert [defect.place for defect in found.defects] == ["tasks"]
+    assert await claimed(session) == [("run", 2)]
+    (entry,) = await session.inbox(run.run_key)
+    assert isinstance(entry.message, FailActivityMessage)
+    assert (entry.message.operation, entry.message.attempt) == (1, QUEUED_ATTEMPT)
+    assert any(run.run_key in news.run_keys for news in session.changes)  # also where who claims has the run

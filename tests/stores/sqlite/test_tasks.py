@@ -1,12 +1,15 @@
 """Tasks whose rows are damaged: whoever would claim one has its attempt fail, and a verification finds it."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
 import pytest
+from msgspec import structs
 
-from perdure import Context, Engine, activity, workflow
+from perdure import Context, Engine, Retry, Settings, activity, fixed, workflow
 from perdure.kernel.messages import FailActivityMessage
 from perdure.ports.verification import VerificationWish
 from perdure.stores.sqlite.store import SqliteStore
@@ -49,6 +52,7 @@ async def test_a_damaged_task_is_not_begun_and_keeps_no_other_from_being_claimed
     (entry,) = await session.inbox(run.run_key)
     assert isinstance(entry.message, FailActivityMessage)
     assert (entry.message.operation, entry.message.failure.type) == (1, "TaskDamagedError")
+    assert any(run.run_key in news.run_keys for news in session.changes)  # also where who claims has the run
 
 
 async def test_a_damaged_task_of_no_run_is_forgotten(session: StoreSession) -> None:
@@ -69,7 +73,7 @@ async def test_a_verification_finds_tasks_of_runs_that_are_gone(session: StoreSe
     assert any("tasks" in defect.what for defect in found.defects), found.defects
 
 
-@activity(name="stores.far_away", queue="far")
+@activity(name="stores.far_away", queue="far", retry=Retry(attempts=3, backoff=fixed(timedelta(0))))
 async def far_away() -> None: ...
 
 
@@ -78,32 +82,109 @@ async def waits_far_away(_: Context) -> None:
     await far_away()
 
 
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        ("SELECT 1", ""),
-        ("DELETE FROM tasks", "is not in the queue 'far'"),
-        ("UPDATE tasks SET operation = 7", "is none that the run waits for"),
-        ("UPDATE tasks SET attempt = 2", "is none that the run waits for"),
-        ("UPDATE tasks SET data = '{}'", "is not what was written"),
-        ("UPDATE tasks SET priority = 0", "is not what was written"),
-    ],
-)
-async def test_a_verification_compares_tasks_with_the_histories_of_their_runs(
-    tmp_path: Path, statement: str, words: str
-) -> None:
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """Return a database with a run that waits for its task."""
     path = tmp_path / "data.db"
     async with Engine(f"sqlite:///{path}") as engine:
         run = await engine.start(waits_far_away, id="far")
         async for recorded in run.watch():
             if type(recorded.event).__name__ == "ActivityDeferred":
                 break
+    return path
+
+
+def change_rows(path: Path, statement: str) -> None:
     connection = apsw.Connection(str(path))
     for _ in connection.execute(statement):
         pass
     connection.close()
+
+
+DAMAGES = {
+    "SELECT 1": "",
+    "DELETE FROM tasks": "is not in the queue 'far'",
+    "UPDATE tasks SET run_key = 77": "is not in the queue 'far'",
+    "UPDATE tasks SET operation = 7": "is none that the run waits for",
+    "UPDATE tasks SET attempt = 2": "is none that the run waits for",
+    "UPDATE tasks SET queue = 'fas'": "is none that the run waits for",
+    "UPDATE tasks SET queue = CAST(x'ff' AS TEXT)": "is none that the run waits for",
+    "UPDATE tasks SET data = '{}'": "is not what was written",
+    "UPDATE tasks SET priority = 0": "is not what was written",
+    "UPDATE tasks SET activity = 'x'": "is not what was written",
+}
+
+
+@pytest.mark.parametrize("statement", DAMAGES)
+async def test_a_verification_compares_tasks_with_the_histories_of_their_runs(path: Path, statement: str) -> None:
+    words = DAMAGES[statement]
+    change_rows(path, statement)
     async with Engine(f"sqlite:///{path}", works=False) as engine:
         found = await engine.verify()
     defects = [defect.what for damaged in found.damaged for defect in damaged.defects]
     assert found.is_sound is not bool(words)
     assert any(words in what for what in defects) is bool(words), defects
+
+
+@pytest.mark.parametrize("statement", [*DAMAGES, "UPDATE tasks SET owner = 99, data = '{}'"])
+async def test_a_repair_has_attempts_whose_tasks_are_damaged_fail_and_be_made_anew(path: Path, statement: str) -> None:
+    change_rows(path, statement)
+    async with Engine(f"sqlite:///{path}", works=False) as engine:
+        found = await engine.verify(repair=True)
+        assert all(damaged.is_repaired for damaged in found.damaged), found
+        assert (await engine.verify()).is_sound is ("run_key" not in statement)  # the row of no run is left
+    async with Engine(f"sqlite:///{path}", settings=Settings(queues=("far",))) as engine:
+        run = await engine.get_run("far")
+        await run.result()
+        kinds = [type(recorded.event).__name__ async for recorded in run.history()]
+    assert kinds.count("ActivityAttemptFailed") == (statement != "SELECT 1")
+
+
+async def test_beside_a_message_that_cannot_be_read_no_task_is_given_up(path: Path) -> None:
+    change_rows(path, "DELETE FROM tasks")
+    change_rows(
+        path,
+        "INSERT INTO inbox (run_key, message_id, at, data, digest) SELECT run_key, 'x', 0, '{', x'00' FROM runs",
+    )
+    async with Engine(f"sqlite:///{path}", works=False) as engine:
+        found = await engine.verify(repair=True)
+    defects = [defect for damaged in found.damaged for defect in damaged.defects if defect.place == "tasks"]
+    assert [defect.is_repaired for defect in defects] == [False]
+
+
+async def test_what_a_living_worker_has_is_left_to_it(path: Path) -> None:
+    change_rows(path, "UPDATE tasks SET owner = (SELECT max(worker_id) FROM sessions), data = '{}'")
+    session = StoreSession(SqliteStore(path))
+    await session.open(name="worker", lease_seconds=30)
+    change_rows(path, "UPDATE tasks SET owner = (SELECT max(worker_id) FROM sessions)")
+    found = await session.store.verify(VerificationWish(now=START, repairs=True))
+    await session.store.close()
+    assert [(one.what, one.is_repaired) for one in found.damaged[0].defects] == [
+        ("the task of operation 1 is not what was written; whoever has it has read it before", False)
+    ]
+
+
+PATIENT = Settings(idle_seconds=600.0, lease_seconds=600.0)  # nobody looks at anything without having heard of it
+SERVES = Settings(queues=("far",), idle_seconds=600.0, lease_seconds=600.0)
+
+
+@pytest.mark.parametrize("column", ["attempt = 7", "data = '{'", "priority = 0", "queued_at = 7"])
+async def test_a_run_whose_task_is_damaged_goes_on_with_the_next_attempt(path: Path, column: str) -> None:
+    change_rows(path, f"UPDATE tasks SET {column}")
+    async with Engine(f"sqlite:///{path}", settings=SERVES) as engine, asyncio.timeout(20):
+        run = await engine.get_run("far")
+        await run.result()
+        kinds = [type(recorded.event).__name__ async for recorded in run.history()]
+    assert kinds.count("ActivityAttemptFailed") == 1
+
+
+async def test_who_has_a_run_in_memory_hears_that_its_task_is_damaged(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'data.db'}"
+    async with Engine(url, settings=PATIENT, name="owner") as owner, asyncio.timeout(20):
+        run = await owner.start(waits_far_away, id="far")
+        async for recorded in run.watch():
+            if type(recorded.event).__name__ == "ActivityDeferred":
+                break
+        change_rows(tmp_path / "data.db", "UPDATE tasks SET attempt = 7")
+        async with Engine(url, settings=structs.replace(SERVES, only_queues=True), name="server"):
+            await run.result()

@@ -30,6 +30,7 @@ from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.standstill import end_standing
+from perdure.stores.postgres.tasks import TakenTasks
 
 __all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice", "lock_of"]
 
@@ -114,10 +115,13 @@ class Home:
         self._telling.set()
         self._on_changes(_EVERYTHING)
 
-    def look_for_tasks(self, *, has_passed: bool) -> None:
-        """Have this session look for tasks once more, soon, if a claim `has_passed` over locked ones: nobody tells
-        when they are locked no more. The pauses grow while that goes on."""
-        if not has_passed:
+    def hear_of_tasks(self, taken: TakenTasks) -> None:
+        """Have this session hear of runs that its own claim has told something, and look for tasks once more, soon, if
+        that has passed over locked ones: nobody tells when they are locked no more. The pauses grow while that goes on.
+        """
+        if taken.told:
+            self._on_changes(Changes(run_keys=frozenset(taken.told), ready=True))
+        if not taken.has_passed:
             self._passings = 0
         elif self._looking_again is None:
             pause = _PAUSE_AFTER_PASSING_SECONDS * 2**self._passings

@@ -220,9 +220,9 @@ class PostgresStore:
         opened = self._open_now()
         claiming = partial(tasks.claim_tasks, session=opened.session, now=now, limit=limit, served=served)
         deliver = opened.commits.decide_within
-        claimed, has_passed = await opened.change(lambda to, news: claiming(to, news=news, deliver=deliver))
-        opened.home.look_for_tasks(has_passed=has_passed)
-        return claimed
+        taken = await opened.change(lambda connection, news: claiming(connection, news=news, deliver=deliver))
+        opened.home.hear_of_tasks(taken)
+        return taken.claimed
 
     async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
         """Let others claim what this session has."""

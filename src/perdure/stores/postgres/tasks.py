@@ -8,7 +8,7 @@ soon. So a commit that takes long, or whose process is paused, holds up no tasks
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,15 @@ Deliver = Callable[[Connection, Sequence[Write]], Awaitable[tuple[Sequence[Outco
 """Puts messages into inboxes within the transaction."""
 
 
+class TakenTasks(NamedTuple):
+    """Those that are `claimed`; whether others were passed over that somebody has locked; which runs were told of
+    damaged ones."""
+
+    claimed: list[ClaimedTask]
+    has_passed: bool
+    told: set[RunKey]
+
+
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
@@ -48,12 +57,12 @@ async def claim_tasks(
     now: Timestamp,
     limit: int,
     served: ServedTasks,
-) -> tuple[list[ClaimedTask], bool]:
-    """Take tasks that nobody has; return them, and whether some were passed over that somebody has locked. Complexity:
-    their number, plus those of other activities that are passed over."""
+) -> TakenTasks:
+    """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
     await connection.execute(_TAKE_TURN)
     claimed: list[ClaimedTask] = []
     messages: list[Delivery] = []
+    damaged: list[Delivery] = []
     passed: set[_Key] = set()
     for _ in range(_ROUNDS):
         looked_for = limit - len(claimed)
@@ -64,18 +73,19 @@ async def claim_tasks(
             if _key(row) not in taken:
                 passed.add(_key(row))
             elif (task := task_of(row)) is None:
-                messages += await _drop(connection, row, open_runs, now=now)
+                damaged += await _drop(connection, row, open_runs, now=now)
             else:
                 claimed.append(one := _claimed(row, task))
                 messages += [start_told(one, session.name, now=now)] if task.tells_start else []
         if len(rows) == len(taken):
             break
-    if messages:
-        _, more = await deliver(connection, messages)
+    if messages or damaged:
+        _, more = await deliver(connection, [*messages, *damaged])
         news.run_keys |= more.run_keys
         news.is_ready |= more.is_ready
         news.is_queued |= more.is_queued
-    return claimed, bool(passed)
+    told = {told.target for told in damaged if not isinstance(told.target, RunRef)}
+    return TakenTasks(claimed, has_passed=bool(passed), told=told)
 
 
 _Key = tuple[RunKey, Operation]
@@ -136,7 +146,7 @@ async def _drop(connection: Connection, row: Record, open_runs: dict[RunKey, int
     _LOGGER.error("the task of operation %s of run key %s is damaged, and leaves its queue", operation, run_key)
     if run_key not in open_runs:
         return []
-    return [damage_told(run_key, open_runs[run_key], operation, row["attempt"], now=now)]
+    return [damage_told(run_key, open_runs[run_key], operation, now=now)]
 
 
 async def return_tasks(

@@ -19,7 +19,7 @@ from perdure.errors import StoreCorruptError, StoreError
 from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
-from perdure.ports.store import ClaimedRun
+from perdure.ports.store import Changes, ClaimedRun
 from perdure.ports.tasks import ClaimedTask, ServedTasks
 from perdure.stores.sqlite.presence import Presence
 from perdure.stores.sqlite.sessions import (
@@ -55,8 +55,11 @@ class Ownership:
         known_time: Timestamp,
         browse: Browse,
         can_write: CanWrite,
+        on_changes: Callable[[Changes], None],
     ) -> None:
-        """Prepare; the writer need not have been started yet. `known_time`: the latest that was noted by then."""
+        """Prepare; the writer need not have been started yet. `known_time`: the latest that was noted by then.
+        `on_changes` has this session hear of runs that it has told something itself."""
+        self._on_changes: Final = on_changes
         self._session: Final = session
         self._presence: Final = presence
         self._writer: Final = writer
@@ -111,7 +114,9 @@ class Ownership:
         claimed: list[ClaimedTask] = []
         if not self._has_lost:
             claiming = partial(claim_tasks, session=self._session, now=now, limit=limit, served=served)
-            claimed = await self._writer.call(claiming)
+            claimed, told = await self._writer.call(claiming)
+            if told:
+                self._on_changes(Changes(run_keys=frozenset(told), ready=True))
             await self._renewed()  # as for runs
         return self._kept(claimed)
 

@@ -143,6 +143,7 @@ class SqliteStore:
             known_time=opened.known_time,
             browse=self._browser.ask,
             can_write=self._trials.can_write,
+            on_changes=on_changes,
         )
         self._writer.start()
         notices.listen(loop)
@@ -313,8 +314,7 @@ class SqliteStore:
 
     async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
         """Let others claim what this session has."""
-        returning = partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun)
-        await self._writing().call(returning)
+        await self._writing().call(partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun))
 
     async def held_tasks(self) -> set[TaskClaim]:
         """Return what this session has."""

@@ -35,11 +35,12 @@ _LOGGER: Final = logger_named("perdure.store")
 
 def claim_tasks(
     connection: apsw.Connection, news: "News", *, session: Session, now: Timestamp, limit: int, served: ServedTasks
-) -> list[ClaimedTask]:
-    """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
+) -> tuple[list[ClaimedTask], set[RunKey]]:
+    """Take tasks that nobody has; return them, and the runs that were told of damaged ones. Complexity: their number,
+    plus those of other activities that are passed over."""
     positions = _claimable(connection, served, limit=max(limit, 0))
     if not positions:
-        return []
+        return [], set()
     rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
     found = [rows[position] for position in positions if position in rows]
     tasks = {row[0]: _task_of(row) for row in found}
@@ -47,13 +48,14 @@ def claim_tasks(
     connection.execute(statements.TAKE_TASKS, (session.worker_id, _json(sound)))
     claimed = [_claimed(row, task) for row in found if (task := tasks[row[0]]) is not None]
     messages = [start_told(one, session.name, now=now) for one in claimed if one.task.tells_start]
-    messages += [
+    damaged = [
         message for row in found if tasks[row[0]] is None and (message := _drop(connection, row, now=now)) is not None
     ]
+    messages += damaged
     if messages:
         encoded = [encode_delivery(message, owner=session.worker_id) for message in messages]
         deliver(connection, encoded, news=news, is_exact=True)
-    return claimed
+    return claimed, {told.target for told in damaged if not isinstance(told.target, RunRef)}
 
 
 def _claimable(connection: apsw.Connection, served: ServedTasks, *, limit: int) -> list[int]:
@@ -93,7 +95,7 @@ def _claimed(row: _Row, task: Task) -> ClaimedTask:
 
 def _drop(connection: apsw.Connection, row: _Row, *, now: Timestamp) -> Delivery | None:
     """Take a damaged task out of its queue; return what its run is told, if there is one by this key."""
-    _, _, _, _, run_key, operation, attempt, *_ = row
+    _, _, _, _, run_key, operation, *_ = row
     connection.execute(statements.DELETE_TASKS.of(1), (run_key, operation))
     generation = connection.execute(statements.TASK_TARGET, (run_key,)).get
     _LOGGER.error(
@@ -101,7 +103,7 @@ def _drop(connection: apsw.Connection, row: _Row, *, now: Timestamp) -> Delivery
     )
     if generation is None:
         return None
-    return damage_told(RunKey(run_key), generation, Operation(operation), attempt, now=now)
+    return damage_told(RunKey(run_key), generation, Operation(operation), now=now)
 
 
 def return_tasks(

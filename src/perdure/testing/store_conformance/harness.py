@@ -179,25 +179,22 @@ class StoreSession:
 
     async def hear_of(self, run_key: RunKey) -> None:
         """Wait until the store has told that a run changed elsewhere."""
-        await self._hear_that(lambda news: run_key in news.run_keys)
+        await self.hear_that(lambda news: run_key in news.run_keys)
 
     async def hear_of_ready(self) -> None:
         """Wait until the store has told that a run may be claimed."""
-        await self._hear_that(lambda news: news.ready)
-
-    async def hear_of_queued(self) -> None:
-        """Wait until the store has told that a task may be claimed."""
-        await self._hear_that(lambda news: news.queued)
+        await self.hear_that(lambda news: news.ready)
 
     async def hear_of_agenda(self) -> None:
         """Wait until the store has told that the agenda changed."""
-        await self._hear_that(lambda news: news.agenda)
+        await self.hear_that(lambda news: news.agenda)
 
     async def hear_of_parked(self) -> None:
         """Wait until the store has told that a run was parked."""
-        await self._hear_that(lambda news: news.parked)
+        await self.hear_that(lambda news: news.parked)
 
-    async def _hear_that(self, is_so: Callable[[Changes], bool]) -> None:
+    async def hear_that(self, is_so: Callable[[Changes], bool]) -> None:
+        """Wait until the store has told something that is so."""
         async with asyncio.timeout(_HEARING_SECONDS):
             while not any(news.everything or is_so(news) for news in self.changes):
                 self._heard.clear()

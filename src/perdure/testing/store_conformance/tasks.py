@@ -110,6 +110,11 @@ def outcome(claimed: TaskClaim, *, ends: bool = True) -> Delivery:
     )
 
 
+async def hear_of_queued(session: StoreSession) -> None:
+    """Wait until the store has told that a task may be claimed."""
+    await session.hear_that(lambda news: news.queued)
+
+
 async def waiting(session: StoreSession, run_key: RunKey | None = None) -> list[int]:
     """Return the operations that have a task."""
     return [one.operation for one in await session.store.list_tasks(TaskQuery(run_key=run_key))]
@@ -281,7 +286,7 @@ class TasksConformance:
         first = await claim(other)
         session.changes.clear()
         await other.store.return_tasks([first.claim], begun=False)
-        await session.hear_of_queued()
+        await hear_of_queued(session)
         second = await claim(session)
         assert not second.recovered
         await other.store.return_tasks([first.claim], begun=True)
@@ -328,7 +333,7 @@ class TasksConformance:
         assert not any(news.queued for news in other.changes)
         other.changes.clear()
         await change(session, run, queued=[task(run)])
-        await other.hear_of_queued()
+        await hear_of_queued(other)
         assert not any(news.ready for news in other.changes)
 
     async def test_tasks_are_listed_page_by_page(self, harness: StoreHarness) -> None:

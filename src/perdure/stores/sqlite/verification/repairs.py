@@ -12,11 +12,15 @@ import msgspec
 
 from perdure.errors import DamagedHistoryError
 from perdure.kernel.failure import Failure
-from perdure.kernel.identity import RunKey
+from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking
 from perdure.ports.verification import DamagedRun, Defect
+from perdure.stores.sqlite.encoding import encode_delivery
+from perdure.stores.sqlite.inboxes import deliver
+from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.verification.runs import CheckedRun, expected_labels, expected_row, try_run
+from perdure.stores.task_messages import damage_told
 
 __all__ = ["quarantine_run", "repair_counters", "repair_run"]
 
@@ -35,6 +39,7 @@ def repair_run(connection: apsw.Connection, run_key: RunKey, *, now: Timestamp) 
         with connection:
             _write_row(connection, checked, now=now)
             _write_labels(connection, checked)
+            _mend_tasks(connection, checked, now=now)
     except (apsw.CorruptError, apsw.ConstraintError):  # an index, or another run, has what must stand there
         return damage
     return msgspec.structs.replace(damage, defects=tuple(_repaired(defect) for defect in damage.defects))
@@ -99,6 +104,20 @@ def _write_labels(connection: apsw.Connection, checked: CheckedRun) -> None:
         connection.execute(_PUT_LABEL, (run_key, *label))
 
 
+def _mend_tasks(connection: apsw.Connection, checked: CheckedRun, *, now: Timestamp) -> None:
+    """Take out of their queues what no run waits for, and tell the run of its attempts that nobody will make."""
+    created = checked.state.created
+    if not checked.knows_tasks or created is None:
+        return
+    connection.executemany("DELETE FROM tasks WHERE position = ?", [(position,) for position in checked.strays])
+    run_key, generation = checked.row.run_key, created.ref.generation
+    told = [
+        damage_told(run_key, generation, operation, now=now, attempt=attempt) for operation, attempt in checked.lost
+    ]
+    deliver(connection, [encode_delivery(one, owner=_NOBODY) for one in told], news=News(), is_exact=True)
+
+
+_NOBODY: Final = WorkerId(0)
 _HARMFUL: Final = ("history", "inbox")
 _IS_SESSION: Final = "SELECT EXISTS (SELECT 1 FROM sessions WHERE worker_id = ?)"
 _PUT_LABEL: Final = "INSERT INTO run_labels (run_key, name, value, namespace, created_at) VALUES (?, ?, ?, ?, ?)"

@@ -12,9 +12,10 @@ import msgspec
 from perdure.errors import DamagedHistoryError, HistoryError
 from perdure.kernel.codeless import first_end
 from perdure.kernel.history import decode_event
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.lifecycle import LockPhase
 from perdure.kernel.messages import (
+    QUEUED_ATTEMPT,
     CompleteActivityMessage,
     DeferActivityMessage,
     FailActivityMessage,
@@ -88,7 +89,8 @@ class CheckedRun(msgspec.Struct, kw_only=True):
     """A run and what is wrong with it. `state` is its sound events, folded; `is_sound`: these are all that there are,
     each with its digest, so that what its row says can be taken from it. `is_readable`: none of its pages is damaged.
     `told` are the requests for locks of which a message says what became of them, and whether they were granted;
-    `ended` the attempts of which one says how they ended."""
+    `ended` the attempts of which one says how they ended. `strays` are rows of tasks, by their positions, that are to
+    be taken out of their queues, `lost` the attempts that the run waits for and nobody makes."""
 
     row: StoredRun
     check: ChainCheck
@@ -98,7 +100,14 @@ class CheckedRun(msgspec.Struct, kw_only=True):
     messages: int = 0
     told: dict[int, bool] = {}
     ended: set[tuple[int, int]] = set()
+    strays: list[int] = []
+    lost: list[tuple[Operation, int]] = []
     defects: list[Defect]
+
+    @property
+    def knows_tasks(self) -> bool:
+        """Whether it is certain for which tasks the run waits: a message that cannot be read may be an outcome."""
+        return not self.check.unchained and not any(defect.place == "inbox" for defect in self.defects)
 
     def damage(self) -> DamagedRun:
         """Return the run's part of a report."""
@@ -353,18 +362,35 @@ def _task_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
     """Compare the tasks with the history. The outcome of one that is gone waits in the inbox."""
     state = checked.state
     left = {} if state.is_closed else {number: one for number, one in state.deferrals.items() if one.queue}
-    for digest, *fields in connection.execute(statements.TASKS, (checked.row.run_key,)):
+    for position, is_claimed, digest, *fields in connection.execute(statements.TASKS, (checked.row.run_key,)):
         _, operation, attempt, _, queue, *_ = map(_text, fields)
-        deferral = left.pop(operation, None)
+        deferral = left.get(operation)
         texts = [field.decode(errors="surrogateescape") if isinstance(field, bytes) else field for field in fields]
         if deferral is None or (deferral.attempt, deferral.queue) != (attempt, queue):
-            yield Defect(place="tasks", what=f"the task of operation {operation} is none that the run waits for")
-        elif digest != _digest_of(texts):
-            yield Defect(place="tasks", what=f"the task of operation {operation} is not what was written: {_TOLD}")
+            checked.strays.append(position)
+            yield _of_task(operation, "is none that the run waits for", "it is taken out of its queue", checked)
+            continue
+        del left[operation]
+        if digest == _digest_of(texts):
+            continue
+        if is_claimed:
+            yield _of_task(operation, "is not what was written; whoever has it has read it before", "", checked)
+            continue
+        checked.strays.append(position)
+        checked.lost.append((Operation(operation), attempt))
+        yield _of_task(operation, "is not what was written; whoever claims it has the attempt fail", _FAILS, checked)
     for operation, deferral in left.items():
-        if (operation, deferral.attempt) not in checked.ended:
-            what = f"the task of operation {operation}, which the run waits for, is not in the queue {deferral.queue!r}"
-            yield Defect(place="tasks", what=f"{what}; its run can be reset to before it")
+        if not checked.ended & {(operation, deferral.attempt), (operation, QUEUED_ATTEMPT)}:
+            checked.lost.append((Operation(operation), deferral.attempt))
+            what = f"for which the run waits, is not in the queue {deferral.queue!r}"
+            yield _of_task(operation, what, _FAILS, checked)
+
+
+def _of_task(operation: int, what: str, repair: str, checked: CheckedRun) -> Defect:
+    """Return a defect of a task."""
+    return Defect(
+        place="tasks", what=f"the task of operation {operation} {what}", repair=repair if checked.knows_tasks else ""
+    )
 
 
 def _digest_of(fields: list[Any]) -> bytes | None:
@@ -374,7 +400,7 @@ def _digest_of(fields: list[Any]) -> bytes | None:
         return None
 
 
-_TOLD: Final = "whoever claims it has the attempt fail, and as its retries say there is another one"
+_FAILS: Final = "the attempt fails, and as its retries say there is another one"
 _ENDS_OF_TASKS: Final = (
     CompleteActivityMessage, FailActivityMessage, TimeOutActivityMessage, DeferActivityMessage,
 )  # fmt: skip
