@@ -1,18 +1,23 @@
-"""`perdure tasks`."""
+"""`perdure tasks`, and what `perdure show` says of a run's tasks."""
 
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from perdure.cli.database import Place, as_client
 from perdure.cli.exits import ExitCode
 from perdure.cli.printing import make_table, print_for_people, print_json, words
-from perdure.cli.times import iso, show_duration
+from perdure.cli.run_report import RunReport
+from perdure.cli.times import iso, show_duration, show_moment
+from perdure.kernel.messages import HeartbeatMessage
 from perdure.kernel.time import Timestamp
-from perdure.ports.tasks import TaskSummary
+from perdure.ports.store import InboxEntry, RunStore
+from perdure.ports.tasks import TaskQuery, TaskSummary
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["list_tasks"]
+__all__ = ["RunTask", "list_tasks", "run_task_for_programs", "run_tasks_table", "tasks_of_run"]
 
 
 async def list_tasks(place: Place, *, queue: str | None, run_id: str | None, limit: int, as_json: bool) -> int:
@@ -31,6 +36,57 @@ async def list_tasks(place: Place, *, queue: str | None, run_id: str | None, lim
     return ExitCode.OK
 
 
+class RunTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task of a run; `beat_at` is when the run heard last of who is at this attempt, None: it has not."""
+
+    task: TaskSummary
+    beat_at: Timestamp | None = None
+
+
+async def tasks_of_run(store: RunStore, report: RunReport, inbox: list[InboxEntry]) -> list[RunTask]:
+    """Return the tasks of a run in the order of their operations; `inbox`: what it has not read yet."""
+    beats = dict(report.heartbeats)
+    for entry in inbox:
+        if isinstance(entry.message, HeartbeatMessage):
+            beats[entry.message.operation] = entry.at
+    summary = report.summary
+    found = await store.list_tasks(TaskQuery(namespace=summary.ref.namespace, run_key=summary.run_key))
+    return [
+        RunTask(task=task, beat_at=at if (at := beats.get(task.operation)) and at >= task.queued_at else None)
+        for task in sorted(found, key=lambda task: task.operation)
+    ]
+
+
+def run_task_for_programs(one: RunTask) -> dict[str, object]:
+    """Return a task of a run, for programs."""
+    return {**_for_programs(one.task), "last_heartbeat_at": iso(one.beat_at)}
+
+
+def run_tasks_table(tasks: list[RunTask], *, now: Timestamp) -> "Table":
+    """Return the tasks of a run, for people."""
+    table = make_table(
+        ">operation", "activity", ">attempt", "queue", "state", "queued", "last heartbeat", title="In task queues"
+    )
+    for one in tasks:
+        task = one.task
+        table.add_row(
+            str(task.operation),
+            words(task.activity),
+            str(task.attempt),
+            words(task.queue, "bold"),
+            words(_place(task)),
+            show_moment(task.queued_at, now=now),
+            "" if one.beat_at is None else show_moment(one.beat_at, now=now),
+        )
+    return table
+
+
+def _place(task: TaskSummary) -> str:
+    if task.owner is None:
+        return "waits to be claimed" if not task.claims else f"waits to be claimed, for the {task.claims + 1}. time"
+    return f"at worker {task.worker or '?'} (session {task.owner})"
+
+
 def _for_programs(task: TaskSummary) -> dict[str, object]:
     return {
         "queue": task.queue,
@@ -43,12 +99,13 @@ def _for_programs(task: TaskSummary) -> dict[str, object]:
         "queued_at": iso(task.queued_at),
         "state": _state(task),
         "session": task.owner,
+        "worker": task.worker or None,
         "claims": task.claims,
     }
 
 
 def _table(found: list[TaskSummary], *, now: Timestamp) -> "Table":
-    table = make_table("queue", "activity", "run", "priority", "state", "for", ">attempt", ">claims")
+    table = make_table("queue", "activity", "run", "priority", "state", "worker", "for", ">attempt", ">claims")
     for task in found:
         table.add_row(
             words(task.queue, "bold"),
@@ -56,6 +113,7 @@ def _table(found: list[TaskSummary], *, now: Timestamp) -> "Table":
             words(task.run.id),
             task.priority.name.lower(),
             _state(task),
+            words(task.worker),
             show_duration(max(now - task.queued_at, 0)),
             str(task.attempt),
             str(task.claims),

@@ -39,7 +39,7 @@ class ChildReport:
 @dataclass(kw_only=True)
 class RunReport:
     """A run as of now. `attempts` counts attempts of activities that ended or failed, `retries` those made again.
-    `worker`: how the one is called that began it."""
+    `worker`: how the one is called that began it. `heartbeats`: when the last one of each activity was recorded."""
 
     summary: RunSummary
     state: RunState = field(default_factory=RunState)
@@ -50,6 +50,7 @@ class RunReport:
     undone: list[str] = field(default_factory=list)
     children: dict[int, ChildReport] = field(default_factory=dict)
     last_failure: FailureReport | None = None
+    heartbeats: dict[int, Timestamp] = field(default_factory=dict)
     _activities: dict[int, e.ActivityScheduled] = field(default_factory=dict)
 
     def add(self, page: list[RecordedEvent]) -> None:
@@ -66,6 +67,8 @@ class RunReport:
                 self.stage_reached = name
             case e.ActivityScheduled(operation=operation):
                 self._activities[operation] = event
+            case e.ActivityHeartbeatRecorded(operation=operation):
+                self.heartbeats[operation] = at
             case e.ActivityAttemptFailed(operation=operation, attempt=attempt, failure=failure):
                 self.attempts += 1
                 self.retries += 1

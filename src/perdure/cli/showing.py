@@ -17,6 +17,7 @@ from perdure.cli.printing import (
     status_text,
     words,
 )
+from perdure.cli.queueing import run_task_for_programs, run_tasks_table, tasks_of_run
 from perdure.cli.run_report import FailureReport, RunReport, find_run, read_report
 from perdure.cli.times import iso, show_duration, show_moment
 from perdure.kernel import events as e
@@ -48,10 +49,14 @@ async def show_run(place: Place, run_id: str, *, generation: int | None, as_json
         report = await read_report(store, await find_run(store, ref, latest=generation is None))
         inbox = await store.read_inbox(report.summary.run_key)
         locks = await locks_of_run(store, report.summary)
+        tasks = await tasks_of_run(store, report, inbox)
     if as_json:
-        print_json({**report_for_programs(report, inbox), "locks": [lock_for_programs(lock) for lock in locks]})
+        more = {"locks": [lock_for_programs(lock) for lock in locks], "tasks": list(map(run_task_for_programs, tasks))}
+        print_json({**report_for_programs(report, inbox), **more})
         return ExitCode.OK
     print_for_people(*_parts(report, inbox, now=now))
+    if tasks:
+        print_for_people(run_tasks_table(tasks, now=now))
     if locks:
         print_for_people(locks_table(locks, now=now))
     return ExitCode.OK

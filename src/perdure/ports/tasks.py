@@ -52,8 +52,8 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A task's row, and whose it is. `owner` is the session that has claimed it, None: it waits; `claims` counts how
-    often it was."""
+    """A task's row, and whose it is. `owner` is the session that has claimed it, None: it waits; `worker` is how that
+    calls itself; `claims` counts how often it was claimed."""
 
     run_key: RunKey
     run: RunRef
@@ -64,6 +64,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority
     queued_at: Timestamp
     owner: WorkerId | None
+    worker: str
     claims: int
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from perdure.errors import HistoryError
-from perdure.kernel.identity import RunKey, RunRef, WorkerId
+from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.messages import encode_message
 from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
@@ -165,13 +165,14 @@ def list_tasks(database: MemoryDatabase, query: TaskQuery) -> list[TaskSummary]:
         and (query.after is None or _place(row) > query.after)
     ]
     found.sort(key=_place)
-    return [_summary(row, database.runs[row.run_key].ref) for row in found[: max(query.limit, 0)]]
+    return [_summary(database, row) for row in found[: max(query.limit, 0)]]
 
 
-def _summary(row: TaskRow, ref: RunRef) -> TaskSummary:
+def _summary(database: MemoryDatabase, row: TaskRow) -> TaskSummary:
+    owner = None if row.owner is None else database.sessions.get(row.owner)
     return TaskSummary(
         run_key=row.run_key,
-        run=ref,
+        run=database.runs[row.run_key].ref,
         operation=row.operation,
         attempt=row.attempt,
         queue=row.queue,
@@ -179,5 +180,6 @@ def _summary(row: TaskRow, ref: RunRef) -> TaskSummary:
         priority=row.priority,
         queued_at=row.queued_at,
         owner=row.owner,
+        worker="" if owner is None else owner.name,
         claims=row.claims,
     )

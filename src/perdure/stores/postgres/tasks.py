@@ -199,8 +199,8 @@ async def list_tasks(connection: Connection, query: TaskQuery) -> list[TaskSumma
     if query.after is not None:
         conditions.demand("(tasks.priority, queued_at, run_key, operation) > ({}, {}, {}, {})", *query.after)
     text = (
-        "SELECT tasks.*, runs.namespace AS of_run, runs.id, runs.generation "  # noqa: S608 - texts of ours
-        f"FROM tasks JOIN runs USING (run_key) {conditions.where} "
+        "SELECT tasks.*, runs.namespace AS of_run, runs.id, runs.generation, coalesce(sessions.name, '') AS worker "  # noqa: S608 - texts of ours
+        f"FROM tasks JOIN runs USING (run_key) LEFT JOIN sessions ON worker_id = tasks.owner {conditions.where} "
         f"ORDER BY tasks.priority, queued_at, run_key, operation LIMIT {conditions.bind(max(query.limit, 0))}"
     )
     return [_summary(row) for row in await connection.fetch(text, *conditions.parameters)]
@@ -217,6 +217,7 @@ def _summary(row: Record) -> TaskSummary:
         priority=Priority(row["priority"]),
         queued_at=Timestamp(row["queued_at"]),
         owner=None if row["owner"] is None else WorkerId(row["owner"]),
+        worker=row["worker"],
         claims=row["claims"],
     )
 

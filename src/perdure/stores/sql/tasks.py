@@ -94,8 +94,9 @@ def listing_tasks(query: TaskQuery) -> tuple[str, list[int | str]]:
     found = "sqlite_autoindex_tasks_1" if query.run_key is not None else "tasks_in_order"
     text = f"""
 SELECT run_key, operation, attempt, runs.namespace, queue, activity, tasks.priority, queued_at, tasks.owner, claims,
-    runs.id, runs.generation
-FROM tasks INDEXED BY {found} CROSS JOIN runs NOT INDEXED USING (run_key) WHERE {" AND ".join(conditions)}
+    runs.id, runs.generation, coalesce(sessions.name, '')
+FROM tasks INDEXED BY {found} CROSS JOIN runs NOT INDEXED USING (run_key)
+LEFT JOIN sessions ON sessions.worker_id = tasks.owner WHERE {" AND ".join(conditions)}
 ORDER BY tasks.priority, queued_at, run_key, operation LIMIT ?
 """  # noqa: S608 - texts above
     return text, [*values, max(query.limit, 0)]

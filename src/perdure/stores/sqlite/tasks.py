@@ -131,7 +131,8 @@ def list_tasks(connection: apsw.Connection, query: TaskQuery) -> list[TaskSummar
 
 
 def _summary(row: _Row) -> TaskSummary:
-    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, owner, claims, run_id, number = row
+    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, owner, claims, *rest = row
+    run_id, number, worker = rest
     return TaskSummary(
         run_key=RunKey(run_key),
         run=RunRef(namespace=sys.intern(namespace), id=run_id, generation=number),
@@ -142,6 +143,7 @@ def _summary(row: _Row) -> TaskSummary:
         priority=Priority(priority),
         queued_at=Timestamp(queued_at),
         owner=None if owner is None else WorkerId(owner),
+        worker=worker,
         claims=claims,
     )
 

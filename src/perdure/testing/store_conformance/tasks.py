@@ -346,6 +346,7 @@ class TasksConformance:
         assert [one.operation for one in everything] == [1, 2, 3, 4, 5]
         assert [one.owner for one in everything] == [session.worker, None, None, None, None]
         assert everything[0].claims == 1
+        assert [one.worker for one in everything[:2]] == ["worker", ""]
         assert everything[0].run == run.ref
         assert (everything[1].queue, everything[1].activity, everything[1].attempt) == ("cpu", "render", 1)
         rest = await session.store.list_tasks(TaskQuery(after=everything[1].place, limit=2))
