@@ -1,5 +1,6 @@
 """Each command on a database of a PostgreSQL server: it works, or says what is used there instead."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,40 @@ async def test_nothing_is_repaired_in_a_database_of_a_server(emptied_postgres: s
         assert (await engine.verify()).is_sound
         with pytest.raises(UsageError, match="its backups bring back"):
             await engine.verify(repair=True)
+
+
+async def test_rows_are_secured_by_a_command_that_also_prints_what_it_would_run(postgres: str, tmp_path: Path) -> None:
+    role = f"reader_{Path(postgres.partition('?')[0]).name}"
+    secure = ("row-security", role, "here", "it's")
+    shown = perdure("row-security", "--show", directory=tmp_path, PERDURE_URL=postgres)
+    assert (shown.code, "not secured" in shown.out) == (0, True)
+    script = perdure(*secure, "--sql", directory=tmp_path, PERDURE_URL=postgres)
+    assert "FROM pg_namespace" not in script.out
+    assert "E'it''s'" in script.out
+    await value(postgres, f"CREATE ROLE {role} LOGIN")
+    try:
+        called = perdure(*secure, directory=tmp_path, PERDURE_URL=postgres)
+        assert (called.code, called.err) == (0, "")
+        assert called.out.splitlines()[-1] == f"{role} sees here, it's"
+        assert called.out == perdure(*secure, directory=tmp_path, PERDURE_URL=postgres).out
+        revoked = perdure("row-security", role, "--revoke", "--json", directory=tmp_path, PERDURE_URL=postgres)
+        assert json.loads(revoked.out) == {"is_on": True, "is_forced": False, "roles": {}}
+    finally:
+        await value(postgres, f"DROP OWNED BY {role}")
+        await value(postgres, f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("row-security", "role"), "which namespaces"),
+        (("row-security", "role", "here", "--revoke"), "which namespaces"),
+        (("row-security", "--revoke"), "name the role first"),
+        (("row-security", "--db", "sqlite:///orders.db"), "a file of its own"),
+    ],
+)
+def test_securing_rows_needs_a_server_and_a_role_with_namespaces(
+    tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    called = perdure(*arguments, directory=tmp_path)
+    assert (called.code, reason in called.err) == (2, True)

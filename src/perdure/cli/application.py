@@ -35,6 +35,7 @@ from perdure.cli.outside_commands import complete, fail, stream
 from perdure.cli.printing import complain
 from perdure.cli.queue_commands import tasks
 from perdure.cli.repair_commands import fork, reset, retry
+from perdure.cli.row_security_command import row_security
 from perdure.cli.schedule_application import make_schedule_application
 from perdure.cli.start_commands import start, waiting
 from perdure.cli.verify_command import verify
@@ -105,10 +106,11 @@ def make_application() -> App:
         compact,
         doctor,
         verify,
+        row_security,
         lint,
         replay,
     ):
-        application.command(command, name=command.__name__.rstrip("_"))
+        application.command(command, name=command.__name__.rstrip("_").replace("_", "-"))
     application.command(make_schedule_application())
     return application
 

@@ -32,8 +32,10 @@ No session knows that it is alone. `verify` compares digests and mends nothing: 
 **Time** is the server's, for leases and for all that engines record (`clock`): what the clocks of their machines show
 does not matter.
 
+**Namespaces** share all tables; for roles that are bound the server keeps them apart: `row_security`, by `securing`.
+
 **Not there yet**: partitions of the history, PgBouncer in transaction mode (what cannot work there is refused when the
-store is opened: see `opening`), and row-level security.
+store is opened: see `opening`).
 
 **Rejected.** Functions in the database: they would be a second language for the same rules, to be kept for each version
 of the library that is at work. News within a commit: `NOTIFY` lets one transaction commit at a time (measured: 370

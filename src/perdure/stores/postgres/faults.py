@@ -101,7 +101,8 @@ _READ_ONLY: Final = """\
 The server takes no writes: it is a standby, or was made read-only. Nothing of this call was saved. Give the URL of \
 the primary, or of both with target_session_attrs=read-write."""
 _REFUSED: Final = """\
-The server refuses this user, password or database. Check the URL and the user's rights; nothing was changed."""
+The server refuses this user, password or database. Check the URL and the user's rights (where rows are secured, its \
+namespaces: `perdure row-security`); nothing was changed."""
 _UNTRUSTED: Final = """\
 No encrypted connection came about. Check sslmode, sslrootcert, sslcert and sslkey in the URL, and the certificates."""
 _CORRUPT: Final = """\

@@ -102,9 +102,6 @@ async def remove(connection: Connection, run_keys: Sequence[RunKey], news: News)
         await connection.execute(_ADOPT_REQUESTS, heir, *name, run_key)
         if request_id:
             await connection.execute(_KEEP_REQUEST, *name, request_id, heir)
-    if removed:
-        for table in ("run_labels", "history", "inbox", "tasks"):
-            await connection.execute(f"DELETE FROM {table} WHERE run_key = ANY ($1::bigint[])", removed)  # noqa: S608
     news.run_keys.update(removed)
     return removed
 
@@ -152,13 +149,26 @@ AND NOT EXISTS (
 # run keys
 _LOCK: Final = "SELECT FROM runs WHERE run_key = ANY ($1::bigint[]) ORDER BY run_key FOR UPDATE"
 
-# run_key
+_TABLES_OF_RUNS: Final = ("run_labels", "history", "inbox", "tasks")
+"""Those whose rows go with their run."""
+
+# run_key; all in one statement, which sees the run until it ends: with row-level security (`row_security`) what belongs
+# to a run that is gone is seen by nobody who could delete it
 _REMOVE: Final = f"""
-DELETE FROM runs WHERE run_key = $1 AND closed_at IS NOT NULL AND {_IS_NOT_NEEDED} AND NOT EXISTS (
-    SELECT FROM runs AS earlier WHERE earlier.namespace = runs.namespace AND earlier.id = runs.id
-        AND earlier.generation = runs.generation - 1
-)
-RETURNING namespace, id, request_id
+WITH removed AS (
+    DELETE FROM runs WHERE run_key = $1 AND closed_at IS NOT NULL AND {_IS_NOT_NEEDED} AND NOT EXISTS (
+        SELECT FROM runs AS earlier WHERE earlier.namespace = runs.namespace AND earlier.id = runs.id
+            AND earlier.generation = runs.generation - 1
+    )
+    RETURNING namespace, id, request_id
+),
+{
+    ", ".join(
+        f"of_{table} AS (DELETE FROM {table} WHERE run_key = $1 AND EXISTS (SELECT FROM removed))"
+        for table in _TABLES_OF_RUNS
+    )
+}
+SELECT * FROM removed
 """  # noqa: S608 - texts of ours
 
 # namespace, id

@@ -4,12 +4,14 @@ All of it happens in one transaction, under a lock that every Perdure takes whic
 libraries may open it at once, and a step that fails leaves nothing of itself.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from perdure.errors import SchemaTooNewError, StoreCorruptError
 from perdure.kernel.time import Timestamp
+from perdure.stores.postgres import row_security
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.sql.migrations import Migration, read_migrations
 
@@ -46,9 +48,18 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
                 f"the tables of {location} were made by other migrations than those of this Perdure. Nothing was "
                 f"changed. Use the Perdure that made them, or restore a backup."
             )
-        for migration in known[len(applied) :]:
-            await connection.execute(migration.text)
-            await connection.execute(_RECORD, migration.number, migration.name, migration.checksum, now)
+        missing = known[len(applied) :]
+        if missing:
+            await _migrate(connection, missing, schema=schema, now=now)
+
+
+async def _migrate(connection: Connection, missing: Sequence[Migration], *, schema: str, now: Timestamp) -> None:
+    await connection.execute(_DEMAND_ALL_ROWS)
+    for migration in missing:
+        await connection.execute(migration.text)
+        await connection.execute(_RECORD, migration.number, migration.name, migration.checksum, now)
+    if await row_security.is_on(connection, schema=schema):
+        await row_security.secure_again(connection, schema=schema)
 
 
 async def _applied(connection: Connection, *, schema: str, location: str) -> list[tuple[int, str]]:
@@ -66,6 +77,9 @@ async def _applied(connection: Connection, *, schema: str, location: str) -> lis
 
 # by the letters of the name, so that no other program takes it
 _TAKE_TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perdure', 'big')})"
+
+# Rows that policies hide from who upgrades are an error: they would be left as they were.
+_DEMAND_ALL_ROWS: Final = "SET LOCAL row_security = off"
 
 # schema
 _IS_THERE: Final = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"

@@ -1,0 +1,60 @@
+"""What `perdure row-security` does and prints."""
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from perdure.cli.exits import ExitCode
+from perdure.cli.printing import print_json, printable
+from perdure.errors import UsageError
+from perdure.kernel.time import Timestamp
+from perdure.redaction import redacted
+from perdure.stores.opening import is_on_a_server
+
+__all__ = ["Order", "secure"]
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """Which role (None: none) sees which namespaces from now on; `forced`: see the command."""
+
+    role: str | None
+    namespaces: tuple[str, ...]
+    forced: bool | None
+
+
+async def secure(url: str, order: Order, *, only_shows: bool, as_sql: bool, as_json: bool) -> int:
+    """Secure rows, or say how it stands. Raises UsageError and StoreErrors."""
+    if not is_on_a_server(url):
+        raise UsageError(
+            f"{redacted(url)!r} is no database of a PostgreSQL server: whoever can read a file can read all of it. "
+            f"Give each namespace a file of its own, or name postgresql://host/database"
+        )
+    from perdure.stores.postgres import securing
+    from perdure.stores.postgres.row_security import Binding, RowSecurity
+
+    binding = None if order.role is None else Binding(role=order.role, namespaces=order.namespaces)
+    if as_sql:
+        print(securing.securing_script(url, binding=binding, forced=order.forced))
+        return ExitCode.OK
+    stands: RowSecurity
+    if only_shows:
+        stands = await securing.look_at_rows(url)
+    else:
+        now = Timestamp(time.time_ns() // 1_000)
+        stands = await securing.secure_rows(url, binding=binding, forced=order.forced, now=now)
+    if as_json:
+        print_json(msgspec.to_builtins(stands))
+    else:
+        print("\n".join(_lines(stands.roles, is_on=stands.is_on, is_forced=stands.is_forced)))
+    return ExitCode.OK
+
+
+def _lines(roles: dict[str, tuple[str, ...]], *, is_on: bool, is_forced: bool) -> Iterator[str]:
+    if not is_on:
+        yield "The rows are not secured: each role that may use the tables sees all namespaces."
+        return
+    owner = "the owner of the tables, too" if is_forced else "the owner of the tables sees all"
+    yield f"The rows are secured ({owner})."
+    for role, namespaces in roles.items():
+        yield f"{printable(role)} sees {', '.join(map(printable, namespaces))}"

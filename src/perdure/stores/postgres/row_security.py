@@ -1,0 +1,217 @@
+"""Row-level security: a second wall between namespaces, which the server keeps, whatever a client says.
+
+**Promise.** A role that is bound sees and writes rows of its namespaces only: through an engine, through a connection
+of its own, by a statement that somebody has written by hand. The rows of a run are its namespace's: a policy
+compares the namespace where there is one, and asks for a run that is seen where a row belongs to one.
+
+**Who is bound to what** stands in `role_namespaces`, which its owner writes. The table is asked anew by each statement,
+for the role that runs it: what a connection sets (as a search path) changes nothing, and a role that becomes another by
+SET ROLE is that one. Not bound are superusers, roles with BYPASSRLS, and the owner of the tables, who can undo all of
+it; an engine that works as the owner is bound, too, where that is forced.
+
+**What stays common** tells nothing of what runs hold, and each session needs it whole: `sessions` and `lanes` (who is
+at work, and since when; keys of runs that it has just written, which are numbers), `key_origins`, `store_meta` (the
+time), the numbers of sequences, the advisory locks, and the news, in which runs are called by their keys. So a bound
+role can learn how much is going on, and can disturb it: by rows of sessions that it removes, by locks, by keys that it
+takes first. It is a wall around what is recorded, not a fence against a tenant who wants to be in the way: such a one
+gets a database of its own.
+
+**What it costs.** Of each event that is written, and each row of a history that is read, the key is looked for in the
+index of `runs`. Indexes do not know of namespaces: a claim passes over what is due of others, and looks at its row.
+
+**Why a function.** A statement that creates a run and its events does not see that run while it is executed: for what
+is written the condition is a function in plpgsql, whose queries see what the statement has done so far. It names tables
+and operators in full, for its caller may have others of these names. It decides nothing: see `perdure.stores.postgres`.
+
+**Upgrades.** Whoever applies migrations puts the policies on new tables in the same transaction. A migration that would
+change rows which the policies hide from it fails (`row_security = off`), instead of leaving them as they are.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from perdure.errors import StoreError, UsageError
+from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.names import escaped
+
+__all__ = ["Binding", "RowSecurity", "is_on", "read_row_security", "secure_again", "securing_statements"]
+
+
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """A role, and the namespaces that it sees from now on; none: it sees nothing, and may not even ask."""
+
+    role: str
+    namespaces: tuple[str, ...]
+
+
+class RowSecurity(msgspec.Struct, frozen=True, kw_only=True):
+    """How it stands: whether rows are secured, whether from the owner of the tables, too, and who is bound to what."""
+
+    is_on: bool
+    is_forced: bool
+    roles: dict[str, tuple[str, ...]]
+
+
+def securing_statements(*, schema: str, binding: Binding | None, forced: bool | None) -> list[str]:
+    """Return what secures the rows of a schema and binds a role (None: only the former); all of it may be done again.
+
+    `forced`: whether the owner of the tables is bound, too; None leaves that as it is. Raises UsageError for names that
+    the server cannot have.
+    """
+    statements = [*_secured(schema)]
+    if forced is not None:
+        force = "FORCE" if forced else "NO FORCE"
+        statements += [f"ALTER TABLE {_table(schema, table)} {force} ROW LEVEL SECURITY;" for table in _POLICIES]
+    if binding is not None:
+        statements += _bound(schema, binding)
+    return statements
+
+
+async def secure_again(connection: Connection, *, schema: str) -> None:
+    """Secure tables that were added since, and let the bound roles use them, within a transaction."""
+    roles = await connection.fetch(f"SELECT DISTINCT role FROM {_table(schema, _ROLES)} ORDER BY 1")  # noqa: S608
+    granted = [statement for row in roles for statement in _granted(schema, row["role"])]
+    await connection.execute("\n".join([*_secured(schema), *granted]))
+
+
+async def is_on(connection: Connection, *, schema: str) -> bool:
+    """Whether the rows of a schema were secured, in whole or in part."""
+    found: bool = await connection.fetchval(_IS_ON, schema)
+    return found
+
+
+async def read_row_security(connection: Connection, *, schema: str) -> RowSecurity:
+    """Return how it stands. Raises StoreError where the rows are secured in part, as by another's hand."""
+    if not await is_on(connection, schema=schema):
+        return RowSecurity(is_on=False, is_forced=False, roles={})
+    tables = await connection.fetch(_TABLES, schema, list(_POLICIES), _POLICY)
+    bare = [row["name"] for row in tables if not row["is_secured"]]
+    if bare:
+        raise StoreError(
+            f"the rows of these tables are not secured: {', '.join(bare)}. `perdure row-security` without a role "
+            f"secures them again"
+        )
+    roles: dict[str, tuple[str, ...]] = {}
+    for row in await connection.fetch(f"SELECT role, namespace FROM {_table(schema, _ROLES)} ORDER BY 1, 2"):  # noqa: S608
+        roles[row["role"]] = (*roles.get(row["role"], ()), row["namespace"])
+    return RowSecurity(is_on=True, is_forced=all(row["is_forced"] for row in tables), roles=roles)
+
+
+# --- texts: a script, which an operator may read and run himself -----------------------------------------------------
+
+
+def _secured(schema: str) -> Iterable[str]:
+    runs, roles = _table(schema, "runs"), _table(schema, _ROLES)
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {roles} (\n"
+        f'    role name NOT NULL, namespace varchar COLLATE "C" NOT NULL, PRIMARY KEY (role, namespace)\n);'
+    )
+    yield f"ALTER TABLE {roles} ENABLE ROW LEVEL SECURITY;"
+    yield from _policy(schema, _ROLES, using="role = current_user", check="false")
+    yield _FUNCTION.format(function=_table(schema, _SEES_RUN), runs=runs)
+    own = f"namespace = ANY (ARRAY(SELECT bound.namespace FROM {roles} AS bound WHERE bound.role = current_user))"  # noqa: S608
+    of_run = f"{_table(schema, _SEES_RUN)}(run_key)"
+    for table, columns in _POLICIES.items():
+        yield f"ALTER TABLE {_table(schema, table)} ENABLE ROW LEVEL SECURITY;"
+        match columns:
+            case "namespace":
+                yield from _policy(schema, table, using=own, check=own)
+            case "run":
+                # no EXISTS, for which the server may choose to read all runs first
+                seen = f"(SELECT true FROM {runs} AS run WHERE run.run_key = {_name(table)}.run_key)"  # noqa: S608
+                yield from _policy(schema, table, using=seen, check=of_run)
+            case "both":
+                yield from _policy(schema, table, using=own, check=f"{own} AND {of_run}")
+
+
+def _policy(schema: str, table: str, *, using: str, check: str) -> Iterable[str]:
+    yield f"DROP POLICY IF EXISTS {_POLICY} ON {_table(schema, table)};"
+    yield f"CREATE POLICY {_POLICY} ON {_table(schema, table)}\n    USING ({using})\n    WITH CHECK ({check});"
+
+
+def _bound(schema: str, binding: Binding) -> Iterable[str]:
+    roles, role = _table(schema, _ROLES), _text(binding.role)
+    yield f"DELETE FROM {roles} WHERE role = {role};"  # noqa: S608 - texts of ours, and quoted
+    if not binding.namespaces:
+        yield from _revoked(schema, binding.role)
+        return
+    rows = ", ".join(f"({role}, {_text(escaped(namespace))})" for namespace in sorted(set(binding.namespaces)))
+    yield f"INSERT INTO {roles} (role, namespace) VALUES {rows};"  # noqa: S608 - as above
+    yield from _granted(schema, binding.role)
+
+
+def _granted(schema: str, role: str) -> Iterable[str]:
+    """Let a role use all tables; no TRUNCATE and no REFERENCES, which heed no policy."""
+    place, name = _name(schema), _name(role)
+    yield f"GRANT USAGE ON SCHEMA {place} TO {name};"
+    yield f"GRANT SELECT ON {_tables(schema, _ONLY_READ)} TO {name};"
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {_tables(schema, (*_POLICIES, *_COMMON))} TO {name};"
+    yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {place} TO {name};"
+
+
+def _revoked(schema: str, role: str) -> Iterable[str]:
+    place, name = _name(schema), _name(role)
+    yield f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA {place} FROM {name};"
+    yield f"REVOKE ALL ON {_tables(schema, (*_POLICIES, *_COMMON, *_ONLY_READ))} FROM {name};"
+    yield f"REVOKE ALL ON SCHEMA {place} FROM {name};"
+
+
+def _tables(schema: str, tables: Iterable[str]) -> str:
+    return ", ".join(_table(schema, table) for table in tables)
+
+
+def _table(schema: str, table: str) -> str:
+    return f"{_name(schema)}.{_name(table)}"
+
+
+def _name(name: str) -> str:
+    if not name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+        raise UsageError(f"{name!r:.80} is no name of a role: such have from 1 to {_LONGEST_NAME} bytes")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    """Return a literal that means the same whatever `standard_conforming_strings` says."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+_LONGEST_NAME: Final = 63
+_POLICY: Final = "perdure_namespaces"
+_ROLES: Final = "role_namespaces"
+_SEES_RUN: Final = "sees_run"
+_ONLY_READ: Final = ("schema_migrations", _ROLES)
+_COMMON: Final = ("sessions", "lanes", "key_origins", "store_meta")
+"""Tables of which all see, and write, all."""
+
+_POLICIES: Final[dict[str, Literal["namespace", "run", "both"]]] = {
+    "runs": "namespace",
+    "agenda": "namespace",
+    "history": "run",
+    "inbox": "run",
+    "message_requests": "both",
+    "run_labels": "both",
+    "locks": "both",
+    "tasks": "both",
+}
+"""Table -> what its rows have: a namespace, by which they are seen, or a run, and then whoever sees it sees them.
+Whoever writes a row that has both must see its run, too."""
+
+_FUNCTION: Final = """\
+CREATE OR REPLACE FUNCTION {function}(key bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $function$
+BEGIN
+    RETURN EXISTS (SELECT FROM {runs} AS run WHERE run.run_key OPERATOR(pg_catalog.=) key);
+END
+$function$;"""
+
+# schema
+_IS_ON: Final = f"SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = '{_ROLES}')"  # noqa: S608
+
+# schema, names of tables, policy
+_TABLES: Final = """
+SELECT relname::text AS name, relforcerowsecurity AS is_forced,
+    relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND polname = $3::text) AS is_secured
+FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text)
+    AND relname = ANY ($2::text[]) AND relkind IN ('r', 'p')
+"""

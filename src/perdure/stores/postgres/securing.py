@@ -1,0 +1,60 @@
+"""What `perdure row-security` does to a database: see `perdure.stores.postgres.row_security`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from perdure.kernel.time import Timestamp
+from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
+from perdure.stores.postgres.faults import store_error
+from perdure.stores.postgres.opening import demand_suitable, reached
+from perdure.stores.postgres.row_security import Binding, RowSecurity, read_row_security, securing_statements
+from perdure.stores.postgres.schema import prepare_schema
+from perdure.stores.postgres.settings import PostgresSettings
+from perdure.stores.postgres.urls import ServerUrl, location_of, read_url
+
+__all__ = ["look_at_rows", "secure_rows", "securing_script"]
+
+
+def securing_script(url: str, *, binding: Binding | None, forced: bool | None) -> str:
+    """Return what `secure_rows` would run, for psql. Raises UsageError."""
+    schema = _read(url).settings.schema
+    return "\n".join(["BEGIN;", *securing_statements(schema=schema, binding=binding, forced=forced), "COMMIT;"])
+
+
+async def secure_rows(url: str, *, binding: Binding | None, forced: bool | None, now: Timestamp) -> RowSecurity:
+    """Secure the rows of a database, whose tables are made or upgraded first, and bind a role; return how it stands.
+
+    It is done in one transaction. Engines may be at work: each table is locked for a moment, once nobody uses it, for
+    which the call waits as long as the URL's settings say. Raises UsageError and StoreErrors.
+    """
+    schema, location = _read(url).settings.schema, location_of(url)
+    async with _connected(url) as connection:
+        await demand_suitable(connection, schema=schema, location=location)
+        await prepare_schema(connection, schema=schema, location=location, now=now)
+        async with connection.transaction():
+            statements = securing_statements(schema=schema, binding=binding, forced=forced)
+            await connection.execute("\n".join(statements))
+        return await read_row_security(connection, schema=schema)
+
+
+async def look_at_rows(url: str) -> RowSecurity:
+    """Return how it stands. Raises UsageError and StoreErrors."""
+    async with _connected(url) as connection:
+        return await read_row_security(connection, schema=_read(url).settings.schema)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    read = _read(url)
+    try:
+        connection = await reached(connect(read.for_driver, read.settings))
+        try:
+            yield connection
+        finally:
+            await end(connection)
+    except driver_errors() as error:
+        raise store_error(error, location=location_of(url), doing="securing rows") from error
+
+
+def _read(url: str) -> ServerUrl:
+    return read_url(url, PostgresSettings())

@@ -1,0 +1,379 @@
+"""Row-level security: a role sees and writes the rows of its namespaces, whatever it says to the server.
+
+The conformance suite is run by a bound role, too: what a store must do it does on rows that are secured.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+import asyncpg
+import pytest
+
+from perdure import Context, Engine, Signal, activity, workflow
+from perdure.errors import RunNotFoundError, StoreUnavailableError, UsageError
+from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.time import Timestamp
+from perdure.ports.agenda import AgendaQuery
+from perdure.ports.store import LockQuery, RunQuery
+from perdure.ports.tasks import TaskQuery
+from perdure.ports.verification import VerificationWish
+from perdure.stores.postgres import reading, row_security, schema, securing, sessions, statements
+from perdure.stores.postgres.row_security import Binding, RowSecurity
+from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.sql.migrations import Migration
+from perdure.testing.store_conformance import START, StoreConformance, StoreHarness, StoreSession
+from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation, later
+from perdure.testing.store_conformance.reading import HOSTILE_NAMES
+from perdure.torture.programs.postgres_harness import PostgresHarness
+from tests.postgres_server import PostgresServer, emptied, value
+from tests.stores.postgres.test_plans import MANY, looked_at, put_many
+
+OF_THE_SUITE: Final = ("default", "elsewhere", "here", "her", "here ", "other", "there", "x", *HOSTILE_NAMES)
+NOW: Final = Timestamp(1_800_000_000_000_000)
+
+
+def by(role: str, url: str) -> str:
+    """Return the URL by which a role comes."""
+    return url.replace("postgres@", f"{role}@", 1)
+
+
+async def secured(url: str, role: str | None, *namespaces: str, forced: bool | None = None) -> RowSecurity:
+    binding = None if role is None else Binding(role=role, namespaces=namespaces)
+    return await securing.secure_rows(url, binding=binding, forced=forced, now=NOW)
+
+
+async def bind(url: str, role: str, *namespaces: str) -> None:
+    """Bind a role that may use the tables already, sooner than by all statements of the command."""
+    harness = PostgresHarness(url)
+    await harness.execute("DELETE FROM role_namespaces WHERE role = $1", role)
+    await harness.execute("INSERT INTO role_namespaces SELECT $1, unnest($2::varchar[])", role, list(namespaces))
+
+
+async def execute(url: str, script: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(script)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def roles(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
+    """Give two roles that may log in, and nothing else."""
+    names = (f"a_of_{id(postgres_server)}", f"b_of_{id(postgres_server)}")
+    with asyncio.Runner() as runner:
+        for name in names:
+            runner.run(value(postgres_server.url(), f"CREATE ROLE {name} LOGIN"))
+        yield names
+        for name in names:
+            runner.run(value(postgres_server.url(), f"DROP ROLE {name}"))
+
+
+@pytest.fixture(scope="module")
+def secured_database(postgres_server: PostgresServer, roles: tuple[str, str]) -> Iterator[str]:
+    """Give the URL of a database whose rows are secured, by the superuser."""
+    with asyncio.Runner() as runner:
+        making = postgres_server.database()
+        url = runner.run(making.__aenter__())
+        for role in roles:
+            runner.run(secured(url, role, role))
+        yield url
+        for role in roles:
+            runner.run(value(url, f"DROP OWNED BY {role}"))
+        runner.run(making.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def url(secured_database: str, roles: tuple[str, str]) -> AsyncIterator[str]:
+    """Give it empty, with the first role bound to `a` and the second to `b`."""
+    await bind(secured_database, roles[0], "a")
+    await bind(secured_database, roles[1], "b")
+    yield secured_database
+    await emptied(secured_database)
+
+
+class BoundHarness(PostgresHarness):
+    """The stores are a bound role's; what is done behind their backs is done by the superuser."""
+
+    def __init__(self, url: str, role: str) -> None:
+        super().__init__(url)
+        self._role: Final = role
+
+    def new_store(self) -> PostgresStore:
+        return PostgresHarness(by(self._role, self.url), self.settings).new_store()
+
+
+class TestBoundRole(StoreConformance):
+    @pytest.fixture
+    async def harness(self, url: str, roles: tuple[str, str]) -> AsyncIterator[StoreHarness]:
+        await bind(url, roles[0], *OF_THE_SUITE)
+        harness = BoundHarness(url, roles[0])
+        yield harness
+        await harness.close()
+
+
+# --- what a role can do by hand ---------------------------------------------------------------------------------------
+
+ROWS: Final = """
+INSERT INTO perdure.runs (run_key, namespace, id, generation, workflow, definition_version, status, stage, progress,
+    priority, tenant, created_at, updated_at, sequence, fencing_token, wake_at, request_id)
+VALUES ({key}, '{namespace}', 'run', 1, 'order', '1', 'running', '', 0, 2, '', 0, 0, 1, 1, 0, '');
+INSERT INTO perdure.run_labels VALUES ({key}, 'name', 'value', '{namespace}', 0);
+INSERT INTO perdure.history VALUES ({key}, 1, 'run_created', 1, 0, '{{}}', '');
+INSERT INTO perdure.inbox (run_key, message_id, data, at, digest) VALUES ({key}, 'm', '{{}}', 0, '');
+INSERT INTO perdure.message_requests VALUES ('{namespace}', 'run', 'request', {key});
+INSERT INTO perdure.locks VALUES ({key}, '{namespace}', 'k', {key}, 1, NULL, '{{}}', 0, 0);
+INSERT INTO perdure.agenda VALUES ('{namespace}', 'schedule', 'id', 1, 0, false, '{{}}', '[]', '');
+INSERT INTO perdure.tasks (run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest)
+VALUES ({key}, 1, 1, '{namespace}', 'gpu', 'render', 2, 0, '{{}}', '');
+"""
+"""A row in each table, of the run that has this key in this namespace."""
+
+A, B = RunKey(1 << 40), RunKey(2 << 40)
+INSERTS: Final = tuple(statement.strip() for statement in ROWS.split(";") if statement.strip())
+COMMON: Final = {"run_key", "namespace"}
+
+
+@pytest.fixture
+async def filled(url: str) -> str:
+    """Give the database with a run in each namespace."""
+    for namespace, key in (("a", A), ("b", B)):
+        await execute(url, ROWS.format(namespace=namespace, key=key))
+    return url
+
+
+async def test_every_table_that_holds_what_is_of_a_run_is_secured(url: str) -> None:
+    query = """
+        SELECT array_agg(DISTINCT table_name::text) FROM information_schema.columns
+        WHERE table_schema = 'perdure' AND column_name IN ('run_key', 'namespace', 'data')
+    """
+    found = await value(url, query)
+    assert isinstance(found, list)
+    assert set(found) == {*row_security._POLICIES, "role_namespaces"}
+    every = await value(url, "SELECT array_agg(tablename::text) FROM pg_tables WHERE schemaname = 'perdure'")
+    assert isinstance(every, list)
+    assert set(every) == {*row_security._POLICIES, *row_security._COMMON, *row_security._ONLY_READ}
+
+
+@pytest.mark.parametrize("table", row_security._POLICIES)
+async def test_a_statement_by_hand_meets_no_row_of_another_namespace(
+    filled: str, roles: tuple[str, str], table: str
+) -> None:
+    a, b = [await asyncpg.connect(by(role, filled)) for role in roles]
+    try:
+        assert await a.fetchval(f"SELECT count(*) FROM perdure.{table}") == 1
+        [row], [other] = [await one.fetch(f"SELECT * FROM perdure.{table}") for one in (a, b)]
+        assert row != other
+        for name in COMMON & set(row.keys()):
+            assert row[name] in {A, "a"}
+        column = "at" if table == "inbox" else next(iter(row.keys()))
+        assert await a.execute(f"UPDATE perdure.{table} SET {column} = {column}") == "UPDATE 1"
+        assert await a.execute(f"DELETE FROM perdure.{table}") == "DELETE 1"
+        assert await b.fetchval(f"SELECT count(*) FROM perdure.{table}") == 1
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+            await a.execute(f"TRUNCATE perdure.{table}")
+    finally:
+        await a.close()
+        await b.close()
+
+
+@pytest.mark.parametrize("statement", INSERTS, ids=lambda statement: statement.split()[2])
+async def test_no_row_is_written_into_another_namespace_by_hand(
+    filled: str, roles: tuple[str, str], statement: str
+) -> None:
+    """Also where whoever writes has a table `runs` of his own, in which the run is."""
+    connection = await asyncpg.connect(by(roles[0], filled))
+    try:
+        await connection.execute(f"CREATE TEMP TABLE runs AS SELECT {B}::bigint AS run_key")
+        await connection.execute("SET search_path = pg_temp, perdure")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await connection.execute(statement.format(namespace="b", key=B))
+        table = statement.split()[2]
+        columns = {"namespace": "'b'"} if table == "perdure.runs" else {"run_key": B, "namespace": "'b'"}
+        [row] = await connection.fetch(f"SELECT * FROM {table}")
+        for column in columns.keys() & set(row.keys()):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+                await connection.execute(f"UPDATE {table} SET {column} = {columns[column]}")
+    finally:
+        await connection.close()
+
+
+async def test_who_is_bound_to_what_is_written_by_the_owner_alone(filled: str, roles: tuple[str, str]) -> None:
+    connection = await asyncpg.connect(by(roles[0], filled))
+    try:
+        assert await connection.fetchval("SELECT array_agg(namespace) FROM perdure.role_namespaces") == ["a"]
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(f"INSERT INTO perdure.role_namespaces VALUES ('{roles[0]}', 'b')")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("UPDATE perdure.role_namespaces SET namespace = 'b'")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("ALTER TABLE perdure.runs DISABLE ROW LEVEL SECURITY")
+    finally:
+        await connection.close()
+
+
+# --- what a store and an engine of a role can do ----------------------------------------------------------------------
+
+
+async def session_of(url: str, role: str) -> StoreSession:
+    session = StoreSession(PostgresHarness(by(role, url)).new_store())
+    await session.open(name=role, lease_seconds=LEASE_SECONDS)
+    return session
+
+
+async def test_a_session_finds_nothing_of_another_namespace(filled: str, roles: tuple[str, str]) -> None:
+    session = await session_of(filled, roles[0])
+    store = session.store
+    try:
+        assert await store.find(RunRef(namespace="b", id="run")) is None
+        assert await store.find(B) is None
+        assert [await store.read_history(B), await store.read_inbox(B)] == [[], []]
+        assert not (await store.list_runs(RunQuery(namespace="b"))).runs
+        assert await store.count_runs(RunQuery(namespace="b")) == 0
+        assert not await store.list_locks(LockQuery(namespace="b"))
+        assert not await store.list_tasks(TaskQuery(namespace="b"))
+        assert {entry.key.namespace for entry in await store.list_agenda(AgendaQuery())} == {"a"}
+        assert [found.run_key for found in (await store.verify(VerificationWish(now=START))).damaged] == [A]
+        assert [run.summary.ref.namespace for run in await session.claim()] == ["a"]
+        assert await store.remove_runs([B]) == []
+        assert await store.read_whole(B) is None
+        with pytest.raises(StoreUnavailableError, match="perdure row-security"):
+            await session.create("new", namespace="b")
+    finally:
+        await store.close()
+
+
+async def test_each_takes_over_what_is_its_own_of_a_session_that_has_died(url: str, roles: tuple[str, str]) -> None:
+    """Whoever looks first, and forgets the session, leaves the runs that it does not see to those who do."""
+    harness = PostgresHarness(url)
+    both = await harness.session()
+    for namespace in ("a", "b"):
+        assert await both.store.commit([creation(both.store.new_run_key(), namespace, namespace=namespace)])
+    assert len(await both.claim()) == 2
+    await harness.kill(both)
+    sessions = [await session_of(url, role) for role in roles]
+    try:
+        for session, namespace in zip(sessions, ("a", "b"), strict=True):
+            assert await session.store.free_expired(now=later(1)) == 1
+            assert [run.summary.ref.id for run in await session.claim()] == [namespace]
+    finally:
+        for session in sessions:
+            await session.store.close()
+
+
+approval = Signal("approval of a namespace", str)
+
+
+@activity(name="name of a namespace")
+async def named(name: str) -> str:
+    return f"done for {name}"
+
+
+@workflow(name="of a namespace")
+async def approved(ctx: Context, name: str) -> str:
+    done = await named(name)
+    who = await ctx.wait_for(approval)
+    return f"{done} by {who}"
+
+
+async def test_engines_of_two_roles_share_a_database_and_nothing_in_it(url: str, roles: tuple[str, str]) -> None:
+    async with (
+        Engine(by(roles[0], url), namespace="a") as a,
+        Engine(by(roles[1], url), namespace="b") as b,
+        Engine(by(roles[0], url), namespace="b") as spy,
+    ):
+        runs = [await engine.start(approved, name, id="same") for engine, name in ((a, "a"), (b, "b"))]
+        with pytest.raises(RunNotFoundError):
+            await spy.get_run("same")
+        for run, who in zip(runs, ("ann", "bob"), strict=True):
+            await run.signal(approval, who)
+        assert [await run.result() for run in runs] == ["done for a by ann", "done for b by bob"]
+        assert await spy.count_runs() == 0
+
+
+# --- the command's part -----------------------------------------------------------------------------------------------
+
+
+async def test_securing_again_changes_nothing_and_a_role_that_is_revoked_sees_nothing(
+    filled: str, roles: tuple[str, str]
+) -> None:
+    before = await secured(filled, None)
+    assert before.roles == {roles[0]: ("a",), roles[1]: ("b",)}
+    assert await secured(filled, roles[1], "b") == before
+    assert (await secured(filled, roles[1], "b", "a")).roles[roles[1]] == ("a", "b")
+    assert roles[1] not in (await secured(filled, roles[1])).roles
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+        await value(by(roles[1], filled), "SELECT count(*) FROM perdure.runs")
+    await secured(filled, roles[1], "b")
+    assert await value(by(roles[1], filled), "SELECT count(*) FROM perdure.runs") == 1
+    with pytest.raises(UsageError, match="no name of a role"):
+        await secured(filled, "", "a")
+
+
+async def test_the_owner_is_bound_where_that_is_forced(postgres_server: PostgresServer, roles: tuple[str, str]) -> None:
+    owner = roles[0]
+    async with postgres_server.database() as url:
+        await value(url, f"CREATE SCHEMA perdure AUTHORIZATION {owner}")
+        own = by(owner, url)
+        await secured(own, owner, "a")
+        await execute(url, ROWS.format(namespace="b", key=B))
+        count = "SELECT count(*) FROM perdure.history"
+        assert await value(own, count) == 1
+        assert (await secured(own, None, forced=True)).is_forced
+        assert await value(own, count) == 0
+        assert not (await secured(own, None, forced=False)).is_forced
+        assert await value(own, count) == 1
+
+
+MORE: Final = "CREATE TABLE more (run_key bigint NOT NULL, namespace varchar NOT NULL);"
+
+
+async def test_a_table_that_a_migration_adds_is_usable_by_the_bound_and_a_hidden_row_stops_it(
+    url: str, roles: tuple[str, str], postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with postgres_server.database() as fresh:
+        await value(fresh, f"CREATE SCHEMA perdure AUTHORIZATION {roles[0]}")
+        own = by(roles[0], fresh)
+        await secured(own, roles[0], "a", forced=True)
+        await secured(own, roles[1], "b")
+        migration = Migration(number=99, name="more", text=MORE, checksum="more")
+        hidden = Migration(number=99, name="hidden", text="UPDATE runs SET stage = ''", checksum="hidden")
+        known = schema.migrations()
+        monkeypatch.setattr(schema, "migrations", lambda: (*known, hidden))
+        with pytest.raises(StoreUnavailableError, match="row-level security"):
+            await secured(own, None)
+        monkeypatch.setattr(schema, "migrations", lambda: (*known, migration))
+        monkeypatch.setattr(row_security, "_COMMON", (*row_security._COMMON, "more"))
+        store = PostgresHarness(own).new_store()
+        await store.open(session_name="newer", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+        await store.close()
+        assert await value(by(roles[1], fresh), "SELECT count(*) FROM perdure.more") == 0
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (sessions._CLAIMABLE, (MANY // 2, 10, ["order"], ["1"], None)),
+        (sessions._NEXT_WAKE, (["order", "other"], ["1", "1"])),
+        (statements.LATEST_OF_IDS, (["a"], ["run 7"])),
+        (statements.LOCK_RUNS, ([7, 8],)),
+        (statements.INBOXES, ([7],)),
+        (reading._EVENTS, (7, 0, 10)),
+    ],
+    ids=["claim", "next wake", "find", "lock", "inbox", "history"],
+)
+async def test_the_server_uses_its_indexes_for_a_bound_role_too(
+    url: str, roles: tuple[str, str], statement: str, arguments: tuple[object, ...]
+) -> None:
+    harness = PostgresHarness(url)
+    await put_many(harness)
+    await harness.execute("UPDATE runs SET namespace = 'a'")
+    await harness.execute("INSERT INTO history SELECT 7, n, 'x', 1, 0, '', '' FROM generate_series(1, 10) AS n")
+    await harness.execute("VACUUM ANALYZE runs, history")
+    bound = PostgresHarness(by(roles[0], url))
+    assert await looked_at(bound, statement, *arguments) <= 250
+    await harness.close()
