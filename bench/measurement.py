@@ -1,6 +1,7 @@
 """One measurement: its phases one after the other, each in a process of its own, on a fresh database on disk."""
 
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -103,7 +104,9 @@ class Measurement:
         request_path.write_text(request.written_as_json(), encoding="utf-8")
         command = [python, str(_SCRIPT), self.subject.module, str(request_path), str(outcome_path)]
         with printed_path.open("wb") as printed:
-            process = subprocess.Popen(command, cwd=directory, stdout=printed, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=directory, env=_environment(), stdout=printed, stderr=subprocess.STDOUT
+            )
             status = self._await_end(process)
         if phase == _KILLED_PHASE and status == -signal.SIGKILL:
             return Outcome()
@@ -130,6 +133,11 @@ class Measurement:
 
     def _name(self) -> str:
         return f"{self.workload.name} of {self.subject.name}, repeat {self.repeat}"
+
+
+def _environment() -> dict[str, str]:
+    """Give a process what it finds at its users': bytecode is kept, so that it pays for no compiler but once."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def loop_by_default() -> str:

@@ -22,11 +22,9 @@ from perdure.codecs.coded_store import coded
 from perdure.configuration import Settings
 from perdure.errors import EngineClosedError, StoreUnavailableError, UsageError
 from perdure.execution.attempts import AttemptExecutor
-from perdure.execution.clusters.dask_cluster import DaskCluster
-from perdure.execution.clusters.executor import ClusterExecutor
 from perdure.execution.clusters.libraries import require_libraries
-from perdure.execution.clusters.ray_cluster import RayCluster
 from perdure.execution.dispatcher import slots_of
+from perdure.execution.late_executor import LateExecutor
 from perdure.execution.loop_executor import LoopExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.thread_executor import ThreadExecutor
@@ -38,6 +36,7 @@ from perdure.ports.store import RunStore
 from perdure.stores.opening import compact_store, database_path, open_store
 
 if TYPE_CHECKING:
+    from perdure.execution.clusters.executor import ClusterExecutor
     from perdure.stores.sqlite.compaction import Compaction
 
 __all__ = ["Engine", "SyncEngine"]
@@ -313,9 +312,23 @@ def make_executors(settings: Settings) -> dict[Executor, AttemptExecutor]:
             modules=settings.process_modules,
         )
     if settings.ray_slots:
-        ray = RayCluster(settings.ray_address, slots=settings.ray_slots)
-        executors[Executor.RAY] = ClusterExecutor(ray, stop_seconds=settings.process_stop_seconds)
+        executors[Executor.RAY] = LateExecutor(lambda: _on_ray(settings))
     if settings.dask_slots:
-        dask = DaskCluster(settings.dask_address, slots=settings.dask_slots)
-        executors[Executor.DASK] = ClusterExecutor(dask, stop_seconds=settings.process_stop_seconds)
+        executors[Executor.DASK] = LateExecutor(lambda: _on_dask(settings))
     return executors
+
+
+def _on_ray(settings: Settings) -> "ClusterExecutor":
+    from perdure.execution.clusters.executor import ClusterExecutor  # noqa: PLC0415 - only who uses clusters pays for it
+    from perdure.execution.clusters.ray_cluster import RayCluster  # noqa: PLC0415 - as above
+
+    ray = RayCluster(settings.ray_address, slots=settings.ray_slots)
+    return ClusterExecutor(ray, stop_seconds=settings.process_stop_seconds)
+
+
+def _on_dask(settings: Settings) -> "ClusterExecutor":
+    from perdure.execution.clusters.dask_cluster import DaskCluster  # noqa: PLC0415 - only who uses clusters pays for it
+    from perdure.execution.clusters.executor import ClusterExecutor  # noqa: PLC0415 - as above
+
+    dask = DaskCluster(settings.dask_address, slots=settings.dask_slots)
+    return ClusterExecutor(dask, stop_seconds=settings.process_stop_seconds)

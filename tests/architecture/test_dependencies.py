@@ -33,6 +33,39 @@ LATE_MODULES = frozenset(
         "perdure.stores.sqlite.store",
     }
 )
+# What an engine does not load either, as long as it has nothing to do: each is the beginning of names.
+LATE_FOR_ENGINES = (
+    "asyncpg",
+    "ctypes",
+    "importlib.util",
+    "json",
+    "multiprocessing",
+    "perdure.archiving",
+    "perdure.copies",
+    "perdure.execution.clusters.cluster",
+    "perdure.execution.clusters.dask",
+    "perdure.execution.clusters.executor",
+    "perdure.execution.clusters.ray",
+    "perdure.execution.performing",
+    "perdure.execution.process_messages",
+    "perdure.execution.worker_process",
+    "perdure.stores.memory.store",
+    "perdure.stores.sqlite.verification",
+    "sqlite3",
+    "zoneinfo",
+)
+# Each module costs some 25 KB of every process; `bench/run.py --workloads M` says what all of them cost together.
+MOST_MODULES_OF_AN_IDLE_ENGINE = 290
+IDLE_ENGINE = """
+import asyncio, sys, perdure
+
+async def idle(url):
+    async with perdure.Engine(url):
+        await asyncio.sleep(0)
+
+asyncio.run(idle(sys.argv[1]))
+print(*sys.modules)
+"""
 PUBLIC_HOSTS = frozenset({"pypi.org", "files.pythonhosted.org"})
 # Written apart so that this file does not find itself.
 MACHINE_PATHS = ("/" + "work/", "/" + "root/", "/tmp/" + "brief", "/opt/" + "pypi", "/opt/" + "wheels")
@@ -45,6 +78,16 @@ def test_importing_perdure_loads_no_optional_package_no_command_line_and_nothing
     loaded = set(ran.stdout.split())
     assert {name.partition(".")[0] for name in loaded} & (_optional_packages() | LATE_PACKAGES) == set()
     assert loaded & LATE_MODULES == set()
+
+
+def test_an_engine_that_has_nothing_to_do_has_loaded_nothing_that_few_use(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", IDLE_ENGINE, f"sqlite:///{tmp_path / 'idle.db'}"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    optional = (_optional_packages() | LATE_PACKAGES) - {"uvloop"}
+    assert sorted(name for name in loaded if name.startswith((*LATE_FOR_ENGINES, *optional))) == []
+    own = [name for name in loaded if name.partition(".")[0] == "perdure"]
+    assert len(own) <= MOST_MODULES_OF_AN_IDLE_ENGINE
 
 
 def test_an_optional_package_is_imported_in_one_file_and_late() -> None:

@@ -13,6 +13,7 @@ from perdure.authoring.activity import Activity
 from perdure.authoring.registry import Registry
 from perdure.errors import UsageError
 from perdure.execution.clusters.executor import ClusterExecutor
+from perdure.execution.late_executor import LateExecutor
 from perdure.kernel import events as e
 from perdure.kernel.options import ActivityOptions, Executor
 from tests.execution.clusters import activities as a
@@ -203,7 +204,9 @@ async def test_the_time_of_an_attempt_counts_from_when_its_function_begins(
 
 async def until_submitted(engine: Engine, kind: str, count: int) -> None:
     """Return when so many attempts are on the cluster, begun or not."""
-    executor = engine.worker.attempts._executors[Executor(kind)]
+    late = engine.worker.attempts._executors[Executor(kind)]
+    assert isinstance(late, LateExecutor)
+    executor = late.made
     assert isinstance(executor, ClusterExecutor)
     async with asyncio.timeout(60):
         while sum(attempt._task is not None for attempt in executor._attempts.values()) < count:  # noqa: ASYNC110
@@ -279,5 +282,5 @@ def test_addresses_are_texts() -> None:
 async def test_no_cluster_is_started_before_the_first_use(make_engine: MakeEngine, kind: str) -> None:
     async with make_engine() as engine:
         executor = engine.worker.attempts._executors[Executor(kind)]
-        assert isinstance(executor, ClusterExecutor)
-        assert executor._caller is None
+        assert isinstance(executor, LateExecutor)
+        assert executor.made is None

@@ -5,7 +5,6 @@ failed for good, and its operator has only forgotten an extra.
 """
 
 from collections.abc import Collection, Mapping
-from importlib.util import find_spec
 from typing import Any, Final
 
 from perdure.authoring.activity import Activity
@@ -19,12 +18,18 @@ def require_libraries(activities: Collection[Activity[..., Any]], slots: Mapping
     """Raise UsageError if an activity is declared for a cluster that has slots and whose library is not installed."""
     for executor, library in _LIBRARIES.items():
         names = sorted(each.name for each in activities if each.defaults.executor is executor)
-        if names and slots[executor] and find_spec(library) is None:
+        if names and slots[executor] and not _is_installed(library):
             message = (
                 f"executor='{executor}' of activity {', '.join(names[:_MOST_NAMES])} needs the package {library}: pip "
                 f"install 'perdure[{executor}]', or say Settings({executor}_slots=0) where none of its calls shall run"
             )
             raise UsageError(message)
+
+
+def _is_installed(library: str) -> bool:
+    from importlib.util import find_spec  # noqa: PLC0415 - only who uses clusters pays for it
+
+    return find_spec(library) is not None
 
 
 _LIBRARIES: Final = {Executor.RAY: "ray", Executor.DASK: "distributed"}

@@ -4,7 +4,7 @@ A setting that does not hold after it was set is an error, not a hope: SQLite ig
 apsw runs a text of several statements lazily, so each setting is a statement of its own.
 """
 
-import ctypes
+from array import array
 from pathlib import Path
 from typing import Final
 
@@ -88,8 +88,9 @@ def use_log(connection: apsw.Connection) -> None:
             f"SQLite keeps the journal mode {mode!r} for {connection.filename} instead of WAL. Put the database on a "
             f"local disk: network file systems cannot share the memory that WAL needs."
         )
-    keep = ctypes.c_int(1)
-    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(keep))
+    keep = array("i", [1])
+    address, _ = keep.buffer_info()
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, address)
 
 
 def lock_exclusively(connection: apsw.Connection) -> None:

@@ -19,7 +19,7 @@ from perdure.engine import Engine, make_executors
 from perdure.errors import StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor
-from perdure.execution.clusters.executor import ClusterExecutor
+from perdure.execution.late_executor import LateExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.tasks import ServedQueues
 from perdure.execution.thread_executor import ThreadExecutor
@@ -146,7 +146,7 @@ class Life:
                 database.kill(self._store.worker)
         self._left = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
         for executor in self._executors.values():
-            if isinstance(executor, ThreadExecutor | ProcessExecutor | ClusterExecutor):
+            if isinstance(executor, ThreadExecutor | ProcessExecutor | LateExecutor):
                 executor.abandon()
         if isinstance(self._store, SqliteStore):
             self._store.abandon()
