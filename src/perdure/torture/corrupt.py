@@ -3,9 +3,10 @@
 After each damage the database is verified, and every history is read: it is what it was, or an error. The whole file is
 refused only where SQLite cannot read its tables either. What is not as it was is reported by the verification, which
 blames no run whose rows are as they were. Of every third database an engine lets the runs go on: those that are not
-hurt come to their end, and none comes to another one. Then those that are hurt are terminated: they end, and give back
-their locks, or are parked if pages that their end needs are damaged. Every tenth database holds a crowd, of which a
-page is struck: the runs on it are passed over, all others are listed, and end.
+hurt come to their end, and none comes to another one. Those of which only tasks are damaged end, too: if whoever claims
+these meets the damage, or, every other time, after a repair. Then those that are hurt are terminated: they end, and
+give back their locks, or are parked if pages that their end needs are damaged. Every tenth database holds a crowd, of
+which a page is struck: the runs on it are passed over, all others are listed, and end.
 """
 
 import asyncio
@@ -55,7 +56,9 @@ def _one_of_few(workloads: Sequence[str], seed: int) -> Tried:
     made = original(seed // _DAMAGES_EACH)
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         path = Path(folder) / DATABASE
-        what, judged = _damage(made, path, chance, workloads, goes_on=seed % _GOING_ON_EACH == 0)
+        what, judged = _damage(
+            made, path, chance, workloads, goes_on=seed % _GOING_ON_EACH == 0, mends=seed % _MENDING_EACH == 0
+        )
     tally = {
         "after which the file was refused": int(judged.is_refused),
         "that changed no row": int(judged.is_as_before),
@@ -70,7 +73,7 @@ def _told(workloads: Sequence[str], seed: int, what: str, wrong: list[str]) -> l
 
 
 def _damage(
-    made: Original, path: Path, chance: random.Random, workloads: Sequence[str], *, goes_on: bool
+    made: Original, path: Path, chance: random.Random, workloads: Sequence[str], *, goes_on: bool, mends: bool
 ) -> tuple[str, Judged]:
     path.write_bytes(made.latest)
     share, touched, what = chance.random(), None, ""
@@ -82,7 +85,7 @@ def _damage(
         path.write_bytes(data)
         touched, what = None, f"{what}; {of_file}" if what else of_file
     try:
-        return what, asyncio.run(judge(made, path, touched, goes_on=goes_on))
+        return what, asyncio.run(judge(made, path, touched, goes_on=goes_on, mends=mends))
     except Exception as error:  # noqa: BLE001 - whatever is none of Perdure's errors is what is looked for
         return what, Judged(wrong=[f"{error!r} comes out of {traceback.extract_tb(error.__traceback__)[-1]}"])
 
@@ -94,6 +97,7 @@ _PAGE_SHARE: Final = 0.5
 _BOTH_SHARE: Final = 0.05
 _DAMAGES_EACH: Final = 25
 _GOING_ON_EACH: Final = 3
+_MENDING_EACH: Final = 2
 _CROWD_EACH: Final = 10
 _USUALLY: Final = 200
 _CI: Final = 2_000

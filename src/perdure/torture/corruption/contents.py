@@ -9,7 +9,7 @@ import msgspec
 
 from perdure.kernel.identity import RunKey
 
-__all__ = ["Contents", "contents_of"]
+__all__ = ["Contents", "Rows", "contents_of"]
 
 Rows = frozenset[tuple[Any, ...]]
 
@@ -76,6 +76,9 @@ _QUERIES: Final = {
     "run_labels": _query("run_labels", "run_key, created_at", "name value namespace").replace("NOT INDEXED", ""),
     "inbox": _query("inbox", "run_key, at", "message_id data"),
     "locks": _query("locks", "run_key, operation, most, granted_at IS NULL", "namespace key"),
+    "tasks": _query(
+        "tasks", "run_key, operation, attempt, priority, queued_at, digest", "namespace queue activity data"
+    ),
     "agenda": _query("agenda", "version, due_at, waits", "namespace kind id data inputs").replace("NOT INDEXED", ""),
     "message_requests": _query("message_requests", "run_key", "namespace id").replace("NOT INDEXED", ""),
 }

@@ -70,7 +70,7 @@ async def _begin(path: Path) -> None:
     """Let runs begin that wait for a signal."""
     async with Engine(f"sqlite:///{path}", registry=code()) as engine:
         for run_id in _IDS:
-            await engine.start(sums, [], 1, "", id=run_id, labels=_LABEL)
+            await engine.start(sums, [], 1, "", [], id=run_id, labels=_LABEL)
 
 
 async def _tell(path: Path) -> None:

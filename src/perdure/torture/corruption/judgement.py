@@ -7,19 +7,23 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from perdure import Engine, Run
+from perdure import Engine, Run, Settings
 from perdure.errors import PerdureError, StoreError, StoreUnavailableError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
+from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.sqlite.looking import SqliteLook
 from perdure.torture import planting
-from perdure.torture.corruption.contents import Contents, contents_of
-from perdure.torture.corruption.originals import Original, Plan, code, more
+from perdure.torture.corruption.contents import Contents, Rows, contents_of
+from perdure.torture.corruption.originals import QUEUE, Original, Plan, code, more
 from perdure.torture.corruption.terminations import unended
 
 __all__ = ["Judged", "judge", "patience_seconds"]
+
+
+Keys = frozenset[RunKey]
 
 
 class Judged(msgspec.Struct, kw_only=True):
@@ -31,9 +35,9 @@ class Judged(msgspec.Struct, kw_only=True):
     has_gone_on: bool = False
 
 
-async def judge(original: Original, path: Path, touched: frozenset[RunKey] | None, *, goes_on: bool) -> Judged:
+async def judge(original: Original, path: Path, touched: Keys | None, *, goes_on: bool, mends: bool = False) -> Judged:
     """Judge what becomes of a damaged file. `touched` are the runs that were damaged; None: whatever the damaged bytes
-    hold. With `goes_on` the runs are brought to their end.
+    hold. With `goes_on` the runs are brought to their end, once what can be is repaired if it `mends`.
     """
     wrong: list[str] = []
     now = _contents(path)
@@ -53,6 +57,7 @@ async def judge(original: Original, path: Path, touched: frozenset[RunKey] | Non
     elif blamed := {run.run_key for run in report.damaged} - touched:
         wrong.append(f"runs are reported that are as they were: {sorted(blamed)}")
     if goes_on:
+        touched -= await _sure(original, path, report, now, mends=mends)
         wrong += await _go_on(original, path, touched, report, now, is_of_rows=is_of_rows)
     return Judged(wrong=wrong, is_as_before=is_as_before, has_gone_on=goes_on)
 
@@ -93,6 +98,29 @@ def _touched(original: Original, now: Contents | None, report: Verification) -> 
     return frozenset(hurt.union(run.run_key for run in report.damaged))
 
 
+async def _sure(original: Original, path: Path, report: Verification, now: Contents | None, *, mends: bool) -> Keys:
+    """Return the runs that come to their end though tasks of theirs are damaged, and nothing else: all of which that is
+    certain if it is mended, and those whose tasks are claimed all the same if not."""
+    if now is None or any(defect.place == "file" for defect in report.defects):
+        return frozenset()
+    hurt = [run for run in report.damaged if {defect.place for defect in run.defects} == {"tasks"}]
+    if not mends:
+        return frozenset(run.run_key for run in hurt if _are_claimed(now, original.contents, run.run_key))
+    async with Engine(f"sqlite:///{path}", registry=code(), works=False) as client:
+        await client.verify(repair=True)
+    return frozenset(run.run_key for run in hurt if all(defect.repair for defect in run.defects))
+
+
+def _are_claimed(now: Contents, original: Contents, run_key: RunKey) -> bool:
+    """Whether a claim finds the tasks that a run has had: as many, of the same operations, queues and activities."""
+    before, after = (contents.of_run(run_key)["tasks"] for contents in (original, now))
+    return _places(before) == _places(after) and all(priority in set(Priority) for *_, priority in _places(after))
+
+
+def _places(tasks: Rows) -> list[Any]:
+    return sorted((operation, queue, name, level) for _, operation, _, level, _, _, _, queue, name, _ in tasks)
+
+
 async def _go_on(
     original: Original,
     path: Path,
@@ -107,7 +135,7 @@ async def _go_on(
     hurt_keys = {plan.key for key, plan in original.plans.items() if key in touched}
     safe = {key for key, plan in original.plans.items() if key not in touched and plan.key not in hurt_keys - {""}}
     try:
-        async with Engine(f"sqlite:///{path}", registry=code()) as engine:
+        async with Engine(f"sqlite:///{path}", registry=code(), settings=_SERVES) as engine:
             ending = {key: asyncio.create_task(_end(engine, plan)) for key, plan in original.plans.items()}
             if safe:
                 await _wait_while_some_end({ending[key] for key in safe})
@@ -146,7 +174,7 @@ async def _end(engine: Engine, plan: Plan) -> object:
 
 
 def _wrong_end(plan: Plan, outcome: object, *, is_safe: bool) -> str:
-    expected = sum(plan.numbers) + sum(plan.sent) + _LATER * (plan.wanted - len(plan.sent))
+    expected = sum(plan.numbers) + sum(plan.far) + sum(plan.sent) + _LATER * (plan.wanted - len(plan.sent))
     if outcome == expected:
         return ""
     if isinstance(outcome, PerdureError | asyncio.CancelledError):
@@ -161,6 +189,7 @@ def _contents(path: Path) -> Contents | None:
         return None
 
 
+_SERVES: Final = Settings(queues=(QUEUE,))
 _NOW: Final = Timestamp(4_000_000_000_000_000)
 _PAGE: Final = 7
 _LATER: Final = 1_000_000

@@ -1,4 +1,5 @@
-"""Databases as an engine leaves them: runs that have ended, that wait, that hold locks, and messages yet unread."""
+"""Databases as an engine leaves them: runs that have ended, that wait for messages or for who serves a queue, that
+hold locks, and messages yet unread."""
 
 import asyncio
 import random
@@ -12,7 +13,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from perdure import Context, Engine, Every, Signal, activity, workflow
+from perdure import Context, Engine, Every, Retry, Signal, activity, fixed, workflow
 from perdure.authoring.registry import Registry
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey
@@ -20,20 +21,23 @@ from perdure.stores.sqlite.looking import SqliteLook
 from perdure.torture.corruption.contents import Contents, contents_of
 from perdure.torture.disks.folders import fast_folder
 
-__all__ = ["DATABASE", "Original", "Plan", "code", "more", "original", "sums"]
+__all__ = ["DATABASE", "QUEUE", "Original", "Plan", "code", "more", "original", "sums"]
 
 DATABASE: Final = "perdure.db"
+QUEUE: Final = "far"
 more: Final = Signal("more", int)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A run: what it adds, how many signals it waits for, and the lock in which it waits for another ("": in none).
+    """A run: what it adds, itself and by activities of a queue (`far`), how many signals it waits for, and the lock in
+    which it waits for another ("": in none).
 
     `sent` are the signals that it got, or that wait in its inbox.
     """
 
     id: str
     numbers: tuple[int, ...]
+    far: tuple[int, ...]
     signals: int
     key: str
     sent: tuple[int, ...]
@@ -60,14 +64,21 @@ async def add(one: int, other: int) -> int:
     return one + other
 
 
+@activity(name="corrupt.add_far", queue=QUEUE, retry=Retry(attempts=9, backoff=fixed(timedelta(0))))
+async def add_far(one: int, other: int) -> int:
+    """Add two numbers, where somebody serves the queue."""
+    return one + other
+
+
 @workflow(name="corrupt.sum")
-async def sums(ctx: Context, numbers: list[int], signals: int, key: str) -> int:
-    """Add numbers, then those that come by signals, the last one within a lock."""
+async def sums(ctx: Context, numbers: list[int], signals: int, key: str, far: list[int]) -> int:
+    """Add numbers, here and in a task queue, then those that come by signals, the last one within a lock."""
     ctx.set_labels(size=str(len(numbers)))
     total = 0
     async with ctx.stage("adding"):
         for number in numbers:
             total = await add(total, number)
+    total += sum(await asyncio.gather(*(add_far(number, 0) for number in far)))
     for _ in range(signals):
         total += await ctx.wait_for(more)
     if key:
@@ -81,6 +92,7 @@ def code() -> Registry:
     registry = Registry()
     registry.add_workflow(sums)
     registry.add_activity(add)
+    registry.add_activity(add_far)
     return registry
 
 
@@ -116,6 +128,7 @@ def _plan(number: int, chance: random.Random) -> Plan:
     return Plan(
         id=f"run-{number}",
         numbers=tuple(chance.randrange(1_000) for _ in range(chance.randrange(1, 9))),
+        far=tuple(chance.randrange(1_000) for _ in range(chance.choice((0, 0, 0, 1, 2)))),
         signals=signals,
         key=key,
         sent=tuple(chance.randrange(1_000) for _ in range(chance.randrange(wanted + 1))),
@@ -127,9 +140,10 @@ async def _live(path: Path, plans: list[Plan], chance: random.Random, *, is_firs
     late: list[tuple[str, int]] = []
     async with Engine(f"sqlite:///{path}", registry=code()) as engine:
         if is_first:
-            await engine.schedules.create("nightly", sums, [1], 0, "", when=Every(timedelta(days=1000)))
+            await engine.schedules.create("nightly", sums, [1], 0, "", [], when=Every(timedelta(days=1000)))
         for plan in plans:
-            run = await engine.start(sums, [*plan.numbers], plan.signals, plan.key, id=plan.id, tenant=plan.key)
+            given = ([*plan.numbers], plan.signals, plan.key, [*plan.far])
+            run = await engine.start(sums, *given, id=plan.id, tenant=plan.key)
             for place, number in enumerate(plan.sent):
                 if (late and late[-1][0] == plan.id) or chance.random() < _LATE_SHARE:
                     late.append((plan.id, number))
@@ -138,6 +152,8 @@ async def _live(path: Path, plans: list[Plan], chance: random.Random, *, is_firs
         for plan in plans:
             if _ends(plan, late):
                 await (await engine.get_run(plan.id)).result()
+            while len(await engine.tasks(run_id=plan.id)) < len(plan.far):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(_PAUSE_SECONDS)
     async with Engine(f"sqlite:///{path}", works=False) as client:
         for name, number in late:
             await (await client.get_run(name)).signal(more, number)
@@ -145,7 +161,7 @@ async def _live(path: Path, plans: list[Plan], chance: random.Random, *, is_firs
 
 def _ends(plan: Plan, late: list[tuple[str, int]]) -> bool:
     """Whether a run has all that it needs, and waits for no lock that another one may keep."""
-    return not plan.key and len(plan.sent) == plan.wanted and all(name != plan.id for name, _ in late)
+    return not (plan.key or plan.far) and len(plan.sent) == plan.wanted and all(name != plan.id for name, _ in late)
 
 
 def _file(path: Path) -> bytes:
@@ -156,3 +172,4 @@ def _file(path: Path) -> bytes:
 
 _RUNS: Final = 10
 _LATE_SHARE: Final = 0.3
+_PAUSE_SECONDS: Final = 0.001

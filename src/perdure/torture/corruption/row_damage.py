@@ -13,8 +13,8 @@ from perdure.kernel.identity import RunKey
 __all__ = ["TABLES", "damage_rows"]
 
 TABLES: Final = (
-    "history", "history", "history", "runs", "runs", "inbox", "inbox", "run_labels", "locks", "agenda",
-    "message_requests",
+    "history", "history", "history", "runs", "runs", "inbox", "inbox", "run_labels", "locks", "tasks", "tasks",
+    "agenda", "message_requests",
 )  # fmt: skip
 """The tables whose rows are damaged, each as often as it stands here."""
 
@@ -81,7 +81,7 @@ def _double(connection: apsw.Connection, table: str, chance: random.Random) -> D
         row["sequence"] = connection.execute(_NEXT_EVENT, (row["run_key"],)).get
     elif table == "inbox":
         row["message_id"] = f"{row['message_id']} again"
-    elif table == "locks":
+    elif table in {"locks", "tasks"}:
         row["operation"] += 1
     else:
         row["run_key"], row["generation"] = row["run_key"] + 1_000, row["generation"] + 1
@@ -94,7 +94,7 @@ def _double(connection: apsw.Connection, table: str, chance: random.Random) -> D
 
 def _exchange(connection: apsw.Connection, table: str, chance: random.Random) -> Done | None:
     """Let two rows of a table have each other's run."""
-    if table not in {"history", "inbox", "locks"}:
+    if table not in {"history", "inbox", "locks", "tasks"}:
         return None
     one, other = _some_row(connection, table, chance), _some_row(connection, table, chance)
     if one is None or other is None or one["run_key"] == other["run_key"]:
@@ -160,6 +160,7 @@ _IDENTITY: Final = {
     "inbox": ("position",),
     "run_labels": ("run_key", "name"),
     "locks": ("position",),
+    "tasks": ("position",),
     "agenda": ("namespace", "kind", "id"),
     "message_requests": ("namespace", "id", "request_id"),
 }

@@ -8,6 +8,7 @@ __all__ = ["PLANTED"]
 
 _CHAINED: Final = "P6: what is read of a history was written for this run, in this place"
 _PASSED_OVER: Final = "P6: runs that cannot be read keep no other from being claimed and listed"
+_TASKS: Final = "P6: a run whose task is damaged goes on with another attempt"
 _REPORTED: Final = "P6: damage is reported"
 _HISTORIES: Final = "sql.checking"
 _OF_RUNS: Final = "sqlite.verification.runs"
@@ -94,6 +95,38 @@ PLANTED: Final = (
         new="except (UsageError, DAMAGE[1]) as error:",
         workloads=("file",),
         tool="corrupt",
+    ),
+    _mutant(
+        "a damaged task is begun all the same",
+        _TASKS,
+        "sqlite.tasks",
+        "if digest == digest_of_task(texts) else None",
+        "if digest else None",
+        of="tasks",
+    ),
+    _mutant(
+        "a run is told of an attempt by what is damaged",
+        _TASKS,
+        "task_messages",
+        "attempt: int = QUEUED_ATTEMPT",
+        "attempt: int = 2",
+        of="tasks",
+    ),
+    _mutant(
+        "a verification takes tasks as they are",
+        _REPORTED,
+        _OF_RUNS,
+        "        if digest == _digest_of(texts):\n",
+        "        if digest:\n",
+        of="tasks",
+    ),
+    _mutant(
+        "a repair tells no run of the tasks that it has lost",
+        _TASKS,
+        "sqlite.verification.repairs",
+        "for operation, attempt in checked.lost\n",
+        "for operation, attempt in checked.lost[:0]\n",
+        of="tasks",
     ),
     _mutant(
         "a look for unreadable runs reads less than a list does",
