@@ -1,9 +1,9 @@
 """A store whose payloads pass codecs: encoded on their way in, decoded on their way out. Nobody else notices.
 
-Only records with payloads are touched: the events and messages of `commit`, `read_history` and `read_inbox`, the
-entries of the agenda, and why runs are parked; everything else is the store's own. Large amounts of work are done in a
-thread; blobs are durable before the commit that names them begins, so a name in the database always has its blob. A
-commit that fails may leave blobs that nobody names.
+Only records with payloads are touched: the events and messages of `commit`, `read_history`, `read_on` and `read_inbox`,
+the entries of the agenda, and why runs are parked; everything else is the store's own. Large amounts of work are done
+in a thread; blobs are durable before the commit that names them begins, so a name in the database always has its blob.
+A commit that fails may leave blobs that nobody names.
 
 **What cannot be read** (its key, codec or blob is missing) is an error that says why. A worker does not go on from such
 a value: the run is parked, and goes on where the key is. Tools that only show may have it left as it is recorded
@@ -11,7 +11,7 @@ a value: the run is parked, and goes on where the key is. Tools that only show m
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -27,6 +27,7 @@ from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
+from perdure.ports.following import HistoryPart, HistoryPlace
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
 from perdure.ports.tasks import ClaimedTask, ServedTasks
@@ -59,6 +60,20 @@ class _DecodingStore:
         page = await self._store.read_history(run_key, after=after, limit=limit)
         job = Decoding(self._payloads)
         return await job.run(lambda: [_recorded(job, run_key, recorded) for recorded in page])
+
+    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+        """See `RunStore.read_on`. Left out is also what cannot be decoded. Raises a StoreError where values cannot be
+        fetched for now."""
+        parts = await self._store.read_on(places, limit=limit)
+        return [decoded for part in parts if (decoded := await self._decoded_part(part)) is not None]
+
+    async def _decoded_part(self, part: HistoryPart) -> HistoryPart | None:
+        job = Decoding(self._payloads)
+        try:
+            events = await job.run(lambda: [_recorded(job, part.run_key, recorded) for recorded in part.events])
+        except UnreadablePayloadError:
+            return None
+        return msgspec.structs.replace(part, events=events)
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """See `RunStore.read_inbox`. Raises UnreadablePayloadError."""

@@ -16,7 +16,7 @@ for a lease, since what was decided before may be committed after that. `now` is
 **Threads.** All methods are called on the event loop's thread and do their blocking work elsewhere.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +33,7 @@ from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Creation, Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
@@ -313,6 +314,24 @@ class RunStore(Protocol):
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries of a run's inbox that can be read, however many of the others are damaged."""
+        ...
+
+    async def list_standings(
+        self, *, workflows: frozenset[WorkflowVersion], limit: int, among: Collection[RunKey] | None = None
+    ) -> list[Standing]:
+        """Return where open runs of these workflows stand that other sessions own, the last moved first.
+
+        With `among` only of these runs; of them also of those that nobody owns since their owner has died.
+        """
+        ...
+
+    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+        """Return what comes next in histories of which these places are known, as at one moment, at most `limit` events
+        in all, from 2 on.
+
+        Left out are runs that do not exist, whose events are damaged or unreadable, and whose history does not have the
+        place that is said to be known of it.
+        """
         ...
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:

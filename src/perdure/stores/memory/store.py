@@ -1,7 +1,7 @@
 """A session on the tables in memory."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from operator import itemgetter
 from types import coroutine
 from typing import Final, TypeVar
@@ -15,6 +15,7 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import FOREIGN_KEYS, ClosedQuery, WholeRun
 from perdure.ports.store import (
     Changes,
@@ -29,7 +30,7 @@ from perdure.ports.store import (
 from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
-from perdure.stores.memory import keeping, searching, sessions, tasks
+from perdure.stores.memory import following, keeping, searching, sessions, tasks
 from perdure.stores.memory.gate import CommitGate
 from perdure.stores.memory.inboxes import inbox_of, rest_of_inbox
 from perdure.stores.memory.locks import list_locks
@@ -171,6 +172,18 @@ class MemoryStore:
         """Return those entries that can be decoded."""
         await self._turn()
         return rest_of_inbox(self.database, run_key)
+
+    async def list_standings(
+        self, *, workflows: frozenset[WorkflowVersion], limit: int, among: Collection[RunKey] | None = None
+    ) -> list[Standing]:
+        """Return where runs of others stand. Complexity: linear in all runs, or in those among which to look."""
+        session = await self._turn()
+        return following.list_standings(self.database, session.worker, workflows=workflows, limit=limit, among=among)
+
+    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+        """Return what comes next in histories."""
+        await self._turn()
+        return following.read_on(self.database, places, limit=limit)
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""

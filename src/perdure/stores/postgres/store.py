@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
@@ -19,6 +19,7 @@ from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.logs import Recurring
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
@@ -26,7 +27,7 @@ from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
 from perdure.stores.memory.tables import News
-from perdure.stores.postgres import agenda, keeping, reading, searching, sessions, tasks, verification
+from perdure.stores.postgres import agenda, following, keeping, reading, searching, sessions, tasks, verification
 from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
@@ -302,6 +303,18 @@ class PostgresStore:
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries that are as they were written."""
         return await self._ask(lambda connection: reading.read_rest_of_inbox(connection, run_key))
+
+    async def list_standings(
+        self, *, workflows: frozenset[WorkflowVersion], limit: int, among: Collection[RunKey] | None = None
+    ) -> list[Standing]:
+        """Return where runs of others stand."""
+        worker = self._open_now().session.worker_id
+        listing = partial(following.list_standings, worker=worker, workflows=workflows, limit=limit, among=among)
+        return await self._ask(listing)
+
+    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+        """Return what comes next in histories."""
+        return await self._ask(lambda connection: following.read_on(connection, places, limit=limit))
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,13 +18,14 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
-from perdure.stores.sqlite import agenda, keeping, reads, searching, tasks
+from perdure.stores.sqlite import agenda, following, keeping, reads, searching, tasks
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import EncodedCreation, encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -264,6 +265,23 @@ class SqliteStore:
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries that are as they were written."""
         return await self._reading().ask(lambda connection: reads.read_rest_of_inbox(connection, run_key))
+
+    async def list_standings(
+        self, *, workflows: frozenset[WorkflowVersion], limit: int, among: Collection[RunKey] | None = None
+    ) -> list[Standing]:
+        """Return where runs of others stand."""
+        listing = partial(
+            following.list_standings, worker=self._session_id(), workflows=workflows, limit=limit, among=among
+        )
+
+        def ask() -> Awaitable[list[Standing]]:
+            return self._browsing().ask(partial(listing, passing=self._unreadable.keys))
+
+        return await self._past_damage(ask)
+
+    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+        """Return what comes next in histories."""
+        return await self._reading().ask(partial(following.read_on, places=places, limit=limit))
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""

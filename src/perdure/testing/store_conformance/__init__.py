@@ -24,6 +24,7 @@ from perdure.testing.store_conformance.continuing import ContinuingConformance
 from perdure.testing.store_conformance.creating import CreatingConformance
 from perdure.testing.store_conformance.delivering import DeliveringConformance
 from perdure.testing.store_conformance.ending import EndingConformance
+from perdure.testing.store_conformance.following import FollowingConformance
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.keeping import KeepingConformance
 from perdure.testing.store_conformance.listing import ListingConformance
@@ -53,6 +54,7 @@ class StoreConformance(
     SessionsConformance,
     ClocksConformance,
     ReadingConformance,
+    FollowingConformance,
     ListingConformance,
     AgendaConformance,
     KeepingConformance,

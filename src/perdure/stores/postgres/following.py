@@ -1,0 +1,99 @@
+"""Following: questions of who keeps up with runs of others. Functions of a connection."""
+
+from collections.abc import Collection, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.stores.postgres.connection import Connection
+from perdure.stores.sql.following import part_of
+
+__all__ = ["list_standings", "read_on"]
+
+
+async def list_standings(
+    connection: Connection,
+    worker: WorkerId,
+    *,
+    workflows: frozenset[WorkflowVersion],
+    limit: int,
+    among: Collection[RunKey] | None,
+) -> list[Standing]:
+    """Return where runs of others stand."""
+    names = sorted(workflows)
+    asked = (worker, [name.name for name in names], [name.version for name in names], min(max(limit, 0), _MOST))
+    if among is None:
+        rows = await connection.fetch(_STANDINGS, *asked)
+    else:
+        rows = await connection.fetch(_STANDINGS_AMONG, *asked, sorted(among))
+    return [
+        Standing(
+            run_key=RunKey(row["run_key"]),
+            workflow=WorkflowVersion(row["workflow"], row["definition_version"]),
+            sequence=row["sequence"],
+        )
+        for row in rows
+    ]
+
+
+async def read_on(connection: Connection, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    """Return what comes next in histories, each with the known event before it: whether it is still that."""
+    if not places or limit <= 0:
+        return []
+    keys, known = list(places), [place.sequence for place in places.values()]
+    asked = min(limit, _MOST)
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        runs = await connection.fetch(_RUNS, keys)
+        found = await connection.fetch(_EVENTS, keys, known, asked)
+    events = {RunKey(run_key): [tuple(row)[1:] for row in rows] for run_key, rows in groupby(found, itemgetter(0))}
+    parts = [
+        part_of(
+            run_key := RunKey(run["run_key"]),
+            RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"]),
+            counted=run["sequence"],
+            place=places[run_key],
+            rows=events.get(run_key, []),
+            is_cut=len(found) >= asked,
+            inbox_position=run["inbox_position"],
+        )
+        for run in runs
+    ]
+    return [part for part in parts if part is not None]
+
+
+_MOST: Final = 2**31 - 1
+
+# who asks, names and versions of workflows, limit
+_NAMED: Final = """
+WITH named (workflow, version) AS (SELECT * FROM unnest($2::varchar[], $3::varchar[]))
+SELECT run_key, workflow, definition_version, sequence FROM runs
+"""
+_LAST_MOVED: Final = """
+AND (workflow, definition_version) IN (SELECT * FROM named) ORDER BY updated_at DESC, run_key LIMIT $4
+"""
+_STANDINGS: Final = f"{_NAMED} WHERE owner IS NOT NULL AND owner <> $1 {_LAST_MOVED}"
+
+# the same, run keys
+_STANDINGS_AMONG: Final = f"""
+{_NAMED} WHERE run_key = ANY ($5::bigint[]) AND (owner <> $1 OR (owner IS NULL AND recovering AND closed_at IS NULL))
+{_LAST_MOVED}
+"""
+
+# run keys
+_RUNS: Final = """
+SELECT run_key, namespace, id, generation, sequence,
+    (SELECT coalesce(max(position), 0) FROM inbox WHERE inbox.run_key = runs.run_key) AS inbox_position
+FROM runs WHERE run_key = ANY ($1::bigint[])
+"""
+
+# run keys, sequences of the first, limit. Of each run by the index, whatever the statistics say.
+_EVENTS: Final = """
+SELECT wanted.run_key, event.* FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS wanted (run_key, first, place)
+CROSS JOIN LATERAL (
+    SELECT sequence, type, version, at, data, digest FROM history
+    WHERE history.run_key = wanted.run_key AND history.sequence >= wanted.first ORDER BY sequence LIMIT $3
+) AS event
+ORDER BY wanted.place, event.sequence LIMIT $3
+"""
