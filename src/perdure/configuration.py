@@ -144,6 +144,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `lease_seconds`: a worker that does not renew its lease for this long loses its runs.
         `lease_renewals`: how often per lease it renews.
 
+    Standby, see docs/how-to/processes.md:
+        `standby`: True for a worker that keeps warm copies of the runs that other workers own, and goes on with these
+        sooner when they die. `standby_runs`, `standby_bytes`: at most so many, whose histories are so long in all, as
+        they are stored; the least recently moved go. `standby_share`: of the time at most, from above 0 to 1, it
+        takes to keep them up to date.
+
     Store:
         `commit_batch`: at most so many writes go into one transaction.
         `retry_store_seconds`: the wait before a failed commit is tried again; it doubles up to
@@ -196,6 +202,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     resource_passes: int = 100
     lease_seconds: float = 15.0
     lease_renewals: int = 3
+    standby: bool = False
+    standby_runs: int = 2_000
+    standby_bytes: int = 128 * 2**20
+    standby_share: float = 0.25
     commit_batch: int = 1_000
     retry_store_seconds: float = 0.1
     retry_store_maximum_seconds: float = 5.0
@@ -236,6 +246,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.only_queues and not self.queues:
             message = "Settings: only_queues is set, and queues names none; say which, such as queues=('gpu',)"
             raise InvalidArgumentError(message)
+        if self.standby_share > 1:
+            message = f"Settings: standby_share is {self.standby_share!r}; it must be a share of the time, up to 1"
+            raise InvalidArgumentError(message)
+        if self.standby and self.only_queues:
+            message = "Settings: standby is set, and only_queues, too; whoever claims no runs takes none over"
+            raise InvalidArgumentError(message)
         if not isinstance(self.retention, Retention | None):
             message = f"Settings: retention is {self.retention!r:.60}; it must be a Retention, or None"
             raise InvalidArgumentError(message)
@@ -255,7 +271,7 @@ _TEXTS: Final = {
     "ray_address": "the address of the head of a cluster",
     "dask_address": "the address of the scheduler of a cluster",
 }
-_CHECKED_APART = frozenset({"only_queues", "queues", "resources", "retention", *_TEXTS})
+_CHECKED_APART = frozenset({"only_queues", "queues", "resources", "retention", "standby", *_TEXTS})
 _MAY_BE_ZERO = frozenset(
     {
         "shutdown_grace_seconds",

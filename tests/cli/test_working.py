@@ -16,7 +16,9 @@ from perdure import Context, Engine, Run, workflow
 from perdure.authoring.registry import Registry
 from perdure.cli import working as working_command
 from perdure.cli.application import run_command_line
+from perdure.cli.database import Place
 from perdure.cli.exits import ExitCode
+from perdure.cli.working import WorkOrder
 from tests.journeys.workflows import kinds, until
 
 MODULE = """
@@ -98,6 +100,13 @@ async def test_an_engine_of_the_module_works_as_it_says(tmp_path: Path) -> None:
         assert await process.wait() == ExitCode.OK
 
 
+def test_a_standby_is_what_its_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(url="memory:", namespace="default")
+    for is_standby in (False, True):
+        engine = working_command._engine_of(place, WorkOrder(app=__name__, standby=is_standby))
+        assert engine._settings.standby is is_standby
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     async with working(tmp_path, "worked", "--db", "sqlite:///runs.db", "--grace", "1h") as process:
         async with Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client:
@@ -121,6 +130,7 @@ async def _has_begun(run: Run[Any]) -> bool:
         (("no_such_module",), "importing 'no_such_module' failed"),
         (("json:dumps_nothing",), "it must be an Engine"),
         (("json:decoder", "--name", "me"), "leave out --name"),
+        (("json:decoder", "--standby"), "--standby"),
         (("json", "--grace", "soon"), "soon"),
     ],
 )

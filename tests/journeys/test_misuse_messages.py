@@ -473,6 +473,12 @@ def test_what_is_no_url_is_refused_before_anything_is_opened(tmp_path: Path) -> 
             {"replicate_keep_seconds": float("inf")},
             "Settings: replicate_keep_seconds is inf; it must be a number above zero",
         ),
+        ({"standby_share": 1.5}, "Settings: standby_share is 1.5; it must be a share of the time, up to 1"),
+        ({"standby_runs": 0}, "Settings: standby_runs is 0; it must be a number above zero"),
+        (
+            {"standby": True, "only_queues": True, "queues": ("gpu",)},
+            "Settings: standby is set, and only_queues, too; whoever claims no runs takes none over",
+        ),
         ({"replicate_to": 5}, "Settings: replicate_to is 5; it must be a text, the path of a folder"),
     ],
 )

@@ -32,7 +32,9 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
             "            pass\n",
         ),
         Defect(
-            "execution.claims", "may_hold_outcomes=_has_transactions(state, worker.registry)", "may_hold_outcomes=False"
+            "execution.claims",
+            "may_hold_outcomes = _has_transactions(state, worker.registry)",
+            "may_hold_outcomes = False",
         ),
         Defect("execution.attempts", "running.overdue = timed_out", "self._report(call, timed_out)"),
     ),

@@ -68,8 +68,8 @@ EVOLUTION: dict[str, tuple[Defect, ...]] = {
     "workflow.version.side_by_side": (
         Defect(
             "execution.loading",
-            "worker.registry.workflow(summary.workflow, summary.definition_version)",
-            "worker.registry.workflow(summary.workflow)",
+            "registry.workflow(*workflow)",
+            "registry.workflow(workflow.name)",
         ),
     ),
 }

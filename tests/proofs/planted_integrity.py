@@ -12,7 +12,7 @@ INTEGRITY: dict[str, tuple[Defect, ...]] = {
     ),
     "history.damaged": (
         Defect("execution.claims", "            demand_open(state, summary)\n", ""),
-        Defect("execution.loading", "    if created.workflow != summary.workflow:\n", "    if False:\n"),
+        Defect("execution.loading", "    if created.workflow != workflow.name:\n", "    if False:\n"),
     ),
     "history.damaged.ended": (
         Defect(

@@ -34,6 +34,13 @@ def worker(
     only_queues: Annotated[
         bool, Parameter(negative="", help="Make the activities of the queues, and run no workflows.")
     ] = False,
+    standby: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Keep warm copies of the runs that other workers own, to go on with these sooner when they die.",
+        ),
+    ] = False,
     log: Annotated[Literal["debug", "info", "warning", "error"], Parameter(help="What is logged, and worse.")] = "info",
     database: DatabaseArguments = HERE,
     json: Json = False,
@@ -51,6 +58,7 @@ def worker(
         grace=grace,
         queues=tuple(queue or ()),
         only_queues=only_queues,
+        standby=standby,
         as_json=json,
     )
     return work(database.place(), order, log=log)

@@ -33,6 +33,7 @@ class WorkOrder(msgspec.Struct, frozen=True, kw_only=True):
     grace: str | None = None
     queues: tuple[str, ...] = ()
     only_queues: bool = False
+    standby: bool = False
     as_json: bool = False
 
 
@@ -45,7 +46,7 @@ def work(place: Place, order: WorkOrder, *, log: str) -> int:
 
 
 def _engine_of(place: Place, order: WorkOrder) -> Engine:
-    settings = Settings(queues=order.queues, only_queues=order.only_queues)
+    settings = Settings(queues=order.queues, only_queues=order.only_queues, standby=order.standby)
     if order.grace is not None:
         grace = parse_duration(order.grace).total_seconds()
         settings = msgspec.structs.replace(settings, shutdown_grace_seconds=grace)
@@ -68,10 +69,10 @@ def _engine_of(place: Place, order: WorkOrder) -> Engine:
 
 
 def _engine_in(module: object, order: WorkOrder, attribute: str) -> Engine:
-    if order.name is not None or order.grace is not None or order.queues or order.only_queues:
+    if order.name is not None or order.grace is not None or order.queues or order.only_queues or order.standby:
         raise UsageError(
             f"the engine {order.app} says itself how it is called and stopped, and what it serves: leave out --name, "
-            f"--grace, --queue, --only-queues"
+            f"--grace, --queue, --only-queues, --standby"
         )
     made = getattr(module, attribute, None)
     if callable(made) and not isinstance(made, Engine):

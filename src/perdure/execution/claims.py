@@ -24,11 +24,13 @@ from perdure.execution.parking import Hindrance, park, tell_if_stranded
 from perdure.execution.refusals import DAMAGE
 from perdure.execution.setbacks import Setbacks, doubled, pause_after
 from perdure.kernel import inputs as i
+from perdure.kernel.identity import RunKey
+from perdure.kernel.program import Feed
 from perdure.kernel.state import RunState
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, RunStatus
 from perdure.logs import logger_named
-from perdure.ports.store import ClaimedRun
+from perdure.ports.store import ClaimedRun, InboxEntry
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -133,8 +135,11 @@ class RunClaims:
         return wake_at is not None and wake_at <= worker.clock.now()
 
     async def _take(self, claimed: ClaimedRun, losses: int) -> None:
-        """Load a run that was claimed after so many losses."""
+        """Begin with a run that was claimed after so many losses."""
         worker, summary = self._worker, claimed.summary
+        if worker.standby and await self._take_warm(claimed, losses):
+            self._failed_loads.forget(summary.run_key)
+            return
         async with self._loads:
             code = worker.code
             try:
@@ -155,6 +160,20 @@ class RunClaims:
                 await self._broken(claimed, error, code=code)
             else:
                 self._failed_loads.forget(summary.run_key)
+
+    async def _take_warm(self, claimed: ClaimedRun, losses: int) -> bool:
+        """Go on with a warm copy of a run, if there is one that is of use; what goes wrong leaves it to be loaded."""
+        worker, summary = self._worker, claimed.summary
+        try:
+            with worker.mail.while_loading(summary.run_key):
+                warm = await worker.standby.take(summary)
+                if warm is None:
+                    return False
+                await self._begin(claimed, losses, warm.state, warm.feed, code=warm.code, has_inbox=warm.has_inbox)
+        except Exception as error:  # noqa: BLE001 - what is wrong with the run is told of where it is loaded
+            _logger.debug("run %s is loaded, since its warm copy could not go on: %r", summary.ref, error)
+            return False
+        return True
 
     def _pause_after(self, failures: int) -> float:
         """Return after how many seconds to read again what could not be read so often in a row."""
@@ -206,13 +225,17 @@ class RunClaims:
             self.give_back(write, failed=failed)
 
     async def _load(self, claimed: ClaimedRun, losses: int, *, code: str) -> None:
+        state, feed = await load_run(self._worker, claimed.summary)
+        await self._begin(claimed, losses, state, feed, code=code)
+
+    async def _begin(
+        self, claimed: ClaimedRun, losses: int, state: RunState, feed: Feed, *, code: str, has_inbox: bool = True
+    ) -> None:
+        """Go on where a history ends; without `has_inbox` no message waits but those of which news come now."""
         worker, summary = self._worker, claimed.summary
-        state, feed = await load_run(worker, summary)
         try:
             demand_open(state, summary)
-            inbox = await inbox_to_begin_with(
-                worker.store, summary.run_key, state, may_hold_outcomes=_has_transactions(state, worker.registry)
-            )
+            inbox = await self._first_messages(summary.run_key, state) if has_inbox else []
         except BaseException:
             feed.program.close()
             raise
@@ -244,6 +267,11 @@ class RunClaims:
         run.resume()
         if run.is_idle:
             worker.rest(run)
+
+    async def _first_messages(self, run_key: RunKey, state: RunState) -> list[InboxEntry]:
+        worker = self._worker
+        may_hold_outcomes = _has_transactions(state, worker.registry)
+        return await inbox_to_begin_with(worker.store, run_key, state, may_hold_outcomes=may_hold_outcomes)
 
     async def _set_timer(self) -> None:
         worker = self._worker

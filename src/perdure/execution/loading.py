@@ -5,13 +5,17 @@ that of another workflow, or open though the history has ended, the run is not l
 transition writes the row anew.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from perdure.authoring.registry import Registry
 from perdure.errors import HistoryError
 from perdure.kernel import events as e
 from perdure.kernel.coroutine_program import CoroutineProgram, Entry
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.program import Feed
 from perdure.kernel.replay import Replay
 from perdure.kernel.state import RunState
@@ -23,7 +27,7 @@ from perdure.redaction import concealed
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
 
-__all__ = ["demand_open", "load_run", "make_program"]
+__all__ = ["begin_replay", "demand_open", "load_run", "make_program"]
 
 _logger = logger_named("perdure.worker")
 
@@ -46,15 +50,8 @@ async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Fee
     """
     page_size, run_key = worker.settings.history_page, summary.run_key
     page = await worker.store.read_history(run_key, limit=page_size)
-    created = page[0].event if page else None
-    if not isinstance(created, e.RunCreated):
-        message = f"the history of run key {run_key} does not begin with its creation"
-        raise HistoryError(message)
-    if created.workflow != summary.workflow:
-        message = f"run {summary.ref} is one of the workflow {created.workflow!r}; its row says {summary.workflow!r}"
-        raise HistoryError(message)
-    entry = worker.registry.workflow(summary.workflow, summary.definition_version).entry(worker.registry)
-    replay = Replay(make_program(entry, created), conceal=concealed)
+    workflow = WorkflowVersion(summary.workflow, summary.definition_version)
+    replay = begin_replay(worker.registry, run_key, workflow, page)
     try:
         replay.take(page)
         while len(page) == page_size:
@@ -64,6 +61,24 @@ async def load_run(worker: "Worker", summary: RunSummary) -> tuple[RunState, Fee
     except BaseException:
         replay.feed.program.close()
         raise
+
+
+def begin_replay(
+    registry: Registry, run_key: RunKey, workflow: WorkflowVersion, page: Sequence[RecordedEvent]
+) -> Replay:
+    """Return the replay of a run, by the first page of its history, which is still to be taken.
+
+    Raises HistoryError, UnknownWorkflowError. Whoever gets it closes its program in the end; see `load_run`.
+    """
+    created = page[0].event if page else None
+    if not isinstance(created, e.RunCreated):
+        message = f"the history of run key {run_key} does not begin with its creation"
+        raise HistoryError(message)
+    if created.workflow != workflow.name:
+        message = f"run {created.ref} is one of the workflow {created.workflow!r}; its row says {workflow.name!r}"
+        raise HistoryError(message)
+    entry = registry.workflow(*workflow).entry(registry)
+    return Replay(make_program(entry, created), conceal=concealed)
 
 
 def demand_open(state: RunState, summary: RunSummary) -> None:

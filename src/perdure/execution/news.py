@@ -22,6 +22,8 @@ def hear(worker: "Worker", changes: "Changes") -> None:
     for key in worker.endings.awaited() if changes.everything else changes.run_keys:
         if key not in active:
             worker.endings.look_again(key)
+    if worker.standby:
+        worker.standby.hear(None if changes.everything else changes.run_keys)
     if changes.parked or changes.everything:
         worker.claims.try_parked()
     elif changes.ready:

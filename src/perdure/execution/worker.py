@@ -35,6 +35,7 @@ from perdure.execution.news import hear
 from perdure.execution.parking import Hindrance, park
 from perdure.execution.refusals import is_still_owned
 from perdure.execution.setbacks import Setbacks
+from perdure.execution.standby import Standby
 from perdure.execution.taking_over import TakenRun
 from perdure.execution.tasks import ServedQueues
 from perdure.execution.transaction_executor import TransactionExecutor
@@ -120,6 +121,7 @@ class Worker:
         self.mail = Mail(self)
         self.endings = Endings(self.loop)
         self._waiting = Waiting(self)
+        self.standby = Standby(self)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
         self.queues = ServedQueues(self, settings.queues if claims_runs else (), slots=settings.queue_slots)
         self.keeper = Keeper(self, agenda_kinds(newest=registry.find_newest))
@@ -152,6 +154,8 @@ class Worker:
             self._tasks.append(self.loop.create_task(self.claims.work(), name="perdure-claims"))
             self._tasks.append(self.loop.create_task(self.keeper.work(), name="perdure-agenda"))
             self.claims.wake()
+            if self.standby:
+                self._tasks.append(self.loop.create_task(self.standby.work(), name="perdure-standby"))
             self.registry.watch(self._code_came)
         if self.queues:
             self._tasks.append(self.loop.create_task(self.queues.work(), name="perdure-tasks"))
@@ -179,6 +183,7 @@ class Worker:
         self._blocking.stop()
         self.idle.stop()
         self.mail.stop()
+        self.standby.stop()
         self.endings.fail_all(EngineClosedError("the engine was closed; the run goes on when it is opened again"))
         for run in list(self.active.values()):
             run.drop()
@@ -418,6 +423,8 @@ class Worker:
         self.endings.parked.clear()
         for run in [run for run in self.active.values() if run.lacks_code]:
             run.surrender()  # it is due again at once, and starts what it could not start
+        if self.standby:
+            self.standby.begin_anew()
         self.claims.try_parked()
         self.queues.wake()
 

@@ -20,12 +20,13 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from perdure.errors import StoreError
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.ports.store import Changes
@@ -168,6 +169,20 @@ class Notices:
         if self._is_listening:
             self._receive()
         return self._solitude.holds()
+
+    async def check(
+        self, last_notices: Callable[[], Awaitable[tuple[dict[WorkerId, int], WorkerId]]], *, every_seconds: float
+    ) -> None:
+        """Look for ever whether a notice was lost, by what the tables say: `last_notices`, see there."""
+        while True:
+            await asyncio.sleep(every_seconds)
+            if self.is_alone():
+                continue
+            self.begin_check()
+            # A database that cannot be read now is read at the next check, and says so to whoever asks it.
+            with contextlib.suppress(StoreError):
+                numbers, newest = await last_notices()
+                self.compare(numbers, newest=newest)
 
     def begin_check(self) -> None:
         """Look who is here before the tables are read for `compare`: who comes later is seen by the next check."""

@@ -1,7 +1,6 @@
 """The SQLite store as the engine sees it: the port `RunStore` on the event loop's thread."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -149,7 +148,8 @@ class SqliteStore:
         self._writer.start()
         notices.listen(loop)
         notices.greet()
-        self._checking = loop.create_task(self._check_notices(notices, self._reader), name="perdure-notices")
+        last_notices, every = partial(self._reader.ask, reads.last_notices), self._settings.safety_check_seconds
+        self._checking = loop.create_task(notices.check(last_notices, every_seconds=every), name="perdure-notices")
         self._announcer = Announcer(self.find, self._tell_of_run, on_changes)
         return opened.session.worker_id
 
@@ -270,14 +270,9 @@ class SqliteStore:
         self, *, workflows: frozenset[WorkflowVersion], limit: int, among: Collection[RunKey] | None = None
     ) -> list[Standing]:
         """Return where runs of others stand."""
-        listing = partial(
-            following.list_standings, worker=self._session_id(), workflows=workflows, limit=limit, among=among
-        )
-
-        def ask() -> Awaitable[list[Standing]]:
-            return self._browsing().ask(partial(listing, passing=self._unreadable.keys))
-
-        return await self._past_damage(ask)
+        worker, unreadable = self._session_id(), self._unreadable
+        listing = partial(following.list_standings, worker=worker, workflows=workflows, limit=limit, among=among)
+        return await self._past_damage(lambda: self._browsing().ask(partial(listing, passing=unreadable.keys)))
 
     async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
         """Return what comes next in histories."""
@@ -457,17 +452,6 @@ class SqliteStore:
         for reader in filter(None, readers):
             await reader.close()
         notices.close(loop)
-
-    async def _check_notices(self, notices: Notices, reader: Reader) -> None:
-        while True:
-            await asyncio.sleep(self._settings.safety_check_seconds)
-            if notices.is_alone():
-                continue
-            notices.begin_check()
-            # A database that cannot be read now is read at the next check, and says so to whoever asks it.
-            with contextlib.suppress(StoreError):
-                numbers, newest = await reader.ask(reads.last_notices)
-                notices.compare(numbers, newest=newest)
 
 
 def _told(result: Result, news: News) -> Result:

@@ -11,8 +11,8 @@ PLANTED: Final = (
         name="a run is loaded with the newest version",
         breaks="P8: a run goes on with the code that it began with",
         module="perdure.execution.loading",
-        old="worker.registry.workflow(summary.workflow, summary.definition_version)",
-        new="worker.registry.workflow(summary.workflow)",
+        old="registry.workflow(*workflow)",
+        new="registry.workflow(workflow.name)",
         workloads=("versions",),
     ),
     Mutant(

@@ -1,0 +1,285 @@
+"""Standby: a worker keeps warm copies of the runs that others own, and goes on with these sooner if they die.
+
+**Promise.** A copy is of use only if it is, to the event, what the run's history says when this worker owns the run.
+So it may be late, damaged, or missing: then the run is loaded as any other is. Before the claim a copy asks for
+nothing and does nothing; it is a replay (`perdure.kernel.replay`), whose effects are those of a run that has none.
+Who owns a run is decided by the claim alone, which fences the old owner.
+
+**Keeping up.** Sessions tell each other of their commits. Of the runs that were told of, this worker asks, a batch at
+a time, which of them others own, and reads on where it knows their histories up to. What it is told amid that is asked
+for in the next batch, once, however often it was told of. It looks at all that others own when it begins, when news may
+have been lost, and now and then.
+
+**Taking over.** The copies of what one claim has taken are compared and brought up to date by one question: it returns
+what is missing, chained to the digest of the last event that the copy knows, and how far the inbox goes. A copy whose
+last event is not the history's any more, or that does not end where the row of the claimed run says, is thrown away.
+
+**Bounds.** `Settings.standby_runs`, `standby_bytes`: what is kept. `standby_share`: after a batch this rests for so
+long that it takes no greater share of the time, waiting for answers included.
+
+**Rejected.** Following by polling (each look would cost as much as there are runs); copies of states alone, without
+code (replay is two thirds of a loading); assigning each run a standby worker (a take-over is decided by who claims
+first: a worker that has died cannot name its heir).
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from perdure.configuration import REMEMBERED_REASONS
+from perdure.errors import StoreError
+from perdure.execution.warm_runs import WarmRun, WarmRuns
+from perdure.kernel.identity import RunKey, WorkflowVersion
+from perdure.kernel.program import Feed
+from perdure.kernel.state import RunState
+from perdure.logs import logger_named
+from perdure.ports.following import BEGINNING, HistoryPart, HistoryPlace, Standing
+from perdure.ports.store import RunSummary
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+
+__all__ = ["Standby", "WarmLoad", "rest_seconds"]
+
+_logger = logger_named("perdure.standby")
+
+
+class WarmLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """A warm run that this worker goes on with. `code` drives it; `has_inbox`: messages may be waiting for it."""
+
+    state: RunState
+    feed: Feed
+    code: str
+    has_inbox: bool
+
+
+class Standby:
+    """Keeps warm runs for one worker. Without `Settings.standby` it does nothing and costs nothing."""
+
+    def __init__(self, worker: "Worker") -> None:
+        """Serve `worker`."""
+        settings = worker.settings
+        self._worker: Final = worker
+        self._is_on: Final = settings.standby and worker.is_claiming
+        self._share: Final = settings.standby_share
+        self._warm: Final = WarmRuns(
+            most=settings.standby_runs, most_bytes=settings.standby_bytes, rest_seconds=settings.idle_seconds
+        )
+        self._told: dict[RunKey, None] = {}
+        self._looks_at_all = True
+        self._unfit: dict[RunKey, None] = {}
+        self._news: Final = asyncio.Event()
+        self._asked: dict[RunKey, tuple[HistoryPlace, asyncio.Future[HistoryPart | None]]] = {}
+        self.taken_over = 0
+        self.thrown_away = 0
+
+    def __bool__(self) -> bool:
+        """Whether warm runs are kept."""
+        return self._is_on
+
+    @property
+    def warm(self) -> Mapping[RunKey, int]:
+        """Of which runs copies are kept, each with the number of the last event that it knows."""
+        return {key: run.place.sequence for key in self._warm if (run := self._warm.find(key)) is not None}
+
+    def hear(self, run_keys: Collection[RunKey] | None) -> None:
+        """Take note of commits of others; None: of which runs is not known."""
+        if run_keys is None or len(self._told) > _MOST_TOLD:
+            self._looks_at_all = True
+            self._told.clear()
+        else:
+            active = self._worker.active
+            self._told.update((key, None) for key in run_keys if key not in active)
+        self._news.set()
+
+    def begin_anew(self) -> None:
+        """Let go of all copies: their code is not this process' any more."""
+        self._warm.clear()
+        self._unfit.clear()
+        self.hear(None)
+
+    def stop(self) -> None:
+        """Let go of all copies."""
+        self._warm.clear()
+
+    # --- keeping up --------------------------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Keep up for ever. What fails is tried again by a look at all."""
+        worker = self._worker
+        while True:
+            began = worker.loop.time()
+            try:
+                await self._follow()
+            except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
+                text = "following the runs of others failed and will be tried again: %s"
+                worker.recurring.warning(text, error, cause=error, with_lines=not isinstance(error, StoreError))
+                self._looks_at_all = True
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
+            taken = worker.loop.time() - began
+            await asyncio.sleep(rest_seconds(taken, share=self._share))
+            if not (self._told or self._looks_at_all):
+                await self._wait_for_news()
+
+    async def _wait_for_news(self) -> None:
+        self._news.clear()
+        try:
+            await asyncio.wait_for(self._news.wait(), _LOOK_SECONDS)
+        except TimeoutError:
+            self._looks_at_all = True
+
+    async def _follow(self) -> None:
+        """Bring some of the copies that are behind up to date."""
+        if self._looks_at_all:
+            await self._look_at_all()
+        told = [key for _, key in zip(range(_RUNS_AT_ONCE), self._told, strict=False)]
+        for key in told:
+            del self._told[key]
+        wanted = [key for key in told if key in self._warm or (self._has_room() and key not in self._unfit)]
+        if not wanted:
+            return
+        worker = self._worker
+        standings = await worker.store.list_standings(
+            workflows=worker.registry.workflow_versions, limit=len(wanted), among=wanted
+        )
+        owned = {standing.run_key: standing for standing in standings}
+        for key in wanted:
+            if key not in owned:  # it has ended, or waits, or is this worker's by now
+                self._warm.discard(key)
+        places = {key: self._place_of(key) for key, standing in owned.items() if self._is_behind(standing)}
+        if places:
+            await self._read_on(owned, places)
+
+    async def _look_at_all(self) -> None:
+        self._looks_at_all = False
+        worker = self._worker
+        standings = await worker.store.list_standings(
+            workflows=worker.registry.workflow_versions, limit=self._warm.most
+        )
+        self._told.update((standing.run_key, None) for standing in standings if self._is_behind(standing))
+        owned = {standing.run_key for standing in standings}
+        self._told.update((run_key, None) for run_key in self._warm if run_key not in owned)
+
+    def _has_room(self) -> bool:
+        return self._warm.has_room(self._worker.loop.time())
+
+    def _place_of(self, run_key: RunKey) -> HistoryPlace:
+        run = self._warm.find(run_key)
+        return BEGINNING if run is None else run.place
+
+    def _is_behind(self, standing: Standing) -> bool:
+        return self._place_of(standing.run_key).sequence != standing.sequence
+
+    async def _read_on(self, owned: Mapping[RunKey, Standing], places: Mapping[RunKey, HistoryPlace]) -> None:
+        worker = self._worker
+        parts = await worker.store.read_on(places, limit=_EVENTS_AT_ONCE)
+        for key in places.keys() - {part.run_key for part in parts}:
+            self._refuse(key, is_for_good=places[key] == BEGINNING)
+        for part in parts:
+            await asyncio.sleep(0)  # others come first
+            key = part.run_key
+            # It may have been claimed meanwhile, by this worker, or thrown away.
+            if places[key] == self._place_of(key) and not (key in worker.active or key in worker.mail.loading):
+                self._go_on(owned[key].workflow, part)
+
+    def _go_on(self, workflow: WorkflowVersion, part: HistoryPart) -> None:
+        key, worker = part.run_key, self._worker
+        run = self._warm.take(key) or WarmRun(workflow, code=worker.code)
+        try:
+            run.go_on(worker.registry, part)
+        except Exception as error:  # noqa: BLE001 - user code, or damage: whoever loads the run tells of it
+            _logger.debug("no warm copy is kept of run key %s: %s", key, error)
+            run.close()
+            self._refuse(key, is_for_good=True)
+            return
+        if run.size_bytes > self._warm.most_bytes:
+            run.close()
+            self._refuse(key, is_for_good=True)
+            return
+        self._warm.put(key, run, worker.loop.time())
+        if not part.is_last:
+            self._told[key] = None
+
+    def _refuse(self, run_key: RunKey, *, is_for_good: bool) -> None:
+        """Throw a copy away; `is_for_good`: as long as this process has no other code there is no use in a new one."""
+        self._warm.discard(run_key)
+        if is_for_good:
+            self._unfit[run_key] = None
+            if len(self._unfit) > REMEMBERED_REASONS:
+                del self._unfit[next(iter(self._unfit))]
+        else:
+            self._told[run_key] = None
+
+    # --- taking over -------------------------------------------------------------------------------------------------
+
+    async def take(self, summary: RunSummary) -> WarmLoad | None:
+        """Return a run that this worker has claimed, by its row, as far as its history goes; None: load it."""
+        run = self._warm.take(summary.run_key)
+        if run is None:
+            return None
+        load: WarmLoad | None = None
+        try:
+            load = await self._finished(run, summary)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told of if it happens to the loading, too
+            _logger.debug("the warm copy of run %s cannot be used: %s", summary.ref, error)
+        finally:
+            if load is None:
+                run.close()
+        self.taken_over += load is not None
+        self.thrown_away += load is None
+        return load
+
+    async def _finished(self, run: WarmRun, summary: RunSummary) -> WarmLoad | None:
+        """Bring a copy up to date; None if it is not one of this run, of this history, by this code."""
+        worker = self._worker
+        part = await self._ask(summary.run_key, run.place)
+        while part is not None and not part.is_last:
+            run.go_on(worker.registry, part)
+            part = await self._ask(summary.run_key, run.place)
+        workflow = WorkflowVersion(summary.workflow, summary.definition_version)
+        if part is None or (part.place.sequence, run.workflow, run.code) != (summary.sequence, workflow, worker.code):
+            return None
+        run.go_on(worker.registry, part)
+        state, feed = run.finish()
+        return WarmLoad(state=state, feed=feed, code=run.code, has_inbox=part.inbox_position > 0)
+
+    def _ask(self, run_key: RunKey, place: HistoryPlace) -> "asyncio.Future[HistoryPart | None]":
+        """Ask what comes next, together with whoever asks in the same turn of the loop."""
+        if not self._asked:
+            self._worker.loop.call_soon(self._read_asked)
+        future: asyncio.Future[HistoryPart | None] = self._worker.loop.create_future()
+        self._asked[run_key] = (place, future)
+        return future
+
+    def _read_asked(self) -> None:
+        asked, self._asked = self._asked, {}
+        self._worker.mail.spawn(self._answer(asked))
+
+    async def _answer(self, asked: Mapping[RunKey, "tuple[HistoryPlace, asyncio.Future[HistoryPart | None]]"]) -> None:
+        worker = self._worker
+        try:
+            places = {run_key: place for run_key, (place, _) in asked.items()}
+            parts = await worker.store.read_on(places, limit=max(worker.settings.history_page, _EVENTS_AT_ONCE))
+            found = {part.run_key: part for part in parts}
+        except StoreError:  # they are loaded, and whether that can be done is told then
+            found = {}
+        for run_key, (_, future) in asked.items():
+            if not future.done():
+                future.set_result(found.get(run_key))
+
+
+def rest_seconds(taken: float, *, share: float) -> float:
+    """Return how long to do nothing after something has taken so many seconds, to take up that share of the time."""
+    return max(taken / share - taken, _SHORTEST_PAUSE_SECONDS)
+
+
+_RUNS_AT_ONCE: Final = 100
+_EVENTS_AT_ONCE: Final = 500
+"""So much is read at once: to replay it takes some 10 ms."""
+_MOST_TOLD: Final = 20_000
+"""Of so many runs that wait to be asked for; a look at all takes the place of more."""
+_SHORTEST_PAUSE_SECONDS: Final = 0.02
+_PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 10.0

@@ -1,0 +1,120 @@
+"""Warm runs: code of runs that others own, replayed up to where it is known that their histories stand.
+
+A warm run has only a replay that is not finished: nothing that its code asks for is more than compared with what was
+recorded. It is `finish`ed when this worker owns the run, and then is what a loading would have made.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from perdure.authoring.registry import Registry
+from perdure.errors import HistoryError
+from perdure.execution.loading import begin_replay
+from perdure.kernel.identity import RunKey, WorkflowVersion
+from perdure.kernel.program import Feed
+from perdure.kernel.replay import Replay
+from perdure.kernel.state import RunState
+from perdure.ports.following import BEGINNING, HistoryPart
+
+__all__ = ["WarmRun", "WarmRuns"]
+
+
+class WarmRun:
+    """A run's code at a `place` of its history, of which `size_bytes` were read. `code` names what drives it."""
+
+    __slots__ = ("_replay", "code", "moved_at", "place", "size_bytes", "workflow")
+
+    def __init__(self, workflow: WorkflowVersion, *, code: str) -> None:
+        """Begin before the first event."""
+        self.workflow: Final = workflow
+        self.code: Final = code
+        self.place = BEGINNING
+        self.size_bytes = 0
+        self.moved_at = 0.0
+        self._replay: Replay | None = None
+
+    def go_on(self, registry: Registry, part: HistoryPart) -> None:
+        """Replay what comes next. Raises what `load_run` does; then the run is to be closed."""
+        if part.events:
+            if self._replay is None:
+                self._replay = begin_replay(registry, part.run_key, self.workflow, part.events)
+            self._replay.take(part.events)
+        self.place = part.place
+        self.size_bytes += part.size_bytes
+
+    def finish(self) -> tuple[RunState, Feed]:
+        """Return what `load_run` returns. Raises what that does; then the run is to be closed."""
+        if self._replay is None:
+            raise HistoryError("nothing is known yet of the history of a warm run")
+        return self._replay.finish()
+
+    def close(self) -> None:
+        """Let go of the code."""
+        if self._replay is not None:
+            self._replay.feed.program.close()
+
+
+class WarmRuns:
+    """At most so many warm runs, and bytes that were read of them; the last moved are at the end.
+
+    When it is full the least recently moved makes room, but for a newcomer only one that has not moved for
+    `rest_seconds`: where more runs move than there is room for, none would stay long enough to be of use.
+    """
+
+    def __init__(self, *, most: int, most_bytes: int, rest_seconds: float) -> None:
+        """Begin with none."""
+        self.most: Final = most
+        self.most_bytes: Final = most_bytes
+        self._rest_seconds: Final = rest_seconds
+        self._runs: dict[RunKey, WarmRun] = {}
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[RunKey]:
+        """Go through their keys, the least recently moved first."""
+        return iter(self._runs)
+
+    def __contains__(self, run_key: RunKey) -> bool:
+        """Whether there is a warm run of this key."""
+        return run_key in self._runs
+
+    def find(self, run_key: RunKey) -> WarmRun | None:
+        """Return a warm run, which stays here."""
+        return self._runs.get(run_key)
+
+    def has_room(self, now: float) -> bool:
+        """Whether another one may come."""
+        if len(self._runs) < self.most and self._size_bytes < self.most_bytes:
+            return True
+        oldest = next(iter(self._runs.values()), None)
+        return oldest is not None and oldest.moved_at + self._rest_seconds <= now
+
+    def put(self, run_key: RunKey, run: WarmRun, now: float) -> None:
+        """Keep a run that has moved, and as many others as fit beside it."""
+        self.take(run_key)
+        run.moved_at = now
+        self._runs[run_key] = run
+        self._size_bytes += run.size_bytes
+        while len(self._runs) > self.most or self._size_bytes > self.most_bytes:
+            self.discard(next(iter(self._runs)))
+
+    def take(self, run_key: RunKey) -> WarmRun | None:
+        """Return a warm run, which is the caller's from now on."""
+        run = self._runs.pop(run_key, None)
+        if run is not None:
+            self._size_bytes -= run.size_bytes
+        return run
+
+    def discard(self, run_key: RunKey) -> None:
+        """Let go of a run."""
+        run = self.take(run_key)
+        if run is not None:
+            run.close()
+
+    def clear(self) -> None:
+        """Let go of all."""
+        for run_key in list(self._runs):
+            self.discard(run_key)

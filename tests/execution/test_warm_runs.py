@@ -1,0 +1,84 @@
+"""Warm runs: how many are kept, and which make room."""
+
+import pytest
+
+from perdure.execution.standby import rest_seconds
+from perdure.execution.warm_runs import WarmRun, WarmRuns
+from perdure.kernel.identity import RunKey, WorkflowVersion
+
+REST_SECONDS = 10.0
+
+
+class Noted(WarmRun):
+    """A run that notes that it was closed."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def run_of(size_bytes: int = 10) -> Noted:
+    run = Noted(WorkflowVersion("order", "1"), code="1.0")
+    run.size_bytes = size_bytes
+    return run
+
+
+def kept(*, most: int = 100, most_bytes: int = 1_000) -> WarmRuns:
+    return WarmRuns(most=most, most_bytes=most_bytes, rest_seconds=REST_SECONDS)
+
+
+def keys(runs: WarmRuns) -> list[int]:
+    return list(runs)
+
+
+def test_the_least_recently_moved_makes_room() -> None:
+    runs, noted = kept(most=2), {number: run_of() for number in (1, 2, 3)}
+    runs.put(RunKey(1), noted[1], 0.0)
+    runs.put(RunKey(2), noted[2], 1.0)
+    runs.put(RunKey(1), noted[1], 2.0)
+    runs.put(RunKey(3), noted[3], 3.0)
+    assert keys(runs) == [1, 3]
+    assert [run.is_closed for run in noted.values()] == [False, True, False]
+
+
+def test_bytes_of_histories_are_limited() -> None:
+    runs = kept(most_bytes=100)
+    for number in (1, 2, 3):
+        runs.put(RunKey(number), run_of(40), 0.0)
+    assert keys(runs) == [2, 3]
+    runs.put(RunKey(4), run_of(100), 0.0)
+    assert keys(runs) == [4]
+    runs.put(RunKey(5), run_of(101), 0.0)
+    assert keys(runs) == []
+
+
+def test_what_is_taken_or_let_go_takes_no_room() -> None:
+    runs = kept(most_bytes=100)
+    runs.put(RunKey(1), run_of(60), 0.0)
+    taken = runs.take(RunKey(1))
+    assert isinstance(taken, Noted)
+    taken.size_bytes += 30  # it has moved on
+    runs.put(RunKey(1), taken, 0.0)
+    assert runs.has_room(0.0)
+    runs.put(RunKey(2), run_of(20), 0.0)
+    assert (keys(runs), taken.is_closed) == ([2], True)
+    runs.discard(RunKey(2))
+    runs.discard(RunKey(2))
+    runs.put(RunKey(3), run_of(100), 0.0)
+    assert keys(runs) == [3]
+    runs.clear()
+    assert len(runs) == 0
+
+
+def test_a_newcomer_displaces_none_that_has_moved_just_now() -> None:
+    runs = kept(most=1)
+    assert runs.has_room(0.0)
+    runs.put(RunKey(1), run_of(), 5.0)
+    assert not runs.has_room(5.0 + REST_SECONDS - 0.1)
+    assert runs.has_room(5.0 + REST_SECONDS)
+
+
+@pytest.mark.parametrize(("taken", "share", "rest"), [(1.0, 0.25, 3.0), (0.3, 0.1, 2.7), (5.0, 1.0, 0.02)])
+def test_the_rest_is_as_long_as_the_share_demands(taken: float, share: float, rest: float) -> None:
+    assert rest_seconds(taken, share=share) == pytest.approx(rest)
