@@ -38,6 +38,7 @@ PLANTED: Final = (
         module="perdure.stores.clock",
         old="    if latest_time <= now + apart_microseconds:\n",
         new="    if True:\n",
+        workloads=("hasty_generations", "versions", "rolling", "handing_over"),
         tool="skew",
     ),
     Mutant(
@@ -46,6 +47,7 @@ PLANTED: Final = (
         module="perdure.stores.memory.sessions",
         old="            wake(database, run, now, news)\n        if run.end_at",
         new="            pass\n        if run.end_at",
+        workloads=("hasty_generations", "versions", "rolling"),
         tool="skew",
         also=(
             Patch(
