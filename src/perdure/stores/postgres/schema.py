@@ -2,8 +2,15 @@
 
 All of it happens in one transaction, under a lock that every Perdure takes which opens the database: so old and new
 libraries may open it at once, and a step that fails leaves nothing of itself.
+
+**Engines at work** are upgraded under: whoever is open looks at no version again. A migration that only expands (adds
+tables, columns that have a default or may be NULL, indexes) says in its text which version a library must know to work
+on its tables; such libraries go on, and begin anew, beside the newer one. One that takes something away, or gives it
+another meaning, says nothing: it comes a version after the code has ceased to use that (contract), and refuses
+libraries that do not know it. `docs/how-to/upgrading.md` says what an operator sees of this.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,11 +18,14 @@ from typing import Final
 
 from perdure.errors import SchemaTooNewError, StoreCorruptError
 from perdure.kernel.time import Timestamp
+from perdure.logs import logger_named
 from perdure.stores.postgres import row_security
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.sql.migrations import Migration, read_migrations
 
-__all__ = ["migrations", "prepare_schema"]
+__all__ = ["migrations", "oldest_library", "prepare_schema"]
+
+_LOGGER: Final = logger_named("perdure.store")
 
 _FOLDER: Final = Path(__file__).with_name("migrations")
 
@@ -29,8 +39,8 @@ def migrations() -> tuple[Migration, ...]:
 async def prepare_schema(connection: Connection, *, schema: str, location: str, now: Timestamp) -> None:
     """Create or upgrade the tables.
 
-    Raises StoreCorruptError for tables of another program, SchemaTooNewError for a newer Perdure's; both are left as
-    they are.
+    Raises StoreCorruptError for tables of another program, SchemaTooNewError for a newer Perdure's that this one cannot
+    use; both are left as they are.
     """
     async with connection.transaction():
         await connection.execute(_TAKE_TURN)
@@ -38,19 +48,30 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
             await connection.execute(f'CREATE SCHEMA "{schema}"')
         applied = await _applied(connection, schema=schema, location=location)
         known = migrations()
-        if len(applied) > len(known):
-            raise SchemaTooNewError(
-                f"the database {location} has schema version {len(applied)}; this Perdure knows versions up to "
-                f"{len(known)}. Nothing was changed. Upgrade Perdure, or choose another database."
-            )
-        if applied != [(migration.number, migration.checksum) for migration in known[: len(applied)]]:
+        common = min(len(applied), len(known))
+        if applied[:common] != [(migration.number, migration.checksum) for migration in known[:common]]:
             raise StoreCorruptError(
                 f"the tables of {location} were made by other migrations than those of this Perdure. Nothing was "
                 f"changed. Use the Perdure that made them, or restore a backup."
             )
-        missing = known[len(applied) :]
-        if missing:
-            await _migrate(connection, missing, schema=schema, now=now)
+        if len(applied) > len(known):
+            await _demand_expanded(connection, len(applied), location=location)
+        elif len(applied) < len(known):
+            await _migrate(connection, known[common:], schema=schema, now=now)
+
+
+async def _demand_expanded(connection: Connection, version: int, *, location: str) -> None:
+    """Raise SchemaTooNewError where newer migrations have changed what this library uses."""
+    known = len(migrations())
+    oldest = await connection.fetchval(_OLDEST_LIBRARY)
+    if oldest is None or oldest > known:
+        raise SchemaTooNewError(
+            f"the database {location} has schema version {version}; this Perdure knows versions up to {known}. Nothing "
+            f"was changed. Upgrade Perdure, or choose another database."
+        )
+    _LOGGER.info(
+        "the database %s has schema version %s, which this Perdure does not know and can use", location, version
+    )
 
 
 async def _migrate(connection: Connection, missing: Sequence[Migration], *, schema: str, now: Timestamp) -> None:
@@ -58,8 +79,18 @@ async def _migrate(connection: Connection, missing: Sequence[Migration], *, sche
     for migration in missing:
         await connection.execute(migration.text)
         await connection.execute(_RECORD, migration.number, migration.name, migration.checksum, now)
+        await connection.execute(_NOTE_OLDEST_LIBRARY, oldest_library(migration))
     if await row_security.is_on(connection, schema=schema):
         await row_security.secure_again(connection, schema=schema)
+
+
+def oldest_library(migration: Migration) -> int:
+    """Return the schema version that a library must know to go on, and to begin, on tables that a migration has made.
+
+    It says so in its text if that is an older one than its own: it only adds, and what it adds has a default.
+    """
+    said = _EXPANDS.search(migration.text)
+    return int(said["version"]) if said else migration.number
 
 
 async def _applied(connection: Connection, *, schema: str, location: str) -> list[tuple[int, str]]:
@@ -74,6 +105,9 @@ async def _applied(connection: Connection, *, schema: str, location: str) -> lis
         )
     return [(row["number"], row["checksum"]) for row in await connection.fetch(_APPLIED)]
 
+
+_EXPANDS: Final = re.compile(r"^-- Libraries go on that know version (?P<version>\d+)\.$", re.MULTILINE)
+"""What a migration says that only expands."""
 
 # by the letters of the name, so that no other program takes it
 _TAKE_TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perdure', 'big')})"
@@ -94,3 +128,11 @@ _APPLIED: Final = "SELECT number, checksum FROM schema_migrations ORDER BY numbe
 
 # number, name, checksum, applied_at
 _RECORD: Final = "INSERT INTO schema_migrations (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)"
+
+_OLDEST_LIBRARY: Final = "SELECT value FROM store_meta WHERE name = 'oldest_library'"
+
+# schema version
+_NOTE_OLDEST_LIBRARY: Final = """
+INSERT INTO store_meta (name, value) VALUES ('oldest_library', $1)
+ON CONFLICT (name) DO UPDATE SET value = greatest(store_meta.value, excluded.value)
+"""

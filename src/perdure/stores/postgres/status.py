@@ -7,7 +7,6 @@ from perdure.kernel.identity import WorkerId
 from perdure.ports.store import StoreStatus
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.home import absent_sessions
-from perdure.stores.postgres.schema import migrations
 
 __all__ = ["read_status"]
 
@@ -23,10 +22,10 @@ async def read_status(connection: Connection, *, own: WorkerId, schema: str, loc
         absent = await absent_sessions(connection, own, schema=schema)
     assert row is not None
     others = [session for session in sessions if session["worker_id"] != own]
-    facts = {name: str(value) for name, value in row.items() if name != "size_bytes"}
+    facts = {name: str(value) for name, value in row.items() if name not in {"size_bytes", "schema_version"}}
     return StoreStatus(
         location=location,
-        schema_version=len(migrations()),
+        schema_version=row["schema_version"],
         size_bytes=row["size_bytes"],
         facts={
             **facts,
@@ -46,6 +45,7 @@ _SESSIONS: Final = "SELECT worker_id, name, host, pid FROM sessions ORDER BY wor
 # schema
 _FACTS: Final = """
 SELECT
+    (SELECT max(number) FROM schema_migrations) AS schema_version,
     (
         SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
         WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind IN ('r', 'p')

@@ -1,0 +1,255 @@
+"""Databases of a server that a newer Perdure upgrades: while older ones work on them, at once, and in vain."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tarfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import pytest
+from msgspec import structs
+
+from perdure import Engine
+from perdure.errors import InternalError, SchemaTooNewError, StoreCorruptError, StoreUnavailableError
+from perdure.kernel.transition import Applied
+from perdure.stores.postgres import schema
+from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.sql.migrations import Migration
+from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
+from perdure.torture.programs.postgres_harness import PATIENT
+from tests.postgres_server import PostgresServer, until_waiting, value
+from tests.stores.postgres.upgraded_under import QUICK, going_on, told
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+WORKER: Final = Path(__file__).with_name("upgraded_under.py")
+FOLDER: Final = "src/perdure/stores/postgres/migrations"
+KNOWN: Final = schema.migrations()
+VERSION: Final = "SELECT max(number) FROM perdure.schema_migrations"
+
+
+@pytest.fixture
+async def postgres(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """Give a database of the test's own, without tables."""
+    async with postgres_server.database() as url:
+        yield url
+
+
+# --- the libraries of their times -------------------------------------------------------------------------------------
+
+
+def git(*arguments: str) -> bytes:
+    """Return what git says; nothing where it fails."""
+    return subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True).stdout
+
+
+@pytest.fixture
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Give the last library that knew so many migrations, out of the project's own past."""
+    version = request.param
+    if not (ROOT / ".git").exists():
+        pytest.skip("older libraries are in the history of git, and these sources have none")
+    [next_one] = (ROOT / FOLDER).glob(f"{version + 1:04}_*.sql")
+    added = git("log", "-1", "--diff-filter=A", "--format=%H", "--", str(next_one)).decode().strip()
+    archive = git("archive", f"{added}^", "src")
+    if not archive:
+        pytest.skip("older libraries are in the history of git, of which this clone has only the end")
+    with tarfile.open(fileobj=BytesIO(archive)) as packed:
+        packed.extractall(tmp_path, filter="data")
+    return tmp_path / "src"
+
+
+@asynccontextmanager
+async def older_engine(library: Path, url: str) -> AsyncIterator[Process]:
+    """Let an engine of an older library work in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), url, stdin=PIPE, stdout=PIPE, stderr=PIPE,
+        env={**os.environ, "PYTHONPATH": f"{library}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def starts(process: Process, name: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{name}\n".encode())
+    await process.stdin.drain()
+    await has_done(process, name)
+
+
+async def has_done(process: Process, what: str) -> None:
+    assert process.stdout is not None
+    assert (await process.stdout.readline()).decode() == f"did {what}\n"
+
+
+@pytest.mark.parametrize("library", range(1, len(KNOWN)), indirect=True)
+async def test_an_older_engine_works_on_while_the_database_is_upgraded_and_a_newer_one_takes_over(
+    library: Path, postgres: str
+) -> None:
+    async with asyncio.timeout(60), older_engine(library, postgres) as older:
+        await starts(older, "kept")
+        await starts(older, "lost")
+        assert await value(postgres, VERSION) < len(KNOWN)  # type: ignore[operator]
+        async with Engine(postgres, works=False) as client:
+            assert await value(postgres, VERSION) == len(KNOWN)
+            kept = await client.get_run("kept", going_on)
+            await kept.signal(told, "more")
+            await has_done(older, "more")
+            await starts(older, "new")
+            await kept.signal(told, "end")
+            await has_done(older, "end")
+            assert await kept.result() == "kept more end"
+        async with older_engine(library, postgres) as another:
+            _, said = await another.communicate(b"refused\n")
+            assert "SchemaTooNewError" in said.decode()
+        async with Engine(postgres, settings=QUICK) as newer:
+            older.kill()
+            for name in ("lost", "new"):
+                run = await newer.get_run(name, going_on)
+                await run.signal(told, "end")
+                assert await run.result() == f"{name} end"
+
+
+# --- several libraries, as stores that know other migrations ----------------------------------------------------------
+
+ADDED: Final = Migration(
+    number=len(KNOWN) + 1, name="added", text="ALTER TABLE runs ADD COLUMN colour text", checksum="added"
+)
+EXPANDED: Final = structs.replace(
+    ADDED, text=f"-- Libraries go on that know version {len(KNOWN)}.\nALTER TABLE runs ADD COLUMN colour text"
+)
+
+
+async def opened(url: str, *, lock_seconds: float = 5.0) -> PostgresStore:
+    store = PostgresStore(url, settings=structs.replace(PATIENT, lock_seconds=lock_seconds))
+    await store.open(session_name="store", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+    return store
+
+
+async def demand_works(store: PostgresStore) -> None:
+    run = creation(store.new_run_key(), f"run {store.new_run_key()}")
+    assert await store.commit([run]) == [Applied(run.run_key)]
+
+
+async def tables_of(url: str) -> object:
+    return await value(
+        url,
+        "SELECT array_agg(format('%s.%s', table_name, column_name) ORDER BY 1) FROM information_schema.columns "
+        "WHERE table_schema = 'perdure'",
+    )
+
+
+def know(monkeypatch: pytest.MonkeyPatch, *more: Migration) -> None:
+    monkeypatch.setattr(schema, "migrations", lambda: (*KNOWN, *more))
+
+
+async def test_an_older_library_goes_on_beside_a_newer_one_that_has_only_added_something(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = await opened(postgres)
+    know(monkeypatch, EXPANDED)
+    newer = await opened(postgres)
+    know(monkeypatch)
+    again = await opened(postgres)
+    for store in (older, newer, again):
+        await demand_works(store)
+        assert (await store.status()).schema_version == EXPANDED.number
+        await store.close()
+
+
+async def test_an_older_library_is_refused_where_a_newer_one_has_changed_what_it_uses(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a later one has only added something; who is open goes on all the same."""
+    older = await opened(postgres)
+    know(
+        monkeypatch,
+        ADDED,
+        structs.replace(EXPANDED, number=len(KNOWN) + 2, text=EXPANDED.text.replace("colour", "shade")),
+    )
+    await (await opened(postgres)).close()
+    know(monkeypatch)
+    with pytest.raises(SchemaTooNewError, match="Upgrade Perdure"):
+        await opened(postgres)
+    await demand_works(older)
+    await older.close()
+
+
+async def test_a_database_whose_past_is_another_is_refused_however_new_it_is(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know(monkeypatch, EXPANDED)
+    await (await opened(postgres)).close()
+    other = structs.replace(KNOWN[0], checksum="another")
+    monkeypatch.setattr(schema, "migrations", lambda: (other, *KNOWN[1:]))
+    with pytest.raises(StoreCorruptError, match="other migrations"):
+        await opened(postgres)
+
+
+async def test_of_two_that_upgrade_at_once_one_waits_for_the_other(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await opened(postgres)).close()
+    know(monkeypatch, ADDED)
+    connection = await asyncpg.connect(postgres)
+    try:
+        async with connection.transaction():
+            await connection.execute(schema._TAKE_TURN)
+            opening = [asyncio.create_task(opened(postgres)) for _ in range(2)]
+            await until_waiting(postgres, 2)
+            assert await value(postgres, VERSION) == len(KNOWN)
+        for store in await asyncio.gather(*opening):
+            await demand_works(store)
+            await store.close()
+    finally:
+        await connection.close()
+    assert await value(postgres, "SELECT count(*) FROM perdure.schema_migrations") == len(KNOWN) + 1
+
+
+async def test_an_upgrade_that_fails_halfway_leaves_nothing_and_nobody_notices(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = await opened(postgres)
+    before = await tables_of(postgres)
+    know(monkeypatch, ADDED, Migration(number=len(KNOWN) + 2, name="bad", text="SELECT 1 / 0", checksum="bad"))
+    with pytest.raises(InternalError, match="division by zero"):
+        await opened(postgres)
+    assert await tables_of(postgres) == before
+    know(monkeypatch)
+    for store in (older, await opened(postgres)):
+        await demand_works(store)
+        await store.close()
+
+
+async def test_an_upgrade_for_which_a_transaction_is_in_the_way_changes_nothing_and_is_tried_again(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await opened(postgres)).close()
+    before = await tables_of(postgres)
+    know(monkeypatch, ADDED)
+    connection = await asyncpg.connect(postgres)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT count(*) FROM perdure.runs")
+            with pytest.raises(StoreUnavailableError, match="in the way"):
+                await opened(postgres, lock_seconds=0.05)
+            assert await tables_of(postgres) == before
+    finally:
+        await connection.close()
+    store = await opened(postgres, lock_seconds=0.05)
+    await demand_works(store)
+    await store.close()
+
+
+def test_a_migration_says_in_its_text_which_libraries_go_on() -> None:
+    assert [schema.oldest_library(one) for one in (*KNOWN, ADDED, EXPANDED)] == [*range(1, len(KNOWN) + 2), len(KNOWN)]
