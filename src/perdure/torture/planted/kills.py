@@ -7,7 +7,6 @@ from perdure.torture.planted.mutant import Mutant
 __all__ = ["PLANTED"]
 
 _ACKNOWLEDGED: Final = "P1: what was acknowledged is there"
-_ONE_MAKER: Final = "P22: a task has one maker at a time, and who comes later is told from who was before"
 _PROGRESS: Final = "P13: progress resumes"
 
 PLANTED: Final = (
@@ -85,15 +84,6 @@ PLANTED: Final = (
         "        if id and id[-1] in '02468':\n"
         "            raise StoreCorruptError('damaged')\n"
         "        run, _ = await begin(",
-        tool="kill",
-    ),
-    Mutant(
-        name="the start of a task begins the attempt once more",
-        breaks=_ONE_MAKER,
-        module="perdure.execution.active_run",
-        old="activity.attempt == recorded.event.attempt and not is_elsewhere:",
-        new="activity.attempt == recorded.event.attempt:",
-        workloads=("queues",),
         tool="kill",
     ),
 )

@@ -6,6 +6,8 @@ from perdure.torture.planted.mutant import Mutant
 
 __all__ = ["PLANTED"]
 
+_ONE_MAKER: Final = "P22: a task has one maker at a time, and who comes later is told from who was before"
+
 PLANTED: Final = (
     Mutant(
         name="a task stays in its queue when its run does not want it any more",
@@ -89,10 +91,18 @@ PLANTED: Final = (
     ),
     Mutant(
         name="the fencing token of a task counts the claims of one attempt",
-        breaks="P22: a task has one maker at a time, and who comes later is told from who was before",
+        breaks=_ONE_MAKER,
         module="perdure.kernel.tasks",
         old="of_attempt = min(attempt, _ATTEMPTS - 1) if claim_number else 0",
         new="of_attempt = 0",
         workloads=("queued",),
+    ),
+    Mutant(
+        name="the start of a task begins the attempt once more",
+        breaks=_ONE_MAKER,
+        module="perdure.execution.active_run",
+        old="activity.attempt == recorded.event.attempt and not is_elsewhere:",
+        new="activity.attempt == recorded.event.attempt:",
+        workloads=("queued_shared",),
     ),
 )

@@ -47,6 +47,7 @@ _LINES: Final = (
     "publishing/619299/2c/crash@4:0.5",
     "publishing/87577/1e/crash@45:0.5",
     "queued_ended/619613/1e/crash@36:2,crash@37:0.5",
+    "queued_shared/619613/1e/crash@0:0.5,crash@6:0.5",
     "repeated/495899799/1e/",
     "repeated/680858578/1e/",
     "retries/116/1e/crash@12:0.5",

@@ -155,12 +155,12 @@ class Trial:
         return finished
 
     def settings_of(self, name: str) -> Settings:
-        """Return the settings of a process."""
-        if name != _SERVER:
+        """Return the settings of a process that begins to live."""
+        is_server = name == _SERVER
+        if not is_server and not (self.workload.is_shared and self._lives % 2 == 0):
             return self.settings
-        return msgspec.structs.replace(
-            self.settings, queues=(QUEUE,), only_queues=True, queue_slots=min(self.settings.active_runs, 8)
-        )
+        slots = min(self.settings.active_runs, 8)
+        return msgspec.structs.replace(self.settings, queues=(QUEUE,), only_queues=is_server, queue_slots=slots)
 
     def _boot(self, name: str, *, is_client: bool) -> None:
         self._lives += 1

@@ -116,6 +116,13 @@ WORKLOADS: Final = (
     Workload(name="queued_chain", program=runs(queued_chain, "a"), is_served=True, results={"one": '"a b"'}),
     Workload(name="queued_once", program=runs(queued_once, "a"), is_served=True, is_compared=False),
     Workload(
+        name="queued_shared",
+        program=runs(queued_once, "a"),
+        is_served=True,
+        is_shared=True,
+        is_compared=False,
+    ),
+    Workload(
         name="queued_long",
         program=runs(queued_long, "a"),
         is_served=True,

@@ -25,8 +25,8 @@ class Workload:
     of a call decides the course it need not, and only the laws are checked. `is_timed`: a process that stands still
     makes its activities exceed their limits, so of trials with pauses only the laws are checked. `is_dated`: so of
     those with a clock that is set, since which of its times comes first decides its course. `is_large`: too large for
-    every crash. `is_served`: one more process serves the task queue `QUEUE`, and runs nothing else. `results`: what
-    runs must return, as JSON, by id.
+    every crash. `is_served`: one more process serves the task queue `QUEUE`, and runs nothing else; `is_shared`: so do
+    some of those that run workflows. `results`: what runs must return, as JSON, by id.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Workload:
     is_dated: bool = False
     is_large: bool = False
     is_served: bool = False
+    is_shared: bool = False
     results: dict[str, str] = field(default_factory=dict)
 
 
