@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from perdure.errors import InvalidArgumentError
-from perdure.kernel.tasks import LONGEST_QUEUE_NAME, is_queue_name
+from perdure.kernel.tasks import LABELS_WANTED, LONGEST_QUEUE_NAME, are_labels, is_queue_name
 from perdure.kernel.transition import CLOSED_STATUSES, RunStatus
 
 __all__ = [
@@ -133,6 +133,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         `queues`: those whose activities this process makes, of its own runs at once, of others' as tasks.
         `queue_slots`: how many tasks it has of them at a time.
         `only_queues`: True for a process that makes these alone, and claims no runs.
+        `labels`: what this process has that activities of these queues may demand, such as ``{"gpu": "a100"}``.
+        `sticky_seconds`: how long a ``sticky`` activity of a run of this process waits for the worker that made its
+        last one, if that lives and is busy, before any other may make it.
 
     Resources, what activities that declare `resources` share in this process:
         `resources`: how much there is per dimension, such as ``{"gpu": 1, "memory_mb": 8192}``. The names are yours,
@@ -198,6 +201,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...] = ()
     queue_slots: int = 100
     only_queues: bool = False
+    labels: dict[str, str] = {}
+    sticky_seconds: float = 5.0
     resources: dict[str, int] = {}
     resource_passes: int = 100
     lease_seconds: float = 15.0
@@ -243,6 +248,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             wanted = f"a tuple of names of 1 to {LONGEST_QUEUE_NAME} characters, such as ('gpu',)"
             message = f"Settings: queues is {self.queues!r:.60}; it must be {wanted}"
             raise InvalidArgumentError(message)
+        if not are_labels(self.labels):
+            message = f"Settings: labels is {self.labels!r:.60}; it must be {LABELS_WANTED}"
+            raise InvalidArgumentError(message)
         if self.only_queues and not self.queues:
             message = "Settings: only_queues is set, and queues names none; say which, such as queues=('gpu',)"
             raise InvalidArgumentError(message)
@@ -271,9 +279,10 @@ _TEXTS: Final = {
     "ray_address": "the address of the head of a cluster",
     "dask_address": "the address of the scheduler of a cluster",
 }
-_CHECKED_APART = frozenset({"only_queues", "queues", "resources", "retention", "standby", *_TEXTS})
+_CHECKED_APART = frozenset({"labels", "only_queues", "queues", "resources", "retention", "standby", *_TEXTS})
 _MAY_BE_ZERO = frozenset(
     {
+        "sticky_seconds",
         "shutdown_grace_seconds",
         "thread_slots",
         "process_slots",

@@ -28,6 +28,7 @@ ON_POSTGRES = frozenset(
         "test_laws",
         "test_locks",
         "test_parents",
+        "test_placement",
         "test_queues",
         "test_schedules",
         "test_signal_order",

@@ -126,9 +126,17 @@ PLANTED: Final[dict[str, tuple[Defect, ...]]] = {
     "activity.queue": (
         Defect(
             "authoring.activity_options",
-            "        queue=queue,\n        priority=priority,\n        executor=_executor",
-            "        queue=None,\n        priority=priority,\n        executor=_executor",
+            "        queue=placement.queue,\n",
+            "        queue=None,\n",
         ),
+    ),
+    "activity.labels": (
+        Defect("authoring.activity_options", "        labels=placement.labels,\n", "        labels=None,\n"),
+        Defect("execution.tasks", "not options.sticky and self._has(options.labels)", "not options.sticky"),
+    ),
+    "activity.sticky": (
+        Defect("authoring.activity_options", "        sticky=placement.sticky,\n", "        sticky=None,\n"),
+        Defect("execution.call", "if options.sticky else None", "if not options.sticky else None"),
     ),
     "activity.priority": (
         Defect(

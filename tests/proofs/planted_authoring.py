@@ -20,8 +20,8 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
     "activity.raises": (
         Defect(
             "authoring.activity",
-            'raises=declare_errors(raises, ActivityFailedError, f"activity {chosen}"),',
-            "raises=NONE_DECLARED,",
+            "fallback=fallback, raises=declared,",
+            "fallback=fallback, raises=NONE_DECLARED,",
         ),
         Defect("kernel.failure", "type=getattr(type(error), RECORDED_AS, type(error)).", "type=type(error)."),
     ),

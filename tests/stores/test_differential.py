@@ -33,13 +33,14 @@ async def test_a_program_does_what_it_is_meant_to_do() -> None:
         for step in program(seed):
             _, answer, _, lines, tasks = await world.do(step)
             heard += [f"lock {entry.is_held}" for entry in lines]
-            heard += [f"task {one[-2] is None}" for one in tasks]
+            heard += [f"task {one.owner is None}" for one in tasks]
             if step.verb == "commit":
                 heard += [outcome[0] for outcome in answer]
             elif step.verb == "remove":
                 heard += [f"remove {bool(answer[2])}", *(f"bring back {outcome[0]}" for outcome in answer[3])]
             elif step.verb in ("take_tasks", "tell_tasks"):
                 heard += [f"told {outcome[0]}" for outcome in answer[step.verb == "take_tasks"]]
+                heard += [f"task kept {answer[2] is not None}"] if step.verb == "take_tasks" else []
             elif step.verb == "bring_back":
                 heard += [f"bring back {outcome[0]}" for outcome in answer]
             else:
@@ -47,7 +48,7 @@ async def test_a_program_does_what_it_is_meant_to_do() -> None:
         await harness.close()
     assert heard.count("applied") > sum(not one.startswith(("lock", "task")) for one in heard) / 4
     rare_ones = ("Stale", "Exists", "missing", "closed", "claim True", "renew False", "free True", "query True")
-    of_tasks = ("task True", "task False", "told applied", "told Stale", "told closed")
+    of_tasks = ("task True", "task False", "told applied", "told Stale", "told closed", "task kept True")
     of_wholes = ("remove True", "remove False", "bring back applied", "bring back Exists")
     for rare in (*rare_ones, *of_wholes, "agenda True", "agenda False", "lock True", "lock False", *of_tasks):
         assert heard.count(rare) >= 5, rare

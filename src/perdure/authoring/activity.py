@@ -8,9 +8,10 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from perdure.authoring.activity_options import build_options
+from perdure.authoring.activity_options import Placement, build_options, require_queue
 from perdure.authoring.arguments import require_choice, require_count
 from perdure.authoring.declared_errors import NONE_DECLARED, ErrorClasses, class_of_failure, declare_errors
 from perdure.authoring.definitions import require_definition, require_kind
@@ -102,6 +103,8 @@ class Activity(Generic[P, R_co]):
         schedule_to_close: timedelta | None = None,
         heartbeat_timeout: timedelta | None = None,
         queue: str | None = None,
+        labels: dict[str, str] | None = None,
+        sticky: bool | None = None,
         priority: Priority | None = None,
         executor: Executor | str | None = None,
         expected_duration: timedelta | None = None,
@@ -120,7 +123,7 @@ class Activity(Generic[P, R_co]):
             schedule_to_start=schedule_to_start,
             schedule_to_close=schedule_to_close,
             heartbeat_timeout=heartbeat_timeout,
-            queue=queue,
+            placement=Placement(queue=queue, labels=labels, sticky=sticky),
             priority=priority,
             executor=executor,
             expected_duration=expected_duration,
@@ -132,6 +135,7 @@ class Activity(Generic[P, R_co]):
         )
         if override.executor is not None:
             _require_possible(self.name, self.function, override)
+        require_queue(self.name, self.effective_options(override))
         return BoundActivity(self, override)
 
     def effective_options(self, override: ActivityOptions | None) -> ActivityOptions:
@@ -262,6 +266,8 @@ def activity(
     schedule_to_close: timedelta | None = None,
     heartbeat_timeout: timedelta | None = None,
     queue: str | None = None,
+    labels: dict[str, str] | None = None,
+    sticky: bool | None = None,
     priority: Priority | None = None,
     executor: Executor | str | None = None,
     expected_duration: timedelta | None = None,
@@ -289,6 +295,8 @@ def activity(
     schedule_to_close: timedelta | None = None,
     heartbeat_timeout: timedelta | None = None,
     queue: str | None = None,
+    labels: dict[str, str] | None = None,
+    sticky: bool | None = None,
     priority: Priority | None = None,
     executor: Executor | str | None = None,
     expected_duration: timedelta | None = None,
@@ -309,7 +317,9 @@ def activity(
     (`DEFAULT_RETRY`). `timeout`: limit of one attempt; `schedule_to_start`: of the wait for a slot;
     `schedule_to_close`: of everything with all retries; `heartbeat_timeout`: of the silence between two heartbeats;
     None: no limit. `queue`: the task queue in which it waits for a worker that serves this (`Settings.queues`); None:
-    it is made by the worker of its run. `priority`: its class (the run's). `executor`: ``loop``, ``thread``,
+    it is made by the worker of its run. `labels`: demanded of that worker (`Settings.labels`). `sticky`: the ones of a
+    run go to the worker that made the last, as long as it lives and is not busy for longer than
+    `Settings.sticky_seconds`. `priority`: its class (the run's). `executor`: ``loop``, ``thread``,
     ``process`` (for work that burns CPU), ``hybrid``, ``ray`` or ``dask``, on a cluster (see
     docs/how-to/clusters.md). `expected_duration`: a hint for the hybrid choice and the scheduler. `idempotency_key`:
     handed to the function's context (derived from run and operation otherwise). `at_most_once`: no attempt is started
@@ -336,7 +346,7 @@ def activity(
             schedule_to_start=schedule_to_start,
             schedule_to_close=schedule_to_close,
             heartbeat_timeout=heartbeat_timeout,
-            queue=queue,
+            placement=Placement(queue=queue, labels=labels, sticky=sticky),
             priority=priority,
             executor=executor or _default_executor(function),
             expected_duration=expected_duration,
@@ -347,16 +357,12 @@ def activity(
             circuit_breaker=circuit_breaker,
         )
         _require_possible(chosen, function, options)
-        made = Activity(
-            function,
-            name=chosen,
-            options=options,
-            max_concurrent=require_count(max_concurrent, f"activity {chosen}: max_concurrent"),
-            compensate=compensate,
-            fallback=fallback,
-            raises=declare_errors(raises, ActivityFailedError, f"activity {chosen}"),
-            transaction=_isolation(chosen, transaction, executor),
-        )
+        require_queue(chosen, options)
+        isolation = _isolation(chosen, transaction, executor)
+        most = require_count(max_concurrent, f"activity {chosen}: max_concurrent")
+        declared = declare_errors(raises, ActivityFailedError, f"activity {chosen}")
+        make = partial(Activity, function, name=chosen, options=options, max_concurrent=most)
+        made = make(compensate=compensate, fallback=fallback, raises=declared, transaction=isolation)
         return default_registry.add_activity(made)
 
     return decorate if function is None else decorate(function)

@@ -101,6 +101,7 @@ def _for_programs(task: TaskSummary) -> dict[str, object]:
         "session": task.owner,
         "worker": task.worker or None,
         "claims": task.claims,
+        "labels": task.labels,
     }
 
 

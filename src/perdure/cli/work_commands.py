@@ -31,6 +31,10 @@ def worker(
         list[str] | None,
         Parameter(help="A task queue whose activities it makes; may be repeated.", negative=""),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        Parameter(help="What activities of the queues may demand of it, as NAME=VALUE; may be repeated.", negative=""),
+    ] = None,
     only_queues: Annotated[
         bool, Parameter(negative="", help="Make the activities of the queues, and run no workflows.")
     ] = False,
@@ -57,6 +61,7 @@ def worker(
         name=name,
         grace=grace,
         queues=tuple(queue or ()),
+        labels=tuple(label or ()),
         only_queues=only_queues,
         standby=standby,
         as_json=json,

@@ -32,6 +32,7 @@ class WorkOrder(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     grace: str | None = None
     queues: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     only_queues: bool = False
     standby: bool = False
     as_json: bool = False
@@ -46,7 +47,9 @@ def work(place: Place, order: WorkOrder, *, log: str) -> int:
 
 
 def _engine_of(place: Place, order: WorkOrder) -> Engine:
-    settings = Settings(queues=order.queues, only_queues=order.only_queues, standby=order.standby)
+    settings = Settings(
+        queues=order.queues, labels=_labels_of(order), only_queues=order.only_queues, standby=order.standby
+    )
     if order.grace is not None:
         grace = parse_duration(order.grace).total_seconds()
         settings = msgspec.structs.replace(settings, shutdown_grace_seconds=grace)
@@ -68,11 +71,19 @@ def _engine_of(place: Place, order: WorkOrder) -> Engine:
     return Engine(place.url, namespace=place.namespace, settings=settings, name=order.name, payloads=payloads)
 
 
+def _labels_of(order: WorkOrder) -> dict[str, str]:
+    for label in order.labels:
+        if not label.partition("=")[1]:
+            raise UsageError(f"--label {label!r:.60} must be NAME=VALUE, such as gpu=a100")
+    return {name: value for name, _, value in (label.partition("=") for label in order.labels)}
+
+
 def _engine_in(module: object, order: WorkOrder, attribute: str) -> Engine:
-    if order.name is not None or order.grace is not None or order.queues or order.only_queues or order.standby:
+    said = (order.name, order.grace, order.queues, order.labels, order.only_queues, order.standby)
+    if any(one not in (None, (), False) for one in said):
         raise UsageError(
             f"the engine {order.app} says itself how it is called and stopped, and what it serves: leave out --name, "
-            f"--grace, --queue, --only-queues, --standby"
+            f"--grace, --queue, --label, --only-queues, --standby"
         )
     made = getattr(module, attribute, None)
     if callable(made) and not isinstance(made, Engine):
@@ -109,7 +120,7 @@ def _tell_begin(engine: Engine, *, as_json: bool) -> None:
     settings = worker.settings
     workflows = [] if settings.only_queues else sorted({one.name for one in worker.registry.workflow_versions})
     if as_json:
-        queues = {"queues": settings.queues} if settings.queues else {}
+        queues = {"queues": settings.queues, "labels": settings.labels} if settings.queues else {}
         _print_line({"worker": worker.name, "location": worker.store.location, "workflows": workflows, **queues})
     what = ", ".join([*workflows, *(f"the queue {queue}" for queue in settings.queues)])
     _tell(

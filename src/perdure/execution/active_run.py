@@ -290,6 +290,8 @@ class ActiveRun(OwnCaller):
             worker.published(self, result.events)
         if result.withdrawn:
             worker.queues.hear((self.run_key,))
+        if result.queued and worker.queues:  # no news to this process; sticky ones may be for it
+            worker.queues.wake()
         if self.state.closed_at is not None:
             worker.closed(self, result)
 
@@ -342,7 +344,7 @@ class ActiveRun(OwnCaller):
         if call is None:
             self.lacks_code = True
             return
-        first = recorded_first(self._worker, call, activity)
+        first = recorded_first(self._worker, call, activity, self.state.sticky)
         if first is not None:
             self.receive(first)
             return

@@ -1,7 +1,7 @@
 """An activity call: one attempt of an activity on its way from the queue to its outcome."""
 
 from asyncio import TimerHandle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,13 +11,13 @@ from perdure.authoring.activity import Activity
 from perdure.kernel import inputs as i
 from perdure.kernel.deadline import Deadline, nearest
 from perdure.kernel.events import TimeoutKind
-from perdure.kernel.identity import FencingToken, Operation
+from perdure.kernel.identity import FencingToken, Operation, WorkerId
 from perdure.kernel.options import ActivityOptions, Executor
 from perdure.kernel.payload import Payload
 from perdure.kernel.pending import PendingActivity
 from perdure.kernel.retry import NO_RETRY
 from perdure.kernel.tasks import Task, TaskOrigin, step_token
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.scheduling.admission import Group
 from perdure.scheduling.item import Item
 
@@ -96,22 +96,30 @@ def make_call(run: "ActiveRun", activity: PendingActivity, definition: Activity[
     )
 
 
-def recorded_first(worker: "Worker", call: ActivityCall, activity: PendingActivity) -> i.Input | None:
-    """Return what must be durable before an attempt begins: that somebody else makes it, or that it is begun once."""
+def recorded_first(
+    worker: "Worker", call: ActivityCall, activity: PendingActivity, sticky: Mapping[str, WorkerId]
+) -> i.Input | None:
+    """Return what must be durable before an attempt begins: that somebody else makes it, or that it is begun once.
+    `sticky`: who has made the last sticky activity of each queue."""
     options = call.options
     if options.queue and not worker.queues.makes(call):
-        return _queueing(call, worker.clock.now())
+        task = _task_of(call, worker.clock.now())
+        kept_for = sticky.get(options.queue) if options.sticky else None
+        if kept_for is not None:
+            until = task.queued_at + round(worker.settings.sticky_seconds * MICROSECONDS_PER_SECOND)
+            task = structs.replace(task, sticky_to=kept_for, sticky_until=Timestamp(until))
+        return _queueing(call, task)
     if options.at_most_once and not activity.attempt_started:
         return i.AttemptStarting(operation=call.operation, attempt=call.attempt, worker=worker.name)
     return None
 
 
-def _queueing(call: ActivityCall, now: Timestamp) -> i.AttemptQueued:
+def _queueing(call: ActivityCall, task: Task) -> i.AttemptQueued:
     limits = {} if call.deadline_at is None else {TimeoutKind.SCHEDULE_TO_CLOSE: call.deadline_at}
     wait = call.options.schedule_to_start_microseconds
     if wait is not None:
-        limits[TimeoutKind.SCHEDULE_TO_START] = Timestamp(now + wait)
-    return i.AttemptQueued(task=_task_of(call, now), retry=call.options.retry or NO_RETRY, limits=limits)
+        limits[TimeoutKind.SCHEDULE_TO_START] = Timestamp(task.queued_at + wait)
+    return i.AttemptQueued(task=task, retry=call.options.retry or NO_RETRY, limits=limits)
 
 
 def _task_of(call: ActivityCall, now: Timestamp) -> Task:

@@ -7,6 +7,7 @@ import msgspec
 
 from perdure.kernel import inputs as i
 from perdure.kernel import messages as m
+from perdure.kernel.identity import WorkerId
 from perdure.kernel.messages import outcome_id
 
 __all__ = ["Report", "report_of"]
@@ -20,9 +21,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ends: bool = False
 
 
-def report_of(given: i.Input, *, generation: int) -> Report:
-    """Return what an input would say to a run of this process, as a message to one elsewhere."""
-    return _REPORTS[type(given)](given, generation)
+def report_of(given: i.Input, *, generation: int, maker: WorkerId | None) -> Report:
+    """Return what an input would say to a run of this process, as a message to one elsewhere. `maker`: this session, if
+    the run wants to know whose it is."""
+    report = _REPORTS[type(given)](given, generation)
+    if maker is None or not isinstance(report.message, m.CompleteActivityMessage):
+        return report
+    return msgspec.structs.replace(report, message=msgspec.structs.replace(report.message, worker=maker))
 
 
 def _succeeded(given: i.AttemptSucceeded, generation: int) -> Report:

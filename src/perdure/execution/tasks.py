@@ -11,11 +11,12 @@ it has what the store takes for its own, gives back what it knows nothing of, an
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from perdure.configuration import Settings
 from perdure.errors import PerdureError, StoreError, UnknownActivityError
 from perdure.execution.attempts import WORKER_LOST, Attempts
 from perdure.execution.call import ActivityCall, make_task_call
@@ -25,12 +26,13 @@ from perdure.execution.task_reports import Report, report_of
 from perdure.kernel import inputs as i
 from perdure.kernel.events import RunCreated
 from perdure.kernel.failure import Failure
-from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.options import Executor
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import NO_RETRY
-from perdure.kernel.tasks import TaskClaim
+from perdure.kernel.tasks import TaskClaim, label_text
+from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.logs import logger_named
 from perdure.ports.tasks import ClaimedTask, ServedTasks
@@ -90,23 +92,29 @@ class TaskCaller:
 
     def receive(self, given: i.Input) -> None:
         """Tell the run what the attempt says of itself."""
-        self._queues.tell(self, report_of(given, generation=self.ref.generation))
+        self._queues.tell(self, self._report(given))
 
     def attempt_ended(self, call: ActivityCall, given: i.Input | None) -> None:
         """Tell the run the outcome. None: the closing of this worker has interrupted the attempt."""
         del call
         if given is not None:
-            self._queues.tell(self, report_of(given, generation=self.ref.generation))
+            self._queues.tell(self, self._report(given))
+
+    def _report(self, given: i.Input) -> Report:
+        maker = self._queues.maker if self.task.options.sticky else None
+        return report_of(given, generation=self.ref.generation, maker=maker)
 
 
 class ServedQueues:
     """The queues that one worker serves, and the tasks that it has of them."""
 
-    def __init__(self, worker: "Worker", queues: Collection[str], *, slots: int) -> None:
-        """Serve `queues`, with at most so many tasks at a time; none: nothing is claimed."""
+    def __init__(self, worker: "Worker", settings: Settings, *, serves: bool) -> None:
+        """Serve the queues that the settings name, if it `serves` any."""
         self._worker = worker
-        self._queues: Final = frozenset(queues)
-        self._slots: Final = slots
+        self._queues: Final = frozenset(settings.queues) if serves else frozenset[str]()
+        self._labels: Final = frozenset(label_text({name: value}) for name, value in settings.labels.items())
+        self._slots: Final = settings.queue_slots
+        self._letting_go: asyncio.TimerHandle | None = None
         self._held: dict[TaskClaim, TaskCaller] = {}
         self._wake = asyncio.Event()
         self._losses = self._failures = 0
@@ -114,18 +122,26 @@ class ServedQueues:
         self._turn = asyncio.Lock()
         """Whoever has it knows that no claim is under way."""
 
-    def __contains__(self, queue: str) -> bool:
-        """Whether activities of a queue are made here."""
-        return queue in self._queues
-
     def makes(self, call: ActivityCall) -> bool:
-        """Whether the attempts of a call that names a queue are made here: it is served here, or they write to the
-        store's database in a transaction of the run."""
-        return (call.options.queue or "") in self or call.definition.transaction is not None
+        """Whether the attempts of a call that names a queue are made here without a detour: it is served here, by a
+        worker that has the labels, and not sticky; or they write to the store's database in a transaction of the run.
+        """
+        options = call.options
+        if call.definition.transaction is not None:
+            return True
+        return options.queue in self._queues and not options.sticky and self._has(options.labels)
+
+    def _has(self, labels: Mapping[str, str] | None) -> bool:
+        return not labels or self._labels.issuperset(label_text({name: value}) for name, value in labels.items())
 
     def __bool__(self) -> bool:
         """Whether there is any."""
         return bool(self._queues)
+
+    @property
+    def maker(self) -> WorkerId:
+        """The session that makes what is claimed here."""
+        return self._worker.worker_id
 
     @property
     def held(self) -> int:
@@ -162,7 +178,24 @@ class ServedQueues:
             async with self._turn:
                 claimed = await self._claim(limit)
             if claimed < limit:
+                await self._await_kept()
                 return
+
+    @property
+    def _served(self) -> ServedTasks:
+        activities = self._worker.registry.activity_names
+        return ServedTasks(queues=self._queues, activities=activities, labels=self._labels)
+
+    async def _await_kept(self) -> None:
+        """Look again when a task is kept for another no longer."""
+        now = self._worker.clock.now()
+        at = await self._worker.store.next_task_at(now=now, served=self._served)
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
+        if at is not None and not self._is_closing:
+            delay = min((at - now) / MICROSECONDS_PER_SECOND, self._worker.settings.lease_seconds)
+            self._letting_go = self._worker.loop.call_later(delay, self.wake)
 
     def _room(self) -> int:
         """Return how many tasks could begin. Where there is no slot for them, the next that comes free tells."""
@@ -181,8 +214,7 @@ class ServedQueues:
 
     async def _claim(self, limit: int) -> int:
         worker, losses = self._worker, self._losses
-        served = ServedTasks(queues=self._queues, activities=worker.registry.activity_names)
-        claimed = await worker.store.claim_tasks(now=worker.clock.now(), limit=limit, served=served)
+        claimed = await worker.store.claim_tasks(now=worker.clock.now(), limit=limit, served=self._served)
         for one in claimed:
             if one.task.tells_start:
                 worker.mail.news_of(one.claim.run_key)
@@ -224,7 +256,7 @@ class ServedQueues:
             started_at=None,
             heartbeat=task.heartbeat,
         )
-        self.tell(caller, report_of(failed, generation=task.ref.generation))
+        self.tell(caller, report_of(failed, generation=task.ref.generation, maker=None))
 
     # --- what is told --------------------------------------------------------------------------------------------
 
@@ -339,6 +371,8 @@ class ServedQueues:
     def stop(self) -> None:
         """Claim nothing more."""
         self._is_closing = True
+        if self._letting_go is not None:
+            self._letting_go.cancel()
 
     async def give_back_all(self) -> None:
         """Let others have what has no outcome; nothing of it runs here any more."""

@@ -123,7 +123,7 @@ class Worker:
         self._waiting = Waiting(self)
         self.standby = Standby(self)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
-        self.queues = ServedQueues(self, settings.queues if claims_runs else (), slots=settings.queue_slots)
+        self.queues = ServedQueues(self, settings, serves=claims_runs)
         self.keeper = Keeper(self, agenda_kinds(newest=registry.find_newest))
         self.agenda_changed = self.keeper.wake
         self._blocking = BlockingWatch(

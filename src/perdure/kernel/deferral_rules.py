@@ -38,6 +38,7 @@ def complete_activity(step: "Step", message: m.CompleteActivityMessage, _message
                 result=message.result,
                 started_at=message.started_at or _started_at(step, message),
                 request_id=message.request_id,
+                worker=message.worker,
             )
         )
 

@@ -169,7 +169,9 @@ def _activity_ended(
     if state.retries:
         state.retries.pop(event.operation, None)
     if state.deferrals:
-        state.deferrals.pop(event.operation, None)
+        deferral = state.deferrals.pop(event.operation, None)
+        if deferral is not None and type(event) is e.ActivityCompleted and event.worker is not None:
+            state.sticky = {**state.sticky, deferral.queue: event.worker}
     if type(event) is e.ActivityCancelled:
         state.activities_scheduled -= 1
         return

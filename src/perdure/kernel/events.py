@@ -17,7 +17,7 @@ import msgspec
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.failure import Failure
 from perdure.kernel.fork_facts import CarriedResult, ForkCause, RepeatedStep
-from perdure.kernel.identity import Operation, RunRef
+from perdure.kernel.identity import Operation, RunRef, WorkerId
 from perdure.kernel.lineage import CarriedChild, CarriedSignal, CarriedUpdate, ParentClosePolicy, ParentLink
 from perdure.kernel.locking import LockWait
 from perdure.kernel.options import ActivityOptions
@@ -277,7 +277,8 @@ class ActivityDeferred(Event, frozen=True, kw_only=True):
 
 
 class ActivityCompleted(Event, frozen=True, kw_only=True):
-    """The activity returned `result` at its attempt number `attempt`, which began at `started_at`.
+    """The activity returned `result` at its attempt number `attempt`, which began at `started_at`; `worker` is the
+    session that made it, of a sticky one: the next ones of its queue go there, too.
 
     Here and in the events of failure `request_id` is that of whoever told the outcome from outside, else empty.
     """
@@ -287,6 +288,7 @@ class ActivityCompleted(Event, frozen=True, kw_only=True):
     attempt: int = 1
     started_at: Timestamp | None = None
     request_id: str = ""
+    worker: WorkerId | None = None
 
 
 class ActivityFailed(Event, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import msgspec
 
 from perdure.kernel.events import ChildOutcome, SignalOutcome, TimeoutKind
 from perdure.kernel.failure import Failure
-from perdure.kernel.identity import Operation
+from perdure.kernel.identity import Operation, WorkerId
 from perdure.kernel.locking import LockWait
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
@@ -163,12 +163,14 @@ class AttemptMessage(_Message, frozen=True, kw_only=True):
 
 class CompleteActivityMessage(AttemptMessage, frozen=True, kw_only=True, tag="complete_activity"):
     """The attempt has succeeded, with this result. `request_id` is the sender's; `started_at` is told of an attempt
-    that has not been deferred. `is_committed`: it was told in the transaction in which the attempt has written."""
+    that has not been deferred. `is_committed`: it was told in the transaction in which the attempt has written.
+    `worker`: as in `ActivityCompleted`."""
 
     result: Payload = NULL
     request_id: str = ""
     started_at: Timestamp | None = None
     is_committed: bool = False
+    worker: WorkerId | None = None
 
 
 QUEUED_ATTEMPT: Final = 0

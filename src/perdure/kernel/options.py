@@ -37,8 +37,9 @@ class ActivityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     `at_most_once`: the start of an attempt is made durable before the function runs, so that an attempt interrupted by
     a crash counts as failed instead of being run again under the same number; costs one more commit per attempt.
     `idempotency_key` is handed to the activity; without one it is derived from the run and the operation.
-    `resources` are the requirements per dimension (cpu in hundredths of a core, memory_mb, ...). `rate_limit` and
-    `circuit_breaker` say when no attempt is started.
+    `labels` are demanded of the worker that serves the `queue`; `sticky`: those of a run go to the worker that made its
+    last one there. `resources` are the requirements per dimension (cpu in hundredths of a core, memory_mb, ...).
+    `rate_limit` and `circuit_breaker` say when no attempt is started.
     """
 
     retry: Retry | None = None
@@ -47,6 +48,8 @@ class ActivityOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     schedule_to_close_microseconds: int | None = None
     heartbeat_microseconds: int | None = None
     queue: str | None = None
+    labels: dict[str, str] | None = None
+    sticky: bool | None = None
     priority: Priority | None = None
     executor: Executor | None = None
     expected_duration_microseconds: int | None = None

@@ -21,6 +21,7 @@ from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import WorkerId
 from perdure.kernel.lifecycle import UpdatePhase, illegal
 from perdure.kernel.mappings import NOTHING
 from perdure.kernel.payload import Payload
@@ -59,6 +60,7 @@ class RunState(Struct, kw_only=True, gc=False):
     timers: dict[int, Timestamp] = {}
     retries: dict[int, Timestamp] = {}
     deferrals: dict[int, Deferral] = {}
+    sticky: Mapping[str, WorkerId] = NOTHING
     children: dict[int, OpenChild] = {}
     keys: dict[str, Payload] = {}
     labels: Mapping[str, str] = NOTHING

@@ -9,20 +9,21 @@ A task is claimed by a session, whose lease holds for it. If that session is los
 of a task are counted, so that whoever had it before is fenced: what it tells then is refused.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from perdure.kernel.deadline import Deadline
-from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 
 __all__ = [
-    "LONGEST_QUEUE_NAME", "Task", "TaskClaim", "TaskOrigin", "is_queue_name", "parts_of_token", "start_id",
-    "step_token",
+    "LABELS_WANTED", "LONGEST_LABELS", "LONGEST_QUEUE_NAME", "SEPARATOR", "Task", "TaskClaim", "TaskOrigin",
+    "are_labels", "is_queue_name", "label_text", "labels_of", "parts_of_token", "start_id", "step_token",
 ]  # fmt: skip
 
 
@@ -44,7 +45,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """One attempt of an activity, as whoever serves its queue needs it.
 
     `options` are those in force; the other fields are as in `PendingActivity`. `queued_at` is when this attempt was put
-    into its queue, `around` the nearest deadline of the stages and the run it is called in.
+    into its queue, `around` the nearest deadline of the stages and the run it is called in. Until `sticky_until` it is
+    kept for the session `sticky_to`, which has made the last sticky one of its run and queue, as long as that lives.
     """
 
     operation: Operation
@@ -60,6 +62,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     deadline_at: Timestamp | None = None
     around: Deadline | None = None
     heartbeat: Payload = NULL
+    sticky_to: WorkerId | None = None
+    sticky_until: Timestamp | None = None
+
+    @property
+    def labels(self) -> str:
+        """The labels that are demanded, as stores keep them."""
+        return label_text(self.options.labels or {})
 
     @property
     def ref(self) -> RunRef:
@@ -81,6 +90,29 @@ class TaskClaim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: int
 
 
+def label_text(labels: Mapping[str, str]) -> str:
+    """Return labels as stores keep them: the same text for the same labels; none: an empty one."""
+    return SEPARATOR.join(sorted(f"{name}={value}" for name, value in labels.items()))
+
+
+def labels_of(text: str) -> dict[str, str]:
+    """Return the labels of such a text."""
+    return dict(pair.partition("=")[::2] for pair in text.split(SEPARATOR)) if text else {}
+
+
+def are_labels(labels: object) -> bool:
+    """Whether a worker may announce these labels, or an activity demand them: texts without control characters, and
+    names without `=`, of at most `LONGEST_LABELS` characters in all."""
+    if not isinstance(labels, dict):
+        return False
+    for name, value in labels.items():
+        if not (isinstance(name, str) and isinstance(value, str) and name and "=" not in name):
+            return False
+        if not (is_queue_name(name) and (not value or is_queue_name(value)) and f"{name}{value}".isprintable()):
+            return False
+    return len(label_text(labels)) <= LONGEST_LABELS
+
+
 def is_queue_name(name: object) -> bool:
     """Whether a task queue may be called so: a text of 1 to `LONGEST_QUEUE_NAME` characters that can be recorded."""
     if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_QUEUE_NAME:
@@ -92,8 +124,15 @@ def is_queue_name(name: object) -> bool:
     return True
 
 
+LABELS_WANTED: Final = (
+    "a dict of texts without control characters, names without '=', of at most 200 characters in all, such as "
+    "{'gpu': 'a100'}"
+)
 LONGEST_QUEUE_NAME: Final = 200
+LONGEST_LABELS: Final = 200
 """The indexes of every store take as much."""
+SEPARATOR: Final = "\x1f"
+"""Between the labels in a text of several, and in none."""
 
 
 def step_token(of_run: FencingToken, attempt: int, claim_number: int) -> int:

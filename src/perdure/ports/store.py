@@ -372,8 +372,15 @@ class RunStore(Protocol):
     async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
         """Take at most `limit` tasks nobody has that are `served`: the best class, then the longest queued first.
 
+        One that is kept for another session (`Task.sticky_to`) is passed over until `Task.sticky_until`, unless that
+        session has ended, or is known to be dead.
+
         A run whose task tells of its start (`Task.tells_start`) gets a message of it, in the same transaction.
         """
+        ...
+
+    async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:
+        """Return when the next task of these queues is kept for another session no longer, or None."""
         ...
 
     async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:

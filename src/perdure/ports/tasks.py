@@ -4,28 +4,39 @@ What a task is stands in `perdure.kernel.tasks`; how it gets into a queue, and o
 outcome is told in `Delivery`. The methods of `RunStore` that are about tasks are explained here.
 """
 
+from typing import Final
+
 import msgspec
 
 from perdure.kernel.identity import DEFAULT_NAMESPACE, Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
-from perdure.kernel.tasks import Task, TaskClaim
+from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim
 from perdure.kernel.time import Timestamp
 
 __all__ = [
+    "SKEW_MICROSECONDS",
     "ClaimedTask",
     "ServedTasks",
     "TaskQuery",
     "TaskSummary",
     "decode_task",
     "encode_task",
+    "has_labels",
 ]
 
 
+SKEW_MICROSECONDS: Final = 1_000_000
+"""By so much the clocks of two workers differ at most, unless one was set: what was queued later than that was queued
+before a clock was set back, and is kept for nobody."""
+
+
 class ServedTasks(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tasks a worker serves: those of its `queues` whose activities it has the code of."""
+    """Which tasks a worker serves: those of its `queues` whose activities it has the code of, and that demand no label
+    that is not among its `labels`, each as ``name=value``."""
 
     queues: frozenset[str]
     activities: frozenset[str]
+    labels: frozenset[str] = frozenset()
 
 
 class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +64,8 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A task's row, and whose it is. `owner` is the session that has claimed it, None: it waits; `worker` is how that
-    calls itself; `claims` counts how often it was claimed."""
+    calls itself; `claims` counts how often it was claimed. `labels` are demanded of who claims it; until `sticky_until`
+    it is kept for the session `sticky_to`."""
 
     run_key: RunKey
     run: RunRef
@@ -66,11 +78,19 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     owner: WorkerId | None
     worker: str
     claims: int
+    labels: dict[str, str] = {}
+    sticky_to: WorkerId | None = None
+    sticky_until: Timestamp | None = None
 
     @property
     def place(self) -> tuple[Priority, Timestamp, RunKey, Operation]:
         """Where it stands in the order of claims."""
         return (self.priority, self.queued_at, self.run_key, self.operation)
+
+
+def has_labels(demanded: str, served: ServedTasks) -> bool:
+    """Whether a worker has all labels that stand in a text, as a task has them."""
+    return not demanded or served.labels.issuperset(demanded.split(SEPARATOR))
 
 
 def encode_task(task: Task) -> bytes:

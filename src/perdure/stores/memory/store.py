@@ -261,6 +261,10 @@ class MemoryStore:
         tasks.return_tasks(self.database, session, claims, news, begun=begun)
         publish(self.database, session, news)
 
+    async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:
+        """Return when a task is kept for another session no longer."""
+        return tasks.next_task_at(self.database, await self._turn(), now=now, served=served)
+
     async def held_tasks(self) -> set[TaskClaim]:
         """Return what this session has. Complexity: linear in all tasks."""
         return tasks.held_tasks(self.database, await self._turn())

@@ -163,6 +163,9 @@ class TaskRow(msgspec.Struct, kw_only=True):
     priority: Priority
     queued_at: Timestamp
     data: bytes
+    labels: str = ""
+    sticky_to: WorkerId | None = None
+    sticky_until: Timestamp | None = None
     owner: WorkerId | None = None
     claims: int = 0
     is_recovered: bool = False

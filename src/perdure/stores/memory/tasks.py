@@ -7,16 +7,18 @@ import msgspec
 from perdure.errors import HistoryError
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.kernel.messages import encode_message
-from perdure.kernel.tasks import TaskClaim
+from perdure.kernel.tasks import TaskClaim, labels_of
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery, Transition
 from perdure.ports.tasks import (
+    SKEW_MICROSECONDS,
     ClaimedTask,
     ServedTasks,
     TaskQuery,
     TaskSummary,
     decode_task,
     encode_task,
+    has_labels,
 )
 from perdure.stores.memory.inboxes import put, wake_for
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Session, TaskRow
@@ -29,6 +31,7 @@ __all__ = [
     "free_tasks",
     "held_tasks",
     "list_tasks",
+    "next_task_at",
     "return_tasks",
     "take_task",
 ]
@@ -50,6 +53,9 @@ def encoded_tasks(write: Transition) -> list[TaskRow]:
             priority=task.priority,
             queued_at=task.queued_at,
             data=encode_task(task),
+            labels=task.labels,
+            sticky_to=task.sticky_to,
+            sticky_until=task.sticky_until,
         )
         for task in write.queued
     ]
@@ -85,13 +91,37 @@ def claim_tasks(
     database: MemoryDatabase, session: Session, news: News, *, now: Timestamp, limit: int, served: ServedTasks
 ) -> list[ClaimedTask]:
     """Take tasks that nobody has. Complexity: linear in all tasks."""
-    found = [row for row in database.tasks.values() if row.owner is None and _is_served(row, served)]
+    found = [
+        row
+        for row in database.tasks.values()
+        if row.owner is None
+        and _is_served(row, served)
+        and not (row.sticky_to in database.sessions and _is_kept(row, session.worker, now))
+    ]
     found.sort(key=_place)
     return [_claim(database, session, row, news, now=now) for row in found[: max(limit, 0)]]
 
 
 def _is_served(row: TaskRow, served: ServedTasks) -> bool:
-    return row.queue in served.queues and row.activity in served.activities
+    return row.queue in served.queues and row.activity in served.activities and has_labels(row.labels, served)
+
+
+def _is_kept(row: TaskRow, worker: WorkerId, now: Timestamp) -> bool:
+    """Whether a task is kept for another; not one that was queued later than now, before a clock was set back."""
+    is_of_now = row.queued_at <= now + SKEW_MICROSECONDS
+    return row.sticky_to not in (None, worker) and is_of_now and now < (row.sticky_until or 0)
+
+
+def next_task_at(
+    database: MemoryDatabase, session: Session, *, now: Timestamp, served: ServedTasks
+) -> Timestamp | None:
+    """Return when a task is kept for another no longer. Complexity: linear in all tasks."""
+    kept = [
+        row.sticky_until
+        for row in database.tasks.values()
+        if row.queue in served.queues and row.owner is None and _is_kept(row, session.worker, now)
+    ]
+    return min((until for until in kept if until is not None), default=None)
 
 
 def _place(row: TaskRow) -> tuple[int, int, int, int]:
@@ -104,6 +134,7 @@ def _claim(database: MemoryDatabase, session: Session, row: TaskRow, news: News,
     except msgspec.DecodeError as error:
         raise HistoryError(f"task {row.operation} of run {row.run_key} cannot be read: {error}") from error
     row.owner, row.claims = session.worker, row.claims + 1
+    row.sticky_to = row.sticky_until = None
     claimed = ClaimedTask(claim=_claim_of(row), task=task, recovered=row.is_recovered)
     if task.tells_start:
         _tell(database, row.run_key, start_told(claimed, session.name, now=now), news)
@@ -130,10 +161,13 @@ def return_tasks(
 
 
 def free_tasks(database: MemoryDatabase, workers: Collection[WorkerId], news: News) -> None:
-    """Let others claim what sessions have, and may have begun."""
+    """Let others claim what sessions have, and may have begun, and what is kept for them."""
     for row in database.tasks.values():
         if row.owner in workers:
             row.owner, row.is_recovered = None, True
+            _is_free(row, news)
+        if row.sticky_to in workers:
+            row.sticky_to = row.sticky_until = None
             _is_free(row, news)
 
 
@@ -182,4 +216,7 @@ def _summary(database: MemoryDatabase, row: TaskRow) -> TaskSummary:
         owner=row.owner,
         worker="" if owner is None else owner.name,
         claims=row.claims,
+        labels=labels_of(row.labels),
+        sticky_to=row.sticky_to,
+        sticky_until=row.sticky_until,
     )

@@ -243,5 +243,6 @@ def _task_row(row: TaskRow) -> Row:
         row.priority,
         row.queued_at,
         row.data.decode(),
+        row.labels,
     )
-    return (*fields, digest_of_task(fields))
+    return (*fields, digest_of_task(fields), row.sticky_to, row.sticky_until)

@@ -243,15 +243,19 @@ DELETE FROM tasks USING unnest($1::bigint[], $2::integer[]) AS n (run_key, opera
 WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation
 """
 
-# run keys, operations, attempts, namespaces, queues, activities, priorities, queued_at, data, digests
+# run keys, operations, attempts, namespaces, queues, activities, priorities, queued_at, data, labels, digests,
+# sticky_to, sticky_until
 INSERT_TASKS: Final = """
-INSERT INTO tasks (run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest)
+INSERT INTO tasks (
+    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels, digest, sticky_to,
+    sticky_until
+)
 SELECT * FROM unnest(
     $1::bigint[], $2::integer[], $3::integer[], $4::varchar[], $5::varchar[], $6::varchar[], $7::smallint[],
-    $8::bigint[], $9::text[], $10::bytea[]
+    $8::bigint[], $9::text[], $10::varchar[], $11::bytea[], $12::bigint[], $13::bigint[]
 )
 ON CONFLICT (run_key, operation) DO UPDATE SET attempt = excluded.attempt, namespace = excluded.namespace,
     queue = excluded.queue, activity = excluded.activity, priority = excluded.priority,
-    queued_at = excluded.queued_at, data = excluded.data, digest = excluded.digest, owner = NULL, claims = 0,
-    recovering = false
+    queued_at = excluded.queued_at, data = excluded.data, labels = excluded.labels, digest = excluded.digest,
+    sticky_to = excluded.sticky_to, sticky_until = excluded.sticky_until, owner = NULL, claims = 0, recovering = false
 """

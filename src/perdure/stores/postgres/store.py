@@ -344,6 +344,11 @@ class PostgresStore:
         """Return when the next entry comes due, later than `after`."""
         return await self._ask(lambda connection: reading.next_agenda_at(connection, after=after))
 
+    async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:
+        """Return when a task is kept for another session no longer."""
+        session = self._open_now().session
+        return await self._ask(partial(tasks.next_task_at, session=session, now=now, served=served))
+
     async def held_tasks(self) -> set[TaskClaim]:
         """Return what this session has."""
         session = self._open_now().session

@@ -14,11 +14,11 @@ import msgspec
 
 from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
-from perdure.kernel.tasks import Task, TaskClaim
+from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim, labels_of
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery, Outcome, Write
 from perdure.logs import logger_named
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary, decode_task
+from perdure.ports.tasks import SKEW_MICROSECONDS, ClaimedTask, ServedTasks, TaskQuery, TaskSummary, decode_task
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
@@ -28,7 +28,7 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.postgres.sessions import SessionRow
 
-__all__ = ["claim_tasks", "free_tasks", "held_tasks", "list_tasks", "return_tasks", "task_of"]
+__all__ = ["claim_tasks", "free_tasks", "held_tasks", "list_tasks", "next_task_at", "return_tasks", "task_of"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -66,8 +66,8 @@ async def claim_tasks(
     passed: set[_Key] = set()
     for _ in range(_ROUNDS):
         looked_for = limit - len(claimed)
-        names = (sorted(served.queues), sorted(served.activities))
-        rows = await connection.fetch(_CLAIMABLE, *names, max(looked_for, 0), *_pairs(passed))
+        names = (sorted(served.queues), sorted(served.activities), sorted(served.labels))
+        rows = await connection.fetch(_CLAIMABLE, *names, session.worker_id, now, max(looked_for, 0), *_pairs(passed))
         taken, open_runs = await _take(connection, rows, session.worker_id)
         for row in rows:
             if _key(row) not in taken:
@@ -162,8 +162,17 @@ async def return_tasks(
 async def free_tasks(connection: Connection, workers: Sequence[int], news: News) -> None:
     """Let others claim what sessions have, and may have begun."""
     freed = await connection.fetch(_FREE, list(workers))
+    freed += await connection.fetch(_LET_GO, list(workers))
     news.run_keys.update(RunKey(row["run_key"]) for row in freed)
     news.is_queued = news.is_queued or bool(freed)
+
+
+async def next_task_at(
+    connection: Connection, session: "SessionRow", *, now: Timestamp, served: ServedTasks
+) -> Timestamp | None:
+    """Return when a task is kept for another session no longer."""
+    found = await connection.fetchval(_NEXT, sorted(served.queues), now, session.worker_id)
+    return None if found is None else Timestamp(found)
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
@@ -219,32 +228,60 @@ def _summary(row: Record) -> TaskSummary:
         owner=None if row["owner"] is None else WorkerId(row["owner"]),
         worker=row["worker"],
         claims=row["claims"],
+        labels=labels_of(row["labels"]),
+        sticky_to=None if row["sticky_to"] is None else WorkerId(row["sticky_to"]),
+        sticky_until=None if row["sticky_until"] is None else Timestamp(row["sticky_until"]),
     )
 
 
 _FIELDS: Final = (
-    "run_key", "operation", "attempt", "namespace", "queue", "activity", "priority", "queued_at", "data",
+    "run_key", "operation", "attempt", "namespace", "queue", "activity", "priority", "queued_at", "data", "labels",
 )  # fmt: skip
 """What never changes of a row, in the order in which it is hashed."""
 
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('perdure tasks', 0))"
 
-# queues, activities, limit, run keys and operations of those that are passed over; one class of one queue at a time:
-# only so an index gives the order
-_CLAIMABLE: Final = """
+# queues, activities, labels of the worker, its session, now, limit, run keys and operations of those that are passed
+# over; one class of one queue and one set of labels at a time: only so an index gives the order. One step of the index
+# finds the next set of labels, of which there are few.
+_CLAIMABLE: Final = f"""
+WITH RECURSIVE sets (queue, labels) AS (
+    SELECT queues.queue, found.labels FROM unnest($1::varchar[]) AS queues (queue) CROSS JOIN LATERAL (
+        SELECT labels FROM tasks WHERE tasks.queue = queues.queue AND owner IS NULL ORDER BY labels LIMIT 1
+    ) AS found
+    UNION ALL
+    SELECT sets.queue, found.labels FROM sets CROSS JOIN LATERAL (
+        SELECT labels FROM tasks WHERE tasks.queue = sets.queue AND tasks.labels > sets.labels AND owner IS NULL
+        ORDER BY labels LIMIT 1
+    ) AS found
+)
 SELECT tasks.* FROM (
-    SELECT found.* FROM generate_series(0, 4) AS classes (priority) CROSS JOIN unnest($1::varchar[]) AS queues (queue)
+    SELECT found.* FROM generate_series(0, 4) AS classes (priority) CROSS JOIN sets
     CROSS JOIN LATERAL (
         SELECT run_key, operation, tasks.priority, queued_at FROM tasks
-        WHERE tasks.queue = queues.queue AND tasks.priority = classes.priority AND owner IS NULL
-            AND activity = ANY ($2::varchar[])
-            AND (run_key, operation) NOT IN (SELECT * FROM unnest($4::bigint[], $5::integer[]))
-        ORDER BY queued_at, run_key, operation LIMIT $3
+        WHERE tasks.queue = sets.queue AND tasks.labels = sets.labels AND tasks.priority = classes.priority
+            AND owner IS NULL AND activity = ANY ($2::varchar[])
+            AND (sticky_to IS NULL OR sticky_to = $4::bigint OR coalesce(sticky_until, 0) <= $5::bigint
+                OR queued_at > $5 + {SKEW_MICROSECONDS}
+                OR NOT EXISTS (SELECT FROM sessions WHERE worker_id = sticky_to))
+            AND (run_key, operation) NOT IN (SELECT * FROM unnest($7::bigint[], $8::integer[]))
+        ORDER BY queued_at, run_key, operation LIMIT $6
     ) AS found
-    ORDER BY found.priority, queued_at, run_key, operation LIMIT $3
+    WHERE string_to_array(sets.labels, '{SEPARATOR}') <@ $3::text[]
+    ORDER BY found.priority, queued_at, run_key, operation LIMIT $6
 ) AS first JOIN tasks USING (run_key, operation)
 ORDER BY tasks.priority, tasks.queued_at, run_key, operation
-"""
+"""  # noqa: S608 - a text of ours
+
+# queues, now, the session
+_NEXT: Final = f"""
+SELECT min(found.sticky_until) FROM unnest($1::varchar[]) AS queues (queue) CROSS JOIN LATERAL (
+    SELECT sticky_until FROM tasks
+    WHERE tasks.queue = queues.queue AND sticky_to IS NOT NULL AND sticky_until > $2::bigint AND sticky_to <> $3
+        AND owner IS NULL AND queued_at <= $2 + {SKEW_MICROSECONDS}
+    ORDER BY sticky_until LIMIT 1
+) AS found
+"""  # noqa: S608 - a text of ours
 
 # run keys
 _LOCK: Final = """
@@ -256,7 +293,7 @@ _THERE: Final = "SELECT run_key FROM runs WHERE run_key = ANY ($1::bigint[])"
 
 # run keys, operations, attempts, counts of claims, owner
 _TAKE: Final = """
-UPDATE tasks SET owner = $5, claims = tasks.claims + 1
+UPDATE tasks SET owner = $5, claims = tasks.claims + 1, sticky_to = NULL, sticky_until = NULL
 FROM (
     SELECT run_key, operation FROM tasks
     JOIN unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) AS n (run_key, operation, attempt, claims)
@@ -274,6 +311,16 @@ _FREE: Final = """
 UPDATE tasks SET owner = NULL, recovering = true
 FROM (
     SELECT run_key, operation FROM tasks WHERE owner = ANY ($1::bigint[]) ORDER BY run_key, operation FOR NO KEY UPDATE
+) AS n
+WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
+"""
+
+# workers; as above
+_LET_GO: Final = """
+UPDATE tasks SET sticky_to = NULL, sticky_until = NULL
+FROM (
+    SELECT run_key, operation FROM tasks
+    WHERE sticky_to = ANY ($1::bigint[]) ORDER BY run_key, operation FOR NO KEY UPDATE
 ) AS n
 WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
 """

@@ -13,7 +13,7 @@ array in its shortest form: no two lists of fields give the same bytes.
 * digest of a message = H(`perdure message`, [run_key, message_id, at, data])
 * digest of an entry of the agenda = H(`perdure agenda`, [namespace, kind, id, version, due_at, waits, data, inputs])
 * digest of a task = H(`perdure task`, [run_key, operation, attempt, namespace, queue, activity, priority, queued_at,
-  data])
+  data, labels]), the labels left out where there are none
 
 The digest before an event is that of the event before it, and the genesis where there is none: for the first event, and
 for one that follows an event which an older Perdure wrote, without a digest. Those older events are not protected;
@@ -86,7 +86,8 @@ def digest_of_entry(columns: Iterable[Field]) -> bytes:
 
 def digest_of_task(columns: Iterable[Field]) -> bytes:
     """Return the digest of a task, by its columns in the order of the module's docstring."""
-    return _digest(_TASK, tuple(columns))
+    fields = tuple(columns)
+    return _digest(_TASK, fields if fields[-1] else fields[:-1])
 
 
 def _digest(kind: "hashlib.blake2b", fields: tuple[Field, ...]) -> bytes:

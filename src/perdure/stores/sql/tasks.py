@@ -14,6 +14,10 @@ __all__ = [
     "HELD_TASKS",
     "INSERT_TASKS",
     "IS_CLAIMED",
+    "LABELS_OF_TASKS",
+    "LET_ALL_TASKS_GO",
+    "LET_TASKS_GO",
+    "NEXT_TASK",
     "RETURN_TASK",
     "TAKE_TASKS",
     "TASKS_TO_READ",
@@ -22,13 +26,13 @@ __all__ = [
     "listing_tasks",
 ]
 
-TASK_FIELDS: Final = "run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data"
+TASK_FIELDS: Final = "run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels"
 """What never changes of a task's row, in the order in which it is hashed."""
 
-# the columns above, then digest
+# the columns above, then digest, sticky_to, sticky_until
 INSERT_TASKS: Final = RowsStatement(
-    f"INSERT OR REPLACE INTO tasks ({TASK_FIELDS}, digest) VALUES {{rows}}",  # noqa: S608
-    width=10,
+    f"INSERT OR REPLACE INTO tasks ({TASK_FIELDS}, digest, sticky_to, sticky_until) VALUES {{rows}}",  # noqa: S608
+    width=13,
 )
 
 # run_key, operation
@@ -46,23 +50,47 @@ RETURN_TASK: Final = (
     f"UPDATE tasks {_OF_CLAIM.replace('WHERE', 'SET owner = NULL, recovering = MAX(recovering, ?) WHERE')}"
 )
 
-# queue, priority, a JSON list of activities, limit
+# queue; one step of the index for each set of labels, of which there are few. As bytes: a damaged one is dropped by who
+# would claim its tasks
+LABELS_OF_TASKS: Final = """
+WITH RECURSIVE sets (labels) AS (
+    SELECT (SELECT min(labels) FROM tasks INDEXED BY tasks_to_claim WHERE owner IS NULL AND queue = ?1)
+    UNION ALL
+    SELECT (
+        SELECT min(labels) FROM tasks INDEXED BY tasks_to_claim
+        WHERE owner IS NULL AND queue = ?1 AND labels > sets.labels
+    ) FROM sets WHERE sets.labels IS NOT NULL
+)
+SELECT CAST(labels AS BLOB) FROM sets WHERE labels IS NOT NULL
+"""
+
+# queue, labels as bytes, priority, a JSON list of activities, the session, now, the latest time of queueing, limit
 CLAIMABLE_TASKS: Final = """
 SELECT position, queued_at, run_key, operation FROM tasks INDEXED BY tasks_to_claim
-WHERE owner IS NULL AND queue = ? AND priority = ? AND activity IN (SELECT value FROM json_each(?))
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?
+    AND activity IN (SELECT value FROM json_each(?))
+    AND (sticky_to IS NULL OR sticky_to = ? OR coalesce(sticky_until, 0) <= ? OR queued_at > ?
+        OR NOT EXISTS (SELECT 1 FROM sessions WHERE worker_id = sticky_to))
 ORDER BY queued_at, run_key, operation LIMIT ?
+"""
+
+# queue, now, the session, the latest time of queueing
+NEXT_TASK: Final = """
+SELECT sticky_until FROM tasks INDEXED BY tasks_kept
+WHERE sticky_to IS NOT NULL AND queue = ? AND sticky_until > ? AND sticky_to <> ? AND owner IS NULL AND queued_at <= ?
+ORDER BY sticky_until LIMIT 1
 """
 
 # a JSON list of positions; texts as bytes: a damaged one must not hide the others
 TASKS_TO_READ: Final = """
 SELECT position, claims, recovering, digest, run_key, operation, attempt, CAST(namespace AS BLOB), CAST(queue AS BLOB),
-    CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB)
+    CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB), CAST(labels AS BLOB)
 FROM tasks NOT INDEXED WHERE position IN (SELECT value FROM json_each(?)) AND owner IS NULL
 """
 
 # owner, a JSON list of positions
 TAKE_TASKS: Final = """
-UPDATE tasks NOT INDEXED SET owner = ?, claims = claims + 1
+UPDATE tasks NOT INDEXED SET owner = ?, claims = claims + 1, sticky_to = NULL, sticky_until = NULL
 WHERE position IN (SELECT value FROM json_each(?))
 """
 
@@ -73,8 +101,14 @@ HELD_TASKS: Final = "SELECT run_key, operation, attempt, claims FROM tasks INDEX
 FREE_TASKS: Final = """
 UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner = ? RETURNING run_key
 """
+LET_TASKS_GO: Final = """
+UPDATE tasks INDEXED BY tasks_kept_for SET sticky_to = NULL, sticky_until = NULL WHERE sticky_to = ? RETURNING run_key
+"""
 FREE_ALL_TASKS: Final = """
 UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner IS NOT NULL
+"""
+LET_ALL_TASKS_GO: Final = """
+UPDATE tasks INDEXED BY tasks_kept_for SET sticky_to = NULL, sticky_until = NULL WHERE sticky_to IS NOT NULL
 """
 
 # run_key; the generation of a run that may be told something
@@ -94,7 +128,7 @@ def listing_tasks(query: TaskQuery) -> tuple[str, list[int | str]]:
     found = "sqlite_autoindex_tasks_1" if query.run_key is not None else "tasks_in_order"
     text = f"""
 SELECT run_key, operation, attempt, runs.namespace, queue, activity, tasks.priority, queued_at, tasks.owner, claims,
-    runs.id, runs.generation, coalesce(sessions.name, '')
+    runs.id, runs.generation, coalesce(sessions.name, ''), tasks.labels, sticky_to, sticky_until
 FROM tasks INDEXED BY {found} CROSS JOIN runs NOT INDEXED USING (run_key)
 LEFT JOIN sessions ON sessions.worker_id = tasks.owner WHERE {" AND ".join(conditions)}
 ORDER BY tasks.priority, queued_at, run_key, operation LIMIT ?

@@ -261,8 +261,9 @@ def _task_row(run_key: RunKey, task: Task) -> tuple[Column, ...]:
         task.priority,
         task.queued_at,
         encode_task(task).decode(),
+        task.labels,
     )
-    return (*fields, digest_of_task(fields))
+    return (*fields, digest_of_task(fields), task.sticky_to, task.sticky_until)
 
 
 def _encode_events(

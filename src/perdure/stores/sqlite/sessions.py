@@ -298,6 +298,7 @@ def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News)
     """Let others claim the tasks of a session. Damage among these keeps nobody from its runs."""
     with _past_damage("the tasks of a session that is gone"):
         freed = {RunKey(key) for (key,) in connection.execute(task_statements.FREE_TASKS, (worker_id,))}
+        freed |= {RunKey(key) for (key,) in connection.execute(task_statements.LET_TASKS_GO, (worker_id,))}
         news.run_keys |= freed
         news.is_queued |= bool(freed)
 
@@ -305,6 +306,7 @@ def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News)
 def _free_tasks(connection: apsw.Connection) -> None:
     with _past_damage("the tasks of sessions that are gone"):
         connection.execute(task_statements.FREE_ALL_TASKS)
+        connection.execute(task_statements.LET_ALL_TASKS_GO)
 
 
 @contextmanager

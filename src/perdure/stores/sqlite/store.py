@@ -12,7 +12,6 @@ from perdure.errors import StoreError, UsageError
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.locking import LockEntry
-from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
@@ -20,11 +19,10 @@ from perdure.ports.clock import Clock, SystemClock
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
-from perdure.stores.sqlite import agenda, following, keeping, reads, searching, tasks
+from perdure.stores.sqlite import agenda, following, keeping, reads, searching
 from perdure.stores.sqlite.disk import Disk, LocalDisk
 from perdure.stores.sqlite.encoding import EncodedCreation, encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -37,6 +35,7 @@ from perdure.stores.sqlite.segment import News
 from perdure.stores.sqlite.sessions import KEYS_PER_SESSION_BITS
 from perdure.stores.sqlite.settings import SqliteSettings
 from perdure.stores.sqlite.sweeping import Sweeper
+from perdure.stores.sqlite.task_methods import TaskMethods
 from perdure.stores.sqlite.transactions import StepJob
 from perdure.stores.sqlite.trials import Trials, try_to_remove
 from perdure.stores.sqlite.unreadable import Unreadable
@@ -53,7 +52,7 @@ Part = TypeVar("Part")
 _KEY_COUNT_MASK: Final = (1 << KEYS_PER_SESSION_BITS) - 1
 
 
-class SqliteStore:
+class SqliteStore(TaskMethods):
     """One session on a database file. See the package's docstring for the promises and the parts."""
 
     def __init__(
@@ -320,22 +319,6 @@ class SqliteStore:
     async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
         """Return when the next entry comes due, later than `after`."""
         return await self._reading().ask(lambda connection: agenda.next_agenda_at(connection, after=after))
-
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
-        """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
-        return await self._owning().claim_tasks(now=now, limit=limit, served=served)
-
-    async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
-        """Let others claim what this session has."""
-        await self._writing().call(partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun))
-
-    async def held_tasks(self) -> set[TaskClaim]:
-        """Return what this session has."""
-        return await self._reading().ask(partial(tasks.held_tasks, owner=self._session_id()))
-
-    async def list_tasks(self, query: TaskQuery) -> list[TaskSummary]:
-        """Return one page of tasks."""
-        return await self._browsing().ask(partial(tasks.list_tasks, query=query))
 
     async def list_locks(self, query: LockQuery) -> list[LockEntry]:
         """Return one page of entries in the lines of locks."""

@@ -13,11 +13,19 @@ import msgspec
 
 from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
-from perdure.kernel.tasks import Task, TaskClaim
+from perdure.kernel.tasks import Task, TaskClaim, labels_of
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery
 from perdure.logs import logger_named
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary, decode_task
+from perdure.ports.tasks import (
+    SKEW_MICROSECONDS,
+    ClaimedTask,
+    ServedTasks,
+    TaskQuery,
+    TaskSummary,
+    decode_task,
+    has_labels,
+)
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.sqlite.encoding import claim_row, encode_delivery
@@ -28,7 +36,7 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.sqlite.segment import News
 
-__all__ = ["claim_tasks", "held_tasks", "list_tasks", "return_tasks"]
+__all__ = ["claim_tasks", "held_tasks", "list_tasks", "next_task_at", "return_tasks"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -38,7 +46,7 @@ def claim_tasks(
 ) -> tuple[list[ClaimedTask], set[RunKey]]:
     """Take tasks that nobody has; return them, and the runs that were told of damaged ones. Complexity: their number,
     plus those of other activities that are passed over."""
-    positions = _claimable(connection, served, limit=max(limit, 0))
+    positions = _claimable(connection, served, owner=session.worker_id, now=now, limit=max(limit, 0))
     if not positions:
         return [], set()
     rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
@@ -58,8 +66,10 @@ def claim_tasks(
     return claimed, {told.target for told in damaged if not isinstance(told.target, RunRef)}
 
 
-def _claimable(connection: apsw.Connection, served: ServedTasks, *, limit: int) -> list[int]:
-    activities = _json(sorted(served.activities))
+def _claimable(
+    connection: apsw.Connection, served: ServedTasks, *, owner: WorkerId, now: Timestamp, limit: int
+) -> list[int]:
+    activities, lines = _json(sorted(served.activities)), _lines(connection, served)
     positions: list[int] = []
     for priority in Priority:
         room = limit - len(positions)
@@ -67,11 +77,32 @@ def _claimable(connection: apsw.Connection, served: ServedTasks, *, limit: int) 
             break
         of_class = sorted(
             (*place, position)
-            for queue in sorted(served.queues)
-            for position, *place in connection.execute(statements.CLAIMABLE_TASKS, (queue, priority, activities, room))
+            for line in lines
+            for position, *place in connection.execute(
+                statements.CLAIMABLE_TASKS, (*line, priority, activities, owner, now, now + SKEW_MICROSECONDS, room)
+            )
         )
         positions += [position for *_, position in of_class[:room]]
     return positions
+
+
+def _lines(connection: apsw.Connection, served: ServedTasks) -> list[tuple[str, bytes]]:
+    """Return the queues, each with the labels that tasks of it demand and the worker has."""
+    return [
+        (queue, labels)
+        for queue in sorted(served.queues)
+        for (labels,) in connection.execute(statements.LABELS_OF_TASKS, (queue,))
+        if has_labels(labels.decode(errors="replace"), served)
+    ]
+
+
+def next_task_at(
+    connection: apsw.Connection, *, owner: WorkerId, now: Timestamp, served: ServedTasks
+) -> Timestamp | None:
+    """Return when a task is kept for another session no longer."""
+    latest = now + SKEW_MICROSECONDS
+    found = [connection.execute(statements.NEXT_TASK, (queue, now, owner, latest)).get for queue in served.queues]
+    return min((Timestamp(until) for until in found if until is not None), default=None)
 
 
 _Row = Sequence[Any]  # Any: what SQLite found, which may be damaged
@@ -82,7 +113,7 @@ def _task_of(row: _Row) -> Task | None:
     _, _, _, digest, *fields = row
     try:
         texts = [field.decode() if isinstance(field, bytes) else field for field in fields]
-        return decode_task(texts[-1]) if digest == digest_of_task(texts) else None
+        return decode_task(texts[_DATA]) if digest == digest_of_task(texts) else None
     except (UnicodeDecodeError, msgspec.DecodeError):
         return None
 
@@ -132,7 +163,7 @@ def list_tasks(connection: apsw.Connection, query: TaskQuery) -> list[TaskSummar
 
 def _summary(row: _Row) -> TaskSummary:
     run_key, operation, attempt, namespace, queue, activity, priority, queued_at, owner, claims, *rest = row
-    run_id, number, worker = rest
+    run_id, number, worker, labels, sticky_to, sticky_until = rest
     return TaskSummary(
         run_key=RunKey(run_key),
         run=RunRef(namespace=sys.intern(namespace), id=run_id, generation=number),
@@ -145,7 +176,14 @@ def _summary(row: _Row) -> TaskSummary:
         owner=None if owner is None else WorkerId(owner),
         worker=worker,
         claims=claims,
+        labels=labels_of(labels),
+        sticky_to=None if sticky_to is None else WorkerId(sticky_to),
+        sticky_until=None if sticky_until is None else Timestamp(sticky_until),
     )
+
+
+_DATA: Final = 8
+"""Where among the fields that are hashed a task itself stands."""
 
 
 def _json(values: object) -> str:

@@ -19,6 +19,7 @@ from perdure.engine import Engine, make_executors
 from perdure.errors import StoreError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.attempts import AttemptExecutor
+from perdure.execution.call import ActivityCall
 from perdure.execution.late_executor import LateExecutor
 from perdure.execution.process_executor import ProcessExecutor
 from perdure.execution.tasks import ServedQueues
@@ -110,7 +111,7 @@ class Life:
         self._store = self._make_store()
         self._engine = _PerformingEngine(self)
         await self._engine.__aenter__()
-        self.worker.queues = _EveryQueue(self.worker, (), slots=1)
+        self.worker.queues = _EveryQueue(self.worker, self.worker.settings, serves=False)
         self.is_open = True
 
     async def close(self) -> None:
@@ -219,8 +220,9 @@ class _PerformingEngine(Engine):
 class _EveryQueue(ServedQueues):
     """All task queues: the cast makes the activities of each."""
 
-    def __contains__(self, queue: str) -> bool:
-        """Whether activities of a queue are made here."""
+    def makes(self, call: ActivityCall) -> bool:
+        """Whether the attempts of a call that names a queue are made here."""
+        del call
         return True
 
 

@@ -30,6 +30,7 @@ from perdure.testing.store_conformance.keeping import KeepingConformance
 from perdure.testing.store_conformance.listing import ListingConformance
 from perdure.testing.store_conformance.locking import LockingConformance
 from perdure.testing.store_conformance.parking import ParkingConformance
+from perdure.testing.store_conformance.placing import PlacingConformance
 from perdure.testing.store_conformance.reading import ReadingConformance
 from perdure.testing.store_conformance.repairing import RepairingConformance
 from perdure.testing.store_conformance.requesting import RequestingConformance
@@ -50,6 +51,7 @@ class StoreConformance(
     EndingConformance,
     LockingConformance,
     TasksConformance,
+    PlacingConformance,
     RepairingConformance,
     SessionsConformance,
     ClocksConformance,

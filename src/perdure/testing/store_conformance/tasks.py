@@ -1,11 +1,11 @@
 """Tasks: put into queues within transitions, claimed by who serves these, told of, taken out again."""
 # ruff: noqa: D102, PLR2004 - a test's name is its sentence, its expected values are literal
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from perdure.kernel.identity import Operation, RunKey
+from perdure.kernel.identity import Operation, RunKey, WorkerId
 from perdure.kernel.messages import CompleteActivityMessage, HeartbeatMessage, StartActivityMessage, outcome_id
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import Payload
@@ -37,6 +37,8 @@ def task(
     priority: Priority = Priority.NORMAL,
     queued_at: Timestamp = START,
     options: ActivityOptions | None = None,
+    sticky_to: WorkerId | None = None,
+    sticky_until: Timestamp | None = None,
 ) -> Task:
     """Return a task of a run."""
     return Task(
@@ -57,6 +59,8 @@ def task(
             trace_context={"traceparent": "00"},
         ),
         scheduled_at=START,
+        sticky_to=sticky_to,
+        sticky_until=sticky_until,
     )
 
 
@@ -82,14 +86,24 @@ async def change(
     run.sequence += 1
 
 
-def served(*queues: str, activities: tuple[str, ...] = ("render",)) -> ServedTasks:
+def served(
+    *queues: str, activities: tuple[str, ...] = ("render",), labels: Mapping[str, str] | None = None
+) -> ServedTasks:
     """Return what a worker serves."""
-    return ServedTasks(queues=frozenset(queues or ("gpu",)), activities=frozenset(activities))
+    pairs = frozenset(f"{name}={value}" for name, value in (labels or {}).items())
+    return ServedTasks(queues=frozenset(queues or ("gpu",)), activities=frozenset(activities), labels=pairs)
 
 
-async def claims(session: StoreSession, *, limit: int = 100) -> list[ClaimedTask]:
+async def claims(
+    session: StoreSession, *, limit: int = 100, now: Timestamp = START, labels: Mapping[str, str] | None = None
+) -> list[ClaimedTask]:
     """Claim tasks of the queue `gpu`."""
-    return await session.store.claim_tasks(now=START, limit=limit, served=served())
+    return await session.store.claim_tasks(now=now, limit=limit, served=served(labels=labels))
+
+
+def operations(claimed: Sequence[ClaimedTask]) -> list[int]:
+    """Return which operations those are, in the order in which they were claimed."""
+    return [one.claim.operation for one in claimed]
 
 
 async def claim(session: StoreSession) -> ClaimedTask:

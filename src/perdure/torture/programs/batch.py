@@ -272,7 +272,9 @@ class Batch:
             activity=draws.of(ACTIVITIES),
             priority=draws.of(tuple(Priority)),
             queued_at=draws.of((self.world.now, self._soon())),
-            options=draws.of((None, ActivityOptions(at_most_once=True))),
+            options=draws.of((None, ActivityOptions(at_most_once=True), *map(_demanding, _LABELS))),
+            sticky_to=draws.of(self.world.sessions).worker if draws.is_rare() else None,
+            sticky_until=self._soon(),
         )
 
     async def _locks(self, run_key: RunKey, *, is_last: bool) -> list[LockChange]:
@@ -338,6 +340,13 @@ class Batch:
 _WITHDRAWN: Final = ((), (), (1,), (2, 3))
 _QUEUED: Final = ((), (), (1,), (2,), (1, 3))
 """Of which operations tasks leave their queues, and come into them."""
+
+_LABELS: Final = ({"gpu": "a100"}, {"gpu": "a100", "zone": "eu"}, {"gpu": "h100"})
+
+
+def _demanding(labels: dict[str, str]) -> ActivityOptions:
+    return ActivityOptions(labels=labels)
+
 
 _KINDS: Final = (
     *(("creation", "creation", "begin", *["transition"] * 6, *["delivery"] * 3, "release", "park") * 3),

@@ -55,6 +55,7 @@ def some_code(draws: Draws) -> frozenset[WorkflowVersion]:
 
 def some_tasks(draws: Draws) -> ServedTasks:
     """Return what a worker serves: mostly everything."""
-    everything = ServedTasks(queues=frozenset(QUEUES), activities=frozenset(ACTIVITIES))
+    labels = frozenset(draws.of(((), ("gpu=a100",), ("gpu=a100", "zone=eu"))))
+    everything = ServedTasks(queues=frozenset(QUEUES), activities=frozenset(ACTIVITIES), labels=labels)
     few = ServedTasks(queues=frozenset(QUEUES[:1]), activities=frozenset(ACTIVITIES[:1]))
     return draws.of((everything, everything, few))

@@ -10,7 +10,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef, WorkerId
 from perdure.kernel.messages import ChildFailedMessage, LockGrantedMessage
 from perdure.kernel.priority import Priority
-from perdure.kernel.tasks import TaskClaim
+from perdure.kernel.tasks import Task, TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import (
     Applied,
@@ -130,7 +130,8 @@ class World:
         self.tasks += [(session, one.claim) for one in claimed]
         told = [outcome(one.claim, ends=draws.below(3) > 0) for one in claimed if draws.below(2)]
         outcomes = [self._outcome(one) for one in await session.commit(*told)] if told else []
-        return [(self._task_claim(one.claim), one.task, one.recovered) for one in claimed], outcomes
+        at = await session.store.next_task_at(now=self.now, served=some_tasks(draws))
+        return [(self._task_claim(one.claim), self._task(one.task), one.recovered) for one in claimed], outcomes, at
 
     async def tell_tasks(self, draws: Draws) -> Observation:
         """Tell of tasks that somebody has claimed, or had, give some back, and ask which are lost."""
@@ -259,10 +260,18 @@ class World:
         """Return what is in task queues."""
         store = self.observer.store
         return [
-            (self.numbers[one.run_key], *msgspec.structs.astuple(one)[1:-2], self._owner(one.owner), one.claims)
+            msgspec.structs.replace(
+                one,
+                run_key=RunKey(self.numbers[one.run_key]),
+                owner=self._owner(one.owner),
+                sticky_to=self._owner(one.sticky_to),
+            )
             for namespace in NAMESPACES
             for one in await store.list_tasks(TaskQuery(namespace=namespace))
         ]
+
+    def _task(self, task: Task) -> Task:
+        return msgspec.structs.replace(task, sticky_to=self._owner(task.sticky_to))
 
     def _task_claim(self, claim: TaskClaim) -> Observation:
         return (self.numbers[claim.run_key], claim.operation, claim.attempt, claim.number)

@@ -39,10 +39,11 @@ async def queued(_ctx: Context, label: str) -> list[object]:
 
 @workflow(name="sim_queued_chain")
 async def queued_chain(ctx: Context, label: str) -> str:
-    """Have one thing done elsewhere after the other, and undo what was booked there if that is asked for."""
-    await book.options(queue=QUEUE)(f"{label} a")
+    """Have one thing done elsewhere after the other, where the first was done, and undo what was booked there if that
+    is asked for."""
+    await book.options(queue=QUEUE, sticky=True)(f"{label} a")
     await ctx.sleep(0.3)
-    return await step.options(queue=QUEUE)(f"{label} b")
+    return await step.options(queue=QUEUE, sticky=True)(f"{label} b")
 
 
 @workflow(name="sim_queued_once")
