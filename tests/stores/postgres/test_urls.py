@@ -100,6 +100,10 @@ def test_a_location_has_neither_user_nor_password(url: str, location: str) -> No
         ("//h/db?search_path=x", "say schema=NAME instead"),
         ("//h/db?lock_timeout=1s", "lock_patience_seconds"),
         ("//h/db?pooled=true", "pooler in transaction mode"),
+        ("//h/db?session_host=", "host:port, or the folder of a socket"),
+        ("//h/db?session_host=db:70000", "host:port, or the folder of a socket"),
+        ("//h/db?session_host=u:kes@trel", "an '@' that does not stand between"),
+        ("//h/db?session_host=/run/a%26b", "host:port, or the folder of a socket"),
         ("//h/db?sslrootcert=/no/such/root.crt", "a file that is not there: /no/such/root.crt"),
     ],
 )
@@ -161,3 +165,21 @@ def test_without_the_driver_an_error_names_what_to_install(monkeypatch: pytest.M
 def test_what_concerns_a_file_says_what_to_use_instead(ask: Callable[[str], object], advice: str) -> None:
     with pytest.raises(UsageError, match=advice):
         ask("postgresql://u:p@h/db")
+
+
+@pytest.mark.parametrize(
+    ("url", "itself"),
+    [
+        ("//u:p@pooler:6432/db?session_host=db:5433", "//u:p@db:5433/db"),
+        (
+            "//u:p@pooler/db?session_host=a,b&sslmode=require",
+            "//u:p@a,b/db?sslmode=require&target_session_attrs=read-write",
+        ),
+        ("//u@/db?host=/run/pooler&port=6432&session_host=/run/db:5433", "//u@/db?host=/run/db&port=5433"),
+        ("//u@pooler/db?session_host=/run/db", "//u@/db?host=/run/db"),
+    ],
+)
+def test_the_server_itself_is_reached_as_the_pooler_is_but_for_its_place(url: str, itself: str) -> None:
+    read = read_url(f"postgresql:{url}", DEFAULTS)
+    assert read.settings.session_url == f"postgresql:{itself}"
+    assert "session_host" not in read.for_driver

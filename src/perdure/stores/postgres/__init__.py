@@ -34,8 +34,10 @@ does not matter.
 
 **Namespaces** share all tables; for roles that are bound the server keeps them apart: `row_security`, by `securing`.
 
-**Not there yet**: partitions of the history, PgBouncer in transaction mode (what cannot work there is refused when the
-store is opened: see `opening`).
+**A pooler** in transaction mode may stand before the server, if the URL says where that is itself: `pooled`. Without
+that it is refused when the store is opened (`opening`).
+
+**Not there yet**: partitions of the history.
 
 **Rejected.** Functions in the database: they would be a second language for the same rules, to be kept for each version
 of the library that is at work. News within a commit: `NOTIFY` lets one transaction commit at a time (measured: 370

@@ -1,11 +1,17 @@
-"""Connections to a server, as the store wants them. Only here is the driver imported, by who uses such a store."""
+"""Connections to a server, or to a pooler before it, as the store wants them.
 
-from contextlib import suppress
+Only here is the driver imported, by who uses such a store.
+"""
+
+from contextlib import nullcontext, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from perdure.errors import UsageError
 from perdure.stores.postgres.names import escaped, unescaped
+from perdure.stores.postgres.pooled import Pooled
 from perdure.stores.postgres.settings import PostgresSettings
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ __all__ = [
     "Record",
     "Transaction",
     "connect",
+    "connect_for_session",
     "connect_plainly",
     "demand_driver",
     "driver_errors",
@@ -64,8 +71,14 @@ async def connect(url: str, settings: PostgresSettings) -> Connection:
         jit="off",
         idle_in_transaction_session_timeout=milliseconds(settings.idle_seconds),
     )
-    await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
+    async with connection.transaction() if settings.session_url else nullcontext():  # for it asks in several messages
+        await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
     return connection
+
+
+async def connect_for_session(url: str, settings: PostgresSettings) -> Connection:
+    """Connect as `connect` does, but to the server itself, where others go through a pooler."""
+    return await connect(settings.session_url or url, msgspec.structs.replace(settings, session_url=""))
 
 
 async def connect_plainly(url: str, settings: PostgresSettings, **server_settings: str) -> Connection:
@@ -74,20 +87,41 @@ async def connect_plainly(url: str, settings: PostgresSettings, **server_setting
     demand_driver()
     from asyncpg import connect as connect_by_driver  # noqa: PLC0415 - see above
 
+    of_session = {
+        "statement_timeout": milliseconds(settings.statement_seconds),
+        "idle_in_transaction_session_timeout": milliseconds(settings.statement_seconds),
+        "lock_timeout": milliseconds(settings.lock_seconds),
+        **server_settings,
+    }
+    usual: dict[str, Any] = {"timeout": settings.connect_seconds, "command_timeout": settings.answer_seconds}
+    name = {"application_name": settings.application_name}
+    if settings.session_url:
+        pooled = await connect_by_driver(
+            url, **usual, statement_cache_size=0, connection_class=_pooled_class(), server_settings=name
+        )
+        pooled.set_locally = "; ".join(
+            f"SET LOCAL {setting} = {_quoted(value)}" for setting, value in of_session.items()
+        )
+        return pooled
     connection: Connection = await connect_by_driver(
-        url,
-        timeout=settings.connect_seconds,
-        command_timeout=settings.answer_seconds,
-        max_cacheable_statement_size=0,
-        server_settings={
-            "application_name": settings.application_name,
-            "statement_timeout": milliseconds(settings.statement_seconds),
-            "idle_in_transaction_session_timeout": milliseconds(settings.statement_seconds),
-            "lock_timeout": milliseconds(settings.lock_seconds),
-            **server_settings,
-        },
+        url, **usual, max_cacheable_statement_size=0, server_settings={**name, **of_session}
     )
     return connection
+
+
+@cache
+def _pooled_class() -> type["Pooled"]:
+    from asyncpg import Connection as DriversConnection  # noqa: PLC0415 - see above
+
+    class PooledConnection(Pooled, DriversConnection):
+        pass
+
+    return PooledConnection
+
+
+def _quoted(value: str) -> str:
+    """Return the value of a setting as a statement has it: a search path is a list of names, and has its quotes."""
+    return value if value.startswith('"') else f"'{value}'"
 
 
 async def end(connection: Connection) -> None:

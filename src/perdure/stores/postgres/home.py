@@ -27,7 +27,7 @@ from perdure.ports.store import Changes
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.clock import ServerClock
-from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
+from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.standstill import end_standing
 from perdure.stores.postgres.tasks import TakenTasks
@@ -75,7 +75,7 @@ class Home:
 
     async def connect(self) -> Connection:
         """Connect, and learn the time. Raises what connecting raises."""
-        self._connection = await connect(self._url, self._settings)
+        self._connection = await connect_for_session(self._url, self._settings)
         await self._ask_time(self._connection)
         return self._connection
 

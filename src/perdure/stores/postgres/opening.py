@@ -5,9 +5,12 @@ from typing import Final, TypeVar
 
 from perdure.errors import StoreVersionError, UsageError
 from perdure.redaction import redacted
-from perdure.stores.postgres.connection import Connection, driver_errors
+from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
+from perdure.stores.postgres.faults import is_unknown_table
+from perdure.stores.postgres.identity import Identity, identity_of
+from perdure.stores.postgres.settings import PostgresSettings
 
-__all__ = ["demand_suitable", "has_tables", "reached"]
+__all__ = ["demand_same_database", "demand_suitable", "has_tables", "reached"]
 
 Reached = TypeVar("Reached")
 
@@ -50,6 +53,24 @@ async def demand_suitable(connection: Connection, *, schema: str, location: str)
         )
 
 
+async def demand_same_database(url: str, settings: PostgresSettings, identity: Identity) -> None:
+    """Raise UsageError where a pooler leads to another database than the address of the server itself."""
+    connection = await reached(connect(url, settings))
+    try:
+        found = await identity_of(connection)
+    except driver_errors() as error:
+        if not is_unknown_table(error):
+            raise
+        found = None
+    finally:
+        await end(connection)
+    if found != identity:
+        raise UsageError(
+            "session_host= leads to another database than the URL, which is a pooler's: name the server that is behind "
+            "the pooler, and the database by the name that it has there"
+        )
+
+
 async def has_tables(connection: Connection, *, schema: str) -> bool:
     """Whether a Perdure has made its tables in a schema."""
     are_there: bool = await connection.fetchval(_ARE_THERE, schema)
@@ -59,8 +80,8 @@ async def has_tables(connection: Connection, *, schema: str) -> bool:
 _OLDEST_VERSION: Final = 150_000
 
 _NO_POOLER: Final = """\
-A store needs connections of its own to the server: it listens, and shows by a lock that it lives. Give the address of \
-the server itself"""
+A store listens, and shows by a lock of a session that it lives, which no pooler in transaction mode lets it. Say \
+session_host=HOST:PORT, the server itself, in the query, or give the address of the server itself"""
 _MEND_QUERY: Final = (
     "What the query says and Perdure and the driver do not know is set on the server: leave it out, or mend it"
 )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from perdure.kernel.time import Timestamp
-from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
+from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import store_error
 from perdure.stores.postgres.opening import demand_suitable, reached
 from perdure.stores.postgres.row_security import Binding, RowSecurity, read_row_security, securing_statements
@@ -47,7 +47,7 @@ async def look_at_rows(url: str) -> RowSecurity:
 async def _connected(url: str) -> AsyncIterator[Connection]:
     read = _read(url)
     try:
-        connection = await reached(connect(read.for_driver, read.settings))
+        connection = await reached(connect_for_session(read.for_driver, read.settings))
         try:
             yield connection
         finally:

@@ -15,7 +15,8 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     cut off, or stand still, and would hold the rows of its runs. `settling_pause_seconds`: the longest pause between
     two tries to find out what became of a commit. `safety_check_seconds`: how often the server is asked for the time,
     and who lives. `absence_seconds`: how long a session may be without the connection that shows that it lives.
-    `searched_rows`: about so many rows are looked at for one page of a list.
+    `session_url`: where connections go that need a session at the server; if it is not empty the others go through a
+    pooler in transaction mode. `searched_rows`: about so many rows are looked at for one page of a list.
     """
 
     lanes: int = 2
@@ -30,6 +31,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     settling_pause_seconds: float = 5.0
     safety_check_seconds: float = 1.0
     absence_seconds: float = 1.0
+    session_url: str = ""
     searched_rows: int = 20_000
 
     @property

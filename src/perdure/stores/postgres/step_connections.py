@@ -77,7 +77,10 @@ class OwnConnections:
     async def _take(self) -> Connection:
         while self._free:
             connection = self._free.pop()
-            if await _is_cleaned(connection):
+            if self._settings.session_url:  # what is set at a pooler's connections is nothing that this one would have
+                if not connection.is_closed():
+                    return connection
+            elif await _is_cleaned(connection):
                 return connection
         try:
             return await connect_plainly(self._url, self._settings)

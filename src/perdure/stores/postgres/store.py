@@ -30,13 +30,13 @@ from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, following, keeping, reading, searching, sessions, tasks, verification
 from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
-from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
+from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import has_ended, store_error
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.identity import identity_of
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.open_session import OpenSession
-from perdure.stores.postgres.opening import demand_suitable, has_tables, reached
+from perdure.stores.postgres.opening import demand_same_database, demand_suitable, has_tables, reached
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.status import read_status
@@ -98,7 +98,7 @@ class PostgresStore:
     async def has_tables(self) -> bool:
         """Whether a Perdure has made its tables here; nothing is changed. Raises UsageError and StoreErrors."""
         async with self._named("opening"):
-            connection = await reached(connect(self._url, self._settings))
+            connection = await reached(connect_for_session(self._url, self._settings))
             try:
                 return await has_tables(connection, schema=self._settings.schema)
             finally:
@@ -122,6 +122,8 @@ class PostgresStore:
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
             )
             identity = await identity_of(connection)
+            if self._settings.session_url:
+                await demand_same_database(self._url, self._settings, identity)
             await home.begin(session.worker_id)
             async with connection.transaction():
                 origin = secrets.randbits(62)

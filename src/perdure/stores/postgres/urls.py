@@ -55,11 +55,26 @@ def read_url(url: str, settings: PostgresSettings) -> ServerUrl:
             raise _refusal(f"{name} names a file that is not there: {said[name]}")
     own = {field: read(name, said[name]) for name, (field, read) in _OWN.items() if name in said}
     rest = [(name, value) for name, value in parts.query if name not in _OWN]
-    if _has_several_hosts(parts, said) and "target_session_attrs" not in said:
-        rest.append(("target_session_attrs", "read-write"))
+    if _has_several_hosts(parts, said) and _TARGET not in said:
+        rest.append((_TARGET, "read-write"))
+    if _SESSION_HOST in said:
+        own["session_url"] = _written(*_at(said[_SESSION_HOST], parts, rest))
+        del own[_SESSION_HOST]
     return ServerUrl(
         for_driver=_written(parts, rest), settings=msgspec.structs.replace(settings, **own) if own else settings
     )
+
+
+def _at(host: str, parts: _Parts, query: list[tuple[str, str]]) -> tuple[_Parts, list[tuple[str, str]]]:
+    """Return a URL, and its query, that leads to another host."""
+    rest = [(name, value) for name, value in query if name not in {"host", "port", _TARGET}]
+    if host.startswith("/"):
+        folder, _, port = host.partition(":")
+        place = [("host", quote(folder)), *([("port", port)] if port else [])]
+        return msgspec.structs.replace(parts, hosts=""), [*rest, *place]
+    if "," in host:
+        rest.append((_TARGET, "read-write"))
+    return msgspec.structs.replace(parts, hosts=host), rest
 
 
 def location_of(url: str) -> str:
@@ -83,13 +98,16 @@ def _parts(url: str) -> _Parts:
     user, at, hosts = authority.rpartition("@")
     if rest.count("@") > len(at):
         raise _refusal(f"it has an '@' that does not stand between password and host. {_ENCODE}")
-    for host in hosts.split(","):
-        found = _HOST.fullmatch(host)
-        if found is None or int(found["port"] or 0) > _HIGHEST_PORT:
-            raise _refusal(f"what stands for a host is none, or its port is no number. {_ENCODE}")
+    if not _are_hosts(hosts):
+        raise _refusal(f"what stands for a host is none, or its port is no number. {_ENCODE}")
     if "/" in database:
         raise _refusal(f"the name of a database has a '/'. {_ENCODE}")
     return _Parts(scheme, user, hosts, database, tuple(_pair(pair) for pair in query.split("&") if pair))
+
+
+def _are_hosts(hosts: str) -> bool:
+    found = [_HOST.fullmatch(host) for host in hosts.split(",")]
+    return all(host is not None and int(host["port"] or 0) <= _HIGHEST_PORT for host in found)
 
 
 def _pair(pair: str) -> tuple[str, str]:
@@ -146,9 +164,18 @@ def _text(name: str, value: str) -> str:
     return value
 
 
+def _host(name: str, value: str) -> str:
+    if not (_FOLDER.fullmatch(value) or (_PLAIN_HOSTS.fullmatch(value) and _are_hosts(value))):
+        raise _refusal(f"{name}={_shown(value)}: it must be host:port, or the folder of a socket, of the server itself")
+    return value
+
+
 def _shown(value: str) -> str:
     return quote(value[:_SHOWN])
 
+
+_SESSION_HOST: Final = "session_host"
+_TARGET: Final = "target_session_attrs"
 
 _Read = Callable[[str, str], object]
 
@@ -158,6 +185,7 @@ _OWN: Final[Mapping[str, tuple[str, _Read]]] = {
     "readers": ("readers", _count),
     "connect_timeout": ("connect_seconds", _seconds),
     "application_name": ("application_name", _text),
+    _SESSION_HOST: (_SESSION_HOST, _host),
 }
 """Name in the query -> name of the setting, and how its value is read."""
 
@@ -168,7 +196,7 @@ _REFUSED: Final[Mapping[str, str]] = {
     "idle_in_transaction_session_timeout": "leave it out",
     "client_encoding": "leave it out",
     "jit": "leave it out",
-    "pooled": "a pooler in transaction mode cannot stand between yet: give the address of the server itself",
+    "pooled": "say session_host=HOST:PORT, the server itself, where the URL leads to a pooler in transaction mode",
 }
 """What may be in no query, and what to do instead."""
 
@@ -177,6 +205,8 @@ _PLACES: Final = ("host", "port", "dbname", "database", "service")
 """What a query may say of where the database is."""
 
 _HOST: Final = re.compile(r"(\[[\w:.%]*\]|[^:\[\]]*)(:(?P<port>\d{1,5}))?", re.ASCII)
+_FOLDER: Final = re.compile(r"/[\w./-]+(:\d{1,5})?", re.ASCII)
+_PLAIN_HOSTS: Final = re.compile(r"[\w.:,\[\]-]+", re.ASCII)
 _HIGHEST_PORT: Final = 65_535
 _NAME: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _SCHEMA: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -67,9 +67,12 @@ def _damaged(run: Run, defects: Sequence[Defect]) -> DamagedRun:
 async def _history(connection: Connection, run: Run) -> list[Defect]:
     check = ChainCheck(run.ref)
     try:
-        async with connection.transaction(readonly=True):
-            async for row in connection.cursor(_EVENTS, run.run_key):
-                check.take(tuple(row))
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            after = _FIRST
+            while rows := await connection.fetch(_EVENTS, run.run_key, after, _EVENTS_AT_ONCE):
+                for row in rows:
+                    check.take(tuple(row))
+                after = rows[-1]["sequence"]
         check.demand_end(run.sequence)
     except DamagedHistoryError as error:
         return [Defect(place="history", what=str(error))]
@@ -93,6 +96,8 @@ async def _tasks(connection: Connection, run: Run) -> list[Defect]:
 
 
 _AT_ONCE: Final = 50
+_EVENTS_AT_ONCE: Final = 500
+_FIRST: Final = -(2**31)
 _ALL: Final = 2**31 - 1
 
 # run_key, namespace and id or NULL, limit
@@ -104,5 +109,10 @@ WHERE run_key > $1 AND ($2::varchar IS NULL OR (namespace = $2 AND id = $3)) ORD
 # run_key
 _TASKS: Final = "SELECT * FROM tasks WHERE run_key = $1 ORDER BY operation"
 _COUNT: Final = "SELECT count(*) FROM inbox WHERE run_key = $1"
-_EVENTS: Final = "SELECT sequence, type, version, at, data, digest FROM history WHERE run_key = $1 ORDER BY sequence"
 _MESSAGES: Final = "SELECT position, message_id, at, data, digest FROM inbox WHERE run_key = $1 ORDER BY position"
+
+# run_key, sequence of the one before, limit; pages, for a cursor is more than a pooler bears (see `pooled`)
+_EVENTS: Final = """
+SELECT sequence, type, version, at, data, digest FROM history WHERE run_key = $1 AND sequence > $2
+ORDER BY sequence LIMIT $3
+"""

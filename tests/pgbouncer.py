@@ -1,0 +1,150 @@
+"""A real PgBouncer in transaction mode before a server, for tests.
+
+It is looked for in ``PERDURE_PGBOUNCER`` of the environment and in PATH; where there is none, Debian's package is
+fetched by apt and unpacked, which needs no root, into a folder that is kept (`CACHE`). Where it cannot be had a test is
+skipped and says so, but in CI it fails.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+
+from perdure.local_postgres.accounts import give, server_account
+
+__all__ = ["Program", "demand_pgbouncer", "pooler_of"]
+
+VARIABLE: Final = "PERDURE_PGBOUNCER"
+CACHE: Final = Path.home() / ".cache" / "perdure-tests" / "pgbouncer"
+PORT: Final = 6432
+_PROGRAM: Final = "usr/sbin/pgbouncer"
+_LIBRARIES: Final = ("libevent", "libc-ares", "libcares")
+
+
+class Program(msgspec.Struct, frozen=True):
+    """A program, and the folders of libraries that it needs besides the system's."""
+
+    path: Path
+    libraries: tuple[Path, ...] = ()
+
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, self.libraries))}
+
+
+def demand_pgbouncer() -> Program:
+    """Return PgBouncer. Skips the test, or fails it in CI, where there is none, and says why."""
+    if program := _installed() or _unpacked() or _fetched():
+        return program
+    reason = (
+        f"no PgBouncer: it is not in PATH, {VARIABLE} names none, and apt brings none. Nothing of a pooler is tested "
+        f"here. Install the package pgbouncer"
+    )
+    if "CI" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _installed() -> Program | None:
+    found = os.environ.get(VARIABLE) or shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return Program(Path(found)) if found else None
+
+
+def _unpacked() -> Program | None:
+    return _in(CACHE) if (CACHE / _PROGRAM).exists() else None
+
+
+def _in(folder: Path) -> Program:
+    return Program(folder / _PROGRAM, tuple((folder / "usr/lib").glob("*-linux-gnu")))
+
+
+def _fetched() -> Program | None:
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        return None
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE.parent) as name:
+        folder = Path(name)
+        if not _download(folder) and os.geteuid() == 0:
+            _run("apt-get", "update", "-q", cwd=folder)
+            _download(folder)
+        for package in folder.glob("*.deb"):
+            _run("dpkg-deb", "--extract", str(package), str(folder / "unpacked"), cwd=folder)
+        if (folder / "unpacked" / _PROGRAM).exists():
+            shutil.copytree(folder / "unpacked", CACHE, symlinks=True, dirs_exist_ok=True)
+    return _unpacked()
+
+
+def _download(folder: Path) -> bool:
+    depends = _run("apt-cache", "depends", "pgbouncer", cwd=folder)
+    needed = [line.split()[-1] for line in depends.splitlines() if "Depends:" in line]
+    libraries = [name for name in needed if name.startswith(_LIBRARIES)]
+    _run("apt-get", "download", "-q", "pgbouncer", *libraries, cwd=folder)
+    return any(folder.glob("pgbouncer*.deb"))
+
+
+def _run(*command: str, cwd: Path) -> str:
+    return subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120).stdout
+
+
+@asynccontextmanager
+async def pooler_of(url: str, *, pool_size: int = 6) -> AsyncIterator[str]:
+    """Let PgBouncer stand before the server of a URL; yield the URL that leads through it, with the server's own socket
+    for what needs a session. Each database has `pool_size` connections, whoever comes."""
+    program, account = demand_pgbouncer(), server_account()
+    [socket], [port] = (parse_qs(urlsplit(url).query)[name] for name in ("host", "port"))
+    folder = Path(tempfile.mkdtemp(prefix="pgb-", dir="/tmp"))  # a path of a socket must be short
+    try:
+        (folder / "users").write_text(f'"{urlsplit(url).username}" ""\n')
+        (folder / "settings").write_text(_SETTINGS.format(folder=folder, socket=socket, port=port, size=pool_size))
+        if program.libraries:  # unpacked where no other user may come
+            shutil.copytree(CACHE, folder / "program")
+            program = _in(folder / "program")
+        give(folder, account)
+        process = await asyncio.create_subprocess_exec(
+            str(program.path), "-q", str(folder / "settings"),
+            env=program.environment(), user=None if account is None else account.uid, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            await _until_there(folder / f".s.PGSQL.{PORT}", process)
+            yield url.replace(f"host={socket}", f"host={folder}").replace(f"port={port}", f"port={PORT}") + (
+                f"&session_host={socket}:{port}"
+            )
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+    finally:
+        shutil.rmtree(folder)
+
+
+async def _until_there(socket: Path, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(20):
+        while not socket.exists():  # noqa: ASYNC240 - a folder of this test
+            if process.returncode is not None:
+                _, said = await process.communicate()
+                raise AssertionError(f"PgBouncer has ended: {said.decode()}")
+            await asyncio.sleep(0.005)
+
+
+_SETTINGS: Final = """
+[databases]
+* = host={socket} port={port}
+
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {folder}
+auth_type = trust
+auth_file = {folder}/users
+pool_mode = transaction
+default_pool_size = {size}
+max_client_conn = 500
+"""
