@@ -76,9 +76,9 @@ async def by_bound(url: str, _stack: ExitStack, _runner: asyncio.Runner) -> str:
 async def by_pooler(url: str, stack: ExitStack, runner: asyncio.Runner) -> str:
     """Give the URL that leads through PgBouncer, which stands there until the end."""
     opening = pooler_of(url, pool_size=10)
-    pooled = await opening.__aenter__()
+    pooler = await opening.__aenter__()
     stack.callback(lambda: runner.run(opening.__aexit__(None, None, None)))
-    return f"{pooled}&schema=way_pooled"
+    return f"{pooler.url}&schema=way_pooled"
 
 
 WAYS = {"owner": by_owner, "bound": by_bound, "pooled": by_pooler}

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +21,7 @@ import pytest
 
 from perdure.local_postgres.accounts import give, server_account
 
-__all__ = ["Program", "demand_pgbouncer", "pooler_of"]
+__all__ = ["Pooler", "demand_pgbouncer", "pooler_of"]
 
 VARIABLE: Final = "PERDURE_PGBOUNCER"
 CACHE: Final = Path.home() / ".cache" / "perdure-tests" / "pgbouncer"
@@ -78,7 +78,8 @@ def _fetched() -> Program | None:
         for package in folder.glob("*.deb"):
             _run("dpkg-deb", "--extract", str(package), str(folder / "unpacked"), cwd=folder)
         if (folder / "unpacked" / _PROGRAM).exists():
-            shutil.copytree(folder / "unpacked", CACHE, symlinks=True, dirs_exist_ok=True)
+            with suppress(OSError):  # another process has done so meanwhile
+                (folder / "unpacked").rename(CACHE)
     return _unpacked()
 
 
@@ -94,11 +95,51 @@ def _run(*command: str, cwd: Path) -> str:
     return subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120).stdout
 
 
+class Pooler:
+    """PgBouncer on a socket in a folder. `url` leads through it, and names the server's own socket for what needs a
+    session."""
+
+    def __init__(self, program: Program, folder: Path, *, url: str) -> None:
+        self.url: Final = url
+        self._program: Final = program
+        self._folder: Final = folder
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        account = server_account()
+        self._process = process = await asyncio.create_subprocess_exec(
+            str(self._program.path), "-q", str(self._folder / "settings"), env=self._program.environment(),
+            user=None if account is None else account.uid, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(20):
+            while not await self._answers():
+                if process.returncode is not None:
+                    _, said = await process.communicate()
+                    raise AssertionError(f"PgBouncer has ended: {said.decode()}")
+                await asyncio.sleep(0.005)
+
+    async def _answers(self) -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(self._folder / f".s.PGSQL.{PORT}")
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    async def kill(self) -> None:
+        """End it as SIGKILL does."""
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
 @asynccontextmanager
-async def pooler_of(url: str, *, pool_size: int = 6) -> AsyncIterator[str]:
-    """Let PgBouncer stand before the server of a URL; yield the URL that leads through it, with the server's own socket
-    for what needs a session. Each database has `pool_size` connections, whoever comes."""
-    program, account = demand_pgbouncer(), server_account()
+async def pooler_of(url: str, *, pool_size: int = 6) -> AsyncIterator[Pooler]:
+    """Let PgBouncer stand before the server of a URL. Each database has `pool_size` connections, whoever comes."""
+    program = demand_pgbouncer()
     [socket], [port] = (parse_qs(urlsplit(url).query)[name] for name in ("host", "port"))
     folder = Path(tempfile.mkdtemp(prefix="pgb-", dir="/tmp"))  # a path of a socket must be short
     try:
@@ -107,31 +148,16 @@ async def pooler_of(url: str, *, pool_size: int = 6) -> AsyncIterator[str]:
         if program.libraries:  # unpacked where no other user may come
             shutil.copytree(CACHE, folder / "program")
             program = _in(folder / "program")
-        give(folder, account)
-        process = await asyncio.create_subprocess_exec(
-            str(program.path), "-q", str(folder / "settings"),
-            env=program.environment(), user=None if account is None else account.uid, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        give(folder, server_account())
+        through = url.replace(f"host={socket}", f"host={folder}").replace(f"port={port}", f"port={PORT}")
+        pooler = Pooler(program, folder, url=f"{through}&session_host={socket}:{port}")
         try:
-            await _until_there(folder / f".s.PGSQL.{PORT}", process)
-            yield url.replace(f"host={socket}", f"host={folder}").replace(f"port={port}", f"port={PORT}") + (
-                f"&session_host={socket}:{port}"
-            )
+            await pooler.start()
+            yield pooler
         finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+            await pooler.kill()
     finally:
         shutil.rmtree(folder)
-
-
-async def _until_there(socket: Path, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(20):
-        while not socket.exists():  # noqa: ASYNC240 - a folder of this test
-            if process.returncode is not None:
-                _, said = await process.communicate()
-                raise AssertionError(f"PgBouncer has ended: {said.decode()}")
-            await asyncio.sleep(0.005)
 
 
 _SETTINGS: Final = """

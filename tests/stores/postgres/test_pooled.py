@@ -1,6 +1,7 @@
 """The store through a real PgBouncer in transaction mode: it does everything that a store must do."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Final
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec import structs
 
-from perdure import Context, Engine, Signal, workflow
+from perdure import Context, Engine, Settings, Signal, activity, workflow
 from perdure.errors import StoreUnavailableError, UsageError
 from perdure.kernel.transition import Applied
 from perdure.ports.store import RunQuery
@@ -57,7 +58,7 @@ def pooled_database(shared_database: str) -> Iterator[str]:
     """Give the URL of the process's database, through a pooler."""
     with asyncio.Runner() as runner:
         making = pooler_of(shared_database, pool_size=POOL_SIZE)
-        yield runner.run(making.__aenter__())
+        yield runner.run(making.__aenter__()).url
         runner.run(making.__aexit__(None, None, None))
 
 
@@ -117,12 +118,12 @@ async def test_stores_share_the_few_connections_of_a_pooler(url: str) -> None:
 async def test_what_a_transaction_has_set_is_not_set_for_the_next_one(url: str, shared_database: str) -> None:
     """So a client of the pooler that is no store finds the role's own settings, and a store its own after that one."""
     async with pooler_of(shared_database, pool_size=1) as narrow:
-        harness = PooledHarness(narrow)
+        harness = PooledHarness(narrow.url)
         session = await harness.session()
         for number in range(3):
             await session.create(f"run {number}")
-            assert await value(without_session_host(narrow), "SELECT current_setting('search_path')") != '"perdure"'
-            assert await value(without_session_host(narrow), "SET search_path = pg_catalog") is None
+            assert await value(without_session_host(narrow.url), "SELECT current_setting('search_path')") != '"perdure"'
+            assert await value(without_session_host(narrow.url), "SET search_path = pg_catalog") is None
         await harness.close()
 
 
@@ -172,3 +173,41 @@ async def test_engines_go_on_when_the_connections_of_the_pooler_have_ended(share
         for run in runs:
             await signalled(other, run.id)
         assert [await run.result() for run in runs] == [f"run {number} on" for number in range(5)]
+
+
+@workflow(name="counted through a pooler")
+async def counted(ctx: Context, count: int) -> int:
+    for number in range(count):
+        await noted(ctx.info.id, number)
+    return count
+
+
+NOTES: Final[list[tuple[str, int]]] = []
+
+
+@activity(name="noted through a pooler")
+async def noted(run_id: str, number: int) -> None:
+    NOTES.append((run_id, number))
+
+
+async def test_what_is_under_way_when_a_pooler_is_killed_goes_on_when_there_is_another(
+    url: str, shared_database: str
+) -> None:
+    """What became of commits of which no answer came is found out by it."""
+    NOTES.clear()
+    settings = Settings(retry_store_maximum_seconds=0.2)
+    async with (
+        asyncio.timeout(60),
+        pooler_of(shared_database) as pooler,
+        Engine(pooler.url, settings=settings) as engine,
+    ):
+        runs = [await engine.start(counted, 40, id=f"run {number}") for number in range(10)]
+        for dead in range(1, 4):
+            while len(NOTES) < dead * 80:  # noqa: ASYNC110 - activities tell
+                await asyncio.sleep(0)
+            await pooler.kill()
+            await pooler.start()
+        assert [await run.result() for run in runs] == [40] * 10
+    counts = Counter(NOTES)
+    assert set(counts) == {(run.id, number) for run in runs for number in range(40)}
+    assert set(counts.values()) == {1}, "no process has died, so no attempt is made again"
