@@ -152,6 +152,7 @@ def test_a_temporary_folder_with_a_long_path_holds_no_socket(monkeypatch: pytest
 async def test_binaries_that_only_root_reaches_serve_as_copies(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PERDURE_POSTGRES_BIN", raising=False)
     found, closed = find_binaries(), open_folder / "closed"
     for part in found.parts:
         shutil.copytree(found.root / part, closed / part, symlinks=True)
