@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 
 from perdure.errors import StoreUnavailableError
-from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRelease, LockRequest
-from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus
+from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus, Stale
 from perdure.ports.store import LockQuery
 from perdure.stores.postgres.chains import Heads, head_of
 from perdure.stores.postgres.lanes import FencedError, Lane
@@ -163,6 +163,42 @@ async def test_of_runs_that_a_session_does_not_own_any_more_it_keeps_nothing(
     )
     await session.give_back(given_back)
     assert heads.at(closed.run_key, closed.sequence) is heads.at(given_back.run_key, given_back.sequence) is None
+
+
+def test_a_head_that_was_read_late_takes_the_place_of_no_later_one() -> None:
+    ref = RunRef(id="run")
+    heads, read, written = Heads(), head_of(ref, 3, b"3"), head_of(ref, 4, b"4")
+    heads.learn(RunKey(1), read)
+    assert heads.at(RunKey(1), 3) is None  # it is another session's
+    heads.expect(RunKey(1))
+    heads.learn(RunKey(1), read)
+    assert heads.at(RunKey(1), 3) is read
+    heads.keep(RunKey(1), written)
+    heads.learn(RunKey(1), read)
+    assert heads.at(RunKey(1), 4) is written
+
+
+async def test_what_a_woken_run_does_next_is_one_statement_and_takes_its_messages(
+    session: StoreSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = await session.hold(), await session.hold("other")
+    await session.commit(
+        delivery(run.run_key, "first"), delivery(run.run_key, "second"), delivery(other.run_key, "third")
+    )
+    [first, second], [third] = await session.inbox(run.run_key), await session.inbox(other.run_key)
+    others = transition(other, consumed=[third.position, second.position])
+    stale = structs.replace(others, fencing_token=FencingToken(others.fencing_token + 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "execute", None)  # no transaction is begun
+        assert await session.commit(transition(run, consumed=[first.position]), stale) == [
+            Applied(run.run_key, session.worker),
+            Stale(other.run_key),
+        ]
+        assert [entry.position for entry in await session.inbox(run.run_key)] == [second.position]
+        assert await session.inbox(other.run_key) == [third]
+        assert await session.commit_one(others) == Applied(other.run_key, session.worker)
+    assert await session.inbox(other.run_key) == []
+    assert await session.inbox(run.run_key) == [second]  # which was not that run's to take
 
 
 async def test_messages_to_the_same_runs_in_either_order_all_arrive(harness: PostgresHarness) -> None:

@@ -62,3 +62,14 @@ async def test_when_the_next_run_is_due_is_known_without_a_look_at_all_that_wait
 async def test_a_claim_looks_at_no_more_than_what_it_takes(harness: PostgresHarness) -> None:
     await put_many(harness)
     assert await looked_at(harness, sessions._CLAIMABLE, MANY // 2, 10, ["order"], ["1"], None) <= 200
+
+
+async def test_a_claim_looks_at_no_class_that_it_has_no_room_for(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    await harness.execute("UPDATE runs SET priority = run_key % 5")
+    await harness.execute("VACUUM ANALYZE runs")
+    few, many = [
+        await looked_at(harness, sessions._CLAIMABLE, MANY, limit, ["order"], ["1"], None) for limit in (10, 50)
+    ]
+    assert 4 * few <= many <= 5 * few + 10, "ten runs of the first class are all that is locked for ten"
+    assert few <= 150

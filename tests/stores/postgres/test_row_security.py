@@ -362,7 +362,7 @@ async def test_a_table_that_a_migration_adds_is_usable_by_the_bound_and_a_hidden
         (statements.LATEST_OF_IDS, (["a"], ["run 7"])),
         (statements.LOCK_RUNS, ([7, 8],)),
         (statements.INBOXES, ([7],)),
-        (reading._EVENTS, (7, 0, 10)),
+        (reading._COUNTED_EVENTS, (7, 0, 10)),
     ],
     ids=["claim", "next wake", "find", "lock", "inbox", "history"],
 )

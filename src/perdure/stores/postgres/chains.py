@@ -21,7 +21,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 
 class Heads:
-    """Those of the runs that a session owns, as far as they are known.
+    """Those of the runs that a session owns, as far as they are known: whoever goes on with a run that it has claimed
+    reads its history, which tells its head.
 
     Others may have added to a run since it was the session's, and the answers of commits under way come in any order:
     a head is of use as long as the run ends with its event, for what was written in that place stays.
@@ -29,12 +30,22 @@ class Heads:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._known: Final[dict[RunKey, Head]] = {}
+        self._known: Final[dict[RunKey, Head | None]] = {}
 
     def at(self, run_key: RunKey, sequence: int) -> Head | None:
         """Return the head of a run whose last event has this number, None if it is not known."""
         head = self._known.get(run_key)
         return head if head is not None and head.sequence == sequence else None
+
+    def expect(self, run_key: RunKey) -> None:
+        """Note that a run is the session's, whose history is to be read."""
+        self._known.setdefault(run_key, None)
+
+    def learn(self, run_key: RunKey, head: Head) -> None:
+        """Take what a history ended with that was read, if the run is the session's."""
+        if run_key in self._known:
+            known = self._known[run_key]
+            self._known[run_key] = head if known is None else max(known, head, key=_sequence)
 
     def keep(self, run_key: RunKey, head: Head) -> None:
         """Note what the next event of a run is linked to."""
@@ -43,6 +54,10 @@ class Heads:
     def forget(self, run_key: RunKey) -> None:
         """Note that a run is not the session's any more."""
         self._known.pop(run_key, None)
+
+
+def _sequence(head: Head) -> int:
+    return head.sequence
 
 
 def beginning_of(ref: RunRef) -> Head:

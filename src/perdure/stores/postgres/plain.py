@@ -1,12 +1,15 @@
 """Writes that concern nothing but one run each: all of them are one statement, and one way to the server and back.
 
-Such are transitions that only append events and move their row, and those that create their run: nearly all that a step
-costs. Whether each applies is decided by the server, row by row: `WHERE` asks for the fencing token, the sequence and
-the owner, also after it has waited for a row. What does not apply leaves nothing, and the others apply all the same.
+Such are transitions that only append events, take messages from their inbox and move their row, and those that create
+their run: nearly all that a step costs. Whether each applies is decided by the server, row by row: `WHERE` asks for the
+fencing token, the sequence and the owner, also after it has waited for a row. What does not apply leaves nothing, and
+the others apply all the same.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
+
+from msgspec import structs
 
 from perdure.errors import InternalError
 from perdure.kernel.history import encode_event
@@ -31,7 +34,11 @@ def _is_plain(write: Transition, heads: Heads) -> bool:
         begins_plainly = heads.at(write.run_key, write.expected_sequence) is not None
     else:
         begins_plainly = creation.ref.generation == 1 and not creation.update_request and creation.end_at is None
-    return begins_plainly and write.is_plain
+    return begins_plainly and (write.is_plain or _is_plain_but_for_messages(write))
+
+
+def _is_plain_but_for_messages(write: Transition) -> bool:
+    return bool(write.consumed) and structs.replace(write, consumed=()).is_plain
 
 
 class PlainCommit:
@@ -43,6 +50,7 @@ class PlainCommit:
         created: list[tuple[Any, ...]] = []
         labels: list[tuple[Any, ...]] = []
         events: list[tuple[Any, ...]] = []
+        consumed: list[tuple[Any, ...]] = []
         self.heads: Final[dict[RunKey, Head]] = {}
         for write in writes:
             assert isinstance(write, Transition)
@@ -50,16 +58,22 @@ class PlainCommit:
             if write.creation is not None:
                 labels += [(write.run_key, *label) for label in write.creation.labels.items()]
             self.heads[write.run_key] = _add_events(write, heads, events)
+            if write.consumed:
+                consumed += [(position, write.run_key) for position in write.consumed]
+        self._statement: Final = COMMIT_CONSUMING if consumed else COMMIT_PLAIN
         self._columns: Final = [
             *_columns(moved, _MOVED_WIDTH),
             *_columns(created, _CREATED_WIDTH),
             *_columns(labels, _LABEL_WIDTH),
             *_columns(events, _EVENT_WIDTH),
+            *_columns(consumed, 0),
         ]
 
     async def execute(self, connection: Connection, lane: Lane, worker_id: WorkerId) -> frozenset[RunKey]:
         """Commit them; return the runs to which theirs was applied. Raises FencedError, and asyncpg's errors."""
-        applied = await connection.fetchval(COMMIT_PLAIN, worker_id, lane.lane, lane.epoch, lane.number, *self._columns)
+        applied = await connection.fetchval(
+            self._statement, worker_id, lane.lane, lane.epoch, lane.number, *self._columns
+        )
         if applied is None:
             raise FencedError
         return frozenset(map(RunKey, applied))
@@ -134,6 +148,7 @@ _EVENTS: Final = (
     "bigint integer text smallint bigint text bytea",
     "run_key, sequence, type, version, at, data, digest",
 )
+_CONSUMED: Final = ("bigint bigint", "position, run_key")
 _FIRST: Final = 5
 """The first parameter that is a column."""
 
@@ -145,7 +160,7 @@ def _unnested(name: str, first: int, given: tuple[str, str]) -> str:
 
 
 # worker_id, lane, epoch, number, then the columns of runs that move, of new runs, of their labels, and of all events
-COMMIT_PLAIN: Final = f"""
+_COMMIT: Final = f"""
 WITH lane AS MATERIALIZED (
     SELECT 1 FROM lanes WHERE worker_id = $1 AND lane = $2 AND epoch = $3 FOR NO KEY UPDATE
 ),
@@ -189,8 +204,21 @@ recorded AS (
     INSERT INTO history (run_key, sequence, type, version, at, data, digest)
     SELECT given.* FROM {_unnested("given", _FIRST + _MOVED_WIDTH + _CREATED_WIDTH + _LABEL_WIDTH, _EVENTS)}
     JOIN applied USING (run_key)
-)
+){{more}}
 UPDATE lanes SET last_commit = $4, applied = coalesce((SELECT array_agg(run_key) FROM applied), '{{}}')
 WHERE worker_id = $1 AND lane = $2 AND epoch = $3 AND EXISTS (SELECT FROM lane)
 RETURNING applied
 """  # noqa: S608 - texts of ours
+COMMIT_PLAIN: Final = _COMMIT.replace("{more}", "")
+
+# the same, then the columns of messages that are taken from their inboxes
+COMMIT_CONSUMING: Final = _COMMIT.replace(
+    "{more}",
+    f""",
+consumed AS (
+    DELETE FROM inbox
+    USING {_unnested("given", _FIRST + _MOVED_WIDTH + _CREATED_WIDTH + _LABEL_WIDTH + _EVENT_WIDTH, _CONSUMED)}
+    JOIN applied USING (run_key)
+    WHERE inbox.position = given.position AND inbox.run_key = given.run_key
+)""",  # noqa: S608 - texts of ours
+)

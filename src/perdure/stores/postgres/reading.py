@@ -13,6 +13,7 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.agenda import AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.store import InboxEntry, LockQuery, RunSummary
 from perdure.stores.memory.tables import summarise
+from perdure.stores.postgres.chains import Head
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, agenda_entry_of, lock_entry_of, run_of
@@ -27,6 +28,7 @@ __all__ = [
     "list_locks",
     "next_agenda_at",
     "read_history",
+    "read_history_and_head",
     "read_inbox",
     "read_rest_of_inbox",
 ]
@@ -72,17 +74,28 @@ async def read_history(connection: Connection, run_key: RunKey, *, after: int, l
 
     Raises HistoryError.
     """
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        run = await connection.fetchrow(_COUNTED, run_key)
-        if run is None or limit <= 0:
-            return []
-        before = max(after, 0)
-        rows = await connection.fetch(_EVENTS, run_key, before, min(limit, _MOST) + min(before, 1))
+    events, _ = await read_history_and_head(connection, run_key, after=after, limit=limit)
+    return events
+
+
+async def read_history_and_head(
+    connection: Connection, run_key: RunKey, *, after: int, limit: int
+) -> tuple[list[RecordedEvent], Head | None]:
+    """Return beside the events what the next one is linked to, if they go to the end. Raises HistoryError."""
+    if limit <= 0:
+        return [], None
+    before = max(after, 0)
+    rows = await connection.fetch(_COUNTED_EVENTS, run_key, before, min(limit, _MOST) + min(before, 1))
+    if not rows:
+        return [], None
+    run, *events = rows
     check = ChainCheck(RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"]), after=before)
-    sound = [row for row in map(tuple, rows) if check.take(row)]
+    sound = [row for row in (event[_BESIDE_EVENTS:] for event in events) if check.take(row)]
+    head: Head | None = None
     if len(sound) < limit:
-        check.demand_end(run["sequence"])
-    return [decode_event(*row[:-1]) for row in sound]
+        check.demand_end(run["counted"])
+        head = None if check.digest is None else Head(check.genesis, check.sequence, check.digest)
+    return [decode_event(*row[:-1]) for row in sound], head
 
 
 async def read_inbox(connection: Connection, run_key: RunKey, *, after: int, limit: int) -> list[InboxEntry]:
@@ -117,14 +130,22 @@ def _message_of(run_key: RunKey, row: Record) -> InboxEntry:
 _MOST: Final = 2**31 - 1
 _FIRST: Final = -(2**63)
 
-# run_key
-_COUNTED: Final = "SELECT namespace, id, generation, sequence FROM runs WHERE run_key = $1"
-
-# run_key, sequence of the first, limit
-_EVENTS: Final = """
-SELECT sequence, type, version, at, data, digest FROM history WHERE run_key = $1 AND sequence >= $2
-ORDER BY sequence LIMIT $3
+# run_key, sequence of the first, limit. One statement, and one moment: the run's row comes first, and what it counts
+# is what there was.
+_COUNTED_EVENTS: Final = """
+SELECT namespace, id, generation, sequence AS counted,
+    NULL::integer AS sequence, NULL AS type, NULL::smallint AS version, NULL::bigint AS at, NULL AS data,
+    NULL::bytea AS digest
+FROM runs WHERE run_key = $1
+UNION ALL
+SELECT * FROM (
+    SELECT NULL::varchar, NULL::varchar, NULL::integer, NULL::integer, sequence, type, version, at, data, digest
+    FROM history WHERE run_key = $1 AND sequence >= $2 AND EXISTS (SELECT FROM runs WHERE run_key = $1)
+    ORDER BY sequence LIMIT $3
+) AS events
+ORDER BY sequence NULLS FIRST
 """
+_BESIDE_EVENTS: Final = 4
 
 # run_key, position, limit
 _INBOX: Final = """

@@ -7,17 +7,17 @@ one that is only cut off may, is freed at the next look.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Final, assert_never
+from typing import Final
 
 import msgspec
 
 from perdure.kernel.identity import FencingToken, RunKey, WorkerId, WorkflowVersion
-from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
+from perdure.kernel.time import Timestamp
 from perdure.ports.store import ClaimedRun
-from perdure.stores.clock import Step, heed
 from perdure.stores.memory.tables import News, summarise
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
+from perdure.stores.postgres.set_back import TIMES, heed_clock, heed_noted, note_time
 from perdure.stores.postgres.tasks import free_tasks
 
 __all__ = [
@@ -57,7 +57,7 @@ async def begin_session(connection: Connection, session: SessionRow, *, lanes: i
     for lane in range(lanes):
         await connection.execute(_PUT_LANE, session.worker_id, lane)
     await connection.execute(_NOTE_ORIGIN, session.worker_id, origin)
-    return await _note_time(connection, session.started_at)
+    return await note_time(connection, session.started_at)
 
 
 async def _put_session(connection: Connection, session: SessionRow, *, now: Timestamp) -> None:
@@ -85,25 +85,27 @@ async def claim(
     limit: int,
     workflows: frozenset[WorkflowVersion],
     code: str | None,
-) -> list[tuple[ClaimedRun, bytes]]:
-    """Take runs that nobody owns, in the order of `RunStore.claim`; return each with the digest of its last event.
+) -> list[ClaimedRun]:
+    """Take runs that nobody owns, in the order of `RunStore.claim`.
 
     Runs that another transaction has locked are passed over: it takes them, or changes what they wait for.
     """
-    await _heed_clock(connection, session, news, now=now, known_time=None)
     names = sorted(workflows)
-    columns = ([name.name for name in names], [name.version for name in names])
-    rows = await connection.fetch(_CLAIMABLE, now, max(limit, 0), *columns, code)
+    asked = (now, max(limit, 0), [name.name for name in names], [name.version for name in names], code)
+    rows = await connection.fetch(_CLAIMABLE, *asked)
+    noted = {row["kind"]: row["value"] for row in rows if row["kind"] in TIMES}
+    lease = session.lease_microseconds
+    if await heed_noted(connection, news, noted, lease_microseconds=lease, now=now, known_time=None):
+        rows = await connection.fetch(_CLAIMABLE, *asked)
     by_kind: dict[str, list[RunKey]] = {"end": [], "due": [], "parked": []}
     for row in rows:
-        by_kind[row["kind"]].append(RunKey(row["run_key"]))
+        by_kind.get(row["kind"], []).append(RunKey(row["value"]))
     ends, due = by_kind["end"], by_kind["due"]
     chosen = list(dict.fromkeys([*ends[: (limit + 1) // 2], *due, *ends, *by_kind["parked"]]))[: max(limit, 0)]
     if not chosen:
         return []
-    found = {RunKey(row["run_key"]): row for row in await connection.fetch(_CLAIMED, chosen)}
-    await connection.execute(_TAKE, chosen, session.worker_id)
-    return [(_claimed(found[key], owner=session.worker_id), found[key]["last_digest"]) for key in chosen]
+    found = {RunKey(row["run_key"]): row for row in await connection.fetch(_TAKE, chosen, session.worker_id)}
+    return [_claimed(found[key], owner=session.worker_id) for key in chosen]
 
 
 def _claimed(row: Record, *, owner: WorkerId) -> ClaimedRun:
@@ -138,8 +140,9 @@ async def renew(
 
     `known_time`: see `perdure.stores.clock.heed`. Return whether the lease was kept, and the latest time that is noted.
     """
-    await _heed_clock(connection, session, news, now=now, known_time=known_time)
-    known_time = await _note_time(connection, now)
+    lease = session.lease_microseconds
+    await heed_clock(connection, news, lease_microseconds=lease, now=now, known_time=known_time)
+    known_time = await note_time(connection, now)
     extended = await connection.fetchval(_EXTEND_LEASE, session.worker_id, now, now + session.lease_microseconds)
     if extended is None:
         await _free(connection, [session.worker_id], news, now=now)
@@ -185,51 +188,6 @@ async def _free(connection: Connection, workers: Sequence[int], news: News, *, n
     await free_tasks(connection, workers, news)
     return len(freed)
 
-
-# --- a clock that was set back ---------------------------------------------------------------------------------------
-
-
-async def _heed_clock(
-    connection: Connection, session: SessionRow, news: News, *, now: Timestamp, known_time: Timestamp | None
-) -> None:
-    """Do what is to be done if the clock was set back: see `perdure.stores.clock`."""
-    noted = {row["name"]: row["value"] for row in await connection.fetch(_NOTED_TIMES)}
-    latest_time, lease = noted.get("latest_time", now), session.lease_microseconds
-    for step in heed(
-        now=now,
-        latest_time=latest_time,
-        set_back_at=noted.get("set_back_at"),
-        known_time=known_time,
-        lease_microseconds=lease,
-        apart_microseconds=_APART,
-    ):
-        match step:
-            case Step.HASTEN:
-                for hasten in (_HASTEN_RUNS, _HASTEN_ENDS):
-                    hastened = await connection.fetch(hasten, now, latest_time + lease)
-                    news.is_ready = news.is_ready or bool(hastened)
-            case Step.CUT_LEASES:
-                await connection.execute(_SHORTEN_LEASES, now)
-            case Step.NOTE_SETTING_BACK:
-                await connection.execute(_NOTE_SETTING_BACK, now)
-            case Step.FORGET_SETTING_BACK:
-                await connection.execute(_FORGET_SETTING_BACK)
-            case Step.NOTE_TIME:
-                await connection.execute(_NOTE_TIME, now)
-            case Step.SET_TIME_BACK:
-                await connection.execute(_SET_TIME_BACK, now)
-            case _:
-                assert_never(step)
-
-
-async def _note_time(connection: Connection, now: Timestamp) -> Timestamp:
-    """Note what the clock shows; return the latest time that is noted."""
-    later = await connection.fetchval(_NOTE_TIME, now)
-    return Timestamp(await connection.fetchval(_LATEST_TIME) if later is None else later)
-
-
-_APART: Final = MICROSECONDS_PER_SECOND // 2
-"""Sessions know the server's time but for what it takes to ask for it."""
 
 # worker_id, lane
 _PUT_LANE: Final = "INSERT INTO lanes (worker_id, lane, epoch, last_commit, applied) VALUES ($1, $2, 0, 0, '{}')"
@@ -286,60 +244,49 @@ _END_SESSIONS: Final = "DELETE FROM sessions WHERE worker_id = ANY ($1::bigint[]
 # worker_id
 _END_LANES: Final = "DELETE FROM lanes WHERE worker_id = $1"
 
-# now, limit, names and versions of workflows, code. One class at a time: only so an index gives the order, and reads
-# nothing that is not due.
-_CLAIMABLE_FRAME: Final = """
-WITH named (workflow, version) AS (SELECT * FROM unnest($3::varchar[], $4::varchar[])),
-ends AS (
-    SELECT run_key, end_at FROM runs WHERE owner IS NULL AND end_at <= $1
-    ORDER BY end_at, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
-),
-{classes},
-untried AS (
-    SELECT run_key, priority FROM runs
-    WHERE parked IS NOT NULL AND owner IS NULL AND $5::text IS NOT NULL
-        AND (workflow, definition_version) IN (SELECT * FROM named)
-        AND NOT (parked::jsonb -> 'tried') ? $5
-    ORDER BY priority, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
-)
-SELECT kind, run_key FROM (
-    SELECT 'end' AS kind, 0 AS class, end_at AS at, run_key FROM ends
+# now, limit, names and versions of workflows, code; beside the keys of runs the times that are noted. One class after
+# the other, as a LATERAL is executed for each row before it: only so an index gives the order, nothing is read that is
+# not due, and no run of a class is locked once there are enough of those before it.
+_CLAIMABLE: Final = """
+SELECT kind, value FROM (
+    SELECT 'end' AS kind, 0 AS class, end_at AS at, run_key AS value FROM (
+        SELECT run_key, end_at FROM runs WHERE owner IS NULL AND end_at <= $1
+        ORDER BY end_at, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS ends
     UNION ALL
-    {due}
+    SELECT 'due', class, wake_at, run_key FROM (
+        SELECT * FROM generate_series(0, 4) AS class, LATERAL (
+            SELECT run_key, wake_at FROM runs
+            WHERE owner IS NULL AND priority = class AND wake_at <= $1
+                AND (workflow, definition_version) IN (SELECT * FROM unnest($3::varchar[], $4::varchar[]))
+            ORDER BY wake_at, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+        ) AS of_class LIMIT $2
+    ) AS due
     UNION ALL
-    SELECT 'parked', priority, 0, run_key FROM untried
-) AS found ORDER BY kind, class, at, run_key
+    SELECT 'parked', priority, 0, run_key FROM (
+        SELECT run_key, priority FROM runs
+        WHERE parked IS NOT NULL AND owner IS NULL AND $5::text IS NOT NULL
+            AND (workflow, definition_version) IN (SELECT * FROM unnest($3::varchar[], $4::varchar[]))
+            AND NOT (parked::jsonb -> 'tried') ? $5
+        ORDER BY priority, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS untried
+    UNION ALL
+    SELECT name, 0, 0, value FROM store_meta WHERE name IN ('latest_time', 'set_back_at')
+) AS found ORDER BY kind, class, at, value
 """
 
 _CLASSES: Final = range(5)
-_CLASS: Final = """
-class{priority} AS (
-    SELECT run_key, wake_at FROM runs
-    WHERE owner IS NULL AND priority = {priority} AND wake_at <= $1
-        AND (workflow, definition_version) IN (SELECT * FROM named)
-    ORDER BY wake_at, run_key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
-)"""
-_CLAIMABLE: Final = _CLAIMABLE_FRAME.replace(
-    "{classes}", ",".join(_CLASS.replace("{priority}", str(priority)) for priority in _CLASSES)
-).replace(
-    "{due}",
-    " UNION ALL ".join(f"SELECT 'due', {class_}, wake_at, run_key FROM class{class_}" for class_ in _CLASSES),  # noqa: S608
-)
 
-# run keys
-_CLAIMED: Final = f"""
+# run keys, owner. What is returned is as it was before: they are locked, and a statement's own changes it does not see.
+_TAKE: Final = f"""
+WITH taken AS (
+    UPDATE runs SET owner = $2, fencing_token = fencing_token + 1, wake_at = NULL, parked = NULL, recovering = false
+    WHERE run_key = ANY ($1::bigint[])
+)
 SELECT {RUN_COLUMNS},
-    (SELECT coalesce(max(position), 0) FROM inbox WHERE inbox.run_key = runs.run_key) AS inbox_position,
-    (SELECT digest FROM history WHERE history.run_key = runs.run_key AND history.sequence = runs.sequence)
-        AS last_digest
+    (SELECT coalesce(max(position), 0) FROM inbox WHERE inbox.run_key = runs.run_key) AS inbox_position
 FROM runs WHERE run_key = ANY ($1::bigint[])
 """  # noqa: S608 - texts of ours
-
-# run keys, owner
-_TAKE: Final = """
-UPDATE runs SET owner = $2, fencing_token = fencing_token + 1, wake_at = NULL, parked = NULL, recovering = false
-WHERE run_key = ANY ($1::bigint[])
-"""
 
 # names and versions of workflows. Of each class the earliest, by the index: the least of all would read all that wait.
 _NEXT_WAKE_FRAME: Final = """
@@ -373,53 +320,4 @@ UPDATE runs SET owner = NULL, wake_at = least(
 )
 FROM (SELECT run_key FROM runs WHERE owner = $1 ORDER BY run_key FOR NO KEY UPDATE) AS its
 WHERE runs.run_key = its.run_key RETURNING runs.run_key
-"""
-
-_NOTED_TIMES: Final = "SELECT name, value FROM store_meta WHERE name IN ('latest_time', 'set_back_at')"
-
-# now
-_NOTE_TIME: Final = """
-INSERT INTO store_meta (name, value) VALUES ('latest_time', $1)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE store_meta.value < excluded.value RETURNING value
-"""
-
-_LATEST_TIME: Final = "SELECT value FROM store_meta WHERE name = 'latest_time'"
-
-# now
-_NOTE_SETTING_BACK: Final = """
-INSERT INTO store_meta (name, value) VALUES ('set_back_at', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
-"""
-
-# now
-_SET_TIME_BACK: Final = "UPDATE store_meta SET value = $1 WHERE name = 'latest_time'"
-
-_FORGET_SETTING_BACK: Final = "DELETE FROM store_meta WHERE name = 'set_back_at'"
-
-# now, the latest moment at which a run can have been made due
-_HASTEN_RUNS: Final = """
-UPDATE runs SET wake_at = $1
-FROM (
-    SELECT run_key FROM runs
-    WHERE owner IS NULL AND wake_at > $1 AND wake_at <= $2 AND (
-        wake_at <= updated_at OR recovering OR EXISTS (SELECT FROM inbox WHERE inbox.run_key = runs.run_key)
-    ) ORDER BY run_key FOR NO KEY UPDATE
-) AS waiting
-WHERE runs.run_key = waiting.run_key AND owner IS NULL RETURNING runs.run_key
-"""
-
-# now, the latest moment at which a message can have said that a run is to end; looked at too early, it goes on
-_HASTEN_ENDS: Final = """
-UPDATE runs SET end_at = $1
-FROM (
-    SELECT run_key FROM runs
-    WHERE owner IS NULL AND end_at > $1 AND end_at <= $2
-        AND EXISTS (SELECT FROM inbox WHERE inbox.run_key = runs.run_key)
-    ORDER BY run_key FOR NO KEY UPDATE
-) AS waiting
-WHERE runs.run_key = waiting.run_key AND owner IS NULL RETURNING runs.run_key
-"""
-
-# now
-_SHORTEN_LEASES: Final = """
-UPDATE sessions SET lease_until = $1 + lease_microseconds WHERE lease_until > $1 + lease_microseconds
 """

@@ -28,7 +28,6 @@ from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, following, keeping, reading, searching, sessions, tasks, verification
-from perdure.stores.postgres.chains import head_of
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import has_ended, store_error
@@ -213,10 +212,9 @@ class PostgresStore:
         opened = self._open_now()
         claiming = partial(sessions.claim, session=opened.session, now=now, limit=limit, workflows=workflows, code=code)
         claimed = await opened.change(lambda connection, news: claiming(connection, news=news))
-        for run, digest in claimed:
-            row = run.summary
-            opened.commits.heads.keep(row.run_key, head_of(row.ref, row.sequence, digest))
-        return [run for run, _ in claimed]
+        for run in claimed:
+            opened.commits.heads.expect(run.summary.run_key)
+        return claimed
 
     async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
         """Take tasks that nobody has."""
@@ -296,7 +294,11 @@ class PostgresStore:
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for gaps and damaged rows."""
-        return await self._ask(lambda connection: reading.read_history(connection, run_key, after=after, limit=limit))
+        opened, read = self._open_now(), reading.read_history_and_head
+        events, head = await self._ask(lambda connection: read(connection, run_key, after=after, limit=limit))
+        if head is not None:
+            opened.commits.heads.learn(run_key, head)
+        return events
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """Return the oldest entries behind a position. Raises HistoryError for one that is damaged."""

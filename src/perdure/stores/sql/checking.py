@@ -14,15 +14,16 @@ StoredEvent = tuple[Any, ...]
 
 
 class ChainCheck:
-    """How far a history is sound: `sequence` is the last event that is known to be."""
+    """How far a history is sound: `sequence` is the last event that is known to be, and `digest` that of the last one
+    that was taken."""
 
     def __init__(self, ref: RunRef, *, after: int = 0) -> None:
         """Check what follows event `after`, which is taken first if there is one: nothing is known of it."""
         self.ref: Final = ref
         self.sequence = after
         self.unchained = 0
-        self._genesis: Final = genesis(ref.namespace, ref.id, ref.generation)
-        self._digest: bytes | None = None
+        self.genesis: Final = genesis(ref.namespace, ref.id, ref.generation)
+        self.digest: bytes | None = None
         self._knows_last = after == 0
 
     def take(self, row: StoredEvent) -> bool:
@@ -32,18 +33,18 @@ class ChainCheck:
         """
         sequence, digest = row[0], row[-1]
         if not self._knows_last and sequence == self.sequence:
-            self._digest, self._knows_last = digest, True
+            self.digest, self._knows_last = digest, True
             return False
         expected = self.sequence + self._knows_last
         if sequence != expected:
             raise self.damage(expected, f"it is missing: the next one is number {sequence}")
-        if digest is None and self._digest is not None:
+        if digest is None and self.digest is not None:
             raise self.damage(sequence, "its digest is lost: the event before it has one")
         if digest is None:
             self.unchained += 1
-        elif digest != linked(self._genesis, self._digest or self._genesis, framed_event(*row[:-1])):
+        elif digest != linked(self.genesis, self.digest or self.genesis, framed_event(*row[:-1])):
             raise self.damage(sequence, "it is not what was written in its place: its digest differs")
-        self._digest = digest
+        self.digest = digest
         self.sequence = sequence
         return True
 

@@ -138,13 +138,13 @@ class StoreSession:
 
     async def hold(self, run_id: str = "run", **options: object) -> Held:
         """Create a run and claim it. Nothing else must be due."""
-        run_key = await self.create(run_id, **options)
-        return await self.take(run_key)
+        return await self.take(await self.create(run_id, **options))
 
     async def take(self, run_key: RunKey) -> Held:
-        """Claim a run that is due. Nothing else must be due."""
+        """Claim a run that is due, and read its history, as its owners do. Nothing else must be due."""
         (claimed,) = await self.claim(now=later(LEASE_SECONDS))
         assert claimed.summary.run_key == run_key
+        await self.store.read_history(run_key)
         return Held.of(claimed)
 
     async def advance(self, run: Held, *, events: int = 1, **fields: object) -> None:
