@@ -63,9 +63,10 @@ def test_tasks_are_listed_with_the_worker_that_has_them(shown: dict[str, Called]
         ("gpu", "claimed", "server"),
         (NASTY, "waits", None),
     ]
+    assert [one["waits_for"] for one in called.json["tasks"]] == [None, f"nobody serves the queue {NASTY!r}"]
     assert called.json["is_all"]
     text = shown["tasks"].out
-    assert "server" in text
+    assert "at worker server (session" in " ".join(text.split())
     assert "\x1b[2J" not in text
 
 
@@ -79,5 +80,5 @@ def test_a_run_shows_where_its_tasks_wait_or_are_under_way(shown: dict[str, Call
     text = " ".join(shown["show"].out.split())
     assert "In task queues" in text
     assert "at worker server (session" in text
-    assert "waits to be claimed" in text
+    assert "waits: nobody" in text
     assert "\x1b[2J" not in text

@@ -11,6 +11,7 @@ from perdure.authoring.activity_context import running_attempt
 from perdure.errors import InvalidArgumentError
 from perdure.execution.attempts import RunningCall
 from perdure.kernel import events as e
+from perdure.ports.tasks import Serving
 from tests.journeys.conftest import MakeEngine
 from tests.journeys.workflows import kinds, until
 
@@ -119,6 +120,7 @@ async def test_an_activity_goes_to_a_worker_that_has_the_labels_it_demands(make_
         await is_waiting(owner)
         (task,) = await waiting(owner)
         assert task.labels == {"gpu": "a100"}
+        assert task.waits_for == "nobody who serves the queue has the labels gpu=a100"
         async with make_engine(serving(gpu="a100", disk="ssd"), name="fitting") as fitting:
             await run.result()
             assert makers("film", fitting=fitting) == ["fitting"] * 3
@@ -203,6 +205,7 @@ async def test_a_sticky_activity_waits_for_its_worker_though_others_are_idle(mak
             await is_passed_over(owner, other)
             (task,) = await waiting(owner)
             assert (task.run.id, task.sticky_to) == ("two", first.worker.worker_id)
+            assert task.waits_for == "it is kept for worker first, which made the last one of its run"
             _gates["busy"].set()
             await run.result()
             assert makers("two", first=first, other=other) == ["first", "first"]
@@ -265,3 +268,32 @@ def test_who_demands_something_of_a_worker_must_name_a_queue() -> None:
     with pytest.raises(InvalidArgumentError, match="sticky"):
         here.options(sticky=True)
     here.options(sticky=True, queue="gpu")
+
+
+async def test_a_task_says_that_nobody_serves_its_queue_until_somebody_does(make_engine: MakeEngine) -> None:
+    async with make_engine(OWNER, name="owner") as owner:
+        run = await owner.start(placed_busy, id="busy")
+        await is_waiting(owner)
+        assert [task.waits_for for task in await owner.tasks()] == ["nobody serves the queue 'gpu'"]
+        async with make_engine(serving(), name="server"):
+            await until(has_begun)
+            assert [(task.waits_for, task.worker) for task in await owner.tasks()] == [("", "server")]
+            _gates["busy"].set()
+            await run.result()
+        again = await owner.start(placed_busy, id="again")
+        await is_waiting(owner)
+        assert [task.waits_for for task in await owner.tasks()] == ["nobody serves the queue 'gpu'"]
+        await again.terminate("nobody serves it")
+
+
+async def test_a_worker_that_was_taken_for_dead_says_anew_what_it_serves(make_engine: MakeEngine) -> None:
+    async with make_engine(OWNER, name="owner") as owner, make_engine(serving(), name="server") as server:
+        await until(lambda: _serves(owner))
+        await server.worker.store.announce(Serving())  # as after its row was removed
+        server.worker.drop_all("its lease had passed")
+        server.worker.queues.wake()
+        await until(lambda: _serves(owner))
+
+
+async def _serves(owner: Engine) -> bool:
+    return any(one.serving.queues == ("gpu",) for one in await owner.worker.store.list_servers())

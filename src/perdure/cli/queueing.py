@@ -9,6 +9,7 @@ from perdure.cli.exits import ExitCode
 from perdure.cli.printing import make_table, print_for_people, print_json, words
 from perdure.cli.run_report import RunReport
 from perdure.cli.times import iso, show_duration, show_moment
+from perdure.client.queues import with_reasons
 from perdure.kernel.messages import HeartbeatMessage
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import InboxEntry, RunStore
@@ -43,14 +44,15 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     beat_at: Timestamp | None = None
 
 
-async def tasks_of_run(store: RunStore, report: RunReport, inbox: list[InboxEntry]) -> list[RunTask]:
+async def tasks_of_run(store: RunStore, report: RunReport, inbox: list[InboxEntry], *, now: Timestamp) -> list[RunTask]:
     """Return the tasks of a run in the order of their operations; `inbox`: what it has not read yet."""
     beats = dict(report.heartbeats)
     for entry in inbox:
         if isinstance(entry.message, HeartbeatMessage):
             beats[entry.message.operation] = entry.at
     summary = report.summary
-    found = await store.list_tasks(TaskQuery(namespace=summary.ref.namespace, run_key=summary.run_key))
+    query = TaskQuery(namespace=summary.ref.namespace, run_key=summary.run_key)
+    found = await with_reasons(store, await store.list_tasks(query), now=now)
     return [
         RunTask(task=task, beat_at=at if (at := beats.get(task.operation)) and at >= task.queued_at else None)
         for task in sorted(found, key=lambda task: task.operation)
@@ -83,7 +85,7 @@ def run_tasks_table(tasks: list[RunTask], *, now: Timestamp) -> "Table":
 
 def _place(task: TaskSummary) -> str:
     if task.owner is None:
-        return "waits to be claimed" if not task.claims else f"waits to be claimed, for the {task.claims + 1}. time"
+        return f"waits: {task.waits_for}"
     return f"at worker {task.worker or '?'} (session {task.owner})"
 
 
@@ -102,22 +104,24 @@ def _for_programs(task: TaskSummary) -> dict[str, object]:
         "worker": task.worker or None,
         "claims": task.claims,
         "labels": task.labels,
+        "waits_for": task.waits_for or None,
     }
 
 
 def _table(found: list[TaskSummary], *, now: Timestamp) -> "Table":
-    table = make_table("queue", "activity", "run", "priority", "state", "worker", "for", ">attempt", ">claims")
+    table = make_table(
+        "queue", "activity", "run", "priority", "for", ">attempt", ">claims", "where, or what it waits for"
+    )
     for task in found:
         table.add_row(
             words(task.queue, "bold"),
             words(task.activity),
             words(task.run.id),
             task.priority.name.lower(),
-            _state(task),
-            words(task.worker),
             show_duration(max(now - task.queued_at, 0)),
             str(task.attempt),
             str(task.claims),
+            words(_place(task)),
         )
     return table
 

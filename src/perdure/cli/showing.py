@@ -49,7 +49,7 @@ async def show_run(place: Place, run_id: str, *, generation: int | None, as_json
         report = await read_report(store, await find_run(store, ref, latest=generation is None))
         inbox = await store.read_inbox(report.summary.run_key)
         locks = await locks_of_run(store, report.summary)
-        tasks = await tasks_of_run(store, report, inbox)
+        tasks = await tasks_of_run(store, report, inbox, now=now)
     if as_json:
         more = {"locks": [lock_for_programs(lock) for lock in locks], "tasks": list(map(run_task_for_programs, tasks))}
         print_json({**report_for_programs(report, inbox), **more})

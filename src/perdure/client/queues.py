@@ -1,13 +1,17 @@
 """Which attempts wait in task queues, or are under way there, as a client asks."""
 
+from msgspec import structs
+
 from perdure.authoring.arguments import require_integer, require_text
 from perdure.client.gateway import Gateway, key_of
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
+from perdure.ports.store import RunStore
 from perdure.ports.tasks import TaskQuery, TaskSummary
+from perdure.scheduling.placing import why_waiting
 
-__all__ = ["Place", "find_tasks"]
+__all__ = ["Place", "find_tasks", "with_reasons"]
 
 Place = tuple[Priority, Timestamp, RunKey, Operation]
 """Where a task stands in the order of claims."""
@@ -24,4 +28,12 @@ async def find_tasks(
         after=after,
         limit=require_integer(limit, "engine.tasks: limit"),
     )
-    return await gateway.store.list_tasks(query)
+    return await with_reasons(gateway.store, await gateway.store.list_tasks(query), now=gateway.store.clock.now())
+
+
+async def with_reasons(store: RunStore, found: list[TaskSummary], *, now: Timestamp) -> list[TaskSummary]:
+    """Return tasks with what those wait for that nobody has."""
+    if all(task.owner is not None for task in found):
+        return found
+    servers = await store.list_servers()
+    return [structs.replace(task, waits_for=why_waiting(task, servers, now=now)) for task in found]

@@ -35,7 +35,7 @@ from perdure.kernel.tasks import TaskClaim, label_text
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.logs import logger_named
-from perdure.ports.tasks import ClaimedTask, ServedTasks
+from perdure.ports.tasks import ClaimedTask, ServedTasks, Serving
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -119,6 +119,8 @@ class ServedQueues:
         self._wake = asyncio.Event()
         self._losses = self._failures = 0
         self._is_closing = self._is_looking = self._must_look = False
+        self._must_announce = bool(self._queues)
+        self._serving: Final = Serving(queues=tuple(sorted(self._queues)), labels=settings.labels)
         self._turn = asyncio.Lock()
         """Whoever has it knows that no claim is under way."""
 
@@ -160,6 +162,9 @@ class ServedQueues:
             await self._wake.wait()
             self._wake.clear()
             try:
+                if self._must_announce:
+                    await self._worker.store.announce(self._serving)
+                    self._must_announce = False
                 await self._claim_all()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
                 is_expected = isinstance(error, StoreError)
@@ -356,6 +361,7 @@ class ServedQueues:
     def lose_all(self) -> None:
         """Stop the attempts of all tasks: this worker may have none of them any more."""
         self._losses += 1
+        self._must_announce = bool(self._queues)  # those who took the session for dead have forgotten it
         for caller in list(self._held.values()):
             self._lose(caller)
 

@@ -34,7 +34,7 @@ from perdure.kernel.transition import Creation, Outcome, Parking, RunStatus, Wri
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 
@@ -377,6 +377,14 @@ class RunStore(Protocol):
 
         A run whose task tells of its start (`Task.tells_start`) gets a message of it, in the same transaction.
         """
+        ...
+
+    async def announce(self, serving: Serving) -> None:
+        """Let others know which queues this session serves, and which labels it has, until it ends."""
+        ...
+
+    async def list_servers(self) -> list[ServerSummary]:
+        """Return the sessions that have announced something, in the order in which they began."""
         ...
 
     async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import DEFAULT_NAMESPACE, Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim
@@ -17,9 +18,13 @@ __all__ = [
     "SKEW_MICROSECONDS",
     "ClaimedTask",
     "ServedTasks",
+    "ServerSummary",
+    "Serving",
     "TaskQuery",
     "TaskSummary",
+    "decode_serving",
     "decode_task",
+    "encode_serving",
     "encode_task",
     "has_labels",
 ]
@@ -28,6 +33,22 @@ __all__ = [
 SKEW_MICROSECONDS: Final = 1_000_000
 """By so much the clocks of two workers differ at most, unless one was set: what was queued later than that was queued
 before a clock was set back, and is kept for nobody."""
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a session announces: the queues that it serves, and the labels that it has."""
+
+    queues: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class ServerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that has announced what it serves, and until when it holds its lease."""
+
+    worker: WorkerId
+    name: str
+    serving: Serving
+    lease_until: Timestamp
 
 
 class ServedTasks(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +86,7 @@ class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
 class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A task's row, and whose it is. `owner` is the session that has claimed it, None: it waits; `worker` is how that
     calls itself; `claims` counts how often it was claimed. `labels` are demanded of who claims it; until `sticky_until`
-    it is kept for the session `sticky_to`."""
+    it is kept for the session `sticky_to`. `waits_for` says why nobody has it, where a client asks; else empty."""
 
     run_key: RunKey
     run: RunRef
@@ -81,6 +102,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     sticky_to: WorkerId | None = None
     sticky_until: Timestamp | None = None
+    waits_for: str = ""
 
     @property
     def place(self) -> tuple[Priority, Timestamp, RunKey, Operation]:
@@ -91,6 +113,22 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
 def has_labels(demanded: str, served: ServedTasks) -> bool:
     """Whether a worker has all labels that stand in a text, as a task has them."""
     return not demanded or served.labels.issuperset(demanded.split(SEPARATOR))
+
+
+def encode_serving(serving: Serving) -> bytes:
+    """Return what a session announces as JSON."""
+    return msgspec.json.encode(serving)
+
+
+def decode_serving(data: bytes | str) -> Serving | None:
+    """Read it; None for a session that has announced nothing, or nothing that could be read."""
+    try:
+        return _SERVING.decode(data)
+    except UNDECODABLE:
+        return None
+
+
+_SERVING: msgspec.json.Decoder[Serving] = msgspec.json.Decoder(Serving)
 
 
 def encode_task(task: Task) -> bytes:

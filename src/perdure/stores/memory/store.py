@@ -27,7 +27,7 @@ from perdure.ports.store import (
     RunSummary,
     StoreStatus,
 )
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import following, keeping, searching, sessions, tasks
@@ -260,6 +260,15 @@ class MemoryStore:
         session, news = await self._turn(), News()
         tasks.return_tasks(self.database, session, claims, news, begun=begun)
         publish(self.database, session, news)
+
+    async def announce(self, serving: Serving) -> None:
+        """Let others know what this session serves."""
+        (await self._turn()).serving = serving
+
+    async def list_servers(self) -> list[ServerSummary]:
+        """Return the sessions that have announced something."""
+        await self._turn()
+        return tasks.list_servers(self.database)
 
     async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:
         """Return when a task is kept for another session no longer."""

@@ -14,6 +14,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Changes, RunSummary
+from perdure.ports.tasks import Serving
 from perdure.stores.memory.agenda import Agenda
 
 __all__ = [
@@ -181,6 +182,7 @@ class Session(msgspec.Struct, kw_only=True):
     on_changes: Callable[[Changes], None]
     known_time: Timestamp = Timestamp(0)
     lease_until: Timestamp | None = None
+    serving: Serving | None = None
     is_dead: bool = False
 
 

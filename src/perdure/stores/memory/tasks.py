@@ -1,6 +1,7 @@
 """Tasks in memory: put into their queues and taken out, claimed, given back."""
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,7 @@ from perdure.ports.tasks import (
     SKEW_MICROSECONDS,
     ClaimedTask,
     ServedTasks,
+    ServerSummary,
     TaskQuery,
     TaskSummary,
     decode_task,
@@ -30,6 +32,7 @@ __all__ = [
     "encoded_tasks",
     "free_tasks",
     "held_tasks",
+    "list_servers",
     "list_tasks",
     "next_task_at",
     "return_tasks",
@@ -186,6 +189,24 @@ def held_tasks(database: MemoryDatabase, session: Session) -> set[TaskClaim]:
 
 def _claim_of(row: TaskRow) -> TaskClaim:
     return TaskClaim(run_key=row.run_key, operation=row.operation, attempt=row.attempt, number=row.claims)
+
+
+def list_servers(database: MemoryDatabase) -> list[ServerSummary]:
+    """Return the sessions that have announced something."""
+    return [
+        ServerSummary(
+            worker=worker,
+            name=session.name,
+            serving=session.serving,
+            lease_until=_EVER if session.lease_until is None else session.lease_until,
+        )
+        for worker, session in sorted(database.sessions.items())
+        if session.serving is not None
+    ]
+
+
+_EVER: Final = Timestamp(2**62)
+"""When the lease of a session ends that nobody has told the time yet."""
 
 
 def list_tasks(database: MemoryDatabase, query: TaskQuery) -> list[TaskSummary]:

@@ -22,7 +22,7 @@ from perdure.ports.clock import Clock
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
@@ -347,6 +347,16 @@ class PostgresStore:
     async def next_agenda_at(self, *, after: Timestamp | None = None) -> Timestamp | None:
         """Return when the next entry comes due, later than `after`."""
         return await self._ask(lambda connection: reading.next_agenda_at(connection, after=after))
+
+    async def announce(self, serving: Serving) -> None:
+        """Let others know what this session serves."""
+        opened = self._open_now()
+        announcing = partial(tasks.announce, session=opened.session, serving=serving)
+        await opened.change(lambda connection, _: announcing(connection))
+
+    async def list_servers(self) -> list[ServerSummary]:
+        """Return the sessions that have announced something."""
+        return await self._ask(tasks.list_servers)
 
     async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:
         """Return when a task is kept for another session no longer."""

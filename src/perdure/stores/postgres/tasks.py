@@ -18,7 +18,18 @@ from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim, labels_of
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery, Outcome, Write
 from perdure.logs import logger_named
-from perdure.ports.tasks import SKEW_MICROSECONDS, ClaimedTask, ServedTasks, TaskQuery, TaskSummary, decode_task
+from perdure.ports.tasks import (
+    SKEW_MICROSECONDS,
+    ClaimedTask,
+    ServedTasks,
+    ServerSummary,
+    Serving,
+    TaskQuery,
+    TaskSummary,
+    decode_serving,
+    decode_task,
+    encode_serving,
+)
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
@@ -28,7 +39,17 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.postgres.sessions import SessionRow
 
-__all__ = ["claim_tasks", "free_tasks", "held_tasks", "list_tasks", "next_task_at", "return_tasks", "task_of"]
+__all__ = [
+    "announce",
+    "claim_tasks",
+    "free_tasks",
+    "held_tasks",
+    "list_servers",
+    "list_tasks",
+    "next_task_at",
+    "return_tasks",
+    "task_of",
+]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -197,6 +218,25 @@ def _columns(claims: Iterable[TaskClaim]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]
 
 
+async def announce(connection: Connection, session: "SessionRow", *, serving: Serving) -> None:
+    """Note what a session serves."""
+    await connection.execute(_ANNOUNCE, session.worker_id, encode_serving(serving).decode())
+
+
+async def list_servers(connection: Connection) -> list[ServerSummary]:
+    """Return the sessions that have announced something."""
+    return [
+        ServerSummary(
+            worker=WorkerId(row["worker_id"]),
+            name=row["name"],
+            serving=serving,
+            lease_until=Timestamp(row["lease_until"]),
+        )
+        for row in await connection.fetch(_SERVERS)
+        if (serving := decode_serving(row["serves"])) is not None
+    ]
+
+
 async def list_tasks(connection: Connection, query: TaskQuery) -> list[TaskSummary]:
     """Return one page of tasks."""
     conditions = Conditions()
@@ -336,6 +376,11 @@ FROM (
 ) AS n
 WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
 """
+
+# worker_id, what it serves
+_ANNOUNCE: Final = "UPDATE sessions SET serves = $2 WHERE worker_id = $1"
+
+_SERVERS: Final = "SELECT worker_id, name, serves, lease_until FROM sessions WHERE serves <> '' ORDER BY worker_id"
 
 # owner
 _HELD: Final = "SELECT run_key, operation, attempt, claims FROM tasks WHERE owner = $1"

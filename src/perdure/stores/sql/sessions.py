@@ -3,6 +3,7 @@
 from typing import Final
 
 __all__ = [
+    "ANNOUNCE",
     "END_ALL_SESSIONS",
     "END_SESSION",
     "EXTEND_LEASE",
@@ -15,6 +16,7 @@ __all__ = [
     "NOTE_ORIGIN",
     "NUMBER_COMMIT",
     "PUT_SESSION",
+    "SERVERS",
     "SESSIONS",
     "SESSION_IDS",
 ]
@@ -58,6 +60,13 @@ NUMBER_COMMIT: Final = """
 INSERT INTO sessions (worker_id, name, pid, started_at, lease_until, last_commit, last_notice)
 VALUES (?, ?, ?, ?, 0, ?, ?)
 ON CONFLICT (worker_id) DO UPDATE SET last_commit = excluded.last_commit, last_notice = excluded.last_notice
+"""
+
+# what it serves, worker_id
+ANNOUNCE: Final = "UPDATE sessions SET serves = ? WHERE worker_id = ?"
+
+SERVERS: Final = """
+SELECT worker_id, name, CAST(serves AS BLOB), lease_until FROM sessions WHERE serves <> '' ORDER BY worker_id
 """
 
 # worker_id

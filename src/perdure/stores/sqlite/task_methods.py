@@ -7,7 +7,7 @@ from functools import partial
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
-from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
 from perdure.stores.sqlite import tasks
 from perdure.stores.sqlite.ownership import Ownership
 from perdure.stores.sqlite.reader import Reader
@@ -26,6 +26,15 @@ class TaskMethods(ABC):
     async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
         """Let others claim what this session has."""
         await self._writing().call(partial(tasks.return_tasks, claims=claims, owner=self._session_id(), begun=begun))
+
+    async def announce(self, serving: Serving) -> None:
+        """Let others know what this session serves."""
+        announcing = partial(tasks.announce, owner=self._session_id(), serving=serving)
+        await self._writing().call(lambda connection, _: announcing(connection))
+
+    async def list_servers(self) -> list[ServerSummary]:
+        """Return the sessions that have announced something."""
+        return await self._browsing().ask(tasks.list_servers)
 
     async def next_task_at(self, *, now: Timestamp, served: ServedTasks) -> Timestamp | None:
         """Return when a task is kept for another session no longer."""

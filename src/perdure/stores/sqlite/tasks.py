@@ -21,11 +21,16 @@ from perdure.ports.tasks import (
     SKEW_MICROSECONDS,
     ClaimedTask,
     ServedTasks,
+    ServerSummary,
+    Serving,
     TaskQuery,
     TaskSummary,
+    decode_serving,
     decode_task,
+    encode_serving,
     has_labels,
 )
+from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.sqlite.encoding import claim_row, encode_delivery
@@ -36,7 +41,7 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.sqlite.segment import News
 
-__all__ = ["claim_tasks", "held_tasks", "list_tasks", "next_task_at", "return_tasks"]
+__all__ = ["announce", "claim_tasks", "held_tasks", "list_servers", "list_tasks", "next_task_at", "return_tasks"]
 
 _LOGGER: Final = logger_named("perdure.store")
 
@@ -154,6 +159,20 @@ def held_tasks(connection: apsw.Connection, *, owner: WorkerId) -> set[TaskClaim
         TaskClaim(run_key=RunKey(run_key), operation=Operation(operation), attempt=attempt, number=claims)
         for run_key, operation, attempt, claims in connection.execute(statements.HELD_TASKS, (owner,))
     }
+
+
+def announce(connection: apsw.Connection, *, owner: WorkerId, serving: Serving) -> None:
+    """Note what a session serves."""
+    connection.execute(session_statements.ANNOUNCE, (encode_serving(serving).decode(), owner))
+
+
+def list_servers(connection: apsw.Connection) -> list[ServerSummary]:
+    """Return the sessions that have announced something."""
+    return [
+        ServerSummary(worker=WorkerId(worker), name=name, serving=serving, lease_until=Timestamp(lease_until))
+        for worker, name, data, lease_until in connection.execute(session_statements.SERVERS)
+        if (serving := decode_serving(data)) is not None
+    ]
 
 
 def list_tasks(connection: apsw.Connection, query: TaskQuery) -> list[TaskSummary]:

@@ -5,7 +5,7 @@ from perdure.kernel.identity import Operation
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
-from perdure.ports.tasks import TaskQuery
+from perdure.ports.tasks import Serving, TaskQuery
 from perdure.testing.store_conformance.harness import FAR, START, StoreHarness, later
 from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, operations, served, task
 
@@ -13,7 +13,7 @@ __all__ = ["PlacingConformance"]
 
 
 class PlacingConformance:
-    """`ServedTasks.labels`, `Task.sticky_to`, `next_task_at`."""
+    """`ServedTasks.labels`, `Task.sticky_to`, `next_task_at`, `announce`, `list_servers`."""
 
     async def test_only_who_has_all_labels_that_a_task_demands_claims_it(self, harness: StoreHarness) -> None:
         session = await harness.session()
@@ -75,6 +75,26 @@ class PlacingConformance:
         await session.store.return_tasks([late.claim], begun=False)
         assert await session.store.next_task_at(now=later(2), served=served()) == later(3)
         assert operations(await claims(other)) == [2, 3]
+
+    async def test_what_a_session_serves_is_known_until_it_ends(self, harness: StoreHarness) -> None:
+        session, other = await harness.session(), await harness.session("other")
+        assert await session.store.list_servers() == []
+        await session.store.announce(Serving(queues=("gpu",), labels={"zone": "eu"}))
+        await other.store.announce(Serving(queues=("cpu", "d'"), labels={"gpu": ""}))
+        assert await session.store.renew_lease(now=START)
+        first, second = await other.store.list_servers()
+        assert (first.worker, first.name) == (session.worker, "worker")
+        assert first.serving == Serving(queues=("gpu",), labels={"zone": "eu"})
+        assert first.lease_until > START
+        assert second.serving == Serving(queues=("cpu", "d'"), labels={"gpu": ""})
+        await session.store.announce(Serving())
+        assert [one.serving for one in await other.store.list_servers()] == [Serving(), second.serving]
+        await harness.end(session)
+        assert [one.worker for one in await other.store.list_servers()] == [other.worker]
+        watching = await harness.session("watching")
+        await harness.kill(other)
+        await watching.store.free_expired(now=later(1))
+        assert await watching.store.list_servers() == []
 
     async def test_a_task_is_kept_no_longer_than_the_session_lives(self, harness: StoreHarness) -> None:
         session, dying, ending = [await harness.session(name) for name in ("worker", "dying", "ending")]

@@ -9,6 +9,7 @@ from perdure.errors import InternalError, InvalidArgumentError
 from perdure.execution.process_messages import Frames, Order, Report, decode_order, decode_report, frame
 from perdure.kernel.identity import Operation, RunKey, WorkerId
 from perdure.kernel.tokens import ActivityToken
+from perdure.ports.tasks import Serving, decode_serving, encode_serving
 from perdure.stores.cursors import read_cursor, write_cursor
 from perdure.stores.postgres import home
 from perdure.stores.sqlite.notices import Notice, decode_notice, encode_notice
@@ -43,6 +44,18 @@ def _read_postgres_notice(data: bytes) -> None:
     found = home.decode_notice(data.decode("utf-8", "replace"))
     if found is not None:
         demand_equal(home.decode_notice(home.encode_notice(found)), found)
+
+
+def _servings() -> list[bytes]:
+    return [
+        encode_serving(one) for one in (Serving(), Serving(queues=("gpu", "c\0d"), labels={"zone": "eu", "gpu": ""}))
+    ]
+
+
+def _read_serving(data: bytes) -> None:
+    found = decode_serving(data)
+    if found is not None:
+        demand_equal(decode_serving(encode_serving(found)), found)
 
 
 def _bodies(union: Any) -> Callable[[], list[bytes]]:  # noqa: ANN401 - a union of records
@@ -100,6 +113,7 @@ def _read_cursor(data: bytes) -> None:
 SPOKEN: Final = (
     Target(name="notice", corpus=_notices, read=_read_notice),
     Target(name="postgres-notice", corpus=_postgres_notices, read=_read_postgres_notice),
+    Target(name="serving", corpus=_servings, read=_read_serving),
     Target(name="process-order", corpus=_bodies(Order), read=_reader(decode_order), expected=(InternalError,)),
     Target(name="process-report", corpus=_bodies(Report), read=_reader(decode_report), expected=(InternalError,)),
     Target(name="process-frames", corpus=_streams, read=_read_stream, expected=(InternalError,)),
