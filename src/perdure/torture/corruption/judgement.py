@@ -106,8 +106,11 @@ async def _sure(original: Original, path: Path, report: Verification, now: Conte
     hurt = [run for run in report.damaged if {defect.place for defect in run.defects} == {"tasks"}]
     if not mends:
         return frozenset(run.run_key for run in hurt if _are_claimed(now, original.contents, run.run_key))
-    async with Engine(f"sqlite:///{path}", registry=code(), works=False) as client:
-        await client.verify(repair=True)
+    try:
+        async with Engine(f"sqlite:///{path}", registry=code(), works=False) as client:
+            await client.verify(repair=True)
+    except StoreError:  # it is not opened: whoever goes on says so
+        return frozenset()
     return frozenset(run.run_key for run in hurt if all(defect.repair for defect in run.defects))
 
 
