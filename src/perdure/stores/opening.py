@@ -152,6 +152,7 @@ def _postgres(
     chosen = PostgresSettings(
         lock_seconds=patience,
         statement_seconds=patience + _WORK_SECONDS,
+        transaction_seconds=2 * (patience + _WORK_SECONDS),
         answer_seconds=patience + _WORK_SECONDS + _ANSWER_SECONDS,
         safety_check_seconds=settings.safety_check_seconds,
         settling_pause_seconds=settings.retry_store_maximum_seconds,

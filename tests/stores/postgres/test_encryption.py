@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from perdure.errors import StoreUnavailableError
+from perdure.kernel.transition import Applied
 from perdure.local_postgres import LocalPostgres
 from perdure.local_postgres.accounts import give, server_account
 from perdure.stores.opening import open_store
-from perdure.testing.store_conformance.harness import LEASE_SECONDS
+from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
 
 RULES: Final = """
 local all postgres trust
@@ -108,6 +109,20 @@ def server() -> Iterator[Encrypted]:
         shutil.rmtree(folder)
 
 
+@pytest.fixture(autouse=True)
+async def nothing_is_open_at_the_end() -> AsyncIterator[None]:
+    yield
+    await until_all_have_ended()
+
+
+async def until_all_have_ended() -> None:
+    """Return when the loop has no socket any more but its own: an encrypted connection says good-bye for a while."""
+    sockets = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while len(sockets) > 1:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+
+
 async def demand_encryption(url: str) -> None:
     """Let nobody in without encryption, and return when that is so."""
     connection = await asyncpg.connect(url)
@@ -118,6 +133,7 @@ async def demand_encryption(url: str) -> None:
         with suppress(asyncpg.InvalidAuthorizationSpecificationError):  # which is what is waited for
             while True:
                 await (await asyncpg.connect(url, ssl=False)).close()
+    await until_all_have_ended()
 
 
 def with_openssl() -> Path:
@@ -130,10 +146,12 @@ def with_openssl() -> Path:
 
 
 async def encryption_of(url: str) -> str:
-    """Open a store, and return how its connection is encrypted."""
+    """Open a store, which writes something, and return how its connection is encrypted."""
     store = open_store(url)
     await store.open(session_name="store", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
     try:
+        run = creation(store.new_run_key(), f"run {store.new_run_key()}")
+        assert await store.commit([run]) == [Applied(run.run_key)]
         return (await store.status()).facts["encryption"]
     finally:
         await store.close()

@@ -8,11 +8,17 @@ import asyncpg
 import pytest
 
 from perdure import Context, Engine, Settings, activity, workflow
+from perdure.errors import StoreUnavailableError
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Write
 from perdure.ports.verification import VerificationWish
+from perdure.stores.memory.tables import News
+from perdure.stores.postgres import keeping
+from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.store import PostgresStore
+from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import later, transition
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.execution.waiting_workflows import go
@@ -102,3 +108,28 @@ async def test_runs_that_start_signal_wait_for_and_follow_each_other_end_alike_i
 
 def expected(number: int) -> int:
     return 2 * number + 2 * (number + 1) + 2
+
+
+def opened_by(session: StoreSession) -> OpenSession:
+    assert isinstance(session.store, PostgresStore)
+    return session.store._open_now()
+
+
+async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(harness: PostgresHarness) -> None:
+    """Whatever it does: this one works."""
+    short = PostgresHarness(harness.url, PostgresSettings(transaction_seconds=0.05))
+    session = await short.session()
+    with pytest.raises(StoreUnavailableError, match="transaction timeout"):
+        await opened_by(session).change(lambda connection, _: connection.execute("SELECT pg_sleep(60)"))
+    await short.close()
+
+
+async def test_a_run_that_is_brought_in_may_take_longer(harness: PostgresHarness) -> None:
+    session = await harness.session()
+
+    async def last(connection: Connection, _: News) -> object:
+        before = await connection.fetchval("SELECT current_setting('transaction_timeout')")
+        await connection.fetch(keeping._LET_LAST)
+        return before, await connection.fetchval("SELECT current_setting('transaction_timeout')")
+
+    assert await opened_by(session).change(last) == ("1min", "0")

@@ -159,6 +159,16 @@ async def test_a_pooler_that_leads_to_another_database_is_refused(url: str, post
             await store.open(session_name="store", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
 
 
+async def test_a_transaction_through_the_pooler_may_take_so_long_and_no_longer(url: str) -> None:
+    harness = PooledHarness(url)
+    session = await harness.session()
+    assert isinstance(session.store, PostgresStore)
+    asking = session.store._open_now().change
+    asked = "SELECT current_setting('transaction_timeout')"
+    assert await asking(lambda connection, _: connection.fetchval(asked)) == "1min"
+    await harness.close()
+
+
 @workflow(name="through a pooler")
 async def through(ctx: Context, name: str) -> str:
     word = await ctx.wait_for(go)

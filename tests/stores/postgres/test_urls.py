@@ -130,6 +130,7 @@ def test_an_engines_settings_reach_the_store() -> None:
         lanes=3,
         lock_seconds=7.0,
         statement_seconds=32.0,
+        transaction_seconds=64.0,
         answer_seconds=42.0,
         safety_check_seconds=0.5,
         settling_pause_seconds=3.0,

@@ -31,6 +31,7 @@ __all__ = [
     "driver_errors",
     "driver_version",
     "end",
+    "limit_transactions",
     "milliseconds",
 ]
 
@@ -119,6 +120,18 @@ def _pooled_class() -> type["Pooled"]:
     return PooledConnection
 
 
+async def limit_transactions(connection: Connection, seconds: float) -> None:
+    """Let the server end whatever transaction of a connection takes longer, also for a client that stands still amid a
+    message: from PostgreSQL 17 on, those before cannot. Raises `driver_errors`."""
+    if connection.get_server_version().major < _FIRST_WITH_TRANSACTION_TIMEOUT:
+        return
+    setting = f"transaction_timeout = {milliseconds(seconds)}"
+    if isinstance(connection, Pooled):
+        connection.set_locally += f"; SET LOCAL {setting}"
+    else:
+        await connection.execute(f"SET {setting}")
+
+
 def _quoted(value: str) -> str:
     """Return the value of a setting as a statement has it: a search path is a list of names, and has its quotes."""
     return value if value.startswith('"') else f"'{value}'"
@@ -130,6 +143,7 @@ async def end(connection: Connection) -> None:
         await connection.close(timeout=_CLOSING_SECONDS)
 
 
+_FIRST_WITH_TRANSACTION_TIMEOUT: Final = 17
 _CLOSING_SECONDS: Final = 1.0
 _MILLISECONDS: Final = 1_000
 

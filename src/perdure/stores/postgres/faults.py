@@ -80,7 +80,7 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
 
 # Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONNECTION: Final = ("08",)
-_ENDING: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+_ENDING: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _CONTENTION: Final = frozenset({"40001", "40P01"})
 _UNKNOWN: Final = frozenset({"42P01", "3F000"})
 _NO_TRANSACTION: Final = frozenset({"25P01", "3B001"})

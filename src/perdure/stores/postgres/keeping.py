@@ -53,6 +53,7 @@ async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome
     """Insert a run whole, unless another is in the way."""
     prepared = memory.prepare_whole(run)
     await connection.execute(_LET_STAND)
+    await connection.fetch(_LET_LAST)
     loaded = await load_whole(connection, run)
     decided = loaded.workset()
     outcome = memory.bring_in(decided, run, prepared, news)
@@ -64,6 +65,8 @@ async def bring_in(connection: Connection, run: WholeRun, news: News) -> Outcome
 
 _LET_STAND: Final = "SET LOCAL idle_in_transaction_session_timeout = '5min'"
 """For what is computed of a long history meanwhile; nobody waits for what this transaction locks."""
+_LET_LAST: Final = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'"
+"""Where the server has it."""
 
 
 async def list_closed(connection: Connection, query: ClosedQuery) -> list[RunSummary]:

@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.logs import Recurring
-from perdure.stores.postgres.connection import Connection, connect, end
+from perdure.stores.postgres.connection import Connection, connect, end, limit_transactions
 from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.settings import PostgresSettings
 
@@ -59,6 +59,7 @@ class Lane:
         """Return its connection, a new one if need be. Raises what connecting raises."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(url, settings)
+            await limit_transactions(self._connection, settings.transaction_seconds)
         return self._connection
 
     async def close(self) -> None:

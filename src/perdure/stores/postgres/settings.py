@@ -11,7 +11,8 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `connect_seconds`: how long a connection may take to come about; `statement_seconds`: how long the server may work
     on a statement; `answer_seconds`: how long it may be silent, after which the connection is given up; `lock_seconds`:
-    how long a transaction waits for a row. `idle_seconds`: how long one may wait for whoever has begun it, which may be
+    how long a transaction waits for a row; `transaction_seconds`: how long one that writes may take, whatever it does
+    (from PostgreSQL 17 on). `idle_seconds`: how long one may wait for whoever has begun it, which may be
     cut off, or stand still, and would hold the rows of its runs. `settling_pause_seconds`: the longest pause between
     two tries to find out what became of a commit. `safety_check_seconds`: how often the server is asked for the time,
     and who lives. `absence_seconds`: how long a session may be without the connection that shows that it lives.
@@ -27,6 +28,7 @@ class PostgresSettings(msgspec.Struct, frozen=True, kw_only=True):
     statement_seconds: float = 30.0
     answer_seconds: float = 40.0
     lock_seconds: float = 5.0
+    transaction_seconds: float = 60.0
     idle_seconds: float = 3.0
     settling_pause_seconds: float = 5.0
     safety_check_seconds: float = 1.0

@@ -3,8 +3,9 @@
 A client that is cut off, or stopped, after it has sent a part of a batch (some statements of the extended protocol, and
 not yet the Sync after them) leaves a connection that the server takes for busy: it waits for the rest, counts none of
 `idle_in_transaction_session_timeout` and `statement_timeout`, and lets go of no row until the network tells it that the
-client is gone. `transaction_timeout`, which would end it, is there from PostgreSQL 17 on, and counts busy time too.
-So whoever is in the way of others in this way for as long is ended by those.
+client is gone. So whoever is in the way of others in this way for as long is ended by those, if it is of the same user:
+the server lets nobody else. `transaction_timeout` (from PostgreSQL 17 on) ends it in any case, but not before a lane's
+transaction may have taken as long (`PostgresSettings.transaction_seconds`): it counts the time of work, too.
 """
 
 from datetime import timedelta
