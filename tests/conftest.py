@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -40,6 +41,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         folder = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(session.config.cache.mkdir("bytecode")))
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         sys.pycache_prefix, sys.dont_write_bytecode = folder, False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever has the time repeat everything in every way."""
+    parser.addoption("--whole", action="store_true", help="also all tests that repeat others in another way")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the tests that repeat others in another way take every fifth, always the same ones."""
+    if config.getoption("whole"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("another_way") and crc32(item.name.encode()) % 5]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.hookimpl(trylast=True)

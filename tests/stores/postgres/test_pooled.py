@@ -93,6 +93,7 @@ class PooledHarness(PostgresHarness):
         return PostgresStore(self._read.for_driver, settings=self._read.settings, clock=SessionClock())
 
 
+@pytest.mark.another_way
 class TestPooledStore(StoreConformance):
     @pytest.fixture
     async def harness(self, url: str) -> AsyncIterator[StoreHarness]:

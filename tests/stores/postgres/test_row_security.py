@@ -104,6 +104,7 @@ class BoundHarness(PostgresHarness):
         return PostgresHarness(by(self._role, self.url), self.settings).new_store()
 
 
+@pytest.mark.another_way
 class TestBoundRole(StoreConformance):
     @pytest.fixture
     async def harness(self, url: str, roles: tuple[str, str]) -> AsyncIterator[StoreHarness]:
