@@ -111,6 +111,23 @@ async def test_what_a_dead_session_owned_is_taken_over_without_anybody_asking(
     await watchful.close()
 
 
+async def test_who_misses_somebody_looks_again_as_soon_as_that_can_be_said_of_a_dead_one(
+    postgres: str, harness: PostgresHarness
+) -> None:
+    calm = PostgresHarness(
+        postgres, structs.replace(harness.settings, absence_seconds=0.05, safety_check_seconds=3_600.0)
+    )
+    dying = await calm.session("dying")
+    run = await dying.hold()
+    await calm.kill(dying)
+    await calm.has_gone(dying.worker)
+    finder = await calm.session("finder")
+    assert await finder.store.free_expired(now=START) == 0, "it is missed for the first time"
+    await hear_of_everything(finder)
+    assert (await finder.row(run.run_key)).owner is None
+    await calm.close()
+
+
 async def test_the_looks_come_whatever_there_is_to_tell(
     postgres: str, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +210,10 @@ def test_whoever_was_there_at_a_look_is_not_taken_for_dead() -> None:
     assert absences.note({one, other}) == set()
     now = 1.0
     assert absences.note({one}) == set()
+    assert absences.decides_at == 2.0
     now = 2.0
     assert absences.note({one, other}) == {one}
+    assert absences.decides_at == 4.0
     now = 4.0
     assert absences.note({other}) == {other}
+    assert absences.decides_at is None

@@ -22,3 +22,10 @@ class Absences:
         now = self._now()
         self._since = {worker: self._since.get(worker, now) for worker in absent}
         return {worker for worker, since in self._since.items() if now - since >= self._absence_seconds}
+
+    @property
+    def decides_at(self) -> float | None:
+        """When a look can find somebody who is missed now to be so for long; None: nobody is, or not only now."""
+        now = self._now()
+        moments = (since + self._absence_seconds for since in self._since.values())
+        return min((moment for moment in moments if moment > now), default=None)

@@ -137,8 +137,13 @@ class Home:
         return await absent_sessions(connection, self._worker_id, schema=self._settings.schema)
 
     async def find_dead(self, connection: Connection) -> set[WorkerId]:
-        """Look who is absent; return who has been so for long."""
-        return self._absences.note(await self.absent(connection))
+        """Look who is absent; return who has been so for long. Look again when that can be said of one more."""
+        dead = self._absences.note(await self.absent(connection))
+        decides_at = self._absences.decides_at
+        if decides_at is not None and decides_at < self._look_at:
+            self._look_at = decides_at
+            self._telling.set()  # whoever waits until it is time to look waits no longer than until then
+        return dead
 
     async def wait_for_dead(self) -> None:
         """Wait until a look of the home connection has found somebody dead, be it the same one again."""
@@ -214,9 +219,9 @@ class Home:
         ended = await end_standing(connection, schema=self._settings.schema, idle_seconds=self._settings.idle_seconds)
         if ended:
             self._recurring.warning(_ENDED, ended, cause=_ENDED)
+        self._look_at = self._loop.time() + self._settings.safety_check_seconds
         if await self.find_dead(connection):
             self._has_found_dead.set()
-        self._look_at = self._loop.time() + self._settings.safety_check_seconds
 
     async def _tell(self, connection: Connection) -> None:
         self._telling.clear()
