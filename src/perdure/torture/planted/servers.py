@@ -53,8 +53,8 @@ PLANTED: Final = (
             ),
             Patch(
                 module=_PLAIN,
-                old="    JOIN applied USING (run_key)\n)\n",
-                new="    JOIN applied USING (run_key) ON CONFLICT DO NOTHING\n)\n",
+                old="    JOIN applied USING (run_key)\n){{more}}\n",
+                new="    JOIN applied USING (run_key) ON CONFLICT DO NOTHING\n){{more}}\n",
             ),
         ),
         tool="fence",
