@@ -150,8 +150,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Standby, see docs/how-to/processes.md:
         `standby`: True for a worker that keeps warm copies of the runs that other workers own, and goes on with these
         sooner when they die. `standby_runs`, `standby_bytes`: at most so many, whose histories are so long in all, as
-        they are stored; the least recently moved go. `standby_share`: of the time at most, from above 0 to 1, it
-        takes to keep them up to date.
+        they are stored; the least recently moved go. `standby_share`: to keep them up to date takes at most this
+        share of the event loop's time, from above 0 to 1.
 
     Store:
         `commit_batch`: at most so many writes go into one transaction.

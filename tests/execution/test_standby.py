@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from perdure import Context, Engine, Run, Settings, workflow
 from perdure.authoring.registry import Registry
+from perdure.kernel.coroutine_program import CoroutineProgram
 from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.transition import Stale
 from perdure.ports.following import HistoryPart, HistoryPlace
@@ -183,6 +185,28 @@ async def test_a_copy_of_another_history_is_thrown_away(shared: Shared) -> None:
         assert (standby.worker.standby.taken_over, standby.worker.standby.thrown_away) == (1, 1)
         await runs[0].signal(go, 0)
         assert await (await standby.get_run("a", steps)).result() == ["a 0", "a 1", "a 2"]
+
+
+@pytest.mark.parametrize("differs", ["sequence", "definition_version", "code"])
+async def test_a_copy_is_thrown_away_that_is_not_of_the_claimed_run(in_memory: Shared, differs: str) -> None:
+    async with in_memory.engine() as owner, in_memory.engine(STANDBY) as standby:
+        (run,) = await start(owner, "a")
+        await until(lambda: is_warm(standby, [run]))
+        row = await run.describe()
+        if differs == "sequence":
+            row = structs.replace(row, sequence=row.sequence + 1)
+        elif differs == "definition_version":
+            row = structs.replace(row, definition_version="2")
+        else:
+            standby.worker.code = "of a module that came since"
+        warm = standby.worker.standby._warm.find(row.run_key)
+        assert warm is not None
+        assert await standby.worker.standby.take(row) is None
+        assert (standby.worker.standby.taken_over, standby.worker.standby.thrown_away) == (0, 1)
+        assert warm._replay is not None
+        program = warm._replay.feed.program
+        assert isinstance(program, CoroutineProgram)
+        assert program.journal.main is None  # closed
 
 
 async def test_a_copy_does_nothing_and_writes_nothing(in_memory: Shared) -> None:

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from perdure import Engine
 from perdure.errors import StoreUnavailableError
+from perdure.kernel.identity import RunKey
 from tests.journeys.taken_over import QUICK, WAITS, noting
+from tests.journeys.workflows import until
 from tests.postgres_passage import Passage
 from tests.postgres_server import value
 
@@ -24,9 +27,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return emptied
 
 
-async def test_an_engine_goes_on_with_the_run_of_a_process_that_is_killed(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_standby", [False, True], ids=["cold", "standby"])
+async def test_an_engine_goes_on_with_the_run_of_a_process_that_is_killed(
+    url: str, tmp_path: Path, is_standby: bool
+) -> None:
     file = tmp_path / "notes"
-    async with asyncio.timeout(60), Engine(url, settings=QUICK) as engine:
+    async with asyncio.timeout(60), Engine(url, settings=replace(QUICK, standby=is_standby)) as engine:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -41,12 +47,19 @@ async def test_an_engine_goes_on_with_the_run_of_a_process_that_is_killed(url: s
             assert child.stdout is not None
             assert await child.stdout.readline() == b"waiting\n"
             run = await engine.get_run("one")
-            assert (await run.describe()).owner != engine.worker.worker_id
+            row = await run.describe()
+            assert row.owner != engine.worker.worker_id
+            await until(lambda: _is_warm(engine, {row.run_key: row.sequence} if is_standby else {}))
         finally:
             child.kill()
             await child.wait()
         assert await run.result() == "noted"
         assert file.read_text().split() == ["first", "second", "second", "third"]
+        assert engine.worker.standby.taken_over == is_standby
+
+
+async def _is_warm(engine: Engine, copies: dict[RunKey, int]) -> bool:
+    return engine.worker.standby.warm == copies
 
 
 async def test_engines_go_on_after_the_server_has_ended_all_their_connections(

@@ -15,7 +15,8 @@ what is missing, chained to the digest of the last event that the copy knows, an
 last event is not the history's any more, or that does not end where the row of the claimed run says, is thrown away.
 
 **Bounds.** `Settings.standby_runs`, `standby_bytes`: what is kept. `standby_share`: after a batch this rests for so
-long that it takes no greater share of the time, waiting for answers included.
+long that it takes no greater share of the time of the loop's thread. Counted is the CPU time of that thread from the
+batch's begin to its end, what others did amid it included: a busy worker is left in peace for longer.
 
 **Rejected.** Following by polling (each look would cost as much as there are runs); copies of states alone, without
 code (replay is two thirds of a loading); assigning each run a standby worker (a take-over is decided by who claims
@@ -23,6 +24,7 @@ first: a worker that has died cannot name its heir).
 """
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -110,7 +112,7 @@ class Standby:
         """Keep up for ever. What fails is tried again by a look at all."""
         worker = self._worker
         while True:
-            began = worker.loop.time()
+            began = time.thread_time()
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
@@ -118,8 +120,7 @@ class Standby:
                 worker.recurring.warning(text, error, cause=error, with_lines=not isinstance(error, StoreError))
                 self._looks_at_all = True
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
-            taken = worker.loop.time() - began
-            await asyncio.sleep(rest_seconds(taken, share=self._share))
+            await asyncio.sleep(rest_seconds(time.thread_time() - began, share=self._share))
             if not (self._told or self._looks_at_all):
                 await self._wait_for_news()
 
@@ -271,7 +272,7 @@ class Standby:
 
 
 def rest_seconds(taken: float, *, share: float) -> float:
-    """Return how long to do nothing after something has taken so many seconds, to take up that share of the time."""
+    """Return how long to do nothing after so many seconds of work, for that share of the time at most."""
     return max(taken / share - taken, _SHORTEST_PAUSE_SECONDS)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.stores.postgres import sessions
+from perdure.stores.postgres import following, sessions
 from perdure.testing.store_conformance.harness import START
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -73,3 +73,25 @@ async def test_a_claim_looks_at_no_class_that_it_has_no_room_for(harness: Postgr
     ]
     assert 4 * few <= many <= 5 * few + 10, "ten runs of the first class are all that is locked for ten"
     assert few <= 150
+
+
+async def test_what_comes_next_in_histories_is_read_without_a_look_at_those_of_others(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    await harness.execute("ANALYZE history")  # of a moment at which there is nothing
+    await harness.execute(MANY_EVENTS, MANY)
+    keys = [3, 5, 1_999]
+    assert await looked_at(harness, following._EVENTS, keys, [0, 2, 5], 100) <= 100
+    assert await looked_at(harness, following._RUNS, keys) <= 30
+
+
+async def test_where_some_runs_stand_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    await harness.execute("UPDATE runs SET owner = 7, wake_at = NULL")
+    assert await looked_at(harness, following._STANDINGS_AMONG, 8, ["order"], ["1"], 10, [3, 5, 1_999]) <= 50
+    assert await looked_at(harness, following._STANDINGS, 8, ["order"], ["1"], 10) <= 5 * MANY
+
+
+MANY_EVENTS = """
+INSERT INTO history (run_key, sequence, type, version, at, data, digest)
+SELECT number / 5 + 1, number % 5 + 1, 'some', 1, 0, '{}', '' FROM generate_series(0, $1::integer * 5 - 1) AS number
+"""
