@@ -13,6 +13,7 @@ from perdure.errors import StoreUnavailableError
 from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef
 from perdure.kernel.locking import LockRelease, LockRequest
 from perdure.kernel.transition import Applied, Exists, Outcome, RunStatus, Stale
+from perdure.ports.following import BEGINNING
 from perdure.ports.store import LockQuery
 from perdure.stores.postgres.chains import Heads, head_of
 from perdure.stores.postgres.lanes import FencedError, Lane
@@ -147,6 +148,18 @@ def test_what_the_next_event_is_linked_to_is_known_for_one_end_of_a_run_only() -
     heads.keep(RunKey(1), head)
     assert heads.at(RunKey(1), 3) is head
     assert heads.at(RunKey(1), 2) is heads.at(RunKey(1), 4) is heads.at(RunKey(2), 3) is None
+
+
+async def test_heads_of_claimed_runs_are_learnt_where_their_histories_are_read_on(session: StoreSession) -> None:
+    heads = session.store._open_now().commits.heads  # type: ignore[attr-defined]
+    run_key = await session.create()
+    (before,) = await session.store.read_on({run_key: BEGINNING}, limit=10)
+    assert heads.at(run_key, 1) is None  # it is nobody's
+    run = await session.take(run_key)
+    assert await session.store.read_on({run_key: before.place}, limit=10)
+    assert heads.at(run_key, 1) is not None
+    await session.advance(run, events=2)
+    assert [one.sequence for one in await session.store.read_history(run_key)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("is_plain", [True, False])

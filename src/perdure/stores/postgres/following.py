@@ -7,10 +7,11 @@ from typing import Final
 
 from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.stores.postgres.chains import Head, head_of
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.sql.following import part_of
 
-__all__ = ["list_standings", "read_on"]
+__all__ = ["list_standings", "read_on_and_heads"]
 
 
 async def list_standings(
@@ -38,29 +39,40 @@ async def list_standings(
     ]
 
 
-async def read_on(connection: Connection, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
-    """Return what comes next in histories, each with the known event before it: whether it is still that."""
+async def read_on_and_heads(
+    connection: Connection, places: Mapping[RunKey, HistoryPlace], *, limit: int
+) -> tuple[list[HistoryPart], dict[RunKey, Head]]:
+    """Return what comes next in histories, and of those that were read to the end what their next event is linked to.
+
+    Of each history the known event is read, too: whether it is still that.
+    """
     if not places or limit <= 0:
-        return []
+        return [], {}
     keys, known = list(places), [place.sequence for place in places.values()]
     asked = min(limit, _MOST)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         runs = await connection.fetch(_RUNS, keys)
         found = await connection.fetch(_EVENTS, keys, known, asked)
     events = {RunKey(run_key): [tuple(row)[1:] for row in rows] for run_key, rows in groupby(found, itemgetter(0))}
-    parts = [
-        part_of(
-            run_key := RunKey(run["run_key"]),
-            RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"]),
+    parts: list[HistoryPart] = []
+    heads: dict[RunKey, Head] = {}
+    for run in runs:
+        run_key = RunKey(run["run_key"])
+        ref = RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"])
+        part = part_of(
+            run_key,
+            ref,
             counted=run["sequence"],
             place=places[run_key],
             rows=events.get(run_key, []),
             is_cut=len(found) >= asked,
             inbox_position=run["inbox_position"],
         )
-        for run in runs
-    ]
-    return [part for part in parts if part is not None]
+        if part is not None:
+            parts.append(part)
+            if part.is_last and part.place.digest is not None:
+                heads[run_key] = head_of(ref, part.place.sequence, part.place.digest)
+    return parts, heads
 
 
 _MOST: Final = 2**31 - 1

@@ -318,7 +318,11 @@ class PostgresStore:
 
     async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
         """Return what comes next in histories."""
-        return await self._ask(lambda connection: following.read_on(connection, places, limit=limit))
+        opened, read = self._open_now(), following.read_on_and_heads
+        parts, heads = await self._ask(lambda connection: read(connection, places, limit=limit))
+        for run_key, head in heads.items():
+            opened.commits.heads.learn(run_key, head)
+        return parts
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""
