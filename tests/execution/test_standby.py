@@ -209,6 +209,21 @@ async def test_a_copy_is_thrown_away_that_is_not_of_the_claimed_run(in_memory: S
         assert program.journal.main is None  # closed
 
 
+async def test_runs_are_loaded_where_what_comes_next_cannot_be_read_whatever_the_error(in_memory: Shared) -> None:
+    async with in_memory.engine() as owner, in_memory.engine(STANDBY) as standby:
+        runs = await start(owner, "a", "b")
+        await until(lambda: is_warm(standby, runs))
+        store: Any = standby.worker.store
+
+        async def fail(places: object, *, limit: int) -> list[HistoryPart]:
+            raise ConnectionResetError("the blobs are away")
+
+        store.read_on = fail
+        await in_memory.pass_on(owner, standby)
+        await until(lambda: has(standby, runs))
+        assert (standby.worker.standby.taken_over, standby.worker.standby.thrown_away) == (0, len(runs))
+
+
 async def test_a_copy_does_nothing_and_writes_nothing(in_memory: Shared) -> None:
     async with in_memory.engine() as owner:
         runs = await start(owner, "a", "b", "c")

@@ -264,7 +264,8 @@ class Standby:
             places = {run_key: place for run_key, (place, _) in asked.items()}
             parts = await worker.store.read_on(places, limit=max(worker.settings.history_page, _EVENTS_AT_ONCE))
             found = {part.run_key: part for part in parts}
-        except StoreError:  # they are loaded, and whether that can be done is told then
+        except Exception as error:  # noqa: BLE001 - they are loaded, and what is wrong is told of then
+            _logger.debug("what comes next of %d warm runs cannot be read: %r", len(asked), error)
             found = {}
         for run_key, (_, future) in asked.items():
             if not future.done():

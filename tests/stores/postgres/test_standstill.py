@@ -5,9 +5,11 @@ import struct
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from msgspec import structs
 
+from perdure.stores.postgres import home
 from perdure.stores.postgres.standstill import end_standing
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, later
 from perdure.torture.programs.postgres_harness import PostgresHarness
@@ -122,11 +124,52 @@ async def test_who_holds_nothing_of_the_store_is_let_be(
         await harness.execute("DROP TABLE public.others")
 
 
-async def test_a_copy_that_waits_for_what_is_to_be_copied_is_let_be(harness: PostgresHarness, wire: Wire) -> None:
+async def test_who_works_is_let_be_while_somebody_else_stands_still(harness: PostgresHarness, wire: Wire) -> None:
+    """It is in the way, and holds what the other one does not."""
+    await (await harness.session()).hold()
+    await wire.query("BEGIN; SELECT FROM perdure.runs")
+    await wire.stand_still_amid_a_batch()
+    working = await harness.connection()
+    try:
+        async with working.transaction():
+            await working.execute("SELECT FROM runs FOR UPDATE")
+            waiting = asyncio.ensure_future(harness.execute("SELECT FROM runs FOR UPDATE"))
+            await wait_until_somebody_waits(harness)
+            assert await end_them(harness) == 0
+        await waiting
+    finally:
+        await working.close()
+
+
+async def test_a_look_that_may_not_see_who_waits_finds_the_dead_all_the_same(
+    postgres: str, harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(connection: object, **settings: object) -> list[int]:
+        raise asyncpg.InsufficientPrivilegeError("permission denied to terminate process")
+
+    monkeypatch.setattr(home, "end_standing", refused)
+    watchful = PostgresHarness(
+        postgres, structs.replace(harness.settings, safety_check_seconds=0.01, absence_seconds=0.02)
+    )
+    finder, dying = [await watchful.session(name) for name in ("finder", "dying")]
+    run = await dying.hold()
+    connection = finder.store._opened.home._connection  # type: ignore[attr-defined]
+    await watchful.kill(dying)
+    async with asyncio.timeout(30):
+        while (await finder.row(run.run_key)).owner is not None:
+            pass
+    assert finder.store._opened.home._connection is connection  # type: ignore[attr-defined]
+    await watchful.close()
+
+
+@pytest.mark.parametrize("before", ["", "/* service=orders */ ", "SELECT 1; "])
+async def test_a_copy_that_waits_for_what_is_to_be_copied_is_let_be(
+    harness: PostgresHarness, wire: Wire, before: str
+) -> None:
     await (await harness.session()).hold()
     await wire.query("CREATE TEMPORARY TABLE lines (line text)")
     await wire.query(LOCK_RUNS)
-    await wire.query("COPY lines FROM STDIN", until=b"G")
+    await wire.query(f"{before}COPY lines FROM STDIN", until=b"G")
     waiting = asyncio.ensure_future(harness.execute("SELECT FROM runs FOR UPDATE"))
     await wait_until_somebody_waits(harness)
     assert await end_them(harness) == 0

@@ -28,6 +28,7 @@ from perdure.stores.memory.tables import News
 from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
+from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.standstill import end_standing
 from perdure.stores.postgres.tasks import TakenTasks
@@ -214,14 +215,24 @@ class Home:
                 await self._telling.wait()
 
     async def _look(self, connection: Connection) -> None:
-        """Look at the server's clock, for those who stand still in the way of others, and for those who have died."""
+        """Look at the server's clock, for those who have died, and for those who stand still in the way of others."""
         await self._ask_time(connection)
-        ended = await end_standing(connection, schema=self._settings.schema, idle_seconds=self._settings.idle_seconds)
-        if ended:
-            self._recurring.warning(_ENDED, ended, cause=_ENDED)
         self._look_at = self._loop.time() + self._settings.safety_check_seconds
         if await self.find_dead(connection):
             self._has_found_dead.set()
+        await self._end_standing(connection)
+
+    async def _end_standing(self, connection: Connection) -> None:
+        settings = self._settings
+        try:
+            ended = await end_standing(connection, schema=settings.schema, idle_seconds=settings.idle_seconds)
+        except driver_errors() as error:
+            if is_lost(error):
+                raise
+            self._recurring.warning(_NOT_ENDED, error, cause=error)  # as where the server lets nobody see who waits
+        else:
+            if ended:
+                self._recurring.warning(_ENDED, ended, cause=_ENDED)
 
     async def _tell(self, connection: Connection) -> None:
         self._telling.clear()
@@ -296,6 +307,7 @@ _PAUSE_SECONDS: Final = 0.2
 _PAUSE_AFTER_PASSING_SECONDS: Final = 0.02
 _DOUBLINGS: Final = 4
 _ENDED: Final = "connections whose clients stood still amid a message, in the way of others, were ended: processes %s"
+_NOT_ENDED: Final = "whether clients stand still in the way of others cannot be found out: %s"
 _EVERYTHING: Final = Changes(everything=True, ready=True, parked=True, agenda=True)
 _LONGEST_NOTICE: Final = 7_900
 """The server takes no more than 8,000 bytes."""

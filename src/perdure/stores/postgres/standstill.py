@@ -23,18 +23,22 @@ async def end_standing(connection: Connection, *, schema: str, idle_seconds: flo
     return [row["pid"] for row in rows]
 
 
-# for how long, schema; a COPY waits for its client as long as it takes, and is no standstill
+# for how long, schema; a COPY waits for its client as long as it takes, and is no standstill. Whoever is to be ended is
+# chosen before anybody is: in one query the server may end all that are in the way before it looks at the conditions.
 _END: Final = """
 WITH in_the_way (pid) AS MATERIALIZED (
     SELECT DISTINCT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'
+),
+standing AS MATERIALIZED (
+    SELECT pid FROM in_the_way JOIN pg_stat_activity AS activity USING (pid)
+    WHERE usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
+        AND query_start <= clock_timestamp() - $1::interval
+        AND NOT EXISTS (SELECT FROM pg_stat_progress_copy AS copied WHERE copied.pid = activity.pid)
+        AND EXISTS (
+            SELECT FROM pg_locks JOIN pg_class ON pg_class.oid = pg_locks.relation
+            WHERE pg_locks.pid = activity.pid AND relnamespace = to_regnamespace(quote_ident($2))
+        )
 )
-SELECT pid FROM in_the_way JOIN pg_stat_activity AS activity USING (pid)
-WHERE usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
-    AND query_start <= clock_timestamp() - $1::interval AND query !~* '^[[:space:]]*copy[[:space:]]'
-    AND EXISTS (
-        SELECT FROM pg_locks JOIN pg_class ON pg_class.oid = pg_locks.relation
-        WHERE pg_locks.pid = activity.pid AND relnamespace = to_regnamespace(quote_ident($2))
-    )
-    AND pg_terminate_backend(pid)
+SELECT pid FROM standing WHERE pg_terminate_backend(pid)
 """
