@@ -31,6 +31,7 @@ ON_POSTGRES = frozenset(
         "test_placement",
         "test_queues",
         "test_schedules",
+        "test_sharing",
         "test_signal_order",
         "test_updates",
         "test_workflows",

@@ -9,7 +9,6 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.store import RunStore
 from perdure.ports.tasks import TaskQuery, TaskSummary
-from perdure.scheduling.placing import why_waiting
 
 __all__ = ["Place", "find_tasks", "with_reasons"]
 
@@ -35,5 +34,7 @@ async def with_reasons(store: RunStore, found: list[TaskSummary], *, now: Timest
     """Return tasks with what those wait for that nobody has."""
     if all(task.owner is not None for task in found):
         return found
+    from perdure.scheduling.placing import why_waiting  # noqa: PLC0415 - only who looks at queues pays for it
+
     servers = await store.list_servers()
     return [structs.replace(task, waits_for=why_waiting(task, servers, now=now)) for task in found]

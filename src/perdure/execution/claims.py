@@ -53,6 +53,7 @@ class RunClaims:
         self._failures = 0
         self._failed_loads = Setbacks()
         self.is_starved = False
+        self._rests_until = 0.0
         self._tries_parked = True
         self._timer: asyncio.TimerHandle | None = None
         self._timer_rings_at = 0.0
@@ -65,6 +66,15 @@ class RunClaims:
         """Look soon also for parked runs that this process' code has not tried."""
         self._tries_parked = True
         self._wake.set()
+
+    def rest(self, seconds: float) -> None:
+        """Claim nothing for so long: others are to have what was just given back."""
+        self._rests_until = self._worker.loop.time() + seconds
+        self._worker.loop.call_later(seconds, self.wake)
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._worker.loop.time() < self._rests_until
 
     def lose(self) -> None:
         """Note that this worker may own none of the runs any more that it has claimed, be they loaded or not yet."""
@@ -97,6 +107,8 @@ class RunClaims:
 
     async def _claim_all(self) -> None:
         worker = self._worker
+        if self._is_resting:  # a timer wakes these
+            return
         while worker.is_claiming and worker.lease.is_held:  # once it is held again these are woken
             if worker.room <= 0:
                 self.is_starved = await self._is_due()
@@ -278,7 +290,7 @@ class RunClaims:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.is_starved or not worker.is_claiming or not worker.lease.is_held:
+        if self.is_starved or self._is_resting or not worker.is_claiming or not worker.lease.is_held:
             return
         wake_at = await worker.store.next_wake_at(workflows=worker.registry.workflow_versions)
         if wake_at is not None:

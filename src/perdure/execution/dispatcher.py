@@ -6,7 +6,7 @@ breaker) also their `Admission`'s; this class only counts slots and keeps time.
 """
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final
 
 from perdure.configuration import Settings
@@ -132,6 +132,16 @@ class Dispatcher:
     def room(self, executors: Iterable[Executor]) -> int:
         """Return how many attempts could start at once, wherever of these they were."""
         return max(0, min(self._lines[executor].room for executor in executors))
+
+    def free_slots(self) -> dict[Executor, int]:
+        """Return how many more attempts could start at once, of each executor that has room."""
+        return {executor: line.room for executor, line in self._lines.items() if line.room > 0}
+
+    def waiting_for_slots(self) -> Iterator[ActivityCall]:
+        """Yield the attempts that wait for a slot, and at no limit: in each line the latest first."""
+        for line in self._lines.values():
+            if line.free <= 0:
+                yield from (call for call in reversed(line.queued.values()) if call.group is None)
 
     @property
     def waiting(self) -> int:

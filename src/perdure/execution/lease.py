@@ -69,6 +69,7 @@ class LeaseKeeper:
                     if worker.queues:
                         worker.queues.hear(None)
                         worker.queues.wake()
+                    worker.sharing.look_soon()
                     if had_passed or asked_at < hastened_until:  # by the renewal, if the clock was set back
                         worker.claims.wake()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine

@@ -120,7 +120,7 @@ class ServedQueues:
         self._losses = self._failures = 0
         self._is_closing = self._is_looking = self._must_look = False
         self._must_announce = bool(self._queues)
-        self._serving: Final = Serving(queues=tuple(sorted(self._queues)), labels=settings.labels)
+        self._own_labels: Final = settings.labels
         self._turn = asyncio.Lock()
         """Whoever has it knows that no claim is under way."""
 
@@ -139,6 +139,10 @@ class ServedQueues:
     def __bool__(self) -> bool:
         """Whether there is any."""
         return bool(self._queues)
+
+    def serving(self, *, room: dict[Executor, int], code: str) -> Serving:
+        """Return what others are to know: what is served here, besides the rest."""
+        return Serving(queues=tuple(sorted(self._queues)), labels=self._own_labels, room=room, code=code)
 
     @property
     def maker(self) -> WorkerId:
@@ -163,7 +167,7 @@ class ServedQueues:
             self._wake.clear()
             try:
                 if self._must_announce:
-                    await self._worker.store.announce(self._serving)
+                    await self._worker.store.announce(self._worker.sharing.serving)
                     self._must_announce = False
                 await self._claim_all()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine

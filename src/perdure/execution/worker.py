@@ -35,6 +35,7 @@ from perdure.execution.news import hear
 from perdure.execution.parking import Hindrance, park
 from perdure.execution.refusals import is_still_owned
 from perdure.execution.setbacks import Setbacks
+from perdure.execution.sharing import WorkSharing
 from perdure.execution.standby import Standby
 from perdure.execution.taking_over import TakenRun
 from perdure.execution.tasks import ServedQueues
@@ -90,8 +91,7 @@ class Worker:
         self._store = store
         self.clock = clock
         self.registry = registry
-        self.settings = settings
-        self.name = name
+        self.settings, self.name = settings, name
         self.loop = asyncio.get_running_loop()
         self.worker_id = WorkerId(0)
         self.listeners: list[Listener] = []
@@ -124,6 +124,7 @@ class Worker:
         self.standby = Standby(self)
         self.claims = RunClaims(self, loads_at_once=settings.loads_at_once)
         self.queues = ServedQueues(self, settings, serves=claims_runs)
+        self.sharing = WorkSharing(self)
         self.keeper = Keeper(self, agenda_kinds(newest=registry.find_newest))
         self.agenda_changed = self.keeper.wake
         self._blocking = BlockingWatch(

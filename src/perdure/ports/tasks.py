@@ -10,6 +10,7 @@ import msgspec
 
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import DEFAULT_NAMESPACE, Operation, RunKey, RunRef, WorkerId
+from perdure.kernel.options import Executor
 from perdure.kernel.priority import Priority
 from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim
 from perdure.kernel.time import Timestamp
@@ -36,10 +37,13 @@ before a clock was set back, and is kept for nobody."""
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a session announces: the queues that it serves, and the labels that it has."""
+    """What a session announces: the queues that it serves, and the labels that it has; how many slots of each kind are
+    free for runs of others, and a name of the `code` that it has, which is the same for the same code."""
 
     queues: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    room: dict[Executor, int] = {}
+    code: str = ""
 
 
 class ServerSummary(msgspec.Struct, frozen=True, kw_only=True):

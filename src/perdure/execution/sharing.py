@@ -1,0 +1,132 @@
+"""Sharing: a loaded worker gives runs to those that have free slots.
+
+A run belongs to the worker that has started or claimed it, and its activities are made there: so one worker may hold
+many that wait for its slots, while the slots of another are free. The other one cannot take them: whose they are is
+for their owner to say. So **who has free slots announces that, and who is loaded gives** (work sharing, initiated by
+the sender: Eager, Lazowska, Zahorjan 1986): it releases the runs whose attempts wait, as if they were idle, and rests
+from claiming for a moment, since it would claim them itself; whoever has room claims them, reads their histories, and
+begins.
+
+**Which.** Runs of which nothing is under way but attempts that have not begun, and that waited already when the lease
+was renewed before; the latest first, and no more than the others have slots for, of the kind that is needed. Not those
+whose attempts may be made at most once, which count as begun, and not those that wait at a limit. Only workers with the
+same workflows and activities share with each other. Moving a run costs a commit, a claim and a replay.
+
+**When.** With each renewal of the lease. What a worker announces is as old as its last one; who was given too much
+gives it on.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from perdure.errors import PerdureError
+from perdure.execution.active_run import ActiveRun
+from perdure.execution.call import ActivityCall
+from perdure.kernel.options import Executor
+from perdure.ports.tasks import ServerSummary, Serving
+
+if TYPE_CHECKING:
+    from perdure.execution.worker import Worker
+
+__all__ = ["WorkSharing"]
+
+
+class WorkSharing:
+    """What one worker announces, and gives away."""
+
+    def __init__(self, worker: "Worker") -> None:
+        """Share the runs of `worker`."""
+        self._worker = worker
+        self._announced = Serving()
+        self._waited: frozenset[int] = frozenset()
+        self._is_looking = False
+
+    def look_soon(self) -> None:
+        """Have a look, which nobody waits for."""
+        if not self._is_looking:
+            self._is_looking = True
+            self._worker.mail.spawn(self._look())
+
+    async def _look(self) -> None:
+        try:
+            await self.look()
+        except PerdureError as error:  # the next renewal of the lease looks again
+            self._worker.recurring.warning("sharing runs failed: %s", error, cause=error)
+        finally:
+            self._is_looking = False
+
+    async def look(self) -> None:
+        """Announce whether slots are free, if that has changed, and give away what waits for too long.
+
+        Raises StoreErrors, and EngineClosedError.
+        """
+        worker = self._worker
+        if not worker.is_claiming or worker.store.is_alone():
+            return
+        serving = self.serving
+        if _kinds(serving) != _kinds(self._announced):
+            await worker.store.announce(serving)
+            self._announced = serving
+        waiting = list(worker.dispatcher.waiting_for_slots())
+        waited, self._waited = self._waited, frozenset(map(id, waiting))
+        runs = list(_spare(call for call in waiting if id(call) in waited))
+        if runs and (room := self._room_of(await worker.store.list_servers())):
+            self._give(runs, room)
+
+    @property
+    def serving(self) -> Serving:
+        """What others are to know of this worker."""
+        worker = self._worker
+        room = worker.dispatcher.free_slots() if worker.is_claiming else {}
+        return worker.queues.serving(room=room, code=_code_of(worker))
+
+    def _room_of(self, servers: list[ServerSummary]) -> Counter[Executor]:
+        """Return how many slots are free at others that have the same code."""
+        worker, room = self._worker, Counter[Executor]()
+        now, code = worker.clock.now(), self._announced.code
+        for other in servers:
+            if other.worker != worker.worker_id and other.lease_until > now and other.serving.code == code:
+                room.update(other.serving.room)
+        return room
+
+    def _give(self, runs: list[ActiveRun], room: Counter[Executor]) -> None:
+        given = 0
+        for run in runs:
+            needed = Counter(call.executor for call in run.calls.values())
+            if given < _GIVEN_AT_ONCE and needed <= room:
+                room -= needed
+                given += 1
+                run.surrender()
+        if given:
+            self._worker.claims.rest(_REST_SECONDS)
+
+
+def _spare(calls: Iterator[ActivityCall]) -> Iterator[ActiveRun]:
+    """Yield the runs of calls that may be given away, each once."""
+    seen: set[int] = set()
+    for call in calls:
+        run = call.run
+        if isinstance(run, ActiveRun) and run.run_key not in seen:
+            seen.add(run.run_key)
+            if run.is_spare:
+                yield run
+
+
+def _kinds(serving: Serving) -> tuple[object, ...]:
+    """Return what is worth a commit to tell: not each change of a number."""
+    return serving.queues, serving.labels, serving.code, serving.room.keys()
+
+
+def _code_of(worker: "Worker") -> str:
+    """Name the workflows and activities that a worker has: two with the same name have the same."""
+    registry = worker.registry
+    names = sorted(f"{one.name} {one.version}" for one in registry.workflow_versions)
+    text = "\n".join([*names, "", *sorted(registry.activity_names)])
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+_GIVEN_AT_ONCE: Final = 100
+_REST_SECONDS: Final = 0.5
+"""How long who has given runs away claims none: they would come back."""
