@@ -1,4 +1,5 @@
-"""Workloads of several runs: children, runs that signal each other, parents that end first, and crowds."""
+"""Workloads of several runs: children, runs that signal each other, parents that end first, crowds, and more
+than one worker has slots for."""
 
 import asyncio
 import random
@@ -11,7 +12,7 @@ from perdure.errors import ActivityError, ChildRunError, RunClosedError, RunNotF
 from perdure.kernel import events as e
 from perdure.kernel.events import ParentClosePolicy
 from perdure.torture.simulation.program import Call, cancel, send, start
-from perdure.torture.simulation.workloads.activities import book, flaky, step
+from perdure.torture.simulation.workloads.activities import book, flaky, lasting, step
 from perdure.torture.simulation.workloads.control import go, more, pause, two_signals
 from perdure.torture.simulation.workloads.steps import branches, sequential
 from perdure.torture.simulation.workloads.workload import Workload, runs
@@ -174,6 +175,17 @@ def _crowd_program(chance: random.Random) -> list[Call]:
     return [*calls, *(send(f"member {number}", more, number, message_id=f"m{number}") for number in numbers)]
 
 
+@workflow(name="sim_patient")
+async def patient(_ctx: Context, label: str) -> str:
+    """Do what takes longer than several renewals of a lease, and long enough for others to wait for the slot."""
+    return await lasting(label)
+
+
+def _loaded_program(_chance: random.Random) -> list[Call]:
+    """Start more than one worker may have slots for, of which others may have some that are free."""
+    return [start(patient, f"p{number}", id=f"patient {number}") for number in range(4)]
+
+
 def _mixture_program(chance: random.Random) -> list[Call]:
     at = chance.randrange(1, 12)
     return [
@@ -232,6 +244,12 @@ WORKLOADS: Final = (
             "member 3": "[3,2]",
             "member 4": "[4,2]",
         },
+    ),
+    Workload(
+        name="loaded",
+        program=_loaded_program,
+        in_order=False,
+        results={f"patient {number}": f'"p{number}"' for number in range(4)},
     ),
     Workload(name="mixture", program=_mixture_program, is_compared=False, is_large=True),
 )
