@@ -51,6 +51,19 @@ def test_some_plans_by_chance_have_several_commits_at_once() -> None:
     assert Counter(plan.commits_at_once for plan in plans).keys() == {1, 2, 3}
 
 
+@pytest.mark.parametrize(("commits_at_once", "line"), [(1, "timers/0/2es/"), (3, "timers/0/2es3/")])
+def test_a_plan_with_standbys_survives_too(commits_at_once: int, line: str) -> None:
+    plan = Plan(workload="timers", seed=0, workers=2, is_standby=True, commits_at_once=commits_at_once)
+    assert str(plan) == line
+    assert parse_plan(line) == plan
+
+
+def test_some_plans_by_chance_have_standbys_where_there_are_several_workers() -> None:
+    plans = list(islice(random_plans("timers", points=20, points_apart=60, seed=5), 100))
+    assert {plan.is_standby for plan in plans if plan.workers > 1} == {False, True}
+    assert not any(plan.is_standby for plan in plans if plan.workers == 1)
+
+
 def test_a_line_that_is_no_plan_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="looks like"):
         parse_plan("crash it")

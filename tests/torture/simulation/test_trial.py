@@ -34,11 +34,20 @@ def test_an_undisturbed_workload_ends_as_it_must(name: str) -> None:
         "crowd/5/2c/crash@20:0.5,pause@60:25",
         "signals/3/1e/outage@4:3,restart@9:0.01",
         "crowd/893569/1e3/outage@32:3,crash@50:0.5",
+        "crowd/5/3es/crash@40:0.5,pause@60:25",
     ],
 )
 def test_the_same_plan_takes_the_same_course(line: str) -> None:
     first, second = run_trial(parse_plan(line)), run_trial(parse_plan(line))
     assert first == second
+
+
+def test_standbys_go_on_by_their_copies() -> None:
+    for line, copies in (("crowd/5/3es/crash@40:0.5,pause@60:25", 5), ("crowd/5/3e/crash@40:0.5,pause@60:25", 0)):
+        trial = Trial(parse_plan(line))
+        assert trial.run(None).findings == ()
+        assert sum(worker.standby.taken_over for worker in trial._workers) == copies
+        trial.dispose()
 
 
 def test_as_many_commits_are_under_way_as_the_plan_says() -> None:

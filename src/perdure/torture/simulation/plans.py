@@ -65,6 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A trial: `workload` with `workers` engines, and its client in a process of its own unless `is_embedded`.
 
     `commits_at_once`: so many the store of each process has under way, which are applied and answered in any order.
+    `is_standby`: the engines keep warm copies of each other's runs.
     """
 
     workload: str
@@ -72,6 +73,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     is_embedded: bool = True
     commits_at_once: int = 1
+    is_standby: bool = False
     strikes: tuple[Strike, ...] = ()
 
     @classmethod
@@ -80,13 +82,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return cls(workload=workload, seed=0)
 
     def __str__(self) -> str:
-        """Render as one word: ``sequential/7/2e/crash@3:0.5,pause@9:20``; ``2e3``: with three commits at once."""
-        place = ("e" if self.is_embedded else "c") + (f"{self.commits_at_once}" if self.commits_at_once > 1 else "")
+        """Render as one word: ``sequential/7/2e/crash@3:0.5,pause@9:20``; ``2e3``: three commits at once, ``2es``: with
+        standbys."""
+        place = ("e" if self.is_embedded else "c") + "s" * self.is_standby
+        place += f"{self.commits_at_once}" if self.commits_at_once > 1 else ""
         return f"{self.workload}/{self.seed}/{self.workers}{place}/{','.join(map(str, self.strikes))}"
 
 
 _PLAN: Final = re.compile(
-    r"(?P<workload>\w+)/(?P<seed>\d+)/(?P<workers>\d+)(?P<place>[ec])(?P<commits>\d*)/(?P<strikes>.*)"
+    r"(?P<workload>\w+)/(?P<seed>\d+)/(?P<workers>\d+)(?P<place>[ec])(?P<standby>s?)(?P<commits>\d*)/(?P<strikes>.*)"
 )
 _STRIKE: Final = re.compile(r"(?P<kind>\w+)@(?P<at>\d+):(?P<seconds>-?[\d.]+)")
 
@@ -110,6 +114,7 @@ def parse_plan(text: str) -> Plan:
         workers=int(found["workers"]),
         is_embedded=found["place"] == "e",
         commits_at_once=int(found["commits"] or 1),
+        is_standby=bool(found["standby"]),
         strikes=strikes,
     )
 
@@ -176,12 +181,13 @@ FOLLOWED_BY_CRASH: Final = frozenset({StrikeKind.CRASH, *ENDINGS})
 
 def random_plans(workload: str, *, points: int, points_apart: int, seed: int) -> Iterator[Plan]:
     """Yield plans for ever: other latencies, one to three workers, up to four strikes of any kind, and in some of them
-    up to three commits at once.
+    up to three commits at once, or standbys.
 
     An undisturbed trial has `points` with its client in the worker's process, `points_apart` with its client apart.
     """
     chance = random.Random(f"{workload}/{seed}")
     of_commits = random.Random(f"commits of {workload}/{seed}")
+    of_standbys = random.Random(f"standbys of {workload}/{seed}")
     while True:
         workers = chance.choice((1, 1, 2, 3))
         is_embedded = chance.random() < _EMBEDDED_SHARE
@@ -192,11 +198,13 @@ def random_plans(workload: str, *, points: int, points_apart: int, seed: int) ->
             workers=workers,
             is_embedded=is_embedded,
             commits_at_once=of_commits.choice((1, 1, 1, 2, 3)),
+            is_standby=workers > 1 and of_standbys.random() < _STANDBY_SHARE,
             strikes=tuple(_strike(chance, reach) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))),
         )
 
 
 _EMBEDDED_SHARE: Final = 0.6
+_STANDBY_SHARE: Final = 0.4
 
 
 def _strike(chance: random.Random, points: int) -> Strike:

@@ -8,7 +8,7 @@ Not shadowed: threads, files, locks and notices, which the tests of the store an
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -19,12 +19,13 @@ from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Outcome, Park, Release, Transition, Write
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunSummary
 from perdure.ports.tasks import ClaimedTask, ServedTasks
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
-from perdure.stores.sqlite import keeping, reads, sessions, tasks
+from perdure.stores.sqlite import following, keeping, reads, sessions, tasks
 from perdure.stores.sqlite.application import Commit, apply_jobs
 from perdure.stores.sqlite.encoding import encode_write
 from perdure.stores.sqlite.histories import read_history
@@ -167,6 +168,38 @@ class Shadow:
         if self._pages.get(question) != (length, page):
             self._compare("a history", page, lambda: read_history(self.connection, run_key, after=after, limit=limit))
             self._pages[question] = length, page
+
+    def list_standings(
+        self,
+        worker: WorkerId,
+        found: list[Standing],
+        *,
+        workflows: frozenset[WorkflowVersion],
+        limit: int,
+        among: Collection[RunKey] | None,
+    ) -> None:
+        """Look where runs of others stand; it must be as `found`."""
+        needed = self._of(workflows)
+
+        def ask() -> list[Standing]:
+            return following.list_standings(self.connection, worker, workflows=needed, limit=limit, among=among)
+
+        self._compare("where runs of others stand", found, ask)
+
+    def read_on(self, parts: list[HistoryPart], places: Mapping[RunKey, HistoryPlace]) -> None:
+        """Read what comes next in histories; it must be as in `parts`, but for the digests."""
+        here = {part.run_key: self._place(part.run_key, places[part.run_key].sequence) for part in parts}
+        limit = sum(len(part.events) for part in parts)
+
+        def ask() -> list[tuple[RunKey, list[RecordedEvent]]]:
+            found = following.read_on(self.connection, here, limit=limit)
+            return [(part.run_key, list(part.events)) for part in found]
+
+        self._compare("what comes next", [(part.run_key, list(part.events)) for part in parts], ask)
+
+    def _place(self, run_key: RunKey, sequence: int) -> HistoryPlace:
+        digest = self.connection.execute(_DIGEST, (run_key, sequence)).get
+        return HistoryPlace(sequence, digest)
 
     def read_inbox(self, entries: list[InboxEntry], run_key: RunKey, *, after: int, limit: int) -> None:
         """Read messages; they must be `entries`."""
@@ -362,6 +395,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= _LONGEST_CHARACTERS else f"{text[:_LONGEST_CHARACTERS]}..."
 
 
+_DIGEST: Final = "SELECT digest FROM history WHERE run_key = ? AND sequence = ?"
 _COUNT_SESSION: Final = "UPDATE store_meta SET value = max(value, ?) WHERE name = 'last_worker_id'"
 _NEW_POSITIONS: Final = "SELECT position FROM inbox WHERE position > ? ORDER BY position"
 _LONGEST_CHARACTERS: Final = 600

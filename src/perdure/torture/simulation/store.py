@@ -1,6 +1,6 @@
 """The store of a simulated process: the memory store with latencies, outages, points, and a look at every commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from perdure.errors import StoreUnavailableError
@@ -10,6 +10,7 @@ from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
+from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.ports.tasks import ClaimedTask, ServedTasks
@@ -159,6 +160,29 @@ class SimulatedStore(MemoryStore):
         await self._point("while loading")
         await self._lag()
         return page
+
+    async def list_standings(
+        self, *, workflows: frozenset[WorkflowVersion], limit: int, among: Collection[RunKey] | None = None
+    ) -> list[Standing]:
+        """See `RunStore.list_standings`."""
+        await self._lag()
+        self._refuse_during_outage()
+        found = await super().list_standings(workflows=workflows, limit=limit, among=among)
+        if self._shadow is not None:
+            self._shadow.list_standings(self.worker, found, workflows=workflows, limit=limit, among=among)
+        await self._lag()
+        return found
+
+    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+        """See `RunStore.read_on`."""
+        await self._lag()
+        self._refuse_during_outage()
+        parts = await super().read_on(places, limit=limit)
+        if self._shadow is not None:
+            self._shadow.read_on(parts, places)
+        await self._point("while following")
+        await self._lag()
+        return parts
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """See `RunStore.read_inbox`."""

@@ -89,6 +89,8 @@ class Trial:
         self.settings = settings = _settings(
             random.Random(plan.seed), is_reference=plan == Plan.reference(plan.workload)
         )
+        if plan.is_standby:
+            self.settings = settings = _as_standby(settings, random.Random(f"standbys of {plan.seed}"))
         if self.world.is_skewed and settings.active_runs >= _ROOM_FOR_ALL:
             Readiness(self.world, self.database, self.tables)
         self.world.on_commit.append(self._tell_client)
@@ -131,6 +133,7 @@ class Trial:
         for process in self.world.processes:
             process.dispose()
         for worker in self._workers:
+            worker.standby.stop()
             for run in worker.active.values():
                 run.feed.program.close()
         self.shadow.dispose()
@@ -159,8 +162,13 @@ class Trial:
         is_server = name == _SERVER
         if not is_server and not (self.workload.is_shared and self._lives % 2 == 0):
             return self.settings
-        slots = min(self.settings.active_runs, 8)
-        return msgspec.structs.replace(self.settings, queues=(QUEUE,), only_queues=is_server, queue_slots=slots)
+        return msgspec.structs.replace(
+            self.settings,
+            queues=(QUEUE,),
+            only_queues=is_server,
+            queue_slots=min(self.settings.active_runs, 8),
+            standby=self.settings.standby and not is_server,
+        )
 
     def _boot(self, name: str, *, is_client: bool) -> None:
         self._lives += 1
@@ -371,6 +379,11 @@ def _settings(chance: random.Random, *, is_reference: bool) -> Settings:
         heartbeat_save_seconds=chance.choice((0.1, 10.0)),
         shutdown_grace_seconds=chance.choice((0.0, 1.0)),
     )
+
+
+def _as_standby(settings: Settings, chance: random.Random) -> Settings:
+    """Have copies kept, and the share of the time without a say: CPU time is another whenever a plan is run again."""
+    return msgspec.structs.replace(settings, standby=True, standby_runs=chance.choice((1, 3, 100)), standby_share=1.0)
 
 
 _ROOM_FOR_ALL = 100
