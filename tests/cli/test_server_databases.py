@@ -130,7 +130,7 @@ async def test_rows_are_secured_by_a_command_that_also_prints_what_it_would_run(
         assert called.out.splitlines()[-1] == f"{role} sees here, it's"
         assert called.out == perdure(*secure, directory=tmp_path, PERDURE_URL=postgres).out
         revoked = perdure("row-security", role, "--revoke", "--json", directory=tmp_path, PERDURE_URL=postgres)
-        assert json.loads(revoked.out) == {"is_on": True, "is_forced": False, "roles": {}}
+        assert json.loads(revoked.out) == {"is_on": True, "is_forced": False, "roles": {}, "unbound": {}}
     finally:
         await value(postgres, f"DROP OWNED BY {role}")
         await value(postgres, f"DROP ROLE {role}")

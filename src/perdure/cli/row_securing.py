@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,6 +12,9 @@ from perdure.errors import UsageError
 from perdure.kernel.time import Timestamp
 from perdure.redaction import redacted
 from perdure.stores.opening import is_on_a_server
+
+if TYPE_CHECKING:
+    from perdure.stores.postgres.row_security import RowSecurity
 
 __all__ = ["Order", "secure"]
 
@@ -31,7 +35,7 @@ async def secure(url: str, order: Order, *, only_shows: bool, as_sql: bool, as_j
             f"Give each namespace a file of its own, or name postgresql://host/database"
         )
     from perdure.stores.postgres import securing
-    from perdure.stores.postgres.row_security import Binding, RowSecurity
+    from perdure.stores.postgres.row_security import Binding
 
     binding = None if order.role is None else Binding(role=order.role, namespaces=order.namespaces)
     if as_sql:
@@ -46,15 +50,17 @@ async def secure(url: str, order: Order, *, only_shows: bool, as_sql: bool, as_j
     if as_json:
         print_json(msgspec.to_builtins(stands))
     else:
-        print("\n".join(_lines(stands.roles, is_on=stands.is_on, is_forced=stands.is_forced)))
+        print("\n".join(_lines(stands)))
     return ExitCode.OK
 
 
-def _lines(roles: dict[str, tuple[str, ...]], *, is_on: bool, is_forced: bool) -> Iterator[str]:
-    if not is_on:
+def _lines(stands: "RowSecurity") -> Iterator[str]:
+    if not stands.is_on:
         yield "The rows are not secured: each role that may use the tables sees all namespaces."
         return
-    owner = "the owner of the tables, too" if is_forced else "the owner of the tables sees all"
+    owner = "the owner of the tables, too" if stands.is_forced else "the owner of the tables sees all"
     yield f"The rows are secured ({owner})."
-    for role, namespaces in roles.items():
-        yield f"{printable(role)} sees {', '.join(map(printable, namespaces))}"
+    for role, namespaces in stands.roles.items():
+        names, reason = ", ".join(map(printable, namespaces)), stands.unbound.get(role)
+        held = "sees" if reason is None else f"is not bound, for {printable(reason)}; its namespaces would be"
+        yield f"{printable(role)} {held} {names}"

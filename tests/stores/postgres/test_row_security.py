@@ -317,14 +317,100 @@ async def test_the_owner_is_bound_where_that_is_forced(postgres_server: Postgres
     async with postgres_server.database() as url:
         await value(url, f"CREATE SCHEMA perdure AUTHORIZATION {owner}")
         own = by(owner, url)
-        await secured(own, owner, "a")
+        await secured(own, None)
         await execute(url, ROWS.format(namespace="b", key=B))
         count = "SELECT count(*) FROM perdure.history"
         assert await value(own, count) == 1
-        assert (await secured(own, None, forced=True)).is_forced
+        with pytest.raises(UsageError, match="it is the owner of the tables"):
+            await secured(own, owner, "a")
+        forced = await secured(own, owner, "a", forced=True)
+        assert (forced.is_forced, forced.unbound) == (True, {})
         assert await value(own, count) == 0
-        assert not (await secured(own, None, forced=False)).is_forced
+        undone = await secured(own, None, forced=False)
+        assert (undone.is_forced, undone.unbound) == (False, {owner: "it is the owner of the tables"})
         assert await value(own, count) == 1
+
+
+async def test_a_role_keeps_no_right_of_before_that_heeds_no_policy(filled: str, roles: tuple[str, str]) -> None:
+    await execute(filled, f"GRANT ALL ON ALL TABLES IN SCHEMA perdure TO PUBLIC, {roles[0]}")
+    await execute(filled, f"GRANT ALL ON SCHEMA perdure TO PUBLIC, {roles[0]}")
+    before = await securing.look_at_rows(filled)
+    assert set(before.unbound) == {*roles}, "both have it by PUBLIC"
+    assert (await secured(filled, roles[0], "a")).unbound == {}
+    for attempt in (
+        "TRUNCATE perdure.history",
+        "CREATE TRIGGER of_a BEFORE UPDATE ON perdure.runs EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE FUNCTION perdure.trojan() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ):
+        with pytest.raises(asyncpg.PostgresError, match="permission denied"):
+            await execute(by(roles[0], filled), attempt)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ("SUPERUSER", "it is a superuser"),
+        ("BYPASSRLS", "it is a role with BYPASSRLS"),
+        ("IN ROLE {owner}", "it is a member of {owner}, the owner of the tables"),
+        ("NOINHERIT IN ROLE {owner}", "it is a member of {owner}, the owner of the tables"),
+        ("IN ROLE {other}", "it is a member of {other}, a role that sees more"),
+        ("IN ROLE {group}", "it is a role that may TRUNCATE"),
+        ("NOINHERIT IN ROLE {group}", "it is a member of {group}, a role that may TRUNCATE"),
+    ],
+)
+async def test_a_role_that_has_more_by_another_way_is_not_bound(
+    postgres_server: PostgresServer, roles: tuple[str, str], made: str, reason: str
+) -> None:
+    names = {"owner": roles[0], "other": roles[1], "group": f"group_of_{roles[0]}"}
+    role = f"c_of_{roles[0]}"
+    async with postgres_server.database() as url:
+        await value(url, f"CREATE SCHEMA perdure AUTHORIZATION {roles[0]}")
+        own = by(roles[0], url)
+        await secured(own, roles[1], "b")
+        await execute(url, f"CREATE ROLE {names['group']}; GRANT TRUNCATE ON perdure.history TO {names['group']}")
+        await execute(url, f"CREATE ROLE {role} LOGIN {made.format(**names)}")
+        try:
+            with pytest.raises(UsageError, match=reason.format(**names)):
+                await secured(own, role, "a")
+            assert (await securing.look_at_rows(own)).roles == {roles[1]: ("b",)}
+            await value(url, f"INSERT INTO perdure.role_namespaces VALUES ('{role}', 'a')")
+            assert set((await securing.look_at_rows(own)).unbound) == {role}
+        finally:
+            for name in (role, names["group"]):
+                await execute(url, f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+async def test_a_bound_role_writes_where_functions_are_nobodys_by_default(
+    postgres_server: PostgresServer, roles: tuple[str, str]
+) -> None:
+    async with postgres_server.database() as url:
+        await execute(url, "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        await secured(url, roles[0], "a")
+        session = await session_of(url, roles[0])
+        try:
+            await session.create("new", namespace="a")
+        finally:
+            await session.store.close()
+
+
+async def test_a_role_that_is_gone_is_told_of_and_forgotten_and_stops_no_upgrade(
+    postgres_server: PostgresServer, roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with postgres_server.database() as url:
+        with pytest.raises(UsageError, match="has no role 'gone'"):
+            await secured(url, "gone", "a")
+        await secured(url, roles[0], "a")
+        assert (await secured(url, "gone")).roles == {roles[0]: ("a",)}, "nothing to revoke"
+        await execute(url, "INSERT INTO perdure.role_namespaces VALUES ('gone', 'a')")
+        assert (await securing.look_at_rows(url)).unbound == {"gone": "the server has no role of this name"}
+        migration = Migration(number=99, name="more", text="CREATE TABLE more (number bigint)", checksum="more")
+        known = schema.migrations()
+        monkeypatch.setattr(schema, "migrations", lambda: (*known, migration))
+        store = PostgresHarness(url).new_store()
+        await store.open(session_name="newer", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+        await store.close()
+        stands = await securing.look_at_rows(url)
+        assert (stands.roles, stands.unbound) == ({roles[0]: ("a",)}, {})
 
 
 MORE: Final = "CREATE TABLE more (run_key bigint NOT NULL, namespace varchar NOT NULL);"

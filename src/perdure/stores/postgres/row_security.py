@@ -7,7 +7,9 @@ compares the namespace where there is one, and asks for a run that is seen where
 **Who is bound to what** stands in `role_namespaces`, which its owner writes. The table is asked anew by each statement,
 for the role that runs it: what a connection sets (as a search path) changes nothing, and a role that becomes another by
 SET ROLE is that one. Not bound are superusers, roles with BYPASSRLS, and the owner of the tables, who can undo all of
-it; an engine that works as the owner is bound, too, where that is forced.
+it; an engine that works as the owner is bound, too, where that is forced. Nor is a role that is a member of such a one,
+or has a right that heeds no policy (TRUNCATE, TRIGGER, REFERENCES): what it was granted before is taken from it, and
+where it comes by such a right in another way the command refuses to bind it.
 
 **What stays common** tells nothing of what runs hold, and each session needs it whole: `sessions` and `lanes` (who is
 at work, and since when; keys of runs that it has just written, which are numbers), `key_origins`, `store_meta` (the
@@ -34,10 +36,19 @@ from typing import Final, Literal
 import msgspec
 
 from perdure.errors import StoreError, UsageError
+from perdure.logs import logger_named
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.names import escaped
 
-__all__ = ["Binding", "RowSecurity", "is_on", "read_row_security", "secure_again", "securing_statements"]
+__all__ = [
+    "Binding",
+    "RowSecurity",
+    "is_on",
+    "is_there",
+    "read_row_security",
+    "secure_again",
+    "securing_statements",
+]
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +59,15 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowSecurity(msgspec.Struct, frozen=True, kw_only=True):
-    """How it stands: whether rows are secured, whether from the owner of the tables, too, and who is bound to what."""
+    """How it stands: whether rows are secured, whether from the owner of the tables, too, and who is bound to what.
+
+    `unbound` says of those roles that see or do more, nevertheless, why that is so.
+    """
 
     is_on: bool
     is_forced: bool
     roles: dict[str, tuple[str, ...]]
+    unbound: dict[str, str] = {}
 
 
 def securing_statements(*, schema: str, binding: Binding | None, forced: bool | None) -> list[str]:
@@ -71,9 +86,16 @@ def securing_statements(*, schema: str, binding: Binding | None, forced: bool | 
 
 
 async def secure_again(connection: Connection, *, schema: str) -> None:
-    """Secure tables that were added since, and let the bound roles use them, within a transaction."""
-    roles = await connection.fetch(f"SELECT DISTINCT role FROM {_table(schema, _ROLES)} ORDER BY 1")  # noqa: S608
-    granted = [statement for row in roles for statement in _granted(schema, row["role"])]
+    """Secure tables that were added since, and let the bound roles use them, within a transaction.
+
+    Roles that are no more are forgotten: another one of such a name is not bound to what the former saw.
+    """
+    granted: list[str] = []
+    for row in await connection.fetch(_ROLES_THERE.format(roles=_table(schema, _ROLES))):
+        if row["is_there"]:
+            granted += _granted(schema, row["role"])
+        else:
+            _LOGGER.warning("the role %r, which was bound to namespaces, is gone; it is forgotten", row["role"])
     await connection.execute("\n".join([*_secured(schema), *granted]))
 
 
@@ -97,7 +119,16 @@ async def read_row_security(connection: Connection, *, schema: str) -> RowSecuri
     roles: dict[str, tuple[str, ...]] = {}
     for row in await connection.fetch(f"SELECT role, namespace FROM {_table(schema, _ROLES)} ORDER BY 1, 2"):  # noqa: S608
         roles[row["role"]] = (*roles.get(row["role"], ()), row["namespace"])
-    return RowSecurity(is_on=True, is_forced=all(row["is_forced"] for row in tables), roles=roles)
+    found = await connection.fetch(_UNBOUND.format(roles=_table(schema, _ROLES)), schema, _all_tables())
+    unbound = {row["role"]: row["reason"] for row in found}
+    is_forced = all(row["is_forced"] for row in tables)
+    return RowSecurity(is_on=True, is_forced=is_forced, roles=roles, unbound=unbound)
+
+
+async def is_there(connection: Connection, *, role: str) -> bool:
+    """Whether the server has a role of this name."""
+    found: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role)
+    return found
 
 
 # --- texts: a script, which an operator may read and run himself -----------------------------------------------------
@@ -111,6 +142,7 @@ def _secured(schema: str) -> Iterable[str]:
     )
     yield f"ALTER TABLE {roles} ENABLE ROW LEVEL SECURITY;"
     yield from _policy(schema, _ROLES, using="role = current_user", check="false")
+    yield f"DELETE FROM {roles} WHERE role NOT IN (SELECT rolname FROM pg_roles);"  # noqa: S608
     yield _FUNCTION.format(function=_table(schema, _SEES_RUN), runs=runs)
     own = f"namespace = ANY (ARRAY(SELECT bound.namespace FROM {roles} AS bound WHERE bound.role = current_user))"  # noqa: S608
     for table, columns in _POLICIES.items():
@@ -125,6 +157,8 @@ def _secured(schema: str) -> Iterable[str]:
                 yield from _policy(schema, table, using=seen, check=of_run)
             case "both":
                 yield from _policy(schema, table, using=own, check=f"{own} AND ({of_run})")
+    yield f"REVOKE ALL ON {_tables(schema, _all_tables())} FROM PUBLIC;"
+    yield f"REVOKE CREATE ON SCHEMA {_name(schema)} FROM PUBLIC;"
 
 
 def _policy(schema: str, table: str, *, using: str, check: str) -> Iterable[str]:
@@ -144,19 +178,34 @@ def _bound(schema: str, binding: Binding) -> Iterable[str]:
 
 
 def _granted(schema: str, role: str) -> Iterable[str]:
-    """Let a role use all tables; no TRUNCATE and no REFERENCES, which heed no policy."""
+    """Let a role use all tables, and no more: what it had before may be TRUNCATE or TRIGGER, which heed no policy."""
     place, name = _name(schema), _name(role)
+    yield from _revoked(schema, role)
     yield f"GRANT USAGE ON SCHEMA {place} TO {name};"
     yield f"GRANT SELECT ON {_tables(schema, _ONLY_READ)} TO {name};"
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {_tables(schema, (*_POLICIES, *_COMMON))} TO {name};"
     yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {place} TO {name};"
+    yield f"GRANT EXECUTE ON FUNCTION {_table(schema, _SEES_RUN)}(bigint) TO {name};"
 
 
 def _revoked(schema: str, role: str) -> Iterable[str]:
     place, name = _name(schema), _name(role)
-    yield f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA {place} FROM {name};"
-    yield f"REVOKE ALL ON {_tables(schema, (*_POLICIES, *_COMMON, *_ONLY_READ))} FROM {name};"
-    yield f"REVOKE ALL ON SCHEMA {place} FROM {name};"
+    revokes = "\n    ".join(
+        f"REVOKE ALL ON {what} FROM {name};"
+        for what in (
+            f"FUNCTION {_table(schema, _SEES_RUN)}(bigint)",
+            f"ALL SEQUENCES IN SCHEMA {place}",
+            _tables(schema, _all_tables()),
+            f"SCHEMA {place}",
+        )
+    )
+    if _QUOTE in revokes:
+        raise UsageError(f"a name with {_QUOTE!r} in it cannot be used here: {role!r:.80}")
+    yield _UNLESS_OWNER.format(quote=_QUOTE, runs=_text(_table(schema, "runs")), role=_text(role), statements=revokes)
+
+
+def _all_tables() -> list[str]:
+    return [*_POLICIES, *_COMMON, *_ONLY_READ]
 
 
 def _tables(schema: str, tables: Iterable[str]) -> str:
@@ -178,6 +227,7 @@ def _text(text: str) -> str:
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+_LOGGER: Final = logger_named("perdure.store")
 _LONGEST_NAME: Final = 63
 _POLICY: Final = "perdure_namespaces"
 _ROLES: Final = "role_namespaces"
@@ -199,6 +249,16 @@ _POLICIES: Final[dict[str, Literal["namespace", "run", "both"]]] = {
 """Table -> what its rows have: a namespace, by which they are seen, or a run, and then whoever sees it sees them.
 Whoever writes a row that has both must see its run, too."""
 
+_QUOTE: Final = "$revoked$"
+
+# the owner of the tables, which may be bound, too, has rights of its own: without these it could make no upgrade
+_UNLESS_OWNER: Final = """\
+DO {quote} BEGIN IF {role} <> (SELECT rolname FROM pg_roles WHERE oid = (
+    SELECT relowner FROM pg_class WHERE oid = {runs}::regclass
+)) THEN
+    {statements}
+END IF; END {quote};"""
+
 _FUNCTION: Final = """\
 CREATE OR REPLACE FUNCTION {function}(key bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $function$
 BEGIN
@@ -215,4 +275,46 @@ SELECT relname::text AS name, relforcerowsecurity AS is_forced,
     relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND polname = $3::text) AS is_secured
 FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text)
     AND relname = ANY ($2::text[]) AND relkind IN ('r', 'p')
+"""
+
+_ROLES_THERE: Final = """
+SELECT role, role IN (SELECT rolname FROM pg_roles) AS is_there FROM (SELECT DISTINCT role FROM {roles}) AS bound
+ORDER BY 1
+"""
+
+# schema, names of tables; of each role the gravest reason, also where it has that of a role that it can become
+_UNBOUND: Final = """
+WITH bound AS (SELECT DISTINCT role::text AS role FROM {roles}),
+tables AS (
+    SELECT oid, relowner, relforcerowsecurity FROM pg_class
+    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text) AND relname = ANY ($2::text[])
+        AND relkind IN ('r', 'p')
+),
+reasons AS (
+    SELECT bound.role, other.rolname, CASE
+        WHEN other.rolsuper THEN 'a superuser'
+        WHEN other.rolbypassrls THEN 'a role with BYPASSRLS'
+        WHEN other.oid IN (SELECT relowner FROM tables)
+            AND (other.oid <> own.oid OR NOT EXISTS (SELECT FROM tables WHERE relforcerowsecurity))
+            THEN 'the owner of the tables'
+        WHEN EXISTS (
+            SELECT FROM tables WHERE relowner <> other.oid
+                AND has_table_privilege(other.oid, tables.oid, 'TRUNCATE, TRIGGER, REFERENCES')
+        ) THEN 'a role that may TRUNCATE, or put a TRIGGER or REFERENCES on tables'
+        WHEN EXISTS (
+            SELECT namespace FROM {roles} WHERE role = other.rolname
+            EXCEPT SELECT namespace FROM {roles} WHERE role = bound.role
+        ) THEN 'a role that sees more'
+    END AS reason
+    FROM bound JOIN pg_roles AS own ON own.rolname = bound.role
+        JOIN pg_roles AS other ON pg_has_role(own.oid, other.oid, 'MEMBER')
+)
+SELECT role, 'the server has no role of this name' AS reason FROM bound
+WHERE role NOT IN (SELECT rolname FROM pg_roles)
+UNION ALL SELECT * FROM (
+    SELECT DISTINCT ON (role) role,
+        CASE WHEN rolname = role THEN 'it is ' ELSE 'it is a member of ' || rolname || ', ' END || reason AS reason
+    FROM reasons WHERE reason IS NOT NULL ORDER BY role, reason LIKE 'a role that may %', rolname <> role, rolname
+) AS found
+ORDER BY 1
 """

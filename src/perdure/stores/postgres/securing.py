@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from perdure.errors import UsageError
 from perdure.kernel.time import Timestamp
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import store_error
 from perdure.stores.postgres.opening import demand_suitable, reached
-from perdure.stores.postgres.row_security import Binding, RowSecurity, read_row_security, securing_statements
+from perdure.stores.postgres.row_security import Binding, RowSecurity, is_there, read_row_security, securing_statements
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.urls import ServerUrl, location_of, read_url
@@ -33,8 +34,20 @@ async def secure_rows(url: str, *, binding: Binding | None, forced: bool | None,
         await prepare_schema(connection, schema=schema, location=location, now=now)
         async with connection.transaction():
             statements = securing_statements(schema=schema, binding=binding, forced=forced)
+            if binding is not None and not await is_there(connection, role=binding.role):
+                if binding.namespaces:
+                    raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
+                # what secures the rows takes its namespaces from a role that is gone
+                statements = securing_statements(schema=schema, binding=None, forced=forced)
             await connection.execute("\n".join(statements))
-        return await read_row_security(connection, schema=schema)
+            stands = await read_row_security(connection, schema=schema)
+            reason = None if binding is None else stands.unbound.get(binding.role)
+            if binding is not None and reason is not None:
+                raise UsageError(
+                    f"the role {binding.role!r} cannot be bound to namespaces: {reason}. Nothing was changed. Name a "
+                    f"role that is not, or take that from it first."
+                )
+        return stands
 
 
 async def look_at_rows(url: str) -> RowSecurity:
