@@ -107,6 +107,22 @@ def test_a_standby_is_what_its_settings_say(monkeypatch: pytest.MonkeyPatch) -> 
         assert engine._settings.standby is is_standby
 
 
+async def test_a_worker_of_a_queue_announces_its_labels(tmp_path: Path) -> None:
+    labels = ("--label", "gpu=a100", "--label", "note=a=b", "--label", "plain=")
+    async with (
+        working(tmp_path, "worked", "--queue", "gpu", "--only-queues", *labels),
+        Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client,
+    ):
+
+        async def is_announced() -> bool:
+            return bool(await client.worker.store.list_servers())
+
+        await until(is_announced)
+        (server,) = await client.worker.store.list_servers()
+        assert server.serving.queues == ("gpu",)
+        assert server.serving.labels == {"gpu": "a100", "note": "a=b", "plain": ""}
+
+
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     async with working(tmp_path, "worked", "--db", "sqlite:///runs.db", "--grace", "1h") as process:
         async with Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client:
@@ -131,6 +147,9 @@ async def _has_begun(run: Run[Any]) -> bool:
         (("json:dumps_nothing",), "it must be an Engine"),
         (("json:decoder", "--name", "me"), "leave out --name"),
         (("json:decoder", "--standby"), "--standby"),
+        (("json:decoder", "--label", "a=b"), "--label"),
+        (("json", "--label", "gpu"), "--label 'gpu' must be NAME=VALUE"),
+        (("json", "--label", "=a"), "labels"),
         (("json", "--grace", "soon"), "soon"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.stores.postgres import following, sessions
+from perdure.stores.postgres import following, sessions, tasks
 from perdure.testing.store_conformance.harness import START
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -95,3 +95,34 @@ MANY_EVENTS = """
 INSERT INTO history (run_key, sequence, type, version, at, data, digest)
 SELECT number / 5 + 1, number % 5 + 1, 'some', 1, 0, '{}', '' FROM generate_series(0, $1::integer * 5 - 1) AS number
 """
+
+
+MANY_TASKS = """
+INSERT INTO tasks (
+    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels, digest, sticky_to,
+    sticky_until
+)
+SELECT number, 1, 1, 'default', 'gpu', 'render', 2, number, '', $2::varchar, '', $3::bigint, $4::bigint
+FROM generate_series($1::integer + 1, $1 + 2000) AS number
+"""
+
+
+@pytest.mark.parametrize("knows", [False, True], ids=["statistics of before", "statistics of now"])
+async def test_a_claim_of_tasks_looks_at_none_that_demand_other_labels(
+    harness: PostgresHarness, *, knows: bool
+) -> None:
+    await harness.session("whoever makes the tables")
+    await harness.execute("VACUUM ANALYZE tasks")
+    for first, labels in enumerate(("gpu=h100", "gpu=t4", "", "gpu=a100")):
+        await harness.execute(MANY_TASKS, first * MANY, labels, None, None)
+    if knows:
+        await harness.execute("VACUUM ANALYZE tasks")
+    asked: tuple[object, ...] = (["gpu", "cpu"], ["render"], ["gpu=a100"], 7, START, 10, [], [])
+    assert await looked_at(harness, tasks._CLAIMABLE, *asked) <= 300
+
+
+async def test_when_a_task_is_kept_no_longer_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:
+    await harness.session("whoever makes the tables")
+    await harness.execute(MANY_TASKS, 0, "", 8, START + 5)
+    await harness.execute("VACUUM ANALYZE tasks")
+    assert await looked_at(harness, tasks._NEXT, ["gpu", "cpu"], START, 7) <= 20

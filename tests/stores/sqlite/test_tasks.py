@@ -12,6 +12,7 @@ from msgspec import structs
 from perdure import Context, Engine, Retry, Settings, activity, fixed, workflow
 from perdure.kernel.messages import FailActivityMessage
 from perdure.ports.verification import VerificationWish
+from perdure.stores.sql import tasks as statements
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import START, StoreSession
 from perdure.testing.store_conformance.tasks import change, claims, task, waiting
@@ -188,3 +189,25 @@ async def test_who_has_a_run_in_memory_hears_that_its_task_is_damaged(tmp_path: 
         change_rows(tmp_path / "data.db", "UPDATE tasks SET attempt = 7")
         async with Engine(url, settings=structs.replace(SERVES, only_queues=True), name="server"):
             await run.result()
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [
+        (statements.LABELS_OF_TASKS, ("gpu",)),
+        (statements.CLAIMABLE_TASKS, ("gpu", b"", 2, '["render"]', 7, START, START, 10)),
+        (statements.NEXT_TASK, ("gpu", START, 7, START)),
+        (statements.LET_TASKS_GO, (7,)),
+    ],
+    ids=["labels", "claimable", "next", "let go"],
+)
+async def test_claims_search_an_index_and_sort_nothing(
+    session: StoreSession, statement: str, parameters: tuple[str | bytes | int, ...]
+) -> None:
+    connection = apsw.Connection(session.store.location)
+    steps = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    connection.close()
+    of_tasks = [step for step in steps if " tasks " in f"{step} "]
+    assert of_tasks
+    assert all(step.startswith("SEARCH tasks USING") for step in of_tasks), steps
+    assert not any("TEMP B-TREE" in step for step in steps), steps
