@@ -108,7 +108,7 @@ def test_a_standby_is_what_its_settings_say(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_a_worker_of_a_queue_announces_its_labels(tmp_path: Path) -> None:
-    labels = ("--label", "gpu=a100", "--label", "note=a=b", "--label", "plain=")
+    labels = ("--db", "sqlite:///runs.db", "--label", "gpu=a100", "--label", "note=a=b", "--label", "plain=")
     async with (
         working(tmp_path, "worked", "--queue", "gpu", "--only-queues", *labels),
         Engine(f"sqlite:///{tmp_path / 'runs.db'}", works=False) as client,
