@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,12 +19,17 @@ from msgspec import structs
 
 from perdure import Engine
 from perdure.errors import InternalError, SchemaTooNewError, StoreCorruptError, StoreUnavailableError
+from perdure.kernel.identity import Operation
+from perdure.kernel.locking import LockRequest
 from perdure.kernel.transition import Applied
+from perdure.ports.store import LockQuery
+from perdure.ports.tasks import TaskQuery
 from perdure.stores.postgres import schema
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
-from perdure.torture.programs.postgres_harness import PATIENT
+from perdure.testing.store_conformance.tasks import change, claims, task
+from perdure.torture.programs.postgres_harness import PATIENT, PostgresHarness
 from tests.postgres_server import PostgresServer, until_waiting, value
 from tests.stores.postgres.upgraded_under import QUICK, going_on, told
 
@@ -165,6 +171,35 @@ async def test_an_older_library_goes_on_beside_a_newer_one_that_has_only_added_s
         await demand_works(store)
         assert (await store.status()).schema_version == EXPANDED.number
         await store.close()
+
+
+def test_statements_name_the_columns_of_tables_lest_one_that_is_added_changes_what_they_return() -> None:
+    texts = "".join(file.read_text() for file in (ROOT / FOLDER).parent.glob("*.py"))
+    created = "".join(migration.text for migration in KNOWN)
+    tables = "|".join(re.findall(r"^CREATE TABLE (\w+)", created, re.MULTILINE))
+    assert "tasks" in tables
+    assert not re.findall(rf"\b(?:{tables})\.\*(?!\*)|\*\s+FROM\s+(?:{tables})\b|RETURNING\s+\*", texts)
+
+
+async def test_a_table_that_is_changed_while_an_engine_is_at_work_costs_it_another_try_and_no_error(
+    postgres: str,
+) -> None:
+    """The server refuses a statement that was prepared when a column had another type."""
+    harness = PostgresHarness(postgres, structs.replace(PATIENT, lanes=1, readers=1))
+    session = await harness.session()
+    lock = LockRequest(operation=Operation(1), key="printer", limit=1)
+    for number, changed in enumerate(("varchar", "text", "varchar")):
+        for table in ("tasks", "locks"):
+            column = "activity" if table == "tasks" else "key"
+            await harness.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {changed}")
+        run = await session.hold(f"run {number}")
+        await session.advance(run, locks=[lock])
+        await change(session, run, queued=[task(run, 1), task(run, 2)])
+        assert len(await session.store.list_tasks(TaskQuery(run_key=run.run_key))) == 2
+        assert len(await session.store.list_locks(LockQuery(run_key=run.run_key))) == 1
+        assert len(await claims(session)) == 2
+        await change(session, run, withdrawn=[Operation(1), Operation(2)])
+    await harness.close()
 
 
 async def test_an_older_library_is_refused_where_a_newer_one_has_changed_what_it_uses(

@@ -29,8 +29,9 @@ def has_ended(error: BaseException) -> bool:
 
 
 def is_contention(error: BaseException) -> bool:
-    """Whether a transaction was undone since another was in its way: it may succeed when it is tried again at once."""
-    return _state(error) in _CONTENTION
+    """Whether a transaction was undone since another was in its way, or has changed a table meanwhile: it may succeed
+    when it is tried again at once."""
+    return _state(error) in _CONTENTION or _is_of_older_table(error)
 
 
 def transaction_is_over(error: BaseException) -> bool:
@@ -45,8 +46,23 @@ def is_unknown_table(error: BaseException) -> bool:
 
 def _state(error: BaseException) -> str:
     """Return the code by which a server names an error, whatever the driver; empty for one that is not a server's."""
-    original = getattr(error, "orig", error)  # SQLAlchemy's errors have their driver's
-    return getattr(original, "sqlstate", None) or ""
+    return getattr(_original(error), "sqlstate", None) or ""
+
+
+def _original(error: BaseException) -> BaseException:
+    original: BaseException = getattr(error, "orig", error)  # SQLAlchemy's errors have their driver's
+    return original
+
+
+def _is_of_older_table(error: BaseException) -> bool:
+    """Whether a statement was prepared when a table had other columns. The drivers have forgotten it then; asyncpg does
+    it again by itself, but not within a transaction."""
+    if _state(error) != _NOT_SUPPORTED:
+        return False
+    original = _original(error)
+    fields = getattr(original, "diag", original)  # psycopg's name it there
+    names = ("source_function", "server_source_function")
+    return any(getattr(fields, name, None) == _PLANNING_AGAIN for name in names)
 
 
 def store_error(error: BaseException, *, location: str, doing: str) -> PerdureError:
@@ -63,7 +79,7 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
     state = _state(error)
     if state in _FULL_STATES:
         return StoreFullError, _FULL
-    if state in _CONTENTION or state == _LOCK_NOT_AVAILABLE:
+    if is_contention(error) or state == _LOCK_NOT_AVAILABLE:
         return StoreUnavailableError, _LOCKED  # no StoreLockedError: it is not the whole store that waits
     if state in _CORRUPT_STATES:
         return StoreCorruptError, _CORRUPT
@@ -82,6 +98,9 @@ def _advice(error: BaseException) -> tuple[type[PerdureError], str]:
 _CONNECTION: Final = ("08",)
 _ENDING: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _CONTENTION: Final = frozenset({"40001", "40P01"})
+_NOT_SUPPORTED: Final = "0A000"
+_PLANNING_AGAIN: Final = "RevalidateCachedQuery"
+"""The server's function that finds it; the state says too little, and the text is in the server's language."""
 _UNKNOWN: Final = frozenset({"42P01", "3F000"})
 _NO_TRANSACTION: Final = frozenset({"25P01", "3B001"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"

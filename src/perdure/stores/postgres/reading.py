@@ -16,7 +16,7 @@ from perdure.stores.memory.tables import summarise
 from perdure.stores.postgres.chains import Head
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
-from perdure.stores.postgres.rows import RUN_COLUMNS, agenda_entry_of, lock_entry_of, run_of
+from perdure.stores.postgres.rows import LOCK_COLUMNS, RUN_COLUMNS, agenda_entry_of, lock_entry_of, run_of
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
 
@@ -214,4 +214,4 @@ async def list_locks(connection: Connection, query: LockQuery) -> list[LockEntry
     return [lock_entry_of(row) for row in await connection.fetch(text, *conditions.parameters)]
 
 
-_LOCKS: Final = "SELECT locks.*, runs.id, runs.generation FROM locks JOIN runs USING (run_key)"
+_LOCKS: Final = f"SELECT {LOCK_COLUMNS} FROM locks JOIN runs USING (run_key)"  # noqa: S608 - texts of ours

@@ -1,4 +1,8 @@
-"""Rows of the tables as records."""
+"""Rows of the tables as records.
+
+**Columns are named**, never asked for by `*`: a newer Perdure may add one while this one is at work, and the server
+refuses the next execution of a statement that a connection has prepared when its result has another shape by then.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -19,7 +23,17 @@ from perdure.stores.postgres.connection import Record
 from perdure.stores.postgres.names import unescaped
 from perdure.stores.sql.chain import digest_of_entry
 
-__all__ = ["RUN_COLUMNS", "agenda_entry_of", "agenda_row", "lock_entry_of", "parking_as_text", "run_of", "task_row_of"]
+__all__ = [
+    "LOCK_COLUMNS",
+    "RUN_COLUMNS",
+    "TASK_COLUMNS",
+    "agenda_entry_of",
+    "agenda_row",
+    "lock_entry_of",
+    "parking_as_text",
+    "run_of",
+    "task_row_of",
+]
 
 # Any in this file: a row holds what the server found, which the records give its types.
 
@@ -29,6 +43,17 @@ RUN_COLUMNS: Final = """
     runs.updated_at, runs.closed_at, runs.sequence, runs.owner, runs.fencing_token, runs.wake_at, runs.end_at,
     runs.recovering, runs.parked,
     (SELECT json_object_agg(name, value)::text FROM run_labels WHERE run_labels.run_key = runs.run_key) AS labels
+"""
+
+LOCK_COLUMNS: Final = """
+    locks.position, locks.namespace, locks.key, locks.run_key, locks.operation, locks.most, locks.holding,
+    locks.requested_at, locks.granted_at, runs.id, runs.generation
+"""
+
+TASK_COLUMNS: Final = """
+    tasks.run_key, tasks.operation, tasks.attempt, tasks.namespace, tasks.queue, tasks.activity, tasks.priority,
+    tasks.queued_at, tasks.owner, tasks.claims, tasks.recovering, tasks.data, tasks.digest, tasks.labels,
+    tasks.sticky_to, tasks.sticky_until
 """
 
 
@@ -73,7 +98,7 @@ def parking_as_text(parking: Parking | None) -> str | None:
 
 
 def lock_entry_of(row: Record) -> LockEntry:
-    """Read an entry of a line, with the columns namespace, id and generation of its run."""
+    """Read the columns `LOCK_COLUMNS`, of an entry of a line and its run."""
     return LockEntry(
         position=row["position"],
         key=row["key"],
@@ -88,7 +113,7 @@ def lock_entry_of(row: Record) -> LockEntry:
 
 
 def task_row_of(row: Record) -> TaskRow:
-    """Read a task."""
+    """Read the columns `TASK_COLUMNS`."""
     return TaskRow(
         run_key=RunKey(row["run_key"]),
         operation=Operation(row["operation"]),

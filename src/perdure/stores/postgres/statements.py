@@ -6,7 +6,7 @@ dialect of the embedded store's: what costs time there are statements, here the 
 
 from typing import Final
 
-from perdure.stores.postgres.rows import RUN_COLUMNS
+from perdure.stores.postgres.rows import LOCK_COLUMNS, RUN_COLUMNS, TASK_COLUMNS
 
 __all__ = [
     "DELETE_LABELS",
@@ -66,7 +66,8 @@ WHERE runs.request_id <> ''
 
 # namespaces, ids, request ids
 TAKERS_OF_REQUESTS: Final = """
-SELECT message_requests.* FROM unnest($1::varchar[], $2::varchar[], $3::varchar[]) AS wanted (namespace, id, request_id)
+SELECT message_requests.namespace, message_requests.id, message_requests.request_id, message_requests.run_key
+FROM unnest($1::varchar[], $2::varchar[], $3::varchar[]) AS wanted (namespace, id, request_id)
 JOIN message_requests USING (namespace, id, request_id)
 """
 
@@ -97,7 +98,7 @@ TAKE_TURN_OF_LOCKS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('perd
 
 # namespaces and keys of lines that are asked for, keys of the runs that ask: these lines, those in which these runs
 # are, and those in which others wait within the locks that they hold in one of these
-LINES_OF_LOCKS: Final = """
+LINES_OF_LOCKS: Final = f"""
 WITH RECURSIVE lines (namespace, key) AS (
     (
         SELECT * FROM unnest($1::varchar[], $2::varchar[])
@@ -111,20 +112,18 @@ WITH RECURSIVE lines (namespace, key) AS (
     JOIN locks AS waits ON waits.run_key = held.run_key AND waits.granted_at IS NULL
         AND held.operation = ANY (waits.holding)
 )
-SELECT locks.*, runs.id, runs.generation
-FROM lines JOIN locks USING (namespace, key) JOIN runs USING (run_key)
-ORDER BY locks.position
-"""
+SELECT {LOCK_COLUMNS} FROM lines JOIN locks USING (namespace, key) JOIN runs USING (run_key) ORDER BY locks.position
+"""  # noqa: S608 - texts of ours
 
 # how many
 NEXT_LOCK_POSITIONS: Final = "SELECT nextval('lock_positions') AS position FROM generate_series(1, $1::integer)"
 
 # run keys, operations
-LOCK_TASKS: Final = """
-SELECT tasks.*
+LOCK_TASKS: Final = f"""
+SELECT {TASK_COLUMNS}
 FROM unnest($1::bigint[], $2::integer[]) AS wanted (run_key, operation) JOIN tasks USING (run_key, operation)
 ORDER BY run_key, operation FOR UPDATE OF tasks
-"""
+"""  # noqa: S608 - texts of ours
 
 # --- what is written after it ----------------------------------------------------------------------------------------
 

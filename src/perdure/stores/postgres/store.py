@@ -30,7 +30,7 @@ from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, following, keeping, reading, searching, sessions, tasks, verification
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
-from perdure.stores.postgres.faults import has_ended, store_error
+from perdure.stores.postgres.faults import has_ended, is_contention, store_error
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.identity import identity_of
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
@@ -428,7 +428,7 @@ class PostgresStore:
                 async with opened.reader() as connection:
                     return await ask(connection)
             except driver_errors() as error:
-                if not has_ended(error):
+                if not (has_ended(error) or is_contention(error)):
                     raise
             async with opened.reader() as connection:
                 return await ask(connection)

@@ -33,6 +33,7 @@ from perdure.ports.tasks import (
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
+from perdure.stores.postgres.rows import TASK_COLUMNS
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.task_messages import damage_told, start_told
 
@@ -248,7 +249,8 @@ async def list_tasks(connection: Connection, query: TaskQuery) -> list[TaskSumma
     if query.after is not None:
         conditions.demand("(tasks.priority, queued_at, run_key, operation) > ({}, {}, {}, {})", *query.after)
     text = (
-        "SELECT tasks.*, runs.namespace AS of_run, runs.id, runs.generation, coalesce(sessions.name, '') AS worker "  # noqa: S608 - texts of ours
+        f"SELECT {TASK_COLUMNS}, runs.namespace AS of_run, runs.id, runs.generation, "  # noqa: S608 - texts of ours
+        "coalesce(sessions.name, '') AS worker "
         f"FROM tasks JOIN runs USING (run_key) LEFT JOIN sessions ON worker_id = tasks.owner {conditions.where} "
         f"ORDER BY tasks.priority, queued_at, run_key, operation LIMIT {conditions.bind(max(query.limit, 0))}"
     )
@@ -295,7 +297,7 @@ WITH RECURSIVE sets (queue, labels) AS (
         ORDER BY labels LIMIT 1
     ) AS found
 )
-SELECT tasks.* FROM (
+SELECT {TASK_COLUMNS} FROM (
     SELECT found.* FROM generate_series(0, 4) AS classes (priority) CROSS JOIN sets
     CROSS JOIN LATERAL (
         SELECT run_key, operation, tasks.priority, queued_at FROM tasks

@@ -10,7 +10,7 @@ from perdure.ports.verification import DamagedRun, Defect, Verification, Verific
 from perdure.stores.memory.tables import Run
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.reading import list_agenda
-from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
+from perdure.stores.postgres.rows import RUN_COLUMNS, TASK_COLUMNS, run_of
 from perdure.stores.postgres.tasks import task_of
 from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
@@ -107,7 +107,7 @@ WHERE run_key > $1 AND ($2::varchar IS NULL OR (namespace = $2 AND id = $3)) ORD
 """  # noqa: S608 - texts of ours
 
 # run_key
-_TASKS: Final = "SELECT * FROM tasks WHERE run_key = $1 ORDER BY operation"
+_TASKS: Final = f"SELECT {TASK_COLUMNS} FROM tasks WHERE run_key = $1 ORDER BY operation"  # noqa: S608 - texts of ours
 _COUNT: Final = "SELECT count(*) FROM inbox WHERE run_key = $1"
 _MESSAGES: Final = "SELECT position, message_id, at, data, digest FROM inbox WHERE run_key = $1 ORDER BY position"
 
