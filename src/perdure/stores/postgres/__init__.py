@@ -37,7 +37,7 @@ does not matter.
 **A pooler** in transaction mode may stand before the server, if the URL says where that is itself: `pooled`. Without
 that it is refused when the store is opened (`opening`).
 
-**Not there yet**: partitions of the history.
+**Not there yet**: partitions of the history (`docs/design/partitions.md`).
 
 **Rejected.** Functions in the database: they would be a second language for the same rules, to be kept for each version
 of the library that is at work. News within a commit: `NOTIFY` lets one transaction commit at a time (measured: 370
