@@ -366,7 +366,7 @@ async def test_one_that_is_committed_when_its_time_is_over_was_in_time(
 @workflow(name="tx_giving_up")
 async def giving_up(_ctx: Context, kind: str) -> str:
     try:
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(1.0):
             await STEPS[kind, "late"]("first")
     except TimeoutError:
         return "given up"
