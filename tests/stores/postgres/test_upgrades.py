@@ -286,5 +286,16 @@ async def test_an_upgrade_for_which_a_transaction_is_in_the_way_changes_nothing_
     await store.close()
 
 
+async def test_an_upgrade_may_take_longer_than_other_statements(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = structs.replace(EXPANDED, text=f"{EXPANDED.text}; SELECT pg_sleep(1.2)")
+    hasty = PostgresStore(postgres, settings=structs.replace(PATIENT, statement_seconds=0.5, answer_seconds=1.0))
+    know(monkeypatch)
+    await (await opened(postgres)).close()
+    know(monkeypatch, long)
+    await hasty.open(session_name="hasty", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+    await hasty.close()
+    assert await value(postgres, VERSION) == long.number
+
+
 def test_a_migration_says_in_its_text_which_libraries_go_on() -> None:
     assert [schema.oldest_library(one) for one in (*KNOWN, ADDED, EXPANDED)] == [*range(1, len(KNOWN) + 2), len(KNOWN)]

@@ -20,7 +20,7 @@ from perdure.errors import SchemaTooNewError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.stores.postgres import row_security
-from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.connection import Connection, milliseconds
 from perdure.stores.sql.migrations import Migration, read_migrations
 
 __all__ = ["migrations", "oldest_library", "prepare_schema"]
@@ -75,9 +75,9 @@ async def _demand_expanded(connection: Connection, version: int, *, location: st
 
 
 async def _migrate(connection: Connection, missing: Sequence[Migration], *, schema: str, now: Timestamp) -> None:
-    await connection.execute(_DEMAND_ALL_ROWS)
+    await connection.execute(f"{_DEMAND_ALL_ROWS}; SET LOCAL statement_timeout = {milliseconds(_UPGRADE_SECONDS)}")
     for migration in missing:
-        await connection.execute(migration.text)
+        await connection.execute(migration.text, timeout=_UPGRADE_SECONDS)
         await connection.execute(_RECORD, migration.number, migration.name, migration.checksum, now)
         await connection.execute(_NOTE_OLDEST_LIBRARY, oldest_library(migration))
     if await row_security.is_on(connection, schema=schema):
@@ -111,6 +111,9 @@ _EXPANDS: Final = re.compile(r"^-- Libraries go on that know version (?P<version
 
 # by the letters of the name, so that no other program takes it
 _TAKE_TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perdure', 'big')})"
+
+_UPGRADE_SECONDS: Final = 3_600.0
+"""So long a migration may take: an index of a large table takes minutes, and one that is given up never comes."""
 
 # Rows that policies hide from who upgrades are an error: they would be left as they were.
 _DEMAND_ALL_ROWS: Final = "SET LOCAL row_security = off"
