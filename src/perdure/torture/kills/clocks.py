@@ -1,7 +1,7 @@
 """A machine's clock that is wrong, for a process on a server: its time is the server's, whatever its machine shows."""
 
 import time
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Final
 
 from perdure.ports import clock as ports_clock
@@ -16,22 +16,10 @@ SKEWS_SECONDS: Final = (-3_600, -60, -1, 0, 1, 60, 3_600)
 
 def set_machine_clock(ahead_seconds: int) -> None:
     """Have all of this process that belongs to Perdure, and not to the tool, see a clock that is ahead."""
-    shown = _Shown(ahead_seconds)
+    shown = SimpleNamespace(
+        time_ns=lambda: time.time_ns() + ahead_seconds * 1_000_000_000,
+        monotonic_ns=time.monotonic_ns,
+        clock_gettime_ns=time.clock_gettime_ns,
+    )
     for module in (ports_clock, opening, server_clock):
         setattr(module, time.__name__, shown)
-
-
-class _Shown(ModuleType):
-    """The module `time`, but for what the machine's clock shows."""
-
-    def __init__(self, ahead_seconds: int) -> None:
-        super().__init__(time.__name__)
-        self._ahead: Final = ahead_seconds * 1_000_000_000
-
-    def time_ns(self) -> int:
-        """Return the wrong time."""
-        return time.time_ns() + self._ahead
-
-    def __getattr__(self, name: str) -> object:
-        """Return what the real one has."""
-        return getattr(time, name)
