@@ -219,7 +219,9 @@ class _Author:
     def run_created(self) -> e.Event:
         self.status = "created"
         parent = (
-            e.ParentLink(run_key=7, ref=RunRef(id="parent"), operation=Operation(3)) if self.choose(3) == 0 else None
+            e.ParentLink(run_key=7, ref=RunRef(namespace="n", id="parent"), operation=Operation(3))
+            if self.choose(3) == 0
+            else None
         )
         stages = self.pick([(), ("one",), ("one", "two", "three"), ("one", "one")])
         carried = tuple(self.carried_child() for _ in range(self.choose(3)))
@@ -247,7 +249,7 @@ class _Author:
             generation=1,
             operation=Operation(1 + self.choose(9)),
             workflow="child",
-            ref=RunRef(id=self.text()),
+            ref=RunRef(namespace="n", id=self.text()),
             policy=self.pick(e.ParentClosePolicy),
         )
 
@@ -295,11 +297,11 @@ class _Author:
 
     def run_forked(self) -> e.Event:
         return e.RunForked(
-            origin=RunRef(id="origin"),
+            origin=RunRef(namespace="n", id="origin"),
             origin_key=3,
             caller_key=3,
             sequence=4,
-            ref=RunRef(id="fork", generation=2),
+            ref=RunRef(namespace="n", id="fork", generation=2),
             seed=self.choose(9),
             cause=ForkCause.RESET,
             deadline_at=self.maybe_time(),
@@ -403,7 +405,9 @@ class _Author:
         return e.SignalReceived(name=self.pick(["go", "stop"]), body=self.payload(), message_id=self.text())
 
     def signal_sent(self) -> e.Event:
-        return e.SignalSent(operation=self.next_operation(), target=RunRef(id="other"), name="go", body=self.payload())
+        return e.SignalSent(
+            operation=self.next_operation(), target=RunRef(namespace="n", id="other"), name="go", body=self.payload()
+        )
 
     def signal_answered(self) -> e.Event:
         return e.SignalAnswered(operation=Operation(self.choose(9)), outcome=self.pick(e.SignalOutcome))
@@ -429,7 +433,7 @@ class _Author:
         return e.ChildRequested(
             operation=operation,
             workflow=self.text(),
-            child=RunRef(id=f"child-{operation}"),
+            child=RunRef(namespace="n", id=f"child-{operation}"),
             input=self.payload(),
             policy=self.pick(e.ParentClosePolicy),
             labels={"a": "b"},
@@ -521,7 +525,7 @@ class _Author:
     def lock_denied(self) -> e.Event:
         operation = Operation(self.pick(key for key, is_held in self.locks.items() if not is_held))
         del self.locks[operation]
-        return e.LockDenied(operation=operation, cycle=(LockWait(run=RunRef(id="r"), key=self.text()),))
+        return e.LockDenied(operation=operation, cycle=(LockWait(run=RunRef(namespace="n", id="r"), key=self.text()),))
 
     def lock_released(self) -> e.Event:
         return e.LockReleased(operation=self.take(self.locks))

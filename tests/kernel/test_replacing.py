@@ -1,9 +1,12 @@
 """Replacing: an open run is ended, by a transition that makes its successor."""
 
+import pytest
+
 from perdure.authoring.context import Context
 from perdure.authoring.signals import Signal
 from perdure.authoring.updates import Update
 from perdure.authoring.workflow import workflow
+from perdure.errors import HistoryError
 from perdure.kernel import events as e
 from perdure.kernel import messages as m
 from perdure.kernel.events import ParentClosePolicy
@@ -136,8 +139,10 @@ def test_a_run_that_was_copied_already_ends_its_older_children_under_their_paren
     creation, _ = forked(run.history, len(run.history))
     history: list[RecordedEvent] = [creation.created, *creation.copied]
     next_creation, _ = forked(history, 2, ref=RunRef(id="order-1", generation=3), run_key=9, origin_key=FORK_KEY)
-    wish = order(history, ref=RunRef(id="order-1", generation=3), origin_key=FORK_KEY)
+    wish = order(history, ref=RunRef(id="order-1", generation=3), origin=creation.ref, origin_key=FORK_KEY)
     write = replace(history, next_creation, wish, fencing_token=FencingToken(1), by=WorkerId(1))
     [delivery] = write.deliveries
     assert isinstance(delivery.message, m.CancelMessage)
     assert delivery.message.parent_key == RUN_KEY
+    with pytest.raises(HistoryError, match="is one of the run default/order-1#2"):
+        replace(history, next_creation, order(history), fencing_token=FencingToken(1), by=WorkerId(1))

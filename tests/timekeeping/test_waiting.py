@@ -1,5 +1,8 @@
 """Starts that wait, as values: what of them is known only when they begin."""
 
+import pytest
+
+from perdure.errors import HistoryError
 from perdure.kernel.events import RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, RunRef
@@ -34,6 +37,8 @@ def _call_name_of_begun(call_name: str) -> str:
         wake_at=at,
     )
     start, given = let_wait(creation)
-    event = begun(start, given, now=Timestamp(2)).created.event
+    with pytest.raises(HistoryError, match="in the namespace other holds that of default/late"):
+        begun(start, given, namespace="other", now=at)
+    event = begun(start, given, namespace="default", now=Timestamp(2)).created.event
     assert isinstance(event, RunCreated)
     return event.call_name

@@ -18,7 +18,7 @@ from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.program import Feed
 from perdure.kernel.replay import Replay
-from perdure.kernel.state import RunState
+from perdure.kernel.state import RunState, demand_own
 from perdure.kernel.transition import RunRow
 from perdure.logs import logger_named
 from perdure.ports.store import RunSummary
@@ -84,8 +84,9 @@ def begin_replay(
 def demand_open(state: RunState, summary: RunSummary) -> None:
     """Compare the row of a run that this process owns with what its history says.
 
-    Raises HistoryError if that has ended.
+    Raises HistoryError if that has ended, or is another run's.
     """
+    demand_own(state, summary.ref)
     said = {name: getattr(summary, name) for name in RunRow.__struct_fields__}
     differing = [name for name, value in structs.asdict(state.row()).items() if value != said[name]]
     if state.is_closed:

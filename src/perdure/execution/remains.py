@@ -14,7 +14,7 @@ from perdure.execution.rows_of_damaged import RowsOfDamaged, rows_of_damaged
 from perdure.kernel import inputs as i
 from perdure.kernel.codeless import End, first_end
 from perdure.kernel.identity import RunKey
-from perdure.kernel.state import RunState, fitting
+from perdure.kernel.state import RunState, demand_own, fitting
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def look_again_at(now: Timestamp) -> Timestamp:
 async def read_remains(worker: "Worker", summary: "RunSummary") -> Remains:
     """Read what there is of a run without its code, as far as it can be read here. Raises a StoreError."""
     store, run_key = worker.store, summary.run_key
-    state, damage = await _fold(store, run_key, page_size=worker.settings.history_page)
+    state, damage = await _fold(store, summary, page_size=worker.settings.history_page)
     inbox, trouble = await _inbox(store, run_key)
     trouble = damage or trouble
     if trouble is not None:
@@ -83,12 +83,13 @@ async def _inbox(store: "RunStore", run_key: RunKey) -> "tuple[list[InboxEntry],
         return await store.read_rest_of_inbox(run_key), error
 
 
-async def _fold(store: "RunStore", run_key: RunKey, *, page_size: int) -> tuple[RunState, StoreError | None]:
+async def _fold(store: "RunStore", summary: "RunSummary", *, page_size: int) -> tuple[RunState, StoreError | None]:
     """Fold a history as far as it is sound, and return what is wrong with the rest."""
-    state = RunState()
+    state, run_key = RunState(), summary.run_key
     try:
         while await _take_page(state, store, run_key, limit=page_size) == page_size:
             pass
+        demand_own(state, summary.ref)
     except DamagedHistoryError as error:
         with suppress(HistoryError, StoreCorruptError):
             await _take_page(state, store, run_key, limit=error.event - 1 - state.sequence)

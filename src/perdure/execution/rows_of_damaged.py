@@ -105,7 +105,8 @@ async def _carried_children(store: RunStore, summary: RunSummary) -> tuple[e.Car
     except (HistoryError, StoreCorruptError):
         return ()
     ends = [recorded.event for recorded in end if isinstance(recorded.event, e.RunContinued)]
-    return carried_children_of(ends[0], row.run_key) if ends else ()
+    children = carried_children_of(ends[0], row.run_key) if ends else ()
+    return tuple(child for child in children if child.ref.namespace == summary.ref.namespace)
 
 
 async def _parent_of(store: RunStore, summary: RunSummary) -> ParentLink | None:

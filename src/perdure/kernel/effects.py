@@ -27,6 +27,7 @@ from perdure.kernel.lock_effects import move_lock
 from perdure.kernel.mappings import without
 from perdure.kernel.payload import NULL
 from perdure.kernel.pending import Deferral, OpenChild, OpenLock, PendingActivity, inherited_children
+from perdure.kernel.relatives import demand_relative, demand_relatives
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunStatus
 
@@ -40,6 +41,7 @@ Effect: TypeAlias = Callable[["RunState", Any, Timestamp], None]
 
 
 def _created(state: "RunState", event: e.RunCreated, at: Timestamp) -> None:
+    demand_relatives(event)
     state.created = event
     state.created_at = at
     state.priority = event.priority
@@ -205,6 +207,8 @@ def _update_moved(
 
 
 def _child_requested(state: "RunState", event: e.ChildRequested, _at: Timestamp) -> None:
+    if state.created is not None:
+        demand_relative(state.created.ref, event.child, e.ChildRequested)
     _count_operation(state, event.operation)
     state.children[event.operation] = OpenChild(
         operation=event.operation, workflow=event.workflow, ref=event.child, policy=event.policy

@@ -8,6 +8,7 @@ from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.fork_facts import ForkCause, StepFate
 from perdure.kernel.pending import PendingActivity, carried_child
+from perdure.kernel.relatives import demand_relative, demand_relatives
 from perdure.kernel.standing import as_fork
 from perdure.kernel.time import Timestamp
 
@@ -21,7 +22,10 @@ def become_fork(state: "RunState", event: e.RunForked, at: Timestamp) -> None:
     """Go on under the fork's own name; what is pending has all its attempts and all its time once more."""
     copied, called_by = state.created, state.call_name(event.caller_key)
     assert copied is not None  # the first event of every history
-    state.created, state.created_at = as_fork(copied, event), at
+    standing = as_fork(copied, event)
+    demand_relative(copied.ref, event.ref, e.RunForked)
+    demand_relatives(standing)
+    state.created, state.created_at = standing, at
     if state.started_at is None and event.carried_signals:
         begins_with = copied.carried_signals + event.carried_signals
         state.created = msgspec.structs.replace(state.created, carried_signals=begins_with)

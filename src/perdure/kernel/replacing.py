@@ -23,7 +23,7 @@ from perdure.kernel.forking import ForkOrder, grace_of
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import FencingToken, WorkerId
 from perdure.kernel.locking import LockRelease
-from perdure.kernel.state import RunState, fold
+from perdure.kernel.state import RunState, demand_own, fold
 from perdure.kernel.task_rules import queued_operations
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Transition
@@ -37,8 +37,11 @@ def replace(
     """Return the write that ends the open run of this whole `history` and makes `creation`, a fork of it by `order`.
 
     `fencing_token` is what its row holds then; `by` is the session that has seized it. Complexity: linear.
+
+    Raises HistoryError for the history of another run.
     """
     state = fold(RunState(), history)
+    demand_own(state, order.origin)
     following = fold(RunState(), (creation.created, *creation.copied))
     withdrawn = tuple(queued_operations(state))
     kept = [operation for operation in state.children if operation in following.children]

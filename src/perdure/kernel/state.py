@@ -21,7 +21,7 @@ from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.effects import STEPS
 from perdure.kernel.history import RecordedEvent
-from perdure.kernel.identity import WorkerId
+from perdure.kernel.identity import RunRef, WorkerId
 from perdure.kernel.lifecycle import UpdatePhase, illegal
 from perdure.kernel.mappings import NOTHING
 from perdure.kernel.payload import Payload
@@ -30,7 +30,7 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import OPEN_STATUSES, RunRow, RunStatus
 
-__all__ = ["OpenChild", "PendingActivity", "RunState", "apply", "fold"]
+__all__ = ["OpenChild", "PendingActivity", "RunState", "apply", "demand_own", "fold"]
 
 _BEGINNING: Final = Timestamp(0)
 
@@ -190,6 +190,14 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
             raise HistoryError(message)
         following.record(recorded.event, recorded.at)
     return following
+
+
+def demand_own(state: RunState, ref: RunRef) -> None:
+    """Raise HistoryError for the history of another run than `ref`, by whose row it was found: what a run may do, and
+    whom it may tell of it, is asked of the name that stands in its history."""
+    if state.created is not None and state.created.ref != ref:
+        message = f"the history of run {ref} is one of the run {state.created.ref}"
+        raise HistoryError(message)
 
 
 @contextmanager

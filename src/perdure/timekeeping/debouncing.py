@@ -67,7 +67,7 @@ async def settle_burst(host: Host, entry: AgendaEntry) -> Outlook | None:
     now = host.clock.now()
     if entry.due_at is None or entry.due_at > now:
         return Outlook()
-    creation = begun(read_burst(entry).start, read_input(entry, 0), now=now)
+    creation = begun(read_burst(entry).start, read_input(entry, 0), namespace=entry.key.namespace, now=now)
     if not await host.store.change_agenda(
         AgendaChange(key=entry.key, expected=entry.version, entry=None, creations=(creation,))
     ):

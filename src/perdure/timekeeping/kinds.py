@@ -36,10 +36,10 @@ def read_whole(entry: AgendaEntry) -> None:
         read_schedule(entry)
         read_input(entry, 0)
     elif kind == DEBOUNCE_KIND:
-        begun(read_burst(entry).start, read_input(entry, 0), now=Timestamp(0))
+        begun(read_burst(entry).start, read_input(entry, 0), namespace=entry.key.namespace, now=Timestamp(0))
     elif kind == SINGLETON_KIND:
         for place, start in enumerate(read_line(entry).waiting):
-            begun(start, read_input(entry, place), now=Timestamp(0))
+            begun(start, read_input(entry, place), namespace=entry.key.namespace, now=Timestamp(0))
     elif kind in (DEDUPLICATION_KIND, REQUEST_KIND):
         read_remembered(entry)
     else:

@@ -79,7 +79,7 @@ async def settle_line(host: Host, entry: AgendaEntry) -> Outlook | None:
 
 async def _let_next_begin(host: Host, entry: AgendaEntry, line: Line) -> Outlook | None:
     first, *others = line.waiting
-    creation = begun(first, read_input(entry, 0), now=host.clock.now())
+    creation = begun(first, read_input(entry, 0), namespace=entry.key.namespace, now=host.clock.now())
     following = Line(first.run_id, first.run_key, tuple(others))
     if not await _change(host, entry, following, entry.inputs[1:], creation):
         return None

@@ -46,8 +46,9 @@ def let_wait(creation: Creation) -> tuple[WaitingStart, Payload]:
     return start, created.input
 
 
-def begun(start: WaitingStart, given: Payload, *, now: Timestamp) -> Creation:
-    """Return the creation of a run that has waited long enough. Raises HistoryError if it cannot be read.
+def begun(start: WaitingStart, given: Payload, *, namespace: str, now: Timestamp) -> Creation:
+    """Return the creation of a run that has waited long enough, in an entry of `namespace`. Raises HistoryError if it
+    cannot be read, or is one of another namespace.
 
     Its limits of time count from now; a time before which it shall not begin still holds.
     """
@@ -57,6 +58,9 @@ def begun(start: WaitingStart, given: Payload, *, now: Timestamp) -> Creation:
         raise HistoryError(f"the start of the run {start.run_id} cannot be read: {error}") from error
     if not isinstance(created, RunCreated):
         message = f"the start of the run {start.run_id} holds the event {start.event_type}, which begins no run"
+        raise HistoryError(message)
+    if created.ref.namespace != namespace:
+        message = f"the start of the run {start.run_id} in the namespace {namespace} holds that of {created.ref}"
         raise HistoryError(message)
     begin_at = None if created.start_at is None or created.start_at <= now else created.start_at
     wake_at = begin_at or now

@@ -9,11 +9,15 @@ from typing import Final
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from perdure import Context, Engine, Signal, activity, workflow
 from perdure.errors import RunNotFoundError, StoreUnavailableError, UsageError
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.events import ParentLink, RunCreated
+from perdure.kernel.history import RecordedEvent
+from perdure.kernel.identity import Operation, RunKey, RunRef
 from perdure.kernel.time import Timestamp
+from perdure.kernel.transition import Creation
 from perdure.ports.agenda import AgendaQuery
 from perdure.ports.store import LockQuery, RunQuery
 from perdure.ports.tasks import TaskQuery
@@ -291,6 +295,48 @@ async def test_engines_of_two_roles_share_a_database_and_nothing_in_it(url: str,
             await run.signal(approval, who)
         assert [await run.result() for run in runs] == ["done for a by ann", "done for b by bob"]
         assert await spy.count_runs() == 0
+
+
+@workflow(name="forged in a namespace")
+async def forged(ctx: Context) -> str:
+    return "forged"
+
+
+@workflow(name="parent in a namespace")
+async def parent(ctx: Context) -> str:
+    return await ctx.run_child(approved, "b", id="child")
+
+
+def forged_child(session: StoreSession, operation: int) -> Creation:
+    """Return the creation of a run of `a` that says it is the child which this operation of a run of `b` asked for."""
+    key, version = session.store.new_run_key(), forged.version
+    sound = creation(key, f"forged {operation}", namespace="a", workflow=forged.name, version=version, input=b"[]")
+    assert isinstance(sound.created.event, RunCreated)
+    link = ParentLink(run_key=1, ref=RunRef(namespace="b", id="parent"), operation=Operation(operation))
+    event = structs.replace(sound.created.event, parent=link)
+    return structs.replace(sound, created=RecordedEvent(1, sound.created.at, event))
+
+
+async def until_none(url: str, runs: str) -> None:
+    async with asyncio.timeout(20):
+        while await value(url, f"SELECT count(*) FROM perdure.runs WHERE {runs}"):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def test_a_run_of_one_namespace_is_nobodys_child_in_another_whatever_its_history_says(
+    url: str, roles: tuple[str, str]
+) -> None:
+    """An engine that is not bound goes on with what a bound role has written, and may write everywhere."""
+    async with Engine(by(roles[1], url), namespace="b") as b, Engine(url):
+        run = await b.start(parent, id="parent")
+        await until_none(url, "NOT EXISTS (SELECT FROM perdure.runs WHERE id = 'child')")
+        session = await session_of(url, roles[0])
+        assert all([await session.store.commit([forged_child(session, operation)]) for operation in (1, 2, 3)])
+        await session.store.close()
+        await until_none(url, "namespace = 'a' AND parked IS NULL AND closed_at IS NULL")
+        assert await value(url, "SELECT count(parked) FROM perdure.runs WHERE namespace = 'a'") == 3
+        await (await b.get_run("child")).signal(approval, "bob")
+        assert await run.result() == "done for b by bob"
 
 
 # --- the command's part -----------------------------------------------------------------------------------------------
