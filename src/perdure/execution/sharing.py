@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from perdure.errors import PerdureError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.call import ActivityCall
+from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.options import Executor
 from perdure.ports.tasks import ServerSummary, Serving
 
@@ -40,7 +41,7 @@ class WorkSharing:
         """Share the runs of `worker`."""
         self._worker = worker
         self._announced = Serving()
-        self._waited: frozenset[int] = frozenset()
+        self._waited: frozenset[_Name] = frozenset()
         self._is_looking = False
 
     def look_soon(self) -> None:
@@ -70,8 +71,8 @@ class WorkSharing:
             await worker.store.announce(serving)
             self._announced = serving
         waiting = list(worker.dispatcher.waiting_for_slots())
-        waited, self._waited = self._waited, frozenset(map(id, waiting))
-        runs = list(_spare(call for call in waiting if id(call) in waited))
+        waited, self._waited = self._waited, frozenset(map(_name, waiting))
+        runs = list(_spare(call for call in waiting if _name(call) in waited))
         if runs and (room := self._room_of(await worker.store.list_servers())):
             self._give(runs, room)
 
@@ -101,6 +102,13 @@ class WorkSharing:
                 run.surrender()
         if given:
             self._worker.claims.rest(_REST_SECONDS)
+
+
+_Name = tuple[RunKey, Operation, int]
+
+
+def _name(call: ActivityCall) -> _Name:
+    return (call.run.run_key, call.operation, call.attempt)
 
 
 def _spare(calls: Iterator[ActivityCall]) -> Iterator[ActiveRun]:
