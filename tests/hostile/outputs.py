@@ -27,6 +27,7 @@ COMMANDS = {
     "replay": "test_outputs.py: all texts in the annotations that it prints",
     "lint": "test_outputs.py: all texts in the annotations that it prints",
     "verify": "test_outputs.py: on the database that holds all of them",
+    "row-security": "test_outputs.py: all texts as names of roles and namespaces; with --sql what its caller has named",
     "backup": "test_outputs.py: as signal; test_commands.py: one that is made",
     "restore": "test_outputs.py: as signal",
     "replicate": "it names paths only, as backup does",

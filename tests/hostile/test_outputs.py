@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from perdure import Context, Cron, Debounce, Engine, Retry, Signal, Stream, activity, workflow
-from perdure.cli import application
+from perdure.cli import application, row_securing
 from perdure.cli.annotations import Annotation, as_github, as_ruff, as_sarif
 from perdure.cli.application import make_application, run_command_line
 from perdure.cli.printing import complain
@@ -29,6 +29,7 @@ from perdure.kernel.events import ActivityFailed
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.tasks import LONGEST_QUEUE_NAME
 from perdure.redaction import masked
+from perdure.stores.postgres.row_security import RowSecurity
 from perdure.testing.history_files import read_history_file
 from perdure.texts import printable
 from tests.architecture.repository import PACKAGE, python_files, relative
@@ -317,6 +318,16 @@ def test_annotations_for_other_tools_stay_one_line_and_json() -> None:
             assert "\n" not in line
         found: Any = assert_harmless_json(as_sarif([annotation], rules=[]))
         assert found["runs"][0]["results"][0]["message"]["text"] == text
+
+
+def test_names_of_roles_and_namespaces_stay_in_their_lines() -> None:
+    roles = {text: (text, text) for text in NAMES}
+    unbound = {text: text for text in NAMES[::2]}
+    stands = RowSecurity(is_on=True, is_forced=False, roles=roles, unbound=unbound)
+    lines = list(row_securing._lines(stands))
+    assert len(lines) == 1 + len(NAMES)
+    assert_harmless("\n".join(lines))
+    assert all("\n" not in line for line in lines)
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
