@@ -321,7 +321,7 @@ def test_annotations_for_other_tools_stay_one_line_and_json() -> None:
 
 
 def test_names_of_roles_and_namespaces_stay_in_their_lines() -> None:
-    roles = {text: (text, text) for text in NAMES}
+    roles: dict[str, tuple[str, ...]] = {text: (text, text) for text in NAMES}
     unbound = {text: text for text in NAMES[::2]}
     stands = RowSecurity(is_on=True, is_forced=False, roles=roles, unbound=unbound)
     lines = list(row_securing._lines(stands))
