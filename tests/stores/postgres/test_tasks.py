@@ -7,9 +7,10 @@ import pytest
 from perdure.kernel.identity import Operation
 from perdure.kernel.messages import QUEUED_ATTEMPT, FailActivityMessage
 from perdure.kernel.options import ActivityOptions
+from perdure.ports.tasks import TaskQuery
 from perdure.ports.verification import VerificationWish
 from perdure.stores.postgres.connection import Connection
-from perdure.testing.store_conformance.harness import START, StoreSession
+from perdure.testing.store_conformance.harness import START, StoreSession, later
 from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, served, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -66,6 +67,31 @@ async def test_a_closed_run_is_told_of_no_claim(session: StoreSession, others: C
     await others.execute("COMMIT")
     assert await claimed(session) == [("run", Operation(1))]
     assert await session.inbox(run.run_key) == []
+
+
+@pytest.mark.parametrize("queue", ["gpu", "gpu\0", "gpu\1\3"])
+async def test_what_demands_labels_is_in_a_queue_for_which_no_library_looks_that_does_not_know_them(
+    harness: PostgresHarness, session: StoreSession, queue: str
+) -> None:
+    run = await session.hold()
+    asked = ActivityOptions(labels={"gpu": "a100"})
+    other = (await harness.session("other")).worker
+    demanding = [
+        task(run, 1, queue=queue, options=asked),
+        task(run, 2, queue=queue, options=asked),
+        task(run, 3, queue=queue, options=asked, sticky_to=other, sticky_until=later(5)),
+    ]
+    await change(session, run, queued=[*demanding, task(run, 4)])
+    assert await harness.fetchval("SELECT count(*) FROM tasks WHERE queue = $1::varchar", queue) == (queue == "gpu")
+    without_mark = "UPDATE tasks SET queue = $1::varchar WHERE operation = 2"  # as the first library with labels
+    await harness.execute(without_mark, queue)
+    of_queue = await session.store.list_tasks(TaskQuery(queue=queue))
+    assert [one.operation for one in of_queue if one.labels] == [1, 2, 3]
+    assert {one.queue for one in of_queue} == {queue}
+    assert await session.store.next_task_at(now=START, served=served(queue)) == later(5)
+    takes = served(queue, labels={"gpu": "a100"})
+    claimed = await session.store.claim_tasks(now=START, limit=9, served=takes)
+    assert [one.claim.operation for one in claimed if one.task.options.labels] == [1, 2]
 
 
 @pytest.mark.parametrize("damage", ["attempt = 7", "data = '{'", "digest = ''"])

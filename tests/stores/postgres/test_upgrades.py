@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 from msgspec import structs
 
-from perdure import Engine
+from perdure import Context, Engine, Settings, activity, workflow
 from perdure.errors import InternalError, SchemaTooNewError, StoreCorruptError, StoreUnavailableError
 from perdure.kernel.identity import Operation
 from perdure.kernel.locking import LockRequest
@@ -31,10 +31,12 @@ from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
 from perdure.testing.store_conformance.tasks import change, claims, task
 from perdure.torture.programs.postgres_harness import PATIENT, PostgresHarness
 from tests.postgres_server import PostgresServer, until_waiting, value
+from tests.stores.postgres import served_under
 from tests.stores.postgres.upgraded_under import QUICK, going_on, told
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 WORKER: Final = Path(__file__).with_name("upgraded_under.py")
+SERVER: Final = Path(__file__).with_name("served_under.py")
 FOLDER: Final = "src/perdure/stores/postgres/migrations"
 KNOWN: Final = schema.migrations()
 VERSION: Final = "SELECT max(number) FROM perdure.schema_migrations"
@@ -72,10 +74,10 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def older_engine(library: Path, url: str) -> AsyncIterator[Process]:
+async def older_engine(library: Path, url: str, *, program: Path = WORKER) -> AsyncIterator[Process]:
     """Let an engine of an older library work in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(WORKER), url, stdin=PIPE, stdout=PIPE, stderr=PIPE,
+        sys.executable, str(program), url, "older", stdin=PIPE, stdout=PIPE, stderr=PIPE,
         env={**os.environ, "PYTHONPATH": f"{library}{os.pathsep}{ROOT}"},
     )  # fmt: skip
     try:
@@ -124,6 +126,35 @@ async def test_an_older_engine_works_on_while_the_database_is_upgraded_and_a_new
                 run = await newer.get_run(name, going_on)
                 await run.signal(told, "end")
                 assert await run.result() == f"{name} end"
+
+
+labelled = activity(name="served.labelled", queue=served_under.QUEUE, labels={"gpu": "a100"})(served_under.labelled)
+
+
+@workflow(name="served.by_label")
+async def by_label(ctx: Context) -> str:
+    del ctx
+    return await labelled()
+
+
+@pytest.mark.parametrize("library", range(2, len(KNOWN)), indirect=True)
+async def test_an_older_engine_passes_over_tasks_that_demand_labels_of_which_it_knows_nothing(
+    library: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served_under, "whose", ["newer"])
+    serving = Settings(queues=(served_under.QUEUE,), only_queues=True, labels={"gpu": "a100"})
+    async with asyncio.timeout(60), older_engine(library, postgres, program=SERVER) as older:
+        await has_done(older, "open")
+        async with Engine(postgres, settings=QUICK) as owner:
+            demanding = await owner.start(by_label, id="by label")
+            while not await owner.tasks():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            plainly = await owner.start(served_under.plainly, id="plainly")
+            assert await plainly.result() == "older"
+            (waiting,) = await owner.tasks()
+            assert (waiting.run.id, waiting.queue, waiting.worker) == ("by label", served_under.QUEUE, "")
+            async with Engine(postgres, settings=serving):
+                assert await demanding.result() == "newer"
 
 
 # --- several libraries, as stores that know other migrations ----------------------------------------------------------

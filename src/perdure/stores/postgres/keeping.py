@@ -15,7 +15,7 @@ from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.flushing import flush
 from perdure.stores.postgres.loading import load_whole
-from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
+from perdure.stores.postgres.rows import QUEUE_OF_TASK, RUN_COLUMNS, run_of
 
 __all__ = ["KEYS_PER_SESSION_BITS", "bring_in", "list_closed", "origins_of", "read_whole", "remove"]
 
@@ -128,7 +128,7 @@ ORDER BY request_id
 """
 
 # run_key
-_QUEUES: Final = "SELECT DISTINCT queue FROM tasks WHERE run_key = $1 ORDER BY queue"
+_QUEUES: Final = f"SELECT DISTINCT {QUEUE_OF_TASK} AS queue FROM tasks WHERE run_key = $1 ORDER BY queue"  # noqa: S608 - texts of ours
 
 # namespace, id
 _MARK_LATEST: Final = """

@@ -2,6 +2,12 @@
 
 **Columns are named**, never asked for by `*`: a newer Perdure may add one while this one is at work, and the server
 refuses the next execution of a statement that a connection has prepared when its result has another shape by then.
+
+**Tasks that demand labels are kept under a marked queue**, `queue || LABELLED`, for which no Perdure looks that knows
+of no labels: it would claim one by its queue alone, and take it for damaged, since its digest is of the labels, too.
+The digest is of the queue without the mark. What is only kept for a session (sticky) has none: whoever knows nothing
+of that makes it somewhere else, no more. Rejected: a new column, which older claims do not ask for; another `activity`
+or a priority that there is not, by which they pass over a task, too, but neither is what a task is looked up by.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +30,9 @@ from perdure.stores.postgres.names import unescaped
 from perdure.stores.sql.chain import digest_of_entry
 
 __all__ = [
+    "LABELLED",
     "LOCK_COLUMNS",
+    "QUEUE_OF_TASK",
     "RUN_COLUMNS",
     "TASK_COLUMNS",
     "agenda_entry_of",
@@ -50,10 +58,19 @@ LOCK_COLUMNS: Final = """
     locks.requested_at, locks.granted_at, runs.id, runs.generation
 """
 
-TASK_COLUMNS: Final = """
-    tasks.run_key, tasks.operation, tasks.attempt, tasks.namespace, tasks.queue, tasks.activity, tasks.priority,
-    tasks.queued_at, tasks.owner, tasks.claims, tasks.recovering, tasks.data, tasks.digest, tasks.labels,
-    tasks.sticky_to, tasks.sticky_until
+LABELLED: Final = r"E'\x01\x03'"
+"""Ends the queue of a task that demands labels: no text of a user, escaped (`names`), ends so."""
+
+QUEUE_OF_TASK: Final = f"""
+    CASE WHEN tasks.labels <> '' AND right(tasks.queue, 2) = {LABELLED}
+        THEN left(tasks.queue, -2)::varchar ELSE tasks.queue END
+"""
+"""A varchar, as all texts are that are escaped."""
+
+TASK_COLUMNS: Final = f"""
+    tasks.run_key, tasks.operation, tasks.attempt, tasks.namespace, {QUEUE_OF_TASK} AS queue, tasks.activity,
+    tasks.priority, tasks.queued_at, tasks.owner, tasks.claims, tasks.recovering, tasks.data, tasks.digest,
+    tasks.labels, tasks.sticky_to, tasks.sticky_until
 """
 
 

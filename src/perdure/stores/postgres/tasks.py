@@ -33,7 +33,7 @@ from perdure.ports.tasks import (
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
-from perdure.stores.postgres.rows import TASK_COLUMNS
+from perdure.stores.postgres.rows import LABELLED, QUEUE_OF_TASK, TASK_COLUMNS
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.task_messages import damage_told, start_told
 
@@ -243,7 +243,7 @@ async def list_tasks(connection: Connection, query: TaskQuery) -> list[TaskSumma
     conditions = Conditions()
     conditions.demand("tasks.namespace = {}", query.namespace)
     if query.queue is not None:
-        conditions.demand("queue = {}", query.queue)
+        conditions.demand(f"{QUEUE_OF_TASK} = {{}}::varchar", query.queue)
     if query.run_key is not None:
         conditions.demand("run_key = {}", query.run_key)
     if query.after is not None:
@@ -283,12 +283,15 @@ _FIELDS: Final = (
 
 _TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('perdure tasks', 0))"
 
+_WITH_MARKED: Final = f"SELECT unnest($1::varchar[]) AS queue UNION ALL SELECT unnest($1::varchar[]) || {LABELLED}"
+"""The queues of the first parameter, and what those of their tasks are kept under that demand labels."""
+
 # queues, activities, labels of the worker, its session, now, limit, run keys and operations of those that are passed
 # over; one class of one queue and one set of labels at a time: only so an index gives the order. One step of the index
 # finds the next set of labels, of which there are few.
 _CLAIMABLE: Final = f"""
 WITH RECURSIVE sets (queue, labels) AS (
-    SELECT queues.queue, found.labels FROM unnest($1::varchar[]) AS queues (queue) CROSS JOIN LATERAL (
+    SELECT queues.queue, found.labels FROM ({_WITH_MARKED}) AS queues CROSS JOIN LATERAL (
         SELECT labels FROM tasks WHERE tasks.queue = queues.queue AND owner IS NULL ORDER BY labels LIMIT 1
     ) AS found
     UNION ALL
@@ -317,7 +320,7 @@ ORDER BY tasks.priority, tasks.queued_at, run_key, operation
 
 # queues, now, the session
 _NEXT: Final = f"""
-SELECT min(found.sticky_until) FROM unnest($1::varchar[]) AS queues (queue) CROSS JOIN LATERAL (
+SELECT min(found.sticky_until) FROM ({_WITH_MARKED}) AS queues CROSS JOIN LATERAL (
     SELECT sticky_until FROM tasks
     WHERE tasks.queue = queues.queue AND sticky_to IS NOT NULL AND sticky_until > $2::bigint AND sticky_to <> $3
         AND owner IS NULL AND queued_at <= $2 + {SKEW_MICROSECONDS}
