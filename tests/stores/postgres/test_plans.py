@@ -126,3 +126,14 @@ async def test_when_a_task_is_kept_no_longer_is_known_without_a_look_at_all(harn
     await harness.execute(MANY_TASKS, 0, "", 8, START + 5)
     await harness.execute("VACUUM ANALYZE tasks")
     assert await looked_at(harness, tasks._NEXT, ["gpu", "cpu"], START, 7) <= 20
+
+
+async def test_what_is_given_back_of_a_dead_session_is_found_without_a_look_at_what_others_have(
+    harness: PostgresHarness,
+) -> None:
+    await harness.session("whoever makes the tables")
+    for first, kept_for in enumerate((None, None, 8)):
+        await harness.execute(MANY_TASKS, first * MANY, "", kept_for, kept_for and START + 5)
+    await harness.execute("UPDATE tasks SET owner = 9 WHERE run_key <= $1", MANY)
+    await harness.execute("VACUUM ANALYZE tasks")
+    assert await looked_at(harness, tasks._FREE, [7]) <= 20

@@ -1,5 +1,6 @@
 """Claims of tasks beside transactions that hold what these would take."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,9 +11,10 @@ from perdure.kernel.options import ActivityOptions
 from perdure.ports.tasks import TaskQuery
 from perdure.ports.verification import VerificationWish
 from perdure.stores.postgres.connection import Connection
-from perdure.testing.store_conformance.harness import START, StoreSession, later
+from perdure.testing.store_conformance.harness import FAR, START, StoreSession, later
 from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, served, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
+from tests.postgres_server import until_waiting
 
 ONCE = ActivityOptions(at_most_once=True)
 
@@ -58,6 +60,23 @@ async def test_a_claim_passes_over_tasks_that_a_commit_is_taking_out(session: St
     assert await claimed(session) == [("run", 4)]
     await others.execute("COMMIT")
     assert await claims(session) == []
+
+
+async def test_who_gives_back_what_a_dead_session_had_locks_tasks_in_their_order_as_runs_do(
+    harness: PostgresHarness, session: StoreSession, others: Connection
+) -> None:
+    run, dying = await session.hold(), await harness.session("dying")
+    await change(session, run, queued=[task(run, 2)])
+    assert len(await claims(dying)) == 1
+    await change(session, run, queued=[task(run, 1, sticky_to=dying.worker, sticky_until=FAR)])
+    await harness.kill(dying)
+    await others.execute("SELECT FROM tasks WHERE operation = 1 FOR UPDATE")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.store.free_expired(now=later(1)))
+        await until_waiting(harness.url, 1)
+        await others.execute("SELECT FROM tasks WHERE operation = 2 FOR UPDATE NOWAIT")
+        await others.execute("COMMIT")
+    assert [(one.claim.operation, one.recovered) for one in await claims(session)] == [(1, False), (2, True)]
 
 
 async def test_a_closed_run_is_told_of_no_claim(session: StoreSession, others: Connection) -> None:

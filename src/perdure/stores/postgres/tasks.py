@@ -182,9 +182,8 @@ async def return_tasks(
 
 
 async def free_tasks(connection: Connection, workers: Sequence[int], news: News) -> None:
-    """Let others claim what sessions have, and may have begun."""
+    """Let others claim what sessions have, and may have begun, and what is kept for these."""
     freed = await connection.fetch(_FREE, list(workers))
-    freed += await connection.fetch(_LET_GO, list(workers))
     news.run_keys.update(RunKey(row["run_key"]) for row in freed)
     news.is_queued = news.is_queued or bool(freed)
 
@@ -351,21 +350,18 @@ WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING task
 # run_key, operation
 _DELETE: Final = "DELETE FROM tasks WHERE run_key = $1 AND operation = $2"
 
-# workers; rows are locked in the order in which runs lock those that they withdraw
+# workers; rows are locked in the order in which runs lock those that they withdraw, those under way and those that are
+# kept alike: in two statements they would not be
 _FREE: Final = """
-UPDATE tasks SET owner = NULL, recovering = true
-FROM (
-    SELECT run_key, operation FROM tasks WHERE owner = ANY ($1::bigint[]) ORDER BY run_key, operation FOR NO KEY UPDATE
-) AS n
-WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
-"""
-
-# workers; as above
-_LET_GO: Final = """
-UPDATE tasks SET sticky_to = NULL, sticky_until = NULL
+UPDATE tasks SET
+    recovering = recovering OR coalesce(owner = ANY ($1), false),
+    owner = CASE WHEN owner = ANY ($1) THEN NULL ELSE owner END,
+    sticky_to = CASE WHEN sticky_to = ANY ($1) THEN NULL ELSE sticky_to END,
+    sticky_until = CASE WHEN sticky_to = ANY ($1) THEN NULL ELSE sticky_until END
 FROM (
     SELECT run_key, operation FROM tasks
-    WHERE sticky_to = ANY ($1::bigint[]) ORDER BY run_key, operation FOR NO KEY UPDATE
+    WHERE owner = ANY ($1::bigint[]) OR sticky_to = ANY ($1::bigint[])
+    ORDER BY run_key, operation FOR NO KEY UPDATE
 ) AS n
 WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING tasks.run_key
 """
