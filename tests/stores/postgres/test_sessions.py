@@ -1,6 +1,7 @@
 """Who lives, who is missed, and what those hear whom somebody has died without telling."""
 
 import asyncio
+import json
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.home import Home
 from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, START, later
+from perdure.testing.store_conformance.tasks import change, hear_of_queued, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
 ABSENCE_SECONDS = 123.0
@@ -217,3 +219,26 @@ def test_whoever_was_there_at_a_look_is_not_taken_for_dead() -> None:
     now = 4.0
     assert absences.note({other}) == {other}
     assert absences.decides_at is None
+
+
+async def test_a_library_that_knows_one_word_for_runs_and_tasks_is_told_of_both_and_heard_as_both(
+    harness: PostgresHarness, session: StoreSession
+) -> None:
+    """So were the first libraries with task queues; who knows two words hears which of them it is."""
+    other = await harness.session("other")
+    run = await session.hold()
+    await other.hear_of_ready()  # of the run
+    other.changes.clear()
+    told: asyncio.Queue[str] = asyncio.Queue()
+    channel = f"perdure {harness.settings.schema}"
+    older = await harness.connection()
+    await older.add_listener(channel, lambda *heard: told.put_nowait(heard[-1]))
+    await change(session, run, queued=[task(run)])
+    await hear_of_queued(other)
+    assert not any(news.ready for news in other.changes)
+    while not (notice := json.loads(await told.get()))["queued"]:
+        pass
+    assert notice["ready"]
+    await older.execute("SELECT pg_notify($1, $2)", channel, '{"worker": 99, "runs": [], "ready": true}')
+    await other.hear_that(lambda news: news.ready and news.queued)
+    await older.close()

@@ -37,12 +37,17 @@ __all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice"
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What one session tells the others. `everything`, and no `runs`: more than fit, or not known."""
+    """What one session tells the others. `everything`, and no `runs`: more than fit, or not known.
+
+    `due` and `queued` say whether a run, and whether a task, may be claimed. `ready` is either of them, which is all
+    that libraries say and hear that know no more: what says it alone may mean both.
+    """
 
     worker: int
     runs: tuple[int, ...] = ()
     ready: bool = False
-    queued: bool = False
+    due: bool | None = None
+    queued: bool | None = None
     parked: bool = False
     agenda: bool = False
     everything: bool = False
@@ -251,7 +256,8 @@ class Home:
         notice = Notice(
             worker=self._worker_id,
             runs=tuple(sorted(news.run_keys)),
-            ready=news.is_ready,
+            ready=news.is_ready or news.is_queued,
+            due=news.is_ready,
             queued=news.is_queued,
             parked=news.is_parked,
             agenda=news.is_agenda,
@@ -264,16 +270,18 @@ class Home:
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: Any) -> None:  # noqa: ANN401 - a text
         notice = decode_notice(payload)
         if notice is not None and notice.worker != self._worker_id:
-            self._on_changes(
-                Changes(
-                    run_keys=frozenset(map(RunKey, notice.runs)),
-                    ready=notice.ready,
-                    queued=notice.queued,
-                    parked=notice.parked,
-                    agenda=notice.agenda,
-                    everything=notice.everything,
-                )
-            )
+            self._on_changes(_changes_of(notice))
+
+
+def _changes_of(notice: Notice) -> Changes:
+    return Changes(
+        run_keys=frozenset(map(RunKey, notice.runs)),
+        ready=notice.ready if notice.due is None else notice.due,
+        queued=notice.ready if notice.queued is None else notice.queued,
+        parked=notice.parked,
+        agenda=notice.agenda,
+        everything=notice.everything,
+    )
 
 
 def encode_notice(notice: Notice) -> str:
