@@ -27,7 +27,7 @@ from perdure.stores.postgres.row_security import Binding, RowSecurity
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance import START, StoreConformance, StoreHarness, StoreSession
-from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation, later
+from perdure.testing.store_conformance.harness import FAR, LEASE_SECONDS, creation, later
 from perdure.testing.store_conformance.reading import HOSTILE_NAMES
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from tests.postgres_server import PostgresServer, emptied, value
@@ -265,6 +265,26 @@ async def test_each_takes_over_what_is_its_own_of_a_session_that_has_died(url: s
     finally:
         for session in sessions:
             await session.store.close()
+
+
+async def test_a_session_that_begins_hastens_what_a_clock_that_was_ahead_has_left_behind(
+    filled: str, roles: tuple[str, str]
+) -> None:
+    """Others that saw the clock set back did not see these runs, and what they noted of it is forgotten by now."""
+    put_off = f"UPDATE perdure.runs SET wake_at = {FAR}, end_at = {FAR}, updated_at = {FAR}"
+    await execute(filled, f"{put_off}; UPDATE perdure.inbox SET at = {FAR}")
+    await execute(filled, ROWS.format(namespace="b", key=B + 1).replace("'run'", "'sleeps'").split(";")[0])
+    await execute(filled, f"UPDATE perdure.runs SET wake_at = {FAR} WHERE id = 'sleeps'")
+    session = await session_of(filled, roles[1])
+    try:
+        found = f"array_agg((namespace, id, wake_at < {FAR}, end_at < {FAR})::text ORDER BY run_key)"
+        assert await value(filled, f"SELECT {found} FROM perdure.runs") == [
+            "(a,run,f,f)",
+            "(b,run,t,t)",
+            "(b,sleeps,f,)",
+        ]
+    finally:
+        await session.store.close()
 
 
 approval = Signal("approval of a namespace", str)

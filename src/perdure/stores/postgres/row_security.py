@@ -17,6 +17,8 @@ time), the numbers of sequences, the advisory locks, and the news, in which runs
 role can learn how much is going on, and can disturb it: by rows of sessions that it removes, by locks, by keys that it
 takes first. It is a wall around what is recorded, not a fence against a tenant who wants to be in the way: such a one
 gets a database of its own.
+What is noted of a clock that was set back is common, too, and is forgotten by sessions that have not seen all rows: so
+one whose rows are secured looks at its own when it begins (`set_back.hasten_hidden`).
 
 **What it costs.** Of each event that is written, and each row of a history that is read, the key is looked for in the
 index of `runs`. Indexes do not know of namespaces: a claim passes over what is due of others, and looks at its row.

@@ -17,7 +17,7 @@ from perdure.ports.store import ClaimedRun
 from perdure.stores.memory.tables import News, summarise
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import RUN_COLUMNS, run_of
-from perdure.stores.postgres.set_back import TIMES, heed_clock, heed_noted, note_time
+from perdure.stores.postgres.set_back import TIMES, hasten_hidden, heed_clock, heed_noted, note_time
 from perdure.stores.postgres.tasks import free_tasks
 
 __all__ = [
@@ -57,6 +57,7 @@ async def begin_session(connection: Connection, session: SessionRow, *, lanes: i
     for lane in range(lanes):
         await connection.execute(_PUT_LANE, session.worker_id, lane)
     await connection.execute(_NOTE_ORIGIN, session.worker_id, origin)
+    await hasten_hidden(connection, now=session.started_at)
     return await note_time(connection, session.started_at)
 
 
