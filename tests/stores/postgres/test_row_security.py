@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from perdure import Context, Engine, Signal, activity, workflow
-from perdure.errors import RunNotFoundError, StoreUnavailableError, UsageError
+from perdure.errors import RunNotFoundError, SchemaTooNewError, StoreUnavailableError, UsageError
 from perdure.kernel.events import ParentLink, RunCreated
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import Operation, RunKey, RunRef
@@ -216,6 +216,30 @@ async def test_who_is_bound_to_what_is_written_by_the_owner_alone(filled: str, r
             await connection.execute("ALTER TABLE perdure.runs DISABLE ROW LEVEL SECURITY")
     finally:
         await connection.close()
+
+
+async def test_which_libraries_may_open_a_database_is_no_bound_role_s_to_say(
+    url: str, roles: tuple[str, str], postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = schema.migrations()
+    migration = Migration(number=len(known) + 1, name="more", text="CREATE TABLE more (number bigint)", checksum="more")
+    async with postgres_server.database() as fresh:
+        with monkeypatch.context() as newer:
+            newer.setattr(schema, "migrations", lambda: (*known, migration))
+            await secured(fresh, roles[0], "a")
+        own = by(roles[0], fresh)
+        said = "INSERT INTO perdure.store_meta VALUES ('oldest_library', 0) ON CONFLICT (name) DO UPDATE SET value = 0"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await execute(own, said)
+        await execute(own, "INSERT INTO perdure.store_meta VALUES ('latest_time', 0)")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await execute(own, "UPDATE perdure.store_meta SET name = 'oldest_library' WHERE name = 'latest_time'")
+        await execute(own, "UPDATE perdure.store_meta SET value = 0 WHERE name = 'oldest_library'")
+        await execute(own, "DELETE FROM perdure.store_meta WHERE name = 'oldest_library'")
+        fence = "SELECT value FROM perdure.store_meta WHERE name = 'oldest_library'"
+        assert [await value(who, fence) for who in (own, fresh)] == [migration.number] * 2
+        with pytest.raises(SchemaTooNewError):
+            await session_of(fresh, roles[0])
 
 
 # --- what a store and an engine of a role can do ----------------------------------------------------------------------

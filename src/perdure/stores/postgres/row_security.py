@@ -13,10 +13,10 @@ where it comes by such a right in another way the command refuses to bind it.
 
 **What stays common** tells nothing of what runs hold, and each session needs it whole: `sessions` and `lanes` (who is
 at work, and since when; keys of runs that it has just written, which are numbers), `key_origins`, `store_meta` (the
-time), the numbers of sequences, the advisory locks, and the news, in which runs are called by their keys. So a bound
-role can learn how much is going on, and can disturb it: by rows of sessions that it removes, by locks, by keys that it
-takes first. It is a wall around what is recorded, not a fence against a tenant who wants to be in the way: such a one
-gets a database of its own.
+time; which libraries may open the database, which bound roles only read), the numbers of sequences, the advisory locks,
+and the news, in which runs are called by their keys. So a bound role can learn how much is going on, and can disturb
+it: by rows of sessions that it removes, by locks, by keys that it takes first. It is a wall around what is recorded,
+not a fence against a tenant who wants to be in the way: such a one gets a database of its own.
 What is noted of a clock that was set back is common, too, and is forgotten by sessions that have not seen all rows: so
 one whose rows are secured looks at its own when it begins (`set_back.hasten_hidden`).
 
@@ -159,8 +159,18 @@ def _secured(schema: str) -> Iterable[str]:
                 yield from _policy(schema, table, using=seen, check=of_run)
             case "both":
                 yield from _policy(schema, table, using=own, check=f"{own} AND ({of_run})")
+    yield from _fenced(schema)
     yield f"REVOKE ALL ON {_tables(schema, _all_tables())} FROM PUBLIC;"
     yield f"REVOKE CREATE ON SCHEMA {_name(schema)} FROM PUBLIC;"
+
+
+def _fenced(schema: str) -> Iterable[str]:
+    """Let all read which libraries may open the database, and no bound role write it."""
+    table = _table(schema, "store_meta")
+    yield f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+    yield from _policy(schema, "store_meta", using=_NO_FENCE, check=_NO_FENCE)
+    yield f"DROP POLICY IF EXISTS {_READ_BY_ALL} ON {table};"
+    yield f"CREATE POLICY {_READ_BY_ALL} ON {table} FOR SELECT USING (true);"
 
 
 def _policy(schema: str, table: str, *, using: str, check: str) -> Iterable[str]:
@@ -232,11 +242,13 @@ def _text(text: str) -> str:
 _LOGGER: Final = logger_named("perdure.store")
 _LONGEST_NAME: Final = 63
 _POLICY: Final = "perdure_namespaces"
+_READ_BY_ALL: Final = "perdure_read_by_all"
+_NO_FENCE: Final = "name <> 'oldest_library'"
 _ROLES: Final = "role_namespaces"
 _SEES_RUN: Final = "sees_run"
 _ONLY_READ: Final = ("schema_migrations", _ROLES)
 _COMMON: Final = ("sessions", "lanes", "key_origins", "store_meta")
-"""Tables of which all see, and write, all."""
+"""Tables of which all see, and write, all, but for the version that a library must know (`schema`)."""
 
 _POLICIES: Final[dict[str, Literal["namespace", "run", "both"]]] = {
     "runs": "namespace",
