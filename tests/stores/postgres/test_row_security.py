@@ -30,7 +30,7 @@ from perdure.testing.store_conformance import START, StoreConformance, StoreHarn
 from perdure.testing.store_conformance.harness import FAR, LEASE_SECONDS, creation, later
 from perdure.testing.store_conformance.reading import HOSTILE_NAMES
 from perdure.torture.programs.postgres_harness import PostgresHarness
-from tests.postgres_server import PostgresServer, emptied, value
+from tests.postgres_server import PostgresServer, emptied, until_waiting, value
 from tests.stores.postgres.test_plans import MANY, looked_at, put_many
 
 OF_THE_SUITE: Final = ("default", "elsewhere", "here", "her", "here ", "other", "there", "x", *HOSTILE_NAMES)
@@ -400,6 +400,21 @@ async def test_securing_again_changes_nothing_and_a_role_that_is_revoked_sees_no
     assert await value(by(roles[1], filled), "SELECT count(*) FROM perdure.runs") == 1
     with pytest.raises(UsageError, match="no name of a role"):
         await secured(filled, "", "a")
+
+
+async def test_securing_rows_is_tried_again_where_it_and_an_engine_are_in_each_other_s_way(filled: str) -> None:
+    """An engine's claim looks at tasks first, and then at their runs."""
+    claim = await asyncpg.connect(filled)
+    try:
+        await claim.execute("SET deadlock_timeout = '1h'")  # so that the server ends the other one
+        async with claim.transaction():
+            await claim.fetch("SELECT FROM perdure.tasks")
+            securing_all = asyncio.create_task(secured(filled, None))
+            await until_waiting(filled, 1)
+            assert len(await claim.fetch("SELECT FROM perdure.runs FOR UPDATE")) == 2
+        assert (await securing_all).is_on
+    finally:
+        await claim.close()
 
 
 async def test_the_owner_is_bound_where_that_is_forced(postgres_server: PostgresServer, roles: tuple[str, str]) -> None:

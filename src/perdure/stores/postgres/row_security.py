@@ -78,7 +78,9 @@ def securing_statements(*, schema: str, binding: Binding | None, forced: bool | 
     `forced`: whether the owner of the tables is bound, too; None leaves that as it is. Raises UsageError for names that
     the server cannot have.
     """
-    statements = [*_secured(schema)]
+    # all before anything else, so that whoever is in the way costs little: see `securing.secure_rows`
+    locked = f"LOCK TABLE {_tables(schema, _POLICIES)} IN ACCESS EXCLUSIVE MODE;"
+    statements = [locked, *_secured(schema)]
     if forced is not None:
         force = "FORCE" if forced else "NO FORCE"
         statements += [f"ALTER TABLE {_table(schema, table)} {force} ROW LEVEL SECURITY;" for table in _POLICIES]

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from perdure.errors import UsageError
 from perdure.kernel.time import Timestamp
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
-from perdure.stores.postgres.faults import store_error
+from perdure.stores.postgres.faults import is_contention, store_error
 from perdure.stores.postgres.opening import demand_suitable, reached
 from perdure.stores.postgres.row_security import Binding, RowSecurity, is_there, read_row_security, securing_statements
 from perdure.stores.postgres.schema import prepare_schema
@@ -25,29 +26,44 @@ def securing_script(url: str, *, binding: Binding | None, forced: bool | None) -
 async def secure_rows(url: str, *, binding: Binding | None, forced: bool | None, now: Timestamp) -> RowSecurity:
     """Secure the rows of a database, whose tables are made or upgraded first, and bind a role; return how it stands.
 
-    It is done in one transaction. Engines may be at work: each table is locked for a moment, once nobody uses it, for
-    which the call waits as long as the URL's settings say. Raises UsageError and StoreErrors.
+    It is done in one transaction, which locks all tables before anything else: it waits for whoever uses one as long as
+    the URL's settings say, and engines wait for it. There is no order of tables that all of their transactions keep to,
+    so that the server may have to end one of the two: an engine's is made again, and so is this one, for some times.
+    Raises UsageError and StoreErrors.
     """
     schema, location = _read(url).settings.schema, location_of(url)
     async with _connected(url) as connection:
         await demand_suitable(connection, schema=schema, location=location)
         await prepare_schema(connection, schema=schema, location=location, now=now)
-        async with connection.transaction():
-            statements = securing_statements(schema=schema, binding=binding, forced=forced)
-            if binding is not None and not await is_there(connection, role=binding.role):
-                if binding.namespaces:
-                    raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
-                # what secures the rows takes its namespaces from a role that is gone
-                statements = securing_statements(schema=schema, binding=None, forced=forced)
-            await connection.execute("\n".join(statements))
-            stands = await read_row_security(connection, schema=schema)
-            reason = None if binding is None else stands.unbound.get(binding.role)
-            if binding is not None and reason is not None:
-                raise UsageError(
-                    f"the role {binding.role!r} cannot be bound to namespaces: {reason}. Nothing was changed. Name a "
-                    f"role that is not, or take that from it first."
-                )
-        return stands
+        for _ in range(_MOST_ATTEMPTS - 1):
+            try:
+                return await _secure(connection, schema=schema, binding=binding, forced=forced)
+            except driver_errors() as error:
+                if not is_contention(error):
+                    raise
+        return await _secure(connection, schema=schema, binding=binding, forced=forced)
+
+
+_MOST_ATTEMPTS: Final = 5
+
+
+async def _secure(connection: Connection, *, schema: str, binding: Binding | None, forced: bool | None) -> RowSecurity:
+    async with connection.transaction():
+        statements = securing_statements(schema=schema, binding=binding, forced=forced)
+        if binding is not None and not await is_there(connection, role=binding.role):
+            if binding.namespaces:
+                raise UsageError(f"the server has no role {binding.role!r}; create it first. Nothing was changed.")
+            # what secures the rows takes its namespaces from a role that is gone
+            statements = securing_statements(schema=schema, binding=None, forced=forced)
+        await connection.execute("\n".join(statements))
+        stands = await read_row_security(connection, schema=schema)
+        reason = None if binding is None else stands.unbound.get(binding.role)
+        if binding is not None and reason is not None:
+            raise UsageError(
+                f"the role {binding.role!r} cannot be bound to namespaces: {reason}. Nothing was changed. Name a role "
+                f"that is not, or take that from it first."
+            )
+    return stands
 
 
 async def look_at_rows(url: str) -> RowSecurity:
