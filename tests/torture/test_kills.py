@@ -28,6 +28,7 @@ from perdure.torture.kills.copies import Round, judge_copies
 from perdure.torture.kills.databases import FileDatabase
 from perdure.torture.kills.ledger import Effect, Note, append, read
 from perdure.torture.kills.oracle import Verdict, judge
+from perdure.torture.kills.process import Order, is_standby
 from perdure.torture.kills.rows import keep_rows, kept_rows
 
 
@@ -278,3 +279,10 @@ def test_of_a_line_that_a_kill_has_cut_in_two_nothing_is_read_and_the_next_stand
         path.write_bytes(whole[:length])
         append(path, note)
         assert list(read(path, Note)) == [note] * (1 + (length >= len(whole) - 1))
+
+
+def test_every_other_worker_is_a_standby_of_the_rest() -> None:
+    workers = [Order(folder="", number=number, url="", seed=1, workloads=()) for number in range(4)]
+    assert [is_standby(order) for order in workers] == [False, True, False, True]
+    assert not is_standby(msgspec.structs.replace(workers[1], works=False))
+    assert not is_standby(msgspec.structs.replace(workers[1], serves_queue=True, only_queue=True))

@@ -22,7 +22,7 @@ from perdure.torture.kills.portfolio import QUEUE, kinds_on
 from perdure.torture.processes import words
 from perdure.torture.processes.words import Word
 
-__all__ = ["Order", "live", "name_of"]
+__all__ = ["Order", "is_standby", "live", "name_of"]
 
 
 class Order(words.Order, frozen=True, kw_only=True):
@@ -103,7 +103,14 @@ def _settings_of(order: Order) -> Settings:
     settings = _CALM if order.is_calm else Settings()
     if order.lease_seconds:
         settings = replace(settings, lease_seconds=order.lease_seconds)
-    return replace(settings, queues=(QUEUE,), only_queues=order.only_queue) if order.serves_queue else settings
+    if order.serves_queue:
+        settings = replace(settings, queues=(QUEUE,), only_queues=order.only_queue)
+    return replace(settings, standby=is_standby(order))
+
+
+def is_standby(order: Order) -> bool:
+    """Whether a process keeps warm copies of the runs of others: every other one of those that run workflows."""
+    return order.works and not order.only_queue and order.number % 2 == 1
 
 
 def _store_of(order: Order) -> str | RunStore:
