@@ -165,6 +165,8 @@ OPTIONS: dict[str, tuple[Any, str, Any]] = {
     "schedule_to_close": (timedelta(seconds=63), "schedule_to_close_microseconds", 63_000_000),
     "heartbeat_timeout": (timedelta(seconds=64), "heartbeat_microseconds", 64_000_000),
     "queue": ("slow", "queue", "slow"),
+    "labels": ({"gpu": "a100"}, "labels", {"gpu": "a100"}),
+    "sticky": (True, "sticky", True),
     "priority": (Priority.LOW, "priority", Priority.LOW),
     "executor": ("loop", "executor", Executor.LOOP),
     "expected_duration": (timedelta(seconds=65), "expected_duration_microseconds", 65_000_000),
@@ -176,13 +178,21 @@ OPTIONS: dict[str, tuple[Any, str, Any]] = {
 }
 
 
+OF_A_QUEUE = {"queue": "slow"}
+
+
+def beside(name: str) -> dict[str, Any]:
+    """Return what must be said besides an option."""
+    return OF_A_QUEUE if name in {"labels", "sticky"} else {}
+
+
 @activity
 async def idle() -> None: ...
 
 
 @workflow
 async def calling_with_an_option(ctx: Context, name: str) -> None:
-    await idle.options(**{name: OPTIONS[name][0]})()
+    await idle.options(**{name: OPTIONS[name][0], **beside(name)})()
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -190,14 +200,15 @@ async def test_what_a_call_says_is_recorded_with_it_and_laid_over_the_activity(
     make_engine: MakeEngine, name: str
 ) -> None:
     _, field, recorded = OPTIONS[name]
-    expected = ActivityOptions(**{field: recorded})
-    async with make_engine(Settings(resources={"cpu": 100}, queues=("slow",))) as engine:
+    expected = ActivityOptions(**{field: recorded, **beside(name)})
+    settings = Settings(resources={"cpu": 100}, queues=("slow",), labels={"gpu": "a100"})
+    async with make_engine(settings) as engine:
         run = await engine.start(calling_with_an_option, name)
         await run.result()
         assert (await first(run, e.ActivityScheduled)).options == expected
     effective = idle.effective_options(expected)
     assert getattr(effective, field) == recorded
-    others = [other for other in ActivityOptions.__struct_fields__ if other != field]
+    others = [other for other in ActivityOptions.__struct_fields__ if other not in {field, *beside(name)}]
     assert [getattr(effective, other) for other in others] == [getattr(idle.defaults, other) for other in others]
 
 
@@ -205,7 +216,7 @@ async def test_what_a_call_says_is_recorded_with_it_and_laid_over_the_activity(
 def test_what_the_decorator_says_is_what_a_call_gets(name: str) -> None:
     given, field, recorded = OPTIONS[name]
 
-    @activity(**{name: given})
+    @activity(**{name: given, **beside(name)})
     async def optioned() -> None: ...
 
     assert getattr(optioned.effective_options(None), field) == recorded

@@ -107,7 +107,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
         "DELETE FROM history WHERE position = (SELECT min(position) FROM history WHERE sequence = 2)",
     ),
     "an owner that is gone": ("left over", "UPDATE runs SET owner = 1 WHERE run_key = (SELECT min(run_key) FROM runs)"),
-    "a session of the dead": ("left over", "INSERT INTO sessions VALUES (99, 'x', 1, 1, 1, 1, 1, 1)"),
+    "a session of the dead": ("left over", "INSERT INTO sessions SELECT 99, 'x', 1, 1, 1, 1, 1, 1, ''"),
     "a message for nobody": ("left over", "INSERT INTO inbox (run_key, message_id, data, at) VALUES (0, '', '{}', 1)"),
     "another result": (
         "result",

@@ -117,7 +117,7 @@ def opened_by(session: StoreSession) -> OpenSession:
 
 async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(harness: PostgresHarness) -> None:
     """Whatever it does: this one works."""
-    short = PostgresHarness(harness.url, PostgresSettings(transaction_seconds=0.05))
+    short = PostgresHarness(harness.url, PostgresSettings(transaction_seconds=1.0))
     session = await short.session()
     with pytest.raises(StoreUnavailableError, match="transaction timeout"):
         await opened_by(session).change(lambda connection, _: connection.execute("SELECT pg_sleep(60)"))
