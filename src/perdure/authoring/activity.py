@@ -8,7 +8,6 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from perdure.authoring.activity_options import Placement, build_options, require_queue
@@ -358,11 +357,12 @@ def activity(
         )
         _require_possible(chosen, function, options)
         require_queue(chosen, options)
-        isolation = _isolation(chosen, transaction, executor)
         most = require_count(max_concurrent, f"activity {chosen}: max_concurrent")
         declared = declare_errors(raises, ActivityFailedError, f"activity {chosen}")
-        make = partial(Activity, function, name=chosen, options=options, max_concurrent=most)
-        made = make(compensate=compensate, fallback=fallback, raises=declared, transaction=isolation)
+        made = Activity(
+            function, name=chosen, options=options, max_concurrent=most, compensate=compensate, fallback=fallback,
+            raises=declared, transaction=_isolation(chosen, transaction, executor),
+        )  # fmt: skip
         return default_registry.add_activity(made)
 
     return decorate if function is None else decorate(function)
