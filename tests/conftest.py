@@ -43,6 +43,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         sys.pycache_prefix, sys.dont_write_bytecode = folder, False
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: a third of their time tests wait for processes, servers and disks."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let whoever has the time repeat everything in every way."""
     parser.addoption("--whole", action="store_true", help="also all tests that repeat others in another way")

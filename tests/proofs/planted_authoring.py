@@ -20,8 +20,8 @@ AUTHORING: Final[dict[str, tuple[Defect, ...]]] = {
     "activity.raises": (
         Defect(
             "authoring.activity",
-            "fallback=fallback, raises=declared,",
-            "fallback=fallback, raises=NONE_DECLARED,",
+            "raises=declared, transaction",
+            "raises=NONE_DECLARED, transaction",
         ),
         Defect("kernel.failure", "type=getattr(type(error), RECORDED_AS, type(error)).", "type=type(error)."),
     ),
