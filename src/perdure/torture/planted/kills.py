@@ -25,6 +25,7 @@ PLANTED: Final = (
         module="perdure.execution.transitions",
         old="    if result.to_stop and (committed :=",
         new="    if not result.to_stop and (committed :=",
+        workloads=("transfers",),
         tool="kill",
     ),
     Mutant(
