@@ -40,7 +40,7 @@ class RunRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
     def __str__(self) -> str:
         """Render as ``namespace/id`` with the generation where it is not the first."""
-        suffix = f"#{self.generation}" if self.generation > 1 else ""
+        suffix = f"#{self.generation}" if self.generation != 1 else ""
         return f"{self.namespace}/{self.id}{suffix}"
 
 

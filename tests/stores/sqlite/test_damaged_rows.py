@@ -7,15 +7,18 @@ from typing import Final
 import apsw
 import pytest
 
-from perdure.errors import StoreCorruptError
+from perdure.errors import DamagedHistoryError, StoreCorruptError
 from perdure.execution.codeless import giving_back
 from perdure.kernel.identity import RunKey
 from perdure.kernel.messages import SignalMessage, TerminateMessage
 from perdure.kernel.transition import Applied, Closed, RunStatus
-from perdure.ports.store import ClaimedRun, RunQuery, RunSummary
+from perdure.ports.following import BEGINNING, HistoryPlace
+from perdure.ports.store import ClaimedRun, LockQuery, RunQuery, RunSummary
+from perdure.ports.tasks import TaskQuery
 from perdure.ports.verification import VerificationWish
 from perdure.stores.sqlite.rows import parking_of
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.testing.store_conformance import tasks
 from perdure.testing.store_conformance.harness import (
     FAR,
     NEVER,
@@ -27,14 +30,21 @@ from perdure.testing.store_conformance.harness import (
     parks,
     transition,
 )
+from perdure.testing.store_conformance.locking import asks
+from tests.damaging import change_any
 
 Damage = Callable[[str], None]
 
 
 @pytest.fixture
-async def session(tmp_path: Path) -> AsyncIterator[StoreSession]:
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs.db"
+
+
+@pytest.fixture
+async def session(path: Path) -> AsyncIterator[StoreSession]:
     """A session on a database with a run that waits, one that is parked, and one with labels."""
-    session = StoreSession(SqliteStore(tmp_path / "runs.db"))
+    session = StoreSession(SqliteStore(path))
     await session.open(name="worker", lease_seconds=30.0)
     await session.commit_one(parks(await session.hold("parked", labels={"colour": "red"})))
     await session.create("waiting")
@@ -43,9 +53,9 @@ async def session(tmp_path: Path) -> AsyncIterator[StoreSession]:
 
 
 @pytest.fixture
-def damage(tmp_path: Path, session: StoreSession) -> Damage:
+def damage(path: Path, session: StoreSession) -> Damage:
     def change(statement: str) -> None:
-        connection = apsw.Connection(str(tmp_path / "runs.db"))
+        connection = apsw.Connection(str(path))
         connection.execute(statement)
         connection.close()
 
@@ -141,13 +151,11 @@ async def test_a_damaged_message_goes_on_to_the_next_generation_with_the_others(
 
 
 @pytest.mark.parametrize("column", ["id", "workflow", "tenant"])
-async def test_a_row_that_no_write_can_change_holds_up_no_other(
-    session: StoreSession, damage: Damage, column: str
-) -> None:
+async def test_a_row_that_no_write_can_change_holds_up_no_other(session: StoreSession, path: Path, column: str) -> None:
     """As after a flipped bit that makes a text a BLOB: found by `corrupt --count 1 --seed 750020`."""
     sound = [await session.create(f"sound {number}") for number in range(5)]
     damaged = (await _rows(session))["waiting"].run_key
-    damage(_OF_ANOTHER_TYPE.format(column=column))
+    change_any(path, "runs", f"UPDATE runs NOT INDEXED SET {column} = CAST({column} AS BLOB) WHERE id = 'waiting'")
     claimed: dict[RunKey, ClaimedRun] = {}
     while claimed.keys() != {*sound}:
         more = await session.store.claim(now=FAR, limit=9, workflows=code_of("order"))
@@ -166,15 +174,32 @@ async def test_a_row_that_no_write_can_change_holds_up_no_other(
     assert [run.summary.run_key for run in repaired] == [damaged]
 
 
-_OF_ANOTHER_TYPE: Final = """
-PRAGMA writable_schema = ON;
-UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'runs';
-PRAGMA writable_schema = RESET;
-UPDATE runs NOT INDEXED SET {column} = CAST({column} AS BLOB) WHERE id = 'waiting';
-PRAGMA writable_schema = ON;
-UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'runs';
-PRAGMA writable_schema = RESET;
-"""
+_OF_NO_RUN: Final = ["generation = NULL", "generation = 'x'", "id = NULL", "namespace = x'ff'", "sequence = NULL"]
+
+
+@pytest.mark.parametrize("change", _OF_NO_RUN)
+async def test_whoever_reads_of_a_run_by_its_key_gets_it_or_an_error_that_names_it(
+    session: StoreSession, path: Path, change: str
+) -> None:
+    """A reference that was made of what such a row says could not be printed: `corrupt`, seed 272801."""
+    await session.claim()
+    run = await session.hold("damaged")
+    await session.advance(run, locks=[asks("key")])
+    await tasks.change(session, run, queued=[tasks.task(run)])
+    change_any(path, "runs", f"UPDATE runs NOT INDEXED SET {change} WHERE id = 'damaged'")
+    for after in (0, 1):
+        with pytest.raises(DamagedHistoryError) as caught:
+            await session.store.read_history(run.run_key, after=after, limit=100)
+        assert caught.value.run in str(caught.value)
+    for place in (BEGINNING, HistoryPlace(1, b"")):
+        assert await session.store.read_on({run.run_key: place}, limit=100) == []
+    [task] = await session.store.list_tasks(TaskQuery())
+    assert (task.run_key, str(task.run) == "default/damaged") == (run.run_key, "sequence" in change)
+    if "namespace" not in change:  # whose locks are found by the run's own
+        [lock] = await session.store.list_locks(LockQuery())
+        assert (lock.run_key, lock.run) == (run.run_key, task.run)
+    [found] = (await session.store.verify(VerificationWish(now=START))).damaged
+    assert (found.run_key, str(found.ref) == "default/damaged") == (run.run_key, "sequence" in change)
 
 
 async def _rows(session: StoreSession) -> dict[str, RunSummary]:

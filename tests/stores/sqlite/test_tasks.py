@@ -16,6 +16,7 @@ from perdure.stores.sql import tasks as statements
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import START, StoreSession
 from perdure.testing.store_conformance.tasks import change, claims, task, waiting
+from tests.damaging import change_any
 
 
 @pytest.fixture
@@ -54,6 +55,29 @@ async def test_a_damaged_task_is_not_begun_and_keeps_no_other_from_being_claimed
     assert isinstance(entry.message, FailActivityMessage)
     assert (entry.message.operation, entry.message.failure.type) == (1, "TaskDamagedError")
     assert any(run.run_key in news.run_keys for news in session.changes)  # also where who claims has the run
+
+
+@pytest.mark.parametrize(
+    ("columns", "listed"),
+    [
+        ("queue = CAST(x'ff' AS TEXT)", [1, 2]),
+        ("activity = NULL", [1, 2]),
+        ("attempt = NULL", [1, 2]),
+        ("labels = x'ff'", [1, 2]),
+        ("claims = 'x'", [1, 2]),
+        ("priority = 77", [2]),  # none of these has a place in the order
+        ("priority = NULL", [2]),
+        ("queued_at = 'x'", [2]),
+        ("operation = NULL", [2]),
+    ],
+)
+async def test_a_damaged_task_keeps_no_other_from_being_listed(
+    session: StoreSession, columns: str, listed: list[int]
+) -> None:
+    run = await session.hold()
+    await change(session, run, queued=[task(run, 1), task(run, 2)])
+    change_any(Path(session.store.location), "tasks", f"UPDATE tasks NOT INDEXED SET {columns} WHERE operation = 1")
+    assert await waiting(session) == listed
 
 
 async def test_a_damaged_task_of_no_run_is_forgotten(session: StoreSession) -> None:

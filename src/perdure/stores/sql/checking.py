@@ -53,12 +53,12 @@ class ChainCheck:
 
         Of a history that was asked for from behind its end on nothing is demanded.
         """
+        if not isinstance(counted, int):  # a page may be damaged, whatever its column is for
+            raise self.damage(self.sequence + 1, f"the run's row says that there are {counted!r:.60} events")
         if not self._knows_last:
             if counted >= self.sequence:
                 raise self.damage(self.sequence, f"it is missing: the run's row counts {counted}")
             return
-        if not isinstance(counted, int):  # a page may be damaged, whatever its column is for
-            raise self.damage(self.sequence + 1, f"the run's row says that there are {counted!r:.60} events")
         if counted > self.sequence:
             raise self.damage(self.sequence + 1, f"it is missing: the run's row counts {counted}")
         if counted < self.sequence:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from perdure.kernel.priority import Priority
 from perdure.ports.tasks import TaskQuery
 from perdure.stores.sql.statements import RowsStatement
 
@@ -116,8 +117,8 @@ TASK_TARGET: Final = "SELECT generation FROM runs NOT INDEXED WHERE run_key = ? 
 
 
 def listing_tasks(query: TaskQuery) -> tuple[str, list[int | str]]:
-    """Return the statement for one page, and its parameters."""
-    conditions, values = ["tasks.namespace = ?"], list[int | str]((query.namespace,))
+    """Return the statement for one page, and its parameters. Rows that have no place in its order are damaged."""
+    conditions, values = ["tasks.namespace = ?", *_HAVE_A_PLACE], list[int | str]((query.namespace,))
     for column, value in (("queue", query.queue), ("run_key", query.run_key)):
         if value is not None:
             conditions.append(f"{column} = ?")
@@ -127,10 +128,18 @@ def listing_tasks(query: TaskQuery) -> tuple[str, list[int | str]]:
         values += query.after
     found = "sqlite_autoindex_tasks_1" if query.run_key is not None else "tasks_in_order"
     text = f"""
-SELECT run_key, operation, attempt, runs.namespace, queue, activity, tasks.priority, queued_at, tasks.owner, claims,
-    runs.id, runs.generation, coalesce(sessions.name, ''), tasks.labels, sticky_to, sticky_until
+SELECT CAST(runs.namespace AS BLOB), CAST(runs.id AS BLOB), runs.generation, run_key, operation, attempt,
+    CAST(queue AS BLOB), CAST(activity AS BLOB), tasks.priority, queued_at, tasks.owner, claims,
+    CAST(coalesce(sessions.name, '') AS BLOB), CAST(tasks.labels AS BLOB), sticky_to, sticky_until
 FROM tasks INDEXED BY {found} CROSS JOIN runs NOT INDEXED USING (run_key)
 LEFT JOIN sessions ON sessions.worker_id = tasks.owner WHERE {" AND ".join(conditions)}
 ORDER BY tasks.priority, queued_at, run_key, operation LIMIT ?
 """  # noqa: S608 - texts above
     return text, [*values, max(query.limit, 0)]
+
+
+_HAVE_A_PLACE: Final = (
+    f"tasks.priority BETWEEN {min(Priority):d} AND {max(Priority):d}",
+    "typeof(queued_at) = 'integer'",
+    "typeof(operation) = 'integer'",
+)

@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping
 
 import apsw
 
-from perdure.kernel.identity import RunKey, RunRef, WorkerId, WorkflowVersion
+from perdure.kernel.identity import RunKey, WorkerId, WorkflowVersion
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.stores.sql.following import LAST_MESSAGE, STANDINGS, STANDINGS_AMONG, part_of
 from perdure.stores.sql.histories import HISTORY_OF_RUN, READ_HISTORY
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.clock import as_json
-from perdure.stores.sqlite.rows import versions_as_json
+from perdure.stores.sqlite.rows import ref_of, versions_as_json
 
 __all__ = ["list_standings", "read_on"]
 
@@ -59,11 +59,11 @@ def _part(connection: apsw.Connection, run_key: RunKey, place: HistoryPlace, *, 
         return None
     if run is None:
         return None
-    namespace, run_id, generation, counted = run
+    *name, counted = run
     inbox_position: int = connection.execute(LAST_MESSAGE, (run_key,)).get
     return part_of(
         run_key,
-        RunRef(namespace=namespace, id=run_id, generation=generation),
+        ref_of(*name),
         counted=counted,
         place=place,
         rows=rows,

@@ -16,9 +16,10 @@ import apsw
 
 from perdure.errors import HistoryError
 from perdure.kernel.history import RecordedEvent, decode_event
-from perdure.kernel.identity import RunKey, RunRef
+from perdure.kernel.identity import RunKey
 from perdure.stores.sql import histories as history_statements
 from perdure.stores.sql.checking import ChainCheck, StoredEvent
+from perdure.stores.sqlite.rows import ref_of
 
 __all__ = ["read_history", "stored_events"]
 
@@ -33,8 +34,8 @@ def read_history(connection: apsw.Connection, run_key: RunKey, *, after: int, li
         run = _run(connection, run_key)
         if run is None or limit <= 0:
             return []
-        namespace, run_id, generation, counted = run
-        check = ChainCheck(RunRef(namespace=namespace, id=run_id, generation=generation), after=max(after, 0))
+        *name, counted = run
+        check = ChainCheck(ref_of(*name), after=max(after, 0))
         rows = list(stored_events(connection, run_key, check, limit=limit))
         if len(rows) < limit:
             check.demand_end(counted)

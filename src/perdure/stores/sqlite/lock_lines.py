@@ -1,6 +1,5 @@
 """The lines of locks in SQLite: functions of the connection, within the transaction that is open on it."""
 
-import sys
 from typing import Any, Final
 
 import apsw
@@ -8,7 +7,7 @@ import msgspec
 
 from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
-from perdure.kernel.identity import Operation, RunKey, RunRef
+from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.locking import LockEntry, LockRequest
 from perdure.kernel.messages import Message, encode_message
 from perdure.kernel.time import Timestamp
@@ -17,6 +16,7 @@ from perdure.ports.store import LockQuery
 from perdure.stores.locking import change_locks
 from perdure.stores.sql import locks as statements
 from perdure.stores.sql.chain import digest_of_message
+from perdure.stores.sqlite.rows import ref_of
 
 __all__ = ["apply_lock_changes", "list_locks", "lock_entry_of"]
 
@@ -99,8 +99,7 @@ def lock_entry_of(row: tuple[Any, ...]) -> LockEntry:  # Any: what SQLite found,
         position=position,
         key=key,
         run_key=RunKey(run_key),
-        # As the default's own text it is left out where the entry is recorded, as in every other record of a run.
-        run=RunRef(namespace=sys.intern(namespace), id=run_id, generation=generation),
+        run=ref_of(namespace, run_id, generation),
         operation=Operation(operation),
         limit=most,
         holding=held,

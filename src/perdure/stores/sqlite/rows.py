@@ -1,5 +1,6 @@
 """Rows of the tables as the port's records."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import UnionType
@@ -18,7 +19,16 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
 from perdure.stores.sql.chain import digest_of_message
 
-__all__ = ["inbox_of", "parking_of", "sound_message_of", "status_of", "summary_of", "versions_as_json"]
+__all__ = [
+    "as_typed",
+    "inbox_of",
+    "parking_of",
+    "ref_of",
+    "sound_message_of",
+    "status_of",
+    "summary_of",
+    "versions_as_json",
+]
 
 T = TypeVar("T")
 
@@ -90,16 +100,29 @@ class _Reading:
             return instead
 
     def as_typed(self, value: Any, kind: type | UnionType, name: str) -> Any:  # noqa: ANN401
-        """Return a column's value if it is of one of its types, or else one that is, and note the damage."""
-        if isinstance(value, kind):
-            return value
-        self._note(name, f"it is {value!r:.60}")
-        if isinstance("", kind):
-            return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
-        return None if isinstance(None, kind) else 0
+        """Return a column's value as one of its types, and note the damage if it is of none."""
+        if not isinstance(value, kind):
+            self._note(name, f"it is {value!r:.60}")
+        return as_typed(value, kind)
 
     def _note(self, name: str, why: str) -> None:
         self.damage += f"{'; ' if self.damage else ''}{name} cannot be read: {why}"
+
+
+def as_typed(value: Any, kind: type | UnionType) -> Any:  # noqa: ANN401 - see above
+    """Return a column's value if it is of one of its types, or else one that is."""
+    if isinstance(value, kind):
+        return value
+    if isinstance("", kind):
+        return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    return None if isinstance(None, kind) else 0
+
+
+def ref_of(namespace: Any, run_id: Any, generation: Any) -> RunRef:  # noqa: ANN401
+    """Name a run as its row, or an index, does. Either may be damaged: no run has what is named instead."""
+    # The default's own text is left out where a reference is recorded, as in every other record of a run.
+    name = sys.intern(as_typed(namespace, str))
+    return RunRef(namespace=name, id=as_typed(run_id, str), generation=as_typed(generation, int))
 
 
 _COLUMNS: Final[dict[str, type | UnionType]] = {

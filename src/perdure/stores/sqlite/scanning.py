@@ -17,6 +17,7 @@ import msgspec
 from perdure.kernel.identity import RunKey, RunRef
 from perdure.stores.sql.statements import CLAIMED_COLUMNS
 from perdure.stores.sqlite.faults import is_damage
+from perdure.stores.sqlite.rows import ref_of
 
 __all__ = ["MOST_FOUND", "NOT_IN_ITS_PLACE", "UnreadableRun", "find_unreadable", "still_unreadable"]
 
@@ -61,15 +62,11 @@ def _named(connection: apsw.Connection, causes: dict[RunKey, Exception]) -> list
     return [
         UnreadableRun(
             run_key=key,
-            ref=RunRef(namespace=_text(namespace), id=_text(run_id), generation=generation),
+            ref=ref_of(namespace, run_id, generation),
             is_damaged=not isinstance(causes[key], UnicodeDecodeError),
         )
         for key, namespace, run_id, generation in rows
     ]
-
-
-def _text(stored: bytes) -> str:
-    return stored.decode(errors="backslashreplace")
 
 
 def _json(run_keys: Sequence[RunKey]) -> str:

@@ -4,7 +4,6 @@ A row whose digest differs is no task that anybody may begin. It is taken out wh
 learns that the attempt has failed: as its retries say there is another one, whose row is sound.
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +34,7 @@ from perdure.stores.sql import tasks as statements
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.sqlite.encoding import claim_row, encode_delivery
 from perdure.stores.sqlite.inboxes import deliver
+from perdure.stores.sqlite.rows import as_typed, ref_of
 from perdure.stores.sqlite.sessions import Session
 from perdure.stores.task_messages import damage_told, start_told
 
@@ -181,11 +181,14 @@ def list_tasks(connection: apsw.Connection, query: TaskQuery) -> list[TaskSummar
 
 
 def _summary(row: _Row) -> TaskSummary:
-    run_key, operation, attempt, namespace, queue, activity, priority, queued_at, owner, claims, *rest = row
-    run_id, number, worker, labels, sticky_to, sticky_until = rest
+    """Read a row of `listing_tasks`. A damaged one must not keep others from being read; `perdure verify` names it."""
+    namespace, run_id, generation, *others = row
+    values = [as_typed(value, kind) for value, kind in zip(others, _LISTED, strict=True)]
+    run_key, operation, attempt, queue, activity, priority, queued_at, owner, claims, worker, labels, *sticky = values
+    sticky_to, sticky_until = sticky
     return TaskSummary(
         run_key=RunKey(run_key),
-        run=RunRef(namespace=sys.intern(namespace), id=run_id, generation=number),
+        run=ref_of(namespace, run_id, generation),
         operation=Operation(operation),
         attempt=attempt,
         queue=queue,
@@ -200,6 +203,9 @@ def _summary(row: _Row) -> TaskSummary:
         sticky_until=None if sticky_until is None else Timestamp(sticky_until),
     )
 
+
+_LISTED: Final = (int, int, int, str, str, int, int, int | None, int, str, str, int | None, int | None)
+"""The types of what follows the name of the run in a row of `listing_tasks`."""
 
 _DATA: Final = 8
 """Where among the fields that are hashed a task itself stands."""
