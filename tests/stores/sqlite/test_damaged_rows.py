@@ -174,6 +174,28 @@ async def test_a_row_that_no_write_can_change_holds_up_no_other(session: StoreSe
     assert [run.summary.run_key for run in repaired] == [damaged]
 
 
+async def test_a_run_without_a_fencing_token_holds_up_no_other(session: StoreSession, path: Path) -> None:
+    """Found by `corrupt`, seed 100839: a claim would give it a token one greater, which is none."""
+    change_any(path, "runs", "UPDATE runs NOT INDEXED SET fencing_token = NULL WHERE id = 'waiting'")
+    sound = await session.create("sound")
+    claimed: list[ClaimedRun] = []
+    while not claimed:
+        claimed = await session.store.claim(now=FAR, limit=9, workflows=code_of("order"))
+    assert [run.summary.run_key for run in claimed] == [sound]
+
+
+@pytest.mark.parametrize("change", ["value = x'ff'", "value = NULL", "name = x'00'"])
+async def test_a_label_of_another_type_is_named_and_hides_no_other_run(
+    session: StoreSession, path: Path, change: str
+) -> None:
+    """Found by `corrupt`, seed 400533: JSON holds no bytes."""
+    change_any(path, "run_labels", f"UPDATE run_labels SET {change}")
+    rows = await _rows(session)
+    assert rows["waiting"].damage == ""
+    assert rows["parked"].damage.startswith("labels cannot be read: ") is ("value" in change)
+    assert rows["parked"].labels.get("colour") is None
+
+
 _OF_NO_RUN: Final = ["generation = NULL", "generation = 'x'", "id = NULL", "namespace = x'ff'", "sequence = NULL"]
 
 

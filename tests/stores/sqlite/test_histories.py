@@ -25,6 +25,7 @@ from perdure.testing.store_conformance.harness import (
     delivery,
     transition,
 )
+from tests.damaging import change_any
 
 EVENTS = 6
 Damage = Callable[[str], None]
@@ -123,6 +124,19 @@ async def whole(session: StoreSession, run_key: RunKey, *, page: int) -> list[Re
         events += found
         if len(found) < page:
             return events
+
+
+@pytest.mark.parametrize("change", ["digest = 7", "digest = 'x'", "at = NULL", "type = NULL", "data = x'ff'"])
+async def test_an_event_with_a_value_of_another_type_is_damaged(
+    session: StoreSession, tmp_path: Path, change: str
+) -> None:
+    """Found by `corrupt`, seed 401175: a digest that is a number."""
+    run = await lived(session, "run")
+    third = f"{OF_RUN} AND sequence = 3"
+    change_any(tmp_path / "runs.db", "history", f"UPDATE history NOT INDEXED SET {change} WHERE {third}")
+    for after in range(4 if "digest" in change else 3):  # who begins behind it needs its digest, and nothing else
+        with pytest.raises(DamagedHistoryError, match=r"event [34] of run default/run"):
+            await session.store.read_history(run.run_key, after=after, limit=EVENTS)
 
 
 @pytest.mark.parametrize("page", [2, 100])

@@ -16,7 +16,7 @@ from perdure.stores.sql import tasks as statements
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import START, StoreSession
 from perdure.testing.store_conformance.tasks import change, claims, task, waiting
-from tests.damaging import change_any
+from tests.damaging import break_page, change_any, pages_of
 
 
 @pytest.fixture
@@ -78,6 +78,61 @@ async def test_a_damaged_task_keeps_no_other_from_being_listed(
     await change(session, run, queued=[task(run, 1), task(run, 2)])
     change_any(Path(session.store.location), "tasks", f"UPDATE tasks NOT INDEXED SET {columns} WHERE operation = 1")
     assert await waiting(session) == listed
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["claims = NULL", "claims = 0.5", "namespace = CAST(namespace AS BLOB)", "sticky_to = 'x'", "recovering = 'x'"],
+)
+async def test_a_task_that_no_statement_can_change_has_its_attempt_fail(session: StoreSession, columns: str) -> None:
+    """It kept all others from being claimed: found by `corrupt`, seed 100854."""
+    run = await session.hold()
+    await change(session, run, queued=[task(run, 1), task(run, 2)])
+    change_any(Path(session.store.location), "tasks", f"UPDATE tasks NOT INDEXED SET {columns} WHERE operation = 1")
+    assert [one.claim.operation for one in await claims(session)] == [2]
+    [entry] = await session.inbox(run.run_key)
+    assert isinstance(entry.message, FailActivityMessage)
+    assert entry.message.operation == 1
+
+
+@pytest.mark.parametrize("value", ["NULL", "-1", "x'ff'"])
+@pytest.mark.parametrize("column", ["queue", "labels", "priority", "queued_at", "operation", "activity"])
+async def test_a_task_that_no_index_has_in_its_place_keeps_no_other_from_being_claimed(
+    session: StoreSession, column: str, value: str
+) -> None:
+    """Found by `corrupt`, seed 601731: labels that are none were the least there are."""
+    run = await session.hold()
+    await change(session, run, queued=[task(run, 1), task(run, 2)])
+    change_any(Path(session.store.location), "tasks", f"UPDATE tasks SET {column} = {value} WHERE operation = 1")
+    assert [one.claim.operation for one in await claims(session)] == [2]
+
+
+async def test_a_damaged_page_of_tasks_keeps_no_task_on_others_from_being_claimed(
+    session: StoreSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await session.hold()
+    count = 400
+    await change(session, run, queued=[task(run, number) for number in range(1, count + 1)])
+    path = Path(session.store.location)
+    lost = pages_of(path, "tasks")[1]
+    break_page(path, lost)
+    claimed = [one.claim.operation for _ in range(2) for one in await claims(session, limit=count)]
+    assert count // 2 < len(claimed) < count
+    assert len({*claimed}) == len(claimed)
+    assert len([record for record in caplog.records if "is passed over" in record.message]) == count - len(claimed)
+
+
+async def test_a_task_of_a_session_that_is_gone_is_given_back_though_another_cannot_be(tmp_path: Path) -> None:
+    gone, session = StoreSession(SqliteStore(tmp_path / "data.db")), StoreSession(SqliteStore(tmp_path / "data.db"))
+    for one in (gone, session):
+        await one.open(name="worker", lease_seconds=30)
+    run = await gone.hold()
+    await change(gone, run, queued=[task(run, 1), task(run, 2)])
+    assert len(await claims(gone)) == 2
+    change_any(tmp_path / "data.db", "tasks", "UPDATE tasks NOT INDEXED SET claims = 'x' WHERE operation = 1")
+    await gone.store.close()
+    assert [one.claim.operation for one in await claims(session)] == [2]
+    await session.store.close()
 
 
 async def test_a_damaged_task_of_no_run_is_forgotten(session: StoreSession) -> None:

@@ -2,7 +2,10 @@
 
 from typing import Final, Literal
 
-__all__ = ["digest_or_lost"]
+__all__ = ["SOME_DIGEST", "digest_or_lost"]
+
+SOME_DIGEST: Final = "iif(typeof(digest) IN ('blob', 'null'), digest, x'')"
+"""The digest of a row; empty, so that it equals none, where something else stands there."""
 
 
 def digest_or_lost(table: Literal["history", "inbox"]) -> str:
@@ -11,6 +14,6 @@ def digest_or_lost(table: Literal["history", "inbox"]) -> str:
     return _DIGEST.format(table=table)
 
 
-_DIGEST: Final = """coalesce(digest, CASE
-    WHEN position > (SELECT value FROM store_meta WHERE name = '{table}_without_digests') THEN x''
-END)"""
+_DIGEST: Final = f"""coalesce({SOME_DIGEST}, CASE
+    WHEN position > (SELECT value FROM store_meta WHERE name = '{{table}}_without_digests') THEN x''
+END)"""  # noqa: S608 - texts of ours

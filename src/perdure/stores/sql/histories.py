@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from perdure.stores.sql.digests import digest_or_lost
+from perdure.stores.sql.digests import SOME_DIGEST, digest_or_lost
 from perdure.stores.sql.statements import RowsStatement
 
 __all__ = ["DIGEST_BEFORE", "HAS_EVENT", "HISTORY_OF_RUN", "INSERT_HISTORY", "NO_DIGEST_BEFORE", "READ_HISTORY"]
@@ -13,11 +13,11 @@ INSERT_HISTORY: Final = RowsStatement(
 )
 
 # run_key, sequence of the event
-DIGEST_BEFORE: Final = """
-SELECT runs.namespace, runs.id, runs.generation, history.digest
+DIGEST_BEFORE: Final = f"""
+SELECT runs.namespace, runs.id, runs.generation, {SOME_DIGEST}
 FROM history INDEXED BY sqlite_autoindex_history_1 CROSS JOIN runs NOT INDEXED USING (run_key)
 WHERE run_key = ? AND history.sequence = ?
-"""
+"""  # noqa: S608 - as below
 
 # the same, of an event that cannot be read
 NO_DIGEST_BEFORE: Final = """

@@ -198,13 +198,17 @@ RUN_COLUMNS: Final = """
     run_key, namespace, id, generation, workflow, definition_version, status, stage, progress, priority, tenant,
     parent_key, created_at, started_at, updated_at, closed_at, sequence, owner, fencing_token, wake_at,
     CAST(
-        (SELECT json_group_array(json_array(name, value)) FROM run_labels WHERE run_labels.run_key = runs.run_key)
+        (
+            SELECT json_group_array(json_array(
+                iif(typeof(name) = 'blob', name || '', name), iif(typeof(value) = 'blob', value || '', value)
+            )) FROM run_labels WHERE run_labels.run_key = runs.run_key
+        )
         AS BLOB
     ),
     CAST(parked AS BLOB), recovering
 """
 """The columns of `RunSummary`, in the order in which `rows.summary_of` takes them, from a table named `runs`. JSON
-comes as bytes: text that is damaged would break the statement, and hide the rows after it."""
+comes as bytes: text that is damaged would break the statement, and hide the rows after it; so would bytes in JSON."""
 
 
 _BY_ID: Final = "INDEXED BY sqlite_autoindex_runs_1 WHERE namespace = ? AND id = ?"

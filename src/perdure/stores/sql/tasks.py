@@ -4,6 +4,7 @@ from typing import Final
 
 from perdure.kernel.priority import Priority
 from perdure.ports.tasks import TaskQuery
+from perdure.stores.sql.passing import PASSING
 from perdure.stores.sql.statements import RowsStatement
 
 __all__ = [
@@ -11,16 +12,20 @@ __all__ = [
     "DELETE_TASKS",
     "END_TASK",
     "FREE_ALL_TASKS",
+    "FREE_TASK",
     "FREE_TASKS",
     "HELD_TASKS",
     "INSERT_TASKS",
     "IS_CLAIMED",
+    "IS_TYPED",
     "LABELS_OF_TASKS",
     "LET_ALL_TASKS_GO",
     "LET_TASKS_GO",
     "NEXT_TASK",
     "RETURN_TASK",
     "TAKE_TASKS",
+    "TASKS_OF_ALL",
+    "TASKS_OF_OWNER",
     "TASKS_TO_READ",
     "TASK_FIELDS",
     "TASK_TARGET",
@@ -52,10 +57,10 @@ RETURN_TASK: Final = (
 )
 
 # queue; one step of the index for each set of labels, of which there are few. As bytes: a damaged one is dropped by who
-# would claim its tasks
+# would claim its tasks. From the first text on: a column that may not be NULL has its least value where it is
 LABELS_OF_TASKS: Final = """
 WITH RECURSIVE sets (labels) AS (
-    SELECT (SELECT min(labels) FROM tasks INDEXED BY tasks_to_claim WHERE owner IS NULL AND queue = ?1)
+    SELECT (SELECT min(labels) FROM tasks INDEXED BY tasks_to_claim WHERE owner IS NULL AND queue = ?1 AND labels >= '')
     UNION ALL
     SELECT (
         SELECT min(labels) FROM tasks INDEXED BY tasks_to_claim
@@ -65,15 +70,18 @@ WITH RECURSIVE sets (labels) AS (
 SELECT CAST(labels AS BLOB) FROM sets WHERE labels IS NOT NULL
 """
 
-# queue, labels as bytes, priority, a JSON list of activities, the session, now, the latest time of queueing, limit
-CLAIMABLE_TASKS: Final = """
-SELECT position, queued_at, run_key, operation FROM tasks INDEXED BY tasks_to_claim
-WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?
+# queue, labels as bytes, priority, a JSON list of activities, the session, now, the latest time of queueing, limit;
+# the index has all of that: a row on a damaged page is never come to. By number also where what stands there is none
+CLAIMABLE_TASKS: Final = f"""
+SELECT position, coalesce(CAST(queued_at AS INTEGER), 0), coalesce(CAST(run_key AS INTEGER), 0),
+    coalesce(CAST(operation AS INTEGER), 0)
+FROM tasks INDEXED BY tasks_to_claim
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?{PASSING}
     AND activity IN (SELECT value FROM json_each(?))
     AND (sticky_to IS NULL OR sticky_to = ? OR coalesce(sticky_until, 0) <= ? OR queued_at > ?
         OR NOT EXISTS (SELECT 1 FROM sessions WHERE worker_id = sticky_to))
 ORDER BY queued_at, run_key, operation LIMIT ?
-"""
+"""  # noqa: S608 - a comment
 
 # queue, now, the session, the latest time of queueing
 NEXT_TASK: Final = """
@@ -82,12 +90,24 @@ WHERE sticky_to IS NOT NULL AND queue = ? AND sticky_until > ? AND sticky_to <> 
 ORDER BY sticky_until LIMIT 1
 """
 
+_KINDS: Final = {
+    "integer": ("run_key", "operation", "attempt", "priority", "queued_at", "claims", "recovering"),
+    "text": ("namespace", "queue", "activity", "data", "labels"),
+}
+_MAY_LACK: Final = ("sticky_to", "sticky_until", "owner")
+IS_TYPED: Final = " AND ".join(
+    [f"typeof({name}) = '{kind}'" for kind, names in _KINDS.items() for name in names]
+    + [f"typeof({name}) IN ('integer', 'null')" for name in _MAY_LACK]
+)
+"""Whether a row is as its table demands where it is changed; flipped bits do not keep to that."""
+
 # a JSON list of positions; texts as bytes: a damaged one must not hide the others
-TASKS_TO_READ: Final = """
-SELECT position, claims, recovering, digest, run_key, operation, attempt, CAST(namespace AS BLOB), CAST(queue AS BLOB),
+TASKS_TO_READ: Final = f"""
+SELECT position, {IS_TYPED},
+    claims, recovering, digest, run_key, operation, attempt, CAST(namespace AS BLOB), CAST(queue AS BLOB),
     CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB), CAST(labels AS BLOB)
 FROM tasks NOT INDEXED WHERE position IN (SELECT value FROM json_each(?)) AND owner IS NULL
-"""
+"""  # noqa: S608 - texts above
 
 # owner, a JSON list of positions
 TAKE_TASKS: Final = """
@@ -98,6 +118,13 @@ WHERE position IN (SELECT value FROM json_each(?))
 # owner
 HELD_TASKS: Final = "SELECT run_key, operation, attempt, claims FROM tasks INDEXED BY tasks_by_owner WHERE owner = ?"
 
+# owner; those that it gives may be given back one by one, where damage keeps them from being given back together
+TASKS_OF_OWNER: Final = "SELECT position FROM tasks INDEXED BY tasks_by_owner WHERE owner = ?"
+TASKS_OF_ALL: Final = "SELECT position FROM tasks INDEXED BY tasks_by_owner WHERE owner IS NOT NULL"
+
+# position; gives its run
+FREE_TASK: Final = "UPDATE tasks NOT INDEXED SET owner = NULL, recovering = 1 WHERE position = ? RETURNING run_key"
+
 # owner; gives the runs whose tasks those were
 FREE_TASKS: Final = """
 UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner = ? RETURNING run_key
@@ -106,7 +133,7 @@ LET_TASKS_GO: Final = """
 UPDATE tasks INDEXED BY tasks_kept_for SET sticky_to = NULL, sticky_until = NULL WHERE sticky_to = ? RETURNING run_key
 """
 FREE_ALL_TASKS: Final = """
-UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner IS NOT NULL
+UPDATE tasks INDEXED BY tasks_by_owner SET owner = NULL, recovering = 1 WHERE owner IS NOT NULL RETURNING run_key
 """
 LET_ALL_TASKS_GO: Final = """
 UPDATE tasks INDEXED BY tasks_kept_for SET sticky_to = NULL, sticky_until = NULL WHERE sticky_to IS NOT NULL

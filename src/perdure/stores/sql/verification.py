@@ -3,6 +3,7 @@
 from typing import Final
 
 from perdure.stores.sql.digests import digest_or_lost
+from perdure.stores.sql.tasks import IS_TYPED
 
 __all__ = [
     "AGENDA",
@@ -68,12 +69,13 @@ WHERE run_key = ? ORDER BY operation
 """
 
 # run_key
-TASKS: Final = """
-SELECT position, EXISTS (SELECT 1 FROM sessions WHERE worker_id = tasks.owner), digest, run_key, operation, attempt,
+TASKS: Final = f"""
+SELECT position, {IS_TYPED},
+    EXISTS (SELECT 1 FROM sessions WHERE worker_id = tasks.owner), digest, run_key, operation, attempt,
     CAST(namespace AS BLOB), CAST(queue AS BLOB), CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB),
     CAST(labels AS BLOB)
 FROM tasks WHERE run_key = ? ORDER BY operation
-"""
+"""  # noqa: S608 - as above
 
 AGENDA: Final = """
 SELECT CAST(namespace AS BLOB), CAST(kind AS BLOB), CAST(id AS BLOB), version, due_at, waits, CAST(data AS BLOB),

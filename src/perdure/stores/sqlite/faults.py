@@ -58,12 +58,13 @@ def is_damage(error: BaseException | None) -> bool:
 
 
 def _has_another_type(error: BaseException) -> bool:
-    """Whether a row was to be changed in which a value is of a type that its column never had: SQLite looks at all of
-    the row, and Perdure writes none such."""
+    """Whether a row was to be changed in which a value is of a type that its column never had, or none: SQLite looks at
+    all of the row, and Perdure writes none such."""
     code = getattr(error, "extendedresult", apsw.SQLITE_OK)
-    return isinstance(error, apsw.ConstraintError) and code == apsw.SQLITE_CONSTRAINT_DATATYPE
+    return isinstance(error, apsw.ConstraintError) and code in _NOT_OF_ITS_COLUMN
 
 
+_NOT_OF_ITS_COLUMN: Final = {apsw.SQLITE_CONSTRAINT_DATATYPE, apsw.SQLITE_CONSTRAINT_NOTNULL}
 _LACKS: Final = re.compile("^no such |has no column named")
 
 UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.IOError)

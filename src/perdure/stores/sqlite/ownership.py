@@ -10,7 +10,7 @@ next renewal: in memory it is dropped with everything else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -21,6 +21,7 @@ from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.ports.store import Changes, ClaimedRun
 from perdure.ports.tasks import ClaimedTask, ServedTasks
+from perdure.stores.sqlite.passed_tasks import PassedTasks
 from perdure.stores.sqlite.presence import Presence
 from perdure.stores.sqlite.sessions import (
     LeftRuns,
@@ -31,7 +32,7 @@ from perdure.stores.sqlite.sessions import (
     free_left,
     renew,
 )
-from perdure.stores.sqlite.tasks import claim_tasks
+from perdure.stores.sqlite.tasks import ClaimedTasks, claim_tasks
 from perdure.stores.sqlite.unreadable import Browse, CanWrite, Stale, Unreadable
 from perdure.stores.sqlite.writer import Writer
 
@@ -66,6 +67,7 @@ class Ownership:
         self._unreadable: Final = unreadable
         self._browse: Final = browse
         self._can_write: Final = can_write
+        self._passed_tasks: Final = PassedTasks()
         self._known_time = known_time
         self._left: LeftRuns = {}
         self._renewal: asyncio.Task[None] | None = None
@@ -111,18 +113,21 @@ class Ownership:
     async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
         """Take tasks that nobody has; none while a loss is untold."""
         await self._demand_renewed()
-        claimed: list[ClaimedTask] = []
+        found = ClaimedTasks()
         if not self._has_lost:
-            claiming = partial(claim_tasks, session=self._session, now=now, limit=limit, served=served)
-            claimed, told = await self._writer.call(claiming)
-            if told:
-                self._on_changes(Changes(run_keys=frozenset(told), ready=True))
+            claiming = partial(claim_tasks, session=self._session, now=now, served=served)
+            found = await self._passed_tasks.past_damage(
+                lambda *, limit, passed: self._writer.call(partial(claiming, limit=limit, passed=tuple(passed))),
+                limit=limit,
+            )
+            if found.told:
+                self._on_changes(Changes(run_keys=found.told, ready=True))
             await self._renewed()  # as for runs
-        return self._kept(claimed)
+        return self._kept(found.claimed)
 
-    def _kept(self, claimed: list[ClaimedTask]) -> list[ClaimedTask]:
+    def _kept(self, claimed: Sequence[ClaimedTask]) -> list[ClaimedTask]:
         """Return what was claimed, but nothing if the lease was lost meanwhile."""
-        return [] if self._has_lost else claimed
+        return [] if self._has_lost else [*claimed]
 
     async def renew_lease(self, *, now: Timestamp) -> bool:
         """Extend the lease. If it had passed, what the session still owned is given back and a new lease begins."""

@@ -4,12 +4,13 @@ A row whose digest differs is no task that anybody may begin. It is taken out wh
 learns that the attempt has failed: as its retries say there is another one, whose row is sound.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
 import msgspec
 
+from perdure.errors import StoreCorruptError
 from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.tasks import Task, TaskClaim, labels_of
@@ -32,7 +33,9 @@ from perdure.ports.tasks import (
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sql.chain import digest_of_task
+from perdure.stores.sql.passing import PASSING
 from perdure.stores.sqlite.encoding import claim_row, encode_delivery
+from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.inboxes import deliver
 from perdure.stores.sqlite.rows import as_typed, ref_of
 from perdure.stores.sqlite.sessions import Session
@@ -41,40 +44,97 @@ from perdure.stores.task_messages import damage_told, start_told
 if TYPE_CHECKING:
     from perdure.stores.sqlite.segment import News
 
-__all__ = ["announce", "claim_tasks", "held_tasks", "list_servers", "list_tasks", "next_task_at", "return_tasks"]
+__all__ = [
+    "ClaimedTasks",
+    "UnsoundTasksError",
+    "announce",
+    "claim_tasks",
+    "held_tasks",
+    "list_servers",
+    "list_tasks",
+    "next_task_at",
+    "return_tasks",
+]
 
 _LOGGER: Final = logger_named("perdure.store")
 
 
+class ClaimedTasks(NamedTuple):
+    """What one claim has got: tasks; the runs that were told of damaged ones; and how many it has looked at."""
+
+    claimed: Sequence[ClaimedTask] = ()
+    told: frozenset[RunKey] = frozenset()
+    looked_at: int = 0
+
+    def and_also(self, more: "ClaimedTasks") -> "ClaimedTasks":
+        """Return this and another one."""
+        return ClaimedTasks([*self.claimed, *more.claimed], self.told | more.told, self.looked_at + more.looked_at)
+
+
+class UnsoundTasksError(StoreCorruptError):
+    """Of the rows of some tasks there is one that cannot be read, or not be written."""
+
+    def __init__(self, positions: Sequence[int], cause: Exception) -> None:
+        """Name the tasks by their positions, and what was met."""
+        super().__init__(f"tasks cannot be claimed: {cause}; see `perdure verify`")
+        self.__cause__ = cause
+        self.positions: Final = positions
+
+
 def claim_tasks(
-    connection: apsw.Connection, news: "News", *, session: Session, now: Timestamp, limit: int, served: ServedTasks
-) -> tuple[list[ClaimedTask], set[RunKey]]:
-    """Take tasks that nobody has; return them, and the runs that were told of damaged ones. Complexity: their number,
-    plus those of other activities that are passed over."""
-    positions = _claimable(connection, served, owner=session.worker_id, now=now, limit=max(limit, 0))
+    connection: apsw.Connection,
+    news: "News",
+    *,
+    session: Session,
+    now: Timestamp,
+    limit: int,
+    served: ServedTasks,
+    passed: Collection[int] = (),
+) -> ClaimedTasks:
+    """Take tasks that nobody has, but none at the positions that are `passed`. Complexity: their number, plus those of
+    other activities that are passed over. Raises UnsoundTasksError."""
+    positions = _claimable(connection, served, owner=session.worker_id, now=now, limit=max(limit, 0), passed=passed)
     if not positions:
-        return [], set()
-    rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
-    found = [rows[position] for position in positions if position in rows]
-    tasks = {row[0]: _task_of(row) for row in found}
-    sound = [position for position, task in tasks.items() if task is not None]
-    connection.execute(statements.TAKE_TASKS, (session.worker_id, _json(sound)))
-    claimed = [_claimed(row, task) for row in found if (task := tasks[row[0]]) is not None]
-    messages = [start_told(one, session.name, now=now) for one in claimed if one.task.tells_start]
-    damaged = [
-        message for row in found if tasks[row[0]] is None and (message := _drop(connection, row, now=now)) is not None
-    ]
-    messages += damaged
-    if messages:
-        encoded = [encode_delivery(message, owner=session.worker_id) for message in messages]
+        return ClaimedTasks()
+    try:
+        claimed, damaged = _take(connection, positions, owner=session.worker_id)
+        messages = [start_told(one, session.name, now=now) for one in claimed if one.task.tells_start]
+        dropped = [told for row in damaged if (told := _drop(connection, row, now=now)) is not None]
+    except (apsw.Error, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            raise
+        raise UnsoundTasksError(positions, error) from error
+    if messages or dropped:
+        encoded = [encode_delivery(message, owner=session.worker_id) for message in [*messages, *dropped]]
         deliver(connection, encoded, news=news, is_exact=True)
-    return claimed, {told.target for told in damaged if not isinstance(told.target, RunRef)}
+    told = frozenset(message.target for message in dropped if not isinstance(message.target, RunRef))
+    return ClaimedTasks(claimed, told, len(positions))
+
+
+def _take(
+    connection: apsw.Connection, positions: list[int], *, owner: WorkerId
+) -> tuple[list[ClaimedTask], list["_Row"]]:
+    """Take what is sound of these; return it, and the rows of what is damaged."""
+    rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
+    found = [(row, _task_of(row)) for position in positions if (row := rows.get(position)) is not None]
+    sound = [row[0] for row, task in found if task is not None]
+    connection.execute(statements.TAKE_TASKS, (owner, _json(sound)))
+    claimed = [_claimed(row, task) for row, task in found if task is not None]
+    return claimed, [row for row, task in found if task is None]
 
 
 def _claimable(
-    connection: apsw.Connection, served: ServedTasks, *, owner: WorkerId, now: Timestamp, limit: int
+    connection: apsw.Connection,
+    served: ServedTasks,
+    *,
+    owner: WorkerId,
+    now: Timestamp,
+    limit: int,
+    passed: Collection[int],
 ) -> list[int]:
     activities, lines = _json(sorted(served.activities)), _lines(connection, served)
+    passing = f" AND position NOT IN ({', '.join(map(str, passed))})" if passed else ""
+    statement = statements.CLAIMABLE_TASKS.replace(PASSING, passing)
     positions: list[int] = []
     for priority in Priority:
         room = limit - len(positions)
@@ -84,7 +144,7 @@ def _claimable(
             (*place, position)
             for line in lines
             for position, *place in connection.execute(
-                statements.CLAIMABLE_TASKS, (*line, priority, activities, owner, now, now + SKEW_MICROSECONDS, room)
+                statement, (*line, priority, activities, owner, now, now + SKEW_MICROSECONDS, room)
             )
         )
         positions += [position for *_, position in of_class[:room]]
@@ -115,23 +175,23 @@ _Row = Sequence[Any]  # Any: what SQLite found, which may be damaged
 
 def _task_of(row: _Row) -> Task | None:
     """Read a row of `TASKS_TO_READ`; None for one that is not as it was written."""
-    _, _, _, digest, *fields = row
+    _, is_typed, _, _, digest, *fields = row
     try:
         texts = [field.decode() if isinstance(field, bytes) else field for field in fields]
-        return decode_task(texts[_DATA]) if digest == digest_of_task(texts) else None
+        return decode_task(texts[_DATA]) if is_typed and digest == digest_of_task(texts) else None
     except (UnicodeDecodeError, msgspec.DecodeError):
         return None
 
 
 def _claimed(row: _Row, task: Task) -> ClaimedTask:
-    _, claims, recovering, _, run_key, operation, attempt, *_ = row
+    _, _, claims, recovering, _, run_key, operation, attempt, *_ = row
     claim = TaskClaim(run_key=RunKey(run_key), operation=Operation(operation), attempt=attempt, number=claims + 1)
     return ClaimedTask(claim=claim, task=task, recovered=bool(recovering))
 
 
 def _drop(connection: apsw.Connection, row: _Row, *, now: Timestamp) -> Delivery | None:
     """Take a damaged task out of its queue; return what its run is told, if there is one by this key."""
-    _, _, _, _, run_key, operation, *_ = row
+    _, _, _, _, _, run_key, operation, *_ = row
     connection.execute(statements.DELETE_TASKS.of(1), (run_key, operation))
     generation = connection.execute(statements.TASK_TARGET, (run_key,)).get
     _LOGGER.error(

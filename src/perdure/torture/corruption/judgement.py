@@ -115,13 +115,17 @@ async def _sure(original: Original, path: Path, report: Verification, now: Conte
 
 
 def _are_claimed(now: Contents, original: Contents, run_key: RunKey) -> bool:
-    """Whether a claim finds the tasks that a run has had: as many, of the same operations, queues and activities."""
+    """Whether a claim finds the tasks that a run has had: as many, of the same operations, queues, activities and
+    labels."""
     before, after = (contents.of_run(run_key)["tasks"] for contents in (original, now))
     return _places(before) == _places(after) and all(priority in set(Priority) for *_, priority in _places(after))
 
 
 def _places(tasks: Rows) -> list[Any]:
-    return sorted((operation, queue, name, level) for _, operation, _, level, _, _, _, queue, name, _ in tasks)
+    places = [
+        (operation, queue, name, labels, level) for _, operation, _, level, _, _, _, queue, name, _, labels in tasks
+    ]
+    return sorted(places, key=repr)
 
 
 async def _go_on(

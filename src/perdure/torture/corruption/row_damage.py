@@ -28,7 +28,7 @@ def damage_rows(path: Path, chance: random.Random, *, tables: Sequence[str] = TA
         filled = [table for table in tables if _has_rows(connection, table)] or TABLES
         while True:
             table = chance.choice(filled)
-            doing = chance.choice((_change, _change, _change, _delete, _double, _exchange))
+            doing = chance.choice((_change, _change, _change, _retype, _delete, _double, _exchange))
             connection.execute("BEGIN")
             before = connection.total_changes()
             try:
@@ -60,6 +60,29 @@ def _change(connection: apsw.Connection, table: str, chance: random.Random) -> D
     connection.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE {_IS_ROW[table]}', (value, *_names(table, row)))  # noqa: S608
     touched = {row.get("run_key"), value if column == "run_key" else None}
     return _runs(connection, table, touched), f"{table}.{column} of {_names(table, row)} becomes {value!r:.60}"
+
+
+def _retype(connection: apsw.Connection, table: str, chance: random.Random) -> Done | None:
+    """Let a column hold what it never may, as where bits of its type have flipped."""
+    row = _some_row(connection, table, chance)
+    if row is None:
+        return None
+    column = chance.choice([name for name in row if name not in {"position", *_IDENTITY[table]}])
+    value = chance.choice([other for other in _OF_ALL_TYPES if type(other) is not type(row[column])])
+    strict = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).get
+    _redefine(connection, table, strict.replace(" NOT NULL", "").replace(") STRICT", ")"))
+    connection.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE {_IS_ROW[table]}', (value, *_names(table, row)))  # noqa: S608
+    _redefine(connection, table, strict)
+    touched = {row.get("run_key")}
+    return _runs(
+        connection, table, touched
+    ), f"{table}.{column} of {_names(table, row)} becomes {value!r} whatever may be"
+
+
+def _redefine(connection: apsw.Connection, table: str, sql: str) -> None:
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (sql, table))
+    connection.execute("PRAGMA writable_schema = RESET").fetchall()
 
 
 def _delete(connection: apsw.Connection, table: str, chance: random.Random) -> Done | None:
@@ -153,6 +176,7 @@ def _instead(value: Any, others: Any) -> list[Any]:  # noqa: ANN401 - what a col
     return found
 
 
+_OF_ALL_TYPES: Final = (None, 7, 0.5, "7", b"\xff")
 _WHOLE_SHARE: Final = 0.4
 _IDENTITY: Final = {
     "history": ("position",),

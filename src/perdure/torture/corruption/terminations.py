@@ -23,7 +23,7 @@ async def unended(
     Rows that were doubled are not known: two that are the latest of an id get each other's messages.
     """
     hurt = [run for run in _hurt(report) if run.run_key in known]
-    wrong = await asyncio.gather(*(_terminate(engine, run, is_certain=_is_certain(run, now)) for run in hurt))
+    wrong = await asyncio.gather(*(_terminate(engine, run, is_certain=_is_certain(run, report, now)) for run in hurt))
     return [line for line in wrong if line]
 
 
@@ -36,9 +36,9 @@ def _hurt(report: Verification) -> list[DamagedRun]:
     return [run for run in report.damaged if run.is_open and {defect.place for defect in run.defects} <= allowed]
 
 
-def _is_certain(run: DamagedRun, now: Contents | None) -> bool:
-    """Whether a run must end: all pages can be read, and no event stands where its end belongs."""
-    if now is None:
+def _is_certain(run: DamagedRun, report: Verification, now: Contents | None) -> bool:
+    """Whether a run must end: all pages can be read and written, and no event stands where its end belongs."""
+    if now is None or any(_PAGE in defect.what for defect in report.defects):
         return False
     events = [at for key, at, *_ in now.rows["history"] if key == run.run_key]
     return all(isinstance(at, int) and at <= run.counted for at in events)
@@ -66,5 +66,7 @@ async def _terminate(engine: Engine, damaged: DamagedRun, *, is_certain: bool) -
     return f"run {damaged.ref}, which is ended, keeps {len(locks)} locks" if locks else ""
 
 
+_PAGE: Final = " page "
+"""So SQLite names a page that it finds malformed: it may be read by a scan, and no row be added to it."""
 _PATIENCE_SECONDS: Final = 10
 _PAUSE_SECONDS: Final = 0.01

@@ -116,7 +116,7 @@ class Shadow:
         claiming = partial(
             tasks.claim_tasks, self.connection, News(), session=self._sessions[worker], now=now, limit=limit
         )
-        self._compare("a claim of tasks", claimed, lambda: claiming(served=served)[0])
+        self._compare("a claim of tasks", claimed, lambda: [*claiming(served=served).claimed])
         self._learn_positions()
 
     def return_tasks(self, worker: WorkerId, claims: Sequence[TaskClaim], *, begun: bool) -> None:

@@ -362,7 +362,7 @@ def _task_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
     """Compare the tasks with the history. The outcome of one that is gone waits in the inbox."""
     state = checked.state
     left = {} if state.is_closed else {number: one for number, one in state.deferrals.items() if one.queue}
-    for position, is_claimed, digest, *fields in connection.execute(statements.TASKS, (checked.row.run_key,)):
+    for position, is_typed, is_claimed, digest, *fields in connection.execute(statements.TASKS, (checked.row.run_key,)):
         _, operation, attempt, _, queue, *_ = map(_text, fields)
         deferral = left.get(operation)
         texts = [field.decode(errors="surrogateescape") if isinstance(field, bytes) else field for field in fields]
@@ -371,7 +371,7 @@ def _task_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
             yield _of_task(operation, "is none that the run waits for", "it is taken out of its queue", checked)
             continue
         del left[operation]
-        if digest == _digest_of(texts):
+        if is_typed and digest == _digest_of(texts):
             continue
         if is_claimed:
             yield _of_task(operation, "is not what was written; whoever has it has read it before", "", checked)
