@@ -25,6 +25,7 @@ __all__ = [
     "GIVE_BACK_RUNS",
     "INSERT_LABELS",
     "INSERT_RUNS",
+    "IS_SUCCESSOR",
     "LATEST_OF_ID",
     "NEXT_END",
     "NEXT_WAKE",
@@ -192,6 +193,13 @@ DELETE_LABEL: Final = "DELETE FROM run_labels WHERE run_key = ? AND name = ?"
 SUPERSEDE_RUN: Final = """
 UPDATE runs INDEXED BY sqlite_autoindex_runs_1 SET latest = 0
 WHERE namespace = ? AND id = ? AND generation = ? AND closed_at IS NOT NULL
+"""
+
+# run_key of a generation, and of the one that follows it
+IS_SUCCESSOR: Final = """
+SELECT 1 FROM runs AS one NOT INDEXED CROSS JOIN runs AS next NOT INDEXED
+WHERE one.run_key = ? AND next.run_key = ?
+    AND (next.namespace, next.id, next.generation) = (one.namespace, one.id, one.generation + 1)
 """
 
 RUN_COLUMNS: Final = """

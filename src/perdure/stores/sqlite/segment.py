@@ -198,6 +198,7 @@ class Segment:
         for transition in self._relabelled:
             _relabel(connection, transition)
         for transition in self._moves:
+            _demand_own_successor(connection, transition)
             move_inbox(connection, transition)
         if self._deliveries:
             delivered = deliver(connection, self._deliveries, news=self._news, is_exact=self._is_exact)
@@ -361,6 +362,14 @@ def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreat
     if connection.changes() != 1:
         raise MismatchError
     execute_in_pieces(connection, statements.INSERT_RUNS, creation.row)
+
+
+def _demand_own_successor(connection: apsw.Connection, transition: Transition) -> None:
+    """A run goes on as the next generation of its own id, and of no other. Raises MismatchError."""
+    keys = (transition.run_key, transition.moves_inbox_to)
+    is_created = any(creation.run_key == transition.moves_inbox_to for creation in transition.creations)
+    if is_created and connection.execute(statements.IS_SUCCESSOR, keys).get is None:
+        raise MismatchError
 
 
 def _relabel(connection: apsw.Connection, transition: Transition) -> None:

@@ -65,6 +65,16 @@ class ContinuingConformance:
         assert found is not None
         assert found.run_key == child.run_key
 
+    async def test_a_run_goes_on_as_the_next_generation_of_no_other_id(self, harness: StoreHarness) -> None:
+        session = await harness.session()
+        await session.finish(await session.hold("other"))
+        run = await session.hold()
+        foreign = creation(session.store.new_run_key(), "other", generation=2, wake_at=NEVER)
+        write = transition(run, status=RunStatus.CONTINUED, creations=[foreign], moves_inbox_to=foreign.run_key)
+        assert await session.commit_one(write) == Stale(run.run_key)
+        assert await session.store.find(foreign.run_key) is None
+        assert not (await session.row(run.run_key)).status.is_closed
+
     async def test_what_the_inbox_holds_moves_to_the_next_generation_in_its_order(self, harness: StoreHarness) -> None:
         session = await harness.session()
         run = await session.hold()
