@@ -365,7 +365,7 @@ def _insert_later_generation(connection: apsw.Connection, creation: EncodedCreat
 
 
 def _demand_own_successor(connection: apsw.Connection, transition: Transition) -> None:
-    """A run goes on as the next generation of its own id, and of no other. Raises MismatchError."""
+    """Let a run go on as the next generation of its own id, and of no other. Raises MismatchError."""
     keys = (transition.run_key, transition.moves_inbox_to)
     is_created = any(creation.run_key == transition.moves_inbox_to for creation in transition.creations)
     if is_created and connection.execute(statements.IS_SUCCESSOR, keys).get is None:
