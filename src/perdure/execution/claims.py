@@ -251,8 +251,9 @@ class RunClaims:
         except BaseException:
             feed.program.close()
             raise
-        if losses != self._losses:
-            feed.program.close()  # it may be another's by now; if it is not, it is due again, for anybody
+        if losses != self._losses or not worker.lease.is_held:
+            # It may be another's by now, who has written what was read; if it is not, it is due again, for anybody.
+            feed.program.close()
             self._give_back(claimed)
             return
         run = ActiveRun(
