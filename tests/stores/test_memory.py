@@ -192,6 +192,7 @@ async def test_the_same_calls_make_the_same_tables() -> None:
         "agenda": 0,
         "locks": 0,
         "tasks": 0,
+        "task_shares": 0,
     }
 
 

@@ -30,7 +30,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQue
 from perdure.ports.following import HistoryPart, HistoryPlace
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
-from perdure.ports.tasks import ClaimedTask, ServedTasks
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
 from perdure.ports.transactions import StepTransaction
 
 __all__ = ["coded"]
@@ -116,10 +116,12 @@ class _DecodingStore:
         job = Decoding(self._payloads.leaving_unreadable())
         return await job.run(lambda: [_claimed(job, run) for run in claimed])
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
+    ) -> list[ClaimedTask]:
         """See `RunStore.claim_tasks`. What cannot be read is claimed all the same, with the reason; if values cannot be
         fetched for now, all that was claimed is given back."""
-        claimed = await self._store.claim_tasks(now=now, limit=limit, served=served)
+        claimed = await self._store.claim_tasks(now=now, limit=limit, served=served, costs=costs)
         try:
             return [await self._decoded_task(one) for one in claimed]
         except StoreError:

@@ -5,9 +5,11 @@ and limits; only whom it tells is another (`TaskCaller`). What it tells goes int
 the session has lost the task, it is refused, and the attempt is stopped. A run that does not want an outcome any more
 withdraws its task; whoever has it hears of the run, and looks whether the task still stands.
 
-It claims what it can begin at once: what its slots have no room for is left to others. There is no polling: tasks that
-come are news, and a worker with room looks once after each that ends. With each renewal of the lease it looks whether
-it has what the store takes for its own, gives back what it knows nothing of, and looks for tasks once more.
+It claims what it can begin at once: what its slots have no room for is left to others. With each claim it tells by how
+much those that it had before have taken longer or shorter than was expected, so that who share a queue get equal parts
+of its time. There is no polling: tasks that come are news, and a worker with room looks once after each that ends. With
+each renewal of the lease it looks whether it has what the store takes for its own, gives back what it knows nothing of,
+and looks for tasks once more.
 """
 
 import asyncio
@@ -35,7 +37,7 @@ from perdure.kernel.tasks import TaskClaim, label_text
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.logs import logger_named
-from perdure.ports.tasks import ClaimedTask, ServedTasks, Serving
+from perdure.ports.tasks import ClaimedTask, ServedTasks, Serving, TaskCost
 
 if TYPE_CHECKING:
     from perdure.execution.worker import Worker
@@ -48,7 +50,7 @@ _logger = logger_named("perdure.worker")
 class TaskCaller:
     """The run elsewhere whose task this worker has: what an attempt knows of it, and how it is told (`Caller`)."""
 
-    __slots__ = ("_queues", "call", "claim", "created", "is_refused", "task")
+    __slots__ = ("_queues", "begun_at", "call", "claim", "created", "is_refused", "task")
 
     def __init__(self, queues: "ServedQueues", claimed: ClaimedTask) -> None:
         """Stand for the run of a task."""
@@ -57,6 +59,7 @@ class TaskCaller:
         self.task = task = claimed.task
         origin = task.origin
         self.call: ActivityCall | None = None
+        self.begun_at = asyncio.get_running_loop().time()
         self.is_refused = False
         self.created = RunCreated(
             workflow=origin.workflow,
@@ -116,6 +119,7 @@ class ServedQueues:
         self._slots: Final = settings.queue_slots
         self._letting_go: asyncio.TimerHandle | None = None
         self._held: dict[TaskClaim, TaskCaller] = {}
+        self._costs: dict[tuple[str, Priority, str], float] = {}
         self._wake = asyncio.Event()
         self._losses = self._failures = 0
         self._is_closing = self._is_looking = self._must_look = False
@@ -223,7 +227,19 @@ class ServedQueues:
 
     async def _claim(self, limit: int) -> int:
         worker, losses = self._worker, self._losses
-        claimed = await worker.store.claim_tasks(now=worker.clock.now(), limit=limit, served=self._served)
+        told, self._costs = self._costs, {}
+        costs = [
+            TaskCost(queue=queue, priority=priority, share=share, seconds=seconds)
+            for (queue, priority, share), seconds in told.items()
+        ]
+        try:
+            claimed = await worker.store.claim_tasks(
+                now=worker.clock.now(), limit=limit, served=self._served, costs=costs
+            )
+        except BaseException:
+            for key, seconds in told.items():
+                self._costs[key] = self._costs.get(key, 0.0) + seconds
+            raise
         for one in claimed:
             if one.task.tells_start:
                 worker.mail.news_of(one.claim.run_key)
@@ -317,6 +333,9 @@ class ServedQueues:
 
     def _forget(self, caller: TaskCaller) -> None:
         if self._held.pop(caller.claim, None) is not None:
+            task = caller.task
+            key, taken = (task.queue, task.priority, task.share), self._worker.loop.time() - caller.begun_at
+            self._costs[key] = self._costs.get(key, 0.0) + taken - task.expected_seconds
             self.wake()
 
     async def _return(self, claims: Collection[TaskClaim], *, begun: bool) -> None:

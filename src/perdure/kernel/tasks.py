@@ -19,7 +19,7 @@ from perdure.kernel.identity import FencingToken, Operation, RunKey, RunRef, Wor
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.payload import NULL, Payload
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import Timestamp
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 
 __all__ = [
     "LABELS_WANTED", "LONGEST_LABELS", "LONGEST_QUEUE_NAME", "SEPARATOR", "Task", "TaskClaim", "TaskOrigin",
@@ -69,6 +69,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     def labels(self) -> str:
         """The labels that are demanded, as stores keep them."""
         return label_text(self.options.labels or {})
+
+    @property
+    def share(self) -> str:
+        """Who is served with it, among those who share a queue: a tenant of a namespace."""
+        return f"{self.ref.namespace}{SEPARATOR}{self.origin.tenant}"
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long it is expected to keep a slot: as its call says, or else a second."""
+        expected = self.options.expected_duration_microseconds
+        return 1.0 if expected is None else expected / MICROSECONDS_PER_SECOND
 
     @property
     def ref(self) -> RunRef:

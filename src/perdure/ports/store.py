@@ -34,7 +34,7 @@ from perdure.kernel.transition import Creation, Outcome, Parking, RunStatus, Wri
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
-from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 
@@ -369,8 +369,14 @@ class RunStore(Protocol):
         """Return when the next entry comes due, later than `after` (None: possibly past), or None."""
         ...
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
-        """Take at most `limit` tasks nobody has that are `served`: the best class, then the longest queued first.
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
+    ) -> list[ClaimedTask]:
+        """Take at most `limit` tasks nobody has that are `served`: the best class first, then by turns of those who
+        share a queue (`Task.share`), by what their tasks take, then the longest queued.
+
+        `costs`: how much longer or shorter than expected tasks have taken that this session had, told once each. How
+        turns are taken stands in `perdure.stores.task_shares`, which all stores follow.
 
         One that is kept for another session (`Task.sticky_to`) is passed over until `Task.sticky_until`, unless that
         session has ended, or is known to be dead.

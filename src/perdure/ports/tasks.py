@@ -21,6 +21,7 @@ __all__ = [
     "ServedTasks",
     "ServerSummary",
     "Serving",
+    "TaskCost",
     "TaskQuery",
     "TaskSummary",
     "decode_serving",
@@ -62,6 +63,16 @@ class ServedTasks(msgspec.Struct, frozen=True, kw_only=True):
     queues: frozenset[str]
     activities: frozenset[str]
     labels: frozenset[str] = frozenset()
+
+
+class TaskCost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """By how many seconds what a worker has made for a share, of a class of a queue, has taken longer than it was
+    charged for (`Task.expected_seconds`); negative: shorter."""
+
+    queue: str
+    priority: Priority
+    share: str
+    seconds: float
 
 
 class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.stores.postgres import following, sessions, tasks
+from perdure.stores.postgres import following, sessions, task_lines, tasks
 from perdure.testing.store_conformance.harness import START
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -117,8 +117,9 @@ async def test_a_claim_of_tasks_looks_at_none_that_demand_other_labels(
         await harness.execute(MANY_TASKS, first * MANY, labels, None, None)
     if knows:
         await harness.execute("VACUUM ANALYZE tasks")
-    asked: tuple[object, ...] = (["gpu", "cpu"], ["render"], ["gpu=a100"], 7, START, 10, [], [])
-    assert await looked_at(harness, tasks._CLAIMABLE, *asked) <= 300
+    assert await looked_at(harness, task_lines._LINES, ["gpu", "cpu"], ["gpu=a100"]) <= 300
+    line: tuple[object, ...] = (["gpu"], ["gpu=a100"], [2], [""])
+    assert await looked_at(harness, task_lines._HEADS, *line, ["render"], 7, START, 10, [], []) <= 100
 
 
 async def test_when_a_task_is_kept_no_longer_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:

@@ -132,6 +132,7 @@ INSERT INTO perdure.locks VALUES ({key}, '{namespace}', 'k', {key}, 1, NULL, '{{
 INSERT INTO perdure.agenda VALUES ('{namespace}', 'schedule', 'id', 1, 0, false, '{{}}', '[]', '');
 INSERT INTO perdure.tasks (run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest)
 VALUES ({key}, 1, 1, '{namespace}', 'gpu', 'render', 2, 0, '{{}}', '');
+INSERT INTO perdure.task_shares VALUES ('{namespace}', 'gpu', 2, '{namespace}', 0, 0);
 """
 """A row in each table, of the run that has this key in this namespace."""
 

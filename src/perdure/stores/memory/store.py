@@ -27,7 +27,7 @@ from perdure.ports.store import (
     RunSummary,
     StoreStatus,
 )
-from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.memory import following, keeping, searching, sessions, tasks
@@ -248,10 +248,12 @@ class MemoryStore:
         await self._turn()
         return list_locks(self.database, query)
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
+    ) -> list[ClaimedTask]:
         """Take tasks that nobody has. Complexity: linear in all tasks."""
         session, news = await self._turn(), News()
-        claimed = tasks.claim_tasks(self.database, session, news, now=now, limit=limit, served=served)
+        claimed = tasks.claim_tasks(self.database, session, news, now=now, limit=limit, served=served, costs=costs)
         publish(self.database, session, news)
         return claimed
 

@@ -16,6 +16,7 @@ from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import Changes, RunSummary
 from perdure.ports.tasks import Serving
 from perdure.stores.memory.agenda import Agenda
+from perdure.stores.task_shares import Shares
 
 __all__ = [
     "Entry",
@@ -49,6 +50,7 @@ class MemoryDatabase:
         self.agenda = Agenda()
         self.locks: dict[int, LockEntry] = {}
         self.tasks: dict[tuple[RunKey, Operation], TaskRow] = {}
+        self.task_shares: dict[tuple[str, Priority], Shares] = {}
         self.latest_time = Timestamp(0)
         self.set_back_at: Timestamp | None = None
         self.next_lock = count(1).__next__
@@ -96,6 +98,11 @@ class MemoryDatabase:
             "agenda": self.agenda.dump(),
             "locks": [msgspec.structs.asdict(self.locks[position]) for position in sorted(self.locks)],
             "tasks": [msgspec.structs.asdict(self.tasks[key]) for key in sorted(self.tasks)],
+            "task_shares": [
+                {"queue": queue, "priority": priority, "share": share, "tag": tag}
+                for (queue, priority), shares in sorted(self.task_shares.items())
+                for share, tag in sorted(shares.tags.items())
+            ],
         }
 
     def take_messages(self, run_key: RunKey, positions: Iterable[int]) -> None:
@@ -165,6 +172,8 @@ class TaskRow(msgspec.Struct, kw_only=True):
     queued_at: Timestamp
     data: bytes
     labels: str = ""
+    share: str = ""
+    cost: float = 1.0
     sticky_to: WorkerId | None = None
     sticky_until: Timestamp | None = None
     owner: WorkerId | None = None

@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 
 from perdure.errors import HistoryError
-from perdure.kernel.identity import RunKey, WorkerId
+from perdure.kernel.identity import Operation, RunKey, WorkerId
 from perdure.kernel.messages import encode_message
+from perdure.kernel.priority import Priority
 from perdure.kernel.tasks import TaskClaim, labels_of
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery, Transition
@@ -16,6 +17,7 @@ from perdure.ports.tasks import (
     ClaimedTask,
     ServedTasks,
     ServerSummary,
+    TaskCost,
     TaskQuery,
     TaskSummary,
     decode_task,
@@ -25,6 +27,7 @@ from perdure.ports.tasks import (
 from perdure.stores.memory.inboxes import put, wake_for
 from perdure.stores.memory.tables import Entry, MemoryDatabase, News, Session, TaskRow
 from perdure.stores.task_messages import start_told
+from perdure.stores.task_shares import Line, Place, Shares, Waiting, charge, choose, corrected
 
 __all__ = [
     "change_tasks",
@@ -57,6 +60,8 @@ def encoded_tasks(write: Transition) -> list[TaskRow]:
             queued_at=task.queued_at,
             data=encode_task(task),
             labels=task.labels,
+            share=task.share,
+            cost=task.expected_seconds,
             sticky_to=task.sticky_to,
             sticky_until=task.sticky_until,
         )
@@ -91,22 +96,63 @@ def _is_of(row: TaskRow | None, claim: TaskClaim, worker: WorkerId) -> bool:
 
 
 def claim_tasks(
-    database: MemoryDatabase, session: Session, news: News, *, now: Timestamp, limit: int, served: ServedTasks
+    database: MemoryDatabase,
+    session: Session,
+    news: News,
+    *,
+    now: Timestamp,
+    limit: int,
+    served: ServedTasks,
+    costs: Sequence[TaskCost] = (),
 ) -> list[ClaimedTask]:
     """Take tasks that nobody has. Complexity: linear in all tasks."""
-    found = [
-        row
-        for row in database.tasks.values()
-        if row.owner is None
-        and _is_served(row, served)
-        and not (row.sticky_to in database.sessions and _is_kept(row, session.worker, now))
-    ]
-    found.sort(key=_place)
-    return [_claim(database, session, row, news, now=now) for row in found[: max(limit, 0)]]
+    kept = database.task_shares
+    for cost in costs:
+        line = (cost.queue, cost.priority)
+        _keep(database, line, corrected(kept.get(line, Shares()), cost))
+    waiting = _waiting(database, session, served, now=now)
+
+    def lines(priority: Priority) -> list[Line]:
+        return [
+            Line(
+                queue,
+                priority,
+                {share: tasks[0].place for share, tasks in shares.items()},
+                kept.get((queue, priority), Shares()),
+            )
+            for (queue, of_class), shares in sorted(waiting.items())
+            if of_class == priority
+        ]
+
+    def tasks(line: Line, share: str) -> list[Waiting]:
+        return [task for task in waiting[line.queue, line.priority][share] if task.row is not None]
+
+    chosen, reached = choose(lines, tasks, limit=limit)
+    for one in reached:
+        _keep(database, (one.queue, one.priority), charge(one, (choice for choice in chosen if choice.line is one)))
+    return [_claim(database, session, choice.task.row, news, now=now) for choice in chosen]
 
 
-def _is_served(row: TaskRow, served: ServedTasks) -> bool:
-    return row.queue in served.queues and row.activity in served.activities and has_labels(row.labels, served)
+def _keep(database: MemoryDatabase, line: tuple[str, Priority], shares: Shares) -> None:
+    database.task_shares.pop(line, None)
+    if shares.tags:
+        database.task_shares[line] = shares
+
+
+def _waiting(
+    database: MemoryDatabase, session: Session, served: ServedTasks, *, now: Timestamp
+) -> dict[tuple[str, Priority], dict[str, list[Waiting]]]:
+    """Return what waits in the queues that a session serves, by line and share; without the rows of what it may not
+    take."""
+    waiting: dict[tuple[str, Priority], dict[str, list[Waiting]]] = {}
+    for row in sorted(database.tasks.values(), key=_place):
+        if row.owner is None and row.queue in served.queues and has_labels(row.labels, served):
+            is_kept = row.sticky_to in database.sessions and _is_kept(row, session.worker, now)
+            may_be_taken = row.activity in served.activities and not is_kept
+            _, *place = _place(row)
+            task = Waiting(Place(*place), row.cost, row if may_be_taken else None)
+            waiting.setdefault((row.queue, row.priority), {}).setdefault(row.share, []).append(task)
+    return waiting
 
 
 def _is_kept(row: TaskRow, worker: WorkerId, now: Timestamp) -> bool:
@@ -127,7 +173,7 @@ def next_task_at(
     return min((until for until in kept if until is not None), default=None)
 
 
-def _place(row: TaskRow) -> tuple[int, int, int, int]:
+def _place(row: TaskRow) -> tuple[Priority, Timestamp, RunKey, Operation]:
     return (row.priority, row.queued_at, row.run_key, row.operation)
 
 

@@ -245,4 +245,4 @@ def _task_row(row: TaskRow) -> Row:
         row.data.decode(),
         row.labels,
     )
-    return (*fields, digest_of_task(fields), row.sticky_to, row.sticky_until)
+    return (*fields, digest_of_task(fields), row.sticky_to, row.sticky_until, row.share, row.cost)

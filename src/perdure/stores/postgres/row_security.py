@@ -255,6 +255,7 @@ _COMMON: Final = ("sessions", "lanes", "key_origins", "store_meta")
 _POLICIES: Final[dict[str, Literal["namespace", "run", "both"]]] = {
     "runs": "namespace",
     "agenda": "namespace",
+    "task_shares": "namespace",
     "history": "run",
     "inbox": "run",
     "message_requests": "both",

@@ -70,7 +70,7 @@ QUEUE_OF_TASK: Final = f"""
 TASK_COLUMNS: Final = f"""
     tasks.run_key, tasks.operation, tasks.attempt, tasks.namespace, {QUEUE_OF_TASK} AS queue, tasks.activity,
     tasks.priority, tasks.queued_at, tasks.owner, tasks.claims, tasks.recovering, tasks.data, tasks.digest,
-    tasks.labels, tasks.sticky_to, tasks.sticky_until
+    tasks.labels, tasks.sticky_to, tasks.sticky_until, tasks.share, tasks.cost
 """
 
 
@@ -142,6 +142,8 @@ def task_row_of(row: Record) -> TaskRow:
         queued_at=Timestamp(row["queued_at"]),
         data=row["data"].encode(),
         labels=row["labels"],
+        share=row["share"],
+        cost=row["cost"],
         sticky_to=None if row["sticky_to"] is None else WorkerId(row["sticky_to"]),
         sticky_until=None if row["sticky_until"] is None else Timestamp(row["sticky_until"]),
         owner=None if row["owner"] is None else WorkerId(row["owner"]),

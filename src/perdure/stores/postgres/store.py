@@ -22,7 +22,7 @@ from perdure.ports.clock import Clock
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
-from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
 from perdure.stores.announcing import Announcer
@@ -216,10 +216,12 @@ class PostgresStore:
             opened.commits.heads.expect(run.summary.run_key)
         return claimed
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
+    ) -> list[ClaimedTask]:
         """Take tasks that nobody has."""
         opened = self._open_now()
-        claiming = partial(tasks.claim_tasks, session=opened.session, now=now, limit=limit, served=served)
+        claiming = partial(tasks.claim_tasks, session=opened.session, now=now, limit=limit, served=served, costs=costs)
         deliver = opened.commits.decide_within
         taken = await opened.change(lambda connection, news: claiming(connection, news=news, deliver=deliver))
         opened.home.hear_of_tasks(taken)

@@ -1,10 +1,10 @@
 """Tasks: claimed, given back, asked about. Functions of a connection, within the transaction that is open on it.
 
-**Claims take turns**, by an advisory lock: so each sees all that nobody has, in their order, and two never meet on a
-row. A claim is short, and takes as many tasks as there is room for. It locks the runs that it tells something first, as
-everybody does who writes to a run and its tasks, and **waits for nobody but other claims**: what a commit has locked,
-the task or the run that would be told, is passed over, what comes next taken in its stead, and the store looks again
-soon. So a commit that takes long, or whose process is paused, holds up no tasks but those of its runs.
+**Claims of a queue take turns** (`perdure.stores.postgres.task_lines`): so each sees all that nobody has, and two never
+meet on a row. A claim is short, and takes as many tasks as there is room for. It locks the runs that it tells something
+first, as everybody does who writes to a run and its tasks, and **waits for nobody but other claims**: what a commit has
+locked, the task or the run that would be told, is passed over, what comes next taken in its stead, and the store looks
+again soon. So a commit that takes long, or whose process is paused, holds up no tasks but those of its runs.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.kernel.identity import Operation, RunKey, RunRef, WorkerId
 from perdure.kernel.priority import Priority
-from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim, labels_of
+from perdure.kernel.tasks import Task, TaskClaim, labels_of
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Delivery, Outcome, Write
 from perdure.logs import logger_named
@@ -24,6 +24,7 @@ from perdure.ports.tasks import (
     ServedTasks,
     ServerSummary,
     Serving,
+    TaskCost,
     TaskQuery,
     TaskSummary,
     decode_serving,
@@ -33,7 +34,8 @@ from perdure.ports.tasks import (
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres.conditions import Conditions
 from perdure.stores.postgres.connection import Connection, Record
-from perdure.stores.postgres.rows import LABELLED, QUEUE_OF_TASK, TASK_COLUMNS
+from perdure.stores.postgres.rows import QUEUE_OF_TASK, TASK_COLUMNS
+from perdure.stores.postgres.task_lines import WITH_MARKED, Key, TaskLines, take_turn
 from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.task_messages import damage_told, start_told
 
@@ -79,21 +81,24 @@ async def claim_tasks(
     now: Timestamp,
     limit: int,
     served: ServedTasks,
+    costs: Sequence[TaskCost] = (),
 ) -> TakenTasks:
-    """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
-    await connection.execute(_TAKE_TURN)
+    """Take tasks that nobody has. Complexity: their number, and that of those who share their queues, plus those of
+    other activities that are passed over."""
+    await take_turn(connection, served)
+    lines = TaskLines(connection, served, owner=session.worker_id, now=now)
+    await lines.read(costs)
     claimed: list[ClaimedTask] = []
     messages: list[Delivery] = []
     damaged: list[Delivery] = []
-    passed: set[_Key] = set()
+    has_passed = False
     for _ in range(_ROUNDS):
-        looked_for = limit - len(claimed)
-        names = (sorted(served.queues), sorted(served.activities), sorted(served.labels))
-        rows = await connection.fetch(_CLAIMABLE, *names, session.worker_id, now, max(looked_for, 0), *_pairs(passed))
+        rows = await lines.choose(limit=max(limit - len(claimed), 0))
         taken, open_runs = await _take(connection, rows, session.worker_id)
+        lines.charge(taken)
         for row in rows:
             if _key(row) not in taken:
-                passed.add(_key(row))
+                has_passed = True
             elif (task := task_of(row)) is None:
                 damaged += await _drop(connection, row, open_runs, now=now)
             else:
@@ -101,19 +106,17 @@ async def claim_tasks(
                 messages += [start_told(one, session.name, now=now)] if task.tells_start else []
         if len(rows) == len(taken):
             break
+    await lines.save()
     if messages or damaged:
         _, more = await deliver(connection, [*messages, *damaged])
         news.run_keys |= more.run_keys
         news.is_ready |= more.is_ready
         news.is_queued |= more.is_queued
     told = {told.target for told in damaged if not isinstance(told.target, RunRef)}
-    return TakenTasks(claimed, has_passed=bool(passed), told=told)
+    return TakenTasks(claimed, has_passed=has_passed, told=told)
 
 
-_Key = tuple[RunKey, Operation]
-
-
-async def _take(connection: Connection, rows: Sequence[Record], owner: WorkerId) -> tuple[set[_Key], dict[RunKey, int]]:
+async def _take(connection: Connection, rows: Sequence[Record], owner: WorkerId) -> tuple[set[Key], dict[RunKey, int]]:
     """Take those of these tasks, and the runs that are told of it, that nobody has locked; return which, and the
     generations of those runs that are open."""
     told = {row["run_key"] for row in rows if (task := task_of(row)) is None or task.tells_start}
@@ -135,12 +138,8 @@ async def _lock(connection: Connection, run_keys: Collection[RunKey]) -> tuple[s
     return {RunKey(row["run_key"]) for row in there}, open_runs
 
 
-def _key(row: Record) -> _Key:
+def _key(row: Record) -> Key:
     return (RunKey(row["run_key"]), Operation(row["operation"]))
-
-
-def _pairs(keys: Collection[_Key]) -> tuple[list[RunKey], list[Operation]]:
-    return [run_key for run_key, _ in keys], [operation for _, operation in keys]
 
 
 def task_of(row: Record) -> Task | None:
@@ -280,48 +279,11 @@ _FIELDS: Final = (
 )  # fmt: skip
 """What never changes of a row, in the order in which it is hashed."""
 
-_TAKE_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('perdure tasks', 0))"
-
-_WITH_MARKED: Final = f"SELECT unnest($1::varchar[]) AS queue UNION ALL SELECT unnest($1::varchar[]) || {LABELLED}"
-"""The queues of the first parameter, and what those of their tasks are kept under that demand labels."""
-
-# queues, activities, labels of the worker, its session, now, limit, run keys and operations of those that are passed
-# over; one class of one queue and one set of labels at a time: only so an index gives the order. One step of the index
-# finds the next set of labels, of which there are few.
-_CLAIMABLE: Final = f"""
-WITH RECURSIVE sets (queue, labels) AS (
-    SELECT queues.queue, found.labels FROM ({_WITH_MARKED}) AS queues CROSS JOIN LATERAL (
-        SELECT labels FROM tasks WHERE tasks.queue = queues.queue AND owner IS NULL ORDER BY labels LIMIT 1
-    ) AS found
-    UNION ALL
-    SELECT sets.queue, found.labels FROM sets CROSS JOIN LATERAL (
-        SELECT labels FROM tasks WHERE tasks.queue = sets.queue AND tasks.labels > sets.labels AND owner IS NULL
-        ORDER BY labels LIMIT 1
-    ) AS found
-)
-SELECT {TASK_COLUMNS} FROM (
-    SELECT found.* FROM generate_series(0, 4) AS classes (priority) CROSS JOIN sets
-    CROSS JOIN LATERAL (
-        SELECT run_key, operation, tasks.priority, queued_at FROM tasks
-        WHERE tasks.queue = sets.queue AND tasks.labels = sets.labels AND tasks.priority = classes.priority
-            AND owner IS NULL AND activity = ANY ($2::varchar[])
-            AND (sticky_to IS NULL OR sticky_to = $4::bigint OR coalesce(sticky_until, 0) <= $5::bigint
-                OR queued_at > $5 + {SKEW_MICROSECONDS}
-                OR NOT EXISTS (SELECT FROM sessions WHERE worker_id = sticky_to))
-            AND (run_key, operation) NOT IN (SELECT * FROM unnest($7::bigint[], $8::integer[]))
-        ORDER BY queued_at, run_key, operation LIMIT $6
-    ) AS found
-    WHERE string_to_array(sets.labels, '{SEPARATOR}') <@ $3::text[]
-    ORDER BY found.priority, queued_at, run_key, operation LIMIT $6
-) AS first JOIN tasks USING (run_key, operation)
-ORDER BY tasks.priority, tasks.queued_at, run_key, operation
-"""  # noqa: S608 - a text of ours
-
 # queues, now, the session
 _NEXT: Final = f"""
-SELECT min(found.sticky_until) FROM ({_WITH_MARKED}) AS queues CROSS JOIN LATERAL (
+SELECT min(found.sticky_until) FROM ({WITH_MARKED}) AS queues CROSS JOIN LATERAL (
     SELECT sticky_until FROM tasks
-    WHERE tasks.queue = queues.queue AND sticky_to IS NOT NULL AND sticky_until > $2::bigint AND sticky_to <> $3
+    WHERE tasks.queue = queues.kept_under AND sticky_to IS NOT NULL AND sticky_until > $2::bigint AND sticky_to <> $3
         AND owner IS NULL AND queued_at <= $2 + {SKEW_MICROSECONDS}
     ORDER BY sticky_until LIMIT 1
 ) AS found

@@ -9,8 +9,10 @@ from perdure.stores.sql.statements import RowsStatement
 
 __all__ = [
     "CLAIMABLE_TASKS",
+    "DELETE_SHARE",
     "DELETE_TASKS",
     "END_TASK",
+    "FIRST_SHARE",
     "FREE_ALL_TASKS",
     "FREE_TASK",
     "FREE_TASKS",
@@ -21,8 +23,11 @@ __all__ = [
     "LABELS_OF_TASKS",
     "LET_ALL_TASKS_GO",
     "LET_TASKS_GO",
+    "NEXT_SHARE",
     "NEXT_TASK",
+    "PUT_SHARE",
     "RETURN_TASK",
+    "SHARES",
     "TAKE_TASKS",
     "TASKS_OF_ALL",
     "TASKS_OF_OWNER",
@@ -35,10 +40,10 @@ __all__ = [
 TASK_FIELDS: Final = "run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, labels"
 """What never changes of a task's row, in the order in which it is hashed."""
 
-# the columns above, then digest, sticky_to, sticky_until
+# the columns above, then digest, sticky_to, sticky_until, share, cost
 INSERT_TASKS: Final = RowsStatement(
-    f"INSERT OR REPLACE INTO tasks ({TASK_FIELDS}, digest, sticky_to, sticky_until) VALUES {{rows}}",  # noqa: S608
-    width=13,
+    f"INSERT OR REPLACE INTO tasks ({TASK_FIELDS}, digest, sticky_to, sticky_until, share, cost) VALUES {{rows}}",  # noqa: S608
+    width=15,
 )
 
 # run_key, operation
@@ -56,6 +61,9 @@ RETURN_TASK: Final = (
     f"UPDATE tasks {_OF_CLAIM.replace('WHERE', 'SET owner = NULL, recovering = MAX(recovering, ?) WHERE')}"
 )
 
+_PLACE: Final = """coalesce(CAST(queued_at AS INTEGER), 0), coalesce(CAST(run_key AS INTEGER), 0),
+    coalesce(CAST(operation AS INTEGER), 0)"""
+
 # queue; one step of the index for each set of labels, of which there are few. As bytes: a damaged one is dropped by who
 # would claim its tasks. From the first text on: a column that may not be NULL has its least value where it is
 LABELS_OF_TASKS: Final = """
@@ -70,18 +78,37 @@ WITH RECURSIVE sets (labels) AS (
 SELECT CAST(labels AS BLOB) FROM sets WHERE labels IS NOT NULL
 """
 
-# queue, labels as bytes, priority, a JSON list of activities, the session, now, the latest time of queueing, limit;
-# the index has all of that: a row on a damaged page is never come to. By number also where what stands there is none
+# queue, labels as bytes, priority, the share before as bytes; the next share, with the place of its first task: one
+# step of the index. By number also where what stands there is none
+NEXT_SHARE: Final = f"""
+SELECT CAST(share AS BLOB), {_PLACE} FROM tasks INDEXED BY tasks_to_claim
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ? AND share > CAST(? AS TEXT)
+ORDER BY share, queued_at, run_key, operation LIMIT 1
+"""  # noqa: S608 - a text above
+FIRST_SHARE: Final = NEXT_SHARE.replace("share > CAST", "share >= CAST")
+
+# queue, labels as bytes, priority, share as bytes, a JSON list of activities, the session, now, the latest time of
+# queueing, limit; the index has all of that: a row on a damaged page is never come to
 CLAIMABLE_TASKS: Final = f"""
-SELECT position, coalesce(CAST(queued_at AS INTEGER), 0), coalesce(CAST(run_key AS INTEGER), 0),
-    coalesce(CAST(operation AS INTEGER), 0)
-FROM tasks INDEXED BY tasks_to_claim
-WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?{PASSING}
+SELECT position, cost, {_PLACE} FROM tasks INDEXED BY tasks_to_claim
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ? AND share = CAST(? AS TEXT){PASSING}
     AND activity IN (SELECT value FROM json_each(?))
     AND (sticky_to IS NULL OR sticky_to = ? OR coalesce(sticky_until, 0) <= ? OR queued_at > ?
         OR NOT EXISTS (SELECT 1 FROM sessions WHERE worker_id = sticky_to))
 ORDER BY queued_at, run_key, operation LIMIT ?
-"""  # noqa: S608 - a comment
+"""  # noqa: S608 - texts above
+
+# queue, priority
+SHARES: Final = "SELECT CAST(share AS BLOB), tag, clock FROM task_shares WHERE queue = ? AND priority = ?"
+
+# queue, priority, share as bytes, tag, clock
+PUT_SHARE: Final = """
+INSERT INTO task_shares (queue, priority, share, tag, clock) VALUES (?, ?, CAST(? AS TEXT), ?, ?)
+ON CONFLICT (queue, priority, share) DO UPDATE SET tag = excluded.tag, clock = excluded.clock
+"""
+
+# queue, priority, share as bytes
+DELETE_SHARE: Final = "DELETE FROM task_shares WHERE queue = ? AND priority = ? AND share = CAST(? AS TEXT)"
 
 # queue, now, the session, the latest time of queueing
 NEXT_TASK: Final = """
@@ -92,7 +119,8 @@ ORDER BY sticky_until LIMIT 1
 
 _KINDS: Final = {
     "integer": ("run_key", "operation", "attempt", "priority", "queued_at", "claims", "recovering"),
-    "text": ("namespace", "queue", "activity", "data", "labels"),
+    "text": ("namespace", "queue", "activity", "data", "labels", "share"),
+    "real": ("cost",),
 }
 _MAY_LACK: Final = ("sticky_to", "sticky_until", "owner")
 IS_TYPED: Final = " AND ".join(

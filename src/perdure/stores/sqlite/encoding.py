@@ -263,7 +263,8 @@ def _task_row(run_key: RunKey, task: Task) -> tuple[Column, ...]:
         encode_task(task).decode(),
         task.labels,
     )
-    return (*fields, digest_of_task(fields), task.sticky_to, task.sticky_until)
+    placing = (task.sticky_to, task.sticky_until, task.share, task.expected_seconds)
+    return (*fields, digest_of_task(fields), *placing)
 
 
 def _encode_events(

@@ -10,7 +10,7 @@ next renewal: in memory it is dropped with everything else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -20,7 +20,7 @@ from perdure.kernel.identity import RunKey, WorkflowVersion
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.ports.store import Changes, ClaimedRun
-from perdure.ports.tasks import ClaimedTask, ServedTasks
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
 from perdure.stores.sqlite.passed_tasks import PassedTasks
 from perdure.stores.sqlite.presence import Presence
 from perdure.stores.sqlite.sessions import (
@@ -110,16 +110,23 @@ class Ownership:
             self._left = {key: token for key, token in self._left.items() if key not in own}
         return claimed
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost]
+    ) -> list[ClaimedTask]:
         """Take tasks that nobody has; none while a loss is untold."""
         await self._demand_renewed()
         found = ClaimedTasks()
         if not self._has_lost:
             claiming = partial(claim_tasks, session=self._session, now=now, served=served)
-            found = await self._passed_tasks.past_damage(
-                lambda *, limit, passed: self._writer.call(partial(claiming, limit=limit, passed=tuple(passed))),
-                limit=limit,
-            )
+            told = [*costs]
+
+            async def claim(*, limit: int, passed: Collection[int], is_fair: bool) -> ClaimedTasks:
+                asked = partial(claiming, limit=limit, costs=tuple(told), passed=tuple(passed), is_fair=is_fair)
+                found = await self._writer.call(asked)
+                told.clear()
+                return found
+
+            found = await self._passed_tasks.past_damage(claim, limit=limit)
             if found.told:
                 self._on_changes(Changes(run_keys=found.told, ready=True))
             await self._renewed()  # as for runs

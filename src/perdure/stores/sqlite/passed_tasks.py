@@ -8,12 +8,14 @@ with the next one. Of a row that can be read, and is damaged, the run hears at o
 **Limits.** One claim passes over at most 1,000: if as many fail, it is not their rows, but an index, or the disk.
 """
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection
 from itertools import takewhile
 from typing import Final, Protocol
 
 from perdure.logs import logger_named
+from perdure.stores.sqlite.task_lines import UnsoundSharesError
 from perdure.stores.sqlite.tasks import ClaimedTasks, UnsoundTasksError
 
 __all__ = ["PassedTasks"]
@@ -22,9 +24,10 @@ _LOGGER: Final = logger_named("perdure.store")
 
 
 class Claim(Protocol):
-    """Claim at most `limit` tasks, but none of the positions that are `passed`, in one transaction."""
+    """Claim at most `limit` tasks, but none at the positions that are `passed`, in one transaction; by turns, if it
+    `is_fair`."""
 
-    def __call__(self, *, limit: int, passed: Collection[int]) -> Awaitable[ClaimedTasks]: ...
+    def __call__(self, *, limit: int, passed: Collection[int], is_fair: bool) -> Awaitable[ClaimedTasks]: ...
 
 
 class PassedTasks:
@@ -35,6 +38,7 @@ class PassedTasks:
         self._now: Final = now
         self._until: Final[dict[int, float]] = {}
         self._most = _MOST_CLAIMED
+        self._fair_from = -math.inf
 
     async def past_damage(self, claim: Claim, *, limit: int) -> ClaimedTasks:
         """Claim tasks, in several transactions where damage has been met. Raises UnsoundTasksError if nearly all are
@@ -44,7 +48,11 @@ class PassedTasks:
         while True:
             asked = min(limit - len(found.claimed), self._most)
             try:
-                more = await claim(limit=asked, passed=self._until)
+                more = await claim(limit=asked, passed=self._until, is_fair=self._now() >= self._fair_from)
+            except UnsoundSharesError as error:
+                self._fair_from = self._now() + _PASSED_SECONDS
+                _LOGGER.error("tasks are claimed by their time alone: %s; see `perdure verify`", error)  # noqa: TRY400
+                continue
             except UnsoundTasksError as error:
                 if not may_pass:
                     raise

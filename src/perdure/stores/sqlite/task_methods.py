@@ -7,7 +7,7 @@ from functools import partial
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
-from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskQuery, TaskSummary
+from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
 from perdure.stores.sqlite import tasks
 from perdure.stores.sqlite.ownership import Ownership
 from perdure.stores.sqlite.reader import Reader
@@ -19,9 +19,11 @@ __all__ = ["TaskMethods"]
 class TaskMethods(ABC):
     """A part of the store, by its own parts while it is open."""
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
+    ) -> list[ClaimedTask]:
         """Take tasks that nobody has. Complexity: their number, plus those of other activities that are passed over."""
-        return await self._owning().claim_tasks(now=now, limit=limit, served=served)
+        return await self._owning().claim_tasks(now=now, limit=limit, served=served, costs=costs)
 
     async def return_tasks(self, claims: Sequence[TaskClaim], *, begun: bool) -> None:
         """Let others claim what this session has."""

@@ -23,22 +23,22 @@ from perdure.ports.tasks import (
     ServedTasks,
     ServerSummary,
     Serving,
+    TaskCost,
     TaskQuery,
     TaskSummary,
     decode_serving,
     decode_task,
     encode_serving,
-    has_labels,
 )
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sql.chain import digest_of_task
-from perdure.stores.sql.passing import PASSING
 from perdure.stores.sqlite.encoding import claim_row, encode_delivery
 from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.inboxes import deliver
 from perdure.stores.sqlite.rows import as_typed, ref_of
 from perdure.stores.sqlite.sessions import Session
+from perdure.stores.sqlite.task_lines import TaskLines
 from perdure.stores.task_messages import damage_told, start_told
 
 if TYPE_CHECKING:
@@ -89,13 +89,21 @@ def claim_tasks(
     now: Timestamp,
     limit: int,
     served: ServedTasks,
+    costs: Sequence[TaskCost] = (),
     passed: Collection[int] = (),
+    is_fair: bool = True,
 ) -> ClaimedTasks:
-    """Take tasks that nobody has, but none at the positions that are `passed`. Complexity: their number, plus those of
-    other activities that are passed over. Raises UnsoundTasksError."""
-    positions = _claimable(connection, served, owner=session.worker_id, now=now, limit=max(limit, 0), passed=passed)
-    if not positions:
+    """Take tasks that nobody has, but none at the positions that are `passed`; by turns only if it `is_fair`.
+
+    Complexity: their number, and that of those who share their lines, plus those of other activities that are passed
+    over. Raises UnsoundTasksError, and UnsoundSharesError.
+    """
+    lines = TaskLines(connection, served, owner=session.worker_id, now=now, passed=passed, is_fair=is_fair)
+    lines.correct(costs)
+    chosen, reached = lines.choose(limit=max(limit, 0))
+    if not reached:
         return ClaimedTasks()
+    positions = [choice.task.row for choice in chosen]
     try:
         claimed, damaged = _take(connection, positions, owner=session.worker_id)
         messages = [start_told(one, session.name, now=now) for one in claimed if one.task.tells_start]
@@ -104,6 +112,8 @@ def claim_tasks(
         if not is_damage(error):
             raise
         raise UnsoundTasksError(positions, error) from error
+    taken = {(one.claim.run_key, one.claim.operation) for one in claimed}
+    lines.charge(reached, [choice for choice in chosen if choice.task.place[1:] in taken])
     if messages or dropped:
         encoded = [encode_delivery(message, owner=session.worker_id) for message in [*messages, *dropped]]
         deliver(connection, encoded, news=news, is_exact=True)
@@ -115,50 +125,14 @@ def _take(
     connection: apsw.Connection, positions: list[int], *, owner: WorkerId
 ) -> tuple[list[ClaimedTask], list["_Row"]]:
     """Take what is sound of these; return it, and the rows of what is damaged."""
+    if not positions:
+        return [], []
     rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
     found = [(row, _task_of(row)) for position in positions if (row := rows.get(position)) is not None]
     sound = [row[0] for row, task in found if task is not None]
     connection.execute(statements.TAKE_TASKS, (owner, _json(sound)))
     claimed = [_claimed(row, task) for row, task in found if task is not None]
     return claimed, [row for row, task in found if task is None]
-
-
-def _claimable(
-    connection: apsw.Connection,
-    served: ServedTasks,
-    *,
-    owner: WorkerId,
-    now: Timestamp,
-    limit: int,
-    passed: Collection[int],
-) -> list[int]:
-    activities, lines = _json(sorted(served.activities)), _lines(connection, served)
-    passing = f" AND position NOT IN ({', '.join(map(str, passed))})" if passed else ""
-    statement = statements.CLAIMABLE_TASKS.replace(PASSING, passing)
-    positions: list[int] = []
-    for priority in Priority:
-        room = limit - len(positions)
-        if room <= 0:
-            break
-        of_class = sorted(
-            (*place, position)
-            for line in lines
-            for position, *place in connection.execute(
-                statement, (*line, priority, activities, owner, now, now + SKEW_MICROSECONDS, room)
-            )
-        )
-        positions += [position for *_, position in of_class[:room]]
-    return positions
-
-
-def _lines(connection: apsw.Connection, served: ServedTasks) -> list[tuple[str, bytes]]:
-    """Return the queues, each with the labels that tasks of it demand and the worker has."""
-    return [
-        (queue, labels)
-        for queue in sorted(served.queues)
-        for (labels,) in connection.execute(statements.LABELS_OF_TASKS, (queue,))
-        if has_labels(labels.decode(errors="replace"), served)
-    ]
 
 
 def next_task_at(

@@ -35,6 +35,7 @@ from perdure.testing.store_conformance.reading import ReadingConformance
 from perdure.testing.store_conformance.repairing import RepairingConformance
 from perdure.testing.store_conformance.requesting import RequestingConformance
 from perdure.testing.store_conformance.sessions import SessionsConformance
+from perdure.testing.store_conformance.sharing import SharingConformance
 from perdure.testing.store_conformance.tasks import TasksConformance
 
 __all__ = ["START", "StoreConformance", "StoreHarness", "StoreSession"]
@@ -52,6 +53,7 @@ class StoreConformance(
     LockingConformance,
     TasksConformance,
     PlacingConformance,
+    SharingConformance,
     RepairingConformance,
     SessionsConformance,
     ClocksConformance,

@@ -37,6 +37,7 @@ def task(
     priority: Priority = Priority.NORMAL,
     queued_at: Timestamp = START,
     options: ActivityOptions | None = None,
+    tenant: str = "acme",
     sticky_to: WorkerId | None = None,
     sticky_until: Timestamp | None = None,
 ) -> Task:
@@ -53,7 +54,7 @@ def task(
         origin=TaskOrigin(
             ref=run.ref,
             workflow="order",
-            tenant="acme",
+            tenant=tenant,
             called_by="call",
             token="token",  # noqa: S106
             trace_context={"traceparent": "00"},

@@ -77,7 +77,9 @@ _QUERIES: Final = {
     "inbox": _query("inbox", "run_key, at", "message_id data"),
     "locks": _query("locks", "run_key, operation, most, granted_at IS NULL", "namespace key"),
     "tasks": _query(
-        "tasks", "run_key, operation, attempt, priority, queued_at, digest", "namespace queue activity data labels"
+        "tasks",
+        "run_key, operation, attempt, priority, queued_at, digest",
+        "namespace queue activity data labels share",
     ),
     "agenda": _query("agenda", "version, due_at, waits", "namespace kind id data inputs").replace("NOT INDEXED", ""),
     "message_requests": _query("message_requests", "run_key", "namespace id").replace("NOT INDEXED", ""),

@@ -115,15 +115,16 @@ async def _sure(original: Original, path: Path, report: Verification, now: Conte
 
 
 def _are_claimed(now: Contents, original: Contents, run_key: RunKey) -> bool:
-    """Whether a claim finds the tasks that a run has had: as many, of the same operations, queues, activities and
-    labels."""
+    """Whether a claim finds the tasks that a run has had: as many, of the same operations, queues, activities,
+    labels and shares."""
     before, after = (contents.of_run(run_key)["tasks"] for contents in (original, now))
     return _places(before) == _places(after) and all(priority in set(Priority) for *_, priority in _places(after))
 
 
 def _places(tasks: Rows) -> list[Any]:
     places = [
-        (operation, queue, name, labels, level) for _, operation, _, level, _, _, _, queue, name, _, labels in tasks
+        (operation, queue, name, labels, share, level)
+        for _, operation, _, level, *_, queue, name, _, labels, share in tasks
     ]
     return sorted(places, key=repr)
 

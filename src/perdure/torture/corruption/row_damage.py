@@ -14,7 +14,7 @@ __all__ = ["TABLES", "damage_rows"]
 
 TABLES: Final = (
     "history", "history", "history", "runs", "runs", "inbox", "inbox", "run_labels", "locks", "tasks", "tasks",
-    "agenda", "message_requests",
+    "agenda", "message_requests", "task_shares",
 )  # fmt: skip
 """The tables whose rows are damaged, each as often as it stands here."""
 
@@ -96,7 +96,7 @@ def _delete(connection: apsw.Connection, table: str, chance: random.Random) -> D
 def _double(connection: apsw.Connection, table: str, chance: random.Random) -> Done | None:
     """Let a row stand there twice, under a key that is free; of a history it becomes the next event."""
     row = _some_row(connection, table, chance)
-    if row is None or table in {"run_labels", "agenda", "message_requests"}:
+    if row is None or table in {"run_labels", "agenda", "message_requests", "task_shares"}:
         return None
     touched = {row["run_key"]}
     row.pop("position", None)
@@ -185,6 +185,7 @@ _IDENTITY: Final = {
     "run_labels": ("run_key", "name"),
     "locks": ("position",),
     "tasks": ("position",),
+    "task_shares": ("queue", "priority", "share"),
     "agenda": ("namespace", "kind", "id"),
     "message_requests": ("namespace", "id", "request_id"),
 }

@@ -144,7 +144,7 @@ PLANTED: Final = (
         "a run that was lost while it was loaded is adopted all the same",
         "P5: single writer",
         _CLAIMS,
-        "if losses != self._losses:",
+        "if losses != self._losses or not worker.lease.is_held:",
         "if False:",
         "terminated",
     ),

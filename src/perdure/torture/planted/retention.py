@@ -24,6 +24,22 @@ PLANTED: Final = (
         workloads=("pruned",),
     ),
     Mutant(
+        name="SQLite: a claim of tasks forgets who was served",
+        breaks="P22: who share a queue get equal parts",
+        module="perdure.stores.sqlite.task_lines",
+        old="            self._save(line.queue, line.priority, line.shares, charged)\n",
+        new="            del charged\n",
+        tool="stateful",
+    ),
+    Mutant(
+        name="SQLite: what tasks have taken changes nothing",
+        breaks="P22: who share a queue get equal parts",
+        module="perdure.stores.sqlite.task_lines",
+        old="corrected(shares, cost))",
+        new="shares)",
+        tool="stateful",
+    ),
+    Mutant(
         name="a run that is open may be removed",
         breaks="P1: nothing acknowledged is lost",
         module="perdure.stores.memory.keeping",

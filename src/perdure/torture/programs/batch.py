@@ -268,11 +268,12 @@ class Batch:
             run,
             number,
             attempt=draws.of((1, 1, 2)),
-            queue=draws.of(QUEUES),
+            queue=draws.of((QUEUES[0], QUEUES[0], *QUEUES)),
             activity=draws.of(ACTIVITIES),
-            priority=draws.of(tuple(Priority)),
+            priority=draws.of((Priority.NORMAL, Priority.NORMAL, Priority.NORMAL, *Priority)),
             queued_at=draws.of((self.world.now, self._soon())),
-            options=draws.of((None, ActivityOptions(at_most_once=True), *map(_demanding, _LABELS))),
+            options=draws.of((None, ActivityOptions(at_most_once=True), _LONG, *map(_demanding, _LABELS))),
+            tenant=draws.of(("t1", "t1", "t2", "t3")),
             sticky_to=draws.of(self.world.sessions).worker if draws.is_rare() else None,
             sticky_until=self._soon(),
         )
@@ -338,6 +339,7 @@ class Batch:
 
 
 _WITHDRAWN: Final = ((), (), (1,), (2, 3))
+_LONG: Final = ActivityOptions(expected_duration_microseconds=3_000_000)
 _QUEUED: Final = ((), (), (1,), (2,), (1, 3))
 """Of which operations tasks leave their queues, and come into them."""
 

@@ -25,7 +25,7 @@ from perdure.kernel.transition import (
 from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
-from perdure.ports.tasks import TaskQuery
+from perdure.ports.tasks import TaskCost, TaskQuery
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
 from perdure.testing.store_conformance.harness import later
@@ -60,6 +60,7 @@ class World:
         self.made: list[RunKey] = []
         self.removed: list[WholeRun] = []
         self.tasks: list[tuple[StoreSession, TaskClaim]] = []
+        self.costs: list[TaskCost] = []
 
     async def open(self) -> None:
         """Open the sessions."""
@@ -126,8 +127,10 @@ class World:
         """Claim tasks for a session, and perhaps tell of them at once."""
         session = draws.of(self.sessions)
         limit = draws.of((3, 1, 20))
-        claimed = await session.store.claim_tasks(now=self.now, limit=limit, served=some_tasks(draws))
+        costs, self.costs = self.costs, []
+        claimed = await session.store.claim_tasks(now=self.now, limit=limit, served=some_tasks(draws), costs=costs)
         self.tasks += [(session, one.claim) for one in claimed]
+        self.costs = [_cost_of(one.task, draws.of((-0.5, 0.0, 2.0))) for one in claimed]
         told = [outcome(one.claim, ends=draws.below(3) > 0) for one in claimed if draws.below(2)]
         outcomes = [self._outcome(one) for one in await session.commit(*told)] if told else []
         at = await session.store.next_task_at(now=self.now, served=some_tasks(draws))
@@ -373,6 +376,10 @@ class World:
             created_from=draws.of((None, None, later(1), later(30))),
             created_until=draws.of((None, None, later(2), later(31))),
         )
+
+
+def _cost_of(task: Task, seconds: float) -> TaskCost:
+    return TaskCost(queue=task.queue, priority=task.priority, share=task.share, seconds=seconds)
 
 
 _SESSIONS: Final = 2

@@ -22,7 +22,7 @@ from perdure.kernel.transition import Outcome, Park, Release, Transition, Write
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunSummary
-from perdure.ports.tasks import ClaimedTask, ServedTasks
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
 from perdure.stores.memory import MemoryDatabase
 from perdure.stores.memory.tables import Run, summarise
 from perdure.stores.sqlite import following, keeping, reads, sessions, tasks
@@ -110,11 +110,19 @@ class Shadow:
         )
 
     def claim_tasks(
-        self, worker: WorkerId, claimed: list[ClaimedTask], *, now: Timestamp, limit: int, served: ServedTasks
+        self,
+        worker: WorkerId,
+        claimed: list[ClaimedTask],
+        *,
+        now: Timestamp,
+        limit: int,
+        served: ServedTasks,
+        costs: Sequence[TaskCost],
     ) -> None:
         """Take tasks; they must be `claimed`."""
+        session = self._sessions[worker]
         claiming = partial(
-            tasks.claim_tasks, self.connection, News(), session=self._sessions[worker], now=now, limit=limit
+            tasks.claim_tasks, self.connection, News(), session=session, now=now, limit=limit, costs=costs
         )
         self._compare("a claim of tasks", claimed, lambda: [*claiming(served=served).claimed])
         self._learn_positions()

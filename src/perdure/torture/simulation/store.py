@@ -13,7 +13,7 @@ from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
 from perdure.ports.following import HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
-from perdure.ports.tasks import ClaimedTask, ServedTasks
+from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
 from perdure.stores.memory import MemoryDatabase, MemoryStore
 from perdure.stores.memory.keeping import Prepared
 from perdure.stores.memory.tables import News, Session
@@ -87,13 +87,15 @@ class SimulatedStore(MemoryStore):
         self._claimed |= {(run.summary.run_key, run.summary.fencing_token) for run in claimed}
         return claimed
 
-    async def claim_tasks(self, *, now: Timestamp, limit: int, served: ServedTasks) -> list[ClaimedTask]:
+    async def claim_tasks(
+        self, *, now: Timestamp, limit: int, served: ServedTasks, costs: Sequence[TaskCost] = ()
+    ) -> list[ClaimedTask]:
         """See `RunStore.claim_tasks`."""
         await self._lag()
         self._refuse_during_outage()
-        claimed = await super().claim_tasks(now=now, limit=limit, served=served)
+        claimed = await super().claim_tasks(now=now, limit=limit, served=served, costs=costs)
         if self._shadow is not None:
-            self._shadow.claim_tasks(self.worker, claimed, now=now, limit=limit, served=served)
+            self._shadow.claim_tasks(self.worker, claimed, now=now, limit=limit, served=served, costs=costs)
         if claimed:
             await self._point("after claiming tasks")
         await self._lag()

@@ -33,7 +33,7 @@ __all__ = [
 Check = Callable[[apsw.Connection], list[Defect]]
 Finding = Callable[[apsw.Connection], Iterator[Defect]]
 
-_TABLES: Final = "runs history inbox run_labels locks tasks agenda message_requests sessions store_meta"
+_TABLES: Final = "runs history inbox run_labels locks tasks task_shares agenda message_requests sessions store_meta"
 _REBUILDING: Final = (
     "the indexes of the table are built anew, if nothing is lost by that; if all that is not known is which of table "
     "and index is the older one, with --accept-older-tables"
