@@ -36,7 +36,17 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.tasks import TaskCost
 
-__all__ = ["Choice", "Line", "Place", "Shares", "Waiting", "charge", "choose", "corrected", "sound_cost"]
+__all__ = [
+    "Choice",
+    "Line",
+    "Place",
+    "Shares",
+    "Waiting",
+    "charge",
+    "choose",
+    "corrected",
+    "sound_cost",
+]
 
 
 class Place(NamedTuple):

@@ -132,8 +132,8 @@ IS_TYPED: Final = " AND ".join(
 # a JSON list of positions; texts as bytes: a damaged one must not hide the others
 TASKS_TO_READ: Final = f"""
 SELECT position, {IS_TYPED},
-    claims, recovering, digest, run_key, operation, attempt, CAST(namespace AS BLOB), CAST(queue AS BLOB),
-    CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB), CAST(labels AS BLOB)
+    claims, recovering, digest, CAST(share AS BLOB), cost, run_key, operation, attempt, CAST(namespace AS BLOB),
+    CAST(queue AS BLOB), CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB), CAST(labels AS BLOB)
 FROM tasks NOT INDEXED WHERE position IN (SELECT value FROM json_each(?)) AND owner IS NULL
 """  # noqa: S608 - texts above
 

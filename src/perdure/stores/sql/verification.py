@@ -71,9 +71,9 @@ WHERE run_key = ? ORDER BY operation
 # run_key
 TASKS: Final = f"""
 SELECT position, {IS_TYPED},
-    EXISTS (SELECT 1 FROM sessions WHERE worker_id = tasks.owner), digest, run_key, operation, attempt,
-    CAST(namespace AS BLOB), CAST(queue AS BLOB), CAST(activity AS BLOB), priority, queued_at, CAST(data AS BLOB),
-    CAST(labels AS BLOB)
+    EXISTS (SELECT 1 FROM sessions WHERE worker_id = tasks.owner), digest, CAST(share AS BLOB), cost,
+    run_key, operation, attempt, CAST(namespace AS BLOB), CAST(queue AS BLOB), CAST(activity AS BLOB), priority,
+    queued_at, CAST(data AS BLOB), CAST(labels AS BLOB)
 FROM tasks WHERE run_key = ? ORDER BY operation
 """  # noqa: S608 - as above
 

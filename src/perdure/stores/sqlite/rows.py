@@ -14,10 +14,12 @@ from perdure.kernel.failure import Failure
 from perdure.kernel.identity import FencingToken, RunKey, RunRef, WorkerId, WorkflowVersion
 from perdure.kernel.messages import decode_message
 from perdure.kernel.priority import Priority
+from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Parking, RunStatus
 from perdure.ports.store import InboxEntry, RunSummary
-from perdure.stores.sql.chain import digest_of_message
+from perdure.ports.tasks import decode_task
+from perdure.stores.sql.chain import digest_of_message, digest_of_task
 
 __all__ = [
     "as_typed",
@@ -25,6 +27,7 @@ __all__ = [
     "parking_of",
     "ref_of",
     "sound_message_of",
+    "sound_task",
     "status_of",
     "summary_of",
     "versions_as_json",
@@ -180,6 +183,21 @@ def _message_of(run_key: RunKey, row: tuple[Any, ...]) -> InboxEntry:
         )
     return InboxEntry(position=position, message=decode_message(data), message_id=message_id, at=Timestamp(at))
 
+
+def sound_task(fields: Sequence[Any], digest: Any, *, share: Any, cost: Any) -> Task | None:  # noqa: ANN401
+    """Read the `TASK_FIELDS` of a row, with its texts as bytes; None, if it is not as it was written."""
+    try:
+        texts = [field.decode() if isinstance(field, bytes) else field for field in fields]
+        if digest != digest_of_task(texts):
+            return None
+        task = decode_task(texts[_DATA_OF_TASK])
+        return task if (share.decode(), cost) == (task.share, task.expected_seconds) else None
+    except (AttributeError, *UNDECODABLE):
+        return None
+
+
+_DATA_OF_TASK: Final = 8
+"""Where among the fields that are hashed a task itself stands."""
 
 _PARKING: msgspec.json.Decoder[Parking] = msgspec.json.Decoder(Parking)
 _LABELS: msgspec.json.Decoder[list[tuple[str, str]]] = msgspec.json.Decoder(list[tuple[str, str]])

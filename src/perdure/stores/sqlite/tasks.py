@@ -27,16 +27,14 @@ from perdure.ports.tasks import (
     TaskQuery,
     TaskSummary,
     decode_serving,
-    decode_task,
     encode_serving,
 )
 from perdure.stores.sql import sessions as session_statements
 from perdure.stores.sql import tasks as statements
-from perdure.stores.sql.chain import digest_of_task
 from perdure.stores.sqlite.encoding import claim_row, encode_delivery
 from perdure.stores.sqlite.faults import is_damage
 from perdure.stores.sqlite.inboxes import deliver
-from perdure.stores.sqlite.rows import as_typed, ref_of
+from perdure.stores.sqlite.rows import as_typed, ref_of, sound_task
 from perdure.stores.sqlite.sessions import Session
 from perdure.stores.sqlite.task_lines import TaskLines
 from perdure.stores.task_messages import damage_told, start_told
@@ -149,23 +147,19 @@ _Row = Sequence[Any]  # Any: what SQLite found, which may be damaged
 
 def _task_of(row: _Row) -> Task | None:
     """Read a row of `TASKS_TO_READ`; None for one that is not as it was written."""
-    _, is_typed, _, _, digest, *fields = row
-    try:
-        texts = [field.decode() if isinstance(field, bytes) else field for field in fields]
-        return decode_task(texts[_DATA]) if is_typed and digest == digest_of_task(texts) else None
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        return None
+    _, is_typed, _, _, digest, share, cost, *fields = row
+    return sound_task(fields, digest, share=share, cost=cost) if is_typed else None
 
 
 def _claimed(row: _Row, task: Task) -> ClaimedTask:
-    _, _, claims, recovering, _, run_key, operation, attempt, *_ = row
+    _, _, claims, recovering, _, _, _, run_key, operation, attempt, *_ = row
     claim = TaskClaim(run_key=RunKey(run_key), operation=Operation(operation), attempt=attempt, number=claims + 1)
     return ClaimedTask(claim=claim, task=task, recovered=bool(recovering))
 
 
 def _drop(connection: apsw.Connection, row: _Row, *, now: Timestamp) -> Delivery | None:
     """Take a damaged task out of its queue; return what its run is told, if there is one by this key."""
-    _, _, _, _, _, run_key, operation, *_ = row
+    _, _, _, _, _, _, _, run_key, operation, *_ = row
     connection.execute(statements.DELETE_TASKS.of(1), (run_key, operation))
     generation = connection.execute(statements.TASK_TARGET, (run_key,)).get
     _LOGGER.error(
@@ -240,9 +234,6 @@ def _summary(row: _Row) -> TaskSummary:
 
 _LISTED: Final = (int, int, int, str, str, int, int, int | None, int, str, str, int | None, int | None)
 """The types of what follows the name of the run in a row of `listing_tasks`."""
-
-_DATA: Final = 8
-"""Where among the fields that are hashed a task itself stands."""
 
 
 def _json(values: object) -> str:

@@ -99,9 +99,9 @@ PLANTED: Final = (
     _mutant(
         "a damaged task is begun all the same",
         _TASKS,
-        "sqlite.tasks",
-        "if is_typed and digest == digest_of_task(texts) else None",
-        "if digest else None",
+        "sqlite.rows",
+        "if digest != digest_of_task(texts):",
+        "if not digest:",
         of="tasks",
     ),
     _mutant(
@@ -116,7 +116,7 @@ PLANTED: Final = (
         "a verification takes tasks as they are",
         _REPORTED,
         _OF_RUNS,
-        "        if is_typed and digest == _digest_of(texts):\n",
+        "        if is_typed and sound_task(fields, digest, share=share, cost=cost) is not None:\n",
         "        if digest:\n",
         of="tasks",
     ),

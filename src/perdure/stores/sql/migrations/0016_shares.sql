@@ -1,7 +1,10 @@
--- Who share a queue (perdure.kernel.tasks.Task.share), and how many seconds a task is expected to take. What waits since
--- before belongs to one share, without a name.
+-- Who share a queue (perdure.kernel.tasks.Task.share), and how many seconds a task is expected to take.
 ALTER TABLE tasks ADD COLUMN share TEXT NOT NULL DEFAULT '';
 ALTER TABLE tasks ADD COLUMN cost REAL NOT NULL DEFAULT 1.0;
+UPDATE tasks SET
+    share = namespace || char(31) || coalesce(data ->> '$.origin.tenant', ''),
+    cost = coalesce((data ->> '$.options.expected_duration_microseconds') / 1000000.0, 1.0)
+WHERE json_valid(data);
 
 -- Claims step from share to share of one class, and read the tasks of each in their order.
 DROP INDEX tasks_to_claim;

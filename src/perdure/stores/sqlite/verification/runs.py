@@ -30,12 +30,12 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.verification import DamagedRun, Defect
 from perdure.stores.sql import clock
 from perdure.stores.sql import verification as statements
-from perdure.stores.sql.chain import digest_of_message, digest_of_task
+from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
 from perdure.stores.sql.histories import READ_HISTORY
 from perdure.stores.sqlite.faults import UNREADABLE
 from perdure.stores.sqlite.histories import stored_events
-from perdure.stores.sqlite.rows import parking_of
+from perdure.stores.sqlite.rows import parking_of, sound_task
 
 __all__ = ["CheckedRun", "StoredRun", "check_run", "expected_labels", "expected_row", "told_by_history", "try_run"]
 
@@ -362,16 +362,16 @@ def _task_defects(connection: apsw.Connection, checked: CheckedRun) -> Iterator[
     """Compare the tasks with the history. The outcome of one that is gone waits in the inbox."""
     state = checked.state
     left = {} if state.is_closed else {number: one for number, one in state.deferrals.items() if one.queue}
-    for position, is_typed, is_claimed, digest, *fields in connection.execute(statements.TASKS, (checked.row.run_key,)):
+    rows = connection.execute(statements.TASKS, (checked.row.run_key,))
+    for position, is_typed, is_claimed, digest, share, cost, *fields in rows:
         _, operation, attempt, _, queue, *_ = map(_text, fields)
         deferral = left.get(operation)
-        texts = [field.decode(errors="surrogateescape") if isinstance(field, bytes) else field for field in fields]
         if deferral is None or (deferral.attempt, deferral.queue) != (attempt, queue):
             checked.strays.append(position)
             yield _of_task(operation, "is none that the run waits for", "it is taken out of its queue", checked)
             continue
         del left[operation]
-        if is_typed and digest == _digest_of(texts):
+        if is_typed and sound_task(fields, digest, share=share, cost=cost) is not None:
             continue
         if is_claimed:
             yield _of_task(operation, "is not what was written; whoever has it has read it before", "", checked)
@@ -391,13 +391,6 @@ def _of_task(operation: int, what: str, repair: str, checked: CheckedRun) -> Def
     return Defect(
         place="tasks", what=f"the task of operation {operation} {what}", repair=repair if checked.knows_tasks else ""
     )
-
-
-def _digest_of(fields: list[Any]) -> bytes | None:
-    try:
-        return digest_of_task(fields)
-    except UnicodeEncodeError:
-        return None
 
 
 _FAILS: Final = "the attempt fails, and as its retries say there is another one"
