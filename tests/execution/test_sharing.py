@@ -77,9 +77,9 @@ async def test_runs_that_wait_for_slots_go_to_a_worker_that_has_free_ones() -> N
     assert set(_begun.values()) == {1}
 
 
-async def test_no_more_is_given_than_there_are_free_slots_and_the_latest_first() -> None:
-    database, two = MemoryDatabase(), Settings(loop_slots=2, lease_seconds=600.0)
-    async with engine_on(database, ONE_SLOT, "loaded") as loaded, engine_on(database, two, "idle") as idle:
+async def test_half_as_many_are_given_as_there_are_free_slots_and_the_latest_first() -> None:
+    database, four = MemoryDatabase(), Settings(loop_slots=4, lease_seconds=600.0)
+    async with engine_on(database, ONE_SLOT, "loaded") as loaded, engine_on(database, four, "idle") as idle:
         await started(loaded, 6)
         await have_begun(1)
         await look(idle, loaded)
@@ -87,7 +87,8 @@ async def test_no_more_is_given_than_there_are_free_slots_and_the_latest_first()
         assert sorted(_begun) == ["run-0", "run-4", "run-5"]
         assert loaded.worker.dispatcher.waiting == 3
         await look(idle, loaded)
-        assert loaded.worker.dispatcher.waiting == 3
+        await have_begun(5)
+        assert loaded.worker.dispatcher.waiting == 1
         _gates["all"].set()
 
 
@@ -158,3 +159,13 @@ async def test_a_worker_alone_announces_nothing_and_one_that_has_room_does_so_on
             await (await alone.start(shared, id="run")).result()
             await alone.worker.sharing.look()
             assert await other.worker.store.list_servers() == [one]
+
+
+async def test_a_worker_whose_session_was_taken_for_dead_announces_itself_anew() -> None:
+    database = MemoryDatabase()
+    async with engine_on(database, MANY_SLOTS, "one") as one, engine_on(database, MANY_SLOTS, "other"):
+        await look(one)
+        database.sessions[one.worker.worker_id].serving = None
+        one.worker.drop_all("the session was forgotten")
+        await look(one)
+        assert database.sessions[one.worker.worker_id].serving is not None

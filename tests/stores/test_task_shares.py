@@ -10,9 +10,22 @@ from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
 from perdure.ports.tasks import TaskCost
-from perdure.stores.task_shares import Choice, Line, Place, Shares, Waiting, charge, choose, corrected, sound_cost
+from perdure.stores.task_shares import (
+    Choice,
+    Line,
+    Place,
+    Shares,
+    Tag,
+    Waiting,
+    charge,
+    choose,
+    corrected,
+    is_sound_tag,
+    sound_cost,
+)
 
 NUMBERS = count(1)
+START = Timestamp(1_700_000_000_000_000)
 
 
 def tasks_of(costs: Sequence[float]) -> list[Waiting]:
@@ -25,18 +38,27 @@ class Queue:
     def __init__(self, waiting: dict[str, list[Waiting]]) -> None:
         self.waiting = waiting
         self.shares = Shares()
+        self.now = START
         self.served = dict.fromkeys(waiting, 0.0)
 
-    def claim(self, limit: int) -> list[Choice]:
+    @property
+    def line(self) -> Line:
         firsts = {share: tasks[0].place for share, tasks in self.waiting.items() if tasks}
-        line = Line("gpu", Priority.NORMAL, firsts, self.shares)
+        return Line("gpu", Priority.NORMAL, firsts, self.shares)
+
+    def correct(self, share: str, seconds: float) -> None:
+        cost = TaskCost(queue="gpu", priority=Priority.NORMAL, share=share, seconds=seconds)
+        self.shares = corrected(self.line, cost, now=self.now)
+
+    def claim(self, limit: int) -> list[Choice]:
+        line = self.line
         chosen, reached = choose(
-            lambda priority: [line] if priority == line.priority and firsts else [],
-            lambda _, share: self.waiting[share],
+            lambda priority: [line] if priority == line.priority else [],
+            lambda _, share: iter([*self.waiting[share]]),
             limit=limit,
         )
         assert reached == [line]
-        self.shares = charge(line, chosen)
+        self.shares = charge(line, chosen, now=self.now)
         for choice in chosen:
             self.waiting[choice.share].remove(choice.task)
             self.served[choice.share] += choice.task.cost
@@ -71,8 +93,7 @@ def test_who_gives_wrong_expectations_gets_no_more_of_the_time_for_that(seed: in
             ended = under_way.pop(chance.randrange(len(under_way)))
             actual = ended.task.cost * factors[ended.share]
             had[ended.share] += actual
-            cost = TaskCost(queue="gpu", priority=Priority.NORMAL, share=ended.share, seconds=actual - ended.task.cost)
-            queue.shares = corrected(queue.shares, cost)
+            queue.correct(ended.share, actual - ended.task.cost)
     longest = max(factors.values())
     assert max(had.values()) - min(had.values()) <= 2 * longest * 9  # D + 1 times the bound of one server
     assert max(had.values()) / min(had.values()) < 1.2
@@ -87,15 +108,55 @@ def test_nothing_is_stored_of_a_queue_that_is_not_shared() -> None:
 def test_what_is_stored_goes_with_the_last_but_one_that_shares() -> None:
     queue = Queue({"a": tasks_of([1.0] * 9), "b": tasks_of([1.0])})
     queue.claim(4)
-    assert queue.shares.tags == {"a": 3.0, "b": 1.0}
+    assert {share: tag.had for share, tag in queue.shares.tags.items()} == {"a": 3.0, "b": 1.0}
     queue.claim(1)
     assert queue.shares == Shares()
 
 
-def test_a_share_that_begins_without_a_tag_begins_where_the_furthest_behind_of_the_others_is() -> None:
-    shares = Shares({"a": 7.0, "b": 5.0, "idle": 1.0}, 6.0)
-    assert shares.virtual_time(["a", "b", "new"]) == 5.0
-    assert shares.virtual_time(["a", "new"]) == 6.0
+def test_a_share_of_which_nothing_can_be_taken_gives_none_a_start_before_others() -> None:
+    """Its tag stands still, and is no measure of where a new one begins."""
+    queue = Queue({"stuck": [], "b": tasks_of([1.0] * 50), "new": tasks_of([1.0] * 50)})
+    queue.shares = Shares({"stuck": Tag(5.0, START), "b": Tag(1_000.0, START)}, 999.0)
+    assert [choice.share for choice in queue.claim(10)].count("new") <= 6
+
+
+def test_a_debt_ends_with_the_rush_and_as_much_time() -> None:
+    queue = Queue({"a": tasks_of([3_600.0, 1.0, 1.0]), "b": tasks_of([1.0] * 9)})
+    queue.claim(2)
+    queue.waiting["a"] = []
+    queue.claim(1)
+    assert queue.shares.tags["a"].had == 3_600.0
+    queue.now = Timestamp(START + 3_700 * 1_000_000)
+    queue.claim(1)
+    assert "a" not in queue.shares.tags
+
+
+def test_what_was_begun_while_nobody_else_waited_counts_once_somebody_does() -> None:
+    queue = Queue({"long": tasks_of([1.0] * 9), "other": []})
+    queue.claim(8)
+    assert queue.shares == Shares()
+    queue.correct("long", 1_000.0)
+    assert queue.shares == Shares()  # nobody else waits
+    queue.waiting["other"] = tasks_of([1.0] * 50)
+    queue.correct("long", 1_000.0)
+    assert {choice.share for choice in queue.claim(40)} == {"other"}
+
+
+@pytest.mark.parametrize(
+    ("had", "clock", "at", "is_sound"),
+    [
+        (1.0, 0.0, 7, True),
+        (float("nan"), 0.0, 7, False),
+        (1.0, float("inf"), 7, False),
+        (1e300, 0.0, 7, False),
+        ("x", 0.0, 7, False),
+        (None, 0.0, 7, False),
+        (1.0, b"", 7, False),
+        (1.0, 0.0, None, False),
+    ],
+)
+def test_a_tag_that_nobody_wrote_is_known(had: object, clock: object, at: object, is_sound: bool) -> None:
+    assert is_sound_tag(had, clock, at) is is_sound
 
 
 @pytest.mark.parametrize("stored", [None, "x", b"\xff", 7, 0.0, -1.0, float("nan"), float("inf"), 1e300])

@@ -136,12 +136,15 @@ class ActiveRun(OwnCaller):
     @property
     def is_spare(self) -> bool:
         """Whether another worker could go on with the run as well: nothing is under way but attempts that wait for
-        slots, none of which counts as begun."""
+        slots, and at no limit; none counts as begun, or is to be made by whoever serves a queue."""
         under_way = self.inputs or self._committing or self._advance_scheduled or self._dropped or self.viewing
         if under_way or self.feed.updates or self._creation is not None or self.inbox_is_unread or not self.calls:
             return False
         dispatcher = self._worker.dispatcher
-        return all(dispatcher.is_waiting(call) and not call.options.at_most_once for call in self.calls.values())
+        return all(
+            dispatcher.is_waiting(call) and call.group is None and not (call.options.at_most_once or call.options.queue)
+            for call in self.calls.values()
+        )
 
     @property
     def is_settled(self) -> bool:

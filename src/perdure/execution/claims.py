@@ -70,7 +70,7 @@ class RunClaims:
     def rest(self, seconds: float) -> None:
         """Claim nothing for so long: others are to have what was just given back."""
         self._rests_until = self._worker.loop.time() + seconds
-        self._worker.loop.call_later(seconds, self.wake)
+        self._worker.loop.call_later(seconds + _CLOCK_TICK_SECONDS, self.wake)  # loops may ring a tick too early
 
     @property
     def _is_resting(self) -> bool:
@@ -79,6 +79,7 @@ class RunClaims:
     def lose(self) -> None:
         """Note that this worker may own none of the runs any more that it has claimed, be they loaded or not yet."""
         self._losses += 1
+        self._worker.sharing.forget()
 
     def room_can_be_made(self) -> None:
         """Look for due runs soon if some were left waiting because memory was full."""
@@ -332,4 +333,5 @@ def _has_transactions(state: RunState, registry: Registry) -> bool:
 
 
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
+_CLOCK_TICK_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 24 * 3600.0

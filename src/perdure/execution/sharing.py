@@ -8,17 +8,22 @@ from claiming for a moment, since it would claim them itself; whoever has room c
 begins.
 
 **Which.** Runs of which nothing is under way but attempts that have not begun, and that waited already when the lease
-was renewed before; the latest first, and no more than the others have slots for, of the kind that is needed. Not those
-whose attempts may be made at most once, which count as begun, and not those that wait at a limit. Only workers with the
-same workflows and activities share with each other. Moving a run costs a commit, a claim and a replay.
+was renewed before; the latest first, and no more than half as many as the others have slots for, of the kind that is
+needed. Not those whose attempts may be made at most once, which count as begun, are of a queue, or wait at a limit.
+Only workers with the same workflows and activities share with each other. Moving a run costs a commit, a claim and a
+replay.
 
-**When.** With each renewal of the lease. What a worker announces is as old as its last one; who was given too much
-gives it on.
+**When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
+double of its slots; who was given too much gives it on, and who closes has none.
+
+**Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
+Workers whose roles see other namespaces (row-level security) offer each other runs that only some of them see.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from perdure.errors import PerdureError
@@ -64,17 +69,22 @@ class WorkSharing:
         Raises StoreErrors, and EngineClosedError.
         """
         worker = self._worker
-        if not worker.is_claiming or worker.store.is_alone():
+        if worker.store.is_alone():
             return
         serving = self.serving
         if _kinds(serving) != _kinds(self._announced):
             await worker.store.announce(serving)
             self._announced = serving
-        waiting = list(worker.dispatcher.waiting_for_slots())
-        waited, self._waited = self._waited, frozenset(map(_name, waiting))
-        runs = list(_spare(call for call in waiting if _name(call) in waited))
-        if runs and (room := self._room_of(await worker.store.list_servers())):
-            self._give(runs, room)
+        waited, self._waited = self._waited, frozenset()
+        is_loaded = worker.is_claiming and any(worker.dispatcher.waiting_for_slots())
+        if is_loaded and (room := self._room_of(await worker.store.list_servers())):
+            waiting = list(islice(worker.dispatcher.waiting_for_slots(), _LOOKED_AT))
+            self._waited = frozenset(map(_name, waiting))
+            self._give(_spare(call for call in waiting if _name(call) in waited), room)
+
+    def forget(self) -> None:
+        """Announce anew with the next look: the session may have been taken for dead, and forgotten."""
+        self._announced = Serving()
 
     @property
     def serving(self) -> Serving:
@@ -84,22 +94,24 @@ class WorkSharing:
         return worker.queues.serving(room=room, code=_code_of(worker))
 
     def _room_of(self, servers: list[ServerSummary]) -> Counter[Executor]:
-        """Return how many slots are free at others that have the same code."""
+        """Return half of the slots that are free at others that have the same code: others may be giving, too."""
         worker, room = self._worker, Counter[Executor]()
         now, code = worker.clock.now(), self._announced.code
         for other in servers:
             if other.worker != worker.worker_id and other.lease_until > now and other.serving.code == code:
-                room.update(other.serving.room)
+                room.update({executor: (free + 1) // 2 for executor, free in other.serving.room.items()})
         return room
 
-    def _give(self, runs: list[ActiveRun], room: Counter[Executor]) -> None:
+    def _give(self, runs: Iterator[ActiveRun], room: Counter[Executor]) -> None:
         given = 0
         for run in runs:
             needed = Counter(call.executor for call in run.calls.values())
-            if given < _GIVEN_AT_ONCE and needed <= room:
+            if needed <= room:
                 room -= needed
                 given += 1
                 run.surrender()
+            if given >= _GIVEN_AT_ONCE or not room:
+                break
         if given:
             self._worker.claims.rest(_REST_SECONDS)
 
@@ -123,8 +135,9 @@ def _spare(calls: Iterator[ActivityCall]) -> Iterator[ActiveRun]:
 
 
 def _kinds(serving: Serving) -> tuple[object, ...]:
-    """Return what is worth a commit to tell: not each change of a number."""
-    return serving.queues, serving.labels, serving.code, serving.room.keys()
+    """Return what is worth a commit to tell: of numbers not each change, but whether one has halved or doubled."""
+    room = {executor: free.bit_length() for executor, free in serving.room.items()}
+    return serving.queues, serving.labels, serving.code, room
 
 
 def _code_of(worker: "Worker") -> str:
@@ -136,5 +149,6 @@ def _code_of(worker: "Worker") -> str:
 
 
 _GIVEN_AT_ONCE: Final = 100
+_LOOKED_AT: Final = 10_000
 _REST_SECONDS: Final = 0.5
 """How long who has given runs away claims none: they would come back."""

@@ -33,7 +33,7 @@ from perdure.kernel.options import Executor
 from perdure.kernel.payload import NULL
 from perdure.kernel.priority import Priority
 from perdure.kernel.retry import NO_RETRY
-from perdure.kernel.tasks import TaskClaim, label_text
+from perdure.kernel.tasks import Task, TaskClaim, label_text
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
 from perdure.kernel.transition import Applied, Delivery, Outcome, Stale
 from perdure.logs import logger_named
@@ -50,7 +50,7 @@ _logger = logger_named("perdure.worker")
 class TaskCaller:
     """The run elsewhere whose task this worker has: what an attempt knows of it, and how it is told (`Caller`)."""
 
-    __slots__ = ("_queues", "begun_at", "call", "claim", "created", "is_refused", "task")
+    __slots__ = ("_queues", "begun_at", "call", "charged", "claim", "created", "is_refused", "share", "task")
 
     def __init__(self, queues: "ServedQueues", claimed: ClaimedTask) -> None:
         """Stand for the run of a task."""
@@ -60,6 +60,7 @@ class TaskCaller:
         origin = task.origin
         self.call: ActivityCall | None = None
         self.begun_at = asyncio.get_running_loop().time()
+        self.share, self.charged = claimed.share, claimed.charged
         self.is_refused = False
         self.created = RunCreated(
             workflow=origin.workflow,
@@ -245,6 +246,8 @@ class ServedQueues:
                 worker.mail.news_of(one.claim.run_key)
         details = [await last_details(worker.store, one) for one in claimed]
         if losses != self._losses or self._is_closing:
+            for one in claimed:
+                self._correct(one.task, one.share, -one.charged)
             await worker.store.return_tasks([one.claim for one in claimed], begun=False)
         else:
             for one, heartbeat in zip(claimed, details, strict=True):
@@ -333,10 +336,13 @@ class ServedQueues:
 
     def _forget(self, caller: TaskCaller) -> None:
         if self._held.pop(caller.claim, None) is not None:
-            task = caller.task
-            key, taken = (task.queue, task.priority, task.share), self._worker.loop.time() - caller.begun_at
-            self._costs[key] = self._costs.get(key, 0.0) + taken - task.expected_seconds
+            self._correct(caller.task, caller.share, self._worker.loop.time() - caller.begun_at - caller.charged)
             self.wake()
+
+    def _correct(self, task: Task, share: str, seconds: float) -> None:
+        """Tell with the next claim by how much longer a task has kept a slot than was charged for it."""
+        key = (task.queue, task.priority, share)
+        self._costs[key] = self._costs.get(key, 0.0) + seconds
 
     async def _return(self, claims: Collection[TaskClaim], *, begun: bool) -> None:
         try:

@@ -345,8 +345,7 @@ class Worker:
             run.surrender()
 
     def _park(self, run: ActiveRun, error: PerdureError, *, ends: bool = True) -> None:
-        """Keep a run out of the way that was dropped because it cannot be advanced in this process; `ends`: see
-        `Hindrance`."""
+        """Keep a run out of the way that cannot be advanced in this process; `ends`: see `Hindrance`."""
         self.mail.spawn(park(self, Hindrance.of_active(run, error, ends=ends)))
 
     # --- messages and ends ---------------------------------------------------------------------------------------

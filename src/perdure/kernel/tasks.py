@@ -22,7 +22,8 @@ from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 
 __all__ = [
-    "LABELS_WANTED", "LONGEST_LABELS", "LONGEST_QUEUE_NAME", "SEPARATOR", "Task", "TaskClaim", "TaskOrigin",
+    "LABELS_WANTED", "LEAST_SECONDS", "LONGEST_LABELS", "LONGEST_QUEUE_NAME", "MOST_SECONDS", "SEPARATOR", "Task",
+    "TaskClaim", "TaskOrigin",
     "are_labels", "is_queue_name", "label_text", "labels_of", "parts_of_token", "start_id", "step_token",
 ]  # fmt: skip
 
@@ -77,9 +78,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
     @property
     def expected_seconds(self) -> float:
-        """How long it is expected to keep a slot: as its call says, or else a second."""
+        """How long it is expected to keep a slot: as its call says, within `LEAST_SECONDS` and `MOST_SECONDS`, or else
+        a second."""
         expected = self.options.expected_duration_microseconds
-        return 1.0 if expected is None else expected / MICROSECONDS_PER_SECOND
+        seconds = 1.0 if expected is None else expected / MICROSECONDS_PER_SECOND
+        return min(max(seconds, LEAST_SECONDS), MOST_SECONDS)
 
     @property
     def ref(self) -> RunRef:
@@ -142,6 +145,9 @@ LABELS_WANTED: Final = (
 LONGEST_QUEUE_NAME: Final = 200
 LONGEST_LABELS: Final = 200
 """The indexes of every store take as much."""
+LEAST_SECONDS: Final = 1e-6
+MOST_SECONDS: Final = 1e9
+"""What a task is expected to take is kept within these."""
 SEPARATOR: Final = "\x1f"
 """Between the labels in a text of several, and in none."""
 

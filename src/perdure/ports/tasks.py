@@ -66,8 +66,8 @@ class ServedTasks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskCost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """By how many seconds what a worker has made for a share, of a class of a queue, has taken longer than it was
-    charged for (`Task.expected_seconds`); negative: shorter."""
+    """By how many seconds what a worker has made for a share, of a class of a queue, has taken longer than was charged
+    for it (`ClaimedTask.charged`); negative: shorter."""
 
     queue: str
     priority: Priority
@@ -77,12 +77,15 @@ class TaskCost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that this session has from now on. `recovered`: another had it, and was lost while it may have been at
-    it. `trouble` says why its values cannot be read here; empty: they can."""
+    it. `trouble` says why its values cannot be read here; empty: they can. It is of a `share` of its queue, of which
+    so many seconds were `charged` for it: none where nobody else waited."""
 
     claim: TaskClaim
     task: Task
     recovered: bool = False
     trouble: str = ""
+    share: str = ""
+    charged: float = 0.0
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,18 +14,21 @@ keeps its tree in memory decides faster, and was rejected for that: a decision i
 makes it durable. Queues do not wait for each other; so they are the shards.
 
 **State.** Only while at least two share a class of a queue: a *tag* for each that has been served, the seconds it has
-had on the clock of that class, and the clock itself, the start tag served last (`perdure.scheduling.fair` says why each
-rule is as it is; this is the same discipline, on values that a database holds). Whoever has no tag, since it is new, or
-was idle until the clock had passed its tag, begins at the virtual time. A claim charges what the call says its attempt
-takes (`expected_duration`, a second without); what it has taken is told with the worker's next claim, and corrects the
-tag, unclamped.
+had on the clock of that class, and the clock itself, the latest start tag that was served (`perdure.scheduling.fair`
+says why the rules are as they are; this is the same discipline, on values that a database holds). Whoever has no tag,
+since it is new, or was idle until the clock had passed its tag, begins at the clock. A claim charges what the call says
+its attempt takes (`expected_duration`, a second without); what it has taken is told with the worker's next claim, and
+corrects the tag, unclamped: of what was claimed while nobody else waited all of it, if somebody waits by then. Who was
+idle for as long as its tag is ahead of the clock is forgiven that, so that debts end with a rush.
 
-**Limits.** All shares weigh the same. A share counts as idle if no task of it waits that the claiming worker could
-take. Corrections of a worker that dies are lost, at most the cost of the tasks that it had. Runs are claimed by class
-and time alone: a worker has room for many, and shares its slots among their tenants (`perdure.scheduling`).
+**Limits.** All shares weigh the same. A share counts as idle if no task of it waits for somebody with the labels of the
+claiming worker. Corrections of a worker that ends are lost, at most the cost of the tasks that it had. Engines whose
+roles see some namespaces only (row-level security) decide by what they see. Runs are claimed by class and time alone: a
+worker has room for many, and shares its slots among their tenants (`perdure.scheduling`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from typing import Any, Final, NamedTuple
 
@@ -33,20 +36,14 @@ import msgspec
 
 from perdure.kernel.identity import Operation, RunKey
 from perdure.kernel.priority import Priority
-from perdure.kernel.time import Timestamp
+from perdure.kernel.tasks import LEAST_SECONDS, MOST_SECONDS
+from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.ports.tasks import TaskCost
 
 __all__ = [
-    "Choice",
-    "Line",
-    "Place",
-    "Shares",
-    "Waiting",
-    "charge",
-    "choose",
-    "corrected",
+    "Choice", "Line", "Place", "Shares", "Tag", "Tasks", "Waiting", "charge", "choose", "corrected", "is_sound_tag",
     "sound_cost",
-]
+]  # fmt: skip
 
 
 class Place(NamedTuple):
@@ -65,17 +62,19 @@ class Waiting(NamedTuple):
     row: Any
 
 
+class Tag(NamedTuple):
+    """What a share has had, in seconds on the clock of its line, and when that was written last."""
+
+    had: float
+    at: Timestamp
+
+
 class Shares(msgspec.Struct, frozen=True):
-    """What is stored of a class of a queue: the tags of those that have one, and the clock, the start tag that was
-    served last."""
+    """What is stored of a class of a queue: the tags of those that have one, and the clock, the latest start tag that
+    was served."""
 
-    tags: dict[str, float] = {}
+    tags: Mapping[str, Tag] = {}
     clock: float = 0.0
-
-    def virtual_time(self, waiting: Iterable[str]) -> float:
-        """Return where a share without a tag begins: the clock, or before it where a correction has set one back that
-        waits."""
-        return min([self.clock, *(self.tags[share] for share in waiting if share in self.tags)])
 
 
 class Line(NamedTuple):
@@ -95,8 +94,8 @@ class Choice(NamedTuple):
     task: Waiting
 
 
-Tasks = Callable[[Line, str], Sequence[Waiting]]
-"""Gives the first tasks of a share that may be claimed, in their order: as many as are asked for in all, or all."""
+Tasks = Callable[[Line, str], Iterator[Waiting]]
+"""Gives the tasks of a share that may be claimed, in their order; no more of them are asked for than are needed."""
 
 
 def choose(lines: Callable[[Priority], Sequence[Line]], tasks: Tasks, *, limit: int) -> tuple[list[Choice], list[Line]]:
@@ -113,7 +112,7 @@ def choose(lines: Callable[[Priority], Sequence[Line]], tasks: Tasks, *, limit: 
         reached += of_class
         fronts = [_Front(line, tasks) for line in of_class]
         while len(chosen) < limit:
-            heads = [(front.head.place, number) for number, front in enumerate(fronts) if front.head is not None]
+            heads = [(head.place, number) for number, front in enumerate(fronts) if (head := front.head()) is not None]
             if not heads:
                 break
             chosen.append(fronts[min(heads)[1]].pop())
@@ -126,58 +125,77 @@ class _Front:
     def __init__(self, line: Line, tasks: Tasks) -> None:
         self._line = line
         self._tasks = tasks
-        self._left: dict[str, list[Waiting]] = {}  # in reverse
-        begin = line.shares.virtual_time(line.firsts)
-        self._heap = [(line.shares.tags.get(share, begin), place, share) for share, place in line.firsts.items()]
+        self._left: dict[str, Iterator[Waiting]] = {}
+        self._head: Waiting | None = None
+        self._heap = [(_start(line.shares, share), place, share) for share, place in line.firsts.items()]
         heapify(self._heap)
-        self.head = self._next()
+
+    def head(self) -> Waiting | None:
+        """Return the task that is next, None if there is none; nothing is read before it is asked for."""
+        while self._head is None and self._heap:
+            share = self._heap[0][2]
+            left = self._left.get(share)
+            if left is None:
+                left = self._left[share] = self._tasks(self._line, share)
+            self._head = next(left, None)
+            if self._head is None:
+                heappop(self._heap)
+        return self._head
 
     def pop(self) -> Choice:
-        """Choose the head."""
+        """Choose the head, which is there."""
+        task, self._head = self._head, None
+        assert task is not None
         tag, _, share = self._heap[0]
-        task = self._left[share].pop()
         heapreplace(self._heap, (tag + task.cost, task.place, share))
-        self.head = self._next()
         return Choice(self._line, share, task)
 
-    def _next(self) -> Waiting | None:
-        while self._heap:
-            share = self._heap[0][2]
-            if share not in self._left:
-                self._left[share] = [*reversed(self._tasks(self._line, share))]
-            if self._left[share]:
-                return self._left[share][-1]
-            heappop(self._heap)
-        return None
+
+def _start(shares: Shares, share: str) -> float:
+    tag = shares.tags.get(share)
+    return shares.clock if tag is None else tag.had
 
 
-def charge(line: Line, taken: Iterable[Choice]) -> Shares:
-    """Return what is to be stored of a line of which these were taken."""
+def charge(line: Line, taken: Iterable[Choice], *, now: Timestamp) -> Shares:
+    """Return what is to be stored of a line of which these were taken: nothing, where there is but one share."""
     tags, clock = dict(line.shares.tags), line.shares.clock
-    begin = line.shares.virtual_time(line.firsts)
+    shares = line.shares
     for choice in taken:
-        clock = tags.get(choice.share, begin)
-        tags[choice.share] = clock + choice.task.cost
-    # Who is idle, and has had no more than others, begins anew with them.
-    tags = {share: tag for share, tag in tags.items() if share in line.firsts or tag > clock}
+        start = _start(shares, choice.share)
+        clock = max(clock, start)
+        tags[choice.share] = Tag(start + choice.task.cost, now)
+        shares = Shares(tags, clock)
+    tags = {share: tag for share, tag in tags.items() if share in line.firsts or _is_owed(tag, clock, now=now)}
     return Shares(tags, clock) if len(tags.keys() | line.firsts.keys()) > 1 else Shares()
 
 
-def corrected(shares: Shares, cost: TaskCost) -> Shares:
+def _is_owed(tag: Tag, clock: float, *, now: Timestamp) -> bool:
+    """Whether a share that is idle has had more than others, and more lately than it would be forgiven."""
+    return (tag.had - clock) * MICROSECONDS_PER_SECOND > max(now - tag.at, 0)
+
+
+def corrected(line: Line, cost: TaskCost, *, now: Timestamp) -> Shares:
     """Return what is to be stored of a line once a charge was corrected. Whoever has no tag any more has begun anew,
-    and owes what is added alone."""
-    tags = dict(shares.tags)
-    if cost.share in tags:
-        tags[cost.share] += cost.seconds
-    elif tags and cost.seconds > 0:
-        tags[cost.share] = shares.clock + cost.seconds
-    return Shares(tags, shares.clock)
+    and owes what is added alone; nobody owes anything where nobody else waits, or did."""
+    shares = line.shares
+    tag = shares.tags.get(cost.share)
+    is_shared = bool(shares.tags) or bool(line.firsts.keys() - {cost.share})
+    if tag is None and (cost.seconds <= 0 or not is_shared):
+        return shares
+    had = shares.clock if tag is None else tag.had
+    return Shares({**shares.tags, cost.share: Tag(had + cost.seconds, now)}, shares.clock)
 
 
 def sound_cost(stored: object) -> float:
     """Return a cost as a row has it; one that none has, as of a damaged row, is a second."""
-    return stored if isinstance(stored, float) and _LEAST <= stored <= _MOST else 1.0
+    return stored if isinstance(stored, float) and LEAST_SECONDS <= stored <= MOST_SECONDS else 1.0
 
 
-_LEAST: Final = 1e-6
-_MOST: Final = 1e9
+def is_sound_tag(had: object, clock: object, at: object) -> bool:
+    """Whether a row of shares is one that was written, as far as can be told."""
+    return isinstance(at, int) and all(
+        isinstance(one, float) and math.isfinite(one) and abs(one) < _FURTHEST for one in (had, clock)
+    )
+
+
+_FURTHEST: Final = 1e15

@@ -132,7 +132,7 @@ INSERT INTO perdure.locks VALUES ({key}, '{namespace}', 'k', {key}, 1, NULL, '{{
 INSERT INTO perdure.agenda VALUES ('{namespace}', 'schedule', 'id', 1, 0, false, '{{}}', '[]', '');
 INSERT INTO perdure.tasks (run_key, operation, attempt, namespace, queue, activity, priority, queued_at, data, digest)
 VALUES ({key}, 1, 1, '{namespace}', 'gpu', 'render', 2, 0, '{{}}', '');
-INSERT INTO perdure.task_shares VALUES ('{namespace}', 'gpu', 2, '{namespace}', 0, 0);
+INSERT INTO perdure.task_shares VALUES ('{namespace}', 'gpu', 2, '{namespace}', 0, 0, 0);
 """
 """A row in each table, of the run that has this key in this namespace."""
 
@@ -297,7 +297,8 @@ async def test_a_session_that_begins_hastens_what_a_clock_that_was_ahead_has_lef
 ) -> None:
     """Others that saw the clock set back did not see these runs, and what they noted of it is forgotten by now."""
     put_off = f"UPDATE perdure.runs SET wake_at = {FAR}, end_at = {FAR}, updated_at = {FAR}"
-    await execute(filled, f"{put_off}; UPDATE perdure.inbox SET at = {FAR}")
+    noted = "INSERT INTO perdure.store_meta (name, value) VALUES ('last_set_back', 0)"
+    await execute(filled, f"{put_off}; UPDATE perdure.inbox SET at = {FAR}; {noted}")
     await execute(filled, ROWS.format(namespace="b", key=B + 1).replace("'run'", "'sleeps'").split(";")[0])
     await execute(filled, f"UPDATE perdure.runs SET wake_at = {FAR} WHERE id = 'sleeps'")
     session = await session_of(filled, roles[1])

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from perdure.stores.postgres import home
-from perdure.stores.postgres.standstill import end_standing
+from perdure.stores.postgres.standstill import Standing, end_standing
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, later
 from perdure.torture.programs.postgres_harness import PostgresHarness
 from perdure.torture.severed.proxy import socket_of
@@ -77,7 +77,7 @@ async def wait_until_somebody_waits(harness: PostgresHarness) -> None:
 async def end_them(harness: PostgresHarness) -> int:
     connection = await harness.connection()
     try:
-        return len(await end_standing(connection, schema="perdure", idle_seconds=0.0))
+        return len(await end_standing(connection, schema="perdure", idle_seconds=0.0, seen={}))
     finally:
         await connection.close()
 
@@ -95,6 +95,27 @@ async def test_runs_are_taken_over_though_the_one_cut_off_amid_a_batch_has_locke
     assert await finder.store.free_expired(now=later(LEASE_SECONDS + 1)) == 1
     assert (await finder.row(run.run_key)).owner is None
     await watchful.close()
+
+
+async def test_who_stands_still_is_ended_only_if_each_look_finds_it_so(harness: PostgresHarness, wire: Wire) -> None:
+    """An application that thinks between two messages of a pipeline has not stood still since its last statement."""
+    await (await harness.session()).hold()
+    await wire.query(LOCK_RUNS)
+    await wire.stand_still_amid_a_batch()
+    waiting = asyncio.ensure_future(harness.execute("SELECT FROM perdure.runs FOR UPDATE"))
+    await wait_until_somebody_waits(harness)
+    connection, seen = await harness.connection(), Standing()
+    try:
+        assert await end_standing(connection, schema="perdure", idle_seconds=600.0, seen=seen) == []
+        assert len(seen) == 1
+        wire.say(b"S")
+        await wire.hear(b"Z")
+        assert await end_standing(connection, schema="perdure", idle_seconds=0.0, seen=seen) == []
+        assert seen == {}
+        await wire.query("ROLLBACK")
+        await waiting
+    finally:
+        await connection.close()
 
 
 async def test_who_stands_still_in_nobodys_way_is_let_be(harness: PostgresHarness, wire: Wire) -> None:

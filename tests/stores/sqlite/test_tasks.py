@@ -16,7 +16,7 @@ from perdure.stores.sql import tasks as statements
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import START, StoreSession
 from perdure.testing.store_conformance.tasks import change, claims, task, waiting
-from tests.damaging import break_page, change_any, pages_of
+from tests.damaging import break_page, change_any, pages_of, read_page, write_page
 
 
 @pytest.fixture
@@ -95,16 +95,47 @@ async def test_a_task_that_no_statement_can_change_has_its_attempt_fail(session:
     assert entry.message.operation == 1
 
 
+@pytest.mark.parametrize("limit", [1, 100])
 @pytest.mark.parametrize("value", ["NULL", "-1", "x'ff'"])
-@pytest.mark.parametrize("column", ["queue", "labels", "priority", "queued_at", "operation", "activity"])
+@pytest.mark.parametrize(
+    "column", ["run_key", "queue", "labels", "priority", "share", "queued_at", "operation", "activity", "cost"]
+)
 async def test_a_task_that_no_index_has_in_its_place_keeps_no_other_from_being_claimed(
-    session: StoreSession, column: str, value: str
+    session: StoreSession, column: str, value: str, limit: int
 ) -> None:
     """Found by `corrupt`, seed 601731: labels that are none were the least there are."""
     run = await session.hold()
     await change(session, run, queued=[task(run, 1), task(run, 2)])
     change_any(Path(session.store.location), "tasks", f"UPDATE tasks SET {column} = {value} WHERE operation = 1")
-    assert [one.claim.operation for one in await claims(session)] == [2]
+    assert [one.claim.operation for _ in range(3) for one in await claims(session, limit=limit)] == [2]
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+async def test_what_only_an_index_says_to_wait_keeps_no_other_from_being_claimed(
+    session: StoreSession, limit: int
+) -> None:
+    run = await session.hold()
+    await change(session, run, queued=[task(run, 1), task(run, 2)])
+    path = Path(session.store.location)
+    [index] = pages_of(path, "tasks_to_claim")
+    before = read_page(path, index)
+    assert len(await claims(session, limit=1)) == 1
+    pages_of(path, "tasks_to_claim")  # has the log copied
+    write_page(path, index, before)
+    other = StoreSession(SqliteStore(path))
+    await other.open(name="other", lease_seconds=30)
+    assert [one.claim.operation for one in await claims(other, limit=limit)] == [2]
+    await other.store.close()
+
+
+@pytest.mark.parametrize("change_of_tags", ["tag = NULL", "tag = 'x'", "clock = x''", "tag = 9e999", "at = 'x'"])
+async def test_turns_that_are_damaged_begin_anew(session: StoreSession, change_of_tags: str) -> None:
+    run = await session.hold()
+    queued = [task(run, number, tenant="ab"[number % 2]) for number in range(1, 9)]
+    await change(session, run, queued=queued)
+    await claims(session, limit=2)
+    change_any(Path(session.store.location), "task_shares", f"UPDATE task_shares SET {change_of_tags}")
+    assert len(await claims(session)) == 6
 
 
 async def test_a_damaged_page_of_tasks_keeps_no_task_on_others_from_being_claimed(

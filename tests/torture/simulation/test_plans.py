@@ -1,6 +1,6 @@
 """Plans that have found a bug of the engine, each for ever."""
 
-from perdure.torture.__main__ import main
+from perdure.torture.command import main
 
 
 def test_a_worker_that_was_paused_while_it_read_a_history_goes_on_with_none_of_what_others_wrote_meanwhile() -> None:

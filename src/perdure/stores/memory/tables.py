@@ -99,7 +99,7 @@ class MemoryDatabase:
             "locks": [msgspec.structs.asdict(self.locks[position]) for position in sorted(self.locks)],
             "tasks": [msgspec.structs.asdict(self.tasks[key]) for key in sorted(self.tasks)],
             "task_shares": [
-                {"queue": queue, "priority": priority, "share": share, "tag": tag}
+                {"queue": queue, "priority": priority, "share": share, "tag": tag.had}
                 for (queue, priority), shares in sorted(self.task_shares.items())
                 for share, tag in sorted(shares.tags.items())
             ],

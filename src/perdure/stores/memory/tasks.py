@@ -1,6 +1,6 @@
 """Tasks in memory: put into their queues and taken out, claimed, given back."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -106,37 +106,40 @@ def claim_tasks(
     costs: Sequence[TaskCost] = (),
 ) -> list[ClaimedTask]:
     """Take tasks that nobody has. Complexity: linear in all tasks."""
-    kept = database.task_shares
-    for cost in costs:
-        line = (cost.queue, cost.priority)
-        _keep(database, line, corrected(kept.get(line, Shares()), cost))
     waiting = _waiting(database, session, served, now=now)
+    lines: dict[tuple[str, Priority], Line] = {}
+    for queue, priority in sorted(waiting.keys() | {(cost.queue, cost.priority) for cost in costs}):
+        firsts = {share: tasks[0].place for share, tasks in waiting.get((queue, priority), {}).items()}
+        line = Line(queue, priority, firsts, database.task_shares.get((queue, priority), Shares()))
+        for cost in costs:
+            if (cost.queue, cost.priority) == (queue, priority):
+                line = line._replace(shares=corrected(line, cost, now=now))
+        lines[queue, priority] = line
+        _keep(database, line, line.shares)
 
-    def lines(priority: Priority) -> list[Line]:
-        return [
-            Line(
-                queue,
-                priority,
-                {share: tasks[0].place for share, tasks in shares.items()},
-                kept.get((queue, priority), Shares()),
-            )
-            for (queue, of_class), shares in sorted(waiting.items())
-            if of_class == priority
-        ]
+    def of_class(priority: Priority) -> list[Line]:
+        return [line for line in lines.values() if line.priority == priority and line.firsts]
 
-    def tasks(line: Line, share: str) -> list[Waiting]:
-        return [task for task in waiting[line.queue, line.priority][share] if task.row is not None]
+    def tasks(line: Line, share: str) -> Iterator[Waiting]:
+        return (task for task in waiting[line.queue, line.priority][share] if task.row is not None)
 
-    chosen, reached = choose(lines, tasks, limit=limit)
-    for one in reached:
-        _keep(database, (one.queue, one.priority), charge(one, (choice for choice in chosen if choice.line is one)))
-    return [_claim(database, session, choice.task.row, news, now=now) for choice in chosen]
+    chosen, reached = choose(of_class, tasks, limit=limit)
+    charged: dict[int, float] = {}
+    for line in reached:
+        taken = [choice for choice in chosen if choice.line is line]
+        shares = charge(line, taken, now=now)
+        _keep(database, line, shares)
+        charged.update({id(choice.task): choice.task.cost for choice in taken if choice.share in shares.tags})
+    return [
+        _claim(database, session, choice.task.row, news, now=now, charged=charged.get(id(choice.task), 0.0))
+        for choice in chosen
+    ]
 
 
-def _keep(database: MemoryDatabase, line: tuple[str, Priority], shares: Shares) -> None:
-    database.task_shares.pop(line, None)
+def _keep(database: MemoryDatabase, line: Line, shares: Shares) -> None:
+    database.task_shares.pop((line.queue, line.priority), None)
     if shares.tags:
-        database.task_shares[line] = shares
+        database.task_shares[line.queue, line.priority] = shares
 
 
 def _waiting(
@@ -149,8 +152,8 @@ def _waiting(
         if row.owner is None and row.queue in served.queues and has_labels(row.labels, served):
             is_kept = row.sticky_to in database.sessions and _is_kept(row, session.worker, now)
             may_be_taken = row.activity in served.activities and not is_kept
-            _, *place = _place(row)
-            task = Waiting(Place(*place), row.cost, row if may_be_taken else None)
+            place = Place(row.queued_at, row.run_key, row.operation)
+            task = Waiting(place, row.cost, row if may_be_taken else None)
             waiting.setdefault((row.queue, row.priority), {}).setdefault(row.share, []).append(task)
     return waiting
 
@@ -177,14 +180,16 @@ def _place(row: TaskRow) -> tuple[Priority, Timestamp, RunKey, Operation]:
     return (row.priority, row.queued_at, row.run_key, row.operation)
 
 
-def _claim(database: MemoryDatabase, session: Session, row: TaskRow, news: News, *, now: Timestamp) -> ClaimedTask:
+def _claim(
+    database: MemoryDatabase, session: Session, row: TaskRow, news: News, *, now: Timestamp, charged: float
+) -> ClaimedTask:
     try:
         task = decode_task(row.data)
     except msgspec.DecodeError as error:
         raise HistoryError(f"task {row.operation} of run {row.run_key} cannot be read: {error}") from error
     row.owner, row.claims = session.worker, row.claims + 1
     row.sticky_to = row.sticky_until = None
-    claimed = ClaimedTask(claim=_claim_of(row), task=task, recovered=row.is_recovered)
+    claimed = ClaimedTask(claim=_claim_of(row), task=task, recovered=row.is_recovered, share=row.share, charged=charged)
     if task.tells_start:
         _tell(database, row.run_key, start_told(claimed, session.name, now=now), news)
     return claimed

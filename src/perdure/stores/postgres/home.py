@@ -30,7 +30,7 @@ from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.settings import PostgresSettings
-from perdure.stores.postgres.standstill import end_standing
+from perdure.stores.postgres.standstill import Standing, end_standing
 from perdure.stores.postgres.tasks import TakenTasks
 
 __all__ = ["Home", "Notice", "absent_sessions", "decode_notice", "encode_notice", "lock_of"]
@@ -74,6 +74,7 @@ class Home:
         self._look_at = self._loop.time() + settings.safety_check_seconds
         self._telling = asyncio.Event()
         self._absences: Final = Absences(absence_seconds=settings.absence_seconds, now=self._loop.time)
+        self._standing: Standing = {}
         self._has_found_dead: Final = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._looking_again: asyncio.TimerHandle | None = None
@@ -230,7 +231,9 @@ class Home:
     async def _end_standing(self, connection: Connection) -> None:
         settings = self._settings
         try:
-            ended = await end_standing(connection, schema=settings.schema, idle_seconds=settings.idle_seconds)
+            ended = await end_standing(
+                connection, schema=settings.schema, idle_seconds=settings.idle_seconds, seen=self._standing
+            )
         except driver_errors() as error:
             if is_lost(error):
                 raise

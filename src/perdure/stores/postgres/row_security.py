@@ -47,6 +47,7 @@ __all__ = [
     "RowSecurity",
     "is_on",
     "is_there",
+    "lock_all",
     "read_row_security",
     "secure_again",
     "securing_statements",
@@ -79,14 +80,23 @@ def securing_statements(*, schema: str, binding: Binding | None, forced: bool | 
     the server cannot have.
     """
     # all before anything else, so that whoever is in the way costs little: see `securing.secure_rows`
-    locked = f"LOCK TABLE {_tables(schema, _POLICIES)} IN ACCESS EXCLUSIVE MODE;"
-    statements = [locked, *_secured(schema)]
+    statements = [_locked(schema, [*_POLICIES, "store_meta"]), *_secured(schema)]
     if forced is not None:
         force = "FORCE" if forced else "NO FORCE"
         statements += [f"ALTER TABLE {_table(schema, table)} {force} ROW LEVEL SECURITY;" for table in _POLICIES]
     if binding is not None:
         statements += _bound(schema, binding)
     return statements
+
+
+async def lock_all(connection: Connection, *, schema: str) -> None:
+    """Lock what is secured before an upgrade changes any: no order of tables suits all transactions of engines."""
+    tables = await connection.fetch(_TABLES, schema, [*_POLICIES, "store_meta", _ROLES], _POLICY)
+    await connection.execute(_locked(schema, sorted(row["name"] for row in tables)))
+
+
+def _locked(schema: str, tables: Iterable[str]) -> str:
+    return f"LOCK TABLE {_tables(schema, tables)} IN ACCESS EXCLUSIVE MODE;"
 
 
 async def secure_again(connection: Connection, *, schema: str) -> None:

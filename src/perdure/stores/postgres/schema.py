@@ -20,7 +20,8 @@ from perdure.errors import SchemaTooNewError, StoreCorruptError
 from perdure.kernel.time import Timestamp
 from perdure.logs import logger_named
 from perdure.stores.postgres import row_security
-from perdure.stores.postgres.connection import Connection, milliseconds
+from perdure.stores.postgres.connection import Connection, driver_errors, milliseconds
+from perdure.stores.postgres.faults import is_contention
 from perdure.stores.sql.migrations import Migration, read_migrations
 
 __all__ = ["migrations", "oldest_library", "prepare_schema"]
@@ -40,8 +41,19 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
     """Create or upgrade the tables.
 
     Raises StoreCorruptError for tables of another program, SchemaTooNewError for a newer Perdure's that this one cannot
-    use; both are left as they are.
+    use; both are left as they are. Where the server ends it, as the one of two that are in each other's way, it is done
+    once more.
     """
+    for _ in range(_MOST_ATTEMPTS - 1):
+        try:
+            return await _prepare(connection, schema=schema, location=location, now=now)
+        except driver_errors() as error:
+            if not is_contention(error):
+                raise
+    return await _prepare(connection, schema=schema, location=location, now=now)
+
+
+async def _prepare(connection: Connection, *, schema: str, location: str, now: Timestamp) -> None:
     async with connection.transaction():
         await connection.execute(_TAKE_TURN)
         if not await connection.fetchval(_IS_THERE, schema):  # or the role would need the right to make one
@@ -76,11 +88,14 @@ async def _demand_expanded(connection: Connection, version: int, *, location: st
 
 async def _migrate(connection: Connection, missing: Sequence[Migration], *, schema: str, now: Timestamp) -> None:
     await connection.execute(f"{_DEMAND_ALL_ROWS}; SET LOCAL statement_timeout = {milliseconds(_UPGRADE_SECONDS)}")
+    is_secured = await row_security.is_on(connection, schema=schema)
+    if is_secured:
+        await row_security.lock_all(connection, schema=schema)
     for migration in missing:
         await connection.execute(migration.text, timeout=_UPGRADE_SECONDS)
         await connection.execute(_RECORD, migration.number, migration.name, migration.checksum, now)
         await connection.execute(_NOTE_OLDEST_LIBRARY, oldest_library(migration))
-    if await row_security.is_on(connection, schema=schema):
+    if is_secured:
         await row_security.secure_again(connection, schema=schema)
 
 
@@ -112,6 +127,7 @@ _EXPANDS: Final = re.compile(r"^-- Libraries go on that know version (?P<version
 # by the letters of the name, so that no other program takes it
 _TAKE_TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perdure', 'big')})"
 
+_MOST_ATTEMPTS: Final = 5
 _UPGRADE_SECONDS: Final = 3_600.0
 """So long a migration may take: an index of a large table takes minutes, and one that is given up never comes."""
 

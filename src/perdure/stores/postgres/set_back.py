@@ -65,10 +65,10 @@ async def heed_noted(
 async def hasten_hidden(connection: Connection, *, now: Timestamp) -> None:
     """Do at the beginning of a session what others may have left undone, whose policies hid its rows from them.
 
-    What is noted of the clock is common to all, and they forget it when a lease is over. A session whose rows are not
-    secured has nothing to do: whoever worked saw them.
+    What is noted of the clock is common to all, and they forget it when a lease is over. Where no rows are secured, or
+    no clock was ever set back, there is nothing to do.
     """
-    if await connection.fetchval(_IS_BOUND):
+    if await connection.fetchval(_MAY_BE_HIDDEN):
         for hasten in (_HASTEN_RUNS, _HASTEN_ENDS):
             await connection.execute(hasten, now, _LATEST)
 
@@ -80,7 +80,10 @@ async def note_time(connection: Connection, now: Timestamp) -> Timestamp:
 
 
 _LATEST: Final = (1 << 63) - 1
-_IS_BOUND: Final = "SELECT row_security_active('runs')"
+_MAY_BE_HIDDEN: Final = """
+SELECT relrowsecurity AND EXISTS (SELECT FROM store_meta WHERE name = 'last_set_back')
+FROM pg_class WHERE oid = 'runs'::regclass
+"""
 
 _APART: Final = MICROSECONDS_PER_SECOND // 2
 """Sessions know the server's time but for what it takes to ask for it."""
@@ -97,7 +100,8 @@ _LATEST_TIME: Final = "SELECT value FROM store_meta WHERE name = 'latest_time'"
 
 # now
 _NOTE_SETTING_BACK: Final = """
-INSERT INTO store_meta (name, value) VALUES ('set_back_at', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+INSERT INTO store_meta (name, value) VALUES ('set_back_at', $1), ('last_set_back', $1)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 
 # now

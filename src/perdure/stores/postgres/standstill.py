@@ -8,37 +8,57 @@ the server lets nobody else. `transaction_timeout` (from PostgreSQL 17 on) ends 
 transaction may have taken as long (`PostgresSettings.transaction_seconds`): it counts the time of work, too.
 """
 
-from datetime import timedelta
+import time
+from datetime import datetime
 from typing import Final
 
 from perdure.stores.postgres.connection import Connection
 
-__all__ = ["end_standing"]
+__all__ = ["Standing", "end_standing"]
+
+Standing = dict[tuple[int, datetime, datetime], float]
+"""Since when, by `time.monotonic`, a process of the server was found standing at each look: its number, when it began,
+and when its client's last message came."""
 
 
-async def end_standing(connection: Connection, *, schema: str, idle_seconds: float) -> list[int]:
-    """End connections of the same user that hold rows of the schema for which others wait, and have waited for their
-    clients amid a message for `idle_seconds`; return the numbers of their processes."""
-    rows = await connection.fetch(_END, timedelta(seconds=idle_seconds), schema)
-    return [row["pid"] for row in rows]
+async def end_standing(connection: Connection, *, schema: str, idle_seconds: float, seen: Standing) -> list[int]:
+    """End connections of the same user that hold rows of the schema for which others wait, and were found waiting for
+    their clients amid one message at each look for `idle_seconds`; return the numbers of their processes. `seen` is
+    what the looks before have found."""
+    now = time.monotonic()
+    found = {(row["pid"], row["began"], row["asked"]) for row in await connection.fetch(_STANDING, schema)}
+    for gone in seen.keys() - found:
+        del seen[gone]
+    ripe = sorted(one for one in found if now - seen.setdefault(one, now) >= idle_seconds)
+    if not ripe:
+        return []
+    return [row["pid"] for row in await connection.fetch(_END, *map(list, zip(*ripe, strict=True)))]
 
 
-# for how long, schema; a COPY waits for its client as long as it takes, and is no standstill. Whoever is to be ended is
-# chosen before anybody is: in one query the server may end all that are in the way before it looks at the conditions.
-_END: Final = """
-WITH in_the_way (pid) AS MATERIALIZED (
-    SELECT DISTINCT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'
-),
-standing AS MATERIALIZED (
-    SELECT pid FROM in_the_way JOIN pg_stat_activity AS activity USING (pid)
-    WHERE usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
-        AND query_start <= clock_timestamp() - $1::interval
+# schema; a COPY waits for its client as long as it takes, and is no standstill. Who waits is read from the locks, which
+# all may see; and only where somebody stands, since to ask who is in whose way is a look at all locks
+_STANDING: Final = """
+WITH still AS MATERIALIZED (
+    SELECT pid, backend_start AS began, query_start AS asked FROM pg_stat_activity AS activity
+    WHERE datname = current_database() AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead'
         AND NOT EXISTS (SELECT FROM pg_stat_progress_copy AS copied WHERE copied.pid = activity.pid)
         AND EXISTS (
             SELECT FROM pg_locks JOIN pg_class ON pg_class.oid = pg_locks.relation
-            WHERE pg_locks.pid = activity.pid AND relnamespace = to_regnamespace(quote_ident($2))
+            WHERE pg_locks.pid = activity.pid AND relnamespace = to_regnamespace(quote_ident($1))
         )
+),
+waiters AS MATERIALIZED (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted AND EXISTS (SELECT FROM still))
+SELECT DISTINCT still.* FROM waiters CROSS JOIN LATERAL unnest(pg_blocking_pids(waiters.pid)) AS blocking (pid)
+JOIN still ON still.pid = blocking.pid
+"""
+
+# processes, when they began, when their clients' last messages came. Whoever is to be ended is chosen before anybody
+# is: in one query the server may end all that are named before it looks at the conditions.
+_END: Final = """
+WITH standing AS MATERIALIZED (
+    SELECT pid FROM unnest($1::integer[], $2::timestamptz[], $3::timestamptz[]) AS n (pid, began, asked)
+    JOIN pg_stat_activity AS activity USING (pid)
+    WHERE backend_start = began AND query_start = asked AND state = 'active' AND wait_event = 'ClientRead'
 )
 SELECT pid FROM standing WHERE pg_terminate_backend(pid)
 """

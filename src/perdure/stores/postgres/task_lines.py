@@ -5,11 +5,11 @@ how far (`perdure.stores.task_shares`). Functions of a connection, within the tr
 turn sees all that was claimed before, and decides alone. Who serves other queues waits for nobody.
 
 **What a claim reads.** Which shares wait, by one step of an index each; the tags, where a queue is shared; then the
-first tasks of as many shares as it may need, a few of each where there are many. If those were too few it reads on.
+first tasks of as many shares as it may need, a few of each where there are many. Where a decision comes to what was not
+read, it is made again once that is.
 """
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import nsmallest
 from typing import Final
 
@@ -20,7 +20,19 @@ from perdure.kernel.time import Timestamp
 from perdure.ports.tasks import SKEW_MICROSECONDS, ServedTasks, TaskCost
 from perdure.stores.postgres.connection import Connection, Record
 from perdure.stores.postgres.rows import LABELLED, TASK_COLUMNS
-from perdure.stores.task_shares import Choice, Line, Place, Shares, Waiting, charge, choose, corrected, sound_cost
+from perdure.stores.task_shares import (
+    Choice,
+    Line,
+    Place,
+    Shares,
+    Tag,
+    Waiting,
+    charge,
+    choose,
+    corrected,
+    is_sound_tag,
+    sound_cost,
+)
 
 __all__ = ["WITH_MARKED", "Key", "TaskLines", "take_turn"]
 
@@ -32,9 +44,22 @@ _Share = tuple[str, Priority, str]
 """A share of a line: queue, class, who."""
 
 
-async def take_turn(connection: Connection, served: ServedTasks) -> None:
-    """Wait until no other claims tasks of these queues, till the end of the transaction."""
-    await connection.execute(_TAKE_TURN, sorted(served.queues))
+async def take_turn(connection: Connection, served: ServedTasks, costs: Sequence[TaskCost]) -> None:
+    """Wait until no other claims tasks of these queues, or corrects what was charged in them, till the end of the
+    transaction."""
+    await connection.execute(_TAKE_TURN, _queues(served, costs))
+
+
+def _queues(served: ServedTasks, costs: Sequence[TaskCost]) -> list[str]:
+    return sorted(served.queues.union(cost.queue for cost in costs))
+
+
+class _UnreadError(Exception):
+    """A decision needs tasks that were not read."""
+
+    def __init__(self, share: _Share) -> None:
+        super().__init__(share)
+        self.share: Final = share
 
 
 class TaskLines:
@@ -45,69 +70,79 @@ class TaskLines:
         self._connection: Final = connection
         self._served: Final = served
         self._asked: Final = (sorted(served.activities), owner, now)
+        self._now: Final = now
         self._lines: dict[_LineKey, Line] = {}
         self._stored: dict[_LineKey, Shares] = {}
         self._kept_under: dict[_Share, list[tuple[str, str]]] = {}
         self._heads: dict[_Share, list[Waiting]] = {}
-        self._cut: set[_Share] = set()
-        self._needed: set[_Share] = set()
+        self._whole: set[_Share] = set()
         self._gone: set[Key] = set()
-        self._reached: list[Line] = []
-        self._chosen: list[Choice] = []
+        self._namespaces: dict[str, str] = {}
 
     async def read(self, costs: Sequence[TaskCost]) -> None:
         """Read who waits, and what is stored of who shares, and correct that by the costs."""
         firsts: dict[_LineKey, dict[str, Place]] = {}
         stored: dict[_LineKey, list[Record]] = {(cost.queue, cost.priority): [] for cost in costs}
-        for row in await self._connection.fetch(_LINES, sorted(self._served.queues), sorted(self._served.labels)):
+        asked = (sorted(self._served.queues), sorted(self._served.labels), _queues(self._served, costs))
+        for row in await self._connection.fetch(_LINES, *asked):
             line = (row["queue"], Priority(row["priority"]))
             if row["tag"] is not None:
                 stored.setdefault(line, []).append(row)
                 continue
             of_line, share = firsts.setdefault(line, {}), row["share"]
-            place = Place(Timestamp(row["queued_at"]), RunKey(row["run_key"]), Operation(row["operation"]))
-            of_line[share] = min(of_line.get(share, place), place)
+            of_line[share] = min(of_line.get(share, _place(row)), _place(row))
             self._kept_under.setdefault((*line, share), []).append((row["kept_under"], row["labels"]))
-        for line in sorted(stored.keys() | firsts.keys()):
-            rows = stored.get(line, [])
-            tags = {row["share"]: row["tag"] for row in rows}
-            shares = self._stored[line] = Shares(tags, max((row["clock"] for row in rows), default=0.0))
-            for cost in costs:
-                if (cost.queue, cost.priority) == line:
-                    shares = corrected(shares, cost)
-            self._lines[line] = Line(*line, firsts.get(line, {}), shares)
+        for key in sorted(stored.keys() | firsts.keys()):
+            self._stored[key] = self._shares(stored.get(key, []))
+            corrections = [cost for cost in costs if (cost.queue, cost.priority) == key]
+            line_of_key = Line(*key, firsts.get(key, {}), self._stored[key])
+            for cost in corrections:
+                line_of_key = line_of_key._replace(shares=corrected(line_of_key, cost, now=self._now))
+            self._lines[key] = line_of_key
 
-    async def choose(self, *, limit: int) -> list[Record]:
-        """Return the rows of tasks to take, in order."""
-        if not self._heads:
-            await self._read_first(limit)
+    def _shares(self, rows: Sequence[Record]) -> Shares:
+        tags: dict[str, Tag] = {}
+        for row in rows:
+            if is_sound_tag(row["tag"], row["clock"], row["at"]):
+                tags[row["share"]] = Tag(row["tag"], Timestamp(row["at"]))
+                self._namespaces[row["share"]] = row["namespace"]
+        return Shares(tags, max((row["clock"] for row in rows if row["share"] in tags), default=0.0))
+
+    async def choose(self, *, limit: int) -> tuple[list[Choice], list[Line]]:
+        """Return which tasks to take, in order, with their rows, and the lines that were looked at."""
         while True:
-            self._needed.clear()
-            self._chosen, self._reached = choose(self._of_class, self._tasks, limit=limit)
-            few = self._too_few(limit)
-            if not few:
-                return [choice.task.row for choice in self._chosen]
-            await self._read_heads(few, most=limit)
+            try:
+                return choose(self._of_class, self._tasks, limit=limit)
+            except _UnreadError as unread:
+                await self._read_on(unread.share, limit=limit)
 
-    def charge(self, taken: Collection[Key]) -> None:
-        """Charge what was taken of what was chosen last; nothing of that is chosen again."""
-        self._gone.update(choice.task.place[1:] for choice in self._chosen)
-        for line in self._reached:
-            of_line = [choice for choice in self._chosen if choice.line is line and choice.task.place[1:] in taken]
-            self._lines[line.queue, line.priority] = line._replace(shares=charge(line, of_line))
+    def charge(self, lines: Sequence[Line], chosen: Sequence[Choice], taken: Collection[Key]) -> dict[Key, float]:
+        """Charge what was taken of what was chosen, none of which is chosen again; return how much of each."""
+        self._gone.update(choice.task.place[1:] for choice in chosen)
+        charged: dict[Key, float] = {}
+        for line in lines:
+            of_line = [choice for choice in chosen if choice.line is line and choice.task.place[1:] in taken]
+            shares = charge(line, of_line, now=self._now)
+            self._lines[line.queue, line.priority] = line._replace(shares=shares)
+            for choice in of_line:
+                self._namespaces[choice.share] = choice.task.row["namespace"]
+                if choice.share in shares.tags:
+                    charged[choice.task.place[1:]] = choice.task.cost
+        return charged
 
     async def save(self) -> None:
         """Store what has changed of who shares."""
-        gone: list[tuple[str, Priority, str]] = []
-        new: list[tuple[str, str, Priority, str, float, float]] = []
-        for line, before in self._stored.items():
-            shares = self._lines[line].shares
-            gone += ((*line, share) for share in before.tags.keys() - shares.tags.keys())
-            new += (
-                (share.partition(SEPARATOR)[0], *line, share, tag, shares.clock)
-                for share, tag in sorted(shares.tags.items())
-                if share and tag != before.tags.get(share)  # no older library's tasks, which may be anybody's
-            )
+        gone: list[_Share] = []
+        new: list[tuple[str, str, Priority, str, float, float, Timestamp]] = []
+        for key, before in self._stored.items():
+            shares = self._lines[key].shares
+            if shares == before:
+                continue
+            gone += ((*key, share) for share in before.tags.keys() - shares.tags.keys())
+            for number, (share, tag) in enumerate(sorted(shares.tags.items())):
+                if number == 0 or tag != before.tags.get(share):  # the first has the latest clock in any case
+                    namespace = self._namespaces.get(share, share.partition(SEPARATOR)[0])
+                    new.append((namespace, *key, share, tag.had, shares.clock, tag.at))
         if gone:
             await self._connection.execute(_DELETE_SHARES, *map(list, zip(*gone, strict=True)))
         if new:
@@ -116,60 +151,48 @@ class TaskLines:
     def _of_class(self, priority: Priority) -> list[Line]:
         return [line for key, line in self._lines.items() if key[1] == priority and line.firsts]
 
-    def _tasks(self, line: Line, share: str) -> list[Waiting]:
+    def _tasks(self, line: Line, share: str) -> Iterator[Waiting]:
+        """Yield the tasks of a share, as far as they were read. Raises _UnreadError for more."""
         key = (line.queue, line.priority, share)
-        self._needed.add(key)
-        return self._left(key)
+        yield from (task for task in self._heads.get(key, ()) if task.place[1:] not in self._gone)
+        if key not in self._whole:
+            raise _UnreadError(key)
 
-    def _left(self, share: _Share) -> list[Waiting]:
-        return [task for task in self._heads[share] if task.place[1:] not in self._gone]
-
-    def _too_few(self, limit: int) -> set[_Share]:
-        """Return the shares of which more may wait than was read, and be chosen, since all of that is."""
-        chosen = Counter((choice.line.queue, choice.line.priority, choice.share) for choice in self._chosen)
-        return {share for share in self._needed & self._cut if limit > len(self._left(share)) <= chosen[share]}
-
-    async def _read_first(self, limit: int) -> None:
-        """Read the first tasks of as many shares as may be needed: those of the best classes with the lowest tags."""
+    async def _read_on(self, share: _Share, *, limit: int) -> None:
+        """Read the first tasks of a share, and of those that will be asked for after it: the best classes, the lowest
+        tags. Of one of which some were read all are that one claim can take."""
+        if share in self._heads:
+            await self._read_heads([share], most=limit + 1)
+            return
         places = [
-            (priority, line.shares.tags.get(share, begin), place, (queue, priority, share))
+            (priority, line.shares.tags[who].had if who in line.shares.tags else line.shares.clock, place, key)
             for (queue, priority), line in self._lines.items()
-            for begin in (line.shares.virtual_time(line.firsts),)
-            for share, place in line.firsts.items()
+            for who, place in line.firsts.items()
+            if (key := (queue, priority, who)) not in self._heads and key != share
         ]
-        self._cut.update(key for *_, key in places)
-        self._heads.update((key, []) for *_, key in places)
-        first = [key for *_, key in nsmallest(limit, places)]
-        await self._read_heads(first, most=limit if len(first) <= _FEW else limit // len(first) + _FEW)
+        first = [share, *(key for *_, key in nsmallest(limit - 1, places))]
+        await self._read_heads(first, most=limit if len(first) <= _FEW else limit // len(first) + 1)
 
     async def _read_heads(self, shares: Collection[_Share], *, most: int) -> None:
         """Read the first tasks of shares, `most` of each that are not gone."""
-        if not shares or most <= 0:
-            self._cut.difference_update(shares)
-            return
         sets = [
-            (kept, labels, priority, share)
-            for key in shares
-            for kept, labels in self._kept_under[key]
-            for _, priority, share in (key,)
+            (kept_under, labels, priority, share)
+            for queue, priority, share in shares
+            for kept_under, labels in self._kept_under[queue, priority, share]
         ]
-        rows = await self._connection.fetch(
-            _HEADS,
-            *map(list, zip(*sets, strict=True)),
-            *self._asked,
-            most,
-            [run_key for run_key, _ in self._gone],
-            [operation for _, operation in self._gone],
-        )
-        found: dict[_Share, list[Waiting]] = {key: [] for key in shares}
-        for row in rows:
-            place = Place(Timestamp(row["queued_at"]), RunKey(row["run_key"]), Operation(row["operation"]))
+        gone = [list(column) for column in zip(*self._gone, strict=True)] or [[], []]
+        found: dict[_Share, list[Waiting]] = {share: [] for share in shares}
+        for row in await self._connection.fetch(_HEADS, *map(list, zip(*sets, strict=True)), *self._asked, most, *gone):
             key = (row["queue"], Priority(row["priority"]), row["share"])
-            found[key].append(Waiting(place, sound_cost(row["cost"]), row))
-        for key, heads in found.items():
-            self._heads[key] = sorted(heads, key=lambda task: task.place)[:most]
+            found[key].append(Waiting(_place(row), sound_cost(row["cost"]), row))
+        for share, heads in found.items():
+            self._heads[share] = sorted(heads, key=lambda task: task.place)[:most]
             if len(heads) < most:
-                self._cut.discard(key)
+                self._whole.add(share)
+
+
+def _place(row: Record) -> Place:
+    return Place(Timestamp(row["queued_at"]), RunKey(row["run_key"]), Operation(row["operation"]))
 
 
 _FEW: Final = 2
@@ -189,8 +212,8 @@ FROM unnest($1::varchar[]) AS queue CROSS JOIN (VALUES (''), ({LABELLED})) AS ma
 """The queues of the first parameter, each with what its tasks are kept under: another text for those that demand
 labels. That is a text as the server has it, which nobody unescapes."""
 
-# queues, labels of the worker; who waits, by one step of the index for each set of labels, of which there are few, and
-# each share of a class; and the tags that are stored
+# queues, labels of the worker, queues whose tags are needed; who waits, by one step of the index for each set of
+# labels, of which there are few, and each share of a class; and the tags that are stored
 _LINES: Final = f"""
 WITH RECURSIVE sets (queue, kept_under, labels) AS (
     SELECT queues.queue, queues.kept_under, found.labels FROM ({WITH_MARKED}) AS queues CROSS JOIN LATERAL (
@@ -205,6 +228,7 @@ WITH RECURSIVE sets (queue, kept_under, labels) AS (
     SELECT sets.*, found.* FROM sets CROSS JOIN LATERAL (
         SELECT priority, share, queued_at, run_key, operation FROM tasks
         WHERE tasks.queue = sets.kept_under AND tasks.labels = sets.labels AND owner IS NULL
+            AND tasks.priority BETWEEN 0 AND 4
         ORDER BY priority, share, queued_at, run_key, operation LIMIT 1
     ) AS found
     WHERE string_to_array(sets.labels, '{SEPARATOR}') <@ $2::text[]
@@ -212,16 +236,16 @@ WITH RECURSIVE sets (queue, kept_under, labels) AS (
     SELECT steps.queue, steps.kept_under, steps.labels, found.* FROM steps CROSS JOIN LATERAL (
         SELECT priority, share, queued_at, run_key, operation FROM tasks
         WHERE tasks.queue = steps.kept_under AND tasks.labels = steps.labels AND owner IS NULL
-            AND (tasks.priority, tasks.share) > (steps.priority, steps.share)
+            AND (tasks.priority, tasks.share) > (steps.priority, steps.share) AND tasks.priority <= 4
         ORDER BY priority, share, queued_at, run_key, operation LIMIT 1
     ) AS found
 )
 SELECT queue, priority, share, kept_under, labels, queued_at, run_key, operation, NULL::float8 AS tag,
-    NULL::float8 AS clock
+    NULL::float8 AS clock, NULL::bigint AS at, NULL::varchar AS namespace
 FROM steps
 UNION ALL
-SELECT queue, priority, share, NULL, NULL, NULL, NULL, NULL, tag, clock
-FROM task_shares WHERE queue = ANY ($1::varchar[])
+SELECT queue, priority, share, NULL, NULL, NULL, NULL, NULL, tag, clock, at, namespace
+FROM task_shares WHERE queue = ANY ($3::varchar[])
 """  # noqa: S608 - texts of ours
 
 # kept under, labels, classes and shares of what may be taken, activities, the session, now, how many of each, run keys
@@ -248,9 +272,11 @@ DELETE FROM task_shares USING unnest($1::varchar[], $2::smallint[], $3::varchar[
 WHERE task_shares.queue = n.queue AND task_shares.priority = n.priority AND task_shares.share = n.share
 """
 
-# namespaces, queues, classes, shares, tags, clocks
+# namespaces, queues, classes, shares, tags, clocks, times
 _PUT_SHARES: Final = """
-INSERT INTO task_shares (namespace, queue, priority, share, tag, clock)
-SELECT * FROM unnest($1::varchar[], $2::varchar[], $3::smallint[], $4::varchar[], $5::float8[], $6::float8[])
-ON CONFLICT (queue, priority, share) DO UPDATE SET tag = excluded.tag, clock = excluded.clock
+INSERT INTO task_shares (namespace, queue, priority, share, tag, clock, at)
+SELECT * FROM unnest(
+    $1::varchar[], $2::varchar[], $3::smallint[], $4::varchar[], $5::float8[], $6::float8[], $7::bigint[]
+)
+ON CONFLICT (queue, priority, share) DO UPDATE SET tag = excluded.tag, clock = excluded.clock, at = excluded.at
 """

@@ -1,10 +1,10 @@
 """Tasks: claimed, given back, asked about. Functions of a connection, within the transaction that is open on it.
 
-**Claims of a queue take turns** (`perdure.stores.postgres.task_lines`): so each sees all that nobody has, and two never
-meet on a row. A claim is short, and takes as many tasks as there is room for. It locks the runs that it tells something
-first, as everybody does who writes to a run and its tasks, and **waits for nobody but other claims**: what a commit has
-locked, the task or the run that would be told, is passed over, what comes next taken in its stead, and the store looks
-again soon. So a commit that takes long, or whose process is paused, holds up no tasks but those of its runs.
+**Claims of a queue take turns** (`perdure.stores.postgres.task_lines`): so each sees all that nobody has. A claim is
+short, and takes as many tasks as there is room for. It locks the runs that it tells something first, as everybody does
+who writes to a run and its tasks, and **waits for nobody but other claims**: what a commit has locked, or a claim of an
+older library, whose turn is another one, is passed over, what comes next taken in its stead, and the store looks again
+soon. So a commit that takes long, or whose process is paused, holds up no tasks but those of its runs.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -85,7 +85,7 @@ async def claim_tasks(
 ) -> TakenTasks:
     """Take tasks that nobody has. Complexity: their number, and that of those who share their queues, plus those of
     other activities that are passed over."""
-    await take_turn(connection, served)
+    await take_turn(connection, served, costs)
     lines = TaskLines(connection, served, owner=session.worker_id, now=now)
     await lines.read(costs)
     claimed: list[ClaimedTask] = []
@@ -93,16 +93,18 @@ async def claim_tasks(
     damaged: list[Delivery] = []
     has_passed = False
     for _ in range(_ROUNDS):
-        rows = await lines.choose(limit=max(limit - len(claimed), 0))
-        taken, open_runs = await _take(connection, rows, session.worker_id)
-        lines.charge(taken)
-        for row in rows:
+        chosen, reached = await lines.choose(limit=max(limit - len(claimed), 0))
+        rows = [(choice.share, choice.task.row, task_of(choice.task.row)) for choice in chosen]
+        taken, open_runs = await _take(connection, [row for _, row, _ in rows], session.worker_id)
+        sound = {_key(row) for _, row, task in rows if task is not None}
+        charged = lines.charge(reached, chosen, taken & sound)
+        for share, row, task in rows:
             if _key(row) not in taken:
                 has_passed = True
-            elif (task := task_of(row)) is None:
+            elif task is None:
                 damaged += await _drop(connection, row, open_runs, now=now)
             else:
-                claimed.append(one := _claimed(row, task))
+                claimed.append(one := _claimed(row, task, share, charged.get(_key(row), 0.0)))
                 messages += [start_told(one, session.name, now=now)] if task.tells_start else []
         if len(rows) == len(taken):
             break
@@ -143,21 +145,25 @@ def _key(row: Record) -> Key:
 
 
 def task_of(row: Record) -> Task | None:
-    """Read a row; None for one that is not as it was written."""
+    """Read a row; None for one that is not as it was written, or names a run of another namespace: a role that is bound
+    to its own could have others' workers take that for theirs."""
     try:
-        return decode_task(row["data"]) if row["digest"] == digest_of_task(row[name] for name in _FIELDS) else None
+        if row["digest"] != digest_of_task(row[name] for name in _FIELDS):
+            return None
+        task = decode_task(row["data"])
     except msgspec.DecodeError:
         return None
+    return task if task.ref.namespace == row["namespace"] else None
 
 
-def _claimed(row: Record, task: Task) -> ClaimedTask:
+def _claimed(row: Record, task: Task, share: str, charged: float) -> ClaimedTask:
     claim = TaskClaim(
         run_key=RunKey(row["run_key"]),
         operation=Operation(row["operation"]),
         attempt=row["attempt"],
         number=row["claims"] + 1,
     )
-    return ClaimedTask(claim=claim, task=task, recovered=row["recovering"])
+    return ClaimedTask(claim=claim, task=task, recovered=row["recovering"], share=share, charged=charged)
 
 
 async def _drop(connection: Connection, row: Record, open_runs: dict[RunKey, int], *, now: Timestamp) -> list[Delivery]:

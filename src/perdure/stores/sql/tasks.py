@@ -10,6 +10,8 @@ from perdure.stores.sql.statements import RowsStatement
 __all__ = [
     "CLAIMABLE_TASKS",
     "DELETE_SHARE",
+    "DELETE_SHARES",
+    "DELETE_TASK",
     "DELETE_TASKS",
     "END_TASK",
     "FIRST_SHARE",
@@ -51,6 +53,9 @@ DELETE_TASKS: Final = RowsStatement(
     "DELETE FROM tasks INDEXED BY sqlite_autoindex_tasks_1 WHERE (run_key, operation) IN (VALUES {rows})", width=2
 )
 
+# position
+DELETE_TASK: Final = "DELETE FROM tasks NOT INDEXED WHERE position = ?"
+
 _OF_CLAIM: Final = """INDEXED BY sqlite_autoindex_tasks_1
 WHERE run_key = ? AND operation = ? AND attempt = ? AND claims = ? AND owner = ?"""
 
@@ -79,10 +84,11 @@ SELECT CAST(labels AS BLOB) FROM sets WHERE labels IS NOT NULL
 """
 
 # queue, labels as bytes, priority, the share before as bytes; the next share, with the place of its first task: one
-# step of the index. By number also where what stands there is none
+# step of the index, up to what is no text. By number also where the place is none
 NEXT_SHARE: Final = f"""
 SELECT CAST(share AS BLOB), {_PLACE} FROM tasks INDEXED BY tasks_to_claim
-WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ? AND share > CAST(? AS TEXT)
+WHERE owner IS NULL AND queue = ? AND labels = CAST(? AS TEXT) AND priority = ?
+    AND share > CAST(? AS TEXT) AND share < x''
 ORDER BY share, queued_at, run_key, operation LIMIT 1
 """  # noqa: S608 - a text above
 FIRST_SHARE: Final = NEXT_SHARE.replace("share > CAST", "share >= CAST")
@@ -99,12 +105,13 @@ ORDER BY queued_at, run_key, operation LIMIT ?
 """  # noqa: S608 - texts above
 
 # queue, priority
-SHARES: Final = "SELECT CAST(share AS BLOB), tag, clock FROM task_shares WHERE queue = ? AND priority = ?"
+SHARES: Final = "SELECT CAST(share AS BLOB), tag, clock, at FROM task_shares WHERE queue = ? AND priority = ?"
+DELETE_SHARES: Final = "DELETE FROM task_shares WHERE queue = ? AND priority = ?"
 
-# queue, priority, share as bytes, tag, clock
+# queue, priority, share as bytes, tag, clock, at
 PUT_SHARE: Final = """
-INSERT INTO task_shares (queue, priority, share, tag, clock) VALUES (?, ?, CAST(? AS TEXT), ?, ?)
-ON CONFLICT (queue, priority, share) DO UPDATE SET tag = excluded.tag, clock = excluded.clock
+INSERT INTO task_shares (queue, priority, share, tag, clock, at) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?)
+ON CONFLICT (queue, priority, share) DO UPDATE SET tag = excluded.tag, clock = excluded.clock, at = excluded.at
 """
 
 # queue, priority, share as bytes

@@ -3,7 +3,8 @@
 As for runs (`perdure.stores.sqlite.unreadable`), after damage fewer are claimed in one transaction, half as many each
 time; the one that fails alone is passed over for a minute, and tried again then. Each claim that succeeds is followed
 by one of twice as many. The run of such a task waits: `perdure verify --repair` has its attempt fail, and it goes on
-with the next one. Of a row that can be read, and is damaged, the run hears at once (`tasks.claim_tasks`).
+with the next one. Of a row that can be read, and is damaged, the run hears at once (`tasks.claim_tasks`). Passed over
+for as long is what only an index says to wait.
 
 **Limits.** One claim passes over at most 1,000: if as many fail, it is not their rows, but an index, or the disk.
 """
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection
 from itertools import takewhile
 from typing import Final, Protocol
 
+from perdure.errors import StoreError
 from perdure.logs import logger_named
 from perdure.stores.sqlite.task_lines import UnsoundSharesError
 from perdure.stores.sqlite.tasks import ClaimedTasks, UnsoundTasksError
@@ -48,17 +50,20 @@ class PassedTasks:
         while True:
             asked = min(limit - len(found.claimed), self._most)
             try:
-                more = await claim(limit=asked, passed=self._until, is_fair=self._now() >= self._fair_from)
+                more = await claim(limit=asked, passed=tuple(self._until), is_fair=self._now() >= self._fair_from)
             except UnsoundSharesError as error:
                 self._fair_from = self._now() + _PASSED_SECONDS
-                _LOGGER.error("tasks are claimed by their time alone: %s; see `perdure verify`", error)  # noqa: TRY400
+                _LOGGER.error("tasks are claimed by their time first: %s; see `perdure verify`", error)  # noqa: TRY400
                 continue
             except UnsoundTasksError as error:
                 if not may_pass:
-                    raise
+                    return _kept(found, error)
                 may_pass -= self._narrow(error)
                 continue
+            except StoreError as error:
+                return _kept(found, error)
             self._most = min(self._most * 2, _MOST_CLAIMED)
+            self._until.update(dict.fromkeys(more.stale, self._now() + _PASSED_SECONDS))
             found = found.and_also(more)
             if more.looked_at < asked or len(found.claimed) >= limit:
                 return found
@@ -81,6 +86,14 @@ class PassedTasks:
         now = self._now()
         for position in [*takewhile(lambda position: self._until[position] <= now, self._until)]:
             del self._until[position]
+
+
+def _kept(found: ClaimedTasks, error: StoreError) -> ClaimedTasks:
+    """Return what was claimed before an error, which is somebody's by now. Raises it if that is nothing."""
+    if not found.claimed:
+        raise error
+    _LOGGER.warning("claiming more than %d tasks failed: %s", len(found.claimed), error)
+    return found
 
 
 _MOST_CLAIMED: Final = 10_000

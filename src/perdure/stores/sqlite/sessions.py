@@ -297,7 +297,7 @@ def _free(
 def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News) -> None:
     """Let others claim the tasks of a session."""
     freed = _freed_tasks(connection, task_statements.FREE_TASKS, task_statements.TASKS_OF_OWNER, worker_id)
-    with _past_damage("what was kept for a session that is gone"):
+    with _past_damage(connection, "what was kept for a session that is gone"):
         freed += keys_of(connection, task_statements.LET_TASKS_GO, (worker_id,))
     news.run_keys.update(freed)
     news.is_queued |= bool(freed)
@@ -305,29 +305,29 @@ def _free_tasks_of(connection: apsw.Connection, worker_id: WorkerId, news: News)
 
 def _free_tasks(connection: apsw.Connection) -> None:
     _freed_tasks(connection, task_statements.FREE_ALL_TASKS, task_statements.TASKS_OF_ALL)
-    with _past_damage("what was kept for sessions that are gone"):
+    with _past_damage(connection, "what was kept for sessions that are gone"):
         connection.execute(task_statements.LET_ALL_TASKS_GO)
 
 
 def _freed_tasks(connection: apsw.Connection, freeing: str, naming: str, *owner: WorkerId) -> list[RunKey]:
     """Free the tasks that a statement frees, or else one by one those that another names; return whose they are. Damage
     among these keeps nobody from its runs."""
-    with _past_damage("the tasks of sessions that are gone, together,"):
+    with _past_damage(connection, "the tasks of sessions that are gone, together,"):
         return keys_of(connection, freeing, owner)
     freed: list[RunKey] = []
-    with _past_damage("the tasks of sessions that are gone"):
+    with _past_damage(connection, "the tasks of sessions that are gone"):
         for position in list(connection.execute(naming, owner)):
-            with _past_damage(f"the task at position {position[0]}"):
+            with _past_damage(connection, f"the task at position {position[0]}"):
                 freed += keys_of(connection, task_statements.FREE_TASK, position)
     return freed
 
 
 @contextmanager
-def _past_damage(what: str) -> Iterator[None]:
+def _past_damage(connection: apsw.Connection, what: str) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        if not is_damage(error):
+        if not (is_damage(error) and connection.in_transaction):  # else SQLite has undone all that was written before
             raise
         _LOGGER.error("%s cannot be given back: %s", what, error)  # noqa: TRY400 - no traceback needed
 

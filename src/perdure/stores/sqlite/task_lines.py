@@ -8,7 +8,9 @@ claims does without it: then the longest queued is first, whose ever it is.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from heapq import merge
+from operator import attrgetter
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -17,13 +19,29 @@ from perdure.errors import StoreCorruptError
 from perdure.kernel.identity import WorkerId
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import Timestamp
+from perdure.logs import logger_named
 from perdure.ports.tasks import SKEW_MICROSECONDS, ServedTasks, TaskCost, has_labels
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sql.passing import PASSING
 from perdure.stores.sqlite.faults import is_damage
-from perdure.stores.task_shares import Choice, Line, Place, Shares, Waiting, charge, choose, corrected, sound_cost
+from perdure.stores.task_shares import (
+    Choice,
+    Line,
+    Place,
+    Shares,
+    Tag,
+    Waiting,
+    charge,
+    choose,
+    corrected,
+    is_sound_tag,
+    sound_cost,
+)
 
 __all__ = ["TaskLines", "UnsoundSharesError"]
+
+
+# Any in this file: a row holds what SQLite found.
 
 
 class UnsoundSharesError(StoreCorruptError):
@@ -58,38 +76,68 @@ class TaskLines:
         self._claimable: Final = statements.CLAIMABLE_TASKS.replace(PASSING, passing)
         activities = msgspec.json.encode(sorted(served.activities)).decode()
         self._asked: Final = (activities, owner, now, now + SKEW_MICROSECONDS)
+        self._now: Final = now
+        self._lines: dict[tuple[str, Priority], Line] = {}
+        self._stored: dict[tuple[str, Priority], Shares] = {}
+        self._open: list[apsw.Cursor] = []
+
+    def correct(self, costs: Iterable[TaskCost]) -> None:
+        """Correct what was charged before. Raises UnsoundSharesError."""
+        for cost in costs:
+            line = self._line(cost.queue, cost.priority)
+            self._lines[cost.queue, cost.priority] = line._replace(shares=corrected(line, cost, now=self._now))
 
     def choose(self, *, limit: int) -> tuple[list[Choice], list[Line]]:
         """Return which tasks to take, by their positions, and the lines that were looked at. Raises
         UnsoundSharesError."""
 
-        def tasks(line: Line, share: str) -> Sequence[Waiting]:
-            return self._tasks(line, share, limit=limit)
+        def tasks(line: Line, share: str) -> Iterator[Waiting]:
+            return merge(*self._tasks(line, share, limit=limit), key=attrgetter("place"))
 
-        return choose(self._lines, tasks, limit=limit)
+        try:
+            return choose(self._of_class, tasks, limit=limit)
+        finally:
+            for cursor in self._open:
+                cursor.close()
 
-    def correct(self, costs: Iterable[TaskCost]) -> None:
-        """Correct what was charged before. Raises UnsoundSharesError."""
-        for cost in costs:
-            shares = self._shares(cost.queue, cost.priority)
-            self._save(cost.queue, cost.priority, shares, corrected(shares, cost))
-
-    def charge(self, lines: Iterable[Line], taken: Sequence[Choice]) -> None:
-        """Charge what was taken of these lines. Raises UnsoundSharesError."""
+    def charge(self, lines: Iterable[Line], taken: Sequence[Choice]) -> dict[int, float]:
+        """Charge what was taken of these lines; return how much for each position for which anything was."""
+        charged: dict[int, float] = {}
         for line in lines:
-            charged = charge(line, (choice for choice in taken if choice.line is line))
-            self._save(line.queue, line.priority, line.shares, charged)
+            of_line = [choice for choice in taken if choice.line is line]
+            shares = charge(line, of_line, now=self._now)
+            self._lines[line.queue, line.priority] = line._replace(shares=shares)
+            charged.update({one.task.row: one.task.cost for one in of_line if one.share in shares.tags})
+        return charged
 
-    def _lines(self, priority: Priority) -> list[Line]:
-        return [
-            Line(queue, priority, firsts, self._shares(queue, priority))
-            for queue in self._labels
-            if (firsts := self._firsts(queue, priority))
-        ]
+    def save(self) -> None:
+        """Store what has changed of who shares. Raises UnsoundSharesError."""
+        for (queue, priority), before in self._stored.items() if self._is_fair else ():
+            shares = self._lines[queue, priority].shares
+            if shares == before:
+                continue
+            with _demanding_sound():
+                for share in before.tags.keys() - shares.tags.keys():
+                    self._connection.execute(statements.DELETE_SHARE, (queue, priority, _encoded(share)))
+                for number, (share, tag) in enumerate(sorted(shares.tags.items())):
+                    if number == 0 or tag != before.tags.get(share):  # the first has the latest clock in any case
+                        row = (queue, priority, _encoded(share), tag.had, shares.clock, tag.at)
+                        self._connection.execute(statements.PUT_SHARE, row)
+
+    def _of_class(self, priority: Priority) -> list[Line]:
+        lines = [self._line(queue, priority) for queue in self._labels]
+        return [line for line in lines if line.firsts]
+
+    def _line(self, queue: str, priority: Priority) -> Line:
+        key = (queue, priority)
+        if key not in self._lines:
+            self._stored[key] = self._shares(queue, priority)
+            self._lines[key] = Line(queue, priority, self._firsts(queue, priority), self._stored[key])
+        return self._lines[key]
 
     def _firsts(self, queue: str, priority: Priority) -> dict[str, Place]:
         firsts: dict[str, Place] = {}
-        for labels in self._labels[queue]:
+        for labels in self._labels.get(queue, ()):
             statement, share = statements.FIRST_SHARE, b""
             while found := self._connection.execute(statement, (queue, labels, priority, share)).fetchone():
                 share, *place = found
@@ -98,36 +146,29 @@ class TaskLines:
                 statement = statements.NEXT_SHARE
         return firsts
 
-    def _tasks(self, line: Line, share: str, *, limit: int) -> list[Waiting]:
-        name = share.encode(errors="surrogateescape")
-        found = [
-            Waiting(Place(*place), sound_cost(cost), position)
-            for labels in self._labels[line.queue]
-            for position, cost, *place in self._connection.execute(
-                self._claimable, (line.queue, labels, line.priority, name, *self._asked, limit)
-            )
-        ]
-        return sorted(found, key=lambda task: task.place)[:limit]
+    def _tasks(self, line: Line, share: str, *, limit: int) -> Iterator[Iterator[Waiting]]:
+        for labels in self._labels[line.queue]:
+            asked = (line.queue, labels, line.priority, _encoded(share), *self._asked, limit)
+            cursor = self._connection.cursor()
+            self._open.append(cursor)
+            cursor.execute(self._claimable, asked)
+            yield (Waiting(Place(*place), sound_cost(cost), position) for position, cost, *place in cursor)
 
     def _shares(self, queue: str, priority: Priority) -> Shares:
         if not self._is_fair:
             return Shares()
         with _demanding_sound():
-            rows = self._connection.execute(statements.SHARES, (queue, priority)).fetchall()
-        tags = {share.decode(errors="surrogateescape"): tag for share, tag, _ in rows}
-        return Shares(tags, max((clock for *_, clock in rows), default=0.0))
+            rows: list[tuple[Any, ...]] = self._connection.execute(statements.SHARES, (queue, priority)).fetchall()
+            if not all(is_sound_tag(*numbers) for _, *numbers in rows):
+                _LOGGER.error("who shares the queue %r is not known: a row is damaged; its turns begin anew", queue)
+                self._connection.execute(statements.DELETE_SHARES, (queue, priority))
+                return Shares()
+            tags = {share.decode(errors="surrogateescape"): Tag(had, Timestamp(at)) for share, had, _, at in rows}
+        return Shares(tags, max((clock for _, _, clock, _ in rows), default=0.0))
 
-    def _save(self, queue: str, priority: Priority, before: Shares, shares: Shares) -> None:
-        if not self._is_fair:
-            return
-        line = (queue, priority)
-        with _demanding_sound():
-            for share in before.tags.keys() - shares.tags.keys():
-                self._connection.execute(statements.DELETE_SHARE, (*line, share.encode(errors="surrogateescape")))
-            for share, tag in shares.tags.items():
-                if tag != before.tags.get(share):
-                    name = share.encode(errors="surrogateescape")
-                    self._connection.execute(statements.PUT_SHARE, (*line, name, tag, shares.clock))
+
+def _encoded(share: str) -> bytes:
+    return share.encode(errors="surrogateescape")
 
 
 @contextmanager
@@ -138,3 +179,6 @@ def _demanding_sound() -> Iterator[None]:
         if is_damage(error):
             raise UnsoundSharesError(f"the turns of those who share a queue cannot be kept: {error}") from error
         raise
+
+
+_LOGGER: Final = logger_named("perdure.store")

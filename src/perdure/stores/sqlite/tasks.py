@@ -58,15 +58,18 @@ _LOGGER: Final = logger_named("perdure.store")
 
 
 class ClaimedTasks(NamedTuple):
-    """What one claim has got: tasks; the runs that were told of damaged ones; and how many it has looked at."""
+    """What one claim has got: tasks; the runs that were told of damaged ones; how many it has looked at; and at which
+    positions there was nothing to take, whatever an index says."""
 
     claimed: Sequence[ClaimedTask] = ()
     told: frozenset[RunKey] = frozenset()
     looked_at: int = 0
+    stale: frozenset[int] = frozenset()
 
     def and_also(self, more: "ClaimedTasks") -> "ClaimedTasks":
         """Return this and another one."""
-        return ClaimedTasks([*self.claimed, *more.claimed], self.told | more.told, self.looked_at + more.looked_at)
+        claimed = [*self.claimed, *more.claimed]
+        return ClaimedTasks(claimed, self.told | more.told, self.looked_at + more.looked_at, self.stale | more.stale)
 
 
 class UnsoundTasksError(StoreCorruptError):
@@ -99,38 +102,40 @@ def claim_tasks(
     lines = TaskLines(connection, served, owner=session.worker_id, now=now, passed=passed, is_fair=is_fair)
     lines.correct(costs)
     chosen, reached = lines.choose(limit=max(limit, 0))
-    if not reached:
-        return ClaimedTasks()
-    positions = [choice.task.row for choice in chosen]
+    positions: list[int] = [choice.task.row for choice in chosen]
     try:
-        claimed, damaged = _take(connection, positions, owner=session.worker_id)
+        rows = _take(connection, positions, owner=session.worker_id) if positions else {}
+        sound = {position: task for position, (_, task) in rows.items() if task is not None}
+        charged = lines.charge(reached, [choice for choice in chosen if choice.task.row in sound])
+        claimed = [
+            _claimed(rows[position][0], sound[position], choice.share, charged.get(position, 0.0))
+            for choice in chosen
+            if (position := choice.task.row) in sound
+        ]
         messages = [start_told(one, session.name, now=now) for one in claimed if one.task.tells_start]
-        dropped = [told for row in damaged if (told := _drop(connection, row, now=now)) is not None]
+        damaged = [row for row, task in rows.values() if task is None]
+        dropped = [message for row in damaged if (message := _drop(connection, row, now=now)) is not None]
+        if messages or dropped:
+            encoded = [encode_delivery(message, owner=session.worker_id) for message in [*messages, *dropped]]
+            deliver(connection, encoded, news=news, is_exact=True)
     except (apsw.Error, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
         raise UnsoundTasksError(positions, error) from error
-    taken = {(one.claim.run_key, one.claim.operation) for one in claimed}
-    lines.charge(reached, [choice for choice in chosen if choice.task.place[1:] in taken])
-    if messages or dropped:
-        encoded = [encode_delivery(message, owner=session.worker_id) for message in [*messages, *dropped]]
-        deliver(connection, encoded, news=news, is_exact=True)
+    lines.save()
     told = frozenset(message.target for message in dropped if not isinstance(message.target, RunRef))
-    return ClaimedTasks(claimed, told, len(positions))
+    stale = frozenset(position for position in positions if position not in rows)
+    return ClaimedTasks(claimed, told, len(positions), stale)
 
 
 def _take(
     connection: apsw.Connection, positions: list[int], *, owner: WorkerId
-) -> tuple[list[ClaimedTask], list["_Row"]]:
-    """Take what is sound of these; return it, and the rows of what is damaged."""
-    if not positions:
-        return [], []
-    rows = {row[0]: row for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
-    found = [(row, _task_of(row)) for position in positions if (row := rows.get(position)) is not None]
-    sound = [row[0] for row, task in found if task is not None]
+) -> dict[int, tuple["_Row", Task | None]]:
+    """Take what is sound of these; return the rows that are there, each with its task, None for a damaged one."""
+    rows = {row[0]: (row, _task_of(row)) for row in connection.execute(statements.TASKS_TO_READ, (_json(positions),))}
+    sound = [position for position in positions if position in rows and rows[position][1] is not None]
     connection.execute(statements.TAKE_TASKS, (owner, _json(sound)))
-    claimed = [_claimed(row, task) for row, task in found if task is not None]
-    return claimed, [row for row, task in found if task is None]
+    return rows
 
 
 def next_task_at(
@@ -151,21 +156,21 @@ def _task_of(row: _Row) -> Task | None:
     return sound_task(fields, digest, share=share, cost=cost) if is_typed else None
 
 
-def _claimed(row: _Row, task: Task) -> ClaimedTask:
+def _claimed(row: _Row, task: Task, share: str, charged: float) -> ClaimedTask:
     _, _, claims, recovering, _, _, _, run_key, operation, attempt, *_ = row
     claim = TaskClaim(run_key=RunKey(run_key), operation=Operation(operation), attempt=attempt, number=claims + 1)
-    return ClaimedTask(claim=claim, task=task, recovered=bool(recovering))
+    return ClaimedTask(claim=claim, task=task, recovered=bool(recovering), share=share, charged=charged)
 
 
 def _drop(connection: apsw.Connection, row: _Row, *, now: Timestamp) -> Delivery | None:
     """Take a damaged task out of its queue; return what its run is told, if there is one by this key."""
-    _, _, _, _, _, _, _, run_key, operation, *_ = row
-    connection.execute(statements.DELETE_TASKS.of(1), (run_key, operation))
+    position, _, _, _, _, _, _, run_key, operation, *_ = row
+    connection.execute(statements.DELETE_TASK, (position,))
     generation = connection.execute(statements.TASK_TARGET, (run_key,)).get
     _LOGGER.error(
         "the task of operation %s of run key %s is damaged, and was taken out of its queue", operation, run_key
     )
-    if generation is None:
+    if generation is None or not isinstance(operation, int):
         return None
     return damage_told(RunKey(run_key), generation, Operation(operation), now=now)
 

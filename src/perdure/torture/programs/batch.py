@@ -270,7 +270,7 @@ class Batch:
             attempt=draws.of((1, 1, 2)),
             queue=draws.of((QUEUES[0], QUEUES[0], *QUEUES)),
             activity=draws.of(ACTIVITIES),
-            priority=draws.of((Priority.NORMAL, Priority.NORMAL, Priority.NORMAL, *Priority)),
+            priority=draws.of((*[Priority.NORMAL] * 8, *Priority)),
             queued_at=draws.of((self.world.now, self._soon())),
             options=draws.of((None, ActivityOptions(at_most_once=True), _LONG, *map(_demanding, _LABELS))),
             tenant=draws.of(("t1", "t1", "t2", "t3")),
@@ -340,7 +340,7 @@ class Batch:
 
 _WITHDRAWN: Final = ((), (), (1,), (2, 3))
 _LONG: Final = ActivityOptions(expected_duration_microseconds=3_000_000)
-_QUEUED: Final = ((), (), (1,), (2,), (1, 3))
+_QUEUED: Final = ((), (1,), (2, 3), (1, 2, 3))
 """Of which operations tasks leave their queues, and come into them."""
 
 _LABELS: Final = ({"gpu": "a100"}, {"gpu": "a100", "zone": "eu"}, {"gpu": "h100"})

@@ -25,7 +25,7 @@ from perdure.kernel.transition import (
 from perdure.ports.agenda import AgendaChange, AgendaQuery
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, LockQuery, RunOrder, RunQuery, RunSummary
-from perdure.ports.tasks import TaskCost, TaskQuery
+from perdure.ports.tasks import ClaimedTask, TaskCost, TaskQuery
 from perdure.testing.store_conformance import START, StoreHarness, StoreSession
 from perdure.testing.store_conformance.agenda import agenda_entry
 from perdure.testing.store_conformance.harness import later
@@ -126,11 +126,14 @@ class World:
     async def take_tasks(self, draws: Draws) -> Observation:
         """Claim tasks for a session, and perhaps tell of them at once."""
         session = draws.of(self.sessions)
-        limit = draws.of((3, 1, 20))
-        costs, self.costs = self.costs, []
-        claimed = await session.store.claim_tasks(now=self.now, limit=limit, served=some_tasks(draws), costs=costs)
+        served = some_tasks(draws)
+        claimed: list[ClaimedTask] = []
+        for limit in draws.of(((3,), (1,), (20,), (1, 1, 1, 1), (2, 1, 2))):
+            costs, self.costs = self.costs, []
+            some = await session.store.claim_tasks(now=self.now, limit=limit, served=served, costs=costs)
+            self.costs = [_cost_of(one, draws.of((-0.5, 20.0))) for one in some]
+            claimed += some
         self.tasks += [(session, one.claim) for one in claimed]
-        self.costs = [_cost_of(one.task, draws.of((-0.5, 0.0, 2.0))) for one in claimed]
         told = [outcome(one.claim, ends=draws.below(3) > 0) for one in claimed if draws.below(2)]
         outcomes = [self._outcome(one) for one in await session.commit(*told)] if told else []
         at = await session.store.next_task_at(now=self.now, served=some_tasks(draws))
@@ -378,8 +381,9 @@ class World:
         )
 
 
-def _cost_of(task: Task, seconds: float) -> TaskCost:
-    return TaskCost(queue=task.queue, priority=task.priority, share=task.share, seconds=seconds)
+def _cost_of(claimed: ClaimedTask, seconds: float) -> TaskCost:
+    task = claimed.task
+    return TaskCost(queue=task.queue, priority=task.priority, share=claimed.share, seconds=seconds - claimed.charged)
 
 
 _SESSIONS: Final = 2

@@ -12,13 +12,14 @@ CREATE INDEX tasks_to_claim ON tasks (
     queue, labels, priority, share, queued_at, run_key, operation, activity, sticky_to, sticky_until, cost
 ) WHERE owner IS NULL;
 
--- By class of a queue that is shared: the tag of each share, and the clock as it was when that was written; the latest
--- clock is the line's (perdure.stores.task_shares).
+-- By class of a queue that is shared: the tag of each share, and the clock as it was when that was written, which was
+-- `at` that time; the latest clock is the line's (perdure.stores.task_shares).
 CREATE TABLE task_shares (
     queue TEXT NOT NULL,
     priority INTEGER NOT NULL,
     share TEXT NOT NULL,
     tag REAL NOT NULL,
     clock REAL NOT NULL,
+    at INTEGER NOT NULL,
     PRIMARY KEY (queue, priority, share)
 ) STRICT, WITHOUT ROWID;
