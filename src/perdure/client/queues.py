@@ -13,7 +13,7 @@ from perdure.ports.tasks import TaskQuery, TaskSummary
 __all__ = ["Place", "find_tasks", "with_reasons"]
 
 Place = tuple[Priority, Timestamp, RunKey, Operation]
-"""Where a task stands in the order of claims."""
+"""Where a task stands in lists, and among those of its tenant."""
 
 
 async def find_tasks(

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from perdure.errors import HistoryError, PerdureError, StoreError
+from perdure.errors import DamagedHistoryError, HistoryError, PerdureError, StoreError
 from perdure.kernel import events as e
 from perdure.kernel.deadline import Deadline
 from perdure.kernel.effects import STEPS
@@ -193,11 +193,11 @@ def fold(state: RunState, history: Iterable[RecordedEvent]) -> RunState:
 
 
 def demand_own(state: RunState, ref: RunRef) -> None:
-    """Raise HistoryError for the history of another run than `ref`, by whose row it was found: what a run may do, and
-    whom it may tell of it, is asked of the name that stands in its history."""
+    """Raise DamagedHistoryError for the history of another run than `ref`, by whose row it was found: what a run may
+    do, and whom it may tell of it, is asked of the name that stands in its history."""
     if state.created is not None and state.created.ref != ref:
         message = f"the history of run {ref} is one of the run {state.created.ref}"
-        raise HistoryError(message)
+        raise DamagedHistoryError(message, run=str(ref), event=1)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which tasks to list: of a namespace, a queue, a run (None: any).
 
-    In the order in which they are claimed; `after` is the place of the last one of the page before.
+    The best class first, then what was queued first; `after` is the place of the last one of the page before.
     """
 
     namespace: str = DEFAULT_NAMESPACE
@@ -124,7 +124,7 @@ class TaskSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> tuple[Priority, Timestamp, RunKey, Operation]:
-        """Where it stands in the order of claims."""
+        """Where it stands in lists, and among those of its tenant."""
         return (self.priority, self.queued_at, self.run_key, self.operation)
 
 

@@ -458,6 +458,7 @@ async def test_a_role_keeps_no_right_of_before_that_heeds_no_policy(filled: str,
     [
         ("SUPERUSER", "it is a superuser"),
         ("BYPASSRLS", "it is a role with BYPASSRLS"),
+        ("CREATEROLE", "it is a role with CREATEROLE"),
         ("IN ROLE {owner}", "it is a member of {owner}, the owner of the tables"),
         ("NOINHERIT IN ROLE {owner}", "it is a member of {owner}, the owner of the tables"),
         ("IN ROLE {other}", "it is a member of {other}, a role that sees more"),
@@ -485,6 +486,15 @@ async def test_a_role_that_has_more_by_another_way_is_not_bound(
         finally:
             for name in (role, names["group"]):
                 await execute(url, f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+async def test_who_may_drop_the_tables_is_not_bound(filled: str, roles: tuple[str, str]) -> None:
+    await secured(filled, roles[0], "a")
+    await execute(filled, f"ALTER SCHEMA perdure OWNER TO {roles[0]}")
+    try:
+        assert (await securing.look_at_rows(filled)).unbound == {roles[0]: "it is the owner of the schema"}
+    finally:
+        await execute(filled, "ALTER SCHEMA perdure OWNER TO CURRENT_USER")
 
 
 async def test_a_bound_role_writes_where_functions_are_nobodys_by_default(

@@ -8,9 +8,10 @@ import pytest
 from perdure.kernel.identity import Operation
 from perdure.kernel.messages import QUEUED_ATTEMPT, FailActivityMessage
 from perdure.kernel.options import ActivityOptions
-from perdure.ports.tasks import TaskQuery
+from perdure.ports.tasks import TaskQuery, encode_task
 from perdure.ports.verification import VerificationWish
 from perdure.stores.postgres.connection import Connection
+from perdure.stores.sql.chain import digest_of_task
 from perdure.testing.store_conformance.harness import FAR, START, StoreSession, later
 from perdure.testing.store_conformance.tasks import change, claims, hear_of_queued, served, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
@@ -127,3 +128,32 @@ async def test_whatever_of_a_task_is_damaged_its_run_learns_that_the_attempt_has
     assert isinstance(entry.message, FailActivityMessage)
     assert (entry.message.operation, entry.message.attempt) == (1, QUEUED_ATTEMPT)
     assert any(run.run_key in news.run_keys for news in session.changes)  # also where who claims has the run
+
+
+async def test_a_task_that_names_a_run_of_another_namespace_is_nobodys(
+    session: StoreSession, harness: PostgresHarness
+) -> None:
+    """A role that sees its namespace only could have the activities of others done in their name."""
+    run = await session.hold()
+    made = task(run)
+    await change(session, run, queued=[made, task(run, 2)])
+    fields = (run.run_key, 1, 1, "other", made.queue, made.activity, 2, made.queued_at, encode_task(made).decode(), "")
+    connection = await harness.connection()
+    forge = "UPDATE tasks SET namespace = 'other', digest = $1 WHERE operation = 1"
+    await connection.execute(forge, digest_of_task(fields))
+    await connection.close()
+    assert await claimed(session) == [("run", 2)]
+
+
+async def test_a_share_of_many_is_read_on_where_too_few_of_its_tasks_were_read(session: StoreSession) -> None:
+    """One that has had less than the others is served more than once in one claim."""
+    run = await session.hold()
+    many = [task(run, number, tenant=f"t{number % 8}") for number in range(1, 81)]
+    await change(session, run, queued=many)
+    for _ in range(4):  # all but one of eight tenants get behind
+        await session.store.claim_tasks(now=START, limit=8, served=served())
+    late = await session.hold("late")
+    await change(session, late, queued=[task(late, number, tenant="t8") for number in range(1, 30)])
+    found = await claims(session, limit=16)
+    assert len(found) == 16
+    assert len({(one.claim.run_key, one.claim.operation) for one in found}) == 16

@@ -21,10 +21,11 @@ from perdure import Context, Engine, Settings, activity, workflow
 from perdure.errors import InternalError, SchemaTooNewError, StoreCorruptError, StoreUnavailableError
 from perdure.kernel.identity import Operation
 from perdure.kernel.locking import LockRequest
+from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied
 from perdure.ports.store import LockQuery
 from perdure.ports.tasks import TaskQuery
-from perdure.stores.postgres import schema
+from perdure.stores.postgres import schema, securing
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
@@ -319,6 +320,26 @@ async def test_an_upgrade_for_which_a_transaction_is_in_the_way_changes_nothing_
     store = await opened(postgres, lock_seconds=0.05)
     await demand_works(store)
     await store.close()
+
+
+async def test_an_upgrade_of_secured_tables_and_who_is_at_work_do_not_stop_each_other(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes `tasks` first, and then the policies of all: engines lock runs before tasks."""
+    await (await opened(postgres)).close()
+    await securing.secure_rows(postgres, binding=None, forced=None, now=Timestamp(0))
+    know(monkeypatch, structs.replace(EXPANDED, text=EXPANDED.text.replace("runs", "tasks")))
+    at_work = await asyncpg.connect(postgres)
+    try:
+        await at_work.execute("BEGIN; SELECT FROM perdure.runs FOR UPDATE")
+        upgrading = asyncio.create_task(opened(postgres, lock_seconds=30.0))
+        await until_waiting(postgres, 1)
+        await at_work.execute("SELECT FROM perdure.tasks FOR UPDATE; COMMIT")
+        store = await upgrading
+        await demand_works(store)
+        await store.close()
+    finally:
+        await at_work.close()
 
 
 async def test_an_upgrade_may_take_longer_than_other_statements(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,13 @@ from msgspec import structs
 
 from perdure import Context, Engine, Retry, Settings, activity, fixed, workflow
 from perdure.kernel.messages import FailActivityMessage
+from perdure.kernel.options import ActivityOptions
 from perdure.ports.verification import VerificationWish
 from perdure.stores.sql import tasks as statements
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.store_conformance import START, StoreSession
 from perdure.testing.store_conformance.tasks import change, claims, task, waiting
-from tests.damaging import break_page, change_any, pages_of, read_page, write_page
+from tests.damaging import break_leaves, break_page, change_any, pages_of, read_page, write_page
 
 
 @pytest.fixture
@@ -323,3 +324,13 @@ async def test_claims_search_an_index_and_sort_nothing(
     assert of_tasks
     assert all(step.startswith("SEARCH tasks USING") for step in of_tasks), steps
     assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+async def test_a_task_whose_run_cannot_be_told_of_its_start_keeps_no_other_from_being_claimed(
+    session: StoreSession,
+) -> None:
+    run = await session.hold()
+    once = ActivityOptions(at_most_once=True)
+    await change(session, run, queued=[task(run, 1, options=once), task(run, 2), task(run, 3)])
+    break_leaves(Path(session.store.location), "inbox_by_run")
+    assert [one.claim.operation for one in await claims(session)] == [2, 3]

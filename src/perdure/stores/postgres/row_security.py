@@ -321,6 +321,10 @@ reasons AS (
     SELECT bound.role, other.rolname, CASE
         WHEN other.rolsuper THEN 'a superuser'
         WHEN other.rolbypassrls THEN 'a role with BYPASSRLS'
+        WHEN other.rolcreaterole THEN 'a role with CREATEROLE'
+        WHEN other.oid = (SELECT nspowner FROM pg_namespace WHERE nspname = $1::text)
+            AND (other.oid <> own.oid OR NOT EXISTS (SELECT FROM tables WHERE relforcerowsecurity))
+            AND other.oid NOT IN (SELECT relowner FROM tables) THEN 'the owner of the schema'
         WHEN other.oid IN (SELECT relowner FROM tables)
             AND (other.oid <> own.oid OR NOT EXISTS (SELECT FROM tables WHERE relforcerowsecurity))
             THEN 'the owner of the tables'
