@@ -488,13 +488,12 @@ async def test_a_role_that_has_more_by_another_way_is_not_bound(
                 await execute(url, f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
-async def test_who_may_drop_the_tables_is_not_bound(filled: str, roles: tuple[str, str]) -> None:
-    await secured(filled, roles[0], "a")
-    await execute(filled, f"ALTER SCHEMA perdure OWNER TO {roles[0]}")
-    try:
-        assert (await securing.look_at_rows(filled)).unbound == {roles[0]: "it is the owner of the schema"}
-    finally:
-        await execute(filled, "ALTER SCHEMA perdure OWNER TO CURRENT_USER")
+async def test_who_may_drop_the_tables_is_not_bound(postgres_server: PostgresServer, roles: tuple[str, str]) -> None:
+    async with postgres_server.database() as url:
+        await secured(url, roles[0], "a")
+        await execute(url, f"ALTER SCHEMA perdure OWNER TO {roles[0]}")
+        assert (await securing.look_at_rows(url)).unbound == {roles[0]: "it is the owner of the schema"}
+        await execute(url, "ALTER SCHEMA perdure OWNER TO CURRENT_USER")
 
 
 async def test_a_bound_role_writes_where_functions_are_nobodys_by_default(
