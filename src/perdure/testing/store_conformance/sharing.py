@@ -72,11 +72,11 @@ class SharingConformance:
 
     async def test_tenants_of_two_namespaces_are_two(self, harness: StoreHarness) -> None:
         session = await harness.session()
-        for namespace, count in (("one", 4), ("two", 2)):
+        for namespace, count in (("default", 4), ("other", 2)):
             run = await session.hold("run", namespace=namespace)
             await change(session, run, queued=[task(run, number) for number in range(1, count + 1)])
         found = [one.task.ref.namespace for one in await claims(session)]
-        assert found == ["one", "two", "one", "two", "one", "one"]
+        assert found == ["default", "other", "default", "other", "default", "default"]
 
     async def test_a_share_that_this_worker_cannot_serve_holds_up_no_other(self, harness: StoreHarness) -> None:
         session = await harness.session()
