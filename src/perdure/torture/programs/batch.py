@@ -172,7 +172,9 @@ class Batch:
         draws, world = self.draws, self.world
         if ref is None:
             ref = RunRef(namespace=draws.of(NAMESPACES), id=draws.of(IDS), generation=self._generation())
-        if parent is not None and (ref.namespace, ref.id) == (parent.ref.namespace, parent.ref.id):
+        if parent is not None:
+            ref = msgspec.structs.replace(ref, namespace=parent.ref.namespace)  # no other one may have it
+        if parent is not None and ref.id == parent.ref.id:
             # Whether a run that closes may leave its own id to a child is not for the stores to agree on.
             ref = msgspec.structs.replace(ref, id=f"child of {ref.id}")
         made = creation(
