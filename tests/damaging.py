@@ -5,6 +5,8 @@ from pathlib import Path
 
 import apsw
 
+from perdure.torture.corruption.row_damage import columns_of_any_type
+
 __all__ = ["break_leaves", "break_page", "change_any", "lose_page", "pages_of", "read_page", "write_page"]
 
 PAGE = 4096
@@ -31,17 +33,8 @@ def break_page(path: Path, page: int) -> None:
 
 def change_any(path: Path, table: str, change: str) -> None:
     """Change rows of a table whose columns take what they never had, as flipped bits and old sectors make of them."""
-    with closing(apsw.Connection(str(path))) as connection:
-        strict = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).get
-        _redefine(connection, table, strict.replace(" NOT NULL", "").replace(") STRICT", ")"))
+    with closing(apsw.Connection(str(path))) as connection, columns_of_any_type(connection, table):
         connection.execute(change)
-        _redefine(connection, table, strict)
-
-
-def _redefine(connection: apsw.Connection, table: str, sql: str) -> None:
-    connection.execute("PRAGMA writable_schema = ON")
-    connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (sql, table))
-    connection.execute("PRAGMA writable_schema = RESET").fetchall()
 
 
 def lose_page(path: Path) -> None:

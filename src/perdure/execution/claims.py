@@ -108,9 +108,8 @@ class RunClaims:
 
     async def _claim_all(self) -> None:
         worker = self._worker
-        if self._is_resting:  # a timer wakes these
-            return
-        while worker.is_claiming and worker.lease.is_held:  # once it is held again these are woken
+        # Once the lease is held again these are woken, and by a timer once they have rested.
+        while worker.is_claiming and worker.lease.is_held and not self._is_resting:
             if worker.room <= 0:
                 self.is_starved = await self._is_due()
                 if worker.room > 0:  # it was made while we asked

@@ -1,8 +1,8 @@
 """Damage of rows: a column that holds what another row's does, or a little more; rows lost, doubled, or exchanged."""
 
 import random
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import apsw
 
 from perdure.kernel.identity import RunKey
 
-__all__ = ["TABLES", "damage_rows"]
+__all__ = ["TABLES", "columns_of_any_type", "damage_rows"]
 
 TABLES: Final = (
     "history", "history", "history", "runs", "runs", "inbox", "inbox", "run_labels", "locks", "tasks", "tasks",
@@ -69,14 +69,20 @@ def _retype(connection: apsw.Connection, table: str, chance: random.Random) -> D
         return None
     column = chance.choice([name for name in row if name not in {"position", *_IDENTITY[table]}])
     value = chance.choice([other for other in _OF_ALL_TYPES if type(other) is not type(row[column])])
+    update = f'UPDATE "{table}" SET "{column}" = ? WHERE {_IS_ROW[table]}'  # noqa: S608
+    with columns_of_any_type(connection, table):
+        connection.execute(update, (value, *_names(table, row)))
+    what = f"{table}.{column} of {_names(table, row)} becomes {value!r}, which is of another type"
+    return _runs(connection, table, {row.get("run_key")}), what
+
+
+@contextmanager
+def columns_of_any_type(connection: apsw.Connection, table: str) -> Iterator[None]:
+    """Let the columns of a table take, within the block, what they never may."""
     strict = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).get
     _redefine(connection, table, strict.replace(" NOT NULL", "").replace(") STRICT", ")"))
-    connection.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE {_IS_ROW[table]}', (value, *_names(table, row)))  # noqa: S608
+    yield
     _redefine(connection, table, strict)
-    touched = {row.get("run_key")}
-    return _runs(
-        connection, table, touched
-    ), f"{table}.{column} of {_names(table, row)} becomes {value!r} whatever may be"
 
 
 def _redefine(connection: apsw.Connection, table: str, sql: str) -> None:
