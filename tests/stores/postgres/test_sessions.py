@@ -18,6 +18,7 @@ from perdure.testing.store_conformance import StoreSession
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, START, later
 from perdure.testing.store_conformance.tasks import change, hear_of_queued, task
 from perdure.torture.programs.postgres_harness import PostgresHarness
+from tests.stores.postgres.other_process import process
 
 ABSENCE_SECONDS = 123.0
 
@@ -127,6 +128,27 @@ async def test_who_misses_somebody_looks_again_as_soon_as_that_can_be_said_of_a_
     assert await finder.store.free_expired(now=START) == 0, "it is missed for the first time"
     await hear_of_everything(finder)
     assert (await finder.row(run.run_key)).owner is None
+    await calm.close()
+
+
+async def test_a_session_of_a_process_that_has_ended_on_this_machine_is_not_missed_first(
+    postgres: str, harness: PostgresHarness
+) -> None:
+    calm = PostgresHarness(
+        postgres, structs.replace(harness.settings, absence_seconds=3_600.0, safety_check_seconds=3_600.0)
+    )
+    finder, dying, elsewhere = [await calm.session(name) for name in ("finder", "dying", "elsewhere")]
+    freed, missed = await dying.hold("freed"), await elsewhere.hold("missed")
+    with process() as ended:
+        await calm.execute("UPDATE sessions SET process = $1 WHERE worker_id = $2", ended.name, dying.worker)
+        await calm.execute("UPDATE sessions SET process = 'x' || $1 WHERE worker_id = $2", ended.name, elsewhere.worker)
+        for session in (dying, elsewhere):
+            await calm.kill(session)
+            await calm.has_gone(session.worker)
+        assert await finder.store.free_expired(now=START) == 0, "its process is there"
+    assert await finder.store.free_expired(now=START) == 1
+    assert (await finder.row(freed.run_key)).owner is None
+    assert (await finder.row(missed.run_key)).owner == elsewhere.worker
     await calm.close()
 
 

@@ -8,7 +8,8 @@ good order, but is found as a dead one is.
 **A session lives** as long as this connection holds its advisory lock, which the server lets go when the connection
 ends, be it since the process has died. A living one that has lost it, as all do when the server is started anew, comes
 home soon, and looks at everything then. So who misses a session looks again, after `safety_check_seconds`, and takes it
-for dead that has been missed for `absence_seconds` (`perdure.stores.postgres.absences`).
+for dead that has been missed for `absence_seconds` (`perdure.stores.postgres.absences`); at once where it was of a
+process of this machine that is known to have ended (`perdure.stores.postgres.processes`).
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import is_lost
+from perdure.stores.postgres.processes import has_ended
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.standstill import Standing, end_standing
 from perdure.stores.postgres.tasks import TakenTasks
@@ -139,13 +141,15 @@ class Home:
         self._looking_again = None
         self._on_changes(Changes(queued=True))
 
-    async def absent(self, connection: Connection) -> set[WorkerId]:
+    async def absent(self, connection: Connection) -> dict[WorkerId, str]:
         """Return which sessions do not show that they live; see `absent_sessions`."""
         return await absent_sessions(connection, self._worker_id, schema=self._settings.schema)
 
     async def find_dead(self, connection: Connection) -> set[WorkerId]:
-        """Look who is absent; return who has been so for long. Look again when that can be said of one more."""
-        dead = self._absences.note(await self.absent(connection))
+        """Look who is absent; return who has been so for long, or is of a process that has ended. Look again when that
+        can be said of one more."""
+        absent = await self.absent(connection)
+        dead = self._absences.note(absent) | {worker for worker, process in absent.items() if has_ended(process)}
         decides_at = self._absences.decides_at
         if decides_at is not None and decides_at < self._look_at:
             self._look_at = decides_at
@@ -306,11 +310,11 @@ def lock_of(worker_id: int, *, schema: str) -> int:
     return (crc32(schema.encode()) << _BITS_OF_SESSIONS) + worker_id
 
 
-async def absent_sessions(connection: Connection, worker_id: WorkerId, *, schema: str) -> set[WorkerId]:
+async def absent_sessions(connection: Connection, worker_id: WorkerId, *, schema: str) -> dict[WorkerId, str]:
     """Return the sessions, but for this one, that do not hold their locks, which they do not get before the transaction
-    that is open has ended."""
+    that is open has ended, each with the process that it is of."""
     rows = await connection.fetch(_FREE_LOCKS, worker_id, lock_of(0, schema=schema))
-    return {WorkerId(row["worker_id"]) for row in rows if row["is_free"]}
+    return {WorkerId(row["worker_id"]): row["process"] for row in rows if row["is_free"]}
 
 
 _BITS_OF_SESSIONS: Final = 31
@@ -332,6 +336,6 @@ _NOTIFY: Final = "SELECT pg_notify($1, $2)"
 
 # worker_id, the first number; shared, so that none who looks is taken by another for who holds it
 _FREE_LOCKS: Final = """
-SELECT worker_id, pg_try_advisory_xact_lock_shared($2::bigint + worker_id) AS is_free
+SELECT worker_id, process, pg_try_advisory_xact_lock_shared($2::bigint + worker_id) AS is_free
 FROM sessions WHERE worker_id <> $1
 """

@@ -40,6 +40,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     host: str
     pid: int
+    process: str
     started_at: Timestamp
     lease_microseconds: int
 
@@ -68,6 +69,7 @@ async def _put_session(connection: Connection, session: SessionRow, *, now: Time
         session.name,
         session.host,
         session.pid,
+        session.process,
         session.started_at,
         now + session.lease_microseconds,
         session.lease_microseconds,
@@ -199,10 +201,10 @@ _NOTE_ORIGIN: Final = "INSERT INTO key_origins (worker_id, origin) VALUES ($1, $
 # worker_id; of a session that has given out no keys
 _FORGET_ORIGIN: Final = "DELETE FROM key_origins WHERE worker_id = $1"
 
-# worker_id, name, host, pid, started_at, lease_until, lease_microseconds
+# worker_id, name, host, pid, process, started_at, lease_until, lease_microseconds
 _PUT_SESSION: Final = """
-INSERT INTO sessions (worker_id, name, host, pid, started_at, lease_until, lease_microseconds)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO sessions (worker_id, name, host, pid, process, started_at, lease_until, lease_microseconds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (worker_id) DO UPDATE SET
     lease_until = excluded.lease_until, lease_microseconds = excluded.lease_microseconds
 """

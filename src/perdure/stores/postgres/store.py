@@ -36,6 +36,7 @@ from perdure.stores.postgres.identity import identity_of
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
 from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.opening import demand_same_database, demand_suitable, has_tables, reached
+from perdure.stores.postgres.processes import own_process
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.status import read_status
@@ -117,6 +118,7 @@ class PostgresStore:
                 name=session_name,
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                process=own_process(),
                 started_at=now,
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
             )
@@ -251,7 +253,7 @@ class PostgresStore:
         missed = await self._ask(opened.home.find_dead)
 
         async def free(connection: Connection, news: News) -> sessions.Freed:
-            dead = missed & await opened.home.absent(connection) if missed else missed
+            dead = missed.intersection(await opened.home.absent(connection)) if missed else missed
             return await sessions.free_expired(connection, opened.session, news, now=now, dead=dead)
 
         freed = await opened.change(free)
