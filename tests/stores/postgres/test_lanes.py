@@ -9,12 +9,14 @@ import pytest
 
 from perdure import Context, Engine, Settings, activity, workflow
 from perdure.errors import StoreUnavailableError
+from perdure.kernel.identity import WorkerId
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Write
 from perdure.ports.verification import VerificationWish
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import keeping
 from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.store import PostgresStore
@@ -30,6 +32,21 @@ async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
     harness = PostgresHarness(postgres, PostgresSettings(lanes=2))
     yield harness
     await harness.close()
+
+
+async def test_who_asks_for_a_lane_first_has_one_first() -> None:
+    lanes = Lanes("", PostgresSettings(lanes=0), WorkerId(1), now=asyncio.get_running_loop().time)
+    had: list[int] = []
+
+    async def take_again_and_again(number: int) -> None:
+        for _ in range(3):
+            lane = await lanes.take()
+            await asyncio.sleep(0)
+            had.append(number)
+            lanes.give_back(lane)
+
+    await asyncio.gather(*map(take_again_and_again, range(4)))
+    assert had == [0, 1, 2, 3] * 3
 
 
 async def test_while_all_commits_that_may_be_under_way_wait_leases_are_renewed_and_runs_claimed(

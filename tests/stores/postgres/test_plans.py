@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.stores.postgres import following, sessions, task_lines, tasks
+from perdure.stores.postgres import following, reading, sessions, task_lines, tasks
 from perdure.testing.store_conformance.harness import START
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -84,6 +84,19 @@ async def test_what_comes_next_in_histories_is_read_without_a_look_at_those_of_o
     assert await looked_at(harness, following._RUNS, keys) <= 30
 
 
+async def test_what_is_asked_together_is_read_without_a_look_at_what_others_have(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    await harness.execute("ANALYZE history, inbox")  # of a moment at which there is nothing
+    await harness.execute(MANY_EVENTS, MANY)
+    await harness.execute(MANY_MESSAGES, MANY)
+    keys = [3, 5, 1_999]
+    for statement in (reading._COUNTED_EVENTS, reading._INBOXES):
+        assert await looked_at(harness, statement, keys, [0, 2, 5], [2, 100, 3]) <= 100
+    assert await looked_at(harness, reading._RUNS_OF_KEYS, keys) <= 30
+    ids = [f"run {key}" for key in keys]
+    assert await looked_at(harness, reading._LATEST_OF_IDS, ["default"] * 3, ids) <= 30
+
+
 async def test_where_some_runs_stand_is_known_without_a_look_at_all(harness: PostgresHarness) -> None:
     await put_many(harness)
     await harness.execute("UPDATE runs SET owner = 7, wake_at = NULL")
@@ -96,6 +109,11 @@ INSERT INTO history (run_key, sequence, type, version, at, data, digest)
 SELECT number / 5 + 1, number % 5 + 1, 'some', 1, 0, '{}', '' FROM generate_series(0, $1::integer * 5 - 1) AS number
 """
 
+
+MANY_MESSAGES = """
+INSERT INTO inbox (run_key, message_id, data, at, digest)
+SELECT number / 5 + 1, number, '{}', 0, '' FROM generate_series(0, $1::integer * 5 - 1) AS number
+"""
 
 MANY_TASKS = """
 INSERT INTO tasks (

@@ -563,11 +563,14 @@ async def test_a_table_that_a_migration_adds_is_usable_by_the_bound_and_a_hidden
         (sessions._CLAIMABLE, (MANY // 2, 10, ["order"], ["1"], None)),
         (sessions._NEXT_WAKE, (["order", "other"], ["1", "1"])),
         (statements.LATEST_OF_IDS, (["a"], ["run 7"])),
+        (reading._LATEST_OF_IDS, (["a", "a"], ["run 7", "run 8"])),
+        (reading._RUNS_OF_KEYS, ([7, 8],)),
         (statements.LOCK_RUNS, ([7, 8],)),
         (statements.INBOXES, ([7],)),
-        (reading._COUNTED_EVENTS, (7, 0, 10)),
+        (reading._COUNTED_EVENTS, ([7, 8], [0, 0], [10, 10])),
+        (reading._INBOXES, ([7, 8], [0, 0], [10, 10])),
     ],
-    ids=["claim", "next wake", "find", "lock", "inbox", "history"],
+    ids=["claim", "next wake", "locate", "find", "find by key", "lock", "inbox", "history", "inboxes"],
 )
 async def test_the_server_uses_its_indexes_for_a_bound_role_too(
     url: str, roles: tuple[str, str], statement: str, arguments: tuple[object, ...]

@@ -77,19 +77,20 @@ class Lanes:
         self._url: Final = url
         self._settings: Final = settings
         self._worker_id: Final = worker_id
-        self._free: Final[asyncio.LifoQueue[Lane]] = asyncio.LifoQueue()
         self._all: Final = [Lane(lane) for lane in range(settings.writers)]
+        self._free: Final = self._all[::-1]
+        self._turns: Final = asyncio.Semaphore(settings.writers)
         self._recurring: Final = Recurring("perdure.store", now)
-        for lane in reversed(self._all):
-            self._free.put_nowait(lane)
 
     async def take(self) -> Lane:
-        """Wait for a lane that nobody uses."""
-        return await self._free.get()
+        """Wait for a lane that nobody uses, in the order in which they are asked for."""
+        await self._turns.acquire()
+        return self._free.pop()
 
     def give_back(self, lane: Lane) -> None:
         """Let others have a lane."""
-        self._free.put_nowait(lane)
+        self._free.append(lane)
+        self._turns.release()
 
     async def connection_of(self, lane: Lane) -> Connection:
         """Return the connection of a lane. Raises what connecting raises."""

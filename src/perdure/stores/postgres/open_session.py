@@ -1,4 +1,9 @@
-"""What an open PostgreSQL store has: its session, and the connections of it."""
+"""What an open PostgreSQL store has: its session, and the connections of it.
+
+**Questions** take turns on few connections, in the order in which they came. Those that runs ask when they are woken or
+loaded, and clients when they look for a run, are asked together with others of their kind that wait
+(`perdure.stores.postgres.together`).
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -9,14 +14,16 @@ from perdure.errors import PerdureError
 from perdure.kernel.identity import RunKey
 from perdure.kernel.time import Timestamp
 from perdure.stores.memory.tables import News
-from perdure.stores.postgres import sessions
+from perdure.stores.postgres import reading, sessions
 from perdure.stores.postgres.commits import Commits
-from perdure.stores.postgres.connection import Connection, connect, end
+from perdure.stores.postgres.connection import Connection, connect, driver_errors, end
+from perdure.stores.postgres.faults import has_ended, is_contention
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.identity import Identity
 from perdure.stores.postgres.lanes import Lanes
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.step_connections import OwnConnections, StepConnections
+from perdure.stores.postgres.together import Together
 from perdure.stores.postgres.transactions import Transactions
 
 __all__ = ["OpenSession"]
@@ -51,10 +58,14 @@ class OpenSession:
         connections = pool or OwnConnections(url, settings, location=location)
         self.identity: Final = identity
         self.transactions: Final = Transactions(connections, settings, location=location, identity=identity)
-        self._readers: Final[asyncio.LifoQueue[Connection | None]] = asyncio.LifoQueue()
-        for _ in range(settings.readers):
-            self._readers.put_nowait(None)
+        self._turns: Final = asyncio.Semaphore(settings.readers)
+        self._readers: Final[list[Connection]] = []
         self._reading: Final[set[Connection]] = set()
+        self.runs_of_keys: Final = Together(self.ask, reading.runs_of_keys, at_once=_RUNS_AT_ONCE)
+        self.latest_runs: Final = Together(self.ask, reading.latest_runs, at_once=_RUNS_AT_ONCE)
+        self.histories: Final = Together(self.ask, reading.pages_of_histories, at_once=_PAGES_AT_ONCE)
+        self.inboxes: Final = Together(self.ask, reading.pages_of_inboxes, at_once=_PAGES_AT_ONCE)
+        self._questions: Final = (self.runs_of_keys, self.latest_runs, self.histories, self.inboxes)
         self._taking_over: asyncio.Task[None] | None = None
 
     def take_over(self, work: Coroutine[None, None, None]) -> None:
@@ -67,25 +78,38 @@ class OpenSession:
             self._taking_over.cancel()
             await asyncio.wait({self._taking_over})
 
+    async def ask(self, work: Callable[[Connection], Awaitable[Result]], /) -> Result:
+        """Ask on a connection for questions; once more if that had ended, or others were in the way. Raises the
+        driver's errors."""
+        try:
+            async with self._reader() as connection:
+                return await work(connection)
+        except driver_errors() as error:
+            if not (has_ended(error) or is_contention(error)):
+                raise
+        async with self._reader() as connection:
+            return await work(connection)
+
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[Connection]:
+    async def _reader(self) -> AsyncIterator[Connection]:
         """Give out a connection for questions, and end it where one was not answered: the server may still begin the
         transaction of one that was cancelled, and would show the same moment to all who ask after it."""
-        connection = await self._readers.get()
-        try:
+        async with self._turns:
+            connection = self._readers.pop() if self._readers else None
             if connection is None or connection.is_closed():
                 connection = await connect(self._url, self._settings)
-                self._reading.add(connection)
-            yield connection
-        except PerdureError:  # that is an answer
-            raise
-        except BaseException:
-            if connection is not None:
+            self._reading.add(connection)
+            try:
+                yield connection
+            except PerdureError:  # that is an answer
+                raise
+            except BaseException:
                 connection.terminate()
+                raise
+            finally:
                 self._reading.discard(connection)
-            raise
-        finally:
-            self._readers.put_nowait(connection)
+                if not connection.is_closed():
+                    self._readers.append(connection)
 
     async def change(self, change: Callable[[Connection, News], Awaitable[Result]], *, is_last: bool = False) -> Result:
         """Change something in one transaction, and let others hear of it."""
@@ -118,7 +142,9 @@ class OpenSession:
         await self.home.close()
         await self._lanes.close()
         await self.transactions.close()
-        for connection in self._reading:
+        for questions in self._questions:
+            await questions.close()
+        for connection in (*self._readers, *self._reading):
             if not connection.is_closed():
                 await end(connection)
 
@@ -129,5 +155,12 @@ class OpenSession:
         self.home.abandon()
         self._lanes.abandon()
         self.transactions.abandon()
-        for connection in self._reading:
+        for questions in self._questions:
+            questions.abandon()
+        for connection in (*self._readers, *self._reading):
             connection.terminate()
+
+
+_RUNS_AT_ONCE: Final = 100
+_PAGES_AT_ONCE: Final = 8
+"""However many wait: a page of a history may have a thousand events, which are all in memory when the first is read."""

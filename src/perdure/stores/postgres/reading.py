@@ -1,7 +1,14 @@
-"""What the store is asked: functions of a connection, outside of transactions that write."""
+"""What the store is asked: functions of a connection, outside of transactions that write.
 
+What many ask at the same moment (`perdure.stores.postgres.together`) is answered by rows, in the order of the
+questions; each who has asked reads its own, and meets what is wrong with these alone.
+"""
+
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from perdure.errors import HistoryError
 from perdure.kernel.decoding import UNDECODABLE
@@ -21,43 +28,67 @@ from perdure.stores.sql.chain import digest_of_message
 from perdure.stores.sql.checking import ChainCheck
 
 __all__ = [
+    "Page",
+    "events_of",
     "find",
     "find_agenda",
     "find_by_request",
+    "latest_runs",
     "list_agenda",
     "list_locks",
+    "messages_of",
     "next_agenda_at",
+    "pages_of_histories",
+    "pages_of_inboxes",
     "read_history",
-    "read_history_and_head",
     "read_inbox",
     "read_rest_of_inbox",
+    "runs_of_keys",
+    "summary_of",
 ]
 
 
-async def find(connection: Connection, ref: RunRef | RunKey, *, latest: bool) -> RunSummary | None:
-    """Return a run's row: by key, by id (latest generation) or by generation."""
-    if not isinstance(ref, RunRef):
-        row = await connection.fetchrow(_RUN_BY_KEY, ref)
-    elif latest:
-        row = await connection.fetchrow(_LATEST_OF_ID, ref.namespace, ref.id)
-    else:
-        row = await connection.fetchrow(_GENERATION_OF_ID, ref.namespace, ref.id, ref.generation)
-    return None if row is None else summarise(run_of(row))
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+async def runs_of_keys(connection: Connection, run_keys: Sequence[RunKey]) -> list[Record | None]:
+    """Return the rows of runs by their keys, None for one that is not there."""
+    rows = {row["run_key"]: row for row in await connection.fetch(_RUNS_OF_KEYS, list(run_keys))}
+    return [rows.get(run_key) for run_key in run_keys]
+
+
+async def latest_runs(connection: Connection, refs: Sequence[RunRef]) -> list[Record | None]:
+    """Return the rows of the latest generations of ids, None for one that is not there."""
+    names = ([ref.namespace for ref in refs], [ref.id for ref in refs])
+    rows = {(row["namespace"], row["id"]): row for row in await connection.fetch(_LATEST_OF_IDS, *names)}
+    return [rows.get((ref.namespace, ref.id)) for ref in refs]
+
+
+async def find(connection: Connection, ref: RunRef) -> RunSummary | None:
+    """Return the row of a run of this very generation."""
+    return summary_of(await connection.fetchrow(_GENERATION_OF_ID, ref.namespace, ref.id, ref.generation))
 
 
 async def find_by_request(connection: Connection, namespace: str, request_id: str) -> RunSummary | None:
     """Return the row of the run that was created with a request id."""
-    row = await connection.fetchrow(_RUN_OF_REQUEST, namespace, request_id)
+    return summary_of(await connection.fetchrow(_RUN_OF_REQUEST, namespace, request_id))
+
+
+def summary_of(row: Record | None) -> RunSummary | None:
+    """Read the row of a run, if there is one."""
     return None if row is None else summarise(run_of(row))
 
 
 _RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs WHERE"  # noqa: S608 - texts of ours
 
-# run_key
-_RUN_BY_KEY: Final = f"{_RUN} run_key = $1"
+# run keys
+_RUNS_OF_KEYS: Final = f"{_RUN} run_key = ANY ($1::bigint[])"
 
-# namespace, id
-_LATEST_OF_ID: Final = f"{_RUN} namespace = $1::varchar AND id = $2::varchar AND latest"
+# namespaces, ids
+_LATEST_OF_IDS: Final = f"""
+SELECT {RUN_COLUMNS}
+FROM unnest($1::varchar[], $2::varchar[]) AS wanted (namespace, id) JOIN runs USING (namespace, id) WHERE latest
+"""  # noqa: S608 - texts of ours
 
 # namespace, id, generation
 _GENERATION_OF_ID: Final = f"{_RUN} namespace = $1::varchar AND id = $2::varchar AND generation = $3"
@@ -69,30 +100,46 @@ _RUN_OF_REQUEST: Final = f"{_RUN} namespace = $1::varchar AND request_id = $2::v
 # --- histories and inboxes -------------------------------------------------------------------------------------------
 
 
+class Page(NamedTuple):
+    """At most `limit` events of a history, or messages of an inbox, behind `after`."""
+
+    run_key: RunKey
+    after: int
+    limit: int
+
+
 async def read_history(connection: Connection, run_key: RunKey, *, after: int, limit: int) -> list[RecordedEvent]:
     """Return the events after `after`, at most `limit`, each checked; none of a run that does not exist.
 
     Raises HistoryError.
     """
-    events, _ = await read_history_and_head(connection, run_key, after=after, limit=limit)
-    return events
+    page = Page(run_key, after, limit)
+    [rows] = await pages_of_histories(connection, [page])
+    return events_of(page, rows)[0]
 
 
-async def read_history_and_head(
-    connection: Connection, run_key: RunKey, *, after: int, limit: int
-) -> tuple[list[RecordedEvent], Head | None]:
-    """Return beside the events what the next one is linked to, if they go to the end. Raises HistoryError."""
-    if limit <= 0:
-        return [], None
-    before = max(after, 0)
-    rows = await connection.fetch(_COUNTED_EVENTS, run_key, before, min(limit, _MOST) + min(before, 1))
-    if not rows:
+async def pages_of_histories(connection: Connection, pages: Sequence[Page]) -> list[list[Record]]:
+    """Return the rows of events, and before them that of their run; nothing of a run that does not exist.
+
+    What is before the first event is there, too, if there is something: nothing else tells what that is linked to.
+    """
+    asked = ((page.run_key, max(page.after, 0), _most(page) + (page.after > 0)) for page in pages)
+    return await _rows_of(connection, _COUNTED_EVENTS, asked, len(pages))
+
+
+def events_of(page: Page, rows: Sequence[Record]) -> tuple[list[RecordedEvent], Head | None]:
+    """Read the rows of a page; return beside the events what the next one is linked to, if they go to the end.
+
+    Raises HistoryError.
+    """
+    if not rows or page.limit <= 0:
         return [], None
     run, *events = rows
-    check = ChainCheck(RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"]), after=before)
+    ref = RunRef(namespace=run["namespace"], id=run["id"], generation=run["generation"])
+    check = ChainCheck(ref, after=max(page.after, 0))
     sound = [row for row in (event[_BESIDE_EVENTS:] for event in events) if check.take(row)]
     head: Head | None = None
-    if len(sound) < limit:
+    if len(sound) < page.limit:
         check.demand_end(run["counted"])
         head = None if check.digest is None else Head(check.genesis, check.sequence, check.digest)
     return [decode_event(*row[:-1]) for row in sound], head
@@ -100,21 +147,46 @@ async def read_history_and_head(
 
 async def read_inbox(connection: Connection, run_key: RunKey, *, after: int, limit: int) -> list[InboxEntry]:
     """Return the oldest messages behind a position. Raises HistoryError."""
-    rows = await connection.fetch(_INBOX, run_key, after, min(max(limit, 0), _MOST))
-    return [_message_of(run_key, row) for row in rows]
+    [rows] = await pages_of_inboxes(connection, [Page(run_key, after, limit)])
+    return messages_of(run_key, rows)
 
 
 async def read_rest_of_inbox(connection: Connection, run_key: RunKey) -> list[InboxEntry]:
     """Return the messages that are as they were written."""
     rest: list[InboxEntry] = []
-    for row in await connection.fetch(_INBOX, run_key, _FIRST, _MOST):
+    [rows] = await pages_of_inboxes(connection, [Page(run_key, _FIRST, _MOST)])
+    for row in rows:
         with suppress(HistoryError):
             rest.append(_message_of(run_key, row))
     return rest
 
 
+async def pages_of_inboxes(connection: Connection, pages: Sequence[Page]) -> list[list[Record]]:
+    """Return the rows of the oldest messages."""
+    asked = ((page.run_key, page.after, _most(page)) for page in pages)
+    return await _rows_of(connection, _INBOXES, asked, len(pages))
+
+
+def messages_of(run_key: RunKey, rows: Sequence[Record]) -> list[InboxEntry]:
+    """Read the rows of messages. Raises HistoryError."""
+    return [_message_of(run_key, row) for row in rows]
+
+
+def _most(page: Page) -> int:
+    return min(max(page.limit, 0), _MOST)
+
+
+async def _rows_of(
+    connection: Connection, statement: str, asked: Iterable[tuple[int, ...]], count: int
+) -> list[list[Record]]:
+    """Return the rows for each of so many questions, of which each row tells the number."""
+    rows = await connection.fetch(statement, *map(list, zip(*asked, strict=True)))
+    found = {number: list(of_number) for number, of_number in groupby(rows, itemgetter("question"))}
+    return [found.get(number, []) for number in range(1, count + 1)]
+
+
 def _message_of(run_key: RunKey, row: Record) -> InboxEntry:
-    position, message_id, data, at, digest = row
+    position, message_id, data, at, digest = row[:-1]
     if digest != digest_of_message(run_key, message_id, at, data):
         raise HistoryError(
             f"the message at position {position} of the inbox of run {run_key} is not the one that was put there: its "
@@ -127,30 +199,40 @@ def _message_of(run_key: RunKey, row: Record) -> InboxEntry:
     return InboxEntry(position=position, message=message, message_id=message_id, at=Timestamp(at))
 
 
-_MOST: Final = 2**31 - 1
+_MOST: Final = 2**31 - 2
 _FIRST: Final = -(2**63)
 
-# run_key, sequence of the first, limit. One statement, and one moment: the run's row comes first, and what it counts
+# run keys, sequences of the first, limits. One statement, and one moment: the run's row comes first, and what it counts
 # is what there was.
 _COUNTED_EVENTS: Final = """
-SELECT namespace, id, generation, sequence AS counted,
-    NULL::integer AS sequence, NULL AS type, NULL::smallint AS version, NULL::bigint AS at, NULL AS data,
-    NULL::bytea AS digest
-FROM runs WHERE run_key = $1
-UNION ALL
-SELECT * FROM (
-    SELECT NULL::varchar, NULL::varchar, NULL::integer, NULL::integer, sequence, type, version, at, data, digest
-    FROM history WHERE run_key = $1 AND sequence >= $2 AND EXISTS (SELECT FROM runs WHERE run_key = $1)
-    ORDER BY sequence LIMIT $3
-) AS events
-ORDER BY sequence NULLS FIRST
+SELECT question, found.* FROM unnest($1::bigint[], $2::integer[], $3::integer[])
+    WITH ORDINALITY AS asked (run_key, first, most, question)
+CROSS JOIN LATERAL (
+    SELECT namespace, id, generation, sequence AS counted,
+        NULL::integer AS sequence, NULL AS type, NULL::smallint AS version, NULL::bigint AS at, NULL AS data,
+        NULL::bytea AS digest
+    FROM runs WHERE runs.run_key = asked.run_key
+    UNION ALL
+    SELECT * FROM (
+        SELECT NULL::varchar, NULL::varchar, NULL::integer, NULL::integer, sequence, type, version, at, data, digest
+        FROM history WHERE history.run_key = asked.run_key AND sequence >= asked.first
+            AND EXISTS (SELECT FROM runs WHERE runs.run_key = asked.run_key)
+        ORDER BY sequence LIMIT asked.most
+    ) AS events
+) AS found
+ORDER BY question, found.sequence NULLS FIRST
 """
-_BESIDE_EVENTS: Final = 4
+_BESIDE_EVENTS: Final = 5
 
-# run_key, position, limit
-_INBOX: Final = """
-SELECT position, message_id, data, at, digest FROM inbox WHERE run_key = $1 AND position > $2
-ORDER BY position LIMIT $3
+# run keys, positions, limits
+_INBOXES: Final = """
+SELECT found.*, question FROM unnest($1::bigint[], $2::bigint[], $3::integer[])
+    WITH ORDINALITY AS asked (run_key, first, most, question)
+CROSS JOIN LATERAL (
+    SELECT position, message_id, data, at, digest FROM inbox
+    WHERE inbox.run_key = asked.run_key AND position > asked.first ORDER BY position LIMIT asked.most
+) AS found
+ORDER BY question, position
 """
 
 

@@ -30,7 +30,7 @@ from perdure.stores.memory.tables import News
 from perdure.stores.postgres import agenda, following, keeping, reading, searching, sessions, tasks, verification
 from perdure.stores.postgres.clock import ServerClock
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
-from perdure.stores.postgres.faults import has_ended, is_contention, store_error
+from perdure.stores.postgres.faults import store_error
 from perdure.stores.postgres.home import Home
 from perdure.stores.postgres.identity import identity_of
 from perdure.stores.postgres.keeping import KEYS_PER_SESSION_BITS
@@ -298,15 +298,18 @@ class PostgresStore:
 
     async def read_history(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """Return events in their order. Raises HistoryError for gaps and damaged rows."""
-        opened, read = self._open_now(), reading.read_history_and_head
-        events, head = await self._ask(lambda connection: read(connection, run_key, after=after, limit=limit))
+        opened, page = self._open_now(), reading.Page(run_key, after, limit)
+        async with self._named("reading"):
+            rows = await opened.histories.ask(page)
+        events, head = reading.events_of(page, rows)
         if head is not None:
             opened.commits.heads.learn(run_key, head)
         return events
 
     async def read_inbox(self, run_key: RunKey, *, after: int = 0, limit: int = 1_000) -> list[InboxEntry]:
         """Return the oldest entries behind a position. Raises HistoryError for one that is damaged."""
-        return await self._ask(lambda connection: reading.read_inbox(connection, run_key, after=after, limit=limit))
+        async with self._named("reading"):
+            return reading.messages_of(run_key, await self._open_now().inboxes.ask(reading.Page(run_key, after, limit)))
 
     async def read_rest_of_inbox(self, run_key: RunKey) -> list[InboxEntry]:
         """Return those entries that are as they were written."""
@@ -330,7 +333,12 @@ class PostgresStore:
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""
-        return await self._ask(lambda connection: reading.find(connection, ref, latest=latest))
+        opened = self._open_now()
+        if isinstance(ref, RunRef) and not latest:
+            return await self._ask(lambda connection: reading.find(connection, ref))
+        async with self._named("reading"):
+            row = await (opened.latest_runs.ask(ref) if isinstance(ref, RunRef) else opened.runs_of_keys.ask(ref))
+        return reading.summary_of(row)
 
     async def find_by_request(self, namespace: str, request_id: str) -> RunSummary | None:
         """Return the row of the run that was created with a request id."""
@@ -426,16 +434,8 @@ class PostgresStore:
         return self._opened
 
     async def _ask(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
-        opened = self._open_now()
         async with self._named("reading"):
-            try:
-                async with opened.reader() as connection:
-                    return await ask(connection)
-            except driver_errors() as error:
-                if not (has_ended(error) or is_contention(error)):
-                    raise
-            async with opened.reader() as connection:
-                return await ask(connection)
+            return await self._open_now().ask(ask)
 
     @asynccontextmanager
     async def _named(self, doing: str) -> AsyncIterator[None]:

@@ -106,7 +106,10 @@ async def _create(
         if not isinstance(outcome, Applied | Exists):
             raise InternalError(f"the creation of run {creation.ref} was answered by {outcome!r}")
         is_created = outcome.run_key == creation.run_key
-        return outcome, None if is_created else await reading.find(own, outcome.run_key, latest=False)
+        if is_created:
+            return outcome, None
+        [row] = await reading.runs_of_keys(own, [outcome.run_key])
+        return outcome, reading.summary_of(row)
     raise StoreUnavailableError(
         f"starting run {creation.ref} within a transaction failed {_TRIES} times, since others began and ended runs of "
         f"its id each time"

@@ -1,0 +1,121 @@
+"""Questions that are asked together, without a server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, cast
+
+import pytest
+
+from perdure.stores.postgres.connection import Connection
+from perdure.stores.postgres.together import Together
+
+Result = TypeVar("Result")
+
+
+class Store:
+    """One connection, and what was asked on it: numbers, of which each is answered by ten times as much."""
+
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(1)
+        self.asked: list[list[int]] = []
+        self.trouble: Exception | None = None
+
+    async def __call__(self, work: Callable[[Connection], Awaitable[Result]], /) -> Result:
+        async with self.turns:
+            return await work(cast("Connection", None))
+
+    async def answer(self, connection: Connection, numbers: Sequence[int]) -> list[int]:
+        del connection
+        self.asked.append(list(numbers))
+        await asyncio.sleep(0)
+        if self.trouble is not None:
+            raise self.trouble
+        return [10 * number for number in numbers]
+
+
+def questions_to(store: Store, *, at_once: int = 100) -> Together[int, int]:
+    return Together(store, store.answer, at_once=at_once)
+
+
+async def ask(questions: Together[int, int], *numbers: int) -> list[int]:
+    return await asyncio.gather(*map(questions.ask, numbers))
+
+
+async def test_what_comes_at_one_moment_is_asked_at_once() -> None:
+    store = Store()
+    questions = questions_to(store)
+    assert await ask(questions, 1, 2, 3) == [10, 20, 30]
+    assert await questions.ask(4) == 40
+    assert store.asked == [[1, 2, 3], [4]]
+
+
+async def test_what_comes_while_no_connection_is_free_goes_together_in_lots_that_are_not_too_large() -> None:
+    store = Store()
+    questions = questions_to(store, at_once=2)
+    async with store.turns:
+        asking = [asyncio.create_task(questions.ask(number)) for number in range(5)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not store.asked
+    assert await asyncio.gather(*asking) == [0, 10, 20, 30, 40]
+    assert store.asked == [[0, 1], [2, 3], [4]]
+
+
+async def test_all_who_have_asked_meet_the_trouble_and_the_next_do_not() -> None:
+    store = Store()
+    questions = questions_to(store)
+    store.trouble = OSError("gone")
+    assert await asyncio.gather(*map(questions.ask, (1, 2)), return_exceptions=True) == [store.trouble] * 2
+    store.trouble = None
+    assert await ask(questions, 3) == [30]
+
+
+async def test_trouble_before_anything_is_asked_is_met_by_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    questions = questions_to(store)
+
+    async def refuse(store: Store, work: Callable[[Connection], Awaitable[object]], /) -> object:
+        del store, work
+        raise OSError("unreachable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "__call__", refuse)
+        found = await asyncio.gather(*map(questions.ask, (1, 2)), return_exceptions=True)
+    assert [str(one) for one in found] == ["unreachable"] * 2
+    assert await ask(questions, 3) == [30]
+
+
+async def test_who_gives_up_leaves_the_others_to_be_answered() -> None:
+    store = Store()
+    questions = questions_to(store)
+    asking = [asyncio.create_task(questions.ask(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    asking[1].cancel()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert found[0] == 0
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert found[2] == 20
+
+
+async def test_what_is_done_twice_asks_the_same() -> None:
+    store = Store()
+
+    async def twice(work: Callable[[Connection], Awaitable[Result]], /) -> Result:
+        await store(work)
+        return await store(work)
+
+    questions = Together(twice, store.answer, at_once=100)
+    assert await ask(questions, 1, 2) == [10, 20]
+    assert store.asked == [[1, 2], [1, 2]]
+
+
+async def test_who_waits_when_it_is_closed_is_told() -> None:
+    store = Store()
+    questions = questions_to(store)
+    async with store.turns:
+        asking = asyncio.create_task(questions.ask(1))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await questions.close()
+        with pytest.raises(ConnectionAbortedError, match="closed"):
+            await asking
