@@ -313,6 +313,30 @@ async def test_writes_of_one_turn_go_together_in_one_lane() -> None:
     assert committing.under_way() == [[first, second], [third]]
 
 
+@pytest.mark.parametrize(
+    ("writes", "lanes", "shares"), [(15, 2, [8, 7]), (40, 2, [20, 20]), (40, 3, [14, 13, 13]), (8, 2, [8])]
+)
+async def test_lanes_that_are_free_at_once_share_what_waits_where_it_is_much(
+    writes: int, lanes: int, shares: list[int]
+) -> None:
+    committing = Committing(commits_at_once=lanes)
+    await committing.submit(*map(write_of, range(writes)))
+    assert [len(batch) for batch in committing.under_way()] == shares
+    await committing.submit(*map(write_of, range(writes, 2 * writes)))
+    if len(shares) == lanes:
+        await committing.answer()
+        assert len(committing.under_way()[-1]) == writes, "the others are at work: this one takes all"
+
+
+async def test_a_share_holds_no_two_writes_of_one_line_that_others_might_pass() -> None:
+    committing = Committing()
+    writes = [write_of(run, number) for number in range(2) for run in range(10)]
+    await committing.submit(*writes)
+    assert committing.under_way() == [writes[:10]], "the second writes of these lines wait behind the first"
+    await committing.answer()
+    assert committing.under_way() == [writes[10:18], writes[18:]]
+
+
 async def test_a_commit_that_is_not_answered_holds_up_its_line_and_nobody_else() -> None:
     committing = Committing()
     await committing.submit(write_of(1, 1))

@@ -141,6 +141,11 @@ class CommitQueue:
         return bool(self._waiting or self._held or self._outage is not None)
 
     @property
+    def may_be_taken(self) -> bool:
+        """Whether something waits for nothing but a batch that takes it, as far as is known."""
+        return bool(self._waiting)
+
+    @property
     def is_under_way(self) -> bool:
         """Whether a batch is, in a queue that is shared."""
         return bool(self._under_way)
@@ -163,15 +168,16 @@ class CommitQueue:
             self._waiting.append(entry)
         return None
 
-    def take(self, now: float) -> list[Entry]:
+    def take(self, now: float, *, among: int = 1) -> list[Entry]:
         """Return what is to be tried now; empty: nothing before `pause_ends_at`, or before what `is_under_way` is told.
 
-        Whoever takes a batch tells what became of it, by one of the methods below; only if the queue `is_shared` may
-        the next be taken before.
+        `among`: so many may take a batch at this moment; where much waits each takes a share of it. Whoever takes a
+        batch tells what became of it, by one of the methods below; only if the queue `is_shared` may the next be taken
+        before.
         """
         if self._under_way and self._is_in_trouble:
             return []
-        self._tried = self._next(now)
+        self._tried = self._next(now, among)
         if self._is_shared:
             self._goes_alone, self._next_goes_alone = self._next_goes_alone, False
             for entry in self._tried:
@@ -183,7 +189,7 @@ class CommitQueue:
         """Whether one batch at a time is handed out."""
         return self.is_failing or self._goes_alone
 
-    def _next(self, now: float) -> list[Entry]:
+    def _next(self, now: float, among: int) -> list[Entry]:
         if self._outage is not None:
             return self._take_in_outage(self._outage, now)
         if self._alone:
@@ -194,7 +200,8 @@ class CommitQueue:
             self._is_turn_of_held = False
             return [held.entries.pop(0)]
         self._is_turn_of_held = True
-        size = self._settings.commit_batch
+        share = max(-(-len(self._waiting) // among), _LEAST_SHARE)
+        size = min(share, self._settings.commit_batch)
         return self._take_free(size) if self._under_way else self._take_first(size)
 
     @property
@@ -426,3 +433,6 @@ _WITNESSES: Final = 3
 """So many different lines that fail alone, one after the other, tell that it is the store that fails."""
 _TIMES_BY_ITSELF: Final = 5
 _MOST_TRIES: Final = 64
+
+_LEAST_SHARE: Final = 8
+"""A commit of fewer writes than these costs nearly as much, and no longer keeps the engine from what comes next."""

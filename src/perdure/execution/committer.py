@@ -3,12 +3,13 @@
 Writes given within one turn of the event loop, or while a commit is under way, form the next batch: batching is by
 natural waiting, never by sleeping. Each writer is answered after its batch is durable, in the order of the batch.
 
-A store that can make use of it (`RunStore.commits_at_once`) has several commits under way, each in a *lane*. A lane
-that is free takes all that waits, not a share of it: a commit of many writes costs less, here and in the store, than
-many of few (`bench/lanes.py`). So where little is to be done each write goes at once, whatever others wait for; where
-much is, what has come since another lane took the last batch goes together; and runs that go on at the same moment all
-travel together, however many lanes there are. Batches are answered in any order: only the writes of one line keep
-theirs (`perdure.execution.commit_queue`).
+A store that can make use of it (`RunStore.commits_at_once`) has several commits under way, each in a *lane*. Lanes
+that are free at the same moment take equal shares of what waits, but none takes a few writes only: a commit of many
+costs less, here and in the store, than many of few (`bench/lanes.py`). So where little is to be done each write goes at
+once, whatever others wait for; where much is, what has come since another lane took the last batch goes together; and
+of many runs that go on at the same moment some are at work here while the store commits what others have done: in one
+batch all of them would wait for it, and the store for them, in turns. Batches are answered in any order: only the
+writes of one line keep theirs (`perdure.execution.commit_queue`).
 
 When the store is unavailable (full disk, lock, lost connection) nothing of a batch was applied. Writes that belong to
 runs are kept and tried again, with growing pauses, until the cause is gone; writes of clients are answered with the
@@ -65,7 +66,12 @@ class Committer:
         refusal = self._queue.add(Entry(write, answer, keep))
         if refusal is not None:
             self._loop.call_soon(_tell, answer, refusal)
-        elif self._is_attended:
+        else:
+            self._attend()
+
+    def _attend(self) -> None:
+        """See to it that a lane takes what waits."""
+        if self._is_attended:
             self._news.set()
         else:
             self._is_attended = True
@@ -106,9 +112,11 @@ class Committer:
         now = self._loop.time()
         try:
             while self._queue:
-                batch = self._queue.take(now)
+                batch = self._queue.take(now, among=self._lanes - len(self._working) + 1)
                 if batch:
                     self._is_attended = len(self._working) == self._lanes
+                    if self._queue.may_be_taken:
+                        self._attend()
                     await self._try(batch)
                     now = self._loop.time()
                 elif self._queue.is_under_way:

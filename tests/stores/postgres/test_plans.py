@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure.stores.postgres import following, reading, sessions, task_lines, tasks
+from perdure.stores.postgres import following, lanes, plain, reading, sessions, task_lines, tasks
 from perdure.testing.store_conformance.harness import START
 from perdure.torture.programs.postgres_harness import PostgresHarness
 
@@ -27,10 +27,12 @@ async def put_many(harness: PostgresHarness) -> None:
     await harness.execute("VACUUM ANALYZE runs")
 
 
-async def looked_at(harness: PostgresHarness, statement: str, *arguments: object) -> float:
+async def looked_at(harness: PostgresHarness, statement: str, *arguments: object, is_write: bool = False) -> float:
     """Run a statement; return how many rows that took."""
     connection = await harness.connection()
     try:
+        for setting in lanes.BY_INDEX.items() if is_write else ():
+            await connection.execute("SELECT set_config($1, $2, false)", *setting)
         explained = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
     finally:
         await connection.close()
@@ -52,6 +54,19 @@ async def test_a_run_is_given_back_at_the_same_cost_however_many_are(
     await put_many(harness)  # whose statistics are of a moment at which nobody owns anything
     await harness.execute("UPDATE runs SET owner = 7, wake_at = NULL")
     assert MANY <= await looked_at(harness, statement, *arguments) <= 20 * MANY
+
+
+async def test_a_commit_looks_at_the_runs_that_it_moves_however_many_their_owner_has(harness: PostgresHarness) -> None:
+    await put_many(harness)
+    await harness.execute("UPDATE runs SET owner = 7, wake_at = NULL")
+    await harness.execute("INSERT INTO lanes VALUES (7, 0, 0, 0, '{}')")
+    keys = list(range(100, 200))
+    columns: list[list[object]] = [[value] * len(keys) for value in (1, 2, "running", "", 0.0, 2, None, 0, None, 1)]
+    events: list[list[object]] = [[value] * len(keys) for value in (2, "some", 1, 0, "{}", b"")]
+    commit = plain.commit_of("moved", "recorded")
+    few = await looked_at(harness, commit, 7, 0, 0, 1, keys, *columns, keys, *events, is_write=True)
+    assert len(keys) <= few <= 15 * len(keys)
+    assert await harness.fetchval("SELECT count(*) FROM history") == len(keys)
 
 
 async def test_when_the_next_run_is_due_is_known_without_a_look_at_all_that_wait(harness: PostgresHarness) -> None:

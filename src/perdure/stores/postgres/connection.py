@@ -60,7 +60,7 @@ def driver_version() -> str:
     return __version__
 
 
-async def connect(url: str, settings: PostgresSettings) -> Connection:
+async def connect(url: str, settings: PostgresSettings, **server_settings: str) -> Connection:
     """Connect. Whoever is silent for `answer_seconds` has the call raise TimeoutError.
 
     Raises UsageError without the driver, and `driver_errors`; ValueErrors for a URL that the driver cannot use.
@@ -70,6 +70,7 @@ async def connect(url: str, settings: PostgresSettings) -> Connection:
         settings,
         search_path=f'"{settings.schema}"',
         jit="off",
+        **server_settings,
         idle_in_transaction_session_timeout=milliseconds(settings.idle_seconds),
     )
     async with connection.transaction() if settings.session_url else nullcontext():  # for it asks in several messages

@@ -4,9 +4,16 @@ Such are transitions that only append events, take messages from their inbox and
 their run: nearly all that a step costs. Whether each applies is decided by the server, row by row: `WHERE` asks for the
 fencing token, the sequence and the owner, also after it has waited for a row. What does not apply leaves nothing, and
 the others apply all the same.
+
+**By which way the server finds rows** is not left to its guesses (`perdure.stores.postgres.lanes`), which are of ten
+rows for whatever an array holds: a run by its key, not by its owner, who may have any number of runs, and what was
+applied by a hash of it. A condition that `IS TRUE` is neither that of an index nor turned into a join.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import count
+from operator import itemgetter
 from typing import Any, Final
 
 from msgspec import structs
@@ -14,18 +21,20 @@ from msgspec import structs
 from perdure.errors import InternalError
 from perdure.kernel.history import encode_event
 from perdure.kernel.identity import RunKey, WorkerId
-from perdure.kernel.transition import Transition, Write
+from perdure.kernel.transition import Creation, Transition, Write
 from perdure.stores.postgres.chains import Head, Heads, beginning_of, chained
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.lanes import FencedError, Lane
 
-__all__ = ["PlainCommit", "are_plain"]
+__all__ = ["PlainCommit", "are_plain", "commit_of"]
+
+_Row = tuple[Any, ...]  # Any: columns of all types
 
 
 def are_plain(writes: Sequence[Write], heads: Heads) -> bool:
     """Whether these can be one statement."""
     keys = {write.run_key for write in writes if type(write) is Transition and _is_plain(write, heads)}
-    return len(keys) == len(writes)
+    return 0 < len(keys) == len(writes)
 
 
 def _is_plain(write: Transition, heads: Heads) -> bool:
@@ -46,28 +55,19 @@ class PlainCommit:
 
     def __init__(self, writes: Sequence[Write], heads: Heads) -> None:
         """Encode them. Raises InternalError for events that are not in their places."""
-        moved: list[tuple[Any, ...]] = []  # Any: columns of all types
-        created: list[tuple[Any, ...]] = []
-        labels: list[tuple[Any, ...]] = []
-        events: list[tuple[Any, ...]] = []
-        consumed: list[tuple[Any, ...]] = []
+        rows: dict[str, list[_Row]] = {step: [] for step in _GIVEN}
         self.heads: Final[dict[RunKey, Head]] = {}
         for write in writes:
             assert isinstance(write, Transition)
-            (moved if write.creation is None else created).append(_row(write))
+            rows["moved" if write.creation is None else "created"].append(_row(write))
             if write.creation is not None:
-                labels += [(write.run_key, *label) for label in write.creation.labels.items()]
-            self.heads[write.run_key] = _add_events(write, heads, events)
-            if write.consumed:
-                consumed += [(position, write.run_key) for position in write.consumed]
-        self._statement: Final = COMMIT_CONSUMING if consumed else COMMIT_PLAIN
-        self._columns: Final = [
-            *_columns(moved, _MOVED_WIDTH),
-            *_columns(created, _CREATED_WIDTH),
-            *_columns(labels, _LABEL_WIDTH),
-            *_columns(events, _EVENT_WIDTH),
-            *_columns(consumed, 0),
-        ]
+                rows["labelled"] += _labels(write.run_key, write.creation)
+            self.heads[write.run_key] = _add_events(write, heads, rows["recorded"])
+            rows["consumed"] += [(position, write.run_key) for position in write.consumed]
+        rows["moved"].sort(key=_KEY_OF_RUN)  # all lock runs in one order
+        given = {step: of_step for step, of_step in rows.items() if of_step}
+        self._statement: Final = commit_of(*given)
+        self._columns: Final = [list(column) for of_step in given.values() for column in zip(*of_step, strict=True)]
 
     async def execute(self, connection: Connection, lane: Lane, worker_id: WorkerId) -> frozenset[RunKey]:
         """Commit them; return the runs to which theirs was applied. Raises FencedError, and asyncpg's errors."""
@@ -79,7 +79,7 @@ class PlainCommit:
         return frozenset(map(RunKey, applied))
 
 
-def _row(write: Transition) -> tuple[Any, ...]:
+def _row(write: Transition) -> _Row:
     row, creation = write.row, write.creation
     standing = (
         write.run_key,
@@ -110,7 +110,12 @@ def _row(write: Transition) -> tuple[Any, ...]:
     )
 
 
-def _add_events(write: Transition, heads: Heads, rows: list[tuple[Any, ...]]) -> Head:
+def _labels(run_key: RunKey, creation: Creation) -> Iterator[_Row]:
+    for name, value in creation.labels.items():
+        yield (run_key, name, value, creation.ref.namespace, creation.begun_at)
+
+
+def _add_events(write: Transition, heads: Heads, rows: list[_Row]) -> Head:
     """Add the rows of a transition's events; return what the next event is linked to."""
     creation = write.creation
     head = heads.at(write.run_key, write.expected_sequence) if creation is None else beginning_of(creation.ref)
@@ -124,51 +129,59 @@ def _add_events(write: Transition, heads: Heads, rows: list[tuple[Any, ...]]) ->
     return chained(write.run_key, events, head, rows)
 
 
-def _columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+@cache
+def commit_of(*steps: str) -> str:
+    """Return the statement that commits rows for these steps, of which none that has nothing to do costs anything.
+
+    Its parameters are worker_id, lane, epoch, number, then the columns that each step is given.
+    """
+    places = count(_FIRST)
+    texts: list[str] = []
+    for step in steps:
+        types, names = _GIVEN[step]
+        arrays = ", ".join(f"${next(places)}::{kind}[]" for kind in types.split())
+        texts.append(_STEPS[step].replace("{given}", f"unnest({arrays}) AS given ({names})"))
+    of_runs = [f"SELECT run_key FROM {step}" for step in steps if step in _OF_RUNS]  # noqa: S608 - texts of ours
+    texts.insert(len(of_runs), f"applied AS ({' UNION ALL '.join(of_runs)})")
+    return f"WITH {_LANE}, {', '.join(texts)} {_NUMBER}"
 
 
-_MOVED_WIDTH: Final = 11
-_CREATED_WIDTH: Final = 19
-_LABEL_WIDTH: Final = 3
-_EVENT_WIDTH: Final = 7
+_KEY_OF_RUN: Final = itemgetter(0)
+_FIRST: Final = 5
+"""The first parameter that is a column."""
+_OF_RUNS: Final = ("moved", "created")
 
 _STANDING: Final = (
     "bigint bigint integer text varchar float8 smallint bigint bigint bigint",
     "run_key, fencing_token, sequence, status, stage, progress, priority, started_at, updated_at, closed_at",
 )
-"""Types and names of columns."""
-_MOVED: Final = (f"{_STANDING[0]} integer", f"{_STANDING[1]}, expected")
-_CREATED: Final = (
-    f"{_STANDING[0]} bigint varchar varchar varchar varchar varchar bigint bigint varchar",
-    f"{_STANDING[1]}, owner, namespace, id, workflow, definition_version, tenant, parent_key, created_at, request_id",
+_BEGINNING: Final = (
+    "bigint varchar varchar varchar varchar varchar bigint bigint varchar",
+    "owner, namespace, id, workflow, definition_version, tenant, parent_key, created_at, request_id",
 )
-_LABELS: Final = ("bigint varchar varchar", "run_key, name, value")
-_EVENTS: Final = (
-    "bigint integer text smallint bigint text bytea",
-    "run_key, sequence, type, version, at, data, digest",
-)
-_CONSUMED: Final = ("bigint bigint", "position, run_key")
-_FIRST: Final = 5
-"""The first parameter that is a column."""
+_GIVEN: Final = {
+    "moved": (f"{_STANDING[0]} integer", f"{_STANDING[1]}, expected"),
+    "created": (f"{_STANDING[0]} {_BEGINNING[0]}", f"{_STANDING[1]}, {_BEGINNING[1]}"),
+    "labelled": ("bigint varchar varchar varchar bigint", "run_key, name, value, namespace, created_at"),
+    "recorded": (
+        "bigint integer text smallint bigint text bytea",
+        "run_key, sequence, type, version, at, data, digest",
+    ),
+    "consumed": ("bigint bigint", "position, run_key"),
+}
+"""Types and names of the columns that each step is given, in the order of the steps: runs that move, new runs, their
+labels, the events of all, messages that are taken from their inboxes."""
 
-
-def _unnested(name: str, first: int, given: tuple[str, str]) -> str:
-    types, names = given
-    arrays = ", ".join(f"${first + place}::{kind}[]" for place, kind in enumerate(types.split()))
-    return f"unnest({arrays}) AS {name} ({names})"
-
-
-# worker_id, lane, epoch, number, then the columns of runs that move, of new runs, of their labels, and of all events
-_COMMIT: Final = f"""
-WITH lane AS MATERIALIZED (
+_LANE: Final = """lane AS MATERIALIZED (
     SELECT 1 FROM lanes WHERE worker_id = $1 AND lane = $2 AND epoch = $3 FOR NO KEY UPDATE
-),
-standing AS MATERIALIZED (
-    SELECT runs.run_key FROM runs JOIN {_unnested("given", _FIRST, _MOVED)} USING (run_key)
-    WHERE EXISTS (SELECT FROM lane) AND runs.fencing_token = given.fencing_token AND runs.sequence = given.expected
-        AND runs.owner = $1
-    ORDER BY runs.run_key FOR NO KEY UPDATE OF runs
+)"""
+_STEPS: Final = {
+    "moved": """standing AS MATERIALIZED (
+    SELECT given.* FROM {given} CROSS JOIN LATERAL (
+        SELECT FROM runs WHERE runs.run_key = given.run_key AND runs.fencing_token = given.fencing_token
+            AND runs.sequence = given.expected AND (runs.owner = $1) IS TRUE
+        FOR NO KEY UPDATE
+    ) AS locked WHERE EXISTS (SELECT FROM lane)
 ),
 moved AS (
     UPDATE runs SET sequence = given.sequence, status = given.status, stage = given.stage, progress = given.progress,
@@ -176,49 +189,39 @@ moved AS (
         closed_at = given.closed_at,
         owner = CASE WHEN given.closed_at IS NULL THEN runs.owner END,
         end_at = CASE WHEN given.closed_at IS NULL THEN runs.end_at END
-    FROM {_unnested("given", _FIRST, _MOVED)}
-    WHERE runs.run_key = given.run_key AND runs.run_key IN (SELECT run_key FROM standing)
-        AND runs.fencing_token = given.fencing_token AND runs.sequence = given.expected AND runs.owner = $1
+    FROM standing AS given
+    WHERE runs.run_key = given.run_key
     RETURNING runs.run_key
-),
-created AS (
+)""",
+    "created": """created AS (
     INSERT INTO runs (
         run_key, fencing_token, sequence, status, stage, progress, priority, started_at, updated_at, closed_at, owner,
         namespace, id, generation, workflow, definition_version, tenant, parent_key, created_at, request_id
     )
     SELECT run_key, fencing_token, sequence, status, stage, progress, priority, started_at, updated_at, closed_at,
         owner, namespace, id, 1, workflow, definition_version, tenant, parent_key, created_at, request_id
-    FROM {_unnested("given", _FIRST + _MOVED_WIDTH, _CREATED)}
+    FROM {given}
     WHERE EXISTS (SELECT FROM lane)
         AND NOT EXISTS (SELECT FROM runs AS other WHERE other.namespace = given.namespace AND other.id = given.id)
     ON CONFLICT DO NOTHING
-    RETURNING run_key, namespace, created_at
-),
-labelled AS (
+    RETURNING run_key
+)""",
+    "labelled": """labelled AS (
     INSERT INTO run_labels (run_key, name, value, namespace, created_at)
-    SELECT given.run_key, given.name, given.value, created.namespace, created.created_at
-    FROM {_unnested("given", _FIRST + _MOVED_WIDTH + _CREATED_WIDTH, _LABELS)} JOIN created USING (run_key)
-),
-applied AS (SELECT run_key FROM moved UNION ALL SELECT run_key FROM created),
-recorded AS (
+    SELECT * FROM {given} WHERE (run_key IN (SELECT run_key FROM created)) IS TRUE
+)""",
+    "recorded": """recorded AS (
     INSERT INTO history (run_key, sequence, type, version, at, data, digest)
-    SELECT given.* FROM {_unnested("given", _FIRST + _MOVED_WIDTH + _CREATED_WIDTH + _LABEL_WIDTH, _EVENTS)}
-    JOIN applied USING (run_key)
-){{more}}
-UPDATE lanes SET last_commit = $4, applied = coalesce((SELECT array_agg(run_key) FROM applied), '{{}}')
+    SELECT * FROM {given} WHERE (run_key IN (SELECT run_key FROM applied)) IS TRUE
+)""",
+    "consumed": """consumed AS (
+    DELETE FROM inbox USING {given}
+    WHERE inbox.position = given.position AND inbox.run_key = given.run_key
+        AND (given.run_key IN (SELECT run_key FROM applied)) IS TRUE
+)""",
+}
+_NUMBER: Final = """
+UPDATE lanes SET last_commit = $4, applied = coalesce((SELECT array_agg(run_key) FROM applied), '{}')
 WHERE worker_id = $1 AND lane = $2 AND epoch = $3 AND EXISTS (SELECT FROM lane)
 RETURNING applied
-"""  # noqa: S608 - texts of ours
-COMMIT_PLAIN: Final = _COMMIT.replace("{more}", "")
-
-# the same, then the columns of messages that are taken from their inboxes
-COMMIT_CONSUMING: Final = _COMMIT.replace(
-    "{more}",
-    f""",
-consumed AS (
-    DELETE FROM inbox
-    USING {_unnested("given", _FIRST + _MOVED_WIDTH + _CREATED_WIDTH + _LABEL_WIDTH + _EVENT_WIDTH, _CONSUMED)}
-    JOIN applied USING (run_key)
-    WHERE inbox.position = given.position AND inbox.run_key = given.run_key
-)""",  # noqa: S608 - texts of ours
-)
+"""

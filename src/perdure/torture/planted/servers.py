@@ -43,18 +43,13 @@ PLANTED: Final = (
             ),
             Patch(
                 module=_PLAIN,
-                old=f" {_FENCING} AND runs.sequence = given.expected\n        AND runs.owner = $1\n",
+                old=f" {_FENCING}\n            AND runs.sequence = given.expected AND (runs.owner = $1) IS TRUE\n",
                 new="\n",
             ),
             Patch(
                 module=_PLAIN,
-                old=f"        {_FENCING} AND runs.sequence = given.expected AND runs.owner = $1\n",
-                new="",
-            ),
-            Patch(
-                module=_PLAIN,
-                old="    JOIN applied USING (run_key)\n){{more}}\n",
-                new="    JOIN applied USING (run_key) ON CONFLICT DO NOTHING\n){{more}}\n",
+                old="FROM {given} WHERE (run_key IN (SELECT run_key FROM applied)) IS TRUE\n",
+                new="FROM {given} WHERE (run_key IN (SELECT run_key FROM applied)) IS TRUE ON CONFLICT DO NOTHING\n",
             ),
         ),
         tool="fence",
