@@ -10,7 +10,7 @@ from msgspec import structs
 from perdure.errors import StoreUnavailableError
 from perdure.kernel.identity import WorkerId
 from perdure.ports.store import Changes
-from perdure.stores.postgres import sessions
+from perdure.stores.postgres import home, sessions
 from perdure.stores.postgres.absences import Absences
 from perdure.stores.postgres.connection import Connection
 from perdure.stores.postgres.home import Home
@@ -150,6 +150,20 @@ async def test_a_session_of_a_process_that_has_ended_on_this_machine_is_not_miss
     assert (await finder.row(freed.run_key)).owner is None
     assert (await finder.row(missed.run_key)).owner == elsewhere.worker
     await calm.close()
+
+
+async def test_news_that_follow_each_other_soon_are_told_together_and_the_first_at_once(
+    harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "_BETWEEN_NEWS_SECONDS", 3_600.0)
+    other, busy = [await harness.session(name) for name in ("other", "busy")]
+    first = await busy.create("first")
+    await other.hear_of(first)
+    other.changes.clear()
+    later = {await busy.create(name) for name in ("second", "third", "last")}
+    await harness.end(busy)
+    await other.hear_of(max(later))
+    assert [changes.run_keys for changes in other.changes if changes.run_keys] == [later]
 
 
 async def test_the_looks_come_whatever_there_is_to_tell(
