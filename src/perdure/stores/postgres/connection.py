@@ -73,8 +73,12 @@ async def connect(url: str, settings: PostgresSettings, **server_settings: str) 
         **server_settings,
         idle_in_transaction_session_timeout=milliseconds(settings.idle_seconds),
     )
-    async with connection.transaction() if settings.session_url else nullcontext():  # for it asks in several messages
-        await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
+    try:
+        async with connection.transaction() if settings.session_url else nullcontext():  # it asks in several messages
+            await connection.set_type_codec("varchar", schema="pg_catalog", encoder=escaped, decoder=unescaped)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
