@@ -1,6 +1,7 @@
 """Runs that wait for slots of a loaded worker are given to workers that have free ones."""
 
 import asyncio
+from copy import copy
 
 import pytest
 
@@ -143,6 +144,28 @@ async def test_workers_with_other_code_do_not_share() -> None:
         await have_begun(1)
         await look(other, loaded)
         assert loaded.worker.dispatcher.waiting == 2
+        _gates["all"].set()
+
+
+async def test_workers_with_other_code_of_the_same_names_do_not_share() -> None:
+    async def patched(ctx: Context) -> str:
+        return await work() if ctx.patched("more") else ""
+
+    newer = copy(shared)
+    newer.function = patched
+    registries = [Registry(), Registry()]
+    for registry, definition in zip(registries, (newer, shared), strict=True):
+        registry.add_activity(work)
+        registry.add_workflow(definition)
+    database = MemoryDatabase()
+    async with (
+        engine_on(database, ONE_SLOT, "new", registries[0]) as new,
+        engine_on(database, MANY_SLOTS, "old", registries[1]) as old,
+    ):
+        await started(new, 3)
+        await have_begun(1)
+        await look(old, new)
+        assert new.worker.dispatcher.waiting == 2
         _gates["all"].set()
 
 

@@ -10,8 +10,8 @@ begins.
 **Which.** Runs of which nothing is under way but attempts that have not begun, and that waited already when the lease
 was renewed before; the latest first, and no more than half as many as the others have slots for, of the kind that is
 needed. Not those whose attempts may be made at most once, which count as begun, are of a queue, or wait at a limit.
-Only workers with the same workflows and activities share with each other. Moving a run costs a commit, a claim and a
-replay.
+Only workers with the same code share with each other (`perdure.authoring.fingerprint`): a run that has met a patch is
+nothing for those which do not have that yet. Moving a run costs a commit, a claim and a replay.
 
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
 double of its slots; who was given too much gives it on, and who closes has none.
@@ -20,12 +20,12 @@ double of its slots; who was given too much gives it on, and who closes has none
 Workers whose roles see other namespaces (row-level security) offer each other runs that only some of them see.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from perdure.authoring.fingerprint import fingerprint
 from perdure.errors import PerdureError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.call import ActivityCall
@@ -46,6 +46,7 @@ class WorkSharing:
         """Share the runs of `worker`."""
         self._worker = worker
         self._announced = Serving()
+        self._code: tuple[str, str] | None = None
         self._waited: frozenset[_Name] = frozenset()
         self._is_looking = False
 
@@ -91,7 +92,13 @@ class WorkSharing:
         """What others are to know of this worker."""
         worker = self._worker
         room = worker.dispatcher.free_slots() if worker.is_claiming else {}
-        return worker.queues.serving(room=room, code=_code_of(worker))
+        return worker.queues.serving(room=room, code=self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        code, worker = self._code, self._worker
+        if code is None or code[0] != worker.code:
+            self._code = code = (worker.code, fingerprint(worker.registry))
+        return code[1]
 
     def _room_of(self, servers: list[ServerSummary]) -> Counter[Executor]:
         """Return half of the slots that are free at others that have the same code: others may be giving, too."""
@@ -138,14 +145,6 @@ def _kinds(serving: Serving) -> tuple[object, ...]:
     """Return what is worth a commit to tell: of numbers not each change, but whether one has halved or doubled."""
     room = {executor: free.bit_length() for executor, free in serving.room.items()}
     return serving.queues, serving.labels, serving.code, room
-
-
-def _code_of(worker: "Worker") -> str:
-    """Name the workflows and activities that a worker has: two with the same name have the same."""
-    registry = worker.registry
-    names = sorted(f"{one.name} {one.version}" for one in registry.workflow_versions)
-    text = "\n".join([*names, "", *sorted(registry.activity_names)])
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 _GIVEN_AT_ONCE: Final = 100
