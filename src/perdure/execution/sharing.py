@@ -10,14 +10,14 @@ begins.
 **Which.** Runs of which nothing is under way but attempts that have not begun, and that waited already when the lease
 was renewed before; the latest first, and no more than half as many as the others have slots for, of the kind that is
 needed. Not those whose attempts may be made at most once, which count as begun, are of a queue, or wait at a limit.
-Only workers with the same code share with each other (`perdure.authoring.fingerprint`): a run that has met a patch is
-nothing for those which do not have that yet. Moving a run costs a commit, a claim and a replay.
+Only workers with the same code share with each other (`perdure.authoring.fingerprint`), for a run that has met a patch
+is nothing for those which do not have that yet; and only those that see the same rows (`Serving.seen_as`). Moving a
+run costs a commit, a claim and a replay.
 
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
 double of its slots; who was given too much gives it on, and who closes has none.
 
 **Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
-Workers whose roles see other namespaces (row-level security) offer each other runs that only some of them see.
 """
 
 from collections import Counter
@@ -30,7 +30,6 @@ from perdure.errors import PerdureError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.call import ActivityCall
 from perdure.kernel.identity import Operation, RunKey
-from perdure.kernel.options import Executor
 from perdure.ports.tasks import ServerSummary, Serving
 
 if TYPE_CHECKING:
@@ -100,19 +99,19 @@ class WorkSharing:
             self._code = code = (worker.code, fingerprint(worker.registry))
         return code[1]
 
-    def _room_of(self, servers: list[ServerSummary]) -> Counter[Executor]:
-        """Return half of the slots that are free at others that have the same code: others may be giving, too."""
-        worker, room = self._worker, Counter[Executor]()
-        now, code = worker.clock.now(), self._announced.code
+    def _room_of(self, servers: list[ServerSummary]) -> Counter[str]:
+        """Return half of the slots that are free at others of the same code and rows: others may be giving, too."""
+        worker, room = self._worker, Counter[str]()
+        now, own = worker.clock.now(), {_fit(one) for one in servers if one.worker == worker.worker_id}
         for other in servers:
-            if other.worker != worker.worker_id and other.lease_until > now and other.serving.code == code:
+            if other.worker != worker.worker_id and other.lease_until > now and _fit(other) in own:
                 room.update({executor: (free + 1) // 2 for executor, free in other.serving.room.items()})
         return room
 
-    def _give(self, runs: Iterator[ActiveRun], room: Counter[Executor]) -> None:
+    def _give(self, runs: Iterator[ActiveRun], room: Counter[str]) -> None:
         given = 0
         for run in runs:
-            needed = Counter(call.executor for call in run.calls.values())
+            needed = Counter[str](call.executor for call in run.calls.values())
             if needed <= room:
                 room -= needed
                 given += 1
@@ -139,6 +138,11 @@ def _spare(calls: Iterator[ActivityCall]) -> Iterator[ActiveRun]:
             seen.add(run.run_key)
             if run.is_spare:
                 yield run
+
+
+def _fit(server: ServerSummary) -> tuple[str, str]:
+    """Return what two must have in common, so that each can go on with the runs of the other."""
+    return server.serving.code, server.serving.seen_as
 
 
 def _kinds(serving: Serving) -> tuple[object, ...]:
