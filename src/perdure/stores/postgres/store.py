@@ -19,7 +19,7 @@ from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.logs import Recurring
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
@@ -318,10 +318,12 @@ class PostgresStore:
         listing = partial(following.list_standings, worker=worker, workflows=workflows, limit=limit, among=among)
         return await self._ask(listing)
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """Return what comes next in histories."""
         opened, read = self._open_now(), following.read_on_and_heads
-        parts, heads = await self._ask(lambda connection: read(connection, places, limit=limit))
+        parts, heads = await self._ask(lambda connection: read(connection, places, limit=limit, most_bytes=most_bytes))
         for run_key, head in heads.items():
             opened.commits.heads.learn(run_key, head)
         return parts
