@@ -27,11 +27,11 @@ __all__ = [
     "connect",
     "connect_for_session",
     "connect_plainly",
+    "connect_to_write",
     "demand_driver",
     "driver_errors",
     "driver_version",
     "end",
-    "limit_transactions",
     "milliseconds",
 ]
 
@@ -120,7 +120,18 @@ def _pooled_class() -> type["Pooled"]:
     return PooledConnection
 
 
-async def limit_transactions(connection: Connection, seconds: float) -> None:
+async def connect_to_write(url: str, settings: PostgresSettings) -> Connection:
+    """Connect as `connect` does, for transactions that may take `transaction_seconds`, and no longer."""
+    connection = await connect(url, settings)
+    try:
+        await _limit_transactions(connection, settings.transaction_seconds)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _limit_transactions(connection: Connection, seconds: float) -> None:
     """Let the server end whatever transaction of a connection takes longer, also for a client that stands still amid a
     message: from PostgreSQL 17 on, those before cannot. Raises `driver_errors`."""
     if connection.get_server_version().major < _FIRST_WITH_TRANSACTION_TIMEOUT:

@@ -16,7 +16,7 @@ import msgspec
 
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.logs import Recurring
-from perdure.stores.postgres.connection import Connection, connect, end, limit_transactions
+from perdure.stores.postgres.connection import Connection, connect_to_write, end
 from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.settings import PostgresSettings
 
@@ -58,8 +58,7 @@ class Lane:
     async def connection(self, url: str, settings: PostgresSettings) -> Connection:
         """Return its connection, a new one if need be. Raises what connecting raises."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(url, settings)
-            await limit_transactions(self._connection, settings.transaction_seconds)
+            self._connection = await connect_to_write(url, settings)
         return self._connection
 
     async def close(self) -> None:
