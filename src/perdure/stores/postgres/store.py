@@ -110,14 +110,13 @@ class PostgresStore:
         try:
             connection = await reached(home.connect())
             await demand_suitable(connection, schema=self._settings.schema, location=self.location)
-            now = self.clock.now()
-            await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=now)
+            await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=self.clock.now())
             session = sessions.SessionRow(
                 worker_id=WorkerId(await connection.fetchval("SELECT nextval('worker_ids')")),
                 name=session_name,
                 host=socket.gethostname(),
                 pid=os.getpid(),
-                started_at=now,
+                started_at=self.clock.now(),  # tables may have been upgraded for long
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
             )
             identity = await identity_of(connection)
