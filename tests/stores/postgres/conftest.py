@@ -7,6 +7,7 @@ from msgspec import structs
 
 from perdure.testing.store_conformance import StoreSession
 from perdure.torture.programs.postgres_harness import PATIENT, PostgresHarness
+from tests.postgres_server import value
 
 
 @pytest.fixture
@@ -27,3 +28,10 @@ async def harness(postgres: str) -> AsyncIterator[PostgresHarness]:
 async def session(harness: PostgresHarness) -> StoreSession:
     """Give a session on it."""
     return await harness.session()
+
+
+@pytest.fixture
+async def transaction_timeout(postgres: str) -> None:
+    """Skip what servers of before PostgreSQL 17 cannot do: they are tried where `PERDURE_POSTGRES_BIN` says so."""
+    if not await value(postgres, "SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'"):
+        pytest.skip("the server is older than transaction_timeout")

@@ -116,6 +116,7 @@ def opened_by(session: StoreSession) -> OpenSession:
     return session.store._open_now()
 
 
+@pytest.mark.usefixtures("transaction_timeout")
 async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(harness: PostgresHarness) -> None:
     """Whatever it does: this one works."""
     short = PostgresHarness(harness.url, PostgresSettings(transaction_seconds=1.0))
@@ -125,6 +126,7 @@ async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(harness:
     await short.close()
 
 
+@pytest.mark.usefixtures("transaction_timeout")
 async def test_no_transaction_is_begun_where_its_time_cannot_be_limited(harness: PostgresHarness) -> None:
     lane = Lane(1)
     settings = PostgresSettings(transaction_seconds=1e9)  # which the server refuses
@@ -137,6 +139,7 @@ async def test_no_transaction_is_begun_where_its_time_cannot_be_limited(harness:
     await lane.close()
 
 
+@pytest.mark.usefixtures("transaction_timeout")
 async def test_a_run_that_is_brought_in_may_take_longer(harness: PostgresHarness) -> None:
     session = await harness.session()
 
