@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from copy import copy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ class Reads:
         self.loaded.append(run_key)
         return await self._read_history(run_key, **limits)
 
-    async def read_on(self, places: dict[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
-        parts: list[HistoryPart] = await self._read_on(places, limit=limit)
+    async def read_on(self, places: dict[RunKey, HistoryPlace], **limits: int) -> list[HistoryPart]:
+        parts: list[HistoryPart] = await self._read_on(places, **limits)
         self.events += sum(len(part.events) for part in parts)
         return parts
 
@@ -215,7 +216,7 @@ async def test_runs_are_loaded_where_what_comes_next_cannot_be_read_whatever_the
         await until(lambda: is_warm(standby, runs))
         store: Any = standby.worker.store
 
-        async def fail(places: object, *, limit: int) -> list[HistoryPart]:
+        async def fail(places: object, **limits: int) -> list[HistoryPart]:
             raise ConnectionResetError("the blobs are away")
 
         store.read_on = fail
@@ -338,6 +339,25 @@ async def test_a_run_that_is_longer_than_there_is_room_for_is_not_copied(in_memo
         await start(owner, "long", count=40)
         runs = await start(owner, "short", count=1)
         await until(lambda: is_warm(standby, runs))
+
+
+async def test_looks_at_all_that_find_nothing_become_rare_until_one_finds_something(in_memory: Shared) -> None:
+    async with in_memory.engine() as owner, in_memory.engine(STANDBY) as standby:
+        runs = await start(owner, "a")
+        await until(lambda: is_warm(standby, runs))
+        stop(standby, "perdure-standby")
+        following = standby.worker.standby
+        pauses: list[float] = []
+        for _ in range(9):
+            await following._look_at_all()
+            pauses.append(following.quiet_seconds)
+        assert [later / before for before, later in pairwise(pauses)][:3] == [2, 2, 2]
+        assert pauses[-2:] == [600, 600]
+        await runs[0].signal(go, 1)
+        await until(lambda: waits(owner, runs[0]))
+        following._told.clear()  # as if none of it had been told
+        await following._look_at_all()
+        assert following.quiet_seconds == 10
 
 
 async def test_a_worker_without_standby_copies_nothing(in_memory: Shared) -> None:

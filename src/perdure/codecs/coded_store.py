@@ -27,7 +27,7 @@ from perdure.kernel.tasks import Task
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Creation, Delivery, Outcome, Park, Parking, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
-from perdure.ports.following import HistoryPart, HistoryPlace
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace
 from perdure.ports.keeping import WholeRun
 from perdure.ports.store import ClaimedRun, InboxEntry, Page, RunQuery, RunStore, RunSummary
 from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
@@ -61,10 +61,12 @@ class _DecodingStore:
         job = Decoding(self._payloads)
         return await job.run(lambda: [_recorded(job, run_key, recorded) for recorded in page])
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """See `RunStore.read_on`. Left out is also what cannot be decoded. Raises a StoreError where values cannot be
         fetched for now."""
-        parts = await self._store.read_on(places, limit=limit)
+        parts = await self._store.read_on(places, limit=limit, most_bytes=most_bytes)
         return [decoded for part in parts if (decoded := await self._decoded_part(part)) is not None]
 
     async def _decoded_part(self, part: HistoryPart) -> HistoryPart | None:

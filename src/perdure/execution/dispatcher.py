@@ -133,7 +133,7 @@ class Dispatcher:
         """Return how many attempts could start at once, wherever of these they were."""
         return max(0, min(self._lines[executor].room for executor in executors))
 
-    def free_slots(self) -> dict[Executor, int]:
+    def free_slots(self) -> dict[str, int]:
         """Return how many more attempts could start at once, of each executor that has room."""
         return {executor: line.room for executor, line in self._lines.items() if line.room > 0}
 

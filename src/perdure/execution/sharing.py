@@ -10,27 +10,28 @@ begins.
 **Which.** Runs of which nothing is under way but attempts that have not begun, and that waited already when the lease
 was renewed before; the latest first, and no more than half as many as the others have slots for, of the kind that is
 needed. Not those whose attempts may be made at most once, which count as begun, are of a queue, or wait at a limit.
-Only workers with the same workflows and activities share with each other. Moving a run costs a commit, a claim and a
-replay.
+Only workers with the same code share with each other (`perdure.authoring.fingerprint`), for a run that has met a patch
+is nothing for those which do not have that yet; and only those that see the same rows (`Serving.seen_as`). Moving a
+run costs a commit, a claim and a replay.
 
 **When.** With each renewal of the lease. What a worker announces is as old as its last one, and tells a half or a
 double of its slots; who was given too much gives it on, and who closes has none.
 
-**Limits.** Who claims what was given is whoever comes first: it may be another loaded worker, which gives it on.
-Workers whose roles see other namespaces (row-level security) offer each other runs that only some of them see.
+**To whom.** What is given is not addressed: whoever comes first claims it. But who is loaded, and knows since its last
+look that others have free slots, lets these come first: it rests for a moment before each claim. What it does get, as
+where these have less room by now than they announced, it gives on.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from perdure.authoring.fingerprint import fingerprint
 from perdure.errors import PerdureError
 from perdure.execution.active_run import ActiveRun
 from perdure.execution.call import ActivityCall
 from perdure.kernel.identity import Operation, RunKey
-from perdure.kernel.options import Executor
 from perdure.ports.tasks import ServerSummary, Serving
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class WorkSharing:
         """Share the runs of `worker`."""
         self._worker = worker
         self._announced = Serving()
+        self._code: tuple[str, str] | None = None
         self._waited: frozenset[_Name] = frozenset()
-        self._is_looking = False
+        self._is_looking = self._others_have_room = False
 
     def look_soon(self) -> None:
         """Have a look, which nobody waits for."""
@@ -76,11 +78,22 @@ class WorkSharing:
             await worker.store.announce(serving)
             self._announced = serving
         waited, self._waited = self._waited, frozenset()
-        is_loaded = worker.is_claiming and any(worker.dispatcher.waiting_for_slots())
-        if is_loaded and (room := self._room_of(await worker.store.list_servers())):
+        room = self._room_of(await worker.store.list_servers()) if self._is_loaded else Counter[str]()
+        self._others_have_room = False
+        if room:
             waiting = list(islice(worker.dispatcher.waiting_for_slots(), _LOOKED_AT))
+            self._others_have_room = any(call.executor in room for call in waiting)
             self._waited = frozenset(map(_name, waiting))
             self._give(_spare(call for call in waiting if _name(call) in waited), room)
+
+    @property
+    def _is_loaded(self) -> bool:
+        return self._worker.is_claiming and any(self._worker.dispatcher.waiting_for_slots())
+
+    @property
+    def lets_others_first(self) -> bool:
+        """Whether others have free slots for what this worker would only have wait, as far as it knows."""
+        return self._others_have_room and self._is_loaded
 
     def forget(self) -> None:
         """Announce anew with the next look: the session may have been taken for dead, and forgotten."""
@@ -91,21 +104,27 @@ class WorkSharing:
         """What others are to know of this worker."""
         worker = self._worker
         room = worker.dispatcher.free_slots() if worker.is_claiming else {}
-        return worker.queues.serving(room=room, code=_code_of(worker))
+        return worker.queues.serving(room=room, code=self._fingerprint())
 
-    def _room_of(self, servers: list[ServerSummary]) -> Counter[Executor]:
-        """Return half of the slots that are free at others that have the same code: others may be giving, too."""
-        worker, room = self._worker, Counter[Executor]()
-        now, code = worker.clock.now(), self._announced.code
+    def _fingerprint(self) -> str:
+        code, worker = self._code, self._worker
+        if code is None or code[0] != worker.code:
+            self._code = code = (worker.code, fingerprint(worker.registry))
+        return code[1]
+
+    def _room_of(self, servers: list[ServerSummary]) -> Counter[str]:
+        """Return half of the slots that are free at others of the same code and rows: others may be giving, too."""
+        worker, room = self._worker, Counter[str]()
+        now, own = worker.clock.now(), {_fit(one) for one in servers if one.worker == worker.worker_id}
         for other in servers:
-            if other.worker != worker.worker_id and other.lease_until > now and other.serving.code == code:
+            if other.worker != worker.worker_id and other.lease_until > now and _fit(other) in own:
                 room.update({executor: (free + 1) // 2 for executor, free in other.serving.room.items()})
         return room
 
-    def _give(self, runs: Iterator[ActiveRun], room: Counter[Executor]) -> None:
+    def _give(self, runs: Iterator[ActiveRun], room: Counter[str]) -> None:
         given = 0
         for run in runs:
-            needed = Counter(call.executor for call in run.calls.values())
+            needed = Counter[str](call.executor for call in run.calls.values())
             if needed <= room:
                 room -= needed
                 given += 1
@@ -113,7 +132,7 @@ class WorkSharing:
             if given >= _GIVEN_AT_ONCE or not room:
                 break
         if given:
-            self._worker.claims.rest(_REST_SECONDS)
+            self._worker.claims.rest()
 
 
 _Name = tuple[RunKey, Operation, int]
@@ -134,21 +153,16 @@ def _spare(calls: Iterator[ActivityCall]) -> Iterator[ActiveRun]:
                 yield run
 
 
+def _fit(server: ServerSummary) -> tuple[str, str]:
+    """Return what two must have in common, so that each can go on with the runs of the other."""
+    return server.serving.code, server.serving.seen_as
+
+
 def _kinds(serving: Serving) -> tuple[object, ...]:
     """Return what is worth a commit to tell: of numbers not each change, but whether one has halved or doubled."""
     room = {executor: free.bit_length() for executor, free in serving.room.items()}
     return serving.queues, serving.labels, serving.code, room
 
 
-def _code_of(worker: "Worker") -> str:
-    """Name the workflows and activities that a worker has: two with the same name have the same."""
-    registry = worker.registry
-    names = sorted(f"{one.name} {one.version}" for one in registry.workflow_versions)
-    text = "\n".join([*names, "", *sorted(registry.activity_names)])
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-
-
 _GIVEN_AT_ONCE: Final = 100
 _LOOKED_AT: Final = 10_000
-_REST_SECONDS: Final = 0.5
-"""How long who has given runs away claims none: they would come back."""

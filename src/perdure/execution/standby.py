@@ -14,13 +14,16 @@ have been lost, and now and then.
 what is missing, chained to the digest of the last event that the copy knows, and how far the inbox goes. A copy whose
 last event is not the history's any more, or that does not end where the row of the claimed run says, is thrown away.
 
-**Bounds.** `Settings.standby_runs`, `standby_bytes`: what is kept. `standby_share`: after a batch this rests for so
-long that it takes no greater share of the time of the loop's thread. Counted is the CPU time of that thread from the
-batch's begin to its end, what others did amid it included: a busy worker is left in peace for longer.
+**Bounds.** `Settings.standby_runs`, `standby_bytes`: what is kept; about `BYTES_AT_ONCE` are read at once.
+`standby_share`: after a batch this rests for so long that it takes no greater share of the time of the loop's thread,
+nor do its looks at all that others own take more of the store's time. Counted is the CPU time of that thread from the
+batch's begin to its end, what others did amid it included: a busy worker is left in peace for longer; and how long the
+store takes for a look at all. While nothing is told the pauses between looks in which nothing was found double.
 
 **Rejected.** Following by polling (each look would cost as much as there are runs); copies of states alone, without
 code (replay is two thirds of a loading); assigning each run a standby worker (a take-over is decided by who claims
-first: a worker that has died cannot name its heir).
+first: a worker that has died cannot name its heir); an index for the look at all (by the time of the last move, which
+each commit changes: it would have each row of a run written in all its indexes).
 """
 
 import asyncio
@@ -72,6 +75,8 @@ class Standby:
         self._told: dict[RunKey, None] = {}
         self._looks_at_all = True
         self._unfit: dict[RunKey, None] = {}
+        self.quiet_seconds = _LOOK_SECONDS
+        self._looked_seconds = 0.0
         self._news: Final = asyncio.Event()
         self._asked: dict[RunKey, tuple[HistoryPlace, asyncio.Future[HistoryPart | None]]] = {}
         self.taken_over = 0
@@ -112,7 +117,7 @@ class Standby:
         """Keep up for ever. What fails is tried again by a look at all."""
         worker = self._worker
         while True:
-            began = time.thread_time()
+            began, self._looked_seconds = time.thread_time(), 0.0
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001 - a service loop: nothing may end it but the closing of the engine
@@ -120,14 +125,15 @@ class Standby:
                 worker.recurring.warning(text, error, cause=error, with_lines=not isinstance(error, StoreError))
                 self._looks_at_all = True
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_SECONDS)
-            await asyncio.sleep(rest_seconds(time.thread_time() - began, share=self._share))
+            taken = time.thread_time() - began + self._looked_seconds
+            await asyncio.sleep(rest_seconds(taken, share=self._share))
             if not (self._told or self._looks_at_all):
                 await self._wait_for_news()
 
     async def _wait_for_news(self) -> None:
         self._news.clear()
         try:
-            await asyncio.wait_for(self._news.wait(), _LOOK_SECONDS)
+            await asyncio.wait_for(self._news.wait(), self.quiet_seconds)
         except TimeoutError:
             self._looks_at_all = True
 
@@ -156,12 +162,16 @@ class Standby:
     async def _look_at_all(self) -> None:
         self._looks_at_all = False
         worker = self._worker
+        began, told = worker.loop.time(), len(self._told)
         standings = await worker.store.list_standings(
             workflows=worker.registry.workflow_versions, limit=self._warm.most
         )
-        self._told.update((standing.run_key, None) for standing in standings if self._is_behind(standing))
+        self._looked_seconds = worker.loop.time() - began
+        behind = (one.run_key for one in standings if self._is_behind(one) and one.run_key not in self._unfit)
+        self._told.update((run_key, None) for run_key in behind)
         owned = {standing.run_key for standing in standings}
         self._told.update((run_key, None) for run_key in self._warm if run_key not in owned)
+        self.quiet_seconds = _LOOK_SECONDS if len(self._told) > told else min(2 * self.quiet_seconds, _LONGEST_SECONDS)
 
     def _has_room(self) -> bool:
         return self._warm.has_room(self._worker.loop.time())
@@ -279,9 +289,10 @@ def rest_seconds(taken: float, *, share: float) -> float:
 
 _RUNS_AT_ONCE: Final = 100
 _EVENTS_AT_ONCE: Final = 500
-"""So much is read at once: to replay it takes some 10 ms."""
+"""So much is read at once, if it is not `BYTES_AT_ONCE` sooner: to replay it takes some 10 ms."""
 _MOST_TOLD: Final = 20_000
 """Of so many runs that wait to be asked for; a look at all takes the place of more."""
 _SHORTEST_PAUSE_SECONDS: Final = 0.02
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 10.0
+_LONGEST_SECONDS: Final = 600.0

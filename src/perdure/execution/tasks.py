@@ -145,7 +145,7 @@ class ServedQueues:
         """Whether there is any."""
         return bool(self._queues)
 
-    def serving(self, *, room: dict[Executor, int], code: str) -> Serving:
+    def serving(self, *, room: Mapping[str, int], code: str) -> Serving:
         """Return what others are to know: what is served here, besides the rest."""
         return Serving(queues=tuple(sorted(self._queues)), labels=self._own_labels, room=room, code=code)
 

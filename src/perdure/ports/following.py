@@ -1,13 +1,14 @@
 """Following: what a store tells whoever keeps up with the histories of runs that others advance."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from perdure.kernel.history import RecordedEvent
 from perdure.kernel.identity import RunKey, WorkflowVersion
 
-__all__ = ["BEGINNING", "HistoryPart", "HistoryPlace", "Standing"]
+__all__ = ["BEGINNING", "BYTES_AT_ONCE", "HistoryPart", "HistoryPlace", "Standing"]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -31,6 +32,9 @@ class HistoryPlace(msgspec.Struct, frozen=True, gc=False):
 
 BEGINNING = HistoryPlace(0, None)
 """Where nothing is known yet."""
+
+BYTES_AT_ONCE: Final = 8 * 2**20
+"""About so much of histories is read on at once; an event may be longer."""
 
 
 class HistoryPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from perdure.kernel.time import Timestamp, timestamp_to_datetime
 from perdure.kernel.transition import Creation, Outcome, Parking, RunStatus, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
 from perdure.ports.transactions import StepTransaction
 from perdure.ports.verification import Verification, VerificationWish
@@ -325,9 +325,11 @@ class RunStore(Protocol):
         """
         ...
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """Return what comes next in histories of which these places are known, as at one moment, at most `limit` events
-        in all, from 2 on.
+        in all, from 2 on, and no more behind that with which they are `most_bytes`, as they are stored.
 
         Left out are runs that do not exist, whose events are damaged or unreadable, and whose history does not have the
         place that is said to be known of it.

@@ -4,13 +4,13 @@ What a task is stands in `perdure.kernel.tasks`; how it gets into a queue, and o
 outcome is told in `Delivery`. The methods of `RunStore` that are about tasks are explained here.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from perdure.kernel.decoding import UNDECODABLE
 from perdure.kernel.identity import DEFAULT_NAMESPACE, Operation, RunKey, RunRef, WorkerId
-from perdure.kernel.options import Executor
 from perdure.kernel.priority import Priority
 from perdure.kernel.tasks import SEPARATOR, Task, TaskClaim
 from perdure.kernel.time import Timestamp
@@ -39,12 +39,17 @@ before a clock was set back, and is kept for nobody."""
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a session announces: the queues that it serves, and the labels that it has; how many slots of each kind are
-    free for runs of others, and a name of the `code` that it has, which is the same for the same code."""
+    free for runs of others, and a name of the `code` that it has, which is the same for the same code.
+
+    `room` is by `Executor`, as a text: a newer library may have more kinds. `seen_as`: the store says here by whom
+    some rows are seen only, and by others none of these; empty: by a session that sees all.
+    """
 
     queues: tuple[str, ...] = ()
     labels: dict[str, str] = {}
-    room: dict[Executor, int] = {}
+    room: Mapping[str, int] = {}
     code: str = ""
+    seen_as: str = ""
 
 
 class ServerSummary(msgspec.Struct, frozen=True, kw_only=True):

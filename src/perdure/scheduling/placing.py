@@ -11,7 +11,7 @@ __all__ = ["why_waiting"]
 def why_waiting(task: TaskSummary, servers: Collection[ServerSummary], *, now: Timestamp) -> str:
     """Return why nobody has a task, as far as that is known: by the first of these that is so. Empty: somebody has it.
 
-    Which code a worker has is not announced, nor how much room.
+    Of which activities a worker has the code is not announced, and its room for tasks is as it comes and goes.
     """
     if task.owner is not None:
         return ""

@@ -16,7 +16,7 @@ from perdure.ports.verification import VerificationWish
 from perdure.stores.memory.tables import News
 from perdure.stores.postgres import keeping
 from perdure.stores.postgres.connection import Connection
-from perdure.stores.postgres.lanes import Lanes
+from perdure.stores.postgres.lanes import Lane, Lanes
 from perdure.stores.postgres.open_session import OpenSession
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.store import PostgresStore
@@ -132,6 +132,7 @@ def opened_by(session: StoreSession) -> OpenSession:
     return session.store._open_now()
 
 
+@pytest.mark.usefixtures("transaction_timeout")
 async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(harness: PostgresHarness) -> None:
     """Whatever it does: this one works."""
     short = PostgresHarness(harness.url, PostgresSettings(transaction_seconds=1.0))
@@ -141,6 +142,20 @@ async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(harness:
     await short.close()
 
 
+@pytest.mark.usefixtures("transaction_timeout")
+async def test_no_transaction_is_begun_where_its_time_cannot_be_limited(harness: PostgresHarness) -> None:
+    lane = Lane(1)
+    settings = PostgresSettings(transaction_seconds=1e9)  # which the server refuses
+    for _ in range(2):
+        with pytest.raises(asyncpg.PostgresError, match="transaction_timeout"):
+            await lane.connection(harness.url, settings)
+        assert not lane.is_connected
+    connection = await lane.connection(harness.url, PostgresSettings())
+    assert await connection.fetchval("SELECT current_setting('transaction_timeout')") == "1min"
+    await lane.close()
+
+
+@pytest.mark.usefixtures("transaction_timeout")
 async def test_a_run_that_is_brought_in_may_take_longer(harness: PostgresHarness) -> None:
     session = await harness.session()
 

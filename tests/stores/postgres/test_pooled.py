@@ -171,6 +171,7 @@ async def test_a_pooler_that_leads_to_another_database_is_refused(url: str, post
             await store.open(session_name="store", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
 
 
+@pytest.mark.usefixtures("transaction_timeout")
 async def test_a_transaction_through_the_pooler_may_take_so_long_and_no_longer(url: str) -> None:
     harness = PooledHarness(url)
     session = await harness.session()

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from msgspec import structs
 
-from perdure import Context, Engine, Signal, activity, workflow
+from perdure import Context, Engine, Settings, Signal, activity, workflow
 from perdure.errors import RunNotFoundError, SchemaTooNewError, StoreUnavailableError, UsageError
 from perdure.kernel.events import ParentLink, RunCreated
 from perdure.kernel.history import RecordedEvent
@@ -60,18 +60,6 @@ async def execute(url: str, script: str) -> None:
         await connection.execute(script)
     finally:
         await connection.close()
-
-
-@pytest.fixture(scope="module")
-def roles(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
-    """Give two roles that may log in, and nothing else."""
-    names = (f"a_of_{id(postgres_server)}", f"b_of_{id(postgres_server)}")
-    with asyncio.Runner() as runner:
-        for name in names:
-            runner.run(value(postgres_server.url(), f"CREATE ROLE {name} LOGIN"))
-        yield names
-        for name in names:
-            runner.run(value(postgres_server.url(), f"DROP ROLE {name}"))
 
 
 @pytest.fixture(scope="module")
@@ -341,6 +329,41 @@ async def test_engines_of_two_roles_share_a_database_and_nothing_in_it(url: str,
             await run.signal(approval, who)
         assert [await run.result() for run in runs] == ["done for a by ann", "done for b by bob"]
         assert await spy.count_runs() == 0
+
+
+_gates: dict[str, asyncio.Event] = {}
+
+
+@activity(name="gated, of a namespace")
+async def gated() -> None:
+    await _gates["all"].wait()
+
+
+@workflow(name="gated run of a namespace")
+async def gated_run(_: Context) -> None:
+    await gated()
+
+
+async def test_a_loaded_worker_gives_runs_to_one_of_its_role_and_to_none_that_would_not_see_them(
+    url: str, roles: tuple[str, str]
+) -> None:
+    _gates["all"] = asyncio.Event()
+    one_slot = Settings(loop_slots=1, lease_seconds=600.0)
+    mine, others = by(roles[0], url), by(roles[1], url)
+    async with Engine(mine, settings=one_slot, namespace="a") as loaded, Engine(others) as other:
+        runs = [await loaded.start(gated_run) for _ in range(3)]
+
+        async def look(idle: Engine) -> int:
+            for engine in (idle, loaded, loaded):
+                await engine.worker.sharing.look()
+            return loaded.worker.dispatcher.waiting
+
+        assert await look(other) == 2
+        async with Engine(mine) as own:
+            assert await look(own) == 0
+            _gates["all"].set()
+            for run in runs:
+                await run.result()
 
 
 @workflow(name="forged in a namespace")

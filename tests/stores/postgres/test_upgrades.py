@@ -31,6 +31,7 @@ from perdure.stores.sql.migrations import Migration
 from perdure.testing.store_conformance.harness import LEASE_SECONDS, creation
 from perdure.testing.store_conformance.tasks import change, claims, task
 from perdure.torture.programs.postgres_harness import PATIENT, PostgresHarness
+from tests.journeys.workflows import until
 from tests.postgres_server import PostgresServer, until_waiting, value
 from tests.stores.postgres import served_under
 from tests.stores.postgres.upgraded_under import QUICK, going_on, told
@@ -285,6 +286,27 @@ async def test_of_two_that_upgrade_at_once_one_waits_for_the_other(
     finally:
         await connection.close()
     assert await value(postgres, "SELECT count(*) FROM perdure.schema_migrations") == len(KNOWN) + 1
+
+
+async def test_who_opens_a_database_that_is_being_upgraded_waits_for_longer_than_for_other_locks_and_says_so(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await (await opened(postgres)).close()
+    monkeypatch.setattr(schema, "_TOLD_AFTER_SECONDS", 0.0)
+    upgrading = await asyncpg.connect(postgres)
+    try:
+        async with upgrading.transaction():
+            await upgrading.execute(schema._TAKE_TURN)
+            opening = asyncio.create_task(opened(postgres, lock_seconds=0.001))
+
+            async def is_told() -> bool:
+                return "are being upgraded by another process" in caplog.text
+
+            await until(is_told)
+            await until_waiting(postgres, 1)
+        await (await opening).close()
+    finally:
+        await upgrading.close()
 
 
 async def test_an_upgrade_that_fails_halfway_leaves_nothing_and_nobody_notices(

@@ -1,7 +1,7 @@
 """Following: what is asked of the tables in memory by who keeps up with runs of others."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from perdure.errors import HistoryError
@@ -45,26 +45,38 @@ def _is_anothers(run: Run, worker: WorkerId, *, or_orphaned: bool) -> bool:
     return run.owner != worker
 
 
-def read_on(database: MemoryDatabase, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
-    """Return what comes next in histories, up to `limit` events."""
+def read_on(
+    database: MemoryDatabase, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int
+) -> list[HistoryPart]:
+    """Return what comes next in histories, up to `limit` events, and about `most_bytes`."""
     parts: list[HistoryPart] = []
     for run_key, place in places.items():
         rows = database.events.get(run_key)
         last_message = max(database.inboxes.get(run_key, ()), default=0)
-        part = None if rows is None else _part(run_key, rows, place, limit=limit, inbox_position=last_message)
+        new = [] if rows is None else list(_within(rows, place, limit=limit, most_bytes=most_bytes))
+        part = None if rows is None else _part(run_key, rows, place, new, inbox_position=last_message)
         if part is not None:
             limit -= len(part.events)
+            most_bytes -= part.size_bytes
             parts.append(part)
     return parts
 
 
+def _within(rows: list[EventRow], place: HistoryPlace, *, limit: int, most_bytes: int) -> Iterator[EventRow]:
+    """Yield the next rows behind a place, up to that with which there are so many, or so many bytes."""
+    for row in rows[place.sequence : place.sequence + max(limit, 0)]:
+        if most_bytes <= 0:
+            return
+        most_bytes -= len(row[_DATA])
+        yield row
+
+
 def _part(
-    run_key: RunKey, rows: list[EventRow], place: HistoryPlace, *, limit: int, inbox_position: int
+    run_key: RunKey, rows: list[EventRow], place: HistoryPlace, new: list[EventRow], *, inbox_position: int
 ) -> HistoryPart | None:
     known = place.sequence
     if known > len(rows) or (known and place != _place_of(rows[known - 1])):
         return None
-    new = rows[known : known + max(limit, 0)]
     if any(row[0] != number for number, row in enumerate(new, start=known + 1)):
         return None
     try:

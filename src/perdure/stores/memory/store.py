@@ -15,7 +15,7 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import FOREIGN_KEYS, ClosedQuery, WholeRun
 from perdure.ports.store import (
     Changes,
@@ -180,10 +180,12 @@ class MemoryStore:
         session = await self._turn()
         return following.list_standings(self.database, session.worker, workflows=workflows, limit=limit, among=among)
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """Return what comes next in histories."""
         await self._turn()
-        return following.read_on(self.database, places, limit=limit)
+        return following.read_on(self.database, places, limit=limit, most_bytes=most_bytes)
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""

@@ -21,17 +21,18 @@ else:
     Connection = Record = Transaction = object
 
 __all__ = [
+    "BY_INDEX",
     "Connection",
     "Record",
     "Transaction",
     "connect",
     "connect_for_session",
     "connect_plainly",
+    "connect_to_write",
     "demand_driver",
     "driver_errors",
     "driver_version",
     "end",
-    "limit_transactions",
     "milliseconds",
 ]
 
@@ -125,7 +126,19 @@ def _pooled_class() -> type["Pooled"]:
     return PooledConnection
 
 
-async def limit_transactions(connection: Connection, seconds: float) -> None:
+async def connect_to_write(url: str, settings: PostgresSettings) -> Connection:
+    """Connect as `connect` does, for transactions that may take `transaction_seconds`, and no longer, and find rows
+    `BY_INDEX`."""
+    connection = await connect(url, settings, **BY_INDEX)
+    try:
+        await _limit_transactions(connection, settings.transaction_seconds)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _limit_transactions(connection: Connection, seconds: float) -> None:
     """Let the server end whatever transaction of a connection takes longer, also for a client that stands still amid a
     message: from PostgreSQL 17 on, those before cannot. Raises `driver_errors`."""
     if connection.get_server_version().major < _FIRST_WITH_TRANSACTION_TIMEOUT:
@@ -150,6 +163,12 @@ async def end(connection: Connection) -> None:
 
 _FIRST_WITH_TRANSACTION_TIMEOUT: Final = 17
 _CLOSING_SECONDS: Final = 1.0
+
+BY_INDEX: Final = {
+    "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "random_page_cost": "1.1"
+}  # fmt: skip
+"""Rows that are written are found one by one, by an index, from the first moment of a database on. What the server
+would choose by its statistics, of a moment at which tables were small, it keeps until it has looked at them again."""
 _MILLISECONDS: Final = 1_000
 
 

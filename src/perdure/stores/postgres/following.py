@@ -40,7 +40,7 @@ async def list_standings(
 
 
 async def read_on_and_heads(
-    connection: Connection, places: Mapping[RunKey, HistoryPlace], *, limit: int
+    connection: Connection, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int
 ) -> tuple[list[HistoryPart], dict[RunKey, Head]]:
     """Return what comes next in histories, and of those that were read to the end what their next event is linked to.
 
@@ -52,8 +52,9 @@ async def read_on_and_heads(
     asked = min(limit, _MOST)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         runs = await connection.fetch(_RUNS, keys)
-        found = await connection.fetch(_EVENTS, keys, known, asked)
-    events = {RunKey(run_key): [tuple(row)[1:] for row in rows] for run_key, rows in groupby(found, itemgetter(0))}
+        found = await connection.fetch(_EVENTS, keys, known, asked, most_bytes)
+    is_cut = len(found) >= asked or (bool(found) and found[-1]["bytes_so_far"] >= most_bytes)
+    events = {RunKey(run_key): [tuple(row)[1:-1] for row in rows] for run_key, rows in groupby(found, itemgetter(0))}
     parts: list[HistoryPart] = []
     heads: dict[RunKey, Head] = {}
     for run in runs:
@@ -65,7 +66,7 @@ async def read_on_and_heads(
             counted=run["sequence"],
             place=places[run_key],
             rows=events.get(run_key, []),
-            is_cut=len(found) >= asked,
+            is_cut=is_cut,
             inbox_position=run["inbox_position"],
         )
         if part is not None:
@@ -100,12 +101,26 @@ SELECT run_key, namespace, id, generation, sequence,
 FROM runs WHERE run_key = ANY ($1::bigint[])
 """
 
-# run keys, sequences of the first, limit. Of each run by the index, whatever the statistics say.
+# run keys, sequences of the first (which is known, but for 0), limit, bytes. Of each run, and each event, by the index,
+# whatever the statistics say.
 _EVENTS: Final = """
-SELECT wanted.run_key, event.* FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS wanted (run_key, first, place)
+WITH sized AS (
+    SELECT place, wanted.run_key, event.sequence, event.size,
+        sum(CASE WHEN event.sequence > first THEN event.size ELSE 0 END) OVER (
+            ORDER BY place, event.sequence
+        ) AS bytes_so_far
+    FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS wanted (run_key, first, place)
+    CROSS JOIN LATERAL (
+        SELECT sequence, octet_length(data) AS size FROM history
+        WHERE history.run_key = wanted.run_key AND history.sequence >= wanted.first ORDER BY sequence LIMIT $3
+    ) AS event
+    ORDER BY place, event.sequence LIMIT $3
+)
+SELECT sized.run_key, event.*, bytes_so_far FROM sized
 CROSS JOIN LATERAL (
     SELECT sequence, type, version, at, data, digest FROM history
-    WHERE history.run_key = wanted.run_key AND history.sequence >= wanted.first ORDER BY sequence LIMIT $3
+    WHERE history.run_key = sized.run_key AND history.sequence = sized.sequence LIMIT 1
 ) AS event
-ORDER BY wanted.place, event.sequence LIMIT $3
+WHERE bytes_so_far - size < $4
+ORDER BY place, event.sequence
 """

@@ -16,11 +16,11 @@ import msgspec
 
 from perdure.kernel.identity import RunKey, WorkerId
 from perdure.logs import Recurring
-from perdure.stores.postgres.connection import Connection, connect, end, limit_transactions
+from perdure.stores.postgres.connection import Connection, connect_to_write, end
 from perdure.stores.postgres.faults import is_lost
 from perdure.stores.postgres.settings import PostgresSettings
 
-__all__ = ["BY_INDEX", "FencedError", "Lane", "Lanes", "Settled"]
+__all__ = ["FencedError", "Lane", "Lanes", "Settled"]
 
 
 class FencedError(Exception):
@@ -58,8 +58,7 @@ class Lane:
     async def connection(self, url: str, settings: PostgresSettings) -> Connection:
         """Return its connection, a new one if need be. Raises what connecting raises."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(url, settings, **BY_INDEX)
-            await limit_transactions(self._connection, settings.transaction_seconds)
+            self._connection = await connect_to_write(url, settings)
         return self._connection
 
     async def close(self) -> None:
@@ -127,12 +126,6 @@ class Lanes:
         for lane in self._all:
             lane.distrust()
 
-
-BY_INDEX: Final = {
-    "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "random_page_cost": "1.1"
-}  # fmt: skip
-"""Rows that are written are found one by one, by an index, from the first moment of a database on. What the server
-would choose by its statistics, of a moment at which tables were small, it keeps until it has looked at them again."""
 
 # worker_id, lane
 _NEXT_EPOCH: Final = """

@@ -5,7 +5,7 @@ their run: nearly all that a step costs. Whether each applies is decided by the 
 fencing token, the sequence and the owner, also after it has waited for a row. What does not apply leaves nothing, and
 the others apply all the same.
 
-**By which way the server finds rows** is not left to its guesses (`perdure.stores.postgres.lanes`), which are of ten
+**By which way the server finds rows** is not left to its guesses (`connection.BY_INDEX`), which are of ten
 rows for whatever an array holds: a run by its key, not by its owner, who may have any number of runs, and what was
 applied by a hash of it. A condition that `IS TRUE` is neither that of an index nor turned into a join.
 """

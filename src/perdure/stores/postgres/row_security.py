@@ -49,6 +49,7 @@ __all__ = [
     "is_there",
     "lock_all",
     "read_row_security",
+    "refusing_statement",
     "secure_again",
     "securing_statements",
 ]
@@ -102,15 +103,23 @@ def _locked(schema: str, tables: Iterable[str]) -> str:
 async def secure_again(connection: Connection, *, schema: str) -> None:
     """Secure tables that were added since, and let the bound roles use them, within a transaction.
 
-    Roles that are no more are forgotten: another one of such a name is not bound to what the former saw.
+    Roles that are no more are forgotten: another one of such a name is not bound to what the former saw. It is known by
+    having been granted nothing.
     """
     granted: list[str] = []
-    for row in await connection.fetch(_ROLES_THERE.format(roles=_table(schema, _ROLES))):
-        if row["is_there"]:
+    roles = _table(schema, _ROLES)
+    for row in await connection.fetch(_ROLES_THERE.format(roles=roles, is_bound=_is_bound(schema))):
+        if row["is_bound"]:
             granted += _granted(schema, row["role"])
         else:
-            _LOGGER.warning("the role %r, which was bound to namespaces, is gone; it is forgotten", row["role"])
+            gone = "the role %r, which was bound to namespaces, is gone, or is another one by now; it is forgotten"
+            _LOGGER.warning(gone, row["role"])
     await connection.execute("\n".join([*_secured(schema), *granted]))
+
+
+def refusing_statement(*, schema: str, role: str) -> str:
+    """Return what fails where a role sees or does more than it is bound to, by which all before it is undone."""
+    return _REFUSED.format(quote=_QUOTE, unbound=_unbound(schema), role=_text(role))
 
 
 async def is_on(connection: Connection, *, schema: str) -> bool:
@@ -133,7 +142,7 @@ async def read_row_security(connection: Connection, *, schema: str) -> RowSecuri
     roles: dict[str, tuple[str, ...]] = {}
     for row in await connection.fetch(f"SELECT role, namespace FROM {_table(schema, _ROLES)} ORDER BY 1, 2"):  # noqa: S608
         roles[row["role"]] = (*roles.get(row["role"], ()), row["namespace"])
-    found = await connection.fetch(_UNBOUND.format(roles=_table(schema, _ROLES)), schema, _all_tables())
+    found = await connection.fetch(_unbound(schema))
     unbound = {row["role"]: row["reason"] for row in found}
     is_forced = all(row["is_forced"] for row in tables)
     return RowSecurity(is_on=True, is_forced=is_forced, roles=roles, unbound=unbound)
@@ -156,7 +165,7 @@ def _secured(schema: str) -> Iterable[str]:
     )
     yield f"ALTER TABLE {roles} ENABLE ROW LEVEL SECURITY;"
     yield from _policy(schema, _ROLES, using="role = current_user", check="false")
-    yield f"DELETE FROM {roles} WHERE role NOT IN (SELECT rolname FROM pg_roles);"  # noqa: S608
+    yield f"DELETE FROM {roles} WHERE NOT {_is_bound(schema)};"  # noqa: S608 - texts of ours
     yield _FUNCTION.format(function=_table(schema, _SEES_RUN), runs=runs)
     own = f"namespace = ANY (ARRAY(SELECT bound.namespace FROM {roles} AS bound WHERE bound.role = current_user))"  # noqa: S608
     for table, columns in _POLICIES.items():
@@ -226,6 +235,27 @@ def _revoked(schema: str, role: str) -> Iterable[str]:
     if _QUOTE in revokes:
         raise UsageError(f"a name with {_QUOTE!r} in it cannot be used here: {role!r:.80}")
     yield _UNLESS_OWNER.format(quote=_QUOTE, runs=_text(_table(schema, "runs")), role=_text(role), statements=revokes)
+
+
+def _is_bound(schema: str) -> str:
+    """Return the condition that the role which a row names is the one that was bound: the server forgets what was
+    granted to a role that is dropped."""
+    return _IS_BOUND.format(runs=_text(_table(schema, "runs")))
+
+
+def _unbound(schema: str) -> str:
+    """Return the question which roles see or do more than they are bound to, and why."""
+    return _UNBOUND.format(
+        roles=_table(schema, _ROLES),
+        is_bound=_is_bound(schema),
+        schema=_text(schema),
+        tables=_texts(_all_tables()),
+        secured=_texts(_POLICIES),
+    )
+
+
+def _texts(names: Iterable[str]) -> str:
+    return ", ".join(map(_text, names))
 
 
 def _all_tables() -> list[str]:
@@ -304,17 +334,33 @@ FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname =
     AND relname = ANY ($2::text[]) AND relkind IN ('r', 'p')
 """
 
+_IS_BOUND: Final = """\
+EXISTS (
+    SELECT FROM pg_roles AS other, pg_class AS runs WHERE other.rolname = role AND runs.oid = {runs}::regclass AND (
+        other.oid = runs.relowner OR EXISTS (
+            SELECT FROM aclexplode(runs.relacl) WHERE grantee = other.oid AND privilege_type = 'SELECT'
+        )
+    )
+)"""
+
 _ROLES_THERE: Final = """
-SELECT role, role IN (SELECT rolname FROM pg_roles) AS is_there FROM (SELECT DISTINCT role FROM {roles}) AS bound
-ORDER BY 1
+SELECT role, {is_bound} AS is_bound FROM (SELECT DISTINCT role FROM {roles}) AS bound ORDER BY 1
 """
 
-# schema, names of tables; of each role the gravest reason, also where it has that of a role that it can become
+_REFUSED: Final = """\
+DO {quote} DECLARE why text; BEGIN
+    SELECT reason INTO why FROM ({unbound}) AS found WHERE role = {role};
+    IF FOUND THEN
+        RAISE EXCEPTION 'the role % cannot be bound to namespaces: %', {role}, why;
+    END IF;
+END {quote};"""
+
+# of each role the gravest reason, also where it has that of a role that it can become
 _UNBOUND: Final = """
 WITH bound AS (SELECT DISTINCT role::text AS role FROM {roles}),
 tables AS (
-    SELECT oid, relowner, relforcerowsecurity FROM pg_class
-    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text) AND relname = ANY ($2::text[])
+    SELECT oid, relowner, relname IN ({secured}) AND NOT relforcerowsecurity AS is_free FROM pg_class
+    WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = {schema}) AND relname IN ({tables})
         AND relkind IN ('r', 'p')
 ),
 reasons AS (
@@ -322,15 +368,17 @@ reasons AS (
         WHEN other.rolsuper THEN 'a superuser'
         WHEN other.rolbypassrls THEN 'a role with BYPASSRLS'
         WHEN other.rolcreaterole THEN 'a role with CREATEROLE'
-        WHEN other.oid = (SELECT nspowner FROM pg_namespace WHERE nspname = $1::text)
-            AND (other.oid <> own.oid OR NOT EXISTS (SELECT FROM tables WHERE relforcerowsecurity))
+        WHEN other.oid = (SELECT nspowner FROM pg_namespace WHERE nspname = {schema})
+            AND (other.oid <> own.oid OR EXISTS (SELECT FROM tables WHERE is_free))
             AND other.oid NOT IN (SELECT relowner FROM tables) THEN 'the owner of the schema'
         WHEN other.oid IN (SELECT relowner FROM tables)
-            AND (other.oid <> own.oid OR NOT EXISTS (SELECT FROM tables WHERE relforcerowsecurity))
+            AND (other.oid <> own.oid OR EXISTS (SELECT FROM tables WHERE is_free))
             THEN 'the owner of the tables'
         WHEN EXISTS (
-            SELECT FROM tables WHERE relowner <> other.oid
-                AND has_table_privilege(other.oid, tables.oid, 'TRUNCATE, TRIGGER, REFERENCES')
+            SELECT FROM tables WHERE relowner <> other.oid AND (
+                has_table_privilege(other.oid, tables.oid, 'TRUNCATE, TRIGGER')
+                OR has_any_column_privilege(other.oid, tables.oid, 'REFERENCES')
+            )
         ) THEN 'a role that may TRUNCATE, or put a TRIGGER or REFERENCES on tables'
         WHEN EXISTS (
             SELECT namespace FROM {roles} WHERE role = other.rolname
@@ -342,6 +390,8 @@ reasons AS (
 )
 SELECT role, 'the server has no role of this name' AS reason FROM bound
 WHERE role NOT IN (SELECT rolname FROM pg_roles)
+UNION ALL SELECT role, 'it was made anew since, and was granted nothing' FROM bound
+WHERE role IN (SELECT rolname FROM pg_roles) AND NOT {is_bound}
 UNION ALL SELECT * FROM (
     SELECT DISTINCT ON (role) role,
         CASE WHEN rolname = role THEN 'it is ' ELSE 'it is a member of ' || rolname || ', ' END || reason AS reason

@@ -1,7 +1,8 @@
 """The tables in a schema of a PostgreSQL database: are they ours, are they of our time, and the steps to today's.
 
 All of it happens in one transaction, under a lock that every Perdure takes which opens the database: so old and new
-libraries may open it at once, and a step that fails leaves nothing of itself.
+libraries may open it at once, and a step that fails leaves nothing of itself. Who comes while another one upgrades the
+tables waits for as long as that may take, and says so.
 
 **Engines at work** are upgraded under: whoever is open looks at no version again. A migration that only expands (adds
 tables, columns that have a default or may be NULL, indexes) says in its text which version a library must know to work
@@ -10,6 +11,7 @@ another meaning, says nothing: it comes a version after the code has ceased to u
 libraries that do not know it. `docs/how-to/upgrading.md` says what an operator sees of this.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -55,7 +57,7 @@ async def prepare_schema(connection: Connection, *, schema: str, location: str, 
 
 async def _prepare(connection: Connection, *, schema: str, location: str, now: Timestamp) -> None:
     async with connection.transaction():
-        await connection.execute(_TAKE_TURN)
+        await _take_turn(connection, location=location)
         if not await connection.fetchval(_IS_THERE, schema):  # or the role would need the right to make one
             await connection.execute(f'CREATE SCHEMA "{schema}"')
         applied = await _applied(connection, schema=schema, location=location)
@@ -70,6 +72,15 @@ async def _prepare(connection: Connection, *, schema: str, location: str, now: T
             await _demand_expanded(connection, len(applied), location=location)
         elif len(applied) < len(known):
             await _migrate(connection, known[common:], schema=schema, now=now)
+
+
+async def _take_turn(connection: Connection, *, location: str) -> None:
+    """Wait until nobody else is at this, with the patience that an upgrade needs."""
+    telling = asyncio.get_running_loop().call_later(_TOLD_AFTER_SECONDS, _LOGGER.warning, _WAITING, location)
+    try:
+        await connection.execute(_TAKE_TURN, timeout=_UPGRADE_SECONDS)
+    finally:
+        telling.cancel()
 
 
 async def _demand_expanded(connection: Connection, version: int, *, location: str) -> None:
@@ -124,12 +135,23 @@ async def _applied(connection: Connection, *, schema: str, location: str) -> lis
 _EXPANDS: Final = re.compile(r"^-- Libraries go on that know version (?P<version>\d+)\.$", re.MULTILINE)
 """What a migration says that only expands."""
 
-# by the letters of the name, so that no other program takes it
-_TAKE_TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'perdure', 'big')})"
-
 _MOST_ATTEMPTS: Final = 5
+_TOLD_AFTER_SECONDS: Final = 1.0
 _UPGRADE_SECONDS: Final = 3_600.0
 """So long a migration may take: an index of a large table takes minutes, and one that is given up never comes."""
+
+_WAITING: Final = (
+    "the tables of %s are being upgraded by another process, as it seems: it has opened the database a while ago, and "
+    "is not done; this one waits until it is"
+)
+
+# by the letters of the name, so that no other program takes it
+_TURN: Final = int.from_bytes(b"perdure", "big")
+_TAKE_TURN: Final = f"""
+SET LOCAL lock_timeout = {milliseconds(_UPGRADE_SECONDS)}; SET LOCAL statement_timeout = 0;
+SELECT pg_advisory_xact_lock({_TURN});
+SET LOCAL lock_timeout TO DEFAULT; SET LOCAL statement_timeout TO DEFAULT
+"""
 
 # Rows that policies hide from who upgrades are an error: they would be left as they were.
 _DEMAND_ALL_ROWS: Final = "SET LOCAL row_security = off"

@@ -9,7 +9,14 @@ from perdure.kernel.time import Timestamp
 from perdure.stores.postgres.connection import Connection, connect_for_session, driver_errors, end
 from perdure.stores.postgres.faults import is_contention, store_error
 from perdure.stores.postgres.opening import demand_suitable, reached
-from perdure.stores.postgres.row_security import Binding, RowSecurity, is_there, read_row_security, securing_statements
+from perdure.stores.postgres.row_security import (
+    Binding,
+    RowSecurity,
+    is_there,
+    read_row_security,
+    refusing_statement,
+    securing_statements,
+)
 from perdure.stores.postgres.schema import prepare_schema
 from perdure.stores.postgres.settings import PostgresSettings
 from perdure.stores.postgres.urls import ServerUrl, location_of, read_url
@@ -20,7 +27,10 @@ __all__ = ["look_at_rows", "secure_rows", "securing_script"]
 def securing_script(url: str, *, binding: Binding | None, forced: bool | None) -> str:
     """Return what `secure_rows` would run, for psql. Raises UsageError."""
     schema = _read(url).settings.schema
-    return "\n".join(["BEGIN;", *securing_statements(schema=schema, binding=binding, forced=forced), "COMMIT;"])
+    statements = securing_statements(schema=schema, binding=binding, forced=forced)
+    if binding is not None:
+        statements.append(refusing_statement(schema=schema, role=binding.role))
+    return "\n".join(["BEGIN;", *statements, "COMMIT;"])
 
 
 async def secure_rows(url: str, *, binding: Binding | None, forced: bool | None, now: Timestamp) -> RowSecurity:

@@ -19,7 +19,7 @@ from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.logs import Recurring
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.tasks import ClaimedTask, ServedTasks, ServerSummary, Serving, TaskCost, TaskQuery, TaskSummary
@@ -111,15 +111,14 @@ class PostgresStore:
         try:
             connection = await reached(home.connect())
             await demand_suitable(connection, schema=self._settings.schema, location=self.location)
-            now = self.clock.now()
-            await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=now)
+            await prepare_schema(connection, schema=self._settings.schema, location=self.location, now=self.clock.now())
             session = sessions.SessionRow(
                 worker_id=WorkerId(await connection.fetchval("SELECT nextval('worker_ids')")),
                 name=session_name,
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 process=own_process(),
-                started_at=now,
+                started_at=self.clock.now(),  # tables may have been upgraded for long
                 lease_microseconds=round(lease_seconds * MICROSECONDS_PER_SECOND),
             )
             identity = await identity_of(connection)
@@ -323,10 +322,12 @@ class PostgresStore:
         listing = partial(following.list_standings, worker=worker, workflows=workflows, limit=limit, among=among)
         return await self._ask(listing)
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """Return what comes next in histories."""
         opened, read = self._open_now(), following.read_on_and_heads
-        parts, heads = await self._ask(lambda connection: read(connection, places, limit=limit))
+        parts, heads = await self._ask(lambda connection: read(connection, places, limit=limit, most_bytes=most_bytes))
         for run_key, head in heads.items():
             opened.commits.heads.learn(run_key, head)
         return parts

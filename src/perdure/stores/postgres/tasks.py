@@ -224,8 +224,9 @@ def _columns(claims: Iterable[TaskClaim]) -> list[list[Any]]:
 
 
 async def announce(connection: Connection, session: "SessionRow", *, serving: Serving) -> None:
-    """Note what a session serves."""
-    await connection.execute(_ANNOUNCE, session.worker_id, encode_serving(serving).decode())
+    """Note what a session serves, and as whom it sees rows, if policies hide some from it."""
+    announced = msgspec.structs.replace(serving, seen_as=await connection.fetchval(_SEEN_AS))
+    await connection.execute(_ANNOUNCE, session.worker_id, encode_serving(announced).decode())
 
 
 async def list_servers(connection: Connection) -> list[ServerSummary]:
@@ -347,6 +348,8 @@ WHERE tasks.run_key = n.run_key AND tasks.operation = n.operation RETURNING task
 """
 
 # worker_id, what it serves
+_SEEN_AS: Final = "SELECT CASE WHEN row_security_active('runs') THEN current_user::text ELSE '' END"
+
 _ANNOUNCE: Final = "UPDATE sessions SET serves = $2 WHERE worker_id = $1"
 
 _SERVERS: Final = "SELECT worker_id, name, serves, lease_until FROM sessions WHERE serves <> '' ORDER BY worker_id"

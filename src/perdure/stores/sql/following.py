@@ -10,7 +10,7 @@ from perdure.ports.following import HistoryPart, HistoryPlace
 from perdure.stores.sql.checking import ChainCheck, StoredEvent
 from perdure.stores.sql.passing import PASSING
 
-__all__ = ["LAST_MESSAGE", "STANDINGS", "STANDINGS_AMONG", "part_of"]
+__all__ = ["LAST_MESSAGE", "STANDINGS", "STANDINGS_AMONG", "part_of", "size_of"]
 
 # who asks, a JSON list of [workflow, version], limit
 STANDINGS: Final = f"""
@@ -67,10 +67,16 @@ def part_of(
         run_key=run_key,
         events=events,
         place=reached,
-        size_bytes=sum(len(row[_DATA]) for row in new),
+        size_bytes=sum(map(size_of, new)),
         is_last=bool(rows) and reached.sequence == counted,
         inbox_position=inbox_position,
     )
+
+
+def size_of(row: StoredEvent) -> int:
+    """Return how long the values of an event are; of a damaged one perhaps nothing."""
+    data: object = row[_DATA]
+    return len(data) if isinstance(data, str | bytes) else 0
 
 
 _DATA: Final = 4

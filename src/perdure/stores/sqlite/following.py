@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 import apsw
 
 from perdure.kernel.identity import RunKey, WorkerId, WorkflowVersion
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
-from perdure.stores.sql.following import LAST_MESSAGE, STANDINGS, STANDINGS_AMONG, part_of
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
+from perdure.stores.sql.checking import StoredEvent
+from perdure.stores.sql.following import LAST_MESSAGE, STANDINGS, STANDINGS_AMONG, part_of, size_of
 from perdure.stores.sql.histories import HISTORY_OF_RUN, READ_HISTORY
 from perdure.stores.sql.passing import NONE_PASSED, Passing, passing_over
 from perdure.stores.sqlite.clock import as_json
@@ -37,24 +38,33 @@ def list_standings(
     ]
 
 
-def read_on(connection: apsw.Connection, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
-    """Return what comes next in histories, up to `limit` events, at one moment."""
+def read_on(
+    connection: apsw.Connection,
+    places: Mapping[RunKey, HistoryPlace],
+    *,
+    limit: int,
+    most_bytes: int = BYTES_AT_ONCE,
+) -> list[HistoryPart]:
+    """Return what comes next in histories, up to `limit` events, and about `most_bytes`, at one moment."""
     parts: list[HistoryPart] = []
     with connection:
         for run_key, place in places.items():
-            part = _part(connection, run_key, place, limit=limit)
+            part = _part(connection, run_key, place, limit=limit if most_bytes > 0 else 0, most_bytes=most_bytes)
             if part is not None:
                 limit -= len(part.events)
+                most_bytes -= part.size_bytes
                 parts.append(part)
     return parts
 
 
-def _part(connection: apsw.Connection, run_key: RunKey, place: HistoryPlace, *, limit: int) -> HistoryPart | None:
+def _part(
+    connection: apsw.Connection, run_key: RunKey, place: HistoryPlace, *, limit: int, most_bytes: int
+) -> HistoryPart | None:
     known = place.sequence
     asked = max(limit, 0) + min(known, 1)  # the known event, too: whether it is still the one that is known
     try:
         run = connection.execute(HISTORY_OF_RUN, (run_key,)).get
-        rows = list(connection.execute(READ_HISTORY, (run_key, known, asked)))
+        rows, size = _rows(connection, run_key, known, asked, most_bytes=most_bytes)
     except UnicodeDecodeError:
         return None
     if run is None:
@@ -67,6 +77,20 @@ def _part(connection: apsw.Connection, run_key: RunKey, place: HistoryPlace, *, 
         counted=counted,
         place=place,
         rows=rows,
-        is_cut=len(rows) >= asked,
+        is_cut=len(rows) >= asked or size >= most_bytes,
         inbox_position=inbox_position,
     )
+
+
+def _rows(
+    connection: apsw.Connection, run_key: RunKey, known: int, asked: int, *, most_bytes: int
+) -> tuple[list[StoredEvent], int]:
+    """Return events from a known one on, up to that with which the others are so many bytes; how many these are."""
+    rows: list[StoredEvent] = []
+    size = 0
+    for row in connection.execute(READ_HISTORY, (run_key, known, asked)):
+        rows.append(row)
+        size += size_of(row) if row[0] != known else 0
+        if size >= most_bytes:
+            break
+    return rows, size

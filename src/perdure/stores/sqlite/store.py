@@ -16,7 +16,7 @@ from perdure.kernel.time import MICROSECONDS_PER_SECOND, Timestamp
 from perdure.kernel.transition import Creation, Outcome, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaKey, AgendaQuery
 from perdure.ports.clock import Clock, SystemClock
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, LockQuery, Page, RunQuery, RunSummary, StoreStatus
 from perdure.ports.transactions import StepTransaction
@@ -273,9 +273,11 @@ class SqliteStore(TaskMethods):
         listing = partial(following.list_standings, worker=worker, workflows=workflows, limit=limit, among=among)
         return await self._past_damage(lambda: self._browsing().ask(partial(listing, passing=unreadable.keys)))
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """Return what comes next in histories."""
-        return await self._reading().ask(partial(following.read_on, places=places, limit=limit))
+        return await self._reading().ask(partial(following.read_on, places=places, limit=limit, most_bytes=most_bytes))
 
     async def find(self, ref: RunRef | RunKey, *, latest: bool = True) -> RunSummary | None:
         """Return a run's row."""

@@ -92,6 +92,31 @@ class FollowingConformance:
                     del places[part.run_key]
         assert list(read.values()) == [[1, 2, 3, 4, 5, 6, 7]] * 3
 
+    async def test_no_more_is_read_on_behind_the_event_that_makes_it_long_enough(self, harness: StoreHarness) -> None:
+        owner, standby = await harness.session("owner"), await harness.session("standby")
+        one, two = await owner.hold("one"), await owner.hold("two")
+        for run in (one, two):
+            await owner.advance(run, events=3)
+        places = {run.run_key: BEGINNING for run in (one, two)}
+        whole = await standby.store.read_on(places, limit=100)
+        read: dict[RunKey, list[int]] = {run_key: [] for run_key in places}
+        while places:
+            parts = await standby.store.read_on(places, limit=100, most_bytes=1)
+            assert [len(part.events) for part in parts] == [1] + [0] * (len(places) - 1)
+            for part in parts:
+                read[part.run_key] += _sequences(part)
+                places[part.run_key] = part.place
+                if part.is_last:
+                    del places[part.run_key]
+        assert list(read.values()) == [[1, 2, 3, 4]] * 2
+        size = whole[0].size_bytes
+        two_at_once = dict.fromkeys(read, BEGINNING)
+        counted = [
+            [len(part.events) for part in await standby.store.read_on(two_at_once, limit=100, most_bytes=most)]
+            for most in (size, size + 1, 2 * size)
+        ]
+        assert counted == [[4, 0], [4, 1], [4, 4]]
+
     async def test_what_is_read_on_says_how_far_the_inbox_goes(self, harness: StoreHarness) -> None:
         owner, standby = await harness.session("owner"), await harness.session("standby")
         run, quiet = await owner.hold("run"), await owner.hold("quiet")

@@ -84,11 +84,11 @@ class PlacingConformance:
         assert await session.store.renew_lease(now=START)
         first, second = await other.store.list_servers()
         assert (first.worker, first.name) == (session.worker, "worker")
-        assert first.serving == Serving(queues=("gpu",), labels={"zone": "eu"})
+        assert (first.serving.queues, first.serving.labels) == (("gpu",), {"zone": "eu"})
         assert first.lease_until > START
-        assert second.serving == Serving(queues=("cpu", "d'"), labels={"gpu": ""})
+        assert (second.serving.queues, second.serving.labels) == (("cpu", "d'"), {"gpu": ""})
         await session.store.announce(Serving())
-        assert [one.serving for one in await other.store.list_servers()] == [Serving(), second.serving]
+        assert [one.serving.queues for one in await other.store.list_servers()] == [(), ("cpu", "d'")]
         await harness.end(session)
         assert [one.worker for one in await other.store.list_servers()] == [other.worker]
         watching = await harness.session("watching")

@@ -10,7 +10,7 @@ from perdure.kernel.tasks import TaskClaim
 from perdure.kernel.time import Timestamp
 from perdure.kernel.transition import Applied, Outcome, Park, Release, Seizure, Transition, Write
 from perdure.ports.agenda import AgendaChange, AgendaEntry, AgendaQuery
-from perdure.ports.following import HistoryPart, HistoryPlace, Standing
+from perdure.ports.following import BYTES_AT_ONCE, HistoryPart, HistoryPlace, Standing
 from perdure.ports.keeping import ClosedQuery, WholeRun
 from perdure.ports.store import Changes, ClaimedRun, InboxEntry, RunSummary
 from perdure.ports.tasks import ClaimedTask, ServedTasks, TaskCost
@@ -175,11 +175,13 @@ class SimulatedStore(MemoryStore):
         await self._lag()
         return found
 
-    async def read_on(self, places: Mapping[RunKey, HistoryPlace], *, limit: int) -> list[HistoryPart]:
+    async def read_on(
+        self, places: Mapping[RunKey, HistoryPlace], *, limit: int, most_bytes: int = BYTES_AT_ONCE
+    ) -> list[HistoryPart]:
         """See `RunStore.read_on`."""
         await self._lag()
         self._refuse_during_outage()
-        parts = await super().read_on(places, limit=limit)
+        parts = await super().read_on(places, limit=limit, most_bytes=most_bytes)
         if self._shadow is not None:
             self._shadow.read_on(parts, places)
         await self._point("while following")

@@ -1,0 +1,74 @@
+"""Which roles `perdure row-security` binds, and which it refuses: by whatever way they could see or do more."""
+
+import asyncpg
+import pytest
+
+from perdure.stores.postgres import schema, securing
+from perdure.stores.postgres.row_security import Binding
+from perdure.stores.sql.migrations import Migration
+from perdure.testing.store_conformance.harness import LEASE_SECONDS
+from perdure.torture.programs.postgres_harness import PostgresHarness
+from tests.postgres_server import PostgresServer, value
+from tests.stores.postgres.test_row_security import by, execute, secured
+
+
+async def test_a_role_that_may_refer_to_a_column_is_not_bound(
+    postgres_server: PostgresServer, roles: tuple[str, str]
+) -> None:
+    async with postgres_server.database() as url:
+        assert (await secured(url, roles[0], "a")).unbound == {}
+        await execute(url, f"GRANT REFERENCES (run_key) ON perdure.runs TO {roles[0]}")
+        assert set((await securing.look_at_rows(url)).unbound) == {roles[0]}
+
+
+async def test_the_owner_is_bound_where_it_is_forced_on_all_tables_alone(
+    postgres_server: PostgresServer, roles: tuple[str, str]
+) -> None:
+    async with postgres_server.database() as url:
+        await value(url, f"CREATE SCHEMA perdure AUTHORIZATION {roles[0]}")
+        own = by(roles[0], url)
+        assert (await secured(own, roles[0], "a", forced=True)).unbound == {}
+        await execute(url, "ALTER TABLE perdure.history NO FORCE ROW LEVEL SECURITY")
+        assert (await securing.look_at_rows(url)).unbound == {roles[0]: "it is the owner of the tables"}
+
+
+async def test_the_script_refuses_a_role_that_cannot_be_bound_and_leaves_nothing(
+    postgres_server: PostgresServer, roles: tuple[str, str]
+) -> None:
+    role = f"all_of_{roles[0]}"
+    async with postgres_server.database() as url:
+        await secured(url, None)
+        await execute(url, f"CREATE ROLE {role} LOGIN BYPASSRLS")
+        scripts = {
+            name: securing.securing_script(url, binding=Binding(role=name, namespaces=("a",)), forced=None)
+            for name in (role, roles[0])
+        }
+        with pytest.raises(asyncpg.RaiseError, match=f"{role} cannot be bound to namespaces: it is a role with BYPASS"):
+            await execute(url, scripts[role])
+        await execute(url, scripts[roles[0]])
+        assert (await securing.look_at_rows(url)).roles == {roles[0]: ("a",)}
+        await execute(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_a_role_that_is_made_anew_is_bound_to_nothing_that_the_former_saw(
+    postgres_server: PostgresServer, roles: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"anew_of_{roles[0]}"
+    async with postgres_server.database() as url:
+        await execute(url, f"CREATE ROLE {role} LOGIN")
+        await secured(url, role, "a")
+        await execute(url, f"DROP OWNED BY {role}; DROP ROLE {role}; CREATE ROLE {role} LOGIN")
+        stands = await securing.look_at_rows(url)
+        assert stands.unbound == {role: "it was made anew since, and was granted nothing"}
+        migration = Migration(number=99, name="more", text="CREATE TABLE more (number bigint)", checksum="more")
+        known = schema.migrations()
+        monkeypatch.setattr(schema, "migrations", lambda: (*known, migration))
+        store = PostgresHarness(url).new_store()
+        await store.open(session_name="newer", lease_seconds=LEASE_SECONDS, on_changes=lambda _: None)
+        await store.close()
+        assert (await securing.look_at_rows(url)).roles == {}
+        with pytest.raises(asyncpg.PostgresError, match="permission denied"):
+            await execute(by(role, url), "SELECT FROM perdure.runs")
+        assert (await secured(url, role, "b")).roles == {role: ("b",)}
+        assert (await secured(url, None)).roles == {role: ("b",)}, "it is kept"
+        await execute(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
