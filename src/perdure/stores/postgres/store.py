@@ -223,9 +223,11 @@ class PostgresStore:
     ) -> list[ClaimedTask]:
         """Take tasks that nobody has."""
         opened = self._open_now()
-        claiming = partial(tasks.claim_tasks, session=opened.session, now=now, limit=limit, served=served, costs=costs)
+        claiming = partial(tasks.claim_tasks, session=opened.session, turns=opened.turns, now=now, limit=limit)
         deliver = opened.commits.decide_within
-        taken = await opened.change(lambda connection, news: claiming(connection, news=news, deliver=deliver))
+        taken = await opened.change(
+            lambda connection, news: claiming(connection, news=news, deliver=deliver, served=served, costs=costs)
+        )
         opened.home.hear_of_tasks(taken)
         return taken.claimed
 
