@@ -29,9 +29,9 @@ debts end with a rush.
 forgiven, by a look at all shares of a queue, each second of a worker that claims, and where too few were found.
 
 **Limits.** All shares weigh the same. A claim passes over those shares of which its worker can take nothing, by one
-look at each. Corrections of a worker that dies are lost, at most the cost of the tasks that it had. Engines whose roles
-see some namespaces only (row-level security) decide by what they see. Runs are claimed by class and time alone: a
-worker has room for many, and shares its slots among their tenants (`perdure.scheduling`).
+look at each. Corrections of a worker that dies are lost, at most the cost of the tasks that it had; one that is closed
+tells them. Engines whose roles see some namespaces only (row-level security) decide by what they see. Runs are claimed
+by class and time alone: a worker has room for many, and shares its slots among their tenants (`perdure.scheduling`).
 """
 
 import math

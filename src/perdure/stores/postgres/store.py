@@ -237,6 +237,14 @@ class PostgresStore:
         returning = partial(tasks.return_tasks, session=opened.session, claims=claims, begun=begun)
         await opened.change(lambda connection, news: returning(connection, news=news))
 
+    async def correct_costs(self, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks."""
+        if costs:
+            session = self._open_now().session
+            await self._open_now().change(
+                lambda connection, _: tasks.correct_costs(connection, session, costs=costs, now=now)
+            )
+
     async def next_wake_at(self, *, workflows: frozenset[WorkflowVersion]) -> Timestamp | None:
         """Return when the next run that nobody owns comes due."""
         return await self._ask(lambda connection: sessions.next_wake_at(connection, workflows))

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "announce",
     "claim_tasks",
+    "correct_costs",
     "free_tasks",
     "held_tasks",
     "list_servers",
@@ -188,6 +189,17 @@ async def return_tasks(
     for row in await connection.fetch(_RETURN, *columns, session.worker_id, begun):
         news.run_keys.add(RunKey(row["run_key"]))
         news.is_queued = True
+
+
+async def correct_costs(
+    connection: Connection, session: "SessionRow", *, costs: Sequence[TaskCost], now: Timestamp
+) -> None:
+    """Correct what was charged before."""
+    served = ServedTasks(queues=frozenset(), activities=frozenset())
+    await take_turn(connection, served, costs)
+    lines = TaskLines(connection, TaskTurns(), served, owner=session.worker_id, now=now)
+    await lines.read(costs, limit=0)
+    await lines.save()
 
 
 async def free_tasks(connection: Connection, workers: Sequence[int], news: News) -> None:

@@ -49,6 +49,7 @@ __all__ = [
     "UnsoundTasksError",
     "announce",
     "claim_tasks",
+    "correct_costs",
     "held_tasks",
     "list_servers",
     "list_tasks",
@@ -187,6 +188,14 @@ def return_tasks(
         stand(connection, [(queue, priority, share, at) for _, queue, priority, share, at in returned], news)
         news.run_keys.update(RunKey(run_key) for run_key, *_ in returned)
         news.is_queued |= bool(returned)
+
+
+def correct_costs(connection: apsw.Connection, *, owner: WorkerId, costs: Sequence[TaskCost], now: Timestamp) -> None:
+    """Correct what was charged before. Raises UnsoundSharesError."""
+    served = ServedTasks(queues=frozenset(), activities=frozenset())
+    lines = TaskLines(connection, TaskTurns(), served, owner=owner, now=now)
+    lines.correct(costs)
+    lines.save()
 
 
 def held_tasks(connection: apsw.Connection, *, owner: WorkerId) -> set[TaskClaim]:

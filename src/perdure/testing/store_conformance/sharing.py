@@ -8,7 +8,7 @@ import pytest
 from perdure.kernel.options import ActivityOptions
 from perdure.kernel.priority import Priority
 from perdure.kernel.time import MICROSECONDS_PER_SECOND
-from perdure.ports.tasks import ClaimedTask, TaskCost
+from perdure.ports.tasks import ClaimedTask, TaskCost, refund_of
 from perdure.testing.store_conformance.harness import START, StoreHarness, StoreSession, later
 from perdure.testing.store_conformance.tasks import change, claims, outcome, served, task
 
@@ -64,6 +64,16 @@ class SharingConformance:
             await session.commit_one(outcome(claimed.claim))
             costs = [cost_of(claimed, 3.0 if served_to[-1] == "a" else 1.0)]
         assert served_to.count("a") == 4
+
+    async def test_what_was_charged_for_a_task_that_is_given_back_unbegun_is_refunded(
+        self, harness: StoreHarness
+    ) -> None:
+        session = await harness.session()
+        await queue(session, "aabb")
+        [claimed] = await claims(session, limit=1)
+        await session.store.return_tasks([claimed.claim], begun=False)
+        await session.store.correct_costs([refund_of(claimed)], now=START)
+        assert tenants(await claims(session, limit=2)) == "ab"
 
     async def test_a_better_class_is_first_whoever_has_had_what(self, harness: StoreHarness) -> None:
         session = await harness.session()

@@ -134,6 +134,11 @@ class Shadow:
         returning = partial(tasks.return_tasks, self.connection, News(), claims=claims, owner=worker)
         self._compare("a return of tasks", None, lambda: returning(begun=begun))
 
+    def correct_costs(self, worker: WorkerId, costs: Sequence[TaskCost], *, now: Timestamp) -> None:
+        """Correct what was charged for tasks."""
+        correcting = partial(tasks.correct_costs, self.connection, owner=worker, costs=costs, now=now)
+        self._compare("a correction of costs", None, correcting)
+
     def held_tasks(self, worker: WorkerId, held: set[TaskClaim]) -> None:
         """Ask which tasks a session has; they must be these."""
         self._compare("held tasks", held, lambda: tasks.held_tasks(self.connection, owner=worker))
